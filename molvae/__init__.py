@@ -1,0 +1,1 @@
+"""molvae: one molecule in, hundreds of valid, distinct, ranked analogs out."""
