@@ -1,0 +1,101 @@
+"""Molecular properties as a table: one row a property, with its unit, its range and its source.
+
+>>> compute([parse("CC(=O)Oc1ccccc1C(=O)O")], ["mw", "logp"])
+{'mw': array([180.159]), 'logp': array([1.3101])}
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from math import inf
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem, RDConfig
+from rdkit.Chem import QED, Crippen, Descriptors, rdMolDescriptors
+
+from molvae.chem.smiles import quiet
+from molvae.errors import InputError
+
+
+@dataclass(frozen=True)
+class Property:
+    """One row of the table. `range` is inclusive and holds for every molecule; `source` says what it is."""
+
+    name: str
+    function: Callable[[Chem.Mol], float]
+    unit: str
+    range: tuple[float, float]
+    source: str
+
+
+@cache
+def _sascorer() -> ModuleType:
+    """RDKit's SA_Score, which lives in Contrib: a package in the wheel, a loose file in conda's build.
+
+    Loaded on first use, because it reads a 4 MB table, and never through `sys.path`.
+    """
+    try:
+        return importlib.import_module("rdkit.Contrib.SA_Score.sascorer")
+    except ImportError:
+        path = Path(RDConfig.RDContribDir) / "SA_Score" / "sascorer.py"
+        spec = importlib.util.spec_from_file_location("molvae_sascorer", path)
+        if spec is None or spec.loader is None or not path.exists():
+            raise InputError(f"property 'sa' needs RDKit's SA_Score; there is none at {path}") from None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+
+def _synthetic_accessibility(mol: Chem.Mol) -> float:
+    return float(_sascorer().calculateScore(mol))
+
+
+_ROWS = (
+    Property("qed", QED.qed, "", (0, 1),
+             "quantitative estimate of drug-likeness, 1 is best; Bickerton et al. 2012"),
+    Property("sa", _synthetic_accessibility, "", (1, 10),
+             "synthetic accessibility, 1 easy to 10 hard; Ertl and Schuffenhauer 2009"),
+    Property("logp", Crippen.MolLogP, "log10", (-inf, inf),  # type: ignore[attr-defined]
+             "octanol-water partition from atom contributions; Wildman and Crippen 1999"),
+    Property("mw", Descriptors.MolWt, "g/mol", (0, inf), "average weight"),  # type: ignore[attr-defined]
+    Property("tpsa", rdMolDescriptors.CalcTPSA, "Å²", (0, inf),
+             "topological polar surface of N and O; Ertl et al. 2000"),
+    Property("hbd", rdMolDescriptors.CalcNumHBD, "count", (0, inf), "hydrogen-bond donors; RDKit's patterns"),
+    Property("hba", rdMolDescriptors.CalcNumHBA, "count", (0, inf), "hydrogen-bond acceptors; same"),
+    Property("rotatable_bonds", rdMolDescriptors.CalcNumRotatableBonds, "count", (0, inf),
+             "single bonds free to turn, amides left out; RDKit's strict pattern"),
+    Property("rings", rdMolDescriptors.CalcNumRings, "count", (0, inf), "smallest set of smallest rings"),
+    Property("heavy_atoms", Chem.Mol.GetNumHeavyAtoms, "count", (0, inf), "atoms other than hydrogen"),
+    Property("charge", Chem.GetFormalCharge, "e", (-inf, inf), "sum of formal charges"),
+    Property("fsp3", rdMolDescriptors.CalcFractionCSP3, "", (0, 1),
+             "share of carbons that are sp3; Lovering et al. 2009"),
+)  # fmt: skip
+
+PROPERTIES: dict[str, Property] = {row.name: row for row in _ROWS}
+"""Every property by its name, in the order of the table."""
+
+
+def lookup(name: str) -> Property:
+    """The property called `name`. Raises `InputError` naming the nearest known one."""
+    if name in PROPERTIES:
+        return PROPERTIES[name]
+    nearest = get_close_matches(name.lower(), PROPERTIES, n=1, cutoff=0.0)[0]
+    raise InputError(f"unknown property {name!r}: did you mean {nearest!r}? Known: {', '.join(PROPERTIES)}")
+
+
+def compute(mols: Sequence[Chem.Mol], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Each named property of each molecule: name -> array of shape (molecules,), units as in `PROPERTIES`.
+
+    All names are looked up before anything is computed. Raises `InputError` for an unknown one.
+    """
+    rows = [lookup(name) for name in names]
+    with quiet():
+        return {row.name: np.array([row.function(mol) for mol in mols], dtype=np.float64) for row in rows}

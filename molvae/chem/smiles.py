@@ -1,0 +1,156 @@
+"""SMILES in and out: the only module that calls RDKit's parser or touches RDKit's log.
+
+RDKit explains a bad SMILES only in its log. `parse` works the reason out again, so that nobody has to
+redirect a global log to learn that ring 1 was never closed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rdkit import Chem, rdBase
+from rdkit.Chem.MolStandardize import rdMolStandardize
+
+from molvae.errors import MoleculeError
+
+MAX_SMILES_LENGTH = 5000
+"""Longer strings are refused unread: RDKit's ring and stereo perception can take minutes on them."""
+
+_TOKEN = re.compile(r"\[[^\[\]]*\]|%[0-9]{2}|%\([0-9]+\)|[0-9]|Br|Cl|[BCNOPSFI]|[bcnops]|[()=#$:/\\.~*@+-]")
+_FRAGMENTS = rdMolStandardize.CleanupParameters()
+_FRAGMENTS.preferOrganic = True  # type: ignore[assignment]
+# RDKit's default counts hydrogens too, and keeps the butane of butane and benzene
+_FRAGMENTS.largestFragmentChooserCountHeavyAtomsOnly = True  # type: ignore[assignment]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep RDKit's log silent inside the block, and leave it as the caller had it."""
+    block = rdBase.BlockLogs()
+    try:
+        yield
+    finally:
+        del block
+
+
+def parse(smiles: str) -> Chem.Mol:
+    """Read one SMILES into a sanitised molecule.
+
+    Raises `MoleculeError` saying what is wrong with the string, e.g.
+    "cannot read SMILES 'C1CC': ring 1 opened but not closed".
+    """
+    text = smiles.strip() if isinstance(smiles, str) else ""
+    if not text:
+        raise MoleculeError(f"cannot read SMILES {smiles!r}: it is empty")
+    if len(text) > MAX_SMILES_LENGTH:
+        raise MoleculeError(
+            f"cannot read SMILES {_shorten(text)}: {len(text):,} characters, more than {MAX_SMILES_LENGTH:,}"
+        )
+    with quiet():
+        mol = _read(text)
+        if mol is None:
+            raise MoleculeError(f"cannot read SMILES {_shorten(text)}: {_reason(text)}")
+    if mol.GetNumAtoms() == 0:
+        raise MoleculeError(f"cannot read SMILES {_shorten(text)}: no atoms in it")
+    return mol
+
+
+def write(mol: Chem.Mol) -> str:
+    """RDKit's canonical isomeric SMILES: the one string molvae knows a molecule by."""
+    return str(Chem.MolToSmiles(mol))
+
+
+def canonical(smiles: str) -> str:
+    """Read and write: the canonical isomeric SMILES of `smiles`. Raises `MoleculeError`."""
+    return write(parse(smiles))
+
+
+def canonical_or_none(smiles: str) -> str | None:
+    """`canonical` for strings that often fail, such as a decoder's: None instead of a reason."""
+    if not smiles or len(smiles) > MAX_SMILES_LENGTH:
+        return None
+    with quiet():
+        mol = _read(smiles)
+        return write(mol) if mol is not None and mol.GetNumAtoms() else None
+
+
+def standardise(mol: Chem.Mol, *, strip_salts: bool = True, neutralise: bool = False) -> Chem.Mol:
+    """A cleaned copy: functional groups normalised; stereo and, unless `neutralise`, charges kept.
+
+    A group has one spelling afterwards: nitro is [N+](=O)[O-], and RDKit writes a sulfoxide as [S+][O-].
+
+    `strip_salts` keeps the fragment with the most heavy atoms (organic ones preferred), so sodium acetate
+    becomes acetate. `neutralise` then adds or removes protons where that removes a charge; quaternary
+    nitrogens keep theirs.
+    """
+    with quiet():
+        clean = rdMolStandardize.Cleanup(mol)
+        if strip_salts:
+            clean = rdMolStandardize.LargestFragmentChooser(_FRAGMENTS).choose(clean)
+        if neutralise:
+            clean = rdMolStandardize.Uncharger().uncharge(clean)
+        Chem.AssignStereochemistry(clean, cleanIt=True, force=True)
+        return clean
+
+
+def _read(smiles: str) -> Chem.Mol | None:
+    try:
+        return Chem.MolFromSmiles(smiles)
+    except UnicodeEncodeError:  # a lone surrogate, what Python makes of bytes that are not text
+        return None
+
+
+def _shorten(text: str, width: int = 60) -> str:
+    return repr(text if len(text) <= width else text[: width - 3] + "...")
+
+
+def _reason(smiles: str) -> str:
+    """Why RDKit refuses `smiles`: spelling first, then branches and rings, then atoms, then chemistry."""
+    return _misspelling(smiles) or _unbalanced(smiles) or _unknown_atom(smiles) or _impossible(smiles)
+
+
+def _misspelling(smiles: str) -> str | None:
+    position = 0
+    while position < len(smiles):
+        match = _TOKEN.match(smiles, position)
+        if match is None and smiles[position] == "[":
+            return f"the '[' at position {position + 1} has no ']'"
+        if match is None:
+            return f"unexpected {smiles[position]!r} at position {position + 1}"
+        position = match.end()
+    return None
+
+
+def _unbalanced(smiles: str) -> str | None:
+    depth, open_rings = 0, set[int]()
+    for token in _TOKEN.findall(smiles):
+        if token == "(":
+            depth += 1
+        elif token == ")":
+            depth -= 1
+            if depth < 0:
+                return "a ')' without its '('"
+        elif token[0] == "%" or token.isdigit():
+            open_rings ^= {int(token.strip("%()"))}
+    if depth:
+        return f"{depth} '(' without ')'"
+    if open_rings:
+        return f"ring {min(open_rings)} opened but not closed"
+    return None
+
+
+def _unknown_atom(smiles: str) -> str | None:
+    for token in _TOKEN.findall(smiles):
+        if token[0] == "[" and Chem.MolFromSmiles(token, sanitize=False) is None:
+            return f"{token} is not an atom"
+    return None
+
+
+def _impossible(smiles: str) -> str:
+    mol = Chem.MolFromSmiles(smiles, sanitize=False)
+    if mol is None:
+        return "not valid SMILES syntax"
+    problems = Chem.DetectChemistryProblems(mol)
+    return problems[0].Message().strip() if problems else "RDKit cannot sanitise it"

@@ -1,0 +1,100 @@
+"""Fingerprints: every similarity has to be the one that RDKit computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from molecules import DRUGS
+from rdkit import DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+from rdkit.DataStructs import ExplicitBitVect
+
+from molvae.chem import fingerprints
+from molvae.chem.fingerprints import BITS, BYTES, morgan, morgan_bits, tanimoto, tanimoto_matrix
+from molvae.chem.smiles import parse
+from molvae.errors import InputError
+
+MOLS = [parse(smiles) for smiles in DRUGS.values()]
+FINGERPRINTS = [morgan(mol) for mol in MOLS]
+
+
+def by_rdkit(a, b):
+    return np.array([[DataStructs.TanimotoSimilarity(x, y) for y in b] for x in a])
+
+
+def test_morgan_is_rdkit_radius_2():
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    assert morgan(MOLS[0]) == generator.GetFingerprint(MOLS[0])
+    assert morgan(MOLS[0]).GetNumBits() == BITS
+
+
+def test_packed_bits_are_the_bits():
+    packed = morgan_bits(MOLS)
+    assert packed.shape == (len(MOLS), BYTES)
+    for row, fingerprint in zip(np.unpackbits(packed, axis=1, bitorder="little"), FINGERPRINTS, strict=True):
+        assert np.flatnonzero(row).tolist() == list(fingerprint.GetOnBits())
+
+
+def test_one_against_many():
+    similarity = tanimoto(FINGERPRINTS[0], FINGERPRINTS)
+    assert similarity[0] == 1
+    np.testing.assert_array_equal(similarity, by_rdkit(FINGERPRINTS[:1], FINGERPRINTS)[0])
+    assert tanimoto(FINGERPRINTS[0], []).shape == (0,)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (0, 3), (1, 1), (1, 0), (17, len(MOLS))])
+def test_matrix_of_drugs(rows, columns):
+    packed = morgan_bits(MOLS)
+    similarity = tanimoto_matrix(packed[:rows], packed[:columns])
+    assert similarity.dtype == np.float32
+    assert similarity.shape == (rows, columns)
+    expected = by_rdkit(FINGERPRINTS[:rows], FINGERPRINTS[:columns]).reshape(rows, columns)
+    np.testing.assert_allclose(similarity, expected, rtol=1e-6)
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 40), st.sampled_from([0.0, 0.02, 0.5, 1.0])
+)
+@settings(max_examples=30, deadline=None)
+def test_matrix_of_random_bits_in_small_blocks(seed, rows, columns, density):
+    """Blocks that do not divide the matrix, empty rows and full ones; no sum may overflow at 2048 bits."""
+    random = np.random.default_rng(seed)
+    a, b = (random.random((n, BITS)) < density for n in (rows, columns))
+    a[: rows // 4] = False
+    expected = by_rdkit([_bit_vector(row) for row in a], [_bit_vector(row) for row in b]).reshape(
+        rows, columns
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprints, "_ROWS", 3)
+        patch.setattr(fingerprints, "_COLUMNS", 7)
+        similarity = tanimoto_matrix(*(np.packbits(x, axis=1, bitorder="little") for x in (a, b)))
+    np.testing.assert_allclose(similarity, expected, rtol=1e-6)
+
+
+def _bit_vector(row):
+    vector = ExplicitBitVect(BITS)
+    vector.SetBitsFromList(np.flatnonzero(row).tolist())
+    return vector
+
+
+def test_two_empty_fingerprints_are_as_similar_as_rdkit_says():
+    empty, zeros = ExplicitBitVect(BITS), np.zeros((1, BYTES), dtype=np.uint8)
+    assert DataStructs.TanimotoSimilarity(empty, empty) == 0
+    assert tanimoto(empty, [empty])[0] == 0
+    assert tanimoto_matrix(zeros, zeros)[0, 0] == 0
+
+
+def test_rows_that_are_not_contiguous():
+    packed = morgan_bits(MOLS)
+    expected = tanimoto_matrix(packed, packed)[::2, ::-1]
+    np.testing.assert_array_equal(tanimoto_matrix(packed[::2], np.asfortranarray(packed)[::-1]), expected)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((2, 8), np.uint8), np.zeros((2, BYTES), np.int64), np.zeros(BYTES, np.uint8)]
+)
+def test_other_shapes_and_types_are_refused(bad):
+    with pytest.raises(InputError, match=r"uint8 of shape \(N, 256\), got"):
+        tanimoto_matrix(bad, morgan_bits(MOLS))

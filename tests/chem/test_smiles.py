@@ -1,0 +1,170 @@
+"""SMILES in and out: reasons for what cannot be read, and nothing lost from what can."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from molecules import DRUGS
+from rdkit import Chem, RDLogger
+
+from molvae.chem.smiles import (
+    MAX_SMILES_LENGTH,
+    canonical,
+    canonical_or_none,
+    parse,
+    quiet,
+    standardise,
+    write,
+)
+from molvae.errors import MoleculeError
+
+
+@pytest.mark.parametrize(
+    ("smiles", "reason"),
+    [
+        ("C1CC", "ring 1 opened but not closed"),
+        ("C%12CC", "ring 12 opened but not closed"),
+        ("C1CC2CC1", "ring 2 opened but not closed"),
+        ("C(C", "1 '(' without ')'"),
+        ("CC)", "a ')' without its '('"),
+        ("C[NH", "the '[' at position 2 has no ']'"),
+        ("CN]", "unexpected ']' at position 3"),
+        ("CHC", "unexpected 'H' at position 2"),
+        ("C\x00C", "unexpected '\\x00' at position 2"),
+        ("C\udcffC", "unexpected '\\udcff' at position 2"),
+        ("C٣CC٣", "unexpected '٣' at position 2"),
+        ("C[Xx]C", "[Xx] is not an atom"),
+        ("C(C)(C)(C)(C)C", "Explicit valence for atom # 0 C, 5, is greater than permitted"),
+        ("c1cccc1", "Can't kekulize mol"),
+        ("C=#C", "not valid SMILES syntax"),
+        ("", "it is empty"),
+        ("  ", "it is empty"),
+        ("C" * (MAX_SMILES_LENGTH + 1), "5,001 characters, more than 5,000"),
+    ],
+)
+def test_a_bad_string_gets_its_reason(smiles, reason, capfd):
+    with pytest.raises(MoleculeError) as caught:
+        parse(smiles)
+    assert str(caught.value).startswith("cannot read SMILES ")
+    assert reason in str(caught.value)
+    assert len(str(caught.value)) < 200
+    assert canonical_or_none(smiles) is None
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), 7])
+def test_a_missing_value_is_an_error_of_its_row(missing):
+    """A pandas column has NaN where a cell is empty; no TypeError halfway through a library."""
+    with pytest.raises(MoleculeError, match="it is empty"):
+        parse(missing)
+
+
+@given(st.text(st.sampled_from("CNOcn()[]=#123%@+-/\\.HBrl* \t"), max_size=25) | st.text(max_size=10))
+@settings(max_examples=300, deadline=None)
+def test_any_string_is_a_molecule_or_a_molecule_error(text):
+    try:
+        smiles = canonical(text)
+    except MoleculeError:
+        assert canonical_or_none(text.strip()) is None
+    else:
+        assert canonical_or_none(text.strip()) == smiles
+
+
+def test_the_log_stays_as_the_caller_had_it(capfd):
+    def complains():
+        capfd.readouterr()
+        Chem.MolFromSmiles("C1CC")
+        return "unclosed ring" in capfd.readouterr().err
+
+    assert complains()
+    with pytest.raises(MoleculeError):
+        parse("C1CC")
+    assert complains()
+    with quiet():
+        with quiet():
+            assert not complains()
+        assert not complains()  # the inner block must not wake the log up
+    RDLogger.DisableLog("rdApp.error")
+    try:
+        parse("CC")
+        assert not complains()
+    finally:
+        RDLogger.EnableLog("rdApp.error")
+    assert complains()
+
+
+def test_the_log_comes_back_after_an_error_in_the_block(capfd):
+    with pytest.raises(ZeroDivisionError), quiet():
+        _ = 1 / 0
+    Chem.MolFromSmiles("C1CC")
+    assert "unclosed ring" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("drug", DRUGS)
+def test_canonical_is_a_fixed_point_and_keeps_stereo_and_charges(drug):
+    mol = parse(DRUGS[drug])
+    smiles = write(mol)
+    again = parse(smiles)
+    assert canonical(smiles) == smiles
+    assert canonical_or_none(DRUGS[drug]) == smiles
+    centres = Chem.FindMolChiralCenters(again, useLegacyImplementation=False)
+    assert len(centres) == len(re.findall(r"\[[CSP]@", DRUGS[drug]))
+    assert ("/" in smiles) == ("/" in DRUGS[drug])
+    assert _charges(again) == _charges(mol)
+
+
+def _charges(mol):
+    return sorted(atom.GetFormalCharge() for atom in mol.GetAtoms())
+
+
+@pytest.mark.parametrize("drug", [drug for drug in DRUGS if drug != "esomeprazole"])
+def test_standardising_keeps_a_clean_drug_as_it_is(drug):
+    assert write(standardise(parse(DRUGS[drug]))) == canonical(DRUGS[drug])
+
+
+def test_two_spellings_of_a_sulfoxide_become_one():
+    one = write(standardise(parse(DRUGS["esomeprazole"])))
+    assert one == "COc1ccc2[nH]c([S@+]([O-])Cc3ncc(C)c(OC)c3C)nc2c1"
+    assert write(standardise(parse(one))) == one
+
+
+def test_stereoisomers_are_different_strings():
+    assert canonical(DRUGS["tamoxifen"]) != canonical(DRUGS["(E)-tamoxifen"])
+    naproxen = DRUGS["(S)-naproxen"]
+    assert canonical(naproxen) != canonical(naproxen.replace("@", "@@"))
+    assert [label for _, label in Chem.FindMolChiralCenters(parse(naproxen))] == ["S"]
+    tamoxifen = parse(DRUGS["tamoxifen"])
+    assert [str(bond.GetStereo()) for bond in tamoxifen.GetBonds() if bond.GetStereo()] == ["STEREOZ"]
+
+
+@pytest.mark.parametrize(
+    ("salt", "kept", "neutral"),
+    [
+        ("CC(=O)[O-].[Na+]", "CC(=O)[O-]", "CC(=O)O"),
+        (
+            "C[NH2+]CCC(Oc1ccc(C(F)(F)F)cc1)c1ccccc1.[Cl-]",
+            "C[NH2+]CCC(Oc1ccc(C(F)(F)F)cc1)c1ccccc1",
+            "fluoxetine",
+        ),
+        ("CC(=O)OCC[N+](C)(C)C.[Br-]", "acetylcholine", "acetylcholine"),
+        ("[NH3+]CC(=O)[O-]", "[NH3+]CC(=O)[O-]", "NCC(=O)O"),
+    ],
+)
+def test_salts_are_stripped_and_charges_kept_unless_asked(salt, kept, neutral):
+    assert write(standardise(parse(salt))) == canonical(DRUGS.get(kept, kept))
+    assert write(standardise(parse(salt), neutralise=True)) == canonical(DRUGS.get(neutral, neutral))
+    assert write(standardise(parse(salt), strip_salts=False)).count(".") == salt.count(".")
+
+
+def test_the_largest_fragment_has_the_most_heavy_atoms():
+    """RDKit counts hydrogens unless told otherwise, and kept butane (14 atoms) over fluorobenzene (12)."""
+    assert write(standardise(parse("CCCC.Fc1ccccc1"))) == "Fc1ccccc1"
+
+
+def test_standardising_leaves_its_input_alone():
+    mol = parse("CC(=O)[O-].[Na+]")
+    standardise(mol, neutralise=True)
+    assert write(mol) == "CC(=O)[O-].[Na+]"
