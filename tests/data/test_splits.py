@@ -1,0 +1,62 @@
+"""A split is a function of the molecule and the seed, of nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from molvae.data.splits import assign_scaffold_split, assign_split, scaffold_key
+from molvae.errors import InputError, MoleculeError
+
+THIRDS = {"train": 0.5, "valid": 0.25, "test": 0.25}
+RINGS = ["c1ccccc1", "c1ccncc1", "C1CCNCC1", "c1ccc2[nH]ccc2c1", "C1CC1", "c1ccsc1", "C1CCC(=O)N1"]
+
+
+@given(st.text(max_size=20), st.integers(0, 5))
+def test_deterministic_and_known(smiles: str, seed: int) -> None:
+    split = assign_split(smiles, THIRDS, seed)
+    assert split in THIRDS
+    assert split == assign_split(smiles, dict(THIRDS), seed)
+
+
+def test_the_hash_does_not_change_between_versions() -> None:
+    found = [assign_split("C" * n + "O", THIRDS) for n in range(1, 9)]
+    assert found == ["valid", "train", "test", "test", "test", "train", "valid", "valid"]
+
+
+def test_fractions_are_met_and_seeds_differ() -> None:
+    smiles = [f"{'C' * (n % 100 + 1)}N{'C' * (n // 100)}" for n in range(10_000)]
+    first = [assign_split(s, THIRDS, 0) for s in smiles]
+    other = [assign_split(s, THIRDS, 1) for s in smiles]
+    counts = Counter(first)
+    assert all(abs(counts[name] / 10_000 - fraction) < 0.02 for name, fraction in THIRDS.items())
+    assert 0.3 < sum(a == b for a, b in zip(first, other, strict=True)) / 10_000 < 0.45
+
+
+def test_a_split_of_nothing_gets_nothing() -> None:
+    fractions = {"none": 0.0, "train": 1.0, "test": 0.0}
+    assert {assign_split(f"C{n}", fractions) for n in range(500)} == {"train"}
+
+
+@pytest.mark.parametrize("fractions", [{}, {"train": 0.9}, {"train": 1.5, "test": -0.5}])
+def test_wrong_fractions(fractions: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="sum to 1"):
+        assign_split("CCO", fractions)
+
+
+@given(st.sampled_from(RINGS), st.integers(0, 5), st.integers(0, 5))
+def test_side_chains_do_not_change_the_split(ring: str, length: int, seed: int) -> None:
+    decorated = Chem.MolToSmiles(Chem.MolFromSmiles(f"{'C' * length}{ring}"))
+    assert assign_scaffold_split(decorated, THIRDS, seed) == assign_scaffold_split(ring, THIRDS, seed)
+
+
+def test_scaffold_key() -> None:
+    assert scaffold_key("CC(=O)Oc1ccccc1C(=O)O") == "c1ccccc1"
+    assert scaffold_key("C[C@H]1CCC[C@@H](C2CC2)C1") == scaffold_key("C[C@@H]1CCC[C@H](C2CC2)C1")
+    assert scaffold_key("C[C@H](N)C(=O)O") == "CC(N)C(=O)O", "without rings a molecule is its own key"
+    with pytest.raises(MoleculeError):
+        scaffold_key("C1CC")
