@@ -1,0 +1,181 @@
+"""PackedGraphs: many molecules in a few flat arrays, from which a batch is one gather.
+
+There is no object per molecule. The arrays live in memory, in memory-mapped files or on a GPU; `gather` is the same
+handful of tensor operations in each case, so the network never waits for Python.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph
+from molvae.chem.tokens import PAD_ID, Vocabulary
+from molvae.errors import InputError
+
+FORMAT = "molvae-packed-1"
+
+
+@dataclass(frozen=True)
+class GraphBatch:
+    """B molecules as one disconnected graph of A atoms and E directed edges, as torch_geometric's layers take it.
+
+    `atoms` A x 6 and `edges` E x 3 hold feature columns (`chem.graph`), `edge_index` 2 x E; the second half of the
+    edges are the first half reversed. `position` A is an atom's place in its canonical SMILES, `owner` A its molecule.
+    `tokens` B x L are ids ended by END and padded by PAD; a batch that is only to be encoded has L = 0.
+    """
+
+    atoms: Tensor
+    edges: Tensor
+    edge_index: Tensor
+    position: Tensor
+    owner: Tensor
+    tokens: Tensor
+
+    @property
+    def size(self) -> int:
+        return len(self.tokens)
+
+    def to(self, device: torch.device | str) -> GraphBatch:
+        return GraphBatch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class PackedGraphs:
+    """M molecules: flat rows, and where each molecule's rows start (M + 1 offsets, int64).
+
+    `atoms` (total, 6) uint8, `bonds` (total, 3) uint8, `ends` (total, 2) int16 within the molecule, `tokens` (total,)
+    int16. All on one device.
+    """
+
+    atoms: Tensor
+    bonds: Tensor
+    ends: Tensor
+    tokens: Tensor
+    atom_start: Tensor
+    bond_start: Tensor
+    token_start: Tensor
+
+    def __len__(self) -> int:
+        return len(self.atom_start) - 1
+
+    @property
+    def device(self) -> torch.device:
+        return self.atoms.device
+
+    @property
+    def bytes(self) -> int:
+        return sum(getattr(self, f.name).nbytes for f in fields(self))
+
+    def to(self, device: torch.device | str) -> PackedGraphs:
+        return PackedGraphs(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    @classmethod
+    def from_graphs(cls, graphs: Sequence[MolGraph], vocabulary: Vocabulary | None = None) -> PackedGraphs:
+        """Pack graphs; with a vocabulary their SMILES are packed too, as the decoder's targets.
+
+        Raises `MoleculeError` on a symbol that the vocabulary lacks: check rows one by one beforehand.
+        """
+        ids = [vocabulary.encode(g.smiles) for g in graphs] if vocabulary else [np.zeros(0, np.uint16)] * len(graphs)
+        return cls(
+            atoms=_stack([g.atoms for g in graphs], np.uint8, len(ATOM_FEATURES)),
+            bonds=_stack([g.bonds for g in graphs], np.uint8, len(BOND_FEATURES)),
+            ends=_stack([g.ends for g in graphs], np.int16, 2),
+            tokens=_stack(ids, np.int16),
+            atom_start=_offsets([len(g.atoms) for g in graphs]),
+            bond_start=_offsets([len(g.bonds) for g in graphs]),
+            token_start=_offsets([len(row) for row in ids]),
+        )
+
+    def gather(self, rows: Tensor) -> GraphBatch:
+        """The batch of these molecules, in this order; `rows` B int64 on the arrays' device."""
+        atom_index, position, owner = _ragged(self.atom_start, rows)
+        bond_index, _, bond_owner = _ragged(self.bond_start, rows)
+        first_atom = torch.searchsorted(owner, torch.arange(len(rows), device=rows.device))
+        ends = self.ends[bond_index].long() + first_atom[bond_owner, None]
+        bonds = self.bonds[bond_index].long()
+        return GraphBatch(
+            atoms=self.atoms[atom_index].long(),
+            edges=torch.cat([bonds, bonds]),
+            edge_index=torch.cat([ends, ends.flip(1)]).T.contiguous(),
+            position=position,
+            owner=owner,
+            tokens=self._tokens(rows),
+        )
+
+    def _tokens(self, rows: Tensor) -> Tensor:
+        index, column, owner = _ragged(self.token_start, rows)
+        width = int(column.max()) + 1 if len(column) else 0
+        padded = torch.full((len(rows), width), PAD_ID, dtype=torch.long, device=rows.device)
+        padded[owner, column] = self.tokens[index].long()
+        return padded
+
+    def select(self, rows: Tensor) -> PackedGraphs:
+        """Some of the molecules, in this order, as packed arrays of their own."""
+        atoms, _, _ = _ragged(self.atom_start, rows)
+        bonds, _, _ = _ragged(self.bond_start, rows)
+        tokens, _, _ = _ragged(self.token_start, rows)
+        starts = (_offsets(start.diff()[rows].cpu().numpy()) for start in (
+            self.atom_start, self.bond_start, self.token_start
+        ))  # fmt: skip
+        return PackedGraphs(self.atoms[atoms], self.bonds[bonds], self.ends[bonds], self.tokens[tokens], *starts)
+
+    def save(self, folder: Path | str, **details: Any) -> None:
+        """Write one `.npy` per array and `packed.json`, last, with `details` in it."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for field in fields(self):
+            np.save(folder / f"{field.name}.npy", getattr(self, field.name).cpu().numpy())
+        text = json.dumps({"format": FORMAT, "molecules": len(self), **details}, indent=2)
+        (folder / "packed.json").write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path | str) -> PackedGraphs:
+        """Map the arrays of a folder that `save` wrote: nothing is read before it is used.
+
+        Raises `InputError` when the folder is not such a folder, or is incomplete.
+        """
+        folder = Path(folder)
+        details(folder)
+        try:
+            # copy-on-write, since torch has no read-only tensors
+            arrays = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="c") for f in fields(cls)}
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder}: packed data is damaged ({error}); delete the folder to pack it again") from None
+        return cls(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+def details(folder: Path | str) -> dict[str, Any]:
+    """What `packed.json` says of a packed folder. Raises `InputError` when there is none or it is of another format."""
+    path = Path(folder) / "packed.json"
+    if not path.exists():
+        raise InputError(f"{folder}: not a folder of packed molecules (no packed.json)")
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if content.get("format") != FORMAT:
+        raise InputError(f"{path}: format {content.get('format')!r}, this version reads {FORMAT!r}; pack the data again")
+    return content
+
+
+def _ragged(start: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the flat rows that `rows` own: their indices, their place within the owner, and the owner's place in `rows`."""
+    begin = start[rows]
+    length = start[rows + 1] - begin
+    owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), length)
+    place = torch.arange(len(owner), device=rows.device) - (length.cumsum(0) - length)[owner]
+    return begin[owner] + place, place, owner
+
+
+def _offsets(lengths: Sequence[int] | np.ndarray[Any, Any]) -> Tensor:
+    return torch.from_numpy(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64))
+
+
+def _stack(arrays: Sequence[np.ndarray[Any, Any]], dtype: Any, width: int | None = None) -> Tensor:
+    empty = np.zeros((0,) if width is None else (0, width), dtype)
+    return torch.from_numpy(np.concatenate([empty, *(a.astype(dtype, copy=False) for a in arrays)]))

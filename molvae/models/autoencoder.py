@@ -1,0 +1,59 @@
+"""The model: an encoder, a latent and a decoder."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from molvae.chem.tokens import PAD_ID, START_ID
+from molvae.data.packed import GraphBatch
+from molvae.models.config import ModelConfig
+from molvae.models.decoders import DECODERS, GRUDecoder, TransformerDecoder
+from molvae.models.encoders import Encoder
+from molvae.models.latents import LATENTS, DeterministicLatent, Posterior, kl_divergence, perturb
+
+
+class Losses(NamedTuple):
+    """Nats per molecule, B each: -log p(x given z), and KL(q(z given x) || prior)."""
+
+    reconstruction: Tensor
+    kl: Tensor
+
+
+class Autoencoder(nn.Module):
+    """Molecular graphs to latents to SMILES. With a Gaussian latent it is a variational autoencoder."""
+
+    def __init__(
+        self, encoder: Encoder, latent: DeterministicLatent, decoder: GRUDecoder | TransformerDecoder
+    ) -> None:
+        super().__init__()
+        self.encoder, self.latent, self.decoder = encoder, latent, decoder
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> Autoencoder:
+        """A model with fresh weights (seed torch's generator before, for repeatable ones)."""
+        encoder = Encoder(config)
+        latent = LATENTS[config.latent](encoder.output_width, config)
+        return cls(encoder, latent, DECODERS[config.decoder](config))
+
+    def encode(self, batch: GraphBatch) -> Posterior:
+        """q(z given x) of each molecule, B x D."""
+        posterior: Posterior = self.latent(self.encoder(batch))
+        return posterior
+
+    def log_likelihood(self, z: Tensor, radius: Tensor, tokens: Tensor) -> Tensor:
+        """log p(tokens given z) in nats, B; `tokens` B x L end with END and are padded by PAD."""
+        symbols = functional.pad(tokens[:, :-1], (1, 0), value=START_ID)
+        logits = self.decoder(z, radius, symbols).float()
+        loss = functional.cross_entropy(logits.flatten(0, 1), tokens.flatten(), ignore_index=PAD_ID, reduction="none")
+        return -loss.view_as(tokens).sum(1)
+
+    def losses(self, batch: GraphBatch, radius: Tensor, free_bits: float = 0.0) -> Losses:
+        """Both parts of the loss, with z drawn from q and then moved by `radius` (B), which the decoder is told."""
+        posterior = self.encode(batch)
+        z = posterior.draw(torch.randn_like(posterior.mean))
+        z = perturb(z, radius[:, None], torch.randn_like(z))
+        return Losses(-self.log_likelihood(z, radius, batch.tokens), kl_divergence(posterior, free_bits))

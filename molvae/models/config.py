@@ -1,0 +1,82 @@
+"""What a model is made of, as data: saved with its weights as JSON, checked when read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from dataclasses import dataclass
+from typing import Any, Self, get_type_hints
+
+from molvae.errors import InputError
+
+
+class JsonConfig:
+    """A frozen dataclass that goes to JSON and back; an unknown key is an error that names the nearest known one."""
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        known = get_type_hints(cls)
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise InputError(f"{cls.__name__} has no setting {key!r}{hint}")
+        return cls(**values)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        return cls.from_dict(json.loads(text))
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some settings changed; checked like a new one."""
+        return self.from_dict({**dataclasses.asdict(self), **changes})  # type: ignore[call-overload]
+
+
+ENCODERS = ("gine", "gatv2", "dmpnn", "gps")
+LATENTS = ("deterministic", "gaussian")
+DECODERS = ("gru", "transformer")
+
+
+@dataclass(frozen=True)
+class ModelConfig(JsonConfig):
+    """Encoder, latent and decoder, chosen apart."""
+
+    vocabulary_size: int  # symbols the decoder can write, the three special ones included
+    encoder: str = "gine"  # one of ENCODERS
+    encoder_width: int = 128  # channels of an atom's state
+    encoder_layers: int = 4
+    encoder_heads: int = 4  # attention heads of gatv2 and gps; must divide encoder_width
+    pooling_heads: int = 8  # attention heads that pool atoms into a molecule, beside a sum
+    position_feature: bool = True  # tell the encoder each atom's place in the canonical SMILES
+    latent: str = "gaussian"  # one of LATENTS
+    latent_size: int = 128  # dimensions of z
+    decoder: str = "gru"  # one of DECODERS
+    decoder_width: int = 512  # channels of the decoder's state
+    decoder_layers: int = 1
+    decoder_heads: int = 8  # attention heads of the transformer; must divide decoder_width
+    embedding_width: int = 128  # channels of a symbol's embedding (the transformer uses decoder_width)
+    dropout: float = 0.0
+    max_symbols: int = 160  # the longest string the decoder writes, its end not counted
+
+    def __post_init__(self) -> None:
+        _one_of("encoder", self.encoder, ENCODERS)
+        _one_of("latent", self.latent, LATENTS)
+        _one_of("decoder", self.decoder, DECODERS)
+        for name in ("encoder_width", "encoder_layers", "latent_size", "decoder_width", "decoder_layers", "max_symbols"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.encoder_width % self.encoder_heads:
+            raise InputError(f"encoder_heads {self.encoder_heads} must divide encoder_width {self.encoder_width}")
+        if self.decoder == "transformer" and self.decoder_width % self.decoder_heads:
+            raise InputError(f"decoder_heads {self.decoder_heads} must divide decoder_width {self.decoder_width}")
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        near = difflib.get_close_matches(value, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"{name} is one of {', '.join(known)}; got {value!r}{hint}")

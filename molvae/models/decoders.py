@@ -1,0 +1,145 @@
+"""Decoders: latents in, symbols of SMILES out, one at a time.
+
+Both are told, beside z, how much noise z carries (the radius of `latents.perturb`). A decoder that knows can be exact
+where z is clean and fall back on what molecules look like where it is not, instead of writing broken strings.
+
+The interface: `forward` scores whole strings (teacher forcing); `start` and `step` write, with a state whose tensors
+have one row per string, so that rows can be picked out of it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from molvae.models.config import ModelConfig
+
+
+class DecoderState(NamedTuple):
+    """What `step` needs of the symbols written so far: tensors with a row per string, and how many symbols."""
+
+    tensors: tuple[Tensor, ...]
+    length: int
+
+    def rows(self, index: Tensor) -> DecoderState:
+        return DecoderState(tuple(t[index] for t in self.tensors), self.length)
+
+
+class Condition(nn.Module):
+    """z (B x D) and its radius (B) into one vector (B x width)."""
+
+    def __init__(self, config: ModelConfig, width: int) -> None:
+        super().__init__()
+        self.latent = nn.Linear(config.latent_size, width)
+        self.radius = nn.Sequential(nn.Linear(3, width), nn.SiLU(), nn.Linear(width, 2 * width))
+
+    def forward(self, z: Tensor, radius: Tensor) -> Tensor:
+        clean = (1 - radius.square()).clamp(min=0).sqrt()
+        scale, shift = self.radius(torch.stack([radius, clean, radius.sqrt()], dim=1)).chunk(2, dim=1)
+        out: Tensor = self.latent(z) * (1 + scale) + shift
+        return out
+
+
+class GRUDecoder(nn.Module):
+    """Gated recurrent units; the condition sets the first state and is added to every symbol's embedding."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.layers, self.width = config.decoder_layers, config.decoder_width
+        self.embedding = nn.Embedding(config.vocabulary_size, config.embedding_width)
+        self.condition = Condition(config, config.embedding_width + self.layers * self.width)
+        dropout = config.dropout if self.layers > 1 else 0.0
+        self.gru = nn.GRU(config.embedding_width, self.width, self.layers, batch_first=True, dropout=dropout)
+        self.output = nn.Linear(self.width, config.vocabulary_size)
+
+    def start(self, z: Tensor, radius: Tensor) -> DecoderState:
+        condition = self.condition(z, radius)
+        bias, hidden = condition.split([self.embedding.embedding_dim, self.layers * self.width], dim=1)
+        return DecoderState((bias, hidden.tanh().view(len(z), self.layers, self.width)), 0)
+
+    def step(self, symbols: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """One symbol further: ids B -> logits B x V, and the next state."""
+        bias, hidden = state.tensors
+        x = (self.embedding(symbols) + bias)[:, None]
+        y, hidden = self.gru(x, hidden.transpose(0, 1).contiguous())
+        return self.output(y[:, 0]), DecoderState((bias, hidden.transpose(0, 1)), state.length + 1)
+
+    def forward(self, z: Tensor, radius: Tensor, symbols: Tensor) -> Tensor:
+        """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START)."""
+        bias, hidden = self.start(z, radius).tensors
+        x = self.embedding(symbols) + bias[:, None]
+        y, _ = self.gru(x, hidden.transpose(0, 1).contiguous())
+        logits: Tensor = self.output(y)
+        return logits
+
+
+class TransformerDecoder(nn.Module):
+    """Causal self-attention; the condition is added to every symbol. Keys and values are kept between steps."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.decoder_width
+        self.embedding = nn.Embedding(config.vocabulary_size, width)
+        self.position = nn.Embedding(config.max_symbols + 1, width)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        nn.init.normal_(self.position.weight, std=0.02)
+        self.condition = Condition(config, width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.decoder_layers))
+        self.norm = nn.LayerNorm(width)
+        self.output = nn.Linear(width, config.vocabulary_size)
+
+    def start(self, z: Tensor, radius: Tensor) -> DecoderState:
+        condition = self.condition(z, radius)
+        heads = self.blocks[0].heads
+        shape = (len(z), heads, self.position.num_embeddings, condition.shape[1] // heads)
+        cache = tuple(condition.new_zeros(shape) for _ in range(2 * len(self.blocks)))
+        return DecoderState((condition, *cache), 0)
+
+    def step(self, symbols: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """One symbol further: ids B -> logits B x V, and the next state (its cache is written in place)."""
+        condition, *cache = state.tensors
+        x = (self.embedding(symbols) + self.position.weight[state.length] + condition)[:, None]
+        for i, block in enumerate(self.blocks):
+            x = block(x, (cache[2 * i], cache[2 * i + 1]), state.length)
+        return self.output(self.norm(x[:, 0])), DecoderState(state.tensors, state.length + 1)
+
+    def forward(self, z: Tensor, radius: Tensor, symbols: Tensor) -> Tensor:
+        """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START)."""
+        x = self.embedding(symbols) + self.position.weight[: symbols.shape[1]] + self.condition(z, radius)[:, None]
+        for block in self.blocks:
+            x = block(x)
+        logits: Tensor = self.output(self.norm(x))
+        return logits
+
+
+class Block(nn.Module):
+    """Pre-norm attention and feed-forward, with an optional cache of keys and values (B x heads x length x d)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, self.heads = config.decoder_width, config.decoder_heads
+        self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, cache: tuple[Tensor, Tensor] | None = None, place: int = 0) -> Tensor:
+        x = x + self.dropout(self.out(self.attend(self.before_attention(x), cache, place)))
+        y: Tensor = x + self.dropout(self.mlp(self.before_mlp(x)))
+        return y
+
+    def attend(self, x: Tensor, cache: tuple[Tensor, Tensor] | None, place: int) -> Tensor:
+        rows, length, width = x.shape
+        q, k, v = self.qkv(x).view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # B x heads x L x d
+        if cache is not None:
+            keys, values = cache
+            keys[:, :, place], values[:, :, place] = k[:, :, 0], v[:, :, 0]
+            k, v = keys[:, :, : place + 1], values[:, :, : place + 1]
+        y = functional.scaled_dot_product_attention(q, k, v, is_causal=cache is None)
+        return y.transpose(1, 2).reshape(rows, length, width)
+
+
+DECODERS: dict[str, type[GRUDecoder] | type[TransformerDecoder]] = {"gru": GRUDecoder, "transformer": TransformerDecoder}

@@ -1,0 +1,177 @@
+"""Encoders: a batch of molecular graphs in, one vector per molecule out.
+
+All four share the ends (feature embeddings in, pooling of every layer's atom states out) and differ in how messages
+pass between. Keeping every layer for the pooling, and pooling with several attention heads beside a sum, follows
+MoLeR (Maziarz et al. 2022) and jumping knowledge (Xu et al. 2018).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GATv2Conv, GINEConv, GPSConv
+from torch_geometric.utils import scatter, softmax
+
+from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, Feature
+from molvae.data.packed import GraphBatch
+from molvae.models.config import ModelConfig
+
+POSITION_WAVES = 16
+"""Sine and cosine pairs that tell an atom's place in the canonical SMILES, wavelengths from 4 to 400 places."""
+
+
+class Encoder(nn.Module):
+    """Embeds atoms and bonds, passes messages, pools: `forward(batch) -> B x output_width`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.encoder_width
+        self.atom_embedding = FeatureEmbedding(ATOM_FEATURES, width)
+        self.bond_embedding = FeatureEmbedding(BOND_FEATURES, width)
+        self.position = nn.Linear(2 * POSITION_WAVES, width) if config.position_feature else None
+        self.messages = MESSAGE_PASSING[config.encoder](config)
+        self.pooling = Pooling(width * (config.encoder_layers + 1), config.pooling_heads, width)
+        self.output_width = self.pooling.output_width
+
+    def forward(self, batch: GraphBatch) -> Tensor:
+        x = self.atom_embedding(batch.atoms)  # A x W
+        if self.position is not None:
+            x = x + self.position(position_waves(batch.position).to(x.dtype))
+        edges = self.bond_embedding(batch.edges)  # E x W
+        states = self.messages(x, edges, batch)
+        pooled: Tensor = self.pooling(torch.cat([x, *states], dim=1), batch.owner, batch.size)
+        return pooled
+
+
+class FeatureEmbedding(nn.Module):
+    """Sum of one embedding per feature column: N x columns -> N x width."""
+
+    def __init__(self, features: tuple[Feature, ...], width: int) -> None:
+        super().__init__()
+        sizes = torch.tensor([f.size for f in features])
+        self.register_buffer("offset", sizes.cumsum(0) - sizes, persistent=False)
+        # one table for all columns: one look-up instead of one per column
+        self.table = nn.EmbeddingBag(int(sizes.sum()), width, mode="sum")
+        nn.init.normal_(self.table.weight, std=len(features) ** -0.5)
+
+    def forward(self, columns: Tensor) -> Tensor:
+        out: Tensor = self.table(columns + self.offset)
+        return out
+
+
+def position_waves(position: Tensor) -> Tensor:
+    """Sines and cosines of positions at geometrically spaced wavelengths: N -> N x 2 POSITION_WAVES."""
+    exponent = torch.linspace(0, 1, POSITION_WAVES, device=position.device)
+    angle = 2 * torch.pi * position[:, None] / (4 * 100**exponent)
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+class NodeMessages(nn.Module):
+    """Layers of a torch_geometric convolution on atom states, each with a residual and a norm."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(self.layer(config) for _ in range(config.encoder_layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(config.encoder_width) for _ in range(config.encoder_layers))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def layer(self, config: ModelConfig) -> nn.Module:
+        raise NotImplementedError
+
+    def step(self, layer: nn.Module, x: Tensor, edges: Tensor, batch: GraphBatch) -> Tensor:
+        out: Tensor = layer(x, batch.edge_index, edge_attr=edges)
+        return out
+
+    def forward(self, x: Tensor, edges: Tensor, batch: GraphBatch) -> list[Tensor]:
+        states = []
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = norm(x + self.dropout(self.step(layer, x, edges, batch)))
+            states.append(x)
+        return states
+
+
+class GINEMessages(NodeMessages):
+    """Graph isomorphism network with edge features (Hu et al. 2020)."""
+
+    def layer(self, config: ModelConfig) -> nn.Module:
+        conv: nn.Module = GINEConv(_two_layers(config.encoder_width))
+        return conv
+
+
+class GATv2Messages(NodeMessages):
+    """Attention over neighbours that depends on both ends (Brody et al. 2022)."""
+
+    def layer(self, config: ModelConfig) -> nn.Module:
+        width, heads = config.encoder_width, config.encoder_heads
+        conv: nn.Module = GATv2Conv(width, width // heads, heads=heads, edge_dim=width)
+        return conv
+
+
+class GPSMessages(NodeMessages):
+    """A graph transformer: GINE beside attention over all atoms of a molecule (Rampasek et al. 2022)."""
+
+    def layer(self, config: ModelConfig) -> nn.Module:
+        width = config.encoder_width
+        conv: nn.Module = GPSConv(
+            width, GINEConv(_two_layers(width)), heads=config.encoder_heads, norm="layer_norm", dropout=config.dropout
+        )
+        return conv
+
+    def step(self, layer: nn.Module, x: Tensor, edges: Tensor, batch: GraphBatch) -> Tensor:
+        out: Tensor = layer(x, batch.edge_index, batch.owner, edge_attr=edges)
+        return out
+
+
+class DirectedMessages(nn.Module):
+    """Messages live on directed bonds and never turn straight back: D-MPNN (Yang et al. 2019, chemprop)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, layers = config.encoder_width, config.encoder_layers
+        self.start = nn.Linear(2 * width, width)
+        self.update = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
+        self.readout = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(layers))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, edges: Tensor, batch: GraphBatch) -> list[Tensor]:
+        source, target = batch.edge_index
+        first = self.start(torch.cat([x[source], edges], dim=1))  # E x W
+        h, states = first.relu(), []
+        for update, readout, norm in zip(self.update, self.readout, self.norms, strict=True):
+            arriving = scatter(h, target, dim_size=len(x), reduce="sum")  # A x W
+            back = h.roll(len(h) // 2, 0)  # edges are forward then backward: the reverse is half a turn away
+            h = (first + self.dropout(update(arriving[source] - back))).relu()
+            arriving = scatter(h, target, dim_size=len(x), reduce="sum")
+            states.append(norm(readout(torch.cat([x, arriving], dim=1)).relu()))
+        return states
+
+
+class Pooling(nn.Module):
+    """Atoms into a molecule: heads of attention-weighted sums beside one plain sum, which keeps the size."""
+
+    def __init__(self, width: int, heads: int, head_width: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(width, heads)
+        self.value = nn.Linear(width, heads * head_width // 2)
+        self.total = nn.Linear(width, head_width)
+        self.output_width = heads * head_width // 2 + head_width
+
+    def forward(self, x: Tensor, owner: Tensor, size: int) -> Tensor:
+        weight = softmax(self.score(x), owner, num_nodes=size)  # A x heads
+        value = self.value(x).view(len(x), weight.shape[1], -1)
+        attended = scatter((weight[:, :, None] * value).flatten(1), owner, dim_size=size, reduce="sum")
+        total = scatter(self.total(x), owner, dim_size=size, reduce="sum") / 8
+        return torch.cat([attended, total], dim=1)
+
+
+def _two_layers(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+
+
+MESSAGE_PASSING: dict[str, type[nn.Module]] = {
+    "gine": GINEMessages,
+    "gatv2": GATv2Messages,
+    "dmpnn": DirectedMessages,
+    "gps": GPSMessages,
+}

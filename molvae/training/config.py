@@ -1,0 +1,61 @@
+"""How a model is trained, as data: saved in the run's folder, so that the run can be repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from molvae.errors import InputError
+from molvae.models.config import JsonConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig(JsonConfig):
+    """Everything but the data and the shape of the model."""
+
+    batch_size: int = 128  # molecules a step, over all devices
+    max_steps: int = 20_000  # optimiser steps
+    max_minutes: float = 0.0  # stop, annealed, after this long however many steps that was; 0: no time box
+    learning_rate: float = 1.5e-3  # AdamW's peak
+    weight_decay: float = 0.01
+    warmup_steps: int = 500  # the learning rate rises linearly over these
+    decay_share: float = 0.4  # and falls linearly to 0 over this last share of the run
+    gradient_clip: float = 1.0  # largest gradient norm
+    kl_weight: float = 0.003  # what a nat of KL costs beside a nat of reconstruction (Gaussian latent only)
+    kl_delay_steps: int = 1_000  # plain autoencoder first
+    kl_warmup_steps: int = 3_000  # then the KL weight rises linearly over these
+    free_bits: float = 0.0  # nats per latent dimension that cost nothing
+    noise_share: float = 0.5  # share of molecules decoded from a perturbed latent, at a radius drawn from (0, 1)
+    precision: str = "auto"  # auto (bf16 on a GPU, else 32), 32, or bf16
+    compile: bool = False  # torch.compile the decoder
+    validate_every: int = 2_000  # steps between validations
+    checkpoint_every: int = 500  # steps between checkpoints
+    patience: int = 0  # stop after this many validations without improvement; 0: never
+    seed: int = 0  # of the weights, the order of the data and the noise
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "max_steps", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.batch_size < 2:
+            raise InputError("batch_size must be 2 or more: the latent is standardised over a batch")
+        for name in ("noise_share", "decay_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must lie in 0 to 1, got {getattr(self, name)}")
+        if self.precision not in ("auto", "32", "bf16"):
+            raise InputError(f"precision is one of auto, 32, bf16; got {self.precision!r}")
+
+
+def rate_factor(config: TrainConfig, step: int, progress: float) -> float:
+    """The learning rate as a share of its peak: linear warm-up, constant, linear decay at the end.
+
+    `progress` is how far the run is, 0 to 1, in steps or in time, whichever is further.
+    """
+    warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    decay = min(1.0, (1.0 - progress) / config.decay_share) if config.decay_share else 1.0
+    return warm * max(0.0, decay)
+
+
+def kl_weight_at(config: TrainConfig, step: int) -> float:
+    """The KL weight at a step: 0 during the delay, then a linear rise to its value."""
+    since = step - config.kl_delay_steps
+    return config.kl_weight * min(1.0, max(0.0, since / max(1, config.kl_warmup_steps)))
