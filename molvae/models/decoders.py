@@ -19,13 +19,18 @@ from molvae.models.config import ModelConfig
 
 
 class DecoderState(NamedTuple):
-    """What `step` needs of the symbols written so far: tensors with a row per string, and how many symbols."""
+    """What `step` needs of the symbols written so far: tensors with a row per string. Strings may differ in length."""
 
     tensors: tuple[Tensor, ...]
-    length: int
 
     def rows(self, index: Tensor) -> DecoderState:
-        return DecoderState(tuple(t[index] for t in self.tensors), self.length)
+        """The state of some strings."""
+        return DecoderState(tuple(t[index] for t in self.tensors))
+
+    def put(self, index: Tensor, other: DecoderState) -> None:
+        """Overwrite the rows `index` with the rows of `other`: new strings take the place of finished ones."""
+        for mine, theirs in zip(self.tensors, other.tensors, strict=True):
+            mine[index] = theirs
 
 
 class Condition(nn.Module):
@@ -58,14 +63,14 @@ class GRUDecoder(nn.Module):
     def start(self, z: Tensor, radius: Tensor) -> DecoderState:
         condition = self.condition(z, radius)
         bias, hidden = condition.split([self.embedding.embedding_dim, self.layers * self.width], dim=1)
-        return DecoderState((bias, hidden.tanh().view(len(z), self.layers, self.width)), 0)
+        return DecoderState((bias, hidden.tanh().view(len(z), self.layers, self.width)))
 
     def step(self, symbols: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """One symbol further: ids B -> logits B x V, and the next state."""
         bias, hidden = state.tensors
         x = (self.embedding(symbols) + bias)[:, None]
         y, hidden = self.gru(x, hidden.transpose(0, 1).contiguous())
-        return self.output(y[:, 0]), DecoderState((bias, hidden.transpose(0, 1)), state.length + 1)
+        return self.output(y[:, 0]), DecoderState((bias, hidden.transpose(0, 1).contiguous()))
 
     def forward(self, z: Tensor, radius: Tensor, symbols: Tensor) -> Tensor:
         """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START)."""
@@ -96,15 +101,16 @@ class TransformerDecoder(nn.Module):
         heads = self.blocks[0].heads
         shape = (len(z), heads, self.position.num_embeddings, condition.shape[1] // heads)
         cache = tuple(condition.new_zeros(shape) for _ in range(2 * len(self.blocks)))
-        return DecoderState((condition, *cache), 0)
+        written = torch.zeros(len(z), dtype=torch.long, device=z.device)
+        return DecoderState((condition, written, *cache))
 
     def step(self, symbols: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """One symbol further: ids B -> logits B x V, and the next state (its cache is written in place)."""
-        condition, *cache = state.tensors
-        x = (self.embedding(symbols) + self.position.weight[state.length] + condition)[:, None]
+        condition, written, *cache = state.tensors
+        x = (self.embedding(symbols) + self.position(written) + condition)[:, None]
         for i, block in enumerate(self.blocks):
-            x = block(x, (cache[2 * i], cache[2 * i + 1]), state.length)
-        return self.output(self.norm(x[:, 0])), DecoderState(state.tensors, state.length + 1)
+            x = block(x, (cache[2 * i], cache[2 * i + 1]), written)
+        return self.output(self.norm(x[:, 0])), DecoderState((condition, written + 1, *cache))
 
     def forward(self, z: Tensor, radius: Tensor, symbols: Tensor) -> Tensor:
         """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START)."""
@@ -126,19 +132,21 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, cache: tuple[Tensor, Tensor] | None = None, place: int = 0) -> Tensor:
+    def forward(self, x: Tensor, cache: tuple[Tensor, Tensor] | None = None, place: Tensor | None = None) -> Tensor:
         x = x + self.dropout(self.out(self.attend(self.before_attention(x), cache, place)))
         y: Tensor = x + self.dropout(self.mlp(self.before_mlp(x)))
         return y
 
-    def attend(self, x: Tensor, cache: tuple[Tensor, Tensor] | None, place: int) -> Tensor:
+    def attend(self, x: Tensor, cache: tuple[Tensor, Tensor] | None, place: Tensor | None) -> Tensor:
         rows, length, width = x.shape
         q, k, v = self.qkv(x).view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # B x heads x L x d
-        if cache is not None:
-            keys, values = cache
-            keys[:, :, place], values[:, :, place] = k[:, :, 0], v[:, :, 0]
-            k, v = keys[:, :, : place + 1], values[:, :, : place + 1]
-        y = functional.scaled_dot_product_attention(q, k, v, is_causal=cache is None)
+        mask = None
+        if cache is not None and place is not None:
+            row = torch.arange(rows, device=x.device)
+            cache[0][row, :, place], cache[1][row, :, place] = k[:, :, 0], v[:, :, 0]
+            k, v = cache
+            mask = (torch.arange(k.shape[2], device=x.device) <= place[:, None])[:, None, None]  # B x 1 x 1 x L
+        y = functional.scaled_dot_product_attention(q, k, v, mask, is_causal=cache is None)
         return y.transpose(1, 2).reshape(rows, length, width)
 
 
