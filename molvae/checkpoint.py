@@ -1,0 +1,194 @@
+"""A model directory: weights, settings, vocabulary, card. Loading one reads data and runs no code.
+
+    weights.safetensors   half precision
+    config.json           format, shape of the model, sampling defaults, sha256 of the other files
+    vocabulary.json       the symbols, in the order of their ids
+    seen.npz              optional: which molecules the model was trained on (novelty.SeenSet)
+    card.json, card.md    what it was trained on, for how long, on what, and what it scores
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from molvae.chem.tokens import Vocabulary
+from molvae.errors import CheckpointError, InputError
+from molvae.models.autoencoder import Autoencoder
+from molvae.models.config import JsonConfig, ModelConfig
+from molvae.novelty import SeenSet
+
+FORMAT = "molvae-model-1"
+SHIPPED = Path(__file__).parent / "weights"
+WEIGHTS, CONFIG, VOCABULARY, SEEN, CARD = "weights.safetensors", "config.json", "vocabulary.json", "seen.npz", "card"
+
+
+@dataclass(frozen=True)
+class SamplingDefaults(JsonConfig):
+    """What the verbs use where the caller says nothing; chosen on the model's own measurements."""
+
+    radius: float = 0.5  # noise around a seed's latent, 0 (none) to 1 (the prior)
+    temperature: float = 1.0  # of the analogs' and prior samples' symbols
+    noise_aware: bool = True  # trained with perturbed latents, so the decoder is told the radius
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded model and all that came with it."""
+
+    name: str
+    model: Autoencoder
+    config: ModelConfig
+    vocabulary: Vocabulary
+    defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
+    seen: SeenSet | None = None
+    card: dict[str, Any] = field(default_factory=dict)
+
+
+def shipped_models() -> list[str]:
+    """The names of the models in the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{CONFIG}"))
+
+
+def locate(name_or_path: str | Path) -> Path:
+    """The directory of a shipped model's name, or of a path. Raises `CheckpointError` when there is none."""
+    path = Path(name_or_path)
+    if path.is_dir():
+        return path
+    names = shipped_models()
+    if str(name_or_path) in names:
+        return SHIPPED / str(name_or_path)
+    near = difflib.get_close_matches(str(name_or_path), names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise CheckpointError(f"no model {str(name_or_path)!r}: {hint}It is a directory, or one of: {', '.join(names)}")
+
+
+def save(checkpoint: Checkpoint, folder: Path | str) -> Path:
+    """Write a model directory; it appears whole or not at all, in place of an older one."""
+    folder = Path(folder)
+    if folder.exists() and not (folder / CONFIG).exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} exists and holds no model: choose another directory")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _write(checkpoint, draft)
+        draft.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def _write(checkpoint: Checkpoint, folder: Path) -> None:
+    state = {k: _half(v) for k, v in checkpoint.model.state_dict().items()}
+    save_file(state, folder / WEIGHTS)
+    (folder / VOCABULARY).write_text(checkpoint.vocabulary.to_json(), encoding="utf-8")
+    if checkpoint.seen is not None:
+        checkpoint.seen.save(folder / SEEN)
+    (folder / f"{CARD}.json").write_text(json.dumps(checkpoint.card, indent=2) + "\n", encoding="utf-8")
+    (folder / f"{CARD}.md").write_text(card_text(checkpoint.name, checkpoint.card), encoding="utf-8")
+    config = {
+        "format": FORMAT,
+        "name": checkpoint.name,
+        "model": dataclasses.asdict(checkpoint.config),
+        "defaults": dataclasses.asdict(checkpoint.defaults),
+        "sha256": {f: _sha256(folder / f) for f in (WEIGHTS, VOCABULARY, SEEN) if (folder / f).exists()},
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read a model directory, by the name of a shipped model or by path, ready for use on `device`.
+
+    Raises `CheckpointError` saying which file is missing, damaged, or of another version.
+    """
+    folder = locate(name_or_path)
+    config = _config(folder)
+    for name, expected in config["sha256"].items():
+        if _sha256(_present(folder, name)) != expected:
+            raise CheckpointError(f"{folder / name} is damaged (its sha256 is not the one in {CONFIG}): copy it again")
+    try:
+        shape = ModelConfig.from_dict(config["model"])
+        defaults = SamplingDefaults.from_dict(config["defaults"])
+        vocabulary = Vocabulary.from_json((folder / VOCABULARY).read_text(encoding="utf-8"))
+        model = Autoencoder.from_config(shape)
+        state = load_file(_present(folder, WEIGHTS))
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except (InputError, TypeError, KeyError, RuntimeError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: cannot load the model: {error}") from None
+    return Checkpoint(
+        name=config["name"],
+        model=model.to(device).eval(),
+        config=shape,
+        vocabulary=vocabulary,
+        defaults=defaults,
+        seen=SeenSet.load(folder / SEEN) if SEEN in config["sha256"] else None,
+        card=read_card(folder),
+    )
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The model card of a directory; empty where there is none."""
+    path = folder / f"{CARD}.json"
+    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return card
+
+
+def card_text(name: str, card: dict[str, Any]) -> str:
+    """A card as Markdown: a section per entry, a table where the entry is one."""
+    lines = [f"# {name}", ""]
+    for title, content in card.items():
+        lines += [f"## {title}", ""]
+        if isinstance(content, dict):
+            lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in content.items()), ""]
+        elif isinstance(content, list):
+            lines += [*(f"- {item}" for item in content), ""]
+        else:
+            lines += [str(content), ""]
+    return "\n".join(lines)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads(_present(folder, CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{folder / CONFIG} is not JSON ({error}): the file is damaged") from None
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else None
+        raise CheckpointError(
+            f"{folder}: format {found!r}, but this version of molvae reads {FORMAT!r}: "
+            "use the version that wrote it, or train again"
+        )
+    missing = [key for key in ("name", "model", "defaults", "sha256") if key not in config]
+    if missing:
+        raise CheckpointError(f"{folder / CONFIG} lacks {', '.join(missing)}: the file is damaged")
+    return config
+
+
+def _present(folder: Path, name: str) -> Path:
+    if not (folder / name).exists():
+        raise CheckpointError(f"{folder} lacks {name}: it is not a whole model directory")
+    return folder / name
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _half(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().cpu().half().contiguous() if tensor.is_floating_point() else tensor.detach().cpu()
