@@ -9,6 +9,7 @@ makes featurisers slow). RDKit stays the authority for what a SMILES does not sp
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -71,10 +72,12 @@ def graph_of(mol: Chem.Mol) -> MolGraph:
     """The graph of a sanitised molecule.
 
     Raises `MoleculeError` for what the tables above cannot hold: isotopes, atom maps, dative bonds, charges beyond 8,
-    999 atoms or more.
+    more than 999 atoms.
     """
     smiles = write(mol)
-    atoms, bonds = _read(smiles)
+    if "~" in smiles or "->" in smiles or "<-" in smiles:
+        raise MoleculeError(f"SMILES {smiles[:40]!r} has a dative or unspecified bond, which graphs do not carry")
+    atoms, bonds = _read(smiles, _aromatic_wildcards(mol) if "*" in smiles else frozenset())
     if len(atoms) > MAX_ATOMS:
         raise MoleculeError(f"SMILES {smiles[:40]}... has {len(atoms)} atoms, more than {MAX_ATOMS}")
     needs_rdkit = "1" in smiles or "@" in smiles or "/" in smiles or "\\" in smiles
@@ -110,8 +113,8 @@ _NOT_ATOMS = frozenset("()=#$:/\\.-~%0123456789")
 Bonds = dict[tuple[int, int], list[int]]
 
 
-def _read(smiles: str) -> tuple[list[list[int]], Bonds]:
-    """Atom rows and bond rows of a SMILES, rings and CIP labels still missing."""
+def _read(smiles: str, aromatic: frozenset[int] = frozenset()) -> tuple[list[list[int]], Bonds]:
+    """Atom rows and bond rows of a SMILES, rings and CIP labels still missing; `aromatic` as `_aromatic_wildcards`."""
     atoms: list[list[int]] = []
     bonds: Bonds = {}
     used: list[int] = []  # valence electrons of each atom that its bonds take; negative: a bracket says its hydrogens
@@ -122,6 +125,8 @@ def _read(smiles: str) -> tuple[list[list[int]], Bonds]:
         if token[0] not in _NOT_ATOMS:
             current = len(atoms)
             atoms.append([*_atom(token)])
+            if current in aromatic:
+                atoms[current][3] = 1
             used.append(-99 if token[0] == "[" else 0)
             if previous >= 0:
                 _join(atoms, bonds, used, previous, current, order)
@@ -185,7 +190,14 @@ def _implicit_hydrogens(number: int, aromatic: int, used: int) -> int:
     return next((valence - used for valence in _VALENCES[number] if valence >= used), 0)
 
 
-# --- rings and stereo, from RDKit -----------------------------------------------------------------------------------
+# --- what only RDKit knows: aromatic wildcards, rings, stereo --------------------------------------------------------
+
+
+def _aromatic_wildcards(mol: Chem.Mol) -> frozenset[int]:
+    """Positions of aromatic wildcards: * is the one symbol that has no lower case to show it."""
+    position = _canonical_positions(mol)
+    wild = (atom for atom in mol.GetAtoms() if atom.GetAtomicNum() == 0 and atom.GetIsAromatic())
+    return frozenset(position[atom.GetIdx()] for atom in wild)
 
 
 def _canonical_positions(mol: Chem.Mol) -> dict[int, int]:
@@ -206,14 +218,8 @@ def _add_rings(mol: Chem.Mol, position: dict[int, int], atoms: list[list[int]], 
 
 
 def _add_stereo(mol: Chem.Mol, position: dict[int, int], atoms: list[list[int]], bonds: Bonds) -> None:
-    labelled = Chem.Mol(mol)
     centres = {index: at for index, at in position.items() if atoms[at][4]}
-    for index in centres:
-        labelled.GetAtomWithIdx(index).ClearProp("_CIPCode")  # the parser's labels follow older rules, miss rings
-    try:
-        rdCIPLabeler.AssignCIPLabels(labelled, maxRecursiveIterations=1_000_000)
-    except RuntimeError:  # too symmetric to rank in reasonable time: @ and @@ stay
-        return
+    labelled = _with_labels(mol, centres)
     for index, at in centres.items():
         atom = labelled.GetAtomWithIdx(index)
         if atom.HasProp("_CIPCode"):
@@ -223,6 +229,19 @@ def _add_stereo(mol: Chem.Mol, position: dict[int, int], atoms: list[list[int]],
         if row[0] == _DOUBLE:
             label = _double_bond_label(labelled.GetBondBetweenAtoms(index_at[a], index_at[b]))
             row[1] = BOND_STEREO.index(label)
+
+
+def _with_labels(mol: Chem.Mol, centres: Iterable[int]) -> Chem.Mol:
+    """A copy with CIP labels, or with none where the molecule is too symmetric to rank in reasonable time."""
+    bare = Chem.Mol(mol)
+    for index in centres:
+        bare.GetAtomWithIdx(index).ClearProp("_CIPCode")  # the parser's labels follow older rules, miss rings
+    labelled = Chem.Mol(bare)
+    try:
+        rdCIPLabeler.AssignCIPLabels(labelled, maxRecursiveIterations=1_000_000)
+    except RuntimeError:  # those it had found by then depend on the order of the input: none of them counts
+        return bare
+    return labelled
 
 
 def _double_bond_label(bond: Chem.Bond) -> str:

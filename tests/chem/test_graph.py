@@ -1,0 +1,228 @@
+"""Graphs read off the SMILES tokens have to say what RDKit says, for any molecule and any way of writing it."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from molecules import DRUGS
+from rdkit import Chem
+from rdkit.Chem import rdCIPLabeler
+
+from molvae.chem.graph import (
+    ATOM_FEATURES,
+    BOND_FEATURES,
+    BOND_STEREO,
+    BOND_TYPES,
+    CHARGE_ZERO,
+    LARGEST_RING,
+    MAX_ATOMS,
+    STEREO_LABELS,
+    graph_of,
+    graph_of_smiles,
+)
+from molvae.chem.smiles import canonical, parse
+from molvae.chem.tokens import Vocabulary, tokenize
+from molvae.errors import MoleculeError
+
+DRUGLIKE = Path(__file__).parents[3] / "shared" / "data" / "druglike_test.smi.gz"
+needs_data = pytest.mark.skipif(not DRUGLIKE.exists(), reason="the druglike test set is not beside the checkout")
+
+# each line is a trap that a reader of tokens can fall into
+ODD = """
+C N O P S F Cl Br I B * [H][H] [H+] [CH3] [C] [U+6] [Na+].[Cl-] C.C* C1CC1.C1CCCCCCCCC1
+b1ccccc1 c1cc[se]c1 c1cc[te]c1 p1ccccc1 c1cc[pH]c1 c1cc[as]cc1 c1c[nH]cc1 c1cc[o+]cc1 [cH-]1cccc1
+*1ccccc1 c1cc*cc1 *c1ccccc1 *=C [se]1cc[nH]c1=O O=c1cc[nH]cc1 C=c1cccc1 O=c1ccn(C)cc1 O=s1cccc1 O=n1ccccc1
+CS(C)(=O)=O FS(F)(F)(F)(F)F FP(F)(F)(F)F OCl(=O)(=O)=O FI(F)(F)(F)F C[SH2]C C[PH3]C CN(C)(C)=O C[N+](C)(C)C
+[Rh-](Cl)(Cl)(Cl)(Cl)$[Rh-](Cl)(Cl)(Cl)Cl N#N [N-]=[N+]=[N-] [C-]#[O+] [BH4-] [SiH4] C[Hg]C C1=CC=CC=CC=C1
+C12C3C4C1C5C2C3C45 C1CC2CCC1C2 C1CC12CC2 C1CCCCCCC1 C1CCCCCCCC1 c1ccc(cc1)-c1ccccc1 C1=CC2=CC=CC=CC2=C1
+F/C=C/F F/C=C\\F F/N=N/F C/C=N/O C/C=C/C=C\\C CC=C=CC c1ccc(/N=N/c2ccccc2)cc1
+C[C@H](F)Cl C[C@H]1CC[C@@H](C)CC1 O[C@H](C)[C@@H](C)O F[P@](Cl)(Br)I C[S@](=O)CC C[N@@+](CC)(CCC)c1ccccc1
+c12c3c4c5c1c6c7c8c2c9c1c3c2c3c4c4c%10c5c5c6c6c7c7c%11c8c9c8c9c1c2c1c2c3c4c3c4c%10c5c5c6c6c7c7c%11c8c8c9c1c1c2c3c2c4c5c6c3c7c8c1c23
+"""
+ORDERS = (
+    Chem.BondType.SINGLE,
+    Chem.BondType.DOUBLE,
+    Chem.BondType.TRIPLE,
+    Chem.BondType.AROMATIC,
+    Chem.BondType.QUADRUPLE,
+)
+
+
+def druglike():
+    with gzip.open(DRUGLIKE, "rt") as lines:
+        return [line.split("\t")[0] for line in lines]
+
+
+def check(smiles):
+    """Every number of the graph, against RDKit's own calls on the canonical SMILES."""
+    graph = graph_of_smiles(smiles)
+    assert graph.smiles == canonical(smiles)
+    mol = Chem.MolFromSmiles(graph.smiles)
+    assert (graph.atoms.dtype, graph.bonds.dtype, graph.ends.dtype) == (np.uint8, np.uint8, np.uint16)
+    assert graph.atoms.tolist() == [atom_row(atom) for atom in mol.GetAtoms()]
+    bonds = [mol.GetBondBetweenAtoms(*ends) for ends in graph.ends.tolist()]
+    assert sorted(bond.GetIdx() for bond in bonds) == list(range(mol.GetNumBonds()))
+    assert graph.bonds.tolist() == [bond_row(bond) for bond in bonds]
+
+
+def labelled(mol):
+    for atom in mol.GetAtoms():
+        atom.ClearProp("_CIPCode")
+    rdCIPLabeler.AssignCIPLabels(mol)
+    return mol
+
+
+def atom_row(atom):
+    mol = labelled(Chem.Mol(atom.GetOwningMol())) if "@" in Chem.MolToSmiles(atom.GetOwningMol()) else None
+    label = mol.GetAtomWithIdx(atom.GetIdx()) if mol else atom
+    return [
+        atom.GetAtomicNum(),
+        atom.GetFormalCharge() + CHARGE_ZERO,
+        atom.GetTotalNumHs(),
+        int(atom.GetIsAromatic()),
+        STEREO_LABELS.index(label.GetProp("_CIPCode") if label.HasProp("_CIPCode") else ""),
+        min(LARGEST_RING, atom.GetOwningMol().GetRingInfo().MinAtomRingSize(atom.GetIdx())),
+    ]
+
+
+def bond_row(bond):
+    mol = bond.GetOwningMol()
+    code = labelled(Chem.Mol(mol)).GetBondWithIdx(bond.GetIdx())
+    return [
+        ORDERS.index(bond.GetBondType()),
+        BOND_STEREO.index(code.GetProp("_CIPCode") if code.HasProp("_CIPCode") else ""),
+        min(LARGEST_RING, mol.GetRingInfo().MinBondRingSize(bond.GetIdx())),
+    ]
+
+
+@pytest.mark.parametrize("smiles", [*DRUGS.values(), *ODD.split()])
+def test_every_number_is_rdkits(smiles):
+    check(smiles)
+
+
+@needs_data
+def test_every_number_is_rdkits_on_druglike_molecules():
+    for smiles in druglike()[::50]:
+        check(smiles)
+
+
+def test_orders_are_told_in_the_order_of_the_table():
+    assert len(BOND_TYPES) == len(ORDERS)
+
+
+def test_values_stay_inside_the_tables():
+    for smiles in [*DRUGS.values(), *ODD.split()]:
+        graph = graph_of_smiles(smiles)
+        assert (graph.atoms < [f.size for f in ATOM_FEATURES]).all()
+        assert (graph.bonds < [f.size for f in BOND_FEATURES]).all()
+        assert (graph.ends < len(graph.atoms)).all()
+
+
+@given(st.sampled_from([*DRUGS.values(), *ODD.split()]), st.integers(0, 2**31 - 1))
+@settings(max_examples=150, deadline=None)
+def test_the_way_it_is_written_does_not_matter(smiles, seed):
+    mol = parse(canonical(smiles))
+    variant = Chem.MolToRandomSmilesVect(mol, 1, randomSeed=seed)[0]
+    expected, graph = graph_of(mol), graph_of_smiles(variant)
+    assert graph.smiles == expected.smiles
+    for name in ("atoms", "bonds", "ends"):
+        np.testing.assert_array_equal(getattr(graph, name), getattr(expected, name))
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("COc1ccc2cc([C@H](C)C(=O)O)ccc2c1", "COc1ccc2cc([C@@H](C)C(=O)O)ccc2c1"),
+        ("COc1ccc2cc([C@H](C)C(=O)O)ccc2c1", "COc1ccc2cc(C(C)C(=O)O)ccc2c1"),
+        ("C[C@H]1CC[C@@H](C)CC1", "C[C@H]1CC[C@H](C)CC1"),
+        ("O[C@H](C)[C@@H](C)O", "O[C@H](C)[C@H](C)O"),
+        ("O[C@@H](C)[C@H](C)O", "O[C@H](C)[C@@H](C)O"),
+        ("F/C=C/F", "F/C=C\\F"),
+        ("F/C=C/F", "FC=CF"),
+        ("C", "[CH3]"),
+        ("CC(=O)O", "CC(=O)[O-]"),
+        ("C1CCCCC1C1CCCCC1", "C1CCCC1C1CCCCCC1"),
+    ],
+)
+def test_different_molecules_have_different_graphs(a, b):
+    assert key(graph_of_smiles(a)) != key(graph_of_smiles(b))
+
+
+def key(graph):
+    """All that the network sees. The number of atoms tells where one array ends and the next begins."""
+    return len(graph.atoms), graph.atoms.tobytes(), graph.bonds.tobytes(), graph.ends.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("smiles", "reason"),
+    [
+        ("[13CH4]", r"\[13CH4\] has an isotope label, which graphs do not carry; remove it first"),
+        ("[2H]O", r"\[2H\] has an isotope label"),
+        ("[1*]C", "has an isotope label"),
+        ("C[CH3:7]", r"\[CH3:7\] has an atom map"),
+        ("C[*:1]", "has an atom map"),
+        ("[NH3]->[Cu]", "dative or unspecified bond"),
+        ("C~C", "dative or unspecified bond"),
+        ("[W+9]", r"\[W\+9\]: its charge or hydrogens are out of range"),
+        ("[Pt@SP1](F)(Cl)(Br)I", r"cannot represent the atom \[Pt@SP1\]"),
+        ("C" * (MAX_ATOMS + 1), "has 1000 atoms, more than 999"),
+        ("C1CC", "ring 1 opened but not closed"),
+        ("", "it is empty"),
+    ],
+)
+def test_what_cannot_be_represented_is_refused_with_a_reason(smiles, reason):
+    with pytest.raises(MoleculeError, match=reason):
+        graph_of_smiles(smiles)
+
+
+def test_the_largest_molecule_is_read():
+    graph = graph_of_smiles("C" * MAX_ATOMS)
+    assert len(graph.atoms) == MAX_ATOMS
+    assert graph.ends[-1].tolist() == [MAX_ATOMS - 2, MAX_ATOMS - 1]
+
+
+@pytest.mark.parametrize("smiles", ["C", "*", "[H+]", "[Cl-]"])
+def test_one_atom_has_no_bonds(smiles):
+    graph = graph_of_smiles(smiles)
+    assert (graph.atoms.shape, graph.bonds.shape, graph.ends.shape) == ((1, 6), (0, 3), (0, 2))
+
+
+def test_too_symmetric_for_cip_labels_keeps_the_parity(monkeypatch):
+    """The labeller gives up on some cages; two stereoisomers must still differ."""
+
+    def give_up(*_, **__):
+        raise RuntimeError("Max Iterations Exceeded in CIP label calculation")
+
+    monkeypatch.setattr(rdCIPLabeler, "AssignCIPLabels", give_up)
+    one, other = graph_of_smiles("C[C@H](F)Cl"), graph_of_smiles("C[C@@H](F)Cl")
+    assert {STEREO_LABELS[one.atoms[1, 4]], STEREO_LABELS[other.atoms[1, 4]]} == {"@", "@@"}
+
+
+def test_too_symmetric_for_cip_labels_keeps_the_sides_of_a_double_bond(monkeypatch):
+    def give_up(*_, **__):
+        raise RuntimeError("Max Iterations Exceeded in CIP label calculation")
+
+    monkeypatch.setattr(rdCIPLabeler, "AssignCIPLabels", give_up)
+    assert key(graph_of_smiles("F/C=C/F")) != key(graph_of_smiles("F/C=C\\F"))
+
+
+@needs_data
+def test_nothing_is_lost_on_the_druglike_test_set():
+    """All 10,000: none refused, strings come back through a vocabulary, one graph per canonical SMILES."""
+    refused, graphs = [], {}
+    for smiles in druglike():
+        try:
+            graphs[canonical(smiles)] = graph_of_smiles(smiles)
+        except MoleculeError as error:
+            refused.append(f"{smiles}: {error}")
+    assert refused == []
+    assert len(graphs) == 10_000
+    assert all(graph.smiles == smiles for smiles, graph in graphs.items())
+    vocabulary = Vocabulary.from_tokens(token for smiles in graphs for token in tokenize(smiles))
+    assert all(vocabulary.decode(vocabulary.encode(smiles)) == smiles for smiles in graphs)
+    assert len({key(graph) for graph in graphs.values()}) == len(graphs)
