@@ -83,8 +83,8 @@ class _Slots:
         self.row = torch.arange(slots, device=device)  # a row of `count` or more: the slot is idle
         self.last = torch.full((slots,), START_ID, device=device)
         self.place = torch.zeros(slots, dtype=torch.long, device=device)
-        self.state = self._start(self.row) if count else None
         self.next, self.count, self.steps, self.finished = slots, count, 0, 0
+        self.state = self._start(self.row) if count else None
 
     @property
     def busy(self) -> bool:

@@ -1,0 +1,129 @@
+"""What a model is worth, by decoding: reconstruction, the prior, and the neighbourhood of seeds.
+
+The same functions validate during training, fill model cards and print benchmark tables.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molvae.chem.fingerprints import morgan, tanimoto
+from molvae.chem.smiles import canonical_or_none, parse
+from molvae.chem.tokens import PAD_ID, Vocabulary
+from molvae.data.packed import PackedGraphs
+from molvae.models.autoencoder import Autoencoder
+from molvae.models.latents import Posterior, perturb
+from molvae.sampling.engine import decode
+from molvae.sampling.options import GREEDY, DecodeOptions
+from molvae.sampling.streams import normal, row_keys
+
+
+class Evaluator:
+    """Decodes with a model, on the model's own device. `noise_aware` as in `SamplingDefaults`."""
+
+    def __init__(self, model: Autoencoder, vocabulary: Vocabulary, max_symbols: int, *, noise_aware: bool = True) -> None:
+        self.model, self.vocabulary, self.max_symbols, self.noise_aware = model, vocabulary, max_symbols, noise_aware
+
+    @torch.inference_mode()
+    def encode(self, data: PackedGraphs) -> Posterior:
+        """q(z given x) of every molecule, M x D."""
+        device = next(self.model.parameters()).device
+        rows = torch.arange(len(data), device=data.device).split(256)
+        parts = [self.model.encode(data.gather(r).to(device)) for r in rows]
+        variances = [p.log_variance for p in parts if p.log_variance is not None]
+        return Posterior(torch.cat([p.mean for p in parts]), torch.cat(variances) if variances else None)
+
+    def write(self, z: Tensor, radius: float, options: DecodeOptions, seed: int = 0) -> list[str]:
+        """A string per latent, unchecked."""
+        keys = row_keys(seed, torch.arange(len(z), device=z.device))
+        told = torch.full((len(z),), radius if self.noise_aware else 0.0, device=z.device)
+        return decode(self.model.decoder, z, told, keys, options, self.max_symbols).strings(self.vocabulary)
+
+    def reconstruction(self, data: PackedGraphs) -> dict[str, float]:
+        """Shares of molecules given back exactly: greedy from the mean, and sampled from a posterior draw; and the
+        share of those sampled strings that are valid."""
+        posterior, truth = self.encode(data), targets(data, self.vocabulary)
+        greedy = self.write(posterior.mean, 0.0, GREEDY)
+        keys = row_keys(1, torch.arange(len(data), device=posterior.mean.device))
+        z = posterior.draw(normal(keys, posterior.mean.shape[1]))
+        sampled = self.write(z, 0.0, DecodeOptions(), seed=1)
+        return {
+            "exact": _share(a == b for a, b in zip(greedy, truth, strict=True)),
+            "exact_sampled": _share(a == b for a, b in zip(sampled, truth, strict=True)),
+            "posterior_valid": _share(canonical_or_none(s) is not None for s in sampled),
+        }
+
+    def prior(self, count: int, *, temperature: float = 1.0, seed: int = 0) -> list[str | None]:
+        """`count` draws from the prior: canonical SMILES, or None for a string that is no molecule."""
+        device = next(self.model.parameters()).device
+        keys = row_keys(seed, torch.arange(count, device=device))
+        z = normal(keys, self.model.latent.mean.out_features)
+        return [canonical_or_none(s) for s in self.write(z, 1.0, DecodeOptions(temperature), seed + 1)]
+
+    def neighbourhood(
+        self, data: PackedGraphs, radius: float, *, draws: int = 40, options: DecodeOptions = GREEDY, seed: int = 0
+    ) -> Neighbourhood:
+        """One draw each of `draws` latents around every molecule of `data`, decoded with `options`."""
+        posterior, seeds = self.encode(data), targets(data, self.vocabulary)
+        mean = posterior.mean.repeat_interleave(draws, 0)
+        keys = row_keys(seed, torch.arange(len(mean), device=mean.device))
+        z = perturb(mean, radius, normal(keys, mean.shape[1]))
+        strings = self.write(z, radius, options, seed + 1)
+        return _neighbourhood(seeds, [strings[i * draws : (i + 1) * draws] for i in range(len(seeds))])
+
+
+class Neighbourhood(NamedTuple):
+    """What draws around seeds give, averaged over seeds."""
+
+    valid: float  # share of strings
+    distinct: float  # distinct valid molecules per seed, the seed itself not counted
+    similarity: float  # median Tanimoto of those to their seed
+    at_least_0_4: float  # share of those at 0.4 or more
+
+
+def probe(vocabulary: Vocabulary, max_symbols: int, molecules: int = 256) -> object:
+    """A validation for training: decodes some molecules and some prior samples. See `training.module.Probe`."""
+
+    def run(model: Autoencoder, data: PackedGraphs) -> dict[str, float]:
+        evaluator = Evaluator(model, vocabulary, max_symbols)
+        rows = torch.arange(min(molecules, len(data)), device=data.device)
+        some = data.select(rows)
+        valid = _share(m is not None for m in evaluator.prior(molecules))
+        return {**evaluator.reconstruction(some), "prior_valid": valid}
+
+    return run
+
+
+def targets(data: PackedGraphs, vocabulary: Vocabulary) -> list[str]:
+    """The canonical SMILES that packed molecules were packed with."""
+    rows = torch.arange(len(data), device=data.device)
+    tokens = data.gather(rows).tokens.cpu().numpy()
+    return [vocabulary.decode(row[row != PAD_ID]) for row in tokens]
+
+
+def _neighbourhood(seeds: list[str], groups: list[list[str]]) -> Neighbourhood:
+    strings = sum(map(len, groups))
+    molecules = {text: canonical_or_none(text) for text in {t for group in groups for t in group}}
+    valid, distinct, similarities = 0, [], []
+    for seed, group in zip(seeds, groups, strict=True):
+        good = [m for t in group if (m := molecules[t]) is not None]
+        valid += len(good)
+        others = sorted(set(good) - {seed})
+        distinct.append(len(others))
+        similarities.append(tanimoto(morgan(parse(seed)), [morgan(parse(m)) for m in others]))
+    pooled = np.concatenate(similarities) if similarities else np.zeros(0)
+    return Neighbourhood(
+        valid / max(1, strings),
+        float(np.mean(distinct)) if distinct else 0.0,
+        float(np.median(pooled)) if len(pooled) else float("nan"),
+        float(np.mean(pooled >= 0.4)) if len(pooled) else float("nan"),
+    )
+
+
+def _share(flags: object) -> float:
+    values = list(flags)  # type: ignore[call-overload]
+    return sum(values) / max(1, len(values))
