@@ -5,10 +5,12 @@ The same functions validate during training, fill model cards and print benchmar
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.chem.fingerprints import morgan, tanimoto
@@ -25,8 +27,15 @@ from molvae.sampling.streams import normal, row_keys
 class Evaluator:
     """Decodes with a model, on the model's own device. `noise_aware` as in `SamplingDefaults`."""
 
-    def __init__(self, model: Autoencoder, vocabulary: Vocabulary, max_symbols: int, *, noise_aware: bool = True) -> None:
-        self.model, self.vocabulary, self.max_symbols, self.noise_aware = model, vocabulary, max_symbols, noise_aware
+    def __init__(
+        self, model: Autoencoder, vocabulary: Vocabulary, max_symbols: int, *, noise_aware: bool = True
+    ) -> None:
+        self.model, self.vocabulary, self.max_symbols, self.noise_aware = (
+            model,
+            vocabulary,
+            max_symbols,
+            noise_aware,
+        )
 
     @torch.inference_mode()
     def encode(self, data: PackedGraphs) -> Posterior:
@@ -43,19 +52,16 @@ class Evaluator:
         told = torch.full((len(z),), radius if self.noise_aware else 0.0, device=z.device)
         return decode(self.model.decoder, z, told, keys, options, self.max_symbols).strings(self.vocabulary)
 
-    def reconstruction(self, data: PackedGraphs) -> dict[str, float]:
-        """Shares of molecules given back exactly: greedy from the mean, and sampled from a posterior draw; and the
-        share of those sampled strings that are valid."""
-        posterior, truth = self.encode(data), targets(data, self.vocabulary)
-        greedy = self.write(posterior.mean, 0.0, GREEDY)
+    def exact(self, data: PackedGraphs) -> NDArray[np.bool_]:
+        """Which molecules come back exactly, written greedily from the posterior's mean; M."""
+        strings = self.write(self.encode(data).mean, 0.0, GREEDY)
+        return np.array([a == b for a, b in zip(strings, targets(data, self.vocabulary), strict=True)], dtype=bool)
+
+    def resampled(self, data: PackedGraphs) -> list[str]:
+        """A string from one draw of each molecule's posterior, sampled at temperature 1, unchecked."""
+        posterior = self.encode(data)
         keys = row_keys(1, torch.arange(len(data), device=posterior.mean.device))
-        z = posterior.draw(normal(keys, posterior.mean.shape[1]))
-        sampled = self.write(z, 0.0, DecodeOptions(), seed=1)
-        return {
-            "exact": _share(a == b for a, b in zip(greedy, truth, strict=True)),
-            "exact_sampled": _share(a == b for a, b in zip(sampled, truth, strict=True)),
-            "posterior_valid": _share(canonical_or_none(s) is not None for s in sampled),
-        }
+        return self.write(posterior.draw(normal(keys, posterior.mean.shape[1])), 0.0, DecodeOptions(), seed=1)
 
     def prior(self, count: int, *, temperature: float = 1.0, seed: int = 0) -> list[str | None]:
         """`count` draws from the prior: canonical SMILES, or None for a string that is no molecule."""
@@ -65,7 +71,13 @@ class Evaluator:
         return [canonical_or_none(s) for s in self.write(z, 1.0, DecodeOptions(temperature), seed + 1)]
 
     def neighbourhood(
-        self, data: PackedGraphs, radius: float, *, draws: int = 40, options: DecodeOptions = GREEDY, seed: int = 0
+        self,
+        data: PackedGraphs,
+        radius: float,
+        *,
+        draws: int = 40,
+        options: DecodeOptions = GREEDY,
+        seed: int = 0,
     ) -> Neighbourhood:
         """One draw each of `draws` latents around every molecule of `data`, decoded with `options`."""
         posterior, seeds = self.encode(data), targets(data, self.vocabulary)
@@ -85,15 +97,19 @@ class Neighbourhood(NamedTuple):
     at_least_0_4: float  # share of those at 0.4 or more
 
 
-def probe(vocabulary: Vocabulary, max_symbols: int, molecules: int = 256) -> object:
-    """A validation for training: decodes some molecules and some prior samples. See `training.module.Probe`."""
+def probe(
+    vocabulary: Vocabulary, max_symbols: int, molecules: int = 256
+) -> Callable[[Autoencoder, PackedGraphs], dict[str, float]]:
+    """A validation for training (`training.module.Probe`): decodes some molecules and some prior samples."""
 
     def run(model: Autoencoder, data: PackedGraphs) -> dict[str, float]:
         evaluator = Evaluator(model, vocabulary, max_symbols)
-        rows = torch.arange(min(molecules, len(data)), device=data.device)
-        some = data.select(rows)
-        valid = _share(m is not None for m in evaluator.prior(molecules))
-        return {**evaluator.reconstruction(some), "prior_valid": valid}
+        some = data.select(torch.arange(min(molecules, len(data)), device=data.device))
+        return {
+            "exact": float(evaluator.exact(some).mean()),
+            "posterior_valid": _share_valid(map(canonical_or_none, evaluator.resampled(some))),
+            "prior_valid": _share_valid(evaluator.prior(molecules)),
+        }
 
     return run
 
@@ -124,6 +140,6 @@ def _neighbourhood(seeds: list[str], groups: list[list[str]]) -> Neighbourhood:
     )
 
 
-def _share(flags: object) -> float:
-    values = list(flags)  # type: ignore[call-overload]
-    return sum(values) / max(1, len(values))
+def _share_valid(molecules: Iterable[str | None]) -> float:
+    flags = [m is not None for m in molecules]
+    return sum(flags) / max(1, len(flags))

@@ -55,8 +55,11 @@ class Generator:
 
     @classmethod
     def load(cls, model: str | Path = "druglike", device: str = "auto") -> Self:
-        """A shipped model by name, or a model directory by path. Raises `CheckpointError`."""
-        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        """A shipped model by name, or a model directory by path.
+
+        Raises `CheckpointError`, and `InputError` for a device that is not there.
+        """
+        chosen = _device(device)
         return cls(checkpoints.load(model, chosen), chosen)
 
     def analogs(
@@ -120,9 +123,7 @@ class Generator:
         for group in in_chunks(seeds, SEEDS_AT_ONCE):
             yield self._analogs_of(group, draws, standardise, progress)
 
-    def _analogs_of(
-        self, seeds: list[str], draws: Draws, standardise: bool, progress: Progress | None
-    ) -> pd.DataFrame:
+    def _analogs_of(self, seeds: list[str], draws: Draws, standardise: bool, progress: Progress | None) -> pd.DataFrame:
         usable, errors = _split(seeds, self._graphs(seeds, standardise))
         # one molecule at a time: a latent must not depend, in its last digit, on the seeds beside it
         latents = [self._encode([graph], None) for _, graph in usable]
@@ -259,17 +260,13 @@ class Generator:
                 progress(int(rows[-1]) + 1)
         return _stacked(parts)
 
-    def _decode(
-        self, z: torch.Tensor, options: DecodeOptions, seed: int, progress: Progress | None
-    ) -> Decoded:
+    def _decode(self, z: torch.Tensor, options: DecodeOptions, seed: int, progress: Progress | None) -> Decoded:
         z = z.to(self.device)
         keys = row_keys(seed, torch.arange(len(z), device=self.device))
         radius = torch.zeros(len(z), device=self.device)
         return decode(self.model.decoder, z, radius, keys, options, self.checkpoint.config.max_symbols, progress)
 
-    def _draw(
-        self, names: list[str], posterior: Posterior, draws: Draws, progress: Progress | None
-    ) -> list[Found]:
+    def _draw(self, names: list[str], posterior: Posterior, draws: Draws, progress: Progress | None) -> list[Found]:
         return draw_around(
             self.model,
             self.vocabulary,
@@ -301,6 +298,18 @@ class Generator:
                 "novel": None if seen is None else ~seen.contains(smiles),
             },
         )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot use the device {name!r}: {reason}; auto takes what there is") from None
+    return device
 
 
 def _split(
