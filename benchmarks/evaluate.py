@@ -112,7 +112,8 @@ def novelty_filter(checkpoint: Checkpoint) -> dict[str, str]:
     measured = float(checkpoint.seen.contains(strangers).mean())
     stated = checkpoint.seen.false_positive_rate
     return {
-        "novelty filter": f"{len(checkpoint.seen):,} molecules; false positives {stated:.3%} stated, {measured:.3%} measured"
+        "novelty filter": f"{len(checkpoint.seen):,} molecules; "
+        f"false positives {stated:.3%} stated, {measured:.3%} measured"
     }
 
 

@@ -4,8 +4,8 @@
         --minutes 83 --ae-minutes 14 --out runs/shipped
 
 Started again, it goes on from its last checkpoint. `druglike` is the Gaussian model; `druglike-ae` starts from its
-weights and is trained on as a deterministic autoencoder. Both see the druglike set and as many molecules of MOSES, drawn
-at random; the novelty filter holds all of both. Then measure each with `benchmarks/evaluate.py`.
+weights and is trained on as a deterministic autoencoder. Both see the druglike set and as many molecules of MOSES,
+drawn at random; the novelty filter holds all of both. Then measure each with `benchmarks/evaluate.py`.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def _write(
     seen: SeenSet,
 ) -> None:
     card: dict[str, Any] = {
-        "What it is": f"{shape.encoder} encoder, {shape.latent} latent of {shape.latent_size}, {shape.decoder} decoder; "
-        f"{sum(p.numel() for p in trained.model.parameters()):,} parameters",
+        "What it is": f"{shape.encoder} encoder, {shape.latent} latent of {shape.latent_size}, "
+        f"{shape.decoder} decoder; {sum(p.numel() for p in trained.model.parameters()):,} parameters",
         "Data": DATA,
         "Training": {
             "steps": f"{trained.steps:,} of {config.batch_size} molecules ({trained.molecules:,} molecules seen)",

@@ -26,7 +26,8 @@ def uniform(keys: Tensor, counter: Tensor | int) -> Tensor:
 def normal(keys: Tensor, size: int, *, stream: int = 0) -> Tensor:
     """`size` standard normal numbers of each row, B x size float32; streams of different numbers do not overlap."""
     counter = torch.arange(size, device=keys.device) + (stream + 1) * 2**20
-    return torch.special.ndtri(uniform(keys[:, None], counter)).float()
+    numbers: Tensor = torch.special.ndtri(uniform(keys[:, None], counter)).float()
+    return numbers
 
 
 _GOLDEN = -7046029254386353131  # 2^64 / golden ratio, as a signed integer
