@@ -1,17 +1,19 @@
 """Molecule to graph arrays, read off the tokens of its canonical SMILES.
 
-The canonical SMILES already lists atoms and bonds in RDKit's canonical order, so one pass over its tokens gives the
-graph in that order: the arrays do not depend on how the input was written, an atom's row number is its position in the
-string that a decoder has to write, and no Python call per atom goes into RDKit (those calls, not the parsing, are what
-makes featurisers slow). RDKit stays the authority for what a SMILES does not spell out: rings and CIP labels.
+The canonical SMILES already lists atoms and bonds in RDKit's canonical order, so one pass over its tokens
+gives the graph in that order: the arrays do not depend on how the input was written, an atom's row number is
+its position in the string that a decoder has to write, and no Python call per atom goes into RDKit (those
+calls, not the parsing, are what makes featurisers slow). RDKit stays the authority for what a SMILES does not
+spell out: rings and CIP labels.
 """
 
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +27,7 @@ from molvae.errors import MoleculeError
 
 
 class Feature(NamedTuple):
-    """One column of the feature tables: its name, how many values it takes (0 to size - 1), and what they mean."""
+    """One column of the feature tables: its name, how many values it takes (0 to size - 1), their meaning."""
 
     name: str
     size: int
@@ -58,8 +60,8 @@ BOND_FEATURES = (
 class MolGraph:
     """One molecule in canonical atom order, and the string that it is the graph of.
 
-    `atoms` (A, 6) uint8, a row per heavy atom, columns as in `ATOM_FEATURES`; `bonds` (B, 3) uint8, columns as in
-    `BOND_FEATURES`; `ends` (B, 2) uint16, the atoms each bond joins.
+    `atoms` (A, 6) uint8, a row per heavy atom, columns as in `ATOM_FEATURES`; `bonds` (B, 3) uint8, columns
+    as in `BOND_FEATURES`; `ends` (B, 2) uint16, the atoms each bond joins, the smaller position first.
     """
 
     smiles: str
@@ -71,26 +73,28 @@ class MolGraph:
 def graph_of(mol: Chem.Mol) -> MolGraph:
     """The graph of a sanitised molecule.
 
-    Raises `MoleculeError` for what the tables above cannot hold: isotopes, atom maps, dative bonds, charges beyond 8,
-    more than 999 atoms.
+    Raises `MoleculeError` for what the tables above cannot hold: isotopes, atom maps, dative bonds, charges
+    beyond 8, more than 999 atoms.
     """
     smiles = write(mol)
     if "~" in smiles or "->" in smiles or "<-" in smiles:
-        raise MoleculeError(f"SMILES {smiles[:40]!r} has a dative or unspecified bond, which graphs do not carry")
-    atoms, bonds = _read(smiles, _aromatic_wildcards(mol) if "*" in smiles else frozenset())
-    if len(atoms) > MAX_ATOMS:
-        raise MoleculeError(f"SMILES {smiles[:40]}... has {len(atoms)} atoms, more than {MAX_ATOMS}")
-    needs_rdkit = "1" in smiles or "@" in smiles or "/" in smiles or "\\" in smiles
-    if needs_rdkit:
+        what = "a dative or unspecified bond"
+        raise MoleculeError(f"SMILES {_short(smiles)} has {what}, which graphs do not carry")
+    symbols, bonds = _read(smiles, _aromatic_wildcards(mol) if "*" in smiles else frozenset())
+    if len(symbols) > MAX_ATOMS:
+        raise MoleculeError(f"SMILES {_short(smiles)} has {len(symbols)} atoms, more than {MAX_ATOMS}")
+    atom_bytes, bond_bytes = _tables(symbols, bonds)
+    has_stereo = "@" in smiles or "/" in smiles or "\\" in smiles
+    if has_stereo or "1" in smiles:  # the first ring closure of a canonical SMILES is always 1
         position = _canonical_positions(mol)
-        _add_rings(mol, position, atoms, bonds)
-        if "@" in smiles or "/" in smiles or "\\" in smiles:
-            _add_stereo(mol, position, atoms, bonds)
+        _add_rings(mol, position, atom_bytes, bond_bytes, bonds)
+        if has_stereo:
+            _add_stereo(mol, position, atom_bytes, bond_bytes, bonds)
     return MolGraph(
         smiles,
-        np.array(atoms, dtype=np.uint8).reshape(-1, len(ATOM_FEATURES)),
-        np.array(list(bonds.values()), dtype=np.uint8).reshape(-1, len(BOND_FEATURES)),
-        np.array(list(bonds), dtype=np.uint16).reshape(-1, 2),
+        np.frombuffer(atom_bytes, np.uint8).reshape(-1, _COLUMNS),
+        np.frombuffer(bond_bytes, np.uint8).reshape(-1, _BOND_COLUMNS),
+        np.frombuffer(array("H", chain.from_iterable(bonds)), np.uint16).reshape(-1, 2),
     )
 
 
@@ -99,37 +103,101 @@ def graph_of_smiles(smiles: str) -> MolGraph:
     return graph_of(parse(smiles))
 
 
-# --- atoms and bonds, from the tokens -----------------------------------------------------------------------------
+# --- atoms and bonds, from the tokens -------------------------------------------------------------------
 
 _BRACKET = re.compile(r"\[(\d+)?([A-Z][a-z]?|[a-z][a-z]?|\*)(@{0,2})(?:H(\d*))?(?:([+-])(\d*))?(:\d+)?\]")
 _DOUBLE, _AROMATIC = BOND_TYPES.index("="), BOND_TYPES.index(":")
 _ELECTRONS = (1, 2, 3, 1, 4)  # what a bond of each type takes of an atom's valence
-_VALENCES = {0: (0,), 5: (3,), 6: (4,), 7: (3, 5), 8: (2,), 15: (3, 5), 16: (2, 4, 6), 9: (1,), 17: (1,), 35: (1,), 53: (1,)}
+_VALENCES = {
+    "*": (0,), "B": (3,), "C": (4,), "N": (3, 5), "O": (2,), "P": (3, 5), "S": (2, 4, 6),
+    "F": (1,), "Cl": (1,), "Br": (1,), "I": (1,),
+}  # fmt: skip
 _UNSPECIFIED = -1
 # "/" and "\\" say nothing of the order: between aromatic atoms they stand on an aromatic bond
-_ORDER = {symbol: order for order, symbol in enumerate(BOND_TYPES)} | {"/": _UNSPECIFIED, "\\": _UNSPECIFIED}
-_NOT_ATOMS = frozenset("()=#$:/\\.-~%0123456789")
+_ORDER = {symbol: order for order, symbol in enumerate(BOND_TYPES)} | dict.fromkeys("/\\", _UNSPECIFIED)
+_NOT_ATOMS = frozenset("()=#$:/\\.-%0123456789")
+_COLUMNS, _BOND_COLUMNS = len(ATOM_FEATURES), len(BOND_FEATURES)
 
-Bonds = dict[tuple[int, int], list[int]]
+Bonds = dict[tuple[int, int], int]
+"""Order of the bond between two atoms, the smaller position first: that is how a SMILES brings them."""
 
 
-def _read(smiles: str, aromatic: frozenset[int] = frozenset()) -> tuple[list[list[int]], Bonds]:
-    """Atom rows and bond rows of a SMILES, rings and CIP labels still missing; `aromatic` as `_aromatic_wildcards`."""
-    atoms: list[list[int]] = []
+class _Symbol(dict[int, bytes]):
+    """An atom symbol: its feature row, by the valence electrons that its bonds take.
+
+    A row is made when first asked for. Featurising is a look-up per atom this way, and no list per atom has
+    to become an array.
+    """
+
+    def __init__(self, token: str, aromatic: bool = False) -> None:
+        number, charge, hydrogens, lower, parity = _bracket(token) if token[0] == "[" else _organic(token)
+        self.fixed = (number, charge, int(aromatic or lower), parity)
+        self.hydrogens = hydrogens
+        self.valences = _VALENCES.get(token.capitalize(), (0,))
+        # the order of a bond that is not written: "and" of what its two atoms imply
+        self.implied = _AROMATIC if aromatic or lower else 0
+
+    def __missing__(self, used: int) -> bytes:
+        number, charge, aromatic, parity = self.fixed
+        hydrogens = self._implicit_hydrogens(used) if self.hydrogens is None else self.hydrogens
+        self[used] = row = bytes((number, charge, hydrogens, aromatic, parity, 0))
+        return row
+
+    def _implicit_hydrogens(self, used: int) -> int:
+        """OpenSMILES 3.1.5: up to the next normal valence, an electron for the aromatic ring apart."""
+        if self.implied:
+            return max(0, self.valences[0] - used - 1)
+        return next((valence - used for valence in self.valences if valence >= used), 0)
+
+
+class _Symbols(dict[str, _Symbol | None]):
+    """Symbols by their token, None for a token that is no atom; made when first met."""
+
+    def __missing__(self, token: str) -> _Symbol | None:
+        self[token] = symbol = None if token[0] in _NOT_ATOMS else _Symbol(token)
+        return symbol
+
+
+_SYMBOLS = _Symbols()
+
+
+def _organic(token: str) -> tuple[int, int, int | None, bool, int]:
+    number = 0 if token == "*" else Chem.GetPeriodicTable().GetAtomicNumber(token.capitalize())
+    return number, CHARGE_ZERO, None, token.islower(), 0
+
+
+def _bracket(token: str) -> tuple[int, int, int | None, bool, int]:
+    """Atomic number, charge, hydrogens, whether aromatic, and parity of an atom in brackets."""
+    match = _BRACKET.fullmatch(token)
+    if match is None:
+        raise MoleculeError(f"cannot represent the atom {token}")
+    isotope, symbol, parity, hydrogens, sign, charge, atom_map = match.groups()
+    if isotope or atom_map:
+        what = "an isotope label" if isotope else "an atom map"
+        raise MoleculeError(f"the atom {token} has {what}, which graphs do not carry; remove it first")
+    number = 0 if symbol == "*" else Chem.GetPeriodicTable().GetAtomicNumber(symbol.capitalize())
+    formal = (1 if sign == "+" else -1) * int(charge or 1) if sign else 0
+    count = 0 if hydrogens is None else int(hydrogens or 1)
+    if abs(formal) > CHARGE_ZERO or count >= ATOM_FEATURES[2].size:
+        raise MoleculeError(f"cannot represent the atom {token}: its charge or hydrogens are out of range")
+    return number, CHARGE_ZERO + formal, count, symbol.islower(), STEREO_LABELS.index(parity)
+
+
+def _read(smiles: str, aromatic: frozenset[int]) -> tuple[list[_Symbol], Bonds]:
+    """The atom symbols of a SMILES and its bonds; `aromatic` as `_aromatic_wildcards`."""
+    symbols: list[_Symbol] = []
     bonds: Bonds = {}
-    used: list[int] = []  # valence electrons of each atom that its bonds take; negative: a bracket says its hydrogens
     branch: list[int] = []
     rings: dict[str, tuple[int, int]] = {}
     previous, order = -1, _UNSPECIFIED
     for token in tokenize(smiles):
-        if token[0] not in _NOT_ATOMS:
-            current = len(atoms)
-            atoms.append([*_atom(token)])
-            if current in aromatic:
-                atoms[current][3] = 1
-            used.append(-99 if token[0] == "[" else 0)
+        symbol = _SYMBOLS[token]
+        if symbol is not None:
+            current = len(symbols)
+            symbols.append(_Symbol(token, aromatic=True) if current in aromatic else symbol)
             if previous >= 0:
-                _join(atoms, bonds, used, previous, current, order)
+                implied = symbols[current].implied & symbols[previous].implied
+                bonds[previous, current] = implied if order < 0 else order
             previous, order = current, _UNSPECIFIED
         elif token == "(":
             branch.append(previous)
@@ -141,56 +209,29 @@ def _read(smiles: str, aromatic: frozenset[int] = frozenset()) -> tuple[list[lis
             previous = -1
         elif token in rings:
             other, opened = rings.pop(token)
-            _join(atoms, bonds, used, other, previous, max(opened, order))
+            implied = symbols[other].implied & symbols[previous].implied
+            order = max(opened, order)
+            bonds[other, previous] = implied if order < 0 else order
             order = _UNSPECIFIED
         else:
             rings[token] = (previous, order)
             order = _UNSPECIFIED
-    for row, electrons in zip(atoms, used, strict=True):
-        if electrons >= 0:
-            row[2] = _implicit_hydrogens(row[0], row[3], electrons)
-    return atoms, bonds
+    return symbols, bonds
 
 
-def _join(atoms: list[list[int]], bonds: Bonds, used: list[int], a: int, b: int, order: int) -> None:
-    if order == _UNSPECIFIED:
-        order = _AROMATIC if atoms[a][3] and atoms[b][3] else 0
-    bonds[a, b] = [order, 0, 0]
-    used[a] += _ELECTRONS[order]
-    used[b] += _ELECTRONS[order]
+def _tables(symbols: list[_Symbol], bonds: Bonds) -> tuple[bytearray, bytearray]:
+    """The rows of the atoms and of the bonds, one after the other; rings and CIP labels still missing."""
+    used = [0] * len(symbols)
+    for (a, b), order in bonds.items():
+        electrons = _ELECTRONS[order]
+        used[a] += electrons
+        used[b] += electrons
+    bond_rows = bytearray(_BOND_COLUMNS * len(bonds))
+    bond_rows[0::_BOND_COLUMNS] = bytes(bonds.values())
+    return bytearray(b"".join([symbol[n] for symbol, n in zip(symbols, used, strict=True)])), bond_rows
 
 
-@lru_cache(maxsize=4096)
-def _atom(token: str) -> tuple[int, ...]:
-    """The feature row of an atom symbol; the hydrogens of one without brackets are left to the valence rule."""
-    table = Chem.GetPeriodicTable()
-    if token[0] != "[":
-        number = 0 if token == "*" else table.GetAtomicNumber(token.capitalize())
-        return number, CHARGE_ZERO, 0, int(token.islower()), 0, 0
-    match = _BRACKET.fullmatch(token)
-    if match is None:
-        raise MoleculeError(f"cannot represent the atom {token}")
-    isotope, symbol, parity, hydrogens, sign, charge, atom_map = match.groups()
-    if isotope or atom_map:
-        what = "an isotope label" if isotope else "an atom map"
-        raise MoleculeError(f"the atom {token} has {what}, which graphs do not carry; remove it first")
-    number = 0 if symbol == "*" else table.GetAtomicNumber(symbol.capitalize())
-    formal = (1 if sign == "+" else -1) * int(charge or 1) if sign else 0
-    count = 0 if hydrogens is None else int(hydrogens or 1)
-    if abs(formal) > CHARGE_ZERO or count >= ATOM_FEATURES[2].size:
-        raise MoleculeError(f"cannot represent the atom {token}: its charge or hydrogens are out of range")
-    return number, CHARGE_ZERO + formal, count, int(symbol[0].islower()), STEREO_LABELS.index(parity), 0
-
-
-@lru_cache(maxsize=256)
-def _implicit_hydrogens(number: int, aromatic: int, used: int) -> int:
-    """OpenSMILES 3.1.5: fill up to the next normal valence; an aromatic atom gives one electron to the ring first."""
-    if aromatic:
-        return max(0, _VALENCES[number][0] - used - 1)
-    return next((valence - used for valence in _VALENCES[number] if valence >= used), 0)
-
-
-# --- what only RDKit knows: aromatic wildcards, rings, stereo --------------------------------------------------------
+# --- what only RDKit knows: aromatic wildcards, rings, stereo ---------------------------------------------
 
 
 def _aromatic_wildcards(mol: Chem.Mol) -> frozenset[int]:
@@ -200,35 +241,46 @@ def _aromatic_wildcards(mol: Chem.Mol) -> frozenset[int]:
     return frozenset(position[atom.GetIdx()] for atom in wild)
 
 
-def _canonical_positions(mol: Chem.Mol) -> dict[int, int]:
-    """RDKit atom index to position in the canonical SMILES that was last written of `mol`."""
+def _canonical_positions(mol: Chem.Mol) -> list[int]:
+    """By RDKit atom index, the position in the canonical SMILES that was last written of `mol`."""
     order = mol.GetProp("_smilesAtomOutputOrder")[1:-1].rstrip(",").split(",")
-    return {int(index): position for position, index in enumerate(order)}
+    positions = [0] * len(order)
+    for position, index in enumerate(order):
+        positions[int(index)] = position
+    return positions
 
 
-def _add_rings(mol: Chem.Mol, position: dict[int, int], atoms: list[list[int]], bonds: Bonds) -> None:
+def _add_rings(
+    mol: Chem.Mol, position: list[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds
+) -> None:
+    of_atom, of_bond = [0] * len(position), dict.fromkeys(bonds, 0)
+    # from large to small: the smallest has the last word
     for ring in sorted(mol.GetRingInfo().AtomRings(), key=len, reverse=True):
         size = min(len(ring), LARGEST_RING)
         a = position[ring[-1]]
         for index in ring:
             b = position[index]
-            atoms[b][5] = size
-            bonds[(a, b) if (a, b) in bonds else (b, a)][2] = size
+            of_atom[b] = size
+            of_bond[(a, b) if a < b else (b, a)] = size
             a = b
+    atom_rows[5::_COLUMNS] = bytes(of_atom)
+    bond_rows[2::_BOND_COLUMNS] = bytes(of_bond.values())
 
 
-def _add_stereo(mol: Chem.Mol, position: dict[int, int], atoms: list[list[int]], bonds: Bonds) -> None:
-    centres = {index: at for index, at in position.items() if atoms[at][4]}
+def _add_stereo(
+    mol: Chem.Mol, position: list[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds
+) -> None:
+    centres = {index: _COLUMNS * at + 4 for index, at in enumerate(position) if atom_rows[_COLUMNS * at + 4]}
     labelled = _with_labels(mol, centres)
     for index, at in centres.items():
         atom = labelled.GetAtomWithIdx(index)
         if atom.HasProp("_CIPCode"):
-            atoms[at][4] = STEREO_LABELS.index(atom.GetProp("_CIPCode"))
-    index_at = {at: index for index, at in position.items()}
-    for (a, b), row in bonds.items():
-        if row[0] == _DOUBLE:
+            atom_rows[at] = STEREO_LABELS.index(atom.GetProp("_CIPCode"))
+    index_at = {at: index for index, at in enumerate(position)}
+    for number, ((a, b), order) in enumerate(bonds.items()):
+        if order == _DOUBLE:
             label = _double_bond_label(labelled.GetBondBetweenAtoms(index_at[a], index_at[b]))
-            row[1] = BOND_STEREO.index(label)
+            bond_rows[_BOND_COLUMNS * number + 1] = BOND_STEREO.index(label)
 
 
 def _with_labels(mol: Chem.Mol, centres: Iterable[int]) -> Chem.Mol:
@@ -251,3 +303,7 @@ def _double_bond_label(bond: Chem.Bond) -> str:
     if stereo in (Chem.BondStereo.STEREOE, Chem.BondStereo.STEREOTRANS):
         return "e"
     return "z" if stereo in (Chem.BondStereo.STEREOZ, Chem.BondStereo.STEREOCIS) else ""
+
+
+def _short(smiles: str) -> str:
+    return repr(smiles if len(smiles) <= 40 else smiles[:37] + "...")

@@ -1,19 +1,26 @@
-"""SMILES to graphs in worker processes, in the order they came, every refusal with its reason."""
+"""SMILES to graphs, in this process or in workers, in the order they came, every refusal with its reason."""
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from molvae.chem.graph import MolGraph, graph_of
+import numpy as np
+from numpy.typing import NDArray
+
+from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph, graph_of
 from molvae.chem.smiles import parse, standardise
-from molvae.errors import MoleculeError
+from molvae.chem.tokens import END, tokenize
+from molvae.errors import MoleculeError, MolvaeError
 
 CHUNK = 512
 Item = TypeVar("Item")
@@ -36,6 +43,86 @@ def _graph(smiles: str, clean: bool) -> MolGraph | MoleculeError:
         return error
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """The graphs of M of some rows in flat arrays: quick to pass between processes, which M objects are not.
+
+    `atoms`, `bonds`, `ends` as in `MolGraph`, one molecule after the other, `sizes` (M, 3) the number of
+    atoms, bonds and tokens of each. `tokens` index `symbols`, whose first is the end. `rows` (M,) is the
+    place of each among the rows, `keys` a digest of each canonical SMILES. `refused` gives the others'
+    reasons by their place.
+    """
+
+    atoms: NDArray[np.uint8]
+    bonds: NDArray[np.uint8]
+    ends: NDArray[np.uint16]
+    tokens: NDArray[np.int16]
+    sizes: NDArray[np.int64]
+    symbols: list[str]
+    rows: list[int]
+    keys: list[bytes]
+    refused: dict[int, str]
+
+
+def featurise_chunk(
+    texts: Sequence[str | None],
+    *,
+    clean: bool = False,
+    max_symbols: int | None = None,
+    known: Collection[str] | None = None,
+) -> Chunk:
+    """`featurise` into flat arrays. None is a row without SMILES: no molecule, and no reason.
+
+    Molecules of more than `max_symbols` symbols, or with a symbol outside `known`, are refused too.
+    """
+    ids, refused = {END: 0}, dict[int, str]()
+    graphs: list[MolGraph] = []
+    tokens: list[list[int]] = []
+    rows: list[int] = []
+    for row, text in enumerate(texts):
+        if text is None:
+            continue
+        graph = _graph(text, clean)
+        symbols = tokenize(graph.smiles) if isinstance(graph, MolGraph) else []
+        if reason := str(graph) if isinstance(graph, MoleculeError) else _unfit(symbols, max_symbols, known):
+            refused[row] = reason
+        elif isinstance(graph, MolGraph):
+            rows.append(row)
+            graphs.append(graph)
+            tokens.append([*(ids.setdefault(symbol, len(ids)) for symbol in symbols), 0])
+    return _flat(graphs, tokens, list(ids), rows, refused)
+
+
+def _unfit(symbols: list[str], max_symbols: int | None, known: Collection[str] | None) -> str:
+    """Why a model cannot write these symbols, or nothing."""
+    if max_symbols is not None and len(symbols) > max_symbols:
+        return f"{len(symbols)} symbols, more than the {max_symbols} that the model writes"
+    strange = next((symbol for symbol in symbols if symbol not in known), None) if known is not None else None
+    return f"it has the symbol {strange!r}, which the model has never seen" if strange else ""
+
+
+def _flat(
+    graphs: list[MolGraph],
+    tokens: list[list[int]],
+    symbols: list[str],
+    rows: list[int],
+    refused: dict[int, str],
+) -> Chunk:
+    # the empty array gives the shape where there is no graph at all
+    sizes = [(len(g.atoms), len(g.bonds), len(t)) for g, t in zip(graphs, tokens, strict=True)]
+    return Chunk(
+        atoms=np.concatenate([np.zeros((0, len(ATOM_FEATURES)), np.uint8), *(g.atoms for g in graphs)]),
+        bonds=np.concatenate([np.zeros((0, len(BOND_FEATURES)), np.uint8), *(g.bonds for g in graphs)]),
+        ends=np.concatenate([np.zeros((0, 2), np.uint16), *(g.ends for g in graphs)]),
+        tokens=np.fromiter((i for row in tokens for i in row), np.int16),
+        sizes=np.array(sizes, np.int64).reshape(-1, 3),
+        symbols=symbols,
+        rows=rows,
+        keys=[hashlib.blake2b(g.smiles.encode(), digest_size=8).digest() for g in graphs],
+        refused=refused,
+    )
+
+
 def worker_count(workers: int | None = None) -> int:
     """`workers`, or one per core that this process may use."""
     if workers is not None:
@@ -44,30 +131,41 @@ def worker_count(workers: int | None = None) -> int:
 
 
 def in_chunks(items: Iterable[Item], size: int = CHUNK) -> Iterator[list[Item]]:
+    """Lists of `size` items, the last one shorter."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
 
 
 def map_chunks(
-    function: Callable[[list[Item]], Result], items: Iterable[Item], *, workers: int | None = None, chunk: int = CHUNK
+    function: Callable[[list[Item]], Result], chunks: Iterable[list[Item]], workers: int | None = None
 ) -> Iterator[Result]:
-    """`function` of successive chunks, results in order, in `workers` processes (0 or 1: in this one).
+    """`function` of each chunk, results in order, computed in `workers` processes (0 or 1: in this one).
 
-    Reads only a few chunks ahead, so a stream of any length passes in flat memory.
+    Reads only a few chunks ahead, so a stream of any length passes in flat memory. Raises `MolvaeError` when
+    a worker process is killed from outside.
     """
     count = worker_count(workers)
     if count <= 1:
-        yield from map(function, in_chunks(items, chunk))
+        yield from map(function, chunks)
         return
+    pending: deque[Future[Result]] = deque()
     with ProcessPoolExecutor(count, mp_context=_context()) as pool:
-        pending: deque[Future[Result]] = deque()
-        for part in in_chunks(items, chunk):
-            pending.append(pool.submit(function, part))
-            if len(pending) > 2 * count:
+        try:
+            for chunk in chunks:
+                pending.append(pool.submit(function, chunk))
+                if len(pending) > 2 * count:
+                    yield pending.popleft().result()
+            while pending:
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        except BrokenProcessPool:
+            reason = "a worker process died, most likely for want of memory"
+            raise MolvaeError(f"{reason}; try again with fewer workers than {count}") from None
+        finally:
+            for (
+                future
+            ) in pending:  # whoever asked for results has stopped: do not make them wait for the rest
+                future.cancel()
 
 
 def _context() -> multiprocessing.context.BaseContext:

@@ -1,7 +1,7 @@
 """PackedGraphs: many molecules in a few flat arrays, from which a batch is one gather.
 
-There is no object per molecule. The arrays live in memory, in memory-mapped files or on a GPU; `gather` is the same
-handful of tensor operations in each case, so the network never waits for Python.
+There is no object per molecule. The arrays live in memory, in memory-mapped files or on a GPU; `gather` is
+the same handful of tensor operations in each case, so the network never waits for Python.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph
@@ -25,11 +26,12 @@ FORMAT = "molvae-packed-1"
 
 @dataclass(frozen=True)
 class GraphBatch:
-    """B molecules as one disconnected graph of A atoms and E directed edges, as torch_geometric's layers take it.
+    """B molecules as one disconnected graph of A atoms and E directed edges, as PyG's layers take it.
 
-    `atoms` A x 6 and `edges` E x 3 hold feature columns (`chem.graph`), `edge_index` 2 x E; the second half of the
-    edges are the first half reversed. `position` A is an atom's place in its canonical SMILES, `owner` A its molecule.
-    `tokens` B x L are ids ended by END and padded by PAD; a batch that is only to be encoded has L = 0.
+    `atoms` A x 6 and `edges` E x 3 hold feature columns (`chem.graph`), `edge_index` 2 x E; the second half
+    of the edges are the first half reversed. `position` A is an atom's place in its canonical SMILES, `owner`
+    A its molecule. `tokens` B x L are ids ended by END and padded by PAD; a batch that is only to be encoded
+    has L = 0.
     """
 
     atoms: Tensor
@@ -51,8 +53,8 @@ class GraphBatch:
 class PackedGraphs:
     """M molecules: flat rows, and where each molecule's rows start (M + 1 offsets, int64).
 
-    `atoms` (total, 6) uint8, `bonds` (total, 3) uint8, `ends` (total, 2) int16 within the molecule, `tokens` (total,)
-    int16. All on one device.
+    `atoms` (total, 6) uint8, `bonds` (total, 3) uint8, `ends` (total, 2) int16 within the molecule, `tokens`
+    (total,) int16. All on one device.
     """
 
     atoms: Tensor
@@ -76,6 +78,20 @@ class PackedGraphs:
 
     def to(self, device: torch.device | str) -> PackedGraphs:
         return PackedGraphs(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        atoms: NDArray[np.uint8],
+        bonds: NDArray[np.uint8],
+        ends: NDArray[np.uint16],
+        tokens: NDArray[np.int16],
+        sizes: NDArray[np.int64],
+    ) -> PackedGraphs:
+        """From flat rows, molecule after molecule; `sizes` (M, 3) counts their atoms, bonds and tokens."""
+        # positions stay below 1000, so that the signed type, which torch can index by, holds them
+        rows = (torch.from_numpy(array) for array in (atoms, bonds, ends.astype(np.int16), tokens))
+        return cls(*rows, *(_offsets(sizes[:, column]) for column in range(3)))
 
     @classmethod
     def from_graphs(cls, graphs: Sequence[MolGraph], vocabulary: Vocabulary | None = None) -> PackedGraphs:
@@ -131,6 +147,7 @@ class PackedGraphs:
         """Write one `.npy` per array and `packed.json`, last, with `details` in it."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "packed.json").unlink(missing_ok=True)  # an older one must not vouch for half of a new one
         for field in fields(self):
             np.save(folder / f"{field.name}.npy", getattr(self, field.name).cpu().numpy())
         text = json.dumps({"format": FORMAT, "molecules": len(self), **details}, indent=2)
@@ -143,28 +160,66 @@ class PackedGraphs:
         Raises `InputError` when the folder is not such a folder, or is incomplete.
         """
         folder = Path(folder)
-        details(folder)
+        molecules = details(folder).get("molecules")
         try:
             # copy-on-write, since torch has no read-only tensors
             arrays = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="c") for f in fields(cls)}
-        except (OSError, ValueError) as error:
-            raise InputError(f"{folder}: packed data is damaged ({error}); delete the folder to pack it again") from None
-        return cls(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+            packed = cls(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+        except (OSError, ValueError, TypeError, EOFError) as error:
+            raise _damaged(folder, str(error)) from None
+        if len(packed) != molecules:
+            raise _damaged(folder, f"{len(packed)} molecules, but packed.json says {molecules}")
+        packed._check_lengths(folder)
+        return packed
+
+    def _check_lengths(self, folder: Path) -> None:
+        """A copy that was broken off leaves arrays that do not belong together: found here, not in a batch."""
+        for start, names in (("atom", ("atoms",)), ("bond", ("bonds", "ends")), ("token", ("tokens",))):
+            offsets = getattr(self, f"{start}_start")
+            for name in names:
+                rows = len(getattr(self, name))
+                if len(offsets) != len(self.atom_start) or int(offsets[-1]) != rows:
+                    raise _damaged(folder, f"{name}.npy and {start}_start.npy do not belong together")
 
 
 def details(folder: Path | str) -> dict[str, Any]:
-    """What `packed.json` says of a packed folder. Raises `InputError` when there is none or it is of another format."""
+    """What `packed.json` says of a packed folder. Raises `InputError` when there is none of this format."""
     path = Path(folder) / "packed.json"
     if not path.exists():
         raise InputError(f"{folder}: not a folder of packed molecules (no packed.json)")
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise InputError(f"{path}: not a JSON object; pack the data again") from None
     if content.get("format") != FORMAT:
-        raise InputError(f"{path}: format {content.get('format')!r}, this version reads {FORMAT!r}; pack the data again")
+        raise InputError(
+            f"{path}: format {content.get('format')!r}, this version reads {FORMAT!r}; pack the data again"
+        )
     return content
 
 
+def _damaged(folder: Path, reason: str) -> InputError:
+    return InputError(f"{folder}: packed data is damaged ({reason}); delete the folder to pack it again")
+
+
+def concatenate(parts: list[PackedGraphs]) -> PackedGraphs:
+    """All molecules of all parts, in order. Empties `parts`, so that the data is not held twice."""
+    columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(PackedGraphs)}
+    parts.clear()
+    joined = {}
+    for name in list(columns):
+        rows = columns.pop(name)
+        joined[name] = _joined_offsets(rows) if name.endswith("_start") else torch.cat(rows)
+    return PackedGraphs(**joined)
+
+
+def _joined_offsets(starts: list[Tensor]) -> Tensor:
+    lengths = torch.cat([start.diff() for start in starts])
+    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+
+
 def _ragged(start: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the flat rows that `rows` own: their indices, their place within the owner, and the owner's place in `rows`."""
+    """Of the flat rows that `rows` own: index, place within the owner, and the owner's place in `rows`."""
     begin = start[rows]
     length = start[rows + 1] - begin
     owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), length)

@@ -1,4 +1,4 @@
-"""Graphs read off the SMILES tokens have to say what RDKit says, for any molecule and any way of writing it."""
+"""Graphs read off SMILES tokens have to say what RDKit says, for any molecule and any way of writing it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from molvae.chem.tokens import Vocabulary, tokenize
 from molvae.errors import MoleculeError
 
 DRUGLIKE = Path(__file__).parents[3] / "shared" / "data" / "druglike_test.smi.gz"
-needs_data = pytest.mark.skipif(not DRUGLIKE.exists(), reason="the druglike test set is not beside the checkout")
+needs_data = pytest.mark.skipif(not DRUGLIKE.exists(), reason="no druglike test set beside the checkout")
 
 # each line is a trap that a reader of tokens can fall into
 ODD = """

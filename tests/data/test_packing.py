@@ -1,0 +1,132 @@
+"""Packing a data set: every row is kept, a duplicate, or refused by name, and workers change nothing."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from itertools import islice
+
+import pytest
+import torch
+from molecules import DRUGS
+
+from molvae.chem.smiles import canonical
+from molvae.chem.tokens import SPECIAL, Vocabulary, tokenize
+from molvae.data.packed import PackedGraphs
+from molvae.data.packing import pack
+from molvae.data.rows import Record, Refusal
+from molvae.errors import InputError
+
+
+def records(smiles):
+    return [Record(text, "", "library.smi", row) for row, text in enumerate(smiles, 1)]
+
+
+def strings(packed, vocabulary):
+    tokens = packed.gather(torch.arange(len(packed))).tokens
+    return [vocabulary.decode(row.tolist()) for row in tokens]
+
+
+MIXED = [
+    Record("CCO", "", "library.smi", 1),
+    Refusal("library.smi", 2, "", "the SMILES field is empty"),
+    Record("OCC", "", "library.smi", 3),
+    Record("C1CC", "", "library.smi", 4),
+    Record("c1ccccc1", "", "library.smi", 6),
+    Record("[13CH4]", "", "library.smi", 7),
+    Record("C" * 200, "", "library.smi", 8),
+    Record("CCO", "", "other.sdf", 1),
+]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_every_row_is_accounted_for(workers):
+    packed, vocabulary, packing = pack(iter(MIXED), workers=workers)
+    assert strings(packed, vocabulary) == ["CCO", "c1ccccc1"]
+    assert (packing.kept, packing.duplicate, packing.refused, packing.read) == (2, 2, 4, len(MIXED))
+    assert packing.summary() == "8 read: 2 kept, 2 duplicate, 4 refused"
+    assert list(map(str, packing.refusals)) == [
+        "library.smi, line 2: the SMILES field is empty",
+        "library.smi, line 4: cannot read SMILES 'C1CC': ring 1 opened but not closed",
+        "library.smi, line 7: the atom [13CH4] has an isotope label, which graphs do not carry; remove it first",
+        "library.smi, line 8: 200 symbols, more than the 160 that the model writes",
+    ]
+
+
+def test_the_vocabulary_is_that_of_the_data():
+    smiles = [canonical(text) for text in DRUGS.values()]
+    packed, vocabulary, _ = pack(records(DRUGS.values()), workers=0)
+    assert vocabulary == Vocabulary.from_tokens(token for text in smiles for token in tokenize(text))
+    assert strings(packed, vocabulary) == smiles
+
+
+def test_a_given_vocabulary_refuses_what_it_lacks():
+    given = Vocabulary.from_tokens(["Br", "C", "O"])
+    packed, vocabulary, packing = pack(records(["CO", "CCN", "C=C", "CC"]), vocabulary=given, workers=0)
+    assert vocabulary is given
+    assert strings(packed, given) == ["CO", "CC"]
+    assert [(refusal.row, refusal.value) for refusal in packing.refusals] == [(2, "CCN"), (3, "C=C")]
+    assert "'N', which the model has never seen" in packing.refusals[0].reason
+
+
+def test_a_special_symbol_is_not_a_symbol_of_the_data():
+    _, vocabulary, _ = pack(records(["C"]), workers=0)
+    assert vocabulary.tokens == (*SPECIAL, "C")
+
+
+@pytest.mark.parametrize(("symbols", "kept"), [(9, 1), (10, 2)])
+def test_the_longest_string_that_fits(symbols, kept):
+    assert pack(records(["C", "C" * 10]), max_symbols=symbols, workers=0)[2].kept == kept
+
+
+def test_cleaning_comes_before_comparing():
+    salts = records(["CC(=O)[O-].[Na+]", "CC(=O)[O-].[K+]", "CN(=O)=O", "C[N+](=O)[O-]"])
+    packed, vocabulary, packing = pack(salts, clean=True, workers=0)
+    assert strings(packed, vocabulary) == ["CC(=O)[O-]", "C[N+](=O)[O-]"]
+    assert (packing.kept, packing.duplicate) == (2, 2)
+    assert pack(salts, workers=0)[2].kept == 3  # RDKit itself reads N(=O)=O as [N+](=O)[O-]
+
+
+def test_workers_change_nothing():
+    """More than a chunk, with duplicates and refusals across chunk borders."""
+    rows = records([*(f"C{'C' * (i % 70)}O" for i in range(700)), "C1", *DRUGS.values(), *["N" * 9] * 500])
+    one, vocabulary, packing = pack(rows, workers=1)
+    two, same_vocabulary, same_packing = pack(rows, workers=2)
+    assert vocabulary == same_vocabulary
+    assert packing == same_packing
+    for field in fields(PackedGraphs):
+        assert torch.equal(getattr(one, field.name), getattr(two, field.name))
+
+
+def test_order_is_that_of_first_sight():
+    packed, vocabulary, _ = pack(records(["CN", "CO", "NC", "CC", "OC"]), workers=0)
+    assert strings(packed, vocabulary) == ["CN", "CO", "CC"]
+
+
+def test_progress_is_told_as_it_goes():
+    reads = []
+    pack(records(["C" * (i % 9 + 1) for i in range(1100)]), workers=0, progress=lambda now: reads.append(now.read))
+    assert reads == [512, 1024, 1100]
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([], "it is empty"),
+        (MIXED[1:2], "line 2: the SMILES field is empty"),
+        (records(["C1"]), "library.smi, line 1: .*ring 1"),
+    ],
+)
+def test_nothing_usable_is_an_error_with_reasons(rows, reason):
+    with pytest.raises(InputError, match=f"no usable molecule in the data: .*{reason}"):
+        pack(rows, workers=0)
+
+
+def test_rows_are_read_as_they_are_needed():
+    """A stream that breaks off is noticed, and does not leave workers behind."""
+
+    def broken():
+        yield from islice(records(["C"] * 10_000), 6000)
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        pack(broken(), workers=2)
