@@ -26,9 +26,7 @@ class Losses(NamedTuple):
 class Autoencoder(nn.Module):
     """Molecular graphs to latents to SMILES. With a Gaussian latent it is a variational autoencoder."""
 
-    def __init__(
-        self, encoder: Encoder, latent: DeterministicLatent, decoder: GRUDecoder | TransformerDecoder
-    ) -> None:
+    def __init__(self, encoder: Encoder, latent: DeterministicLatent, decoder: GRUDecoder | TransformerDecoder) -> None:
         super().__init__()
         self.encoder, self.latent, self.decoder = encoder, latent, decoder
 
@@ -52,7 +50,7 @@ class Autoencoder(nn.Module):
         return -loss.view_as(tokens).sum(1)
 
     def losses(self, batch: GraphBatch, radius: Tensor, free_bits: float = 0.0) -> Losses:
-        """Both parts of the loss, with z drawn from q and then moved by `radius` (B), which the decoder is told."""
+        """Both parts of the loss, with z drawn from q, then moved by `radius` (B), as the decoder is told."""
         posterior = self.encode(batch)
         z = posterior.draw(torch.randn_like(posterior.mean))
         z = perturb(z, radius[:, None], torch.randn_like(z))

@@ -12,7 +12,7 @@ from molvae.errors import InputError
 
 
 class JsonConfig:
-    """A frozen dataclass that goes to JSON and back; an unknown key is an error that names the nearest known one."""
+    """A frozen dataclass to JSON and back; an unknown key is an error that names the nearest known one."""
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)  # type: ignore[call-overload]
@@ -25,7 +25,13 @@ class JsonConfig:
                 near = difflib.get_close_matches(key, known, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise InputError(f"{cls.__name__} has no setting {key!r}{hint}")
-        return cls(**values)
+            if not _fits(values[key], known[key]):
+                kind = known[key].__name__
+                raise InputError(f"{cls.__name__}: {key} must be of type {kind}, got {values[key]!r}")
+        try:
+            return cls(**values)
+        except TypeError as error:  # the one thing left to go wrong: a setting without a default is missing
+            raise InputError(f"{cls.__name__}: {error}") from None
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -39,6 +45,10 @@ class JsonConfig:
 ENCODERS = ("gine", "gatv2", "dmpnn", "gps")
 LATENTS = ("deterministic", "gaussian")
 DECODERS = ("gru", "transformer")
+_COUNTS = (
+    "vocabulary_size", "encoder_width", "encoder_layers", "encoder_heads", "pooling_heads", "latent_size",
+    "decoder_width", "decoder_layers", "decoder_heads", "embedding_width", "max_symbols",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,13 +76,23 @@ class ModelConfig(JsonConfig):
         _one_of("encoder", self.encoder, ENCODERS)
         _one_of("latent", self.latent, LATENTS)
         _one_of("decoder", self.decoder, DECODERS)
-        for name in ("encoder_width", "encoder_layers", "latent_size", "decoder_width", "decoder_layers", "max_symbols"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if self.encoder_width % self.encoder_heads:
-            raise InputError(f"encoder_heads {self.encoder_heads} must divide encoder_width {self.encoder_width}")
+            heads, width = self.encoder_heads, self.encoder_width
+            raise InputError(f"encoder_heads {heads} must divide encoder_width {width}")
         if self.decoder == "transformer" and self.decoder_width % self.decoder_heads:
-            raise InputError(f"decoder_heads {self.decoder_heads} must divide decoder_width {self.decoder_width}")
+            heads, width = self.decoder_heads, self.decoder_width
+            raise InputError(f"decoder_heads {heads} must divide decoder_width {width}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a JSON value is of the plain type `kind`; 1 is a float too, but true is no number."""
+    if kind not in (int, float, str, bool):
+        return True
+    accepted = (int, float) if kind is float else (kind,)
+    return isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

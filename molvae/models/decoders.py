@@ -1,10 +1,11 @@
 """Decoders: latents in, symbols of SMILES out, one at a time.
 
-Both are told, beside z, how much noise z carries (the radius of `latents.perturb`). A decoder that knows can be exact
-where z is clean and fall back on what molecules look like where it is not, instead of writing broken strings.
+Both are told, beside z, how much noise z carries (the radius of `latents.perturb`). A decoder that knows can
+be exact where z is clean and fall back on what molecules look like where it is not, instead of writing broken
+strings.
 
-The interface: `forward` scores whole strings (teacher forcing); `start` and `step` write, with a state whose tensors
-have one row per string, so that rows can be picked out of it.
+The interface: `forward` scores whole strings (teacher forcing); `start` and `step` write, with a state whose
+tensors have one row per string, so that rows can be picked out of it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from molvae.models.config import ModelConfig
 
 
 class DecoderState(NamedTuple):
-    """What `step` needs of the symbols written so far: tensors with a row per string. Strings may differ in length."""
+    """What `step` needs of the symbols so far: tensors with a row per string, whatever its length."""
 
     tensors: tuple[Tensor, ...]
 
@@ -28,7 +29,7 @@ class DecoderState(NamedTuple):
         return DecoderState(tuple(t[index] for t in self.tensors))
 
     def put(self, index: Tensor, other: DecoderState) -> None:
-        """Overwrite the rows `index` with the rows of `other`: new strings take the place of finished ones."""
+        """Overwrite the rows `index` with those of `other`: new strings in the place of finished ones."""
         for mine, theirs in zip(self.tensors, other.tensors, strict=True):
             mine[index] = theirs
 
@@ -82,7 +83,7 @@ class GRUDecoder(nn.Module):
 
 
 class TransformerDecoder(nn.Module):
-    """Causal self-attention; the condition is added to every symbol. Keys and values are kept between steps."""
+    """Causal self-attention, the condition added to every symbol. Keys and values are kept between steps."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -114,7 +115,8 @@ class TransformerDecoder(nn.Module):
 
     def forward(self, z: Tensor, radius: Tensor, symbols: Tensor) -> Tensor:
         """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START)."""
-        x = self.embedding(symbols) + self.position.weight[: symbols.shape[1]] + self.condition(z, radius)[:, None]
+        position = self.position.weight[: symbols.shape[1]]
+        x = self.embedding(symbols) + position + self.condition(z, radius)[:, None]
         for block in self.blocks:
             x = block(x)
         logits: Tensor = self.output(self.norm(x))
@@ -122,7 +124,7 @@ class TransformerDecoder(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm attention and feed-forward, with an optional cache of keys and values (B x heads x length x d)."""
+    """Pre-norm attention and feed-forward; optional cache of keys and values (B x heads x length x d)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -139,15 +141,20 @@ class Block(nn.Module):
 
     def attend(self, x: Tensor, cache: tuple[Tensor, Tensor] | None, place: Tensor | None) -> Tensor:
         rows, length, width = x.shape
-        q, k, v = self.qkv(x).view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # B x heads x L x d
+        # each B x heads x L x d
+        q, k, v = self.qkv(x).view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         mask = None
         if cache is not None and place is not None:
             row = torch.arange(rows, device=x.device)
             cache[0][row, :, place], cache[1][row, :, place] = k[:, :, 0], v[:, :, 0]
             k, v = cache
-            mask = (torch.arange(k.shape[2], device=x.device) <= place[:, None])[:, None, None]  # B x 1 x 1 x L
+            seen = torch.arange(k.shape[2], device=x.device) <= place[:, None]
+            mask = seen[:, None, None]  # B x 1 x 1 x L
         y = functional.scaled_dot_product_attention(q, k, v, mask, is_causal=cache is None)
         return y.transpose(1, 2).reshape(rows, length, width)
 
 
-DECODERS: dict[str, type[GRUDecoder] | type[TransformerDecoder]] = {"gru": GRUDecoder, "transformer": TransformerDecoder}
+DECODERS: dict[str, type[GRUDecoder] | type[TransformerDecoder]] = {
+    "gru": GRUDecoder,
+    "transformer": TransformerDecoder,
+}

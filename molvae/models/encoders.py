@@ -1,8 +1,8 @@
 """Encoders: a batch of molecular graphs in, one vector per molecule out.
 
-All four share the ends (feature embeddings in, pooling of every layer's atom states out) and differ in how messages
-pass between. Keeping every layer for the pooling, and pooling with several attention heads beside a sum, follows
-MoLeR (Maziarz et al. 2022) and jumping knowledge (Xu et al. 2018).
+All four share the ends (feature embeddings in, pooling of every layer's atom states out) and differ in how
+messages pass between. Keeping every layer for the pooling, and pooling with several attention heads beside a
+sum, follows MoLeR (Maziarz et al. 2022) and jumping knowledge (Xu et al. 2018).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from molvae.data.packed import GraphBatch
 from molvae.models.config import ModelConfig
 
 POSITION_WAVES = 16
-"""Sine and cosine pairs that tell an atom's place in the canonical SMILES, wavelengths from 4 to 400 places."""
+"""Sine and cosine pairs of an atom's place in the canonical SMILES, wavelengths from 4 to 400 places."""
 
 
 class Encoder(nn.Module):
@@ -45,6 +45,8 @@ class Encoder(nn.Module):
 
 class FeatureEmbedding(nn.Module):
     """Sum of one embedding per feature column: N x columns -> N x width."""
+
+    offset: Tensor
 
     def __init__(self, features: tuple[Feature, ...], width: int) -> None:
         super().__init__()
@@ -113,7 +115,11 @@ class GPSMessages(NodeMessages):
     def layer(self, config: ModelConfig) -> nn.Module:
         width = config.encoder_width
         conv: nn.Module = GPSConv(
-            width, GINEConv(_two_layers(width)), heads=config.encoder_heads, norm="layer_norm", dropout=config.dropout
+            width,
+            GINEConv(_two_layers(width)),
+            heads=config.encoder_heads,
+            norm="layer_norm",
+            dropout=config.dropout,
         )
         return conv
 
