@@ -1,10 +1,10 @@
 """A model directory: weights, settings, vocabulary, card. Loading one reads data and runs no code.
 
-    weights.safetensors   half precision
-    config.json           format, shape of the model, sampling defaults, sha256 of the other files
-    vocabulary.json       the symbols, in the order of their ids
-    seen.npz              optional: which molecules the model was trained on (novelty.SeenSet)
-    card.json, card.md    what it was trained on, for how long, on what, and what it scores
+weights.safetensors   half precision
+config.json           format, shape of the model, sampling defaults, sha256 of the other files
+vocabulary.json       the symbols, in the order of their ids
+seen.npz              optional: which molecules the model was trained on (novelty.SeenSet)
+card.json, card.md    what it was trained on, for how long, on what, and what it scores
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def locate(name_or_path: str | Path) -> Path:
         return SHIPPED / str(name_or_path)
     near = difflib.get_close_matches(str(name_or_path), names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise CheckpointError(f"no model {str(name_or_path)!r}: {hint}It is a directory, or one of: {', '.join(names)}")
+    known = f"the shipped models are {', '.join(names)}" if names else "no models are shipped with this version"
+    raise CheckpointError(f"no model {str(name_or_path)!r}: {hint}it is no directory, and {known}")
 
 
 def save(checkpoint: Checkpoint, folder: Path | str) -> Path:
@@ -84,7 +85,9 @@ def save(checkpoint: Checkpoint, folder: Path | str) -> Path:
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         _write(checkpoint, draft)
-        draft.chmod(0o755)
+        draft.chmod(0o755)  # temporary folders, and safetensors' files, are their owner's alone
+        for file in draft.iterdir():
+            file.chmod(0o644)
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(draft, folder)
@@ -139,6 +142,21 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
         seen=SeenSet.load(folder / SEEN) if SEEN in config["sha256"] else None,
         card=read_card(folder),
     )
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a model is, for people and as JSON: parameters per part, shape, vocabulary, defaults, card."""
+    model, seen = checkpoint.model, checkpoint.seen
+    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
+    return {
+        "name": checkpoint.name,
+        "parameters": {**parts, "total": sum(parts.values())},
+        "vocabulary": len(checkpoint.vocabulary),
+        "known_training_molecules": 0 if seen is None else len(seen),
+        "shape": dataclasses.asdict(checkpoint.config),
+        "defaults": dataclasses.asdict(checkpoint.defaults),
+        "card": checkpoint.card,
+    }
 
 
 def read_card(folder: Path) -> dict[str, Any]:

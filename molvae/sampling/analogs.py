@@ -133,9 +133,7 @@ def _latents(
     return torch.cat(parts), torch.cat(decode_keys)
 
 
-def _keep(
-    found: Found, strings: list[str], scores: list[float], molecules: dict[str, str | None], wanted: int
-) -> None:
+def _keep(found: Found, strings: list[str], scores: list[float], molecules: dict[str, str | None], wanted: int) -> None:
     found.decoded += len(strings)
     for text, score in zip(strings, scores, strict=True):
         molecule = molecules[text]

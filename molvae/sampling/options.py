@@ -41,7 +41,9 @@ def choose(logits: Tensor, options: DecodeOptions, uniform: Tensor) -> Tensor:
     """
     if options.greedy:
         return logits.argmax(1)
-    probabilities, symbols = (logits.double() / options.temperature).softmax(1).sort(dim=1, descending=True, stable=True)
+    probabilities, symbols = (
+        (logits.double() / options.temperature).softmax(1).sort(dim=1, descending=True, stable=True)
+    )
     if options.top_k:
         probabilities[:, options.top_k :] = 0
     if options.top_p < 1:

@@ -1,0 +1,73 @@
+"""The `molvae` command: its verbs, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from molvae.cli import analogs, data, decode, encode, info, reconstruct, sample, train
+from molvae.errors import InputError, MolvaeError
+
+
+class Verbs(TyperGroup):
+    """Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted; every error is one line on stderr."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # a reader that has gone is noticed here rather than at the end of the process
+            return result
+        except InputError as error:
+            code = _failed(error, 2)
+        except (MolvaeError, OSError) as error:
+            code = _reader_gone() if isinstance(error, BrokenPipeError) else _failed(error, 1)
+        except KeyboardInterrupt:
+            code = _failed("interrupted", 130)
+        raise typer.Exit(code)
+
+
+def _failed(error: object, code: int) -> int:
+    typer.echo(f"molvae: {error}", err=True)
+    return code
+
+
+def _reader_gone() -> int:
+    """`molvae ... | head` is no failure. Python flushes stdout once more at its end, so give it a place to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 the work failed, 2 wrong usage. Data on stdout, everything else on stderr.",
+)
+for _verb in (analogs.analogs, sample.sample, encode.encode, decode.decode, reconstruct.reconstruct):
+    app.command()(_verb)
+app.command()(train.train)
+app.command()(info.info)
+app.add_typer(data.app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"molvae {version('molvae')}")
+        raise typer.Exit
+
+
+@app.callback()
+def molvae(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """One molecule in, hundreds of valid, distinct, ranked analogs out."""

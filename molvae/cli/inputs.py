@@ -1,0 +1,72 @@
+"""Rows from the command line: every one a record, or a refusal that is reported."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import IO, Any
+
+import typer
+
+from molvae.data.records import is_file_like, read_records
+from molvae.data.rows import ARGUMENT, Record, Refusal, make_row
+from molvae.data.tables import SMILES_COLUMNS, csv_rows
+
+_HEADER_BYTES = 65_536
+
+
+def read(arguments: Sequence[str], column: str | None) -> Iterator[Record | Refusal]:
+    """SMILES, files and `-` in order. Standard input may be a table too: what `molvae` writes into a pipe is one."""
+    return chain.from_iterable(
+        _rows(argument, position, column) for position, argument in enumerate(arguments, start=1)
+    )
+
+
+def report(row: Record | Refusal, reason: str = "") -> None:
+    """One line on stderr for a row that cannot be used."""
+    typer.echo(f"{row.where}: {reason}" if isinstance(row, Record) else str(row), err=True)
+
+
+def _rows(argument: str, position: int, column: str | None) -> Iterator[Record | Refusal]:
+    if argument == "-":
+        return _standard_input(column)
+    if is_file_like(argument):
+        return read_records(argument, column=column)
+    return iter([make_row(argument, "", ARGUMENT, position)])
+
+
+def _standard_input(column: str | None) -> Iterator[Record | Refusal]:
+    stream = Unread(getattr(sys.stdin, "buffer", sys.stdin))
+    if column is not None or _is_header(stream.head):
+        return csv_rows(stream, "-", "csv", column, None)  # type: ignore[arg-type]
+    return read_records(stream)  # type: ignore[arg-type]
+
+
+def _is_header(line: bytes) -> bool:
+    """Whether a first line names several columns, one of them that of the SMILES."""
+    text = line.decode("utf-8-sig", errors="replace").strip()
+    fields = next(csv.reader([text], delimiter=max(",;", key=text.count)), [])
+    return len(fields) > 1 and any(field.strip().lower() in SMILES_COLUMNS for field in fields)
+
+
+class Unread:
+    """A stream whose first line was looked at and is still to be read."""
+
+    name = "-"
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self.stream = stream
+        first = stream.readline(_HEADER_BYTES)
+        self.head = first if isinstance(first, bytes) else first.encode()
+        self.left = self.head
+
+    def readline(self, size: int = -1) -> bytes:
+        """The next line or, as of any stream, the next `size` bytes of it."""
+        if self.left:
+            cut = len(self.left) if size < 0 else size
+            line, self.left = self.left[:cut], self.left[cut:]
+            return line
+        more = self.stream.readline(size)
+        return more if isinstance(more, bytes) else more.encode()

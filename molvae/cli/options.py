@@ -1,0 +1,40 @@
+"""The options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        show_default=False, help="SMILES, or files (.smi .csv .tsv .sdf .parquet, .gz), or - for standard input."
+    ),
+]
+Model = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name, or a model directory.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Same seed, same molecules.")]
+Column = Annotated[
+    str | None, typer.Option(help="The column with SMILES, where it is not called smiles.", show_default=False)
+]
+Standardise = Annotated[bool, typer.Option("--standardise", help="First normalise groups and strip salts.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", show_default=False, help="Write to this file: .csv .smi .sdf .parquet .html .png .svg."
+    ),
+]
+Picture = Annotated[
+    Path | None, typer.Option(show_default=False, help="Also draw a grid to this .png or .svg, the seed first.")
+]
+Count = Annotated[int, typer.Option("-n", "--count", min=1, help="How many distinct valid molecules.")]
+Temperature = Annotated[
+    float | None,
+    typer.Option(min=0.0, show_default=False, help="Below 1 favours likely symbols. Default: the model's own."),
+]
+TopK = Annotated[int, typer.Option(min=0, help="Draw from this many likeliest symbols only; 0: all.")]
+TopP = Annotated[float, typer.Option(help="Draw from the likeliest symbols with this total probability.")]
+Greedy = Annotated[bool, typer.Option("--greedy", help="Always the likeliest symbol: temperature 0.")]
+Budget = Annotated[int, typer.Option(min=0, help="Strings to spend at most; 0: 20 for each molecule asked for.")]

@@ -1,0 +1,33 @@
+"""`molvae reconstruct`: `Generator.reconstruct`."""
+
+from __future__ import annotations
+
+from molvae.cli import options
+from molvae.cli.loading import load
+from molvae.cli.outputs import destination
+from molvae.cli.rowwise import end, rowwise
+
+
+def reconstruct(
+    molecules: options.Inputs,
+    standardise: options.Standardise = False,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    column: options.Column = None,
+    output: options.Output = None,
+) -> None:
+    """Encode and decode, one row out per row in: smiles, reconstruction, exact, error.
+
+    In Python: `Generator.reconstruct`.
+    """
+    from molvae.cli.inputs import read
+
+    count = usable = exact = 0
+    with destination(output) as write:
+        generator = load(model, device)
+        for frame in rowwise(read(molecules, column), lambda s: generator.reconstruct(s, standardise=standardise)):
+            count, exact = count + len(frame), exact + int(frame["exact"].sum())
+            usable += int((frame["error"] == "").sum())
+            write(frame)
+    refused = f"; {count - usable:,} of {count:,} rows refused" if usable < count else ""
+    end(count, usable, f"{exact:,} of {usable:,} exact{refused}")

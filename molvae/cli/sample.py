@@ -1,0 +1,43 @@
+"""`molvae sample`: `Generator.sample`."""
+
+from __future__ import annotations
+
+import warnings
+
+import typer
+
+from molvae.cli import options
+from molvae.cli.decoding import temperature_of
+from molvae.cli.loading import load
+from molvae.cli.outputs import destination
+from molvae.cli.progress import progress
+
+
+def sample(
+    n: options.Count = 100,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = 0,
+    top_p: options.TopP = 1.0,
+    greedy: options.Greedy = False,
+    budget: options.Budget = 0,
+    seed: options.Seed = 0,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    output: options.Output = None,
+) -> None:
+    """Distinct valid molecules from the prior, in the order they were drawn.
+
+    Columns: smiles, log_likelihood, qed, sa, logp, mw, novel. In Python: `Generator.sample`.
+    """
+    heat = temperature_of(temperature, greedy)
+    with destination(output) as write:
+        generator = load(model, device)
+        with warnings.catch_warnings(), progress("molecules", n) as advance:
+            warnings.simplefilter("ignore")  # the summary says the same
+            frame = generator.sample(
+                n, temperature=heat, top_k=top_k, top_p=top_p, budget=budget, seed=seed, progress=advance
+            )
+        typer.echo("\n".join(frame.attrs["summary"]), err=True)
+        if not len(frame):
+            raise typer.Exit(1)
+        write(frame)

@@ -1,0 +1,132 @@
+"""Molecules as pictures: one as SVG, a table's as a grid with the seed first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rdkit import Chem
+from rdkit.Chem.Draw import rdMolDraw2D
+
+from molvae.chem.smiles import parse
+from molvae.data.files import whole_file
+from molvae.errors import InputError, MoleculeError
+
+COLUMNS = 5
+MOST_PANELS = 250
+"""More make an image that viewers refuse to open."""
+
+_PANEL = (240, 210)
+_SEED_COLOUR = (0.80, 0.90, 1.0)
+_LEGENDS = {"qed": ("QED", 2), "sa": ("SA", 1), "logp": ("logP", 1)}  # with their decimals
+FORMATS = (".png", ".svg")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One place of a grid; `mol` None leaves it empty."""
+
+    mol: Chem.Mol | None
+    legend: str = ""
+    seed: bool = False
+
+
+def svg(smiles: str, width: int = 220, height: int = 160) -> str:
+    """One molecule as an <svg> element for a page; an empty string for what cannot be drawn."""
+    try:
+        mol = parse(smiles)
+    except MoleculeError:
+        return ""
+    canvas = rdMolDraw2D.MolDraw2DSVG(width, height)
+    canvas.drawOptions().clearBackground = False  # type: ignore[assignment]
+    rdMolDraw2D.PrepareAndDrawMolecule(canvas, mol)
+    canvas.FinishDrawing()
+    text: str = canvas.GetDrawingText()
+    return text[text.index("<svg") :]  # without the XML declaration, which a page must not hold twice
+
+
+def save_grid(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Draw a table's molecules to a .png or .svg, which appears whole or not at all. Returns the path."""
+    path = Path(path)
+    with whole_file(path) as draft:
+        draft.write_bytes(grid(frame, path.suffix))
+    return path
+
+
+def grid(frame: pd.DataFrame, suffix: str = ".png") -> bytes:
+    """The molecules of a table (`smiles`, and where there are any seed, similarity, qed, sa, logp) as an image.
+
+    Each seed starts a row, in blue; its analogs follow in the table's order. At most `MOST_PANELS` are drawn.
+    Raises `InputError` for an unknown format or an empty table.
+    """
+    panels = list(_panels(frame))[:MOST_PANELS]
+    if not panels:
+        raise InputError("no molecules to draw: the table is empty")
+    rows = -(-len(panels) // COLUMNS)
+    width, height = _PANEL
+    size = (min(COLUMNS, len(panels)) * width, rows * height, width, height)
+    if suffix.lower() == ".png":
+        canvas = rdMolDraw2D.MolDraw2DCairo(*size)
+    elif suffix.lower() == ".svg":
+        canvas = rdMolDraw2D.MolDraw2DSVG(*size)
+    else:
+        raise InputError(f"a picture is .png or .svg, got {suffix!r}")
+    _draw(canvas, panels)
+    content = canvas.GetDrawingText()
+    return content.encode() if isinstance(content, str) else bytes(content)
+
+
+def _draw(canvas: rdMolDraw2D.MolDraw2D, panels: list[Panel]) -> None:
+    options = canvas.drawOptions()
+    options.legendFontSize = 15  # type: ignore[assignment]
+    options.padding = 0.08  # type: ignore[assignment]
+    seeds = [panel.mol if panel.seed else None for panel in panels]
+    atoms = [list(range(seed.GetNumAtoms())) if seed else [] for seed in seeds]
+    bonds = [list(range(seed.GetNumBonds())) if seed else [] for seed in seeds]
+    canvas.DrawMolecules(
+        [panel.mol for panel in panels],
+        legends=[panel.legend for panel in panels],
+        highlightAtoms=atoms,
+        highlightBonds=bonds,
+        highlightAtomColors=[dict.fromkeys(indices, _SEED_COLOUR) for indices in atoms],
+        highlightBondColors=[dict.fromkeys(indices, _SEED_COLOUR) for indices in bonds],
+    )
+    canvas.FinishDrawing()
+
+
+def _panels(frame: pd.DataFrame) -> Iterator[Panel]:
+    """Every seed followed by its analogs, filled up to whole rows; without seeds the molecules alone."""
+    column = molecule_column(frame)
+    if "seed" not in frame.columns:
+        yield from (Panel(_drawable(row[column]), _legend(row)) for _, row in frame.iterrows() if row[column])
+        return
+    groups = [group for _, group in frame.groupby("seed", sort=False)]
+    for number, group in enumerate(groups):
+        yield Panel(_drawable(group["seed"].iloc[0]), "seed", seed=True)
+        yield from (Panel(_drawable(row[column]), _legend(row)) for _, row in group.iterrows())
+        if number + 1 < len(groups):
+            yield from [Panel(None)] * (-(1 + len(group)) % COLUMNS)
+
+
+def molecule_column(frame: pd.DataFrame) -> str:
+    """The column that holds a table's result: what was reconstructed, where it is a table of reconstructions."""
+    return "reconstruction" if "reconstruction" in frame.columns else "smiles"
+
+
+def _drawable(smiles: str) -> Chem.Mol | None:
+    try:
+        return rdMolDraw2D.PrepareMolForDrawing(parse(smiles))
+    except MoleculeError:
+        return None
+
+
+def _legend(row: pd.Series[Any]) -> str:
+    """Such as "0.72   QED 0.61   SA 2.3   logP 1.9"."""
+    parts = [f"{row['similarity']:.2f}"] if "similarity" in row.index else []
+    for name, (label, decimals) in _LEGENDS.items():
+        if name in row.index:
+            parts.append(f"{label} {round(row[name], decimals) + 0.0:.{decimals}f}")  # + 0.0: no "-0.0"
+    return "   ".join(parts)
