@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from molvae.errors import InputError
 from molvae.models.config import JsonConfig
 
+NOT_NEGATIVE = (
+    *("max_minutes", "weight_decay", "warmup_steps", "gradient_clip", "kl_weight", "kl_delay_steps"),
+    *("kl_warmup_steps", "free_bits", "patience", "seed"),
+)
+
 
 @dataclass(frozen=True)
 class TrainConfig(JsonConfig):
@@ -19,14 +24,14 @@ class TrainConfig(JsonConfig):
     weight_decay: float = 0.01
     warmup_steps: int = 500  # the learning rate rises linearly over these
     decay_share: float = 0.4  # and falls linearly to 0 over this last share of the run
-    gradient_clip: float = 1.0  # largest gradient norm
+    gradient_clip: float = 1.0  # largest gradient norm; 0: no limit
     kl_weight: float = 0.003  # what a nat of KL costs beside a nat of reconstruction (Gaussian latent only)
     kl_delay_steps: int = 1_000  # plain autoencoder first
     kl_warmup_steps: int = 3_000  # then the KL weight rises linearly over these
     free_bits: float = 0.0  # nats per latent dimension that cost nothing
-    noise_share: float = 0.5  # share of molecules decoded from a perturbed latent, at a radius drawn from (0, 1)
+    noise_share: float = 0.5  # share of molecules decoded from a latent moved by a radius drawn from (0, 1)
     precision: str = "auto"  # auto (bf16 on a GPU, else 32), 32, or bf16
-    compile: bool = False  # torch.compile the decoder
+    compile: bool = False  # torch.compile the decoder (its GRU stays as it is)
     validate_every: int = 2_000  # steps between validations
     checkpoint_every: int = 500  # steps between checkpoints
     patience: int = 0  # stop after this many validations without improvement; 0: never
@@ -38,6 +43,11 @@ class TrainConfig(JsonConfig):
                 raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if self.batch_size < 2:
             raise InputError("batch_size must be 2 or more: the latent is standardised over a batch")
+        for name in NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        if self.learning_rate <= 0:
+            raise InputError(f"learning_rate must be more than 0, got {self.learning_rate}")
         for name in ("noise_share", "decay_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must lie in 0 to 1, got {getattr(self, name)}")
@@ -45,10 +55,19 @@ class TrainConfig(JsonConfig):
             raise InputError(f"precision is one of auto, 32, bf16; got {self.precision!r}")
 
 
+def run_progress(config: TrainConfig, step: int, minutes: float, reserve: float = 0.0) -> float:
+    """How far a run is, 0 to 1 (and beyond, by a step): in steps or in its time box, whichever is further.
+
+    `reserve` minutes of the box, at most half of it, are kept for the validation at the end.
+    """
+    box = max(config.max_minutes - reserve, config.max_minutes / 2)
+    return max(step / config.max_steps, minutes / box if box else 0.0)
+
+
 def rate_factor(config: TrainConfig, step: int, progress: float) -> float:
     """The learning rate as a share of its peak: linear warm-up, constant, linear decay at the end.
 
-    `progress` is how far the run is, 0 to 1, in steps or in time, whichever is further.
+    `progress` is how far the run is (`run_progress`).
     """
     warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
     decay = min(1.0, (1.0 - progress) / config.decay_share) if config.decay_share else 1.0

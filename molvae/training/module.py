@@ -7,85 +7,125 @@ from collections.abc import Callable
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 
 from molvae.data.packed import PackedGraphs
 from molvae.models.autoencoder import Autoencoder, Losses
-from molvae.training.config import TrainConfig, kl_weight_at, rate_factor
+from molvae.training.checkpoints import between_steps
+from molvae.training.clock import StepClock
+from molvae.training.config import TrainConfig, kl_weight_at, rate_factor, run_progress
+from molvae.training.metrics import MetricsFile
+from molvae.training.order import RowOrder
 
 Probe = Callable[[Autoencoder, PackedGraphs], dict[str, float]]
-"""Decodes with the model in training and says how well, e.g. {"exact": 0.9}; given from above."""
+"""Decodes with the model in training and says how well, e.g. {"exact": 0.9}; given from above.
+
+The validation data it gets may lie on a GPU. In a run of several processes each of them calls it.
+"""
+
+VALIDATION_BATCH = 256
+
+TRAINING, VALIDATION, PROBE = 0, 1, 2
+"""What random numbers are for: each purpose has its own."""
 
 
 class AutoencoderTraining(lightning.LightningModule):
     """Trains an autoencoder on packed graphs; rows come by number and are gathered where the data lives.
 
-    All randomness of a step is a function of seed, step and process, so a resumed run repeats an uninterrupted one.
+    Everything random in a step, the choice of its rows included, is a function of seed, step and process, so
+    that a resumed run repeats an uninterrupted one.
     """
 
     def __init__(
-        self, model: Autoencoder, config: TrainConfig, train: PackedGraphs, valid: PackedGraphs, probe: Probe | None
+        self,
+        model: Autoencoder,
+        config: TrainConfig,
+        train: PackedGraphs,
+        valid: PackedGraphs,
+        probe: Probe | None,
+        metrics: MetricsFile,
+        log_every: int,
     ) -> None:
         super().__init__()
         self.model, self.config, self.probe = model, config, probe
         self.train_data, self.valid_data = train, valid
-        self.minutes_before = 0.0  # spent by the runs that this one resumes
+        self.metrics, self.log_every = metrics, log_every
+        self.order = RowOrder(len(train), config.batch_size, config.seed)
+        self.clock = StepClock()
         self.started = time.monotonic()
-        self.data_seconds = 0.0
+        self.minutes_before = 0.0  # spent by the runs that this one resumes
+        self.reserve = 0.0  # minutes of the longest validation so far: there is one at the end
+        self.progress = 0.0
 
-    def training_step(self, rows: Tensor, _: int) -> Tensor:
-        begin = time.perf_counter()
-        batch = self.train_data.gather(rows.to(self.train_data.device)).to(self.device)
-        self.data_seconds += time.perf_counter() - begin
-        with self._random(self.global_step):
+    def on_fit_start(self) -> None:
+        """Each process puts the data on its own device."""
+        self.train_data = placed(self.train_data, self.device)
+        self.valid_data = placed(self.valid_data, self.device)
+
+    def training_step(self, *_: Any) -> Tensor:
+        with self.clock.data(self.device):
+            rows = self.order.rows(self.global_step, rank=self.global_rank, world=self.trainer.world_size)
+            batch = self.train_data.gather(rows.to(self.train_data.device)).to(self.device)
+        with self._random(TRAINING, self.global_step, self.global_rank):
             radius = random_radius(batch.size, self.config.noise_share, self.device)
             losses = self.model.losses(batch, radius, self.config.free_bits)
         weight = kl_weight_at(self.config, self.global_step)
         loss = (losses.reconstruction + weight * losses.kl).mean()
-        self._log_parts("train", losses, radius)
-        self.log_dict({"train/loss": loss, "train/kl_weight": weight}, batch_size=batch.size)
+        if (self.global_step + 1) % self.log_every == 0:
+            self._log_step(loss, losses, radius, weight)
         return loss
 
-    def validation_step(self, rows: Tensor, index: int) -> None:
-        batch = self.valid_data.gather(rows.to(self.valid_data.device)).to(self.device)
-        with self._random(-1 - index):
+    def _log_step(self, loss: Tensor, losses: Losses, radius: Tensor, kl_weight: float) -> None:
+        parts = {name: float(values.detach().mean()) for name, values in split_losses(losses, radius).items()}
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        figures = {**parts, "loss": float(loss.detach()), "kl_weight": kl_weight, "learning_rate": rate}
+        self.log_dict(parts, prog_bar=True, logger=False, batch_size=len(radius))
+        if self.trainer.is_global_zero:
+            self.metrics.add(self.global_step, {f"train/{name}": value for name, value in figures.items()})
+
+    # --- validation ---
+
+    def validation_step(self, _: Any, index: int) -> None:
+        first, last = index * VALIDATION_BATCH, min((index + 1) * VALIDATION_BATCH, len(self.valid_data))
+        rows = torch.arange(first, last, device=self.valid_data.device)
+        batch = self.valid_data.gather(rows).to(self.device)
+        with self._random(VALIDATION, index):
             radius = random_radius(batch.size, self.config.noise_share, self.device)
             losses = self.model.losses(batch, radius)
-        self._log_parts("valid", losses, radius)
         loss = (losses.reconstruction + self.config.kl_weight * losses.kl).mean()
-        self.log("valid/loss", loss, batch_size=batch.size, prog_bar=True, sync_dist=True)
+        self.log("valid/loss", loss, batch_size=batch.size, prog_bar=True, logger=False)
+        for name, values in split_losses(losses, radius).items():
+            self.log(f"valid/{name}", values.mean(), batch_size=len(values), logger=False)
 
     def on_validation_epoch_end(self) -> None:
-        if self.probe is not None and not self.trainer.sanity_checking:
-            found = self.probe(self.model, self.valid_data)
-            self.log_dict({f"valid/{k}": v for k, v in found.items()}, prog_bar=True, sync_dist=True)
+        if self.probe is not None:
+            with self._random(PROBE, 0):
+                found = self.probe(self.model, self.valid_data)
+            self.log_dict({f"valid/{k}": float(v) for k, v in found.items()}, prog_bar=True, logger=False)
 
-    def _log_parts(self, stage: str, losses: Losses, radius: Tensor) -> None:
-        """Reconstruction of clean and of perturbed latents apart: they differ by an order of magnitude."""
-        size = len(radius)
-        for name, rows in (("reconstruction", radius == 0), ("denoising", radius > 0)):
-            if rows.any():
-                value = losses.reconstruction[rows].mean()
-                self.log(f"{stage}/{name}", value, batch_size=size, prog_bar=stage == "train")
-        self.log(f"{stage}/kl", losses.kl.mean(), batch_size=size)
-
-    def _random(self, step: int) -> Any:
-        return _seeded(hash((self.config.seed, step, self.global_rank)) % 2**63, self.device)
+    def _random(self, purpose: int, index: int, rank: int = 0) -> Any:
+        state = np.random.SeedSequence([self.config.seed, purpose, index, rank]).generate_state(1, np.uint64)
+        return _seeded(int(state[0] >> 1), self.device)
 
     # --- optimiser ---
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": others, "weight_decay": 0}]
+        groups = [
+            {"params": decayed, "weight_decay": self.config.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
         return torch.optim.AdamW(groups, lr=self.config.learning_rate, betas=(0.9, 0.98), eps=1e-6)
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
-        rate = self.config.learning_rate * rate_factor(self.config, self.global_step, self.progress())
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.progress = self._agreed_progress()
+        rate = self.config.learning_rate * rate_factor(self.config, self.global_step, self.progress)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
-        self.log("train/learning_rate", rate)
+        self.clock.step_begins()
 
     # --- how far the run is ---
 
@@ -93,28 +133,50 @@ class AutoencoderTraining(lightning.LightningModule):
         """Minutes of training so far, those of resumed runs included."""
         return self.minutes_before + (time.monotonic() - self.started) / 60
 
-    def data_share(self) -> float:
-        """Of this run's time, the share that went into gathering batches (on a GPU: into launching that)."""
-        return self.data_seconds / max(1e-9, time.monotonic() - self.started)
+    def progress_at_end(self) -> float:
+        """Of the step that was just done; the clock was read at its beginning, by all processes alike."""
+        return max(self.progress, self.global_step / self.config.max_steps)
 
-    def progress(self) -> float:
-        """0 to 1: in steps or in the time box, whichever is further."""
-        steps = self.global_step / self.config.max_steps
-        timed = self.minutes() / self.config.max_minutes if self.config.max_minutes else 0.0
-        return max(steps, timed)
+    def _agreed_progress(self) -> float:
+        """Process 0's, since clocks differ: with rates of their own the processes would drift apart."""
+        progress = run_progress(self.config, self.global_step, self.minutes(), self.reserve)
+        if self.trainer.world_size > 1 and self.config.max_minutes:
+            told = torch.tensor([progress], device=self.device)
+            torch.distributed.broadcast(told, 0)
+            progress = float(told)
+        return progress
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["minutes"] = self.minutes()
+        stopper = self.trainer.early_stopping_callback
+        checkpoint["minutes"], checkpoint["reserve"] = self.minutes(), self.reserve
+        checkpoint["data_share"] = self.clock.share
+        checkpoint["stopped_early"] = stopper is not None and stopper.wait_count >= stopper.patience
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.minutes_before = checkpoint["minutes"]
+        between_steps(checkpoint)
+        self.minutes_before, self.reserve = checkpoint["minutes"], checkpoint.get("reserve", 0.0)
         self.started = time.monotonic()
+
+
+def split_losses(losses: Losses, radius: Tensor) -> dict[str, Tensor]:
+    """Reconstruction of clean and of perturbed latents apart, as they differ by an order of magnitude; KL."""
+    clean, moved = losses.reconstruction[radius == 0], losses.reconstruction[radius > 0]
+    parts = {"reconstruction": clean, "denoising": moved, "kl": losses.kl}
+    return {name: values for name, values in parts.items() if len(values)}
 
 
 def random_radius(size: int, noise_share: float, device: torch.device) -> Tensor:
     """How far each molecule's latent is moved: a radius from (0, 1) for `noise_share` of them, else 0."""
     radius = torch.rand(size, device=device)
     return torch.where(torch.rand(size, device=device) < noise_share, radius, 0.0)
+
+
+def placed(data: PackedGraphs, device: torch.device) -> PackedGraphs:
+    """On the GPU when it fits in half of what is free, so that a step moves nothing but row numbers."""
+    if device.type != "cuda":
+        return data
+    free, _ = torch.cuda.mem_get_info(device)
+    return data.to(device) if data.bytes < free / 2 else data
 
 
 class _seeded:

@@ -1,38 +1,29 @@
-"""The order of training rows as a function of seed and step, so that a resumed run sees what it would have seen."""
+"""The order of training rows as a function of seed and step, so that a resumed run goes on in it."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset
 
 
-class RowOrder(IterableDataset[Tensor]):
-    """Endless batches of row numbers; every pass over the data is a new permutation.
+class RowOrder:
+    """Which rows make up the batch of a step; every pass over the data is a new permutation.
 
-    Starts at `step` (set it before iterating), and gives each of `world` processes its own part of every batch.
+    Nothing is kept between steps but the permutation in use, so any step may be asked for, in any order.
     """
 
-    def __init__(self, size: int, batch_size: int, seed: int, *, rank: int = 0, world: int = 1) -> None:
+    def __init__(self, size: int, batch_size: int, seed: int) -> None:
         self.size, self.batch_size, self.seed = size, batch_size, seed
-        self.rank, self.world, self.step = rank, world, 0
         self._pass: tuple[int, Tensor] = (-1, torch.empty(0, dtype=torch.long))
 
-    def __iter__(self) -> Iterator[Tensor]:
-        step = self.step
-        while True:
-            yield self.rows(step)[self.rank :: self.world]
-            step += 1
-
-    def rows(self, step: int) -> Tensor:
-        """The whole batch of a step, over all processes."""
+    def rows(self, step: int, *, rank: int = 0, world: int = 1) -> Tensor:
+        """The row numbers of a step; of `world` processes each gets its own part of the batch."""
         wanted = torch.arange(step * self.batch_size, (step + 1) * self.batch_size)
         passes = wanted // self.size
-        parts = [self._permutation(int(p))[wanted[passes == p] % self.size] for p in passes.unique()]
-        return torch.cat(parts)
+        numbers = range(int(passes[0]), int(passes[-1]) + 1)
+        parts = [self._permutation(number)[wanted[passes == number] % self.size] for number in numbers]
+        return torch.cat(parts)[rank::world]
 
     def _permutation(self, number: int) -> Tensor:
         if self._pass[0] != number:

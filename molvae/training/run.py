@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import platform
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger
-from torch import Tensor
-from torch.utils.data import DataLoader
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.utilities import rank_zero_only
 
 from molvae.data.packed import PackedGraphs
-from molvae.errors import CheckpointError
+from molvae.errors import CheckpointError, InputError
 from molvae.models.autoencoder import Autoencoder
 from molvae.models.config import ModelConfig
+from molvae.training.callbacks import Compilation, TimeBox, ValidationRow
+from molvae.training.checkpoints import (
+    AtomicCheckpointIO,
+    LastCheckpoint,
+    finished,
+    load_weights,
+    read_checkpoint,
+)
 from molvae.training.config import TrainConfig
+from molvae.training.metrics import MetricsFile, last_figures, read_metrics
 from molvae.training.module import AutoencoderTraining, Probe
-from molvae.training.order import RowOrder
-
-VALIDATION_BATCH = 256
+from molvae.training.quiet import left_as_it_was
+from molvae.training.settings import keep_settings
+from molvae.training.ticks import Ticks
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Trained:
     minutes: float
     molecules: int  # training molecules seen, repeats counted
     metrics: dict[str, float]
-    data_share: float  # of a step's time, spent on gathering its batch
+    data_share: float  # of a step's time, spent on getting its batch
 
 
 def train(
@@ -54,167 +56,132 @@ def train(
     accelerator: str = "auto",
     devices: int | str = "auto",
     nodes: int = 1,
+    strategy: str = "auto",
     progress: bool = True,
+    log_every: int = 50,
+    data: dict[str, Any] | None = None,
+    command: str | None = None,
 ) -> Trained:
-    """Train in `folder`, going on from its last checkpoint where there is one.
+    """Train in `folder`, going on from its last checkpoint where there is one; a finished run is just read back.
 
-    The same seed, data and settings give the same losses, interrupted or not (a time box apart: it ends by the clock).
-    `start_from` gives the first weights, where a run is not resumed. Raises `CheckpointError` when the folder's
-    checkpoint is of other settings or damaged.
+    The same seed, data and settings give the same losses, interrupted or not (a time box apart: it ends by
+    the clock). `start_from` gives the first weights, where a run is not resumed. `strategy` is Lightning's.
+
+    The folder gets last.ckpt, metrics.csv (a row every `log_every` steps and one per validation), settings.json,
+    in which `data` (files, counts, checksums) and `command` are recorded too, and, with matplotlib, curves.png.
+    Progress is shown on stderr, if that is a terminal.
+
+    Raises `CheckpointError` when the folder's checkpoint is of other settings or damaged, `InputError` on
+    data or batches too small.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "last.ckpt"
-    _keep_settings(folder, model_config, config, resuming=checkpoint.exists())
-    with _seeded(config.seed):
-        model = Autoencoder.from_config(model_config)
+    run = Run(Path(folder), config, log_every)
+    described = {**(data or {}), "train_molecules": len(train_data), "valid_molecules": len(valid_data)}
+    before = run.prepare(model_config, described, command)
+    model = _first_model(model_config, config, start_from)
+    if before is None or not finished(before, config):
+        module = AutoencoderTraining(model, config, train_data, valid_data, probe, run.metrics, log_every)
+        with left_as_it_was():
+            trainer = run.trainer(accelerator, devices, nodes, strategy, progress and sys.stderr.isatty())
+            resumed = str(run.checkpoint) if before else None
+            trainer.fit(module, datamodule=Ticks(len(valid_data)), ckpt_path=resumed, weights_only=True)
+    return run.result(model)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder and what belongs to it."""
+
+    folder: Path
+    config: TrainConfig
+    log_every: int
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    @property
+    def metrics(self) -> MetricsFile:
+        return MetricsFile(self.folder / "metrics.csv")
+
+    def prepare(self, model: ModelConfig, data: dict[str, Any], command: str | None) -> dict[str, Any] | None:
+        """Make the folder ready and return the checkpoint to go on from, if there is one."""
+        for name in ("train_molecules", "valid_molecules"):
+            if not data[name]:
+                raise InputError(f"{name} is 0: training needs some of both")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        found = read_checkpoint(self.checkpoint)
+        if getattr(rank_zero_only, "rank", 0) == 0:  # the other processes of a run find the folder made
+            path = self.folder / "settings.json"
+            keep_settings(path, model, self.config, data, command=command, resuming=found is not None)
+            self.metrics.keep_before(found["global_step"] if found else 0)
+        return found
+
+    def trainer(
+        self, accelerator: str, devices: int | str, nodes: int, strategy: str, progress: bool
+    ) -> lightning.Trainer:
+        on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+        bf16 = self.config.precision == "bf16" or (self.config.precision == "auto" and on_gpu)
+        return lightning.Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            strategy=strategy,
+            precision="bf16-mixed" if bf16 else "32-true",
+            max_steps=self.config.max_steps,
+            max_epochs=-1,
+            gradient_clip_val=self.config.gradient_clip or None,
+            val_check_interval=self.config.validate_every,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            sync_batchnorm=on_gpu,  # torch has none for CPUs: there each process standardises by its own part
+            logger=False,
+            default_root_dir=self.folder,
+            callbacks=self.callbacks(progress),
+            plugins=[AtomicCheckpointIO()],
+            enable_checkpointing=False,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+        )
+
+    def callbacks(self, progress: bool) -> list[Callback]:
+        found: list[Callback] = [TimeBox(), Compilation(), ValidationRow(self.folder)]
+        if self.config.patience:
+            found.append(EarlyStopping("valid/loss", patience=self.config.patience))
+        if progress:
+            found.append(RichProgressBar(console_kwargs={"stderr": True}))
+        return [*found, LastCheckpoint(self.checkpoint, self.config.checkpoint_every)]
+
+    def result(self, model: Autoencoder) -> Trained:
+        """What the run's last checkpoint holds: the one truth, whichever processes did the training."""
+        last = read_checkpoint(self.checkpoint)
+        if last is None:
+            raise CheckpointError(f"{self.checkpoint} is gone: the run left no checkpoint")
+        load_weights(model, last)
+        return Trained(
+            model=model.cpu().eval(),
+            steps=last["global_step"],
+            minutes=last["minutes"],
+            molecules=last["global_step"] * self.config.batch_size,
+            metrics=last_figures(read_metrics(self.metrics.path)),
+            data_share=last.get("data_share", 0.0),
+        )
+
+
+def _first_model(config: ModelConfig, training: TrainConfig, start_from: Autoencoder | None) -> Autoencoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed)
+        model = Autoencoder.from_config(config)
     if start_from is not None:
         _copy_weights(start_from, model)
-    module = AutoencoderTraining(model, config, _placed(train_data, accelerator), valid_data, probe)
-    with _quiet_lightning():
-        trainer = _trainer(folder, config, accelerator, devices, nodes, progress)
-        if config.compile:
-            model.decoder.compile()
-        trainer.fit(
-            module, datamodule=Rows(len(train_data), len(valid_data), config), ckpt_path=_usable(checkpoint), weights_only=True
-        )
-        trainer.save_checkpoint(checkpoint)
-    return Trained(
-        model=model.cpu().eval(),
-        steps=trainer.global_step,
-        minutes=module.minutes(),
-        molecules=trainer.global_step * config.batch_size,
-        metrics={k: float(v) for k, v in trainer.logged_metrics.items()},
-        data_share=module.data_share(),
-    )
-
-
-class Rows(lightning.LightningDataModule):
-    """Row numbers for the steps; the graphs themselves stay packed where they are."""
-
-    def __init__(self, train_size: int, valid_size: int, config: TrainConfig) -> None:
-        super().__init__()
-        self.train_size, self.valid_size, self.config = train_size, valid_size, config
-
-    def train_dataloader(self) -> DataLoader[Tensor]:
-        assert self.trainer is not None
-        rank, world = self.trainer.global_rank, self.trainer.world_size
-        order = RowOrder(self.train_size, self.config.batch_size, self.config.seed, rank=rank, world=world)
-        order.step = self.trainer.global_step
-        return DataLoader(order, batch_size=None)
-
-    def val_dataloader(self) -> DataLoader[Tensor]:
-        batches = list(torch.arange(self.valid_size).split(VALIDATION_BATCH))
-        return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
-
-
-class TimeBox(Callback):
-    """Stops the run when its time or its steps are used up."""
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
-        if module.progress() >= 1.0:
-            trainer.should_stop = True
-
-
-def _trainer(
-    folder: Path, config: TrainConfig, accelerator: str, devices: int | str, nodes: int, progress: bool
-) -> lightning.Trainer:
-    callbacks: list[Callback] = [
-        TimeBox(),
-        ModelCheckpoint(folder, "last", every_n_train_steps=config.checkpoint_every, enable_version_counter=False),
-    ]
-    if config.patience:
-        callbacks.append(EarlyStopping("valid/loss", patience=config.patience))
-    if progress:
-        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
-    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
-    bf16 = config.precision == "bf16" or (config.precision == "auto" and on_gpu)
-    return lightning.Trainer(
-        accelerator=accelerator,
-        devices=devices,
-        num_nodes=nodes,
-        precision="bf16-mixed" if bf16 else "32-true",
-        max_steps=config.max_steps,
-        max_epochs=-1,
-        gradient_clip_val=config.gradient_clip or None,
-        val_check_interval=config.validate_every,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        sync_batchnorm=True,
-        log_every_n_steps=50,
-        logger=CSVLogger(folder, name=None, version="", flush_logs_every_n_steps=50),
-        callbacks=callbacks,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-    )
-
-
-def _placed(data: PackedGraphs, accelerator: str) -> PackedGraphs:
-    """On the GPU when it fits in half of what is free, so that a step moves nothing but row numbers."""
-    if accelerator == "cpu" or not torch.cuda.is_available():
-        return data
-    free, _ = torch.cuda.mem_get_info()
-    return data.to("cuda") if data.bytes < free / 2 else data
-
-
-def _keep_settings(folder: Path, model: ModelConfig, config: TrainConfig, *, resuming: bool) -> None:
-    """Write what is needed to repeat the run, or check that a resumed run has the settings it began with."""
-    path = folder / "settings.json"
-    now = {"model": json.loads(model.to_json()), "training": json.loads(config.to_json())}
-    if resuming and path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [
-            f"{key} {before[part].get(key)!r} -> {value!r}"
-            for part in now
-            for key, value in now[part].items()
-            if before[part].get(key) != value and key not in ("max_steps", "max_minutes")
-        ]
-        if changed:
-            raise CheckpointError(
-                f"{folder} holds a run with other settings ({'; '.join(changed)}): resume it with its own, "
-                "or choose another folder"
-            )
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "lightning": lightning.__version__}
-    text = json.dumps({**now, "versions": versions, "machine": platform.platform()}, indent=2)
-    path.write_text(text, encoding="utf-8")
-
-
-def _usable(checkpoint: Path) -> str | None:
-    if not checkpoint.exists():
-        return None
-    try:
-        torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CheckpointError(f"{checkpoint} is damaged ({error}); delete it to start the run again") from None
-    return str(checkpoint)
+    return model
 
 
 def _copy_weights(source: Autoencoder, target: Autoencoder) -> None:
     """Weights that both models have; what only one has (a variance, say) stays as it is."""
-    known = target.state_dict()
-    for name, value in source.state_dict().items():
-        if name in known and known[name].shape == value.shape:
-            known[name].copy_(value)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Lightning's notices on hardware and workers are about settings that are chosen here on purpose."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+    known, given = target.state_dict(), source.state_dict()
+    shared = [name for name in given if name in known and known[name].shape == given[name].shape]
+    if not shared:
+        raise InputError("the model to start from has no weight of a shape that the one to train has")
+    for name in shared:
+        known[name].copy_(given[name])

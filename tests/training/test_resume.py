@@ -1,0 +1,119 @@
+"""A run that is killed and resumed is the run that was not killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from molvae.errors import CheckpointError
+from molvae.training.checkpoints import AtomicCheckpointIO
+from molvae.training.metrics import MetricsFile, read_metrics
+from tiny_run import run_tiny
+
+TESTS = Path(__file__).parents[1]
+
+
+def kill_after(folder: Path, steps: int) -> None:
+    """Start the run in a process of its own and kill it, without warning, once it logged so many steps."""
+    path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    script, settings = TESTS / "training" / "tiny_run.py", ["max_steps=1000000", "decay_share=0.0"]
+    command = [sys.executable, str(script), str(folder), *settings]
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
+    try:
+        deadline = time.monotonic() + 60
+        while not (rows := read_metrics(folder / "metrics.csv")) or rows[-1]["step"] < steps:
+            assert process.poll() is None, "the run ended by itself"
+            assert time.monotonic() < deadline, "the run logged too little in a minute"
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    """Same losses to the last digit, in one curve: no step missing, none twice, validations at the same steps."""
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    kill_after(killed, 13)
+    before = torch.load(killed / "last.ckpt", weights_only=True)["global_step"]
+    assert before >= 10
+    last = before + 25
+    resumed = run_tiny(killed, max_steps=last, decay_share=0.0)
+    uninterrupted = run_tiny(whole, max_steps=last, decay_share=0.0)
+    assert resumed.steps == uninterrupted.steps == last
+    for name, value in uninterrupted.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+    assert read_metrics(killed / "metrics.csv") == read_metrics(whole / "metrics.csv")
+    trained = [row["step"] for row in read_metrics(killed / "metrics.csv") if "train/loss" in row]
+    assert trained == list(range(last))
+
+
+def test_finished_run_is_read_back_at_once(tmp_path: Path) -> None:
+    first = run_tiny(tmp_path)
+    begin = time.monotonic()
+    again = run_tiny(tmp_path)
+    assert time.monotonic() - begin < 2
+    assert (again.steps, again.metrics, again.minutes) == (first.steps, first.metrics, first.minutes)
+    assert not again.model.training
+    for name, value in first.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name])
+
+
+def test_finished_run_can_be_given_more_steps(tmp_path: Path) -> None:
+    """Lightning saves the end of a run as the end of an epoch, and would begin the next with the first rows."""
+    run_tiny(tmp_path / "two", max_steps=20, decay_share=0.0)
+    longer = run_tiny(tmp_path / "two", max_steps=33, decay_share=0.0)
+    once = run_tiny(tmp_path / "one", max_steps=33, decay_share=0.0)
+    assert longer.steps == 33
+    assert longer.minutes > 0
+    one, two = (read_metrics(tmp_path / name / "metrics.csv") for name in ("one", "two"))
+    assert [row for row in two if "train/loss" in row] == [row for row in one if "train/loss" in row]
+
+
+def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    run_tiny(tmp_path, max_steps=2)
+    checkpoint = tmp_path / "last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="last.ckpt is damaged"):
+        run_tiny(tmp_path, max_steps=4)
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 8}, {"model": {"latent_size": 8}}, {"data": {"file": "b"}}])
+def test_other_settings_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    run_tiny(tmp_path, max_steps=2, data={"file": "a"})
+    name = next(iter(change["model"] if "model" in change else change.get("data", change)))  # type: ignore[call-overload]
+    with pytest.raises(CheckpointError, match=f"other settings .*{name}"):
+        run_tiny(tmp_path, **{"max_steps": 4, "data": {"file": "a"}, **change})
+
+
+def test_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    path, io = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    io.save_checkpoint({"step": 1}, path)
+    with pytest.raises(Exception, match="pickle"):
+        io.save_checkpoint({"step": 2, "bad": lambda: 0}, path)
+    assert torch.load(path, weights_only=True) == {"step": 1}
+
+
+def test_metrics_survive_a_line_cut_short_and_new_columns(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    table = MetricsFile(path)
+    for step in range(3):
+        table.add(step, {"train/loss": step / 3})
+    table.add(2, {"valid/loss": 0.1})
+    with path.open("a") as file:
+        file.write("3,0.12")
+    assert [row["step"] for row in read_metrics(path)] == [0, 1, 2, 2]
+    MetricsFile(path).keep_before(2)
+    resumed = MetricsFile(path)
+    resumed.add(2, {"train/loss": 0.5, "valid/exact": 1.0})
+    assert read_metrics(path) == [
+        {"step": 0, "train/loss": 0.0},
+        {"step": 1, "train/loss": 1 / 3},
+        {"step": 2, "train/loss": 0.5, "valid/exact": 1.0},
+    ]

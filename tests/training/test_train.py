@@ -1,0 +1,148 @@
+"""One run from its start to its end, on the drugs of tests/molecules.py."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from molvae.data.packed import PackedGraphs
+from molvae.errors import InputError, MissingExtraError
+from molvae.models.autoencoder import Autoencoder
+from molvae.training.curves import draw_curves
+from molvae.training.metrics import read_metrics
+from tiny_run import packed_drugs, run_tiny, tiny_model
+
+
+def column(folder: Path, name: str) -> list[float]:
+    return [row[name] for row in read_metrics(folder / "metrics.csv") if name in row]
+
+
+@pytest.mark.parametrize("latent", ["gaussian", "deterministic"])
+def test_loss_falls(tmp_path: Path, latent: str) -> None:
+    trained = run_tiny(tmp_path, model={"latent": latent}, max_steps=100, validate_every=50)
+    losses = column(tmp_path, "train/loss")
+    assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
+    assert trained.metrics["valid/loss"] == pytest.approx(column(tmp_path, "valid/loss")[-1])
+    assert (trained.steps, trained.molecules) == (100, 1600)
+    assert 0 < trained.data_share < 1
+    assert (max(column(tmp_path, "train/kl")) > 0) == (latent == "gaussian")
+
+
+def test_schedules_are_those_of_the_settings(tmp_path: Path) -> None:
+    run_tiny(tmp_path, max_steps=20, kl_weight=0.5, kl_delay_steps=4, kl_warmup_steps=8, decay_share=0.5)
+    weights = column(tmp_path, "train/kl_weight")
+    assert (weights[4], weights[8], weights[12], weights[-1]) == (0.0, 0.25, 0.5, 0.5)
+    rates = column(tmp_path, "train/learning_rate")
+    assert max(rates) == pytest.approx(5e-3)
+    assert rates[-1] == pytest.approx(5e-4)
+
+
+def test_time_box_ends_in_time_with_the_rate_at_nothing(tmp_path: Path) -> None:
+    """Also over two runs: the second finds the time used up."""
+    begin = time.monotonic()
+    trained = run_tiny(tmp_path, max_steps=10**6, max_minutes=0.05, validate_every=10**6)
+    assert 2.5 < time.monotonic() - begin < 8
+    rates = column(tmp_path, "train/learning_rate")
+    assert rates[-1] < 0.05 * max(rates)
+    assert len(column(tmp_path, "valid/loss")) == 1, "validated at the end"
+    again = run_tiny(tmp_path, max_steps=10**6, max_minutes=0.05, validate_every=10**6)
+    assert (again.steps, again.minutes) == (trained.steps, trained.minutes)
+    longer = run_tiny(tmp_path, max_steps=10**6, max_minutes=trained.minutes + 0.01, validate_every=10**6)
+    assert trained.minutes < longer.minutes < trained.minutes + 0.1
+    assert longer.steps > trained.steps
+
+
+def test_stops_early_and_stays_stopped(tmp_path: Path) -> None:
+    """A rate too small to learn anything from: the validation loss is flat from the start."""
+    options = {"learning_rate": 1e-12, "patience": 2, "validate_every": 3, "max_steps": 200, "kl_weight": 0.0}
+    trained = run_tiny(tmp_path, probe=lambda *_: {"exact": 0.0}, **options)
+    assert trained.steps < 100
+    assert run_tiny(tmp_path, **options).steps == trained.steps
+
+
+def test_probe_is_asked_at_each_validation_and_logged(tmp_path: Path) -> None:
+    asked = []
+
+    def probe(model: Autoencoder, data: PackedGraphs) -> dict[str, float]:
+        torch.rand(3)
+        asked.append((model.training, len(data)))
+        return {"exact": len(asked) / 10}
+
+    trained = run_tiny(tmp_path, max_steps=25, probe=probe)
+    assert asked == [(False, len(packed_drugs()[0]))] * 3
+    assert column(tmp_path, "valid/exact") == pytest.approx([0.1, 0.2, 0.3])
+    steps = [row["step"] for row in read_metrics(tmp_path / "metrics.csv") if "valid/exact" in row]
+    assert steps == [9, 19, 24]
+    assert trained.metrics["valid/exact"] == pytest.approx(0.3)
+
+
+def test_starts_from_the_weights_of_another_model(tmp_path: Path) -> None:
+    _, size = packed_drugs()
+    source = Autoencoder.from_config(tiny_model(size, latent="deterministic"))
+    options = {"learning_rate": 1e-12, "weight_decay": 0.0, "max_steps": 1}
+    trained = run_tiny(tmp_path, start_from=source, **options)
+    for name, value in source.named_parameters():
+        assert torch.allclose(value, trained.model.get_parameter(name), atol=1e-9), name
+    with pytest.raises(InputError, match="no weight"):
+        other = Autoencoder.from_config(tiny_model(size))
+        other.encoder = other.latent = other.decoder = torch.nn.Identity()  # type: ignore[assignment]
+        run_tiny(tmp_path / "other", start_from=other, max_steps=1)
+
+
+def test_process_is_left_as_it_was(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    loggers = [logging.getLogger(name) for name in ("", "lightning.pytorch", "lightning.fabric")]
+
+    def state() -> list[object]:
+        levels = [logger.level for logger in loggers]
+        return [torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), levels, list(warnings.filters)]
+
+    before = state()
+    run_tiny(tmp_path, max_steps=4, progress=True)
+    assert state() == before
+    assert capfd.readouterr() == ("", ""), "no terminal, no progress"
+
+
+def test_settings_say_how_to_repeat_the_run(tmp_path: Path) -> None:
+    run_tiny(tmp_path, max_steps=1, data={"files": {"drugs.smi": "sha256:0"}}, command="molvae train drugs.smi")
+    found = json.loads((tmp_path / "settings.json").read_text())
+    assert found["model"]["encoder_width"] == 16
+    assert found["training"]["batch_size"] == 16
+    assert found["data"] == {"files": {"drugs.smi": "sha256:0"}, "train_molecules": 47, "valid_molecules": 47}
+    assert found["command"] == "molvae train drugs.smi"
+    assert {"molvae", "torch", "python"} <= set(found["versions"])
+    assert found["machine"]["cpus"] >= 1
+
+
+def test_clips_gradients_and_runs_in_bf16(tmp_path: Path) -> None:
+    trained = run_tiny(tmp_path, max_steps=5, precision="bf16", gradient_clip=1e-9)
+    assert {value.dtype for value in trained.model.parameters()} == {torch.float32}
+    assert np.isfinite(column(tmp_path, "train/loss")).all()
+
+
+def test_curves_are_drawn_where_matplotlib_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where it is not, the run is none the worse and the error names the extra."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    run_tiny(tmp_path, max_steps=12)
+    with pytest.raises(MissingExtraError, match=r"molvae\[plot\]"):
+        draw_curves(tmp_path)
+    assert not (tmp_path / "curves.png").exists()
+    monkeypatch.undo()
+    pytest.importorskip("matplotlib")
+    assert draw_curves(tmp_path).stat().st_size > 10_000
+
+
+def test_empty_data_is_refused(tmp_path: Path) -> None:
+    from molvae.training.config import TrainConfig
+    from molvae.training.run import train
+
+    data, size = packed_drugs()
+    with pytest.raises(InputError, match="valid_molecules is 0"):
+        train(tmp_path, data, data.select(torch.arange(0)), tiny_model(size), TrainConfig())

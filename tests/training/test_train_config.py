@@ -1,0 +1,54 @@
+"""Settings of a run, and the schedules they make."""
+
+from __future__ import annotations
+
+import pytest
+
+from molvae.errors import InputError
+from molvae.training.config import TrainConfig, kl_weight_at, rate_factor, run_progress
+
+
+def test_json_and_back() -> None:
+    config = TrainConfig(batch_size=64, max_minutes=1.5, precision="bf16")
+    assert TrainConfig.from_json(config.to_json()) == config
+
+
+def test_unknown_setting_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'learning_rate'"):
+        TrainConfig.from_dict({"learning_rat": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", 1), ("max_steps", 0), ("validate_every", 0), ("noise_share", 1.1), ("decay_share", -0.1),
+        ("precision", "fp8"), ("seed", -1), ("patience", -1), ("max_minutes", -1.0), ("learning_rate", 0.0),
+    ],
+)  # fmt: skip
+def test_impossible_values_are_named(name: str, value: object) -> None:
+    with pytest.raises(InputError, match=name):
+        TrainConfig(**{name: value})  # type: ignore[arg-type]
+
+
+def test_kl_weight_waits_and_then_rises() -> None:
+    config = TrainConfig(kl_weight=0.5, kl_delay_steps=100, kl_warmup_steps=200)
+    assert [kl_weight_at(config, step) for step in (0, 100, 200, 300, 9999)] == [0, 0, 0.25, 0.5, 0.5]
+    assert kl_weight_at(config.replace(kl_delay_steps=0, kl_warmup_steps=0), 1) == 0.5
+
+
+def test_rate_rises_stays_and_falls_to_nothing() -> None:
+    config = TrainConfig(warmup_steps=10, decay_share=0.4)
+    assert rate_factor(config, 0, 0.0) == pytest.approx(0.1)
+    assert rate_factor(config, 9, 0.1) == rate_factor(config, 500, 0.6) == 1.0
+    assert rate_factor(config, 800, 0.8) == pytest.approx(0.5)
+    assert rate_factor(config, 1000, 1.0) == rate_factor(config, 1001, 1.1) == 0.0
+    assert rate_factor(config.replace(decay_share=0.0), 999, 0.999) == 1.0
+
+
+def test_progress_is_the_further_of_steps_and_time() -> None:
+    config = TrainConfig(max_steps=100, max_minutes=10)
+    assert run_progress(config, 50, 2.0) == 0.5
+    assert run_progress(config, 50, 8.0) == 0.8
+    assert run_progress(config, 0, 8.0, reserve=2.0) == 1.0
+    assert run_progress(config, 0, 2.5, reserve=60.0) == 0.5, "half of the box is for training whatever follows"
+    assert run_progress(config.replace(max_minutes=0.0), 10, 1e9) == 0.1
