@@ -79,6 +79,8 @@ class ModelConfig(JsonConfig):
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout must be 0 or more and less than 1, got {self.dropout}")
         if self.encoder_width % self.encoder_heads:
             heads, width = self.encoder_heads, self.encoder_width
             raise InputError(f"encoder_heads {heads} must divide encoder_width {width}")

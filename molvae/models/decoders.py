@@ -142,7 +142,7 @@ class Block(nn.Module):
     def attend(self, x: Tensor, cache: tuple[Tensor, Tensor] | None, place: Tensor | None) -> Tensor:
         rows, length, width = x.shape
         # each B x heads x L x d
-        q, k, v = self.qkv(x).view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = self.qkv(x).view(rows, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         mask = None
         if cache is not None and place is not None:
             row = torch.arange(rows, device=x.device)

@@ -1,0 +1,41 @@
+"""Models small enough to train a step in milliseconds, and a batch of drugs for them."""
+
+from __future__ import annotations
+
+import torch
+from molecules import DRUGS
+
+from molvae.chem.graph import graph_of_smiles
+from molvae.chem.tokens import Vocabulary, tokenize
+from molvae.data.packed import PackedGraphs
+from molvae.models.config import ModelConfig
+
+GRAPHS = [graph_of_smiles(smiles) for smiles in ["C", "[Na+].[Cl-]", *DRUGS.values()]]
+VOCABULARY = Vocabulary.from_tokens(token for graph in GRAPHS for token in tokenize(graph.smiles))
+PACKED = PackedGraphs.from_graphs(GRAPHS, VOCABULARY)
+
+
+def tiny(**settings):
+    small = ModelConfig(
+        len(VOCABULARY),
+        encoder_width=8,
+        encoder_layers=2,
+        encoder_heads=2,
+        pooling_heads=2,
+        latent_size=5,
+        decoder_width=8,
+        decoder_layers=2,
+        decoder_heads=2,
+        embedding_width=6,
+    )
+    return small.replace(**settings)
+
+
+def batch_of(*rows):
+    """The batch of some rows of PACKED; of all of them where none are given."""
+    return PACKED.gather(torch.tensor(rows or range(len(PACKED)), dtype=torch.long))
+
+
+def batch_of_smiles(*smiles):
+    graphs = [graph_of_smiles(text) for text in smiles]
+    return PackedGraphs.from_graphs(graphs).gather(torch.arange(len(graphs)))
