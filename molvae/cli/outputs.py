@@ -45,36 +45,49 @@ class _Stream:
 
 
 class _Screen:
-    """The first rows, and how many there are beside them."""
+    """The first rows, and how many there are beside them. Columns that say nothing are left out."""
 
     def __init__(self) -> None:
-        self.columns: list[str] = []
-        self.rows: list[list[str]] = []
+        self.frames: list[pd.DataFrame] = []
         self.count = 0
 
     def add(self, frame: pd.DataFrame) -> None:
-        self.columns = [str(name) for name in frame.columns]
-        head = frame.head(SHOWN - len(self.rows))
-        self.rows += [[_text(value) for value in row] for row in head.itertuples(index=False)]
+        room = SHOWN - sum(map(len, self.frames))
+        if room > 0 or not self.frames:
+            self.frames.append(frame.head(room))
         self.count += len(frame)
 
     def show(self) -> None:
+        import pandas as pd
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
+        if not self.count:
+            return
+        frame = pd.concat([f for f in self.frames if len(f)])
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in self.columns:
-            table.add_column(name, overflow="fold" if "smiles" in name else "ellipsis")
-        for row in self.rows:
+        cells = {str(name): [_text(value) for value in frame[name]] for name in frame.columns}
+        shown = {name: column for name, column in cells.items() if any(column) and not _constant_seed(name, column)}
+        for name in shown:
+            long = name in ("seed", "smiles", "reconstruction", "error")
+            header = name.replace("_", "\n")
+            table.add_column(header, justify="left" if long else "right", no_wrap=not long, overflow="fold")
+        for row in zip(*shown.values(), strict=True):
             table.add_row(*map(Text, row))  # as Text: in markup [C@H] would be a style
         console = Console()
         console.print(table)
-        if self.count > len(self.rows):
-            console.print(f"... {self.count - len(self.rows):,} more; -o FILE writes all", markup=False)
+        if self.count > len(frame):
+            console.print(f"... {self.count - len(frame):,} more; -o FILE writes all", markup=False, highlight=False)
+
+
+def _constant_seed(name: str, column: list[str]) -> bool:
+    return name == "seed" and len(set(column)) == 1  # the line on stderr names it
 
 
 def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and value != value):
         return ""
-    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 100 else str(value)
+    if isinstance(value, float):
+        return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
+    return {"True": "yes", "False": "no"}.get(str(value), str(value))

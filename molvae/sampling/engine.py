@@ -108,15 +108,21 @@ class _Slots:
     def _refill(self, done: Tensor) -> None:
         """Give finished slots the next waiting rows, or leave them idle."""
         slots = done.nonzero()[:, 0]
-        if not len(slots):
-            return
-        self.finished += len(slots)
-        rows = torch.arange(self.next, self.next + len(slots), device=slots.device)
-        self.next += len(slots)
-        self.row[slots] = rows
-        self.last[slots] = START_ID
-        self.place[slots] = 0
-        if rows[0] < self.count and self.state is not None:
+        if len(slots):
+            first, waiting = self.next, min(len(slots), max(0, self.count - self.next))
+            self.next, self.finished = first + len(slots), self.finished + len(slots)
+            rows = torch.arange(first, self.next, device=slots.device)
+            self.row[slots] = rows
+            self._begin(slots[:waiting], rows[:waiting])
+        if self.next > self.count:
+            # idle slots run along, and must not run past the last position that a transformer knows
+            slots = ((self.row >= self.count) & (self.place > self.max_symbols)).nonzero()[:, 0]
+            self._begin(slots, self.row[slots])
+
+    def _begin(self, slots: Tensor, rows: Tensor) -> None:
+        if len(slots) and self.state is not None:
+            self.last[slots] = START_ID
+            self.place[slots] = 0
             self.state.put(slots, self._start(rows))
 
     def _start(self, rows: Tensor) -> DecoderState:

@@ -19,7 +19,10 @@ def row_keys(seed: int, rows: Tensor) -> Tensor:
 
 def uniform(keys: Tensor, counter: Tensor | int) -> Tensor:
     """Number `counter` of each row's stream, in (0, 1), float64, shaped like `keys` and `counter` broadcast."""
-    bits = _shift(_mix(keys + _GOLDEN * (counter + 1)), 11)  # 53 bits: all that a float64 holds
+    place = (
+        torch.as_tensor(counter, device=keys.device) + 1
+    )  # a tensor: its product wraps at 64 bits, an int's does not
+    bits = _shift(_mix(keys + _GOLDEN * place), 11)  # 53 bits: all that a float64 holds
     return (bits.double() + 0.5) * 2.0**-53
 
 

@@ -1,0 +1,44 @@
+"""What every test may use: a model that works, made once, in seconds."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint():
+    """A VAE that has learnt thirty small molecules by heart; seconds to make, and mostly valid around them."""
+    from tiny_vae import SMALL, trained
+
+    from molvae.checkpoint import Checkpoint, SamplingDefaults
+    from molvae.novelty import SeenSet
+
+    model, config, vocabulary = trained("gaussian", "gru", 250)
+    return Checkpoint(
+        name="tiny", model=model, config=config, vocabulary=vocabulary, defaults=SamplingDefaults(radius=0.4),
+        seen=SeenSet.from_smiles(SMALL), card={"data": "thirty small molecules"},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_checkpoint, tmp_path_factory):
+    """The tiny model as a model directory."""
+    from molvae.checkpoint import save
+
+    return save(tiny_checkpoint, tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_model):
+    """The tiny model as a Generator."""
+    from molvae.generator import Generator
+
+    return Generator.load(tiny_model, "cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_transformer():
+    """An autoencoder with a transformer decoder, barely trained: model, config, vocabulary."""
+    from tiny_vae import trained
+
+    return trained("deterministic", "transformer", 20)

@@ -1,0 +1,65 @@
+"""Drawing around seeds: budgets, rounds, and strings per latent."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from molvae.errors import InputError
+from molvae.models.latents import Posterior
+from molvae.sampling.analogs import Draws, draw_around
+from molvae.sampling.options import GREEDY, DecodeOptions
+
+
+def _found(checkpoint, draws, seeds=("CCO",)):
+    z = torch.linspace(-1, 1, len(seeds) * 12).view(len(seeds), 12)
+    posterior = Posterior(z, torch.full_like(z, -3.0))
+    return draw_around(
+        checkpoint.model, checkpoint.vocabulary, list(seeds), posterior, draws, told_radius=draws.radius, max_symbols=80
+    )
+
+
+def test_strings_of_one_latent_share_it(tiny_checkpoint):
+    """Greedily a latent has one string, so a budget of one latent's strings gives one molecule at most."""
+    one_latent = Draws(wanted=50, radius=1.0, decodes=64, budget=64, options=GREEDY, seed=3)
+    many_latents = Draws(wanted=50, radius=1.0, decodes=1, budget=64, options=GREEDY, seed=3)
+    (same,), (different,) = _found(tiny_checkpoint, one_latent), _found(tiny_checkpoint, many_latents)
+    assert same.decoded == different.decoded == 64
+    assert len(same.molecules) <= 1
+    assert len(different.molecules) > 5
+
+
+def test_several_strings_of_a_latent_differ_when_sampled(tiny_checkpoint):
+    draws = Draws(wanted=50, radius=1.0, decodes=64, budget=64, options=DecodeOptions(temperature=2.0), seed=3)
+    assert len(_found(tiny_checkpoint, draws)[0].molecules) > 1
+
+
+@pytest.mark.parametrize("budget", [1, 100, 777])
+def test_the_budget_is_kept_to_the_string(tiny_checkpoint, budget):
+    (found,) = _found(tiny_checkpoint, Draws(wanted=10_000, budget=budget))
+    assert found.decoded == budget
+    assert len(found.molecules) <= found.valid <= budget
+
+
+def test_no_more_than_wanted_and_no_seed(tiny_checkpoint):
+    for found in _found(tiny_checkpoint, Draws(wanted=5, radius=0.9), ("CCO", "CCN", "CCC")):
+        assert len(found.molecules) == 5
+        assert found.seed not in found.molecules
+
+
+def test_no_seeds(tiny_checkpoint):
+    assert _found(tiny_checkpoint, Draws(), ()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"wanted": 0}, "number of molecules must be 1 or more"),
+        ({"radius": 1.1}, "radius must lie in 0"),
+        ({"decodes": 0}, "decodes per latent"),
+        ({"budget": -1}, "budget must be 0"),
+    ],
+)
+def test_impossible_draws(options, message):
+    with pytest.raises(InputError, match=message):
+        Draws(**options)

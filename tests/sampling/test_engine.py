@@ -1,0 +1,162 @@
+"""The decode engine against the plainest loop that does the same, and against exact probabilities."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from molvae.chem.tokens import END_ID, PAD_ID, START_ID
+from molvae.models.autoencoder import Autoencoder
+from molvae.models.config import ModelConfig
+from molvae.sampling.engine import CPU_SLOTS, decode
+from molvae.sampling.options import GREEDY, DecodeOptions
+from molvae.sampling.streams import normal, row_keys
+
+
+@pytest.fixture(params=["gru", "transformer"])
+def parts(request, tiny_checkpoint, tiny_transformer):
+    """A model with each decoder, and its settings and vocabulary."""
+    if request.param == "gru":
+        return tiny_checkpoint.model, tiny_checkpoint.config, tiny_checkpoint.vocabulary
+    return tiny_transformer
+
+
+def _latents(config, count):
+    """Latents, the radii told, and keys: of every row its own, whatever the number of rows."""
+    rows = torch.arange(count)
+    return normal(row_keys(1, rows), config.latent_size), (rows % 3) * 0.4, row_keys(2, rows)
+
+
+def _decoded(parts, count, options, rows=slice(None)):
+    model, config, _ = parts
+    z, radius, keys = _latents(config, count)
+    return decode(model.decoder, z[rows], radius[rows], keys[rows], options, config.max_symbols)
+
+
+@torch.inference_mode()
+def _naive(model, z, radius, longest):
+    """Greedy decoding of one latent, the whole prefix anew for every symbol."""
+    symbols = [START_ID]
+    while len(symbols) <= longest + 1 and symbols[-1] != END_ID:
+        symbols.append(int(model.decoder(z[None], radius[None], torch.tensor([symbols]))[0, -1].argmax()))
+    return symbols[1:]
+
+
+def test_greedy_is_the_naive_loop(parts):
+    model, config, _ = parts
+    z, radius, _ = _latents(config, 12)
+    symbols = _decoded(parts, 12, GREEDY).symbols
+    for i in range(12):
+        expected = _naive(model, z[i], radius[i], config.max_symbols)
+        assert symbols[i, : len(expected)].tolist() == expected
+        assert (symbols[i, len(expected) :] == PAD_ID).all()
+
+
+@pytest.mark.parametrize("options", [GREEDY, DecodeOptions(), DecodeOptions(temperature=0.5, top_k=3)])
+def test_log_likelihood_is_the_models(parts, options):
+    """Under the model itself, whatever the temperature and the cut."""
+    model, config, _ = parts
+    z, radius, _ = _latents(config, 40)
+    decoded = _decoded(parts, 40, options)
+    tokens = torch.from_numpy(decoded.symbols.astype(np.int64))
+    ends = (tokens == END_ID).int().argmax(1)
+    whole = torch.tensor([END_ID in row and PAD_ID not in row[:end] for row, end in zip(tokens, ends, strict=True)])
+    with torch.inference_mode():
+        expected = model.log_likelihood(z, radius, tokens)
+    assert whole.sum() >= 5  # PAD within a string is no target of training, so the two could not agree on it
+    np.testing.assert_allclose(decoded.log_likelihood[whole], expected[whole], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [0, 1, CPU_SLOTS, 300])
+def test_every_row_in_its_order(parts, count):
+    """More rows than slots: strings that end early hand their slot on, and still stand in the order of the latents."""
+    decoded = _decoded(parts, count, DecodeOptions())
+    assert decoded.symbols.shape == (count, parts[1].max_symbols + 1)
+    assert decoded.log_likelihood.shape == (count,)
+    assert len(decoded.strings(parts[2])) == count
+    for i in {0, 1, 150, count - 1} & set(range(count)):
+        alone = _decoded(parts, count, DecodeOptions(), rows=slice(i, i + 1))
+        assert alone.symbols[0].tolist() == decoded.symbols[i].tolist()
+        np.testing.assert_allclose(alone.log_likelihood[0], decoded.log_likelihood[i], rtol=1e-4)
+
+
+def test_a_string_cut_at_the_longest_length_is_none(parts):
+    model, config, vocabulary = parts
+    z, radius, keys = _latents(config, 20)
+    decoded = decode(model.decoder, z, radius, keys, DecodeOptions(temperature=5.0), 3)
+    ended = (decoded.symbols == END_ID).any(1)
+    assert decoded.symbols.shape == (20, 4)
+    assert not ended.all()
+    assert all(text == "" for text, done in zip(decoded.strings(vocabulary), ended, strict=True) if not done)
+
+
+def test_progress_counts_finished_strings(parts):
+    model, config, _ = parts
+    z, radius, keys = _latents(config, 200)
+    seen: list[int] = []
+    decode(model.decoder, z, radius, keys, DecodeOptions(temperature=0.8), config.max_symbols, seen.append)
+    assert seen == sorted(seen)
+    assert all(0 <= done <= 200 for done in seen)
+
+
+@pytest.mark.parametrize("decoder", ["gru", "transformer"])
+def test_strings_come_as_often_as_they_should(decoder):
+    """All 85 strings of 5 symbols and length 3, from one latent: chi-square against their exact probabilities.
+
+    False positive rate 1 in 10,000 if the seeds were random; they are fixed.
+    """
+    config = ModelConfig(
+        5, encoder_width=4, encoder_layers=1, encoder_heads=1, pooling_heads=1, latent_size=3, decoder=decoder,
+        decoder_width=8, decoder_heads=2, embedding_width=4, max_symbols=2,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = Autoencoder.from_config(config).eval()
+        model.decoder.output.weight.data.mul_(4)  # far from uniform
+    count = 20_000
+    z, radius = torch.tensor([[0.3, -1.0, 0.8]]), torch.tensor([0.25])
+    decoded = decode(
+        model.decoder, z.expand(count, -1), radius.expand(count), row_keys(9, torch.arange(count)), DecodeOptions(), 2
+    )
+    exact = _probabilities(model, z, radius)
+    observed = Counter(tuple(row) for row in decoded.symbols.tolist())
+    assert set(observed) <= set(exact)
+    assert sum(exact.values()) == pytest.approx(1, abs=1e-5)
+    statistic, cells = _chi_square(observed, exact, count)
+    assert statistic < _quantile(cells - 1, 3.719)
+
+
+def _probabilities(model, z, radius) -> dict[tuple[int, ...], float]:
+    strings = set()
+    for symbols in product(range(5), repeat=3):
+        end = symbols.index(END_ID) + 1 if END_ID in symbols else 3
+        strings.add(symbols[:end] + (PAD_ID,) * (3 - end))
+    exact = {}
+    for string in strings:
+        total, prefix = 0.0, [START_ID]
+        for symbol in string:
+            with torch.inference_mode():
+                total += float(model.decoder(z, radius, torch.tensor([prefix]))[0, -1].log_softmax(0)[symbol])
+            prefix.append(symbol)
+            if symbol == END_ID:
+                break
+        exact[string] = float(np.exp(total))
+    return exact
+
+
+def _chi_square(observed, exact, count) -> tuple[float, int]:
+    """The statistic, strings expected fewer than 10 times pooled; and the number of cells."""
+    rare = [s for s, p in exact.items() if p * count < 10]
+    cells = [(observed[s], p * count) for s, p in exact.items() if p * count >= 10]
+    if rare:
+        cells.append((sum(observed[s] for s in rare), sum(exact[s] for s in rare) * count))
+    return sum((o - e) ** 2 / e for o, e in cells), len(cells)
+
+
+def _quantile(freedom: int, z: float) -> float:
+    """Of chi-square, after Wilson and Hilferty 1931; z is the normal quantile."""
+    return freedom * (1 - 2 / (9 * freedom) + z * (2 / (9 * freedom)) ** 0.5) ** 3

@@ -1,0 +1,42 @@
+"""A VAE of a few seconds, for the tests that decode: it knows thirty small molecules by heart."""
+
+from __future__ import annotations
+
+import torch
+from molecules import DRUGS
+
+from molvae.chem.tokens import Vocabulary, tokenize
+from molvae.data.featurise import featurise
+from molvae.data.packed import PackedGraphs
+from molvae.models.autoencoder import Autoencoder
+from molvae.models.config import ModelConfig
+
+_TEXT = (
+    "CCO CCN CCC CCCC CCCO CCCN CC(C)O CC(C)C CC(=O)O CC(=O)N CCOC CCC(=O)O CC(C)N C1CCCC1 C1CCOC1 C1CCNC1 OCCO NCCO "
+    "c1ccccc1 Cc1ccccc1 Oc1ccccc1 Nc1ccccc1 Clc1ccccc1 c1ccncc1 Cc1ccncc1 CC(C)CO CCCCO CCCCN CC(=O)OC COCCO"
+)
+SMALL = tuple(_TEXT.split(" "))
+"""What the tiny model knows."""
+
+
+def trained(latent: str, decoder: str, steps: int) -> tuple[Autoencoder, ModelConfig, Vocabulary]:
+    """A model of the small molecules with the vocabulary of real drugs."""
+    vocabulary = Vocabulary.from_tokens(t for s in [*DRUGS.values(), *SMALL] for t in tokenize(s))
+    config = ModelConfig(
+        len(vocabulary), encoder_width=16, encoder_layers=2, encoder_heads=2, pooling_heads=2, latent=latent,
+        latent_size=12, decoder=decoder, decoder_width=48, decoder_heads=2, embedding_width=16, max_symbols=80,
+    )  # fmt: skip
+    packed = PackedGraphs.from_graphs(featurise(SMALL), vocabulary)
+    batch = packed.gather(torch.arange(len(packed)))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Autoencoder.from_config(config)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=8e-3)
+        for _ in range(steps):
+            radius = torch.rand(batch.size) * (torch.rand(batch.size) < 0.5)
+            losses = model.losses(batch, radius)
+            loss = (losses.reconstruction + 0.003 * losses.kl).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    return model.eval(), config, vocabulary
