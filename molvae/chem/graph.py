@@ -243,16 +243,14 @@ def _aromatic_wildcards(mol: Chem.Mol) -> frozenset[int]:
 
 def _canonical_positions(mol: Chem.Mol) -> list[int]:
     """By RDKit atom index, the position in the canonical SMILES that was last written of `mol`."""
-    order = mol.GetProp("_smilesAtomOutputOrder")[1:-1].rstrip(",").split(",")
-    positions = [0] * len(order)
+    order = list(map(int, mol.GetProp("_smilesAtomOutputOrder")[1:-1].rstrip(",").split(",")))
+    positions = order[:]
     for position, index in enumerate(order):
-        positions[int(index)] = position
+        positions[index] = position
     return positions
 
 
-def _add_rings(
-    mol: Chem.Mol, position: list[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds
-) -> None:
+def _add_rings(mol: Chem.Mol, position: list[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds) -> None:
     of_atom, of_bond = [0] * len(position), dict.fromkeys(bonds, 0)
     # from large to small: the smallest has the last word
     for ring in sorted(mol.GetRingInfo().AtomRings(), key=len, reverse=True):
@@ -267,9 +265,7 @@ def _add_rings(
     bond_rows[2::_BOND_COLUMNS] = bytes(of_bond.values())
 
 
-def _add_stereo(
-    mol: Chem.Mol, position: list[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds
-) -> None:
+def _add_stereo(mol: Chem.Mol, position: list[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds) -> None:
     centres = {index: _COLUMNS * at + 4 for index, at in enumerate(position) if atom_rows[_COLUMNS * at + 4]}
     labelled = _with_labels(mol, centres)
     for index, at in centres.items():
@@ -285,15 +281,19 @@ def _add_stereo(
 
 def _with_labels(mol: Chem.Mol, centres: Iterable[int]) -> Chem.Mol:
     """A copy with CIP labels, or with none where the molecule is too symmetric to rank in reasonable time."""
-    bare = Chem.Mol(mol)
-    for index in centres:
-        bare.GetAtomWithIdx(index).ClearProp("_CIPCode")  # the parser's labels follow older rules, miss rings
-    labelled = Chem.Mol(bare)
+    labelled = _without_labels(mol, centres)
     try:
         rdCIPLabeler.AssignCIPLabels(labelled, maxRecursiveIterations=1_000_000)
     except RuntimeError:  # those it had found by then depend on the order of the input: none of them counts
-        return bare
+        return _without_labels(mol, centres)
     return labelled
+
+
+def _without_labels(mol: Chem.Mol, centres: Iterable[int]) -> Chem.Mol:
+    copy = Chem.Mol(mol)
+    for index in centres:
+        copy.GetAtomWithIdx(index).ClearProp("_CIPCode")  # the parser's labels follow older rules, miss rings
+    return copy
 
 
 def _double_bond_label(bond: Chem.Bond) -> str:
