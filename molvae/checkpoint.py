@@ -127,7 +127,9 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
     try:
         shape = ModelConfig.from_dict(config["model"])
         defaults = SamplingDefaults.from_dict(config["defaults"])
-        vocabulary = Vocabulary.from_json((folder / VOCABULARY).read_text(encoding="utf-8"))
+        vocabulary = Vocabulary.from_json(_present(folder, VOCABULARY).read_text(encoding="utf-8"))
+        if len(vocabulary) != shape.vocabulary_size:
+            raise InputError(f"{VOCABULARY} has {len(vocabulary)} symbols, the network {shape.vocabulary_size}")
         model = Autoencoder.from_config(shape)
         state = load_file(_present(folder, WEIGHTS))
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
@@ -160,9 +162,12 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """The model card of a directory; empty where there is none."""
+    """The model card of a directory; empty where there is none. Raises `CheckpointError` when it is damaged."""
     path = folder / f"{CARD}.json"
-    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON ({error}): the file is damaged") from None
     return card
 
 
@@ -194,6 +199,9 @@ def _config(folder: Path) -> dict[str, Any]:
     missing = [key for key in ("name", "model", "defaults", "sha256") if key not in config]
     if missing:
         raise CheckpointError(f"{folder / CONFIG} lacks {', '.join(missing)}: the file is damaged")
+    for key in ("model", "defaults", "sha256"):
+        if not isinstance(config[key], dict):
+            raise CheckpointError(f"{folder / CONFIG}: {key} is not a table: the file is damaged")
     return config
 
 

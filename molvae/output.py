@@ -94,22 +94,30 @@ class _Smi(_Writer):
 class _Sdf(_Writer):
     """Molecules with 2D coordinates; the other columns are properties. Rows without a molecule are left out."""
 
+    def __init__(self, draft: Path, path: Path) -> None:
+        from rdkit.Chem import SDWriter
+
+        super().__init__(draft, path)
+        self.writer = SDWriter(self.file)
+
     def rows(self, frame: pd.DataFrame) -> None:
-        from rdkit import Chem
         from rdkit.Chem import rdDepictor
 
         column, name = molecule_column(frame), _name_column(frame)
-        with Chem.SDWriter(self.file) as writer:
-            for _, row in frame.iterrows():
-                try:
-                    mol = parse(row[column])
-                except MoleculeError:
-                    continue
-                rdDepictor.Compute2DCoords(mol)
-                mol.SetProp("_Name", str(row[name]) if name else "")
-                for key, value in row.items():
-                    mol.SetProp(str(key), "" if pd.isna(value) else str(value))
-                writer.write(mol)
+        for _, row in frame.iterrows():
+            try:
+                mol = parse(row[column])
+            except MoleculeError:
+                continue
+            rdDepictor.Compute2DCoords(mol)
+            mol.SetProp("_Name", str(row[name]) if name else "")
+            for key, value in row.items():
+                mol.SetProp(str(key), "" if pd.isna(value) else str(value))
+            self.writer.write(mol)
+
+    def close(self) -> None:
+        self.writer.close()
+        super().close()
 
 
 class _Parquet(_Writer):

@@ -1,0 +1,132 @@
+"""Tables to files: what is written is read back, whole, or there is no file."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from molvae.data.records import Record, read_records
+from molvae.errors import InputError
+from molvae.output import check_format, table_file, write_table
+
+ANALOGS = pd.DataFrame(
+    {
+        "seed": ["CCO", "CCO", "c1ccccc1"],
+        "smiles": ["CCN", "C[C@H](N)O", "Cc1ccccc1"],
+        "similarity": [0.5, 0.25, 1 / 3],
+        "log_likelihood": [-1.5, -2.25, -130.123],
+        "novel": [True, False, True],
+    }
+)
+RECONSTRUCTIONS = pd.DataFrame(
+    {"smiles": ["OCC", "C1C"], "reconstruction": ["CCO", ""], "exact": [True, False], "error": ["", "ring <1> open"]}
+)
+TEXT = (".csv", ".smi", ".sdf", ".parquet")
+
+
+def _read(path):
+    return [row for row in read_records(path) if isinstance(row, Record)]
+
+
+@pytest.mark.parametrize("suffix", TEXT)
+def test_molecules_are_read_back(tmp_path, suffix):
+    path = write_table(ANALOGS, tmp_path / f"out{suffix}")
+    assert [row.smiles for row in _read(path)] == ANALOGS["smiles"].tolist()
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".smi", ".sdf"])
+def test_an_analog_is_named_by_its_seed(tmp_path, suffix):
+    assert [row.name for row in _read(write_table(ANALOGS, tmp_path / f"out{suffix}"))] == ANALOGS["seed"].tolist()
+
+
+@pytest.mark.parametrize("suffix", [".smi", ".sdf"])
+def test_a_reconstruction_is_named_by_its_input_and_rows_without_one_are_left_out(tmp_path, suffix):
+    (row,) = _read(write_table(RECONSTRUCTIONS, tmp_path / f"out{suffix}"))
+    assert (row.smiles, row.name) == ("CCO", "OCC")
+
+
+@pytest.mark.parametrize(("suffix", "read"), [(".csv", pd.read_csv), (".parquet", pd.read_parquet)])
+def test_tables_keep_every_column_and_digit(tmp_path, suffix, read):
+    for name, frame in (("analogs", ANALOGS), ("reconstructions", RECONSTRUCTIONS)):
+        back = read(write_table(frame, tmp_path / f"{name}{suffix}"))
+        back = back.fillna({"error": "", "reconstruction": ""})
+        pd.testing.assert_frame_equal(back, frame, check_dtype=False)
+
+
+@pytest.mark.parametrize("suffix", [*TEXT, ".html", ".svg"])
+def test_several_tables_are_as_one(tmp_path, suffix):
+    whole = write_table(ANALOGS, tmp_path / f"whole{suffix}")
+    with table_file(tmp_path / f"parts{suffix}") as write:
+        write(ANALOGS.iloc[:0])
+        for i in range(len(ANALOGS)):
+            write(ANALOGS.iloc[i : i + 1])
+    if suffix == ".parquet":
+        pd.testing.assert_frame_equal(pd.read_parquet(whole), pd.read_parquet(tmp_path / "parts.parquet"))
+    else:
+        parts = (tmp_path / f"parts{suffix}").read_text()
+        assert parts.replace("parts", "whole") == whole.read_text()
+
+
+def test_the_first_table_does_not_settle_the_types(tmp_path):
+    """`novel` is unknown throughout a model without a record of its training set; errors come late."""
+    unknown = ANALOGS.assign(novel=None)
+    with table_file(tmp_path / "out.parquet") as write:
+        write(unknown)
+        write(ANALOGS)
+    assert pd.read_parquet(tmp_path / "out.parquet")["novel"].isna().tolist() == [True] * 3 + [False] * 3
+
+
+def test_sdf_properties(tmp_path):
+    text = write_table(ANALOGS, tmp_path / "out.sdf").read_text()
+    assert text.count("$$$$") == 3
+    assert re.search(r"<similarity>.*\n0\.25\n", text)
+    assert "nan" not in write_table(ANALOGS.assign(qed=np.nan), tmp_path / "b.sdf").read_text()
+
+
+def test_a_page_stands_alone(tmp_path):
+    text = write_table(ANALOGS, tmp_path / "out.html").read_text()
+    assert text.count("<svg") == text.count("</svg>") == 5  # three analogs, two seeds
+    assert all(smiles in text for smiles in ANALOGS["smiles"])
+    addresses = set(re.findall(r"https?://[^'\"\s>]+", text))
+    assert all("w3.org" in a or "rdkit.org" in a for a in addresses)  # the names of XML's spaces, nothing to fetch
+    assert not re.search(r"<(script|link|img|iframe)|@import|url\(|src=", text)
+    assert "<td>0.50</td><td>-1.50</td><td>yes</td>" in text
+    assert text.rstrip().endswith("</html>")
+
+
+def test_a_page_escapes_what_it_shows(tmp_path):
+    text = write_table(RECONSTRUCTIONS, tmp_path / "a&b.html").read_text()
+    assert "ring &lt;1&gt; open" in text
+    assert "<title>a&amp;b</title>" in text
+
+
+@pytest.mark.parametrize("suffix", [*TEXT, ".html"])
+def test_a_table_without_rows(tmp_path, suffix):
+    assert write_table(ANALOGS.iloc[:0], tmp_path / f"out{suffix}").exists()
+
+
+@pytest.mark.parametrize("suffix", [*TEXT, ".html", ".png"])
+def test_a_failure_leaves_the_older_file(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    path.write_text("older")
+    with pytest.raises(RuntimeError), table_file(path) as write:
+        write(ANALOGS)
+        raise RuntimeError
+    assert path.read_text() == "older"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("name", ["out.xyz", "out", "out.csv.gz"])
+def test_an_unknown_format_is_named_before_the_work(tmp_path, name):
+    with pytest.raises(InputError, match=r"its suffix must be one of \.csv, \.smi"):
+        check_format(tmp_path / name)
+
+
+def test_a_directory_is_no_file(tmp_path):
+    (tmp_path / "out.csv").mkdir()
+    with pytest.raises(InputError, match="it is a directory"):
+        check_format(tmp_path / "out.csv")
