@@ -8,7 +8,7 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 
-from molvae.training.curves import curve_drawer
+from molvae.training.curves import CurveDrawer
 
 
 class TimeBox(Callback):
@@ -45,11 +45,10 @@ class ValidationRow(Callback):
     """Adds what a validation found to metrics.csv and draws the curves."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.draw = curve_drawer(folder)
+        self.curves = CurveDrawer(folder)
 
     def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
         if trainer.is_global_zero:
             found = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("valid/")}
             module.metrics.add(trainer.global_step - 1, found)  # a row's step counts from 0
-            self.draw()
+            self.curves.draw()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,20 +45,19 @@ def draw_curves(folder: Path) -> Path:
     return folder / "curves.png"
 
 
-def curve_drawer(folder: Path) -> Callable[[], None]:
-    """A function that draws the curves of a run, or says once what it lacks: no run fails for a picture."""
-    told = False
+class CurveDrawer:
+    """Draws a run's curves, or says once what that lacks: no run fails for a picture."""
 
-    def draw() -> None:
-        nonlocal told
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.told = folder, False
+
+    def draw(self) -> None:
         try:
-            draw_curves(folder)
+            draw_curves(self.folder)
         except (MissingExtraError, OSError) as error:
-            if not told:
+            if not self.told:
                 _log.warning("no curves.png: %s", error)
-            told = True
-
-    return draw
+            self.told = True
 
 
 def _draw(axis: Any, rows: list[Row], names: list[str], title: str, unit: str, scale: str) -> None:

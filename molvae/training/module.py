@@ -149,7 +149,7 @@ class AutoencoderTraining(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         stopper = self.trainer.early_stopping_callback
         checkpoint["minutes"], checkpoint["reserve"] = self.minutes(), self.reserve
-        checkpoint["data_share"] = self.clock.share
+        checkpoint["data_share"], checkpoint["step_seconds"] = self.clock.share, self.clock.steps
         checkpoint["stopped_early"] = stopper is not None and stopper.wait_count >= stopper.patience
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

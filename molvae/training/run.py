@@ -42,6 +42,7 @@ class Trained:
     molecules: int  # training molecules seen, repeats counted
     metrics: dict[str, float]
     data_share: float  # of a step's time, spent on getting its batch
+    step_seconds: float  # of the last run, in training steps: validations and checkpoints are not in it
 
 
 def train(
@@ -165,6 +166,7 @@ class Run:
             molecules=last["global_step"] * self.config.batch_size,
             metrics=last_figures(read_metrics(self.metrics.path)),
             data_share=last.get("data_share", 0.0),
+            step_seconds=last.get("step_seconds", 0.0),
         )
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_run import run_tiny
 
 from molvae.errors import CheckpointError
 from molvae.training.checkpoints import AtomicCheckpointIO
 from molvae.training.metrics import MetricsFile, read_metrics
-from tiny_run import run_tiny
 
 TESTS = Path(__file__).parents[1]
 
@@ -69,7 +69,7 @@ def test_finished_run_can_be_given_more_steps(tmp_path: Path) -> None:
     """Lightning saves the end of a run as the end of an epoch, and would begin the next with the first rows."""
     run_tiny(tmp_path / "two", max_steps=20, decay_share=0.0)
     longer = run_tiny(tmp_path / "two", max_steps=33, decay_share=0.0)
-    once = run_tiny(tmp_path / "one", max_steps=33, decay_share=0.0)
+    run_tiny(tmp_path / "one", max_steps=33, decay_share=0.0)
     assert longer.steps == 33
     assert longer.minutes > 0
     one, two = (read_metrics(tmp_path / name / "metrics.csv") for name in ("one", "two"))
@@ -80,7 +80,7 @@ def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     run_tiny(tmp_path, max_steps=2)
     checkpoint = tmp_path / "last.ckpt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match="last.ckpt is damaged"):
+    with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged"):
         run_tiny(tmp_path, max_steps=4)
 
 

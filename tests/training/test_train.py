@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_run import packed_drugs, run_tiny, tiny_model
 
 from molvae.data.packed import PackedGraphs
 from molvae.errors import InputError, MissingExtraError
 from molvae.models.autoencoder import Autoencoder
 from molvae.training.curves import draw_curves
 from molvae.training.metrics import read_metrics
-from tiny_run import packed_drugs, run_tiny, tiny_model
 
 
 def column(folder: Path, name: str) -> list[float]:
@@ -91,9 +91,9 @@ def test_starts_from_the_weights_of_another_model(tmp_path: Path) -> None:
     trained = run_tiny(tmp_path, start_from=source, **options)
     for name, value in source.named_parameters():
         assert torch.allclose(value, trained.model.get_parameter(name), atol=1e-9), name
+    other = Autoencoder.from_config(tiny_model(size))
+    other.encoder = other.latent = other.decoder = torch.nn.Identity()  # type: ignore[assignment]
     with pytest.raises(InputError, match="no weight"):
-        other = Autoencoder.from_config(tiny_model(size))
-        other.encoder = other.latent = other.decoder = torch.nn.Identity()  # type: ignore[assignment]
         run_tiny(tmp_path / "other", start_from=other, max_steps=1)
 
 
