@@ -9,11 +9,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import lightning
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
 from molvae import checkpoint as checkpoints
@@ -26,11 +29,12 @@ from molvae.data.packing import Packing, pack
 from molvae.data.records import Record, Refusal, read_records
 from molvae.data.rows import format_of
 from molvae.data.splits import assign_split
-from molvae.errors import InputError, MolvaeError
+from molvae.errors import CheckpointError, InputError, MolvaeError
 from molvae.evaluation import probe, targets
 from molvae.models.config import ModelConfig
 from molvae.novelty import SeenSet
 from molvae.training.config import TrainConfig
+from molvae.training.quiet import left_as_it_was
 from molvae.training.run import Trained
 from molvae.training.run import train as run_training
 
@@ -47,6 +51,27 @@ class Machine:
     devices: str | int = "auto"
     nodes: int = 1
     strategy: str = "auto"
+
+    def check(self) -> None:
+        """Raises `InputError` when there is no such machine: before hours of packing, not after."""
+        try:
+            with left_as_it_was():
+                lightning.Trainer(
+                    accelerator=self.accelerator, devices=self.chosen, num_nodes=self.nodes, strategy=self.strategy,
+                    logger=False, enable_checkpointing=False,
+                )  # fmt: skip
+        except (MisconfigurationException, ValueError, RuntimeError) as error:
+            raise InputError(f"cannot train on {self}: {str(error).splitlines()[0]}") from None
+
+    @property
+    def chosen(self) -> int | str:
+        """The devices: a number is how many, text is which."""
+        return int(self.devices) if str(self.devices).lstrip("-").isdigit() else self.devices
+
+    def __str__(self) -> str:
+        return (
+            ", ".join(f"{name} {value}" for name, value in asdict(self).items() if value not in ("auto", 1)) or "auto"
+        )
 
 
 @dataclass(frozen=True)
@@ -116,7 +141,7 @@ def train_model(
     Raises `InputError` on settings or files that cannot be used, `CheckpointError` when `folder` holds another run.
     """
     folder, config, machine = Path(folder), config or TrainConfig(), machine or Machine()
-    start = checkpoints.load(start_from) if start_from is not None else None
+    start = _start(start_from) if start_from is not None else None
     model_config = _shape(shape or {}, start)
     recipe = Recipe(
         train=tuple(find_source(item, column) for item in data),
@@ -125,19 +150,29 @@ def train_model(
         max_symbols=model_config.max_symbols,
         vocabulary=start.vocabulary if start else None,
     )
+    machine.check()
     packed = packed_data(recipe, folder, workers=workers, tell=tell)
     model_config = model_config.replace(vocabulary_size=len(packed.vocabulary))
-    trained = run_training(
-        folder, packed.train, packed.valid, model_config, config,
-        probe=probe(packed.vocabulary, model_config.max_symbols),
-        start_from=start.model if start else None,
-        accelerator=machine.accelerator, devices=machine.devices, nodes=machine.nodes, strategy=machine.strategy,
-        progress=progress, data=recipe.fingerprint(),
-    )  # fmt: skip
+    with _interrupts():
+        trained = run_training(
+            folder, packed.train, packed.valid, model_config, config,
+            probe=probe(packed.vocabulary, model_config.max_symbols),
+            start_from=start.model if start else None, progress=progress, data=recipe.fingerprint(),
+            accelerator=machine.accelerator, devices=machine.chosen, nodes=machine.nodes, strategy=machine.strategy,
+        )  # fmt: skip
     if getattr(rank_zero_only, "rank", 0) == 0:  # of several processes one writes
         _save(folder, name or folder.resolve().name, trained, packed, recipe, model_config, config)
         tell(f"{trained.steps:,} steps, {trained.minutes:.1f} minutes; the model is {folder / 'model'}")
     return folder / "model"
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Lightning ends the process on Ctrl+C; the caller of a library wants the exception."""
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
 
 
 def find_source(item: str | Path, column: str | None = None, split: str = "train") -> Source:
@@ -173,6 +208,14 @@ def packed_data(recipe: Recipe, folder: Path, *, workers: int | None = None, tel
     _write_refusals(folder / "refused.csv", refusals)
     _keep_packed(packed, home, fingerprint)
     return packed
+
+
+def _start(model: str | Path) -> Checkpoint:
+    try:
+        folder = checkpoints.locate(model)
+    except CheckpointError as error:
+        raise InputError(str(error)) from None  # a name that does not exist is no damaged model
+    return checkpoints.load(folder)
 
 
 def _shape(settings: dict[str, Any], start: Checkpoint | None) -> ModelConfig:

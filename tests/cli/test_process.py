@@ -1,0 +1,104 @@
+"""The command as a process: pipes, signals, and what `--help` does not wait for."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+MOLVAE = [sys.executable, "-W", "ignore", "-m", "molvae"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom molvae.cli.app import app\n"
+        "try: app(['--help'])\nexcept SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'rdkit', 'pandas', 'numpy', 'lightning', 'torch_geometric', 'pyarrow'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, molvae; print(sorted({'torch', 'rdkit', 'pandas', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")
+def test_a_pipe_of_verbs(tiny_model):
+    first = [*MOLVAE, "sample", "-n", "3", "--model", str(tiny_model)]
+    second = [*MOLVAE, "reconstruct", "-", "--model", str(tiny_model)]
+    with subprocess.Popen(first, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as source:
+        done = subprocess.run(second, stdin=source.stdout, capture_output=True, text=True, env=ENVIRONMENT)
+        source.communicate()
+    assert (source.returncode, done.returncode) == (0, 0)
+    assert len(done.stdout.splitlines()) == 4
+    assert done.stdout.startswith("smiles,reconstruction,exact,error\n")
+    assert "of 3 exact" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")
+def test_a_reader_that_has_gone_is_no_failure(tiny_model, tmp_path):
+    seeds = tmp_path / "seeds.smi"
+    seeds.write_text("CCO\n" * 300)  # five groups of seeds: the later ones find nobody listening
+    command = [*MOLVAE, "analogs", str(seeds), "-n", "2", "--model", str(tiny_model)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as source:
+        assert source.stdout is not None
+        source.stdout.readline()
+        source.stdout.close()
+        errors = source.stderr.read().decode() if source.stderr else ""
+    assert source.returncode == 0
+    assert "Traceback" not in errors
+    assert "BrokenPipe" not in errors
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_an_interrupt_is_one_line_and_130(tiny_model, tmp_path):
+    output = tmp_path / "out.csv"
+    command = [*MOLVAE, "sample", "-n", "1000000", "--model", str(tiny_model), "-o", str(output)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.1)  # the draft of the output is made before the model is loaded
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "molvae: interrupted"
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a terminal")
+def test_a_terminal_gets_a_table_of_twenty_rows(tiny_model):
+    main, side = pty.openpty()
+    command = [*MOLVAE, "sample", "-n", "25", "--model", str(tiny_model)]
+    with subprocess.Popen(command, stdout=side, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:
+        os.close(side)
+        text = _all_of(main)
+    assert process.returncode == 0
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert lines[-1].startswith("... 5 more; -o FILE writes all")
+    assert 22 <= len(lines) <= 24
+
+
+def _all_of(terminal: int) -> str:
+    content = b""
+    while True:
+        try:
+            piece = os.read(terminal, 65_536)
+        except OSError:  # Linux's way to say that the other end is closed
+            break
+        if not piece:
+            break
+        content += piece
+    os.close(terminal)
+    return content.decode()

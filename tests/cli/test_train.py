@@ -1,0 +1,145 @@
+"""`molvae train`, from files to a model that the other verbs use."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from tiny_vae import SMALL
+from typer.testing import CliRunner
+
+from molvae.checkpoint import load
+from molvae.cli.app import app
+from molvae.training.config import TrainConfig
+from molvae.workflow import Machine, train_model
+
+SHAPE = ["--encoder-width", 16, "--encoder-layers", 1, "--latent-size", 8, "--decoder-width", 24]
+RUN = [*SHAPE, "--batch-size", 8, "--max-steps", 4, "--workers", 1, "--accelerator", "cpu"]
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Thirty molecules, three repeats, two bad rows."""
+    file = tmp_path / "data.smi"
+    file.write_text("\n".join([*SMALL, "OCC", *SMALL[:2], "C1CC broken", "[2H]C labelled"]) + "\n")
+    return file
+
+
+def _run(*arguments, code=0):
+    result = CliRunner().invoke(app, ["train", *map(str, arguments)])
+    assert result.exit_code == code, result.stderr
+    return result
+
+
+def test_from_a_file_to_a_model(data, tmp_path):
+    result = _run(data, "-o", tmp_path / "run", *RUN)
+    assert result.stdout == f"{tmp_path / 'run' / 'model'}\n"
+    assert "data: 35 read: 30 kept, 3 duplicate, 2 refused" in result.stderr
+    model = load(tmp_path / "run" / "model")
+    assert model.name == "run"
+    assert model.config.encoder_width == 16
+    assert model.card["training"]["steps"] == 4
+    assert model.card["rows"]["training molecules"] + model.card["rows"]["validation molecules"] == 30
+    assert model.seen is not None
+    assert len(model.seen) == model.card["rows"]["training molecules"]
+    with (tmp_path / "run" / "refused.csv").open() as file:
+        refused = list(csv.DictReader(file))
+    assert [(row["row"], row["source"]) for row in refused] == [("34", str(data)), ("35", str(data))]
+    assert "ring 1 opened" in refused[0]["reason"]
+    used = CliRunner().invoke(app, ["reconstruct", "CCO", "--model", str(tmp_path / "run" / "model")])
+    assert used.exit_code == 0
+
+
+def test_the_same_command_goes_on_with_what_was_packed(data, tmp_path):
+    _run(data, "-o", tmp_path / "run", *RUN)
+    result = _run(data, "-o", tmp_path / "run", *RUN, "--max-steps", 7)
+    assert "packed before" in result.stderr
+    assert load(tmp_path / "run" / "model").card["training"]["steps"] == 7
+    changed = _run(data, "-o", tmp_path / "run", *RUN, "--kl-weight", 0.5, code=1)
+    assert "kl_weight 0.003 -> 0.5" in changed.stderr
+
+
+def test_other_data_is_another_run(data, tmp_path):
+    _run(data, "-o", tmp_path / "run", *RUN)
+    data.write_text("\n".join(SMALL[:20]))
+    assert "holds a run with other settings" in _run(data, "-o", tmp_path / "run", *RUN, code=1).stderr
+
+
+def test_validation_data_and_another_shape(data, tmp_path):
+    (tmp_path / "valid.csv").write_text("smiles\nCCO\nCCN\n")
+    _run(data, "-o", tmp_path / "run", "--valid", tmp_path / "valid.csv", *RUN, "--latent", "deterministic",
+         "--decoder", "transformer", "--encoder", "gatv2", "--name", "mine", "--noise-share", 0)  # fmt: skip
+    model = load(tmp_path / "run" / "model")
+    assert (model.name, model.config.latent, model.config.decoder) == ("mine", "deterministic", "transformer")
+    assert model.card["rows"]["validation molecules"] == 2
+    assert not model.defaults.noise_aware
+
+
+def test_starting_from_a_model(data, tiny_model, tmp_path):
+    """Its shape and vocabulary are taken over, and its weights are the first."""
+    _run(data, "-o", tmp_path / "run", "--from", tiny_model, *RUN[8:], "--learning-rate", 1e-9)
+    start, model = load(tiny_model), load(tmp_path / "run" / "model")
+    assert model.config == start.config
+    assert model.vocabulary.tokens == start.vocabulary.tokens
+    before = start.model.decoder.output.weight
+    assert (model.model.decoder.output.weight - before).abs().max() < 1e-3
+
+
+def test_settings_are_kept(data, tmp_path):
+    _run(data, "-o", tmp_path / "run", *RUN, "--seed", 5, "--precision", "32")
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["training"]["seed"] == 5
+    assert settings["data"]["train_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["nowhere.smi"], 2, "nowhere.smi does not exist"),
+        (["drugliek"], 2, "did you mean 'druglike'"),
+        (["FILE", "--encoder", "gin"], 2, "did you mean 'gine'"),
+        (["FILE", "--batch-size", "1"], 2, "batch_size must be 2 or more"),
+        (["FILE", "--accelerator", "abacus"], 2, "cannot train on accelerator abacus"),
+        (["FILE", "--strategy", "napoleon"], 2, "cannot train on strategy napoleon"),
+        (["FILE", "--from", "nothing"], 2, "no model 'nothing'"),
+        (["EMPTY"], 2, "is empty"),
+        (["BAD"], 1, "no usable molecule in the data"),
+        (["FEW"], 1, "too few to train on"),
+    ],
+)
+def test_mistakes_are_one_line(data, tmp_path, arguments, code, message):
+    texts = {"EMPTY": "", "BAD": "C1CC\nC1C\n", "FEW": "CCO\nCCN\n"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.smi").write_text(text)
+    given = [{"FILE": data, **{n: tmp_path / f"{n}.smi" for n in texts}}.get(a, a) for a in arguments]
+    stderr = _run(*given, "-o", tmp_path / "run", "--workers", 1, code=code).stderr
+    assert message in stderr.splitlines()[-1]
+    assert stderr.splitlines()[-1].startswith("molvae: ")
+
+
+def test_an_interrupt_is_an_interrupt(data, tmp_path, monkeypatch):
+    """Lightning ends the process on Ctrl+C; a caller of the function gets Python's own exception."""
+
+    def interrupted(*_, **__):
+        raise SystemExit(1)
+
+    monkeypatch.setattr("molvae.workflow.run_training", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_model([data], tmp_path / "a", config=TrainConfig(), machine=Machine("cpu"), workers=1)
+    assert "molvae: interrupted" in _run(data, "-o", tmp_path / "b", *RUN, code=130).stderr
+
+
+def test_python_gives_the_same(data, tmp_path):
+    told: list[str] = []
+    folder = train_model(
+        [data], tmp_path / "run",
+        shape={"encoder_width": 16, "encoder_layers": 1, "latent_size": 8, "decoder_width": 24},
+        config=TrainConfig(batch_size=8, max_steps=4), workers=1, machine=Machine("cpu"), tell=told.append,
+    )  # fmt: skip
+    _run(data, "-o", tmp_path / "cli", *RUN)
+    ours, theirs = load(folder), load(tmp_path / "cli" / "model")
+    assert all((a == b).all() for a, b in zip(
+        ours.model.state_dict().values(), theirs.model.state_dict().values(), strict=True
+    ))  # fmt: skip
+    assert told

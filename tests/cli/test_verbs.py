@@ -1,0 +1,292 @@
+"""Each verb from its arguments to its exit code: data on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+import pytest
+from tiny_vae import SMALL
+from typer.testing import CliRunner
+
+from molvae.cli.app import app
+from molvae.data.records import Record, read_records
+from molvae.generator import ANALOG_COLUMNS, SAMPLE_COLUMNS
+
+VERBS = ["analogs", "sample", "encode", "decode", "reconstruct", "train", "info", "data"]
+
+
+@pytest.fixture
+def molvae(tiny_model):
+    """Runs a command with the tiny model, and checks its exit code."""
+
+    def run(*arguments, code=0, stdin=None, model=tiny_model):
+        model_option = [] if model is None else ["--model", str(model), "--device", "cpu"]
+        result = CliRunner().invoke(app, [*map(str, arguments), *model_option], input=stdin)
+        assert result.exit_code == code, result.output
+        assert "Traceback" not in result.stderr
+        return result
+
+    return run
+
+
+def _table(result) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(result.stdout)).fillna({"error": "", "reconstruction": ""})
+
+
+# --- help ---
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help(molvae, verb):
+    assert verb in molvae(verb, "--help", model=None).stdout
+
+
+def test_the_verbs_are_all(molvae):
+    text = molvae("--help", model=None).stdout
+    assert all(verb in text for verb in VERBS)
+    assert molvae("--version", model=None).stdout.startswith("molvae ")
+
+
+# --- analogs ---
+
+
+def test_analogs_are_what_python_gives(molvae, tiny):
+    result = molvae("analogs", "CCO", "c1ccccc1", "-n", 5, "--radius", 0.6, "--seed", 3)
+    expected = tiny.analogs(["CCO", "c1ccccc1"], 5, radius=0.6, seed=3)
+    table = _table(result)
+    assert tuple(table.columns) == ANALOG_COLUMNS
+    pd.testing.assert_frame_equal(table, expected, check_dtype=False)
+    assert result.stderr.splitlines()[-1] == "2 seeds: 2 used, 0 refused; 10 molecules"
+
+
+def test_every_option_of_drawing_arrives(molvae, tiny):
+    result = molvae(
+        "analogs", "CCO", "-n", 4, "--decodes", 2, "--temperature", 0.8, "--top-k", 5, "--top-p", 0.9, "--budget", 300
+    )
+    expected = tiny.analogs("CCO", 4, decodes=2, temperature=0.8, top_k=5, top_p=0.9, budget=300)
+    pd.testing.assert_frame_equal(_table(result), expected, check_dtype=False)
+    greedy = molvae("analogs", "CCO", "-n", 4, "--greedy", "--radius", 0.9, "--budget", 200)
+    expected = tiny.analogs("CCO", 4, temperature=0.0, radius=0.9, budget=200)
+    pd.testing.assert_frame_equal(_table(greedy), expected, check_dtype=False)
+
+
+def test_bad_rows_are_reported_with_their_place_and_counted(molvae, tmp_path):
+    file = tmp_path / "library.smi"
+    file.write_text("CCO ethanol\n\nC1CC broken\n[U] uranium\n")
+    result = molvae("analogs", file, "c1ccccc", "CCN", "-n", 2)
+    assert set(_table(result)["seed"]) == {"CCO", "CCN"}
+    assert "library.smi, line 3: cannot read SMILES 'C1CC': ring 1 opened but not closed" in result.stderr
+    assert "library.smi, line 4: SMILES '[U]' has the symbol '[U]'" in result.stderr
+    assert "argument 2: cannot read SMILES 'c1ccccc'" in result.stderr
+    assert result.stderr.splitlines()[-1] == "5 seeds: 2 used, 3 refused; 4 molecules"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".smi", ".sdf", ".parquet"])
+def test_an_output_file_is_read_back(molvae, tmp_path, suffix):
+    file = tmp_path / "sub" / f"out{suffix}"
+    result = molvae("analogs", "CCO", "CCN", "-n", 3, "-o", file)
+    assert result.stdout == ""
+    rows = list(read_records(file))
+    assert len(rows) == 6
+    assert all(isinstance(row, Record) for row in rows)
+    again = molvae("reconstruct", file)
+    assert _table(again)["smiles"].tolist() == [row.smiles for row in rows]
+
+
+def test_a_page_and_a_picture(molvae, tmp_path):
+    molvae("analogs", "CCO", "-n", 3, "-o", tmp_path / "out.html", "--picture", tmp_path / "grid.png")
+    assert (tmp_path / "out.html").read_text().count("<svg") == 4
+    assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
+    molvae("analogs", "CCO", "-n", 3, "-o", tmp_path / "grid.svg")
+    assert "<svg" in (tmp_path / "grid.svg").read_text()
+
+
+def test_nothing_delivered_is_a_failure_and_leaves_no_file(molvae, tmp_path):
+    result = molvae("analogs", "C1CC", "-n", 3, "-o", tmp_path / "out.csv", "--picture", tmp_path / "a.png", code=1)
+    assert "1 seeds: 0 used, 1 refused; 0 molecules" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fewer_than_asked_for_is_said(molvae):
+    result = molvae("analogs", "CCO", "-n", 500, "--budget", 64)
+    assert "of 500 distinct molecules from 64 strings" in result.stderr
+
+
+# --- standard input ---
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CCO ethanol\nCCN\n",
+        "smiles\nCCO\nCCN\n",
+        "smiles,name\nCCO,ethanol\nCCN,\n",
+        "id;SMILES\n1;CCO\n2;CCN\n",
+        "seed,smiles,similarity\nCCCC,CCO,0.5\nCCCC,CCN,0.25\n",
+        "# a comment\nCCO\n\nCCN",
+    ],
+)
+def test_standard_input_is_lines_or_a_table(molvae, text):
+    """What a verb writes into a pipe is a table, so a verb reads one there."""
+    assert _table(molvae("reconstruct", "-", stdin=text))["smiles"].tolist() == ["CCO", "CCN"]
+
+
+def test_a_column_of_standard_input(molvae):
+    result = molvae("reconstruct", "-", "--column", "structure_a", stdin="smiles,structure_a\nC,CCO\nC,CCN\n")
+    assert _table(result)["smiles"].tolist() == ["CCO", "CCN"]
+    result = molvae("reconstruct", "-", "--column", "b", stdin="smiles,a\nC,CCO\n", code=2)
+    assert "has no column 'b'" in result.stderr
+
+
+def test_nothing_on_standard_input(molvae):
+    assert "is empty" in molvae("reconstruct", "-", stdin="", code=2).stderr
+
+
+# --- sample, encode, decode, reconstruct ---
+
+
+def test_samples_are_what_python_gives(molvae, tiny):
+    result = molvae("sample", "-n", 6, "--seed", 2)
+    assert tuple(_table(result).columns) == SAMPLE_COLUMNS
+    pd.testing.assert_frame_equal(_table(result), tiny.sample(6, seed=2), check_dtype=False)
+    assert result.stderr.startswith("prior: 6 of 6 distinct molecules")
+
+
+def test_latents_there_and_back(molvae, tiny, tmp_path):
+    expected = tiny.reconstruct(SMALL)["reconstruction"].tolist()
+    for suffix in (".csv", ".parquet"):
+        molvae("encode", *SMALL, "-o", tmp_path / f"z{suffix}")
+        result = molvae("decode", tmp_path / f"z{suffix}")
+        assert _table(result)["smiles"].tolist() == expected
+    piped = molvae("encode", *SMALL).stdout
+    assert _table(molvae("decode", "-", stdin=piped))["smiles"].tolist() == expected
+
+
+def test_an_array_of_latents(molvae, tiny, tmp_path):
+    import numpy as np
+
+    np.save(tmp_path / "z.npy", tiny.encode(SMALL).filter(regex=r"^z\d").to_numpy())
+    assert len(_table(molvae("decode", tmp_path / "z.npy"))) == len(SMALL)
+
+
+@pytest.mark.parametrize("verb", ["encode", "reconstruct"])
+def test_one_row_out_per_row_in(molvae, tmp_path, verb):
+    """Rows that cannot even be read keep their place, with the reason."""
+    file = tmp_path / "rows.csv"
+    file.write_text("name,smiles\na,CCO\nb,\nc,C1CC\nd\ne,CCN\n")
+    result = molvae(verb, file)
+    table = _table(result)
+    assert table["error"].astype(bool).tolist() == [False, True, True, True, False]
+    assert f"{file}, line 3: the SMILES field is empty" in result.stderr
+    assert f"{file}, line 4: cannot read SMILES 'C1CC'" in result.stderr
+    assert f"{file}, line 5: 1 fields" in result.stderr
+
+
+def test_the_count_of_reconstructions_is_on_stderr(molvae, tiny):
+    exact = int(tiny.reconstruct(SMALL)["exact"].sum())
+    assert molvae("reconstruct", *SMALL, "C1CC").stderr.splitlines()[-1] == (
+        f"{exact} of {len(SMALL)} exact; 1 of {len(SMALL) + 1} rows refused"
+    )
+
+
+@pytest.mark.parametrize("verb", ["encode", "reconstruct"])
+def test_only_bad_rows_is_a_failure(molvae, verb):
+    assert "ring 1 opened" in molvae(verb, "C1CC", code=1).stdout
+
+
+# --- info and data ---
+
+
+def test_info(molvae, tiny_model, tiny_checkpoint):
+    import json
+
+    from molvae.checkpoint import describe
+
+    text = molvae("info", tiny_model, model=None).stdout
+    assert "name: tiny" in text
+    assert "thirty small molecules" in text
+    assert json.loads(molvae("info", tiny_model, "--json", model=None).stdout) == describe(tiny_checkpoint)
+    assert molvae("info", model=None).stdout
+
+
+def test_data(molvae):
+    from molvae.data import catalog
+
+    listed = molvae("data", "list", model=None).stdout
+    assert [line.split("\t")[0] for line in listed.splitlines()] == catalog.names()
+    text = molvae("data", "info", "moses", model=None).stdout
+    assert "licence:" in text
+    assert "train" in text
+
+
+def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
+    from molvae.data import catalog
+    from molvae.errors import InputError
+
+    def fetched(recipe, folder, progress):
+        progress("on its way")
+        return [folder / f"{recipe.name}.csv"]
+
+    monkeypatch.setattr(catalog, "fetch", fetched)
+    assert molvae("data", "fetch", "moses", "--folder", tmp_path, model=None).stdout == f"{tmp_path}/moses.csv\n"
+
+    def offline(*_, **__):
+        raise InputError("cannot fetch train.csv: no route to host")
+
+    monkeypatch.setattr(catalog, "fetch", offline)
+    assert "no route to host" in molvae("data", "fetch", "moses", code=1, model=None).stderr
+
+
+# --- wrong usage: one line, exit 2 ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["analogs", "nowhere.smi"], "nowhere.smi does not exist"),
+        (["analogs", "CCO", "--top-p", "0"], "top_p must lie above 0"),
+        (["analogs", "CCO", "--greedy", "--temperature", "2"], "give one of them"),
+        (["analogs", "CCO", "-o", "out.xyz"], "its suffix must be one of"),
+        (["analogs", "CCO", "--picture", "out.csv"], "--picture is a .png or .svg"),
+        (["encode", "CCO", "-o", "out.smi"], "latents are written to .csv or .parquet"),
+        (["decode", "nowhere.csv"], "nowhere.csv does not exist"),
+        (["decode", "CCO"], "of no known format"),
+    ],
+)
+def test_wrong_usage_is_one_line(molvae, arguments, message):
+    result = molvae(*arguments, code=2)
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("molvae: ")
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["analogs"], ["analogs", "CCO", "-n", "0"], ["analogs", "CCO", "--radius", "2"], ["sample", "--nothing"]],
+)
+def test_typers_own_refusals(molvae, arguments):
+    assert molvae(*arguments, code=2).stderr
+
+
+def test_models_and_datasets_that_are_not_there(molvae, tmp_path):
+    assert "no model 'nothing'" in molvae("sample", model="nothing", code=2).stderr
+    assert "no model 'nothing'" in molvae("info", "nothing", model=None, code=2).stderr
+    assert "did you mean 'moses'" in molvae("data", "info", "mose", model=None, code=2).stderr
+    (tmp_path / "config.json").write_text("{")
+    assert "not JSON" in molvae("sample", model=tmp_path, code=1).stderr
+
+
+def test_a_device_that_is_not_there(tiny_model):
+    result = CliRunner().invoke(app, ["sample", "--model", str(tiny_model), "--device", "abacus"])
+    assert result.exit_code == 2
+    assert "cannot use the device 'abacus'" in result.stderr
+
+
+def test_latents_that_cannot_be_read(molvae, tmp_path):
+    for name in ("z.csv", "z.parquet", "z.npy"):
+        (tmp_path / name).write_bytes(b"")
+        assert "cannot be read as latents" in molvae("decode", tmp_path / name, code=2).stderr
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    assert "z0 is missing" in molvae("decode", tmp_path / "other.csv", code=2).stderr
