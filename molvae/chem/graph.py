@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -70,17 +71,42 @@ class MolGraph:
     ends: NDArray[np.uint16]
 
 
+class RawGraph(NamedTuple):
+    """A `MolGraph` as bytes, with the tokens it was read from: what is quickest to make and to join."""
+
+    smiles: str
+    tokens: list[str]
+    atoms: bytearray
+    bonds: bytearray
+    ends: array[int]
+
+
 def graph_of(mol: Chem.Mol) -> MolGraph:
     """The graph of a sanitised molecule.
 
     Raises `MoleculeError` for what the tables above cannot hold: isotopes, atom maps, dative bonds, charges
     beyond 8, more than 999 atoms.
     """
-    smiles = write(mol)
+    mol = Chem.Mol(mol)  # the caller's keeps its own labels
+    raw = raw_graph_of(mol, write(mol))
+    return MolGraph(
+        raw.smiles,
+        np.frombuffer(raw.atoms, np.uint8).reshape(-1, _COLUMNS),
+        np.frombuffer(raw.bonds, np.uint8).reshape(-1, _BOND_COLUMNS),
+        np.frombuffer(raw.ends, np.uint16).reshape(-1, 2),
+    )
+
+
+def raw_graph_of(mol: Chem.Mol, smiles: str) -> RawGraph:
+    """`graph_of` for those who join many graphs at once; `smiles` is what `write(mol)` has just given.
+
+    Leaves today's CIP labels on `mol`.
+    """
     if "~" in smiles or "->" in smiles or "<-" in smiles:
         what = "a dative or unspecified bond"
         raise MoleculeError(f"SMILES {_short(smiles)} has {what}, which graphs do not carry")
-    symbols, bonds = _read(smiles, _aromatic_wildcards(mol) if "*" in smiles else frozenset())
+    tokens = tokenize(smiles)
+    symbols, bonds = _read(tokens, _aromatic_wildcards(mol) if "*" in smiles else frozenset())
     if len(symbols) > MAX_ATOMS:
         raise MoleculeError(f"SMILES {_short(smiles)} has {len(symbols)} atoms, more than {MAX_ATOMS}")
     atom_bytes, bond_bytes = _tables(symbols, bonds)
@@ -90,12 +116,7 @@ def graph_of(mol: Chem.Mol) -> MolGraph:
         _add_rings(mol, position, atom_bytes, bond_bytes, bonds)
         if has_stereo:
             _add_stereo(mol, position, atom_bytes, bond_bytes, bonds)
-    return MolGraph(
-        smiles,
-        np.frombuffer(atom_bytes, np.uint8).reshape(-1, _COLUMNS),
-        np.frombuffer(bond_bytes, np.uint8).reshape(-1, _BOND_COLUMNS),
-        np.frombuffer(array("H", chain.from_iterable(bonds)), np.uint16).reshape(-1, 2),
-    )
+    return RawGraph(smiles, tokens, atom_bytes, bond_bytes, array("H", chain.from_iterable(bonds)))
 
 
 def graph_of_smiles(smiles: str) -> MolGraph:
@@ -183,14 +204,14 @@ def _bracket(token: str) -> tuple[int, int, int | None, bool, int]:
     return number, CHARGE_ZERO + formal, count, symbol.islower(), STEREO_LABELS.index(parity)
 
 
-def _read(smiles: str, aromatic: frozenset[int]) -> tuple[list[_Symbol], Bonds]:
-    """The atom symbols of a SMILES and its bonds; `aromatic` as `_aromatic_wildcards`."""
+def _read(tokens: list[str], aromatic: frozenset[int]) -> tuple[list[_Symbol], Bonds]:
+    """The atom symbols among a SMILES's tokens, and its bonds; `aromatic` as `_aromatic_wildcards`."""
     symbols: list[_Symbol] = []
     bonds: Bonds = {}
     branch: list[int] = []
     rings: dict[str, tuple[int, int]] = {}
     previous, order = -1, _UNSPECIFIED
-    for token in tokenize(smiles):
+    for token in tokens:
         symbol = _SYMBOLS[token]
         if symbol is not None:
             current = len(symbols)
@@ -241,16 +262,26 @@ def _aromatic_wildcards(mol: Chem.Mol) -> frozenset[int]:
     return frozenset(position[atom.GetIdx()] for atom in wild)
 
 
-def _canonical_positions(mol: Chem.Mol) -> list[int]:
+@lru_cache(maxsize=MAX_ATOMS)
+def _in_order(atoms: int) -> str:
+    return f"[{','.join(map(str, range(atoms)))}]"
+
+
+def _canonical_positions(mol: Chem.Mol) -> Sequence[int]:
     """By RDKit atom index, the position in the canonical SMILES that was last written of `mol`."""
-    order = list(map(int, mol.GetProp("_smilesAtomOutputOrder")[1:-1].rstrip(",").split(",")))
+    text = mol.GetProp("_smilesAtomOutputOrder")
+    if text == _in_order(mol.GetNumAtoms()):  # the input was canonical already: nothing to read or to invert
+        return range(mol.GetNumAtoms())
+    order = list(map(int, text[1:-1].rstrip(",").split(",")))
     positions = order[:]
     for position, index in enumerate(order):
         positions[index] = position
     return positions
 
 
-def _add_rings(mol: Chem.Mol, position: list[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds) -> None:
+def _add_rings(
+    mol: Chem.Mol, position: Sequence[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds
+) -> None:
     of_atom, of_bond = [0] * len(position), dict.fromkeys(bonds, 0)
     # from large to small: the smallest has the last word
     for ring in sorted(mol.GetRingInfo().AtomRings(), key=len, reverse=True):
@@ -265,35 +296,36 @@ def _add_rings(mol: Chem.Mol, position: list[int], atom_rows: bytearray, bond_ro
     bond_rows[2::_BOND_COLUMNS] = bytes(of_bond.values())
 
 
-def _add_stereo(mol: Chem.Mol, position: list[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds) -> None:
+def _add_stereo(
+    mol: Chem.Mol, position: Sequence[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds
+) -> None:
     centres = {index: _COLUMNS * at + 4 for index, at in enumerate(position) if atom_rows[_COLUMNS * at + 4]}
-    labelled = _with_labels(mol, centres)
+    _label(mol, list(centres))
     for index, at in centres.items():
-        atom = labelled.GetAtomWithIdx(index)
+        atom = mol.GetAtomWithIdx(index)
         if atom.HasProp("_CIPCode"):
             atom_rows[at] = STEREO_LABELS.index(atom.GetProp("_CIPCode"))
     index_at = {at: index for index, at in enumerate(position)}
     for number, ((a, b), order) in enumerate(bonds.items()):
         if order == _DOUBLE:
-            label = _double_bond_label(labelled.GetBondBetweenAtoms(index_at[a], index_at[b]))
+            label = _double_bond_label(mol.GetBondBetweenAtoms(index_at[a], index_at[b]))
             bond_rows[_BOND_COLUMNS * number + 1] = BOND_STEREO.index(label)
 
 
-def _with_labels(mol: Chem.Mol, centres: Iterable[int]) -> Chem.Mol:
-    """A copy with CIP labels, or with none where the molecule is too symmetric to rank in reasonable time."""
-    labelled = _without_labels(mol, centres)
+def _label(mol: Chem.Mol, centres: Sequence[int]) -> None:
+    """CIP labels by today's rules, or none where the molecule is too symmetric to rank in reasonable time."""
+    _clear_labels(mol, centres)  # the parser's own follow older rules, and miss rings
     try:
-        rdCIPLabeler.AssignCIPLabels(labelled, maxRecursiveIterations=1_000_000)
+        rdCIPLabeler.AssignCIPLabels(mol, maxRecursiveIterations=1_000_000)
     except RuntimeError:  # those it had found by then depend on the order of the input: none of them counts
-        return _without_labels(mol, centres)
-    return labelled
+        _clear_labels(mol, centres)
+        for bond in mol.GetBonds():
+            bond.ClearProp("_CIPCode")
 
 
-def _without_labels(mol: Chem.Mol, centres: Iterable[int]) -> Chem.Mol:
-    copy = Chem.Mol(mol)
+def _clear_labels(mol: Chem.Mol, centres: Sequence[int]) -> None:
     for index in centres:
-        copy.GetAtomWithIdx(index).ClearProp("_CIPCode")  # the parser's labels follow older rules, miss rings
-    return copy
+        mol.GetAtomWithIdx(index).ClearProp("_CIPCode")
 
 
 def _double_bond_label(bond: Chem.Bond) -> str:

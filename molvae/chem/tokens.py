@@ -30,7 +30,7 @@ def tokenize(smiles: str) -> list[str]:
     Raises `MoleculeError` naming the first character that starts no symbol.
     """
     tokens = _SYMBOL.findall(smiles)
-    if sum(map(len, tokens)) != len(smiles):
+    if "".join(tokens) != smiles:
         position = 0
         for match in _SYMBOL.finditer(smiles):
             if match.start() != position:

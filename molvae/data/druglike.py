@@ -61,9 +61,7 @@ def build_druglike(
     lines = [f"{smiles}\t{origin}\n" for smiles, origin in origins.items()]
     random.Random(seed).shuffle(lines)
     splits = {"valid": lines[:VALID], "test": lines[VALID : VALID + TEST], "train": lines[VALID + TEST :]}
-    return [
-        _write(folder / f"druglike_{split}.smi.gz", splits[split]) for split in ("train", "valid", "test")
-    ]
+    return [_write(folder / f"druglike_{split}.smi.gz", splits[split]) for split in ("train", "valid", "test")]
 
 
 def _outside(mol: Chem.Mol, smiles: str) -> str | None:

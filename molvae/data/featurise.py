@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import multiprocessing
 import os
@@ -16,13 +17,15 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from rdkit import Chem
 
-from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph, graph_of
-from molvae.chem.smiles import parse, standardise
-from molvae.chem.tokens import END, tokenize
+from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph, RawGraph, graph_of, raw_graph_of
+from molvae.chem.smiles import parse, parse_quietly, quiet, standardise, write
+from molvae.chem.tokens import END
 from molvae.errors import MoleculeError, MolvaeError
 
-CHUNK = 512
+CHUNK = 512  # rows that go to a worker at once
+TURN = 64  # molecules that RDKit writes before their graphs are made
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -75,22 +78,51 @@ def featurise_chunk(
 
     Molecules of more than `max_symbols` symbols, or with a symbol outside `known`, are refused too.
     """
-    ids, refused = {END: 0}, dict[int, str]()
-    graphs: list[MolGraph] = []
-    tokens: list[list[int]] = []
+    ids, refused = _Numbers({END: 0}), dict[int, str]()
+    graphs: list[RawGraph] = []
     rows: list[int] = []
-    for row, text in enumerate(texts):
-        if text is None:
+    for row, mol, smiles in _written(texts, clean, refused):
+        try:
+            graph = raw_graph_of(mol, smiles)
+        except MoleculeError as error:
+            refused[row] = str(error)
             continue
-        graph = _graph(text, clean)
-        symbols = tokenize(graph.smiles) if isinstance(graph, MolGraph) else []
-        if reason := str(graph) if isinstance(graph, MoleculeError) else _unfit(symbols, max_symbols, known):
+        if reason := _unfit(graph.tokens, max_symbols, known):
             refused[row] = reason
-        elif isinstance(graph, MolGraph):
+        else:
             rows.append(row)
             graphs.append(graph)
-            tokens.append([*(ids.setdefault(symbol, len(ids)) for symbol in symbols), 0])
-    return _flat(graphs, tokens, list(ids), rows, refused)
+    return _flat(graphs, ids, rows, refused)
+
+
+def _written(texts: Sequence[str | None], clean: bool, refused: dict[int, str]) -> Iterator[tuple[int, Chem.Mol, str]]:
+    """Row, molecule and canonical SMILES of each text, ready a few at a time.
+
+    RDKit's work and ours in turns, molecule by molecule, would throw each other out of the processor's caches, and so
+    would more molecules than fit there: turns of `TURN` make a graph a third cheaper than either.
+    """
+    for start in range(0, len(texts), TURN):
+        written = []
+        with quiet():
+            for row, text in enumerate(texts[start : start + TURN], start):
+                if text is None:
+                    continue
+                try:
+                    mol = parse_quietly(text)
+                    mol = standardise(mol) if clean else mol
+                except MoleculeError as error:
+                    refused[row] = str(error)
+                else:
+                    written.append((row, mol, write(mol)))
+        yield from written
+
+
+class _Numbers(dict[str, int]):
+    """A number for every symbol, in order of first sight."""
+
+    def __missing__(self, symbol: str) -> int:
+        self[symbol] = number = len(self)
+        return number
 
 
 def _unfit(symbols: list[str], max_symbols: int | None, known: Collection[str] | None) -> str:
@@ -101,22 +133,17 @@ def _unfit(symbols: list[str], max_symbols: int | None, known: Collection[str] |
     return f"it has the symbol {strange!r}, which the model has never seen" if strange else ""
 
 
-def _flat(
-    graphs: list[MolGraph],
-    tokens: list[list[int]],
-    symbols: list[str],
-    rows: list[int],
-    refused: dict[int, str],
-) -> Chunk:
-    # the empty array gives the shape where there is no graph at all
-    sizes = [(len(g.atoms), len(g.bonds), len(t)) for g, t in zip(graphs, tokens, strict=True)]
+def _flat(graphs: list[RawGraph], ids: _Numbers, rows: list[int], refused: dict[int, str]) -> Chunk:
+    columns, bond_columns = len(ATOM_FEATURES), len(BOND_FEATURES)
+    sizes = [(len(g.atoms) // columns, len(g.ends) // 2, len(g.tokens) + 1) for g in graphs]
+    tokens = [i for g in graphs for i in (*map(ids.__getitem__, g.tokens), 0)]
     return Chunk(
-        atoms=np.concatenate([np.zeros((0, len(ATOM_FEATURES)), np.uint8), *(g.atoms for g in graphs)]),
-        bonds=np.concatenate([np.zeros((0, len(BOND_FEATURES)), np.uint8), *(g.bonds for g in graphs)]),
-        ends=np.concatenate([np.zeros((0, 2), np.uint16), *(g.ends for g in graphs)]),
-        tokens=np.fromiter((i for row in tokens for i in row), np.int16),
+        atoms=np.frombuffer(bytearray().join([g.atoms for g in graphs]), np.uint8).reshape(-1, columns),
+        bonds=np.frombuffer(bytearray().join([g.bonds for g in graphs]), np.uint8).reshape(-1, bond_columns),
+        ends=np.frombuffer(bytearray().join([g.ends for g in graphs]), np.uint16).reshape(-1, 2),
+        tokens=np.array(tokens, np.int16),
         sizes=np.array(sizes, np.int64).reshape(-1, 3),
-        symbols=symbols,
+        symbols=list(ids),
         rows=rows,
         keys=[hashlib.blake2b(g.smiles.encode(), digest_size=8).digest() for g in graphs],
         refused=refused,
@@ -150,7 +177,8 @@ def map_chunks(
         yield from map(function, chunks)
         return
     pending: deque[Future[Result]] = deque()
-    with ProcessPoolExecutor(count, mp_context=_context()) as pool:
+    # graphs have no cycles: in a worker the collector would only walk over them, again and again
+    with ProcessPoolExecutor(count, mp_context=_context(), initializer=gc.disable) as pool:
         try:
             for chunk in chunks:
                 pending.append(pool.submit(function, chunk))
@@ -162,9 +190,7 @@ def map_chunks(
             reason = "a worker process died, most likely for want of memory"
             raise MolvaeError(f"{reason}; try again with fewer workers than {count}") from None
         finally:
-            for (
-                future
-            ) in pending:  # whoever asked for results has stopped: do not make them wait for the rest
+            for future in pending:  # whoever asked for results has stopped: do not make them wait for the rest
                 future.cancel()
 
 

@@ -57,9 +57,7 @@ def pack(
     return concatenate(parts), vocabulary, packing
 
 
-def _featurise_rows(
-    rows: list[str | None], clean: bool, max_symbols: int, known: frozenset[str] | None
-) -> Chunk:
+def _featurise_rows(rows: list[str | None], clean: bool, max_symbols: int, known: frozenset[str] | None) -> Chunk:
     return featurise_chunk(rows, clean=clean, max_symbols=max_symbols, known=known)
 
 

@@ -77,9 +77,7 @@ def _checked_format(path: Path) -> str:
     return kind
 
 
-def _file_rows(
-    path: str, kind: str, column: str | None, name_column: str | None
-) -> Iterator[Record | Refusal]:
+def _file_rows(path: str, kind: str, column: str | None, name_column: str | None) -> Iterator[Record | Refusal]:
     opener = gzip.open if path.lower().endswith(".gz") else open
     with cast(IO[bytes], opener(path, "rb")) as stream:
         if kind == "smi":

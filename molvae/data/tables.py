@@ -87,9 +87,7 @@ def sdf_rows(stream: IO[bytes], source: str, name_column: str | None) -> Iterato
         yield _sdf_row("\n".join(block), problem, source, row, name_column)
 
 
-def _pick(
-    columns: Sequence[str], source: str, column: str | None, name_column: str | None
-) -> tuple[int, int | None]:
+def _pick(columns: Sequence[str], source: str, column: str | None, name_column: str | None) -> tuple[int, int | None]:
     """The positions of the SMILES column and, if there is one, of the name column."""
     lower = [name.lower() for name in columns]
     default = next((i for i, name in enumerate(lower) if name in SMILES_COLUMNS), None)
@@ -169,9 +167,7 @@ def _value_row(value: Any, name: Any, source: str, row: int) -> Record | Refusal
     return make_row(value or "", "" if name is None else str(name), source, row)
 
 
-def _sdf_row(
-    text: str, problem: str | None, source: str, row: int, name_column: str | None
-) -> Record | Refusal:
+def _sdf_row(text: str, problem: str | None, source: str, row: int, name_column: str | None) -> Record | Refusal:
     title = text.partition("\n")[0].strip()
     if problem:
         return Refusal(source, row, title, problem)

@@ -54,18 +54,14 @@ def test_matrix_of_drugs(rows, columns):
     np.testing.assert_allclose(similarity, expected, rtol=1e-6)
 
 
-@given(
-    st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 40), st.sampled_from([0.0, 0.02, 0.5, 1.0])
-)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 40), st.sampled_from([0.0, 0.02, 0.5, 1.0]))
 @settings(max_examples=30, deadline=None)
 def test_matrix_of_random_bits_in_small_blocks(seed, rows, columns, density):
     """Blocks that do not divide the matrix, empty rows and full ones; no sum may overflow at 2048 bits."""
     random = np.random.default_rng(seed)
     a, b = (random.random((n, BITS)) < density for n in (rows, columns))
     a[: rows // 4] = False
-    expected = by_rdkit([_bit_vector(row) for row in a], [_bit_vector(row) for row in b]).reshape(
-        rows, columns
-    )
+    expected = by_rdkit([_bit_vector(row) for row in a], [_bit_vector(row) for row in b]).reshape(rows, columns)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fingerprints, "_ROWS", 3)
         patch.setattr(fingerprints, "_COLUMNS", 7)
@@ -92,9 +88,7 @@ def test_rows_that_are_not_contiguous():
     np.testing.assert_array_equal(tanimoto_matrix(packed[::2], np.asfortranarray(packed)[::-1]), expected)
 
 
-@pytest.mark.parametrize(
-    "bad", [np.zeros((2, 8), np.uint8), np.zeros((2, BYTES), np.int64), np.zeros(BYTES, np.uint8)]
-)
+@pytest.mark.parametrize("bad", [np.zeros((2, 8), np.uint8), np.zeros((2, BYTES), np.int64), np.zeros(BYTES, np.uint8)])
 def test_other_shapes_and_types_are_refused(bad):
     with pytest.raises(InputError, match=r"uint8 of shape \(N, 256\), got"):
         tanimoto_matrix(bad, morgan_bits(MOLS))

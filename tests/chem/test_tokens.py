@@ -16,9 +16,7 @@ SYMBOLS = r"""
 C N O S P F I B Br Cl b c n o p s * ( ) = # $ : / \ . ~ - 0 1 9 %10 %12 %99 %(7) %(123)
 [13CH3] [nH] [C@@H] [C@H] [Zn+2] [O-] [N+] [se] [H] [2H] [*:1] [C@TH1] [Fe+++] [CH3:12]
 """
-VOCABULARY = Vocabulary.from_tokens(
-    token for smiles in DRUGS.values() for token in tokenize(canonical(smiles))
-)
+VOCABULARY = Vocabulary.from_tokens(token for smiles in DRUGS.values() for token in tokenize(canonical(smiles)))
 
 
 @given(st.lists(st.sampled_from(SYMBOLS.split())))

@@ -50,9 +50,7 @@ def test_every_recipe_is_complete(name: str) -> None:
 
 
 def test_an_unknown_name_names_the_nearest() -> None:
-    with pytest.raises(
-        InputError, match=r"'mosses' \(did you mean 'moses'\?\): known are druglike, guacamol"
-    ):
+    with pytest.raises(InputError, match=r"'mosses' \(did you mean 'moses'\?\): known are druglike, guacamol"):
         recipe("mosses")
 
 
@@ -128,11 +126,7 @@ def test_an_assembled_dataset(tmp_path: Path) -> None:
     wanted = Recipe("druglike", "d", "l", "c", (part,), cleaning=("as in druglike.py",))
     train, valid, test = fetch(wanted, tmp_path / "data", heard.append)
     assert "raw.smi: 5 read: 3 kept, 0 duplicate, 2 refused" in heard
-    lines = [
-        line
-        for path in (train, valid, test)
-        for line in gzip.decompress(path.read_bytes()).decode().splitlines()
-    ]
+    lines = [line for path in (train, valid, test) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
     assert sorted(lines) == [
         "CC(=O)Oc1ccccc1C(=O)O\there",
         "CC(=O)Oc1ccccc1C(=O)[O-]\there",

@@ -72,16 +72,12 @@ def test_the_first_part_wins_and_zips_are_read(tmp_path: Path) -> None:
     heard: list[str] = []
     parts = [(tmp_path / "a.csv", "first", None), (tmp_path / "b.zip", "second", None)]
     files = build_druglike(parts, tmp_path, progress=heard.append)
-    assert [file.name for file in files] == [
-        f"druglike_{split}.smi.gz" for split in ("train", "valid", "test")
-    ]
+    assert [file.name for file in files] == [f"druglike_{split}.smi.gz" for split in ("train", "valid", "test")]
     assert heard == [
         "a.csv: 2 read: 2 kept, 0 duplicate, 0 refused",
         "b.zip: 2 read: 1 kept, 1 duplicate, 0 refused",
     ]
-    lines = sorted(
-        line for file in files for line in gzip.decompress(file.read_bytes()).decode().splitlines()
-    )
+    lines = sorted(line for file in files for line in gzip.decompress(file.read_bytes()).decode().splitlines())
     assert lines == sorted([f"{DRUGS[0]}\tfirst", f"{DRUGS[1]}\tfirst", f"{DRUGS[2]}\tsecond"])
     before = [file.read_bytes() for file in files]
     assert [file.read_bytes() for file in build_druglike(parts, tmp_path)] == before

@@ -41,9 +41,7 @@ def write_as(suffix: str, folder: Path, rows: list[tuple[str, str]]) -> Path:
     """The same rows in any text format, or parquet."""
     path = folder / f"library{suffix}"
     if suffix == ".parquet":
-        pq.write_table(
-            pa.table({"smiles": [s for s, _ in rows], "name": [n for _, n in rows]}, _SCHEMA), path
-        )
+        pq.write_table(pa.table({"smiles": [s for s, _ in rows], "name": [n for _, n in rows]}, _SCHEMA), path)
         return path
     if suffix.startswith(".smi"):
         return put(path, "".join(f"{smiles}\t{name}\n" for smiles, name in rows) or "# nothing\n")
@@ -76,9 +74,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, suffix: str, size: int
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(
-        st.tuples(
-            st.sampled_from([s for s, _ in DRUGS]), st.from_regex(r"[A-Za-z0-9,;\"' -]{0,12}", fullmatch=True)
-        )
+        st.tuples(st.sampled_from([s for s, _ in DRUGS]), st.from_regex(r"[A-Za-z0-9,;\"' -]{0,12}", fullmatch=True))
     )
 )
 def test_formats_agree_on_any_names(rows: list[tuple[str, str]]) -> None:
@@ -199,9 +195,7 @@ def test_semicolons_as_in_a_chembl_export(tmp_path: Path) -> None:
 
 def test_columns_by_name(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", f"drug,notation\naspirin,{ASPIRIN}\n")
-    assert list(read_records(path, column="notation", name_column="drug")) == [
-        Record(ASPIRIN, "aspirin", str(path), 2)
-    ]
+    assert list(read_records(path, column="notation", name_column="drug")) == [Record(ASPIRIN, "aspirin", str(path), 2)]
     with pytest.raises(InputError, match=r"drug, notation.*--column"):
         list(read_records(path))
     with pytest.raises(InputError, match=r"did you mean 'notation'"):
@@ -214,15 +208,11 @@ def test_sdf_gives_canonical_smiles_and_refuses_the_unreadable(tmp_path: Path) -
         mol = Chem.MolFromSmiles(smiles)
         mol.SetProp("_Name", name)
         blocks.append(Chem.MolToMolBlock(mol) + "> <code>\nX" + name + "\n\n$$$$\n")
-    five_bonds = (
-        Chem.MolToMolBlock(Chem.MolFromSmiles("CC(C)(C)(C)C", sanitize=False), kekulize=False) + "$$$$\n"
-    )
+    five_bonds = Chem.MolToMolBlock(Chem.MolFromSmiles("CC(C)(C)(C)C", sanitize=False), kekulize=False) + "$$$$\n"
     path = put(tmp_path / "a.sdf.gz", blocks[0] + five_bonds + "nonsense\n$$$$\n" + blocks[1] + blocks[2])
     rows = list(read_records(path))
     assert shape(rows) == [(1, True), (2, False), (3, False), (4, True), (5, True)]
-    assert [(r.smiles, r.name) for r in rows if isinstance(r, Record)] == [
-        (canonical(s), n) for s, n in DRUGS[:3]
-    ]
+    assert [(r.smiles, r.name) for r in rows if isinstance(r, Record)] == [(canonical(s), n) for s, n in DRUGS[:3]]
     assert "valence" in str(rows[1])
     first = next(read_records(path, name_column="code"))
     assert isinstance(first, Record)
