@@ -71,7 +71,7 @@ def _packed(folder: Path, files: list[Path], vocabulary: Vocabulary | None) -> t
     words = folder / "vocabulary.json"
     if not words.exists():
         data, found, report = pack(chain.from_iterable(read_records(f) for f in files), vocabulary=vocabulary)
-        print(f"{', '.join(f.name for f in files)}: {report}")
+        print(f"{', '.join(f.name for f in files)}: {report.summary()}")
         data.save(folder)
         words.write_text(found.to_json(), encoding="utf-8")
     return PackedGraphs.load(folder), Vocabulary.from_json(words.read_text(encoding="utf-8"))
