@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def _write(
         "Training": {
             "steps": f"{trained.steps:,} of {config.batch_size} molecules ({trained.molecules:,} molecules seen)",
             "time": f"{trained.minutes:.0f} minutes on {_hardware()}",
-            "settings": config.to_json().replace("\n", " "),
+            "settings": ", ".join(f"{name} {value}" for name, value in asdict(config).items()),
         },
     }
     ready = Checkpoint(name, trained.model, shape, words, SamplingDefaults(), seen, card)
