@@ -26,8 +26,9 @@ from molvae.evaluation import Evaluator, targets
 from molvae.generator import Generator
 from molvae.sampling.options import DecodeOptions
 
-RADII = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+RADII = (0.2, 0.35, 0.5, 0.65, 0.8)
 DRAWS = 40
+DRUGLIKE, MOSES, PRIOR, SEEDS, DEFAULT_SEEDS = 5_000, 2_000, 5_000, 100, 40  # how many molecules each figure takes
 
 
 def main() -> None:
@@ -44,21 +45,21 @@ def main() -> None:
     begin = time.monotonic()
     card = read_card(folder)
     card["Scores"] = {
-        **reconstruction(evaluator, checkpoint, arguments.druglike, "druglike test", 10_000 // scale),
+        **reconstruction(evaluator, checkpoint, arguments.druglike, "druglike test", DRUGLIKE // scale),
         **(
-            reconstruction(evaluator, checkpoint, arguments.moses, "MOSES test", 10_000 // scale)
+            reconstruction(evaluator, checkpoint, arguments.moses, "MOSES test", MOSES // scale)
             if arguments.moses
             else {}
         ),
-        **prior(evaluator, checkpoint, 10_000 // scale),
+        **prior(evaluator, checkpoint, PRIOR // scale),
         **novelty_filter(checkpoint),
     }
-    seeds = packed(arguments.druglike, checkpoint, 200 // scale)
+    seeds = packed(arguments.druglike, checkpoint, SEEDS // scale)
     card[f"Neighbourhood of {len(seeds)} druglike test seeds, {DRAWS} draws each"] = neighbourhoods(
         evaluator, checkpoint, seeds
     )
-    card[f"Defaults: 100 analogs of each of {100 // scale} druglike test seeds"] = defaults(
-        checkpoint, arguments.druglike, 100 // scale
+    card[f"Defaults: 100 analogs of each of {DEFAULT_SEEDS // scale} druglike test seeds"] = defaults(
+        checkpoint, arguments.druglike, DEFAULT_SEEDS // scale
     )
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
     card["Evaluation"] = (

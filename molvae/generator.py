@@ -79,9 +79,10 @@ class Generator:
     ) -> pd.DataFrame:
         """`n` distinct valid analogs of each seed, the most similar first.
 
-        Latents are drawn around the seed's own: `radius` 0 stays there, 1 forgets it; each latent is decoded
-        `decodes` times, at `temperature` (0 is greedy) among the `top_k` or `top_p` likeliest symbols. Drawing goes on
-        until there are `n`, or until `budget` strings per seed (0: 20 n, at least 1,000) are spent.
+        Latents are drawn around the seed's own: `radius` 0 stays there, 1 forgets it, None begins at the model's
+        default and moves further out where that gives little that is new. Each latent is decoded `decodes` times, at
+        `temperature` (0 is greedy) among the `top_k` or `top_p` likeliest symbols. Drawing goes on until there are
+        `n`, or until `budget` strings per seed (0: 20 n, at least 1,000) are spent.
 
         Columns: seed, smiles, similarity (Tanimoto of Morgan fingerprints, radius 2, 2048 bits), log_likelihood (nats,
         of the string given its latent), qed, sa, logp, mw, novel (not in the training set; None where the model
@@ -115,6 +116,7 @@ class Generator:
         draws = Draws(
             wanted=n,
             radius=self.checkpoint.defaults.radius if radius is None else radius,
+            widen=radius is None,
             decodes=decodes,
             budget=budget,
             options=self._options(temperature, top_k, top_p),
@@ -273,7 +275,7 @@ class Generator:
             names,
             posterior,
             draws,
-            told_radius=draws.radius if self.checkpoint.defaults.noise_aware else 0.0,
+            noise_aware=self.checkpoint.defaults.noise_aware,
             max_symbols=self.checkpoint.config.max_symbols,
             progress=progress,
         )

@@ -28,7 +28,10 @@ def analogs(
     radius: Annotated[
         float | None,
         typer.Option(
-            min=0.0, max=1.0, show_default=False, help="0: the seed itself; 1: anything. Default: the model's own."
+            min=0.0,
+            max=1.0,
+            show_default=False,
+            help="0: the seed itself; 1: anything. Default: close by, and further out as needed.",
         ),
     ] = None,
     decodes: Annotated[int, typer.Option(min=1, help="Strings from each latent.")] = 1,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from molvae.errors import InputError
 from molvae.models.latents import Posterior
-from molvae.sampling.analogs import Draws, draw_around
+from molvae.sampling.analogs import WIDEST, Draws, draw_around
 from molvae.sampling.options import GREEDY, DecodeOptions
 
 
@@ -15,7 +17,7 @@ def _found(checkpoint, draws, seeds=("CCO",)):
     z = torch.linspace(-1, 1, len(seeds) * 12).view(len(seeds), 12)
     posterior = Posterior(z, torch.full_like(z, -3.0))
     return draw_around(
-        checkpoint.model, checkpoint.vocabulary, list(seeds), posterior, draws, told_radius=draws.radius, max_symbols=80
+        checkpoint.model, checkpoint.vocabulary, list(seeds), posterior, draws, noise_aware=True, max_symbols=80
     )
 
 
@@ -63,3 +65,14 @@ def test_no_seeds(tiny_checkpoint):
 def test_impossible_draws(options, message):
     with pytest.raises(InputError, match=message):
         Draws(**options)
+
+
+def test_widening_goes_further_out_only_where_little_is_new(tiny_checkpoint):
+    near = Draws(wanted=40, radius=0.0, budget=600, options=GREEDY)
+    (stuck,) = _found(tiny_checkpoint, near)
+    (wide,) = _found(tiny_checkpoint, dataclasses.replace(near, widen=True))
+    assert stuck.radius == 0.0
+    assert 0.0 < wide.radius <= WIDEST
+    assert len(wide.molecules) > len(stuck.molecules)
+    easy = Draws(wanted=1, radius=0.8, widen=True)
+    assert _found(tiny_checkpoint, easy)[0].radius == 0.8
