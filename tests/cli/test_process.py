@@ -64,7 +64,11 @@ def test_a_reader_that_has_gone_is_no_failure(tiny_model, tmp_path):
 def test_an_interrupt_is_one_line_and_130(tiny_model, tmp_path):
     output = tmp_path / "out.csv"
     command = [*MOLVAE, "sample", "-n", "1000000", "--model", str(tiny_model), "-o", str(output)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True,
+        # tests that run in the background of a shell inherit an ignored Ctrl+C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.1)  # the draft of the output is made before the model is loaded
