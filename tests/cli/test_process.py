@@ -74,7 +74,10 @@ def test_an_interrupt_is_one_line_and_130(tiny_model, tmp_path):
         time.sleep(0.1)  # the draft of the output is made before the model is loaded
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()  # nothing to do where it has ended
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "molvae: interrupted"
     assert "Traceback" not in errors
