@@ -42,9 +42,7 @@ class Evaluator:
         """q(z given x) of every molecule, M x D."""
         device = next(self.model.parameters()).device
         rows = torch.arange(len(data), device=data.device).split(256)
-        parts = [self.model.encode(data.gather(r).to(device)) for r in rows]
-        variances = [p.log_variance for p in parts if p.log_variance is not None]
-        return Posterior(torch.cat([p.mean for p in parts]), torch.cat(variances) if variances else None)
+        return Posterior.concatenate([self.model.encode(data.gather(r).to(device)) for r in rows])
 
     def write(self, z: Tensor, radius: float, options: DecodeOptions, seed: int = 0) -> list[str]:
         """A string per latent, unchecked."""

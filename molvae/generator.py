@@ -132,7 +132,7 @@ class Generator:
         found: list[Found] = []
         if usable:
             names = [graph.smiles for _, graph in usable]
-            found = self._draw(names, _stacked(latents), draws, progress)
+            found = self._draw(names, Posterior.concatenate(latents), draws, progress)
         tables = [self._analog_table(text, f) for (text, _), f in zip(usable, found, strict=True)]
         frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(ANALOG_COLUMNS))
         short = [f.summary(draws) for f in found if len(f.molecules) < draws.wanted]
@@ -260,7 +260,7 @@ class Generator:
             parts.append(self.model.encode(packed.gather(rows).to(self.device)))
             if progress:
                 progress(int(rows[-1]) + 1)
-        return _stacked(parts)
+        return Posterior.concatenate(parts)
 
     def _decode(self, z: torch.Tensor, options: DecodeOptions, seed: int, progress: Progress | None) -> Decoded:
         z = z.to(self.device)
@@ -340,11 +340,6 @@ def _joined(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
         "summary": [line for a in attrs for line in a["summary"]],
     }
     return out
-
-
-def _stacked(parts: Sequence[Posterior]) -> Posterior:
-    variances = [p.log_variance for p in parts if p.log_variance is not None]
-    return Posterior(torch.cat([p.mean for p in parts]), torch.cat(variances) if variances else None)
 
 
 def _latent_array(latents: NDArray[Any] | pd.DataFrame, size: int) -> NDArray[np.float32]:

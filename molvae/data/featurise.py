@@ -99,7 +99,7 @@ def _written(texts: Sequence[str | None], clean: bool, refused: dict[int, str]) 
     """Row, molecule and canonical SMILES of each text, ready a few at a time.
 
     RDKit's work and ours in turns, molecule by molecule, would throw each other out of the processor's caches, and so
-    would more molecules than fit there: turns of `TURN` make a graph a third cheaper than either.
+    would more molecules than fit there: turns of `TURN` make a graph a fifth cheaper than either.
     """
     for start in range(0, len(texts), TURN):
         written = []

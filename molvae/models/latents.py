@@ -9,6 +9,7 @@ inference network keeps the KL vanishing away").
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +34,12 @@ class Posterior:
         if self.log_variance is None:
             return self.mean
         return self.mean + (0.5 * self.log_variance).exp() * noise
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Posterior]) -> Posterior:
+        """The posteriors of several batches as one, in order."""
+        variances = [p.log_variance for p in parts if p.log_variance is not None]
+        return cls(torch.cat([p.mean for p in parts]), torch.cat(variances) if variances else None)
 
 
 class DeterministicLatent(nn.Module):
