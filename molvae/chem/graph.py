@@ -41,6 +41,8 @@ BOND_TYPES = ("-", "=", "#", ":", "$")
 BOND_STEREO = ("", "E", "Z", "e", "z")
 LARGEST_RING = 9
 MAX_ATOMS = 999
+MAX_CIP_STEPS = 50_000
+"""Ranking is given up after these: one stereo molecule in 250 would take longer than a hundred others together."""
 
 ATOM_FEATURES = (
     Feature("element", 119, "atomic number; 0 is the wildcard *"),
@@ -316,7 +318,7 @@ def _label(mol: Chem.Mol, centres: Sequence[int]) -> None:
     """CIP labels by today's rules, or none where the molecule is too symmetric to rank in reasonable time."""
     _clear_labels(mol, centres)  # the parser's own follow older rules, and miss rings
     try:
-        rdCIPLabeler.AssignCIPLabels(mol, maxRecursiveIterations=1_000_000)
+        rdCIPLabeler.AssignCIPLabels(mol, maxRecursiveIterations=MAX_CIP_STEPS)
     except RuntimeError:  # those it had found by then depend on the order of the input: none of them counts
         _clear_labels(mol, centres)
         for bond in mol.GetBonds():

@@ -108,7 +108,7 @@ def _written(texts: Sequence[str | None], clean: bool, refused: dict[int, str]) 
                 if text is None:
                     continue
                 try:
-                    mol = parse_quietly(text)
+                    mol = parse_quietly(text, bare=not clean)
                     mol = standardise(mol) if clean else mol
                 except MoleculeError as error:
                     refused[row] = str(error)

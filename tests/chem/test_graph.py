@@ -27,6 +27,7 @@ from molvae.chem.graph import (
 )
 from molvae.chem.smiles import canonical, parse
 from molvae.chem.tokens import Vocabulary, tokenize
+from molvae.data.featurise import featurise_chunk
 from molvae.errors import MoleculeError
 
 DRUGLIKE = Path(__file__).parents[3] / "shared" / "data" / "druglike_test.smi.gz"
@@ -226,3 +227,6 @@ def test_nothing_is_lost_on_the_druglike_test_set():
     vocabulary = Vocabulary.from_tokens(token for smiles in graphs for token in tokenize(smiles))
     assert all(vocabulary.decode(vocabulary.encode(smiles)) == smiles for smiles in graphs)
     assert len({key(graph) for graph in graphs.values()}) == len(graphs)
+    chunk = featurise_chunk(list(graphs))  # its molecules are parsed without what graphs do not show
+    assert chunk.atoms.tobytes() == b"".join(graph.atoms.tobytes() for graph in graphs.values())
+    assert chunk.bonds.tobytes() == b"".join(graph.bonds.tobytes() for graph in graphs.values())

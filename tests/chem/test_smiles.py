@@ -15,6 +15,7 @@ from molvae.chem.smiles import (
     canonical,
     canonical_or_none,
     parse,
+    parse_quietly,
     quiet,
     standardise,
     write,
@@ -53,6 +54,35 @@ def test_a_bad_string_gets_its_reason(smiles, reason, capfd):
     assert len(str(caught.value)) < 200
     assert canonical_or_none(smiles) is None
     assert capfd.readouterr().err == ""
+
+
+ODD = (
+    "[H]C([H])([H])C",
+    "[CH3]",
+    "C[CH2]",
+    "[2H]C",
+    "[H+]",
+    "[H][H]",
+    "CN(C)(C)=O",
+    "CN(=O)=O",
+    "c1ccc2c(c1)[nH]c1ccccc12",
+)
+BAD = ("C1CC", "C(C", "c1cccc1", "C[Xx]C", "C(C)(C)(C)(C)C", "C\udcffC", "C\u0663CC\u0663", "C=#C", "", " ", "C" * 5001)
+
+
+@pytest.mark.parametrize("smiles", [*DRUGS.values(), *ODD])
+def test_a_bare_molecule_is_written_like_a_whole_one(smiles):
+    assert write(parse_quietly(smiles, bare=True)) == write(parse(smiles))
+
+
+@pytest.mark.parametrize("smiles", BAD)
+def test_a_bare_molecule_is_refused_for_the_same_reason(smiles):
+    messages = []
+    for bare in (False, True):
+        with quiet(), pytest.raises(MoleculeError) as caught:
+            parse_quietly(smiles, bare=bare)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), 7])
