@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from molecules import DRUGS
 from rdkit import DataStructs
-from rdkit.Chem import rdFingerprintGenerator
+from rdkit.Chem import AllChem, rdFingerprintGenerator
 from rdkit.DataStructs import ExplicitBitVect
 
 from molvae.chem import fingerprints
@@ -37,6 +37,22 @@ def test_packed_bits_are_the_bits():
         assert np.flatnonzero(row).tolist() == list(fingerprint.GetOnBits())
 
 
+def test_packed_bits_of_another_size():
+    """1024 bits are those that MOSES's own code asks of RDKit."""
+    packed = morgan_bits(MOLS, bits=1024)
+    assert packed.shape == (len(MOLS), 128)
+    assert morgan_bits([], bits=1024).shape == (0, 128)
+    for row, mol in zip(np.unpackbits(packed, axis=1, bitorder="little"), MOLS, strict=True):
+        old = AllChem.GetMorganFingerprintAsBitVect(mol, 2, nBits=1024)
+        assert np.flatnonzero(row).tolist() == list(old.GetOnBits())
+
+
+@pytest.mark.parametrize("bits", [0, -64, 100, 1023])
+def test_sizes_that_are_not_whole_words_are_refused(bits):
+    with pytest.raises(InputError, match="a multiple of 64, got"):
+        morgan_bits(MOLS, bits=bits)
+
+
 def test_one_against_many():
     similarity = tanimoto(FINGERPRINTS[0], FINGERPRINTS)
     assert similarity[0] == 1
@@ -54,12 +70,15 @@ def test_matrix_of_drugs(rows, columns):
     np.testing.assert_allclose(similarity, expected, rtol=1e-6)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 40), st.sampled_from([0.0, 0.02, 0.5, 1.0]))
+@given(
+    st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 40), st.sampled_from([0.0, 0.02, 0.5, 1.0]),
+    st.sampled_from([64, 1024, BITS]),
+)  # fmt: skip
 @settings(max_examples=30, deadline=None)
-def test_matrix_of_random_bits_in_small_blocks(seed, rows, columns, density):
+def test_matrix_of_random_bits_in_small_blocks(seed, rows, columns, density, bits):
     """Blocks that do not divide the matrix, empty rows and full ones; no sum may overflow at 2048 bits."""
     random = np.random.default_rng(seed)
-    a, b = (random.random((n, BITS)) < density for n in (rows, columns))
+    a, b = (random.random((n, bits)) < density for n in (rows, columns))
     a[: rows // 4] = False
     expected = by_rdkit([_bit_vector(row) for row in a], [_bit_vector(row) for row in b]).reshape(rows, columns)
     with pytest.MonkeyPatch.context() as patch:
@@ -70,7 +89,7 @@ def test_matrix_of_random_bits_in_small_blocks(seed, rows, columns, density):
 
 
 def _bit_vector(row):
-    vector = ExplicitBitVect(BITS)
+    vector = ExplicitBitVect(len(row))
     vector.SetBitsFromList(np.flatnonzero(row).tolist())
     return vector
 
@@ -88,7 +107,25 @@ def test_rows_that_are_not_contiguous():
     np.testing.assert_array_equal(tanimoto_matrix(packed[::2], np.asfortranarray(packed)[::-1]), expected)
 
 
-@pytest.mark.parametrize("bad", [np.zeros((2, 8), np.uint8), np.zeros((2, BYTES), np.int64), np.zeros(BYTES, np.uint8)])
+def test_no_sum_overflows_in_the_widest():
+    full = np.full((2, 8192), 255, dtype=np.uint8)
+    np.testing.assert_array_equal(tanimoto_matrix(full, full), 1)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        np.zeros((2, 12), np.uint8),
+        np.zeros((2, 0), np.uint8),
+        np.zeros((2, BYTES), np.int64),
+        np.zeros(BYTES, np.uint8),
+    ],
+)
 def test_other_shapes_and_types_are_refused(bad):
-    with pytest.raises(InputError, match=r"uint8 of shape \(N, 256\), got"):
+    with pytest.raises(InputError, match=r"uint8 of shape \(N, a multiple of 8\), got"):
         tanimoto_matrix(bad, morgan_bits(MOLS))
+
+
+def test_different_widths_are_refused():
+    with pytest.raises(InputError, match="different widths: 128 and 256 bytes"):
+        tanimoto_matrix(morgan_bits(MOLS, bits=1024), morgan_bits(MOLS))

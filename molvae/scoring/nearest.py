@@ -1,0 +1,359 @@
+"""Who is nearest to whom by Tanimoto, among very many: exact, and without counting most of the pairs in full.
+
+A query with a set bits, whose best so far is T, can only be beaten by a reference with b set bits if they share at
+least c = T / (1 + T) * (a + b). So of any n of the query's bits, such a reference has at least n - (a - c). `nearest`
+takes the n rarest bits, where few references get that far, and counts them for 64 references at a time: each bit of
+the reference is one row of a matrix, and the rows are added up with the logic of a hardware adder, on whole words.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from molvae.chem.fingerprints import bit_counts, common_bits, word_columns, word_rows
+from molvae.errors import InputError
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint64]
+
+_BATCH = 256  # queries that go through the reference together
+_BLOCK = 128  # words of 64 references that are added up together
+_PLANES = 2048  # rows of _BLOCK words added up together, 2 MB: queries times bits of each
+_FIRST = 1024  # references of about the query's size, whose best is where its search starts
+_SURE, _SPARE = 4.0, 1.0  # count until an unrelated reference fails by so many standard deviations, and bits
+_PAIRS = 1024  # words whose candidates are compared in full together: 65,536 pairs at most
+
+_ROWS, _COLUMNS, _STRIP = 16, 4096, 1024  # one block of `power_means`, as in `tanimoto_matrix`; rows of one task
+_EXACT = 2048  # float16 holds every integer up to here
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+def nearest(
+    queries: NDArray[np.uint8], reference: NDArray[np.uint8], *, threads: int | None = None, device: str = "cpu"
+) -> tuple[Ints, NDArray[np.float32]]:
+    """For each query the index of the most similar row of `reference`, and that similarity.
+
+    queries: (N, W), reference: (M, W), packed as by `morgan_bits`; returns (N,) and (N,). The result is that of
+    `tanimoto_matrix(queries, reference)`, its `argmax` and its `max`: among equals the smallest index (above 2048 bits
+    those only count as equal that are so in double precision). It depends neither on the threads (all cores where
+    None) nor on the device. Beyond two copies of the reference each thread needs some 10 MB.
+    Raises `InputError` for an empty reference, another shape or type, or where the widths differ.
+    """
+    query_words, words = word_rows(queries, reference)
+    if not len(words):
+        raise InputError("the reference holds no fingerprint: nothing can be nearest")
+    if torch.device(device).type != "cpu":
+        return _nearest_by_product(queries, reference, device)
+    index, similarity = np.zeros(len(queries), dtype=np.int64), np.zeros(len(queries), dtype=np.float32)
+    if not len(queries):
+        return index, similarity
+    sliced = _Reference.of(words)
+    order = np.argsort(bit_counts(query_words), kind="stable")  # those of a size need the same blocks
+
+    def search(rows: Ints) -> None:
+        index[rows], similarity[rows] = _Search.of(query_words[rows], sliced).run()
+
+    for _ in _in_order(search, np.split(order, range(_BATCH, len(order), _BATCH)), threads):
+        pass
+    return index, similarity
+
+
+def power_means(
+    fingerprints: NDArray[np.uint8], powers: Iterable[float] = (1, 2), *, threads: int | None = None
+) -> NDArray[np.float64]:
+    """Each molecule's mean similarity to all N, itself included, for several kinds of mean: (powers, N).
+
+        result[k, i] = (1/N sum_j similarity[i, j] ** powers[k]) ** (1 / powers[k])
+
+    fingerprints: (N, W), packed as by `morgan_bits`; `powers` above 0. One minus the mean of a row is the internal
+    diversity of MOSES, IntDiv_p (Polykovskiy et al. 2020). Each pair is compared once; the matrix is never whole.
+    Raises `InputError` for another shape or type, or a power of 0 or less.
+    """
+    (rows,) = word_rows(fingerprints)
+    exponents = [float(power) for power in powers]
+    if any(not power > 0 for power in exponents):
+        raise InputError(f"powers are above 0, got {exponents}")
+    words, size, n = word_columns(rows), bit_counts(rows).astype(np.float64), len(rows)
+
+    def strip(start: int) -> NDArray[np.float64]:
+        """What the pairs of rows start.. with themselves and all after them add to every sum: (powers, N - start)."""
+        end, sums = min(start + _STRIP, n), np.zeros((len(exponents), n - start))
+        for i in range(start, end, _ROWS):
+            at = slice(i, min(i + _ROWS, end))
+            # within the strip pairs come up from both sides, beyond it from one
+            for j, stop in [*_ranges(start, end), *_ranges(end, n)]:
+                common = common_bits(words[:, at], words[:, j:stop]).astype(np.float64)
+                either = size[at, None] + size[j:stop] - common
+                similarity = np.divide(common, np.maximum(either, 1, out=either), out=common)
+                for total, power in zip(sums, exponents, strict=True):
+                    raised = similarity if power == 1 else similarity**power
+                    total[at.start - start : at.stop - start] += raised.sum(axis=1)
+                    if j >= end:
+                        total[j - start : stop - start] += raised.sum(axis=0)
+        return sums
+
+    totals = np.zeros((len(exponents), n))
+    starts = range(0, n, _STRIP)
+    for start, sums in zip(starts, _in_order(strip, starts, threads), strict=True):
+        totals[:, start:] += sums  # in one order, whatever the threads
+    power_column = np.array(exponents)[:, None]
+    means: NDArray[np.float64] = (totals / max(n, 1)) ** (1 / power_column)
+    return means
+
+
+def _ranges(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """start to end in steps of `_COLUMNS`."""
+    return ((j, min(j + _COLUMNS, end)) for j in range(start, end, _COLUMNS))
+
+
+def _in_order(task: Callable[[S], T], items: Iterable[S], threads: int | None) -> Iterator[T]:
+    """The results of `task` in the order of `items`; NumPy computes in threads side by side."""
+    if threads is not None and threads < 1:
+        raise InputError(f"threads is at least 1, got {threads}")
+    workers = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if workers == 1:
+        yield from map(task, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(task, items)
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """References by size, as rows and bit by bit. M references, `bits` bits each, K blocks of L words.
+
+    order: (M,) their index as given; size: (M,) bits set, ascending; words: (M, bits / 64).
+    planes: (K, bits + 1, L); bit r of planes[k, bit] is `bit` of reference 64 L k + r; the last row is 0.
+    rarest: (bits,) the bits by frequency; frequency: (bits + 1,) of each bit.
+    smallest, largest: (K,) the range of sizes in a block.
+    """
+
+    order: Ints
+    size: Ints
+    words: Words
+    planes: Words
+    rarest: Ints
+    frequency: NDArray[np.float64]
+    smallest: Ints
+    largest: Ints
+
+    @classmethod
+    def of(cls, words: Words) -> _Reference:
+        size = bit_counts(words).astype(np.int64)
+        order = np.argsort(size, kind="stable")
+        size, words = size[order], words[order]
+        in_words = -(-len(words) // 64)
+        blocks = -(-in_words // _BLOCK)
+        length = -(-in_words // blocks)
+        starts = np.arange(0, len(words), 64 * length)  # rounding up may leave one block fewer
+        width = 8 * words.shape[1]
+        packed = np.zeros((len(starts), 8 * width + 1, 8 * length), dtype=np.uint8)
+        for block, start in zip(packed, starts, strict=True):
+            rows = words[start : start + 64 * length].view(np.uint8)
+            for byte in range(0, width, 64):
+                bits = np.unpackbits(rows[:, byte : byte + 64], axis=1, bitorder="little")
+                plane = np.packbits(np.ascontiguousarray(bits.T), axis=1, bitorder="little")
+                block[8 * byte : 8 * byte + len(plane), : plane.shape[1]] = plane
+        planes = packed.view(np.uint64)
+        count = sum(np.bitwise_count(block).sum(axis=1, dtype=np.int64) for block in planes)
+        return cls(
+            order=order, size=size, words=words, planes=planes,
+            rarest=np.argsort(count[:-1], kind="stable"), frequency=count / len(words),
+            smallest=size[starts], largest=size[np.minimum(starts + 64 * length, len(words)) - 1],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Some queries on their way through the blocks of the reference. G queries; `most` bits set in the largest.
+
+    words: (G, bits / 64); size: (G,) bits set; bits: (G, most) the set bits, the rarest first, filled up with the
+    empty row of `planes`; related: (G, most) what an unrelated reference has of the first 1, 2, ... at the very most.
+    The best so far: index: (G,) as given; common, total: (G,) bits shared, and set in both together;
+    similarity: (G,) = common / (total - common).
+    """
+
+    reference: _Reference
+    words: Words
+    size: Ints
+    bits: Ints
+    related: NDArray[np.float64]
+    index: Ints
+    common: Ints
+    total: Ints
+    similarity: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, words: Words, reference: _Reference) -> _Search:
+        size = bit_counts(words).astype(np.int64)
+        row, rank = np.nonzero(np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, reference.rarest])
+        bits = np.full((len(words), int(size.max())), len(reference.rarest))
+        bits[row, np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)] = reference.rarest[rank]
+        frequency = reference.frequency[bits]
+        spread = np.sqrt(np.cumsum(frequency * (1 - frequency), axis=1))
+
+        middle = int(np.searchsorted(reference.size, size[len(size) // 2]))
+        low = min(max(middle - _FIRST // 2, 0), max(len(reference.size) - _FIRST, 0))
+        some = slice(low, low + _FIRST)
+        shared = common_bits(word_columns(words), word_columns(reference.words[some]))
+        first = (shared / np.maximum(size[:, None] + reference.size[some] - shared, 1)).argmax(axis=1)
+        common = shared[np.arange(len(words)), first].astype(np.int64)
+        total = size + reference.size[low + first]
+        return cls(
+            reference=reference, words=words, size=size, bits=bits,
+            related=np.cumsum(frequency, axis=1) + _SURE * spread + _SPARE,
+            index=np.where(common > 0, reference.order[low + first], 0),  # with nothing shared all are as near
+            common=common, total=np.maximum(total, 1), similarity=common / np.maximum(total - common, 1),
+        )  # fmt: skip
+
+    def run(self) -> tuple[Ints, NDArray[np.float64]]:
+        """Index and similarity of the nearest, (G,) each; blocks of about the queries' size come first."""
+        reference, middle = self.reference, self.size[len(self.size) // 2]
+        away = np.abs(np.clip(middle, reference.smallest, reference.largest) - middle)
+        for block in np.argsort(away, kind="stable"):
+            least = self._least(reference.smallest[block])
+            reachable = (least <= self.size) & (self._least(reference.largest[block]) <= reference.largest[block])
+            rows = np.flatnonzero(reachable)
+            if len(rows):
+                # bits to count until an unrelated reference is no candidate any more; all where that is never
+                missing = (self.size - least)[rows]
+                enough = np.arange(1, self.bits.shape[1] + 1) - missing[:, None] >= self.related[rows]
+                counted = np.where(enough.any(axis=1), enough.argmax(axis=1) + 1, self.size[rows])
+                by_need = np.argsort(counted, kind="stable")
+                self._block(block, rows[by_need], least, counted[by_need])
+        return self.index, self.similarity
+
+    def _least(self, other: np.int64) -> Ints:
+        """Bits, (G,), that a reference with `other` bits has to share to be as near as the best, and 1 at least."""
+        return np.maximum(-(-self.common * (self.size + other) // self.total), 1)
+
+    def _block(self, block: np.intp, rows: Ints, least: Ints, counted: Ints) -> None:
+        """Take up all references of a block that may be as near as the best of `rows`; `counted` ascends."""
+        planes, start = self.reference.planes[block], 0
+        length = planes.shape[1]
+        while start < len(rows):
+            stop = min(start + _BATCH // 2, len(rows))
+            while stop > start + 1 and counted[stop - 1] * (stop - start) > _PLANES:
+                stop = (start + stop) // 2
+            at, n = rows[start:stop], int(counted[stop - 1])
+            start = stop
+            added = np.take(planes, self.bits[at, :n].T.ravel(), axis=0).reshape(n, len(at), length)
+            need = least[at] - np.maximum(self.size[at] - n, 0)
+            hits = _at_least(_add(added), need).ravel()
+            found = np.flatnonzero(hits)
+            for i in range(0, len(found), _PAIRS):
+                where = found[i : i + _PAIRS]
+                marked = np.unpackbits(hits[where].view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
+                word, bit = np.nonzero(marked)
+                word = where[word]
+                self._compare(at[word // length], 64 * (block * length + word % length) + bit)
+
+    def _compare(self, rows: Ints, others: Ints) -> None:
+        """Compare pairs in full, those of a row in one run, and keep what is better."""
+        common = np.bitwise_count(self.words[rows] & self.reference.words[others]).sum(axis=1, dtype=np.int64)
+        total = self.size[rows] + self.reference.size[others]
+        similarity = common / (total - common)
+        kept = np.flatnonzero(similarity >= self.similarity[rows])
+        run = np.cumsum(np.diff(rows[kept], prepend=-1) != 0)
+        by_rank = kept[np.lexsort((self.reference.order[others[kept]], -similarity[kept], run))]
+        best = by_rank[np.diff(run, prepend=0) != 0]  # the first of each run, by similarity, then by index
+        row, index = rows[best], self.reference.order[others[best]]
+        better = (similarity[best] > self.similarity[row]) | (index < self.index[row])
+        row, best = row[better], best[better]
+        self.index[row], self.similarity[row] = index[better], similarity[best]
+        self.common[row], self.total[row] = common[best], total[best]
+
+
+def _add(rows: Words) -> list[Words]:
+    """How many of n rows, (n, ...), have each bit of a word: the number's binary digits, lowest first, (...) each.
+
+    Full adders on whole words, as in a Wallace tree: three digits of one weight become one of it and one carry of
+    twice the weight. `rows` is overwritten.
+    """
+    digits = []
+    spare, carries = np.empty_like(rows[: len(rows) // 3]), np.empty_like(rows[: len(rows) // 2])
+    while len(rows):
+        carried = 0
+        while len(rows) > 1:
+            n = max(len(rows) // 3, 1)
+            a, b, carry = rows[:n], rows[n : 2 * n], carries[carried : carried + n]
+            if len(rows) == 2:
+                np.bitwise_and(a, b, out=carry)
+                np.bitwise_xor(a, b, out=b)
+                rows = b
+            else:
+                c, either = rows[2 * n : 3 * n], spare[:n]
+                np.bitwise_xor(a, b, out=either)
+                np.bitwise_and(a, b, out=a)
+                np.bitwise_and(either, c, out=b)
+                np.bitwise_or(a, b, out=carry)
+                np.bitwise_xor(either, c, out=c)
+                rows = rows[2 * n :]
+            carried += n
+        digits.append(rows[0])
+        rows, carries = carries[:carried], np.empty_like(carries[: carried // 2])
+    return digits
+
+
+def _at_least(digits: list[Words], need: Ints) -> Words:
+    """The bits whose number is at least the row's `need`, (G,); digits as by `_add`, (G, L) each."""
+    reached = np.full_like(digits[0], np.iinfo(np.uint64).max)
+    for weight, digit in enumerate(digits):  # the answer for the lower digits decides where this one is equal
+        zero = np.where(need >> weight & 1, np.uint64(0), np.iinfo(np.uint64).max)[:, None]
+        above = (digit | reached) & zero
+        np.bitwise_and(reached, digit, out=reached)
+        np.bitwise_or(reached, above, out=reached)
+    return reached
+
+
+def _nearest_by_product(
+    queries: NDArray[np.uint8], reference: NDArray[np.uint8], device: str, rows: int = 4096, columns: int = 16_384
+) -> tuple[Ints, NDArray[np.float32]]:
+    """`nearest` as blocks of a matrix product in half precision, for a GPU; reference not empty.
+
+    Exact: no partial sum is above 2048. Wider fingerprints are summed in pieces, and their similarities compared in
+    double precision, as different ones may be the same in single.
+    """
+    precision = torch.float32 if 8 * queries.shape[1] <= _EXACT else torch.float64
+    index, similarity = np.zeros(len(queries), dtype=np.int64), np.zeros(len(queries), dtype=np.float32)
+    others = torch.from_numpy(np.array(reference)).to(device)
+    for i in range(0, len(queries), rows):
+        some = torch.from_numpy(np.array(queries[i : i + rows])).to(device)
+        best = torch.full((len(some),), -1.0, dtype=precision, device=device)
+        at = torch.zeros(len(some), dtype=torch.int64, device=device)
+        for j in range(0, len(others), columns):
+            pairs = _similarities(some, others[j : j + columns], precision)
+            top = pairs.amax(dim=1)
+            numbers = torch.arange(j, j + pairs.shape[1], device=device)
+            first = torch.where(pairs == top[:, None], numbers, len(others)).amin(dim=1)
+            better = top > best  # among equals the earlier block's
+            best, at = torch.where(better, top, best), torch.where(better, first, at)
+        index[i : i + rows], similarity[i : i + rows] = at.cpu().numpy(), best.cpu().numpy()
+    return index, similarity
+
+
+def _similarities(a: torch.Tensor, b: torch.Tensor, precision: torch.dtype) -> torch.Tensor:
+    """Tanimoto similarities (n, m) of packed (n, W) and (m, W)."""
+    shape = (len(a), len(b))
+    common, total = (torch.zeros(shape, dtype=precision, device=a.device) for _ in range(2))
+    for byte in range(0, a.shape[1], _EXACT // 8):
+        x, y = (_unpack(packed[:, byte : byte + _EXACT // 8]) for packed in (a, b))
+        common += x @ y.T
+        total += x.sum(dim=1, dtype=precision)[:, None] + y.sum(dim=1, dtype=precision)
+    return common / (total - common).clamp_(min=1)
+
+
+def _unpack(packed: torch.Tensor) -> torch.Tensor:
+    """The bits of (n, W) bytes as 0 and 1 in half precision: (n, 8 W)."""
+    shifts = torch.arange(8, dtype=torch.uint8, device=packed.device)
+    return (packed[:, :, None] >> shifts & 1).reshape(len(packed), -1).to(torch.float16)

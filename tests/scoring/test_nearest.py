@@ -1,0 +1,190 @@
+"""Nearest neighbours and power means: pruned, threaded or on another device, they are those of the whole matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from molecules import DRUGS
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+
+from molvae.chem.fingerprints import morgan_bits, tanimoto_matrix
+from molvae.chem.smiles import parse
+from molvae.errors import InputError
+from molvae.scoring import nearest as module
+from molvae.scoring.nearest import _nearest_by_product, nearest, power_means
+
+WIDTHS = [64, 192, 1024, 2048]
+DENSITIES = [0.0, 0.002, 0.03, 0.5, 0.97, 1.0]
+SUBSTITUENTS = [6, 7, 8, 9, 16, 17, 35]
+
+
+def variants():
+    """The drugs, and each with one hydrogen of every heavy atom replaced: many near relatives, some twice the same."""
+    mols = []
+    for smiles in DRUGS.values():
+        mol = parse(smiles)
+        mols.append(mol)
+        for atom in mol.GetAtoms():
+            for element in SUBSTITUENTS if atom.GetTotalNumHs() and not atom.GetNumRadicalElectrons() else ():
+                changed = Chem.RWMol(mol)
+                changed.AddBond(atom.GetIdx(), changed.AddAtom(Chem.Atom(element)), Chem.BondType.SINGLE)
+                changed.GetAtomWithIdx(atom.GetIdx()).SetNumExplicitHs(0)
+                if Chem.SanitizeMol(changed, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE:
+                    mols.append(changed.GetMol())
+    return mols
+
+
+MOLS = variants()
+PACKED = morgan_bits(MOLS, bits=1024)
+
+
+def by_matrix(queries, reference):
+    matrix = tanimoto_matrix(queries, reference)
+    return matrix.argmax(axis=1), matrix.max(axis=1)
+
+
+def assert_same(found, expected):
+    for array, other, dtype in zip(found, expected, (np.int64, np.float32), strict=True):
+        assert array.dtype == dtype
+        np.testing.assert_array_equal(array, other)
+
+
+def random_bits(random, rows, density, bits):
+    """Rows of a density; where mixed, each row has its own."""
+    densities = random.choice(DENSITIES, size=(rows, 1)) if density is None else density
+    return np.packbits(random.random((rows, bits)) < densities, axis=1, bitorder="little")
+
+
+def test_drugs_and_their_variants():
+    assert len(PACKED) > 2000
+    split = np.random.default_rng(0).permutation(len(PACKED))
+    queries, reference = PACKED[split[:700]], PACKED[split[700:]]
+    assert_same(nearest(queries, reference), by_matrix(queries, reference))
+
+
+def test_others_than_oneself():
+    """All against all: each finds its first equal, and that is itself unless a twin comes earlier."""
+    index, similarity = nearest(PACKED, PACKED)
+    assert (similarity == 1).all()
+    assert (index <= np.arange(len(PACKED))).all()
+    assert (index < np.arange(len(PACKED))).any()
+    np.testing.assert_array_equal(PACKED[index], PACKED)
+
+
+def test_rdkit_agrees():
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=1024)
+    reference = [generator.GetFingerprint(mol) for mol in MOLS[::2]]
+    index, similarity = nearest(PACKED[1:200:2], PACKED[::2])
+    for mol, i, s in zip(MOLS[1:200:2], index, similarity, strict=True):
+        expected = np.array(DataStructs.BulkTanimotoSimilarity(generator.GetFingerprint(mol), reference))
+        assert (i, s) == (expected.argmax(), np.float32(expected.max()))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5, None])
+def test_threads_make_no_difference(threads, monkeypatch):
+    monkeypatch.setattr(module, "_BATCH", 16)
+    monkeypatch.setattr(module, "_STRIP", 64)
+    some = PACKED[::6]
+    assert_same(nearest(some, PACKED, threads=threads), nearest(some, PACKED, threads=3))
+    np.testing.assert_array_equal(power_means(some, threads=threads), power_means(some, threads=3))
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.integers(0, 60), st.integers(1, 400), st.sampled_from(WIDTHS),
+    st.sampled_from([None, *DENSITIES]), st.booleans(),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_random_bits_in_small_blocks(seed, rows, others, bits, density, related):
+    """Ties in plenty, rows without bits, blocks and pieces of every size, relatives that differ by a few bits."""
+    random = np.random.default_rng(seed)
+    reference = random_bits(random, others, density, bits)
+    queries = random_bits(random, rows, density, bits)
+    if related:
+        reference[others // 2 :] = reference[: others - others // 2]
+        queries = reference[random.integers(others, size=rows)] ^ random_bits(random, rows, 0.01, bits)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, values in {
+            "_BATCH": [2, 7, 64], "_BLOCK": [1, 2, 5], "_PLANES": [1, 40, 1000], "_FIRST": [1, 10, 1000],
+            "_PAIRS": [1, 8, 1000], "_SURE": [0.0, 3.0], "_SPARE": [0.1, 1.0],
+        }.items():  # fmt: skip
+            patch.setattr(module, name, random.choice(values).item())
+        assert_same(nearest(queries, reference, threads=1), by_matrix(queries, reference))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([None, *DENSITIES]), st.sampled_from([64, 1024, 2048]))
+@settings(max_examples=30, deadline=None)
+def test_the_product_finds_the_same(seed, density, bits):
+    """What a GPU computes, computed here."""
+    random = np.random.default_rng(seed)
+    queries, reference = (random_bits(random, n, density, bits) for n in random.integers(1, 40, size=2))
+    reference[len(reference) // 2 :] = reference[: len(reference) - len(reference) // 2]
+    found = _nearest_by_product(queries, reference, "cpu", rows=5, columns=7)
+    assert_same(found, by_matrix(queries, reference))
+
+
+def test_the_product_of_wide_fingerprints():
+    random = np.random.default_rng(0)
+    queries, reference = (random_bits(random, 20, 0.9, 8192) for _ in range(2))
+    assert_same(_nearest_by_product(queries, reference, "cpu", rows=6, columns=6), nearest(queries, reference))
+    assert_same(nearest(queries, reference), by_matrix(queries, reference))
+
+
+def test_no_queries_and_no_bits():
+    empty = np.zeros((3, 128), dtype=np.uint8)
+    assert_same(nearest(PACKED[:0], PACKED), (np.zeros(0), np.zeros(0)))
+    assert_same(_nearest_by_product(PACKED[:0], PACKED, "cpu"), (np.zeros(0), np.zeros(0)))
+    assert_same(nearest(empty, PACKED), (np.zeros(3), np.zeros(3)))
+    assert_same(nearest(PACKED[:3], empty), (np.zeros(3), np.zeros(3)))
+    assert_same(nearest(empty, empty), (np.zeros(3), np.zeros(3)))
+
+
+def test_one_of_each():
+    assert_same(nearest(PACKED[:1], PACKED[:1]), ([0], [1]))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_an_empty_reference_is_refused(device):
+    with pytest.raises(InputError, match="the reference holds no fingerprint"):
+        nearest(PACKED[:2], PACKED[:0], device=device)
+
+
+def test_what_else_is_refused():
+    with pytest.raises(InputError, match="different widths: 128 and 64 bytes"):
+        nearest(PACKED, PACKED[:, :64])
+    with pytest.raises(InputError, match="got int64"):
+        power_means(PACKED.astype(np.int64))
+    with pytest.raises(InputError, match="threads is at least 1, got 0"):
+        nearest(PACKED[:2], PACKED, threads=0)
+    with pytest.raises(InputError, match="powers are above 0"):
+        power_means(PACKED[:2], powers=(1, 0))
+
+
+def by_loop(packed, powers):
+    matrix = tanimoto_matrix(packed, packed).astype(np.float64)
+    return [[np.mean(row**power) ** (1 / power) for row in matrix] for power in powers]
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 17, 300])
+def test_power_means(n, monkeypatch):
+    """Strips and blocks that divide nothing, an empty row, and a fractional power."""
+    packed = PACKED[:n].copy()
+    packed[1:2] = 0
+    powers = (1, 2, 0.5, 3)
+    whole = power_means(packed, powers)
+    assert whole.shape == (4, n)
+    assert whole.dtype == np.float64
+    np.testing.assert_allclose(whole, np.reshape(by_loop(packed, powers), (4, n)), rtol=1e-6)
+    for name, value in {"_ROWS": 3, "_COLUMNS": 7, "_STRIP": 10}.items():
+        monkeypatch.setattr(module, name, value)
+    np.testing.assert_allclose(power_means(packed, powers), whole, rtol=1e-12)
+
+
+def test_power_means_give_internal_diversity():
+    """As MOSES defines it: 1 - (mean of T ** p over all pairs) ** (1 / p) per molecule, then the mean."""
+    some = PACKED[::20]
+    matrix = tanimoto_matrix(some, some).astype(np.float64)
+    expected = [1 - np.mean(np.mean(matrix**power, axis=1) ** (1 / power)) for power in (1, 2)]
+    np.testing.assert_allclose(1 - power_means(some).mean(axis=1), expected, rtol=1e-6)
