@@ -49,23 +49,38 @@ def nearest(
     None) nor on the device. Beyond two copies of the reference each thread needs some 10 MB.
     Raises `InputError` for an empty reference, another shape or type, or where the widths differ.
     """
-    query_words, words = word_rows(queries, reference)
-    if not len(words):
-        raise InputError("the reference holds no fingerprint: nothing can be nearest")
-    if torch.device(device).type != "cpu":
-        return _nearest_by_product(queries, reference, device)
-    index, similarity = np.zeros(len(queries), dtype=np.int64), np.zeros(len(queries), dtype=np.float32)
-    if not len(queries):
+    return Finder(reference, threads=threads, device=device).nearest(queries)
+
+
+class Finder:
+    """`nearest` for queries that come in several lots: the reference is prepared once, 2 s for a million.
+
+    reference: (M, W); threads, device and errors as for `nearest`.
+    """
+
+    def __init__(self, reference: NDArray[np.uint8], *, threads: int | None = None, device: str = "cpu") -> None:
+        (words,) = word_rows(reference)
+        if not len(words):
+            raise InputError("the reference holds no fingerprint: nothing can be nearest")
+        self._packed, self._threads, self._device = reference, threads, device
+        self._sliced = _Reference.of(words) if torch.device(device).type == "cpu" else None
+
+    def nearest(self, queries: NDArray[np.uint8]) -> tuple[Ints, NDArray[np.float32]]:
+        """Index of the most similar reference and that similarity, (N,) each, of queries (N, W)."""
+        words, _ = word_rows(queries, self._packed)
+        sliced = self._sliced
+        if sliced is None:
+            return _nearest_by_product(queries, self._packed, self._device)
+        index, similarity = np.zeros(len(words), dtype=np.int64), np.zeros(len(words), dtype=np.float32)
+        order = np.argsort(bit_counts(words), kind="stable")  # those of a size need the same blocks
+
+        def search(rows: Ints) -> None:
+            index[rows], similarity[rows] = _Search.of(words[rows], sliced).run()
+
+        lots = np.split(order, range(_BATCH, len(order), _BATCH)) if len(order) else []
+        for _ in _in_order(search, lots, self._threads):
+            pass
         return index, similarity
-    sliced = _Reference.of(words)
-    order = np.argsort(bit_counts(query_words), kind="stable")  # those of a size need the same blocks
-
-    def search(rows: Ints) -> None:
-        index[rows], similarity[rows] = _Search.of(query_words[rows], sliced).run()
-
-    for _ in _in_order(search, np.split(order, range(_BATCH, len(order), _BATCH)), threads):
-        pass
-    return index, similarity
 
 
 def power_means(

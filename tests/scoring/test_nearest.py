@@ -14,7 +14,7 @@ from molvae.chem.fingerprints import morgan_bits, tanimoto_matrix
 from molvae.chem.smiles import parse
 from molvae.errors import InputError
 from molvae.scoring import nearest as module
-from molvae.scoring.nearest import _nearest_by_product, nearest, power_means
+from molvae.scoring.nearest import Finder, _nearest_by_product, nearest, power_means
 
 WIDTHS = [64, 192, 1024, 2048]
 DENSITIES = [0.0, 0.002, 0.03, 0.5, 0.97, 1.0]
@@ -63,6 +63,12 @@ def test_drugs_and_their_variants():
     split = np.random.default_rng(0).permutation(len(PACKED))
     queries, reference = PACKED[split[:700]], PACKED[split[700:]]
     assert_same(nearest(queries, reference), by_matrix(queries, reference))
+
+
+def test_queries_in_several_lots():
+    finder = Finder(PACKED[::2])
+    found = [finder.nearest(lot) for lot in (PACKED[:1], PACKED[1:1], PACKED[1:300])]
+    assert_same((np.concatenate(part) for part in zip(*found, strict=True)), by_matrix(PACKED[:300], PACKED[::2]))
 
 
 def test_others_than_oneself():
