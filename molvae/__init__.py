@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from molvae.errors import MolvaeError as MolvaeError
     from molvae.generator import Generator as Generator
     from molvae.generator import MolvaeWarning as MolvaeWarning
+    from molvae.scoring.score import score as score
+    from molvae.scoring.scorer import Scores as Scores
 
     __version__: str
 
@@ -34,6 +36,8 @@ _HOME = {
         ("CheckpointError", "InputError", "MissingExtraError", "MoleculeError", "MolvaeError"), "molvae.errors"
     ),
     **dict.fromkeys(("Generator", "MolvaeWarning"), "molvae.generator"),
+    "score": "molvae.scoring.score",
+    "Scores": "molvae.scoring.scorer",
 }
 
 __all__ = [*_HOME, "__version__"]

@@ -21,6 +21,7 @@ from molvae.chem.smiles import canonical_or_none, parse
 from molvae.data.featurise import featurise, in_chunks
 from molvae.data.packed import PackedGraphs
 from molvae.errors import InputError, MoleculeError
+from molvae.models.devices import find_device
 from molvae.models.latents import Posterior
 from molvae.sampling.analogs import Draws, Found, draw_around
 from molvae.sampling.engine import Decoded, decode
@@ -59,7 +60,7 @@ class Generator:
 
         Raises `CheckpointError`, and `InputError` for a device that is not there.
         """
-        chosen = _device(device)
+        chosen = find_device(device)
         return cls(checkpoints.load(model, chosen), chosen)
 
     def analogs(
@@ -300,18 +301,6 @@ class Generator:
                 "novel": None if seen is None else ~seen.contains(smiles),
             },
         )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"cannot use the device {name!r}: {reason}; auto takes what there is") from None
-    return device
 
 
 def _split(

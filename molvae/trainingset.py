@@ -15,12 +15,11 @@ from typing import Any
 import torch
 
 from molvae.chem.tokens import Vocabulary
-from molvae.data import catalog
 from molvae.data.files import whole_file
 from molvae.data.packed import PackedGraphs, details
 from molvae.data.packing import Packing, pack
 from molvae.data.records import Record, Refusal, read_records
-from molvae.data.rows import format_of
+from molvae.data.sources import Source
 from molvae.data.splits import assign_split
 from molvae.errors import InputError, MolvaeError
 from molvae.evaluation import targets
@@ -28,15 +27,6 @@ from molvae.evaluation import targets
 VALID_SHARE, LEAST_VALID, MOST_VALID = 0.01, 50, 5_000
 
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file of molecules, and the column with their SMILES where it is not one of the usual."""
-
-    path: Path
-    column: str | None = None
-    named: str = ""  # what the user called it
 
 
 @dataclass(frozen=True)
@@ -69,21 +59,6 @@ class Packed:
     valid: PackedGraphs
     vocabulary: Vocabulary
     counts: dict[str, str] = field(default_factory=dict)
-
-
-def find_source(item: str | Path, column: str | None = None, split: str = "train") -> Source:
-    """The file of a path, of a dataset's name, or of NAME:SPLIT. Raises `InputError`."""
-    text = str(item)
-    if Path(text).exists() or format_of(text):
-        if not Path(text).is_file():
-            raise InputError(f"{text} does not exist or is no file: check the spelling and the current directory")
-        return Source(Path(text), column, text)
-    name, _, named_split = text.partition(":")
-    recipe = catalog.recipe(name)  # its error lists the known names
-    wanted = named_split or split
-    path = catalog.find(name, wanted)
-    of_part = next((part.column for part in recipe.parts if part.split == wanted), None)
-    return Source(path, column or of_part, f"{name}:{wanted}")
 
 
 def packed_data(recipe: Recipe, folder: Path, *, workers: int | None = None, tell: Tell = lambda _: None) -> Packed:

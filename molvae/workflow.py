@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint, SamplingDefaults
+from molvae.data.sources import find_source
 from molvae.errors import CheckpointError, InputError
 from molvae.evaluation import probe
 from molvae.models.config import ModelConfig
@@ -23,7 +24,7 @@ from molvae.training.config import TrainConfig
 from molvae.training.quiet import left_as_it_was
 from molvae.training.run import Trained
 from molvae.training.run import train as run_training
-from molvae.trainingset import Packed, Recipe, Tell, find_source, molecules, packed_data, sha256_of
+from molvae.trainingset import Packed, Recipe, Tell, molecules, packed_data, sha256_of
 
 
 @dataclass(frozen=True)

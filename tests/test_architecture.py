@@ -19,7 +19,7 @@ LAYERS = (
     {"data"},
     {"models"},
     {"checkpoint", "sampling", "scoring", "training", "screening", "pictures"},
-    {"generator", "evaluation", "output"},
+    {"generator", "evaluation", "output", "report"},
     {"trainingset", "api"},
     {"workflow"},
     {ROOT},

@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from io import StringIO
 from math import inf
 from pathlib import Path
 from types import ModuleType
@@ -37,25 +39,35 @@ class Property:
 
 
 @cache
-def _sascorer() -> ModuleType:
-    """RDKit's SA_Score, which lives in Contrib: a package in the wheel, a loose file in conda's build.
+def _contrib(folder: str, module: str) -> ModuleType:
+    """A scorer of RDKit's Contrib: a package in the wheel, a loose file in conda's build.
 
-    Loaded on first use, because it reads a 4 MB table, and never through `sys.path`.
+    Loaded on first use, because it reads a table of megabytes, and never through `sys.path`.
     """
     try:
-        return importlib.import_module("rdkit.Contrib.SA_Score.sascorer")
+        return importlib.import_module(f"rdkit.Contrib.{folder}.{module}")
     except ImportError:
-        path = Path(RDConfig.RDContribDir) / "SA_Score" / "sascorer.py"
-        spec = importlib.util.spec_from_file_location("molvae_sascorer", path)
+        path = Path(RDConfig.RDContribDir) / folder / f"{module}.py"
+        spec = importlib.util.spec_from_file_location(f"molvae_{module}", path)
         if spec is None or spec.loader is None or not path.exists():
-            raise InputError(f"property 'sa' needs RDKit's SA_Score; there is none at {path}") from None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+            raise InputError(f"this property needs RDKit's {folder}; there is none at {path}") from None
+        loaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+        return loaded
 
 
 def _synthetic_accessibility(mol: Chem.Mol) -> float:
-    return float(_sascorer().calculateScore(mol))
+    return float(_contrib("SA_Score", "sascorer").calculateScore(mol))
+
+
+@cache
+def _natural_products() -> object:
+    with redirect_stderr(StringIO()):  # where the reader tells that it reads
+        return _contrib("NP_Score", "npscorer").readNPModel()
+
+
+def _natural_product_likeness(mol: Chem.Mol) -> float:
+    return float(_contrib("NP_Score", "npscorer").scoreMol(mol, _natural_products()))
 
 
 _ROWS = (
@@ -63,6 +75,8 @@ _ROWS = (
              "quantitative estimate of drug-likeness, 1 is best; Bickerton et al. 2012"),
     Property("sa", _synthetic_accessibility, "", (1, 10),
              "synthetic accessibility, 1 easy to 10 hard; Ertl and Schuffenhauer 2009"),
+    Property("np", _natural_product_likeness, "", (-5, 5),
+             "natural-product likeness, 5 is most like one; Ertl, Roggo and Schuffenhauer 2008"),
     Property("logp", Crippen.MolLogP, "log10", (-inf, inf),  # type: ignore[attr-defined]
              "octanol-water partition from atom contributions; Wildman and Crippen 1999"),
     Property("mw", Descriptors.MolWt, "g/mol", (0, inf), "average weight"),  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from molvae.cli import analogs, data, decode, encode, info, reconstruct, sample, train
+from molvae.cli import analogs, data, decode, encode, info, reconstruct, sample, score, train
 from molvae.errors import InputError, MolvaeError
 
 
@@ -49,7 +49,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 the work failed, 2 wrong usage. Data on stdout, everything else on stderr.",
 )
-for _verb in (analogs.analogs, sample.sample, encode.encode, decode.decode, reconstruct.reconstruct):
+for _verb in (analogs.analogs, sample.sample, encode.encode, decode.decode, reconstruct.reconstruct, score.score):
     app.command()(_verb)
 app.command()(train.train)
 app.command()(info.info)

@@ -17,10 +17,10 @@ from molvae.data.tables import SMILES_COLUMNS, csv_rows
 _HEADER_BYTES = 65_536
 
 
-def read(arguments: Sequence[str], column: str | None) -> Iterator[Record | Refusal]:
+def read(arguments: Sequence[str], column: str | None, name_column: str | None = None) -> Iterator[Record | Refusal]:
     """SMILES, files and `-` in order. Standard input may be a table too: what `molvae` writes into a pipe is one."""
     return chain.from_iterable(
-        _rows(argument, position, column) for position, argument in enumerate(arguments, start=1)
+        _rows(argument, position, column, name_column) for position, argument in enumerate(arguments, start=1)
     )
 
 
@@ -29,18 +29,18 @@ def report(row: Record | Refusal, reason: str = "") -> None:
     typer.echo(f"{row.where}: {reason}" if isinstance(row, Record) else str(row), err=True)
 
 
-def _rows(argument: str, position: int, column: str | None) -> Iterator[Record | Refusal]:
+def _rows(argument: str, position: int, column: str | None, name_column: str | None) -> Iterator[Record | Refusal]:
     if argument == "-":
-        return _standard_input(column)
+        return _standard_input(column, name_column)
     if is_file_like(argument):
-        return read_records(argument, column=column)
+        return read_records(argument, column=column, name_column=name_column)
     return iter([make_row(argument, "", ARGUMENT, position)])
 
 
-def _standard_input(column: str | None) -> Iterator[Record | Refusal]:
+def _standard_input(column: str | None, name_column: str | None) -> Iterator[Record | Refusal]:
     stream = Unread(getattr(sys.stdin, "buffer", sys.stdin))
     if column is not None or _is_header(stream.head):
-        return csv_rows(stream, "-", "csv", column, None)  # type: ignore[arg-type]
+        return csv_rows(stream, "-", "csv", column, name_column)  # type: ignore[arg-type]
     return read_records(stream)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,168 @@
+"""`molvae score`: `molvae.score` for streams."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molvae.cli import options
+from molvae.cli.progress import progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molvae.data.rows import Record, Refusal
+    from molvae.scoring.scorer import Scorer, Scores
+
+_REFERENCE = "SMILES file, or a named dataset such as moses:train."
+
+
+def score(
+    molecules: options.Inputs,
+    train: Annotated[
+        str | None, typer.Option(help=f"What is not in it is novel: {_REFERENCE}", show_default=False)
+    ] = None,
+    test: Annotated[
+        str | None, typer.Option(help="What the set should be like: a file or dataset.", show_default=False)
+    ] = None,
+    scaffolds: Annotated[
+        str | None, typer.Option(help="A test set of scaffolds that are not in TRAIN.", show_default=False)
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="The column with each row's seed; of a .smi its second.", show_default=False)
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Figures to compute, such as qed,sa,alerts. Default: all.", show_default=False)
+    ] = None,
+    nearest: Annotated[
+        bool, typer.Option(help="Find each molecule's nearest neighbour in TRAIN, or else TEST.")
+    ] = True,
+    fcd: Annotated[
+        bool | None,
+        typer.Option(
+            "--fcd/--no-fcd", help="Fréchet ChemNet distances. Default: if fcd_torch is there.", show_default=False
+        ),
+    ] = None,
+    sample: Annotated[
+        int, typer.Option(min=2, help="Valid molecules, at most, that the set's metrics are of.")
+    ] = 30_000,
+    rank_by: Annotated[str, typer.Option(help="The figure whose best and worst the report draws.")] = "qed",
+    report: Annotated[
+        Path | None, typer.Option(help="Also write an .html page with pictures, or a .json.", show_default=False)
+    ] = None,
+    seed: options.Seed = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes. Default: one per core.", show_default=False)] = None,
+    device: options.Device = "auto",
+    column: options.Column = None,
+    output: options.Output = None,
+) -> None:
+    """What molecules are worth: a row for each in -o FILE, and a table of what they are worth as a set.
+
+    Stdout carries the set's table, or JSON when it is piped. In Python: `molvae.score`.
+    """
+    from molvae.errors import InputError
+
+    if report is not None and report.suffix.lower() not in (".html", ".json"):
+        raise InputError(f"--report is an .html or a .json, got {report}; -o writes the table of molecules")
+    from molvae.models.devices import find_device
+    from molvae.scoring.score import references
+    from molvae.scoring.scorer import Scorer
+
+    place = str(find_device(device))
+    against = references(
+        train, test, scaffolds, workers=workers, device=place, tell=lambda line: typer.echo(line, err=True)
+    )
+    names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
+    scorer = Scorer(
+        against, columns=names, nearest=nearest, seeded=seeds is not None, chemnet=fcd, sample=sample, seed=seed,
+        workers=workers, device=place,
+    )  # fmt: skip
+    _write_rows(scorer, _read(molecules, column, seeds), output)
+    scores = scorer.scores()
+    _show(scores)
+    if report is not None:
+        _write_report(scores, report, ", ".join(molecules), rank_by)
+    if scores.counts["read"] and not scores.counts["valid"]:
+        raise typer.Exit(1)
+
+
+def _read(molecules: list[str], column: str | None, seeds: str | None) -> Iterator[Record | Refusal]:
+    from molvae.cli.inputs import read, report
+    from molvae.data.rows import Refusal
+
+    for row in read(molecules, column, seeds):
+        if isinstance(row, Refusal):
+            report(row)
+        yield row
+
+
+def _write_rows(scorer: Scorer, rows: Iterator[Record | Refusal], output: Path | None) -> None:
+    """The table of molecules, as it comes; without `-o` only what it adds up to is kept."""
+    from contextlib import nullcontext
+
+    from molvae.output import table_file
+
+    with (
+        nullcontext(lambda _: None) if output is None else table_file(output) as write,
+        progress("molecules") as advance,
+    ):
+        for frame in scorer.tables(rows):
+            write(frame)
+            if advance:
+                advance(scorer.tally.read)
+
+
+def _show(scores: Scores) -> None:
+    if not sys.stdout.isatty():
+        typer.echo(scores.to_json())
+    else:
+        from rich.console import Console
+
+        console = Console()
+        for title, table in _tables(scores):
+            console.print(f"\n{title}", style="bold", highlight=False)
+            console.print(table)
+    for note in scores.notes:
+        typer.echo(note, err=True)
+    counts = ", ".join(f"{count:,} {name}" for name, count in scores.counts.items())
+    typer.echo(counts, err=True)
+
+
+def _tables(scores: Scores) -> Iterator[tuple[str, object]]:
+    from rich.table import Table
+
+    for section, figures in scores.figures.items():
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right")
+        for name, value in figures.items():
+            table.add_row(name, "–" if value is None else f"{value:.4f}")
+        yield section, table
+
+
+def _write_report(scores: Scores, path: Path, title: str, rank_by: str) -> None:
+    from molvae.data.files import whole_file
+    from molvae.report import Content, write_html
+
+    if path.suffix.lower() == ".json":
+        with whole_file(path) as draft:
+            draft.write_text(scores.to_json() + "\n", encoding="utf-8")
+        return
+    write_html(
+        Content(
+            title=title, counts=scores.counts, figures=scores.figures, notes=scores.notes,
+            molecules=_with_invalid(scores), reference=scores.reference, seeds=scores.seeds, rank_by=rank_by,
+        ),
+        path,
+    )  # fmt: skip
+
+
+def _with_invalid(scores: Scores) -> pd.DataFrame:
+    """The sample, and the first rows that are no molecule for the page to say why."""
+    import pandas as pd
+
+    return pd.concat([part for part in (scores.molecules, scores.invalid) if len(part)] or [scores.molecules])

@@ -1,0 +1,305 @@
+"""A stream of molecules in; a table row for each, and at the end what they are worth as a set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from molvae.chem.smiles import canonical_or_none
+from molvae.data.featurise import in_chunks, map_chunks
+from molvae.data.rows import Record, Refusal
+from molvae.errors import InputError, MissingExtraError
+from molvae.scoring import fcd, guacamol, moses
+from molvae.scoring.analogs import AnalogScores
+from molvae.scoring.molecules import COLUMNS, chosen, describe, fingerprints
+from molvae.scoring.nearest import Finder
+from molvae.scoring.reference import GUACAMOL_MOLECULES, Reference, among, guacamol_columns, keys_of
+from molvae.scoring.structures import structures
+from molvae.scoring.tally import Tally
+
+SAMPLE = 30_000
+"""Valid molecules that the metrics of a set are computed from, as many as MOSES asks for."""
+
+TOGETHER = 16
+"""Chunks that are looked up in the references at once."""
+
+Figures = dict[str, dict[str, float | None]]
+Row = Record | Refusal
+
+
+@dataclass(frozen=True)
+class Against:
+    """What to compare with: `train` says what is novel, `test` and `scaffolds` what the set should be like."""
+
+    train: Reference | None = None
+    test: Reference | None = None
+    scaffolds: Reference | None = None
+
+    @property
+    def neighbours(self) -> Reference | None:
+        """Where the nearest neighbour of each molecule is looked for."""
+        return self.train or self.test
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a set is worth. `figures`: section, name, value; None where a figure has no meaning, and `notes` say why.
+
+    `molecules`: a row per row that was read, or of a stream a sample of the valid ones. `seeds`: a row per seed.
+    `reference`: properties of the molecules compared with.
+    """
+
+    counts: dict[str, int]
+    figures: Figures
+    notes: list[str]
+    molecules: pd.DataFrame
+    seeds: pd.DataFrame | None = None
+    reference: pd.DataFrame | None = None
+    invalid: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def to_json(self) -> str:
+        """Counts, figures and notes."""
+        return json.dumps({"counts": self.counts, "figures": self.figures, "notes": self.notes}, indent=2)
+
+
+class Scorer:
+    """Score rows as they come (`tables`), then the set (`scores`).
+
+    `columns`: names out of `molecules.COLUMNS`, None for all of them. `nearest`: look for each molecule's nearest
+    neighbour in the training set, or the test set where there is none. `seeded`: the name of a row is the seed that it
+    is an analog of. `chemnet`: compute Fréchet ChemNet distances; None: where the library for it is installed. `sample`
+    and `seed`: see `Tally`. Raises `InputError` for an unknown column.
+    """
+
+    def __init__(
+        self,
+        against: Against | None = None,
+        *,
+        columns: Collection[str] | None = None,
+        nearest: bool = True,
+        seeded: bool = False,
+        chemnet: bool | None = None,
+        sample: int = SAMPLE,
+        seed: int = 0,
+        workers: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.against = against or Against()
+        wanted = None if columns is None else {*columns, *self._needed(seeded)}
+        self.columns = chosen(wanted)
+        self.seeded, self.chemnet, self.workers, self.device = seeded, chemnet, workers, device
+        self.tally = Tally(sample, seed)
+        self.analogs = AnalogScores() if seeded else None
+        self.notes: list[str] = []
+        self._neighbours = self.against.neighbours if nearest else None
+        self._finder: Finder | None = None
+        self._seed_bits: dict[str, NDArray[np.uint8]] = {}
+
+    def _needed(self, seeded: bool) -> set[str]:
+        compared = (
+            {"moses_filters", "logp", "sa", "qed", "mw"} if self.against.test or self.against.scaffolds else set()
+        )
+        return compared | ({"sa", "alerts"} if seeded else set())
+
+    def tables(self, rows: Iterable[Row]) -> Iterator[pd.DataFrame]:
+        """A row for every row read, in order, in tables of a few thousand; columns as described in the README."""
+        work = partial(_described, columns=self.columns, bits=self.seeded or self._neighbours is not None)
+        parts = map_chunks(work, in_chunks(rows), self.workers)
+        while group := list(islice(parts, TOGETHER)):
+            frame = pd.concat([frame for frame, _ in group], ignore_index=True)
+            bits = np.concatenate([bits for _, bits in group])
+            frame = self._placed(frame, bits)
+            self.tally.add(frame)
+            if self.analogs is not None:
+                self.analogs.add(frame)
+            yield frame
+
+    def _placed(self, frame: pd.DataFrame, bits: NDArray[np.uint8]) -> pd.DataFrame:
+        """The columns that compare with references and seeds; None where a row is no molecule."""
+        good = (frame["canonical"] != "").to_numpy()
+        if self.against.train is not None:
+            known = among(keys_of(frame["canonical"]), self.against.train.keys)
+            frame["novel"] = _where(good, ~known)
+            if "scaffold" in self.columns:
+                rings = good & (frame["scaffold"].fillna("") != "").to_numpy()
+                new = ~among(keys_of(frame["scaffold"].fillna("")), self.against.train.scaffold_keys)
+                frame["new_scaffold"] = _where(rings, new)
+        elif self.seeded:
+            frame["novel"] = None
+        if self._neighbours is not None:
+            self._finder = self._finder or Finder(self._neighbours.fingerprints, device=self.device)
+            index, similarity = self._finder.nearest(bits[good])
+            frame["nearest"] = None
+            frame.loc[good, "nearest"] = [self._neighbours.molecules[i] for i in index]
+            frame["nearest_similarity"] = np.nan
+            frame.loc[good, "nearest_similarity"] = similarity.astype(np.float64)
+        if self.seeded:
+            frame["similarity"] = self._to_seeds(frame["seed"], bits)
+            frame.loc[~good, "similarity"] = np.nan
+        return frame if self.seeded else frame.drop(columns="seed")
+
+    def _to_seeds(self, seeds: pd.Series[str], bits: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Tanimoto of each row to its seed; NaN where the seed is no molecule."""
+        names = seeds.unique()
+        of_name = dict(zip(names, fingerprints([canonical_or_none(name) or "" for name in names]), strict=True))
+        theirs = np.stack([of_name[name] for name in seeds]) if len(seeds) else bits
+        common = np.bitwise_count(bits & theirs).sum(axis=1, dtype=np.int64)
+        either = np.bitwise_count(bits | theirs).sum(axis=1, dtype=np.int64)
+        return np.where(theirs.any(axis=1), common / np.maximum(either, 1), np.nan)
+
+    # --- the set ---
+
+    def scores(self) -> Scores:
+        """What the rows that `tables` has given so far are worth as a set."""
+        keys, sample = self.tally.keys(), self.tally.sample()
+        distinct = np.unique(keys)
+        counts = {"read": self.tally.read, "valid": self.tally.valid, "invalid": self.tally.invalid}
+        counts |= {"distinct": len(distinct), "sampled": len(sample)}
+        if self.against.train is not None:
+            counts["novel"] = int((~among(distinct, self.against.train.keys)).sum())
+        figures: Figures = {"MOSES": self._moses(keys, distinct, counts, sample)}
+        if self.against.train is not None:
+            figures["GuacaMol"] = self._guacamol(sample)
+        figures["Molecules"] = _averages(sample)
+        seeds = None
+        if self.analogs is not None:
+            figures["Analogs"], seeds = self.analogs.overall(), self.analogs.per_seed()
+        compared = self.against.test or self.against.train
+        return Scores(
+            counts, figures, self._all_notes(counts), sample, seeds,
+            compared.properties if compared else None, self.tally.first_invalid(),
+        )  # fmt: skip
+
+    def _moses(
+        self, keys: NDArray[np.uint64], distinct: NDArray[np.uint64], counts: dict[str, int], sample: pd.DataFrame
+    ) -> dict[str, float | None]:
+        found: dict[str, float | None] = {"valid": _share(counts["valid"], counts["read"])}
+        for k in moses.UNIQUE_AT:
+            found[f"unique@{k}"] = _share(len(np.unique(keys[:k])), min(k, len(keys)))
+        if self.against.train is not None:
+            found["Novelty"] = _share(counts["novel"], len(distinct))
+        if not len(sample):
+            return found
+        own = structures(sample["canonical"], self.workers)
+        found |= moses.diversity(own, self.workers)
+        if "moses_filters" in self.columns:
+            found["Filters"] = float(sample["moses_filters"].astype(float).mean())
+        for label, reference in (("Test", self.against.test), ("TestSF", self.against.scaffolds)):
+            if reference is not None:
+                found |= moses.likeness(own, reference, label, self.workers, self.device)
+                found[f"FCD/{label}"] = self._fcd(sample, reference)
+        if self.against.test is not None:
+            found |= moses.distances(sample.dropna(subset=list(moses.WASSERSTEIN)), self.against.test)
+        return found
+
+    def _guacamol(self, sample: pd.DataFrame) -> dict[str, float | None]:
+        assert self.against.train is not None
+        train = self.against.train
+        molecules = list(sample["canonical"])[:GUACAMOL_MOLECULES]
+        found: dict[str, float | None] = {"validity": _share(self.tally.valid, self.tally.read)}
+        if not molecules:
+            return found
+        columns = guacamol_columns(molecules, self.workers)
+        flat = np.unique(self._flat_keys(molecules))
+        found["uniqueness"] = len(flat) / len(molecules)
+        found["novelty"] = float((~among(flat, train.flat_keys)).mean())
+        found["KL divergence"] = guacamol.kl_score(guacamol.kl_divergences(columns, train.guacamol))
+        distance = self._fcd(sample.head(GUACAMOL_MOLECULES), train, drawn=True)
+        found["FCD score"] = None if distance is None else guacamol.fcd_score(distance)
+        return found
+
+    def _flat_keys(self, molecules: list[str]) -> NDArray[np.uint64]:
+        from molvae.scoring.reference import without_stereo
+
+        return keys_of(without_stereo(molecules))
+
+    def _fcd(self, sample: pd.DataFrame, reference: Reference, drawn: bool = False) -> float | None:
+        if self.chemnet is False:
+            return None
+        try:
+            own = fcd.activations(sample["canonical"], device=self.device)
+            return fcd.distance(own, reference.guacamol_activations if drawn else reference.activations)
+        except MissingExtraError as error:
+            if self.chemnet:
+                raise
+            self._note(f"no FCD: {error}")
+        except InputError as error:
+            self._note(f"no FCD: {error}")
+        return None
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _all_notes(self, counts: dict[str, int]) -> list[str]:
+        notes = list(self.notes)
+        if not counts["valid"]:
+            notes.append("not one row is a valid molecule")
+        if counts["sampled"] < counts["valid"]:
+            which = "the metrics of the set are of"
+            notes.append(f"{which} {counts['sampled']:,} valid molecules drawn at random from {counts['valid']:,}")
+        for k in moses.UNIQUE_AT:
+            if 0 < counts["valid"] < k:
+                notes.append(f"unique@{k} is of the {counts['valid']:,} valid molecules that there are")
+        if self.tally.incomplete:
+            notes.append(f"{self.tally.incomplete:,} valid molecules lack a figure; their error column says which")
+        return notes
+
+
+def _described(rows: list[Row], columns: Collection[str], bits: bool) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
+    """Figures and, if asked for, fingerprints of some rows, with the name of each as `seed`."""
+    frame = describe([row.smiles if isinstance(row, Record) else "" for row in rows], tuple(columns))
+    for place, row in enumerate(rows):
+        if isinstance(row, Refusal):
+            frame.loc[place, ["smiles", "error"]] = [row.value, row.reason]
+    frame.insert(0, "seed", [row.name if isinstance(row, Record) else "" for row in rows])
+    packed = fingerprints(list(frame["canonical"])) if bits else np.empty((0, 256), np.uint8)
+    return frame, packed
+
+
+def _where(good: NDArray[np.bool_], values: NDArray[np.bool_]) -> NDArray[np.object_]:
+    filled = np.full(len(good), None, dtype=object)
+    filled[good] = values[good]
+    return filled
+
+
+def _averages(sample: pd.DataFrame) -> dict[str, float | None]:
+    """The mean of each figure; of those that are yes or no the share of yes; of alerts the share without any."""
+    found: dict[str, float | None] = {}
+    for name in (name for name in COLUMNS if name in sample.columns and len(sample)):
+        if name == "alerts":
+            found["no alerts"] = float((sample[name] == "").mean())
+        elif name != "scaffold":
+            values = pd.to_numeric(sample[name].astype(float), errors="coerce").dropna()
+            found[f"mean {name}" if name not in ("lipinski", "veber", "moses_filters") else name] = (
+                float(values.mean()) if len(values) else None
+            )
+    return found
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """One table of many; of none, an empty one."""
+    frames = list(tables)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"smiles": [], "error": []}, dtype=object)
+
+
+def as_rows(smiles: Iterable[Any], seeds: Iterable[str] | None = None) -> Iterator[Row]:
+    """Strings as rows; what is no string, as NaN in a column, is refused and stays in its place."""
+    names: Iterable[str] = seeds if seeds is not None else iter(lambda: "", None)
+    for place, (text, name) in enumerate(zip(smiles, names, strict=False), start=1):
+        if isinstance(text, str):
+            yield Record(text, str(name), "argument", place)
+        else:
+            yield Refusal("argument", place, str(text), f"the SMILES is {type(text).__name__}, not text")
