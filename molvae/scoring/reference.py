@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import rdkit
 from numpy.typing import NDArray
+from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.scaffolds import murcko
@@ -28,6 +30,7 @@ from molvae.scoring.molecules import describe
 from molvae.scoring.structures import Structures, structures
 
 FORMAT = 1
+_ISOMERIC = re.compile(r"[@/\\]|\[\d")
 PROPERTIES = ("logp", "sa", "qed", "mw")
 """The four whose distributions MOSES compares."""
 
@@ -197,10 +200,13 @@ def _readable(smiles: list[str]) -> list[str]:
 
 
 def without_stereo(smiles: list[str]) -> list[str]:
-    from rdkit import Chem
-
+    """Canonical SMILES without stereo and isotopes, of canonical ones; most have none and stay as they are."""
     with quiet():
-        return [str(Chem.MolToSmiles(parse_quietly(text), isomericSmiles=False)) for text in smiles]
+        return [_bare(text) if _ISOMERIC.search(text) else text for text in smiles]
+
+
+def _bare(smiles: str) -> str:
+    return str(Chem.MolToSmiles(parse_quietly(smiles), isomericSmiles=False))
 
 
 def _scaffolds(smiles: list[str]) -> list[str]:
