@@ -1,0 +1,168 @@
+"""MOSES's metrics as molvae computes them: do they agree with the paper and with the program that defined them, how fast?
+
+    python benchmarks/score.py agree --out agree.json DRAW.smi ...       # once; the references take a while
+    python benchmarks/score.py speed --peer FOLDER --out speed.json DRAW.smi
+    python benchmarks/score.py table agree.json speed.json --out benchmarks/score.md
+
+DRAW: 30,000 molecules drawn at random from MOSES train. FOLDER holds the `moses` package of the molsets 0.3.1 wheel,
+mended where it no longer imports; its own reference statistics come with it, ours are computed before the clock starts.
+Both sides then take turns on the same molecules with the same number of processes. FCD is left out of the race: both
+would call the same network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from molvae.chem.smiles import parse_quietly, quiet
+from molvae.data.featurise import in_chunks, map_chunks
+from molvae.scoring.score import references, score
+from molvae.scoring.scorer import Against
+
+COLUMNS = ("qed", "sa", "logp", "mw", "moses_filters")
+PAPER = {
+    "FCD/Test": 0.008, "FCD/TestSF": 0.4755, "SNN/Test": 0.6419, "SNN/TestSF": 0.5859, "Frag/Test": 1.0,
+    "Frag/TestSF": 0.9986, "Scaf/Test": 0.9907, "Scaf/TestSF": 0.0, "IntDiv": 0.8567, "IntDiv2": 0.8508,
+    "Filters": 1.0, "valid": 1.0, "unique@1000": 1.0, "unique@10000": 1.0,
+}  # fmt: skip
+"""The row "Train" of the MOSES paper (Polykovskiy et al. 2020, tables 2 and 3)."""
+
+
+def molecules(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").split()
+
+
+def moses_sets() -> Against:
+    return references(
+        "moses:train", "moses:test", "moses:test_scaffolds", tell=lambda line: print(line, file=sys.stderr)
+    )
+
+
+def ours(smiles: list[str], against: Against, chemnet: bool) -> dict[str, float | None]:
+    done = score(
+        smiles, train=against.train, test=against.test, scaffolds=against.scaffolds, columns=COLUMNS, nearest=False,
+        chemnet=chemnet, benchmarks=("moses",),
+    )  # fmt: skip
+    return done.figures["MOSES"]
+
+
+def agree(options: argparse.Namespace) -> dict[str, Any]:
+    """Draws of the training set against the paper; the test set against itself."""
+    against = moses_sets()
+    assert against.test is not None
+    draws = {path.name: ours(molecules(path), against, chemnet=True) for path in options.draws}
+    return {"draws": draws, "test": ours(list(against.test.smiles)[:30_000], against, chemnet=True)}
+
+
+def speed(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of each contestant, in turns, and the values that each found."""
+    sys.path.insert(0, str(options.peer))
+    import moses.metrics.metrics as peer
+
+    peer.FCDMetric = _NoFcd  # the race is without it
+    smiles, jobs = molecules(options.draws[0]), options.jobs
+    against = moses_sets()
+    ours(smiles[:2000], against, chemnet=False)  # whatever is still to be computed of the references, or to be loaded
+    found: dict[str, Any] = {"molvae": [], "moses": [], "parse": [], "jobs": jobs, "molecules": len(smiles)}
+    for _ in range(options.rounds):
+        start = time.perf_counter()
+        found["values of molvae"] = ours(smiles, against, chemnet=False)
+        found["molvae"].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        assert sum(map_chunks(_parsed, in_chunks(smiles), jobs)) == len(smiles)
+        found["parse"].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        found["values of moses"] = peer.get_all_metrics(smiles, n_jobs=jobs)
+        found["moses"].append(time.perf_counter() - start)
+        print({name: found[name] for name in ("molvae", "parse", "moses")}, file=sys.stderr)
+    return found
+
+
+def _parsed(smiles: list[str]) -> int:
+    with quiet():
+        return sum(parse_quietly(text) is not None for text in smiles)
+
+
+class _NoFcd:
+    def __init__(self, **_: Any) -> None: ...
+
+    def __call__(self, **_: Any) -> float:
+        return float("nan")
+
+
+def table(options: argparse.Namespace) -> str:
+    """The committed page, from what the two others measured."""
+    agreed, raced = (json.loads(path.read_text(encoding="utf-8")) for path in options.draws)
+    packages = ", ".join(f"{name} {version(name)}" for name in ("rdkit", "numpy", "scipy", "torch", "fcd_torch"))
+    cores = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, {packages}"
+    return "\n".join([
+        "# Scoring: MOSES's metrics", "", f"{cores}. Made by `benchmarks/score.py`.", "",
+        *_agreement(agreed), "", *_race(raced), "",
+    ])  # fmt: skip
+
+
+def _agreement(agreed: dict[str, Any]) -> list[str]:
+    draws = list(agreed["draws"].values())
+    lines = [
+        "## Agreement", "",
+        f"{len(draws)} draws of 30,000 molecules of MOSES train against the paper's row \"Train\", and the first 30,000 of "
+        "MOSES test against the whole of it.", "",
+        "| | paper | mean of the draws | least to most | MOSES test |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for name in draws[0]:
+        values = [draw[name] for draw in draws]
+        if None in values:
+            continue
+        paper = f"{PAPER[name]:.4f}" if name in PAPER else ""
+        spread = f"{min(values):.4f} to {max(values):.4f}"
+        lines.append(f"| {name} | {paper} | {statistics.mean(values):.4f} | {spread} | {agreed['test'][name]:.4f} |")
+    return lines
+
+
+def _race(raced: dict[str, Any]) -> list[str]:
+    times = {name: statistics.median(raced[name]) for name in ("molvae", "moses", "parse")}
+    mine, theirs = raced["values of molvae"], raced["values of moses"]
+    theirs["valid"] = theirs.get("valid")
+    apart = {name: abs(mine[name] - theirs[name]) for name in mine if theirs.get(name) == theirs.get(name) and name in theirs
+             and mine[name] is not None}  # fmt: skip
+    worst = max(apart, key=apart.__getitem__)
+    return [
+        "## Speed", "",
+        f"{raced['molecules']:,} molecules, {raced['jobs']} processes, all metrics but FCD against test and scaffold test, "
+        f"and novelty; {len(raced['molvae'])} rounds in turns, medians.", "",
+        "| | seconds | |", "|---|---|---|",
+        f"| molvae | {times['molvae']:.1f} | |",
+        f"| the moses package (molsets 0.3.1) | {times['moses']:.1f} | {times['moses'] / times['molvae']:.1f} times as long |",
+        f"| RDKit parsing the molecules once | {times['parse']:.1f} | {times['parse'] / times['molvae']:.2f} of molvae's time |",
+        "",
+        f"The {len(apart)} values that both give differ by {apart[worst]:.1e} at most ({worst}).",
+    ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("agree", "speed", "table"))
+    parser.add_argument("draws", type=Path, nargs="+", help="files of SMILES; of `table` what the two others wrote")
+    parser.add_argument("--peer", type=Path, help="the folder that holds the moses package")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    if options.what == "table":
+        options.out.write_text(table(options), encoding="utf-8")
+    else:
+        done = agree(options) if options.what == "agree" else speed(options)
+        options.out.write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
