@@ -12,7 +12,7 @@ from molvae.data.rows import Record
 from molvae.data.sources import find_source
 from molvae.models.devices import find_device
 from molvae.scoring.reference import Reference
-from molvae.scoring.scorer import SAMPLE, Against, Scorer, Scores, as_rows, joined
+from molvae.scoring.scorer import BENCHMARKS, SAMPLE, Against, Scorer, Scores, as_rows, joined
 
 Molecules = str | Path | Iterable[str] | Reference
 """A file, a named dataset (moses:train), or SMILES."""
@@ -28,6 +28,7 @@ def score(
     columns: Collection[str] | None = None,
     nearest: bool = True,
     chemnet: bool | None = None,
+    benchmarks: Collection[str] = BENCHMARKS,
     sample: int = SAMPLE,
     seed: int = 0,
     workers: int | None = None,
@@ -39,16 +40,16 @@ def score(
     sets) are SMILES, a file, or a named dataset such as "moses:train"; their statistics are computed once and kept.
     `seeds`: the molecule that each is an analog of. `columns`: names out of `scoring.molecules.COLUMNS`, None for all;
     alerts and QED take most of the time. `nearest`: find each one's nearest neighbour in `train`, or else in `test`.
-    `chemnet`: Fréchet ChemNet distances, by the extra `fcd`; None: if it is installed. The metrics of the set are of
-    `sample` valid molecules, drawn at random under `seed` where there are more.
+    `chemnet`: Fréchet ChemNet distances, by the extra `fcd`; None: if it is installed. `benchmarks`: whose metrics of
+    the set, moses and guacamol; of `sample` valid molecules, drawn at random under `seed` where there are more.
 
     Raises `InputError` for an unknown column, and for a reference that cannot be read or has no valid molecule.
     """
     place = str(find_device(device))
     against = references(train, test, scaffolds, workers=workers, device=place)
     scorer = Scorer(
-        against, columns=columns, nearest=nearest, seeded=seeds is not None, chemnet=chemnet, sample=sample, seed=seed,
-        workers=workers, device=place,
+        against, columns=columns, nearest=nearest, seeded=seeds is not None, chemnet=chemnet,
+        benchmarks=benchmarks, sample=sample, seed=seed, workers=workers, device=place,
     )  # fmt: skip
     table = joined(scorer.tables(as_rows([smiles] if isinstance(smiles, str) else smiles, seeds)))
     return replace(scorer.scores(), molecules=table)

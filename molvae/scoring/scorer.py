@@ -28,6 +28,9 @@ from molvae.scoring.tally import Tally
 SAMPLE = 30_000
 """Valid molecules that the metrics of a set are computed from, as many as MOSES asks for."""
 
+BENCHMARKS = ("moses", "guacamol")
+"""Whose metrics of a set are computed."""
+
 TOGETHER = 16
 """Chunks that are looked up in the references at once."""
 
@@ -75,8 +78,8 @@ class Scorer:
 
     `columns`: names out of `molecules.COLUMNS`, None for all of them. `nearest`: look for each molecule's nearest
     neighbour in the training set, or the test set where there is none. `seeded`: the name of a row is the seed that it
-    is an analog of. `chemnet`: compute Fréchet ChemNet distances; None: where the library for it is installed. `sample`
-    and `seed`: see `Tally`. Raises `InputError` for an unknown column.
+    is an analog of. `chemnet`: compute Fréchet ChemNet distances; None: where the library for it is installed.
+    `benchmarks`: out of `BENCHMARKS`. `sample` and `seed`: see `Tally`. Raises `InputError` for an unknown column.
     """
 
     def __init__(
@@ -87,15 +90,19 @@ class Scorer:
         nearest: bool = True,
         seeded: bool = False,
         chemnet: bool | None = None,
+        benchmarks: Collection[str] = BENCHMARKS,
         sample: int = SAMPLE,
         seed: int = 0,
         workers: int | None = None,
         device: str = "cpu",
     ) -> None:
+        if unknown := set(benchmarks) - set(BENCHMARKS):
+            raise InputError(f"no benchmark is called {min(unknown)!r}: known are {', '.join(BENCHMARKS)}")
         self.against = against or Against()
         wanted = None if columns is None else {*columns, *self._needed(seeded)}
         self.columns = chosen(wanted)
         self.seeded, self.chemnet, self.workers, self.device = seeded, chemnet, workers, device
+        self.benchmarks = benchmarks
         self.tally = Tally(sample, seed)
         self.analogs = AnalogScores() if seeded else None
         self.notes: list[str] = []
@@ -165,8 +172,10 @@ class Scorer:
         counts |= {"distinct": len(distinct), "sampled": len(sample)}
         if self.against.train is not None:
             counts["novel"] = int((~among(distinct, self.against.train.keys)).sum())
-        figures: Figures = {"MOSES": self._moses(keys, distinct, counts, sample)}
-        if self.against.train is not None:
+        figures: Figures = {}
+        if "moses" in self.benchmarks:
+            figures["MOSES"] = self._moses(keys, distinct, counts, sample)
+        if self.against.train is not None and "guacamol" in self.benchmarks:
             figures["GuacaMol"] = self._guacamol(sample)
         figures["Molecules"] = _averages(sample)
         seeds = None
