@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem
 
+from molvae.chem.drug_likeness import qed
 from molvae.chem.filters import ALERT_SETS, alerts
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.moses_filters import passes_moses_filters
@@ -34,6 +35,13 @@ class Column:
     needs: tuple[str, ...] = ()
 
 
+QED_NEEDS = ("mw", "logp", "hbd", "tpsa", "rotatable_bonds")
+
+
+def _qed(mol: Chem.Mol, row: Row) -> float:
+    return qed(mol, **{name: row[name] for name in QED_NEEDS})
+
+
 def _lipinski(_: Chem.Mol, row: Row) -> bool:
     broken = (row["mw"] > 500) + (row["logp"] > 5) + (row["hbd"] > 5) + (row["hba"] > 10)
     return bool(broken <= 1)
@@ -49,7 +57,8 @@ def _property(name: str) -> Column:
 
 
 _COLUMNS = (
-    *map(_property, ("qed", "sa", "np", "logp", "tpsa", "mw", "hbd", "hba", "rings", "rotatable_bonds")),
+    *map(_property, ("mw", "logp", "tpsa", "hbd", "hba", "rings", "rotatable_bonds", "sa", "np")),
+    Column("qed", _qed, PROPERTIES["qed"].source, float("nan"), needs=QED_NEEDS),
     Column("lipinski", _lipinski, "at most one of MW > 500, logP > 5, donors > 5, acceptors > 10; Lipinski et al. 1997",
            needs=("mw", "logp", "hbd", "hba")),
     Column("veber", _veber, "at most 10 rotatable bonds and TPSA of 140 or less; Veber et al. 2002",
@@ -66,7 +75,7 @@ COLUMNS: dict[str, Column] = {column.name: column for column in _COLUMNS}
 def chosen(names: Collection[str] | None) -> tuple[str, ...]:
     """The columns asked for (None: all) and those that they need, in order. Raises `InputError` for an unknown one."""
     wanted = set(COLUMNS if names is None else names)
-    for name in wanted - set(COLUMNS):
+    for name in sorted(wanted - set(COLUMNS)):
         nearest = get_close_matches(name.lower(), COLUMNS, n=1, cutoff=0.0)[0]
         raise InputError(f"no column is called {name!r}: did you mean {nearest!r}? Known: {', '.join(COLUMNS)}")
     wanted |= {need for name in wanted for need in COLUMNS[name].needs}
@@ -99,10 +108,9 @@ def _row(text: str, columns: Sequence[str]) -> Row:
     for name in columns:
         try:
             row[name] = COLUMNS[name].function(mol, row)
-        except (ValueError, RuntimeError, ArithmeticError, KeyError) as error:  # KeyError: of what it needs
-            row[name] = COLUMNS[name].missing
-            row["error"] = row["error"] or f"no {name}: {str(error).strip().splitlines()[0] if str(error) else error!r}"
-    return row
+        except (ValueError, RuntimeError, ArithmeticError, KeyError) as error:  # KeyError: of what it needs, not there
+            row["error"] = row["error"] or f"no {name}: {(str(error).strip() or repr(error)).splitlines()[0]}"
+    return {**_missing(columns), **row}
 
 
 def _missing(columns: Sequence[str]) -> Mapping[str, Any]:
