@@ -46,6 +46,11 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
     return Path(path)
 
 
+def add_csv(frame: pd.DataFrame, file: IO[str], *, header: bool) -> None:
+    """Rows to a file or stdout: nine digits, which is what a latent's single precision takes to come back the same."""
+    frame.to_csv(file, index=False, header=header, lineterminator="\n", float_format="%.9g")
+
+
 def check_format(path: str | Path) -> None:
     """Raises `InputError` when the suffix names no format, or the path is a directory: before the work is done."""
     suffix = Path(path).suffix.lower()
@@ -60,7 +65,7 @@ class _Writer:
 
     def __init__(self, draft: Path, path: Path) -> None:
         self.draft, self.path, self.tables = draft, path, 0
-        self.file: IO[str] = draft.open("w", encoding="utf-8", newline="")
+        self.file: IO[str] = draft.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
     def add(self, frame: pd.DataFrame) -> None:
         self.rows(frame)
@@ -78,7 +83,7 @@ class _Writer:
 
 class _Csv(_Writer):
     def rows(self, frame: pd.DataFrame) -> None:
-        frame.to_csv(self.file, index=False, header=self.tables == 0, lineterminator="\n")
+        add_csv(frame, self.file, header=self.tables == 0)
 
 
 class _Smi(_Writer):
@@ -87,7 +92,7 @@ class _Smi(_Writer):
     def rows(self, frame: pd.DataFrame) -> None:
         column, name = molecule_column(frame), _name_column(frame)
         for _, row in frame.iterrows():
-            if row[column]:
+            if row[column] and row.get("canonical", True):
                 self.file.write(f"{row[column]}\t{row[name]}\n" if name else f"{row[column]}\n")
 
 
@@ -207,12 +212,15 @@ def _name_column(frame: pd.DataFrame) -> str | None:
     return "smiles" if molecule_column(frame) != "smiles" else None
 
 
+_TYPES = {
+    "string": ("seed", "smiles", "reconstruction", "error", "canonical", "alerts", "scaffold", "nearest"),
+    "boolean": ("novel", "new_scaffold", "lipinski", "veber", "moses_filters"),
+}
+
+
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     """Columns of one type whatever the first table holds: `novel` may be all None, text may be all empty."""
-    text = [c for c in ("seed", "smiles", "reconstruction", "error") if c in frame.columns]
-    types: dict[str, str] = dict.fromkeys(text, "string")
-    if "novel" in frame.columns:
-        types["novel"] = "boolean"
+    types = {name: kind for kind, names in _TYPES.items() for name in names if name in frame.columns}
     numbers = [c for c in frame.columns if c not in types and frame[c].dtype == object]
     return frame.astype({**types, **dict.fromkeys(numbers, "float64")})
 

@@ -135,3 +135,12 @@ def test_a_directory_is_no_file(tmp_path):
     (tmp_path / "out.csv").mkdir()
     with pytest.raises(InputError, match="it is a directory"):
         check_format(tmp_path / "out.csv")
+
+
+def test_csv_says_nine_digits_and_single_precision_comes_back(tmp_path):
+    """A table for reading shows 0.3, not what binary makes of 0.1 + 0.2; a latent must not change on its way."""
+    latents = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    frame = pd.DataFrame({"smiles": "C", "sum": 0.1 + 0.2, "z0": latents})
+    path = write_table(frame, tmp_path / "latents.csv")
+    assert path.read_text().splitlines()[1].split(",")[1] == "0.3"
+    assert (pd.read_csv(path)["z0"].to_numpy(np.float32) == latents).all()

@@ -12,11 +12,11 @@ from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogEntry, SmartsMa
 def qed(mol: Chem.Mol, *, mw: float, logp: float, hbd: float, tpsa: float, rotatable_bonds: float) -> float:
     """Quantitative estimate of drug-likeness, 0 to 1 (Bickerton et al. 2012): `rdkit.Chem.QED.qed` to the last digit.
 
-    The descriptors are those of `properties.PROPERTIES`. Acceptors, aromatic rings and alerts are counted here, by QED's
+    The descriptors are those of `properties.PROPERTIES`. Acceptors, aromatic rings and alerts are counted here by QED's
     own patterns; the alerts in one call, which is a third quicker than one for each.
     """
     rest = Chem.DeleteSubstructs(Chem.Mol(mol), QED.AliphaticRings)
-    counted = QED.QEDproperties(
+    counted = QED.QEDproperties(  # type: ignore[no-untyped-call]
         MW=mw,
         ALOGP=logp,
         HBA=sum(len(mol.GetSubstructMatches(pattern)) for pattern in QED.Acceptors),

@@ -39,7 +39,9 @@ class _Stream:
         self.header = True
 
     def add(self, frame: pd.DataFrame) -> None:
-        frame.to_csv(sys.stdout, index=False, header=self.header, lineterminator="\n")
+        from molvae.output import add_csv
+
+        add_csv(frame, sys.stdout, header=self.header)
         sys.stdout.flush()
         self.header = False
 
