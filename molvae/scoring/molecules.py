@@ -85,10 +85,12 @@ def chosen(names: Collection[str] | None) -> tuple[str, ...]:
 def describe(smiles: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
     """A row per SMILES: smiles (as given), error ("" where there is none), canonical, and the chosen columns.
 
-    What cannot be computed of a molecule that can be read stands in `error` too; the other figures are there.
+    What cannot be computed of a molecule that can be read stands in `error` too; the other figures are there. What
+    columns need is computed with them, chosen or not. Raises `InputError` for an unknown column.
     """
+    needed = chosen(columns)
     with quiet():
-        rows = [_row(text, columns) for text in smiles]
+        rows = [_row(text, needed) for text in smiles]
     return pd.DataFrame(rows, columns=["smiles", "error", "canonical", *columns])
 
 

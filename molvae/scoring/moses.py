@@ -22,19 +22,19 @@ WASSERSTEIN = {"logp": "logP", "sa": "SA", "qed": "QED", "mw": "weight"}
 UNIQUE_AT = (1_000, 10_000)
 
 
-def diversity(found: Structures, threads: int | None = None) -> dict[str, float]:
+def diversity(found: Structures, workers: int | None = None) -> dict[str, float]:
     """IntDiv and IntDiv2: one minus the mean, and minus the mean root of the mean square, of all similarities."""
-    first, second = power_means(found.fingerprints, (1, 2), threads=threads)
+    first, second = power_means(found.fingerprints, (1, 2), threads=_threads(workers))
     return {"IntDiv": 1 - float(first.mean()), "IntDiv2": 1 - float(second.mean())}
 
 
 def likeness(
-    found: Structures, reference: Reference, label: str, threads: int | None = None, device: str = "cpu"
+    found: Structures, reference: Reference, label: str, workers: int | None = None, device: str = "cpu"
 ) -> dict[str, float | None]:
     """SNN (mean similarity to the nearest molecule of the reference), and the cosine similarity of how often each BRICS
     fragment and each scaffold occurs; None where neither set, or only one, has any."""
     other = reference.structures
-    _, similarity = nearest(found.fingerprints, other.fingerprints, threads=threads, device=device)
+    _, similarity = nearest(found.fingerprints, other.fingerprints, threads=_threads(workers), device=device)
     return {
         f"SNN/{label}": float(similarity.mean(dtype=np.float64)),
         f"Frag/{label}": cosine(found.fragments, other.fragments),
@@ -54,3 +54,8 @@ def cosine(a: Mapping[str, int], b: Mapping[str, int]) -> float | None:
         return None
     common = sum(count * b[name] for name, count in a.items() if name in b)
     return common / sqrt(sum(c * c for c in a.values()) * sum(c * c for c in b.values()))
+
+
+def _threads(workers: int | None) -> int | None:
+    """0 workers, as 1, are this process alone."""
+    return None if workers is None else max(1, workers)

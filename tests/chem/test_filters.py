@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from molecules import DRUGS
+from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
-from molvae.chem.filters import _catalog, alerts, has_substructure
+from molvae.chem.filters import ALERT_SETS, _catalog, alerts, has_substructure
 from molvae.chem.smiles import parse
 from molvae.errors import InputError
 
@@ -23,9 +24,56 @@ def test_clean_molecules_raise_none(drug):
     assert alerts(parse(DRUGS[drug])) == []
 
 
-def test_the_catalog_is_built_once():
-    assert _catalog() is _catalog()
-    assert _catalog().GetNumEntries() > 500
+@pytest.mark.parametrize(("name", "least"), [("PAINS", 480), ("BRENK", 100), ("NIH", 150)])
+def test_the_catalog_is_built_once(name, least):
+    assert _catalog(name) is _catalog(name)
+    assert _catalog(name).GetNumEntries() >= least
+
+
+def by_rdkit(mol, name):
+    """A set's alerts, its patterns loaded alone and asked for one after the other."""
+    params = FilterCatalogParams()
+    params.AddCatalog(getattr(FilterCatalogParams.FilterCatalogs, name))
+    catalog = FilterCatalog(params)
+    entries = [catalog.GetEntryWithIdx(i) for i in range(catalog.GetNumEntries())]
+    return [f"{e.GetProp('FilterSet')}: {e.GetDescription()}" for e in entries if e.HasFilterMatch(mol)]
+
+
+def test_each_set_is_that_of_rdkit():
+    for smiles in [*list(DRUGS.values())[:20], "O=C1C=CC(=O)c2ccccc12", "CN=[N+]=[N-]", "CC(=O)Cl"]:
+        mol = parse(smiles)
+        for name in ALERT_SETS:
+            assert sorted(alerts(mol, [name])) == sorted(by_rdkit(mol, name))
+
+
+@pytest.mark.parametrize(
+    ("drug", "name"),
+    [("zidovudine", "azide"), ("amoxicillin", "betalactam"), ("bortezomib", "boron_warhead"), ("tretinoin", "polyene")],
+)
+def test_nih_alerts(drug, name):
+    assert alerts(parse(DRUGS[drug]), ["NIH"]) == [f"NIH: {name}"]
+
+
+def test_nih_has_to_be_asked_for():
+    seen = set()
+    for smiles in DRUGS.values():
+        mol = parse(smiles)
+        assert alerts(mol) == alerts(mol, ("PAINS", "BRENK")) == alerts(mol, ["PAINS"]) + alerts(mol, ["BRENK"])
+        assert alerts(mol, ALERT_SETS) == alerts(mol) + alerts(mol, ["NIH"])
+        seen |= {alert.partition(":")[0] for alert in alerts(mol)}
+    assert seen <= {"PAINS_A", "PAINS_B", "PAINS_C", "Brenk"}
+
+
+def test_no_sets_no_alerts():
+    assert alerts(parse(DRUGS["nitroglycerin"]), []) == []
+
+
+@pytest.mark.parametrize("name", ["pains", "CHEMBL", "", "FilterCatalogs"])
+def test_an_unknown_set_is_refused_by_name(name):
+    with pytest.raises(InputError, match="no set of alerts is called") as caught:
+        alerts(parse("C"), ["PAINS", name])
+    assert repr(name) in str(caught.value)
+    assert all(known in str(caught.value) for known in ALERT_SETS)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from molecules import DRUGS
 from rdkit.Chem import QED, Crippen, Descriptors, Lipinski
 
-from molvae.chem.properties import PROPERTIES, compute, lookup
+from molvae.chem.properties import PROPERTIES, _natural_products, compute, lookup
 from molvae.chem.smiles import parse
 from molvae.errors import InputError
 
@@ -97,6 +99,30 @@ def test_ranges_hold_on_a_hundred_drugs(mols):
 def test_a_natural_product_is_harder_to_make_than_aspirin():
     aspirin, morphine = compute([parse(DRUGS["aspirin"]), parse(DRUGS["morphine"])], ["sa"])["sa"]
     assert 1 < aspirin < 2 < 4 < morphine < 10
+
+
+def test_natural_product_likeness_is_that_of_rdkits_contrib(mols):
+    from rdkit.Contrib.NP_Score import npscorer
+
+    model = npscorer.readNPModel()
+    np.testing.assert_array_equal(compute(mols, ["np"])["np"], [npscorer.scoreMol(mol, model) for mol in mols])
+
+
+def test_a_natural_product_is_more_like_one_than_a_drug_made_in_the_laboratory():
+    morphine, simvastatin, celecoxib, sildenafil = compute(
+        [parse(DRUGS[drug]) for drug in ("morphine", "simvastatin", "celecoxib", "sildenafil")], ["np"]
+    )["np"]
+    assert min(morphine, simvastatin) > 1 > -1 > max(celecoxib, sildenafil)
+
+
+def test_the_natural_product_model_is_read_in_silence_and_once(capfd):
+    _natural_products.cache_clear()  # as in a process that has not asked before
+    values = [compute([parse(DRUGS["morphine"])], ["np"])["np"][0] for _ in range(2)]
+    print("still there", file=sys.stderr)
+    written = capfd.readouterr()
+    assert (written.out, written.err) == ("", "still there\n")
+    assert _natural_products.cache_info().misses == 1
+    assert values[0] == values[1]
 
 
 def test_the_smallest_molecules_have_every_property():
