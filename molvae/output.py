@@ -65,7 +65,7 @@ class _Writer:
 
     def __init__(self, draft: Path, path: Path) -> None:
         self.draft, self.path, self.tables = draft, path, 0
-        self.file: IO[str] = draft.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+        self.file: IO[str] = draft.open("w", encoding="utf-8", newline="")
 
     def add(self, frame: pd.DataFrame) -> None:
         self.rows(frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,7 +56,9 @@ def score(
         Path | None, typer.Option(help="Also write an .html page with pictures, or a .json.", show_default=False)
     ] = None,
     seed: options.Seed = 0,
-    workers: Annotated[int | None, typer.Option(help="Processes. Default: one per core.", show_default=False)] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes. Default: one per core.", show_default=False)
+    ] = None,
     device: options.Device = "auto",
     column: options.Column = None,
     output: options.Output = None,
@@ -64,24 +67,32 @@ def score(
 
     Stdout carries the set's table, or JSON when it is piped. In Python: `molvae.score`.
     """
+    from molvae.cli.inputs import read
     from molvae.errors import InputError
 
     if report is not None and report.suffix.lower() not in (".html", ".json"):
         raise InputError(f"--report is an .html or a .json, got {report}; -o writes the table of molecules")
     from molvae.models.devices import find_device
+    from molvae.output import check_format
+    from molvae.scoring.molecules import chosen
     from molvae.scoring.score import references
     from molvae.scoring.scorer import Scorer
 
+    if output is not None:
+        check_format(output)
+    names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
+    chosen(names)  # its error, before references are read
     place = str(find_device(device))
     against = references(
         train, test, scaffolds, workers=workers, device=place, tell=lambda line: typer.echo(line, err=True)
     )
-    names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
     scorer = Scorer(
         against, columns=names, nearest=nearest, seeded=seeds is not None, chemnet=fcd, sample=sample, seed=seed,
         workers=workers, device=place,
     )  # fmt: skip
-    _write_rows(scorer, _read(molecules, column, seeds), output)
+    if report is not None:
+        _check_rank(rank_by, scorer, nearest and (train or test) is not None)
+    _write_rows(scorer, read(molecules, column, seeds), output)
     scores = scorer.scores()
     _show(scores)
     if report is not None:
@@ -90,28 +101,40 @@ def score(
         raise typer.Exit(1)
 
 
-def _read(molecules: list[str], column: str | None, seeds: str | None) -> Iterator[Record | Refusal]:
-    from molvae.cli.inputs import read, report
-    from molvae.data.rows import Refusal
+def _check_rank(rank_by: str, scorer: Scorer, neighbours: bool) -> None:
+    """Raises `InputError` for what no molecule will have; qed, the default, is not insisted on."""
+    from molvae.errors import InputError
 
-    for row in read(molecules, column, seeds):
-        if isinstance(row, Refusal):
-            report(row)
-        yield row
+    known = [name for name in scorer.columns if name not in ("alerts", "scaffold")]
+    known += ["nearest_similarity"] * neighbours + ["similarity"] * scorer.seeded
+    if rank_by not in (*known, "qed"):
+        raise InputError(f"--rank-by is a figure that is computed, one of {', '.join(known)}; got {rank_by!r}")
 
 
 def _write_rows(scorer: Scorer, rows: Iterator[Record | Refusal], output: Path | None) -> None:
-    """The table of molecules, as it comes; without `-o` only what it adds up to is kept."""
+    """The table of molecules, as it comes; without `-o` only what it adds up to is kept. Bad rows are reported."""
     from contextlib import nullcontext
 
+    from molvae.cli.inputs import report
     from molvae.output import table_file
+
+    pending: deque[Record | Refusal] = deque()  # read, and not yet in a table
+
+    def noted() -> Iterator[Record | Refusal]:
+        for row in rows:
+            pending.append(row)
+            yield row
 
     with (
         nullcontext(lambda _: None) if output is None else table_file(output) as write,
         progress("molecules") as advance,
     ):
-        for frame in scorer.tables(rows):
+        for frame in scorer.tables(noted()):
             write(frame)
+            for error, canonical in zip(frame["error"], frame["canonical"], strict=True):
+                row = pending.popleft()
+                if not canonical:
+                    report(row, error)
             if advance:
                 advance(scorer.tally.read)
 
@@ -165,4 +188,6 @@ def _with_invalid(scores: Scores) -> pd.DataFrame:
     """The sample, and the first rows that are no molecule for the page to say why."""
     import pandas as pd
 
-    return pd.concat([part for part in (scores.molecules, scores.invalid) if len(part)] or [scores.molecules])
+    return pd.concat(
+        [part for part in (scores.molecules, scores.invalid) if len(part)] or [scores.molecules], ignore_index=True
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class Source:
 def find_source(item: str | Path, column: str | None = None, split: str = "train") -> Source:
     """The file of a path, of a dataset's name, or of NAME:SPLIT. Raises `InputError`."""
     text = str(item)
-    if Path(text).exists() or format_of(text):
+    if os.path.exists(text) or format_of(text):
         if not Path(text).is_file():
             raise InputError(f"{text} does not exist or is no file: check the spelling and the current directory")
         return Source(Path(text), column, text)

@@ -13,8 +13,8 @@ def find_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        torch.zeros(1, device=device).item()  # which "meta" cannot give
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError, ValueError) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise InputError(f"cannot use the device {name!r}: {reason}; auto takes what there is") from None
     return device

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
@@ -20,7 +19,7 @@ from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.scaffolds import murcko
-from molvae.chem.smiles import canonical_or_none, parse_quietly, quiet
+from molvae.chem.smiles import MAX_SMILES_LENGTH, canonical_or_none, parse_quietly, quiet
 from molvae.data.catalog import data_folder
 from molvae.data.featurise import in_chunks, map_chunks
 from molvae.data.files import whole_file
@@ -129,15 +128,15 @@ class Reference:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            pass  # nothing there, or not whole
+        except Exception:  # nothing there, or damaged, which zipfile and NumPy have a dozen names for
+            pass
         self.tell(f"{self.name}: computing {name} of {len(self.smiles):,} molecules, kept for the next time")
         arrays = build()
         try:
             with whole_file(path) as draft, draft.open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
         except OSError as error:
-            self.tell(f"{path} cannot be written ({error.strerror}): {name} will be computed again next time")
+            self.tell(f"{path} cannot be written ({error.strerror or error}): {name} will be computed again next time")
         return arrays
 
     def _canonical(self) -> Arrays:
@@ -163,7 +162,7 @@ def content_hash(smiles: Iterable[str]) -> str:
     """Under which the statistics of these strings, in this order, are kept."""
     digest = hashlib.sha256(f"{FORMAT} {rdkit.__version__}\n".encode())
     for text in smiles:
-        digest.update(text.encode("utf-8", "surrogateescape") + b"\n")
+        digest.update(text.encode("utf-8", "surrogatepass").replace(b"\n", b"\0") + b"\n")
     return digest.hexdigest()[:24]
 
 
@@ -196,7 +195,8 @@ def _guacamol(smiles: list[str]) -> tuple[list[dict[str, float]], NDArray[np.uin
 
 
 def _readable(smiles: list[str]) -> list[str]:
-    return [text for text in map(canonical_or_none, smiles) if text]
+    """Those that can be read again are of use: a canonical SMILES may be longer than what it was read from."""
+    return [text for text in map(canonical_or_none, smiles) if text and len(text) <= MAX_SMILES_LENGTH]
 
 
 def without_stereo(smiles: list[str]) -> list[str]:

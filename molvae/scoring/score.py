@@ -24,7 +24,7 @@ def score(
     train: Molecules | None = None,
     test: Molecules | None = None,
     scaffolds: Molecules | None = None,
-    seeds: Iterable[str] | None = None,
+    seeds: str | Iterable[str] | None = None,
     columns: Collection[str] | None = None,
     nearest: bool = True,
     chemnet: bool | None = None,
@@ -38,12 +38,14 @@ def score(
 
     `train` (what is not in it is novel), `test` and `scaffolds` (what the set should be like; MOSES has these two test
     sets) are SMILES, a file, or a named dataset such as "moses:train"; their statistics are computed once and kept.
-    `seeds`: the molecule that each is an analog of. `columns`: names out of `scoring.molecules.COLUMNS`, None for all;
-    alerts and QED take most of the time. `nearest`: find each one's nearest neighbour in `train`, or else in `test`.
-    `chemnet`: Fréchet ChemNet distances, by the extra `fcd`; None: if it is installed. `benchmarks`: whose metrics of
-    the set, moses and guacamol; of `sample` valid molecules, drawn at random under `seed` where there are more.
+    `seeds`: the molecule that each is an analog of, one for all or one each. `columns`: names out of
+    `scoring.molecules.COLUMNS`, None for all; alerts and QED take most of the time. `nearest`: find each one's nearest
+    neighbour in `train`, or else in `test`. `chemnet`: Fréchet ChemNet distances, by the extra `fcd`; None: if it is
+    installed. `benchmarks`: whose metrics of the set, moses and guacamol; of `sample` valid molecules, drawn at random
+    under `seed` where there are more.
 
-    Raises `InputError` for an unknown column, and for a reference that cannot be read or has no valid molecule.
+    Raises `InputError` for an unknown column, for more or fewer seeds than molecules, and for a reference that cannot
+    be read or has no valid molecule.
     """
     place = str(find_device(device))
     against = references(train, test, scaffolds, workers=workers, device=place)
@@ -51,7 +53,11 @@ def score(
         against, columns=columns, nearest=nearest, seeded=seeds is not None, chemnet=chemnet,
         benchmarks=benchmarks, sample=sample, seed=seed, workers=workers, device=place,
     )  # fmt: skip
-    table = joined(scorer.tables(as_rows([smiles] if isinstance(smiles, str) else smiles, seeds)))
+    molecules = [smiles] if isinstance(smiles, str) else smiles
+    if isinstance(seeds, str):
+        molecules = list(molecules)
+        seeds = [seeds] * len(molecules)
+    table = joined(scorer.tables(as_rows(molecules, seeds)))
     return replace(scorer.scores(), molecules=table)
 
 
@@ -70,7 +76,8 @@ def references(
         if what is None or isinstance(what, Reference):
             return what
         if not isinstance(what, str | Path):
-            return Reference(list(what), f"the {role} set", workers=workers, device=device, tell=tell)
+            texts = [text if isinstance(text, str) else "" for text in what]  # NaN, as in a column, is no molecule
+            return Reference(texts, f"the {role} set", workers=workers, device=device, tell=tell)
         source = find_source(what, split=split)
         rows = (row.smiles for row in read_records(source.path, column=source.column) if isinstance(row, Record))
         return Reference(list(rows), source.named, workers=workers, device=device, tell=tell)

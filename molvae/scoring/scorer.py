@@ -6,22 +6,23 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
+from math import isfinite
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from molvae.chem.smiles import canonical_or_none
+from molvae.chem.smiles import canonical_or_none, parse_quietly, quiet
 from molvae.data.featurise import in_chunks, map_chunks
 from molvae.data.rows import Record, Refusal
-from molvae.errors import InputError, MissingExtraError
+from molvae.errors import InputError, MissingExtraError, MoleculeError
 from molvae.scoring import fcd, guacamol, moses
 from molvae.scoring.analogs import AnalogScores
 from molvae.scoring.molecules import COLUMNS, chosen, describe, fingerprints
 from molvae.scoring.nearest import Finder
-from molvae.scoring.reference import GUACAMOL_MOLECULES, Reference, among, guacamol_columns, keys_of
+from molvae.scoring.reference import GUACAMOL_MOLECULES, Reference, among, guacamol_columns, keys_of, without_stereo
 from molvae.scoring.structures import structures
 from molvae.scoring.tally import Tally
 
@@ -69,8 +70,9 @@ class Scores:
     invalid: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def to_json(self) -> str:
-        """Counts, figures and notes."""
-        return json.dumps({"counts": self.counts, "figures": self.figures, "notes": self.notes}, indent=2)
+        """Counts, figures and notes, as JSON that every reader takes: no NaN in it."""
+        content = {"counts": self.counts, "figures": self.figures, "notes": self.notes}
+        return json.dumps(content, indent=2, allow_nan=False)
 
 
 class Scorer:
@@ -79,7 +81,8 @@ class Scorer:
     `columns`: names out of `molecules.COLUMNS`, None for all of them. `nearest`: look for each molecule's nearest
     neighbour in the training set, or the test set where there is none. `seeded`: the name of a row is the seed that it
     is an analog of. `chemnet`: compute Fréchet ChemNet distances; None: where the library for it is installed.
-    `benchmarks`: out of `BENCHMARKS`. `sample` and `seed`: see `Tally`. Raises `InputError` for an unknown column.
+    `benchmarks`: out of `BENCHMARKS`. `sample` and `seed`: see `Tally`. Raises `InputError` for an unknown column or
+    benchmark, or a `sample` below 1.
     """
 
     def __init__(
@@ -108,7 +111,7 @@ class Scorer:
         self.notes: list[str] = []
         self._neighbours = self.against.neighbours if nearest else None
         self._finder: Finder | None = None
-        self._seed_bits: dict[str, NDArray[np.uint8]] = {}
+        self._drawn_by = seed
 
     def _needed(self, seeded: bool) -> set[str]:
         compared = (
@@ -117,9 +120,15 @@ class Scorer:
         return compared | ({"sa", "alerts"} if seeded else set())
 
     def tables(self, rows: Iterable[Row]) -> Iterator[pd.DataFrame]:
-        """A row for every row read, in order, in tables of a few thousand; columns as described in the README."""
+        """A row for every row read, in order, in tables of a few thousand; columns as described in the README.
+
+        Of no rows, one empty table. Raises `InputError` for a reference without a valid molecule, before any work.
+        """
+        self._check()
         work = partial(_described, columns=self.columns, bits=self.seeded or self._neighbours is not None)
         parts = map_chunks(work, in_chunks(rows), self.workers)
+        first = next(parts, None)
+        parts = chain([work([]) if first is None else first], parts)
         while group := list(islice(parts, TOGETHER)):
             frame = pd.concat([frame for frame, _ in group], ignore_index=True)
             bits = np.concatenate([bits for _, bits in group])
@@ -128,6 +137,14 @@ class Scorer:
             if self.analogs is not None:
                 self.analogs.add(frame)
             yield frame
+
+    def _check(self) -> None:
+        """What would fail once all rows are read fails now."""
+        references = [r for r in (self.against.train, self.against.test, self.against.scaffolds) if r is not None]
+        for reference in references:
+            _ = reference.molecules
+        if references and self.chemnet:
+            fcd.activations(("C", "CC"), device=self.device)
 
     def _placed(self, frame: pd.DataFrame, bits: NDArray[np.uint8]) -> pd.DataFrame:
         """The columns that compare with references and seeds; None where a row is no molecule."""
@@ -142,7 +159,7 @@ class Scorer:
         elif self.seeded:
             frame["novel"] = None
         if self._neighbours is not None:
-            self._finder = self._finder or Finder(self._neighbours.fingerprints, device=self.device)
+            self._finder = self._finder or self._prepared(self._neighbours)
             index, similarity = self._finder.nearest(bits[good])
             frame["nearest"] = None
             frame.loc[good, "nearest"] = [self._neighbours.molecules[i] for i in index]
@@ -152,6 +169,10 @@ class Scorer:
             frame["similarity"] = self._to_seeds(frame["seed"], bits)
             frame.loc[~good, "similarity"] = np.nan
         return frame if self.seeded else frame.drop(columns="seed")
+
+    def _prepared(self, reference: Reference) -> Finder:
+        threads = None if self.workers is None else max(1, self.workers)
+        return Finder(reference.fingerprints, threads=threads, device=self.device)
 
     def _to_seeds(self, seeds: pd.Series[str], bits: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Tanimoto of each row to its seed; NaN where the seed is no molecule."""
@@ -182,6 +203,7 @@ class Scorer:
         if self.analogs is not None:
             figures["Analogs"], seeds = self.analogs.overall(), self.analogs.per_seed()
         compared = self.against.test or self.against.train
+        figures = {section: self._numbers(found) for section, found in figures.items()}
         return Scores(
             counts, figures, self._all_notes(counts), sample, seeds,
             compared.properties if compared else None, self.tally.first_invalid(),
@@ -201,41 +223,51 @@ class Scorer:
         found |= moses.diversity(own, self.workers)
         if "moses_filters" in self.columns:
             found["Filters"] = float(sample["moses_filters"].astype(float).mean())
-        for label, reference in (("Test", self.against.test), ("TestSF", self.against.scaffolds)):
-            if reference is not None:
-                found |= moses.likeness(own, reference, label, self.workers, self.device)
-                found[f"FCD/{label}"] = self._fcd(sample, reference)
+        references = {"Test": self.against.test, "TestSF": self.against.scaffolds}
+        activations: fcd.Activations | None = None
+        for label, reference in references.items():
+            if reference is None:
+                continue
+            found |= moses.likeness(own, reference, label, self.workers, self.device)
+            if found[f"Scaf/{label}"] is None:
+                self._note(f"no Scaf/{label}: not both sets have scaffolds of two rings or more")
+            found[f"FCD/{label}"] = None
+            if activations is None:  # one network pass for both
+                activations = self._activations(sample)
+            if activations is not None:
+                found[f"FCD/{label}"] = self._distance(activations, reference)
         if self.against.test is not None:
-            found |= moses.distances(sample.dropna(subset=list(moses.WASSERSTEIN)), self.against.test)
+            whole = sample.dropna(subset=list(moses.WASSERSTEIN))
+            found |= moses.distances(whole, self.against.test) if len(whole) else {}
         return found
 
     def _guacamol(self, sample: pd.DataFrame) -> dict[str, float | None]:
         assert self.against.train is not None
         train = self.against.train
-        molecules = list(sample["canonical"])[:GUACAMOL_MOLECULES]
+        if len(sample) > GUACAMOL_MOLECULES:  # not the first ones: rows may come in any order
+            rows = np.random.default_rng(self._drawn_by).permutation(len(sample))[:GUACAMOL_MOLECULES]
+            sample = sample.iloc[np.sort(rows)]
+            self._note(f"GuacaMol's figures but validity are of {len(sample):,} of those, drawn at random")
+        molecules = list(sample["canonical"])
         found: dict[str, float | None] = {"validity": _share(self.tally.valid, self.tally.read)}
         if not molecules:
             return found
         columns = guacamol_columns(molecules, self.workers)
-        flat = np.unique(self._flat_keys(molecules))
+        flat = np.unique(keys_of(without_stereo(molecules)))
         found["uniqueness"] = len(flat) / len(molecules)
         found["novelty"] = float((~among(flat, train.flat_keys)).mean())
         found["KL divergence"] = guacamol.kl_score(guacamol.kl_divergences(columns, train.guacamol))
-        distance = self._fcd(sample.head(GUACAMOL_MOLECULES), train, drawn=True)
+        own = self._activations(sample)
+        distance = None if own is None else self._distance(own, train, drawn=True)
         found["FCD score"] = None if distance is None else guacamol.fcd_score(distance)
         return found
 
-    def _flat_keys(self, molecules: list[str]) -> NDArray[np.uint64]:
-        from molvae.scoring.reference import without_stereo
-
-        return keys_of(without_stereo(molecules))
-
-    def _fcd(self, sample: pd.DataFrame, reference: Reference, drawn: bool = False) -> float | None:
+    def _activations(self, sample: pd.DataFrame) -> fcd.Activations | None:
+        """ChemNet's, of the set itself; None, and a note, where there are none."""
         if self.chemnet is False:
             return None
         try:
-            own = fcd.activations(sample["canonical"], device=self.device)
-            return fcd.distance(own, reference.guacamol_activations if drawn else reference.activations)
+            return fcd.activations(sample["canonical"], device=self.device)
         except MissingExtraError as error:
             if self.chemnet:
                 raise
@@ -243,6 +275,20 @@ class Scorer:
         except InputError as error:
             self._note(f"no FCD: {error}")
         return None
+
+    def _distance(self, own: fcd.Activations, reference: Reference, drawn: bool = False) -> float | None:
+        try:
+            return fcd.distance(own, reference.guacamol_activations if drawn else reference.activations)
+        except InputError as error:
+            self._note(f"no FCD to {reference.name}: {error}")
+        return None
+
+    def _numbers(self, figures: dict[str, float | None]) -> dict[str, float | None]:
+        """None for what is no finite number, and a note."""
+        for name, value in figures.items():
+            if value is not None and not isfinite(value):
+                self._note(f"no {name}: it came out as {value}")
+        return {name: None if value is None or not isfinite(value) else value for name, value in figures.items()}
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -265,13 +311,36 @@ class Scorer:
 
 def _described(rows: list[Row], columns: Collection[str], bits: bool) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
     """Figures and, if asked for, fingerprints of some rows, with the name of each as `seed`."""
-    frame = describe([row.smiles if isinstance(row, Record) else "" for row in rows], tuple(columns))
-    for place, row in enumerate(rows):
-        if isinstance(row, Refusal):
-            frame.loc[place, ["smiles", "error"]] = [row.value, row.reason]
-    frame.insert(0, "seed", [row.name if isinstance(row, Record) else "" for row in rows])
+    texts = [_text(row.smiles) if isinstance(row, Record) else "" for row in rows]
+    refused = {place: (_text(row.value), row.reason) for place, row in enumerate(rows) if isinstance(row, Refusal)}
+    frame = describe(texts, tuple(columns))
+    if lost := _lost(frame["canonical"]):
+        refused |= {place: (texts[place], reason) for place, reason in lost.items()}
+        frame = describe(["" if place in lost else text for place, text in enumerate(texts)], tuple(columns))
+    frame = frame.astype({name: "float64" for name in columns if isinstance(COLUMNS[name].missing, float)})
+    for place, given_and_reason in refused.items():
+        frame.loc[place, ["smiles", "error"]] = given_and_reason
+    frame.insert(0, "seed", [_text(row.name) if isinstance(row, Record) else "" for row in rows])
     packed = fingerprints(list(frame["canonical"])) if bits else np.empty((0, 256), np.uint8)
     return frame, packed
+
+
+def _text(text: str) -> str:
+    """Without lone surrogates, what Python makes of bytes that are not text: a table's column cannot hold them."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _lost(canonical: Iterable[str]) -> dict[int, str]:
+    """Places of what cannot be read back, as what has grown too long, with the reasons."""
+    lost = {}
+    with quiet():
+        for place, text in enumerate(canonical):
+            try:
+                if text:
+                    parse_quietly(text)
+            except MoleculeError as error:
+                lost[place] = f"its canonical SMILES cannot be read again: {error}"
+    return lost
 
 
 def _where(good: NDArray[np.bool_], values: NDArray[np.bool_]) -> NDArray[np.object_]:
@@ -285,7 +354,8 @@ def _averages(sample: pd.DataFrame) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for name in (name for name in COLUMNS if name in sample.columns and len(sample)):
         if name == "alerts":
-            found["no alerts"] = float((sample[name] == "").mean())
+            known = sample[name].dropna()
+            found["no alerts"] = float((known == "").mean()) if len(known) else None
         elif name != "scaffold":
             values = pd.to_numeric(sample[name].astype(float), errors="coerce").dropna()
             found[f"mean {name}" if name not in ("lipinski", "veber", "moses_filters") else name] = (
@@ -305,10 +375,19 @@ def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def as_rows(smiles: Iterable[Any], seeds: Iterable[str] | None = None) -> Iterator[Row]:
-    """Strings as rows; what is no string, as NaN in a column, is refused and stays in its place."""
-    names: Iterable[str] = seeds if seeds is not None else iter(lambda: "", None)
-    for place, (text, name) in enumerate(zip(smiles, names, strict=False), start=1):
+    """Strings as rows; what is no string, as NaN in a column, is refused and stays in its place.
+
+    Raises `InputError`, at the row, where there are fewer or more `seeds` than `smiles`.
+    """
+    names = None if seeds is None else iter(seeds)
+    end, place = object(), 0
+    for place, text in enumerate(smiles, start=1):
+        name = "" if names is None else next(names, end)
+        if name is end:
+            raise InputError(f"{place - 1:,} seeds for more molecules than that: each molecule needs its own")
         if isinstance(text, str):
             yield Record(text, str(name), "argument", place)
         else:
             yield Refusal("argument", place, str(text), f"the SMILES is {type(text).__name__}, not text")
+    if names is not None and next(names, end) is not end:
+        raise InputError(f"more seeds than molecules, which are {place:,}: each molecule needs its own")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from molvae.errors import InputError
 from molvae.scoring.reference import Keys, keys_of
 
 INVALID_KEPT = 20
@@ -14,10 +15,12 @@ class Tally:
     """Of a stream of any length, in memory that grows by 8 bytes a valid row.
 
     The sample is `size` valid rows drawn at random, each as likely; all of them where there are no more. It depends on
-    `seed` and on the order of the rows, not on how they were cut into tables.
+    `seed` and on the order of the rows, not on how they were cut into tables. Raises `InputError` for a `size` below 1.
     """
 
     def __init__(self, size: int, seed: int) -> None:
+        if size < 1:
+            raise InputError(f"a sample holds at least 1 molecule, got {size}")
         self.size, self.random = size, np.random.default_rng(seed)
         self.read = self.valid = self.incomplete = 0
         self._keys: list[Keys] = []
