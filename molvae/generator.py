@@ -24,6 +24,7 @@ from molvae.errors import InputError, MoleculeError
 from molvae.models.devices import find_device
 from molvae.models.latents import Posterior
 from molvae.sampling.analogs import Draws, Found, draw_around
+from molvae.sampling.dial import Dial
 from molvae.sampling.engine import Decoded, decode
 from molvae.sampling.options import GREEDY, DecodeOptions
 from molvae.sampling.streams import row_keys
@@ -35,6 +36,7 @@ ENCODING_BATCH = 256
 SEEDS_AT_ONCE = 64
 
 Progress = Callable[[int], None]
+Similarity = str | float | tuple[float, float]
 
 
 class MolvaeWarning(UserWarning):
@@ -69,6 +71,7 @@ class Generator:
         n: int = 100,
         *,
         radius: float | None = None,
+        similarity: Similarity | None = None,
         decodes: int = 1,
         temperature: float | None = None,
         top_k: int = 0,
@@ -81,9 +84,11 @@ class Generator:
         """`n` distinct valid analogs of each seed, the most similar first.
 
         Latents are drawn around the seed's own: `radius` 0 stays there, 1 forgets it, None begins at the model's
-        default and moves further out where that gives little that is new. Each latent is decoded `decodes` times, at
-        `temperature` (0 is greedy) among the `top_k` or `top_p` likeliest symbols. Drawing goes on until there are
-        `n`, or until `budget` strings per seed (0: 20 n, at least 1,000) are spent.
+        default and moves further out where that gives little that is new. `similarity` asks for Tanimoto similarities
+        to the seed instead: 0.6 for a median of that, (0.5, 0.7) or "0.5:0.7" for none outside. Each latent is decoded
+        `decodes` times, at `temperature` (0 is greedy) among the `top_k` or `top_p` likeliest symbols. Drawing goes on
+        until there are `n`, or until `budget` strings per seed (0: 20 n, with a similarity 50 n, at least 1,000) are
+        spent.
 
         Columns: seed, smiles, similarity (Tanimoto of Morgan fingerprints, radius 2, 2048 bits), log_likelihood (nats,
         of the string given its latent), qed, sa, logp, mw, novel (not in the training set; None where the model
@@ -91,7 +96,7 @@ class Generator:
         """
         frames = list(
             self.iter_analogs(
-                [seeds] if isinstance(seeds, str) else seeds, n, radius=radius, decodes=decodes,
+                [seeds] if isinstance(seeds, str) else seeds, n, radius=radius, similarity=similarity, decodes=decodes,
                 temperature=temperature, top_k=top_k, top_p=top_p, budget=budget, standardise=standardise,
                 seed=seed, progress=progress,
             )
@@ -104,6 +109,7 @@ class Generator:
         n: int = 100,
         *,
         radius: float | None = None,
+        similarity: Similarity | None = None,
         decodes: int = 1,
         temperature: float | None = None,
         top_k: int = 0,
@@ -114,10 +120,13 @@ class Generator:
         progress: Progress | None = None,
     ) -> Iterator[pd.DataFrame]:
         """`analogs` as a stream: a table for every few seeds, in flat memory. Raises `InputError` on a bad option."""
+        if radius is not None and similarity is not None:
+            raise InputError("radius and similarity exclude each other: a similarity finds its own radius")
         draws = Draws(
             wanted=n,
             radius=self.checkpoint.defaults.radius if radius is None else radius,
             widen=radius is None,
+            dial=None if similarity is None else Dial.of(similarity),
             decodes=decodes,
             budget=budget,
             options=self._options(temperature, top_k, top_p),

@@ -34,6 +34,12 @@ def analogs(
             help="0: the seed itself; 1: anything. Default: close by, and further out as needed.",
         ),
     ] = None,
+    similarity: Annotated[
+        str | None,
+        typer.Option(
+            show_default=False, help="Tanimoto to the seed: 0.6 is the median wanted; 0.5:0.7 lets nothing else pass."
+        ),
+    ] = None,
     decodes: Annotated[int, typer.Option(min=1, help="Strings from each latent.")] = 1,
     temperature: options.Temperature = None,
     top_k: options.TopK = 0,
@@ -56,8 +62,9 @@ def analogs(
     from molvae.cli.inputs import read
 
     draws: dict[str, Any] = {
-        "radius": radius, "decodes": decodes, "temperature": temperature_of(temperature, greedy), "top_k": top_k,
-        "top_p": top_p, "budget": budget, "standardise": standardise, "seed": seed,
+        "radius": radius, "similarity": similarity, "decodes": decodes,
+        "temperature": temperature_of(temperature, greedy), "top_k": top_k, "top_p": top_p,
+        "budget": budget, "standardise": standardise, "seed": seed,
     }  # fmt: skip
     run = _Run(read(seeds, column))
     with destination(output) as write, _drawn(picture) as draw:

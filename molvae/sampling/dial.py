@@ -1,0 +1,121 @@
+"""The similarity dial: molecules this similar to the seed, by finding out how far from it to draw.
+
+No radius gives the same similarity around two seeds, and none a narrow one. So each seed's first strings are drawn at
+many radii; those that gave what was asked for get more of the next ones, and what is outside is not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Self
+
+from molvae.errors import InputError
+
+RADII = (0.05, 0.1, 0.15, 0.2, 0.27, 0.35, 0.45, 0.6, 0.8)
+HALF_WIDTH = 0.15
+"""A target is met by what lies this far to either side, as much below as above."""
+
+_MEMORY = 0.7  # what a round before counts beside this one: what is left to find changes
+_PRIOR = 0.02  # a yield that a radius is taken to have until its strings say otherwise
+
+
+@dataclass(frozen=True)
+class Dial:
+    """Tanimoto similarity to the seed, `low` to `high`; with a `target` the median is to be that."""
+
+    low: float
+    high: float
+    target: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low < self.high <= 1:
+            raise InputError(f"similarity is a band such as 0.5:0.7 within 0 to 1, got {self.low:g}:{self.high:g}")
+
+    @classmethod
+    def of(cls, asked: str | float | Sequence[float]) -> Self:
+        """From a target (0.6 or "0.6") or a band ("0.5:0.7" or (0.5, 0.7)). Raises `InputError` for anything else."""
+        try:
+            if isinstance(asked, str):
+                numbers = [float(part) for part in asked.split(":")]
+            else:
+                numbers = [float(asked)] if isinstance(asked, int | float) else [float(part) for part in asked]
+        except (TypeError, ValueError):
+            numbers = []
+        if len(numbers) == 2:
+            return cls(numbers[0], numbers[1])
+        if len(numbers) != 1 or not 0 < numbers[0] < 1:
+            raise InputError(f"similarity is a target such as 0.6 or a band such as 0.5:0.7, got {asked!r}")
+        (target,) = numbers
+        return cls(max(0.0, target - HALF_WIDTH), min(1.0, target + HALF_WIDTH), target)
+
+    def __str__(self) -> str:
+        return f"similarity {self.low:g} to {self.high:g}" if self.target is None else f"similarity {self.target:g}"
+
+
+@dataclass
+class Gauge:
+    """What one seed's strings have taught about its radii. A function of that seed's own strings alone."""
+
+    dial: Dial
+    wanted: int
+    kept: list[float] = field(default_factory=lambda: [0.0] * len(RADII))
+    drawn: list[float] = field(default_factory=lambda: [0.0] * len(RADII))
+    below: int = 0
+    above: int = 0
+
+    def radii(self, strings: int) -> list[float]:
+        """The radius of each of the next strings: as many for each as its yield so far deserves."""
+        shares = [((k + _PRIOR) / (d + 1)) ** 2 if any(self.drawn) else 1.0 for k, d in zip(self.kept, self.drawn)]  # noqa: B905
+        exact = [strings * share / sum(shares) for share in shares]
+        counts = [int(number) for number in exact]
+        by_rest = sorted(range(len(RADII)), key=lambda arm: counts[arm] - exact[arm])
+        for arm in by_rest[: strings - sum(counts)]:
+            counts[arm] += 1
+        return [radius for radius, count in zip(RADII, counts, strict=True) for _ in range(count)]
+
+    def admits(self, similarity: float) -> bool:
+        """Whether a molecule is wanted; with a target each half takes up to half of them. Counts those it admits."""
+        if not self.dial.low <= similarity <= self.dial.high:
+            return False
+        if self.dial.target is None:
+            return True
+        half = ceil(self.wanted / 2)
+        upper = similarity >= self.dial.target
+        if (self.above if upper else self.below) >= half:
+            return False
+        self.above, self.below = self.above + upper, self.below + (not upper)
+        return True
+
+    def learn(self, radii: Sequence[float], kept: Sequence[bool]) -> None:
+        """Take in a round: the radius of each string, and whether it gave a molecule that was kept."""
+        self.kept, self.drawn = ([_MEMORY * number for number in numbers] for numbers in (self.kept, self.drawn))
+        arm = {radius: place for place, radius in enumerate(RADII)}
+        for radius, good in zip(radii, kept, strict=True):
+            self.drawn[arm[radius]] += 1
+            self.kept[arm[radius]] += good
+
+    def outlook(self, missing: int, spent: int, left_out: int) -> str:
+        """What it would take to find the missing ones, for the summary."""
+        extra = f"{left_out} more were left out, for they lie on one side of the target; " if left_out else ""
+        if self.rate < 1 / max(spent, 1):
+            return f"{extra}the last strings gave none: ask for another similarity, a wider band or fewer"
+        more = ceil(missing / self.rate)
+        return f"{extra}{100 * self.rate:.1f} in 100 strings give one by now: a budget of {spent + more} would do"
+
+    @property
+    def rate(self) -> float:
+        """Molecules kept of each string at the radius that is best by now."""
+        return max((k / d for k, d in zip(self.kept, self.drawn, strict=True) if d >= 1), default=0.0)
+
+    def balanced(self, similarities: dict[str, float]) -> list[str]:
+        """With a target, as many below as above it, those nearest to it, so that the median is what was asked for."""
+        target = self.dial.target
+        if target is None:
+            return list(similarities)
+        upper = sorted((m for m, s in similarities.items() if s >= target), key=similarities.__getitem__)
+        lower = sorted((m for m, s in similarities.items() if s < target), key=lambda m: -similarities[m])
+        most = min(len(upper), len(lower))
+        chosen = {*upper[: most + 1], *lower[: most + 1]} if abs(len(upper) - len(lower)) else {*upper, *lower}
+        return [molecule for molecule in similarities if molecule in chosen]
