@@ -80,6 +80,44 @@ def test_the_first_table_does_not_settle_the_types(tmp_path):
     assert pd.read_parquet(tmp_path / "out.parquet")["novel"].isna().tolist() == [True] * 3 + [False] * 3
 
 
+SCORED = pd.DataFrame(
+    {
+        "smiles": ["C1CC", "OCC", "c1ccccc1"],
+        "error": ["ring 1", "", ""],
+        "canonical": ["", "CCO", "c1ccccc1"],
+        "qed": [np.nan, 0.5, 0.25],
+        "lipinski": [None, True, True],
+        "veber": [None, True, False],
+        "alerts": [None, "", "PAINS: quinone"],
+        "moses_filters": [None, False, True],
+        "scaffold": [None, "", "c1ccccc1"],
+        "novel": [None, True, False],
+        "new_scaffold": [None, None, True],
+        "nearest": [None, "CO", "c1ccccc1"],
+        "nearest_similarity": [np.nan, 0.3, 1.0],
+    }
+)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 0, 2]])
+def test_scored_molecules_in_parquet(tmp_path, order):
+    """A first table of one bad row holds no figure at all, one of a good row no gap."""
+    with table_file(tmp_path / "out.parquet") as write:
+        for i in order:
+            row = SCORED.iloc[i : i + 1].reset_index(drop=True)
+            write(row.infer_objects())
+    back = pd.read_parquet(tmp_path / "out.parquet")
+    expected = SCORED.iloc[order].astype(object)
+    for name in SCORED.columns:
+        found = [None if pd.isna(value) else value for value in back[name]]
+        assert found == [None if pd.isna(value) else value for value in expected[name]], name
+
+
+def test_scored_rows_without_a_molecule_are_no_line_of_smiles(tmp_path):
+    path = write_table(SCORED, tmp_path / "out.smi")
+    assert path.read_text().splitlines() == ["OCC", "c1ccccc1"]
+
+
 def test_sdf_properties(tmp_path):
     text = write_table(ANALOGS, tmp_path / "out.sdf").read_text()
     assert text.count("$$$$") == 3

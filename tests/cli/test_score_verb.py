@@ -1,0 +1,290 @@
+"""`molvae score`: rows to a file, the set's figures to stdout, bad rows to stderr, and the exit code."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from molecules import DRUGS
+from typer.testing import CliRunner
+
+from molvae.cli.app import app
+from molvae.data.records import read_records
+from molvae.scoring.score import score as score_in_python
+
+SMILES = list(DRUGS.values())[:8]
+ROWS = [*SMILES[:5], "C1CC", SMILES[0]]
+TEXT = {"smiles", "error", "canonical", "alerts", "scaffold", "nearest"}
+FLAGS = {"lipinski", "veber", "moses_filters", "novel", "new_scaffold"}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOLVAE_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Molecules to score, a training and a test set."""
+    paths = [tmp_path / name for name in ("set.smi", "train.smi", "test.smi")]
+    for path, smiles in zip(paths, (ROWS, SMILES[:3], SMILES[2:]), strict=True):
+        path.write_text("".join(f"{text}\n" for text in smiles))
+    return paths
+
+
+def score(*arguments, code=0, stdin=None, fcd=False):
+    options = ["--device", "cpu", "--workers", "1", *([] if fcd else ["--no-fcd"])]
+    result = CliRunner().invoke(app, ["score", *map(str, arguments), *options], input=stdin)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def strictly(text):
+    def refused(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refused)
+
+
+def test_everything_at_once(files, tmp_path):
+    molecules, train, test = files
+    table, page, data = (tmp_path / "out" / name for name in ("rows.csv", "page.html", "set.json"))
+    result = score(molecules, "--train", train, "--test", test, "-o", table, "--report", page)
+    found = strictly(result.stdout)
+    expected = score_in_python(ROWS, train=train, test=test, chemnet=False, workers=1, device="cpu")
+    assert found == json.loads(expected.to_json())
+    rows = pd.read_csv(table, keep_default_na=False)
+    assert rows["smiles"].tolist() == ROWS
+    assert list(rows.columns) == list(expected.molecules.columns)
+    assert rows["canonical"].tolist() == expected.molecules["canonical"].tolist()
+    assert rows["novel"].tolist() == ["False"] * 3 + ["True"] * 2 + ["", "False"]
+    text = page.read_text()
+    assert "<svg" in text
+    assert "C1CC" in text
+    assert "GuacaMol" in text
+    assert str(molecules) in text
+    assert result.stderr.splitlines()[-1] == "7 read, 6 valid, 1 invalid, 5 distinct, 6 sampled, 2 novel"
+    again = score(molecules, "--train", train, "--test", test, "--report", data)
+    assert strictly(data.read_text()) == strictly(again.stdout) == found
+    assert "computing" in result.stderr
+    assert "computing" not in again.stderr
+
+
+def test_without_references_or_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = score("CCO", "CCN", "--columns", "logp, rings")
+    found = strictly(result.stdout)
+    assert set(found["figures"]["Molecules"]) == {"mean logp", "mean rings"}
+    assert found["counts"] == {"read": 2, "valid": 2, "invalid": 0, "distinct": 2, "sampled": 2}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_rows_are_reported_with_their_place(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text("name,smiles\na,CCO\nb,\nc,C1CC\nd\ne,CCN\n")
+    result = score(file, "c1ccccc", "CCC", "--columns", "logp", "-o", tmp_path / "out.csv")
+    reasons = result.stderr.splitlines()[:4]
+    assert reasons[0] == f"{file}, line 3: the SMILES field is empty"
+    assert reasons[1].startswith(f"{file}, line 4: cannot read SMILES 'C1CC': ring 1 opened")
+    assert reasons[2].startswith(f"{file}, line 5: 1 fields")
+    assert reasons[3].startswith("argument 2: cannot read SMILES 'c1ccccc'")
+    table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert table["error"].astype(bool).tolist() == [False, True, True, True, False, True, False]
+    assert strictly(result.stdout)["counts"]["invalid"] == 4
+
+
+def test_bad_rows_keep_their_places_beyond_a_table(tmp_path, monkeypatch):
+    from molvae.scoring import scorer
+
+    monkeypatch.setattr(scorer, "TOGETHER", 2)
+    monkeypatch.setattr(scorer, "in_chunks", lambda rows: ([row] for row in rows))
+    file = tmp_path / "rows.smi"
+    file.write_text("".join("C1CC\n" if i % 3 == 0 else "CCO\n" for i in range(1, 12)))
+    reported = [line for line in score(file, "--columns", "logp").stderr.splitlines() if "rows.smi" in line]
+    assert [line.split(":")[0] for line in reported] == [f"{file}, line {i}" for i in (3, 6, 9)]
+
+
+@pytest.mark.parametrize("text", ["CCO\nCCN\n", "smiles,x\nCCO,1\nCCN,2\n", "id;SMILES\n1;CCO\n2;CCN\n"])
+def test_standard_input(text, tmp_path):
+    result = score("-", "--columns", "logp", "-o", tmp_path / "out.csv", stdin=text)
+    assert strictly(result.stdout)["counts"]["valid"] == 2
+    assert pd.read_csv(tmp_path / "out.csv")["canonical"].tolist() == ["CCO", "CCN"]
+
+
+# --- formats ---
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_parquet(files, tmp_path, monkeypatch, order):
+    """One row a table: the types of the first must do for all, a bad row included."""
+    from molvae.scoring import scorer
+
+    monkeypatch.setattr(scorer, "TOGETHER", 1)
+    monkeypatch.setattr(scorer, "in_chunks", lambda rows: ([row] for row in rows))
+    rows = ["C1CC", "CCO", *ROWS][::order]
+    _, train, _ = files
+    (tmp_path / "rows.smi").write_text("\n".join(rows))
+    score(tmp_path / "rows.smi", "--train", train, "-o", tmp_path / "out.parquet")
+    table = pd.read_parquet(tmp_path / "out.parquet")
+    assert table["smiles"].tolist() == rows
+    good = (table["canonical"] != "").tolist()
+    assert good == [text != "C1CC" for text in rows]
+    for name in table.columns:
+        assert (table[name].dtype == "float64") == (name not in TEXT | FLAGS), name
+    assert {value for name in FLAGS for value in table[name].dropna()} == {True, False}
+    assert table[sorted(FLAGS - {"new_scaffold"})].notna().all(axis=1).tolist() == good
+    assert table["nearest"].notna().tolist() == good
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".sdf", ".smi"])
+def test_an_output_file_is_read_back(files, tmp_path, suffix):
+    molecules, train, _ = files
+    file = tmp_path / f"out{suffix}"
+    score(molecules, "--train", train, "--columns", "logp,scaffold,moses_filters", "-o", file)
+    kept = ROWS if suffix in (".csv", ".parquet") else [text for text in ROWS if text != "C1CC"]
+    assert [row.smiles for row in read_records(file)] == kept
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".html", ".sdf", ".smi"])
+def test_an_input_without_rows(tmp_path, suffix):
+    (tmp_path / "rows.csv").write_text("smiles\n")
+    result = score(tmp_path / "rows.csv", "-o", tmp_path / f"out{suffix}", "--report", tmp_path / "page.html")
+    assert strictly(result.stdout)["counts"]["read"] == 0
+    assert "no valid molecule" in (tmp_path / "page.html").read_text()
+    if suffix == ".csv":
+        assert (tmp_path / "out.csv").read_text().startswith("smiles,error,canonical,")
+    if suffix == ".parquet":
+        assert len(pd.read_parquet(tmp_path / "out.parquet")) == 0
+
+
+def test_a_page_and_a_picture_of_the_rows(files, tmp_path):
+    molecules, train, _ = files
+    score(molecules, "--train", train, "-o", tmp_path / "out.html")
+    text = (tmp_path / "out.html").read_text()
+    assert text.count("<svg") == len(ROWS) - 1
+    assert "<th>nearest similarity</th>" in text
+    assert "<td>yes</td>" in text
+    assert "<td>nan</td>" not in text
+    assert "<td>None</td>" not in text
+    score(molecules, "-o", tmp_path / "out.png")
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- analogs ---
+
+
+def test_the_analogs_of_a_model(tiny_model, tmp_path):
+    """What `molvae analogs` writes is what `molvae score --seeds seed` reads."""
+    analogs = tmp_path / "analogs.csv"
+    arguments = ["analogs", "CCO", "c1ccccc1", "-n", "5", "-o", str(analogs), "--model", str(tiny_model)]
+    assert CliRunner().invoke(app, [*arguments, "--device", "cpu"]).exit_code == 0
+    given = pd.read_csv(analogs)
+    result = score(analogs, "--seeds", "seed", "--columns", "logp", "-o", tmp_path / "out.csv")
+    found = strictly(result.stdout)
+    assert found["figures"]["Analogs"]["seeds"] == 2
+    assert found["figures"]["Analogs"]["validity"] == 1
+    rows = pd.read_csv(tmp_path / "out.csv")
+    assert rows["seed"].tolist() == given["seed"].tolist()
+    assert rows["smiles"].tolist() == given["smiles"].tolist()
+    assert rows["similarity"].tolist() == pytest.approx(given["similarity"].tolist(), abs=1e-3)
+    piped = score("-", "--seeds", "seed", "--columns", "logp", stdin=analogs.read_text())
+    assert strictly(piped.stdout) == found
+    page = tmp_path / "page.html"
+    score(analogs, "--seeds", "seed", "--rank-by", "similarity", "--report", page, "-o", tmp_path / "rows.html")
+    assert "<h2>Seeds</h2>" in page.read_text()
+    assert (tmp_path / "rows.html").read_text().count('<tr class="seed">') == 2
+
+
+def test_seeds_of_a_smi_file(tmp_path):
+    (tmp_path / "a.smi").write_text("CCN CCO\nCCC CCO\nC1CC CCO\nCCF nonsense\n")
+    found = strictly(score(tmp_path / "a.smi", "--seeds", "seed", "--columns", "logp").stdout)["figures"]["Analogs"]
+    assert (found["seeds"], found["seeds_failed"], found["validity"]) == (1, 1, 2 / 3)
+
+
+# --- exit codes ---
+
+
+@pytest.mark.parametrize("arguments", [["C1CC"], ["C1CC", "c1ccccc"]])
+def test_not_one_valid_row_is_a_failure_with_all_its_outputs(tmp_path, arguments):
+    result = score(*arguments, "-o", tmp_path / "out.csv", "--report", tmp_path / "page.html", code=1)
+    assert strictly(result.stdout)["counts"]["valid"] == 0
+    assert len(pd.read_csv(tmp_path / "out.csv")) == len(arguments)
+    assert "ring 1 opened" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["CCO", "--columns", "qid"], "did you mean 'qed'"),
+        (["nowhere.smi"], "nowhere.smi does not exist"),
+        (["CCO", "--train", "nowhere.smi"], "nowhere.smi does not exist"),
+        (["CCO", "--test", "mosses"], "did you mean 'moses'"),
+        (["CCO", "--train", "moses"], "molvae data fetch moses"),
+        (["CCO", "--report", "page.txt"], "--report is an .html or a .json, got page.txt"),
+        (["CCO", "-o", "out.xyz"], "its suffix must be one of"),
+        (["CCO", "--report", "page.html", "--rank-by", "beauty"], "got 'beauty'"),
+        (["CCO", "--report", "page.html", "--rank-by", "sa", "--columns", "logp"], "got 'sa'"),
+        (["CCO", "--report", "page.html", "--rank-by", "nearest_similarity"], "got 'nearest_similarity'"),
+        (["CCO", "--device", "abacus"], "cannot use the device 'abacus'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_leaves_no_file(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    options = ["--no-fcd", *([] if "--device" in arguments else ["--device", "cpu"])]
+    result = CliRunner().invoke(app, ["score", *arguments, *options])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("molvae: ")
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["CCO", "--sample", "1"], ["CCO", "--workers", "-1"]])
+def test_typers_own_refusals(arguments):
+    assert CliRunner().invoke(app, ["score", *arguments]).exit_code == 2
+
+
+def test_an_unknown_column_of_the_file_leaves_no_table(tmp_path):
+    pd.DataFrame({"smiles": ["CCO"], "start": ["CCN"]}).to_csv(tmp_path / "rows.csv", index=False)
+    for option in ("--column", "--seeds"):
+        result = score(tmp_path / "rows.csv", option, "nosuch", "-o", tmp_path / "out.csv", code=2)
+        assert "has no column 'nosuch'" in result.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_an_empty_reference(tmp_path):
+    (tmp_path / "bad.smi").write_text("C1CC\n")
+    result = score("CCO", "--train", tmp_path / "bad.smi", code=2)
+    assert f"{tmp_path / 'bad.smi'} has no valid molecule among 1" in result.stderr
+
+
+def test_fcd_or_not(files, monkeypatch):
+    """By a stand-in for the network: two sets whose means lie 3 apart."""
+    import numpy as np
+
+    from molvae.scoring import fcd
+
+    def activations(smiles, **_):
+        return fcd.Activations(np.full(512, 3.0 if "CC(C)O" in list(smiles) else 0.0), np.eye(512), 2)
+
+    monkeypatch.setattr(fcd, "activations", activations)
+    arguments = ["CC(C)O", "CCN", "--test", files[2], "--columns", "logp"]
+    for fcd_options, expected in (([], 512 * 9), (["--fcd"], 512 * 9), (["--no-fcd"], None)):
+        figures = strictly(score(*arguments, *fcd_options, fcd=True).stdout)["figures"]["MOSES"]
+        assert figures["FCD/Test"] == (expected and pytest.approx(expected))
+
+
+def test_a_table_for_a_reader(files):
+    """On a terminal: no JSON, every figure by its name."""
+    from molvae.cli import score as verb
+
+    scores = score_in_python(ROWS, test=files[2], chemnet=False, workers=1, device="cpu")
+    sections = dict(verb._tables(scores))
+    assert list(sections) == list(scores.figures)
+    cells = [list(column.cells) for column in sections["MOSES"].columns]
+    assert cells[0] == list(scores.figures["MOSES"])
+    assert cells[1][0] == f"{6 / 7:.4f}"
+    assert "–" in cells[1]
