@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,27 +16,26 @@ from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.graph import MolGraph
+from molvae.chem.properties import PROPERTIES as PROPERTY_TABLE
 from molvae.chem.properties import compute
 from molvae.chem.smiles import canonical_or_none, parse
+from molvae.chem.windows import Window
 from molvae.data.featurise import featurise, in_chunks
 from molvae.data.packed import PackedGraphs
 from molvae.errors import InputError, MoleculeError
 from molvae.models.devices import find_device
 from molvae.models.latents import Posterior
-from molvae.sampling.analogs import Draws, Found, draw_around
+from molvae.sampling.analogs import Admit, Draws, Found, draw_around
 from molvae.sampling.dial import Dial
 from molvae.sampling.engine import Decoded, decode
 from molvae.sampling.options import GREEDY, DecodeOptions
+from molvae.sampling.request import ANALOG_COLUMNS, PROPERTIES, AnalogOptions, Order, Progress, read_order
+from molvae.sampling.steering import Steering
 from molvae.sampling.streams import row_keys
 
-PROPERTIES = ("qed", "sa", "logp", "mw")
-ANALOG_COLUMNS = ("seed", "smiles", "similarity", "log_likelihood", *PROPERTIES, "novel")
 SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "novel")
 ENCODING_BATCH = 256
 SEEDS_AT_ONCE = 64
-
-Progress = Callable[[int], None]
-Similarity = str | float | tuple[float, float]
 
 
 class MolvaeWarning(UserWarning):
@@ -65,86 +64,79 @@ class Generator:
         chosen = find_device(device)
         return cls(checkpoints.load(model, chosen), chosen)
 
-    def analogs(
-        self,
-        seeds: str | Iterable[str],
-        n: int = 100,
-        *,
-        radius: float | None = None,
-        similarity: Similarity | None = None,
-        decodes: int = 1,
-        temperature: float | None = None,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        budget: int = 0,
-        standardise: bool = False,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> pd.DataFrame:
-        """`n` distinct valid analogs of each seed, the most similar first.
+    def analogs(self, seeds: str | Iterable[str], n: int = 100, **options: Unpack[AnalogOptions]) -> pd.DataFrame:
+        """`n` distinct valid analogs of each seed, the most similar first; options as described in `AnalogOptions`.
 
-        Latents are drawn around the seed's own: `radius` 0 stays there, 1 forgets it, None begins at the model's
-        default and moves further out where that gives little that is new. `similarity` asks for Tanimoto similarities
-        to the seed instead: 0.6 for a median of that, (0.5, 0.7) or "0.5:0.7" for none outside. Each latent is decoded
-        `decodes` times, at `temperature` (0 is greedy) among the `top_k` or `top_p` likeliest symbols. Drawing goes on
-        until there are `n`, or until `budget` strings per seed (0: 20 n, with a similarity 50 n, at least 1,000) are
-        spent.
+        Latents are drawn around the seed's own and decoded until there are `n` molecules of the kind asked for, or the
+        budget is spent.
 
         Columns: seed, smiles, similarity (Tanimoto of Morgan fingerprints, radius 2, 2048 bits), log_likelihood (nats,
         of the string given its latent), qed, sa, logp, mw, novel (not in the training set; None where the model
-        has no record of it). `attrs`: errors (seed to reason) and summary (a line per seed).
+        has no record of it), what else `keep` and `rank` name, and the rank. `attrs`: errors (seed to
+        reason) and summary (a line per seed). Raises `InputError` for an option that cannot be used.
         """
-        frames = list(
-            self.iter_analogs(
-                [seeds] if isinstance(seeds, str) else seeds, n, radius=radius, similarity=similarity, decodes=decodes,
-                temperature=temperature, top_k=top_k, top_p=top_p, budget=budget, standardise=standardise,
-                seed=seed, progress=progress,
-            )
-        )  # fmt: skip
-        return _joined(frames, ANALOG_COLUMNS)
+        frames = list(self.iter_analogs([seeds] if isinstance(seeds, str) else seeds, n, **options))
+        return _joined(frames, tuple(frames[0].columns) if frames else ANALOG_COLUMNS)
 
     def iter_analogs(
-        self,
-        seeds: Iterable[str],
-        n: int = 100,
-        *,
-        radius: float | None = None,
-        similarity: Similarity | None = None,
-        decodes: int = 1,
-        temperature: float | None = None,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        budget: int = 0,
-        standardise: bool = False,
-        seed: int = 0,
-        progress: Progress | None = None,
+        self, seeds: Iterable[str], n: int = 100, **options: Unpack[AnalogOptions]
     ) -> Iterator[pd.DataFrame]:
-        """`analogs` as a stream: a table for every few seeds, in flat memory. Raises `InputError` on a bad option."""
+        """`analogs` as a stream: a table for every few seeds, in flat memory."""
+        order, draws, steering = read_order(options), self._draws(n, options), self._steering(options)
+        standardise, progress = options.get("standardise", False), options.get("progress")
+        for group in in_chunks(seeds, SEEDS_AT_ONCE):
+            yield self._analogs_of(group, draws, steering, order, standardise, progress)
+
+    def _draws(self, n: int, options: AnalogOptions) -> Draws:
+        radius, similarity = options.get("radius"), options.get("similarity")
         if radius is not None and similarity is not None:
             raise InputError("radius and similarity exclude each other: a similarity finds its own radius")
-        draws = Draws(
+        return Draws(
             wanted=n,
             radius=self.checkpoint.defaults.radius if radius is None else radius,
             widen=radius is None,
             dial=None if similarity is None else Dial.of(similarity),
-            decodes=decodes,
-            budget=budget,
-            options=self._options(temperature, top_k, top_p),
-            seed=seed,
+            decodes=options.get("decodes", 1),
+            budget=options.get("budget", 0),
+            options=self._options(options.get("temperature"), options.get("top_k", 0), options.get("top_p", 1.0)),
+            seed=options.get("seed", 0),
         )
-        for group in in_chunks(seeds, SEEDS_AT_ONCE):
-            yield self._analogs_of(group, draws, standardise, progress)
 
-    def _analogs_of(self, seeds: list[str], draws: Draws, standardise: bool, progress: Progress | None) -> pd.DataFrame:
+    def _steering(self, options: AnalogOptions) -> Steering:
+        seen = self.checkpoint.seen
+        if options.get("novel_only", False) and seen is None:
+            raise InputError(
+                f"the model {self.checkpoint.name!r} has no record of what it was trained on: no novel_only"
+            )
+        return Steering(
+            windows=tuple(map(Window.of, options.get("keep", ()))),
+            contains=tuple(options.get("contains", ())),
+            without=tuple(options.get("without", ())),
+            scaffold=options.get("keep_scaffold", False),
+            exclude=tuple(name.upper() for name in options.get("exclude", ())),
+            seen=seen.contains if seen is not None and options.get("novel_only", False) else None,
+        )
+
+    def _analogs_of(
+        self,
+        seeds: list[str],
+        draws: Draws,
+        steering: Steering,
+        order: Order,
+        standardise: bool,
+        progress: Progress | None,
+    ) -> pd.DataFrame:
         usable, errors = _split(seeds, self._graphs(seeds, standardise))
         # one molecule at a time: a latent must not depend, in its last digit, on the seeds beside it
         latents = [self._encode([graph], None) for _, graph in usable]
         found: list[Found] = []
         if usable:
             names = [graph.smiles for _, graph in usable]
-            found = self._draw(names, Posterior.concatenate(latents), draws, progress)
-        tables = [self._analog_table(text, f) for (text, _), f in zip(usable, found, strict=True)]
-        frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(ANALOG_COLUMNS))
+            admit = None if steering.idle else steering.admit
+            found = self._draw(names, Posterior.concatenate(latents), draws, progress, admit)
+        columns = order.columns(steering)
+        tables = [self._analog_table(text, f, order, columns) for (text, _), f in zip(usable, found, strict=True)]
+        frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
         short = [f.summary(draws) for f in found if len(f.molecules) < draws.wanted]
         return _reported(frame, errors, [f.summary(draws) for f in found], short)
 
@@ -278,7 +270,14 @@ class Generator:
         radius = torch.zeros(len(z), device=self.device)
         return decode(self.model.decoder, z, radius, keys, options, self.checkpoint.config.max_symbols, progress)
 
-    def _draw(self, names: list[str], posterior: Posterior, draws: Draws, progress: Progress | None) -> list[Found]:
+    def _draw(
+        self,
+        names: list[str],
+        posterior: Posterior,
+        draws: Draws,
+        progress: Progress | None,
+        admit: Admit | None = None,
+    ) -> list[Found]:
         return draw_around(
             self.model,
             self.vocabulary,
@@ -287,18 +286,18 @@ class Generator:
             draws,
             noise_aware=self.checkpoint.defaults.noise_aware,
             max_symbols=self.checkpoint.config.max_symbols,
+            admit=admit,
             progress=progress,
         )
 
-    def _analog_table(self, text: str, found: Found) -> pd.DataFrame:
-        frame = self._described(found)
+    def _analog_table(self, text: str, found: Found, order: Order, columns: Sequence[str]) -> pd.DataFrame:
+        frame = self._described(found, [name for name in columns if name in PROPERTY_TABLE])
         fingerprints = [morgan(parse(m)) for m in found.molecules]
         frame["seed"] = text
         frame["similarity"] = tanimoto(morgan(parse(found.seed)), fingerprints)
-        frame = frame.sort_values("similarity", ascending=False, kind="stable", ignore_index=True)
-        return frame[list(ANALOG_COLUMNS)]
+        return order.applied(frame)[list(columns)]
 
-    def _described(self, found: Found) -> pd.DataFrame:
+    def _described(self, found: Found, properties: Sequence[str] = PROPERTIES) -> pd.DataFrame:
         """The molecules with their likelihood, properties and novelty."""
         smiles = list(found.molecules)
         seen = self.checkpoint.seen
@@ -306,7 +305,7 @@ class Generator:
             {
                 "smiles": np.array(smiles, dtype=object),
                 "log_likelihood": np.array(list(found.molecules.values()), dtype=float),
-                **compute([parse(m) for m in smiles], PROPERTIES),
+                **compute([parse(m) for m in smiles], properties),
                 "novel": None if seen is None else ~seen.contains(smiles),
             },
         )

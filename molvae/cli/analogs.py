@@ -46,6 +46,24 @@ def analogs(
     top_p: options.TopP = 1.0,
     greedy: options.Greedy = False,
     budget: options.Budget = 0,
+    keep: Annotated[
+        list[str],
+        typer.Option(help="A window of a property, such as mw<500 or 'logp 1:4'; repeatable.", show_default=False),
+    ] = [],  # noqa: B006 - typer copies it
+    contains: Annotated[list[str], typer.Option(help="SMARTS that must occur; repeatable.", show_default=False)] = [],  # noqa: B006
+    without: Annotated[list[str], typer.Option(help="SMARTS that may not occur; repeatable.", show_default=False)] = [],  # noqa: B006
+    keep_scaffold: Annotated[
+        bool, typer.Option("--keep-scaffold", help="Keep the seed's Bemis-Murcko scaffold.")
+    ] = False,
+    exclude: Annotated[str, typer.Option(help="Alerts that the seed lacks: pains,brenk,nih.", show_default=False)] = "",
+    novel_only: Annotated[bool, typer.Option("--novel-only", help="Only what is not in the training set.")] = False,
+    rank: Annotated[
+        str | None,
+        typer.Option(
+            help="Order, best first: qed, -sa, 'similarity - 0.2*sa'. Default: similarity.", show_default=False
+        ),
+    ] = None,
+    diverse: Annotated[int, typer.Option(min=0, help="Of the best, this many that are unlike each other; 0: all.")] = 0,
     standardise: options.Standardise = False,
     seed: options.Seed = 0,
     model: options.Model = "druglike",
@@ -64,7 +82,9 @@ def analogs(
     draws: dict[str, Any] = {
         "radius": radius, "similarity": similarity, "decodes": decodes,
         "temperature": temperature_of(temperature, greedy), "top_k": top_k, "top_p": top_p,
-        "budget": budget, "standardise": standardise, "seed": seed,
+        "budget": budget, "keep": keep, "contains": contains, "without": without, "keep_scaffold": keep_scaffold,
+        "exclude": [name.strip() for name in exclude.split(",") if name.strip()], "novel_only": novel_only,
+        "rank": rank, "diverse": diverse, "standardise": standardise, "seed": seed,
     }  # fmt: skip
     run = _Run(read(seeds, column))
     with destination(output) as write, _drawn(picture) as draw:

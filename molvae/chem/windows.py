@@ -1,0 +1,83 @@
+"""Wishes about properties, in words: windows such as "mw<500" and "logp 1:4", ranks such as "similarity - 0.2*sa"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molvae.chem.properties import lookup
+from molvae.errors import InputError
+
+_NUMBER = r"[+-]?\d+(?:\.\d*)?"
+_BOUND = re.compile(rf"\s*(\w+)\s*(<=|>=|<|>|=)\s*({_NUMBER})\s*")
+_RANGE = re.compile(rf"\s*(\w+)[\s=]\s*({_NUMBER})?\s*:\s*({_NUMBER})?\s*")
+_TERM = re.compile(r"\s*([+-]?)\s*(?:(\d+(?:\.\d*)?)\s*\*\s*)?([a-z_]\w*)\s*")
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a property may be: `low` to `high`, both allowed unless `open_ended` (of "<" and ">")."""
+
+    name: str
+    low: float = -inf
+    high: float = inf
+    open_ended: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """From "mw<500", "qed>=0.5", "charge=0", "logp 1:4", "sa :3". Raises `InputError`, with the nearest name."""
+        if match := _BOUND.fullmatch(text):
+            name, sign, number = match[1], match[2], float(match[3])
+            bounds = {"<": (-inf, number), ">": (number, inf), "=": (number, number)}[sign[0]]
+            window = cls(lookup(name).name, *bounds, open_ended=sign in "<>")
+        elif match := _RANGE.fullmatch(text):
+            window = cls(lookup(match[1]).name, float(match[2] or -inf), float(match[3] or inf))
+        else:
+            raise InputError(f"cannot read the wish {text!r}: write it like mw<500, qed>=0.5 or 'logp 1:4'")
+        if window.low > window.high:
+            raise InputError(f"nothing can fit {text!r}: {window.low:g} is more than {window.high:g}")
+        return window
+
+    def admits(self, value: float) -> bool:
+        """Whether a value lies in the window; NaN does not."""
+        if self.open_ended:
+            return self.low < value < self.high
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Rank:
+    """A weighted sum of figures, the highest first: (name, weight) of each."""
+
+    terms: tuple[tuple[str, float], ...]
+
+    @classmethod
+    def of(cls, text: str, known: Sequence[str] = ()) -> Self:
+        """From "qed", "-sa", "similarity - 0.2*sa + qed"; `known` names figures that are no properties."""
+        terms, at = [], 0
+        while at < len(text):
+            match = _TERM.match(text, at)
+            if match is None or (at and not match[1]):
+                raise InputError(f"cannot read the rank {text!r}: write it like qed, -sa or 'similarity - 0.2*sa'")
+            name = match[3] if match[3] in known else lookup(match[3]).name
+            terms.append((name, float(match[2] or 1) * (-1 if match[1] == "-" else 1)))
+            at = match.end()
+        if not terms:
+            raise InputError("the rank is empty: write it like qed, -sa or 'similarity - 0.2*sa'")
+        return cls(tuple(terms))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The figures that it needs, each once."""
+        return tuple(dict.fromkeys(name for name, _ in self.terms))
+
+    def values(self, columns: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """The sum for each row of the columns."""
+        total: NDArray[np.float64] = np.sum([w * np.asarray(columns[name], float) for name, w in self.terms], axis=0)
+        return total
