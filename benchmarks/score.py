@@ -134,8 +134,8 @@ def million(options: argparse.Namespace) -> dict[str, Any]:
             for number in range(options.rows):
                 text = BAD[number // 100 % len(BAD)] if number % 100 == 50 else next(good)
                 file.write(f'{number},"{text}"\n')
-        command = [sys.executable, "-m", "molvae", "score", source, "--test", "moses:test", "--columns", ",".join(LIGHT),
-                   "--report", page, "-o", rows, "--no-fcd"]  # fmt: skip
+        command = [sys.executable, "-m", "molvae", "score", source, "--test", "moses:test",
+                   "--columns", ",".join(LIGHT), "--report", page, "-o", rows, "--no-fcd"]  # fmt: skip
         start, peak = time.perf_counter(), 0
         with (Path(scratch) / "log").open("w") as log:
             process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log)
