@@ -78,9 +78,10 @@ def main() -> None:
     generator, seeds = Generator.load(options.model), drawn(options.source, options.seeds)
     head = ["| target | median | within 0.05 | found all | found | kept of the strings | valid | strings |",
             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    machine = platform.machine()
     text = ["# The similarity dial", "",
             f"{options.seeds:,} seeds drawn from {options.source.name}, {options.n} analogs asked of each, "
-            f"{options.budget:,} strings at most, model `{options.model}`, {os.cpu_count()} cores ({platform.machine()}). "
+            f"{options.budget:,} strings at most, model `{options.model}`, {os.cpu_count()} cores ({machine}). "
             "Median (of a seed's similarities), found and strings are medians over the seeds.", "", *head]  # fmt: skip
     start = time.perf_counter()
     for target in TARGETS:

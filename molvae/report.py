@@ -109,9 +109,12 @@ def html(content: Content) -> str:
 
 
 def _is_valid(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which rows hold a molecule: there is a SMILES, and no complaint."""
+    """Which rows hold a molecule: there is a canonical SMILES or, where there is no such column, no complaint.
+
+    A row with a canonical SMILES may complain of a figure that could not be computed.
+    """
     good = np.array([bool(text) for text in _smiles(frame)], dtype=bool)
-    if "error" in frame.columns:
+    if "error" in frame.columns and "canonical" not in frame.columns:
         good &= np.array([not _text(error) for error in frame["error"]], dtype=bool)
     return good
 

@@ -293,7 +293,7 @@ def test_everything_is_escaped():
     bad = "</title><script>alert(1)</script>'\""
 
     def page(word):
-        frame = pd.DataFrame({"smiles": [word, "CCO"], "canonical": [word, "CCO"], "error": [word, ""], word: [1, 2]})
+        frame = pd.DataFrame({"smiles": [word, "CCO"], "canonical": ["", "CCO"], "error": [word, ""], word: [1, 2]})
         seeds = pd.DataFrame({"seed": [word], word: [word]})
         figures = {word: {word: 1.0}}
         good = pd.DataFrame({"smiles": [word], "canonical": [word], word: [3.0]})  # no complaint, though no molecule
@@ -349,3 +349,11 @@ def test_written_whole_or_not_at_all(tmp_path):
 def test_what_is_no_unicode_is_written_too(tmp_path):
     write_html(content(title="a \udcff b"), tmp_path / "page.html")
     assert "<h1>a ? b</h1>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_molecule_that_lacks_a_figure_is_still_one():
+    """Its error says which figure; the page once listed it among the invalid."""
+    frame = pd.DataFrame({"smiles": ["CCO"], "canonical": ["CCO"], "error": ["no sa: why"], "qed": [0.4]})
+    page = Page(html(content(frame)))
+    assert "There was no valid molecule." not in page.of("p", "empty")
+    assert page.of("td", "reason") == []
