@@ -23,6 +23,9 @@ from molvae.chem.smiles import MAX_SMILES_LENGTH, canonical_or_none, parse_quiet
 from molvae.data.catalog import data_folder
 from molvae.data.featurise import in_chunks, map_chunks
 from molvae.data.files import whole_file
+from molvae.data.records import read_records
+from molvae.data.rows import Record
+from molvae.data.sources import Source
 from molvae.errors import InputError
 from molvae.scoring import fcd, guacamol
 from molvae.scoring.molecules import describe
@@ -42,7 +45,7 @@ Tell = Callable[[str], None]
 
 
 class Reference:
-    """The valid ones among `smiles`, and their statistics, each computed when first asked for, or read back.
+    """The valid ones among SMILES, given or in a file, and their statistics: computed when asked for, or read back.
 
     `folder`: where they are kept; None for `references` beside the named datasets. Another version of RDKit computes
     anew. Raises `InputError` where not one molecule is valid.
@@ -50,7 +53,7 @@ class Reference:
 
     def __init__(
         self,
-        smiles: Sequence[str],
+        given: Sequence[str] | Source,
         name: str = "the reference",
         *,
         folder: Path | None = None,
@@ -58,8 +61,17 @@ class Reference:
         device: str = "cpu",
         tell: Tell = lambda _: None,
     ) -> None:
-        self.smiles, self.name, self.workers, self.device, self.tell = smiles, name, workers, device, tell
-        self.folder = (folder or data_folder() / "references") / content_hash(smiles)
+        self._given, self.name, self.workers, self.device, self.tell = given, name, workers, device, tell
+        key = file_hash(given) if isinstance(given, Source) else content_hash(given)
+        self.folder = (folder or data_folder() / "references") / key
+
+    @cached_property
+    def smiles(self) -> Sequence[str]:
+        """As given. A file is read once something has to be computed of it, and not before."""
+        if not isinstance(self._given, Source):
+            return self._given
+        rows = read_records(self._given.path, column=self._given.column)
+        return [row.smiles for row in rows if isinstance(row, Record)]
 
     @cached_property
     def molecules(self) -> list[str]:
@@ -72,7 +84,7 @@ class Reference:
     @cached_property
     def keys(self) -> Keys:
         """Of the distinct molecules, sorted: `keys_of`."""
-        return np.unique(keys_of(self.molecules))
+        return self._part("keys", lambda: {"keys": np.unique(keys_of(self.molecules))})["keys"]
 
     @cached_property
     def flat_keys(self) -> Keys:
@@ -130,7 +142,7 @@ class Reference:
                 return dict(arrays)
         except Exception:  # nothing there, or damaged, which zipfile and NumPy have a dozen names for
             pass
-        self.tell(f"{self.name}: computing {name} of {len(self.smiles):,} molecules, kept for the next time")
+        self.tell(f"{self.name}: computing {name}, kept for the next time")
         arrays = build()
         try:
             with whole_file(path) as draft, draft.open("wb") as file:
@@ -156,6 +168,13 @@ class Reference:
     def _chemnet(self, smiles: list[str]) -> Arrays:
         found = fcd.activations(smiles, device=self.device)
         return {"mean": found.mean, "covariance": found.covariance, "count": np.array([found.count, found.skipped])}
+
+
+def file_hash(source: Source) -> str:
+    """Under which the statistics of a file are kept: that of its bytes, which are quicker to read than its rows."""
+    with source.path.open("rb") as file:
+        contents = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(f"{FORMAT} {rdkit.__version__} {source.column} {contents}".encode()).hexdigest()[:24]
 
 
 def content_hash(smiles: Iterable[str]) -> str:

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from molvae.data.records import read_records
-from molvae.data.rows import Record
 from molvae.data.sources import find_source
 from molvae.models.devices import find_device
 from molvae.scoring.reference import Reference
@@ -79,8 +77,7 @@ def references(
             texts = [text if isinstance(text, str) else "" for text in what]  # NaN, as in a column, is no molecule
             return Reference(texts, f"the {role} set", workers=workers, device=device, tell=tell)
         source = find_source(what, split=split)
-        rows = (row.smiles for row in read_records(source.path, column=source.column) if isinstance(row, Record))
-        return Reference(list(rows), source.named, workers=workers, device=device, tell=tell)
+        return Reference(source, source.named, workers=workers, device=device, tell=tell)
 
     return Against(
         found(train, "training", "train"), found(test, "test", "test"), found(scaffolds, "scaffold", "test_scaffolds")

@@ -15,6 +15,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.smiles import canonical, parse
+from molvae.data.sources import Source
 from molvae.errors import InputError
 from molvae.scoring import guacamol, reference
 from molvae.scoring.reference import (
@@ -32,6 +33,7 @@ SMILES = list(DRUGS.values())[:12]
 STEREO = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "F/C=C/F", "F/C=C\\F"]
 PARTS = {
     "molecules": lambda r: r.molecules,
+    "keys": lambda r: r.keys,
     "flat": lambda r: r.flat_keys,
     "scaffolds": lambda r: r.scaffold_keys,
     "fingerprints": lambda r: r.fingerprints,
@@ -144,7 +146,7 @@ def test_stereo_is_taken_off(smiles):
 
 def test_each_part_is_computed_once_and_read_back_the_same(of, monkeypatch):
     first = {name: ask(of(SMILES)) for name, ask in PARTS.items()}
-    assert [line.split("computing ")[1].split(" of")[0] for line in of.told] == list(PARTS)
+    assert [line.split("computing ")[1].split(",")[0] for line in of.told] == list(PARTS)
     of.told.clear()
 
     def again(*_, **__):
@@ -165,8 +167,25 @@ def test_counters_are_read_back(of):
 
 
 def test_nothing_is_computed_before_it_is_asked_for(of, tmp_path):
-    _ = of(SMILES).keys
+    _ = of(SMILES).molecules
     assert [path.name for path in (tmp_path / "kept").rglob("*.npz")] == ["molecules.npz"]
+
+
+def test_a_file_is_not_read_again_for_what_is_kept(of, tmp_path, monkeypatch):
+    """Reading the rows of MOSES train takes longer than all that is then looked up in it."""
+    path = tmp_path / "train.csv"
+    path.write_text("name,SMILES,other\n" + "".join(f"a,{smiles},CCO\n" for smiles in SMILES))
+    source = Source(path, "SMILES")
+    first = of(source).keys
+    np.testing.assert_array_equal(first, of(SMILES).keys)
+    of.told.clear()
+    monkeypatch.setattr(reference, "read_records", None)
+    np.testing.assert_array_equal(of(source).keys, first)
+    assert of.told == []
+    monkeypatch.undo()
+    assert of(Source(path, "other")).molecules == ["CCO"] * len(SMILES)
+    path.write_text("SMILES\nCCN\n")
+    assert of(source).molecules == ["CCN"]
 
 
 def test_other_contents_have_another_folder(of, monkeypatch):
