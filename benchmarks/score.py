@@ -201,7 +201,7 @@ def _stream(streamed: dict[str, Any]) -> list[str]:
         "## A million rows",
         "",
         f"{streamed['rows']:,} rows, {streamed['bad']:,} of them bad, through `molvae score --train moses:train",
-        "--no-nearest --no-fcd`: novelty of each, MOSES's and GuacaMol's metrics of a sample of 30,000, and the columns",
+        "--no-nearest --no-fcd`: novelty of each, MOSES's and GuacaMol's metrics of a sample of 30,000, columns",
         f"{', '.join(streamed['columns'])}.",
         "",
         f"- {counts['read']:,} read = {counts['valid']:,} valid + {counts['invalid']:,} invalid",
