@@ -29,7 +29,7 @@ from molvae.sampling.analogs import Admit, Draws, Found, draw_around
 from molvae.sampling.dial import Dial
 from molvae.sampling.engine import Decoded, decode
 from molvae.sampling.options import GREEDY, DecodeOptions
-from molvae.sampling.request import ANALOG_COLUMNS, PROPERTIES, AnalogOptions, Order, Progress, read_order
+from molvae.sampling.request import PROPERTIES, AnalogOptions, Order, Progress, read_order
 from molvae.sampling.steering import Steering
 from molvae.sampling.streams import row_keys
 
@@ -75,17 +75,17 @@ class Generator:
         has no record of it), what else `keep` and `rank` name, and the rank. `attrs`: errors (seed to
         reason) and summary (a line per seed). Raises `InputError` for an option that cannot be used.
         """
-        frames = list(self.iter_analogs([seeds] if isinstance(seeds, str) else seeds, n, **options))
-        return _joined(frames, tuple(frames[0].columns) if frames else ANALOG_COLUMNS)
+        frames = list(self.iter_analogs(seeds, n, **options))
+        return _joined(frames, read_order(options).columns(self._steering(options)))
 
     def iter_analogs(
-        self, seeds: Iterable[str], n: int = 100, **options: Unpack[AnalogOptions]
+        self, seeds: str | Iterable[str], n: int = 100, **options: Unpack[AnalogOptions]
     ) -> Iterator[pd.DataFrame]:
-        """`analogs` as a stream: a table for every few seeds, in flat memory."""
+        """`analogs` as a stream: a table for every few seeds, in flat memory. Options are checked at once."""
         order, draws, steering = read_order(options), self._draws(n, options), self._steering(options)
         standardise, progress = options.get("standardise", False), options.get("progress")
-        for group in in_chunks(seeds, SEEDS_AT_ONCE):
-            yield self._analogs_of(group, draws, steering, order, standardise, progress)
+        groups = in_chunks([seeds] if isinstance(seeds, str) else seeds, SEEDS_AT_ONCE)
+        return (self._analogs_of(group, draws, steering, order, standardise, progress) for group in groups)
 
     def _draws(self, n: int, options: AnalogOptions) -> Draws:
         radius, similarity = options.get("radius"), options.get("similarity")
@@ -109,11 +109,11 @@ class Generator:
                 f"the model {self.checkpoint.name!r} has no record of what it was trained on: no novel_only"
             )
         return Steering(
-            windows=tuple(map(Window.of, options.get("keep", ()))),
-            contains=tuple(options.get("contains", ())),
-            without=tuple(options.get("without", ())),
+            windows=tuple(map(Window.of, _each(options.get("keep")))),
+            contains=_each(options.get("contains")),
+            without=_each(options.get("without")),
             scaffold=options.get("keep_scaffold", False),
-            exclude=tuple(name.upper() for name in options.get("exclude", ())),
+            exclude=tuple(name.upper() for name in _each(options.get("exclude"))),
             seen=seen.contains if seen is not None and options.get("novel_only", False) else None,
         )
 
@@ -309,6 +309,11 @@ class Generator:
                 "novel": None if seen is None else ~seen.contains(smiles),
             },
         )
+
+
+def _each(asked: str | Sequence[str] | None) -> tuple[str, ...]:
+    """What was asked for; a bare string is one wish, not one for each of its letters."""
+    return (asked,) if isinstance(asked, str) else tuple(asked or ())
 
 
 def _split(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 from rdkit import Chem, DataStructs
-from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator
+from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator, rdMolDescriptors
 from rdkit.Contrib.SA_Score import sascorer
 from tiny_vae import SMALL
 
 from molvae.errors import InputError
-from molvae.generator import ANALOG_COLUMNS, SAMPLE_COLUMNS, Generator, MolvaeWarning
+from molvae.generator import SAMPLE_COLUMNS, Generator, MolvaeWarning
+from molvae.sampling.request import ANALOG_COLUMNS
 
 SEEDS = ["CCO", "c1ccccc1", "CC(=O)O", "OCCO"]
 BAD = ["C1CC", "", "[U]", "CCO"]
@@ -158,6 +161,191 @@ def test_progress_is_told(tiny):
 def test_impossible_options_are_named(tiny, options):
     with pytest.raises(InputError):
         tiny.analogs("CCO", **options)
+
+
+# --- analogs of a similarity, and analogs that are steered ---
+
+
+def _tanimoto(one, other):
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    return DataStructs.TanimotoSimilarity(*(generator.GetFingerprint(Chem.MolFromSmiles(s)) for s in (one, other)))
+
+
+def _has(smiles, smarts):
+    return Chem.MolFromSmiles(smiles).HasSubstructMatch(Chem.MolFromSmarts(smarts))
+
+
+ALKANOLS = ["CC(C)CO", "CCCO"]
+STEERED = {
+    "similarity": (0.15, 0.6), "keep": ["heavy_atoms<=7", "logp -3:1.5"], "without": ["[#7]"], "exclude": ["brenk"],
+    "novel_only": True, "rank": "similarity - 0.1*tpsa + heavy_atoms",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def steered(tiny) -> pd.DataFrame:
+    return _quietly(tiny.analogs, ALKANOLS, 6, budget=400, seed=1, **STEERED)
+
+
+@pytest.mark.parametrize("band", [(0.25, 0.6), "0.1:0.2"])
+def test_nothing_lies_outside_the_band(tiny, band):
+    low, high = (float(part) for part in band.split(":")) if isinstance(band, str) else band
+    frame = _quietly(tiny.analogs, ALKANOLS, 6, similarity=band)
+    assert len(frame) >= 8
+    for row in frame.itertuples():
+        assert low <= _tanimoto(row.seed, row.smiles) <= high
+        assert row.similarity == pytest.approx(_tanimoto(row.seed, row.smiles))
+
+
+@pytest.mark.parametrize(("target", "n"), [(0.35, 6), (0.3, 9)])
+def test_a_target_is_the_median(tiny, target, n):
+    frame = _quietly(tiny.analogs, "CC(C)CO", n, similarity=target)
+    exact = [_tanimoto("CC(C)CO", smiles) for smiles in frame["smiles"]]
+    assert 4 <= len(exact) <= n
+    above = sum(s >= target for s in exact)
+    assert abs(2 * above - len(exact)) <= 1
+    assert all(abs(s - target) <= 0.15 for s in exact)
+    assert max(s for s in exact if s < target) <= np.median(exact) <= min(s for s in exact if s >= target)
+
+
+def test_too_few_of_a_target_are_balanced_and_told_what_it_would_take(tiny):
+    with pytest.warns(MolvaeWarning, match="a budget of [0-9]+ would do|the last strings gave none"):
+        frame = tiny.analogs("CCCO", 30, similarity=0.4, budget=400)
+    assert 0 < len(frame) < 30
+    above = (frame["similarity"] >= 0.4).sum()
+    assert abs(2 * above - len(frame)) <= 1
+    (line,) = frame.attrs["summary"]
+    assert line.startswith(f"CCCO: {len(frame)} of 30 distinct molecules at similarity 0.4 from 400 strings (")
+
+
+def test_a_band_that_is_empty_says_so(tiny):
+    frame = _quietly(tiny.analogs, "CCCO", 5, similarity=(0.97, 0.99), budget=100)
+    assert len(frame) == 0
+    assert tuple(frame.columns) == ANALOG_COLUMNS
+    assert "the last strings gave none: ask for another similarity" in frame.attrs["summary"][0]
+
+
+def test_every_wish_holds_for_every_row(tiny, steered):
+    assert set(steered["seed"]) == set(ALKANOLS)
+    assert len(steered) >= 8
+    for row in steered.itertuples():
+        mol = Chem.MolFromSmiles(row.smiles)
+        assert 0.15 <= _tanimoto(row.seed, row.smiles) <= 0.6
+        assert mol.GetNumHeavyAtoms() <= 7
+        assert -3 <= Crippen.MolLogP(mol) <= 1.5
+        assert "N" not in row.smiles
+        assert row.smiles not in SMALL
+        assert row.novel
+    loose = _quietly(tiny.analogs, ALKANOLS, 6, budget=400, seed=1, similarity=(0.15, 0.6))
+    assert any("N" in smiles or smiles in SMALL for smiles in loose["smiles"])  # the wishes are what keeps them away
+
+
+def test_named_properties_are_columns_and_the_rank_is_the_formula(steered):
+    assert tuple(steered.columns) == (*ANALOG_COLUMNS, "heavy_atoms", "tpsa", "rank")
+    for row in steered.itertuples():
+        mol = Chem.MolFromSmiles(row.smiles)
+        assert row.heavy_atoms == mol.GetNumHeavyAtoms()
+        assert row.tpsa == pytest.approx(rdMolDescriptors.CalcTPSA(mol))
+        formula = _tanimoto(row.seed, row.smiles) - 0.1 * row.tpsa + row.heavy_atoms
+        assert row.rank == pytest.approx(formula)
+    for _, group in steered.groupby("seed"):
+        assert all(first >= second for first, second in pairwise(group["rank"]))
+
+
+@pytest.mark.parametrize("options", [STEERED, {"similarity": 0.4}, {"keep_scaffold": True, "decodes": 3}])
+def test_company_changes_nothing_with_a_dial_or_with_wishes(tiny, options):
+    """A seed's molecules do not depend on the seeds beside it."""
+    options = {"budget": 300, "seed": 1, **options}
+    alone = _quietly(tiny.analogs, "CCCO", 6, **options)
+    together = _by_seed(_quietly(tiny.analogs, ["Oc1ccccc1", "CCCO", "C1CC", "CC(C)CO"], 6, **options))
+    assert alone["smiles"].tolist() == together["CCCO"] != []
+    assert _by_seed(_quietly(tiny.analogs, ["CCCO"], 6, **{**options, "seed": 2})) != {"CCCO": together["CCCO"]}
+
+
+def test_scaffold_and_patterns(tiny):
+    frame = _quietly(
+        tiny.analogs, "Oc1ccccc1", 4, budget=400, keep_scaffold=True, without=["[Cl]", "N"], contains=["O"]
+    )
+    assert len(frame) > 1
+    for smiles in frame["smiles"]:
+        assert _has(smiles, "c1ccccc1")
+        assert Chem.MolFromSmiles(smiles).GetRingInfo().NumRings() == 1
+        assert _has(smiles, "O")
+        assert not _has(smiles, "[Cl]")
+        assert not _has(smiles, "N")
+
+
+def test_a_bare_string_is_one_wish(tiny):
+    """Not one for each of its letters."""
+    wishes = {"contains": "CCO", "without": "CN", "keep": "mw<100", "exclude": "PAINS"}
+    lists = {name: [wish] for name, wish in wishes.items()}
+    frame = tiny.analogs("CC(C)CO", 5, **wishes)
+    pd.testing.assert_frame_equal(frame, tiny.analogs("CC(C)CO", 5, **lists))
+    assert all(_has(smiles, "CCO") for smiles in frame["smiles"])
+
+
+def test_no_wishes_at_all_change_nothing(tiny):
+    empty = {"keep": (), "contains": None, "without": [], "exclude": None, "novel_only": False, "similarity": None}
+    pd.testing.assert_frame_equal(tiny.analogs("CCO", 5, **empty), tiny.analogs("CCO", 5))
+
+
+def test_diverse_are_so_many_of_each_seed_and_the_best_is_among_them(tiny):
+    full = tiny.analogs(ALKANOLS, 12, rank="qed")
+    few = tiny.analogs(ALKANOLS, 12, rank="qed", diverse=4)
+    for seed in ALKANOLS:
+        picked, best = (frame.loc[frame["seed"] == seed, "smiles"].tolist() for frame in (few, full))
+        assert len(picked) == 4
+        assert picked[0] == best[0]
+        assert picked == [smiles for smiles in best if smiles in picked]
+        assert set(picked) <= set(best[:12])
+    assert len(tiny.analogs("CCO", 5, diverse=50)) == 5
+
+
+def test_a_seed_with_nothing_stands_beside_others(tiny):
+    """And no seeds at all still have the columns that were asked for."""
+    frame = _quietly(tiny.analogs, ["C1CCNC1", "CCO"], 3, keep="rings=0", contains="O", without="N", budget=100)
+    assert "CCO" in set(frame["seed"])
+    assert frame["mw"].dtype == float
+    nothing = _quietly(tiny.analogs, "CCO", 3, keep="rings>20", rank="fsp3", budget=64)
+    none = tiny.analogs([], 3, keep="rings>20", rank="fsp3")
+    assert len(nothing) == len(none) == 0
+    assert list(nothing.columns) == list(none.columns) == [*ANALOG_COLUMNS, "rings", "fsp3", "rank"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"radius": 0.2, "similarity": 0.5}, "radius and similarity exclude each other"),
+        ({"similarity": 1.2}, "similarity is a target"),
+        ({"similarity": "0.7:0.5"}, "similarity is a band"),
+        ({"keep": ["mw<<500"]}, "cannot read the wish 'mw<<500'"),
+        ({"keep": ["lgp<3"]}, "did you mean 'logp'"),
+        ({"contains": ["C("]}, "cannot read SMARTS"),
+        ({"without": ["C("]}, "cannot read SMARTS"),
+        ({"exclude": ["pain"]}, "no set of alerts is called 'PAIN'"),
+        ({"rank": "similarty"}, "did you mean 'similarity'"),
+        ({"diverse": -1}, "diverse is 0"),
+        ({"similarty": 0.5}, "no option 'similarty': did you mean 'similarity'"),
+        ({"n": 0}, "number of molecules"),
+    ],
+)
+def test_a_stream_refuses_options_before_it_is_read(tiny, options, message):
+    with pytest.raises(InputError, match=message):
+        tiny.iter_analogs(iter(["CCO"]), **options)
+    with pytest.raises(InputError, match=message):
+        tiny.analogs([], **options)
+
+
+def test_a_stream_of_one_string_is_one_seed(tiny):
+    (frame,) = tiny.iter_analogs("CCO", 3)
+    assert set(frame["seed"]) == {"CCO"}
+
+
+def test_novelty_needs_a_record_of_the_training_set(tiny_checkpoint):
+    forgetful = Generator(dataclasses.replace(tiny_checkpoint, seen=None))
+    with pytest.raises(InputError, match="the model 'tiny' has no record of what it was trained on: no novel_only"):
+        forgetful.analogs("CCO", 3, novel_only=True)
+    assert forgetful.analogs("CCO", 3, novel_only=False)["novel"].isna().all()
 
 
 # --- sample ---

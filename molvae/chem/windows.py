@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import inf
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.chem.properties import lookup
+from molvae.chem.properties import PROPERTIES, lookup
 from molvae.errors import InputError
 
-_NUMBER = r"[+-]?\d+(?:\.\d*)?"
+_FIGURE = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = rf"[+-]?{_FIGURE}"
 _BOUND = re.compile(rf"\s*(\w+)\s*(<=|>=|<|>|=)\s*({_NUMBER})\s*")
-_RANGE = re.compile(rf"\s*(\w+)[\s=]\s*({_NUMBER})?\s*:\s*({_NUMBER})?\s*")
-_TERM = re.compile(r"\s*([+-]?)\s*(?:(\d+(?:\.\d*)?)\s*\*\s*)?([a-z_]\w*)\s*")
+_RANGE = re.compile(rf"\s*(\w+)(?:\s*=\s*|\s+)(?!\s*:\s*$)({_NUMBER})?\s*:\s*({_NUMBER})?\s*")
+_TERM = re.compile(rf"\s*([+-]?)\s*(?:({_FIGURE})\s*\*\s*)?([A-Za-z_]\w*)\s*")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Rank:
             match = _TERM.match(text, at)
             if match is None or (at and not match[1]):
                 raise InputError(f"cannot read the rank {text!r}: write it like qed, -sa or 'similarity - 0.2*sa'")
-            name = match[3] if match[3] in known else lookup(match[3]).name
+            name = match[3] if match[3] in known else _property(match[3], known)
             terms.append((name, float(match[2] or 1) * (-1 if match[1] == "-" else 1)))
             at = match.end()
         if not terms:
@@ -81,3 +83,11 @@ class Rank:
         """The sum for each row of the columns."""
         total: NDArray[np.float64] = np.sum([w * np.asarray(columns[name], float) for name, w in self.terms], axis=0)
         return total
+
+
+def _property(name: str, known: Sequence[str]) -> str:
+    """The name of a property. Raises `InputError` naming the nearest, also among `known`."""
+    near = get_close_matches(name.lower(), [*known, *PROPERTIES], n=1, cutoff=0.0)[0]
+    if name not in PROPERTIES and near in known:
+        raise InputError(f"unknown figure {name!r}: did you mean {near!r}? Known: {', '.join([*known, *PROPERTIES])}")
+    return lookup(name).name

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
+from numbers import Real
 from typing import Self
 
 from molvae.errors import InputError
@@ -39,8 +40,11 @@ class Dial:
         try:
             if isinstance(asked, str):
                 numbers = [float(part) for part in asked.split(":")]
+            elif isinstance(asked, float | int | Real):  # NumPy's numbers too
+                numbers = [float(asked)]
             else:
-                numbers = [float(asked)] if isinstance(asked, int | float) else [float(part) for part in asked]
+                low, high = asked
+                numbers = [float(low), float(high)]
         except (TypeError, ValueError):
             numbers = []
         if len(numbers) == 2:
@@ -101,7 +105,7 @@ class Gauge:
         extra = f"{left_out} more were left out, for they lie on one side of the target; " if left_out else ""
         if self.rate < 1 / max(spent, 1):
             return f"{extra}the last strings gave none: ask for another similarity, a wider band or fewer"
-        more = ceil(missing / self.rate)
+        more = ceil((missing - left_out) / self.rate)  # each that comes brings one of those left out back
         return f"{extra}{100 * self.rate:.1f} in 100 strings give one by now: a budget of {spent + more} would do"
 
     @property

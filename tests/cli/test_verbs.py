@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 
 import pandas as pd
 import pytest
@@ -11,7 +12,8 @@ from typer.testing import CliRunner
 
 from molvae.cli.app import app
 from molvae.data.records import Record, read_records
-from molvae.generator import ANALOG_COLUMNS, SAMPLE_COLUMNS
+from molvae.generator import SAMPLE_COLUMNS
+from molvae.sampling.request import ANALOG_COLUMNS
 
 VERBS = ["analogs", "sample", "encode", "decode", "reconstruct", "train", "info", "data"]
 
@@ -69,6 +71,37 @@ def test_every_option_of_drawing_arrives(molvae, tiny):
     greedy = molvae("analogs", "CCO", "-n", 4, "--greedy", "--radius", 0.9, "--budget", 200)
     expected = tiny.analogs("CCO", 4, temperature=0.0, radius=0.9, budget=200)
     pd.testing.assert_frame_equal(_table(greedy), expected, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (["--similarity", "0.2:0.6"], {"similarity": (0.2, 0.6)}),
+        (["--similarity", 0.4], {"similarity": 0.4}),
+        (["--keep", "mw<90", "--keep", "logp -1:1.5"], {"keep": ["mw<90", "logp -1:1.5"]}),
+        (["--contains", "CO", "--contains", "CCC", "--without", "N", "--without", "[Cl]"],
+         {"contains": ["CO", "CCC"], "without": ["N", "[Cl]"]}),
+        (["--keep-scaffold", "--exclude", "pains, BRENK", "--novel-only"],
+         {"keep_scaffold": True, "exclude": ["PAINS", "BRENK"], "novel_only": True}),
+        (["--rank", "similarity - 0.2*tpsa", "--diverse", 3], {"rank": "similarity - 0.2*tpsa", "diverse": 3}),
+        (["--rank", "-sa"], {"rank": "-sa"}),
+    ],
+)  # fmt: skip
+def test_every_wish_arrives(molvae, tiny, arguments, options):
+    result = molvae("analogs", "CC(C)CO", "-n", 5, "--budget", 300, *arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = tiny.analogs("CC(C)CO", 5, budget=300, **options)
+        plain = tiny.analogs("CC(C)CO", 5, budget=300)
+    assert len(expected)
+    pd.testing.assert_frame_equal(_table(result), expected, check_dtype=False)
+    assert not expected.equals(plain)
+
+
+def test_too_few_of_a_similarity_is_said_with_what_it_would_take(molvae):
+    result = molvae("analogs", "CCCO", "-n", 30, "--similarity", 0.4, "--budget", 400)
+    assert "of 30 distinct molecules at similarity 0.4 from 400 strings" in result.stderr
+    assert "would do" in result.stderr or "the last strings gave none" in result.stderr
 
 
 def test_bad_rows_are_reported_with_their_place_and_counted(molvae, tmp_path):
@@ -247,6 +280,18 @@ def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
         (["analogs", "nowhere.smi"], "nowhere.smi does not exist"),
         (["analogs", "CCO", "--top-p", "0"], "top_p must lie above 0"),
         (["analogs", "CCO", "--greedy", "--temperature", "2"], "give one of them"),
+        (["analogs", "CCO", "--similarity", "0.5", "--radius", "0.3"], "radius and similarity exclude each other"),
+        (["analogs", "CCO", "--similarity", "0.7:0.5"], "within 0 to 1, got 0.7:0.5"),
+        (["analogs", "CCO", "--similarity", "1"], "a target such as 0.6 or a band such as 0.5:0.7, got '1'"),
+        (["analogs", "CCO", "--similarity", "near"], "got 'near'"),
+        (["analogs", "CCO", "--keep", "mw<500", "--keep", "logp=a"], "cannot read the wish 'logp=a'"),
+        (["analogs", "CCO", "--keep", "lgp<5"], "unknown property 'lgp': did you mean 'logp'?"),
+        (["analogs", "CCO", "--keep", "logp 4:1"], "nothing can fit 'logp 4:1'"),
+        (["analogs", "CCO", "--contains", "C("], "cannot read SMARTS 'C('"),
+        (["analogs", "CCO", "--without", ""], "cannot read SMARTS ''"),
+        (["analogs", "CCO", "--exclude", "pains,chembl"], "no set of alerts is called 'CHEMBL'"),
+        (["analogs", "CCO", "--rank", "qed sa"], "cannot read the rank 'qed sa'"),
+        (["analogs", "CCO", "--rank", "similarty"], "did you mean 'similarity'?"),
         (["analogs", "CCO", "-o", "out.xyz"], "its suffix must be one of"),
         (["analogs", "CCO", "--picture", "out.csv"], "--picture is a .png or .svg"),
         (["encode", "CCO", "-o", "out.smi"], "latents are written to .csv or .parquet"),
@@ -264,7 +309,13 @@ def test_wrong_usage_is_one_line(molvae, arguments, message):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["analogs"], ["analogs", "CCO", "-n", "0"], ["analogs", "CCO", "--radius", "2"], ["sample", "--nothing"]],
+    [
+        ["analogs"],
+        ["analogs", "CCO", "-n", "0"],
+        ["analogs", "CCO", "--radius", "2"],
+        ["analogs", "CCO", "--diverse", "-1"],
+        ["sample", "--nothing"],
+    ],
 )
 def test_typers_own_refusals(molvae, arguments):
     assert molvae(*arguments, code=2).stderr
