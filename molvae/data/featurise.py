@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,23 +166,24 @@ def in_chunks(items: Iterable[Item], size: int = CHUNK) -> Iterator[list[Item]]:
 
 
 def map_chunks(
-    function: Callable[[list[Item]], Result], chunks: Iterable[list[Item]], workers: int | None = None
+    function: Callable[..., Result], chunks: Iterable[list[Item]], workers: int | None = None, *, shared: Any = None
 ) -> Iterator[Result]:
     """`function` of each chunk, results in order, computed in `workers` processes (0 or 1: in this one).
 
-    Reads only a few chunks ahead, so a stream of any length passes in flat memory. Raises `MolvaeError` when
-    a worker process is killed from outside.
+    With `shared` it is called with that and the chunk: every worker is given it once, and by fork without a copy.
+    Reads only a few chunks ahead, so a stream of any length passes in flat memory. Raises `MolvaeError` when a worker
+    process is killed from outside.
     """
     count = worker_count(workers)
     if count <= 1:
-        yield from map(function, chunks)
+        yield from (function(chunk) if shared is None else function(shared, chunk) for chunk in chunks)
         return
     pending: deque[Future[Result]] = deque()
-    # graphs have no cycles: in a worker the collector would only walk over them, again and again
-    with ProcessPoolExecutor(count, mp_context=_context(), initializer=gc.disable) as pool:
+    work = function if shared is None else partial(_with_shared, function)
+    with ProcessPoolExecutor(count, mp_context=_context(), initializer=_begin, initargs=(shared,)) as pool:
         try:
             for chunk in chunks:
-                pending.append(pool.submit(function, chunk))
+                pending.append(pool.submit(work, chunk))
                 if len(pending) > 2 * count:
                     yield pending.popleft().result()
             while pending:
@@ -192,6 +194,20 @@ def map_chunks(
         finally:
             for future in pending:  # whoever asked for results has stopped: do not make them wait for the rest
                 future.cancel()
+
+
+_shared: Any = None
+"""In a worker: what all its chunks are worked on with."""
+
+
+def _begin(shared: Any) -> None:
+    global _shared
+    _shared = shared
+    gc.disable()  # graphs have no cycles: the collector would only walk over them, again and again
+
+
+def _with_shared(function: Callable[[Any, list[Item]], Result], chunk: list[Item]) -> Result:
+    return function(_shared, chunk)
 
 
 def _context() -> multiprocessing.context.BaseContext:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from molvae.chem.fingerprints import bit_counts, common_bits, word_columns, word_rows
+from molvae.data.featurise import in_chunks, map_chunks
 from molvae.errors import InputError
 
 Ints = NDArray[np.int64]
@@ -30,6 +31,9 @@ _PLANES = 2048  # rows of _BLOCK words added up together, 2 MB: queries times bi
 _FIRST = 1024  # references of about the query's size, whose best is where its search starts
 _SURE, _SPARE = 4.0, 1.0  # count until an unrelated reference fails by so many standard deviations, and bits
 _PAIRS = 1024  # words whose candidates are compared in full together: 65,536 pairs at most
+
+_LOTS = 8  # batches that a process takes at once
+_WORTH_PROCESSES = 200_000_000  # pairs that take longer than starting processes does
 
 _ROWS, _COLUMNS, _STRIP = 16, 4096, 1024  # one block of `power_means`, as in `tanimoto_matrix`; rows of one task
 _EXACT = 2048  # float16 holds every integer up to here
@@ -46,7 +50,7 @@ def nearest(
     queries: (N, W), reference: (M, W), packed as by `morgan_bits`; returns (N,) and (N,). The result is that of
     `tanimoto_matrix(queries, reference)`, its `argmax` and its `max`: among equals the smallest index (above 2048 bits
     those only count as equal that are so in double precision). It depends neither on the threads (all cores where
-    None) nor on the device. Beyond two copies of the reference each thread needs some 10 MB.
+    None; for many pairs they are processes) nor on the device. Beyond two copies of the reference each thread needs some 10 MB.
     Raises `InputError` for an empty reference, another shape or type, or where the widths differ.
     """
     return Finder(reference, threads=threads, device=device).nearest(queries)
@@ -60,6 +64,7 @@ class Finder:
 
     def __init__(self, reference: NDArray[np.uint8], *, threads: int | None = None, device: str = "cpu") -> None:
         (words,) = word_rows(reference)
+        _check(threads)
         if not len(words):
             raise InputError("the reference holds no fingerprint: nothing can be nearest")
         self._packed, self._threads, self._device = reference, threads, device
@@ -73,14 +78,20 @@ class Finder:
             return _nearest_by_product(queries, self._packed, self._device)
         index, similarity = np.zeros(len(words), dtype=np.int64), np.zeros(len(words), dtype=np.float32)
         order = np.argsort(bit_counts(words), kind="stable")  # those of a size need the same blocks
-
-        def search(rows: Ints) -> None:
-            index[rows], similarity[rows] = _Search.of(words[rows], sliced).run()
-
         lots = np.split(order, range(_BATCH, len(order), _BATCH)) if len(order) else []
-        for _ in _in_order(search, lots, self._threads):
-            pass
+        # in processes, for threads would wait for each other between one array operation and the next
+        workers = self._threads if len(words) * len(self._packed) > _WORTH_PROCESSES else 1
+        found = map_chunks(_search, in_chunks(lots, _LOTS), workers, shared=(sliced, words))
+        for rows, (indices, similarities) in zip(in_chunks(lots, _LOTS), found, strict=True):
+            index[np.concatenate(rows)], similarity[np.concatenate(rows)] = indices, similarities
         return index, similarity
+
+
+def _search(shared: tuple[_Reference, Words], lots: list[Ints]) -> tuple[Ints, NDArray[np.float64]]:
+    """What `_Search` finds for some lots of rows, one after the other."""
+    sliced, words = shared
+    found = [_Search.of(words[rows], sliced).run() for rows in lots]
+    return np.concatenate([index for index, _ in found]), np.concatenate([similarity for _, similarity in found])
 
 
 def power_means(
@@ -131,10 +142,14 @@ def _ranges(start: int, end: int) -> Iterator[tuple[int, int]]:
     return ((j, min(j + _COLUMNS, end)) for j in range(start, end, _COLUMNS))
 
 
-def _in_order(task: Callable[[S], T], items: Iterable[S], threads: int | None) -> Iterator[T]:
-    """The results of `task` in the order of `items`; NumPy computes in threads side by side."""
+def _check(threads: int | None) -> None:
     if threads is not None and threads < 1:
         raise InputError(f"threads is at least 1, got {threads}")
+
+
+def _in_order(task: Callable[[S], T], items: Iterable[S], threads: int | None) -> Iterator[T]:
+    """The results of `task` in the order of `items`; NumPy computes in threads side by side."""
+    _check(threads)
     workers = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     if workers == 1:
         yield from map(task, items)

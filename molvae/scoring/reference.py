@@ -110,7 +110,12 @@ class Reference:
     @cached_property
     def properties(self) -> pd.DataFrame:
         """`CHARTED` of every molecule."""
-        return pd.DataFrame(self._part("properties", self._properties))
+        return pd.DataFrame(self._part("properties", lambda: self._properties(self.molecules)))
+
+    @cached_property
+    def charted(self) -> pd.DataFrame:
+        """The same of `drawn`, which is enough for a chart."""
+        return pd.DataFrame(self._part("charted", lambda: self._properties(self.drawn)))
 
     @cached_property
     def activations(self) -> fcd.Activations:
@@ -161,8 +166,9 @@ class Reference:
     def _map(self, function: Callable[[list[str]], list[str]]) -> list[str]:
         return [text for part in self._chunks(function) for text in part]
 
-    def _properties(self) -> Arrays:
-        frame = pd.concat(self._chunks(partial(describe, columns=CHARTED)), ignore_index=True)
+    def _properties(self, smiles: list[str]) -> Arrays:
+        parts = map_chunks(partial(describe, columns=CHARTED), in_chunks(smiles), self.workers)
+        frame = pd.concat(list(parts), ignore_index=True)
         return {name: frame[name].to_numpy(np.float64) for name in CHARTED}
 
     def _chemnet(self, smiles: list[str]) -> Arrays:

@@ -206,7 +206,7 @@ class Scorer:
         figures = {section: self._numbers(found) for section, found in figures.items()}
         return Scores(
             counts, figures, self._all_notes(counts), sample, seeds,
-            compared.properties if compared else None, self.tally.first_invalid(),
+            compared.charted if compared else None, self.tally.first_invalid(),
         )  # fmt: skip
 
     def _moses(

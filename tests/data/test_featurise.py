@@ -90,6 +90,15 @@ def test_only_a_few_chunks_are_read_ahead(workers):
     assert len(read) <= 2 * workers + 2
 
 
+def scaled(factor, chunk):
+    return [factor["by"] * number for number in chunk]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_shared_is_given_to_every_chunk(workers):
+    assert list(map_chunks(scaled, [[1, 2], [], [3]], workers, shared={"by": 10})) == [[10, 20], [], [30]]
+
+
 def die(chunk):
     if chunk == [2]:
         os.kill(os.getpid(), signal.SIGKILL)
