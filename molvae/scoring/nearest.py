@@ -50,7 +50,7 @@ def nearest(
     queries: (N, W), reference: (M, W), packed as by `morgan_bits`; returns (N,) and (N,). The result is that of
     `tanimoto_matrix(queries, reference)`, its `argmax` and its `max`: among equals the smallest index (above 2048 bits
     those only count as equal that are so in double precision). It depends neither on the threads (all cores where
-    None; for many pairs they are processes) nor on the device. Beyond two copies of the reference each thread needs some 10 MB.
+    None; for many pairs they are processes) nor on the device. Beyond two copies of the reference each needs 10 MB.
     Raises `InputError` for an empty reference, another shape or type, or where the widths differ.
     """
     return Finder(reference, threads=threads, device=device).nearest(queries)
