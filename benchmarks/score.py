@@ -187,7 +187,8 @@ def _race(raced: dict[str, Any]) -> list[str]:
     times = {name: statistics.median(raced[name]) for name in ("molvae", "moses", "parse")}
     slower, share = times["moses"] / times["molvae"], times["parse"] / times["molvae"]
     mine, theirs = raced["values of molvae"], raced["values of moses"]
-    both = [name for name, value in theirs.items() if mine.get(name) is not None and value == value]
+    # of fragments its sum of squares overflows on today's NumPy, and it gives 1.0 for both test sets
+    both = [n for n, value in theirs.items() if mine.get(n) is not None and value == value and "Frag" not in n]
     apart = {name: abs(mine[name] - theirs[name]) for name in both}
     worst = max(apart, key=apart.__getitem__)
     return [
@@ -199,8 +200,8 @@ def _race(raced: dict[str, Any]) -> list[str]:
         f"| the moses package (molsets 0.3.1) | {times['moses']:.1f} | {slower:.1f} times as long |",
         f"| RDKit parsing the molecules once | {times['parse']:.1f} | {share:.2f} of molvae's time |",
         "",
-        f"The {len(apart)} values that both give differ by {apart[worst]:.1e} at most ({worst}: there an integer of the "
-        "package overflows, as NumPy warns; it says so of no other).",
+        f"The {len(apart)} values that both give differ by {apart[worst]:.1e} at most ({worst}), Frag apart: there the "
+        "package overflows on today's NumPy and gives 1.0.",
     ]  # fmt: skip
 
 
