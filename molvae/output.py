@@ -17,7 +17,7 @@ import pandas as pd
 from molvae.chem.smiles import parse
 from molvae.data.files import whole_file
 from molvae.errors import InputError, MoleculeError
-from molvae.pictures import MOST_PANELS, grid, molecule_column, svg
+from molvae.pictures import MOST_PANELS, PAGE_HEAD, grid, molecule_column, svg
 
 Write = Callable[[pd.DataFrame], None]
 
@@ -233,13 +233,9 @@ def _cell(value: Any) -> str:
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
-_PAGE_TOP = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>TITLE</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c2733; background: #f4f6f8; margin: 2rem auto; max-width: 84rem;
-       padding: 0 1.5rem; }
-h1 { font-size: 1.35rem; font-weight: 600; }
+_PAGE_TOP = (
+    PAGE_HEAD
+    + """h1 { font-size: 1.35rem; font-weight: 600; }
 .frame { overflow-x: auto; background: #fff; border: 1px solid #dde3e9; border-radius: 10px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { text-align: right; font-weight: 600; font-size: .85rem; color: #52606d; padding: .7rem .9rem; white-space: nowrap;
@@ -253,4 +249,5 @@ tr.seed td { background: #e6f1fd; font-weight: 600; }
 tr:hover td { background: #f7fafc; } tr.seed:hover td { background: #e6f1fd; }
 </style></head><body><h1>TITLE</h1><div class="frame"><table>
 """
+)
 _PAGE_END = "</table></div></body></html>\n"

@@ -25,6 +25,16 @@ _LEGENDS = {"qed": ("QED", 2), "sa": ("SA", 1), "logp": ("logP", 1)}  # with the
 FORMATS = (".png", ".svg")
 
 
+PAGE_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>TITLE</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body { font: 15px/1.45 system-ui, sans-serif; color: #1c2733; background: #f4f6f8; margin: 2rem auto; max-width: 84rem;
+       padding: 0 1.5rem; }
+"""
+"""Where a page of pictures begins, up to the styles that are its own; TITLE is to be put in."""
+
+
 @dataclass(frozen=True)
 class Panel:
     """One place of a grid; `mol` None leaves it empty."""

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from molvae.data.files import whole_file
-from molvae.pictures import svg
+from molvae.pictures import PAGE_HEAD, svg
 
 Floats = NDArray[np.float64]
 
@@ -432,13 +432,9 @@ def _spoken(axis: _Axis, groups: Sequence[Floats]) -> str:
 _GROUPS = ("set", "reference")
 _DRAWN = "(drawn)"
 
-_PAGE_TOP = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>TITLE</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c2733; background: #f4f6f8; margin: 2rem auto; max-width: 84rem;
-       padding: 0 1.5rem; }
-h1 { font-size: 1.35rem; font-weight: 600; overflow-wrap: anywhere; }
+_PAGE_TOP = (
+    PAGE_HEAD
+    + """h1 { font-size: 1.35rem; font-weight: 600; overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; font-weight: 600; margin: 2rem 0 .7rem; break-after: avoid; }
 p { max-width: 46rem; } p.more { color: #52606d; }
 .tiles, .sections { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; margin: 0; }
@@ -475,4 +471,5 @@ tr, figure, .card, .figures, .tiles div { break-inside: avoid; }
                -webkit-print-color-adjust: exact; print-color-adjust: exact; } }
 </style></head><body><h1>TITLE</h1>
 """
+)
 _PAGE_END = "</body></html>\n"

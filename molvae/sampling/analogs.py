@@ -210,7 +210,7 @@ def _wanted(found: Found, fresh: set[str], admit: Admit | None) -> set[str]:
         names = sorted(fresh)
         similarities = tanimoto(morgan(parse(found.seed)), [morgan(parse(name)) for name in names]).tolist()
         dial = found.gauge.dial
-        near = {name: s for name, s in zip(names, similarities, strict=True) if dial.low <= s <= dial.high}
+        near = {name: s for name, s in zip(names, similarities, strict=True) if dial.holds(s)}
         found.similarity.update(near)
         passed = set(near)
     if admit is not None and passed:

@@ -54,6 +54,10 @@ class Dial:
         (target,) = numbers
         return cls(max(0.0, target - HALF_WIDTH), min(1.0, target + HALF_WIDTH), target)
 
+    def holds(self, similarity: float) -> bool:
+        """Whether a similarity lies in the band."""
+        return self.low <= similarity <= self.high
+
     def __str__(self) -> str:
         return f"similarity {self.low:g} to {self.high:g}" if self.target is None else f"similarity {self.target:g}"
 
@@ -71,7 +75,7 @@ class Gauge:
 
     def radii(self, strings: int) -> list[float]:
         """The radius of each of the next strings: as many for each as its yield so far deserves."""
-        shares = [((k + _PRIOR) / (d + 1)) ** 2 if any(self.drawn) else 1.0 for k, d in zip(self.kept, self.drawn)]  # noqa: B905
+        shares = [((k + _PRIOR) / (d + 1)) ** 2 for k, d in zip(self.kept, self.drawn, strict=True)]
         exact = [strings * share / sum(shares) for share in shares]
         counts = [int(number) for number in exact]
         by_rest = sorted(range(len(RADII)), key=lambda arm: counts[arm] - exact[arm])
@@ -81,7 +85,7 @@ class Gauge:
 
     def admits(self, similarity: float) -> bool:
         """Whether a molecule is wanted; with a target each half takes up to half of them. Counts those it admits."""
-        if not self.dial.low <= similarity <= self.dial.high:
+        if not self.dial.holds(similarity):
             return False
         if self.dial.target is None:
             return True
@@ -121,5 +125,5 @@ class Gauge:
         upper = sorted((m for m, s in similarities.items() if s >= target), key=similarities.__getitem__)
         lower = sorted((m for m, s in similarities.items() if s < target), key=lambda m: -similarities[m])
         most = min(len(upper), len(lower))
-        chosen = {*upper[: most + 1], *lower[: most + 1]} if abs(len(upper) - len(lower)) else {*upper, *lower}
+        chosen = {*upper[: most + 1], *lower[: most + 1]}
         return [molecule for molecule in similarities if molecule in chosen]

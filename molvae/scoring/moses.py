@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import wasserstein_distance
 
-from molvae.scoring.nearest import nearest, power_means
+from molvae.scoring.nearest import nearest, power_means, threads_of
 from molvae.scoring.reference import PROPERTIES, Reference
 from molvae.scoring.structures import Structures
 
@@ -24,7 +24,7 @@ UNIQUE_AT = (1_000, 10_000)
 
 def diversity(found: Structures, workers: int | None = None) -> dict[str, float]:
     """IntDiv and IntDiv2: one minus the mean, and minus the mean root of the mean square, of all similarities."""
-    first, second = power_means(found.fingerprints, (1, 2), threads=_threads(workers))
+    first, second = power_means(found.fingerprints, (1, 2), threads=threads_of(workers))
     return {"IntDiv": 1 - float(first.mean()), "IntDiv2": 1 - float(second.mean())}
 
 
@@ -34,7 +34,7 @@ def likeness(
     """SNN (mean similarity to the nearest molecule of the reference), and the cosine similarity of how often each BRICS
     fragment and each scaffold occurs; None where neither set, or only one, has any."""
     other = reference.structures
-    _, similarity = nearest(found.fingerprints, other.fingerprints, threads=_threads(workers), device=device)
+    _, similarity = nearest(found.fingerprints, other.fingerprints, threads=threads_of(workers), device=device)
     return {
         f"SNN/{label}": float(similarity.mean(dtype=np.float64)),
         f"Frag/{label}": cosine(found.fragments, other.fragments),
@@ -54,8 +54,3 @@ def cosine(a: Mapping[str, int], b: Mapping[str, int]) -> float | None:
         return None
     common = sum(count * b[name] for name, count in a.items() if name in b)
     return common / sqrt(sum(c * c for c in a.values()) * sum(c * c for c in b.values()))
-
-
-def _threads(workers: int | None) -> int | None:
-    """0 workers, as 1, are this process alone."""
-    return None if workers is None else max(1, workers)

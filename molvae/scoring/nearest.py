@@ -94,6 +94,11 @@ def _search(shared: tuple[_Reference, Words], lots: list[Ints]) -> tuple[Ints, N
     return np.concatenate([index for index, _ in found]), np.concatenate([similarity for _, similarity in found])
 
 
+def threads_of(workers: int | None) -> int | None:
+    """What `threads` is for so many worker processes: 0, as 1, are this process alone."""
+    return None if workers is None else max(1, workers)
+
+
 def power_means(
     fingerprints: NDArray[np.uint8], powers: Iterable[float] = (1, 2), *, threads: int | None = None
 ) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from molvae.errors import InputError, MissingExtraError, MoleculeError
 from molvae.scoring import fcd, guacamol, moses
 from molvae.scoring.analogs import AnalogScores
 from molvae.scoring.molecules import COLUMNS, chosen, describe, fingerprints
-from molvae.scoring.nearest import Finder
+from molvae.scoring.nearest import Finder, threads_of
 from molvae.scoring.reference import GUACAMOL_MOLECULES, Reference, among, guacamol_columns, keys_of, without_stereo
 from molvae.scoring.structures import structures
 from molvae.scoring.tally import Tally
@@ -171,8 +171,7 @@ class Scorer:
         return frame if self.seeded else frame.drop(columns="seed")
 
     def _prepared(self, reference: Reference) -> Finder:
-        threads = None if self.workers is None else max(1, self.workers)
-        return Finder(reference.fingerprints, threads=threads, device=self.device)
+        return Finder(reference.fingerprints, threads=threads_of(self.workers), device=self.device)
 
     def _to_seeds(self, seeds: pd.Series[str], bits: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Tanimoto of each row to its seed; NaN where the seed is no molecule."""
