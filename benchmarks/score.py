@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
+from memory import memory_of
 
 from molvae.chem.smiles import parse_quietly, quiet
 from molvae.data.featurise import in_chunks, map_chunks
@@ -128,7 +128,7 @@ def million(options: argparse.Namespace) -> dict[str, Any]:
         with (Path(scratch) / "log").open("w") as log:
             process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log)
             while process.poll() is None:
-                peak = max(peak, _memory(process.pid))
+                peak = max(peak, memory_of(process.pid))
                 time.sleep(1)
         seconds = time.perf_counter() - start
         assert process.returncode == 0, (Path(scratch) / "log").read_text()[-2000:]
@@ -137,15 +137,6 @@ def million(options: argparse.Namespace) -> dict[str, Any]:
         counts = json.loads(page.read_text(encoding="utf-8"))["counts"]
     return {"rows": options.rows, "bad": options.rows // 100, "lines": lines, "counts": counts, "seconds": seconds,
             "peak": peak, "columns": LIGHT}  # fmt: skip
-
-
-def _memory(pid: int) -> int:
-    """Bytes of a process and its children; what they share is counted once."""
-    try:
-        tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        return sum(process.memory_full_info().pss for process in tree)
-    except psutil.Error:  # one of them has just ended
-        return 0
 
 
 def table(options: argparse.Namespace) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from numbers import Integral, Real
 from pathlib import Path
@@ -47,6 +47,7 @@ class Content:
     reference: pd.DataFrame | None = None
     seeds: pd.DataFrame | None = None
     rank_by: str = "qed"
+    pictures: Mapping[str, str] = field(default_factory=dict)  # title to <svg>
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def html(content: Content) -> str:
         _notes(content.notes),
         "" if len(valid) else '<p class="empty">There was no valid molecule.</p>\n',
         _figures(content.figures),
+        *(_section(title, "frame", picture) for title, picture in content.pictures.items()),
         _charts("Properties", _PROPERTIES, valid, content.reference),
         _charts("Similarity", _SIMILARITIES, valid, content.reference),
         _ranked(valid, content.rank_by),

@@ -15,7 +15,7 @@ def qed(mol: Chem.Mol, *, mw: float, logp: float, hbd: float, tpsa: float, rotat
     The descriptors are those of `properties.PROPERTIES`. Acceptors, aromatic rings and alerts are counted here by QED's
     own patterns; the alerts in one call, which is a third quicker than one for each.
     """
-    rest = Chem.DeleteSubstructs(Chem.Mol(mol), QED.AliphaticRings)
+    rest = Chem.DeleteSubstructs(mol, QED.AliphaticRings)  # a copy
     counted = QED.QEDproperties(  # type: ignore[no-untyped-call]
         MW=mw,
         ALOGP=logp,

@@ -1,14 +1,17 @@
-"""Structural alerts (PAINS, BRENK, NIH) and substructure search."""
+"""Structural alerts (PAINS, BRENK, NIH), substructure search, and filters made of patterns and property windows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
-from molvae.chem.smiles import quiet
+from molvae.chem.properties import COSTLY, lookup
+from molvae.chem.smiles import parse, quiet
+from molvae.chem.windows import Window
 from molvae.errors import InputError
 
 ALERT_SETS = ("PAINS", "BRENK", "NIH")
@@ -51,3 +54,34 @@ def _pattern(smarts: str) -> Chem.Mol:
     if pattern is None or pattern.GetNumAtoms() == 0:
         raise InputError(f"cannot read SMARTS {smarts!r}: it is {'not valid' if smarts.strip() else 'empty'}")
     return pattern
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Windows of properties and SMARTS that have to, or may not, occur; what is quick to tell is asked first."""
+
+    windows: tuple[Window, ...] = ()
+    contains: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for smarts in (*self.contains, *self.without):
+            has_substructure(parse("C"), smarts)  # what is no SMARTS is an error now, not in the middle of the work
+
+    def __bool__(self) -> bool:
+        return bool(self.windows or self.contains or self.without)
+
+    def admit(self, mol: Chem.Mol) -> bool:
+        """Whether a molecule passes all of them."""
+        quick = [window for window in self.windows if window.name not in COSTLY]
+        costly = [window for window in self.windows if window.name in COSTLY]
+        return (
+            _within(mol, quick)
+            and all(has_substructure(mol, smarts) for smarts in self.contains)
+            and not any(has_substructure(mol, smarts) for smarts in self.without)
+            and _within(mol, costly)
+        )
+
+
+def _within(mol: Chem.Mol, windows: Sequence[Window]) -> bool:
+    return all(window.admits(lookup(window.name).function(mol)) for window in windows)

@@ -50,9 +50,30 @@ def morgan_bits(mols: Sequence[Chem.Mol], bits: int = BITS) -> NDArray[np.uint8]
     return np.frombuffer(packed, dtype=np.uint8).reshape(-1, bits // 8)
 
 
+def morgan_counts(mols: Sequence[Chem.Mol], bits: int = BITS) -> NDArray[np.uint8]:
+    """How often each of a molecule's environments occurs, folded to `bits` places: (molecules, bits), 15 at most.
+
+    A chain of forty carbons is no more unlike one of fifteen; models keep the counts in unary.
+    """
+    counts = np.zeros((len(mols), bits), dtype=np.uint8)
+    for row, mol in zip(counts, mols, strict=True):
+        found = _generator(bits).GetCountFingerprint(mol).GetNonzeroElements()
+        row[list(found)] = np.minimum(list(found.values()), 15)
+    return counts
+
+
 def tanimoto(query: ExplicitBitVect, others: Sequence[ExplicitBitVect]) -> NDArray[np.float64]:
     """Tanimoto similarity of `query` to each of `others`: shape (others,), 0 to 1; 0 where both are empty."""
     return np.array(DataStructs.BulkTanimotoSimilarity(query, list(others)), dtype=np.float64)
+
+
+def tanimoto_to(query: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """`tanimoto` of packed fingerprints: (W,) to each row of (N, W), as by `morgan_bits`; shape (N,)."""
+    one, many = word_rows(query[None], others)
+    common = np.bitwise_count(one & many).sum(axis=1, dtype=np.int32)
+    either = bit_counts(one) + bit_counts(many) - common
+    similarity: NDArray[np.float64] = common / np.maximum(either, 1)
+    return similarity
 
 
 def tanimoto_matrix(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float32]:

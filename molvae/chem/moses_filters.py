@@ -2,7 +2,8 @@
 
 22 medicinal-chemistry patterns of its own, and the 480 PAINS of Baell and Holloway 2010 as RDKit carries them in
 wehi_pains.csv. RDKit has since corrected some of these; MOSES has not, and its figures are what people compare with, so
-those few stand in moses_filters.json as MOSES has them. All are searched for with hydrogens as atoms.
+those few stand in moses_filters.json as MOSES has them. Only where MCF12 and 13 end in any atom, hydrogen or other,
+that is there said by a count of neighbours. Hydrogens in the patterns are those of the molecule, given or not.
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ from rdkit import Chem, RDConfig
 
 from molvae.chem.patterns import Patterns
 
-ELEMENTS = frozenset({1, 6, 7, 8, 9, 16, 17, 35})  # H C N O F S Cl Br
 LARGEST_RING = 7
+FOREIGN = {"charge": "[!+0]", "element": "[!#1&!#6&!#7&!#8&!#9&!#16&!#17&!#35]"}
+"""Atoms that no molecule of MOSES has: it is made of H, C, N, O, F, S, Cl and Br."""
 
 
 def passes_moses_filters(mol: Chem.Mol) -> bool:
     """Whether MOSES would have kept the molecule: rings up to 7, no charged atom, its elements only, no alert."""
     if any(len(ring) > LARGEST_RING for ring in mol.GetRingInfo().AtomRings()):
-        return False
-    if any(atom.GetFormalCharge() or atom.GetAtomicNum() not in ELEMENTS for atom in mol.GetAtoms()):
         return False
     return not _alerts().any_in(mol)
 
@@ -34,4 +34,4 @@ def _alerts() -> Patterns:
     own = json.loads(Path(__file__).with_name("moses_filters.json").read_text(encoding="utf-8"))
     with (Path(RDConfig.RDDataDir) / "Pains" / "wehi_pains.csv").open(encoding="utf-8", newline="") as file:
         pains = {name.removeprefix("<regId=").removesuffix(">"): smarts.strip() for smarts, name in csv.reader(file)}
-    return Patterns({**own["mcf"], **pains, **own["pains_before_correction"]}, hydrogens=True)
+    return Patterns({**FOREIGN, **own["mcf"], **pains, **own["pains_before_correction"]}, hydrogens=True)

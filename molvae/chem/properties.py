@@ -97,6 +97,10 @@ PROPERTIES: dict[str, Property] = {row.name: row for row in _ROWS}
 """Every property by its name, in the order of the table."""
 
 
+COSTLY = ("qed", "sa", "np")
+"""Properties that take longer than a substructure or a fingerprint does."""
+
+
 def lookup(name: str) -> Property:
     """The property called `name`. Raises `InputError` naming the nearest known one."""
     if name in PROPERTIES:

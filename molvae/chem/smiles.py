@@ -85,11 +85,26 @@ def canonical(smiles: str) -> str:
 
 def canonical_or_none(smiles: str) -> str | None:
     """`canonical` for strings that often fail, such as a decoder's: None instead of a reason."""
+    with quiet():
+        mol = molecule_or_none(smiles)
+        return None if mol is None else written_or_none(mol, smiles)
+
+
+def written_or_none(mol: Chem.Mol, smiles: str) -> str | None:
+    """`write`, inside a `quiet` of the caller's; None where RDKit cannot read what it writes (some aromatic sulfur).
+
+    `smiles` is what `mol` was read from: where that is canonical already, as a decoder's mostly is, there is no doubt.
+    """
+    text = write(mol)
+    return text if text == smiles or _read(text) is not None else None
+
+
+def molecule_or_none(smiles: str) -> Chem.Mol | None:
+    """`parse` for such strings, inside a `quiet` of the caller's."""
     if not smiles or len(smiles) > MAX_SMILES_LENGTH:
         return None
-    with quiet():
-        mol = _read(smiles)
-        return write(mol) if mol is not None and mol.GetNumAtoms() else None
+    mol = _read(smiles)
+    return mol if mol is not None and mol.GetNumAtoms() else None
 
 
 def standardise(mol: Chem.Mol, *, strip_salts: bool = True, neutralise: bool = False) -> Chem.Mol:

@@ -32,14 +32,17 @@ class Window:
     open_ended: bool = False
 
     @classmethod
-    def of(cls, text: str) -> Self:
-        """From "mw<500", "qed>=0.5", "charge=0", "logp 1:4", "sa :3". Raises `InputError`, with the nearest name."""
+    def of(cls, text: str, known: Sequence[str] = ()) -> Self:
+        """From "mw<500", "qed>=0.5", "charge=0", "logp 1:4", "sa :3"; `known` names figures that are no properties.
+
+        Raises `InputError`, with the nearest name.
+        """
         if match := _BOUND.fullmatch(text):
             name, sign, number = match[1], match[2], float(match[3])
             bounds = {"<": (-inf, number), ">": (number, inf), "=": (number, number)}[sign[0]]
-            window = cls(lookup(name).name, *bounds, open_ended=sign in "<>")
+            window = cls(_figure(name, known), *bounds, open_ended=sign in "<>")
         elif match := _RANGE.fullmatch(text):
-            window = cls(lookup(match[1]).name, float(match[2] or -inf), float(match[3] or inf))
+            window = cls(_figure(match[1], known), float(match[2] or -inf), float(match[3] or inf))
         else:
             raise InputError(f"cannot read the wish {text!r}: write it like mw<500, qed>=0.5 or 'logp 1:4'")
         if window.low > window.high:
@@ -67,7 +70,7 @@ class Rank:
             match = _TERM.match(text, at)
             if match is None or (at and not match[1]):
                 raise InputError(f"cannot read the rank {text!r}: write it like qed, -sa or 'similarity - 0.2*sa'")
-            name = match[3] if match[3] in known else _property(match[3], known)
+            name = _figure(match[3], known)
             terms.append((name, float(match[2] or 1) * (-1 if match[1] == "-" else 1)))
             at = match.end()
         if not terms:
@@ -85,8 +88,10 @@ class Rank:
         return total
 
 
-def _property(name: str, known: Sequence[str]) -> str:
-    """The name of a property. Raises `InputError` naming the nearest, also among `known`."""
+def _figure(name: str, known: Sequence[str]) -> str:
+    """The name of a property, or one of `known`. Raises `InputError` naming the nearest of both."""
+    if name in known:
+        return name
     near = get_close_matches(name.lower(), [*known, *PROPERTIES], n=1, cutoff=0.0)[0]
     if name not in PROPERTIES and near in known:
         raise InputError(f"unknown figure {name!r}: did you mean {near!r}? Known: {', '.join([*known, *PROPERTIES])}")

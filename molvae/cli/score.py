@@ -56,9 +56,7 @@ def score(
         Path | None, typer.Option(help="Also write an .html page with pictures, or a .json.", show_default=False)
     ] = None,
     seed: options.Seed = 0,
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes. Default: one per core.", show_default=False)
-    ] = None,
+    workers: options.Workers = None,
     device: options.Device = "auto",
     column: options.Column = None,
     output: options.Output = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -82,38 +82,69 @@ def chosen(names: Collection[str] | None) -> tuple[str, ...]:
     return tuple(name for name in COLUMNS if name in wanted)
 
 
+@dataclass(frozen=True)
+class Read:
+    """What became of a text: `error` says why there is no molecule, or there is one.
+
+    `mol`: as given; `canonical`: its canonical SMILES; `again`: what that reads as, by which sets are compared.
+    """
+
+    text: str
+    error: str = ""
+    mol: Chem.Mol | None = None
+    canonical: str = ""
+    again: Chem.Mol | None = None
+
+
+def read(text: str) -> Read:
+    """One SMILES; a canonical one, as most files hold, is parsed once. Keep a `quiet` block open around many."""
+    try:
+        mol = parse_quietly(text)
+        canonical = write(mol)
+        return Read(text, "", mol, canonical, mol if canonical == text else _read_back(canonical))
+    except MoleculeError as error:
+        return Read(text, str(error))
+
+
+def _read_back(canonical: str) -> Chem.Mol:
+    try:
+        return parse_quietly(canonical)
+    except MoleculeError as error:  # it has grown too long, for one
+        raise MoleculeError(f"its canonical SMILES cannot be read again: {error}") from None
+
+
 def describe(smiles: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-    """A row per SMILES: smiles (as given), error ("" where there is none), canonical, and the chosen columns.
+    """`table` of SMILES. Raises `InputError` for an unknown column."""
+    with quiet():
+        return table([read(text) for text in smiles], columns)
+
+
+def table(molecules: Sequence[Read], columns: Sequence[str]) -> pd.DataFrame:
+    """A row each: smiles (as given), error ("" where there is none), canonical, and the chosen columns.
 
     What cannot be computed of a molecule that can be read stands in `error` too; the other figures are there. What
     columns need is computed with them, chosen or not. Raises `InputError` for an unknown column.
     """
-    needed = chosen(columns)
+    rows: list[Row] = [{"smiles": m.text, "error": m.error, "canonical": m.canonical} for m in molecules]
+    valid = [(m.mol, row) for m, row in zip(molecules, rows, strict=True) if m.mol is not None]
     with quiet():
-        rows = [_row(text, needed) for text in smiles]
-    return pd.DataFrame(rows, columns=["smiles", "error", "canonical", *columns])
+        # figure by figure: molecule by molecule they would throw each other's patterns out of the processor's caches
+        for name in chosen(columns):
+            for mol, row in valid:
+                _compute(COLUMNS[name], mol, row)
+    missing = {name: COLUMNS[name].missing for name in columns}
+    return pd.DataFrame([missing | row for row in rows], columns=["smiles", "error", "canonical", *columns])
+
+
+def _compute(column: Column, mol: Chem.Mol, row: Row) -> None:
+    """One figure into its row, or the reason why it is not there."""
+    try:
+        row[column.name] = column.function(mol, row)
+    except (ValueError, RuntimeError, ArithmeticError, KeyError) as error:  # KeyError: of what it needs, not there
+        row["error"] = row["error"] or f"no {column.name}: {(str(error).strip() or repr(error)).splitlines()[0]}"
 
 
 def fingerprints(canonical: Sequence[str]) -> NDArray[np.uint8]:
     """Packed Morgan fingerprints, (N, 256), of the `canonical` column; zeros where it is empty."""
     with quiet():
         return morgan_bits([parse_quietly(text) if text else Chem.Mol() for text in canonical])
-
-
-def _row(text: str, columns: Sequence[str]) -> Row:
-    row: Row = {"smiles": text, "error": "", "canonical": ""}
-    try:
-        mol = parse_quietly(text)
-    except MoleculeError as error:
-        return {**row, "error": str(error), **_missing(columns)}
-    row["canonical"] = write(mol)
-    for name in columns:
-        try:
-            row[name] = COLUMNS[name].function(mol, row)
-        except (ValueError, RuntimeError, ArithmeticError, KeyError) as error:  # KeyError: of what it needs, not there
-            row["error"] = row["error"] or f"no {name}: {(str(error).strip() or repr(error)).splitlines()[0]}"
-    return {**_missing(columns), **row}
-
-
-def _missing(columns: Sequence[str]) -> Mapping[str, Any]:
-    return {name: COLUMNS[name].missing for name in columns}

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import wasserstein_distance
 
-from molvae.scoring.nearest import nearest, power_means, threads_of
+from molvae.scoring.nearest import power_means, threads_of
 from molvae.scoring.reference import PROPERTIES, Reference
 from molvae.scoring.structures import Structures
 
@@ -34,7 +34,7 @@ def likeness(
     """SNN (mean similarity to the nearest molecule of the reference), and the cosine similarity of how often each BRICS
     fragment and each scaffold occurs; None where neither set, or only one, has any."""
     other = reference.structures
-    _, similarity = nearest(found.fingerprints, other.fingerprints, threads=threads_of(workers), device=device)
+    _, similarity = reference.finder(device).nearest(found.fingerprints, threads=threads_of(workers))
     return {
         f"SNN/{label}": float(similarity.mean(dtype=np.float64)),
         f"Frag/{label}": cosine(found.fragments, other.fragments),

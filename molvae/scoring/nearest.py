@@ -8,11 +8,9 @@ the reference is one row of a matrix, and the rows are added up with the logic o
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import chain
 
 import numpy as np
 import torch
@@ -24,6 +22,7 @@ from molvae.errors import InputError
 
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
+Floats = NDArray[np.float64]
 
 _BATCH = 256  # queries that go through the reference together
 _BLOCK = 128  # words of 64 references that are added up together
@@ -32,14 +31,11 @@ _FIRST = 1024  # references of about the query's size, whose best is where its s
 _SURE, _SPARE = 4.0, 1.0  # count until an unrelated reference fails by so many standard deviations, and bits
 _PAIRS = 1024  # words whose candidates are compared in full together: 65,536 pairs at most
 
-_LOTS = 8  # batches that a process takes at once
+_LOTS = 2  # batches or tiles that a process takes at once
 _WORTH_PROCESSES = 200_000_000  # pairs that take longer than starting processes does
 
-_ROWS, _COLUMNS, _STRIP = 16, 4096, 1024  # one block of `power_means`, as in `tanimoto_matrix`; rows of one task
+_ROWS, _TILE = 32, 32  # one step of `power_means`: rows that are compared with words of 64 others
 _EXACT = 2048  # float16 holds every integer up to here
-
-S = TypeVar("S")
-T = TypeVar("T")
 
 
 def nearest(
@@ -53,25 +49,25 @@ def nearest(
     None; for many pairs they are processes) nor on the device. Beyond two copies of the reference each needs 10 MB.
     Raises `InputError` for an empty reference, another shape or type, or where the widths differ.
     """
-    return Finder(reference, threads=threads, device=device).nearest(queries)
+    return Finder(reference, device=device).nearest(queries, threads=threads)
 
 
 class Finder:
     """`nearest` for queries that come in several lots: the reference is prepared once, 2 s for a million.
 
-    reference: (M, W); threads, device and errors as for `nearest`.
+    reference: (M, W); device and errors as for `nearest`.
     """
 
-    def __init__(self, reference: NDArray[np.uint8], *, threads: int | None = None, device: str = "cpu") -> None:
+    def __init__(self, reference: NDArray[np.uint8], *, device: str = "cpu") -> None:
         (words,) = word_rows(reference)
-        _check(threads)
         if not len(words):
             raise InputError("the reference holds no fingerprint: nothing can be nearest")
-        self._packed, self._threads, self._device = reference, threads, device
+        self._packed, self._device = reference, device
         self._sliced = _Reference.of(words) if torch.device(device).type == "cpu" else None
 
-    def nearest(self, queries: NDArray[np.uint8]) -> tuple[Ints, NDArray[np.float32]]:
+    def nearest(self, queries: NDArray[np.uint8], *, threads: int | None = None) -> tuple[Ints, NDArray[np.float32]]:
         """Index of the most similar reference and that similarity, (N,) each, of queries (N, W)."""
+        _check(threads)
         words, _ = word_rows(queries, self._packed)
         sliced = self._sliced
         if sliced is None:
@@ -80,7 +76,7 @@ class Finder:
         order = np.argsort(bit_counts(words), kind="stable")  # those of a size need the same blocks
         lots = np.split(order, range(_BATCH, len(order), _BATCH)) if len(order) else []
         # in processes, for threads would wait for each other between one array operation and the next
-        workers = self._threads if len(words) * len(self._packed) > _WORTH_PROCESSES else 1
+        workers = threads if len(words) * len(self._packed) > _WORTH_PROCESSES else 1
         found = map_chunks(_search, in_chunks(lots, _LOTS), workers, shared=(sliced, words))
         for rows, (indices, similarities) in zip(in_chunks(lots, _LOTS), found, strict=True):
             index[np.concatenate(rows)], similarity[np.concatenate(rows)] = indices, similarities
@@ -110,57 +106,67 @@ def power_means(
     diversity of MOSES, IntDiv_p (Polykovskiy et al. 2020). Each pair is compared once; the matrix is never whole.
     Raises `InputError` for another shape or type, or a power of 0 or less.
     """
-    (rows,) = word_rows(fingerprints)
+    (words,) = word_rows(fingerprints)
     exponents = [float(power) for power in powers]
     if any(not power > 0 for power in exponents):
         raise InputError(f"powers are above 0, got {exponents}")
-    words, size, n = word_columns(rows), bit_counts(rows).astype(np.float64), len(rows)
-
-    def strip(start: int) -> NDArray[np.float64]:
-        """What the pairs of rows start.. with themselves and all after them add to every sum: (powers, N - start)."""
-        end, sums = min(start + _STRIP, n), np.zeros((len(exponents), n - start))
-        for i in range(start, end, _ROWS):
-            at = slice(i, min(i + _ROWS, end))
-            # within the strip pairs come up from both sides, beyond it from one
-            for j, stop in [*_ranges(start, end), *_ranges(end, n)]:
-                common = common_bits(words[:, at], words[:, j:stop]).astype(np.float64)
-                either = size[at, None] + size[j:stop] - common
-                similarity = np.divide(common, np.maximum(either, 1, out=either), out=common)
-                for total, power in zip(sums, exponents, strict=True):
-                    raised = similarity if power == 1 else similarity**power
-                    total[at.start - start : at.stop - start] += raised.sum(axis=1)
-                    if j >= end:
-                        total[j - start : stop - start] += raised.sum(axis=0)
-        return sums
-
-    totals = np.zeros((len(exponents), n))
-    starts = range(0, n, _STRIP)
-    for start, sums in zip(starts, _in_order(strip, starts, threads), strict=True):
-        totals[:, start:] += sums  # in one order, whatever the threads
-    power_column = np.array(exponents)[:, None]
-    means: NDArray[np.float64] = (totals / max(n, 1)) ** (1 / power_column)
+    _check(threads)
+    n = len(words)
+    if not n:
+        return np.zeros((len(exponents), 0))
+    sliced = _Reference.of(words, _TILE)
+    sums = np.zeros((len(exponents), *sliced.planes.shape[::2], 64))  # powers x blocks x words x bits
+    tiles = [(a, b) for a in range(len(sliced.planes)) for b in range(a, len(sliced.planes))]
+    workers = threads if n * n > _WORTH_PROCESSES else 1
+    found = map_chunks(
+        _tiles, in_chunks(tiles, _LOTS), workers, shared=(sliced, sliced.set_bits(sliced.words), exponents)
+    )
+    for (a, b), (of_a, of_b) in zip(tiles, chain.from_iterable(found), strict=True):
+        sums[:, a] += of_a.reshape(sums[:, a].shape)
+        if a != b:  # in one block the pairs come up from both sides
+            sums[:, b] += of_b.reshape(sums[:, b].shape)
+    means = np.zeros((len(exponents), n))
+    means[:, sliced.order] = (sums.reshape(len(exponents), -1)[:, :n] / n) ** (1 / np.array(exponents)[:, None])
     return means
 
 
-def _ranges(start: int, end: int) -> Iterator[tuple[int, int]]:
-    """start to end in steps of `_COLUMNS`."""
-    return ((j, min(j + _COLUMNS, end)) for j in range(start, end, _COLUMNS))
+def _tiles(shared: tuple[_Reference, Ints, list[float]], tiles: list[tuple[int, int]]) -> list[tuple[Floats, Floats]]:
+    """For pairs of blocks what each adds to the sums of the other's rows, both (powers, rows)."""
+    return [_tile(*shared, a, b) for a, b in tiles]
+
+
+def _tile(sliced: _Reference, bits: Ints, exponents: list[float], a: int, b: int) -> tuple[Floats, Floats]:
+    rows = 64 * sliced.planes.shape[2]
+    of_a, of_b = np.zeros((len(exponents), rows)), np.zeros((len(exponents), rows))
+    size, bits = sliced.size[a * rows :][:rows], bits[a * rows :][:rows]
+    others = np.zeros(rows)  # the last block may be short
+    others[: len(sliced.size) - b * rows] = sliced.size[b * rows :][:rows]
+    for start in range(0, len(size), _ROWS):
+        at = slice(start, min(start + _ROWS, len(size)))
+        common = _counts(sliced.planes[b], bits[at, : size[at].max()]).astype(np.float64)
+        either = size[at, None] + others - common
+        similarity = np.divide(common, np.maximum(either, 1, out=either), out=common)
+        for k, power in enumerate(exponents):
+            raised = similarity if power == 1 else similarity**power
+            of_a[k, at] = raised.sum(axis=1)
+            of_b[k] += raised.sum(axis=0)
+    return of_a, of_b
+
+
+def _counts(planes: Words, bits: Ints) -> NDArray[np.unsignedinteger]:
+    """How many of the `bits` of each of G rows, (G, most), each of the block's references has: (G, 64 L)."""
+    rows, length = len(bits), planes.shape[1]
+    digits = _add(np.take(planes, bits.T.ravel(), axis=0).reshape(-1, rows, length))
+    counts = np.zeros((rows, 64 * length), np.uint8 if len(digits) <= 8 else np.uint16)
+    for weight, digit in enumerate(digits):
+        bit = np.unpackbits(digit.view(np.uint8), axis=1, bitorder="little").astype(counts.dtype, copy=False)
+        counts |= np.left_shift(bit, weight, out=bit)
+    return counts
 
 
 def _check(threads: int | None) -> None:
     if threads is not None and threads < 1:
         raise InputError(f"threads is at least 1, got {threads}")
-
-
-def _in_order(task: Callable[[S], T], items: Iterable[S], threads: int | None) -> Iterator[T]:
-    """The results of `task` in the order of `items`; NumPy computes in threads side by side."""
-    _check(threads)
-    workers = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    if workers == 1:
-        yield from map(task, items)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(task, items)
 
 
 @dataclass(frozen=True)
@@ -183,12 +189,13 @@ class _Reference:
     largest: Ints
 
     @classmethod
-    def of(cls, words: Words) -> _Reference:
+    def of(cls, words: Words, most: int | None = None) -> _Reference:
+        """Of M references, 1 or more, in blocks of `most` words of 64 (None: _BLOCK)."""
         size = bit_counts(words).astype(np.int64)
         order = np.argsort(size, kind="stable")
         size, words = size[order], words[order]
         in_words = -(-len(words) // 64)
-        blocks = -(-in_words // _BLOCK)
+        blocks = -(-in_words // (most or _BLOCK))
         length = -(-in_words // blocks)
         starts = np.arange(0, len(words), 64 * length)  # rounding up may leave one block fewer
         width = 8 * words.shape[1]
@@ -206,6 +213,15 @@ class _Reference:
             rarest=np.argsort(count[:-1], kind="stable"), frequency=count / len(words),
             smallest=size[starts], largest=size[np.minimum(starts + 64 * length, len(words)) - 1],
         )  # fmt: skip
+
+    def set_bits(self, words: Words) -> Ints:
+        """The bits set in each of G rows, the rarest first, filled up with the empty row of `planes`: (G, most)."""
+        size, width = bit_counts(words).astype(np.int64), len(self.rarest)
+        marked = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, self.rarest]
+        row, rank = np.divmod(np.flatnonzero(marked.view(np.bool_)), width)
+        bits = np.full((len(words), int(size.max(initial=0))), width)
+        bits[row, np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)] = self.rarest[rank]
+        return bits
 
 
 @dataclass(frozen=True)
@@ -231,9 +247,7 @@ class _Search:
     @classmethod
     def of(cls, words: Words, reference: _Reference) -> _Search:
         size = bit_counts(words).astype(np.int64)
-        row, rank = np.nonzero(np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, reference.rarest])
-        bits = np.full((len(words), int(size.max())), len(reference.rarest))
-        bits[row, np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)] = reference.rarest[rank]
+        bits = reference.set_bits(words)
         frequency = reference.frequency[bits]
         spread = np.sqrt(np.cumsum(frequency * (1 - frequency), axis=1))
 
@@ -285,17 +299,18 @@ class _Search:
             added = np.take(planes, self.bits[at, :n].T.ravel(), axis=0).reshape(n, len(at), length)
             need = least[at] - np.maximum(self.size[at] - n, 0)
             hits = _at_least(_add(added), need).ravel()
-            found = np.flatnonzero(hits)
+            found = np.flatnonzero(hits != 0)
             for i in range(0, len(found), _PAIRS):
                 where = found[i : i + _PAIRS]
-                marked = np.unpackbits(hits[where].view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
-                word, bit = np.nonzero(marked)
-                word = where[word]
+                place, bit = np.divmod(_places(hits[where]), 64)
+                word = where[place]
                 self._compare(at[word // length], 64 * (block * length + word % length) + bit)
 
     def _compare(self, rows: Ints, others: Ints) -> None:
         """Compare pairs in full, those of a row in one run, and keep what is better."""
-        common = np.bitwise_count(self.words[rows] & self.reference.words[others]).sum(axis=1, dtype=np.int64)
+        shared = np.bitwise_count(self.words.take(rows, axis=0) & self.reference.words.take(others, axis=0))
+        # a product, for adding up many short rows is slow; exact, as sums below 2 ** 24 are
+        common = (shared.astype(np.float32) @ np.ones(shared.shape[1], np.float32)).astype(np.int64)
         total = self.size[rows] + self.reference.size[others]
         similarity = common / (total - common)
         kept = np.flatnonzero(similarity >= self.similarity[rows])
@@ -307,6 +322,11 @@ class _Search:
         row, best = row[better], best[better]
         self.index[row], self.similarity[row] = index[better], similarity[best]
         self.common[row], self.total[row] = common[best], total[best]
+
+
+def _places(words: Words) -> Ints:
+    """Of all bits, words one after the other, the numbers of those set; as bools, which NumPy finds in a tenth."""
+    return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little").view(np.bool_))
 
 
 def _add(rows: Words) -> list[Words]:

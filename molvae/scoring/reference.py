@@ -29,6 +29,7 @@ from molvae.data.sources import Source
 from molvae.errors import InputError
 from molvae.scoring import fcd, guacamol
 from molvae.scoring.molecules import describe
+from molvae.scoring.nearest import Finder
 from molvae.scoring.structures import Structures, structures
 
 FORMAT = 1
@@ -64,6 +65,7 @@ class Reference:
         self._given, self.name, self.workers, self.device, self.tell = given, name, workers, device, tell
         key = file_hash(given) if isinstance(given, Source) else content_hash(given)
         self.folder = (folder or data_folder() / "references") / key
+        self._finders: dict[str, Finder] = {}
 
     @cached_property
     def smiles(self) -> Sequence[str]:
@@ -106,6 +108,12 @@ class Reference:
         """Fragments, scaffolds and fingerprints as MOSES has them."""
         found = self._part("structures", lambda: _packed(structures(self.molecules, self.workers)))
         return Structures(_counter(found["fragments"]), _counter(found["scaffolds"]), found["fingerprints"])
+
+    def finder(self, device: str) -> Finder:
+        """Finds neighbours by the fingerprints of `structures`; for who scores again and again it is made once."""
+        if device not in self._finders:
+            self._finders[device] = Finder(self.structures.fingerprints, device=device)
+        return self._finders[device]
 
     @cached_property
     def properties(self) -> pd.DataFrame:

@@ -8,22 +8,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rdkit import Chem
 
-from molvae.chem.smiles import canonical_or_none, parse_quietly, quiet
+from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.smiles import canonical_or_none, quiet
 from molvae.data.featurise import in_chunks, map_chunks
 from molvae.data.rows import Record, Refusal
-from molvae.errors import InputError, MissingExtraError, MoleculeError
+from molvae.errors import InputError, MissingExtraError
 from molvae.scoring import fcd, guacamol, moses
 from molvae.scoring.analogs import AnalogScores
-from molvae.scoring.molecules import COLUMNS, chosen, describe, fingerprints
+from molvae.scoring.molecules import COLUMNS, Read, chosen, fingerprints, read, table
 from molvae.scoring.nearest import Finder, threads_of
 from molvae.scoring.reference import GUACAMOL_MOLECULES, Reference, among, guacamol_columns, keys_of, without_stereo
-from molvae.scoring.structures import structures
+from molvae.scoring.structures import Structures, merged, structures, structures_of
 from molvae.scoring.tally import Tally
 
 SAMPLE = 30_000
@@ -111,6 +113,7 @@ class Scorer:
         self.notes: list[str] = []
         self._neighbours = self.against.neighbours if nearest else None
         self._finder: Finder | None = None
+        self._taken: list[Structures] = []
         self._drawn_by = seed
 
     def _needed(self, seeded: bool) -> set[str]:
@@ -125,18 +128,29 @@ class Scorer:
         Of no rows, one empty table. Raises `InputError` for a reference without a valid molecule, before any work.
         """
         self._check()
-        work = partial(_described, columns=self.columns, bits=self.seeded or self._neighbours is not None)
-        parts = map_chunks(work, in_chunks(rows), self.workers)
-        first = next(parts, None)
-        parts = chain([work([]) if first is None else first], parts)
+        parts = self._parts(iter(rows))
         while group := list(islice(parts, TOGETHER)):
-            frame = pd.concat([frame for frame, _ in group], ignore_index=True)
-            bits = np.concatenate([bits for _, bits in group])
-            frame = self._placed(frame, bits)
+            frame = pd.concat([part.frame for part in group], ignore_index=True)
+            frame = self._placed(frame, np.concatenate([part.bits for part in group]))
+            self._taken.extend(part.structures for part in group if part.structures)
             self.tally.add(frame)
             if self.analogs is not None:
                 self.analogs.add(frame)
             yield frame
+
+    def _parts(self, rows: Iterator[Row]) -> Iterator[_Part]:
+        """Chunks of rows, described; of no rows, one of none.
+
+        As long as every row may be in the sample its structures are taken along, or it would have to be read again.
+        """
+        work = partial(_described, columns=self.columns, bits=self.seeded or self._neighbours is not None)
+        both = partial(work, structured="moses" in self.benchmarks)
+        parts = chain(
+            map_chunks(both, in_chunks(islice(rows, self.tally.size)), self.workers),
+            map_chunks(work, in_chunks(rows), self.workers),
+        )
+        first = next(parts, None)
+        return chain([work([]) if first is None else first], parts)
 
     def _check(self) -> None:
         """What would fail once all rows are read fails now."""
@@ -159,8 +173,8 @@ class Scorer:
         elif self.seeded:
             frame["novel"] = None
         if self._neighbours is not None:
-            self._finder = self._finder or self._prepared(self._neighbours)
-            index, similarity = self._finder.nearest(bits[good])
+            self._finder = self._finder or Finder(self._neighbours.fingerprints, device=self.device)
+            index, similarity = self._finder.nearest(bits[good], threads=threads_of(self.workers))
             frame["nearest"] = None
             frame.loc[good, "nearest"] = [self._neighbours.molecules[i] for i in index]
             frame["nearest_similarity"] = np.nan
@@ -169,9 +183,6 @@ class Scorer:
             frame["similarity"] = self._to_seeds(frame["seed"], bits)
             frame.loc[~good, "similarity"] = np.nan
         return frame if self.seeded else frame.drop(columns="seed")
-
-    def _prepared(self, reference: Reference) -> Finder:
-        return Finder(reference.fingerprints, threads=threads_of(self.workers), device=self.device)
 
     def _to_seeds(self, seeds: pd.Series[str], bits: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Tanimoto of each row to its seed; NaN where the seed is no molecule."""
@@ -218,7 +229,7 @@ class Scorer:
             found["Novelty"] = _share(counts["novel"], len(distinct))
         if not len(sample):
             return found
-        own = structures(sample["canonical"], self.workers)
+        own = self._structures(sample)
         found |= moses.diversity(own, self.workers)
         if "moses_filters" in self.columns:
             found["Filters"] = float(sample["moses_filters"].astype(float).mean())
@@ -239,6 +250,12 @@ class Scorer:
             whole = sample.dropna(subset=list(moses.WASSERSTEIN))
             found |= moses.distances(whole, self.against.test) if len(whole) else {}
         return found
+
+    def _structures(self, sample: pd.DataFrame) -> Structures:
+        taken = merged(self._taken)
+        if len(taken.fingerprints) == self.tally.valid == len(sample):
+            return taken
+        return structures(sample["canonical"], self.workers)
 
     def _guacamol(self, sample: pd.DataFrame) -> dict[str, float | None]:
         assert self.against.train is not None
@@ -308,38 +325,31 @@ class Scorer:
         return notes
 
 
-def _described(rows: list[Row], columns: Collection[str], bits: bool) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
-    """Figures and, if asked for, fingerprints of some rows, with the name of each as `seed`."""
-    texts = [_text(row.smiles) if isinstance(row, Record) else "" for row in rows]
-    refused = {place: (_text(row.value), row.reason) for place, row in enumerate(rows) if isinstance(row, Refusal)}
-    frame = describe(texts, tuple(columns))
-    if lost := _lost(frame["canonical"]):
-        refused |= {place: (texts[place], reason) for place, reason in lost.items()}
-        frame = describe(["" if place in lost else text for place, text in enumerate(texts)], tuple(columns))
+class _Part(NamedTuple):
+    """Of some rows: figures and, if asked for, packed fingerprints, (N, 256), and structures of the valid ones."""
+
+    frame: pd.DataFrame
+    bits: NDArray[np.uint8]
+    structures: Structures | None
+
+
+def _described(rows: list[Row], columns: Collection[str], bits: bool, structured: bool = False) -> _Part:
+    """The rows with the name of each as `seed`."""
+    with quiet():
+        molecules = [
+            read(_text(row.smiles)) if isinstance(row, Record) else Read(_text(row.value), row.reason) for row in rows
+        ]
+        found = structures_of([m.again for m in molecules if m.again is not None]) if structured else None
+        packed = morgan_bits([m.again or Chem.Mol() for m in molecules]) if bits else np.empty((0, 256), np.uint8)
+        frame = table(molecules, tuple(columns))
     frame = frame.astype({name: "float64" for name in columns if isinstance(COLUMNS[name].missing, float)})
-    for place, given_and_reason in refused.items():
-        frame.loc[place, ["smiles", "error"]] = given_and_reason
     frame.insert(0, "seed", [_text(row.name) if isinstance(row, Record) else "" for row in rows])
-    packed = fingerprints(list(frame["canonical"])) if bits else np.empty((0, 256), np.uint8)
-    return frame, packed
+    return _Part(frame, packed, found)
 
 
 def _text(text: str) -> str:
     """Without lone surrogates, what Python makes of bytes that are not text: a table's column cannot hold them."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-def _lost(canonical: Iterable[str]) -> dict[int, str]:
-    """Places of what cannot be read back, as what has grown too long, with the reasons."""
-    lost = {}
-    with quiet():
-        for place, text in enumerate(canonical):
-            try:
-                if text:
-                    parse_quietly(text)
-            except MoleculeError as error:
-                lost[place] = f"its canonical SMILES cannot be read again: {error}"
-    return lost
 
 
 def _where(good: NDArray[np.bool_], values: NDArray[np.bool_]) -> NDArray[np.object_]:

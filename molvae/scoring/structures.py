@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +31,22 @@ class Structures:
 
 def structures(smiles: Iterable[str], workers: int | None = None) -> Structures:
     """The structures of valid molecules, in their order. Raises `MoleculeError` for one that is not valid."""
+    return merged(map_chunks(_of_chunk, in_chunks(smiles), workers))
+
+
+def structures_of(mols: Sequence[Chem.Mol]) -> Structures:
+    """The structures of these molecules, in their order."""
+    with quiet():
+        fragments = Counter(fragment for mol in mols for fragment in _fragments(mol))
+        scaffolds = Counter(scaffold for mol in mols if (scaffold := _scaffold(mol)))
+    return Structures(fragments, scaffolds, morgan_bits(mols, BITS))
+
+
+def merged(parts: Iterable[Structures]) -> Structures:
+    """The structures of several sets together, one set after the other."""
     fragments, scaffolds = Counter[str](), Counter[str]()
     bits = [np.empty((0, BITS // 8), np.uint8)]
-    for part in map_chunks(_of_chunk, in_chunks(smiles), workers):
+    for part in parts:
         fragments.update(part.fragments)
         scaffolds.update(part.scaffolds)
         bits.append(part.fingerprints)
@@ -42,10 +55,7 @@ def structures(smiles: Iterable[str], workers: int | None = None) -> Structures:
 
 def _of_chunk(smiles: list[str]) -> Structures:
     with quiet():
-        mols = [parse_quietly(text) for text in smiles]
-        fragments = Counter(fragment for mol in mols for fragment in _fragments(mol))
-        scaffolds = Counter(scaffold for mol in mols if (scaffold := _scaffold(mol)))
-    return Structures(fragments, scaffolds, morgan_bits(mols, BITS))
+        return structures_of([parse_quietly(text) for text in smiles])
 
 
 def _fragments(mol: Chem.Mol) -> list[str]:

@@ -92,7 +92,8 @@ def test_rdkit_agrees():
 @pytest.mark.parametrize("threads", [1, 2, 5, None])
 def test_threads_make_no_difference(threads, monkeypatch):
     monkeypatch.setattr(module, "_BATCH", 16)
-    monkeypatch.setattr(module, "_STRIP", 64)
+    monkeypatch.setattr(module, "_TILE", 2)
+    monkeypatch.setattr(module, "_WORTH_PROCESSES", 1000)
     some = PACKED[::6]
     assert_same(nearest(some, PACKED, threads=threads), nearest(some, PACKED, threads=3))
     np.testing.assert_array_equal(power_means(some, threads=threads), power_means(some, threads=3))
@@ -183,7 +184,7 @@ def test_power_means(n, monkeypatch):
     assert whole.shape == (4, n)
     assert whole.dtype == np.float64
     np.testing.assert_allclose(whole, np.reshape(by_loop(packed, powers), (4, n)), rtol=1e-6)
-    for name, value in {"_ROWS": 3, "_COLUMNS": 7, "_STRIP": 10}.items():
+    for name, value in {"_ROWS": 3, "_TILE": 2, "_LOTS": 2}.items():
         monkeypatch.setattr(module, name, value)
     np.testing.assert_allclose(power_means(packed, powers), whole, rtol=1e-12)
 

@@ -292,6 +292,29 @@ def test_the_set_is_judged_by_a_sample(against):
     assert all_figures(again) == all_figures(scores) != all_figures(other)
 
 
+def test_what_is_all_in_the_sample_is_read_once(against, monkeypatch):
+    """Written in any way; and the structures taken along are those of the canonical SMILES."""
+    rows = [Chem.MolToSmiles(parse(text), doRandom=True) for text in SET[:12]] + ["C1CC", SET[0]]
+    options = {"columns": CHEAP, "sample": 14}
+    along = scored(rows, against, **options)[1]
+    structures, given = scorer_module.structures, []
+    monkeypatch.setattr(scorer_module, "structures", lambda s, w: given.extend(s) or structures(s, w))
+    scorer = Scorer(against, **options, workers=1, chemnet=False)
+    _ = joined(scorer.tables(as_rows(rows)))
+    assert all_figures(scorer.scores()) == all_figures(along)
+    assert given == []
+    scorer._taken.clear()
+    assert all_figures(scorer.scores()) == all_figures(along)
+    assert given == [canonical(text) for text in rows if text != "C1CC"]
+
+
+def test_more_than_the_sample_in_several_streams(against):
+    scorer = Scorer(against, columns=CHEAP, workers=1, chemnet=False, sample=20)
+    for start in (0, 15, 30):
+        _ = joined(scorer.tables(as_rows(SET[start : start + 15])))
+    assert all_figures(scorer.scores()) == all_figures(scored(SET[:45], against, columns=CHEAP, sample=20)[1])
+
+
 def test_guacamol_takes_its_molecules_from_the_whole_sample(against, monkeypatch):
     monkeypatch.setattr(scorer_module, "GUACAMOL_MOLECULES", 10)
     given = []
