@@ -12,15 +12,13 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import re
 import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
+from seeds import drawn, spent
 
-from molvae.data.records import Record, read_records
 from molvae.generator import Generator
 
 TARGETS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -29,32 +27,19 @@ DRUGS = {
     "upadacitinib": "CC[C@@H]1CN(C(=O)NCC(F)(F)F)C[C@@H]1c1cnc2cnc3[nH]ccc3n12",
 }
 NEAR = 0.05
-_SUMMARY = re.compile(r": (\d+) of \d+ distinct molecules .*?from (\d+) strings \((\d+) valid\)")
-
-
-def drawn(source: Path, count: int) -> list[str]:
-    """Seeds, drawn at random."""
-    smiles = [row.smiles for row in read_records(source) if isinstance(row, Record)]
-    rows = np.random.default_rng(0).permutation(len(smiles))[:count]
-    return [smiles[row] for row in rows]
 
 
 def asked(generator: Generator, seeds: list[str], target: float, n: int, budget: int) -> pd.DataFrame:
     """A row per seed that the model can read: molecules found, their median similarity, strings spent."""
-    rows = []
+    parts = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of those that it cannot, and of those that are short
-        for frame in generator.iter_analogs(seeds, n, similarity=target, budget=budget):
+        for frame in generator.iter_analogs(seeds, n, similarity=target, budget=budget, properties=()):
+            found = spent(frame.attrs["summary"])
             medians = frame.groupby("seed", sort=False)["similarity"].median()
-            for line in frame.attrs["summary"]:
-                match = _SUMMARY.search(line)
-                assert match is not None, line
-                rows.append([int(number) for number in match.groups()])
-            found = pd.DataFrame(rows[-len(frame.attrs["summary"]) :], columns=["found", "strings", "valid"])
-            with_any = found.index[found["found"] > 0]
-            found.loc[with_any, "median"] = medians.to_numpy()
-            rows[-len(found) :] = found.to_numpy().tolist()
-    return pd.DataFrame(rows, columns=["found", "strings", "valid", "median"])
+            found.loc[found["found"] > 0, "median"] = medians.to_numpy()
+            parts.append(found)
+    return pd.concat(parts, ignore_index=True)
 
 
 def line(name: str, table: pd.DataFrame, target: float, n: int) -> str:

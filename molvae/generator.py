@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -14,28 +17,32 @@ from numpy.typing import NDArray
 
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint
-from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.graph import MolGraph
 from molvae.chem.properties import PROPERTIES as PROPERTY_TABLE
-from molvae.chem.properties import compute
-from molvae.chem.smiles import canonical_or_none, parse
+from molvae.chem.reading import figures
+from molvae.chem.smiles import canonical_or_none
+from molvae.chem.tokens import PAD_ID
 from molvae.chem.windows import Window
-from molvae.data.featurise import featurise, in_chunks
+from molvae.data.featurise import featurise, in_chunks, worker_count
 from molvae.data.packed import PackedGraphs
+from molvae.data.workers import HERE, Workers
 from molvae.errors import InputError, MoleculeError
 from molvae.models.devices import find_device
 from molvae.models.latents import Posterior
-from molvae.sampling.analogs import Admit, Draws, Found, draw_around
-from molvae.sampling.dial import Dial
-from molvae.sampling.engine import Decoded, decode
+from molvae.models.priors import LatentSource, Prior
+from molvae.sampling.analogs import Draws, Found, draw_around
+from molvae.sampling.dial import NEAREST, Dial
+from molvae.sampling.engine import Decoded, Engine
 from molvae.sampling.options import GREEDY, DecodeOptions
+from molvae.sampling.overlap import Job, finish, take_turns
 from molvae.sampling.request import PROPERTIES, AnalogOptions, Order, Progress, read_order
 from molvae.sampling.steering import Steering
 from molvae.sampling.streams import row_keys
 
 SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "novel")
 ENCODING_BATCH = 256
-SEEDS_AT_ONCE = 64
+SEEDS_AT_ONCE = 64  # of 100 molecules each; fewer where more are wanted
+MOLECULES_HERE = 2000  # up to so many molecules in all, starting worker processes takes longer than they save
 
 
 class MolvaeWarning(UserWarning):
@@ -49,20 +56,25 @@ class Generator:
     in, and otherwise in `frame.attrs["errors"]` (SMILES to reason), with a `MolvaeWarning`.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device | str = "cpu") -> None:
+    def __init__(self, checkpoint: Checkpoint, device: torch.device | str = "cpu", precision: str = "auto") -> None:
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.model = checkpoint.model.to(self.device).eval()
         self.vocabulary = checkpoint.vocabulary
+        self.engine = Engine(
+            self.model.decoder, checkpoint.config.max_symbols, precision=precision, vocabulary=self.vocabulary
+        )
 
     @classmethod
-    def load(cls, model: str | Path = "druglike", device: str = "auto") -> Self:
+    def load(cls, model: str | Path = "druglike", device: str = "auto", precision: str = "auto") -> Self:
         """A shipped model by name, or a model directory by path.
 
-        Raises `CheckpointError`, and `InputError` for a device that is not there.
+        `precision` is that of the decoder's products: "32", "bf16", "int8" (CPUs only), or "auto", the quickest that
+        the device has. The same seed gives the same molecules under the same precision.
+        Raises `CheckpointError`, and `InputError` for a device that is not there or a precision it does not have.
         """
         chosen = find_device(device)
-        return cls(checkpoints.load(model, chosen), chosen)
+        return cls(checkpoints.load(model, chosen), chosen, precision)
 
     def analogs(self, seeds: str | Iterable[str], n: int = 100, **options: Unpack[AnalogOptions]) -> pd.DataFrame:
         """`n` distinct valid analogs of each seed, the most similar first; options as described in `AnalogOptions`.
@@ -81,11 +93,32 @@ class Generator:
     def iter_analogs(
         self, seeds: str | Iterable[str], n: int = 100, **options: Unpack[AnalogOptions]
     ) -> Iterator[pd.DataFrame]:
-        """`analogs` as a stream: a table for every few seeds, in flat memory. Options are checked at once."""
-        order, draws, steering = read_order(options), self._draws(n, options), self._steering(options)
-        standardise, progress = options.get("standardise", False), options.get("progress")
-        groups = in_chunks([seeds] if isinstance(seeds, str) else seeds, SEEDS_AT_ONCE)
-        return (self._analogs_of(group, draws, steering, order, standardise, progress) for group in groups)
+        """`analogs` as a stream: a table for every few seeds, in flat memory. Options are checked at once.
+
+        While the strings of some seeds are read in worker processes, those of the next are decoded. `attrs` has `seeds`
+        too: those that a table is about, refused ones included.
+        """
+        asked = _Asked(
+            self._draws(n, options), self._steering(options), read_order(options), options.get("standardise", False)
+        )
+        at_once = max(1, min(SEEDS_AT_ONCE, SEEDS_AT_ONCE * 100 // n))
+        groups = in_chunks([seeds] if isinstance(seeds, str) else seeds, at_once)
+        return self._in_turns(groups, at_once, asked, options.get("workers"), options.get("progress"))
+
+    def _in_turns(
+        self,
+        groups: Iterator[list[str]],
+        at_once: int,
+        asked: _Asked,
+        workers: int | None,
+        progress: Progress | None,
+    ) -> Iterator[pd.DataFrame]:
+        first = next(groups, [])
+        small = len(first) < at_once and len(first) * asked.draws.wanted <= MOLECULES_HERE
+        count = 0 if workers is None and small else worker_count(workers)
+        crew, tally = Workers(count if count > 1 or workers else 0), _Tally(progress)
+        jobs = (self._analogs_of(group, asked, crew, tally.part()) for group in chain([first], groups) if group)
+        yield from take_turns(jobs, at_once=2 if crew.count else 1)
 
     def _draws(self, n: int, options: AnalogOptions) -> Draws:
         radius, similarity = options.get("radius"), options.get("similarity")
@@ -93,12 +126,16 @@ class Generator:
             raise InputError("radius and similarity exclude each other: a similarity finds its own radius")
         return Draws(
             wanted=n,
-            radius=self.checkpoint.defaults.radius if radius is None else radius,
-            widen=radius is None,
-            dial=None if similarity is None else Dial.of(similarity),
+            radius=radius or 0.0,
+            dial=Dial.of(similarity) if similarity is not None else NEAREST if radius is None else None,
             decodes=options.get("decodes", 1),
             budget=options.get("budget", 0),
-            options=self._options(options.get("temperature"), options.get("top_k", 0), options.get("top_p", 1.0)),
+            options=self._options(
+                options.get("temperature"),
+                options.get("top_k", 0),
+                options.get("top_p", 1.0),
+                options.get("grammar", False),
+            ),
             seed=options.get("seed", 0),
         )
 
@@ -118,46 +155,53 @@ class Generator:
         )
 
     def _analogs_of(
-        self,
-        seeds: list[str],
-        draws: Draws,
-        steering: Steering,
-        order: Order,
-        standardise: bool,
-        progress: Progress | None,
-    ) -> pd.DataFrame:
-        usable, errors = _split(seeds, self._graphs(seeds, standardise))
-        # one molecule at a time: a latent must not depend, in its last digit, on the seeds beside it
-        latents = [self._encode([graph], None) for _, graph in usable]
+        self, seeds: list[str], asked: _Asked, workers: Workers, progress: Progress | None
+    ) -> Job[pd.DataFrame]:
+        usable, errors = _split(seeds, self._graphs(seeds, asked.standardise))
         found: list[Found] = []
         if usable:
+            # one molecule at a time: a latent must not depend, in its last digit, on the seeds beside it
+            latents = Posterior.concatenate([self._encode([graph], None) for _, graph in usable])
             names = [graph.smiles for _, graph in usable]
-            admit = None if steering.idle else steering.admit
-            found = self._draw(names, Posterior.concatenate(latents), draws, progress, admit)
-        columns = order.columns(steering)
-        tables = [self._analog_table(text, f, order, columns) for (text, _), f in zip(usable, found, strict=True)]
+            found = yield from self._draw(names, latents, asked.draws, asked.steering, workers, progress)
+        columns = asked.order.columns(asked.steering)
+        properties = [name for name in columns if name in PROPERTY_TABLE]
+        pending = [workers.submit(partial(figures, names=properties), list(one.molecules)) for one in found]
+        yield
+        tables = [
+            asked.order.applied(self._described(one, properties, known.result()).assign(seed=text))[list(columns)]
+            for (text, _), one, known in zip(usable, found, pending, strict=True)
+        ]
         frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
-        short = [f.summary(draws) for f in found if len(f.molecules) < draws.wanted]
-        return _reported(frame, errors, [f.summary(draws) for f in found], short)
+        short = [one.summary(asked.draws) for one in found if len(one.molecules) < asked.draws.wanted]
+        frame = _reported(frame, errors, [one.summary(asked.draws) for one in found], short)
+        frame.attrs["seeds"] = seeds
+        return frame
 
     def sample(
         self,
         n: int = 100,
         *,
+        prior: str = "auto",
         temperature: float | None = None,
         top_k: int = 0,
         top_p: float = 1.0,
+        grammar: bool = False,
         budget: int = 0,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """`n` distinct valid molecules from the prior, in the order they were drawn; options as in `analogs`."""
-        options = self._options(temperature, top_k, top_p)
-        draws = Draws(wanted=n, radius=1.0, budget=budget, options=options, seed=seed)
-        nowhere = Posterior(torch.zeros(1, self.checkpoint.config.latent_size, device=self.device))
-        (found,) = self._draw([""], nowhere, draws, progress)
+        """`n` distinct valid molecules from the prior, in the order they were drawn; options as in `analogs`.
+
+        `prior`: "unit", what training aimed at; "learned", fitted to what it reached and saved with the model; "auto",
+        learned where there is one. Raises `InputError` for another, or where none was learned.
+        """
+        source, options = self._prior(prior), self._options(temperature, top_k, top_p, grammar)
+        draws = Draws(wanted=n, radius=source.radius, budget=budget, options=options, seed=seed)
+        (found,) = finish(self._draw([""], source, draws, Steering(), HERE, progress))
         short = [found.summary(draws)] if len(found.molecules) < n else []
-        return _reported(self._described(found)[list(SAMPLE_COLUMNS)], {}, [found.summary(draws)], short)
+        frame = self._described(found, PROPERTIES, figures(list(found.molecules), PROPERTIES))
+        return _reported(frame[list(SAMPLE_COLUMNS)], {}, [found.summary(draws)], short)
 
     def encode(
         self, smiles: str | Iterable[str], *, standardise: bool = False, progress: Progress | None = None
@@ -181,22 +225,30 @@ class Generator:
         self,
         latents: NDArray[Any] | pd.DataFrame,
         *,
+        radius: float | NDArray[Any] = 0.0,
         temperature: float = 0.0,
         top_k: int = 0,
         top_p: float = 1.0,
-        seed: int = 0,
+        grammar: bool = False,
+        seed: int | NDArray[Any] = 0,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """One string per latent (N x D, or a table from `encode`): smiles, log_likelihood, error.
 
         Greedy unless a temperature is given. smiles is canonical, "" where the string is no molecule; error then holds
-        the string.
+        the string. `radius` says how much noise the latents carry, 0 to 1: a decoder that was trained to be told leans
+        the more on what molecules look like. It and `seed` may be N numbers, one for each latent: a string then depends
+        on its own alone, wherever it stands.
         """
         z = _latent_array(latents, self.checkpoint.config.latent_size)
         usable = ~np.isnan(z).any(1)
-        done = self._decode(torch.from_numpy(z[usable]), DecodeOptions(temperature, top_k, top_p), seed, progress)
+        radius = radius[usable] if isinstance(radius, np.ndarray) else radius
+        seed = seed[usable] if isinstance(seed, np.ndarray) else seed
+        options = DecodeOptions(temperature, top_k, top_p, grammar)
+        done = self._decode(torch.from_numpy(z[usable]), options, radius, seed, progress)
         strings = done.strings(self.vocabulary)
-        molecules = [canonical_or_none(text) for text in strings]
+        known = {text: canonical_or_none(text) for text in set(strings)}
+        molecules = [known[text] for text in strings]
         frame = pd.DataFrame({"smiles": "", "log_likelihood": np.nan, "error": "no latent"}, index=range(len(z)))
         frame.loc[usable, "smiles"] = [m or "" for m in molecules]
         frame.loc[usable, "log_likelihood"] = done.log_likelihood.astype(float)
@@ -220,7 +272,7 @@ class Generator:
         strings: list[str] = []
         if usable:
             latents = self._encode(usable, None).mean
-            strings = self._decode(latents, GREEDY, 0, progress).strings(self.vocabulary)
+            strings = self._decode(latents, GREEDY, progress=progress).strings(self.vocabulary)
         written = iter(strings)
         rows = []
         for text, graph in zip(texts, graphs, strict=True):
@@ -231,11 +283,45 @@ class Generator:
                 rows.append((text, "", False, str(graph)))
         return pd.DataFrame(rows, columns=["smiles", "reconstruction", "exact", "error"])
 
+    @torch.inference_mode()
+    def likelihood(
+        self, smiles: str | Iterable[str], *, standardise: bool = False, progress: Progress | None = None
+    ) -> pd.DataFrame:
+        """How well each molecule is known, one row out per row in: smiles, log_likelihood, symbols, error.
+
+        log_likelihood: log p(x given z) in nats, of the molecule's canonical SMILES given its own latent, the mean of
+        q(z given x). symbols: how many its string has, the end counted.
+        """
+        texts = [smiles] if isinstance(smiles, str) else list(smiles)
+        graphs = self._graphs(texts, standardise)
+        good = [isinstance(graph, MolGraph) for graph in graphs]
+        packed = PackedGraphs.from_graphs([g for g in graphs if isinstance(g, MolGraph)], self.vocabulary)
+        parts = [np.empty((0, 2))]
+        for rows in in_chunks(range(len(packed)), ENCODING_BATCH):
+            batch = packed.gather(torch.tensor(rows)).to(self.device)
+            clean = torch.zeros(batch.size, device=self.device)
+            score = self.model.log_likelihood(self.model.encode(batch).mean, clean, batch.tokens)
+            parts.append(torch.stack([score, (batch.tokens != PAD_ID).sum(1)], dim=1).cpu().numpy())
+            if progress:
+                progress(rows[-1] + 1)
+        frame = pd.DataFrame({"smiles": texts, "log_likelihood": np.nan, "symbols": 0})
+        frame.loc[good, "log_likelihood"], frame.loc[good, "symbols"] = np.concatenate(parts).astype(float).T
+        frame["error"] = ["" if isinstance(graph, MolGraph) else str(graph) for graph in graphs]
+        return frame
+
     # --- parts of the verbs ---
 
-    def _options(self, temperature: float | None, top_k: int, top_p: float) -> DecodeOptions:
+    def _prior(self, name: str) -> Prior:
+        learned = self.checkpoint.prior
+        if name not in ("auto", "unit", "learned"):
+            raise InputError(f"prior is one of auto, unit, learned; got {name!r}")
+        if name == "learned" and learned is None:
+            raise InputError(f"the model {self.checkpoint.name!r} has no learned prior: molvae fit-prior gives it one")
+        return self.model.prior() if learned is None or name == "unit" else learned
+
+    def _options(self, temperature: float | None, top_k: int, top_p: float, grammar: bool) -> DecodeOptions:
         default = self.checkpoint.defaults.temperature
-        return DecodeOptions(default if temperature is None else temperature, top_k, top_p)
+        return DecodeOptions(default if temperature is None else temperature, top_k, top_p, grammar)
 
     def _graphs(self, smiles: Sequence[str], standardise: bool) -> list[MolGraph | MoleculeError]:
         return [self._fitting(graph) for graph in featurise(smiles, clean=standardise)]
@@ -264,51 +350,86 @@ class Generator:
                 progress(int(rows[-1]) + 1)
         return Posterior.concatenate(parts)
 
-    def _decode(self, z: torch.Tensor, options: DecodeOptions, seed: int, progress: Progress | None) -> Decoded:
-        z = z.to(self.device)
-        keys = row_keys(seed, torch.arange(len(z), device=self.device))
-        radius = torch.zeros(len(z), device=self.device)
-        return decode(self.model.decoder, z, radius, keys, options, self.checkpoint.config.max_symbols, progress)
+    def _decode(
+        self,
+        z: torch.Tensor,
+        options: DecodeOptions,
+        radius: float | NDArray[Any] = 0.0,
+        seed: int | NDArray[Any] = 0,
+        progress: Progress | None = None,
+    ) -> Decoded:
+        z, rows = z.to(self.device), torch.arange(len(z), device=self.device)
+        keys = row_keys(seed, rows) if isinstance(seed, int) else row_keys(0, torch.from_numpy(seed).to(self.device))
+        told = torch.zeros(len(z), device=self.device)
+        if self.checkpoint.defaults.noise_aware:
+            told += torch.as_tensor(radius, dtype=torch.float32, device=self.device)
+        return self.engine.decode(z, told, keys, options, progress)
 
     def _draw(
         self,
         names: list[str],
-        posterior: Posterior,
+        latents: LatentSource,
         draws: Draws,
+        steering: Steering,
+        workers: Workers,
         progress: Progress | None,
-        admit: Admit | None = None,
-    ) -> list[Found]:
+    ) -> Job[list[Found]]:
         return draw_around(
-            self.model,
+            self.engine,
             self.vocabulary,
             names,
-            posterior,
+            latents,
             draws,
             noise_aware=self.checkpoint.defaults.noise_aware,
-            max_symbols=self.checkpoint.config.max_symbols,
-            admit=admit,
+            steering=None if steering.idle else steering,
+            workers=workers,
             progress=progress,
         )
 
-    def _analog_table(self, text: str, found: Found, order: Order, columns: Sequence[str]) -> pd.DataFrame:
-        frame = self._described(found, [name for name in columns if name in PROPERTY_TABLE])
-        fingerprints = [morgan(parse(m)) for m in found.molecules]
-        frame["seed"] = text
-        frame["similarity"] = tanimoto(morgan(parse(found.seed)), fingerprints)
-        return order.applied(frame)[list(columns)]
-
-    def _described(self, found: Found, properties: Sequence[str] = PROPERTIES) -> pd.DataFrame:
-        """The molecules with their likelihood, properties and novelty."""
-        smiles = list(found.molecules)
-        seen = self.checkpoint.seen
-        return pd.DataFrame(
-            {
-                "smiles": np.array(smiles, dtype=object),
-                "log_likelihood": np.array(list(found.molecules.values()), dtype=float),
-                **compute([parse(m) for m in smiles], properties),
-                "novel": None if seen is None else ~seen.contains(smiles),
-            },
+    def _described(
+        self, found: Found, properties: Sequence[str], rows: Sequence[tuple[float, ...] | None]
+    ) -> pd.DataFrame:
+        """The molecules with similarity, likelihood, novelty, and their properties, of which `rows` has a row each."""
+        smiles, seen = list(found.molecules), self.checkpoint.seen
+        unknown = (float("nan"),) * len(properties)
+        frame = pd.DataFrame([row or unknown for row in rows], columns=list(properties), dtype=float)
+        return frame.assign(
+            smiles=np.array(smiles, dtype=object),
+            similarity=np.array([found.similarity[name] for name in smiles], dtype=float),
+            log_likelihood=np.array(list(found.molecules.values()), dtype=float),
+            novel=None if seen is None else ~seen.contains(smiles),
         )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is wanted of every seed."""
+
+    draws: Draws
+    steering: Steering
+    order: Order
+    standardise: bool
+
+
+class _Tally:
+    """Adds up what several jobs report of themselves."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress, self.found = progress, list[int]()
+
+    def part(self) -> Progress | None:
+        """What one job reports to."""
+        if self.progress is None:
+            return None
+        place = len(self.found)
+        self.found.append(0)
+
+        def report(done: int) -> None:
+            self.found[place] = done
+            assert self.progress is not None
+            self.progress(sum(self.found))
+
+        return report
 
 
 def _each(asked: str | Sequence[str] | None) -> tuple[str, ...]:

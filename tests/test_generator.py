@@ -96,7 +96,29 @@ def test_a_stream_gives_the_same(tiny, found, monkeypatch):
     pd.testing.assert_frame_equal(pd.concat(frames, ignore_index=True), found, rtol=1e-4)
 
 
-def test_a_stream_reads_no_further_than_it_needs(tiny, monkeypatch):
+def test_properties_may_be_left_out_or_others(tiny, found):
+    bare = _quietly(tiny.analogs, SEEDS, 12, seed=1, properties=())
+    assert list(bare.columns) == ["seed", "smiles", "similarity", "log_likelihood", "novel"]
+    pd.testing.assert_frame_equal(bare, found[bare.columns], check_dtype=False)
+    other = _quietly(tiny.analogs, SEEDS[0], 12, seed=1, properties=["heavy_atoms"])
+    counts = [Chem.MolFromSmiles(text).GetNumHeavyAtoms() for text in other["smiles"]]
+    assert other["heavy_atoms"].tolist() == counts
+
+
+def test_workers_do_not_show(tiny, monkeypatch):
+    """Nor two groups of seeds under way at once, of which the first has only seeds that are refused."""
+    monkeypatch.setattr("molvae.generator.SEEDS_AT_ONCE", 2)
+    options = {"n": 12, "seed": 1, "keep": ["mw<200"], "rank": "qed - similarity", "similarity": "0.1:0.9"}
+    here = _quietly(tiny.analogs, ["C1CC", "x", *SEEDS], workers=0, **options)
+    there = _quietly(tiny.analogs, ["C1CC", "x", *SEEDS], workers=2, **options)
+    pd.testing.assert_frame_equal(here, there)
+    assert len(here) > 12
+    assert here.attrs == there.attrs
+
+
+@pytest.mark.parametrize(("workers", "ahead"), [(0, 2), (2, 4)])
+def test_a_stream_reads_no_further_than_it_needs(tiny, monkeypatch, workers, ahead):
+    """A few seeds; and as many more to decode while worker processes read what was decoded for these."""
     monkeypatch.setattr("molvae.generator.SEEDS_AT_ONCE", 2)
     read: list[str] = []
 
@@ -105,8 +127,8 @@ def test_a_stream_reads_no_further_than_it_needs(tiny, monkeypatch):
             read.append(seed)
             yield seed
 
-    next(_quietly(tiny.iter_analogs, seeds(), 2))
-    assert len(read) == 2
+    next(_quietly(tiny.iter_analogs, seeds(), 2, workers=workers))
+    assert len(read) == ahead
 
 
 def test_another_seed_other_molecules(tiny, found):
@@ -161,6 +183,17 @@ def test_progress_is_told(tiny):
 def test_impossible_options_are_named(tiny, options):
     with pytest.raises(InputError):
         tiny.analogs("CCO", **options)
+
+
+def test_with_the_grammar_more_strings_are_molecules(tiny):
+    latents = np.random.default_rng(0).normal(size=(300, 12))
+    free, kept = (tiny.decode(latents, temperature=1.5, grammar=grammar) for grammar in (False, True))
+    assert (free["error"] == "").sum() < (kept["error"] == "").sum()
+    assert not kept["error"].str.contains(r"not a molecule: '[^a-z\[]*'").any()  # but for what is aromatic
+    for verb in (lambda **more: tiny.analogs("CCO", 20, **more), lambda **more: tiny.sample(20, **more)):
+        plain, masked = (_quietly(verb, temperature=1.5, grammar=grammar) for grammar in (False, True))
+        assert not plain.equals(masked)
+        assert len(masked) > 0
 
 
 # --- analogs of a similarity, and analogs that are steered ---
@@ -227,7 +260,7 @@ def test_a_band_that_is_empty_says_so(tiny):
 
 def test_every_wish_holds_for_every_row(tiny, steered):
     assert set(steered["seed"]) == set(ALKANOLS)
-    assert len(steered) >= 8
+    assert len(steered) >= 5
     for row in steered.itertuples():
         mol = Chem.MolFromSmiles(row.smiles)
         assert 0.15 <= _tanimoto(row.seed, row.smiles) <= 0.6
@@ -470,3 +503,38 @@ def test_every_public_name_is_there():
     assert set(molvae.__all__) <= set(dir(molvae))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = molvae.nothing
+
+
+# --- likelihood ---
+
+
+def test_the_likelihood_of_what_is_reconstructed_is_that_of_its_decoding(tiny_checkpoint):
+    tiny = Generator(tiny_checkpoint, precision="32")  # the network's own products, which training has too
+    latents = tiny.encode(SMALL)
+    decoded, known = tiny.decode(latents), tiny.likelihood(SMALL)
+    exact = (decoded["smiles"] == known["smiles"]).to_numpy()
+    assert exact.sum() > 20
+    np.testing.assert_allclose(known["log_likelihood"][exact], decoded["log_likelihood"][exact], atol=1e-4)
+    assert list(known["symbols"][:2]) == [4, 4]  # C C O end
+
+
+def test_what_has_no_likelihood_says_why(tiny):
+    table = tiny.likelihood(["CCO", "C1CC", "[U]"])
+    assert list(table["error"] == "") == [True, False, False]
+    assert list(table["log_likelihood"].isna()) == [False, True, True]
+    assert "ring 1 opened but not closed" in table["error"][1]
+    assert len(tiny.likelihood([])) == 0
+    assert tiny.likelihood("CCN")["log_likelihood"][0] > tiny.likelihood("CN(C)C(=N)NC(=N)N")["log_likelihood"][0]
+
+
+def test_a_radius_and_a_seed_for_each_latent(tiny):
+    """A string then depends on its own two numbers, wherever it stands."""
+    latents = np.random.default_rng(0).normal(size=(12, 12))
+    radius, seed = np.linspace(0, 1, 12), np.arange(12) + 100
+    together = tiny.decode(latents, radius=radius, seed=seed, temperature=1.5)
+    swapped = tiny.decode(latents[::-1].copy(), radius=radius[::-1], seed=seed[::-1].copy(), temperature=1.5)
+    pd.testing.assert_frame_equal(together, swapped[::-1].reset_index(drop=True))
+    others = tiny.decode(latents, radius=radius, seed=seed + 1, temperature=1.5)
+    told_nothing = tiny.decode(latents, seed=seed, temperature=1.5)
+    assert not together.equals(others)
+    assert not together["log_likelihood"].equals(told_nothing["log_likelihood"])

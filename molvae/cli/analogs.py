@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,8 +13,9 @@ import typer
 from molvae.cli import options
 from molvae.cli.decoding import temperature_of
 from molvae.cli.loading import load
-from molvae.cli.outputs import destination
+from molvae.cli.outputs import check_outputs, destination, drawn
 from molvae.cli.progress import progress
+from molvae.cli.resuming import contents, kept
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,27 +33,27 @@ def analogs(
             min=0.0,
             max=1.0,
             show_default=False,
-            help="0: the seed itself; 1: anything. Default: close by, and further out as needed.",
+            help="Instead of a similarity: draw this far from the seed's latent; 0: there; 1: anywhere.",
         ),
     ] = None,
     similarity: Annotated[
         str | None,
         typer.Option(
-            show_default=False, help="Tanimoto to the seed: 0.6 is the median wanted; 0.5:0.7 lets nothing else pass."
+            show_default=False,
+            help="Tanimoto to the seed: 0.6 is the median wanted; 0.5:0.7 lets nothing else pass. "
+            "Default: 0.4 or more, and the nearest of the others where these are too few.",
         ),
     ] = None,
     decodes: Annotated[int, typer.Option(min=1, help="Strings from each latent.")] = 1,
     temperature: options.Temperature = None,
     top_k: options.TopK = 0,
     top_p: options.TopP = 1.0,
+    grammar: options.Grammar = False,
     greedy: options.Greedy = False,
     budget: options.Budget = 0,
-    keep: Annotated[
-        list[str],
-        typer.Option(help="A window of a property, such as mw<500 or 'logp 1:4'; repeatable.", show_default=False),
-    ] = [],  # noqa: B006 - typer copies it
-    contains: Annotated[list[str], typer.Option(help="SMARTS that must occur; repeatable.", show_default=False)] = [],  # noqa: B006
-    without: Annotated[list[str], typer.Option(help="SMARTS that may not occur; repeatable.", show_default=False)] = [],  # noqa: B006
+    keep: options.Keep = [],  # noqa: B006 - typer copies it
+    contains: options.Contains = [],  # noqa: B006
+    without: options.Without = [],  # noqa: B006
     keep_scaffold: Annotated[
         bool, typer.Option("--keep-scaffold", help="Keep the seed's Bemis-Murcko scaffold.")
     ] = False,
@@ -63,6 +65,7 @@ def analogs(
             help="Order, best first: qed, -sa, 'similarity - 0.2*sa'. Default: similarity.", show_default=False
         ),
     ] = None,
+    score: options.Scores = [],  # noqa: B006
     diverse: Annotated[int, typer.Option(min=0, help="Of the best, this many that are unlike each other; 0: all.")] = 0,
     standardise: options.Standardise = False,
     seed: options.Seed = 0,
@@ -82,51 +85,85 @@ def analogs(
     draws: dict[str, Any] = {
         "radius": radius, "similarity": similarity, "decodes": decodes,
         "temperature": temperature_of(temperature, greedy), "top_k": top_k, "top_p": top_p,
-        "budget": budget, "keep": keep, "contains": contains, "without": without, "keep_scaffold": keep_scaffold,
+        "grammar": grammar, "budget": budget, "keep": keep, "contains": contains, "without": without,
+        "keep_scaffold": keep_scaffold,
         "exclude": [name.strip() for name in exclude.split(",") if name.strip()], "novel_only": novel_only,
-        "rank": rank, "diverse": diverse, "standardise": standardise, "seed": seed,
+        "rank": rank, "scores": _scores(score, device), "diverse": diverse, "standardise": standardise,
+        "seed": seed,
     }  # fmt: skip
-    run = _Run(read(seeds, column))
-    with destination(output) as write, _drawn(picture) as draw:
-        for frame in run.tables(load(model, device), n, draws):
-            write(frame)
-            draw(frame)
-        typer.echo(run.summary(), err=True)
-        if not run.molecules:
-            raise typer.Exit(1)
+    check_outputs(output, picture)
+    generator = load(model, device)
+    settings = _settings(generator, model, n, draws, score, column)
+    with kept(output, seeds, settings) as parts:
+        run = _Run(read(seeds, column), parts.counts if parts else {})
+        tables = run.tables(generator, n, draws)
+        if parts:
+            tables = parts.keep(tables)
+        with destination(output) as write, drawn(picture) as draw:
+            for frame in tables:
+                write(frame)
+                draw(frame)
+            typer.echo(run.summary(), err=True)
+            if not run.counts["molecules"]:
+                raise typer.Exit(1)
 
 
-def _drawn(picture: Path | None) -> Any:
-    """The picture is one more file that tables go to."""
-    from contextlib import nullcontext
+def _scores(paths: list[str], device: str) -> dict[str, Any]:
+    """What --score names; the models of properties are imported only for that, since they take a second."""
+    if not paths:
+        return {}
+    from molvae.screens import read_scores
 
-    from molvae.errors import InputError
-    from molvae.output import table_file
-    from molvae.pictures import FORMATS
+    return read_scores(paths, device)
 
-    if picture is None:
-        return nullcontext(lambda frame: None)  # noqa: ARG005
-    if picture.suffix.lower() not in FORMATS:
-        raise InputError(f"--picture is a .png or .svg, got {picture}; -o writes tables")
-    return table_file(picture)
+
+def _settings(
+    generator: Generator, model: str, n: int, draws: dict[str, Any], scores: list[str], column: str | None
+) -> dict[str, Any]:
+    """All that the molecules of a seed depend on, on one machine; the seeds themselves apart."""
+    from importlib.metadata import version
+
+    from molvae.checkpoint import CONFIG, locate
+
+    return {
+        "count": n,
+        **{name: value for name, value in draws.items() if name != "scores"},
+        **{f"score {place}": _score(text) for place, text in enumerate(scores, start=1)},
+        "column": column,
+        "model": contents(str(locate(model) / CONFIG)),  # in which are the digests of its other files
+        "device": str(generator.device),
+        **{name: version(name) for name in ("molvae", "rdkit", "torch")},
+    }
+
+
+def _score(text: str) -> str:
+    """A folder, or FILE.py:FUNCTION."""
+    file, function = text.rsplit(":", 1) if ".py:" in text else (text, "")
+    return f"{contents(file)} {function}".strip()
 
 
 class _Run:
     """The seeds on their way through the generator, and the count of what became of them."""
 
-    def __init__(self, rows: Iterator[Record | Refusal]) -> None:
-        self.rows = rows
-        self.pending: list[Record] = []  # handed to the generator, not answered yet
-        self.used = self.refused = self.molecules = 0
+    def __init__(self, rows: Iterator[Record | Refusal], done: Mapping[str, int]) -> None:
+        """`done` are the counts of the rows that an earlier run has dealt with."""
+        self.counts = Counter(done)
+        self.rows = islice(rows, self.counts["used"] + self.counts["refused"], None)
+        self.pending: deque[tuple[Record, int]] = deque()  # handed to the generator, and how many were refused before
+        self.refused = 0  # since the last of these
 
     def tables(self, generator: Generator, n: int, draws: dict[str, Any]) -> Iterator[pd.DataFrame]:
+        """A table for every few seeds, in its `attrs` the counts of the rows it is about."""
         with warnings.catch_warnings(), progress("molecules") as advance:
             warnings.simplefilter("ignore")  # they say what is said below with the place of the row
-            for frame in generator.iter_analogs(
-                self._seeds(), n, **draws, progress=advance and (lambda done: advance(self.molecules + done))
-            ):
-                self._account(frame)
+            for frame in generator.iter_analogs(self._seeds(), n, **draws, progress=advance):
+                for line in frame.attrs["summary"]:
+                    typer.echo(line, err=True)
+                counts = self._account(frame)
+                self.counts.update(counts)
+                frame.attrs = {"counts": dict(counts)}
                 yield frame
+        self.counts["refused"] += self.refused
 
     def _seeds(self) -> Iterator[str]:
         from molvae.cli.inputs import report
@@ -134,28 +171,27 @@ class _Run:
 
         for row in self.rows:
             if isinstance(row, Record):
-                self.pending.append(row)
+                self.pending.append((row, self.refused))
+                self.refused = 0
                 yield row.smiles
             else:
                 report(row)
                 self.refused += 1
 
-    def _account(self, frame: pd.DataFrame) -> None:
+    def _account(self, frame: pd.DataFrame) -> Counter[str]:
         from molvae.cli.inputs import report
 
-        for row in self.pending:
+        counts = Counter(molecules=len(frame))
+        for _ in frame.attrs["seeds"]:
+            row, refused_before = self.pending.popleft()
+            counts["refused"] += refused_before
             reason = frame.attrs["errors"].get(row.smiles)
-            if reason is None:
-                self.used += 1
-            else:
+            if reason is not None:
                 report(row, reason)
-                self.refused += 1
-        self.pending.clear()
-        self.molecules += len(frame)
-        for line in frame.attrs["summary"]:
-            typer.echo(line, err=True)
+            counts["used" if reason is None else "refused"] += 1
+        return counts
 
     def summary(self) -> str:
         """Such as "3 seeds: 2 used, 1 refused; 200 molecules"."""
-        seeds = self.used + self.refused
-        return f"{seeds:,} seeds: {self.used:,} used, {self.refused:,} refused; {self.molecules:,} molecules"
+        used, refused = self.counts["used"], self.counts["refused"]
+        return f"{used + refused:,} seeds: {used:,} used, {refused:,} refused; {self.counts['molecules']:,} molecules"

@@ -30,6 +30,18 @@ def rowwise(rows: Iterator[Record | Refusal], method: Callable[[list[str]], pd.D
                 advance(done)
 
 
+def at_once(rows: list[Record | Refusal], method: Callable[[list[str]], pd.DataFrame]) -> pd.DataFrame:
+    """`rowwise` for a method that has to see all rows together."""
+    return _table(rows, method)
+
+
+def names(rows: list[Record | Refusal]) -> list[str]:
+    """The name, or what stands in the column read as one, of each row; "" of those without a molecule."""
+    from molvae.data.rows import Record
+
+    return [row.name if isinstance(row, Record) else "" for row in rows]
+
+
 def _table(chunk: list[Record | Refusal], method: Callable[[list[str]], pd.DataFrame]) -> pd.DataFrame:
     from molvae.cli.inputs import report
     from molvae.data.rows import Record

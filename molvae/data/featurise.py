@@ -7,6 +7,8 @@ import hashlib
 import multiprocessing
 import os
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -74,15 +76,18 @@ def featurise_chunk(
     clean: bool = False,
     max_symbols: int | None = None,
     known: Collection[str] | None = None,
+    observe: Callable[[Chem.Mol], None] | None = None,
 ) -> Chunk:
     """`featurise` into flat arrays. None is a row without SMILES: no molecule, and no reason.
 
-    Molecules of more than `max_symbols` symbols, or with a symbol outside `known`, are refused too.
+    Molecules of more than `max_symbols` symbols, or with a symbol outside `known`, are refused too. `observe` is shown
+    each of the others, for whoever wants more of a molecule than its graph.
     """
     ids, refused = _Numbers({END: 0}), dict[int, str]()
     graphs: list[RawGraph] = []
     rows: list[int] = []
-    for row, mol, smiles in _written(texts, clean, refused):
+    bare = not clean and observe is None
+    for row, mol, smiles in _written(texts, clean, bare, refused):
         try:
             graph = raw_graph_of(mol, smiles)
         except MoleculeError as error:
@@ -93,10 +98,14 @@ def featurise_chunk(
         else:
             rows.append(row)
             graphs.append(graph)
+            if observe is not None:
+                observe(mol)
     return _flat(graphs, ids, rows, refused)
 
 
-def _written(texts: Sequence[str | None], clean: bool, refused: dict[int, str]) -> Iterator[tuple[int, Chem.Mol, str]]:
+def _written(
+    texts: Sequence[str | None], clean: bool, bare: bool, refused: dict[int, str]
+) -> Iterator[tuple[int, Chem.Mol, str]]:
     """Row, molecule and canonical SMILES of each text, ready a few at a time.
 
     RDKit's work and ours in turns, molecule by molecule, would throw each other out of the processor's caches, and so
@@ -109,7 +118,7 @@ def _written(texts: Sequence[str | None], clean: bool, refused: dict[int, str]) 
                 if text is None:
                     continue
                 try:
-                    mol = parse_quietly(text, bare=not clean)
+                    mol = parse_quietly(text, bare=bare)
                     mol = standardise(mol) if clean else mol
                 except MoleculeError as error:
                     refused[row] = str(error)
@@ -203,7 +212,19 @@ _shared: Any = None
 def _begin(shared: Any) -> None:
     global _shared
     _shared = shared
+    end_with(os.getppid())
     gc.disable()  # graphs have no cycles: the collector would only walk over them, again and again
+
+
+def end_with(parent: int) -> None:
+    """End this process with its parent: one that is killed cannot tell its workers, and they would wait forever."""
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _with_shared(function: Callable[[Any, list[Item]], Result], chunk: list[Item]) -> Result:

@@ -1,11 +1,15 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from molvae.errors import InputError
 
 
 @contextmanager
@@ -19,3 +23,25 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path, holding: str) -> Iterator[Path]:
+    """A temporary neighbour of the folder `path` to write to, which takes its place when the block ends well.
+
+    Raises `InputError` where `path` is there and neither empty nor an older one of its kind: with a file `holding`.
+    """
+    if path.exists() and not (path / holding).exists() and (path.is_file() or any(path.iterdir())):
+        raise InputError(f"{path} exists and has no {holding} in it: choose another place")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield draft
+        draft.chmod(0o755)  # temporary folders, and safetensors' files, are their owner's alone
+        for file in draft.iterdir():
+            file.chmod(0o644)
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(draft, path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

@@ -11,16 +11,22 @@ from torch.nn import functional
 from molvae.chem.tokens import PAD_ID, START_ID
 from molvae.data.packed import GraphBatch
 from molvae.models.config import ModelConfig
+from molvae.models.corruption import corrupted
 from molvae.models.decoders import DECODERS, GRUDecoder, TransformerDecoder
 from molvae.models.encoders import Encoder
-from molvae.models.latents import LATENTS, DeterministicLatent, Posterior, kl_divergence, perturb
+from molvae.models.latents import LATENTS, DeterministicLatent, Posterior, kl_divergence, mmd
+from molvae.models.priors import Prior, unit_prior
 
 
 class Losses(NamedTuple):
-    """Nats per molecule, B each: -log p(x given z), and KL(q(z given x) || prior)."""
+    """Nats per molecule, B each: -log p(x given z), and KL(q(z given x) || prior).
+
+    `mmd`: the discrepancy of the batch's latents from the prior, one number, or none where it was not asked for.
+    """
 
     reconstruction: Tensor
     kl: Tensor
+    mmd: Tensor
 
 
 class Autoencoder(nn.Module):
@@ -42,6 +48,11 @@ class Autoencoder(nn.Module):
         posterior: Posterior = self.latent(self.encoder(batch))
         return posterior
 
+    def prior(self) -> Prior:
+        """The prior that training aims at: the unit Gaussian, or uniform on the sphere."""
+        mean = self.latent.mean
+        return unit_prior(mean.out_features, self.latent.spherical).to(mean.weight.device)
+
     def log_likelihood(self, z: Tensor, radius: Tensor, tokens: Tensor) -> Tensor:
         """log p(tokens given z) in nats, B; `tokens` B x L end with END and are padded by PAD."""
         symbols = functional.pad(tokens[:, :-1], (1, 0), value=START_ID)
@@ -49,9 +60,26 @@ class Autoencoder(nn.Module):
         loss = functional.cross_entropy(logits.flatten(0, 1), tokens.flatten(), ignore_index=PAD_ID, reduction="none")
         return -loss.view_as(tokens).sum(1)
 
-    def losses(self, batch: GraphBatch, radius: Tensor, free_bits: float = 0.0) -> Losses:
-        """Both parts of the loss, with z drawn from q, then moved by `radius` (B), as the decoder is told."""
-        posterior = self.encode(batch)
+    def losses(
+        self,
+        batch: GraphBatch,
+        radius: Tensor,
+        free_bits: float = 0.0,
+        *,
+        latent_noise: float = 0.0,
+        corruption: float = 0.0,
+        match_prior: bool = False,
+    ) -> Losses:
+        """The parts of the loss, with z drawn from q, then moved by `radius` (B), as the decoder is told.
+
+        `latent_noise` is a radius that it is not told, `corruption` the share of the input that is masked;
+        `match_prior` asks for the `mmd`.
+        """
+        posterior = self.encode(corrupted(batch, corruption) if corruption else batch)
         z = posterior.draw(torch.randn_like(posterior.mean))
-        z = perturb(z, radius[:, None], torch.randn_like(z))
-        return Losses(-self.log_likelihood(z, radius, batch.tokens), kl_divergence(posterior, free_bits))
+        discrepancy = mmd(z, self.prior().draw(torch.randn_like(z)))[None] if match_prior else z.new_zeros(0)
+        if latent_noise:
+            z = posterior.perturb(z, latent_noise, torch.randn_like(z))
+        z = posterior.perturb(z, radius[:, None], torch.randn_like(z))
+        reconstruction = -self.log_likelihood(z, radius, batch.tokens)
+        return Losses(reconstruction, kl_divergence(posterior, free_bits), discrepancy)

@@ -43,7 +43,7 @@ class JsonConfig:
 
 
 ENCODERS = ("gine", "gatv2", "dmpnn", "gps")
-LATENTS = ("deterministic", "gaussian")
+LATENTS = ("deterministic", "gaussian", "hypersphere")
 DECODERS = ("gru", "transformer")
 _COUNTS = (
     "vocabulary_size", "encoder_width", "encoder_layers", "encoder_heads", "pooling_heads", "latent_size",

@@ -4,34 +4,16 @@ Both are told, beside z, how much noise z carries (the radius of `latents.pertur
 be exact where z is clean and fall back on what molecules look like where it is not, instead of writing broken
 strings.
 
-The interface: `forward` scores whole strings (teacher forcing); `start` and `step` write, with a state whose
-tensors have one row per string, so that rows can be picked out of it.
+They score whole strings (teacher forcing); `stepping` writes with them, symbol by symbol.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from molvae.models.config import ModelConfig
-
-
-class DecoderState(NamedTuple):
-    """What `step` needs of the symbols so far: tensors with a row per string, whatever its length."""
-
-    tensors: tuple[Tensor, ...]
-
-    def rows(self, index: Tensor) -> DecoderState:
-        """The state of some strings."""
-        return DecoderState(tuple(t[index] for t in self.tensors))
-
-    def put(self, index: Tensor, other: DecoderState) -> None:
-        """Overwrite the rows `index` with those of `other`: new strings in the place of finished ones."""
-        for mine, theirs in zip(self.tensors, other.tensors, strict=True):
-            mine[index] = theirs
 
 
 class Condition(nn.Module):
@@ -61,21 +43,15 @@ class GRUDecoder(nn.Module):
         self.gru = nn.GRU(config.embedding_width, self.width, self.layers, batch_first=True, dropout=dropout)
         self.output = nn.Linear(self.width, config.vocabulary_size)
 
-    def start(self, z: Tensor, radius: Tensor) -> DecoderState:
+    def start(self, z: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+        """What is added to every symbol's embedding, B x E, and the first state, B x layers x H, in -1 to 1."""
         condition = self.condition(z, radius)
         bias, hidden = condition.split([self.embedding.embedding_dim, self.layers * self.width], dim=1)
-        return DecoderState((bias, hidden.tanh().view(len(z), self.layers, self.width)))
-
-    def step(self, symbols: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """One symbol further: ids B -> logits B x V, and the next state."""
-        bias, hidden = state.tensors
-        x = (self.embedding(symbols) + bias)[:, None]
-        y, hidden = self.gru(x, hidden.transpose(0, 1).contiguous())
-        return self.output(y[:, 0]), DecoderState((bias, hidden.transpose(0, 1).contiguous()))
+        return bias, hidden.tanh().view(len(z), self.layers, self.width)
 
     def forward(self, z: Tensor, radius: Tensor, symbols: Tensor) -> Tensor:
         """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START)."""
-        bias, hidden = self.start(z, radius).tensors
+        bias, hidden = self.start(z, radius)
         x = self.embedding(symbols) + bias[:, None]
         y, _ = self.gru(x, hidden.transpose(0, 1).contiguous())
         logits: Tensor = self.output(y)
@@ -97,22 +73,6 @@ class TransformerDecoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, config.vocabulary_size)
 
-    def start(self, z: Tensor, radius: Tensor) -> DecoderState:
-        condition = self.condition(z, radius)
-        heads = self.blocks[0].heads
-        shape = (len(z), heads, self.position.num_embeddings, condition.shape[1] // heads)
-        cache = tuple(condition.new_zeros(shape) for _ in range(2 * len(self.blocks)))
-        written = torch.zeros(len(z), dtype=torch.long, device=z.device)
-        return DecoderState((condition, written, *cache))
-
-    def step(self, symbols: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """One symbol further: ids B -> logits B x V, and the next state (its cache is written in place)."""
-        condition, written, *cache = state.tensors
-        x = (self.embedding(symbols) + self.position(written) + condition)[:, None]
-        for i, block in enumerate(self.blocks):
-            x = block(x, (cache[2 * i], cache[2 * i + 1]), written)
-        return self.output(self.norm(x[:, 0])), DecoderState((condition, written + 1, *cache))
-
     def forward(self, z: Tensor, radius: Tensor, symbols: Tensor) -> Tensor:
         """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START)."""
         position = self.position.weight[: symbols.shape[1]]
@@ -124,7 +84,7 @@ class TransformerDecoder(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm attention and feed-forward; optional cache of keys and values (B x heads x length x d)."""
+    """Pre-norm causal attention and feed-forward."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -134,23 +94,16 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, cache: tuple[Tensor, Tensor] | None = None, place: Tensor | None = None) -> Tensor:
-        x = x + self.dropout(self.out(self.attend(self.before_attention(x), cache, place)))
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.dropout(self.out(self.attend(self.before_attention(x))))
         y: Tensor = x + self.dropout(self.mlp(self.before_mlp(x)))
         return y
 
-    def attend(self, x: Tensor, cache: tuple[Tensor, Tensor] | None, place: Tensor | None) -> Tensor:
+    def attend(self, x: Tensor) -> Tensor:
         rows, length, width = x.shape
         # each B x heads x L x d
         q, k, v = self.qkv(x).view(rows, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mask = None
-        if cache is not None and place is not None:
-            row = torch.arange(rows, device=x.device)
-            cache[0][row, :, place], cache[1][row, :, place] = k[:, :, 0], v[:, :, 0]
-            k, v = cache
-            seen = torch.arange(k.shape[2], device=x.device) <= place[:, None]
-            mask = seen[:, None, None]  # B x 1 x 1 x L
-        y = functional.scaled_dot_product_attention(q, k, v, mask, is_causal=cache is None)
+        y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         return y.transpose(1, 2).reshape(rows, length, width)
 
 

@@ -1,7 +1,9 @@
 """The similarity dial: molecules this similar to the seed, by finding out how far from it to draw.
 
-No radius gives the same similarity around two seeds, and none a narrow one. So each seed's first strings are drawn at
-many radii; those that gave what was asked for get more of the next ones, and what is outside is not kept.
+No radius gives the same similarity around two seeds, and none a narrow one. So each seed's first strings are drawn in
+many ways; those that gave what was asked for get more of the next ones, and what is outside is not kept. A way has
+three axes: how far the latent is moved, how hot the symbols are drawn, and how much of the seed's own string is kept.
+The last is what reaches molecules near a seed that the model does not reproduce: it only has to end the string anew.
 """
 
 from __future__ import annotations
@@ -10,25 +12,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from numbers import Real
-from typing import Self
+from typing import NamedTuple, Self
 
 from molvae.errors import InputError
 
-RADII = (0.05, 0.1, 0.15, 0.2, 0.27, 0.35, 0.45, 0.6, 0.8)
+
+class Way(NamedTuple):
+    """How a string is drawn."""
+
+    radius: float  # how far its latent is moved from the seed's: 0 to 1
+    heat: float = 1.0  # multiplies the temperature
+    kept: float = 0.0  # it begins as the seed does, for a share of the seed's symbols drawn from 0 to this
+
+
+WAYS = (
+    *(Way(radius) for radius in (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)),
+    *(Way(radius, heat=1.4) for radius in (0.1, 0.35)),
+    *(Way(radius, kept=0.95) for radius in (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)),
+    *(Way(radius, heat=1.4, kept=0.95) for radius in (0.2, 0.5)),
+)
 HALF_WIDTH = 0.15
 """A target is met by what lies this far to either side, as much below as above."""
 
 _MEMORY = 0.7  # what a round before counts beside this one: what is left to find changes
-_PRIOR = 0.02  # a yield that a radius is taken to have until its strings say otherwise
+_PRIOR = 0.02  # a yield that a way is taken to have until its strings say otherwise
 
 
 @dataclass(frozen=True)
 class Dial:
-    """Tanimoto similarity to the seed, `low` to `high`; with a `target` the median is to be that."""
+    """Tanimoto similarity to the seed, `low` to `high`; with a `target` the median is to be that.
+
+    One that `fills` turns nothing away: where its band gives too few, the nearest to the seed of the others follow.
+    """
 
     low: float
     high: float
     target: float | None = None
+    fills: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.low < self.high <= 1:
@@ -62,26 +82,30 @@ class Dial:
         return f"similarity {self.low:g} to {self.high:g}" if self.target is None else f"similarity {self.target:g}"
 
 
+NEAREST = Dial(0.4, 1.0, fills=True)
+"""What is asked for where nothing is: 0.4 is where the field lets a molecule be an analog of another."""
+
+
 @dataclass
 class Gauge:
-    """What one seed's strings have taught about its radii. A function of that seed's own strings alone."""
+    """What one seed's strings have taught about the ways to draw. A function of that seed's own strings alone."""
 
     dial: Dial
     wanted: int
-    kept: list[float] = field(default_factory=lambda: [0.0] * len(RADII))
-    drawn: list[float] = field(default_factory=lambda: [0.0] * len(RADII))
+    kept: list[float] = field(default_factory=lambda: [0.0] * len(WAYS))
+    drawn: list[float] = field(default_factory=lambda: [0.0] * len(WAYS))
     below: int = 0
     above: int = 0
 
-    def radii(self, strings: int) -> list[float]:
-        """The radius of each of the next strings: as many for each as its yield so far deserves."""
+    def ways(self, strings: int) -> list[Way]:
+        """How to draw each of the next strings: each way as often as its yield so far deserves."""
         shares = [((k + _PRIOR) / (d + 1)) ** 2 for k, d in zip(self.kept, self.drawn, strict=True)]
         exact = [strings * share / sum(shares) for share in shares]
         counts = [int(number) for number in exact]
-        by_rest = sorted(range(len(RADII)), key=lambda arm: counts[arm] - exact[arm])
-        for arm in by_rest[: strings - sum(counts)]:
-            counts[arm] += 1
-        return [radius for radius, count in zip(RADII, counts, strict=True) for _ in range(count)]
+        by_rest = sorted(range(len(WAYS)), key=lambda place: counts[place] - exact[place])
+        for place in by_rest[: strings - sum(counts)]:
+            counts[place] += 1
+        return [way for way, count in zip(WAYS, counts, strict=True) for _ in range(count)]
 
     def admits(self, similarity: float) -> bool:
         """Whether a molecule is wanted; with a target each half takes up to half of them. Counts those it admits."""
@@ -96,13 +120,13 @@ class Gauge:
         self.above, self.below = self.above + upper, self.below + (not upper)
         return True
 
-    def learn(self, radii: Sequence[float], kept: Sequence[bool]) -> None:
-        """Take in a round: the radius of each string, and whether it gave a molecule that was kept."""
+    def learn(self, ways: Sequence[Way], kept: Sequence[bool]) -> None:
+        """Take in a round: how each string was drawn, and whether it gave a molecule that was kept."""
         self.kept, self.drawn = ([_MEMORY * number for number in numbers] for numbers in (self.kept, self.drawn))
-        arm = {radius: place for place, radius in enumerate(RADII)}
-        for radius, good in zip(radii, kept, strict=True):
-            self.drawn[arm[radius]] += 1
-            self.kept[arm[radius]] += good
+        place = {way: number for number, way in enumerate(WAYS)}
+        for way, good in zip(ways, kept, strict=True):
+            self.drawn[place[way]] += 1
+            self.kept[place[way]] += good
 
     def outlook(self, missing: int, spent: int, left_out: int) -> str:
         """What it would take to find the missing ones, for the summary."""
@@ -114,7 +138,7 @@ class Gauge:
 
     @property
     def rate(self) -> float:
-        """Molecules kept of each string at the radius that is best by now."""
+        """Molecules kept of each string drawn in the way that is best by now."""
         return max((k / d for k, d in zip(self.kept, self.drawn, strict=True) if d >= 1), default=0.0)
 
     def balanced(self, similarities: dict[str, float]) -> list[str]:

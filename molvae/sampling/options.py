@@ -17,6 +17,7 @@ class DecodeOptions:
     temperature: float = 1.0  # below 1 favours likely symbols; 0 is greedy
     top_k: int = 0  # only this many most likely symbols; 0: all
     top_p: float = 1.0  # only the likeliest symbols that together have this probability (nucleus)
+    grammar: bool = False  # only symbols that the grammar of SMILES allows, as in `mask`
 
     def __post_init__(self) -> None:
         if self.temperature < 0:
@@ -34,21 +35,41 @@ class DecodeOptions:
 GREEDY = DecodeOptions(temperature=0.0)
 
 
-def choose(logits: Tensor, options: DecodeOptions, uniform: Tensor) -> Tensor:
+def choose(
+    logits: Tensor,
+    options: DecodeOptions,
+    uniform: Tensor,
+    heat: Tensor | None = None,
+    allowed: Tensor | None = None,
+) -> Tensor:
     """A symbol per row: logits B x V, one number in (0, 1) per row B -> ids B.
 
-    Sampling inverts the cumulative distribution, so that a row needs exactly one random number a step.
+    `heat` B multiplies the temperature; of symbols that are not `allowed` B x V none is chosen. Sampling inverts the
+    cumulative distribution, so that a row needs exactly one random number a step.
     """
+    if allowed is not None:
+        logits = logits.masked_fill(~allowed, -torch.inf)
     if options.greedy:
         return logits.argmax(1)
-    probabilities, symbols = (
-        (logits.double() / options.temperature).softmax(1).sort(dim=1, descending=True, stable=True)
-    )
+    temperature = options.temperature if heat is None else options.temperature * heat[:, None]
+    cumulative = _kept((logits / temperature).softmax(1), options).cumsum(1)
+    place = torch.searchsorted(cumulative, (uniform * cumulative[:, -1])[:, None])[:, 0]
+    return place.clamp_(max=logits.shape[1] - 1)
+
+
+def log_probability(logits: Tensor, symbols: Tensor) -> Tensor:
+    """Of a symbol per row under the model itself, whatever temperature and cut: B x V, B -> B, nats."""
+    return logits.gather(1, symbols[:, None])[:, 0] - logits.logsumexp(1)
+
+
+def _kept(probabilities: Tensor, options: DecodeOptions) -> Tensor:
+    """The probabilities B x V of what top-k and top-p leave, and 0 elsewhere."""
+    if not options.top_k and options.top_p == 1:
+        return probabilities
+    ranked, symbols = probabilities.sort(dim=1, descending=True, stable=True)
     if options.top_k:
-        probabilities[:, options.top_k :] = 0
+        ranked[:, options.top_k :] = 0
     if options.top_p < 1:
-        before = probabilities.cumsum(1) - probabilities
-        probabilities = torch.where(before < options.top_p, probabilities, 0.0)
-    cumulative = probabilities.cumsum(1)
-    rank = torch.searchsorted(cumulative, (uniform * cumulative[:, -1])[:, None]).clamp(max=logits.shape[1] - 1)
-    return symbols.gather(1, rank)[:, 0]
+        before = ranked.cumsum(1) - ranked
+        ranked = torch.where(before < options.top_p, ranked, 0.0)
+    return torch.zeros_like(ranked).scatter_(1, symbols, ranked)

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Self, TypedDict
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from molvae.chem.properties import lookup
 from molvae.chem.windows import Rank
 from molvae.errors import InputError
 from molvae.sampling.steering import Steering, diverse
 
 PROPERTIES = ("qed", "sa", "logp", "mw")
-ANALOG_COLUMNS = ("seed", "smiles", "similarity", "log_likelihood", *PROPERTIES, "novel")
+_FOUND = ("seed", "smiles", "similarity", "log_likelihood")
+ANALOG_COLUMNS = (*_FOUND, *PROPERTIES, "novel")
 
 Progress = Callable[[int], None]
+Score = Callable[[Sequence[str]], NDArray[np.float64]]
 
 
 class AnalogOptions(TypedDict, total=False):
     """Every option of `Generator.analogs`; all may be left out."""
 
-    radius: float | None
-    """0 stays at the seed's latent, 1 forgets it; None begins at the model's default and moves further out where that
-    gives little that is new."""
-
     similarity: str | float | tuple[float, float] | None
-    """Instead of a radius, Tanimoto to the seed: 0.6 for a median of that, (0.5, 0.7) or "0.5:0.7" for none outside."""
+    """Tanimoto to the seed: 0.6 for a median of that, (0.5, 0.7) or "0.5:0.7" for none outside. None: 0.4 or more, and
+    where the budget gives too few of these, those nearest to the seed among the others."""
+
+    radius: float | None
+    """Instead of a similarity, how far from the seed's latent to draw: 0 stays there, 1 forgets it."""
 
     decodes: int
     """Strings from each latent: 1."""
@@ -41,6 +45,10 @@ class AnalogOptions(TypedDict, total=False):
 
     top_p: float
     """Draw from the likeliest symbols of this total probability: 1."""
+
+    grammar: bool
+    """Draw only symbols that the grammar of SMILES allows: False. More strings are molecules, each takes longer, and
+    what was put right is seldom like the seed."""
 
     budget: int
     """Strings per seed at most; 0: 20 for each molecule, with a similarity 50, and at least 1,000."""
@@ -66,14 +74,23 @@ class AnalogOptions(TypedDict, total=False):
     rank: str | None
     """Instead of similarity, the order: "qed", "-sa", "similarity - 0.2*sa"; the highest first."""
 
+    scores: Mapping[str, Score]
+    """Columns of one's own, which `rank` may name: a function of SMILES (N) to numbers (N) for each."""
+
     diverse: int
     """Of the best, return this many that are unlike each other; 0: return all."""
+
+    properties: Sequence[str] | None
+    """Columns of properties, which take longer than the molecules themselves: qed, sa, logp, mw; () for none."""
 
     standardise: bool
     """First normalise the seeds' groups and strip their salts."""
 
     seed: int
     """The same seed gives the same molecules: 0."""
+
+    workers: int | None
+    """Processes that read what is decoded: one for each core; for a few molecules none are started. 0: none."""
 
     progress: Progress | None
     """Told how many molecules there are so far."""
@@ -85,16 +102,22 @@ class Order:
 
     rank: Rank | None = None
     diverse: int = 0
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    properties: tuple[str, ...] = PROPERTIES
 
     def columns(self, steering: Steering) -> tuple[str, ...]:
         """The columns of the table: the usual ones, those that wishes and rank name, and the rank."""
-        named = [window.name for window in steering.windows] + list(self.rank.names if self.rank else ())
-        more = [name for name in dict.fromkeys(named) if name not in ANALOG_COLUMNS]
-        return (*ANALOG_COLUMNS, *more, *(["rank"] if self.rank else []))
+        named = (
+            [window.name for window in steering.windows] + list(self.rank.names if self.rank else ()) + [*self.scores]
+        )
+        usual = (*_FOUND, *self.properties, "novel")
+        more = [name for name in dict.fromkeys(named) if name not in usual]
+        return (*usual, *more, *(["rank"] if self.rank else []))
 
     def applied(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows in order, or the diverse ones among the best of them."""
         by = "similarity"
+        frame = frame.assign(**{name: score(list(frame["smiles"])) for name, score in self.scores.items()})
         if self.rank is not None:
             by = "rank"
             frame = frame.assign(rank=self.rank.values({name: frame[name].to_numpy() for name in self.rank.names}))
@@ -104,12 +127,20 @@ class Order:
         return frame
 
     @classmethod
-    def of(cls, rank: str | None, count: int) -> Self:
-        """Raises `InputError` for a rank that cannot be read or a negative count."""
+    def of(
+        cls,
+        rank: str | None,
+        count: int,
+        scores: Mapping[str, Score] | None = None,
+        properties: Sequence[str] | None = None,
+    ) -> Self:
+        """Raises `InputError` for a rank that cannot be read, a property that is not known or a negative count."""
         if count < 0:
             raise InputError(f"diverse is 0 (all) or a number of molecules, got {count}")
-        known = [name for name in ANALOG_COLUMNS if name in ("similarity", "log_likelihood")]
-        return cls(None if rank is None else Rank.of(rank, known), count)
+        known = ["similarity", "log_likelihood", *(scores or {})]
+        asked = PROPERTIES if properties is None else properties
+        chosen = tuple(dict.fromkeys(lookup(name).name for name in asked))
+        return cls(None if rank is None else Rank.of(rank, known), count, scores or {}, chosen)
 
 
 def read_order(options: AnalogOptions) -> Order:
@@ -118,4 +149,4 @@ def read_order(options: AnalogOptions) -> Order:
         if name not in AnalogOptions.__annotations__:
             near = get_close_matches(name, AnalogOptions.__annotations__, n=1, cutoff=0.0)[0]
             raise InputError(f"analogs has no option {name!r}: did you mean {near!r}?")
-    return Order.of(options.get("rank"), options.get("diverse", 0))
+    return Order.of(options.get("rank"), options.get("diverse", 0), options.get("scores"), options.get("properties"))

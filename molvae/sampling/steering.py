@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from rdkit import Chem
 from rdkit.SimDivFilters.rdSimDivPickers import MaxMinPicker
 
-from molvae.chem.filters import alerts, has_substructure
+from molvae.chem.filters import Filters, alerts
 from molvae.chem.fingerprints import morgan
-from molvae.chem.properties import lookup
 from molvae.chem.scaffolds import murcko
 from molvae.chem.smiles import parse, quiet
 from molvae.chem.windows import Window
+from molvae.data.workers import HERE, Workers
 from molvae.errors import InputError
 
 SeenBefore = Callable[[Sequence[str]], Iterable[bool]]
@@ -36,35 +36,54 @@ class Steering:
     seen: SeenBefore | None = None
 
     def __post_init__(self) -> None:
-        methane = parse("C")  # a pattern or a name that cannot be used is an error now, not in the middle of the work
-        for smarts in (*self.contains, *self.without):
-            has_substructure(methane, smarts)
-        alerts(methane, self.exclude)
+        _ = self.filters  # a pattern, and below a name, that cannot be used is an error now
+        alerts(parse("C"), self.exclude)
+
+    @property
+    def filters(self) -> Filters:
+        """The wishes that have nothing to do with the seed."""
+        return Filters(self.windows, self.contains, self.without)
 
     @property
     def idle(self) -> bool:
         """Whether it lets everything pass."""
-        return not (self.windows or self.contains or self.without or self.scaffold or self.exclude or self.seen)
+        return not (self.filters or self.scaffold or self.exclude or self.seen)
 
     def admit(self, seed: str, molecules: Sequence[str]) -> list[str]:
-        """Those of `molecules` that meet every wish; what is quick to tell is asked first."""
-        known = self.seen(molecules) if self.seen and molecules else [False] * len(molecules)
-        scaffold = murcko(parse(seed)) if self.scaffold else ""
-        spared = frozenset(alerts(parse(seed), self.exclude)) if self.exclude and seed else frozenset()
-        with quiet():
-            return [
-                molecule
-                for molecule, old in zip(molecules, known, strict=True)
-                if not old and self._meets(parse(molecule), scaffold, spared)
-            ]
+        """Those of `molecules` that meet every wish."""
+        return self.ask(seed, molecules, HERE)()
 
-    def _meets(self, mol: Chem.Mol, scaffold: str, spared: frozenset[str]) -> bool:
+    def ask(self, seed: str, molecules: Sequence[str], workers: Workers) -> Callable[[], list[str]]:
+        """`admit` by `workers`: what is returned waits for their answer. What is quick to tell is asked first."""
+        known = self.seen(molecules) if self.seen and molecules else [False] * len(molecules)
+        new = [molecule for molecule, old in zip(molecules, known, strict=True) if not old]
+        scaffold = murcko(parse(seed)) if self.scaffold else None
+        spared = frozenset(alerts(parse(seed), self.exclude)) if self.exclude and seed else frozenset()
+        answer = workers.submit(Judge(self.filters, scaffold, self.exclude, spared), new)
+        return lambda: [molecule for molecule, good in zip(new, answer.result(), strict=True) if good]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The wishes as they are for one seed. Travels to worker processes.
+
+    `scaffold` is the seed's, where it is to be kept; `spared` are alerts that the seed has.
+    """
+
+    filters: Filters
+    scaffold: str | None
+    exclude: tuple[str, ...]
+    spared: frozenset[str]
+
+    def __call__(self, molecules: Sequence[str]) -> list[bool]:
+        with quiet():
+            return [self._meets(parse(molecule)) for molecule in molecules]
+
+    def _meets(self, mol: Chem.Mol) -> bool:
         return (
-            all(has_substructure(mol, smarts) for smarts in self.contains)
-            and not any(has_substructure(mol, smarts) for smarts in self.without)
-            and (not self.scaffold or murcko(mol) == scaffold)
-            and all(window.admits(lookup(window.name).function(mol)) for window in self.windows)
-            and not (self.exclude and set(alerts(mol, self.exclude)) - spared)
+            self.filters.admit(mol)
+            and (self.scaffold is None or murcko(mol) == self.scaffold)
+            and not (self.exclude and set(alerts(mol, self.exclude)) - self.spared)
         )
 
 

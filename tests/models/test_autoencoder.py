@@ -56,14 +56,14 @@ def test_likelihood_is_the_sum_of_what_each_symbol_costs(decoder):
     z, radius = torch.randn(4, 5), torch.tensor([0.0, 0.2, 0.5, 1.0])
     result = network.log_likelihood(z, radius, batch.tokens).detach()
     for row in range(4):
-        expected, state, symbol = 0.0, network.decoder.start(z[row : row + 1], radius[row : row + 1]), START_ID
+        expected, symbols = 0.0, [START_ID]
         for target in batch.tokens[row].tolist():
             if target == PAD_ID:
                 break
-            logits, state = network.decoder.step(torch.tensor([symbol]), state)
-            expected += float(logits.log_softmax(1)[0, target].detach())
-            symbol = target
-        assert symbol == END_ID
+            logits = network.decoder(z[row : row + 1], radius[row : row + 1], torch.tensor([symbols]))[0, -1]
+            expected += float(logits.log_softmax(0)[target].detach())
+            symbols.append(target)
+        assert symbols[-1] == END_ID
         torch.testing.assert_close(float(result[row]), expected, atol=1e-3, rtol=1e-4)
 
 
@@ -87,6 +87,44 @@ def test_losses_are_those_of_one_draw(latent):
     z = posterior.draw(torch.randn_like(posterior.mean))
     torch.testing.assert_close(losses.reconstruction, -network.log_likelihood(z, radius, batch.tokens))
     assert (losses.kl > 0).all() if latent == "gaussian" else (losses.kl == 0).all()
+
+
+def test_the_noise_and_the_prior_of_a_sphere_are_its_own():
+    """Whatever moves a latent of the sphere leaves it there: seen by the decoder's input."""
+    network, seen = model(latent="hypersphere").eval(), []
+    network.decoder.condition.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    losses = network.losses(batch_of(2, 3, 4), torch.tensor([0.0, 0.5, 1.0]), latent_noise=0.3, match_prior=True)
+    torch.testing.assert_close(seen[0].norm(dim=1), torch.full((3,), 5**0.5))
+    assert losses.mmd.shape == (1,)
+
+
+def test_discrepancy_is_counted_where_asked_for():
+    network = model(latent="deterministic").eval()
+    assert network.losses(batch_of(2, 3), torch.zeros(2)).mmd.shape == (0,)
+    found = network.losses(batch_of(2, 3), torch.zeros(2), match_prior=True).mmd
+    assert found.shape == (1,)
+    found.sum().backward()
+    assert network.latent.mean.weight.grad.abs().max() > 0
+
+
+def test_noise_that_is_not_told_moves_the_latent_alone():
+    network = model(latent="deterministic").eval()
+    batch, seen = batch_of(2, 3, 4), []
+    network.decoder.condition.register_forward_pre_hook(lambda _, arguments: seen.append(arguments))
+    network.losses(batch, torch.zeros(3), latent_noise=0.5)
+    ((moved, told),) = seen
+    assert torch.equal(told, torch.zeros(3))
+    assert (moved - network.encode(batch).mean).abs().min() > 0
+
+
+def test_a_corrupted_input_is_to_be_written_whole():
+    """Everything masked: all molecules of one size look alike, and still have to be told apart by their tokens."""
+    network = model(latent="deterministic").eval()
+    batch = batch_of(2, 3, 4)
+    whole = network.losses(batch, torch.zeros(3)).reconstruction
+    masked = network.losses(batch, torch.zeros(3), corruption=1.0).reconstruction
+    assert (whole - masked).abs().min() > 0
+    assert int(batch.atoms.max()) > 0, "the batch itself is left as it was"
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

@@ -35,7 +35,7 @@ def test_a_missing_setting_is_named():
     ("setting", "message"),
     [
         ({"encoder": "gin"}, "encoder is one of .*; got 'gin'; did you mean 'gine'"),
-        ({"latent": "uniform"}, "latent is one of deterministic, gaussian; got 'uniform'"),
+        ({"latent": "uniform"}, "latent is one of deterministic, gaussian, hypersphere; got 'uniform'"),
         ({"decoder": "lstm"}, "decoder is one of gru, transformer; got 'lstm'"),
         ({"latent_size": 0}, "latent_size must be 1 or more, got 0"),
         ({"pooling_heads": 0}, "pooling_heads must be 1 or more, got 0"),

@@ -9,16 +9,18 @@ import torch
 
 from molvae.errors import InputError
 from molvae.models.latents import Posterior
-from molvae.sampling.analogs import WIDEST, Draws, draw_around
+from molvae.sampling.analogs import Draws, draw_around
+from molvae.sampling.dial import NEAREST, Dial
+from molvae.sampling.engine import Engine
 from molvae.sampling.options import GREEDY, DecodeOptions
+from molvae.sampling.overlap import finish
 
 
 def _found(checkpoint, draws, seeds=("CCO",)):
     z = torch.linspace(-1, 1, len(seeds) * 12).view(len(seeds), 12)
     posterior = Posterior(z, torch.full_like(z, -3.0))
-    return draw_around(
-        checkpoint.model, checkpoint.vocabulary, list(seeds), posterior, draws, noise_aware=True, max_symbols=80
-    )
+    engine = Engine(checkpoint.model.decoder, 80)
+    return finish(draw_around(engine, checkpoint.vocabulary, list(seeds), posterior, draws, noise_aware=True))
 
 
 def test_strings_of_one_latent_share_it(tiny_checkpoint):
@@ -67,12 +69,19 @@ def test_impossible_draws(options, message):
         Draws(**options)
 
 
-def test_widening_goes_further_out_only_where_little_is_new(tiny_checkpoint):
-    near = Draws(wanted=40, radius=0.0, budget=600, options=GREEDY)
-    (stuck,) = _found(tiny_checkpoint, near)
-    (wide,) = _found(tiny_checkpoint, dataclasses.replace(near, widen=True))
-    assert stuck.radius == 0.0
-    assert 0.0 < wide.radius <= WIDEST
-    assert len(wide.molecules) > len(stuck.molecules)
-    easy = Draws(wanted=1, radius=0.8, widen=True)
-    assert _found(tiny_checkpoint, easy)[0].radius == 0.8
+def test_a_dial_that_fills_gives_the_nearest_of_what_it_saw(tiny_checkpoint):
+    """Too few are at 0.4 or more of ethanol; a strict dial gives these alone, and says what is missing."""
+    draws = Draws(wanted=15, budget=600, dial=Dial(0.4, 1.0))
+    (strict,) = _found(tiny_checkpoint, draws)
+    (filled,) = _found(tiny_checkpoint, dataclasses.replace(draws, dial=NEAREST))
+    assert 0 < len(strict.molecules) < 15
+    assert len(filled.molecules) == 15
+    assert list(filled.molecules)[: len(strict.molecules)] == list(strict.molecules)
+    rest = [filled.similarity[name] for name in list(filled.molecules)[len(strict.molecules) :]]
+    assert rest == sorted(rest, reverse=True)
+    assert rest[0] < 0.4
+    unused = set(filled.others) - set(filled.molecules)
+    assert max(filled.similarity[name] for name in unused) <= rest[-1]
+    assert f"15 of 15 distinct molecules from 600 strings ({filled.valid} valid), " in filled.summary(draws)
+    assert f", {len(strict.molecules)} of them at similarity 0.4 to 1" in filled.summary(draws)
+    assert f"{len(strict.molecules)} of 15" in strict.summary(draws)

@@ -8,11 +8,14 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from rdkit import Chem
 
+from molvae.chem.smiles import quiet
 from molvae.chem.tokens import END_ID, PAD_ID, START_ID
+from molvae.errors import InputError
 from molvae.models.autoencoder import Autoencoder
 from molvae.models.config import ModelConfig
-from molvae.sampling.engine import CPU_SLOTS, decode
+from molvae.sampling.engine import CPU_SLOTS, Engine
 from molvae.sampling.options import GREEDY, DecodeOptions
 from molvae.sampling.streams import normal, row_keys
 
@@ -31,10 +34,11 @@ def _latents(config, count):
     return normal(row_keys(1, rows), config.latent_size), (rows % 3) * 0.4, row_keys(2, rows)
 
 
-def _decoded(parts, count, options, rows=slice(None)):
-    model, config, _ = parts
+def _decoded(parts, count, options, rows=slice(None), precision="32", **settings):
+    model, config, vocabulary = parts
     z, radius, keys = _latents(config, count)
-    return decode(model.decoder, z[rows], radius[rows], keys[rows], options, config.max_symbols)
+    engine = Engine(model.decoder, config.max_symbols, precision=precision, vocabulary=vocabulary, **settings)
+    return engine.decode(z[rows], radius[rows], keys[rows], options)
 
 
 @torch.inference_mode()
@@ -56,7 +60,9 @@ def test_greedy_is_the_naive_loop(parts):
         assert (symbols[i, len(expected) :] == PAD_ID).all()
 
 
-@pytest.mark.parametrize("options", [GREEDY, DecodeOptions(), DecodeOptions(temperature=0.5, top_k=3)])
+@pytest.mark.parametrize(
+    "options", [GREEDY, DecodeOptions(), DecodeOptions(temperature=0.5, top_k=3), DecodeOptions(grammar=True)]
+)
 def test_log_likelihood_is_the_models(parts, options):
     """Under the model itself, whatever the temperature and the cut."""
     model, config, _ = parts
@@ -71,36 +77,118 @@ def test_log_likelihood_is_the_models(parts, options):
     np.testing.assert_allclose(decoded.log_likelihood[whole], expected[whole], rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("precision", ["32", "bf16", "int8"])
 @pytest.mark.parametrize("count", [0, 1, CPU_SLOTS, 300])
-def test_every_row_in_its_order(parts, count):
+def test_every_row_in_its_order(parts, count, precision):
     """More rows than slots: strings that end early hand their slot on, and still stand in the order of the latents."""
-    decoded = _decoded(parts, count, DecodeOptions())
+    decoded = _decoded(parts, count, DecodeOptions(), precision=precision)
     assert decoded.symbols.shape == (count, parts[1].max_symbols + 1)
     assert decoded.log_likelihood.shape == (count,)
     assert len(decoded.strings(parts[2])) == count
     for i in {0, 1, 150, count - 1} & set(range(count)):
-        alone = _decoded(parts, count, DecodeOptions(), rows=slice(i, i + 1))
+        alone = _decoded(parts, count, DecodeOptions(), slice(i, i + 1), precision)
         assert alone.symbols[0].tolist() == decoded.symbols[i].tolist()
         np.testing.assert_allclose(alone.log_likelihood[0], decoded.log_likelihood[i], rtol=1e-4)
+
+
+def test_strings_begin_as_they_are_told(parts):
+    """And go on as the model has them after such a beginning; rows without one are as ever."""
+    model, config, _ = parts
+    z, radius, keys = _latents(config, 200)
+    free = _decoded(parts, 200, DecodeOptions())
+    prefix = torch.from_numpy(free.symbols[:, :4].astype(np.int64)).roll(1, 0)
+    prefix[prefix == END_ID] = PAD_ID  # a beginning is no end
+    prefix[::2] = PAD_ID
+    engine = Engine(model.decoder, config.max_symbols, precision="32")
+    told = engine.decode(z, radius, keys, DecodeOptions(), prefix=prefix)
+    assert np.array_equal(told.symbols[::2], free.symbols[::2])
+    where = prefix.numpy() != PAD_ID
+    assert where.sum() > 100
+    assert np.array_equal(told.symbols[:, :4][where], prefix.numpy()[where])
+    tokens = torch.from_numpy(told.symbols.astype(np.int64))
+    whole = torch.tensor([END_ID in row and PAD_ID not in row[: row.index(END_ID)] for row in tokens.tolist()])
+    with torch.inference_mode():
+        expected = model.log_likelihood(z, radius, tokens)
+    np.testing.assert_allclose(told.log_likelihood[whole], expected[whole], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"temperature": 1.5}, {"temperature": 3.0, "top_k": 4}])
+def test_with_the_grammar_every_string_that_ends_can_be_read(parts, options):
+    """There are more strings than slots, so that slots begin anew; a string is the same alone."""
+    free = _decoded(parts, 400, DecodeOptions(**options))
+    kept = _decoded(parts, 400, DecodeOptions(**options, grammar=True), slots=CPU_SLOTS)
+    with quiet():
+        readable = [
+            [Chem.MolFromSmiles(text, sanitize=False) is not None and text != "" for text in decoded.strings(parts[2])]
+            for decoded in (free, kept)
+        ]
+    ended = (kept.symbols == END_ID).any(1)
+    assert ended.sum() > 20
+    assert all(ok for ok, end in zip(readable[1], ended, strict=True) if end)
+    if options["temperature"]:
+        assert sum(readable[0]) < 0.9 * sum(readable[1])
+    alone = _decoded(parts, 400, DecodeOptions(**options, grammar=True), slice(390, 391))
+    assert alone.symbols[0].tolist() == kept.symbols[390].tolist()
+
+
+def test_with_the_grammar_a_string_without_fault_is_the_same(tiny_checkpoint):
+    """And one with a fault is the same up to there: both are drawn with the same random numbers."""
+    parts = (tiny_checkpoint.model, tiny_checkpoint.config, tiny_checkpoint.vocabulary)
+    free = _decoded(parts, 300, GREEDY).symbols
+    kept = _decoded(parts, 300, DecodeOptions(temperature=0.0, grammar=True)).symbols
+    with quiet():
+        fine = [Chem.MolFromSmiles(tiny_checkpoint.vocabulary.decode(row)) is not None for row in free]
+    assert np.array_equal(free[fine], kept[fine])
+    assert not np.array_equal(free, kept)
+
+
+def test_the_grammar_needs_the_vocabulary(parts):
+    model, config, _ = parts
+    with pytest.raises(InputError, match="vocabulary"):
+        Engine(model.decoder, config.max_symbols).decode(*_latents(config, 3), DecodeOptions(grammar=True))
 
 
 def test_a_string_cut_at_the_longest_length_is_none(parts):
     model, config, vocabulary = parts
     z, radius, keys = _latents(config, 20)
-    decoded = decode(model.decoder, z, radius, keys, DecodeOptions(temperature=5.0), 3)
+    decoded = Engine(model.decoder, 3).decode(z, radius, keys, DecodeOptions(temperature=5.0))
     ended = (decoded.symbols == END_ID).any(1)
     assert decoded.symbols.shape == (20, 4)
     assert not ended.all()
     assert all(text == "" for text, done in zip(decoded.strings(vocabulary), ended, strict=True) if not done)
 
 
+@pytest.mark.parametrize("slots", [1, 3, 64])
+def test_slots_do_not_show(parts, slots):
+    """Not in 8 bits, whose products are exact: one slot writes what many write, refills and idle slots and all."""
+    few = _decoded(parts, 40, DecodeOptions(), precision="int8", slots=slots)
+    many = _decoded(parts, 40, DecodeOptions(), precision="int8")
+    assert (few.symbols == many.symbols).mean() > 0.99  # what is not a product may differ in its last digit
+    assert [len(row[row != PAD_ID]) for row in few.symbols[:5]] == [len(row[row != PAD_ID]) for row in many.symbols[:5]]
+
+
+def test_blocks_are_the_whole_in_order(parts, monkeypatch):
+    """Also where the latents are more than may wait at once."""
+    model, config, _ = parts
+    monkeypatch.setattr("molvae.sampling.engine.CPU_WAITING", 150)
+    z, radius, keys = _latents(config, 400)
+    engine = Engine(model.decoder, config.max_symbols, precision="32")
+    blocks = list(engine.stream(z, radius, keys, DecodeOptions(), block=20))
+    assert len(blocks) > 4
+    whole = _decoded(parts, 400, DecodeOptions())
+    assert np.array_equal(np.concatenate([b.symbols for b in blocks]), whole.symbols)
+    np.testing.assert_allclose(np.concatenate([b.log_likelihood for b in blocks]), whole.log_likelihood)
+
+
 def test_progress_counts_finished_strings(parts):
     model, config, _ = parts
-    z, radius, keys = _latents(config, 200)
+    z, radius, keys = _latents(config, 2000)
     seen: list[int] = []
-    decode(model.decoder, z, radius, keys, DecodeOptions(temperature=0.8), config.max_symbols, seen.append)
+    engine = Engine(model.decoder, config.max_symbols, slots=16)
+    engine.decode(z, radius, keys, DecodeOptions(temperature=0.8), seen.append)
     assert seen == sorted(seen)
-    assert all(0 <= done <= 200 for done in seen)
+    assert len(seen) > 1
+    assert seen[-1] == 2000
 
 
 @pytest.mark.parametrize("decoder", ["gru", "transformer"])
@@ -119,8 +207,9 @@ def test_strings_come_as_often_as_they_should(decoder):
         model.decoder.output.weight.data.mul_(4)  # far from uniform
     count = 20_000
     z, radius = torch.tensor([[0.3, -1.0, 0.8]]), torch.tensor([0.25])
-    decoded = decode(
-        model.decoder, z.expand(count, -1), radius.expand(count), row_keys(9, torch.arange(count)), DecodeOptions(), 2
+    engine = Engine(model.decoder, 2, precision="32")
+    decoded = engine.decode(
+        z.expand(count, -1), radius.expand(count), row_keys(9, torch.arange(count)), DecodeOptions()
     )
     exact = _probabilities(model, z, radius)
     observed = Counter(tuple(row) for row in decoded.symbols.tolist())

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from molvae.errors import InputError
-from molvae.sampling.options import GREEDY, DecodeOptions, choose
+from molvae.sampling.options import GREEDY, DecodeOptions, choose, log_probability
 
 LOGITS = torch.tensor([1.0, -2.0, 0.5, 3.0, 2.9, -0.5])
-PLACES = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000  # every part of (0, 1) equally
+PLACES = (torch.arange(10_000) + 0.5) / 10_000  # every part of (0, 1) equally
 
 
 def _shares(options: DecodeOptions) -> np.ndarray:
@@ -58,13 +58,42 @@ def test_greedy_takes_the_likeliest():
 
 def test_rows_are_drawn_apart():
     logits = torch.tensor([[0.0, 100.0], [100.0, 0.0]])
-    assert choose(logits, DecodeOptions(), torch.tensor([0.5, 0.5], dtype=torch.float64)).tolist() == [1, 0]
+    assert choose(logits, DecodeOptions(), torch.tensor([0.5, 0.5])).tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("place", [1e-17, 1 - 1e-16])
+def test_log_probability_is_the_models_own():
+    symbols = torch.arange(len(LOGITS))
+    scores = log_probability(LOGITS.expand(len(LOGITS), -1), symbols)
+    np.testing.assert_allclose(scores, np.log(_expected()), rtol=1e-5)
+
+
+def test_what_is_not_allowed_is_never_chosen():
+    """And what is comes as often as it would among itself, before the cut."""
+    allowed = torch.tensor([True, True, True, False, False, True])
+    rows = LOGITS.expand(len(PLACES), -1)
+    chosen = choose(rows, DecodeOptions(top_k=2), PLACES, allowed=allowed.expand(len(PLACES), -1))
+    shares = np.bincount(chosen.numpy(), minlength=len(LOGITS)) / len(PLACES)
+    two = np.exp([1.0, 0.5])
+    np.testing.assert_allclose(shares[[0, 2]], two / two.sum(), atol=1e-3)
+    assert shares[[1, 3, 4, 5]].sum() == 0
+    assert choose(LOGITS[None], GREEDY, PLACES[:1], allowed=allowed[None]).item() == 0
+    assert torch.equal(rows, LOGITS.expand(len(PLACES), -1))
+
+
+def test_heat_is_a_temperature_for_each_row():
+    rows = LOGITS.expand(len(PLACES), -1)
+    heat = torch.where(torch.arange(len(PLACES)) % 2 == 0, 0.5, 3.0)
+    mixed = choose(rows, DecodeOptions(temperature=0.8), PLACES, heat)
+    for start, temperature in ((0, 0.4), (1, 2.4)):
+        alone = choose(rows[start::2], DecodeOptions(temperature=temperature), PLACES[start::2])
+        assert torch.equal(mixed[start::2], alone)
+    assert torch.equal(choose(rows, GREEDY, PLACES, heat), choose(rows, GREEDY, PLACES))
+
+
+@pytest.mark.parametrize("place", [1e-17, 1 - 2**-24])
 def test_the_ends_of_the_interval_are_symbols_too(place):
     for options in (DecodeOptions(), DecodeOptions(top_k=2), DecodeOptions(top_p=0.5)):
-        symbol = choose(LOGITS[None], options, torch.tensor([place], dtype=torch.float64))
+        symbol = choose(LOGITS[None], options, torch.tensor([place]))
         assert _expected(top_k=options.top_k, top_p=options.top_p)[symbol.item()] > 0
 
 

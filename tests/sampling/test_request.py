@@ -55,6 +55,16 @@ def test_columns_are_the_usual_ones_then_what_is_named_each_once():
     assert order.columns(steering) == (*ANALOG_COLUMNS, "tpsa", "rings", "rank")
 
 
+def test_properties_are_the_callers_to_choose():
+    fixed = ("seed", "smiles", "similarity", "log_likelihood")
+    assert read_order({"properties": ()}).columns(Steering()) == (*fixed, "novel")
+    assert read_order({"properties": ["tpsa", "qed", "tpsa"], "rank": "qed - sa"}).columns(Steering()) == (
+        *fixed, "tpsa", "qed", "novel", "sa", "rank",
+    )  # fmt: skip
+    with pytest.raises(InputError, match="unknown property 'tpza': did you mean 'tpsa'"):
+        read_order({"properties": ["tpza"]})
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=30))
 def test_rows_are_sorted_and_equals_stay_in_the_order_of_finding(rows):

@@ -1,0 +1,189 @@
+"""The decoders one symbol at a time, for writing: what stays the same while a string is written is computed once.
+
+A stepper is made of a trained decoder and holds its weights arranged for steps of many strings side by side. Its
+tensors are written in place and keep their shapes, so that a step can be captured on a GPU. The interface:
+
+    begun = stepper.begin(z, radius)      what a string needs at its beginning: tensors with a row per latent
+    state = stepper.state(begun, index)   room for len(index) strings in work, which begin as the rows `index`
+    logits = stepper.step(symbols, state) ids S -> S x V, and the state moves on by these symbols
+    state.restart(slots, ended, ...)      of the strings in these slots, those that ended give way to others
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from molvae.errors import InputError
+from molvae.models.decoders import Block, GRUDecoder, TransformerDecoder
+
+PRECISIONS = ("auto", "32", "bf16", "int8")
+
+Begun = tuple[Tensor, ...]
+Product = Callable[[Tensor], Tensor]
+"""A linear layer: S x K -> S x N, float32."""
+
+
+class State:
+    """What `step` needs of the symbols so far, with a row per string; the first tensors are as they began."""
+
+    def __init__(self, begun: Begun, *kept: Tensor) -> None:
+        self.begun, self.kept = begun, kept
+
+    def restart(self, slots: Tensor, ended: Tensor, begun: Begun, rows: Tensor) -> None:
+        """Where `ended` says so, the string in a slot gives way to one that begins as its row; all are K long.
+
+        What is kept of the old string stays, and is never looked at again.
+        """
+        for mine, theirs in zip(self.begun, begun, strict=True):
+            there = ended if theirs.dim() == 1 else ended[:, None]
+            mine[slots] = torch.where(there, theirs[rows], mine[slots])
+
+
+class Stepper(Protocol):
+    """A decoder that writes."""
+
+    def begin(self, z: Tensor, radius: Tensor) -> Begun: ...
+    def state(self, begun: Begun, index: Tensor) -> State: ...
+    def step(self, symbols: Tensor, state: State) -> Tensor: ...
+
+
+def stepper_of(decoder: GRUDecoder | TransformerDecoder, precision: str = "auto") -> Stepper:
+    """The decoder, ready to write with products of this `precision`; one of PRECISIONS.
+
+    "auto" is bf16 on a GPU, int8 on a CPU that has instructions for it, and otherwise 32. Raises `InputError` for an
+    unknown precision, and for int8 on a GPU.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is one of {', '.join(PRECISIONS)}; got {precision!r}")
+    weight = decoder.output.weight
+    if precision == "int8" and weight.device.type != "cpu":
+        raise InputError("precision int8 is for CPUs: choose bf16 or 32 on a GPU")
+    kind = _best(weight.device) if precision == "auto" else precision
+    return GRUStepper(decoder, kind) if isinstance(decoder, GRUDecoder) else TransformerStepper(decoder, kind)
+
+
+def _best(device: torch.device) -> str:
+    if device.type != "cpu":
+        return "bf16"
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return "int8" if capabilities.get("avx512_vnni") or capabilities.get("avx_vnni") else "32"
+
+
+class GRUStepper:
+    """The symbols' and the latent's parts of the first layer's gates are products of fixed matrices: looked up."""
+
+    def __init__(self, decoder: GRUDecoder, precision: str) -> None:
+        self.decoder, self.width, self.layers = decoder, decoder.width, decoder.layers
+        weights = dict(decoder.gru.named_parameters())
+        self.first, self.first_bias = weights["weight_ih_l0"], weights["bias_ih_l0"]
+        self.symbols = decoder.embedding.weight @ self.first.T  # V x 3H
+        self.recurrent = [
+            _product(weights[f"weight_hh_l{i}"], weights[f"bias_hh_l{i}"], precision, bounded=True)
+            for i in range(self.layers)
+        ]
+        self.between = [
+            _product(weights[f"weight_ih_l{i}"], weights[f"bias_ih_l{i}"], precision, bounded=True)
+            for i in range(1, self.layers)
+        ]
+        self.output = _product(decoder.output.weight, decoder.output.bias, precision, bounded=True)
+
+    def begin(self, z: Tensor, radius: Tensor) -> Begun:
+        bias, hidden = self.decoder.start(z, radius)
+        return (functional.linear(bias, self.first, self.first_bias), *hidden.unbind(1))
+
+    def state(self, begun: Begun, index: Tensor) -> State:
+        return State(tuple(tensor[index] for tensor in begun))
+
+    def step(self, symbols: Tensor, state: State) -> Tensor:
+        gates, *hidden = state.begun
+        x = self.symbols.index_select(0, symbols).add_(gates)
+        for layer, h in enumerate(hidden):
+            self._cell(x, h, self.recurrent[layer])
+            if layer + 1 < self.layers:
+                x = self.between[layer](h)
+        return self.output(hidden[-1])
+
+    def _cell(self, x: Tensor, h: Tensor, recurrent: Product) -> None:
+        """h moves on, in place; gates in the order of `nn.GRU`: reset, update, new."""
+        y, width = recurrent(h), self.width
+        both = y[:, : 2 * width].add_(x[:, : 2 * width]).sigmoid_()
+        new = torch.addcmul(x[:, 2 * width :], both[:, :width], y[:, 2 * width :])
+        new.mul_(2).sigmoid_().mul_(2).sub_(1)  # tanh, whose own kernel takes three times as long on a CPU
+        torch.lerp(new, h, both[:, width:], out=h)
+
+
+class TransformerStepper:
+    """Keys and values of the symbols so far are kept, S x heads x length x d for each block."""
+
+    def __init__(self, decoder: TransformerDecoder, precision: str) -> None:
+        self.decoder = decoder
+        self.blocks = [_BlockStepper(block, precision) for block in decoder.blocks if isinstance(block, Block)]
+        self.output = _product(decoder.output.weight, decoder.output.bias, precision)
+
+    def begin(self, z: Tensor, radius: Tensor) -> Begun:
+        return self.decoder.condition(z, radius), torch.zeros(len(z), dtype=torch.long, device=z.device)
+
+    def state(self, begun: Begun, index: Tensor) -> State:
+        condition, written = (tensor[index] for tensor in begun)
+        heads, length = self.blocks[0].heads, self.decoder.position.num_embeddings
+        shape = (len(index), heads, length, condition.shape[1] // heads)
+        return State((condition, written), *(condition.new_zeros(shape) for _ in range(2 * len(self.blocks))))
+
+    def step(self, symbols: Tensor, state: State) -> Tensor:
+        condition, written = state.begun
+        x = self.decoder.embedding(symbols) + self.decoder.position(written) + condition
+        # S x 1 x 1 x L: a new string does not see what the last one left behind
+        seen = (torch.arange(state.kept[0].shape[2], device=x.device) <= written[:, None])[:, None, None]
+        for i, block in enumerate(self.blocks):
+            x = block(x, state.kept[2 * i], state.kept[2 * i + 1], written, seen)
+        written.add_(1).clamp_(max=self.decoder.position.num_embeddings - 1)  # strings that ended run along
+        return self.output(self.decoder.norm(x))
+
+
+class _BlockStepper:
+    def __init__(self, block: Block, precision: str) -> None:
+        self.block, self.heads = block, block.heads
+        layers = (layer for layer in (block.qkv, block.out, *block.mlp) if isinstance(layer, nn.Linear))
+        self.qkv, self.out, self.up, self.down = (_product(x.weight, x.bias, precision) for x in layers)
+
+    def __call__(self, x: Tensor, keys: Tensor, values: Tensor, written: Tensor, seen: Tensor) -> Tensor:
+        rows, heads = torch.arange(len(x), device=x.device), self.heads
+        q, k, v = self.qkv(self.block.before_attention(x)).view(len(x), 3, heads, -1).unbind(1)  # each S x heads x d
+        keys[rows, :, written], values[rows, :, written] = k, v
+        y = functional.scaled_dot_product_attention(q[:, :, None], keys, values, seen)
+        x = x + self.out(y.flatten(1))
+        return x + self.down(functional.gelu(self.up(self.block.before_mlp(x))))
+
+
+def _product(weight: Tensor, bias: Tensor, precision: str, *, bounded: bool = False) -> Product:
+    """The linear layer x W^T + b with products of a precision; `bounded`: x is known to lie in -1 to 1."""
+    if precision == "int8":
+        return _Int8(weight, bias, bounded)
+    if precision == "bf16":
+        half, half_bias = weight.bfloat16(), bias.bfloat16()
+        return lambda x: functional.linear(x.bfloat16(), half, half_bias).float()
+    return lambda x: functional.linear(x, weight, bias)
+
+
+class _Int8:
+    """Weights in 8 bits with a scale per output, inputs in 8 bits with a scale per row: sums of integers are exact.
+
+    So a row's result does not depend on the rows beside it, to the last bit.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, bounded: bool) -> None:
+        scale = weight.abs().amax(1).clamp(min=1e-12) / 127
+        self.weight = (weight / scale[:, None]).round().to(torch.int8).T.contiguous()  # K x N
+        self.scale, self.bias, self.bounded = scale / 127 if bounded else scale, bias, bounded
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.bounded:
+            return torch._int_mm((x * 127).round_().to(torch.int8), self.weight).mul(self.scale).add_(self.bias)
+        size = x.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
+        y = torch._int_mm((x / size).round_().to(torch.int8), self.weight)
+        return y.mul(self.scale).mul_(size).add_(self.bias)

@@ -1,0 +1,51 @@
+"""Jobs that take turns: while one waits for its workers, another decodes.
+
+A job is a generator: it yields when there is nothing for it to do but wait, and returns its result.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from typing import Generic, TypeVar
+
+Result = TypeVar("Result")
+Job = Generator[None, None, Result]
+
+
+def finish(job: Job[Result]) -> Result:
+    """The result of one job on its own."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+
+def take_turns(jobs: Iterable[Job[Result]], at_once: int = 2) -> Iterator[Result]:
+    """The results in the order of the jobs, of which `at_once` are under way."""
+    waiting: Iterator[Job[Result]] = iter(jobs)
+    running: deque[_Running[Result]] = deque()
+    while True:
+        while len(running) < at_once and (job := next(waiting, None)) is not None:
+            running.append(_Running(job))
+        if not running:
+            return
+        for one in running:
+            one.advance()
+        while running and running[0].results:
+            yield running.popleft().results[0]
+
+
+class _Running(Generic[Result]):
+    def __init__(self, job: Job[Result]) -> None:
+        self.job = job
+        self.results: list[Result] = []  # one, once it is there
+
+    def advance(self) -> None:
+        if not self.results:
+            try:
+                next(self.job)
+            except StopIteration as end:
+                self.results.append(end.value)
