@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Annotated
 
 import typer
 
@@ -15,9 +16,13 @@ from molvae.cli.progress import progress
 
 def sample(
     n: options.Count = 100,
+    prior: Annotated[
+        str, typer.Option(help="unit (Gaussian), learned (saved with the model), or auto: learned where there is one.")
+    ] = "auto",
     temperature: options.Temperature = None,
     top_k: options.TopK = 0,
     top_p: options.TopP = 1.0,
+    grammar: options.Grammar = False,
     greedy: options.Greedy = False,
     budget: options.Budget = 0,
     seed: options.Seed = 0,
@@ -35,7 +40,15 @@ def sample(
         with warnings.catch_warnings(), progress("molecules", n) as advance:
             warnings.simplefilter("ignore")  # the summary says the same
             frame = generator.sample(
-                n, temperature=heat, top_k=top_k, top_p=top_p, budget=budget, seed=seed, progress=advance
+                n,
+                prior=prior,
+                temperature=heat,
+                top_k=top_k,
+                top_p=top_p,
+                grammar=grammar,
+                budget=budget,
+                seed=seed,
+                progress=advance,
             )
         typer.echo("\n".join(frame.attrs["summary"]), err=True)
         if not len(frame):

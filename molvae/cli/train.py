@@ -44,7 +44,9 @@ def train(
     encoder: Annotated[str | None, _model("gine (default), gatv2, dmpnn or gps.")] = None,
     encoder_width: Annotated[int | None, _model("Channels of an atom's state.")] = None,
     encoder_layers: Annotated[int | None, _model("Message-passing layers.")] = None,
-    latent: Annotated[str | None, _model("gaussian (a VAE, default) or deterministic (an autoencoder).")] = None,
+    latent: Annotated[
+        str | None, _model("gaussian (a VAE, default), deterministic (an autoencoder) or hypersphere.")
+    ] = None,
     latent_size: Annotated[int | None, _model("Dimensions of z.")] = None,
     decoder: Annotated[str | None, _model("gru (default) or transformer.")] = None,
     decoder_width: Annotated[int | None, _model("Channels of the decoder's state.")] = None,
@@ -56,7 +58,15 @@ def train(
     max_minutes: Annotated[float | None, _training("Stop, annealed, after this long.")] = None,
     learning_rate: Annotated[float | None, _training("AdamW's peak.")] = None,
     kl_weight: Annotated[float | None, _training("What a nat of KL costs beside one of reconstruction.")] = None,
+    kl_cycles: Annotated[int | None, _training("Let the KL weight rise from 0 this often, not once.")] = None,
     free_bits: Annotated[float | None, _training("Nats per latent dimension that cost nothing.")] = None,
+    mmd_weight: Annotated[
+        float | None, _training("What the discrepancy (MMD) of all latents from the prior costs.")
+    ] = None,
+    latent_noise: Annotated[
+        float | None, _training("Radius of noise on every latent that the decoder is not told.")
+    ] = None,
+    corruption: Annotated[float | None, _training("Share of the input's atoms and bonds that are masked.")] = None,
     noise_share: Annotated[float | None, _training("Share of molecules decoded from a perturbed latent.")] = None,
     validate_every: Annotated[int | None, _training("Steps between validations.")] = None,
     patience: Annotated[int | None, _training("Stop after this many validations without gain; 0: never.")] = None,
@@ -88,7 +98,8 @@ def train(
     )  # fmt: skip
     settings = _given(
         batch_size=batch_size, max_steps=max_steps, max_minutes=max_minutes, learning_rate=learning_rate,
-        kl_weight=kl_weight, free_bits=free_bits, noise_share=noise_share, validate_every=validate_every,
+        kl_weight=kl_weight, kl_cycles=kl_cycles, free_bits=free_bits, mmd_weight=mmd_weight, latent_noise=latent_noise,
+        corruption=corruption, noise_share=noise_share, validate_every=validate_every,
         patience=patience, seed=seed, precision=precision, compile=compile,
     )  # fmt: skip
     folder = train_model(

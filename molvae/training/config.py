@@ -9,7 +9,7 @@ from molvae.models.config import JsonConfig
 
 NOT_NEGATIVE = (
     *("max_minutes", "weight_decay", "warmup_steps", "gradient_clip", "kl_weight", "kl_delay_steps"),
-    *("kl_warmup_steps", "free_bits", "patience", "seed"),
+    *("kl_warmup_steps", "kl_cycles", "free_bits", "mmd_weight", "patience", "seed"),
 )
 
 
@@ -28,7 +28,11 @@ class TrainConfig(JsonConfig):
     kl_weight: float = 0.003  # what a nat of KL costs beside a nat of reconstruction (Gaussian latent only)
     kl_delay_steps: int = 1_000  # plain autoencoder first
     kl_warmup_steps: int = 3_000  # then the KL weight rises linearly over these
+    kl_cycles: int = 0  # instead of delay and one rise: rise from 0 this often over the run; 0: once, as above
     free_bits: float = 0.0  # nats per latent dimension that cost nothing
+    mmd_weight: float = 0.0  # what the discrepancy of all latents from the prior costs (a Wasserstein autoencoder)
+    latent_noise: float = 0.0  # radius by which every latent is moved, the decoder not told (de-noising)
+    corruption: float = 0.0  # share of the input's atoms and bonds that are masked (de-noising)
     noise_share: float = 0.5  # share of molecules decoded from a latent moved by a radius drawn from (0, 1)
     precision: str = "auto"  # auto (bf16 on a GPU, else 32), 32, or bf16
     compile: bool = False  # torch.compile the decoder (its GRU stays as it is)
@@ -48,7 +52,7 @@ class TrainConfig(JsonConfig):
                 raise InputError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if self.learning_rate <= 0:
             raise InputError(f"learning_rate must be more than 0, got {self.learning_rate}")
-        for name in ("noise_share", "decay_share"):
+        for name in ("noise_share", "decay_share", "latent_noise", "corruption"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must lie in 0 to 1, got {getattr(self, name)}")
         if self.precision not in ("auto", "32", "bf16"):
@@ -74,7 +78,14 @@ def rate_factor(config: TrainConfig, step: int, progress: float) -> float:
     return warm * max(0.0, decay)
 
 
-def kl_weight_at(config: TrainConfig, step: int) -> float:
-    """The KL weight at a step: 0 during the delay, then a linear rise to its value."""
+def kl_weight_at(config: TrainConfig, step: int, progress: float) -> float:
+    """The KL weight at a step: 0 during the delay, then a linear rise to its value.
+
+    With `kl_cycles`, that many times over the run (`progress` 0 to 1): up in the first half of a cycle, there in the
+    second (Fu et al. 2019, "Cyclical annealing schedule").
+    """
+    if config.kl_cycles:
+        done = config.kl_cycles * progress
+        return config.kl_weight * (min(1.0, 2 * (done % 1)) if progress < 1 else 1.0)
     since = step - config.kl_delay_steps
     return config.kl_weight * min(1.0, max(0.0, since / max(1, config.kl_warmup_steps)))

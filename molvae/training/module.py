@@ -70,9 +70,16 @@ class AutoencoderTraining(lightning.LightningModule):
             batch = self.train_data.gather(rows.to(self.train_data.device)).to(self.device)
         with self._random(TRAINING, self.global_step, self.global_rank):
             radius = random_radius(batch.size, self.config.noise_share, self.device)
-            losses = self.model.losses(batch, radius, self.config.free_bits)
-        weight = kl_weight_at(self.config, self.global_step)
-        loss = (losses.reconstruction + weight * losses.kl).mean()
+            losses = self.model.losses(
+                batch,
+                radius,
+                self.config.free_bits,
+                latent_noise=self.config.latent_noise,
+                corruption=self.config.corruption,
+                match_prior=self.config.mmd_weight > 0,
+            )
+        weight = kl_weight_at(self.config, self.global_step, self.progress)
+        loss = weighted(losses, weight, self.config.mmd_weight)
         if (self.global_step + 1) % self.log_every == 0:
             self._log_step(loss, losses, radius, weight)
         return loss
@@ -93,8 +100,8 @@ class AutoencoderTraining(lightning.LightningModule):
         batch = self.valid_data.gather(rows).to(self.device)
         with self._random(VALIDATION, index):
             radius = random_radius(batch.size, self.config.noise_share, self.device)
-            losses = self.model.losses(batch, radius)
-        loss = (losses.reconstruction + self.config.kl_weight * losses.kl).mean()
+            losses = self.model.losses(batch, radius, match_prior=self.config.mmd_weight > 0 and batch.size > 1)
+        loss = weighted(losses, self.config.kl_weight, self.config.mmd_weight)
         self.log("valid/loss", loss, batch_size=batch.size, prog_bar=True, logger=False)
         for name, values in split_losses(losses, radius).items():
             self.log(f"valid/{name}", values.mean(), batch_size=len(values), logger=False)
@@ -158,10 +165,15 @@ class AutoencoderTraining(lightning.LightningModule):
         self.started = time.monotonic()
 
 
+def weighted(losses: Losses, kl_weight: float, mmd_weight: float) -> Tensor:
+    """What is minimised, nats a molecule, 0-d."""
+    return (losses.reconstruction + kl_weight * losses.kl).mean() + mmd_weight * losses.mmd.sum()
+
+
 def split_losses(losses: Losses, radius: Tensor) -> dict[str, Tensor]:
-    """Reconstruction of clean and of perturbed latents apart, as they differ by an order of magnitude; KL."""
+    """Reconstruction of clean and of perturbed latents apart, as they differ by an order of magnitude; the others."""
     clean, moved = losses.reconstruction[radius == 0], losses.reconstruction[radius > 0]
-    parts = {"reconstruction": clean, "denoising": moved, "kl": losses.kl}
+    parts = {"reconstruction": clean, "denoising": moved, "kl": losses.kl, "mmd": losses.mmd}
     return {name: values for name, values in parts.items() if len(values)}
 
 

@@ -45,6 +45,32 @@ def test_schedules_are_those_of_the_settings(tmp_path: Path) -> None:
     assert rates[-1] == pytest.approx(5e-4)
 
 
+def test_cycles_follow_the_run(tmp_path: Path) -> None:
+    run_tiny(tmp_path, max_steps=16, kl_weight=0.5, kl_cycles=2)
+    assert column(tmp_path, "train/kl_weight") == pytest.approx(2 * [0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5, 0.5])
+
+
+def test_matching_the_prior_matches_it(tmp_path: Path) -> None:
+    """A Wasserstein autoencoder: the discrepancy is logged, weighed in, and falls."""
+    options = {"max_steps": 60, "noise_share": 0.0, "validate_every": 60, "kl_weight": 0.0, "batch_size": 40}
+    run_tiny(tmp_path, model={"latent": "hypersphere"}, mmd_weight=300.0, **options)
+    found = column(tmp_path, "train/mmd")
+    assert np.mean(found[-10:]) < 0.5 * np.mean(found[:5])
+    parts = zip(column(tmp_path, "train/reconstruction"), found, column(tmp_path, "train/loss"), strict=True)
+    assert all(loss == pytest.approx(rec + 300 * mmd, rel=1e-3) for rec, mmd, loss in parts)
+    assert len(column(tmp_path, "valid/mmd")) == 1
+
+
+def test_denoising_trains(tmp_path: Path) -> None:
+    """The noise is in training alone: a validation of the same rows is better."""
+    options = {"max_steps": 120, "noise_share": 0.0, "validate_every": 120}
+    run_tiny(tmp_path, model={"latent": "deterministic"}, latent_noise=0.5, corruption=0.2, **options)
+    losses = column(tmp_path, "train/reconstruction")
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+    assert column(tmp_path, "train/mmd") == []
+    assert column(tmp_path, "valid/reconstruction")[-1] < np.mean(losses[-10:])
+
+
 def test_time_box_ends_in_time_with_the_rate_at_nothing(tmp_path: Path) -> None:
     """Also over two runs: the second finds the time used up."""
     begin = time.monotonic()

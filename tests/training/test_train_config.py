@@ -22,7 +22,8 @@ def test_unknown_setting_names_the_nearest() -> None:
     ("name", "value"),
     [
         ("batch_size", 1), ("max_steps", 0), ("validate_every", 0), ("noise_share", 1.1), ("decay_share", -0.1),
-        ("precision", "fp8"), ("seed", -1), ("patience", -1), ("max_minutes", -1.0), ("learning_rate", 0.0),
+        ("precision", "fp8"), ("kl_cycles", -1), ("mmd_weight", -1.0), ("latent_noise", 1.1), ("corruption", -0.1),
+        ("seed", -1), ("patience", -1), ("max_minutes", -1.0), ("learning_rate", 0.0),
     ],
 )  # fmt: skip
 def test_impossible_values_are_named(name: str, value: object) -> None:
@@ -32,8 +33,16 @@ def test_impossible_values_are_named(name: str, value: object) -> None:
 
 def test_kl_weight_waits_and_then_rises() -> None:
     config = TrainConfig(kl_weight=0.5, kl_delay_steps=100, kl_warmup_steps=200)
-    assert [kl_weight_at(config, step) for step in (0, 100, 200, 300, 9999)] == [0, 0, 0.25, 0.5, 0.5]
-    assert kl_weight_at(config.replace(kl_delay_steps=0, kl_warmup_steps=0), 1) == 0.5
+    assert [kl_weight_at(config, step, 0.3) for step in (0, 100, 200, 300, 9999)] == [0, 0, 0.25, 0.5, 0.5]
+    assert kl_weight_at(config.replace(kl_delay_steps=0, kl_warmup_steps=0), 1, 0.0) == 0.5
+
+
+def test_kl_weight_rises_again_and_again() -> None:
+    """Four times over a run, up in half a cycle, whatever the step; full when the run ends or overruns."""
+    config = TrainConfig(kl_weight=0.5, kl_cycles=4)
+    places = (0.0, 0.0625, 0.125, 0.2, 0.25, 0.3125, 0.875, 0.99, 1.0, 1.01)
+    found = [kl_weight_at(config, 0, place) for place in places]
+    assert found == pytest.approx([0, 0.25, 0.5, 0.5, 0, 0.25, 0.5, 0.5, 0.5, 0.5])
 
 
 def test_rate_rises_stays_and_falls_to_nothing() -> None:

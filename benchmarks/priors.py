@@ -1,0 +1,119 @@
+"""Does a learned prior close the prior gap? Samples of the unit Gaussian and of learned priors, side by side.
+
+    python benchmarks/priors.py druglike_train.smi.gz druglike_test.smi.gz --out benchmarks/priors.md
+
+Fits each kind to encoded molecules of the first file; samples of all are written at one temperature and compared with
+the second. A draw is moved by a radius of which the decoder is told: 0 takes the learned density at its word, 1 is the
+unit Gaussian. `test molecules` are latents of real ones, moved alike: what a perfect density would give.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from molvae import checkpoint as checkpoints
+from molvae.chem.smiles import canonical_or_none
+from molvae.data.packed import PackedGraphs
+from molvae.data.packing import pack
+from molvae.data.sources import Source
+from molvae.evaluation import Evaluator, targets
+from molvae.learnedprior import drawn_rows
+from molvae.models.latents import Posterior
+from molvae.models.priors import KINDS, LatentSource, PriorConfig
+from molvae.sampling.options import DecodeOptions
+from molvae.sampling.streams import normal, row_keys
+from molvae.scoring import fcd
+from molvae.training.priors import fit_prior
+
+HEADER = "| latents from | radius | valid | unique of valid | FCD to test | seconds to fit |\n|---|---|---|---|---|---|"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all samples have in common."""
+
+    evaluator: Evaluator
+    reference: fcd.Activations
+    options: DecodeOptions
+    samples: int
+
+    def row(self, name: str, source: LatentSource, radius: float, fitted: float | None = None) -> str:
+        """A line of the table."""
+        keys = row_keys(1, torch.arange(self.samples, device=source.device))
+        z = source.draw(normal(keys, source.noise_size))
+        z = source.perturb(z, radius, normal(keys, z.shape[1], stream=1))
+        valid = [m for s in self.evaluator.write(z, radius, self.options, seed=1) if (m := canonical_or_none(s))]
+        read = [m for m in valid if canonical_or_none(m)]  # RDKit writes a string now and then that it does not read
+        apart = fcd.distance(fcd.activations(read), self.reference)
+        share, unique = len(valid) / self.samples, len(set(valid)) / max(1, len(valid))
+        time_taken = "" if fitted is None else f"{fitted:.0f}"
+        line = f"| {name} | {radius:g} | {share:.3f} | {unique:.4f} | {apart:.2f} | {time_taken} |"
+        print(line, flush=True)
+        return line
+
+
+@torch.inference_mode()
+def main() -> None:
+    arguments = _arguments()
+    checkpoint = checkpoints.load(arguments.model, "cuda" if torch.cuda.is_available() else "cpu")
+    most = checkpoint.config.max_symbols
+    evaluator = Evaluator(checkpoint.model, checkpoint.vocabulary, most, noise_aware=checkpoint.defaults.noise_aware)
+
+    def packed(path: Path, count: int) -> PackedGraphs:
+        return pack(drawn_rows([Source(path)], count, seed=0), vocabulary=checkpoint.vocabulary, max_symbols=most)[0]
+
+    test = packed(arguments.test, arguments.samples)
+    heat = DecodeOptions(checkpoint.defaults.temperature if arguments.temperature is None else arguments.temperature)
+    bench = Bench(evaluator, fcd.activations(targets(test, checkpoint.vocabulary)), heat, arguments.samples)
+    lines = [HEADER, bench.row("unit prior", checkpoint.model.prior(), 1.0)]
+    z = draws(evaluator.encode(packed(arguments.train, arguments.molecules)))
+    for kind in KINDS:
+        begin = time.perf_counter()
+        with torch.inference_mode(False):
+            prior = fit_prior(z.clone(), checkpoint.model.prior().config.replace(kind=kind, radius=PriorConfig.radius))
+        fitted = time.perf_counter() - begin
+        lines += [bench.row(kind, prior, radius, fitted) for radius in arguments.radii]
+    real = evaluator.encode(test)
+    lines += [bench.row("test molecules", Posterior(draws(real), None, real.spherical), r) for r in arguments.radii]
+    arguments.out.write_text(page(arguments, checkpoint.name, heat, lines), encoding="utf-8")
+
+
+def draws(posterior: Posterior) -> Tensor:
+    """A latent of each molecule, M x D."""
+    keys = row_keys(0, torch.arange(len(posterior.mean), device=posterior.device))
+    return posterior.draw(normal(keys, posterior.noise_size))
+
+
+def page(arguments: argparse.Namespace, model: str, heat: DecodeOptions, lines: list[str]) -> str:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU thread(s)"
+    return (
+        f"# Priors of `{model}`\n\n{arguments.samples:,} samples each at temperature {heat.temperature:g}; priors "
+        f"fitted to {arguments.molecules:,} encoded molecules of {arguments.train.name}; reference "
+        f"{arguments.samples:,} molecules of {arguments.test.name}. {device}, {platform.machine()}.\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("train", type=Path, help="molecules that the model was trained on")
+    parser.add_argument("test", type=Path, help="molecules that it was not")
+    parser.add_argument("--model", default="druglike")
+    parser.add_argument("--molecules", type=int, default=60_000, help="to fit to")
+    parser.add_argument("--samples", type=int, default=5_000)
+    parser.add_argument("--temperature", type=float, help="of the symbols; by default the model's own")
+    parser.add_argument("--radii", type=float, nargs="+", default=[0.8, 0.9])
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/priors.md"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

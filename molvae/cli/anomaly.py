@@ -1,0 +1,59 @@
+"""`molvae anomaly`: `molvae.explore.anomaly`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molvae.cli import options
+from molvae.cli.exploring import GRID, Grid, Reference, delivery
+from molvae.cli.exploring import molecules as smiles_of
+from molvae.cli.loading import load
+from molvae.errors import InputError
+
+if TYPE_CHECKING:
+    from molvae.explore.anomalies import Calibration
+    from molvae.generator import Generator
+
+
+def anomaly(
+    molecules: options.Inputs,
+    reference: Reference = None,
+    save_reference: Annotated[
+        Path | None,
+        typer.Option(show_default=False, help="Keep what is usual in this .json, to be a --reference again."),
+    ] = None,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    column: options.Column = None,
+    output: options.Output = None,
+    picture: Grid = None,
+) -> None:
+    """How well the model knows each molecule, one row out per row in: the likelihood of its reconstruction.
+
+    Columns: smiles, error, log_likelihood, per_symbol (nats), and with --reference percentile: below 1 is odd. In
+    Python: `molvae.explore.anomaly`.
+    """
+    from molvae.cli.inputs import read
+    from molvae.cli.rowwise import at_once
+    from molvae.explore import anomalies
+
+    if save_reference is not None and reference is None:
+        raise InputError("--save-reference keeps what --reference FILE gives: name both")
+    with delivery(output, picture, anomalies.draw_anomalies, GRID) as deliver:
+        generator = load(model, device)
+        usual = None if reference is None else _calibration(generator, reference, column)
+        if usual is not None and save_reference is not None:
+            usual.save(save_reference)
+        deliver(at_once(list(read(molecules, column)), lambda s: anomalies.anomaly(generator, s, reference=usual)))
+
+
+def _calibration(generator: Generator, reference: str, column: str | None) -> Calibration:
+    from molvae.cli.inputs import read
+    from molvae.explore.anomalies import Calibration
+
+    if reference.lower().endswith(".json"):
+        return Calibration.load(reference)
+    return Calibration.of(generator, smiles_of(read([reference], column)))

@@ -1,0 +1,73 @@
+"""What the verbs that look into a latent space share: whole files in, a table and a picture out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molvae.cli.outputs import destination
+from molvae.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molvae.data.rows import Record, Refusal
+
+Molecule = Annotated[str, typer.Argument(show_default=False, help="A SMILES.")]
+Grid = Annotated[Path | None, typer.Option(show_default=False, help="Also draw the molecules to this .png or .svg.")]
+Dots = Annotated[
+    Path | None,
+    typer.Option(
+        show_default=False, help="Also draw a map to this .png, .svg or .html (which shows what the pointer is on)."
+    ),
+]
+Reference = Annotated[
+    str | None, typer.Option(show_default=False, help="A file of molecules that say what is usual for the model.")
+]
+GRID, DOTS = (".png", ".svg"), (".png", ".svg", ".html")
+
+
+@contextmanager
+def delivery(
+    output: Path | None, picture: Path | None, draw: Callable[[pd.DataFrame, Path], Path], formats: Sequence[str]
+) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """A function that takes the one table of a verb: to `-o`, to the picture, its summary to stderr.
+
+    Where they go is looked at before the work is done.
+    """
+    if picture is not None and picture.suffix.lower() not in formats:
+        raise InputError(f"--picture is a {' or '.join(formats)}, got {picture}; -o writes tables")
+
+    with destination(output) as write:
+
+        def deliver(frame: pd.DataFrame) -> None:
+            write(frame)
+            if picture is not None:
+                draw(frame, picture)
+            for line in frame.attrs["summary"]:
+                typer.echo(line, err=True)
+
+        yield deliver
+
+
+def molecules(rows: Iterator[Record | Refusal]) -> Iterator[str]:
+    """The SMILES of the rows that have one; the others are reported."""
+    from molvae.cli.inputs import report
+    from molvae.data.rows import Record
+
+    for row in rows:
+        if isinstance(row, Record):
+            yield row.smiles
+        else:
+            report(row)
+
+
+def reported(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table, once its `attrs["errors"]` are on stderr."""
+    for smiles, reason in frame.attrs["errors"].items():
+        typer.echo(f"{smiles}: {reason}", err=True)
+    return frame

@@ -1,0 +1,44 @@
+"""`molvae map`: `molvae.explore.latent_map`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from molvae.cli import options
+from molvae.cli.exploring import DOTS, Dots, delivery
+from molvae.cli.loading import load
+
+
+def latent_map(
+    molecules: options.Inputs,
+    method: Annotated[str, typer.Option(help="pca or umap.")] = "pca",
+    color_by: Annotated[
+        str | None,
+        typer.Option("--color-by", "--colour-by", show_default=False, help="A property such as qed, or a column."),
+    ] = None,
+    seed: options.Seed = 0,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    column: options.Column = None,
+    output: options.Output = None,
+    picture: Dots = None,
+) -> None:
+    """A map of molecules: their latents in two dimensions, one row out per row in.
+
+    Columns: smiles, error, x, y, and what colours them (of a .smi, the names). In Python: `molvae.explore.latent_map`.
+    """
+    import pandas as pd
+
+    from molvae.chem.properties import PROPERTIES
+    from molvae.cli.inputs import read
+    from molvae.cli.rowwise import at_once, names
+    from molvae.explore import projection
+
+    with delivery(output, picture, projection.draw_map, DOTS) as deliver:
+        generator = load(model, device)
+        rows = list(read(molecules, column, None if color_by in PROPERTIES else color_by))
+        own = color_by is not None and color_by not in PROPERTIES
+        colour = pd.Series(names(rows), name=color_by) if own else color_by
+        deliver(at_once(rows, lambda s: projection.latent_map(generator, s, method=method, colour=colour, seed=seed)))

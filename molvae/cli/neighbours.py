@@ -1,0 +1,34 @@
+"""`molvae neighbours`: `molvae.explore.neighbours`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from molvae.cli import options
+from molvae.cli.exploring import GRID, Grid, delivery, molecules, reported
+from molvae.cli.loading import load
+
+
+def neighbours(
+    library: options.Inputs,
+    of: Annotated[list[str], typer.Option(show_default=False, help="Seeds: SMILES or files; repeatable.")],
+    n: Annotated[int, typer.Option("-n", "--count", min=1, help="Neighbours of each seed.")] = 10,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    column: options.Column = None,
+    output: options.Output = None,
+    picture: Grid = None,
+) -> None:
+    """The molecules of a file that are nearest to each seed in latent space, with Tanimoto beside.
+
+    Columns: seed, smiles, distance, similarity. In Python: `molvae.explore.neighbours`.
+    """
+    from molvae.cli.inputs import read
+    from molvae.explore import neighbourhood
+
+    with delivery(output, picture, neighbourhood.draw_neighbours, GRID) as deliver:
+        generator = load(model, device)
+        seeds = list(molecules(read(of, None)))
+        deliver(reported(neighbourhood.neighbours(generator, molecules(read(library, column)), seeds, n=n)))

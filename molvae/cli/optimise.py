@@ -1,0 +1,57 @@
+"""`molvae optimise`: `molvae.explore.optimise`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from molvae.cli import options
+from molvae.cli.exploring import GRID, Grid, delivery, molecules, reported
+from molvae.cli.loading import load
+from molvae.cli.progress import progress
+
+
+def optimise(
+    seeds: options.Inputs,
+    maximise: Annotated[
+        str,
+        typer.Option(
+            help="A property, a sum such as 'qed - 0.1*sa', FILE.py:FUNCTION, or a folder that `molvae fit` wrote."
+        ),
+    ] = "qed",
+    keep: options.Keep = [],  # noqa: B006 - typer copies it
+    target: Annotated[
+        float | None, typer.Option(show_default=False, help="Stop at the first molecule that scores this much.")
+    ] = None,
+    budget: Annotated[int, typer.Option(min=1, help="Strings to decode for each seed.")] = 5000,
+    population: Annotated[int, typer.Option(min=4, help="Latents of a generation.")] = 64,
+    radius: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far out a generation is spread.")] = 0.5,
+    seed: options.Seed = 0,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    column: options.Column = None,
+    output: options.Output = None,
+    picture: Grid = None,
+) -> None:
+    """Better molecules near each seed: CMA-ES in latent space, within windows such as similarity>=0.4 or mw<500.
+
+    Columns: seed, smiles, score, similarity, the other figures asked for, evaluation, string. In Python:
+    `molvae.explore.optimise`.
+    """
+    from molvae.cli.inputs import read
+    from molvae.explore import optimisation
+    from molvae.explore.search import Strategy
+
+    strategy = Strategy(population=population, radius=radius)
+    with delivery(output, picture, optimisation.draw_best, GRID) as deliver:
+        generator = load(model, device)
+        starts = list(molecules(read(seeds, column)))
+        with progress("strings", budget * len(starts)) as advance:
+            frame = optimisation.optimise(
+                generator, starts, maximise, keep=keep, target=target, budget=budget, strategy=strategy, seed=seed,
+                progress=advance,
+            )  # fmt: skip
+        deliver(reported(frame))
+    if frame.empty:
+        raise typer.Exit(1)

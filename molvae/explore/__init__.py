@@ -1,0 +1,54 @@
+"""Looking into a latent space: each tool takes a `Generator` and gives a table, which its drawing makes a picture of.
+
+>>> from molvae import explore, load
+>>> path = explore.interpolate(load(), "CC(=O)Oc1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1")
+>>> explore.draw_path(path, "path.png")
+
+The names below are imported when first used, as those of the package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from molvae.explore.anomalies import Calibration as Calibration
+    from molvae.explore.anomalies import anomaly as anomaly
+    from molvae.explore.anomalies import draw_anomalies as draw_anomalies
+    from molvae.explore.clusters import cluster as cluster
+    from molvae.explore.clusters import draw_clusters as draw_clusters
+    from molvae.explore.interpolation import draw_path as draw_path
+    from molvae.explore.interpolation import interpolate as interpolate
+    from molvae.explore.neighbourhood import draw_neighbours as draw_neighbours
+    from molvae.explore.neighbourhood import neighbours as neighbours
+    from molvae.explore.optimisation import draw_best as draw_best
+    from molvae.explore.optimisation import optimise as optimise
+    from molvae.explore.projection import draw_map as draw_map
+    from molvae.explore.projection import latent_map as latent_map
+    from molvae.explore.transformer import LatentTransformer as LatentTransformer
+    from molvae.explore.traversal import draw_traversal as draw_traversal
+    from molvae.explore.traversal import traverse as traverse
+
+_HOME = {
+    **dict.fromkeys(("Calibration", "anomaly", "draw_anomalies"), "anomalies"),
+    **dict.fromkeys(("cluster", "draw_clusters"), "clusters"),
+    **dict.fromkeys(("interpolate", "draw_path"), "interpolation"),
+    **dict.fromkeys(("neighbours", "draw_neighbours"), "neighbourhood"),
+    **dict.fromkeys(("optimise", "draw_best"), "optimisation"),
+    **dict.fromkeys(("latent_map", "draw_map"), "projection"),
+    "LatentTransformer": "transformer",
+    **dict.fromkeys(("traverse", "draw_traversal"), "traversal"),
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'molvae.explore' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"molvae.explore.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,118 @@
+"""From one molecule to another, through the latents between them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from molvae.chem.fingerprints import morgan, tanimoto
+from molvae.chem.smiles import canonical, parse
+from molvae.errors import InputError
+from molvae.explore.points import latent_of
+from molvae.generator import Generator
+from molvae.pictures import Panel, save_panels
+
+Array = NDArray[np.float64]
+PATHS = ("spherical", "linear")
+
+
+def interpolate(
+    generator: Generator,
+    start: str,
+    end: str,
+    *,
+    steps: int = 20,
+    path: str = "spherical",
+    decodes: int = 8,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The molecules on the way from `start` to `end`, in order; neighbours that are the same molecule are one row.
+
+    `steps` latents, the ends counted, are spread evenly over a great-circle arc ("spherical": keeps the length that
+    latents have, White 2016) or a straight line ("linear"), and decoded greedily. Where that gives no molecule, up to
+    `decodes` strings are drawn at the model's temperature and the likeliest that is one is taken; 0 leaves the hole.
+
+    Columns: position (0 to 1, of the first of the merged points), points (how many were merged), smiles,
+    similarity_start and similarity_end (Tanimoto), log_likelihood (nats, of the string given its latent; NaN for the
+    ends, which are not decoded). `attrs["summary"]` counts points, holes and distinct molecules. Raises
+    `MoleculeError` for an end that cannot be encoded, `InputError` for fewer than 2 steps or an unknown path.
+    """
+    if steps < 2:
+        raise InputError(f"a path has its two ends and so 2 steps or more, got {steps}")
+    if path not in PATHS:
+        raise InputError(f"a path is {' or '.join(PATHS)}, got {path!r}")
+    position = np.linspace(0, 1, steps)
+    arc = _arc if path == "spherical" else _line
+    z = arc(latent_of(generator, start), latent_of(generator, end), position[1:-1, None])
+    table = _decoded(generator, z, _radius(position[1:-1]), decodes, seed)
+    ends = pd.DataFrame({"smiles": [canonical(start), canonical(end)], "log_likelihood": np.nan})
+    table = pd.concat([ends.iloc[:1], table, ends.iloc[1:]], ignore_index=True)
+    table.insert(0, "position", position)
+    merged = _merged(table[table["smiles"] != ""])
+    merged.attrs["summary"] = [_summary(table)]
+    return merged
+
+
+def draw_path(frame: pd.DataFrame, picture: str | Path) -> Path:
+    """The molecules of `interpolate`, the ends in blue, each with its similarity to both, as .png or .svg."""
+    columns = zip(frame["smiles"], frame["similarity_start"], frame["similarity_end"], strict=True)
+    panels = [Panel.of(smiles, f"{start:.2f} | {end:.2f}") for smiles, start, end in columns]
+    panels[0], panels[-1] = (replace(panel, seed=True) for panel in (panels[0], panels[-1]))
+    return save_panels(panels, picture)
+
+
+def _line(a: Array, b: Array, t: Array) -> Array:
+    return (1 - t) * a + t * b
+
+
+def _arc(a: Array, b: Array, t: Array) -> Array:
+    """Points t (N x 1) of the great circle through a and b (D); a line where they point the same way."""
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    angle = np.arccos(np.clip(a @ b / lengths, -1, 1)) if lengths else 0.0
+    if np.sin(angle) < 1e-6:
+        return _line(a, b, t)
+    points: Array = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+    return points
+
+
+def _radius(t: Array) -> Array:
+    """How much noise the decoder is told: on the way to an unrelated molecule the other end is noise to the nearer one.
+
+    cos(a) z1 + sin(a) z2 is z1 moved by a radius of sin(a), as of `models.latents.perturb`; halfway that is 0.71.
+    """
+    return np.sin(np.minimum(t, 1 - t) * np.pi / 2)
+
+
+def _decoded(generator: Generator, z: Array, radius: Array, decodes: int, seed: int) -> pd.DataFrame:
+    """A molecule for each latent, or an empty string: smiles, log_likelihood."""
+    table = generator.decode(z, radius=radius)
+    holes = np.flatnonzero(table["smiles"] == "")
+    if decodes and len(holes):
+        again = np.repeat(holes, decodes)
+        temperature = generator.checkpoint.defaults.temperature
+        drawn = generator.decode(z[again], radius=radius[again], temperature=temperature, seed=seed)
+        drawn = drawn[drawn["smiles"] != ""].assign(hole=again[drawn["smiles"] != ""])
+        best = drawn.sort_values("log_likelihood", ascending=False, kind="stable").drop_duplicates("hole")
+        table.loc[best["hole"], ["smiles", "log_likelihood"]] = best[["smiles", "log_likelihood"]].to_numpy()
+    return table[["smiles", "log_likelihood"]]
+
+
+def _merged(table: pd.DataFrame) -> pd.DataFrame:
+    """Runs of the same molecule as one row each; the first row is the start, the last the end."""
+    starts = table["smiles"] != table["smiles"].shift()
+    merged = table[starts].assign(points=starts.cumsum().value_counts(sort=False).to_numpy()).reset_index(drop=True)
+    fingerprints = [morgan(parse(smiles)) for smiles in merged["smiles"]]
+    merged["similarity_start"] = tanimoto(fingerprints[0], fingerprints)
+    merged["similarity_end"] = tanimoto(fingerprints[-1], fingerprints)
+    columns = ["position", "points", "smiles", "similarity_start", "similarity_end", "log_likelihood"]
+    return merged[columns]
+
+
+def _summary(table: pd.DataFrame) -> str:
+    holes = int((table["smiles"] == "").sum())
+    distinct = table.loc[table["smiles"] != "", "smiles"].nunique()
+    return f"{len(table)} points: {distinct} distinct molecules, {holes} points that decode to none"

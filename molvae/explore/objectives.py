@@ -1,0 +1,115 @@
+"""What an optimisation is after: properties, a property model or a user's function, within windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem
+
+from molvae.chem.fingerprints import morgan, tanimoto
+from molvae.chem.properties import compute
+from molvae.chem.smiles import parse
+from molvae.chem.windows import Rank, Window
+from molvae.property_models import PropertyModel
+from molvae.screening.scores import PythonScore
+
+Floats = NDArray[np.float64]
+Function = Callable[[Chem.Mol], float]
+"""A figure of an RDKit molecule, larger is better; NaN for a molecule that has none."""
+
+SIMILARITY = "similarity"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """K molecules seen from one start. `figures`: name to value (K,), NaN where it was not needed.
+
+    `gap` (K,): how far outside its windows each lies, summed, by the size of the bounds; 0 is inside. `score` (K,): the
+    objective of those inside, NaN for the others.
+    """
+
+    figures: dict[str, Floats]
+    gap: Floats
+    score: Floats
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure to be maximised: `rank`, or where there is one `function` of canonical SMILES; and windows to keep."""
+
+    name: str
+    rank: Rank
+    function: Callable[[list[str]], Floats] | None
+    windows: tuple[Window, ...]
+
+    @classmethod
+    def of(cls, maximise: str | Path | Function | PropertyModel, keep: Iterable[str] = ()) -> Self:
+        """From "qed", "qed - 0.1*sa", "FILE.py:function", a function, or a property model or its folder.
+
+        Windows are those of `Window.of`, also of "similarity". Raises `InputError` for what cannot be read.
+        """
+        windows = tuple(Window.of(text, (SIMILARITY,)) for text in keep)
+        text = str(maximise)
+        if isinstance(maximise, str | Path) and Path(maximise).is_dir():
+            maximise = PropertyModel.load(maximise)
+        if isinstance(maximise, PropertyModel):
+            model = maximise
+            return cls(model.target, Rank(()), lambda smiles: _predicted(model, smiles), windows)
+        if isinstance(maximise, str | Path) and ".py:" not in text:
+            return cls(text, Rank.of(text, (SIMILARITY,)), None, windows)
+        if not callable(maximise):
+            score = PythonScore.read(text)
+            return cls(score.name, Rank(()), lambda smiles: score([parse(text) for text in smiles]), windows)
+        function = maximise
+        return cls(
+            getattr(function, "__name__", "objective"),
+            Rank(()),
+            lambda smiles: np.array([function(parse(text)) for text in smiles], dtype=np.float64),
+            windows,
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The figures that it looks at, each once, similarity first."""
+        return tuple(dict.fromkeys((SIMILARITY, *self.rank.names, *(window.name for window in self.windows))))
+
+    def judge(self, start: str, smiles: Sequence[str]) -> Judged:
+        """Look at molecules. The objective, which may be dear, is asked only about those inside the windows."""
+        mols = np.array([parse(text) for text in smiles], dtype=object)
+        figures = {name: np.full(len(mols), np.nan) for name in self.names}
+        figures[SIMILARITY] = tanimoto(morgan(parse(start)), [morgan(mol) for mol in mols])
+        gap = np.zeros(len(mols))
+        for window in sorted(self.windows, key=lambda window: window.name != SIMILARITY):  # the cheapest first
+            values = _filled(figures[window.name], window.name, mols, gap == 0)
+            gap[gap == 0] = [_outside(window, value) for value in values[gap == 0]]
+        inside, score = gap == 0, np.full(len(mols), np.nan)
+        if self.function is not None:
+            score[inside] = self.function([text for text, ok in zip(smiles, inside, strict=True) if ok])
+        else:
+            columns = {name: _filled(figures[name], name, mols, inside)[inside] for name in self.rank.names}
+            score[inside] = self.rank.values(columns)
+        return Judged(figures, gap, score)
+
+
+def _filled(values: Floats, name: str, mols: NDArray[np.object_], wanted: NDArray[np.bool_]) -> Floats:
+    """The figure of the wanted molecules, computed where it is not there yet, put in its place."""
+    missing = wanted & np.isnan(values)
+    values[missing] = compute(list(mols[missing]), [name])[name] if missing.any() else []
+    return values
+
+
+def _outside(window: Window, value: float) -> float:
+    """How far a value lies outside a window, by the size of the bound that it breaks; never 0 there."""
+    if window.admits(value):
+        return 0.0
+    bound = window.high if value >= window.high else window.low
+    return max(abs(value - bound) / max(abs(bound), 1.0), 1e-9) if np.isfinite(value) else np.inf
+
+
+def _predicted(model: PropertyModel, smiles: list[str]) -> Floats:
+    return model.predict(smiles)["prediction"].to_numpy(dtype=np.float64)

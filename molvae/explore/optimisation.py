@@ -1,0 +1,118 @@
+"""Better molecules near a start: CMA-ES in latent space, begun anew from the best molecule so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from molvae.errors import InputError
+from molvae.explore.objectives import Function, Goal
+from molvae.explore.points import Points
+from molvae.explore.search import Search, Strategy
+from molvae.generator import Generator
+from molvae.pictures import save_grid
+from molvae.property_models import PropertyModel
+
+
+def optimise(
+    generator: Generator,
+    seeds: str | Iterable[str],
+    maximise: str | Path | Function | PropertyModel = "qed",
+    *,
+    keep: str | Sequence[str] = (),
+    target: float | None = None,
+    budget: int = 5000,
+    strategy: Strategy | None = None,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> pd.DataFrame:
+    """Molecules around each seed that score high and keep to the windows, the best first.
+
+    `maximise`: a property or sum of them ("qed", "qed - 0.1*sa", also "similarity"), a function of an RDKit molecule,
+    "FILE.py:function", or a property model (`molvae fit`) or its folder. `keep`: windows ("similarity>=0.4", "mw<500").
+    `budget`: strings to decode per seed; `target`: stop at the first admissible molecule that scores this much.
+
+    A run of CMA-ES (Hansen 2016; diagonal, with the `cma` package) starts at a molecule's latent, with a normal
+    distribution of `radius` around it. Its generation is decoded in one call with those of all other seeds. Molecules
+    outside the windows rank behind those inside, by how far they are out, and what is no molecule comes last. After
+    `generations` the next run begins at the latent of the best admissible molecule that none has begun at yet.
+
+    Columns: seed, smiles, score, similarity (Tanimoto to the seed) and the other figures that were asked for,
+    evaluation and string (how many molecules were scored, and strings decoded, up to this one). Only molecules inside
+    the windows are rows, the seed itself is not. `attrs`: errors (SMILES to reason), runs (of each seed
+    best, admissible, evaluations, strings, valid, reached), summary. The same `seed` gives the same molecules, whatever
+    other seeds there are. Raises `InputError`, and `MissingExtraError` without cma.
+    """
+    if budget < 1:
+        raise InputError(f"the budget is 1 string or more, got {budget}")
+    goal, plan = Goal.of(maximise, [keep] if isinstance(keep, str) else keep), strategy or Strategy()
+    points = Points.of(generator, [seeds] if isinstance(seeds, str) else seeds, least=1)
+    searches = {
+        text: Search(generator, goal, plan, text, budget=budget, target=target, seed=seed) for text in points.smiles
+    }
+    while live := [search for search in searches.values() if not search.done]:
+        _generation(generator, live, plan)
+        if progress:
+            progress(sum(search.strings for search in searches.values()))
+    frame = pd.concat([_table(text, search, goal) for text, search in searches.items()], ignore_index=True)
+    bad = points.table[points.table["error"] != ""]
+    frame.attrs = {
+        "errors": dict(zip(bad["smiles"], bad["error"], strict=True)),
+        "runs": [_figures(text, search) for text, search in searches.items()],
+    }
+    frame.attrs["summary"] = [_words(row, goal.name) for row in frame.attrs["runs"]]
+    return frame
+
+
+def draw_best(frame: pd.DataFrame, picture: str | Path, n: int = 14) -> Path:
+    """Each seed in blue and its `n` best molecules with similarity and score, as .png or .svg."""
+    best = frame.groupby("seed", sort=False).head(n)
+    return save_grid(best[["seed", "smiles", "similarity", "score"]], picture)
+
+
+def _generation(generator: Generator, searches: list[Search], plan: Strategy) -> None:
+    """One generation of every search, decoded in one call."""
+    asked = [search.ask() for search in searches]
+    table = generator.decode(
+        np.concatenate([z for z, _ in asked]),
+        radius=plan.radius,
+        temperature=plan.temperature,
+        seed=np.concatenate([keys for _, keys in asked]),
+    )
+    molecules = iter(table["smiles"])
+    for search, (z, _) in zip(searches, asked, strict=True):
+        search.tell(list(islice(molecules, len(z))))
+
+
+def _table(text: str, search: Search, goal: Goal) -> pd.DataFrame:
+    """The admissible molecules of one seed, the best first."""
+    rows = [
+        {"seed": text, "smiles": name, "score": known.score, **known.figures,
+         "evaluation": known.evaluation, "string": known.string}
+        for name, known in search.found.items()
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["seed", "smiles", "score", *goal.names, "evaluation", "string"])
+    return frame.sort_values("score", ascending=False, kind="stable")
+
+
+def _figures(text: str, search: Search) -> dict[str, Any]:
+    return {
+        "seed": text,
+        "best": search.best,
+        "admissible": len(search.found),
+        "evaluations": search.evaluations,
+        "strings": search.strings,
+        "valid": search.valid,
+        "reached": search.best >= search.target,
+    }
+
+
+def _words(row: dict[str, Any], name: str) -> str:
+    best = f"best {name} {row['best']:.3f}" if row["admissible"] else "none admissible"
+    spent = f"from {row['strings']:,} strings ({row['valid']:,} valid)"
+    return f"{row['seed']}: {best}, {row['admissible']:,} molecules in {row['evaluations']:,} evaluations {spent}"

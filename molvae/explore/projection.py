@@ -1,0 +1,87 @@
+"""A map of molecules: their latents in two dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from molvae.chem.properties import compute, lookup
+from molvae.chem.smiles import parse
+from molvae.errors import InputError
+from molvae.explore.extras import library
+from molvae.explore.points import Points
+from molvae.explore.scatter import save_scatter
+from molvae.generator import Generator
+
+METHODS = ("pca", "umap")
+LEAST = 3
+
+
+def latent_map(
+    generator: Generator,
+    smiles: Iterable[str],
+    *,
+    method: str = "pca",
+    colour: str | Sequence[Any] | pd.Series[Any] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Two coordinates for each molecule, one row out per row in.
+
+    `method`: "pca", the two directions in which the latents are spread most, or "umap" (McInnes et al. 2018), which
+    keeps neighbours together and bends the rest. `colour` is the name of a property, or a value for each row: numbers
+    or classes.
+
+    Columns: smiles, error, x, y (NaN where there is an error), and the colour under its name ("label" for a list).
+    `attrs`: colour (the name of its column or None), summary. Raises `InputError` for fewer than 3 molecules that can
+    be encoded, or a number of colours that is not that of the rows; `MissingExtraError` without umap-learn.
+    """
+    if method not in METHODS:
+        raise InputError(f"a map is made by {' or '.join(METHODS)}, got {method!r}")
+    points = Points.of(generator, smiles, least=LEAST)
+    xy, told = _pca(points) if method == "pca" else _umap(points, seed)
+    frame, name = _coloured(points, points.with_columns(x=xy[:, 0], y=xy[:, 1]), colour)
+    frame.attrs = {"colour": name, "summary": [f"{len(xy):,} of {len(frame):,} molecules on the map, {told}"]}
+    return frame
+
+
+def draw_map(frame: pd.DataFrame, picture: str | Path) -> Path:
+    """The map as .png or .svg, or as .html that shows a molecule under the pointer and needs nothing else."""
+    return save_scatter(frame[frame["error"] == ""], picture, frame.attrs.get("colour"))
+
+
+def _pca(points: Points) -> tuple[Any, str]:
+    pca = library("sklearn.decomposition").PCA(2, svd_solver="full").fit(points.z)
+    shares = " and ".join(f"{share:.1%}" for share in pca.explained_variance_ratio_)
+    return pca.transform(points.z), f"principal components with {shares} of the variance"
+
+
+def _umap(points: Points, seed: int) -> tuple[Any, str]:
+    neighbours = min(15, len(points.z) - 1)
+    start = "spectral" if len(points.z) > neighbours + 2 else "random"  # the spectrum of very few has no solver
+    umap = library("umap", "umap").UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1, init=start)
+    return umap.fit_transform(points.z), f"UMAP of {neighbours} neighbours"
+
+
+def _coloured(points: Points, frame: pd.DataFrame, colour: Any) -> tuple[pd.DataFrame, str | None]:
+    """The table with a column to colour by, and that column's name."""
+    if colour is None:
+        return frame, None
+    if isinstance(colour, str):
+        name = lookup(colour).name
+        values = compute([parse(smiles) for smiles in points.smiles], [name])[name]
+        return frame.join(points.with_columns(**{name: values})[name]), name
+    if len(colour) != len(frame):
+        raise InputError(f"a colour for each row is needed: {len(frame)} rows, {len(colour)} colours")
+    name = str(getattr(colour, "name", None) or "label")
+    name = "label" if name in frame.columns else name
+    return frame.assign(**{name: as_values(colour)}), name
+
+
+def as_values(texts: Sequence[Any] | pd.Series[Any]) -> list[Any]:
+    """Numbers where all are numbers (a file has them as text; empty ones are missing), else as they are."""
+    numbers = pd.to_numeric(pd.Series(list(texts), dtype=object).replace("", None), errors="coerce")
+    given = pd.Series([text not in ("", None) for text in texts], dtype=bool)
+    return list(numbers) if given.any() and numbers[given].notna().all() else list(texts)

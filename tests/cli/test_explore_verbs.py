@@ -1,0 +1,175 @@
+"""The verbs that look into a latent space: each gives what Python gives, a picture, and its summary on stderr."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pandas as pd
+import pytest
+from molecules import DRUGS
+from tiny_vae import SMALL
+from typer.testing import CliRunner
+
+from molvae import explore
+from molvae.cli.app import app
+from molvae.explore.search import Strategy
+
+KINDS = ["ring" if "1" in smiles else "chain" for smiles in SMALL]
+
+
+@pytest.fixture
+def molvae(tiny_model):
+    """Runs a command with the tiny model, and checks its exit code."""
+
+    def run(*arguments, code=0):
+        words = [*map(str, arguments), "--model", str(tiny_model), "--device", "cpu"]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == code, result.output
+        assert "Traceback" not in result.stderr
+        return result
+
+    return run
+
+
+@pytest.fixture
+def library(tmp_path):
+    """A table with a column of classes and a row that is no molecule."""
+    file = tmp_path / "library.csv"
+    rows = [f"{smiles},{kind},{i}" for i, (smiles, kind) in enumerate(zip(SMALL, KINDS, strict=True))]
+    file.write_text("\n".join(["structure,kind,value", *rows, "C1CC,chain,99"]) + "\n")
+    return file
+
+
+def _same(result, expected):
+    written = pd.read_csv(io.StringIO(expected.to_csv(index=False)))
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(result.stdout)), written, rtol=1e-6, check_dtype=False)
+
+
+@pytest.mark.parametrize("verb", ["interpolate", "traverse", "map", "cluster", "neighbours", "anomaly", "optimise"])
+def test_help_and_python(verb):
+    text = " ".join(CliRunner().invoke(app, [verb, "--help"]).stdout.split())
+    assert "In Python" in text
+    assert all(option in text for option in ("--model", "--output", "--picture"))
+
+
+def test_interpolate(molvae, tiny, tmp_path):
+    picture = tmp_path / "path.png"
+    result = molvae("interpolate", "CCCCO", "c1ccccc1N", "--steps", 12, "--path", "linear", "--decodes", 2, "--seed", 3,
+                    "--picture", picture)  # fmt: skip
+    expected = explore.interpolate(tiny, "CCCCO", "c1ccccc1N", steps=12, path="linear", decodes=2, seed=3)
+    _same(result, expected)
+    assert result.stderr.splitlines() == expected.attrs["summary"]
+    assert picture.stat().st_size > 3000
+
+
+def test_traverse(molvae, tiny, library, tmp_path):
+    picture = tmp_path / "grid.svg"
+    result = molvae("traverse", "CCCCO", "--axes", "2,0", "--steps", 3, "--span", 5, "--picture", picture)
+    expected = explore.traverse(tiny, "CCCCO", axes=(2, 0), steps=3, span=5)
+    table = pd.read_csv(io.StringIO(result.stdout)).fillna({"smiles": ""})
+    pd.testing.assert_frame_equal(table, expected, check_dtype=False, rtol=1e-6)
+    assert picture.stat().st_size > 3000
+    along = molvae("traverse", "CCCCO", "--directions", "logp", "--reference", library, "--column", "structure",
+                   "--steps", 3)  # fmt: skip
+    assert "logp" in pd.read_csv(io.StringIO(along.stdout)).columns
+    assert "library.csv, line 32" not in along.stderr  # it reads as a SMILES; what it lacks is a closed ring
+
+
+def test_map(molvae, tiny, library, tmp_path):
+    picture = tmp_path / "map.html"
+    result = molvae("map", library, "--column", "structure", "--color-by", "kind", "--picture", picture)
+    colour = pd.Series([*KINDS, "chain"], name="kind")
+    _same(result, explore.latent_map(tiny, [*SMALL, "C1CC"], colour=colour))
+    assert "library.csv, line 32: cannot read SMILES 'C1CC'" in result.stderr
+    assert "30 of 31 molecules on the map" in result.stderr
+    assert "plotly_hover" in picture.read_text()
+    numbers = molvae("map", library, "--column", "structure", "--colour-by", "value").stdout
+    assert pd.read_csv(io.StringIO(numbers))["value"].tolist()[:3] == [0, 1, 2]
+    assert "qed" in molvae("map", library, "--column", "structure", "--color-by", "qed").stdout
+
+
+def test_cluster(molvae, tiny, library, tmp_path):
+    picture = tmp_path / "clusters.png"
+    result = molvae("cluster", library, "--column", "structure", "--clusters", 3, "--labels", "kind", "--seed", 4,
+                    "--picture", picture)  # fmt: skip
+    expected = explore.cluster(tiny, [*SMALL, "C1CC"], clusters=3, labels=[*KINDS, "chain"], seed=4)
+    _same(result, expected)
+    assert expected.attrs["summary"][0] in result.stderr
+    assert "purity" in result.stderr
+    assert picture.stat().st_size > 3000
+    file = tmp_path / "clusters.parquet"
+    molvae("cluster", library, "--column", "structure", "--labels", "kind", "--method", "agglomerative", "-o", file)
+    assert list(pd.read_parquet(file)["label"]) == [*KINDS, "chain"]
+
+
+def test_neighbours(molvae, tiny, library, tmp_path):
+    seeds = tmp_path / "seeds.smi"
+    seeds.write_text("CCO\nC1CC\n")
+    picture = tmp_path / "near.png"
+    result = molvae("neighbours", library, "--column", "structure", "--of", seeds, "--of", DRUGS["aspirin"], "-n", 3,
+                    "--picture", picture)  # fmt: skip
+    _same(result, explore.neighbours(tiny, SMALL, ["CCO", DRUGS["aspirin"]], n=3))
+    assert "C1CC: cannot read SMILES" in result.stderr
+    assert picture.stat().st_size > 3000
+
+
+def test_anomaly_and_what_is_usual(molvae, tiny, library, tmp_path):
+    kept, picture = tmp_path / "usual.json", tmp_path / "odd.png"
+    first = molvae("anomaly", DRUGS["morphine"], "CCO", "C1CC", "--reference", library, "--column", "structure",
+                   "--save-reference", kept, "--picture", picture)  # fmt: skip
+    _same(first, explore.anomaly(tiny, [DRUGS["morphine"], "CCO", "C1CC"], reference=SMALL))
+    assert "argument 3: cannot read SMILES" in first.stderr
+    assert json.loads(kept.read_text())["molecules"] == 30
+    assert picture.stat().st_size > 3000
+    again = molvae("anomaly", DRUGS["morphine"], "CCO", "C1CC", "--reference", kept)
+    assert again.stdout == first.stdout
+    assert "percentile" not in molvae("anomaly", "CCO").stdout
+
+
+def test_optimise(molvae, tiny, tmp_path):
+    picture = tmp_path / "best.png"
+    result = molvae("optimise", "CCCO", "C1CC", "--maximise", "logp", "--keep", "similarity>=0.2", "--keep", "mw<110",
+                    "--budget", 64, "--population", 16, "--radius", 0.7, "--seed", 2, "--picture", picture)  # fmt: skip
+    plan = Strategy(population=16, radius=0.7)
+    expected = explore.optimise(
+        tiny, "CCCO", "logp", keep=["similarity>=0.2", "mw<110"], budget=64, strategy=plan, seed=2
+    )
+    _same(result, expected)
+    assert "C1CC: cannot read SMILES" in result.stderr
+    assert expected.attrs["summary"][0] in result.stderr
+    assert picture.stat().st_size > 3000
+
+
+def test_optimise_for_a_function_of_ones_own(molvae, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def atoms(mol):\n    return mol.GetNumAtoms()\n")
+    result = molvae("optimise", "CCCO", "--maximise", f"{file}:atoms", "--target", 5, "--budget", 640)
+    table = pd.read_csv(io.StringIO(result.stdout))
+    assert table["score"][0] >= 5
+    assert "best atoms" in result.stderr
+
+
+def test_nothing_admissible_is_a_failure(molvae):
+    result = molvae("optimise", "CCO", "--keep", "mw>900", "--budget", 64, code=1)
+    assert "none admissible" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["interpolate", "CCO", "C1CC"], "ring 1 opened but not closed"),
+        (["interpolate", "CCO", "CCN", "--picture", "a.gif"], "--picture is a .png or .svg, got a.gif"),
+        (["traverse", "CCO", "--axes", "one"], "--axes are two numbers such as 0,1, got 'one'"),
+        (["map", "CCO", "CCN", "CCC", "--picture", "a.pdf"], ".png or .svg or .html, got a.pdf"),
+        (["map", "CCO"], "3 molecules or more are needed, 1 of 1"),
+        (["cluster", "CCO", "CCN", "CCC", "--clusters", "few"], "auto or a number from 1 to the 3 molecules, got few"),
+        (["anomaly", "CCO", "--save-reference", "u.json"], "name both"),
+        (["optimise", "CCO", "--maximise", "qde"], "did you mean 'qed'"),
+        (["optimise", "CCO", "--radius", "0"], "radius must lie above 0"),
+    ],
+)  # fmt: skip
+def test_wrong_usage(molvae, words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in molvae(*words, code=2).stderr
+    assert not list(tmp_path.iterdir())

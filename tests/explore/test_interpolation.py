@@ -1,0 +1,98 @@
+"""From one molecule to another: the ends stay, neighbours merge, the arc is an arc."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from molecules import DRUGS
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+
+from molvae.errors import InputError, MoleculeError
+from molvae.explore.interpolation import _arc, draw_path, interpolate
+
+COLUMNS = ["position", "points", "smiles", "similarity_start", "similarity_end", "log_likelihood"]
+
+
+@pytest.fixture(scope="module")
+def path(tiny):
+    return interpolate(tiny, "OCCCC", "c1ccccc1N", steps=15)
+
+
+def test_the_ends_are_as_given_and_every_point_is_accounted_for(path):
+    assert list(path.columns) == COLUMNS
+    assert (path["smiles"].iloc[0], path["smiles"].iloc[-1]) == ("CCCCO", "Nc1ccccc1")
+    assert (path["position"].iloc[0], path["position"].is_monotonic_increasing) == (0, True)
+    (summary,) = path.attrs["summary"]
+    holes = int(summary.split("molecules, ")[1].split()[0])
+    assert path["points"].sum() + holes == 15
+
+
+def test_neighbours_differ_and_all_are_canonical_molecules(path):
+    names = path["smiles"].tolist()
+    assert all(a != b for a, b in pairwise(names))
+    assert [Chem.CanonSmiles(name) for name in names] == names
+
+
+def test_similarities_are_rdkits(path):
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    prints = [generator.GetFingerprint(Chem.MolFromSmiles(name)) for name in path["smiles"]]
+    np.testing.assert_allclose(path["similarity_start"], DataStructs.BulkTanimotoSimilarity(prints[0], prints))
+    np.testing.assert_allclose(path["similarity_end"], DataStructs.BulkTanimotoSimilarity(prints[-1], prints))
+
+
+def test_a_molecule_to_itself_is_one_row(tiny):
+    table = interpolate(tiny, "CCO", "OCC", steps=6)
+    assert table[["smiles", "points"]].to_numpy().tolist() == [["CCO", 6]]
+
+
+def test_two_steps_are_the_ends_alone(tiny):
+    assert list(interpolate(tiny, "CCO", "CCN", steps=2)["smiles"]) == ["CCO", "CCN"]
+
+
+def test_the_same_seed_gives_the_same_path(tiny, path):
+    pd.testing.assert_frame_equal(interpolate(tiny, "OCCCC", "c1ccccc1N", steps=15), path)
+    assert len(interpolate(tiny, "OCCCC", "c1ccccc1N", steps=15, path="linear")) > 1
+
+
+def test_more_decodes_leave_no_more_holes(tiny):
+    def holes(decodes):
+        table = interpolate(tiny, DRUGS["aspirin"], DRUGS["caffeine"], steps=20, decodes=decodes)
+        return 20 - table["points"].sum()
+
+    assert holes(30) < holes(0)
+
+
+def test_the_arc_keeps_length_and_angle():
+    a, b = np.random.default_rng(0).normal(size=(2, 8))
+    b *= np.linalg.norm(a) / np.linalg.norm(b)
+    points = _arc(a, b, np.linspace(0, 1, 5)[:, None])
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), np.linalg.norm(a))
+    np.testing.assert_allclose(points[[0, -1]], [a, b])
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    np.testing.assert_allclose(steps, steps[0])
+    np.testing.assert_allclose(_arc(a, 2 * a, np.array([[0.5]])), [1.5 * a])  # the same way: a line
+    np.testing.assert_allclose(_arc(0 * a, b, np.array([[0.5]])), [0.5 * b])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"steps": 1}, "2 steps or more, got 1"), ({"path": "crooked"}, "spherical or linear, got 'crooked'")],
+)
+def test_what_is_no_path(tiny, options, message):
+    with pytest.raises(InputError, match=message):
+        interpolate(tiny, "CCO", "CCN", **options)
+
+
+def test_an_end_that_cannot_be_read(tiny):
+    with pytest.raises(MoleculeError, match="ring 1 opened but not closed"):
+        interpolate(tiny, "CCO", "C1CC")
+
+
+def test_the_picture_has_both_ends_in_blue(path, tmp_path):
+    text = draw_path(path, tmp_path / "path.svg").read_text()
+    assert text.count("#CCE5FF") >= 5 + 7  # the ends' atoms
+    assert draw_path(path, tmp_path / "path.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,68 @@
+"""Neighbours in latent space, beside scikit-learn's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from molecules import DRUGS
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+from sklearn.neighbors import NearestNeighbors
+from tiny_vae import SMALL
+
+from molvae.errors import InputError
+from molvae.explore import neighbourhood
+from molvae.explore.neighbourhood import draw_neighbours, neighbours
+
+LIBRARY = [*SMALL, *DRUGS.values()]
+SEEDS = ["OCC", DRUGS["caffeine"]]
+
+
+def test_they_are_scikit_learns(tiny):
+    table = neighbours(tiny, LIBRARY, SEEDS, n=6)
+    z = tiny.encode(LIBRARY).iloc[:, 2:].to_numpy(float)
+    wanted = tiny.encode(SEEDS).iloc[:, 2:].to_numpy(float)
+    distance, index = NearestNeighbors(n_neighbors=7).fit(z).kneighbors(wanted)
+    for row, seed in enumerate(SEEDS):
+        mine = table[table["seed"] == seed]
+        assert list(mine["smiles"]) == [LIBRARY[i] for i in index[row][1:]]  # the first is the seed itself
+        np.testing.assert_allclose(mine["distance"], distance[row][1:], rtol=1e-5)
+
+
+def test_the_chunks_do_not_matter(tiny, monkeypatch):
+    whole = neighbours(tiny, LIBRARY, SEEDS, n=6)
+    monkeypatch.setattr(neighbourhood, "CHUNK", 4)
+    pd.testing.assert_frame_equal(neighbours(tiny, iter(LIBRARY), SEEDS, n=6), whole)
+
+
+def test_similarity_is_rdkits(tiny):
+    table = neighbours(tiny, LIBRARY, DRUGS["aspirin"], n=3)
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    seed, *others = (
+        generator.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in [DRUGS["aspirin"], *table["smiles"]]
+    )
+    np.testing.assert_allclose(table["similarity"], DataStructs.BulkTanimotoSimilarity(seed, others))
+
+
+def test_repeats_are_one_and_a_seed_is_not_its_own(tiny):
+    table = neighbours(tiny, ["CCO", "OCC", "NCC", "CCN", "C1CC"], "C(O)C", n=5)
+    assert list(table["smiles"]) == ["NCC"]
+    assert "ring 1" in table.attrs["errors"]["C1CC"]
+    assert table.attrs["summary"] == ["1 neighbours of 1 seeds in 4 molecules"]
+
+
+def test_an_empty_library(tiny):
+    assert len(neighbours(tiny, [], "CCO")) == 0
+
+
+@pytest.mark.parametrize(
+    ("of", "n", "message"), [("CCO", 0, "1 or more, got 0"), (["C1CC"], 3, "1 molecules or more are needed, 0 of 1")]
+)
+def test_what_has_no_neighbours(tiny, of, n, message):
+    with pytest.raises(InputError, match=message):
+        neighbours(tiny, LIBRARY, of, n=n)
+
+
+def test_the_picture(tiny, tmp_path):
+    assert draw_neighbours(neighbours(tiny, LIBRARY, SEEDS, n=2), tmp_path / "n.png").stat().st_size > 3000

@@ -1,0 +1,95 @@
+"""Goals in words, judged beside RDKit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from molecules import DRUGS
+from rdkit import Chem, DataStructs
+from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator
+
+from molvae.errors import InputError
+from molvae.explore.objectives import Goal
+
+START, *OTHERS = (DRUGS[name] for name in ("diazepam", "bromazepam", "aspirin", "imatinib"))
+
+
+def test_only_what_is_inside_is_scored():
+    goal = Goal.of("qed - 0.1*logp", ["similarity>=0.2", "mw<400"])
+    judged = goal.judge(START, [START, *OTHERS])
+    mols = [Chem.MolFromSmiles(smiles) for smiles in (START, *OTHERS)]
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    prints = [generator.GetFingerprint(mol) for mol in mols]
+    similarity = np.array(DataStructs.BulkTanimotoSimilarity(prints[0], prints))
+    np.testing.assert_allclose(judged.figures["similarity"], similarity)
+    inside = (similarity >= 0.2) & (np.array([Descriptors.MolWt(mol) for mol in mols]) < 400)
+    assert list(judged.gap == 0) == list(inside) == [True, True, False, False]
+    expected = [QED.qed(mol) - 0.1 * Crippen.MolLogP(mol) for mol in mols[:2]]
+    np.testing.assert_allclose(judged.score[:2], expected)
+    assert np.isnan(judged.score[2:]).all()
+    assert np.isnan(judged.figures["mw"][2:]).all()  # too unlike already: nothing dearer is computed
+    np.testing.assert_allclose(judged.gap[2:], 0.2 - similarity[2:])
+
+
+def test_gaps_grow_with_the_distance_and_are_never_0_outside():
+    goal = Goal.of("qed", ["mw 100:150"])
+    gap = goal.judge("C", ["CCCCCCC", "CCCCCCCCCCC", "CCCCCCCCCCCCCC", "CC"]).gap
+    weight = [Descriptors.MolWt(Chem.MolFromSmiles("C" * n)) for n in (11, 14, 2)]
+    np.testing.assert_allclose(gap, [0, (weight[0] - 150) / 150, (weight[1] - 150) / 150, (100 - weight[2]) / 100])
+    assert Goal.of("qed", ["heavy_atoms<3"]).judge("C", ["CCC"]).gap[0] > 0  # on the bound of an open window
+
+
+def test_a_function_is_asked_about_what_is_inside_alone():
+    seen = []
+
+    def oxygens(mol):
+        seen.append(mol.GetNumAtoms())
+        return sum(atom.GetSymbol() == "O" for atom in mol.GetAtoms())
+
+    goal = Goal.of(oxygens, ["mw<100"])
+    judged = goal.judge("C", ["OCCO", DRUGS["imatinib"], "CCO"])
+    assert (goal.name, seen) == ("oxygens", [4, 3])
+    assert judged.score.tolist()[::2] == [2, 1]
+    assert np.isnan(judged.score[1])
+
+
+def test_a_function_of_a_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def rings(mol):\n    return mol.GetRingInfo().NumRings() or 1 / 0\n")
+    judged = Goal.of(f"{file}:rings").judge("C", ["c1ccccc1", "CCO"])
+    assert judged.score[0] == 1
+    assert np.isnan(judged.score[1])  # it fails on this one
+
+
+def test_a_property_model_and_its_folder(tiny_model, tmp_path):
+    pytest.importorskip("sklearn")
+    from molvae.property_models import fit_property_model
+
+    names = [f"{'C' * n}{end}" for n in range(1, 16) for end in ("", "O", "N", "C(=O)O")]
+    table = tmp_path / "table.csv"
+    table.write_text("smiles,weight\n" + "".join(f"{n},{Descriptors.MolWt(Chem.MolFromSmiles(n))}\n" for n in names))
+    model = fit_property_model(table, "weight", split="random", folds=2, model=tiny_model, device="cpu")
+    expected = model.predict(["CCCCC", "CCO"])["prediction"]
+    for maximise in (model, str(model.save(tmp_path / "model"))):
+        goal = Goal.of(maximise)
+        assert goal.name == "weight"
+        np.testing.assert_allclose(goal.judge("C", ["CCCCC", "CCO"]).score, expected)
+
+
+def test_nothing_to_judge():
+    judged = Goal.of("qed", ["mw<100"]).judge("C", [])
+    assert len(judged.gap) == len(judged.score) == 0
+
+
+@pytest.mark.parametrize(
+    ("maximise", "keep", "message"),
+    [
+        ("qde", [], "did you mean 'qed'"),
+        ("qed", ["similarty>0.4"], "did you mean 'similarity'"),
+        ("qed", ["about 3"], "cannot read the wish"),
+        ("nowhere.py:f", [], "cannot read the score 'nowhere.py:f'"),
+    ],
+)
+def test_what_cannot_be_read(maximise, keep, message):
+    with pytest.raises(InputError, match=message):
+        Goal.of(maximise, keep)
