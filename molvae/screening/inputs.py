@@ -1,0 +1,61 @@
+"""The files of a library: folders opened, every file checked and hashed before the work begins."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from molvae.data.records import read_records
+from molvae.data.rows import Record, Refusal, format_of
+from molvae.errors import InputError
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file as the user named it, or as it was found in a folder, and what it held."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+def find_files(library: Sequence[str | Path]) -> list[Path]:
+    """The files, and of each folder all that `read_records` knows, sorted by path, whatever their depth.
+
+    Raises `InputError` for a path that is not there, standard input, or a folder without such a file.
+    """
+    found = list[Path]()
+    for item in map(Path, library):
+        if str(item) == "-":
+            raise InputError("a library is indexed from files, which can be read again after an interruption; got -")
+        files = sorted(path for path in item.rglob("*") if _is_readable(path)) if item.is_dir() else [item]
+        if not files:
+            raise InputError(f"{item} is a folder without a .smi, .csv, .sdf or .parquet file in it")
+        found += files
+    if not found:
+        raise InputError("a library needs at least one file or folder")
+    return found
+
+
+def check_files(files: Sequence[Path], column: str | None = None) -> list[InputFile]:
+    """Size and sha256 of every file, once its first row could be read. Raises `InputError`."""
+    for path in files:
+        next(read_records(path, column=column), None)  # a column that is missing, before hours of work
+    return [InputFile(str(path), path.stat().st_size, sha256(path)) for path in files]
+
+
+def read_files(files: Sequence[Path], column: str | None = None) -> Iterator[Record | Refusal]:
+    """The rows of all files, one after the other."""
+    return chain.from_iterable(read_records(path, column=column) for path in files)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_readable(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and format_of(path.name) is not None

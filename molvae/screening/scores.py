@@ -1,0 +1,123 @@
+"""What molecules are scored by: likeness to seeds, properties, a function of one's own; of molecules or of latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import nan
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem
+
+from molvae.chem.fingerprints import morgan_bits, tanimoto_matrix
+from molvae.chem.properties import compute
+from molvae.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+class MoleculeScore(Protocol):
+    """A figure of molecules (N,), NaN where there is none; worker processes compute it."""
+
+    def __call__(self, mols: Sequence[Chem.Mol]) -> Floats: ...
+
+
+class LatentScore(Protocol):
+    """A figure of latents (N, D) -> (N,); computed where the network is."""
+
+    def __call__(self, latents: NDArray[np.float32]) -> Floats: ...
+
+
+@dataclass(frozen=True)
+class Tanimoto:
+    """Similarity to the nearest seed, 0 to 1; seeds: (S, 256) packed Morgan fingerprints."""
+
+    seeds: NDArray[np.uint8]
+
+    def __call__(self, mols: Sequence[Chem.Mol]) -> Floats:
+        return np.asarray(self.to_each(mols).max(axis=1), np.float64)
+
+    def to_each(self, mols: Sequence[Chem.Mol]) -> NDArray[np.float32]:
+        """Similarity to every seed: (N, S)."""
+        return tanimoto_matrix(morgan_bits(mols), self.seeds)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Cosine of the angle to the nearest seed's latent, -1 to 1; seeds: (S, D)."""
+
+    seeds: NDArray[np.float32]
+
+    def __call__(self, latents: NDArray[np.float32]) -> Floats:
+        return np.asarray(self.to_each(latents).max(axis=1), np.float64)
+
+    def to_each(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cosine to every seed: (N, S)."""
+        return np.asarray(_unit(latents) @ _unit(self.seeds).T, np.float32)
+
+
+@dataclass(frozen=True)
+class Property:
+    """A property of the table in `chem.properties`."""
+
+    name: str
+
+    def __call__(self, mols: Sequence[Chem.Mol]) -> Floats:
+        return compute(mols, [self.name])[self.name]
+
+
+@dataclass(frozen=True)
+class PythonScore:
+    """A function of a file: an RDKit molecule in, a number out. What fails on a molecule gives it no score.
+
+    It carries its text, and so works in processes and on machines that do not have the file.
+    """
+
+    path: str
+    name: str
+    text: str
+
+    @classmethod
+    def read(cls, place: str) -> PythonScore:
+        """From "FILE.py:function". Raises `InputError` where there is no such file or function."""
+        path, _, name = place.rpartition(":")
+        try:
+            score = cls(path, name, Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(
+                f"cannot read the score {place!r}: {error.strerror or error}; write FILE.py:FUNCTION"
+            ) from None
+        score._function  # noqa: B018 - its errors now, and not out of a worker
+        return score
+
+    def __call__(self, mols: Sequence[Chem.Mol]) -> Floats:
+        return np.array([self._of(mol) for mol in mols], dtype=np.float64)
+
+    def _of(self, mol: Chem.Mol) -> float:
+        try:
+            return float(self._function(mol))
+        except Exception:  # whatever a stranger's function raises is about this molecule
+            return nan
+
+    @cached_property
+    def _function(self) -> Any:
+        names: dict[str, Any] = {"__name__": Path(self.path).stem, "__file__": self.path}
+        try:
+            exec(compile(self.text, self.path, "exec"), names)
+        except Exception as error:
+            raise InputError(f"{self.path} cannot be run: {error!r}") from error
+        if not callable(names.get(self.name)):
+            raise InputError(f"{self.path} has no function {self.name!r}")
+        return names[self.name]
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"path": self.path, "name": self.name, "text": self.text}
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, 1e-12), np.float32)

@@ -1,0 +1,64 @@
+"""The best of a stream, each molecule once, in memory that does not grow with the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import inf
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A molecule (canonical SMILES) with its score, where it was read, and how often."""
+
+    score: float
+    smiles: str
+    name: str
+    source: str
+    row: int
+    copies: int = 1
+
+    @property
+    def order(self) -> tuple[float, str]:
+        """The best score first, and among equals the first SMILES: nothing is left to chance."""
+        return (-self.score, self.smiles)
+
+
+class Shortlist:
+    """The `top` best hits of all that were added, whatever their order.
+
+    It holds up to twice as many: sorting now and then costs less than keeping a heap in order. A molecule that comes
+    again is counted in `copies` and keeps the first place, by source and row, at which it was read; that count is
+    exact for those in the end on the list, for none of them was ever below the floor.
+    """
+
+    def __init__(self, top: int) -> None:
+        self.top = top
+        self.floor = -inf
+        """No score below this one can be on the list any more."""
+        self._hits: dict[str, Hit] = {}
+
+    def add(self, hits: Iterable[Hit]) -> None:
+        """Take up those that may be on the list."""
+        for hit in hits:
+            if hit.score < self.floor:
+                continue
+            known = self._hits.get(hit.smiles)
+            if known is None:
+                self._hits[hit.smiles] = hit
+            else:
+                first = min(known, hit, key=lambda each: (each.source, each.row))
+                self._hits[hit.smiles] = replace(first, copies=known.copies + hit.copies)
+            if len(self._hits) >= 2 * self.top:
+                self._cut()
+
+    def hits(self) -> list[Hit]:
+        """The best, in order."""
+        self._cut()
+        return list(self._hits.values())
+
+    def _cut(self) -> None:
+        best = sorted(self._hits.values(), key=lambda hit: hit.order)[: self.top]
+        self._hits = {hit.smiles: hit for hit in best}
+        if len(best) == self.top:
+            self.floor = best[-1].score

@@ -1,0 +1,268 @@
+"""`molvae.screen`: from a library of any length to a ranked shortlist, on one machine or on many."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rdkit import Chem
+
+from molvae.checkpoint import locate
+from molvae.chem.filters import Filters
+from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.properties import PROPERTIES, compute
+from molvae.chem.smiles import canonical, parse
+from molvae.chem.windows import Rank, Window
+from molvae.data.records import read_records
+from molvae.errors import InputError, MoleculeError
+from molvae.generator import Generator
+from molvae.property_models import PropertyModel, weights_sha256
+from molvae.report import Content, write_html
+from molvae.screening.cluster import screen_on_ray
+from molvae.screening.inputs import find_files
+from molvae.screening.question import Encoder, Question
+from molvae.screening.scores import Cosine, LatentScore, MoleculeScore, Property, PythonScore, Tanimoto
+from molvae.screening.screen import Part, Row, ScreenCounts
+from molvae.screening.screen import screen as screen_rows
+from molvae.screening.shortlist import Hit
+from molvae.screening.similarity_map import similarity_map
+
+Floats = NDArray[np.float64]
+Score = str | Path | PropertyModel
+Source = str | Path | Iterable[Row]
+
+TANIMOTO, LATENT = "tanimoto", "latent"
+DESCRIBED = ("qed", "sa", "logp", "mw")
+_TAKEN = {"smiles", "name", "score", "nearest", "copies", "source", "row", "seed", "similarity", "log_likelihood",
+          "novel", "rank", TANIMOTO, LATENT, *PROPERTIES}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Screened:
+    """`table`: a row for each molecule of the shortlist, the best first; `counts`: what became of all rows."""
+
+    table: pd.DataFrame
+    counts: ScreenCounts
+    seeds: list[str]
+
+    def write_report(self, path: str | Path, title: str = "shortlist") -> None:
+        """A page with counts, pictures, distributions and the map of the shortlist around its seeds."""
+        molecules = list(self.table["smiles"])
+        bits = morgan_bits([parse(text) for text in [*molecules, *self.seeds]])
+        picture = similarity_map(molecules, self.seeds, self.table["score"].to_numpy(), bits) if molecules else ""
+        counts = {"read": self.counts.read, "scored": self.counts.scored, "filtered out": self.counts.filtered,
+                  "refused": self.counts.refused, "shortlist": len(molecules)}  # fmt: skip
+        shown = self.table.rename(columns={TANIMOTO: "similarity"}).drop(columns=["name", "source", "row", "copies"])
+        write_html(
+            Content(
+                title=title, counts=counts, figures={}, notes=[], molecules=shown, rank_by="score",
+                pictures={"Map: the nearer, the more alike; dark dots score best, diamonds are seeds": picture},
+            ),
+            path,
+        )  # fmt: skip
+
+
+def screen(
+    library: str | Path | Sequence[Source],
+    *,
+    like: str | Iterable[str] = (),
+    top: int = 1000,
+    by: str | None = None,
+    scores: Sequence[Score] = (),
+    keep: Sequence[str] = (),
+    contains: Sequence[str] = (),
+    without: Sequence[str] = (),
+    model: str | Path = "druglike",
+    device: str = "auto",
+    column: str | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    taken: Callable[[Part], None] = lambda _: None,
+) -> Screened:
+    """The `top` molecules of a library in one pass and in flat memory, each once; equals in the order of their SMILES.
+
+    `library`: files, folders, or rows. `like`: seeds, as SMILES. `by`: what ranks, the highest first: "tanimoto" (to
+    the nearest seed), "latent" (cosine to the nearest seed's), a property, a score, or a sum such as
+    "tanimoto - 0.1*sa". `scores`: property models, or functions as "FILE.py:function", each called by its target or
+    name; without `by` the first one ranks, and without any "tanimoto". `keep`, `contains`, `without`: as in
+    `Generator.analogs`. The network runs only for "latent" and for models that read latents. `ray`: the address of a
+    Ray cluster to run on. `taken` is shown what became of every batch of rows.
+
+    Columns: smiles (canonical), name, score, the figures that were asked for (of a property model also its
+    uncertainty), tanimoto and nearest where there are seeds, qed, sa, logp, mw, copies (how often it was read), source
+    and row. Raises `InputError` for what cannot be used.
+    """
+    asked = _Asked(like, by, scores, model, device)
+    filters = Filters(tuple(map(Window.of, keep)), tuple(contains), tuple(without))
+    question, encoder = asked.question(top, filters), asked.encoder()
+    counts = ScreenCounts()
+
+    def counted(part: Part) -> None:
+        counts.add(part.counts)
+        taken(part)
+
+    sources = [library] if isinstance(library, str | Path) else list(library)
+    if ray is None:
+        rows = (part for source in sources for part in _rows(source, column))
+        hits = screen_rows(rows, question, encoder=encoder, workers=workers, taken=counted)
+    else:
+        hits = screen_on_ray(_files(sources), question, address=ray, column=column, encoder=encoder, taken=counted)
+    return Screened(asked.table(hits), counts, asked.seeds)
+
+
+def read_score(score: Score, device: str = "auto") -> tuple[str, PropertyModel | PythonScore]:
+    """A property model by its folder, or a function by "FILE.py:function"; and the name that a rank calls it by."""
+    found: PropertyModel | PythonScore
+    if isinstance(score, str) and ".py:" in score:
+        found = PythonScore.read(score)
+        name = found.name
+    else:
+        found = score if isinstance(score, PropertyModel) else PropertyModel.load(score, device=device)
+        name = re.sub(r"\W+|^(?=\d)", "_", found.target)
+    if name in _TAKEN:
+        raise InputError(f"a score cannot be called {name!r}, for that is something else already: rename it")
+    return name, found
+
+
+def read_scores(scores: Iterable[Score], device: str = "auto") -> dict[str, Callable[[Sequence[str]], Floats]]:
+    """The same as functions of SMILES, for `Generator.analogs`."""
+    return {name: partial(_of_smiles, score) for name, score in (read_score(each, device) for each in scores)}
+
+
+def _of_smiles(score: PropertyModel | PythonScore, smiles: Sequence[str]) -> Floats:
+    if isinstance(score, PropertyModel):
+        return score.predict(smiles)["prediction"].to_numpy()
+    return score([parse(text) for text in smiles])
+
+
+class _Asked:
+    """The figures that were asked for by name, and what is needed to compute them."""
+
+    def __init__(
+        self, like: str | Iterable[str], by: str | None, scores: Sequence[Score], model: str | Path, device: str
+    ) -> None:
+        self.seeds = [canonical(text) for text in ([like] if isinstance(like, str) else like)]
+        self.models: dict[str, PropertyModel] = {}
+        self.functions: dict[str, PythonScore] = {}
+        for name, score in (read_score(each, device) for each in scores):
+            if isinstance(score, PropertyModel):
+                self.models[name] = score
+            else:
+                self.functions[name] = score
+        known = [*self.models, *self.functions, TANIMOTO, LATENT]
+        self.rank = Rank.of(by or known[0], known)
+        if not self.seeds and {TANIMOTO, LATENT} & set(self.rank.names):
+            raise InputError(f"to rank by {' '.join(self.rank.names)} takes seeds: give one or more by like")
+        self.generator = self._generator(model, device)
+
+    def _generator(self, model: str | Path, device: str) -> Generator | None:
+        """The one network that all figures of latents share; None where there are none."""
+        readers = [self.models[name] for name in self.rank.names if name in self.models]
+        weights = {m.fitted.encoder.sha256 for m in readers if m.fitted.encoder is not None}
+        if LATENT in self.rank.names:
+            weights.add(weights_sha256(locate(model)))
+        if len(weights) > 1:
+            raise InputError(f"{' and '.join(self.rank.names)} read latents of different models: a screen runs one")
+        loaded = next((m.generator for m in readers if m.generator is not None), None)
+        return loaded if loaded or not weights else Generator.load(model, device)
+
+    def encoder(self) -> Encoder | None:
+        g = self.generator
+        return None if g is None else Encoder(g.model, g.vocabulary, g.checkpoint.config.max_symbols, g.device)
+
+    def question(self, top: int, filters: Filters) -> Question:
+        if top < 1:
+            raise InputError(f"a shortlist is of 1 molecule or more, got {top}")
+        of_molecules: dict[str, MoleculeScore] = {}
+        of_latents: dict[str, LatentScore] = {}
+        for name in self.rank.names:
+            if name in self.models:
+                property_model = self.models[name]
+                if property_model.reads_latents:
+                    of_latents[name] = property_model.of_latents
+                else:
+                    of_molecules[name] = property_model.of_molecules
+            elif name == LATENT:
+                of_latents[name] = self._cosine()
+            else:
+                of_molecules[name] = self._of_molecules(name)
+        g = self.generator
+        known = frozenset(g.vocabulary.tokens) if g else frozenset[str]()
+        most = g.checkpoint.config.max_symbols if g else 0
+        return Question(self.rank, top, filters, of_molecules, of_latents, known, most)
+
+    def _of_molecules(self, name: str) -> MoleculeScore:
+        if name == TANIMOTO:
+            return self._tanimoto()
+        return self.functions.get(name) or Property(name)
+
+    def _tanimoto(self) -> Tanimoto:
+        return Tanimoto(morgan_bits([parse(seed) for seed in self.seeds]))
+
+    def _cosine(self) -> Cosine:
+        assert self.generator is not None
+        return Cosine(_latents(self.generator, self.seeds))
+
+    def table(self, hits: Sequence[Hit]) -> pd.DataFrame:
+        """The shortlist with every figure that was asked for; a thousand rows are described in a moment."""
+        smiles = [hit.smiles for hit in hits]
+        mols = [parse(text) for text in smiles]
+        columns: dict[str, Any] = {
+            "smiles": np.array(smiles, dtype=object),
+            "name": np.array([hit.name for hit in hits], dtype=object),
+            "score": np.array([hit.score for hit in hits], dtype=float),
+            **self._figures(smiles, mols),
+            **compute(mols, DESCRIBED),
+            "copies": np.array([hit.copies for hit in hits], dtype=int),
+            "source": np.array([hit.source for hit in hits], dtype=object),
+            "row": np.array([hit.row for hit in hits], dtype=int),
+        }
+        return pd.DataFrame(columns)
+
+    def _figures(self, smiles: Sequence[str], mols: Sequence[Chem.Mol]) -> dict[str, Any]:
+        columns: dict[str, Any] = {}
+        if self.seeds:
+            similarity = self._tanimoto().to_each(mols)
+            columns[TANIMOTO] = similarity.max(axis=1).astype(float)
+            columns["nearest"] = np.array(self.seeds, dtype=object)[similarity.argmax(axis=1)]
+        if LATENT in self.rank.names and self.generator is not None:
+            columns[LATENT] = self._cosine()(_latents(self.generator, smiles))
+        for name, property_model in self.models.items():
+            predicted = property_model.predict(smiles)
+            columns[name] = predicted["prediction"].to_numpy()
+            columns[f"{name}_uncertainty"] = predicted["uncertainty"].to_numpy()
+        columns |= {name: function(mols) for name, function in self.functions.items()}
+        rest = [name for name in self.rank.names if name in PROPERTIES and name not in DESCRIBED]
+        return columns | compute(mols, rest)
+
+
+def _latents(generator: Generator, smiles: Sequence[str]) -> NDArray[np.float32]:
+    """(N, D). Raises `MoleculeError` for what the model cannot read."""
+    frame = generator.encode(smiles)
+    for error in frame["error"]:
+        if error:
+            raise MoleculeError(str(error))
+    latents: NDArray[np.float32] = frame.filter(regex=r"^z\d+$").to_numpy(np.float32)
+    return latents
+
+
+def _rows(source: Source, column: str | None) -> list[Iterable[Row]]:
+    if isinstance(source, str | Path):
+        if str(source) == "-":
+            return [read_records("-")]
+        return [read_records(path, column=column) for path in find_files([source])]
+    return [source]
+
+
+def _files(sources: Sequence[Source]) -> list[Path]:
+    files = [source for source in sources if isinstance(source, str | Path)]
+    if len(files) < len(sources):
+        raise InputError("a cluster reads files, which every machine can open; got rows")
+    return [path.resolve() for path in find_files(files)]
