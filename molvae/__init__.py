@@ -25,8 +25,16 @@ if TYPE_CHECKING:
     from molvae.errors import MolvaeError as MolvaeError
     from molvae.generator import Generator as Generator
     from molvae.generator import MolvaeWarning as MolvaeWarning
+    from molvae.libraries import IndexedLibrary as IndexedLibrary
+    from molvae.libraries import index as index
+    from molvae.libraries import open_library as open_library
+    from molvae.property_models import PropertyModel as PropertyModel
+    from molvae.property_models import fit_property_model as fit_property_model
+    from molvae.property_models import load_property_model as load_property_model
     from molvae.scoring.score import score as score
     from molvae.scoring.scorer import Scores as Scores
+    from molvae.screens import Screened as Screened
+    from molvae.screens import screen as screen
 
     __version__: str
 
@@ -36,8 +44,11 @@ _HOME = {
         ("CheckpointError", "InputError", "MissingExtraError", "MoleculeError", "MolvaeError"), "molvae.errors"
     ),
     **dict.fromkeys(("Generator", "MolvaeWarning"), "molvae.generator"),
+    **dict.fromkeys(("IndexedLibrary", "index", "open_library"), "molvae.libraries"),
     "score": "molvae.scoring.score",
     "Scores": "molvae.scoring.scorer",
+    **dict.fromkeys(("PropertyModel", "fit_property_model", "load_property_model"), "molvae.property_models"),
+    **dict.fromkeys(("Screened", "screen"), "molvae.screens"),
 }
 
 __all__ = [*_HOME, "__version__"]

@@ -4,6 +4,7 @@ weights.safetensors   half precision
 config.json           format, shape of the model, sampling defaults, sha256 of the other files
 vocabulary.json       the symbols, in the order of their ids
 seen.npz              optional: which molecules the model was trained on (novelty.SeenSet)
+prior.safetensors     optional: a learned prior (models.priors); what it is made of stands in config.json
 card.json, card.md    what it was trained on, for how long, on what, and what it scores
 """
 
@@ -13,9 +14,6 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,21 +23,23 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from molvae.chem.tokens import Vocabulary
+from molvae.data.files import whole_folder
 from molvae.errors import CheckpointError, InputError
 from molvae.models.autoencoder import Autoencoder
 from molvae.models.config import JsonConfig, ModelConfig
+from molvae.models.priors import Prior, PriorConfig, prior_from_config
 from molvae.novelty import SeenSet
 
 FORMAT = "molvae-model-1"
 SHIPPED = Path(__file__).parent / "weights"
 WEIGHTS, CONFIG, VOCABULARY, SEEN, CARD = "weights.safetensors", "config.json", "vocabulary.json", "seen.npz", "card"
+PRIOR = "prior.safetensors"
 
 
 @dataclass(frozen=True)
 class SamplingDefaults(JsonConfig):
     """What the verbs use where the caller says nothing; chosen on the model's own measurements."""
 
-    radius: float = 0.5  # noise around a seed's latent, 0 (none) to 1 (the prior)
     temperature: float = 1.0  # of the analogs' and prior samples' symbols
     noise_aware: bool = True  # trained with perturbed latents, so the decoder is told the radius
 
@@ -55,6 +55,7 @@ class Checkpoint:
     defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
     seen: SeenSet | None = None
     card: dict[str, Any] = field(default_factory=dict)
+    prior: Prior | None = None
 
 
 def shipped_models() -> list[str]:
@@ -79,20 +80,8 @@ def locate(name_or_path: str | Path) -> Path:
 def save(checkpoint: Checkpoint, folder: Path | str) -> Path:
     """Write a model directory; it appears whole or not at all, in place of an older one."""
     folder = Path(folder)
-    if folder.exists() and not (folder / CONFIG).exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} exists and holds no model: choose another directory")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with whole_folder(folder, holding=CONFIG) as draft:
         _write(checkpoint, draft)
-        draft.chmod(0o755)  # temporary folders, and safetensors' files, are their owner's alone
-        for file in draft.iterdir():
-            file.chmod(0o644)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return folder
 
 
@@ -102,6 +91,8 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
     (folder / VOCABULARY).write_text(checkpoint.vocabulary.to_json(), encoding="utf-8")
     if checkpoint.seen is not None:
         checkpoint.seen.save(folder / SEEN)
+    if checkpoint.prior is not None:
+        save_file({k: _half(v) for k, v in checkpoint.prior.state_dict().items()}, folder / PRIOR)
     (folder / f"{CARD}.json").write_text(json.dumps(checkpoint.card, indent=2) + "\n", encoding="utf-8")
     (folder / f"{CARD}.md").write_text(card_text(checkpoint.name, checkpoint.card), encoding="utf-8")
     config = {
@@ -109,8 +100,10 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
         "name": checkpoint.name,
         "model": dataclasses.asdict(checkpoint.config),
         "defaults": dataclasses.asdict(checkpoint.defaults),
-        "sha256": {f: _sha256(folder / f) for f in (WEIGHTS, VOCABULARY, SEEN) if (folder / f).exists()},
+        "sha256": {f: _sha256(folder / f) for f in (WEIGHTS, VOCABULARY, SEEN, PRIOR) if (folder / f).exists()},
     }
+    if checkpoint.prior is not None:
+        config["prior"] = dataclasses.asdict(checkpoint.prior.config)
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
@@ -131,8 +124,8 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
         if len(vocabulary) != shape.vocabulary_size:
             raise InputError(f"{VOCABULARY} has {len(vocabulary)} symbols, the network {shape.vocabulary_size}")
         model = Autoencoder.from_config(shape)
-        state = load_file(_present(folder, WEIGHTS))
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+        model.load_state_dict(_state(folder, WEIGHTS))
+        prior = _prior(folder, config["prior"], shape) if "prior" in config else None
     except (InputError, TypeError, KeyError, RuntimeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: cannot load the model: {error}") from None
     return Checkpoint(
@@ -143,7 +136,22 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
         defaults=defaults,
         seen=SeenSet.load(folder / SEEN) if SEEN in config["sha256"] else None,
         card=read_card(folder),
+        prior=prior.to(device) if prior else None,
     )
+
+
+def _prior(folder: Path, settings: dict[str, Any], shape: ModelConfig) -> Prior:
+    found = PriorConfig.from_dict(settings)
+    if found.latent_size != shape.latent_size:
+        raise InputError(f"the prior has {found.latent_size} dimensions, the latent {shape.latent_size}")
+    prior = prior_from_config(found).eval().requires_grad_(False)
+    prior.load_state_dict(_state(folder, PRIOR))
+    return prior
+
+
+def _state(folder: Path, name: str) -> dict[str, torch.Tensor]:
+    state = load_file(_present(folder, name))
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -157,6 +165,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "known_training_molecules": 0 if seen is None else len(seen),
         "shape": dataclasses.asdict(checkpoint.config),
         "defaults": dataclasses.asdict(checkpoint.defaults),
+        "prior": dataclasses.asdict(checkpoint.prior.config) if checkpoint.prior else "unit",
         "card": checkpoint.card,
     }
 

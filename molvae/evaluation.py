@@ -18,8 +18,9 @@ from molvae.chem.smiles import canonical_or_none, parse
 from molvae.chem.tokens import PAD_ID, Vocabulary
 from molvae.data.packed import PackedGraphs
 from molvae.models.autoencoder import Autoencoder
-from molvae.models.latents import Posterior, perturb
-from molvae.sampling.engine import decode
+from molvae.models.latents import Posterior
+from molvae.models.priors import Prior
+from molvae.sampling.engine import Engine
 from molvae.sampling.options import GREEDY, DecodeOptions
 from molvae.sampling.streams import normal, row_keys
 
@@ -30,12 +31,8 @@ class Evaluator:
     def __init__(
         self, model: Autoencoder, vocabulary: Vocabulary, max_symbols: int, *, noise_aware: bool = True
     ) -> None:
-        self.model, self.vocabulary, self.max_symbols, self.noise_aware = (
-            model,
-            vocabulary,
-            max_symbols,
-            noise_aware,
-        )
+        self.model, self.vocabulary, self.noise_aware = model, vocabulary, noise_aware
+        self.engine = Engine(model.decoder, max_symbols)
 
     @torch.inference_mode()
     def encode(self, data: PackedGraphs) -> Posterior:
@@ -48,7 +45,7 @@ class Evaluator:
         """A string per latent, unchecked."""
         keys = row_keys(seed, torch.arange(len(z), device=z.device))
         told = torch.full((len(z),), radius if self.noise_aware else 0.0, device=z.device)
-        return decode(self.model.decoder, z, told, keys, options, self.max_symbols).strings(self.vocabulary)
+        return self.engine.decode(z, told, keys, options).strings(self.vocabulary)
 
     def exact(self, data: PackedGraphs) -> NDArray[np.bool_]:
         """Which molecules come back exactly, written greedily from the posterior's mean; M."""
@@ -61,12 +58,16 @@ class Evaluator:
         keys = row_keys(1, torch.arange(len(data), device=posterior.mean.device))
         return self.write(posterior.draw(normal(keys, posterior.mean.shape[1])), 0.0, DecodeOptions(), seed=1)
 
-    def prior(self, count: int, *, temperature: float = 1.0, seed: int = 0) -> list[str | None]:
-        """`count` draws from the prior: canonical SMILES, or None for a string that is no molecule."""
-        device = next(self.model.parameters()).device
-        keys = row_keys(seed, torch.arange(count, device=device))
-        z = normal(keys, self.model.latent.mean.out_features)
-        return [canonical_or_none(s) for s in self.write(z, 1.0, DecodeOptions(temperature), seed + 1)]
+    @torch.inference_mode()
+    def prior(
+        self, count: int, *, temperature: float = 1.0, seed: int = 0, prior: Prior | None = None
+    ) -> list[str | None]:
+        """`count` draws from a prior, the unit one by default: canonical SMILES, or None for a string that is none."""
+        prior = prior or self.model.prior()
+        keys = row_keys(seed, torch.arange(count, device=next(self.model.parameters()).device))
+        z = prior.draw(normal(keys, prior.noise_size))
+        z = prior.perturb(z, prior.radius, normal(keys, z.shape[1], stream=1))
+        return [canonical_or_none(s) for s in self.write(z, prior.radius, DecodeOptions(temperature), seed + 1)]
 
     def neighbourhood(
         self,
@@ -81,7 +82,7 @@ class Evaluator:
         posterior, seeds = self.encode(data), targets(data, self.vocabulary)
         mean = posterior.mean.repeat_interleave(draws, 0)
         keys = row_keys(seed, torch.arange(len(mean), device=mean.device))
-        z = perturb(mean, radius, normal(keys, mean.shape[1]))
+        z = posterior.perturb(mean, radius, normal(keys, mean.shape[1]))
         strings = self.write(z, radius, options, seed + 1)
         return _neighbourhood(seeds, [strings[i * draws : (i + 1) * draws] for i in range(len(seeds))])
 

@@ -134,7 +134,9 @@ class _Parquet(_Writer):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.Table.from_pandas(_typed(frame), preserve_index=False)
+        typed = _typed(frame)
+        typed.attrs = {}  # they would be stored, and are of the first table only
+        table = pa.Table.from_pandas(typed, preserve_index=False)
         if self.writer is None:
             self.writer = pq.ParquetWriter(self.draft, table.schema)
         self.writer.write_table(table.cast(self.writer.schema))
@@ -212,8 +214,9 @@ def _name_column(frame: pd.DataFrame) -> str | None:
     return "smiles" if molecule_column(frame) != "smiles" else None
 
 
+_PLACES = ("seed", "name", "source")
 _TYPES = {
-    "string": ("seed", "smiles", "reconstruction", "error", "canonical", "alerts", "scaffold", "nearest"),
+    "string": (*_PLACES, "smiles", "reconstruction", "error", "canonical", "alerts", "scaffold", "nearest"),
     "boolean": ("novel", "new_scaffold", "lipinski", "veber", "moses_filters"),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 from rdkit import Chem
@@ -21,7 +21,7 @@ MOST_PANELS = 250
 
 _PANEL = (240, 210)
 _SEED_COLOUR = (0.80, 0.90, 1.0)
-_LEGENDS = {"qed": ("QED", 2), "sa": ("SA", 1), "logp": ("logP", 1)}  # with their decimals
+_LEGENDS = {"score": ("score", 2), "qed": ("QED", 2), "sa": ("SA", 1), "logp": ("logP", 1)}  # with their decimals
 FORMATS = (".png", ".svg")
 
 
@@ -42,6 +42,14 @@ class Panel:
     mol: Chem.Mol | None
     legend: str = ""
     seed: bool = False
+
+    @classmethod
+    def of(cls, smiles: str, legend: str = "", *, seed: bool = False) -> Self:
+        """A molecule by its SMILES; what cannot be read leaves its place empty."""
+        try:
+            return cls(rdMolDraw2D.PrepareMolForDrawing(parse(smiles)), legend, seed)
+        except MoleculeError:
+            return cls(None, legend, seed)
 
 
 def svg(smiles: str, width: int = 220, height: int = 160) -> str:
@@ -72,12 +80,25 @@ def grid(frame: pd.DataFrame, suffix: str = ".png") -> bytes:
     Each seed starts a row, in blue; its analogs follow in the table's order. At most `MOST_PANELS` are drawn.
     Raises `InputError` for an unknown format or an empty table.
     """
-    panels = list(_panels(frame))[:MOST_PANELS]
+    return draw_panels(list(_panels(frame)), suffix)
+
+
+def save_panels(panels: list[Panel], path: str | Path, columns: int = COLUMNS) -> Path:
+    """Draw molecules, row by row, to a .png or .svg, which appears whole or not at all. Returns the path."""
+    path = Path(path)
+    with whole_file(path) as draft:
+        draft.write_bytes(draw_panels(panels, path.suffix, columns))
+    return path
+
+
+def draw_panels(panels: list[Panel], suffix: str = ".png", columns: int = COLUMNS) -> bytes:
+    """Molecules in rows of `columns` as an image; of more than `MOST_PANELS` the first. Errors as for `grid`."""
+    panels = panels[:MOST_PANELS]
     if not panels:
         raise InputError("no molecules to draw: the table is empty")
-    rows = -(-len(panels) // COLUMNS)
+    rows = -(-len(panels) // columns)
     width, height = _PANEL
-    size = (min(COLUMNS, len(panels)) * width, rows * height, width, height)
+    size = (min(columns, len(panels)) * width, rows * height, width, height)
     if suffix.lower() == ".png":
         canvas = rdMolDraw2D.MolDraw2DCairo(*size)
     elif suffix.lower() == ".svg":
@@ -111,12 +132,12 @@ def _panels(frame: pd.DataFrame) -> Iterator[Panel]:
     """Every seed followed by its analogs, filled up to whole rows; without seeds the molecules alone."""
     column = molecule_column(frame)
     if "seed" not in frame.columns:
-        yield from (Panel(_drawable(row[column]), _legend(row)) for _, row in frame.iterrows() if row[column])
+        yield from (Panel.of(row[column], _legend(row)) for _, row in frame.iterrows() if row[column])
         return
     groups = [group for _, group in frame.groupby("seed", sort=False)]
     for number, group in enumerate(groups):
-        yield Panel(_drawable(group["seed"].iloc[0]), "seed", seed=True)
-        yield from (Panel(_drawable(row[column]), _legend(row)) for _, row in group.iterrows())
+        yield Panel.of(group["seed"].iloc[0], "seed", seed=True)
+        yield from (Panel.of(row[column], _legend(row)) for _, row in group.iterrows())
         if number + 1 < len(groups):
             yield from [Panel(None)] * (-(1 + len(group)) % COLUMNS)
 
@@ -124,13 +145,6 @@ def _panels(frame: pd.DataFrame) -> Iterator[Panel]:
 def molecule_column(frame: pd.DataFrame) -> str:
     """The column that holds a table's result: what was reconstructed, where it is a table of reconstructions."""
     return "reconstruction" if "reconstruction" in frame.columns else "smiles"
-
-
-def _drawable(smiles: str) -> Chem.Mol | None:
-    try:
-        return rdMolDraw2D.PrepareMolForDrawing(parse(smiles))
-    except MoleculeError:
-        return None
 
 
 def _legend(row: pd.Series[Any]) -> str:

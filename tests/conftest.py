@@ -15,7 +15,7 @@ def tiny_checkpoint():
 
     model, config, vocabulary = trained("gaussian", "gru", 250)
     return Checkpoint(
-        name="tiny", model=model, config=config, vocabulary=vocabulary, defaults=SamplingDefaults(radius=0.4),
+        name="tiny", model=model, config=config, vocabulary=vocabulary, defaults=SamplingDefaults(),
         seen=SeenSet.from_smiles(SMALL), card={"data": "thirty small molecules"},
     )  # fmt: skip
 
@@ -34,6 +34,14 @@ def tiny(tiny_model):
     from molvae.generator import Generator
 
     return Generator.load(tiny_model, "cpu")
+
+
+@pytest.fixture(scope="module")
+def few_trees():
+    """Forests of ten trees: what is built on them does not depend on how good they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("molvae.prediction.forest.TREES", 10)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -77,7 +77,7 @@ def test_it_takes_the_place_of_an_older_one(tiny_checkpoint, tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(tiny_checkpoint, tmp_path):
     (tmp_path / "thesis.tex").write_text("ten years")
-    with pytest.raises(InputError, match="holds no model"):
+    with pytest.raises(InputError, match=r"has no config\.json in it"):
         save(tiny_checkpoint, tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "ten years"
 

@@ -10,6 +10,7 @@ from molvae.data.featurise import featurise
 from molvae.data.packed import PackedGraphs
 from molvae.models.autoencoder import Autoencoder
 from molvae.models.config import ModelConfig
+from molvae.models.devices import one_thread
 
 _TEXT = (
     "CCO CCN CCC CCCC CCCO CCCN CC(C)O CC(C)C CC(=O)O CC(=O)N CCOC CCC(=O)O CC(C)N C1CCCC1 C1CCOC1 C1CCNC1 OCCO NCCO "
@@ -28,7 +29,7 @@ def trained(latent: str, decoder: str, steps: int) -> tuple[Autoencoder, ModelCo
     )  # fmt: skip
     packed = PackedGraphs.from_graphs(featurise(SMALL), vocabulary)
     batch = packed.gather(torch.arange(len(packed)))
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), one_thread():  # the same weights whatever the machine's cores do
         torch.manual_seed(0)
         model = Autoencoder.from_config(config)
         optimiser = torch.optim.AdamW(model.parameters(), lr=8e-3)

@@ -9,7 +9,29 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from molvae.cli import analogs, data, decode, encode, info, reconstruct, sample, score, train
+from molvae.cli import (
+    analogs,
+    anomaly,
+    cluster,
+    data,
+    decode,
+    encode,
+    fit,
+    index,
+    info,
+    interpolate,
+    neighbours,
+    optimise,
+    prior,
+    reconstruct,
+    sample,
+    score,
+    screen,
+    search,
+    train,
+    traverse,
+)
+from molvae.cli import map as latent_map
 from molvae.errors import InputError, MolvaeError
 
 
@@ -51,7 +73,19 @@ app = typer.Typer(
 )
 for _verb in (analogs.analogs, sample.sample, encode.encode, decode.decode, reconstruct.reconstruct, score.score):
     app.command()(_verb)
+app.command()(interpolate.interpolate)
+app.command()(traverse.traverse)
+app.command("map")(latent_map.latent_map)
+app.command()(cluster.cluster)
+app.command()(neighbours.neighbours)
+app.command()(anomaly.anomaly)
+app.command()(optimise.optimise)
+app.command()(screen.screen)
+app.command()(index.index)
+app.command()(search.search)
+app.command()(fit.fit)
 app.command()(train.train)
+app.command()(prior.fit_prior)
 app.command()(info.info)
 app.add_typer(data.app, name="data")
 

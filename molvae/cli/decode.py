@@ -30,6 +30,7 @@ def decode(
     temperature: options.Temperature = None,
     top_k: options.TopK = 0,
     top_p: options.TopP = 1.0,
+    grammar: options.Grammar = False,
     greedy: options.Greedy = False,
     seed: options.Seed = 0,
     model: options.Model = "druglike",
@@ -45,7 +46,9 @@ def decode(
     with destination(output) as write:
         generator = load(model, device)
         with progress("latents", len(table)) as advance:
-            frame = generator.decode(table, temperature=heat, top_k=top_k, top_p=top_p, seed=seed, progress=advance)
+            frame = generator.decode(
+                table, temperature=heat, top_k=top_k, top_p=top_p, grammar=grammar, seed=seed, progress=advance
+            )
         valid = int((frame["error"] == "").sum())
         typer.echo(f"{len(frame):,} latents: {valid:,} molecules, {len(frame) - valid:,} without", err=True)
         write(frame)

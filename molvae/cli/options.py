@@ -13,9 +13,26 @@ Inputs = Annotated[
         show_default=False, help="SMILES, or files (.smi .csv .tsv .sdf .parquet, .gz), or - for standard input."
     ),
 ]
+Library = Annotated[
+    list[str],
+    typer.Argument(show_default=False, help="Files (.smi .csv .tsv .sdf .parquet, .gz), folders of them, or -."),
+]
+Keep = Annotated[
+    list[str],
+    typer.Option(help="A window of a property, such as mw<500 or 'logp 1:4'; repeatable.", show_default=False),
+]
+Contains = Annotated[list[str], typer.Option(help="SMARTS that must occur; repeatable.", show_default=False)]
+Without = Annotated[list[str], typer.Option(help="SMARTS that may not occur; repeatable.", show_default=False)]
+Scores = Annotated[
+    list[str],
+    typer.Option(
+        help="A figure more: a folder that `molvae fit` wrote, or FILE.py:FUNCTION; repeatable.", show_default=False
+    ),
+]
 Model = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name, or a model directory.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Same seed, same molecules.")]
+Workers = Annotated[int | None, typer.Option(min=0, help="Processes. Default: one per core.", show_default=False)]
 Column = Annotated[
     str | None, typer.Option(help="The column with SMILES, where it is not called smiles.", show_default=False)
 ]
@@ -36,5 +53,8 @@ Temperature = Annotated[
 ]
 TopK = Annotated[int, typer.Option(min=0, help="Draw from this many likeliest symbols only; 0: all.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest symbols with this total probability.")]
+Grammar = Annotated[
+    bool, typer.Option("--grammar/--no-grammar", help="Draw only symbols that the grammar of SMILES allows: slower.")
+]
 Greedy = Annotated[bool, typer.Option("--greedy", help="Always the likeliest symbol: temperature 0.")]
 Budget = Annotated[int, typer.Option(min=0, help="Strings to spend at most; 0: 20 for each molecule asked for.")]

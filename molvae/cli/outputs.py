@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 SHOWN = 20
 
 
+def check_outputs(output: Path | None, picture: Path | None) -> None:
+    """Raises `InputError` for an output or a picture that cannot be written: before the work is done."""
+    from molvae.errors import InputError
+    from molvae.output import check_format
+    from molvae.pictures import FORMATS
+
+    if output is not None:
+        check_format(output)
+    if picture is not None and picture.suffix.lower() not in FORMATS:
+        raise InputError(f"--picture is a .png or .svg, got {picture}; -o writes tables")
+
+
 @contextmanager
 def destination(output: Path | None) -> Iterator[Write]:
     """A function that takes tables as they come; a file given by `-o` appears whole, at the end, or not at all."""
@@ -30,6 +42,18 @@ def destination(output: Path | None) -> Iterator[Write]:
         screen.show()
     else:
         yield _Stream().add
+
+
+@contextmanager
+def drawn(picture: Path | None) -> Iterator[Write]:
+    """A picture is one more file that tables go to, where one is wanted."""
+    from molvae.output import table_file
+
+    if picture is None:
+        yield lambda frame: None  # noqa: ARG005
+    else:
+        with table_file(picture) as draw:
+            yield draw
 
 
 class _Stream:

@@ -64,9 +64,10 @@ def test_analogs_are_what_python_gives(molvae, tiny):
 
 def test_every_option_of_drawing_arrives(molvae, tiny):
     result = molvae(
-        "analogs", "CCO", "-n", 4, "--decodes", 2, "--temperature", 0.8, "--top-k", 5, "--top-p", 0.9, "--budget", 300
-    )
-    expected = tiny.analogs("CCO", 4, decodes=2, temperature=0.8, top_k=5, top_p=0.9, budget=300)
+        "analogs", "CCO", "-n", 4, "--decodes", 2, "--temperature", 0.8, "--top-k", 5, "--top-p", 0.9, "--budget", 300,
+        "--grammar",
+    )  # fmt: skip
+    expected = tiny.analogs("CCO", 4, decodes=2, temperature=0.8, top_k=5, top_p=0.9, budget=300, grammar=True)
     pd.testing.assert_frame_equal(_table(result), expected, check_dtype=False)
     greedy = molvae("analogs", "CCO", "-n", 4, "--greedy", "--radius", 0.9, "--budget", 200)
     expected = tiny.analogs("CCO", 4, temperature=0.0, radius=0.9, budget=200)

@@ -1,0 +1,80 @@
+"""`molvae index` and `molvae search`, as a user types them."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+from molecules import DRUGS
+from tiny_vae import SMALL
+from typer.testing import CliRunner
+
+from molvae.cli.app import app
+
+ASPIRIN = DRUGS["aspirin"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Files of two formats in a folder, with a bad row and a duplicate."""
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "a.smi").write_text("".join(f"{smiles}\n" for smiles in [*DRUGS.values(), "C1CC"]))
+    (folder / "b.csv").write_text("id,smiles\n" + "".join(f"s{i},{s}\n" for i, s in enumerate([*SMALL, ASPIRIN])))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def library(folder, tiny_model, tmp_path_factory):
+    made = tmp_path_factory.mktemp("made") / "lib.molvae"
+    done = run("index", folder, "-o", made, "--model", tiny_model, "--properties", "mw,qed", "--workers", 0)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == ""
+    read = len(DRUGS) + len(SMALL) + 2
+    assert f"{read} read: {read - 2} kept, 1 duplicate, 1 refused" in done.stderr
+    assert f"{made / 'bad.csv'}" in done.stderr
+    return made
+
+
+def test_bad_rows_have_a_file_of_their_own(library, folder):
+    (bad,) = csv.DictReader((library / "bad.csv").open())
+    assert bad["file"] == str(folder / "a.smi")
+    assert bad["line"] == str(len(DRUGS) + 1)
+    assert "ring 1 opened" in bad["reason"]
+
+
+def test_again_with_other_options_is_wrong_usage(library, folder, tiny_model):
+    before = (library / "manifest.json").read_bytes()
+    done = run("index", folder, "-o", library, "--model", tiny_model, "--workers", 0)
+    assert done.exit_code == 2
+    assert "was begun with other properties" in done.stderr
+    assert run("index", folder, "-o", library, "--model", tiny_model, "--properties", "mw,qed").exit_code == 0
+    assert (library / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nothing.smi"], "does not exist"),
+        (["-"], "can be read again"),
+        (["{folder}", "--properties", "mww"], "did you mean 'mw'"),
+        (["{folder}", "--model", "no-model"], "--model: no model"),
+    ],
+)
+def test_what_cannot_be_indexed(folder, tiny_model, tmp_path, arguments, complaint):
+    given = [argument.format(folder=folder) for argument in arguments]
+    model = [] if "--model" in given else ["--model", tiny_model]
+    done = run("index", *given, "-o", tmp_path / "lib", *model, "--workers", 0)
+    assert done.exit_code == 2
+    assert complaint in done.stderr
+    assert not (tmp_path / "lib").exists()
+
+
+def test_an_index_of_no_molecule_has_failed(tiny_model, tmp_path):
+    (tmp_path / "a.smi").write_text("C1CC\n")
+    done = run("index", tmp_path / "a.smi", "-o", tmp_path / "lib", "--model", tiny_model, "--workers", 0)
+    assert done.exit_code == 1
+    assert "1 read: 0 kept, 0 duplicate, 1 refused" in done.stderr

@@ -1,0 +1,90 @@
+"""`molvae fit` and `molvae screen` from arguments to exit codes, and the pipe into `molvae analogs`."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pandas as pd
+import pytest
+from molecules import DRUGS
+from typer.testing import CliRunner
+
+import molvae as package
+from molvae.cli.app import app
+
+SEED = DRUGS["aspirin"]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    path = tmp_path_factory.mktemp("library") / "lib.smi"
+    path.write_text("".join(f"{text} {name}\n" for name, text in DRUGS.items()) + "C1CC bad\n" * 25)
+    return path
+
+
+def run(*arguments, code=0, stdin=None):
+    result = CliRunner().invoke(app, [*map(str, arguments)], input=stdin)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def test_the_table_is_pythons(library):
+    result = run("screen", library, "--like", SEED, "--top", 4, "--keep", "mw<400", "--workers", 0)
+    expected = package.screen(library, like=SEED, top=4, keep=["mw<400"], workers=0).table
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(result.stdout)), expected, check_dtype=False, rtol=1e-6)
+    lines = result.stderr.splitlines()
+    assert lines[-1].endswith("25 refused; 4 on the shortlist")
+    assert lines[-2] == "... 5 more rows refused; --refused FILE.csv lists them"
+    assert lines[0].startswith(f"{library}, line {len(DRUGS) + 1}: cannot read SMILES 'C1CC'")
+
+
+def test_files_of_seeds_refusals_and_the_page(library, tmp_path):
+    (tmp_path / "seeds.smi").write_text(f"{SEED} aspirin\n{DRUGS['warfarin']}\n")
+    run("screen", library, "--like", tmp_path / "seeds.smi", "--top", 3, "-o", tmp_path / "s.parquet",
+        "--report", tmp_path / "s.html", "--refused", tmp_path / "bad.csv", "--workers", 0)  # fmt: skip
+    assert list(pd.read_parquet(tmp_path / "s.parquet")["tanimoto"][:2]) == [1, 1]
+    bad = pd.read_csv(tmp_path / "bad.csv")
+    assert len(bad) == 25
+    assert set(bad["value"]) == {"C1CC"}
+    assert (tmp_path / "s.html").read_text().count("<circle") == 3
+
+
+def test_the_shortlist_goes_on_to_analogs(library, tiny_model):
+    found = run("screen", library, "--like", "CCOC", "--top", 2, "--keep", "mw<200", "--workers", 0).stdout
+    table = run("analogs", "-", "-n", 2, "--radius", 0.7, "--model", tiny_model, "--device", "cpu", stdin=found).stdout
+    assert set(pd.read_csv(io.StringIO(table))["seed"]) <= set(pd.read_csv(io.StringIO(found))["smiles"])
+
+
+def test_a_library_may_come_through_a_pipe():
+    csv = "id,smiles\n" + "".join(f"{i},{text}\n" for i, text in enumerate(DRUGS.values()))
+    piped = pd.read_csv(io.StringIO(run("screen", "-", "--like", SEED, "--top", 3, "--workers", 0, stdin=csv).stdout))
+    assert set(piped["source"]) == {"-"}
+    assert piped["smiles"][0] == SEED
+
+
+def test_wrong_usage(library, tmp_path):
+    assert "takes seeds" in run("screen", library, code=2).stderr
+    assert "--like: argument 1" in run("screen", library, "--like", "", code=2).stderr
+    assert "does not exist" in run("screen", tmp_path / "no.smi", "--like", SEED, code=2).stderr
+    assert "--report is an .html" in run("screen", library, "--like", SEED, "--report", "x.pdf", code=2).stderr
+    result = run("screen", library, "--like", SEED, "--keep", "mw<1", "--workers", 0, code=1)
+    assert "0 on the shortlist" in result.stderr
+
+
+@pytest.mark.usefixtures("few_trees")
+def test_fit_then_screen_then_rank_analogs(library, tiny_model, tmp_path):
+    rows = pd.DataFrame({"smiles": list(DRUGS.values()), "pIC50": [len(text) / 10 for text in DRUGS.values()]})
+    rows.to_csv(tmp_path / "d.csv", index=False)
+    model = tmp_path / "pIC50.molvae-property"
+    result = run("fit", tmp_path / "d.csv", "--target", "pIC50", "--split", "random", "--folds", 3, "-o", model,
+                 "--model", tiny_model, "--device", "cpu")  # fmt: skip
+    assert result.stdout.startswith("# pIC50, a regression")
+    assert len([line for line in result.stderr.splitlines() if "R2" in line]) == 5
+    assert json.loads((model / "model.json").read_text())["target"] == "pIC50"
+    table = pd.read_csv(io.StringIO(run("screen", library, "--score", model, "--top", 5, "--workers", 0).stdout))
+    assert list(table["pIC50"]) == sorted(table["pIC50"], reverse=True)
+    ranked = run("analogs", "CCO", "-n", 3, "--radius", 0.8, "--rank", "-pIC50", "--score", model,
+                 "--model", tiny_model, "--device", "cpu").stdout  # fmt: skip
+    assert list(pd.read_csv(io.StringIO(ranked))["pIC50"]) == sorted(pd.read_csv(io.StringIO(ranked))["pIC50"])

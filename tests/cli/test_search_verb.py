@@ -1,0 +1,80 @@
+"""`molvae search`, as a user types it."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+import pytest
+from molecules import DRUGS
+from tiny_vae import SMALL
+from typer.testing import CliRunner
+
+from molvae.cli.app import app
+from molvae.libraries import index
+
+ASPIRIN = DRUGS["aspirin"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def library(tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "a.smi").write_text("".join(f"{smiles}\n" for smiles in [*DRUGS.values(), *SMALL]))
+    index(folder / "a.smi", folder / "lib", model=tiny_model, device="cpu", workers=0)
+    return folder / "lib"
+
+
+@pytest.mark.parametrize("by", ["tanimoto", "latent", "both"])
+def test_a_table_on_stdout(library, by):
+    done = run("search", library, ASPIRIN, "OCC", "--by", by, "--top", 4, "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    table = pd.read_csv(io.StringIO(done.stdout))
+    assert table["seed"].tolist() == [ASPIRIN] * 4 + ["OCC"] * 4
+    assert table["smiles"].tolist()[::4] == [ASPIRIN, "CCO"]
+    assert ("latent_distance" in table) == (by != "tanimoto")
+    assert "8 molecules for 2 seeds" in done.stderr
+
+
+def test_seeds_and_molecules_in_files(library, tmp_path):
+    (tmp_path / "seeds.smi").write_text("OCC ethanol\nC1CC broken\n")
+    done = run(
+        "search", library, tmp_path / "seeds.smi", "--by", "tanimoto", "--keep", "mw<100", "--contains", "[OX2H]",
+        "--without", "C=O", "-o", tmp_path / "hits.parquet",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert f"{tmp_path / 'seeds.smi'}, line 2: " in done.stderr
+    assert "ring 1 opened" in done.stderr
+    table = pd.read_parquet(tmp_path / "hits.parquet")
+    assert table["smiles"].iloc[0] == "CCO"
+    assert (table["mw"] < 100).all()
+    assert table["smiles"].str.contains("O").all()
+    assert not table["smiles"].str.contains("=O").any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (["CCO", "--by", "looks"], 2, "latent, tanimoto, both"),
+        (["CCO", "--metric", "dot"], 2, "cosine or l2"),
+        (["CCO", "--keep", "sa<3"], 2, "--properties"),
+        (["CCO", "--contains", "C1("], 2, "SMARTS"),
+        (["CCO", "--model", "no-model"], 2, "no model"),
+        (["C1CC"], 1, "0 molecules for 0 seeds"),
+        (["CCO", "--keep", "mw>9999"], 1, "0 molecules"),
+    ],
+)
+def test_what_cannot_be_searched(library, arguments, code, complaint):
+    done = run("search", library, *arguments, "--device", "cpu")
+    assert done.exit_code == code
+    assert complaint in done.stderr
+
+
+def test_a_folder_that_is_no_library(tmp_path):
+    done = run("search", tmp_path, "CCO")
+    assert done.exit_code == 2
+    assert "is no library" in done.stderr
+    assert "molvae index" in done.stderr

@@ -1,0 +1,96 @@
+"""A stored model predicts the same, holds no code, and says what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from molvae.errors import CheckpointError, InputError
+from molvae.prediction.candidates import ESTIMATORS, Candidate
+from molvae.prediction.fitted import Encoder, Fitted, load, save
+
+X = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+Y = X[:, 0] + 0.1 * X[:, 1]
+
+
+def fitted(kind):
+    task = "classification" if kind == "logistic" else "regression"
+    y = (Y > 0).astype(float) if task == "classification" else Y
+    estimator = ESTIMATORS[kind].fit(X, y, 0)
+    return Fitted("pIC50", task, Candidate("latent", kind), estimator, 1.5, Encoder("tiny", "/x", "ab"), {"Data": "40"})
+
+
+@pytest.mark.parametrize("kind", list(ESTIMATORS))
+def test_round_trip(tmp_path, kind):
+    model = fitted(kind)
+    save(model, "# card\n", tmp_path / "m")
+    again = load(tmp_path / "m")
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert (again.target, again.task, again.candidate, again.encoder, again.card) == (
+        model.target, model.task, model.candidate, model.encoder, model.card,
+    )  # fmt: skip
+    assert {file.name for file in (tmp_path / "m").iterdir()} == {
+        "model.json", "weights.safetensors", "card.json", "card.md",
+    }  # fmt: skip
+
+
+def test_the_calibration_widens_the_uncertainty_of_a_regression():
+    model = fitted("ridge")
+    np.testing.assert_allclose(model.predict(X)[1], 1.5 * model.estimator.predict(X)[1])
+
+
+def test_of_no_molecules():
+    assert [part.shape for part in fitted("forest").predict(X[:0])] == [(0,), (0,)]
+
+
+def test_saving_again_replaces_a_model_but_nothing_else(tmp_path):
+    for _ in range(2):
+        save(fitted("ridge"), "", tmp_path / "m")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="choose another place"):
+        save(fitted("ridge"), "", tmp_path / "other")
+    assert (tmp_path / "other" / "thesis.txt").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "other"]  # no draft is left behind
+
+
+def _edit(folder, **changes):
+    path = folder / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"format": "other"}, "fit it again"),
+        ({"kind": "os.system"}, "os.system"),
+        ({"representation": "smell"}, "smell"),
+        ({"calibration": "much"}, "cannot load"),
+        ({"sha256": "0"}, "damaged"),
+    ],
+)
+def test_damage_is_named(tmp_path, change, complaint):
+    save(fitted("ridge"), "", tmp_path / "m")
+    _edit(tmp_path / "m", **change)
+    with pytest.raises(CheckpointError, match=complaint):
+        load(tmp_path / "m")
+
+
+def test_a_pickle_is_no_model(tmp_path):
+    save(fitted("ridge"), "", tmp_path / "m")
+    evil = pickle.dumps(Boom())
+    (tmp_path / "m" / "weights.safetensors").write_bytes(evil)
+    _edit(tmp_path / "m", sha256=hashlib.sha256(evil).hexdigest())
+    with pytest.raises(CheckpointError):
+        load(tmp_path / "m")
+    with pytest.raises(CheckpointError, match="not a whole property model"):
+        load(tmp_path / "nowhere")
+
+
+class Boom:
+    def __reduce__(self):
+        return (pytest.fail, ("loading ran code",))

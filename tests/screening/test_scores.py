@@ -1,0 +1,75 @@
+"""Scores are RDKit's and NumPy's; a stranger's function harms nobody but its own molecule."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from molecules import DRUGS
+from rdkit import DataStructs
+from rdkit.Chem import Descriptors
+
+from molvae.chem.fingerprints import morgan, morgan_bits
+from molvae.chem.smiles import parse
+from molvae.errors import InputError
+from molvae.screening.scores import Cosine, Property, PythonScore, Tanimoto
+
+MOLS = [parse(text) for text in DRUGS.values()]
+
+
+def test_tanimoto_is_to_the_nearest_seed():
+    seeds = MOLS[:3]
+    expected = np.array([[DataStructs.TanimotoSimilarity(morgan(m), morgan(s)) for s in seeds] for m in MOLS])
+    score = Tanimoto(morgan_bits(seeds))
+    np.testing.assert_allclose(score.to_each(MOLS), expected, rtol=1e-6)
+    np.testing.assert_allclose(score(MOLS), expected.max(axis=1), rtol=1e-6)
+    assert score([]).shape == (0,)
+
+
+def test_cosine_is_to_the_nearest_seed_and_no_matter_how_long():
+    rng = np.random.default_rng(0)
+    z, seeds = rng.normal(size=(20, 7)).astype(np.float32), rng.normal(size=(3, 7)).astype(np.float32)
+    expected = [max(a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in seeds) for a in z]
+    np.testing.assert_allclose(Cosine(seeds)(5 * z), expected, rtol=1e-5)
+    assert np.isfinite(Cosine(seeds)(np.zeros((1, 7), np.float32))).all()
+    assert Cosine(seeds)(z[:0]).shape == (0,)
+
+
+def test_property_is_rdkits():
+    np.testing.assert_allclose(Property("mw")(MOLS), [Descriptors.MolWt(mol) for mol in MOLS])
+
+
+@pytest.fixture
+def rules(tmp_path):
+    path = tmp_path / "rules.py"
+    path.write_text("SIZE = 2\n\ndef heavy(mol):\n    if mol.GetNumAtoms() > 30:\n        raise ValueError('too big')\n"
+                    "    return SIZE * mol.GetNumAtoms()\n")  # fmt: skip
+    return path
+
+
+def test_a_function_of_ones_own(rules):
+    score = PythonScore.read(f"{rules}:heavy")
+    got = score(MOLS)
+    sizes = np.array([mol.GetNumAtoms() for mol in MOLS])
+    np.testing.assert_array_equal(got, np.where(sizes > 30, np.nan, 2 * sizes))
+
+
+def test_it_travels_without_its_file(rules):
+    score = PythonScore.read(f"{rules}:heavy")
+    score(MOLS[:1])
+    sent = pickle.dumps(score)
+    rules.unlink()
+    np.testing.assert_array_equal(pickle.loads(sent)(MOLS), score(MOLS))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [("def other(mol): return 1", "no function 'heavy'"), ("1 / 0", "cannot be run"), ("def (", "cannot be run")],
+)
+def test_a_file_without_it_is_an_error_at_once(rules, text, complaint):
+    rules.write_text(text)
+    with pytest.raises(InputError, match=complaint):
+        PythonScore.read(f"{rules}:heavy")
+    with pytest.raises(InputError, match="cannot read the score"):
+        PythonScore.read("nowhere.py:heavy")

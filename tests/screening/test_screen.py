@@ -1,0 +1,170 @@
+"""One pass against doing it by hand: the same hits, every row counted, whatever the workers."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from molecules import DRUGS
+from rdkit import Chem, DataStructs
+from rdkit.Chem import Descriptors
+
+from molvae.chem.filters import Filters
+from molvae.chem.fingerprints import morgan, morgan_bits
+from molvae.chem.smiles import parse
+from molvae.chem.tokens import tokenize
+from molvae.chem.windows import Rank, Window
+from molvae.data.rows import Record, Refusal
+from molvae.screening.question import Encoder, Question
+from molvae.screening.scores import Cosine, Property, Tanimoto
+from molvae.screening.screen import ScreenCounts, screen
+
+NAMES = list(DRUGS)
+SEED = "CC(=O)Nc1ccccc1"
+
+
+def library(times=3):
+    """The drugs several times over, written in other ways, with bad rows among them."""
+    rows = []
+    for turn in range(times):
+        for i, (name, text) in enumerate(DRUGS.items()):
+            other = Chem.MolToSmiles(parse(text), doRandom=True) if turn else text
+            rows.append(Record(other, name, "lib.smi", turn * 100 + i + 1))
+        rows.append(Record("C1CC", "bad", "lib.smi", turn * 100 + 90))
+        rows.append(Refusal("lib.smi", turn * 100 + 91, "", "the SMILES field is empty"))
+    return rows
+
+
+def asked(top=10, **options):
+    seeds = morgan_bits([parse(SEED)])
+    return Question(Rank.of("tanimoto", ["tanimoto"]), top, of_molecules={"tanimoto": Tanimoto(seeds)}, **options)
+
+
+def run(question, rows, **options):
+    counts, refusals = ScreenCounts(), []
+
+    def taken(part):
+        counts.add(part.counts)
+        refusals.extend(part.refusals)
+
+    return screen([rows], question, taken=taken, **options), counts, refusals
+
+
+def by_hand(top, admit=lambda _: True):
+    best = {Chem.MolToSmiles(parse(text)): DataStructs.TanimotoSimilarity(morgan(parse(text)), morgan(parse(SEED)))
+            for text in DRUGS.values() if admit(parse(text))}  # fmt: skip
+    return sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))[:top]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_best_of_all_rows(workers):
+    hits, counts, refusals = run(asked(), library(), workers=workers)
+    expected = by_hand(10)
+    assert [hit.smiles for hit in hits] == [smiles for smiles, _ in expected]
+    assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected])
+    assert [hit.copies for hit in hits] == [3] * 10
+    assert all(hit.row < 90 and parse(DRUGS[hit.name]) for hit in hits)  # the first of its copies
+    assert (counts.scored, counts.filtered, counts.refused) == (3 * len(DRUGS), 0, 6)
+    assert counts.read == len(library())
+    assert Counter(refusal.row for refusal in refusals) == Counter(t * 100 + r for t in range(3) for r in (90, 91))
+
+
+def test_filters_come_first():
+    def admit(mol):
+        return Descriptors.MolWt(mol) < 300 and mol.HasSubstructMatch(Chem.MolFromSmarts("c1ccccc1")) and (
+            not mol.HasSubstructMatch(Chem.MolFromSmarts("[Cl,Br]"))
+        )  # fmt: skip
+
+    filters = Filters((Window.of("mw<300"), Window.of("qed>0")), ("c1ccccc1",), ("[Cl,Br]",))
+    hits, counts, _ = run(asked(50, filters=filters), library(1), workers=0)
+    assert [hit.smiles for hit in hits] == [smiles for smiles, _ in by_hand(50, admit)]
+    assert counts.scored == len(hits)
+    assert counts.filtered == len(DRUGS) - len(hits)
+
+
+def test_a_sum_of_figures():
+    rank = Rank.of("tanimoto - 0.01*mw", ["tanimoto"])
+    figures = {"tanimoto": Tanimoto(morgan_bits([parse(SEED)])), "mw": Property("mw")}
+    hits, _, _ = run(Question(rank, 3, of_molecules=figures), library(1), workers=0)
+    scores = {Chem.MolToSmiles(parse(t)): float(figures["tanimoto"]([parse(t)])[0] - 0.01 * Descriptors.MolWt(parse(t)))
+              for t in DRUGS.values()}  # fmt: skip
+    assert [hit.smiles for hit in hits] == sorted(scores, key=lambda s: -scores[s])[:3]
+
+
+def test_costly_figures_are_spared_where_they_cannot_help():
+    """What is left out is only what could not have been on the list."""
+    seen = []
+
+    def counted(mols):
+        seen.extend(mols)
+        return Property("qed")(mols)
+
+    rank = Rank.of("tanimoto + 0.2*qed - 0.01*sa", ["tanimoto"])
+    tanimoto = Tanimoto(morgan_bits([parse(SEED)]))
+    question = Question(rank, 3, of_molecules={"tanimoto": tanimoto, "qed": counted, "sa": Property("sa")})
+    hits, counts, _ = run(question, library(30), workers=0)
+    mols = {Chem.MolToSmiles(parse(text)): parse(text) for text in DRUGS.values()}
+    scores = {s: float(tanimoto([m])[0] + 0.2 * Property("qed")([m])[0] - 0.01 * Property("sa")([m])[0])
+              for s, m in mols.items()}  # fmt: skip
+    best = sorted(scores, key=lambda s: (-scores[s], s))[:3]
+    assert [hit.smiles for hit in hits] == best
+    assert [hit.score for hit in hits] == pytest.approx([scores[s] for s in best])
+    assert [hit.copies for hit in hits] == [30] * 3
+    assert counts.scored == 30 * len(DRUGS)
+    assert len(seen) < 0.7 * counts.scored
+
+
+def test_what_has_no_score_is_refused_and_named():
+    def odd(mols):
+        return np.array([np.nan if mol.GetNumAtoms() < 15 else 1.0 for mol in mols])
+
+    hits, counts, refusals = run(
+        Question(Rank.of("odd", ["odd"]), 100, of_molecules={"odd": odd}), library(1), workers=0
+    )
+    small = [name for name, text in DRUGS.items() if parse(text).GetNumAtoms() < 15]
+    assert len(hits) == counts.scored == len(DRUGS) - len(small)
+    assert sum("odd cannot be computed" in refusal.reason for refusal in refusals) == len(small)
+    assert [hit.smiles for hit in hits] == sorted(hit.smiles for hit in hits)  # all are equal
+
+
+def test_no_rows_and_one():
+    assert run(asked(), [], workers=0)[0] == []
+    hits, counts, _ = run(asked(), [Record(SEED, "it", "x", 1)], workers=0)
+    assert [(hit.score, hit.name) for hit in hits] == [(1.0, "it")]
+    assert counts.summary() == "1 read: 1 scored, 0 filtered out, 0 refused"
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_latents(tiny, workers, filtered):
+    config, known = tiny.checkpoint.config, frozenset(tiny.vocabulary.tokens)
+    encoder = Encoder(tiny.model, tiny.vocabulary, config.max_symbols, tiny.device)
+    frame = tiny.encode(list(DRUGS.values())).query("error == ''")
+    z = frame.filter(regex=r"^z\d+$").to_numpy(np.float32)
+    cosine = Cosine(z[:2])
+    question = Question(
+        Rank.of("latent", ["latent"]), 5, Filters((Window.of("mw<250"),)) if filtered else Filters(),
+        of_latents={"latent": cosine}, known=known, max_symbols=config.max_symbols,
+    )  # fmt: skip
+    hits, counts, refusals = run(question, library(2), workers=workers, encoder=encoder)
+    expected = [(score, Chem.MolToSmiles(parse(text)))
+                for score, text in zip(cosine(z), frame["smiles"], strict=True)
+                if not filtered or Descriptors.MolWt(parse(text)) < 250]  # fmt: skip
+    best = sorted(expected, key=lambda pair: -pair[0])[:5]
+    assert [hit.score for hit in hits] == pytest.approx([score for score, _ in best], abs=1e-5)
+    assert counts.scored == 2 * len(expected)
+    assert counts.read == len(library(2))
+    assert len(refusals) == counts.refused >= 4
+
+
+def test_symbols_that_the_model_has_never_seen_are_refused(tiny):
+    question = Question(
+        Rank.of("latent", ["latent"]), 5, of_latents={"latent": Cosine(np.ones((1, 12), np.float32))},
+        known=frozenset(tokenize("CCO")), max_symbols=80,
+    )  # fmt: skip
+    encoder = Encoder(tiny.model, tiny.vocabulary, 80, tiny.device)
+    hits, counts, refusals = run(question, [*library(1)[:5], Record("CCO", "", "x", 1)], workers=0, encoder=encoder)
+    assert [hit.smiles for hit in hits] == ["CCO"]
+    assert all("never seen" in refusal.reason for refusal in refusals)
+    assert counts.refused == 5

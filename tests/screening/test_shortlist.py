@@ -1,0 +1,46 @@
+"""The shortlist is what sorting everything would give, in any order of arrival."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from molvae.screening.shortlist import Hit, Shortlist
+
+NAMES = [a + b for a in "CNOS" for b in "CNOSFB"]
+
+
+def hits_of(names):
+    """Scores of one decimal, a function of the name, so that many are equal."""
+    return [Hit(round(sum(map(ord, n)) % 7 / 10, 1), n, f"name {i}", "lib.smi", i) for i, n in enumerate(names, 1)]
+
+
+@given(st.lists(st.sampled_from(NAMES), max_size=80), st.integers(1, 8), st.integers(1, 9), st.randoms())
+def test_it_is_what_sorting_everything_gives(names, top, size, order: random.Random):
+    hits = hits_of(names)
+    first = {hit.smiles: hit for hit in reversed(hits)}
+    expected = sorted(first.values(), key=lambda hit: (-hit.score, hit.smiles))[:top]
+    order.shuffle(hits)
+    shortlist = Shortlist(top)
+    for start in range(0, len(hits), size):
+        shortlist.add(hits[start : start + size])
+    got = shortlist.hits()
+    assert [(h.smiles, h.score, h.name, h.row) for h in got] == [(h.smiles, h.score, h.name, h.row) for h in expected]
+    assert [h.copies for h in got] == [Counter(names)[h.smiles] for h in got]
+
+
+def test_memory_and_floor_follow_the_best():
+    shortlist = Shortlist(3)
+    shortlist.add(Hit(float(i), f"C{i}", "", "", i) for i in range(1000))
+    assert len(shortlist._hits) < 6
+    assert shortlist.floor >= 994
+    assert [hit.score for hit in shortlist.hits()] == [999, 998, 997]
+    assert shortlist.floor == 997
+
+
+def test_an_empty_one():
+    assert Shortlist(5).hits() == []
+    assert Shortlist(5).floor == -float("inf")

@@ -1,0 +1,101 @@
+"""`molvae.index` and `molvae.open_library`: what a user holds."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from molecules import DRUGS
+from tiny_vae import SMALL
+
+import molvae
+from molvae.chem.smiles import canonical
+from molvae.errors import InputError
+from molvae.generator import MolvaeWarning
+
+ASPIRIN = DRUGS["aspirin"]
+
+
+@pytest.fixture(scope="module")
+def library(tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("library")
+    rows = [f"{smiles} {name}" for name, smiles in DRUGS.items()] + list(SMALL)
+    (folder / "a.smi").write_text("\n".join(row.replace("(E)-", "E-") for row in rows) + "\n")
+    return molvae.index(folder / "a.smi", folder / "lib", model=tiny_model, device="cpu", workers=0)
+
+
+def test_a_seed_finds_itself_first(library):
+    for by in ("tanimoto", "latent", "both"):
+        frame = library.search([ASPIRIN, "OCC"], top=3, by=by)
+        best = frame[frame["rank"] == 1]
+        assert best["smiles"].tolist() == [canonical(ASPIRIN), "CCO"]
+        assert best["similarity"].tolist() == [1, 1]
+        assert frame["seed"].tolist() == [ASPIRIN] * 3 + ["OCC"] * 3
+        assert frame["rank"].tolist() == [1, 2, 3] * 2
+        if by == "tanimoto":
+            assert "latent_distance" not in frame
+            assert (frame.groupby("seed")["similarity"].diff().dropna() <= 0).all()
+        else:
+            assert best["latent_distance"].max() < 1e-3
+    assert frame["id"].iloc[0] == "aspirin"
+    assert frame["mw"].iloc[0] == pytest.approx(180.159)
+
+
+def test_a_latent_search_is_in_order_of_distance(library):
+    for metric in ("cosine", "l2"):
+        frame = library.search(ASPIRIN, top=len(library) + 5, by="latent", metric=metric)
+        assert len(frame) == len(library)
+        assert frame["latent_distance"].is_monotonic_increasing
+    assert frame["latent_distance"].max() > 1
+
+
+def test_bad_seeds_are_told_with_their_reason(library):
+    for by in ("tanimoto", "both"):
+        with pytest.warns(MolvaeWarning, match="ring 1 opened"):
+            frame = library.search(["C1CC", "CCO", ""], top=2, by=by)
+        assert set(frame["seed"]) == {"CCO"}
+        assert set(frame.attrs["errors"]) == {"C1CC", ""}
+    with pytest.warns(MolvaeWarning):
+        frame = library.search(["C1CC"], top=2)
+    assert len(frame) == 0
+    assert {"seed", "similarity", "latent_distance", "mw"} <= set(frame.columns)
+    assert len(library.search([])) == 0
+
+
+def test_wishes_are_kept(library):
+    frame = library.search([ASPIRIN], top=50, keep=["mw<100"], contains="[OX2H]", without=["C=O"])
+    assert set(frame["smiles"]) == {"CCO", "CCCO", "CC(C)O", "OCCO", "NCCO", "CC(C)CO", "CCCCO", "COCCO", "Oc1ccccc1"}
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"by": "looks"}, "latent, tanimoto, both, got 'looks'"),
+        ({"metric": "dot"}, "cosine or l2"),
+        ({"keep": "mww<3"}, "did you mean 'mw'"),
+        ({"keep": "qed>0.5"}, "--properties"),
+        ({"contains": "C1("}, "SMARTS"),
+        ({"top": 0}, "1 or more"),
+    ],
+)
+def test_options_that_cannot_be_used(library, options, complaint):
+    with pytest.raises(InputError, match=complaint):
+        library.search([ASPIRIN], **options)
+
+
+def test_another_model_is_not_taken_for_the_librarys_own(library, tiny_model, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(tiny_model, moved)
+    opened = molvae.open_library(library.library.folder, model=moved, device="cpu")
+    assert opened.search("CCO", top=1)["smiles"].tolist() == ["CCO"]
+    stranger = molvae.open_library(library.library.folder, model="druglike", device="cpu")
+    assert stranger.search("CCO", top=1, by="tanimoto")["smiles"].tolist() == ["CCO"]
+    with pytest.raises(InputError, match="of other weights than 'druglike' has now"):
+        stranger.search("CCO", top=1)
+
+
+def test_counts_are_those_of_the_rows(library):
+    assert library.counts.read == len(DRUGS) + len(SMALL) == library.counts.kept + library.counts.refused
+    assert len(library) == library.counts.kept
+    assert np.isin([canonical(smiles) for smiles in SMALL], library.library.molecules(np.arange(len(library)))).all()

@@ -1,0 +1,123 @@
+"""`molvae.screen` from files to table and page."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from molecules import DRUGS
+
+import molvae
+from molvae.chem.smiles import canonical
+from molvae.errors import InputError
+from molvae.property_models import fit_property_model
+from molvae.screens import read_scores
+
+SEEDS = [DRUGS["aspirin"], DRUGS["warfarin"]]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("library")
+    names = list(DRUGS)
+    (folder / "a.smi").write_text("".join(f"{DRUGS[n]} {n}\n" for n in names[:30]) + "C1CC bad\n")
+    pd.DataFrame({"smiles": [DRUGS[n] for n in names[25:]]}).to_csv(folder / "b.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def potency(tmp_path_factory, tiny_model, few_trees):  # noqa: ARG001
+    """A model of the number of characters, which is easily learnt."""
+    folder = tmp_path_factory.mktemp("potency")
+    pd.DataFrame({"smiles": list(DRUGS.values()), "size/1": [len(t) / 10 for t in DRUGS.values()]}).to_csv(
+        folder / "d.csv", index=False
+    )
+    model = fit_property_model(folder / "d.csv", "size/1", split="random", folds=3, model=tiny_model, device="cpu")
+    return model.save(folder / "size.molvae-property")
+
+
+def test_a_folder_of_files(library):
+    done = molvae.screen(library, like=SEEDS, top=8, workers=0)
+    table = done.table
+    assert list(table.columns) == [
+        "smiles", "name", "score", "tanimoto", "nearest", "qed", "sa", "logp", "mw", "copies", "source", "row",
+    ]  # fmt: skip
+    assert list(table["smiles"][:2]) == sorted(map(canonical, SEEDS))  # both have similarity 1
+    assert (table["score"] == table["tanimoto"]).all()
+    assert set(table["nearest"]) <= set(map(canonical, SEEDS))
+    assert done.counts.read == len(DRUGS) + 5 + 1
+    assert done.counts.refused == 1
+    pd.testing.assert_frame_equal(molvae.screen(library, like=SEEDS, top=8, workers=2).table, table)
+
+
+def test_every_kind_of_figure_may_rank(library, tmp_path, tiny_model, potency):
+    (tmp_path / "rules.py").write_text("def ring_count(mol):\n    return mol.GetRingInfo().NumRings()\n")
+    rules = f"{tmp_path / 'rules.py'}:ring_count"
+    options = {"like": SEEDS, "top": 5, "workers": 0, "model": tiny_model, "device": "cpu"}
+    by_rings = molvae.screen(library, scores=[rules], **options).table
+    assert list(by_rings["ring_count"]) == sorted(by_rings["ring_count"], reverse=True)
+    assert by_rings["ring_count"].iloc[0] == 5
+    by_model = molvae.screen(library, scores=[potency, rules], **options).table
+    assert {"size_1", "size_1_uncertainty", "ring_count"} <= set(by_model.columns)
+    np.testing.assert_allclose(by_model["score"], by_model["size_1"], rtol=1e-4)
+    by_sum = molvae.screen(library, by="tanimoto + 0.1*ring_count - qed", scores=[rules], **options).table
+    np.testing.assert_allclose(
+        by_sum["score"], by_sum["tanimoto"] + 0.1 * by_sum["ring_count"] - by_sum["qed"], rtol=1e-6
+    )
+    by_latent = molvae.screen(library, by="latent", **options).table
+    np.testing.assert_allclose(by_latent["score"], by_latent["latent"], atol=1e-5)
+    assert by_latent["latent"].iloc[0] == pytest.approx(1, abs=1e-5)
+
+
+def test_no_network_is_loaded_where_none_is_needed(library):
+    assert len(molvae.screen(library, like=SEEDS, top=3, workers=0, model="no such model").table) == 3
+    assert len(molvae.screen(library, by="-mw", top=3, workers=0, model="no such model").table) == 3
+
+
+def test_what_cannot_be_asked_is_said_before_the_work(library, tiny_model):
+    for message, options in {
+        "takes seeds": {},
+        "to rank by latent takes seeds": {"by": "latent"},
+        "did you mean 'tanimoto'": {"by": "tanimot", "like": SEEDS},
+        "cannot read SMILES 'C1CC'": {"like": "C1CC"},
+        "1 molecule or more": {"like": SEEDS, "top": 0},
+        "cannot read SMARTS": {"like": SEEDS, "contains": ["c1cc"]},
+        "cannot read the wish": {"like": SEEDS, "keep": ["light"]},
+    }.items():
+        with pytest.raises(InputError, match=message):
+            molvae.screen(library, model=tiny_model, device="cpu", **options)
+    with pytest.raises(InputError, match="a cluster reads files"):
+        molvae.screen([[]], like=SEEDS, ray="local")
+
+
+def test_a_score_needs_a_name_of_its_own(tmp_path):
+    (tmp_path / "rules.py").write_text("def qed(mol):\n    return 1\n")
+    with pytest.raises(InputError, match="cannot be called 'qed'"):
+        read_scores([f"{tmp_path / 'rules.py'}:qed"])
+
+
+def test_nothing_passes(library, tmp_path):
+    done = molvae.screen(library, like=SEEDS, keep=["mw<1"], workers=0)
+    assert len(done.table) == 0
+    assert done.counts.filtered == done.counts.read - 1
+    done.write_report(tmp_path / "empty.html")
+
+
+def test_the_report_has_pictures_and_a_map(library, tmp_path):
+    molvae.screen(library, like=SEEDS, top=8, workers=0).write_report(tmp_path / "s.html", "a <library>")
+    page = (tmp_path / "s.html").read_text()
+    assert page.count("<circle") == 8
+    assert page.count("<title>seed ") == 2
+    assert page.count("class='bond-0") >= 8  # drawings
+    assert "a &lt;library&gt;" in page
+
+
+def test_scores_rank_analogs_too(tiny, potency, tmp_path):
+    (tmp_path / "rules.py").write_text(
+        "def carbons(mol):\n    return sum(a.GetSymbol() == 'C' for a in mol.GetAtoms())\n"
+    )
+    scores = read_scores([str(potency), f"{tmp_path / 'rules.py'}:carbons"], "cpu")
+    table = tiny.analogs("CCO", 6, radius=0.8, rank="carbons - 0.1*size_1", scores=scores)
+    assert {"carbons", "size_1", "rank"} <= set(table.columns)
+    np.testing.assert_allclose(table["rank"], table["carbons"] - 0.1 * table["size_1"])
+    assert list(table["rank"]) == sorted(table["rank"], reverse=True)
