@@ -78,10 +78,32 @@ def test_an_interrupt_is_one_line_and_130(tiny_model, tmp_path):
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()  # nothing to do where it has ended
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == "molvae: interrupted"
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("interrupted", ["molvae.cli.app", "torch_geometric"])
+def test_an_interrupt_during_an_import_is_one_line_and_130(interrupted, tiny_model, tmp_path):
+    # the libraries make code from strings as they are imported, where Python remembers an interrupt and dies of it
+    hook = (
+        "import builtins, os, signal, time\n"
+        "found = builtins.__import__\n"
+        "def find(name, *rest, **named):\n"
+        f"    if name == {interrupted!r}:\n"
+        "        exec('os.kill(os.getpid(), signal.SIGINT); time.sleep(30)')\n"
+        "    return found(name, *rest, **named)\n"
+        "builtins.__import__ = find\n"
+    )
+    (tmp_path / "sitecustomize.py").write_text(hook)
+    command = [*MOLVAE, "sample", "-n", "3", "--model", str(tiny_model)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**ENVIRONMENT, "PYTHONPATH": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "molvae: interrupted\n")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal")
