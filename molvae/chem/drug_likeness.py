@@ -6,14 +6,17 @@ from functools import cache
 
 from rdkit import Chem
 from rdkit.Chem import QED
-from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogEntry, SmartsMatcher
+
+from molvae.chem.patterns import Patterns, Traits
 
 
-def qed(mol: Chem.Mol, *, mw: float, logp: float, hbd: float, tpsa: float, rotatable_bonds: float) -> float:
+def qed(
+    mol: Chem.Mol, *, mw: float, logp: float, hbd: float, tpsa: float, rotatable_bonds: float, of: Traits | None = None
+) -> float:
     """Quantitative estimate of drug-likeness, 0 to 1 (Bickerton et al. 2012): `rdkit.Chem.QED.qed` to the last digit.
 
     The descriptors are those of `properties.PROPERTIES`. Acceptors, aromatic rings and alerts are counted here by QED's
-    own patterns; the alerts in one call, which is a third quicker than one for each.
+    own patterns. `of`: the molecule's `traits`, where they are there already.
     """
     rest = Chem.DeleteSubstructs(mol, QED.AliphaticRings)  # a copy
     counted = QED.QEDproperties(  # type: ignore[no-untyped-call]
@@ -24,14 +27,11 @@ def qed(mol: Chem.Mol, *, mw: float, logp: float, hbd: float, tpsa: float, rotat
         PSA=tpsa,
         ROTB=rotatable_bonds,
         AROM=len(Chem.GetSSSR(rest)),
-        ALERTS=len(_alerts().GetMatches(mol)),
+        ALERTS=len(_alerts().found(mol, of)),
     )
     return float(QED.qed(mol, qedProperties=counted))  # type: ignore[no-untyped-call]
 
 
 @cache
-def _alerts() -> FilterCatalog:
-    catalog = FilterCatalog()
-    for number, pattern in enumerate(QED.StructuralAlerts):
-        catalog.AddEntry(FilterCatalogEntry(str(number), SmartsMatcher(str(number), pattern, 1)))
-    return catalog
+def _alerts() -> Patterns:
+    return Patterns({str(number): smarts for number, smarts in enumerate(QED.StructuralAlertSmarts)})

@@ -15,18 +15,21 @@ from pathlib import Path
 
 from rdkit import Chem, RDConfig
 
-from molvae.chem.patterns import Patterns
+from molvae.chem.patterns import Patterns, Traits
 
 LARGEST_RING = 7
 FOREIGN = {"charge": "[!+0]", "element": "[!#1&!#6&!#7&!#8&!#9&!#16&!#17&!#35]"}
 """Atoms that no molecule of MOSES has: it is made of H, C, N, O, F, S, Cl and Br."""
 
 
-def passes_moses_filters(mol: Chem.Mol) -> bool:
-    """Whether MOSES would have kept the molecule: rings up to 7, no charged atom, its elements only, no alert."""
+def passes_moses_filters(mol: Chem.Mol, of: Traits | None = None) -> bool:
+    """Whether MOSES would have kept the molecule: rings up to 7, no charged atom, its elements only, no alert.
+
+    `of`: its `traits`, where they are there already.
+    """
     if any(len(ring) > LARGEST_RING for ring in mol.GetRingInfo().AtomRings()):
         return False
-    return not _alerts().any_in(mol)
+    return not _alerts().any_in(mol, of)
 
 
 @cache

@@ -1,8 +1,10 @@
-"""Many SMARTS searched for in one molecule, most of them ruled out by a fingerprint before any is tried."""
+"""Many SMARTS searched for in one molecule, most of them ruled out by what it lacks before any is tried."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,41 +13,63 @@ from rdkit import Chem, DataStructs
 from molvae.chem.smiles import quiet
 from molvae.errors import InputError
 
+Traits = NDArray[np.uint64]
+
 _BITS = 2048
+_MARKS = (
+    "[#6]=[#6]", "[#7]-c", "[#8;!H0]", "[F,Cl,Br,I]", "[#7][#7]", "[+]", "[#8]c", "[C;R2]", "[#7;!H0;!H1]",
+    "[#7]!@[#7]", "[#7]=[#6]", "[c;R2][c;R2]", "[#7]-[#6;!H0]",
+)  # fmt: skip
+"""Atoms and bonds that many patterns ask for and few molecules have, where RDKit's fingerprint does not tell."""
 
 
 class Patterns:
     """Named SMARTS. `hydrogens`: [H] and [#1] in a pattern are hydrogens of the atom beside them, whether or not the
     molecule has them as atoms; no other atom of a pattern, be it `*`, is a hydrogen.
 
-    A pattern that occurs in a molecule has no bit that the molecule lacks (RDKit's pattern fingerprint is made for
-    that); the few patterns that pass this test are searched for. Hydrogens are counted, not added as atoms: that would
-    triple what the fingerprint costs. Raises `InputError` for what is not SMARTS, or for hydrogens that cannot be
-    counted, as one that may as well be another atom.
+    A pattern that occurs in a molecule needs no trait that the molecule lacks; the few patterns that pass this test are
+    searched for. Hydrogens are counted, not added as atoms: that would triple what the traits cost. Raises `InputError`
+    for what is not SMARTS, or for hydrogens that cannot be counted, as one that may as well be another atom.
     """
 
     def __init__(self, smarts: Mapping[str, str], *, hydrogens: bool = False) -> None:
         self.names = list(smarts)
         self._queries = [_query(text, hydrogens) for text in smarts.values()]
-        self._bits = np.stack([_pattern_bits(query) for query in self._queries], axis=1)  # words x patterns
+        self._needs = np.stack([_needs(query) for query in self._queries], axis=1)  # words x patterns
 
-    def found(self, mol: Chem.Mol) -> list[str]:
-        """The names of the patterns that occur in `mol`, in the order given."""
-        return list(self._search(mol))
+    def found(self, mol: Chem.Mol, of: Traits | None = None) -> list[str]:
+        """The names of the patterns that occur in `mol`, in the order given; `of`: its `traits`, if they are there."""
+        return list(self._search(mol, of))
 
-    def any_in(self, mol: Chem.Mol) -> bool:
+    def any_in(self, mol: Chem.Mol, of: Traits | None = None) -> bool:
         """Whether one of them occurs in `mol`; stops at the first."""
-        return next(self._search(mol), None) is not None
+        return next(self._search(mol, of), None) is not None
 
-    def _search(self, mol: Chem.Mol) -> Iterator[str]:
-        lacking = ~_pattern_bits(mol)[:, None]
-        for index in np.flatnonzero(np.bitwise_or.reduce(self._bits & lacking) == 0):
+    def _search(self, mol: Chem.Mol, of: Traits | None) -> Iterator[str]:
+        lacking = ~(traits(mol) if of is None else of)[:, None]
+        for index in np.flatnonzero(np.bitwise_or.reduce(self._needs & lacking) == 0):
             if mol.HasSubstructMatch(self._queries[index]):
                 yield self.names[index]
 
 
-def _pattern_bits(mol: Chem.Mol) -> NDArray[np.uint64]:
-    return np.frombuffer(DataStructs.BitVectToBinaryText(Chem.PatternFingerprint(mol, _BITS)), dtype=np.uint64)
+def traits(mol: Chem.Mol) -> Traits:
+    """What patterns may need: RDKit's pattern fingerprint, made for that, and which of `_MARKS` occur; packed bits.
+
+    Worth keeping where several sets of patterns are searched for in one molecule: it costs as much as they do.
+    """
+    marks = sum(1 << place for place, mark in enumerate(_marks()) if mol.HasSubstructMatch(mark.query))
+    return _packed(mol, marks)
+
+
+def _needs(query: Chem.Mol) -> Traits:
+    parts = _parts(query)
+    marks = (any(part.needs(mark.part) for part in parts) for mark in _marks())
+    return _packed(query, sum(1 << place for place, needed in enumerate(marks) if needed))
+
+
+def _packed(mol: Chem.Mol, marks: int) -> Traits:
+    fingerprint = DataStructs.BitVectToBinaryText(Chem.PatternFingerprint(mol, _BITS))
+    return np.frombuffer(fingerprint + marks.to_bytes(8, "little"), dtype=np.uint64)
 
 
 def _query(smarts: str, hydrogens: bool) -> Chem.Mol:
@@ -59,3 +83,76 @@ def _query(smarts: str, hydrogens: bool) -> Chem.Mol:
     if any(Chem.HasQueryHs(merged)):
         raise InputError(f"the hydrogens in SMARTS {smarts!r} cannot be counted: each has to be beside another atom")
     return merged
+
+
+# --- which marks a pattern needs ---
+
+Conditions = frozenset[frozenset[str]]
+"""What an atom or a bond has to be: one of each set."""
+
+_IMPLIED = {
+    "C": ["#6"], "c": ["#6"], "N": ["#7"], "n": ["#7"], "O": ["#8"], "o": ["#8"], "S": ["#16"], "s": ["#16"],
+    "H1": ["!H0"], "H2": ["!H0", "!H1"], "H3": ["!H0", "!H1"],
+}  # fmt: skip
+"""Conditions that follow from another."""
+
+
+class _Part(NamedTuple):
+    """An atom of a pattern, or two and the bond between them."""
+
+    begin: Conditions
+    bond: Conditions = frozenset()
+    end: Conditions = frozenset()
+
+    def needs(self, other: _Part) -> bool:
+        """Whether whatever matches this has the other in it."""
+        turned = _Part(self.end, self.bond, self.begin)
+        return any(all(map(_follow, part, other)) for part in (self, turned))
+
+
+class _Mark(NamedTuple):
+    query: Chem.Mol
+    part: _Part
+
+
+@cache
+def _marks() -> tuple[_Mark, ...]:
+    queries = [Chem.MolFromSmarts(smarts) for smarts in _MARKS]
+    return tuple(_Mark(query, _parts(query)[-1]) for query in queries)
+
+
+def _parts(query: Chem.Mol) -> list[_Part]:
+    atoms = [_Part(_conditions(atom.GetSmarts())) for atom in query.GetAtoms()]
+    ends = [(atoms[bond.GetBeginAtomIdx()].begin, atoms[bond.GetEndAtomIdx()].begin) for bond in query.GetBonds()]
+    kinds = [bond.GetSmarts() or "-,:" for bond in query.GetBonds()]  # type: ignore[call-arg]
+    return [*atoms, *(_Part(a, _conditions(kind), b) for (a, b), kind in zip(ends, kinds, strict=True))]
+
+
+def _conditions(smarts: str) -> Conditions:
+    """`[C;H1,H2;!R]` as ({C}, {#6}, {H1, H2}, {!R}); what stands in $() is one condition, whatever it says."""
+    clauses = set[frozenset[str]]()
+    for clause in _split(smarts.removeprefix("[").removesuffix("]"), ";"):
+        alternatives = _split(clause, ",")
+        if len(alternatives) > 1:
+            clauses.add(frozenset(alternatives))
+            continue
+        for condition in _split(clause, "&"):
+            clauses |= {frozenset([each]) for each in (condition, *_IMPLIED.get(condition, ()))}
+    return frozenset(clauses)
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """At the separators that stand in no parentheses or brackets."""
+    depth, parts = 0, [""]
+    for character in text:
+        depth += (character in "([") - (character in ")]")
+        if character == separator and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def _follow(given: Conditions, asked: Conditions) -> bool:
+    """Whether what fulfils `given` fulfils all that is asked."""
+    return all(any(one <= wanted for one in given) for wanted in asked)

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -15,14 +13,14 @@ from difflib import get_close_matches
 from functools import cache
 from io import StringIO
 from math import inf
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit import Chem, RDConfig
+from rdkit import Chem
 from rdkit.Chem import QED, Crippen, Descriptors, rdMolDescriptors
 
+from molvae.chem.accessibility import accessibility
+from molvae.chem.contrib import contrib
 from molvae.chem.smiles import quiet
 from molvae.errors import InputError
 
@@ -39,41 +37,19 @@ class Property:
 
 
 @cache
-def _contrib(folder: str, module: str) -> ModuleType:
-    """A scorer of RDKit's Contrib: a package in the wheel, a loose file in conda's build.
-
-    Loaded on first use, because it reads a table of megabytes, and never through `sys.path`.
-    """
-    try:
-        return importlib.import_module(f"rdkit.Contrib.{folder}.{module}")
-    except ImportError:
-        path = Path(RDConfig.RDContribDir) / folder / f"{module}.py"
-        spec = importlib.util.spec_from_file_location(f"molvae_{module}", path)
-        if spec is None or spec.loader is None or not path.exists():
-            raise InputError(f"this property needs RDKit's {folder}; there is none at {path}") from None
-        loaded = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(loaded)
-        return loaded
-
-
-def _synthetic_accessibility(mol: Chem.Mol) -> float:
-    return float(_contrib("SA_Score", "sascorer").calculateScore(mol))
-
-
-@cache
 def _natural_products() -> object:
     with redirect_stderr(StringIO()):  # where the reader tells that it reads
-        return _contrib("NP_Score", "npscorer").readNPModel()
+        return contrib("NP_Score", "npscorer").readNPModel()
 
 
 def _natural_product_likeness(mol: Chem.Mol) -> float:
-    return float(_contrib("NP_Score", "npscorer").scoreMol(mol, _natural_products()))
+    return float(contrib("NP_Score", "npscorer").scoreMol(mol, _natural_products()))
 
 
 _ROWS = (
     Property("qed", QED.qed, "", (0, 1),
              "quantitative estimate of drug-likeness, 1 is best; Bickerton et al. 2012"),
-    Property("sa", _synthetic_accessibility, "", (1, 10),
+    Property("sa", accessibility, "", (1, 10),
              "synthetic accessibility, 1 easy to 10 hard; Ertl and Schuffenhauer 2009"),
     Property("np", _natural_product_likeness, "", (-5, 5),
              "natural-product likeness, 5 is most like one; Ertl, Roggo and Schuffenhauer 2008"),

@@ -16,6 +16,7 @@ from molvae.chem.drug_likeness import qed
 from molvae.chem.filters import ALERT_SETS, alerts
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.moses_filters import passes_moses_filters
+from molvae.chem.patterns import traits
 from molvae.chem.properties import PROPERTIES
 from molvae.chem.scaffolds import murcko
 from molvae.chem.smiles import parse_quietly, quiet, write
@@ -39,7 +40,7 @@ QED_NEEDS = ("mw", "logp", "hbd", "tpsa", "rotatable_bonds")
 
 
 def _qed(mol: Chem.Mol, row: Row) -> float:
-    return qed(mol, **{name: row[name] for name in QED_NEEDS})
+    return qed(mol, **{name: row[name] for name in QED_NEEDS}, of=row["traits"])
 
 
 def _lipinski(_: Chem.Mol, row: Row) -> bool:
@@ -58,15 +59,18 @@ def _property(name: str) -> Column:
 
 _COLUMNS = (
     *map(_property, ("mw", "logp", "tpsa", "hbd", "hba", "rings", "rotatable_bonds", "sa", "np")),
-    Column("qed", _qed, PROPERTIES["qed"].source, float("nan"), needs=QED_NEEDS),
+    Column("qed", _qed, PROPERTIES["qed"].source, float("nan"), needs=("traits", *QED_NEEDS)),
     Column("lipinski", _lipinski, "at most one of MW > 500, logP > 5, donors > 5, acceptors > 10; Lipinski et al. 1997",
            needs=("mw", "logp", "hbd", "hba")),
     Column("veber", _veber, "at most 10 rotatable bonds and TPSA of 140 or less; Veber et al. 2002",
            needs=("rotatable_bonds", "tpsa")),
     Column("alerts", lambda mol, _: "; ".join(alerts(mol, ALERT_SETS)), "PAINS, BRENK and NIH alerts, with names"),
-    Column("moses_filters", lambda mol, _: passes_moses_filters(mol), "passes the filters of the MOSES data"),
+    Column("moses_filters", lambda mol, row: passes_moses_filters(mol, row["traits"]),
+           "passes the filters of the MOSES data", needs=("traits",)),
     Column("scaffold", lambda mol, _: murcko(mol), "Bemis-Murcko scaffold; empty for an acyclic molecule"),
 )  # fmt: skip
+
+_TRAITS = Column("traits", lambda mol, _: traits(mol), "what several columns rule patterns out by; no column itself")
 
 COLUMNS: dict[str, Column] = {column.name: column for column in _COLUMNS}
 """Every figure by its name, in the order of the table."""
@@ -78,8 +82,14 @@ def chosen(names: Collection[str] | None) -> tuple[str, ...]:
     for name in sorted(wanted - set(COLUMNS)):
         nearest = get_close_matches(name.lower(), COLUMNS, n=1, cutoff=0.0)[0]
         raise InputError(f"no column is called {name!r}: did you mean {nearest!r}? Known: {', '.join(COLUMNS)}")
-    wanted |= {need for name in wanted for need in COLUMNS[name].needs}
+    wanted |= {need for name in wanted for need in COLUMNS[name].needs if need in COLUMNS}
     return tuple(name for name in COLUMNS if name in wanted)
+
+
+def _steps(names: Collection[str]) -> tuple[Column, ...]:
+    """What to compute for these columns, in order."""
+    columns = tuple(COLUMNS[name] for name in chosen(names))
+    return (_TRAITS, *columns) if any(_TRAITS.name in column.needs for column in columns) else columns
 
 
 @dataclass(frozen=True)
@@ -129,9 +139,9 @@ def table(molecules: Sequence[Read], columns: Sequence[str]) -> pd.DataFrame:
     valid = [(m.mol, row) for m, row in zip(molecules, rows, strict=True) if m.mol is not None]
     with quiet():
         # figure by figure: molecule by molecule they would throw each other's patterns out of the processor's caches
-        for name in chosen(columns):
+        for column in _steps(columns):
             for mol, row in valid:
-                _compute(COLUMNS[name], mol, row)
+                _compute(column, mol, row)
     missing = {name: COLUMNS[name].missing for name in columns}
     return pd.DataFrame([missing | row for row in rows], columns=["smiles", "error", "canonical", *columns])
 

@@ -13,7 +13,7 @@ from molecules import DRUGS
 from rdkit import Chem, RDConfig
 from rdkit.Chem import QED
 
-from molvae.chem.patterns import Patterns
+from molvae.chem.patterns import _MARKS, Patterns, _needs
 from molvae.chem.smiles import parse
 from molvae.errors import InputError
 
@@ -77,6 +77,7 @@ def test_hydrogens_are_looked_at_only_where_asked_for():
 
 KINDS = [
     "*", "[!#6]", "[#6,#7]", "[R]", "[!R]", "*~*", "*!-*", "[$([#6]=O)]", "[+]", "[2H]", "[C@@H](C)N", "C/C=C/C",
+    "[#7]-[c;R2]", "[C;R2]1CC1", "[N;H2]c", "[O;H1]", "[#6][F,Cl]", "C=N-N", "[n;+]", "C=&!@C", "[c;R2]:[c;R2]",
     "[D3]", "[#6].[#8]", "[#1]", "[AH0]", "a1aaaaa1", "[r5]", "[#6]~1~[#6]~[#6]~[#6]~[#6]~[#6]~1", "[!$(c)]=[O,S]",
 ]  # fmt: skip
 
@@ -86,6 +87,29 @@ def test_patterns_of_every_kind(pattern):
     patterns = Patterns({"it": pattern})
     for text in SMILES:
         assert patterns.found(parse(text)) == by_loop({"it": pattern}, parse(text)), (pattern, text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "needed"),
+    [
+        ("C=C", ["[#6]=[#6]"]),
+        ("[#6;H1]=;!@c", ["[#6]=[#6]"]),
+        ("C=,#C", []),  # may be a triple bond
+        ("CC", []),
+        ("[O;H1]", ["[#8;!H0]"]),
+        ("[O;!$(O[#1])]", []),
+        ("[Cl,F]C", ["[F,Cl,Br,I]"]),
+        ("[F,C]", []),
+        ("c-[N;H2]", ["[#7]-c", "[#7;!H0;!H1]"]),
+        ("c[N;H2]", ["[#7;!H0;!H1]"]),  # a bond that is not written is single or aromatic
+        ("[#6]N=[N;+]", ["[+]"]),
+        ("[#6]N-[N;+]", ["[#7][#7]", "[+]"]),
+        ("[$(NN)]", []),  # what stands in $() is taken as it is
+    ],
+)
+def test_what_a_pattern_needs(pattern, needed):
+    marks = int(_needs(query(pattern))[-1])
+    assert [mark for place, mark in enumerate(_MARKS) if marks >> place & 1] == sorted(needed, key=_MARKS.index)
 
 
 WITH_HYDROGENS = [
