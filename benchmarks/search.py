@@ -2,13 +2,16 @@
 
     python benchmarks/search.py fingerprints lib.molvae --peer lib.h5 --out fingerprints.json
     python benchmarks/search.py latents lib.molvae --out latents.json
+    python benchmarks/search.py libraries lib.molvae --out libraries.json
     python benchmarks/search.py vectors lib.molvae --molecules 10000000 --folder /tmp/ten --out vectors.json
-    python benchmarks/search.py table fingerprints.json latents.json vectors.json --out benchmarks/search.md
+    python benchmarks/search.py table fingerprints.json latents.json libraries.json vectors.json --out search.md
 
 `fingerprints` asks for the 100 nearest by Tanimoto of some molecules of the library, in turns: molvae, FPSim2 (its
 in-memory engine with popcount bounds, one thread; the .h5 is made of the same SMILES if it is not there) and RDKit's
 BulkTanimotoSimilarity with a sort. All three must find the same similarities.
 `latents` measures the exact search, and recall and speed of cells for several numbers of probes.
+`libraries` is what the choice of faiss's inverted file rests on: it, and the graphs of faiss, usearch and hnswlib at
+their usual settings, on the same latents and queries: time to make, size, and recall against speed.
 `vectors` writes a library of so many vectors, those of the given one over and over with noise added, and searches it
 in a process of its own, whose memory it watches. Queries are latents of the library with noise of the same size.
 """
@@ -32,13 +35,14 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 from rdkit import DataStructs
+from vector_libraries import compared
 
 from molvae.chem.fingerprints import morgan, morgan_bits
 from molvae.chem.smiles import parse
 from molvae.data.featurise import in_chunks, map_chunks, worker_count
 from molvae.data.rows import Record
 from molvae.screening.best import Best
-from molvae.screening.cells import ByLatentCells, cells_of
+from molvae.screening.cells import ByLatentCells, cells_of, comparable
 from molvae.screening.embedding import Embedded
 from molvae.screening.library import Library
 from molvae.screening.manifest import SHARDS, Manifest
@@ -163,6 +167,16 @@ def _recall(found: Sequence[Best], exact: Sequence[Best]) -> float:
     return float(np.mean([len(set(a.rows) & set(b.rows)) / len(b.rows) for a, b in zip(found, exact, strict=True)]))
 
 
+def libraries(options: argparse.Namespace) -> dict[str, Any]:
+    library = Library(options.library)
+    z = comparable(np.concatenate([library.latents(shard) for shard in library.shards]), "cosine")
+    queries = library.latents_at(chosen(library)).astype(np.float32)
+    queries += NOISE * np.random.default_rng(1).standard_normal(queries.shape, np.float32)
+    rows = compared(z, comparable(queries, "cosine"), TOP)
+    versions = {name: version(name) for name in ("faiss-cpu", "usearch", "hnswlib")}
+    return {"kind": "libraries", "machine": machine(), "molecules": len(z), "rows": rows, "versions": versions}
+
+
 def vectors(options: argparse.Namespace) -> dict[str, Any]:
     if not (options.folder / "manifest.json").exists():
         _write_noisy(Library(options.library), options.folder, options.molecules)
@@ -227,7 +241,10 @@ def machine() -> str:
 
 
 def table(options: argparse.Namespace) -> str:
-    writers = {"fingerprints": _fingerprint_lines, "latents": _latent_lines, "vectors": _vector_lines}
+    writers = {
+        "fingerprints": _fingerprint_lines, "latents": _latent_lines, "libraries": _library_lines,
+        "vectors": _vector_lines,
+    }  # fmt: skip
     results = [json.loads(path.read_text()) for path in options.results]
     return "\n".join(["# Search", "", *(line for r in results for line in writers[r["kind"]](r))]) + "\n"
 
@@ -254,6 +271,25 @@ def _latent_lines(result: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
+def _library_lines(result: dict[str, Any]) -> list[str]:
+    lines = [
+        f"## Which library for the approximate search: the same {TOP} nearest of {result['molecules']:,}", "",
+        "| | s to make | MB | cells or neighbours looked at | recall | queries/s |", "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['name']} | {row['making']:.0f} | {row['mb']:.0f} | {row['effort']} | {row['recall']:.3f} | "
+            f"{1 / row['seconds']:,.0f} |"
+        )
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    return [
+        *lines,
+        "",
+        f"{versions}; all cores, {QUERIES} queries at once; graphs of 16 links, made with 200 at hand",
+        "",
+    ]
+
+
 def _vector_lines(result: dict[str, Any]) -> list[str]:
     return [
         f"## {result['molecules']:,} vectors (a library's latents over and over with noise), {result['machine']}", "",
@@ -278,7 +314,7 @@ def _probe_lines(result: dict[str, Any]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True)
-    for verb in (fingerprints, latents, vectors):
+    for verb in (fingerprints, latents, libraries, vectors):
         sub = verbs.add_parser(verb.__name__)
         sub.add_argument("library", type=Path)
         sub.add_argument("--out", type=Path, required=True)
