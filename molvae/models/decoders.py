@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from molvae.models.config import ModelConfig
+from molvae.models.unpadded import unpadded_gru
 
 
 class Condition(nn.Module):
@@ -49,11 +50,17 @@ class GRUDecoder(nn.Module):
         bias, hidden = condition.split([self.embedding.embedding_dim, self.layers * self.width], dim=1)
         return bias, hidden.tanh().view(len(z), self.layers, self.width)
 
-    def forward(self, z: Tensor, radius: Tensor, symbols: Tensor) -> Tensor:
-        """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START)."""
+    def forward(self, z: Tensor, radius: Tensor, symbols: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START).
+
+        Given `lengths` (B), only as many of a row's logits mean something, which on a CPU saves the work on the others.
+        """
         bias, hidden = self.start(z, radius)
         x = self.embedding(symbols) + bias[:, None]
-        y, _ = self.gru(x, hidden.transpose(0, 1).contiguous())
+        if lengths is not None and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+            y = unpadded_gru(self.gru, x, hidden, lengths)
+        else:
+            y, _ = self.gru(x, hidden.transpose(0, 1).contiguous())
         logits: Tensor = self.output(y)
         return logits
 
@@ -73,8 +80,8 @@ class TransformerDecoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, config.vocabulary_size)
 
-    def forward(self, z: Tensor, radius: Tensor, symbols: Tensor) -> Tensor:
-        """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START)."""
+    def forward(self, z: Tensor, radius: Tensor, symbols: Tensor, lengths: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START); see `GRUDecoder`."""
         position = self.position.weight[: symbols.shape[1]]
         x = self.embedding(symbols) + position + self.condition(z, radius)[:, None]
         for block in self.blocks:
