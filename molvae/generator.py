@@ -28,7 +28,7 @@ from molvae.data.packed import PackedGraphs
 from molvae.data.workers import HERE, Workers
 from molvae.errors import InputError, MoleculeError
 from molvae.models.devices import find_device
-from molvae.models.latents import Posterior
+from molvae.models.latents import Posterior, on_sphere
 from molvae.models.priors import LatentSource, Prior
 from molvae.sampling.analogs import Draws, Found, draw_around
 from molvae.sampling.dial import NEAREST, Dial
@@ -238,14 +238,16 @@ class Generator:
         Greedy unless a temperature is given. smiles is canonical, "" where the string is no molecule; error then holds
         the string. `radius` says how much noise the latents carry, 0 to 1: a decoder that was trained to be told leans
         the more on what molecules look like. It and `seed` may be N numbers, one for each latent: a string then depends
-        on its own alone, wherever it stands.
+        on its own alone, wherever it stands. Where the model's latents lie on a sphere, others are put there first.
         """
         z = _latent_array(latents, self.checkpoint.config.latent_size)
         usable = ~np.isnan(z).any(1)
+        points = torch.from_numpy(z[usable])
+        points = on_sphere(points) if self.model.latent.spherical else points
         radius = radius[usable] if isinstance(radius, np.ndarray) else radius
         seed = seed[usable] if isinstance(seed, np.ndarray) else seed
         options = DecodeOptions(temperature, top_k, top_p, grammar)
-        done = self._decode(torch.from_numpy(z[usable]), options, radius, seed, progress)
+        done = self._decode(points, options, radius, seed, progress)
         strings = done.strings(self.vocabulary)
         known = {text: canonical_or_none(text) for text in set(strings)}
         molecules = [known[text] for text in strings]

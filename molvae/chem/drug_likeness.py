@@ -22,7 +22,7 @@ def qed(
     counted = QED.QEDproperties(  # type: ignore[no-untyped-call]
         MW=mw,
         ALOGP=logp,
-        HBA=sum(len(mol.GetSubstructMatches(pattern)) for pattern in QED.Acceptors),
+        HBA=sum(len(mol.GetSubstructMatches(pattern)) for pattern in _acceptors()),
         HBD=hbd,
         PSA=tpsa,
         ROTB=rotatable_bonds,
@@ -30,6 +30,15 @@ def qed(
         ALERTS=len(_alerts().found(mol, of)),
     )
     return float(QED.qed(mol, qedProperties=counted))  # type: ignore[no-untyped-call]
+
+
+@cache
+def _acceptors() -> list[Chem.Mol]:
+    """QED's patterns of an atom each in two searches, for the charged and the others: no atom is in two of either."""
+    charged = [smarts for smarts in QED.AcceptorSmarts if "-" in smarts]
+    others = [smarts for smarts in QED.AcceptorSmarts if smarts not in charged]
+    alternatives = (",".join(f"$({smarts})" for smarts in group) for group in (charged, others))
+    return [Chem.MolFromSmarts(f"[{text}]") for text in alternatives]
 
 
 @cache

@@ -17,8 +17,8 @@ Traits = NDArray[np.uint64]
 
 _BITS = 2048
 _MARKS = (
-    "[#6]=[#6]", "[#7]-c", "[#8;!H0]", "[F,Cl,Br,I]", "[#7][#7]", "[+]", "[#8]c", "[C;R2]", "[#7;!H0;!H1]",
-    "[#7]!@[#7]", "[#7]=[#6]", "[c;R2][c;R2]", "[#7]-[#6;!H0]",
+    "[#6]=[#6]", "[#7]-c", "[#8;!H0]", "[F,Cl,Br,I]", "[#7][#7]", "[+,-]", "[#8]c", "[C;R2]", "[#7;!H0;!H1]",
+    "[#7]!@[#7]", "[#7]=[#6]", "[c;R2][c;R2]", "[#7]-[#6;!H0]", "[F,Cl,Br,I,S]", "[#6]#[#6]",
 )  # fmt: skip
 """Atoms and bonds that many patterns ask for and few molecules have, where RDKit's fingerprint does not tell."""
 
@@ -87,8 +87,8 @@ def _query(smarts: str, hydrogens: bool) -> Chem.Mol:
 
 # --- which marks a pattern needs ---
 
-Conditions = frozenset[frozenset[str]]
-"""What an atom or a bond has to be: one of each set."""
+Conditions = frozenset[frozenset[frozenset[str]]]
+"""What an atom or a bond has to be: of each set one alternative, which is all that stands in it."""
 
 _IMPLIED = {
     "C": ["#6"], "c": ["#6"], "N": ["#7"], "n": ["#7"], "O": ["#8"], "o": ["#8"], "S": ["#16"], "s": ["#16"],
@@ -129,16 +129,21 @@ def _parts(query: Chem.Mol) -> list[_Part]:
 
 
 def _conditions(smarts: str) -> Conditions:
-    """`[C;H1,H2;!R]` as ({C}, {#6}, {H1, H2}, {!R}); what stands in $() is one condition, whatever it says."""
-    clauses = set[frozenset[str]]()
+    """`[C;H1,H2;!R]` as C, #6, H1 or H2, !R, with all that follows from each; what stands in $() is one condition,
+    whatever it says."""
+    found = set[frozenset[frozenset[str]]]()
     for clause in _split(smarts.removeprefix("[").removesuffix("]"), ";"):
-        alternatives = _split(clause, ",")
+        alternatives = [_alternative(text) for text in _split(clause, ",")]
         if len(alternatives) > 1:
-            clauses.add(frozenset(alternatives))
-            continue
-        for condition in _split(clause, "&"):
-            clauses |= {frozenset([each]) for each in (condition, *_IMPLIED.get(condition, ()))}
-    return frozenset(clauses)
+            found.add(frozenset(alternatives))
+        else:
+            found |= {frozenset([frozenset([condition])]) for condition in alternatives[0]}
+    return frozenset(found)
+
+
+def _alternative(text: str) -> frozenset[str]:
+    conditions = _split(text, "&")
+    return frozenset(each for condition in conditions for each in (condition, *_IMPLIED.get(condition, ())))
 
 
 def _split(text: str, separator: str) -> list[str]:
@@ -155,4 +160,9 @@ def _split(text: str, separator: str) -> list[str]:
 
 def _follow(given: Conditions, asked: Conditions) -> bool:
     """Whether what fulfils `given` fulfils all that is asked."""
-    return all(any(one <= wanted for one in given) for wanted in asked)
+    return all(any(_implies(one, wanted) for one in given) for wanted in asked)
+
+
+def _implies(given: frozenset[frozenset[str]], wanted: frozenset[frozenset[str]]) -> bool:
+    """Whether each alternative of the one is more than some alternative of the other."""
+    return all(any(less <= more for less in wanted) for more in given)

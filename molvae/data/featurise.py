@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
@@ -189,7 +189,7 @@ def map_chunks(
         return
     pending: deque[Future[Result]] = deque()
     work = function if shared is None else partial(_with_shared, function)
-    with ProcessPoolExecutor(count, mp_context=_context(), initializer=_begin, initargs=(shared,)) as pool:
+    with _pool(count, shared) as pool:
         try:
             for chunk in chunks:
                 pending.append(pool.submit(work, chunk))
@@ -231,6 +231,16 @@ def _with_shared(function: Callable[[Any, list[Item]], Result], chunk: list[Item
     return function(_shared, chunk)
 
 
-def _context() -> multiprocessing.context.BaseContext:
-    # fork starts in milliseconds and needs no __main__ guard; the workers touch RDKit only, no torch threads
-    return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+FORKS = sys.platform == "linux"
+"""Where a fork is safe: it starts in milliseconds, and the workers touch RDKit only, no torch threads."""
+
+
+def _pool(count: int, shared: Any) -> Executor:
+    """Processes that never run the caller's main module, so that a script needs no `__main__` guard."""
+    if FORKS:
+        context = multiprocessing.get_context("fork")
+        return ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(shared,))
+    import loky
+
+    pool: Executor = loky.ProcessPoolExecutor(count, initializer=_begin, initargs=(shared,))
+    return pool

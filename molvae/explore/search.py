@@ -105,15 +105,20 @@ class Search:
         return self.strings >= self.budget or self.best >= self.target
 
     def ask(self) -> tuple[Array, NDArray[np.int64]]:
-        """The latents of the next generation, N x D, and the random key of each one's string, N."""
+        """The latents of the next generation, N x D, and the random key of each one's string, N.
+
+        Of the last generation only what the budget still allows.
+        """
         self.asked = self.run.ask()
-        noise = torch.tensor(np.repeat(self.asked, self.plan.decodes, axis=0))
+        noise = torch.tensor(np.repeat(self.asked, self.plan.decodes, axis=0)[: self.budget - self.strings])
         z = perturb(torch.tensor(self.centre), self.plan.radius, noise)
         return z.numpy(), self.random.integers(0, 2**62, len(z))
 
     def tell(self, molecules: Sequence[str]) -> None:
         """Take in what became of each latent: a canonical SMILES, or "" where its string was no molecule."""
         self._learn(molecules)
+        if self.done:  # the last generation may be short, which CMA-ES would not take
+            return
         orders = [self.known[name].order if name in self.known else _NO_MOLECULE for name in molecules]
         rank = {order: place for place, order in enumerate(sorted(set(orders)))}
         costs = np.array([rank[order] for order in orders]).reshape(-1, self.plan.decodes).min(axis=1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -12,6 +14,7 @@ from molecules import DRUGS
 
 from molvae.chem.graph import MolGraph, graph_of_smiles
 from molvae.chem.tokens import END
+from molvae.data import featurise as featurise_module
 from molvae.data.featurise import featurise, featurise_chunk, in_chunks, map_chunks, worker_count
 from molvae.errors import MoleculeError, MolvaeError
 
@@ -94,6 +97,15 @@ def scaled(factor, chunk):
     return [factor["by"] * number for number in chunk]
 
 
+@pytest.fixture(params=[True, False], ids=["forked", "started anew"])
+def forks(request, monkeypatch):
+    """Processes as on Linux, and as where a fork is not safe."""
+    if request.param and not featurise_module.FORKS:
+        pytest.skip("no fork on this system")
+    monkeypatch.setattr(featurise_module, "FORKS", request.param)
+
+
+@pytest.mark.usefixtures("forks")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_what_is_shared_is_given_to_every_chunk(workers):
     assert list(map_chunks(scaled, [[1, 2], [], [3]], workers, shared={"by": 10})) == [[10, 20], [], [30]]
@@ -105,10 +117,23 @@ def die(chunk):
     return chunk
 
 
+@pytest.mark.usefixtures("forks")
 def test_a_killed_worker_is_an_error_not_a_hang():
     """What the kernel does to the largest process when memory runs out."""
     with pytest.raises(MolvaeError, match=r"a worker process died.*fewer workers than 2"):
         list(map_chunks(die, [[i] for i in range(40)], 2))
+
+
+def test_without_fork_a_script_needs_no_main_guard(tmp_path):
+    """molvae.score("library.smi") in a script on macOS or Windows began the script again in every worker."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from molvae.data import featurise\n"
+        "featurise.FORKS = False\n"
+        "print([len(part) for part in featurise.map_chunks(featurise.featurise, [['CCO'], ['C', 'CC(']], 2)])\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[1, 2]\n"
 
 
 def fail(chunk):
