@@ -11,6 +11,7 @@ import time
 
 import pandas as pd
 import pytest
+import torch
 from tiny_vae import SMALL
 from typer.testing import CliRunner
 
@@ -23,7 +24,8 @@ MOLVAE = [
     sys.executable, "-W", "ignore", "-c",
     f"from molvae import generator, __main__; generator.SEEDS_AT_ONCE = {GROUP}; __main__.main()",
 ]  # fmt: skip
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb"}
+# as many threads as here: with others the last digit of a likelihood may be another
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "TERM": "dumb"}
 
 
 @pytest.fixture
