@@ -8,11 +8,11 @@
 
 DRAW: 30,000 molecules drawn at random from MOSES train. FOLDER holds the `moses` package of the molsets 0.3.1 wheel,
 mended where it no longer imports; its own reference statistics come with it, ours are computed before the clock starts.
-`sizes` asks how Scaf and FCD depend on the number of molecules drawn from MOSES train; FCD is to the authors' own
-statistics of the test set, and of no more than `--chemnet-most` molecules, as ChemNet takes its time.
 Both sides then take turns on the same molecules with the same number of processes. FCD is left out of the race: both
 would call the same network. `million` scores the first 990,000 molecules of MOSES train with 10,000 bad rows strewn in
 and watches the memory of all its processes.
+`sizes` asks how Scaf and FCD depend on the number of molecules drawn from MOSES train; FCD is to the authors' own
+statistics of the test set, and of no more than `--chemnet-most` molecules, as ChemNet takes its time.
 """
 
 from __future__ import annotations
