@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from molvae.models.config import ModelConfig
-from molvae.models.unpadded import unpadded_gru
+from molvae.models.unpadded import Symbols, unpadded_gru
 
 
 class Condition(nn.Module):
@@ -55,14 +55,25 @@ class GRUDecoder(nn.Module):
 
         Given `lengths` (B), only as many of a row's logits mean something, which on a CPU saves the work on the others.
         """
+        if lengths is not None and z.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+            short: Tensor = self._unpadded(z, radius, symbols, lengths)
+            return short
         bias, hidden = self.start(z, radius)
-        x = self.embedding(symbols) + bias[:, None]
-        if lengths is not None and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
-            y = unpadded_gru(self.gru, x, hidden, lengths)
-        else:
-            y, _ = self.gru(x, hidden.transpose(0, 1).contiguous())
+        y, _ = self.gru(self.embedding(symbols) + bias[:, None], hidden.transpose(0, 1).contiguous())
         logits: Tensor = self.output(y)
         return logits
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _unpadded(self, z: Tensor, radius: Tensor, symbols: Tensor, lengths: Tensor) -> Tensor:
+        bias, hidden = self.start(z, radius)
+        real = Symbols.of(lengths)
+        # the input is one of V embeddings plus one of B biases: so is what it adds to the gates
+        weight, _, weight_bias, _ = self.gru.all_weights[0]
+        of_symbol = functional.linear(self.embedding.weight, weight)  # V x 3H
+        of_string = functional.linear(bias, weight, weight_bias)  # B x 3H
+        gates = functional.embedding(symbols[real.row, real.step], of_symbol) + of_string[real.row]
+        logits = self.output(unpadded_gru(self.gru, gates, hidden, real))
+        return real.padded(logits, symbols.shape[1])
 
 
 class TransformerDecoder(nn.Module):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv, GINEConv, GPSConv
-from torch_geometric.utils import scatter, softmax
+from torch_geometric.utils import scatter, softmax, to_dense_batch
 
 from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, Feature
 from molvae.data.packed import GraphBatch
@@ -165,9 +165,13 @@ class Pooling(nn.Module):
 
     def forward(self, x: Tensor, owner: Tensor, size: int) -> Tensor:
         weight = softmax(self.score(x), owner, num_nodes=size)  # A x heads
-        value = self.value(x).view(len(x), weight.shape[1], -1)
-        attended = scatter((weight[:, :, None] * value).flatten(1), owner, dim_size=size, reduce="sum")
-        total = scatter(self.total(x), owner, dim_size=size, reduce="sum") / 8
+        weight = torch.cat([weight, torch.ones_like(weight[:, :1])], dim=1)  # the last head is the plain sum
+        # sums come before the linear maps, which are the same for all atoms: there are fewer molecules than atoms
+        (atoms, _), (weights, _) = (to_dense_batch(t, owner, batch_size=size) for t in (x, weight))
+        sums = weights.transpose(1, 2) @ atoms  # B x (heads + 1) x W
+        maps = self.value.weight.view(weight.shape[1] - 1, -1, x.shape[1])  # heads x D x W
+        attended = torch.einsum("bhw,hdw->bhd", sums[:, :-1], maps).flatten(1) + self.value.bias
+        total = (sums[:, -1] @ self.total.weight.t() + weights[:, :, -1].sum(1, keepdim=True) * self.total.bias) / 8
         return torch.cat([attended, total], dim=1)
 
 

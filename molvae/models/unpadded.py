@@ -8,30 +8,52 @@ single products over all symbols. The result is that of `torch.nn.GRU`, to round
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def unpadded_gru(gru: nn.GRU, x: Tensor, first: Tensor, lengths: Tensor) -> Tensor:
-    """What `gru` makes of x (B x L x E) from its first states (B x layers x H), B x L x H, 0 beyond `lengths` (B)."""
-    order = lengths.argsort(descending=True)
-    running = lengths[order] > torch.arange(x.shape[1])[:, None]  # L x B
-    step, place = running.nonzero(as_tuple=True)  # of N symbols, step after step
-    row = order[place]
-    sizes = [size for size in running.sum(1).tolist() if size]
-    y = x[row, step]  # N x E
+@dataclass(frozen=True)
+class Symbols:
+    """The N symbols of B strings, step after step, those of a step by falling length of their strings."""
+
+    order: Tensor  # the strings by falling length, B
+    row: Tensor  # of each symbol, N
+    step: Tensor  # of each symbol, N
+    sizes: list[int]  # how many strings have a symbol at each step
+
+    @classmethod
+    def of(cls, lengths: Tensor) -> Self:
+        """Of strings with these lengths, B."""
+        order = lengths.argsort(descending=True)
+        running = lengths[order] > torch.arange(int(lengths.max()))[:, None]  # L x B
+        step, place = running.nonzero(as_tuple=True)
+        return cls(order, order[place], step, running.sum(1).tolist())
+
+    def padded(self, values: Tensor, length: int) -> Tensor:
+        """N x C, one row per symbol, as B x length x C, 0 where there is no symbol."""
+        blank = values.new_zeros(len(self.order), length, values.shape[1])
+        return blank.index_put((self.row, self.step), values)
+
+
+def unpadded_gru(gru: nn.GRU, gates: Tensor, first: Tensor, symbols: Symbols) -> Tensor:
+    """What `gru` makes of its input from its first states (B x layers x H): the state after each symbol, N x H.
+
+    `gates` (N x 3H) is what the input adds to the first layer's gates, weight_ih_l0 @ input + bias_ih_l0. It is written
+    over.
+    """
+    y = gates
     for layer in range(gru.num_layers):
         if layer:
             y = functional.dropout(y, gru.dropout, gru.training)
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        weights = (getattr(gru, f"{name}_l{layer}") for name in names)
-        y = _Layer.apply(y, first[order, layer], *weights, sizes)  # type: ignore[no-untyped-call]
-    return x.new_zeros(*x.shape[:2], gru.hidden_size).index_put((row, step), y)
+            y = functional.linear(y, getattr(gru, f"weight_ih_l{layer}"), getattr(gru, f"bias_ih_l{layer}"))
+        weight, bias = getattr(gru, f"weight_hh_l{layer}"), getattr(gru, f"bias_hh_l{layer}")
+        y = _Layer.apply(y, first[symbols.order, layer], weight, bias, symbols.sizes)  # type: ignore[no-untyped-call]
+    return y
 
 
 class _Layer(torch.autograd.Function):
@@ -43,31 +65,30 @@ class _Layer(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, x: Tensor, first: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, sizes: list[int]
+        ctx: Any, gates: Tensor, first: Tensor, weight: Tensor, bias: Tensor, sizes: list[int]
     ) -> Tensor:
-        width = first.shape[1]
-        gates = functional.linear(x, w_ih, b_ih)  # N x 3H, first the input's part, then what the gates were
-        candidate = x.new_empty(len(x), width)  # h U_n
-        y = x.new_empty(len(x), width)
-        state, turned = first, w_hh.t().contiguous()
+        width = first.shape[1]  # gates: N x 3H, first the input's part, then what the gates were
+        candidate = gates.new_empty(len(gates), width)  # h U_n
+        y = gates.new_empty(len(gates), width)
+        state, turned = first, weight.t().contiguous()
         for start, end in pairwise(_starts(sizes)):
             state = state[: end - start]
-            own = torch.addmm(b_hh, state, turned)
+            own = torch.addmm(bias, state, turned)
             opened = gates[start:end, : 2 * width].add_(own[:, : 2 * width]).sigmoid_()
             candidate[start:end] = own[:, 2 * width :]
             new = gates[start:end, 2 * width :].addcmul_(opened[:, :width], candidate[start:end]).tanh_()
             state = torch.lerp(new, state, opened[:, width:], out=y[start:end])
-        ctx.save_for_backward(x, first, w_ih, w_hh, gates, candidate, y)
-        ctx.sizes = sizes
+        ctx.save_for_backward(first, weight, candidate, y)
+        ctx.gates, ctx.sizes = gates, sizes  # an input, but not to autograd: nothing else has its present values
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, first, w_ih, w_hh, gates, candidate, y = ctx.saved_tensors
+        first, weight, candidate, y = ctx.saved_tensors
         (into_y,) = grads
         width = first.shape[1]
         before = _states_before(y, first, ctx.sizes)  # N x H
-        r, z, n = gates.split(width, dim=1)
+        r, z, n = ctx.gates.split(width, dim=1)
         # what a change of the new state does to each gate's sum, before it is known how large that change is
         by_n = (1 - z) * (1 - n.square())
         by_gates = torch.cat([by_n * candidate * r * (1 - r), (before - n) * z * (1 - z), by_n * r], dim=1)  # N x 3H
@@ -79,10 +100,10 @@ class _Layer(torch.autograd.Function):
             change = torch.add(now, into_y[start:end], out=changes[start:end])
             by_gates[start:end].view(-1, 3, width).mul_(change[:, None])
             torch.mul(change, z[start:end], out=now)
-            now.addmm_(by_gates[start:end], w_hh)
-        into_w_hh, into_b_hh = by_gates.t() @ before, by_gates.sum(0)
+            now.addmm_(by_gates[start:end], weight)
+        into_weight, into_bias = by_gates.t() @ before, by_gates.sum(0)
         by_gates[:, 2 * width :] = by_n.mul_(changes)  # the input's part of n is not multiplied by r
-        return by_gates @ w_ih, state, by_gates.t() @ x, into_w_hh, by_gates.sum(0), into_b_hh, None
+        return by_gates, state, into_weight, into_bias, None
 
 
 def _starts(sizes: list[int]) -> list[int]:

@@ -111,3 +111,23 @@ def test_pooling_weighs_each_molecule_by_itself():
     attended = network.value.out_features
     torch.testing.assert_close(pooled[0, :attended], pooled[1, :attended])
     torch.testing.assert_close(2 * pooled[0, attended:], pooled[1, attended:])
+
+
+def pooled_atom_by_atom(network, x, owner, size):
+    """By its definition: every atom's values, weighted within its molecule, beside a plain sum."""
+    rows = []
+    for molecule in range(size):
+        own = x[owner == molecule]
+        weights = network.score(own).softmax(0)  # atoms x heads
+        values = network.value(own).view(len(own), weights.shape[1], -1)
+        attended = (weights[:, :, None] * values).sum(0).flatten()
+        rows.append(torch.cat([attended, network.total(own).sum(0) / 8]))
+    return torch.stack(rows)
+
+
+def test_pooling_is_what_its_definition_says():
+    network = encoder().pooling
+    x, owner = torch.randn(9, network.score.in_features), torch.tensor([0, 0, 0, 0, 1, 2, 2, 2, 2])
+    pooled = network(x, owner, 3)
+    assert pooled.shape == (3, network.output_width)
+    torch.testing.assert_close(pooled, pooled_atom_by_atom(network, x, owner, 3), atol=1e-5, rtol=1e-4)

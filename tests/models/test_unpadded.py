@@ -7,8 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_decoders import decoder, inputs
+from torch.nn import functional
 
-from molvae.models.unpadded import unpadded_gru
+from molvae.models.unpadded import Symbols, unpadded_gru
+
+
+def unpadded(gru, x, first, lengths):
+    """Ours, of an input as torch's takes it."""
+    symbols = Symbols.of(lengths)
+    gates = functional.linear(x[symbols.row, symbols.step], gru.weight_ih_l0, gru.bias_ih_l0)
+    return symbols.padded(unpadded_gru(gru, gates, first, symbols), x.shape[1])
 
 
 def padded(gru, x, first, lengths):
@@ -32,7 +40,7 @@ def test_states_and_gradients_are_those_of_torch(lengths, layers, spare):
     gru = torch.nn.GRU(3, 4, layers, batch_first=True).double()
     x = torch.randn(len(lengths), max(lengths) + spare, 3, dtype=torch.double)
     first = torch.randn(len(lengths), layers, 4, dtype=torch.double)
-    both = [with_gradients(f, gru, x, first, torch.tensor(lengths)) for f in (unpadded_gru, padded)]
+    both = [with_gradients(f, gru, x, first, torch.tensor(lengths)) for f in (unpadded, padded)]
     for ours, theirs in zip(*both, strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -45,3 +53,15 @@ def test_a_decoder_that_knows_the_lengths_gives_the_same_logits_within_them(laye
     within = torch.arange(symbols.shape[1]) < lengths[:, None]
     whole, short = network(z, radius, symbols), network(z, radius, symbols, lengths)
     torch.testing.assert_close(short[within], whole[within])
+    assert not short[~within].any()
+
+
+def test_its_gradients_are_those_of_the_whole():
+    network = decoder("gru", decoder_layers=2)
+    z, radius, symbols = inputs()
+    lengths = torch.tensor([11, 1, 5, 5, 8])
+    within = torch.arange(symbols.shape[1]) < lengths[:, None]
+    weights = list(network.parameters())
+    losses = [network(z, radius, symbols, known)[within].square().sum() for known in (None, lengths)]
+    for theirs, ours in zip(*(torch.autograd.grad(loss, weights) for loss in losses), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
