@@ -1,8 +1,10 @@
 """Measure a model and write what came into its card: reconstruction, the prior, the neighbourhood of seeds.
 
-    python benchmarks/evaluate.py MODEL --druglike druglike_test.smi.gz [--moses moses_test.csv.gz] [--quick]
+    python benchmarks/evaluate.py MODEL --druglike druglike_test.smi.gz [--moses moses_test.csv.gz] [--benchmark]
 
 MODEL is a name or a model directory. The test sets are those of `molvae data fetch druglike` and `... moses`.
+`--benchmark` scores samples with MOSES's metrics, which is for a model that was trained on MOSES; `--quick` takes a
+twentieth of everything, to see that it runs.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from yields import asked, scored
 
 from molvae.checkpoint import CARD, Checkpoint, card_text, load, locate, read_card
 from molvae.chem.smiles import canonical_or_none
@@ -25,10 +28,13 @@ from molvae.data.records import Record, read_records
 from molvae.evaluation import Evaluator, targets
 from molvae.generator import Generator
 from molvae.sampling.options import DecodeOptions
+from molvae.scoring.score import score
 
 RADII = (0.2, 0.35, 0.5, 0.65, 0.8)
+SIMILARITIES = (0.6, 0.45)
 DRAWS = 40
-DRUGLIKE, MOSES, PRIOR, SEEDS, DEFAULT_SEEDS = 5_000, 2_000, 5_000, 100, 40  # how many molecules each figure takes
+DRUGLIKE, MOSES, PRIOR, BENCHMARK = 5_000, 2_000, 10_000, 30_000  # how many molecules each figure takes
+SEEDS, MORE_SEEDS, DEFAULT_SEEDS = 100, 1_000, 40
 
 
 def main() -> None:
@@ -44,19 +50,22 @@ def main() -> None:
     )
     begin = time.monotonic()
     card = read_card(folder)
-    card["Scores"] = {
-        **reconstruction(evaluator, checkpoint, arguments.druglike, "druglike test", DRUGLIKE // scale),
-        **(
-            reconstruction(evaluator, checkpoint, arguments.moses, "MOSES test", MOSES // scale)
-            if arguments.moses
-            else {}
-        ),
-        **prior(evaluator, checkpoint, PRIOR // scale),
-        **novelty_filter(checkpoint),
-    }
-    seeds = packed(arguments.druglike, checkpoint, SEEDS // scale)
-    card[f"Neighbourhood of {len(seeds)} druglike test seeds, {DRAWS} draws each"] = neighbourhoods(
-        evaluator, checkpoint, seeds
+    scores = reconstruction(evaluator, checkpoint, arguments.druglike, "druglike test", DRUGLIKE // scale)
+    if arguments.moses:
+        scores |= reconstruction(evaluator, checkpoint, arguments.moses, "MOSES test", MOSES // scale)
+    scores |= priors(evaluator, checkpoint, PRIOR // scale)
+    card["Scores"] = {**scores, **novelty_filter(checkpoint)}
+    if arguments.benchmark:
+        card[f"MOSES's metrics of {BENCHMARK // scale:,} samples"] = benchmark(checkpoint, BENCHMARK // scale)
+    seeds = packed(arguments.druglike, checkpoint, MORE_SEEDS // scale)
+    few = seeds.select(torch.arange(min(SEEDS, len(seeds))))
+    for old in [name for name in card if name.startswith(("Neighbourhood", "Defaults"))]:
+        del card[old]
+    card[f"Neighbourhood of {len(few)} druglike test seeds, {DRAWS} draws each"] = neighbourhoods(
+        evaluator, checkpoint, few, {f"radius {radius}": radius for radius in RADII}
+    )
+    card[f"Neighbourhood of {len(seeds):,} druglike test seeds, {DRAWS} draws each"] = neighbourhoods(
+        evaluator, checkpoint, seeds, radii_of(evaluator, checkpoint, few)
     )
     card[f"Defaults: 100 analogs of each of {DEFAULT_SEEDS // scale} druglike test seeds"] = defaults(
         checkpoint, arguments.druglike, DEFAULT_SEEDS // scale
@@ -94,15 +103,31 @@ def reconstruction(evaluator: Evaluator, checkpoint: Checkpoint, path: Path, nam
     return out
 
 
-def prior(evaluator: Evaluator, checkpoint: Checkpoint, count: int) -> dict[str, str]:
-    molecules = evaluator.prior(count, temperature=checkpoint.defaults.temperature)
-    valid = [m for m in molecules if m is not None]
-    distinct = sorted(set(valid))
-    out = {"prior samples valid": _share(np.array([m is not None for m in molecules]))}
-    out["valid prior samples distinct"] = f"{len(distinct) / max(1, len(valid)):.4f} of {len(valid):,}"
-    if checkpoint.seen is not None:
-        out["distinct prior samples novel"] = _share(~checkpoint.seen.contains(distinct))
+def priors(evaluator: Evaluator, checkpoint: Checkpoint, count: int) -> dict[str, str]:
+    """Samples of the unit prior and, where the model has one, of the learned prior."""
+    out = {}
+    for name, prior in (("prior", None), ("learned prior", checkpoint.prior)):
+        if name == "prior" or prior is not None:
+            molecules = evaluator.prior(count, temperature=checkpoint.defaults.temperature, prior=prior)
+            valid = [m for m in molecules if m is not None]
+            distinct = sorted(set(valid))
+            out[f"{name} samples valid"] = _share(np.array([m is not None for m in molecules]))
+            out[f"valid {name} samples distinct"] = f"{len(distinct) / max(1, len(valid)):.4f} of {len(valid):,}"
+            if checkpoint.seen is not None:
+                out[f"distinct {name} samples novel"] = _share(~checkpoint.seen.contains(distinct))
     return out
+
+
+def benchmark(checkpoint: Checkpoint, count: int) -> dict[str, str]:
+    """MOSES's metrics of samples as they come, strings that are no molecule included."""
+    evaluator = Evaluator(checkpoint.model, checkpoint.vocabulary, checkpoint.config.max_symbols)
+    strings = evaluator.prior(count, temperature=1.0, prior=checkpoint.prior)
+    found = score(
+        [s or "" for s in strings],
+        train="moses:train", test="moses:test", scaffolds="moses:test_scaffolds",
+        columns=("qed", "sa", "logp", "mw", "moses_filters"), nearest=False, benchmarks=("moses",),
+    )  # fmt: skip
+    return {name: f"{value:.4f}" for name, value in found.figures["MOSES"].items() if value is not None}
 
 
 def novelty_filter(checkpoint: Checkpoint) -> dict[str, str]:
@@ -118,28 +143,41 @@ def novelty_filter(checkpoint: Checkpoint) -> dict[str, str]:
     }
 
 
-def neighbourhoods(evaluator: Evaluator, checkpoint: Checkpoint, seeds: PackedGraphs) -> dict[str, str]:
+def neighbourhoods(
+    evaluator: Evaluator, checkpoint: Checkpoint, seeds: PackedGraphs, radii: dict[str, float]
+) -> dict[str, str]:
     out = {}
     options = DecodeOptions(checkpoint.defaults.temperature)
-    for radius in RADII:
-        found = evaluator.neighbourhood(seeds, radius, draws=DRAWS, options=options)
-        out[f"radius {radius}"] = (
-            f"valid {found.valid:.3f}, distinct {found.distinct:.1f} of {DRAWS}, "
-            f"median Tanimoto {found.similarity:.2f}, at 0.4 or more {found.at_least_0_4:.2f}"
+    for name, radius in radii.items():
+        found = evaluator.neighbourhood(seeds, radius, draws=DRAWS, options=options, seen=checkpoint.seen)
+        out[name] = (
+            f"valid {found.valid:.3f}, distinct {found.distinct:.1f} of {DRAWS}, effective novelty "
+            f"{found.effective:.3f}, median Tanimoto {found.similarity:.2f}, at 0.4 or more {found.at_least_0_4:.2f}"
         )
     return out
 
 
+def radii_of(evaluator: Evaluator, checkpoint: Checkpoint, seeds: PackedGraphs) -> dict[str, float]:
+    """The radius at which the median similarity is as asked, or as near to it as can be."""
+    options = DecodeOptions(checkpoint.defaults.temperature)
+    found = {s: evaluator.radius_at(seeds, s, draws=DRAWS, options=options) for s in SIMILARITIES}
+    return {f"for a median of {similarity}: radius {radius:.2f}": radius for similarity, radius in found.items()}
+
+
 def defaults(checkpoint: Checkpoint, path: Path, count: int) -> dict[str, str]:
     seeds = [r.smiles for r, _ in zip(read_records(path), range(count), strict=False) if isinstance(r, Record)]
-    frame = Generator(checkpoint, next(checkpoint.model.parameters()).device).analogs(seeds, 100)
-    counts = frame.groupby("seed").size()
+    generator = Generator(checkpoint, next(checkpoint.model.parameters()).device)
+    frame, costs = asked(generator, seeds, 100, properties=["sa"])
+    worth = scored(frame)
     return {
         "settings": str(dataclasses.asdict(checkpoint.defaults)),
-        "seeds that gave 100": f"{int((counts == 100).sum())} of {len(seeds)}",
-        "median Tanimoto to the seed": f"{frame['similarity'].median():.3f}",
-        "share at 0.4 or more": f"{(frame['similarity'] >= 0.4).mean():.3f}",
-        "novel": f"{frame['novel'].astype(float).mean():.3f}",
+        "seeds that gave 100": f"{int((costs['found'] == 100).sum())} of {len(seeds)}",
+        "strings for a seed, median": f"{costs['strings'].median():.0f}",
+        "valid": f"{costs['valid'].sum() / costs['strings'].sum():.3f}",
+        "median Tanimoto to the seed": f"{worth['similarity_median']:.3f}",
+        "share at 0.4 or more": f"{worth['at_least_0_4']:.3f}",
+        "effective novelty": f"{worth['effective_novelty']:.3f}",
+        "usable": f"{worth['usable']:.3f}",
         "median SA of analogs": f"{frame['sa'].median():.2f}",
     }
 
@@ -153,6 +191,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("model")
     parser.add_argument("--druglike", type=Path, required=True, help="test molecules, SMILES first on a line")
     parser.add_argument("--moses", type=Path, help="MOSES test, a CSV with a SMILES column")
+    parser.add_argument("--benchmark", action="store_true", help="MOSES's metrics of samples of the prior")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the molecules: to see that it runs")
     return parser.parse_args()
 

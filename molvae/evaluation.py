@@ -20,6 +20,7 @@ from molvae.data.packed import PackedGraphs
 from molvae.models.autoencoder import Autoencoder
 from molvae.models.latents import Posterior
 from molvae.models.priors import Prior
+from molvae.novelty import SeenSet
 from molvae.sampling.engine import Engine
 from molvae.sampling.options import GREEDY, DecodeOptions
 from molvae.sampling.streams import normal, row_keys
@@ -76,15 +77,36 @@ class Evaluator:
         *,
         draws: int = 40,
         options: DecodeOptions = GREEDY,
+        seen: SeenSet | None = None,
         seed: int = 0,
     ) -> Neighbourhood:
-        """One draw each of `draws` latents around every molecule of `data`, decoded with `options`."""
+        """One draw each of `draws` latents around every molecule of `data`, decoded with `options`.
+
+        Without `seen`, what the model was trained on, all molecules count as novel.
+        """
         posterior, seeds = self.encode(data), targets(data, self.vocabulary)
         mean = posterior.mean.repeat_interleave(draws, 0)
         keys = row_keys(seed, torch.arange(len(mean), device=mean.device))
         z = posterior.perturb(mean, radius, normal(keys, mean.shape[1]))
         strings = self.write(z, radius, options, seed + 1)
-        return _neighbourhood(seeds, [strings[i * draws : (i + 1) * draws] for i in range(len(seeds))])
+        return _neighbourhood(seeds, [strings[i * draws : (i + 1) * draws] for i in range(len(seeds))], seen)
+
+    def radius_at(
+        self,
+        data: PackedGraphs,
+        similarity: float,
+        *,
+        draws: int = 40,
+        options: DecodeOptions = GREEDY,
+        steps: int = 7,
+    ) -> float:
+        """The radius at which the median Tanimoto of a `neighbourhood` is `similarity`, by bisection of 0 to 1."""
+        low, high = 0.0, 1.0
+        for _ in range(steps):
+            middle = (low + high) / 2
+            found = self.neighbourhood(data, middle, draws=draws, options=options).similarity
+            low, high = (middle, high) if found > similarity else (low, middle)
+        return (low + high) / 2
 
 
 class Neighbourhood(NamedTuple):
@@ -92,6 +114,7 @@ class Neighbourhood(NamedTuple):
 
     valid: float  # share of strings
     distinct: float  # distinct valid molecules per seed, the seed itself not counted
+    effective: float  # share of strings that are such molecules and novel, each counted once
     similarity: float  # median Tanimoto of those to their seed
     at_least_0_4: float  # share of those at 0.4 or more
 
@@ -120,20 +143,22 @@ def targets(data: PackedGraphs, vocabulary: Vocabulary) -> list[str]:
     return [vocabulary.decode(row[row != PAD_ID]) for row in tokens]
 
 
-def _neighbourhood(seeds: list[str], groups: list[list[str]]) -> Neighbourhood:
-    strings = sum(map(len, groups))
+def _neighbourhood(seeds: list[str], groups: list[list[str]], seen: SeenSet | None) -> Neighbourhood:
+    strings = max(1, sum(map(len, groups)))
     molecules = {text: canonical_or_none(text) for text in {t for group in groups for t in group}}
-    valid, distinct, similarities = 0, [], []
+    valid, distinct, novel, similarities = 0, [], 0, []
     for seed, group in zip(seeds, groups, strict=True):
         good = [m for t in group if (m := molecules[t]) is not None]
         valid += len(good)
         others = sorted(set(good) - {seed})
         distinct.append(len(others))
+        novel += len(others) - (int(seen.contains(others).sum()) if seen is not None else 0)
         similarities.append(tanimoto(morgan(parse(seed)), [morgan(parse(m)) for m in others]))
     pooled = np.concatenate(similarities) if similarities else np.zeros(0)
     return Neighbourhood(
-        valid / max(1, strings),
+        valid / strings,
         float(np.mean(distinct)) if distinct else 0.0,
+        novel / strings,
         float(np.median(pooled)) if len(pooled) else float("nan"),
         float(np.mean(pooled >= 0.4)) if len(pooled) else float("nan"),
     )
