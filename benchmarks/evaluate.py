@@ -33,15 +33,24 @@ from molvae.scoring.score import score
 RADII = (0.2, 0.35, 0.5, 0.65, 0.8)
 SIMILARITIES = (0.6, 0.45)
 DRAWS = 40
-DRUGLIKE, MOSES, PRIOR, BENCHMARK = 5_000, 2_000, 10_000, 30_000  # how many molecules each figure takes
+RECONSTRUCTED, PRIOR, BENCHMARK = (5_000, 2_000), 10_000, 30_000  # how many molecules each figure takes
 SEEDS, MORE_SEEDS, DEFAULT_SEEDS = 100, 1_000, 40
 
 
 def main() -> None:
     arguments = _arguments()
+    tests = {"druglike test": arguments.druglike, "MOSES test": arguments.moses}
+    tests = {name: path for name, path in tests.items() if path}
+    if not tests:
+        raise SystemExit("give --druglike or --moses: the molecules to test with")
     folder = locate(arguments.model)
+    measure(folder, tests, benchmark=arguments.benchmark, scale=20 if arguments.quick else 1)
+    print((folder / f"{CARD}.md").read_text(encoding="utf-8"))
+
+
+def measure(folder: Path, tests: dict[str, Path], *, benchmark: bool, scale: int = 1) -> None:
+    """Write the card of a model directory; seeds are of the first test set, and `scale` makes everything smaller."""
     checkpoint = load(folder, "cuda" if torch.cuda.is_available() else "cpu")
-    scale = 20 if arguments.quick else 1
     evaluator = Evaluator(
         checkpoint.model,
         checkpoint.vocabulary,
@@ -50,25 +59,24 @@ def main() -> None:
     )
     begin = time.monotonic()
     card = read_card(folder)
-    scores = reconstruction(evaluator, checkpoint, arguments.druglike, "druglike test", DRUGLIKE // scale)
-    if arguments.moses:
-        scores |= reconstruction(evaluator, checkpoint, arguments.moses, "MOSES test", MOSES // scale)
+    scores: dict[str, str] = {}
+    for (name, path), count in zip(tests.items(), RECONSTRUCTED, strict=False):
+        scores |= reconstruction(evaluator, checkpoint, path, name, count // scale)
     scores |= priors(evaluator, checkpoint, PRIOR // scale)
     card["Scores"] = {**scores, **novelty_filter(checkpoint)}
-    if arguments.benchmark:
-        card[f"MOSES's metrics of {BENCHMARK // scale:,} samples"] = benchmark(checkpoint, BENCHMARK // scale)
-    seeds = packed(arguments.druglike, checkpoint, MORE_SEEDS // scale)
+    if benchmark:
+        card[f"MOSES's metrics of {BENCHMARK // scale:,} samples"] = moses_metrics(checkpoint, BENCHMARK // scale)
+    name, path = next(iter(tests.items()))
+    seeds = packed(path, checkpoint, MORE_SEEDS // scale)
     few = seeds.select(torch.arange(min(SEEDS, len(seeds))))
-    for old in [name for name in card if name.startswith(("Neighbourhood", "Defaults"))]:
+    for old in [section for section in card if section.startswith(("Neighbourhood", "Defaults", "Evaluation"))]:
         del card[old]
-    card[f"Neighbourhood of {len(few)} druglike test seeds, {DRAWS} draws each"] = neighbourhoods(
-        evaluator, checkpoint, few, {f"radius {radius}": radius for radius in RADII}
-    )
-    card[f"Neighbourhood of {len(seeds):,} druglike test seeds, {DRAWS} draws each"] = neighbourhoods(
-        evaluator, checkpoint, seeds, radii_of(evaluator, checkpoint, few)
-    )
-    card[f"Defaults: 100 analogs of each of {DEFAULT_SEEDS // scale} druglike test seeds"] = defaults(
-        checkpoint, arguments.druglike, DEFAULT_SEEDS // scale
+    card[f"Neighbourhood of {name} seeds, {DRAWS} draws each"] = {
+        **neighbourhoods(evaluator, checkpoint, few, {f"radius {radius}": radius for radius in RADII}),
+        **neighbourhoods(evaluator, checkpoint, seeds, radii_of(evaluator, checkpoint, few)),
+    }
+    card[f"Defaults: 100 analogs of each of {DEFAULT_SEEDS // scale} {name} seeds"] = defaults(
+        checkpoint, path, DEFAULT_SEEDS // scale
     )
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
     card["Evaluation"] = (
@@ -76,7 +84,6 @@ def main() -> None:
     )
     (folder / f"{CARD}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     (folder / f"{CARD}.md").write_text(card_text(checkpoint.name, card), encoding="utf-8")
-    print(card_text(checkpoint.name, card))
 
 
 def packed(path: Path, checkpoint: Checkpoint, count: int) -> PackedGraphs:
@@ -118,7 +125,7 @@ def priors(evaluator: Evaluator, checkpoint: Checkpoint, count: int) -> dict[str
     return out
 
 
-def benchmark(checkpoint: Checkpoint, count: int) -> dict[str, str]:
+def moses_metrics(checkpoint: Checkpoint, count: int) -> dict[str, str]:
     """MOSES's metrics of samples as they come, strings that are no molecule included."""
     evaluator = Evaluator(checkpoint.model, checkpoint.vocabulary, checkpoint.config.max_symbols)
     strings = evaluator.prior(count, temperature=1.0, prior=checkpoint.prior)
@@ -150,7 +157,7 @@ def neighbourhoods(
     options = DecodeOptions(checkpoint.defaults.temperature)
     for name, radius in radii.items():
         found = evaluator.neighbourhood(seeds, radius, draws=DRAWS, options=options, seen=checkpoint.seen)
-        out[name] = (
+        out[f"{name}, {len(seeds):,} seeds"] = (
             f"valid {found.valid:.3f}, distinct {found.distinct:.1f} of {DRAWS}, effective novelty "
             f"{found.effective:.3f}, median Tanimoto {found.similarity:.2f}, at 0.4 or more {found.at_least_0_4:.2f}"
         )
@@ -189,7 +196,7 @@ def _share(flags: np.ndarray) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("--druglike", type=Path, required=True, help="test molecules, SMILES first on a line")
+    parser.add_argument("--druglike", type=Path, help="test molecules, SMILES first on a line")
     parser.add_argument("--moses", type=Path, help="MOSES test, a CSV with a SMILES column")
     parser.add_argument("--benchmark", action="store_true", help="MOSES's metrics of samples of the prior")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the molecules: to see that it runs")

@@ -1,131 +1,218 @@
-"""Train the models that ship: pack, train in a time box, resume, write the model directories, measure.
+"""Train the models that ship: pack, train in a time box, write the model directory, fit its prior, measure it.
 
-    python benchmarks/train_shipped.py druglike_train.smi.gz druglike_valid.smi.gz moses_train.csv.gz \
-        --minutes 83 --ae-minutes 14 --out runs/shipped
+    molvae data fetch druglike moses                                     # prints where the files are
+    python benchmarks/train_shipped.py --druglike druglike_train.smi.gz druglike_valid.smi.gz druglike_test.smi.gz \
+        --moses train.csv.gz test.csv.gz --model druglike druglike-ae --minutes 60 12 --out runs/shipped
 
-Started again, it goes on from its last checkpoint. `druglike` is the Gaussian model; `druglike-ae` starts from its
-weights and is trained on as a deterministic autoencoder. Both see the druglike set and as many molecules of MOSES,
-drawn at random; the novelty filter holds all of both. Then measure each with `benchmarks/evaluate.py`.
+`druglike` is the Gaussian model; `druglike-ae` starts from its weights and goes on as a deterministic autoencoder. Both
+see the druglike set and as many molecules of MOSES, drawn at random; their novelty filter holds all of both. `moses` is
+a Gaussian model of MOSES train alone, for its benchmark.
+
+Started again, it goes on from the last checkpoint, or where training is over, from there. `--continue-from FOLDER`
+begins with the weights of the models there instead of with fresh ones; `--small` takes small networks and few
+molecules, to see that it runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
-from dataclasses import asdict
-from itertools import chain
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import evaluate
 import torch
 
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint, SamplingDefaults
 from molvae.chem.tokens import Vocabulary
-from molvae.data.packed import PackedGraphs
+from molvae.data.packed import PackedGraphs, concatenate, details
 from molvae.data.packing import pack
 from molvae.data.records import read_records
+from molvae.data.rows import Record, Refusal
 from molvae.evaluation import probe, targets
+from molvae.learnedprior import learn_prior
 from molvae.models.config import ModelConfig
 from molvae.novelty import SeenSet
 from molvae.training.config import TrainConfig
 from molvae.training.run import Trained, train
 
-MOSES_SHARE = 600_000
-DATA = {
-    "druglike": "601,323 molecules: ChEMBL (CC BY-SA 3.0, European Bioinformatics Institute), PubChem bioassays, "
-    "ZINC leads and natural products; isomeric SMILES, 6 to 64 heavy atoms, salts stripped",
-    "MOSES train": "1,584,663 lead-like molecules of ZINC without charges or stereo (MIT), of which "
-    f"{MOSES_SHARE:,} drawn at random were trained on",
-    "novel means": "in neither training set, whole",
+MOSES_SHARE = 600_000  # molecules of MOSES that the druglike models are trained on
+HELD_OUT = 5_000  # molecules of MOSES train that `moses` is validated on
+DRUGLIKE = (
+    "601,323 molecules: ChEMBL (CC BY-SA 3.0, European Bioinformatics Institute), PubChem bioassays, "
+    "ZINC leads and natural products; isomeric SMILES, 6 to 64 heavy atoms, salts stripped"
+)
+MOSES = "1,584,663 lead-like molecules of ZINC without charges or stereo (MIT)"
+SHAPE = {"decoder_width": 384}
+SMALL_SHAPE = {"encoder_width": 16, "encoder_layers": 2, "pooling_heads": 2, "decoder_width": 48, "latent_size": 16}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made, but for the time it takes."""
+
+    data: str  # what it is trained on: the druglike "mix", or "moses"
+    latent: str
+    training: TrainConfig
+    start: str = ""  # the model whose weights it begins with
+
+
+FRESH = TrainConfig(max_steps=1_000_000, learning_rate=2e-3)
+MORE = {"learning_rate": 1.5e-3, "warmup_steps": 200, "decay_share": 0.6, "kl_delay_steps": 0, "kl_warmup_steps": 0}
+RECIPES = {
+    "druglike": Recipe("mix", "gaussian", FRESH),
+    "druglike-ae": Recipe(
+        "mix", "deterministic", FRESH.replace(learning_rate=1e-3, noise_share=0.15, decay_share=0.6), start="druglike"
+    ),
+    "moses": Recipe("moses", "gaussian", FRESH),
 }
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a model is trained on, validated on, and calls known."""
+
+    train: PackedGraphs
+    valid: PackedGraphs
+    vocabulary: Vocabulary
+    seen: SeenSet
+    card: dict[str, str]
 
 
 def main() -> None:
     arguments = _arguments()
-    out: Path = arguments.out
-    whole, vocabulary = _packed(out / "packed", [arguments.train, arguments.moses], None)
-    valid, _ = _packed(out / "valid", [arguments.valid], vocabulary)
-    mix = whole.select(_mixture(len(whole), arguments.druglike_rows))
-    seen = SeenSet.from_smiles(_all_smiles(whole, vocabulary))
-    shape = ModelConfig(vocabulary_size=len(vocabulary), decoder_width=384)
-    vae = TrainConfig(max_steps=100_000, max_minutes=arguments.minutes, learning_rate=2e-3, precision="bf16")
-    gaussian = train(out / "druglike", mix, valid, shape, vae, probe=probe(vocabulary, shape.max_symbols))
-    _write(out, "druglike", gaussian, shape, vae, vocabulary, seen)
-    point = shape.replace(latent="deterministic")
-    ae = vae.replace(max_minutes=arguments.ae_minutes, learning_rate=1e-3, noise_share=0.15, decay_share=0.6)
-    start = gaussian.model
-    deterministic = train(
-        out / "druglike-ae",
-        mix,
-        valid,
-        point,
-        ae,
-        probe=probe(vocabulary, shape.max_symbols),
-        start_from=start,
+    for name, minutes in zip(arguments.model, arguments.minutes, strict=True):
+        make(name, minutes, arguments)
+
+
+def make(name: str, minutes: float, arguments: argparse.Namespace) -> None:
+    """One model, from data to card."""
+    recipe, out = RECIPES[name], arguments.out
+    first = beginning(name, arguments)
+    data = {"mix": mix, "moses": moses}[recipe.data](arguments, first)
+    config = recipe.training.replace(max_minutes=minutes, **(MORE if first and not recipe.start else {}))
+    sizes = SMALL_SHAPE if arguments.small else SHAPE
+    fresh = ModelConfig.from_dict({"vocabulary_size": len(data.vocabulary), **sizes})
+    shape = (first.config if first else fresh).replace(latent=recipe.latent)
+    trained = train(
+        out / name,
+        data.train,
+        data.valid,
+        shape,
+        config,
+        probe=probe(data.vocabulary, shape.max_symbols),
+        start_from=first.model if first else None,
     )
-    _write(out, "druglike-ae", deterministic, point, ae, vocabulary, seen)
-
-
-def _packed(folder: Path, files: list[Path], vocabulary: Vocabulary | None) -> tuple[PackedGraphs, Vocabulary]:
-    """Pack once; afterwards map what is there."""
-    words = folder / "vocabulary.json"
-    if not words.exists():
-        data, found, report = pack(chain.from_iterable(read_records(f) for f in files), vocabulary=vocabulary)
-        print(f"{', '.join(f.name for f in files)}: {report.summary()}")
-        data.save(folder)
-        words.write_text(found.to_json(), encoding="utf-8")
-    return PackedGraphs.load(folder), Vocabulary.from_json(words.read_text(encoding="utf-8"))
-
-
-def _mixture(total: int, druglike: int) -> torch.Tensor:
-    """The druglike rows, which were packed first, and as many of MOSES."""
-    others = torch.randperm(total - druglike, generator=torch.Generator().manual_seed(0))[:MOSES_SHARE]
-    return torch.cat([torch.arange(druglike), druglike + others])
-
-
-def _all_smiles(data: PackedGraphs, vocabulary: Vocabulary) -> list[str]:
-    parts = (data.select(rows) for rows in torch.arange(len(data)).split(20_000))
-    return [smiles for part in parts for smiles in targets(part, vocabulary)]
-
-
-def _write(
-    out: Path,
-    name: str,
-    trained: Trained,
-    shape: ModelConfig,
-    config: TrainConfig,
-    words: Vocabulary,
-    seen: SeenSet,
-) -> None:
-    card: dict[str, Any] = {
+    card = {
         "What it is": f"{shape.encoder} encoder, {shape.latent} latent of {shape.latent_size}, "
         f"{shape.decoder} decoder; {sum(p.numel() for p in trained.model.parameters()):,} parameters",
-        "Data": DATA,
-        "Training": {
-            "steps": f"{trained.steps:,} of {config.batch_size} molecules ({trained.molecules:,} molecules seen)",
-            "time": f"{trained.minutes:.0f} minutes on {_hardware()}",
-            "settings": ", ".join(f"{name} {value}" for name, value in asdict(config).items()),
-        },
+        "Data": data.card,
+        "Training": training(trained, config, first),
     }
-    ready = Checkpoint(name, trained.model, shape, words, SamplingDefaults(), seen, card)
-    checkpoints.save(ready, out / "models" / name)
+    ready = Checkpoint(name, trained.model, shape, data.vocabulary, SamplingDefaults(), data.seen, card)
+    folder = checkpoints.save(ready, out / "models" / name)
+    alone = recipe.data == "moses"
+    files = arguments.moses[:1] if alone else arguments.druglike[:1]
+    learn_prior(folder, files, folder, molecules=2_000 if arguments.small else 60_000, tell=print)
+    tests = {"druglike test": arguments.druglike[2]} if not alone else {}
+    evaluate.measure(
+        folder,
+        {**tests, "MOSES test": arguments.moses[1]},
+        benchmark=alone and not arguments.small,
+        scale=20 if arguments.small else 1,
+    )
+
+
+def beginning(name: str, arguments: argparse.Namespace) -> Checkpoint | None:
+    """The model to begin with: another one made here, or the one that there was."""
+    if start := RECIPES[name].start:
+        return checkpoints.load(arguments.out / "models" / start)
+    folder = arguments.continue_from and arguments.continue_from / name
+    return checkpoints.load(folder) if folder and folder.exists() else None
+
+
+def mix(arguments: argparse.Namespace, start: Checkpoint | None) -> Data:
+    """The druglike set and as many molecules of MOSES, drawn at random."""
+    folder = arguments.out / "packed" / "mix"
+    if not (folder / "packed.json").exists():
+        words = start.vocabulary if start else None
+        parts, words = packed(rows(arguments, arguments.druglike[0]), words)
+        others, _ = packed(rows(arguments, arguments.moses[0]), words)
+        druglike = len(parts)
+        whole = concatenate([parts, others])
+        whole.save(folder, druglike=druglike, vocabulary=words.tokens)
+    about, whole = details(folder), PackedGraphs.load(folder)
+    words = Vocabulary(tuple(about["vocabulary"]))
+    drawn = torch.randperm(len(whole) - about["druglike"], generator=torch.Generator().manual_seed(0))[:MOSES_SHARE]
+    chosen = whole.select(torch.cat([torch.arange(about["druglike"]), about["druglike"] + drawn]))
+    valid, _ = packed(rows(arguments, arguments.druglike[1]), words)
+    card = {
+        "druglike": DRUGLIKE,
+        "MOSES train": f"{MOSES}, of which {MOSES_SHARE:,} drawn at random were trained on",
+        "novel means": "in neither training set, whole",
+    }
+    return Data(chosen, valid, words, (start and start.seen) or known(whole, words), card)
+
+
+def moses(arguments: argparse.Namespace, start: Checkpoint | None) -> Data:
+    """MOSES train, without a few molecules to validate on."""
+    folder = arguments.out / "packed" / "moses"
+    if not (folder / "packed.json").exists():
+        whole, words = packed(rows(arguments, arguments.moses[0]), start.vocabulary if start else None)
+        whole.save(folder, vocabulary=words.tokens)
+    words, whole = Vocabulary(tuple(details(folder)["vocabulary"])), PackedGraphs.load(folder)
+    order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))
+    held = min(HELD_OUT, len(whole) // 10)
+    card = {"MOSES train": MOSES, "novel means": "not in MOSES train"}
+    return Data(whole.select(order[held:]), whole.select(order[:held]), words, known(whole, words), card)
+
+
+def rows(arguments: argparse.Namespace, file: Path) -> Iterator[Record | Refusal]:
+    return islice(read_records(file), 3_000 if arguments.small else None)
+
+
+def packed(read: Iterator[Record | Refusal], vocabulary: Vocabulary | None) -> tuple[PackedGraphs, Vocabulary]:
+    data, words, report = pack(read, vocabulary=vocabulary)
+    print(report.summary())
+    return data, words
+
+
+def known(data: PackedGraphs, vocabulary: Vocabulary) -> SeenSet:
+    parts = (data.select(some) for some in torch.arange(len(data)).split(20_000))
+    return SeenSet.from_smiles(smiles for part in parts for smiles in targets(part, vocabulary))
+
+
+def training(trained: Trained, config: TrainConfig, first: Checkpoint | None) -> dict[str, str]:
+    """How it was trained, and how the model was that it began with."""
+    told = {
+        "steps": f"{trained.steps:,} of {config.batch_size} molecules ({trained.molecules:,} molecules seen)",
+        "time": f"{trained.minutes:.0f} minutes on {_hardware()}",
+        "settings": ", ".join(f"{name} {value}" for name, value in asdict(config).items()),
+    }
+    if first:
+        before: dict[str, Any] = first.card.get("Training", {})
+        told |= {f"before, as {first.name}: {name}": value for name, value in before.items()}
+    return told
 
 
 def _hardware() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} cores of a CPU ({platform.machine()}), bf16"
+    return f"{torch.get_num_threads()} cores of a CPU ({platform.machine()})"
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("train", type=Path)
-    parser.add_argument("valid", type=Path)
-    parser.add_argument("moses", type=Path)
-    parser.add_argument("--druglike-rows", type=int, default=601_323, help="distinct molecules in the first file")
-    parser.add_argument("--minutes", type=float, default=83, help="time box of the Gaussian model")
-    parser.add_argument("--ae-minutes", type=float, default=14, help="time box of the autoencoder, after it")
+    parser.add_argument("--druglike", type=Path, nargs=3, required=True, metavar=("TRAIN", "VALID", "TEST"))
+    parser.add_argument("--moses", type=Path, nargs=2, required=True, metavar=("TRAIN", "TEST"))
+    parser.add_argument("--model", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--minutes", nargs="+", type=float, required=True, help="time box of each model's training")
+    parser.add_argument("--continue-from", type=Path, metavar="FOLDER", help="of model directories")
+    parser.add_argument("--small", action="store_true", help="small networks, few molecules: to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("runs/shipped"))
     return parser.parse_args()
 
