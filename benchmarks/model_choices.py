@@ -120,7 +120,9 @@ def measured(model: Autoencoder, shape: ModelConfig, test: PackedGraphs, words: 
         clean = model.losses(batch, torch.zeros(batch.size)).reconstruction.mean()
         noisy = model.losses(batch, torch.rand(batch.size)).reconstruction.mean()
     options = DecodeOptions(temperature=0.7)
-    near = evaluator.neighbourhood(test.select(torch.arange(SEEDS)), RADIUS, draws=DRAWS, options=options)
+    near = evaluator.neighbourhood(
+        test.select(torch.arange(min(SEEDS, len(test)))), RADIUS, draws=DRAWS, options=options
+    )
     prior = evaluator.prior(SAMPLES, temperature=0.7)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -66,7 +66,10 @@ MORE = {"learning_rate": 1.5e-3, "warmup_steps": 200, "decay_share": 0.6, "kl_de
 RECIPES = {
     "druglike": Recipe("mix", "gaussian", FRESH),
     "druglike-ae": Recipe(
-        "mix", "deterministic", FRESH.replace(learning_rate=1e-3, noise_share=0.15, decay_share=0.6), start="druglike"
+        "mix",
+        "deterministic",
+        FRESH.replace(learning_rate=1e-3, warmup_steps=200, noise_share=0.15, decay_share=0.6),
+        start="druglike",
     ),
     "moses": Recipe("moses", "gaussian", FRESH),
 }
@@ -113,7 +116,7 @@ def make(name: str, minutes: float, arguments: argparse.Namespace) -> None:
         "Data": data.card,
         "Training": training(trained, config, first),
     }
-    ready = Checkpoint(name, trained.model, shape, data.vocabulary, SamplingDefaults(), data.seen, card)
+    ready = Checkpoint(name, trained.model, shape, data.vocabulary, SamplingDefaults(temperature=0.7), data.seen, card)
     folder = checkpoints.save(ready, out / "models" / name)
     alone = recipe.data == "moses"
     files = arguments.moses[:1] if alone else arguments.druglike[:1]
