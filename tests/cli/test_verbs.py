@@ -89,11 +89,11 @@ def test_every_option_of_drawing_arrives(molvae, tiny):
     ],
 )  # fmt: skip
 def test_every_wish_arrives(molvae, tiny, arguments, options):
-    result = molvae("analogs", "CC(C)CO", "-n", 5, "--budget", 300, *arguments)
+    result = molvae("analogs", "CC(C)CO", "-n", 15, "--budget", 300, *arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        expected = tiny.analogs("CC(C)CO", 5, budget=300, **options)
-        plain = tiny.analogs("CC(C)CO", 5, budget=300)
+        expected = tiny.analogs("CC(C)CO", 15, budget=300, **options)
+        plain = tiny.analogs("CC(C)CO", 15, budget=300)
     assert len(expected)
     pd.testing.assert_frame_equal(_table(result), expected, check_dtype=False)
     assert not expected.equals(plain)
