@@ -76,8 +76,8 @@ def main() -> None:
     for name in arguments.only or VARIANTS:
         found = figures(arguments.runs, name, known, test, vocabulary, arguments.molecules)
         print(f"{name}: {found}", flush=True)
-    done = {name: read(arguments.runs, name) for name in VARIANTS if _done(arguments.runs, name).exists()}
-    (arguments.out / "model_choices.md").write_text(table(done, arguments.molecules), encoding="utf-8")
+        done = {name: read(arguments.runs, name) for name in VARIANTS if _done(arguments.runs, name).exists()}
+        (arguments.out / "model_choices.md").write_text(table(done, arguments.molecules), encoding="utf-8")
 
 
 def short(file: Path) -> Iterator[Record]:
