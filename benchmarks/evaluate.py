@@ -112,16 +112,18 @@ def reconstruction(evaluator: Evaluator, checkpoint: Checkpoint, path: Path, nam
 
 def priors(evaluator: Evaluator, checkpoint: Checkpoint, count: int) -> dict[str, str]:
     """Samples of the unit prior and, where the model has one, of the learned prior."""
+    sources = {"prior": checkpoint.model.prior()}
+    if checkpoint.prior is not None:
+        sources["learned prior"] = checkpoint.prior
     out = {}
-    for name, prior in (("prior", None), ("learned prior", checkpoint.prior)):
-        if name == "prior" or prior is not None:
-            molecules = evaluator.prior(count, temperature=checkpoint.defaults.temperature, prior=prior)
-            valid = [m for m in molecules if m is not None]
-            distinct = sorted(set(valid))
-            out[f"{name} samples valid"] = _share(np.array([m is not None for m in molecules]))
-            out[f"valid {name} samples distinct"] = f"{len(distinct) / max(1, len(valid)):.4f} of {len(valid):,}"
-            if checkpoint.seen is not None:
-                out[f"distinct {name} samples novel"] = _share(~checkpoint.seen.contains(distinct))
+    for name, prior in sources.items():
+        molecules = evaluator.prior(count, temperature=checkpoint.defaults.temperature, prior=prior)
+        valid = [m for m in molecules if m is not None]
+        distinct = sorted(set(valid))
+        out[f"{name} samples valid"] = _share(np.array([m is not None for m in molecules]))
+        out[f"valid {name} samples distinct"] = f"{len(distinct) / max(1, len(valid)):.4f} of {len(valid):,}"
+        if checkpoint.seen is not None:
+            out[f"distinct {name} samples novel"] = _share(~checkpoint.seen.contains(distinct))
     return out
 
 
