@@ -6,7 +6,7 @@ SEED   ?= Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1
 
 .PHONY: analogs test check lint clean
 
-# analogs of imatinib (or SEED=...): a table on screen, a picture in analogs.png, everything in analogs.csv
+# analogs of imatinib (or SEED=...): a table on screen, a picture in analogs.png
 analogs: $(VENV)/ready
 	$(BIN)/molvae analogs "$(SEED)" -n 20 --picture analogs.png
 	@echo "picture: analogs.png"
