@@ -84,7 +84,7 @@ class SeenSet:
             version, hashes, items = (int(number) for number in header)
         except FileNotFoundError:
             raise CheckpointError(f"{path}: there is no such file of seen molecules") from None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError,
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError,
                 zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
             raise CheckpointError(f"{path}: damaged, or not a file of seen molecules ({error})") from error
         if version != FORMAT:

@@ -118,6 +118,16 @@ def test_a_file_cut_short_or_overwritten_is_named(tmp_path_factory, data):
         np.testing.assert_array_equal(loaded.bits, seen.bits)
 
 
+def test_a_file_whose_damage_looks_like_encryption_is_named(tmp_path):
+    path = tmp_path / "seen.npz"
+    SeenSet.from_smiles(DRUGS.values()).save(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag of an encrypted member, in zip's central directory
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"seen\.npz: damaged.*encrypted"):
+        SeenSet.load(path)
+
+
 @pytest.mark.parametrize(
     ("header", "bits", "message"),
     [
