@@ -9,8 +9,8 @@ see the druglike set and as many molecules of MOSES, drawn at random; their nove
 a Gaussian model of MOSES train alone, for its benchmark.
 
 Started again, it goes on from the last checkpoint, or where training is over, from there. `--continue-from FOLDER`
-begins with the weights of the models there instead of with fresh ones; `--small` takes small networks and few
-molecules, to see that it runs.
+begins with the weights of the models there, as far as they fit into the networks that are trained now; `--small` takes
+small networks and few molecules, to see that it runs.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from molvae.data.records import read_records
 from molvae.data.rows import Record, Refusal
 from molvae.evaluation import probe, targets
 from molvae.learnedprior import learn_prior
+from molvae.models.autoencoder import Autoencoder
 from molvae.models.config import ModelConfig
 from molvae.novelty import SeenSet
 from molvae.training.config import TrainConfig
@@ -47,8 +48,15 @@ DRUGLIKE = (
     "ZINC leads and natural products; isomeric SMILES, 6 to 64 heavy atoms, salts stripped"
 )
 MOSES = "1,584,663 lead-like molecules of ZINC without charges or stereo (MIT)"
-SHAPE = {"decoder_width": 384}
-SMALL_SHAPE = {"encoder_width": 16, "encoder_layers": 2, "pooling_heads": 2, "decoder_width": 48, "latent_size": 16}
+SHAPE = {"encoder": "dmpnn", "decoder_width": 384, "reading_width": 256}
+SMALL_SHAPE = {
+    "encoder_width": 16,
+    "encoder_layers": 2,
+    "pooling_heads": 2,
+    "decoder_width": 48,
+    "latent_size": 16,
+    "reading_width": 16,
+}
 
 
 @dataclass(frozen=True)
@@ -99,8 +107,7 @@ def make(name: str, minutes: float, arguments: argparse.Namespace) -> None:
     data = {"mix": mix, "moses": moses}[recipe.data](arguments, first)
     config = recipe.training.replace(max_minutes=minutes, **(MORE if first and not recipe.start else {}))
     sizes = SMALL_SHAPE if arguments.small else SHAPE
-    fresh = ModelConfig.from_dict({"vocabulary_size": len(data.vocabulary), **sizes})
-    shape = (first.config if first else fresh).replace(latent=recipe.latent)
+    shape = ModelConfig.from_dict({"vocabulary_size": len(data.vocabulary), "latent": recipe.latent, **sizes})
     trained = train(
         out / name,
         data.train,
@@ -108,7 +115,7 @@ def make(name: str, minutes: float, arguments: argparse.Namespace) -> None:
         shape,
         config,
         probe=probe(data.vocabulary, shape.max_symbols),
-        start_from=first.model if first else None,
+        start_from=fitted(first.model, shape) if first else None,
     )
     card = {
         "What it is": f"{shape.encoder} encoder, {shape.latent} latent of {shape.latent_size}, "
@@ -136,6 +143,17 @@ def beginning(name: str, arguments: argparse.Namespace) -> Checkpoint | None:
         return checkpoints.load(arguments.out / "models" / start)
     folder = arguments.continue_from and arguments.continue_from / name
     return checkpoints.load(folder) if folder and folder.exists() else None
+
+
+def fitted(first: Autoencoder, shape: ModelConfig) -> Autoencoder:
+    """A model of this shape with every weight of the first that has a place in it; the others are fresh."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Autoencoder.from_config(shape)
+    fresh = model.state_dict()
+    kept = {k: v for k, v in first.state_dict().items() if k in fresh and v.shape == fresh[k].shape}
+    model.load_state_dict(fresh | kept)
+    return model
 
 
 def mix(arguments: argparse.Namespace, start: Checkpoint | None) -> Data:

@@ -68,6 +68,7 @@ class ModelConfig(JsonConfig):
     decoder_width: int = 512  # channels of the decoder's state
     decoder_layers: int = 1
     decoder_heads: int = 8  # attention heads of the transformer; must divide decoder_width
+    reading_width: int = 0  # channels in which a state of the decoder is multiplied with z; 0: none
     embedding_width: int = 128  # channels of a symbol's embedding (the transformer uses decoder_width)
     dropout: float = 0.0
     max_symbols: int = 160  # the longest string the decoder writes, its end not counted
@@ -79,6 +80,8 @@ class ModelConfig(JsonConfig):
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.reading_width < 0:
+            raise InputError(f"reading_width must be 0 or more, got {self.reading_width}")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout must be 0 or more and less than 1, got {self.dropout}")
         if self.encoder_width % self.encoder_heads:

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from molvae.models.config import ModelConfig
 from molvae.models.unpadded import Symbols, unpadded_gru
+from molvae.models.waves import WAVES, waves
 
 
 class Condition(nn.Module):
@@ -32,17 +33,45 @@ class Condition(nn.Module):
         return out
 
 
+class Reading(nn.Module):
+    """What a state asks of z: their product, channel by channel, adds to the logits.
+
+    So a state, and the place in the string, choose which part of z the next symbol hangs on; the sum of state and
+    latent, which is all that a first state and an input can carry, has to be told apart by the state itself.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, self.max_symbols = config.reading_width, config.max_symbols
+        self.offer = Condition(config, width)
+        self.ask = nn.Linear(config.decoder_width, width)
+        self.place = nn.Linear(2 * WAVES, width, bias=False)
+        self.answer = nn.Linear(width, config.vocabulary_size, bias=False)
+
+    def places(self) -> Tensor:
+        """What is asked at each place of a string, whatever the state: (max_symbols + 1) x R."""
+        weight = self.place.weight
+        asked: Tensor = self.place(waves(torch.arange(self.max_symbols + 1, device=weight.device)).to(weight.dtype))
+        return asked
+
+    def forward(self, states: Tensor, places: Tensor, offer: Tensor) -> Tensor:
+        """States ... x H, their rows of `places()`, and what `offer` makes of their z and radius, ... x R: ... x V."""
+        logits: Tensor = self.answer((self.ask(states) + places) * offer)
+        return logits
+
+
 class GRUDecoder(nn.Module):
     """Gated recurrent units; the condition sets the first state and is added to every symbol's embedding."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.layers, self.width = config.decoder_layers, config.decoder_width
+        self.layers, self.width, self.max_symbols = config.decoder_layers, config.decoder_width, config.max_symbols
         self.embedding = nn.Embedding(config.vocabulary_size, config.embedding_width)
         self.condition = Condition(config, config.embedding_width + self.layers * self.width)
         dropout = config.dropout if self.layers > 1 else 0.0
         self.gru = nn.GRU(config.embedding_width, self.width, self.layers, batch_first=True, dropout=dropout)
         self.output = nn.Linear(self.width, config.vocabulary_size)
+        self.reading = Reading(config) if config.reading_width else None
 
     def start(self, z: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
         """What is added to every symbol's embedding, B x E, and the first state, B x layers x H, in -1 to 1."""
@@ -61,6 +90,9 @@ class GRUDecoder(nn.Module):
         bias, hidden = self.start(z, radius)
         y, _ = self.gru(self.embedding(symbols) + bias[:, None], hidden.transpose(0, 1).contiguous())
         logits: Tensor = self.output(y)
+        if self.reading is not None:
+            places = self.reading.places()[: symbols.shape[1]]
+            logits = logits + self.reading(y, places, self.reading.offer(z, radius)[:, None])
         return logits
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -72,7 +104,11 @@ class GRUDecoder(nn.Module):
         of_symbol = functional.linear(self.embedding.weight, weight)  # V x 3H
         of_string = functional.linear(bias, weight, weight_bias)  # B x 3H
         gates = functional.embedding(symbols[real.row, real.step], of_symbol) + of_string[real.row]
-        logits = self.output(unpadded_gru(self.gru, gates, hidden, real))
+        y = unpadded_gru(self.gru, gates, hidden, real)
+        logits: Tensor = self.output(y)
+        if self.reading is not None:
+            places = functional.embedding(real.step, self.reading.places())
+            logits = logits + self.reading(y, places, self.reading.offer(z, radius)[real.row])
         return real.padded(logits, symbols.shape[1])
 
 
@@ -81,7 +117,7 @@ class TransformerDecoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        width = config.decoder_width
+        width, self.max_symbols = config.decoder_width, config.max_symbols
         self.embedding = nn.Embedding(config.vocabulary_size, width)
         self.position = nn.Embedding(config.max_symbols + 1, width)
         nn.init.normal_(self.embedding.weight, std=0.02)
@@ -90,6 +126,7 @@ class TransformerDecoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, config.vocabulary_size)
+        self.reading = Reading(config) if config.reading_width else None
 
     def forward(self, z: Tensor, radius: Tensor, symbols: Tensor, lengths: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START); see `GRUDecoder`."""
@@ -97,7 +134,11 @@ class TransformerDecoder(nn.Module):
         x = self.embedding(symbols) + position + self.condition(z, radius)[:, None]
         for block in self.blocks:
             x = block(x)
-        logits: Tensor = self.output(self.norm(x))
+        y = self.norm(x)
+        logits: Tensor = self.output(y)
+        if self.reading is not None:
+            places = self.reading.places()[: symbols.shape[1]]
+            logits = logits + self.reading(y, places, self.reading.offer(z, radius)[:, None])
         return logits
 
 

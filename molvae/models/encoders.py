@@ -15,9 +15,7 @@ from torch_geometric.utils import scatter, softmax, to_dense_batch
 from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, Feature
 from molvae.data.packed import GraphBatch
 from molvae.models.config import ModelConfig
-
-POSITION_WAVES = 16
-"""Sine and cosine pairs of an atom's place in the canonical SMILES, wavelengths from 4 to 400 places."""
+from molvae.models.waves import WAVES, waves
 
 
 class Encoder(nn.Module):
@@ -28,7 +26,7 @@ class Encoder(nn.Module):
         width = config.encoder_width
         self.atom_embedding = FeatureEmbedding(ATOM_FEATURES, width)
         self.bond_embedding = FeatureEmbedding(BOND_FEATURES, width)
-        self.position = nn.Linear(2 * POSITION_WAVES, width) if config.position_feature else None
+        self.position = nn.Linear(2 * WAVES, width) if config.position_feature else None
         self.messages = MESSAGE_PASSING[config.encoder](config)
         self.pooling = Pooling(width * (config.encoder_layers + 1), config.pooling_heads, width)
         self.output_width = self.pooling.output_width
@@ -36,7 +34,7 @@ class Encoder(nn.Module):
     def forward(self, batch: GraphBatch) -> Tensor:
         x = self.atom_embedding(batch.atoms)  # A x W
         if self.position is not None:
-            x = x + self.position(position_waves(batch.position).to(x.dtype))
+            x = x + self.position(waves(batch.position).to(x.dtype))
         edges = self.bond_embedding(batch.edges)  # E x W
         states = self.messages(x, edges, batch)
         pooled: Tensor = self.pooling(torch.cat([x, *states], dim=1), batch.owner, batch.size)
@@ -59,13 +57,6 @@ class FeatureEmbedding(nn.Module):
     def forward(self, columns: Tensor) -> Tensor:
         out: Tensor = self.table(columns + self.offset)
         return out
-
-
-def position_waves(position: Tensor) -> Tensor:
-    """Sines and cosines of positions at geometrically spaced wavelengths: N -> N x 2 POSITION_WAVES."""
-    exponent = torch.linspace(0, 1, POSITION_WAVES, device=position.device)
-    angle = 2 * torch.pi * position[:, None] / (4 * 100**exponent)
-    return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
 class NodeMessages(nn.Module):

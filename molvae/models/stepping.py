@@ -90,23 +90,24 @@ class GRUStepper:
             _product(weights[f"weight_ih_l{i}"], weights[f"bias_ih_l{i}"], precision, bounded=True)
             for i in range(1, self.layers)
         ]
-        self.output = _product(decoder.output.weight, decoder.output.bias, precision, bounded=True)
+        self.output = _Output(decoder, precision, bounded=True)
 
     def begin(self, z: Tensor, radius: Tensor) -> Begun:
         bias, hidden = self.decoder.start(z, radius)
-        return (functional.linear(bias, self.first, self.first_bias), *hidden.unbind(1))
+        gates = functional.linear(bias, self.first, self.first_bias)
+        return *self.output.begin(z, radius), gates, *hidden.unbind(1)
 
     def state(self, begun: Begun, index: Tensor) -> State:
         return State(tuple(tensor[index] for tensor in begun))
 
     def step(self, symbols: Tensor, state: State) -> Tensor:
-        gates, *hidden = state.begun
+        offer, written, gates, *hidden = state.begun
         x = self.symbols.index_select(0, symbols).add_(gates)
         for layer, h in enumerate(hidden):
             self._cell(x, h, self.recurrent[layer])
             if layer + 1 < self.layers:
                 x = self.between[layer](h)
-        return self.output(hidden[-1])
+        return self.output(hidden[-1], offer, written)
 
     def _cell(self, x: Tensor, h: Tensor, recurrent: Product) -> None:
         """h moves on, in place; gates in the order of `nn.GRU`: reset, update, new."""
@@ -123,26 +124,25 @@ class TransformerStepper:
     def __init__(self, decoder: TransformerDecoder, precision: str) -> None:
         self.decoder = decoder
         self.blocks = [_BlockStepper(block, precision) for block in decoder.blocks if isinstance(block, Block)]
-        self.output = _product(decoder.output.weight, decoder.output.bias, precision)
+        self.output = _Output(decoder, precision)
 
     def begin(self, z: Tensor, radius: Tensor) -> Begun:
-        return self.decoder.condition(z, radius), torch.zeros(len(z), dtype=torch.long, device=z.device)
+        return *self.output.begin(z, radius), self.decoder.condition(z, radius)
 
     def state(self, begun: Begun, index: Tensor) -> State:
-        condition, written = (tensor[index] for tensor in begun)
+        offer, written, condition = (tensor[index] for tensor in begun)
         heads, length = self.blocks[0].heads, self.decoder.position.num_embeddings
         shape = (len(index), heads, length, condition.shape[1] // heads)
-        return State((condition, written), *(condition.new_zeros(shape) for _ in range(2 * len(self.blocks))))
+        return State((offer, written, condition), *(condition.new_zeros(shape) for _ in range(2 * len(self.blocks))))
 
     def step(self, symbols: Tensor, state: State) -> Tensor:
-        condition, written = state.begun
+        offer, written, condition = state.begun
         x = self.decoder.embedding(symbols) + self.decoder.position(written) + condition
         # S x 1 x 1 x L: a new string does not see what the last one left behind
         seen = (torch.arange(state.kept[0].shape[2], device=x.device) <= written[:, None])[:, None, None]
         for i, block in enumerate(self.blocks):
             x = block(x, state.kept[2 * i], state.kept[2 * i + 1], written, seen)
-        written.add_(1).clamp_(max=self.decoder.position.num_embeddings - 1)  # strings that ended run along
-        return self.output(self.decoder.norm(x))
+        return self.output(self.decoder.norm(x), offer, written)
 
 
 class _BlockStepper:
@@ -158,6 +158,31 @@ class _BlockStepper:
         y = functional.scaled_dot_product_attention(q[:, :, None], keys, values, seen)
         x = x + self.out(y.flatten(1))
         return x + self.down(functional.gelu(self.up(self.block.before_mlp(x))))
+
+
+class _Output:
+    """The last layer, and what the state reads of z where the decoder has a reading; counts the symbols written."""
+
+    def __init__(self, decoder: GRUDecoder | TransformerDecoder, precision: str, *, bounded: bool = False) -> None:
+        self.reading, self.max_symbols = decoder.reading, decoder.max_symbols
+        self.own = _product(decoder.output.weight, decoder.output.bias, precision, bounded=bounded)
+        if self.reading is not None:
+            self.places = self.reading.places()
+            self.ask = _product(self.reading.ask.weight, self.reading.ask.bias, precision, bounded=bounded)
+
+    def begin(self, z: Tensor, radius: Tensor) -> Begun:
+        """What the latents have to offer, S x R (S x 0 where nothing is read), and no symbol written, S."""
+        offer = z[:, :0] if self.reading is None else self.reading.offer(z, radius)
+        return offer, torch.zeros(len(z), dtype=torch.long, device=z.device)
+
+    def __call__(self, states: Tensor, offer: Tensor, written: Tensor) -> Tensor:
+        """S x H -> S x V, and one more symbol is written."""
+        logits = self.own(states)
+        if self.reading is not None:  # the answer is a small product, and has the rounding of two others before it
+            asked = self.ask(states).add_(self.places.index_select(0, written))
+            logits += self.reading.answer(asked.mul_(offer))
+        written.add_(1).clamp_(max=self.max_symbols)  # strings that ended run along
+        return logits
 
 
 def _product(weight: Tensor, bias: Tensor, precision: str, *, bounded: bool = False) -> Product:

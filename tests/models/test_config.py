@@ -41,6 +41,7 @@ def test_a_missing_setting_is_named():
         ({"pooling_heads": 0}, "pooling_heads must be 1 or more, got 0"),
         ({"encoder_heads": 0}, "encoder_heads must be 1 or more, got 0"),
         ({"decoder_layers": -1}, "decoder_layers must be 1 or more, got -1"),
+        ({"reading_width": -1}, "reading_width must be 0 or more, got -1"),
         ({"encoder_heads": 3}, "encoder_heads 3 must divide encoder_width 128"),
         ({"decoder": "transformer", "decoder_heads": 7}, "decoder_heads 7 must divide decoder_width 512"),
         ({"latent_size": "128"}, "latent_size must be of type int, got '128'"),

@@ -8,7 +8,7 @@ from molecules import DRUGS
 from tiny_models import GRAPHS, batch_of, batch_of_smiles, tiny
 
 from molvae.models.config import ENCODERS
-from molvae.models.encoders import POSITION_WAVES, DirectedMessages, Encoder, position_waves
+from molvae.models.encoders import DirectedMessages, Encoder
 
 
 def encoder(**settings):
@@ -68,12 +68,6 @@ def test_without_positions_order_tells_nothing():
     shifted = type(batch)(**{**vars(batch), "position": batch.position + 7})
     torch.testing.assert_close(network(shifted), network(batch))
     assert not torch.allclose(encoder()(shifted), encoder()(batch), atol=1e-4)
-
-
-def test_positions_are_told_apart():
-    waves = position_waves(torch.arange(400))
-    assert waves.shape == (400, 2 * POSITION_WAVES)
-    assert torch.pdist(waves).min() > 0.05
 
 
 def directed_by_loop(network, x, edges, batch):

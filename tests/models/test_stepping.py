@@ -23,9 +23,10 @@ def no_gradients():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("reading", [0, 3])
 @pytest.mark.parametrize("precision", TOLERANCE)
-def test_steps_are_the_whole(kind, layers, precision):
-    network = decoder(kind, decoder_layers=layers)
+def test_steps_are_the_whole(kind, layers, reading, precision):
+    network = decoder(kind, decoder_layers=layers, reading_width=reading)
     z, radius, symbols = inputs()
     whole = network(z, radius, symbols)
     stepper = stepper_of(network, precision)
