@@ -63,7 +63,7 @@ class Size:
 
 SMALL_SHAPE = {
     "encoder_width": 48, "encoder_layers": 3, "pooling_heads": 4, "latent_size": 32, "decoder_width": 192,
-    "embedding_width": 48, "max_symbols": 40,
+    "reading_width": 48, "embedding_width": 48, "max_symbols": 40,
 }  # fmt: skip
 TINY_SHAPE = {**SMALL_SHAPE, "encoder_width": 16, "decoder_width": 32, "max_symbols": 60}
 SIZES = {

@@ -1,4 +1,4 @@
-"""What each choice of the shipped model buys: one thing changed at a time, the same number of molecules for all.
+"""What each choice of the shipped model buys: one thing changed at a time, then the best together, all trained alike.
 
     molvae data fetch druglike                                                    # prints where the files are
     python benchmarks/model_choices.py druglike_train.smi.gz druglike_test.smi.gz --out benchmarks
@@ -32,14 +32,14 @@ from molvae.sampling.options import DecodeOptions
 from molvae.training.config import TrainConfig
 from molvae.training.run import train
 
-SHAPE = {"decoder_width": 384}
+SHAPE = {"encoder": "gine", "pooling_heads": 8, "decoder_width": 384, "reading_width": 0}
 TRAINING = {
     "batch_size": 64, "learning_rate": 2e-3, "warmup_steps": 100, "kl_delay_steps": 200, "kl_warmup_steps": 300,
     "validate_every": 1_000_000, "checkpoint_every": 200, "precision": "32",
 }  # fmt: skip
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "as shipped": ({}, {}),
-    "as shipped, other seed": ({}, {"seed": 1}),
+    "base": ({}, {}),
+    "base, other seed": ({}, {"seed": 1}),
     "no position feature": ({"position_feature": False}, {}),
     "gatv2 encoder": ({"encoder": "gatv2"}, {}),
     "dmpnn encoder": ({"encoder": "dmpnn"}, {}),
@@ -60,8 +60,12 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "noise for a quarter": ({}, {"noise_share": 0.25}),
     "batch 128": ({}, {"batch_size": 128}),
     "learning rate 0.001": ({}, {"learning_rate": 1e-3}),
+    "reading": ({"reading_width": 256}, {}),
+    "dmpnn, reading": ({"encoder": "dmpnn", "reading_width": 256}, {}),
+    "dmpnn, reading, 16 heads": ({"encoder": "dmpnn", "reading_width": 256, "pooling_heads": 16}, {}),
+    "as shipped": ({"encoder": "dmpnn", "reading_width": 256, "pooling_heads": 32}, {}),
 }
-"""Name -> what differs in the model and in its training from the first."""
+"""Name -> what differs in the model and in its training from the first, which the first weights had."""
 
 LONGEST = 30  # characters
 RADIUS, SEEDS, DRAWS, SAMPLES = 0.5, 100, 20, 1_000

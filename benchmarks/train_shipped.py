@@ -48,7 +48,7 @@ DRUGLIKE = (
     "ZINC leads and natural products; isomeric SMILES, 6 to 64 heavy atoms, salts stripped"
 )
 MOSES = "1,584,663 lead-like molecules of ZINC without charges or stereo (MIT)"
-SHAPE = {"encoder": "dmpnn", "decoder_width": 384, "reading_width": 256}
+SHAPE = {"encoder": "dmpnn", "pooling_heads": 32, "decoder_width": 384, "reading_width": 256}
 SMALL_SHAPE = {
     "encoder_width": 16,
     "encoder_layers": 2,
@@ -70,7 +70,7 @@ class Recipe:
 
 
 FRESH = TrainConfig(max_steps=1_000_000, learning_rate=2e-3)
-MORE = {"learning_rate": 1.5e-3, "warmup_steps": 200, "decay_share": 0.6, "kl_delay_steps": 0, "kl_warmup_steps": 0}
+MORE = {"learning_rate": 2e-3, "warmup_steps": 200, "decay_share": 0.6, "kl_delay_steps": 0, "kl_warmup_steps": 0}
 RECIPES = {
     "druglike": Recipe("mix", "gaussian", FRESH),
     "druglike-ae": Recipe(

@@ -27,14 +27,14 @@ def test_the_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         choices.main()
         return (tmp_path / "model_choices.md").read_text()
 
-    first = run("as shipped")
+    first = run("base")
     assert f"{len(SMALL)} read: {len(SMALL)} kept" in capsys.readouterr().out, "what is too long is left out"
     assert first.count("\n| ") == 2, "the head and one row"
-    both = run("as shipped", "GRU 256")
+    both = run("base", "GRU 256")
     assert [line.split(" | ")[0] for line in both.splitlines() if line.startswith("| ")][1:] == [
-        "| as shipped",
+        "| base",
         "| GRU 256",
     ]
     assert first.splitlines()[-1] in both, "what is measured is not measured again"
     rows = {line.split(" | ")[0]: line.split(" | ")[1] for line in both.splitlines() if line.startswith("| ")}
-    assert int(rows["| GRU 256"].replace(",", "")) > int(rows["| as shipped"].replace(",", "")), "parameters"
+    assert int(rows["| GRU 256"].replace(",", "")) > int(rows["| base"].replace(",", "")), "parameters"

@@ -12,9 +12,8 @@ ROWS, LENGTH = 5, 11
 
 
 def decoder(kind, **settings):
-    """One that reads z, unless the settings say otherwise."""
     torch.manual_seed(0)
-    return DECODERS[kind](tiny(decoder=kind, max_symbols=LENGTH, **{"reading_width": 3, **settings})).eval()
+    return DECODERS[kind](tiny(decoder=kind, max_symbols=LENGTH, **settings)).eval()
 
 
 def inputs():

@@ -26,6 +26,7 @@ def tiny(**settings):
         decoder_width=8,
         decoder_layers=2,
         decoder_heads=2,
+        reading_width=3,
         embedding_width=6,
     )
     return small.replace(**settings)

@@ -25,7 +25,8 @@ def trained(latent: str, decoder: str, steps: int) -> tuple[Autoencoder, ModelCo
     vocabulary = Vocabulary.from_tokens(t for s in [*DRUGS.values(), *SMALL] for t in tokenize(s))
     config = ModelConfig(
         len(vocabulary), encoder_width=16, encoder_layers=2, encoder_heads=2, pooling_heads=2, latent=latent,
-        latent_size=12, decoder=decoder, decoder_width=48, decoder_heads=2, embedding_width=16, max_symbols=80,
+        latent_size=12, decoder=decoder, decoder_width=48, decoder_heads=2, reading_width=16,
+        embedding_width=16, max_symbols=80,
     )  # fmt: skip
     packed = PackedGraphs.from_graphs(featurise(SMALL), vocabulary)
     batch = packed.gather(torch.arange(len(packed)))

@@ -37,8 +37,10 @@ class Feature(NamedTuple):
 
 CHARGE_ZERO = 8
 STEREO_LABELS = ("", "R", "S", "r", "s", "@", "@@")
+PARITIES = ("", "@", "@@")
 BOND_TYPES = ("-", "=", "#", ":", "$")
 BOND_STEREO = ("", "E", "Z", "e", "z")
+DIRECTIONS = ("", "/", "\\")
 LARGEST_RING = 9
 MAX_ATOMS = 999
 MAX_CIP_STEPS = 50_000
@@ -51,11 +53,13 @@ ATOM_FEATURES = (
     Feature("aromatic", 2, "1 in an aromatic ring"),
     Feature("stereo", len(STEREO_LABELS), "CIP label; @ or @@ in canonical order where CIP gives none"),
     Feature("ring", LARGEST_RING + 1, f"size of the smallest ring; 0 none, {LARGEST_RING} that or more"),
+    Feature("parity", len(PARITIES), "@ or @@ as the canonical SMILES writes it: what a decoder has to spell"),
 )
 BOND_FEATURES = (
     Feature("order", len(BOND_TYPES), " ".join(BOND_TYPES)),
     Feature("stereo", len(BOND_STEREO), "E or Z; lower case where only other stereo tells the sides apart"),
     Feature("ring", LARGEST_RING + 1, f"size of the smallest ring; 0 none, {LARGEST_RING} that or more"),
+    Feature("direction", len(DIRECTIONS), "/ or \\ as the canonical SMILES writes it, beside a double bond"),
 )
 
 
@@ -63,7 +67,7 @@ BOND_FEATURES = (
 class MolGraph:
     """One molecule in canonical atom order, and the string that it is the graph of.
 
-    `atoms` (A, 6) uint8, a row per heavy atom, columns as in `ATOM_FEATURES`; `bonds` (B, 3) uint8, columns
+    `atoms` (A, 7) uint8, a row per heavy atom, columns as in `ATOM_FEATURES`; `bonds` (B, 4) uint8, columns
     as in `BOND_FEATURES`; `ends` (B, 2) uint16, the atoms each bond joins, the smaller position first.
     """
 
@@ -108,10 +112,10 @@ def raw_graph_of(mol: Chem.Mol, smiles: str) -> RawGraph:
         what = "a dative or unspecified bond"
         raise MoleculeError(f"SMILES {_short(smiles)} has {what}, which graphs do not carry")
     tokens = tokenize(smiles)
-    symbols, bonds = _read(tokens, _aromatic_wildcards(mol) if "*" in smiles else frozenset())
+    symbols, bonds, directions = _read(tokens, _aromatic_wildcards(mol) if "*" in smiles else frozenset())
     if len(symbols) > MAX_ATOMS:
         raise MoleculeError(f"SMILES {_short(smiles)} has {len(symbols)} atoms, more than {MAX_ATOMS}")
-    atom_bytes, bond_bytes = _tables(symbols, bonds)
+    atom_bytes, bond_bytes = _tables(symbols, bonds, directions)
     has_stereo = "@" in smiles or "/" in smiles or "\\" in smiles
     if has_stereo or "1" in smiles:  # the first ring closure of a canonical SMILES is always 1
         position = _canonical_positions(mol)
@@ -136,13 +140,14 @@ _VALENCES = {
     "F": (1,), "Cl": (1,), "Br": (1,), "I": (1,),
 }  # fmt: skip
 _UNSPECIFIED = -1
-# "/" and "\\" say nothing of the order: between aromatic atoms they stand on an aromatic bond
-_ORDER = {symbol: order for order, symbol in enumerate(BOND_TYPES)} | dict.fromkeys("/\\", _UNSPECIFIED)
+# a direction says nothing of the order, since it may stand on an aromatic bond: those below -1 are kept apart
+_ORDER = {symbol: order for order, symbol in enumerate(BOND_TYPES)}
+_ORDER |= {symbol: _UNSPECIFIED - number for number, symbol in enumerate(DIRECTIONS) if number}
 _NOT_ATOMS = frozenset("()=#$:/\\.-%0123456789")
 _COLUMNS, _BOND_COLUMNS = len(ATOM_FEATURES), len(BOND_FEATURES)
 
 Bonds = dict[tuple[int, int], int]
-"""Order of the bond between two atoms, the smaller position first: that is how a SMILES brings them."""
+"""A number for the bond between two atoms, the smaller position first: that is how a SMILES brings them."""
 
 
 class _Symbol(dict[int, bytes]):
@@ -163,7 +168,8 @@ class _Symbol(dict[int, bytes]):
     def __missing__(self, used: int) -> bytes:
         number, charge, aromatic, parity = self.fixed
         hydrogens = self._implicit_hydrogens(used) if self.hydrogens is None else self.hydrogens
-        self[used] = row = bytes((number, charge, hydrogens, aromatic, parity, 0))
+        label = STEREO_LABELS.index(PARITIES[parity])
+        self[used] = row = bytes((number, charge, hydrogens, aromatic, label, 0, parity))
         return row
 
     def _implicit_hydrogens(self, used: int) -> int:
@@ -203,13 +209,17 @@ def _bracket(token: str) -> tuple[int, int, int | None, bool, int]:
     count = 0 if hydrogens is None else int(hydrogens or 1)
     if abs(formal) > CHARGE_ZERO or count >= ATOM_FEATURES[2].size:
         raise MoleculeError(f"cannot represent the atom {token}: its charge or hydrogens are out of range")
-    return number, CHARGE_ZERO + formal, count, symbol.islower(), STEREO_LABELS.index(parity)
+    return number, CHARGE_ZERO + formal, count, symbol.islower(), PARITIES.index(parity)
 
 
-def _read(tokens: list[str], aromatic: frozenset[int]) -> tuple[list[_Symbol], Bonds]:
-    """The atom symbols among a SMILES's tokens, and its bonds; `aromatic` as `_aromatic_wildcards`."""
+def _read(tokens: list[str], aromatic: frozenset[int]) -> tuple[list[_Symbol], Bonds, Bonds]:
+    """The atom symbols among a SMILES's tokens, its bonds' orders, and the directions of those that have one.
+
+    `aromatic` as `_aromatic_wildcards`.
+    """
     symbols: list[_Symbol] = []
     bonds: Bonds = {}
+    directions: Bonds = {}
     branch: list[int] = []
     rings: dict[str, tuple[int, int]] = {}
     previous, order = -1, _UNSPECIFIED
@@ -221,6 +231,8 @@ def _read(tokens: list[str], aromatic: frozenset[int]) -> tuple[list[_Symbol], B
             if previous >= 0:
                 implied = symbols[current].implied & symbols[previous].implied
                 bonds[previous, current] = implied if order < 0 else order
+                if order < _UNSPECIFIED:
+                    directions[previous, current] = _UNSPECIFIED - order
             previous, order = current, _UNSPECIFIED
         elif token == "(":
             branch.append(previous)
@@ -233,16 +245,18 @@ def _read(tokens: list[str], aromatic: frozenset[int]) -> tuple[list[_Symbol], B
         elif token in rings:
             other, opened = rings.pop(token)
             implied = symbols[other].implied & symbols[previous].implied
-            order = max(opened, order)
-            bonds[other, previous] = implied if order < 0 else order
+            written = order if opened == _UNSPECIFIED else opened
+            bonds[other, previous] = implied if written < 0 else written
+            if written < _UNSPECIFIED:
+                directions[other, previous] = _UNSPECIFIED - written
             order = _UNSPECIFIED
         else:
             rings[token] = (previous, order)
             order = _UNSPECIFIED
-    return symbols, bonds
+    return symbols, bonds, directions
 
 
-def _tables(symbols: list[_Symbol], bonds: Bonds) -> tuple[bytearray, bytearray]:
+def _tables(symbols: list[_Symbol], bonds: Bonds, directions: Bonds) -> tuple[bytearray, bytearray]:
     """The rows of the atoms and of the bonds, one after the other; rings and CIP labels still missing."""
     used = [0] * len(symbols)
     for (a, b), order in bonds.items():
@@ -251,6 +265,8 @@ def _tables(symbols: list[_Symbol], bonds: Bonds) -> tuple[bytearray, bytearray]
         used[b] += electrons
     bond_rows = bytearray(_BOND_COLUMNS * len(bonds))
     bond_rows[0::_BOND_COLUMNS] = bytes(bonds.values())
+    if directions:
+        bond_rows[3::_BOND_COLUMNS] = bytes([directions.get(bond, 0) for bond in bonds])
     return bytearray(b"".join([symbol[n] for symbol, n in zip(symbols, used, strict=True)])), bond_rows
 
 

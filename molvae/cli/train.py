@@ -41,9 +41,10 @@ def train(
     name: Annotated[
         str | None, typer.Option(show_default=False, help="The model's name. Default: the folder's.")
     ] = None,
-    encoder: Annotated[str | None, _model("gine (default), gatv2, dmpnn or gps.")] = None,
+    encoder: Annotated[str | None, _model("dmpnn (default), gine, gatv2 or gps.")] = None,
     encoder_width: Annotated[int | None, _model("Channels of an atom's state.")] = None,
     encoder_layers: Annotated[int | None, _model("Message-passing layers.")] = None,
+    pooling_heads: Annotated[int | None, _model("Attention heads that pool atoms into a molecule.")] = None,
     latent: Annotated[
         str | None, _model("gaussian (a VAE, default), deterministic (an autoencoder) or hypersphere.")
     ] = None,
@@ -51,6 +52,9 @@ def train(
     decoder: Annotated[str | None, _model("gru (default) or transformer.")] = None,
     decoder_width: Annotated[int | None, _model("Channels of the decoder's state.")] = None,
     decoder_layers: Annotated[int | None, _model("Layers of the decoder.")] = None,
+    reading_width: Annotated[
+        int | None, _model("Channels in which the decoder's state is multiplied with z; 0: none.", min=0)
+    ] = None,
     max_symbols: Annotated[int | None, _model("The longest SMILES, in symbols.")] = None,
     dropout: Annotated[float | None, _model("Dropout.")] = None,
     batch_size: Annotated[int | None, _training("Molecules a step, over all devices.")] = None,
@@ -92,8 +96,9 @@ def train(
     from molvae.workflow import Machine, train_model
 
     shape = _given(
-        encoder=encoder, encoder_width=encoder_width, encoder_layers=encoder_layers, latent=latent,
-        latent_size=latent_size, decoder=decoder, decoder_width=decoder_width, decoder_layers=decoder_layers,
+        encoder=encoder, encoder_width=encoder_width, encoder_layers=encoder_layers,
+        pooling_heads=pooling_heads, latent=latent, latent_size=latent_size, decoder=decoder,
+        decoder_width=decoder_width, decoder_layers=decoder_layers, reading_width=reading_width,
         max_symbols=max_symbols, dropout=dropout,
     )  # fmt: skip
     settings = _given(

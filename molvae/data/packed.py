@@ -21,14 +21,14 @@ from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph
 from molvae.chem.tokens import PAD_ID, Vocabulary
 from molvae.errors import InputError
 
-FORMAT = "molvae-packed-1"
+FORMAT = "molvae-packed-2"
 
 
 @dataclass(frozen=True)
 class GraphBatch:
     """B molecules as one disconnected graph of A atoms and E directed edges, as PyG's layers take it.
 
-    `atoms` A x 6 and `edges` E x 3 hold feature columns (`chem.graph`), `edge_index` 2 x E; the second half
+    `atoms` A x 7 and `edges` E x 4 hold feature columns (`chem.graph`), `edge_index` 2 x E; the second half
     of the edges are the first half reversed. `position` A is an atom's place in its canonical SMILES, `owner`
     A its molecule. `tokens` B x L are ids ended by END and padded by PAD; a batch that is only to be encoded
     has L = 0.
@@ -53,7 +53,7 @@ class GraphBatch:
 class PackedGraphs:
     """M molecules: flat rows, and where each molecule's rows start (M + 1 offsets, int64).
 
-    `atoms` (total, 6) uint8, `bonds` (total, 3) uint8, `ends` (total, 2) int16 within the molecule, `tokens`
+    `atoms` (total, 7) uint8, `bonds` (total, 4) uint8, `ends` (total, 2) int16 within the molecule, `tokens`
     (total,) int16. All on one device.
     """
 

@@ -56,11 +56,11 @@ class ModelConfig(JsonConfig):
     """Encoder, latent and decoder, chosen apart."""
 
     vocabulary_size: int  # symbols the decoder can write, the three special ones included
-    encoder: str = "gine"  # one of ENCODERS
+    encoder: str = "dmpnn"  # one of ENCODERS
     encoder_width: int = 128  # channels of an atom's state
     encoder_layers: int = 4
     encoder_heads: int = 4  # attention heads of gatv2 and gps; must divide encoder_width
-    pooling_heads: int = 8  # attention heads that pool atoms into a molecule, beside a sum
+    pooling_heads: int = 32  # attention heads that pool atoms into a molecule, beside a sum
     position_feature: bool = True  # tell the encoder each atom's place in the canonical SMILES
     latent: str = "gaussian"  # one of LATENTS
     latent_size: int = 128  # dimensions of z
@@ -68,7 +68,7 @@ class ModelConfig(JsonConfig):
     decoder_width: int = 512  # channels of the decoder's state
     decoder_layers: int = 1
     decoder_heads: int = 8  # attention heads of the transformer; must divide decoder_width
-    reading_width: int = 0  # channels in which a state of the decoder is multiplied with z; 0: none
+    reading_width: int = 256  # channels in which a state of the decoder is multiplied with z; 0: none
     embedding_width: int = 128  # channels of a symbol's embedding (the transformer uses decoder_width)
     dropout: float = 0.0
     max_symbols: int = 160  # the longest string the decoder writes, its end not counted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from molvae.chem.graph import (
     BOND_STEREO,
     BOND_TYPES,
     CHARGE_ZERO,
+    DIRECTIONS,
     LARGEST_RING,
     MAX_ATOMS,
+    PARITIES,
     STEREO_LABELS,
     graph_of,
     graph_of_smiles,
@@ -41,10 +44,11 @@ b1ccccc1 c1cc[se]c1 c1cc[te]c1 p1ccccc1 c1cc[pH]c1 c1cc[as]cc1 c1c[nH]cc1 c1cc[o
 CS(C)(=O)=O FS(F)(F)(F)(F)F FP(F)(F)(F)F OCl(=O)(=O)=O FI(F)(F)(F)F C[SH2]C C[PH3]C CN(C)(C)=O C[N+](C)(C)C
 [Rh-](Cl)(Cl)(Cl)(Cl)$[Rh-](Cl)(Cl)(Cl)Cl N#N [N-]=[N+]=[N-] [C-]#[O+] [BH4-] [SiH4] C[Hg]C C1=CC=CC=CC=C1
 C12C3C4C1C5C2C3C45 C1CC2CCC1C2 C1CC12CC2 C1CCCCCCC1 C1CCCCCCCC1 c1ccc(cc1)-c1ccccc1 C1=CC2=CC=CC=CC2=C1
-F/C=C/F F/C=C\\F F/N=N/F C/C=N/O C/C=C/C=C\\C CC=C=CC c1ccc(/N=N/c2ccccc2)cc1
+C/1=C/CCCCCCCCCC1 C/C1=C(/F)CCCCCCCCCC1 F/C=C/F F/C=C\\F F/N=N/F C/C=N/O C/C=C/C=C\\C CC=C=CC c1ccc(/N=N/c2ccccc2)cc1
 C[C@H](F)Cl C[C@H]1CC[C@@H](C)CC1 O[C@H](C)[C@@H](C)O F[P@](Cl)(Br)I C[S@](=O)CC C[N@@+](CC)(CCC)c1ccccc1
 c12c3c4c5c1c6c7c8c2c9c1c3c2c3c4c4c%10c5c5c6c6c7c7c%11c8c9c8c9c1c2c1c2c3c4c3c4c%10c5c5c6c6c7c7c%11c8c8c9c1c1c2c3c2c4c5c6c3c7c8c1c23
 """
+ATOM = re.compile(r"\[[^]]*\]|Br|Cl|[BCNOPSFIbcnops*]")
 ORDERS = (
     Chem.BondType.SINGLE,
     Chem.BondType.DOUBLE,
@@ -65,10 +69,20 @@ def check(smiles):
     assert graph.smiles == canonical(smiles)
     mol = Chem.MolFromSmiles(graph.smiles)
     assert (graph.atoms.dtype, graph.bonds.dtype, graph.ends.dtype) == (np.uint8, np.uint8, np.uint16)
-    assert graph.atoms.tolist() == [atom_row(atom) for atom in mol.GetAtoms()]
+    written = [symbol.count("@") for symbol in ATOM.findall(graph.smiles)]  # the molecule is in the string's order
+    assert graph.atoms.tolist() == [[*atom_row(atom), written[atom.GetIdx()]] for atom in mol.GetAtoms()]
     bonds = [mol.GetBondBetweenAtoms(*ends) for ends in graph.ends.tolist()]
     assert sorted(bond.GetIdx() for bond in bonds) == list(range(mol.GetNumBonds()))
-    assert graph.bonds.tolist() == [bond_row(bond) for bond in bonds]
+    directions = directions_of(graph.smiles)
+    assert graph.bonds.tolist() == [[*bond_row(bond), directions[bond.GetIdx()]] for bond in bonds]
+
+
+def directions_of(smiles):
+    """By bond, / or \\ as RDKit keeps it where it is told to leave a molecule as written."""
+    reader = Chem.SmilesParserParams()
+    reader.sanitize, reader.removeHs = False, False
+    kept = {Chem.BondDir.ENDUPRIGHT: "/", Chem.BondDir.ENDDOWNRIGHT: "\\"}
+    return [DIRECTIONS.index(kept.get(bond.GetBondDir(), "")) for bond in Chem.MolFromSmiles(smiles, reader).GetBonds()]
 
 
 def labelled(mol):
@@ -110,6 +124,14 @@ def test_every_number_is_rdkits(smiles):
 def test_every_number_is_rdkits_on_druglike_molecules():
     for smiles in druglike()[::50]:
         check(smiles)
+
+
+@pytest.mark.parametrize("smiles", ["C/C=C/C", "C/C=C\\C", "C[C@H](F)Cl", "C[C@@H](F)Cl"])
+def test_what_a_decoder_has_to_spell_is_told(smiles):
+    """Its parity and direction as written, which CIP labels do not tell without ranking the whole molecule."""
+    graph = graph_of_smiles(smiles)
+    assert "".join(PARITIES[p] for p in graph.atoms[:, 6]) == "".join(c for c in graph.smiles if c == "@")
+    assert [DIRECTIONS[d] for d in graph.bonds[:, 3] if d] == [c for c in graph.smiles if c in "/\\"]
 
 
 def test_orders_are_told_in_the_order_of_the_table():
@@ -190,7 +212,7 @@ def test_the_largest_molecule_is_read():
 @pytest.mark.parametrize("smiles", ["C", "*", "[H+]", "[Cl-]"])
 def test_one_atom_has_no_bonds(smiles):
     graph = graph_of_smiles(smiles)
-    assert (graph.atoms.shape, graph.bonds.shape, graph.ends.shape) == ((1, 6), (0, 3), (0, 2))
+    assert (graph.atoms.shape, graph.bonds.shape, graph.ends.shape) == ((1, 7), (0, 4), (0, 2))
 
 
 def test_too_symmetric_for_cip_labels_keeps_the_parity(monkeypatch):

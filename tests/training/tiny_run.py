@@ -48,6 +48,7 @@ def tiny_model(vocabulary_size: int, **changes: Any) -> ModelConfig:
         pooling_heads=2,
         latent_size=16,
         decoder_width=32,
+        reading_width=16,
         embedding_width=16,
     ).replace(**changes)
 
