@@ -75,7 +75,7 @@ def test_time_box_ends_in_time_with_the_rate_at_nothing(tmp_path: Path) -> None:
     """Also over two runs: the second finds the time used up."""
     begin = time.monotonic()
     trained = run_tiny(tmp_path, max_steps=10**6, max_minutes=0.05, validate_every=10**6)
-    assert 2.5 < time.monotonic() - begin < 8
+    assert 2.5 < time.monotonic() - begin < 60, "steps without a box would take an hour"
     rates = column(tmp_path, "train/learning_rate")
     assert rates[-1] < 0.05 * max(rates)
     assert len(column(tmp_path, "valid/loss")) == 1, "validated at the end"
