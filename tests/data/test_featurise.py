@@ -54,7 +54,7 @@ def test_a_chunk_holds_the_same_graphs():
 def test_a_chunk_without_molecules_has_the_right_shapes(texts):
     chunk = featurise_chunk(texts)
     shapes = [array.shape for array in (chunk.atoms, chunk.bonds, chunk.ends, chunk.tokens, chunk.sizes)]
-    assert shapes == [(0, 6), (0, 3), (0, 2), (0,), (0, 3)]
+    assert shapes == [(0, 7), (0, 4), (0, 2), (0,), (0, 3)]
 
 
 def test_what_a_model_cannot_write_is_refused():

@@ -40,8 +40,8 @@ def by_loop(graphs, vocabulary):
     tokens = [row + [PAD_ID] * (width - len(row)) for row in ids]
     index = ends + [(b, a) for a, b in ends]
     return GraphBatch(
-        torch.tensor(atoms, dtype=torch.long).view(-1, 6),
-        torch.tensor(bonds + bonds, dtype=torch.long).view(-1, 3),
+        torch.tensor(atoms, dtype=torch.long).view(-1, 7),
+        torch.tensor(bonds + bonds, dtype=torch.long).view(-1, 4),
         torch.tensor(index, dtype=torch.long).view(-1, 2).T,
         torch.tensor(position, dtype=torch.long),
         torch.tensor(owner, dtype=torch.long),

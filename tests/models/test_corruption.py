@@ -34,4 +34,4 @@ def test_the_share_is_masked_row_by_row(share):
 
 
 def test_an_atom_without_bonds():
-    assert corrupted(batch_of_smiles("C"), 0.5).edges.shape == (0, 3)
+    assert corrupted(batch_of_smiles("C"), 0.5).edges.shape == (0, 4)
