@@ -289,7 +289,7 @@ def test_named_properties_are_columns_and_the_rank_is_the_formula(steered):
 @pytest.mark.parametrize("options", [STEERED, {"similarity": 0.4}, {"keep_scaffold": True, "decodes": 3}])
 def test_company_changes_nothing_with_a_dial_or_with_wishes(tiny, options):
     """A seed's molecules do not depend on the seeds beside it."""
-    options = {"budget": 300, "seed": 1, **options}
+    options = {"budget": 2000, "seed": 1, **options}
     alone = _quietly(tiny.analogs, "CCCO", 6, **options)
     together = _by_seed(_quietly(tiny.analogs, ["Oc1ccccc1", "CCCO", "C1CC", "CC(C)CO"], 6, **options))
     assert alone["smiles"].tolist() == together["CCCO"] != []
@@ -299,7 +299,7 @@ def test_company_changes_nothing_with_a_dial_or_with_wishes(tiny, options):
 def test_scaffold_and_patterns(tiny):
     """Of what the model knows two molecules are left, phenol and toluene."""
     frame = _quietly(
-        tiny.analogs, "Nc1ccccc1", 4, budget=400, keep_scaffold=True, without=["[Cl]", "N"], contains=["[O,C]"]
+        tiny.analogs, "Nc1ccccc1", 4, budget=4000, keep_scaffold=True, without=["[Cl]", "N"], contains=["[O,C]"]
     )
     assert len(frame) > 1
     for smiles in frame["smiles"]:
