@@ -89,11 +89,7 @@ class GRUDecoder(nn.Module):
             return short
         bias, hidden = self.start(z, radius)
         y, _ = self.gru(self.embedding(symbols) + bias[:, None], hidden.transpose(0, 1).contiguous())
-        logits: Tensor = self.output(y)
-        if self.reading is not None:
-            places = self.reading.places()[: symbols.shape[1]]
-            logits = logits + self.reading(y, places, self.reading.offer(z, radius)[:, None])
-        return logits
+        return _logits(self, y, z, radius)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _unpadded(self, z: Tensor, radius: Tensor, symbols: Tensor, lengths: Tensor) -> Tensor:
@@ -135,11 +131,16 @@ class TransformerDecoder(nn.Module):
         for block in self.blocks:
             x = block(x)
         y = self.norm(x)
-        logits: Tensor = self.output(y)
-        if self.reading is not None:
-            places = self.reading.places()[: symbols.shape[1]]
-            logits = logits + self.reading(y, places, self.reading.offer(z, radius)[:, None])
-        return logits
+        return _logits(self, y, z, radius)
+
+
+def _logits(decoder: GRUDecoder | TransformerDecoder, states: Tensor, z: Tensor, radius: Tensor) -> Tensor:
+    """States B x L x H into logits B x L x V: their own, and what they read of z."""
+    logits: Tensor = decoder.output(states)
+    if decoder.reading is not None:
+        places = decoder.reading.places()[: states.shape[1]]
+        logits = logits + decoder.reading(states, places, decoder.reading.offer(z, radius)[:, None])
+    return logits
 
 
 class Block(nn.Module):
