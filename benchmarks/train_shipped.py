@@ -29,6 +29,7 @@ import torch
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint, SamplingDefaults
 from molvae.chem.tokens import Vocabulary
+from molvae.data.neighbours import Neighbours, neighbours_of
 from molvae.data.packed import PackedGraphs, concatenate, details
 from molvae.data.packing import pack
 from molvae.data.records import read_records
@@ -69,7 +70,7 @@ class Recipe:
     start: str = ""  # the model whose weights it begins with
 
 
-FRESH = TrainConfig(max_steps=1_000_000, learning_rate=2e-3)
+FRESH = TrainConfig(max_steps=1_000_000, learning_rate=2e-3, precision="bf16")
 MORE = {"learning_rate": 2e-3, "warmup_steps": 200, "decay_share": 0.6, "kl_delay_steps": 0, "kl_warmup_steps": 0}
 RECIPES = {
     "druglike": Recipe("mix", "gaussian", FRESH),
@@ -88,6 +89,7 @@ class Data:
     """What a model is trained on, validated on, and calls known."""
 
     train: PackedGraphs
+    neighbours: Neighbours
     valid: PackedGraphs
     vocabulary: Vocabulary
     seen: SeenSet
@@ -114,6 +116,7 @@ def make(name: str, minutes: float, arguments: argparse.Namespace) -> None:
         data.valid,
         shape,
         config,
+        neighbours=data.neighbours,
         probe=probe(data.vocabulary, shape.max_symbols),
         start_from=fitted(first.model, shape) if first else None,
     )
@@ -176,7 +179,8 @@ def mix(arguments: argparse.Namespace, start: Checkpoint | None) -> Data:
         "MOSES train": f"{MOSES}, of which {MOSES_SHARE:,} drawn at random were trained on",
         "novel means": "in neither training set, whole",
     }
-    return Data(chosen, valid, words, (start and start.seen) or known(whole, words), card)
+    seen = (start and start.seen) or known(whole, words)
+    return Data(chosen, near(chosen, words, folder), valid, words, seen, card)
 
 
 def moses(arguments: argparse.Namespace, start: Checkpoint | None) -> Data:
@@ -189,7 +193,8 @@ def moses(arguments: argparse.Namespace, start: Checkpoint | None) -> Data:
     order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))
     held = min(HELD_OUT, len(whole) // 10)
     card = {"MOSES train": MOSES, "novel means": "not in MOSES train"}
-    return Data(whole.select(order[held:]), whole.select(order[:held]), words, known(whole, words), card)
+    train = whole.select(order[held:])
+    return Data(train, near(train, words, folder), whole.select(order[:held]), words, known(whole, words), card)
 
 
 def rows(arguments: argparse.Namespace, file: Path) -> Iterator[Record | Refusal]:
@@ -202,9 +207,21 @@ def packed(read: Iterator[Record | Refusal], vocabulary: Vocabulary | None) -> t
     return data, words
 
 
+def near(data: PackedGraphs, vocabulary: Vocabulary, folder: Path) -> Neighbours:
+    """Which training molecules are alike: found once."""
+    path = folder / "neighbours.npz"
+    if not path.exists():
+        neighbours_of(smiles_of(data, vocabulary), progress=lambda done: print(f"neighbours: {done} rounds")).save(path)
+    return Neighbours.load(path)
+
+
 def known(data: PackedGraphs, vocabulary: Vocabulary) -> SeenSet:
-    parts = (data.select(some) for some in torch.arange(len(data)).split(20_000))
-    return SeenSet.from_smiles(smiles for part in parts for smiles in targets(part, vocabulary))
+    return SeenSet.from_smiles(smiles_of(data, vocabulary))
+
+
+def smiles_of(data: PackedGraphs, vocabulary: Vocabulary) -> Iterator[str]:
+    for some in torch.arange(len(data)).split(20_000):
+        yield from targets(data.select(some), vocabulary)
 
 
 def training(trained: Trained, config: TrainConfig, first: Checkpoint | None) -> dict[str, str]:

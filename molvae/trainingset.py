@@ -16,6 +16,7 @@ import torch
 
 from molvae.chem.tokens import Vocabulary
 from molvae.data.files import whole_file
+from molvae.data.neighbours import ROUNDS, Neighbours, neighbours_of
 from molvae.data.packed import PackedGraphs, details
 from molvae.data.packing import Packing, pack
 from molvae.data.records import Record, Refusal, read_records
@@ -79,6 +80,24 @@ def packed_data(recipe: Recipe, folder: Path, *, workers: int | None = None, tel
     _write_refusals(folder / "refused.csv", refusals)
     _keep_packed(packed, home, fingerprint)
     return packed
+
+
+def packed_neighbours(
+    packed: Packed, folder: Path, *, workers: int | None = None, tell: Tell = lambda _: None
+) -> Neighbours:
+    """Neighbours of the training molecules among each other, out of `folder`/packed where they were found before."""
+    path = folder / "packed" / "neighbours.npz"
+    if path.exists():
+        return Neighbours.load(path)
+    tell("looking for neighbours of the training molecules")
+    found = neighbours_of(
+        molecules(packed.train, packed.vocabulary), workers=workers,
+        progress=lambda done: tell(f"neighbours: round {done} of {ROUNDS}"),
+    )  # fmt: skip
+    tell(f"neighbours: of {found.share:.0%} of the molecules")
+    with whole_file(path) as draft:
+        found.save(draft)
+    return found
 
 
 def _pack(recipe: Recipe, workers: int | None, tell: Tell) -> tuple[Packed, list[Refusal]]:

@@ -24,7 +24,7 @@ from molvae.training.config import TrainConfig
 from molvae.training.quiet import left_as_it_was
 from molvae.training.run import Trained
 from molvae.training.run import train as run_training
-from molvae.trainingset import Packed, Recipe, Tell, molecules, packed_data, sha256_of
+from molvae.trainingset import Packed, Recipe, Tell, molecules, packed_data, packed_neighbours, sha256_of
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def train_model(
     standardise: bool = False,
     shape: dict[str, Any] | None = None,
     config: TrainConfig | None = None,
+    neighbours: bool = True,
     start_from: str | Path | None = None,
     name: str | None = None,
     workers: int | None = None,
@@ -79,7 +80,8 @@ def train_model(
     `shape` holds settings of `ModelConfig`; with `start_from` (a model's name or directory) they change that
     model's own, and its weights and vocabulary are the first. Without `valid` a share of the data is split off by hash.
     The packed data stays in `folder`/packed and refused rows are listed in `folder`/refused.csv. An
-    unfinished run in `folder` is resumed. `tell` is given a line of news now and then.
+    unfinished run in `folder` is resumed. With `neighbours` (see `training.run.train`) those of every training molecule
+    are looked for first, which takes as long as packing. `tell` is given a line of news now and then.
 
     Raises `InputError` on settings or files that cannot be used, `CheckpointError` when `folder` holds another run.
     """
@@ -95,12 +97,14 @@ def train_model(
     )
     machine.check()
     packed = packed_data(recipe, folder, workers=workers, tell=tell)
+    near = packed_neighbours(packed, folder, workers=workers, tell=tell) if neighbours else None
     model_config = model_config.replace(vocabulary_size=len(packed.vocabulary))
     with _interrupts():
         trained = run_training(
-            folder, packed.train, packed.valid, model_config, config,
+            folder, packed.train, packed.valid, model_config, config, neighbours=near,
             probe=probe(packed.vocabulary, model_config.max_symbols),
-            start_from=start.model if start else None, progress=progress, data=recipe.fingerprint(),
+            start_from=start.model if start else None, progress=progress,
+            data={**recipe.fingerprint(), "neighbours": neighbours},
             accelerator=machine.accelerator, devices=machine.chosen, nodes=machine.nodes, strategy=machine.strategy,
         )  # fmt: skip
     if getattr(rank_zero_only, "rank", 0) == 0:  # of several processes one writes

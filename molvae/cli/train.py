@@ -72,6 +72,14 @@ def train(
     ] = None,
     corruption: Annotated[float | None, _training("Share of the input's atoms and bonds that are masked.")] = None,
     noise_share: Annotated[float | None, _training("Share of molecules decoded from a perturbed latent.")] = None,
+    neighbours: Annotated[
+        bool,
+        typer.Option(
+            "--neighbours/--no-neighbours",
+            rich_help_panel="Training",
+            help="Decode a perturbed latent to a similar training molecule, as similar as it was moved little.",
+        ),
+    ] = True,
     validate_every: Annotated[int | None, _training("Steps between validations.")] = None,
     patience: Annotated[int | None, _training("Stop after this many validations without gain; 0: never.")] = None,
     seed: Annotated[int | None, _training("Of weights, order and noise.", min=0)] = None,
@@ -109,7 +117,7 @@ def train(
     )  # fmt: skip
     folder = train_model(
         data, output, valid=valid, column=column, standardise=standardise, shape=shape,
-        config=TrainConfig.from_dict(settings), start_from=start, name=name, workers=workers,
+        config=TrainConfig.from_dict(settings), neighbours=neighbours, start_from=start, name=name, workers=workers,
         machine=Machine(accelerator, devices, nodes, strategy),
         progress=sys.stderr.isatty(), tell=lambda text: typer.echo(text, err=True),
     )  # fmt: skip

@@ -123,10 +123,11 @@ class PackedGraphs:
             edge_index=torch.cat([ends, ends.flip(1)]).T.contiguous(),
             position=position,
             owner=owner,
-            tokens=self._tokens(rows),
+            tokens=self.tokens_of(rows),
         )
 
-    def _tokens(self, rows: Tensor) -> Tensor:
+    def tokens_of(self, rows: Tensor) -> Tensor:
+        """What the decoder is to write for these molecules, B x L: the `tokens` of their batch."""
         index, column, owner = _ragged(self.token_start, rows)
         width = int(column.max()) + 1 if len(column) else 0
         padded = torch.full((len(rows), width), PAD_ID, dtype=torch.long, device=rows.device)

@@ -99,12 +99,14 @@ class GRUDecoder(nn.Module):
         weight, _, weight_bias, _ = self.gru.all_weights[0]
         of_symbol = functional.linear(self.embedding.weight, weight)  # V x 3H
         of_string = functional.linear(bias, weight, weight_bias)  # B x 3H
-        gates = functional.embedding(symbols[real.row, real.step], of_symbol) + of_string[real.row]
+        gates = functional.embedding(symbols[real.row, real.step], of_symbol)
+        gates = gates + functional.embedding(real.row, of_string)  # quicker than an index, whose gradient is slow
         y = unpadded_gru(self.gru, gates, hidden, real)
         logits: Tensor = self.output(y)
         if self.reading is not None:
             places = functional.embedding(real.step, self.reading.places())
-            logits = logits + self.reading(y, places, self.reading.offer(z, radius)[real.row])
+            offer = functional.embedding(real.row, self.reading.offer(z, radius))
+            logits = logits + self.reading(y, places, offer)
         return real.padded(logits, symbols.shape[1])
 
 

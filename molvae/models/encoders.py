@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 from torch_geometric.nn import GATv2Conv, GINEConv, GPSConv
 from torch_geometric.utils import scatter, softmax, to_dense_batch
 
@@ -133,12 +134,13 @@ class DirectedMessages(nn.Module):
 
     def forward(self, x: Tensor, edges: Tensor, batch: GraphBatch) -> list[Tensor]:
         source, target = batch.edge_index
-        first = self.start(torch.cat([x[source], edges], dim=1))  # E x W
+        # rows are looked up as embeddings, whose gradient is several times as quick on a CPU as that of an index
+        first = self.start(torch.cat([embedding(source, x), edges], dim=1))  # E x W
         h, states = first.relu(), []
         for update, readout, norm in zip(self.update, self.readout, self.norms, strict=True):
             arriving = scatter(h, target, dim_size=len(x), reduce="sum")  # A x W
             back = h.roll(len(h) // 2, 0)  # edges are forward then backward: the reverse is half a turn away
-            h = (first + self.dropout(update(arriving[source] - back))).relu()
+            h = (first + self.dropout(update(embedding(source, arriving) - back))).relu()
             arriving = scatter(h, target, dim_size=len(x), reduce="sum")
             states.append(norm(readout(torch.cat([x, arriving], dim=1)).relu()))
         return states

@@ -34,7 +34,7 @@ class TrainConfig(JsonConfig):
     latent_noise: float = 0.0  # radius by which every latent is moved, the decoder not told (de-noising)
     corruption: float = 0.0  # share of the input's atoms and bonds that are masked (de-noising)
     noise_share: float = 0.5  # share of molecules decoded from a latent moved by a radius drawn from (0, 1)
-    precision: str = "auto"  # auto (bf16 on a GPU, else 32), 32, or bf16
+    precision: str = "auto"  # auto (bf16 on a GPU, else 32), 32, or bf16 (on a CPU in matrix products alone)
     compile: bool = False  # torch.compile the decoder (its GRU stays as it is)
     validate_every: int = 2_000  # steps between validations
     checkpoint_every: int = 500  # steps between checkpoints

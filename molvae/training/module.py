@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -11,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molvae.data.packed import PackedGraphs
+from molvae.data.neighbours import Neighbours
+from molvae.data.packed import GraphBatch, PackedGraphs
 from molvae.models.autoencoder import Autoencoder, Losses
 from molvae.training.checkpoints import between_steps
 from molvae.training.clock import StepClock
@@ -47,10 +49,13 @@ class AutoencoderTraining(lightning.LightningModule):
         probe: Probe | None,
         metrics: MetricsFile,
         log_every: int,
+        neighbours: Neighbours | None = None,
     ) -> None:
         super().__init__()
         self.model, self.config, self.probe = model, config, probe
-        self.train_data, self.valid_data = train, valid
+        self.train_data, self.valid_data, self.neighbours = train, valid, neighbours
+        # neighbours of validation molecules are not known: they are only asked to come back
+        self.valid_noise_share = config.noise_share if neighbours is None else 0.0
         self.metrics, self.log_every = metrics, log_every
         self.order = RowOrder(len(train), config.batch_size, config.seed)
         self.clock = StepClock()
@@ -63,13 +68,18 @@ class AutoencoderTraining(lightning.LightningModule):
         """Each process puts the data on its own device."""
         self.train_data = placed(self.train_data, self.device)
         self.valid_data = placed(self.valid_data, self.device)
+        if self.neighbours is not None:
+            self.neighbours = self.neighbours.to(self.train_data.device)
 
     def training_step(self, *_: Any) -> Tensor:
         with self.clock.data(self.device):
             rows = self.order.rows(self.global_step, rank=self.global_rank, world=self.trainer.world_size)
-            batch = self.train_data.gather(rows.to(self.train_data.device)).to(self.device)
+            rows = rows.to(self.train_data.device)
+            batch = self.train_data.gather(rows).to(self.device)
         with self._random(TRAINING, self.global_step, self.global_rank):
             radius = random_radius(batch.size, self.config.noise_share, self.device)
+            if self.neighbours is not None:
+                batch, radius = self._to_neighbours(batch, rows, radius, self.neighbours)
             losses = self.model.losses(
                 batch,
                 radius,
@@ -83,6 +93,14 @@ class AutoencoderTraining(lightning.LightningModule):
         if (self.global_step + 1) % self.log_every == 0:
             self._log_step(loss, losses, radius, weight)
         return loss
+
+    def _to_neighbours(
+        self, batch: GraphBatch, rows: Tensor, radius: Tensor, neighbours: Neighbours
+    ) -> tuple[GraphBatch, Tensor]:
+        """The same input, but where a latent is moved the decoder is to write a neighbour about as far away."""
+        targets, radius = neighbours.at(rows, radius.to(rows.device))
+        tokens = self.train_data.tokens_of(targets)
+        return replace(batch, tokens=tokens.to(self.device)), radius.to(self.device)
 
     def _log_step(self, loss: Tensor, losses: Losses, radius: Tensor, kl_weight: float) -> None:
         parts = {name: float(values.detach().mean()) for name, values in split_losses(losses, radius).items()}
@@ -99,7 +117,7 @@ class AutoencoderTraining(lightning.LightningModule):
         rows = torch.arange(first, last, device=self.valid_data.device)
         batch = self.valid_data.gather(rows).to(self.device)
         with self._random(VALIDATION, index):
-            radius = random_radius(batch.size, self.config.noise_share, self.device)
+            radius = random_radius(batch.size, self.valid_noise_share, self.device)
             losses = self.model.losses(batch, radius, match_prior=self.config.mmd_weight > 0 and batch.size > 1)
         loss = weighted(losses, self.config.kl_weight, self.config.mmd_weight)
         self.log("valid/loss", loss, batch_size=batch.size, prog_bar=True, logger=False)

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 
+from molvae.data.neighbours import Neighbours
 from molvae.data.packed import PackedGraphs
 from molvae.errors import CheckpointError, InputError
 from molvae.models.autoencoder import Autoencoder
@@ -27,7 +28,7 @@ from molvae.training.checkpoints import (
 from molvae.training.config import TrainConfig
 from molvae.training.metrics import MetricsFile, last_figures, read_metrics
 from molvae.training.module import AutoencoderTraining, Probe
-from molvae.training.quiet import left_as_it_was
+from molvae.training.quiet import left_as_it_was, matrix_products
 from molvae.training.settings import keep_settings
 from molvae.training.ticks import Ticks
 
@@ -52,6 +53,7 @@ def train(
     model_config: ModelConfig,
     config: TrainConfig,
     *,
+    neighbours: Neighbours | None = None,
     probe: Probe | None = None,
     start_from: Autoencoder | None = None,
     accelerator: str = "auto",
@@ -68,20 +70,25 @@ def train(
     The same seed, data and settings give the same losses, interrupted or not (a time box apart: it ends by
     the clock). `start_from` gives the first weights, where a run is not resumed. `strategy` is Lightning's.
 
+    With `neighbours`, of `train_data`, a latent that was moved is decoded to a neighbour of its molecule about as far
+    away as it was moved (`data.neighbours`), and not to the molecule itself.
+
     The folder gets last.ckpt, metrics.csv (a row every `log_every` steps and one per validation), settings.json,
     in which `data` (files, counts, checksums) and `command` are recorded too, and, with matplotlib, curves.png.
     Progress is shown on stderr, if that is a terminal.
 
     Raises `CheckpointError` when the folder's checkpoint is of other settings or damaged, `InputError` on
-    data or batches too small.
+    data or batches too small, or neighbours of other data.
     """
     run = Run(Path(folder), config, log_every)
+    if neighbours is not None and len(neighbours) != len(train_data):
+        raise InputError(f"neighbours of {len(neighbours):,} molecules, but there are {len(train_data):,} to train on")
     described = {**(data or {}), "train_molecules": len(train_data), "valid_molecules": len(valid_data)}
     before = run.prepare(model_config, described, command)
     model = _first_model(model_config, config, start_from)
     if before is None or not finished(before, config):
-        module = AutoencoderTraining(model, config, train_data, valid_data, probe, run.metrics, log_every)
-        with left_as_it_was():
+        module = AutoencoderTraining(model, config, train_data, valid_data, probe, run.metrics, log_every, neighbours)
+        with left_as_it_was(), matrix_products(config.precision):
             trainer = run.trainer(accelerator, devices, nodes, strategy, progress and sys.stderr.isatty())
             resumed = str(run.checkpoint) if before else None
             trainer.fit(module, datamodule=Ticks(len(valid_data)), ckpt_path=resumed, weights_only=True)
@@ -121,13 +128,12 @@ class Run:
         self, accelerator: str, devices: int | str, nodes: int, strategy: str, progress: bool
     ) -> lightning.Trainer:
         on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
-        bf16 = self.config.precision == "bf16" or (self.config.precision == "auto" and on_gpu)
         return lightning.Trainer(
             accelerator=accelerator,
             devices=devices,
             num_nodes=nodes,
             strategy=strategy,
-            precision="bf16-mixed" if bf16 else "32-true",
+            precision="bf16-mixed" if on_gpu and self.config.precision != "32" else "32-true",
             max_steps=self.config.max_steps,
             max_epochs=-1,
             gradient_clip_val=self.config.gradient_clip or None,

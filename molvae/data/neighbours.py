@@ -1,0 +1,184 @@
+"""Molecules of a training set that are like one another: what a decoder learns to write around a seed.
+
+Found without comparing all pairs: molecules that are nearest to the same one of some molecules drawn at random make up
+a cell, and only those within a cell are compared, in several rounds with other cells. Most neighbours share a cell in
+one of the rounds, near ones more surely than far ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Self
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from molvae.chem.fingerprints import morgan_bits, tanimoto_matrix
+from molvae.chem.smiles import parse_quietly, quiet
+from molvae.data.featurise import in_chunks, map_chunks
+from molvae.errors import InputError
+
+BANDS = (0.45, 0.55, 0.65, 0.75, 0.95)
+"""Bounds of Tanimoto similarity: between each two of them a molecule has `EACH` neighbours, if so many were found.
+
+Nothing less alike is worth learning to write around a seed; above the last bound are stereoisomers and longer chains.
+"""
+EACH = 3
+FURTHEST = 1 - BANDS[0]
+
+ROUNDS = 5
+_CELL = 600  # molecules of a cell, on average
+_LARGEST = 1_500  # molecules that are compared with each other: a larger cell is shared out
+_LOOKED_UP = 2_048  # molecules that a process finds the cell of at once
+
+Ints = NDArray[np.int64]
+Bits = NDArray[np.uint8]
+
+
+class Pairs(NamedTuple):
+    """Molecules and neighbours of theirs, N each, with the similarity of the two."""
+
+    row: Ints
+    other: Ints
+    similarity: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Up to K neighbours of each of M molecules: `rows` M x K int32 (-1: none), `similarity` M x K float16."""
+
+    rows: Tensor
+    similarity: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def share(self) -> float:
+        """Of molecules that have any neighbour."""
+        return float((self.rows[:, 0] >= 0).float().mean()) if len(self) else 0.0
+
+    def to(self, device: torch.device | str) -> Neighbours:
+        return Neighbours(self.rows.to(device), self.similarity.to(device))
+
+    def at(self, rows: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+        """Of these molecules, B, the neighbour whose distance is nearest to the radius, B; and that distance.
+
+        The distance is 1 - Tanimoto. A radius of 0, or a molecule without neighbours, gives the molecule itself and the
+        radius asked for; one beyond `FURTHEST` the furthest neighbour, and stays.
+        """
+        others = self.rows[rows]
+        distance = (1 - self.similarity[rows].float()).masked_fill(others < 0, torch.inf)
+        nearest = (distance - radius[:, None]).abs().argmin(1, keepdim=True)
+        found = (radius > 0) & (others[:, 0] >= 0)
+        target = torch.where(found, others.gather(1, nearest)[:, 0].long(), rows)
+        return target, torch.where(found & (radius < FURTHEST), distance.gather(1, nearest)[:, 0], radius)
+
+    def save(self, path: Path | str) -> None:
+        with Path(path).open("wb") as file:
+            np.savez(file, rows=self.rows.numpy(), similarity=self.similarity.numpy())
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Raises `InputError` where the file is damaged."""
+        try:
+            with np.load(path) as arrays:
+                return cls(torch.from_numpy(arrays["rows"]), torch.from_numpy(arrays["similarity"]))
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, RuntimeError) as error:
+            raise InputError(f"{path} is damaged ({error}); delete it to look for neighbours again") from None
+
+
+def neighbours_of(
+    smiles: Iterable[str], *, workers: int | None = None, progress: Callable[[int], None] | None = None
+) -> Neighbours:
+    """`find_neighbours` of the molecules with these SMILES; on two cores about five minutes for a million."""
+    parts = list(map_chunks(_fingerprints, in_chunks(smiles), workers))
+    return find_neighbours(np.concatenate(parts), workers=workers, progress=progress)
+
+
+def _fingerprints(smiles: list[str]) -> Bits:
+    with quiet():
+        return morgan_bits([parse_quietly(text, bare=True) for text in smiles])
+
+
+def find_neighbours(
+    fingerprints: Bits,
+    *,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Neighbours:
+    """Neighbours of every one of M molecules among the others, by their fingerprints, M x W as by `morgan_bits`.
+
+    Which ones of many is drawn at random, by `seed`. `progress` is called with the number of each round that is done.
+    """
+    random = np.random.default_rng(seed)
+    found = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    folded = np.bitwise_or.reduce(fingerprints.reshape(len(fingerprints), 4, -1), axis=1)
+    for done in range(1, rounds + 1):
+        cells = _cells(folded, random, workers)
+        jobs = in_chunks(zip(cells, random.spawn(len(cells)), strict=True), 8)
+        parts = [part for some in map_chunks(_alike, jobs, workers, shared=fingerprints) for part in some]
+        found = _chosen(Pairs(*map(np.concatenate, zip(found, *parts, strict=True))), random)
+        if progress:
+            progress(done)
+    return _table(found, len(fingerprints))
+
+
+def _cells(folded: Bits, random: np.random.Generator, workers: int | None) -> list[Ints]:
+    """Molecules by the one, of some drawn at random, that they are most like."""
+    pivots = folded[random.choice(len(folded), max(1, len(folded) // _CELL), replace=False)]
+    rows = in_chunks(range(len(folded)), _LOOKED_UP)
+    nearest = np.concatenate(list(map_chunks(_nearest, rows, workers, shared=(folded, pivots))))
+    order = random.permutation(len(folded))
+    order = order[np.argsort(nearest[order], kind="stable")]
+    cells = np.split(order, np.flatnonzero(np.diff(nearest[order])) + 1)
+    return [part for cell in cells for part in np.array_split(cell, -(-len(cell) // _LARGEST)) if len(part) > 1]
+
+
+def _nearest(shared: tuple[Bits, Bits], rows: list[int]) -> Ints:
+    folded, pivots = shared
+    nearest: Ints = tanimoto_matrix(folded[rows[0] : rows[-1] + 1], pivots).argmax(axis=1)
+    return nearest
+
+
+def _alike(fingerprints: Bits, cells: list[tuple[Ints, np.random.Generator]]) -> list[Pairs]:
+    """Neighbours within each cell."""
+    found = []
+    for members, random in cells:
+        similarity = tanimoto_matrix(fingerprints[members], fingerprints[members])
+        i, j = np.nonzero((similarity >= BANDS[0]) & (similarity < BANDS[-1]))
+        found.append(_chosen(Pairs(members[i], members[j], similarity[i, j]), random))
+    return found
+
+
+def _chosen(pairs: Pairs, random: np.random.Generator) -> Pairs:
+    """Of each molecule's neighbours in each band `EACH`, drawn at random; ordered by molecule and band."""
+    band = np.searchsorted(np.array(BANDS, np.float32), pairs.similarity, side="right")
+    group = pairs.row * (len(BANDS) + 1) + band
+    order = np.lexsort((pairs.other, group))
+    again = (np.diff(group[order], prepend=-1) == 0) & (np.diff(pairs.other[order], prepend=-1) == 0)
+    order = random.permutation(order[~again])
+    order = order[np.argsort(group[order], kind="stable")]
+    order = order[_place(group[order]) < EACH]
+    return Pairs(pairs.row[order], pairs.other[order], pairs.similarity[order])
+
+
+def _place(group: Ints) -> Ints:
+    """The place of each row within its group; the rows of a group follow each other."""
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    return np.arange(len(group)) - np.repeat(first, np.diff(first, append=len(group)))
+
+
+def _table(pairs: Pairs, molecules: int) -> Neighbours:
+    shape = (molecules, EACH * (len(BANDS) - 1))
+    rows, similarity = np.full(shape, -1, np.int32), np.zeros(shape, np.float16)
+    place = _place(pairs.row)
+    rows[pairs.row, place], similarity[pairs.row, place] = pairs.other, pairs.similarity
+    return Neighbours(torch.from_numpy(rows), torch.from_numpy(similarity))
