@@ -97,6 +97,7 @@ def train_model(
     )
     machine.check()
     packed = packed_data(recipe, folder, workers=workers, tell=tell)
+    neighbours = neighbours and config.noise_share > 0  # else no latent is moved
     near = packed_neighbours(packed, folder, workers=workers, tell=tell) if neighbours else None
     model_config = model_config.replace(vocabulary_size=len(packed.vocabulary))
     with _interrupts():

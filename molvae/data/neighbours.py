@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molvae.chem.fingerprints import morgan_bits, tanimoto_matrix
+from molvae.chem.fingerprints import BYTES, morgan_bits, tanimoto_matrix
 from molvae.chem.smiles import parse_quietly, quiet
 from molvae.data.featurise import in_chunks, map_chunks
 from molvae.errors import InputError
@@ -98,7 +98,7 @@ def neighbours_of(
 ) -> Neighbours:
     """`find_neighbours` of the molecules with these SMILES; on two cores about five minutes for a million."""
     parts = list(map_chunks(_fingerprints, in_chunks(smiles), workers))
-    return find_neighbours(np.concatenate(parts), workers=workers, progress=progress)
+    return find_neighbours(np.concatenate([np.zeros((0, BYTES), np.uint8), *parts]), workers=workers, progress=progress)
 
 
 def _fingerprints(smiles: list[str]) -> Bits:
@@ -114,13 +114,14 @@ def find_neighbours(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Neighbours:
-    """Neighbours of every one of M molecules among the others, by their fingerprints, M x W as by `morgan_bits`.
+    """Neighbours of every one of M molecules among the others, by their fingerprints, M x `BYTES` as by `morgan_bits`.
 
     Which ones of many is drawn at random, by `seed`. `progress` is called with the number of each round that is done.
     """
     random = np.random.default_rng(seed)
     found = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    folded = np.bitwise_or.reduce(fingerprints.reshape(len(fingerprints), 4, -1), axis=1)
+    rounds = rounds if len(fingerprints) > 1 else 0
+    folded = np.bitwise_or.reduce(fingerprints.reshape(-1, 4, BYTES // 4), axis=1)
     for done in range(1, rounds + 1):
         cells = _cells(folded, random, workers)
         jobs = in_chunks(zip(cells, random.spawn(len(cells)), strict=True), 8)

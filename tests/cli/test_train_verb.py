@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from molvae.checkpoint import load
 from molvae.cli.app import app
+from molvae.data.neighbours import Neighbours
+from molvae.data.packed import PackedGraphs
 from molvae.training.config import TrainConfig
 from molvae.workflow import Machine, train_model
 
@@ -84,6 +86,17 @@ def test_starting_from_a_model(data, tiny_model, tmp_path):
     assert model.vocabulary.tokens == start.vocabulary.tokens
     before = start.model.decoder.output.weight
     assert (model.model.decoder.output.weight - before).abs().max() < 1e-3
+
+
+def test_neighbours_are_found_once_or_not_at_all(data, tmp_path):
+    near = tmp_path / "run" / "packed" / "neighbours.npz"
+    assert "looking for neighbours" in _run(data, "-o", tmp_path / "run", *RUN).stderr
+    assert len(Neighbours.load(near)) == len(PackedGraphs.load(tmp_path / "run" / "packed" / "train"))
+    assert "looking for neighbours" not in _run(data, "-o", tmp_path / "run", *RUN).stderr
+    _run(data, "-o", tmp_path / "without", *RUN, "--no-neighbours")
+    assert not (tmp_path / "without" / "packed" / "neighbours.npz").exists()
+    changed = _run(data, "-o", tmp_path / "without", *RUN, code=1)
+    assert "neighbours False -> True" in changed.stderr
 
 
 def test_settings_are_kept(data, tmp_path):

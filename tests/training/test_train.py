@@ -8,17 +8,20 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_run import packed_drugs, run_tiny, tiny_model
+from tiny_run import SETTINGS, packed_drugs, run_tiny, tiny_model
 
-from molvae.data.packed import PackedGraphs
+from molvae.data.neighbours import FURTHEST, Neighbours
+from molvae.data.packed import GraphBatch, PackedGraphs
 from molvae.errors import InputError, MissingExtraError
 from molvae.models.autoencoder import Autoencoder
 from molvae.training.curves import draw_curves
 from molvae.training.metrics import read_metrics
+from molvae.training.order import RowOrder
 
 
 def column(folder: Path, name: str) -> list[float]:
@@ -69,6 +72,49 @@ def test_denoising_trains(tmp_path: Path) -> None:
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
     assert column(tmp_path, "train/mmd") == []
     assert column(tmp_path, "valid/reconstruction")[-1] < np.mean(losses[-10:])
+
+
+def test_moved_latents_are_decoded_to_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row i's only neighbour is row i + 1: where a latent is moved its SMILES is the target, and its distance told."""
+    data, _ = packed_drugs()
+    near = Neighbours(
+        (torch.arange(len(data), dtype=torch.int32)[:, None] + 1) % len(data),
+        torch.full((len(data), 1), 0.75, dtype=torch.float16),
+    )
+    asked: list[tuple[GraphBatch, torch.Tensor]] = []
+    losses = Autoencoder.losses
+
+    def spied(model: Autoencoder, batch: GraphBatch, radius: torch.Tensor, *a: Any, **b: Any) -> Any:
+        if model.training:
+            asked.append((batch, radius))
+        return losses(model, batch, radius, *a, **b)
+
+    monkeypatch.setattr(Autoencoder, "losses", spied)
+    run_tiny(tmp_path, max_steps=4, noise_share=0.5, neighbours=near)
+    order = RowOrder(len(data), SETTINGS["batch_size"], seed=0)
+    moved = 0
+    for step, (batch, radius) in enumerate(asked):
+        rows = order.rows(step)
+        assert torch.equal(batch.atoms, data.gather(rows).atoms), "what is read stays"
+        expected = data.tokens_of(torch.where(radius > 0, (rows + 1) % len(data), rows))
+        assert torch.equal(batch.tokens, expected)
+        assert all(r in (0, 0.25) or r >= FURTHEST for r in radius.tolist())
+        moved += int((radius == 0.25).sum())
+    assert 5 < moved < 60
+    assert column(tmp_path, "valid/denoising") == [], "no neighbours of validation molecules are known"
+
+
+def test_neighbours_of_other_data_are_refused(tmp_path: Path) -> None:
+    near = Neighbours(torch.full((3, 1), -1, dtype=torch.int32), torch.zeros(3, 1, dtype=torch.float16))
+    with pytest.raises(InputError, match="neighbours of 3 molecules, but there are 47 to train on"):
+        run_tiny(tmp_path, neighbours=near)
+
+
+def test_bf16_on_a_cpu_is_in_products_and_leaves_no_trace(tmp_path: Path) -> None:
+    before = torch.get_float32_matmul_precision()
+    trained = run_tiny(tmp_path, max_steps=5, precision="bf16")
+    assert torch.get_float32_matmul_precision() == before
+    assert {p.dtype for p in trained.model.parameters()} == {torch.float32}
 
 
 def test_time_box_ends_in_time_with_the_rate_at_nothing(tmp_path: Path) -> None:
