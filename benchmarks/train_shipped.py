@@ -71,7 +71,7 @@ class Recipe:
 
 
 FRESH = TrainConfig(max_steps=1_000_000, learning_rate=2e-3, precision="bf16")
-MORE = {"learning_rate": 2e-3, "warmup_steps": 200, "decay_share": 0.6, "kl_delay_steps": 0, "kl_warmup_steps": 0}
+MORE = {"learning_rate": 1.5e-3, "warmup_steps": 200, "decay_share": 0.75, "kl_delay_steps": 0, "kl_warmup_steps": 0}
 RECIPES = {
     "druglike": Recipe("mix", "gaussian", FRESH),
     "druglike-ae": Recipe(
@@ -211,17 +211,13 @@ def near(data: PackedGraphs, vocabulary: Vocabulary, folder: Path) -> Neighbours
     """Which training molecules are alike: found once."""
     path = folder / "neighbours.npz"
     if not path.exists():
-        neighbours_of(smiles_of(data, vocabulary), progress=lambda done: print(f"neighbours: {done} rounds")).save(path)
+        neighbours_of(data, vocabulary, progress=lambda done: print(f"neighbours: {done} rounds")).save(path)
     return Neighbours.load(path)
 
 
 def known(data: PackedGraphs, vocabulary: Vocabulary) -> SeenSet:
-    return SeenSet.from_smiles(smiles_of(data, vocabulary))
-
-
-def smiles_of(data: PackedGraphs, vocabulary: Vocabulary) -> Iterator[str]:
-    for some in torch.arange(len(data)).split(20_000):
-        yield from targets(data.select(some), vocabulary)
+    parts = (data.select(some) for some in torch.arange(len(data)).split(20_000))
+    return SeenSet.from_smiles(smiles for part in parts for smiles in targets(part, vocabulary))
 
 
 def training(trained: Trained, config: TrainConfig, first: Checkpoint | None) -> dict[str, str]:

@@ -91,7 +91,7 @@ def packed_neighbours(
         return Neighbours.load(path)
     tell("looking for neighbours of the training molecules")
     found = neighbours_of(
-        molecules(packed.train, packed.vocabulary), workers=workers,
+        packed.train, packed.vocabulary, workers=workers,
         progress=lambda done: tell(f"neighbours: round {done} of {ROUNDS}"),
     )  # fmt: skip
     tell(f"neighbours: of {found.share:.0%} of the molecules")

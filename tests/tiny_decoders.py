@@ -13,7 +13,10 @@ ROWS, LENGTH = 5, 11
 
 def decoder(kind, **settings):
     torch.manual_seed(0)
-    return DECODERS[kind](tiny(decoder=kind, max_symbols=LENGTH, **settings)).eval()
+    network = DECODERS[kind](tiny(decoder=kind, max_symbols=LENGTH, **settings)).eval()
+    if network.reading is not None:  # begins without a shift
+        torch.nn.init.normal_(network.reading.shift.weight, std=0.3)
+    return network
 
 
 def inputs():
