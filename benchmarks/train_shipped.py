@@ -29,7 +29,8 @@ import torch
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint, SamplingDefaults
 from molvae.chem.tokens import Vocabulary
-from molvae.data.neighbours import Neighbours, neighbours_of
+from molvae.data.neighbour_search import neighbours_of
+from molvae.data.neighbours import Neighbours
 from molvae.data.packed import PackedGraphs, concatenate, details
 from molvae.data.packing import pack
 from molvae.data.records import read_records

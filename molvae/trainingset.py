@@ -16,7 +16,8 @@ import torch
 
 from molvae.chem.tokens import Vocabulary
 from molvae.data.files import whole_file
-from molvae.data.neighbours import ROUNDS, Neighbours, neighbours_of
+from molvae.data.neighbour_search import ROUNDS, neighbours_of
+from molvae.data.neighbours import Neighbours
 from molvae.data.packed import PackedGraphs, details
 from molvae.data.packing import Packing, pack
 from molvae.data.records import Record, Refusal, read_records
