@@ -218,7 +218,7 @@ STEERED = {
 
 @pytest.fixture(scope="module")
 def steered(tiny) -> pd.DataFrame:
-    return _quietly(tiny.analogs, ALKANOLS, 6, budget=400, seed=1, **STEERED)
+    return _quietly(tiny.analogs, ALKANOLS, 6, budget=2_000, seed=1, **STEERED)
 
 
 @pytest.mark.parametrize("band", [(0.25, 0.6), "0.1:0.2"])
@@ -270,7 +270,7 @@ def test_every_wish_holds_for_every_row(tiny, steered):
         assert "N" not in row.smiles
         assert row.smiles not in SMALL
         assert row.novel
-    loose = _quietly(tiny.analogs, ALKANOLS, 6, budget=400, seed=1, similarity=(0.15, 0.6))
+    loose = _quietly(tiny.analogs, ALKANOLS, 6, budget=2_000, seed=1, similarity=(0.15, 0.6))
     assert any("N" in smiles or smiles in SMALL for smiles in loose["smiles"])  # the wishes are what keeps them away
 
 

@@ -192,9 +192,9 @@ def test_latents_there_and_back(molvae, tiny, tmp_path):
     for suffix in (".csv", ".parquet"):
         molvae("encode", *SMALL, "-o", tmp_path / f"z{suffix}")
         result = molvae("decode", tmp_path / f"z{suffix}")
-        assert _table(result)["smiles"].tolist() == expected
+        assert _table(result)["smiles"].fillna("").tolist() == expected
     piped = molvae("encode", *SMALL).stdout
-    assert _table(molvae("decode", "-", stdin=piped))["smiles"].tolist() == expected
+    assert _table(molvae("decode", "-", stdin=piped))["smiles"].fillna("").tolist() == expected
 
 
 def test_an_array_of_latents(molvae, tiny, tmp_path):
