@@ -125,7 +125,10 @@ def make(name: str, minutes: float, arguments: argparse.Namespace) -> None:
         "What it is": f"{shape.encoder} encoder, {shape.latent} latent of {shape.latent_size}, "
         f"{shape.decoder} decoder; {sum(p.numel() for p in trained.model.parameters()):,} parameters",
         "Data": data.card,
-        "Training": training(trained, config, first),
+        "Training": {
+            **training(trained, config, first),
+            "neighbours": f"of {data.neighbours.share:.0%} of the molecules: what their moved latents are decoded to",
+        },
     }
     ready = Checkpoint(name, trained.model, shape, data.vocabulary, SamplingDefaults(temperature=0.7), data.seen, card)
     folder = checkpoints.save(ready, out / "models" / name)
