@@ -13,10 +13,7 @@ ROWS, LENGTH = 5, 11
 
 def decoder(kind, **settings):
     torch.manual_seed(0)
-    network = DECODERS[kind](tiny(decoder=kind, max_symbols=LENGTH, **settings)).eval()
-    if network.reading is not None:  # begins without a shift
-        torch.nn.init.normal_(network.reading.shift.weight, std=0.3)
-    return network
+    return DECODERS[kind](tiny(decoder=kind, max_symbols=LENGTH, **settings)).eval()
 
 
 def inputs():

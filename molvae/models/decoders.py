@@ -37,29 +37,26 @@ class Reading(nn.Module):
     """What a state asks of z: their product, channel by channel, adds to the logits.
 
     So a state, and the place in the string, choose which part of z the next symbol hangs on; the sum of state and
-    latent, which is all that a first state and an input can carry, has to be told apart by the state itself. The state
-    may shift the place: behind a symbol more or less than the seed has, the seed's string is read on where it was left.
+    latent, which is all that a first state and an input can carry, has to be told apart by the state itself.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        width = config.reading_width
+        width, self.max_symbols = config.reading_width, config.max_symbols
         self.offer = Condition(config, width)
         self.ask = nn.Linear(config.decoder_width, width)
         self.place = nn.Linear(2 * WAVES, width, bias=False)
         self.answer = nn.Linear(width, config.vocabulary_size, bias=False)
-        self.shift = nn.Linear(config.decoder_width, 1)
-        nn.init.zeros_(self.shift.weight)
-        nn.init.zeros_(self.shift.bias)
 
-    def placed(self, states: Tensor, written: Tensor) -> Tensor:
-        """What is asked at a place, where a state (... x H) is after so many symbols (...): ... x R."""
-        asked: Tensor = self.place(waves(written.to(self.shift.weight.dtype) + self.shift(states)[..., 0]))
+    def places(self) -> Tensor:
+        """What is asked at each place of a string, whatever the state: (max_symbols + 1) x R."""
+        weight = self.place.weight
+        asked: Tensor = self.place(waves(torch.arange(self.max_symbols + 1, device=weight.device)).to(weight.dtype))
         return asked
 
-    def forward(self, states: Tensor, written: Tensor, offer: Tensor) -> Tensor:
-        """States ... x H after so many symbols (...), and what `offer` makes of z and radius, ... x R: ... x V."""
-        logits: Tensor = self.answer((self.ask(states) + self.placed(states, written)) * offer)
+    def forward(self, states: Tensor, places: Tensor, offer: Tensor) -> Tensor:
+        """States ... x H, their rows of `places()`, and what `offer` makes of their z and radius, ... x R: ... x V."""
+        logits: Tensor = self.answer((self.ask(states) + places) * offer)
         return logits
 
 
@@ -107,8 +104,9 @@ class GRUDecoder(nn.Module):
         y = unpadded_gru(self.gru, gates, hidden, real)
         logits: Tensor = self.output(y)
         if self.reading is not None:
+            places = functional.embedding(real.step, self.reading.places())
             offer = functional.embedding(real.row, self.reading.offer(z, radius))
-            logits = logits + self.reading(y, real.step, offer)
+            logits = logits + self.reading(y, places, offer)
         return real.padded(logits, symbols.shape[1])
 
 
@@ -142,8 +140,8 @@ def _logits(decoder: GRUDecoder | TransformerDecoder, states: Tensor, z: Tensor,
     """States B x L x H into logits B x L x V: their own, and what they read of z."""
     logits: Tensor = decoder.output(states)
     if decoder.reading is not None:
-        written = torch.arange(states.shape[1], device=states.device)
-        logits = logits + decoder.reading(states, written, decoder.reading.offer(z, radius)[:, None])
+        places = decoder.reading.places()[: states.shape[1]]
+        logits = logits + decoder.reading(states, places, decoder.reading.offer(z, radius)[:, None])
     return logits
 
 

@@ -167,6 +167,7 @@ class _Output:
         self.reading, self.max_symbols = decoder.reading, decoder.max_symbols
         self.own = _product(decoder.output.weight, decoder.output.bias, precision, bounded=bounded)
         if self.reading is not None:
+            self.places = self.reading.places()
             self.ask = _product(self.reading.ask.weight, self.reading.ask.bias, precision, bounded=bounded)
 
     def begin(self, z: Tensor, radius: Tensor) -> Begun:
@@ -178,7 +179,7 @@ class _Output:
         """S x H -> S x V, and one more symbol is written."""
         logits = self.own(states)
         if self.reading is not None:  # the answer is a small product, and has the rounding of two others before it
-            asked = self.ask(states).add_(self.reading.placed(states, written))
+            asked = self.ask(states).add_(self.places.index_select(0, written))
             logits += self.reading.answer(asked.mul_(offer))
         written.add_(1).clamp_(max=self.max_symbols)  # strings that ended run along
         return logits

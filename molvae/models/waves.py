@@ -10,7 +10,7 @@ WAVES = 16
 
 
 def waves(place: Tensor) -> Tensor:
-    """Sines and cosines of places at geometrically spaced wavelengths: ... -> ... x 2 WAVES (Vaswani et al. 2017)."""
+    """Sines and cosines of places at geometrically spaced wavelengths: N -> N x 2 WAVES (Vaswani et al. 2017)."""
     exponent = torch.linspace(0, 1, WAVES, device=place.device)
-    angle = 2 * torch.pi * place[..., None] / (4 * 100**exponent)
-    return torch.cat([angle.sin(), angle.cos()], dim=-1)
+    angle = 2 * torch.pi * place[:, None] / (4 * 100**exponent)
+    return torch.cat([angle.sin(), angle.cos()], dim=1)

@@ -43,8 +43,7 @@ def test_what_is_read_is_a_product_of_state_and_latent(kind):
         read = 0.0
         for channel in range(3):
             asked = reading.ask.weight[channel] @ states[0][row, place] + reading.ask.bias[channel]
-            shift = reading.shift.weight[0] @ states[0][row, place]
-            asked += reading.place.weight[channel] @ waves(place + shift)
+            asked += reading.place.weight[channel] @ waves(torch.tensor([place]))[0]
             read += reading.answer.weight[symbol, channel] * asked * offer[row, channel]
         torch.testing.assert_close(logits[row, place, symbol], without[row, place, symbol] + read)
     assert not torch.allclose(logits, without, atol=1e-4)
