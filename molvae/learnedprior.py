@@ -61,7 +61,9 @@ def learn_prior(
     posterior = Evaluator(checkpoint.model, checkpoint.vocabulary, checkpoint.config.max_symbols).encode(packed)
     keys = row_keys(seed, torch.arange(len(packed), device=posterior.mean.device))
     prior = fit_prior(posterior.draw(normal(keys, posterior.noise_size)), config, seed=seed, tell=tell)
-    note = f"{kind} of {len(packed):,} encoded molecules of {', '.join(s.named for s in sources)}, seed {seed}"
+    note = (
+        f"{kind} of {len(packed):,} encoded molecules of {', '.join(Path(s.named).name for s in sources)}, seed {seed}"
+    )
     card = {**checkpoint.card, "Learned prior": f"{note}, draws moved by radius {config.radius:g}"}
     return checkpoints.save(dataclasses.replace(checkpoint, prior=prior, card=card), output)
 
