@@ -172,7 +172,7 @@ def test_blocks_are_the_whole_in_order(parts, monkeypatch):
     model, config, _ = parts
     monkeypatch.setattr("molvae.sampling.engine.CPU_WAITING", 150)
     z, radius, keys = _latents(config, 400)
-    engine = Engine(model.decoder, config.max_symbols, precision="32", slots=50)
+    engine = Engine(model.decoder, config.max_symbols, precision="32", slots=16)
     blocks = list(engine.stream(z, radius, keys, DecodeOptions(), block=20))
     assert len(blocks) > 4
     whole = _decoded(parts, 400, DecodeOptions())
