@@ -32,7 +32,6 @@ from molvae.data.records import Record, read_records
 from molvae.models.config import ModelConfig
 from molvae.training.config import TrainConfig
 from molvae.training.run import train
-from molvae.trainingset import molecules
 
 HELD_OUT, OTHER_CLASS = "zinc-np", "zinc"
 """Natural products, and the screening compounds of the same supplier's catalogue that they are told apart from."""
@@ -94,7 +93,7 @@ def read_study(path: Path, size: Size) -> measures.Study:
     rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
     packed, vocabulary, _ = pack(rows, max_symbols=size.shape["max_symbols"])
     source = {canonical_or_none(row.smiles): row.name for row in rows}
-    kind = np.array([source.get(smiles, "") for smiles in molecules(packed, vocabulary)])
+    kind = np.array([source.get(smiles, "") for smiles in packed.smiles(vocabulary)])
     known = np.flatnonzero(kind != HELD_OUT)[: size.molecules]
     tested = min(size.counts.test, len(known) // 4)
 

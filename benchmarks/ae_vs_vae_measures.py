@@ -64,8 +64,7 @@ class Study:
     @cached_property
     def known(self) -> frozenset[str]:
         """What is trained on."""
-        parts = (self.train.select(rows) for rows in torch.arange(len(self.train)).split(8192))
-        return frozenset(smiles for part in parts for smiles in targets(part, self.vocabulary))
+        return frozenset(self.train.smiles(self.vocabulary))
 
     @cached_property
     def reference(self) -> fcd.Activations:

@@ -29,19 +29,19 @@ import torch
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint, SamplingDefaults
 from molvae.chem.tokens import Vocabulary
-from molvae.data.neighbour_search import neighbours_of
 from molvae.data.neighbours import Neighbours
 from molvae.data.packed import PackedGraphs, concatenate, details
 from molvae.data.packing import pack
 from molvae.data.records import read_records
 from molvae.data.rows import Record, Refusal
-from molvae.evaluation import probe, targets
+from molvae.evaluation import probe
 from molvae.learnedprior import learn_prior
 from molvae.models.autoencoder import Autoencoder
 from molvae.models.config import ModelConfig
 from molvae.novelty import SeenSet
 from molvae.training.config import TrainConfig
 from molvae.training.run import Trained, train
+from molvae.trainingset import packed_neighbours
 
 MOSES_SHARE = 600_000  # molecules of MOSES that the druglike models are trained on
 HELD_OUT = 5_000  # molecules of MOSES train that `moses` is validated on
@@ -183,8 +183,9 @@ def mix(arguments: argparse.Namespace, start: Checkpoint | None) -> Data:
         "MOSES train": f"{MOSES}, of which {MOSES_SHARE:,} drawn at random were trained on",
         "novel means": "in neither training set, whole",
     }
-    seen = (start and start.seen) or known(whole, words)
-    return Data(chosen, near(chosen, words, folder), valid, words, seen, card)
+    seen = (start and start.seen) or SeenSet.from_smiles(whole.smiles(words))
+    near = packed_neighbours(chosen, words, folder / "neighbours.npz", tell=print)
+    return Data(chosen, near, valid, words, seen, card)
 
 
 def moses(arguments: argparse.Namespace, start: Checkpoint | None) -> Data:
@@ -198,7 +199,8 @@ def moses(arguments: argparse.Namespace, start: Checkpoint | None) -> Data:
     held = min(HELD_OUT, len(whole) // 10)
     card = {"MOSES train": MOSES, "novel means": "not in MOSES train"}
     train = whole.select(order[held:])
-    return Data(train, near(train, words, folder), whole.select(order[:held]), words, known(whole, words), card)
+    near = packed_neighbours(train, words, folder / "neighbours.npz", tell=print)
+    return Data(train, near, whole.select(order[:held]), words, SeenSet.from_smiles(whole.smiles(words)), card)
 
 
 def rows(arguments: argparse.Namespace, file: Path) -> Iterator[Record | Refusal]:
@@ -209,19 +211,6 @@ def packed(read: Iterator[Record | Refusal], vocabulary: Vocabulary | None) -> t
     data, words, report = pack(read, vocabulary=vocabulary)
     print(report.summary())
     return data, words
-
-
-def near(data: PackedGraphs, vocabulary: Vocabulary, folder: Path) -> Neighbours:
-    """Which training molecules are alike: found once."""
-    path = folder / "neighbours.npz"
-    if not path.exists():
-        neighbours_of(data, vocabulary, progress=lambda done: print(f"neighbours: {done} rounds")).save(path)
-    return Neighbours.load(path)
-
-
-def known(data: PackedGraphs, vocabulary: Vocabulary) -> SeenSet:
-    parts = (data.select(some) for some in torch.arange(len(data)).split(20_000))
-    return SeenSet.from_smiles(smiles for part in parts for smiles in targets(part, vocabulary))
 
 
 def training(trained: Trained, config: TrainConfig, first: Checkpoint | None) -> dict[str, str]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.smiles import canonical_or_none, parse
-from molvae.chem.tokens import PAD_ID, Vocabulary
+from molvae.chem.tokens import Vocabulary
 from molvae.data.packed import PackedGraphs
 from molvae.models.autoencoder import Autoencoder
 from molvae.models.latents import Posterior
@@ -138,9 +138,7 @@ def probe(
 
 def targets(data: PackedGraphs, vocabulary: Vocabulary) -> list[str]:
     """The canonical SMILES that packed molecules were packed with."""
-    rows = torch.arange(len(data), device=data.device)
-    tokens = data.gather(rows).tokens.cpu().numpy()
-    return [vocabulary.decode(row[row != PAD_ID]) for row in tokens]
+    return list(data.smiles(vocabulary))
 
 
 def _neighbourhood(seeds: list[str], groups: list[list[str]], seen: SeenSet | None) -> Neighbourhood:

@@ -24,7 +24,6 @@ from molvae.data.records import Record, Refusal, read_records
 from molvae.data.sources import Source
 from molvae.data.splits import assign_split
 from molvae.errors import InputError, MolvaeError
-from molvae.evaluation import targets
 
 VALID_SHARE, LEAST_VALID, MOST_VALID = 0.01, 50, 5_000
 
@@ -84,17 +83,15 @@ def packed_data(recipe: Recipe, folder: Path, *, workers: int | None = None, tel
 
 
 def packed_neighbours(
-    packed: Packed, folder: Path, *, workers: int | None = None, tell: Tell = lambda _: None
+    data: PackedGraphs, vocabulary: Vocabulary, path: Path, *, workers: int | None = None, tell: Tell = lambda _: None
 ) -> Neighbours:
-    """Neighbours of the training molecules among each other, out of `folder`/packed where they were found before."""
-    path = folder / "packed" / "neighbours.npz"
+    """Neighbours of the training molecules among each other, out of the file `path` where they were found before."""
     if path.exists():
         return Neighbours.load(path)
     tell("looking for neighbours of the training molecules")
     found = neighbours_of(
-        packed.train, packed.vocabulary, workers=workers,
-        progress=lambda done: tell(f"neighbours: round {done} of {ROUNDS}"),
-    )  # fmt: skip
+        data, vocabulary, workers=workers, progress=lambda done: tell(f"neighbours: round {done} of {ROUNDS}")
+    )
     tell(f"neighbours: of {found.share:.0%} of the molecules")
     with whole_file(path) as draft:
         found.save(draft)
@@ -164,18 +161,12 @@ def split_off(data: PackedGraphs, vocabulary: Vocabulary) -> tuple[PackedGraphs,
     if len(data) < 4:
         raise MolvaeError(f"{len(data)} molecules are too few to train on and validate with: 4 at least")
     share = min(0.2, max(LEAST_VALID, min(MOST_VALID, VALID_SHARE * len(data))) / len(data))
-    smiles = list(molecules(data, vocabulary))
+    smiles = list(data.smiles(vocabulary))
     for seed in range(1000):  # of a few molecules a hash may put all on one side
         held = torch.tensor([assign_split(s, {"valid": share, "train": 1 - share}, seed) == "valid" for s in smiles])
         if 0 < held.sum() <= len(data) // 2:
             break
     return data.select((~held).nonzero()[:, 0]), data.select(held.nonzero()[:, 0])
-
-
-def molecules(data: PackedGraphs, vocabulary: Vocabulary) -> Iterator[str]:
-    """The canonical SMILES of packed molecules, in flat memory."""
-    for rows in torch.arange(len(data)).split(8192):
-        yield from targets(data.select(rows), vocabulary)
 
 
 def _keep_packed(packed: Packed, home: Path, fingerprint: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from molvae.training.config import TrainConfig
 from molvae.training.quiet import left_as_it_was
 from molvae.training.run import Trained
 from molvae.training.run import train as run_training
-from molvae.trainingset import Packed, Recipe, Tell, molecules, packed_data, packed_neighbours, sha256_of
+from molvae.trainingset import Packed, Recipe, Tell, packed_data, packed_neighbours, sha256_of
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,10 @@ def train_model(
     machine.check()
     packed = packed_data(recipe, folder, workers=workers, tell=tell)
     neighbours = neighbours and config.noise_share > 0  # else no latent is moved
-    near = packed_neighbours(packed, folder, workers=workers, tell=tell) if neighbours else None
+    near = None
+    if neighbours:
+        path = folder / "packed" / "neighbours.npz"
+        near = packed_neighbours(packed.train, packed.vocabulary, path, workers=workers, tell=tell)
     model_config = model_config.replace(vocabulary_size=len(packed.vocabulary))
     with _interrupts():
         trained = run_training(
@@ -161,7 +164,7 @@ def _save(
         Checkpoint(
             name=name, model=trained.model, config=shape, vocabulary=packed.vocabulary,
             defaults=SamplingDefaults(noise_aware=config.noise_share > 0),
-            seen=SeenSet.from_smiles(molecules(packed.train, packed.vocabulary)), card=card,
+            seen=SeenSet.from_smiles(packed.train.smiles(packed.vocabulary)), card=card,
         ),
         folder / "model",
     )  # fmt: skip

@@ -7,8 +7,9 @@ the same handful of tensor operations in each case, so the network never waits f
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,11 @@ class PackedGraphs:
         padded = torch.full((len(rows), width), PAD_ID, dtype=torch.long, device=rows.device)
         padded[owner, column] = self.tokens[index].long()
         return padded
+
+    def smiles(self, vocabulary: Vocabulary) -> Iterator[str]:
+        """The canonical SMILES that each molecule was packed with, one after the other."""
+        tokens, starts = self.tokens.cpu().numpy(), self.token_start.tolist()
+        return (vocabulary.decode(tokens[start:end]) for start, end in pairwise(starts))
 
     def select(self, rows: Tensor) -> PackedGraphs:
         """Some of the molecules, in this order, as packed arrays of their own."""

@@ -54,8 +54,6 @@ class AutoencoderTraining(lightning.LightningModule):
         super().__init__()
         self.model, self.config, self.probe = model, config, probe
         self.train_data, self.valid_data, self.neighbours = train, valid, neighbours
-        # neighbours of validation molecules are not known: they are only asked to come back
-        self.valid_noise_share = config.noise_share if neighbours is None else 0.0
         self.metrics, self.log_every = metrics, log_every
         self.order = RowOrder(len(train), config.batch_size, config.seed)
         self.clock = StepClock()
@@ -116,8 +114,10 @@ class AutoencoderTraining(lightning.LightningModule):
         first, last = index * VALIDATION_BATCH, min((index + 1) * VALIDATION_BATCH, len(self.valid_data))
         rows = torch.arange(first, last, device=self.valid_data.device)
         batch = self.valid_data.gather(rows).to(self.device)
+        # neighbours of validation molecules are not known: they are only asked to come back
+        noise_share = self.config.noise_share if self.neighbours is None else 0.0
         with self._random(VALIDATION, index):
-            radius = random_radius(batch.size, self.valid_noise_share, self.device)
+            radius = random_radius(batch.size, noise_share, self.device)
             losses = self.model.losses(batch, radius, match_prior=self.config.mmd_weight > 0 and batch.size > 1)
         loss = weighted(losses, self.config.kl_weight, self.config.mmd_weight)
         self.log("valid/loss", loss, batch_size=batch.size, prog_bar=True, logger=False)
