@@ -6,7 +6,8 @@
 
 `druglike` is the Gaussian model; `druglike-ae` starts from its weights and goes on as a deterministic autoencoder. Both
 see the druglike set and as many molecules of MOSES, drawn at random; their novelty filter holds all of both. `moses` is
-a Gaussian model of MOSES train alone, for its benchmark.
+a Gaussian model of MOSES train alone, for its benchmark: latents moved far are decoded to the molecules they come from
+and not to neighbours, so that draws of the prior are distributed as the training set is.
 
 Started again, it goes on from the last checkpoint, or where training is over, from there. `--continue-from FOLDER`
 begins with the weights of the models there, as far as they fit into the networks that are trained now; `--small` takes
@@ -71,7 +72,7 @@ class Recipe:
     start: str = ""  # the model whose weights it begins with
 
 
-FRESH = TrainConfig(max_steps=1_000_000, learning_rate=2e-3, precision="bf16")
+FRESH = TrainConfig(max_steps=1_000_000, learning_rate=2e-3)
 MORE = {"learning_rate": 1.5e-3, "warmup_steps": 200, "decay_share": 0.75, "kl_delay_steps": 0, "kl_warmup_steps": 0}
 RECIPES = {
     "druglike": Recipe("mix", "gaussian", FRESH),
@@ -81,7 +82,7 @@ RECIPES = {
         FRESH.replace(learning_rate=1e-3, warmup_steps=200, noise_share=0.15, decay_share=0.6),
         start="druglike",
     ),
-    "moses": Recipe("moses", "gaussian", FRESH),
+    "moses": Recipe("moses", "gaussian", FRESH.replace(decay_share=0.6)),
 }
 
 
@@ -90,7 +91,7 @@ class Data:
     """What a model is trained on, validated on, and calls known."""
 
     train: PackedGraphs
-    neighbours: Neighbours
+    neighbours: Neighbours | None
     valid: PackedGraphs
     vocabulary: Vocabulary
     seen: SeenSet
@@ -108,7 +109,8 @@ def make(name: str, minutes: float, arguments: argparse.Namespace) -> None:
     recipe, out = RECIPES[name], arguments.out
     first = beginning(name, arguments)
     data = {"mix": mix, "moses": moses}[recipe.data](arguments, first)
-    config = recipe.training.replace(max_minutes=minutes, **(MORE if first and not recipe.start else {}))
+    again = MORE if first and not recipe.start else {}
+    config = recipe.training.replace(max_minutes=minutes, precision=arguments.precision, **again)
     sizes = SMALL_SHAPE if arguments.small else SHAPE
     shape = ModelConfig.from_dict({"vocabulary_size": len(data.vocabulary), "latent": recipe.latent, **sizes})
     trained = train(
@@ -125,10 +127,7 @@ def make(name: str, minutes: float, arguments: argparse.Namespace) -> None:
         "What it is": f"{shape.encoder} encoder, {shape.latent} latent of {shape.latent_size}, "
         f"{shape.decoder} decoder; {sum(p.numel() for p in trained.model.parameters()):,} parameters",
         "Data": data.card,
-        "Training": {
-            **training(trained, config, first),
-            "neighbours": f"of {data.neighbours.share:.0%} of the molecules: what their moved latents are decoded to",
-        },
+        "Training": training(trained, config, data.neighbours, first),
     }
     ready = Checkpoint(name, trained.model, shape, data.vocabulary, SamplingDefaults(temperature=0.7), data.seen, card)
     folder = checkpoints.save(ready, out / "models" / name)
@@ -198,9 +197,8 @@ def moses(arguments: argparse.Namespace, start: Checkpoint | None) -> Data:
     order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))
     held = min(HELD_OUT, len(whole) // 10)
     card = {"MOSES train": MOSES, "novel means": "not in MOSES train"}
-    train = whole.select(order[held:])
-    near = packed_neighbours(train, words, folder / "neighbours.npz", tell=print)
-    return Data(train, near, whole.select(order[:held]), words, SeenSet.from_smiles(whole.smiles(words)), card)
+    train, valid = whole.select(order[held:]), whole.select(order[:held])
+    return Data(train, None, valid, words, SeenSet.from_smiles(whole.smiles(words)), card)
 
 
 def rows(arguments: argparse.Namespace, file: Path) -> Iterator[Record | Refusal]:
@@ -213,13 +211,17 @@ def packed(read: Iterator[Record | Refusal], vocabulary: Vocabulary | None) -> t
     return data, words
 
 
-def training(trained: Trained, config: TrainConfig, first: Checkpoint | None) -> dict[str, str]:
+def training(
+    trained: Trained, config: TrainConfig, neighbours: Neighbours | None, first: Checkpoint | None
+) -> dict[str, str]:
     """How it was trained, and how the model was that it began with."""
     told = {
         "steps": f"{trained.steps:,} of {config.batch_size} molecules ({trained.molecules:,} molecules seen)",
         "time": f"{trained.minutes:.0f} minutes on {_hardware()}",
         "settings": ", ".join(f"{name} {value}" for name, value in asdict(config).items()),
     }
+    if neighbours is not None:
+        told["neighbours"] = f"of {neighbours.share:.0%} of the molecules: what their moved latents are decoded to"
     if first:
         before: dict[str, Any] = first.card.get("Training", {})
         told |= {f"before, as {first.name}: {name}": value for name, value in before.items()}
@@ -239,6 +241,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--minutes", nargs="+", type=float, required=True, help="time box of each model's training")
     parser.add_argument("--continue-from", type=Path, metavar="FOLDER", help="of model directories")
+    parser.add_argument("--precision", default="bf16", help="auto, 32 or bf16: the quicker one differs between CPUs")
     parser.add_argument("--small", action="store_true", help="small networks, few molecules: to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("runs/shipped"))
     return parser.parse_args()

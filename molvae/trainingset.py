@@ -16,6 +16,7 @@ import torch
 
 from molvae.chem.tokens import Vocabulary
 from molvae.data.files import whole_file
+from molvae.data.made_neighbours import MADE_AT_ONCE, with_made
 from molvae.data.neighbour_search import ROUNDS, neighbours_of
 from molvae.data.neighbours import Neighbours
 from molvae.data.packed import PackedGraphs, details
@@ -85,17 +86,27 @@ def packed_data(recipe: Recipe, folder: Path, *, workers: int | None = None, tel
 def packed_neighbours(
     data: PackedGraphs, vocabulary: Vocabulary, path: Path, *, workers: int | None = None, tell: Tell = lambda _: None
 ) -> Neighbours:
-    """Neighbours of the training molecules among each other, out of the file `path` where they were found before."""
+    """Neighbours of the training molecules: found among each other, and made.
+
+    Out of the file `path` where they were found before.
+    """
     if path.exists():
         return Neighbours.load(path)
     tell("looking for neighbours of the training molecules")
     found = neighbours_of(
         data, vocabulary, workers=workers, progress=lambda done: tell(f"neighbours: round {done} of {ROUNDS}")
     )
-    tell(f"neighbours: of {found.share:.0%} of the molecules")
+    tell(f"neighbours: of {found.share:.0%} of the molecules; making others")
+    all_of = with_made(found, data, vocabulary, workers=workers, progress=lambda done: _now_and_then(done, tell))
+    tell(f"neighbours: {len(all_of.made):,} made")
     with whole_file(path) as draft:
-        found.save(draft)
-    return found
+        all_of.save(draft)
+    return all_of
+
+
+def _now_and_then(done: int, tell: Tell) -> None:
+    if done % (400 * MADE_AT_ONCE) == 0:
+        tell(f"neighbours: made of {done:,} molecules")
 
 
 def _pack(recipe: Recipe, workers: int | None, tell: Tell) -> tuple[Packed, list[Refusal]]:

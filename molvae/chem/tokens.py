@@ -64,6 +64,10 @@ class Vocabulary:
         """The vocabulary of a training set: its distinct symbols, sorted: data order does not matter."""
         return cls((*SPECIAL, *sorted(set(tokens) - set(SPECIAL))))
 
+    def knows(self, tokens: Iterable[str]) -> bool:
+        """Whether all of these are in it."""
+        return all(token in self._ids for token in tokens)
+
     def encode(self, smiles: str) -> NDArray[np.uint16]:
         """The ids of a SMILES followed by the end token; shape (symbols + 1,).
 

@@ -92,7 +92,7 @@ class PackedGraphs:
         """From flat rows, molecule after molecule; `sizes` (M, 3) counts their atoms, bonds and tokens."""
         # positions stay below 1000, so that the signed type, which torch can index by, holds them
         rows = (torch.from_numpy(array) for array in (atoms, bonds, ends.astype(np.int16), tokens))
-        return cls(*rows, *(_offsets(sizes[:, column]) for column in range(3)))
+        return cls(*rows, *(offsets(sizes[:, column]) for column in range(3)))
 
     @classmethod
     def from_graphs(cls, graphs: Sequence[MolGraph], vocabulary: Vocabulary | None = None) -> PackedGraphs:
@@ -106,9 +106,9 @@ class PackedGraphs:
             bonds=_stack([g.bonds for g in graphs], np.uint8, len(BOND_FEATURES)),
             ends=_stack([g.ends for g in graphs], np.int16, 2),
             tokens=_stack(ids, np.int16),
-            atom_start=_offsets([len(g.atoms) for g in graphs]),
-            bond_start=_offsets([len(g.bonds) for g in graphs]),
-            token_start=_offsets([len(row) for row in ids]),
+            atom_start=offsets([len(g.atoms) for g in graphs]),
+            bond_start=offsets([len(g.bonds) for g in graphs]),
+            token_start=offsets([len(row) for row in ids]),
         )
 
     def gather(self, rows: Tensor) -> GraphBatch:
@@ -129,11 +129,7 @@ class PackedGraphs:
 
     def tokens_of(self, rows: Tensor) -> Tensor:
         """What the decoder is to write for these molecules, B x L: the `tokens` of their batch."""
-        index, column, owner = _ragged(self.token_start, rows)
-        width = int(column.max()) + 1 if len(column) else 0
-        padded = torch.full((len(rows), width), PAD_ID, dtype=torch.long, device=rows.device)
-        padded[owner, column] = self.tokens[index].long()
-        return padded
+        return padded(self.tokens, self.token_start, rows)
 
     def smiles(self, vocabulary: Vocabulary) -> Iterator[str]:
         """The canonical SMILES that each molecule was packed with, one after the other."""
@@ -145,7 +141,7 @@ class PackedGraphs:
         atoms, _, _ = _ragged(self.atom_start, rows)
         bonds, _, _ = _ragged(self.bond_start, rows)
         tokens, _, _ = _ragged(self.token_start, rows)
-        starts = (_offsets(start.diff()[rows].cpu().numpy()) for start in (
+        starts = (offsets(start.diff()[rows].cpu().numpy()) for start in (
             self.atom_start, self.bond_start, self.token_start
         ))  # fmt: skip
         return PackedGraphs(self.atoms[atoms], self.bonds[bonds], self.ends[bonds], self.tokens[tokens], *starts)
@@ -220,6 +216,15 @@ def concatenate(parts: list[PackedGraphs]) -> PackedGraphs:
     return PackedGraphs(**joined)
 
 
+def padded(tokens: Tensor, start: Tensor, rows: Tensor) -> Tensor:
+    """Rows B of flat `tokens`, of which each begins at its `start`: B x L, filled up with PAD."""
+    index, column, owner = _ragged(start, rows)
+    width = int(column.max()) + 1 if len(column) else 0
+    out = torch.full((len(rows), width), PAD_ID, dtype=torch.long, device=rows.device)
+    out[owner, column] = tokens[index].long()
+    return out
+
+
 def _joined_offsets(starts: list[Tensor]) -> Tensor:
     lengths = torch.cat([start.diff() for start in starts])
     return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
@@ -234,7 +239,7 @@ def _ragged(start: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return begin[owner] + place, place, owner
 
 
-def _offsets(lengths: Sequence[int] | np.ndarray[Any, Any]) -> Tensor:
+def offsets(lengths: Sequence[int] | np.ndarray[Any, Any]) -> Tensor:
     return torch.from_numpy(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64))
 
 

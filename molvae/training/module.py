@@ -97,7 +97,7 @@ class AutoencoderTraining(lightning.LightningModule):
     ) -> tuple[GraphBatch, Tensor]:
         """The same input, but where a latent is moved the decoder is to write a neighbour about as far away."""
         targets, radius = neighbours.at(rows, radius.to(rows.device))
-        tokens = self.train_data.tokens_of(targets)
+        tokens = neighbours.tokens_of(targets, self.train_data)
         return replace(batch, tokens=tokens.to(self.device)), radius.to(self.device)
 
     def _log_step(self, loss: Tensor, losses: Losses, radius: Tensor, kl_weight: float) -> None:

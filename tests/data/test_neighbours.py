@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molvae.data.neighbours import FURTHEST, Neighbours
+from molvae.chem.tokens import END_ID, PAD_ID
+from molvae.data.neighbours import FURTHEST, Made, Neighbours
+from molvae.data.packed import PackedGraphs
 from molvae.errors import InputError
 
 
@@ -31,7 +34,22 @@ def test_the_nearest_to_the_radius_is_taken(similarities: list[float], radius: f
 
 
 def some() -> Neighbours:
-    return Neighbours(torch.tensor([[1, 2], [0, -1], [-1, -1]], dtype=torch.int32), torch.rand(3, 2).half())
+    """Of three molecules; the last row of the first is one that was made."""
+    made = Made(torch.tensor([5, 6, END_ID], dtype=torch.int16), torch.tensor([0, 3]))
+    return Neighbours(torch.tensor([[1, 3], [0, -1], [-1, -1]], dtype=torch.int32), torch.rand(3, 2).half(), made)
+
+
+def test_what_is_to_be_written_is_a_molecule_or_one_that_was_made() -> None:
+    data = PackedGraphs.from_graphs([])
+    data = replace(
+        data,
+        atom_start=torch.zeros(4, dtype=torch.int64),
+        tokens=torch.tensor([7, END_ID, 8, 8, 8, 8, END_ID, END_ID], dtype=torch.int16),
+        token_start=torch.tensor([0, 2, 7, 8]),
+    )
+    tokens = some().tokens_of(torch.tensor([3, 0, 3, 2]), data)
+    assert tokens.tolist() == [[5, 6, END_ID], [7, END_ID, PAD_ID], [5, 6, END_ID], [END_ID, PAD_ID, PAD_ID]]
+    assert torch.equal(some().tokens_of(torch.tensor([1, 0]), data), data.tokens_of(torch.tensor([1, 0])))
 
 
 def test_kept_and_read_back(tmp_path: Path) -> None:
@@ -40,6 +58,8 @@ def test_kept_and_read_back(tmp_path: Path) -> None:
     again = Neighbours.load(tmp_path / "neighbours.npz")
     assert torch.equal(found.rows, again.rows)
     assert torch.equal(found.similarity, again.similarity)
+    assert torch.equal(found.made.tokens, again.made.tokens)
+    assert torch.equal(found.made.start, again.made.start)
 
 
 def test_a_damaged_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
