@@ -77,7 +77,7 @@ def train(
         typer.Option(
             "--neighbours/--no-neighbours",
             rich_help_panel="Training",
-            help="Decode a perturbed latent to a similar training molecule, as similar as it was moved little.",
+            help="Decode a perturbed latent to a similar molecule, the less similar the further it was moved.",
         ),
     ] = True,
     validate_every: Annotated[int | None, _training("Steps between validations.")] = None,

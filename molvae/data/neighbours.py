@@ -1,4 +1,4 @@
-"""Which molecules of a training set are alike: what a decoder learns to write around a seed."""
+"""Molecules that are like those of a training set: what a decoder learns to write around a seed."""
 
 from __future__ import annotations
 
