@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,8 +65,14 @@ def learn_prior(
     note = (
         f"{kind} of {len(packed):,} encoded molecules of {', '.join(Path(s.named).name for s in sources)}, seed {seed}"
     )
-    card = {**checkpoint.card, "Learned prior": f"{note}, draws moved by radius {config.radius:g}"}
+    card = {**_without_prior(checkpoint.card), "Learned prior": f"{note}, draws moved by radius {config.radius:g}"}
     return checkpoints.save(dataclasses.replace(checkpoint, prior=prior, card=card), output)
+
+
+def _without_prior(card: dict[str, Any]) -> dict[str, Any]:
+    """A card without the figures of a learned prior that is replaced."""
+    scores = {name: value for name, value in card.get("Scores", {}).items() if "learned prior" not in name}
+    return {**card, "Scores": scores} if scores else card
 
 
 def drawn_rows(sources: Sequence[Source], count: int, seed: int) -> list[Record | Refusal]:

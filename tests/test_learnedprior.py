@@ -72,6 +72,19 @@ def test_everything_else_stays(tiny_model, learned):
     assert checkpoints.describe(before)["prior"] == "unit"
 
 
+def test_the_card_loses_what_was_measured_of_another_prior(tiny_model, molecules, tmp_path):
+    checkpoint = checkpoints.load(tiny_model)
+    scores = {
+        "exact": "0.9 of 10",
+        "learned prior samples valid": "0.5 of 10",
+        "distinct learned prior samples novel": "1",
+    }
+    before = dataclasses.replace(checkpoint, card={**checkpoint.card, "Scores": scores})
+    checkpoints.save(before, tmp_path / "before")
+    learn_prior(tmp_path / "before", [molecules], tmp_path / "after", device="cpu", workers=0)
+    assert checkpoints.load(tmp_path / "after").card["Scores"] == {"exact": "0.9 of 10"}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_seed_gives_the_same_files_also_in_place(kind, tiny_model, molecules, tmp_path, monkeypatch):
     monkeypatch.setattr(priors, "FLOW_STEPS", 3)

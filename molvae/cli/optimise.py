@@ -17,7 +17,8 @@ def optimise(
     maximise: Annotated[
         str,
         typer.Option(
-            help="A property, a sum such as 'qed - 0.1*sa', FILE.py:FUNCTION, or a folder that `molvae fit` wrote."
+            help="A property, a sum such as 'qed - 0.1*sa', FILE.py:FUNCTION (of an RDKit Mol), or a folder that "
+            "`molvae fit` wrote."
         ),
     ] = "qed",
     keep: options.Keep = [],  # noqa: B006 - typer copies it
@@ -26,6 +27,10 @@ def optimise(
     ] = None,
     budget: Annotated[int, typer.Option(min=1, help="Strings to decode for each seed.")] = 5000,
     population: Annotated[int, typer.Option(min=4, help="Latents of a generation.")] = 64,
+    generations: Annotated[
+        int,
+        typer.Option(min=1, help="Generations that CMA-ES learns from before it begins anew at the best molecule."),
+    ] = 1,
     radius: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far out a generation is spread.")] = 0.5,
     seed: options.Seed = 0,
     model: options.Model = "druglike",
@@ -34,7 +39,10 @@ def optimise(
     output: options.Output = None,
     picture: Grid = None,
 ) -> None:
-    """Better molecules near each seed: CMA-ES in latent space, within windows such as similarity>=0.4 or mw<500.
+    """Better molecules near each seed, within windows such as similarity>=0.4 or mw<500: CMA-ES in latent space.
+
+    By default each generation is drawn around the best molecule so far, and CMA-ES learns nothing from it: that finds
+    more than longer runs do (benchmarks/optimise.md). --generations 10 lets it learn.
 
     Columns: seed, smiles, score, similarity, the other figures asked for, evaluation, string. In Python:
     `molvae.explore.optimise`.
@@ -43,7 +51,7 @@ def optimise(
     from molvae.explore import optimisation
     from molvae.explore.search import Strategy
 
-    strategy = Strategy(population=population, radius=radius)
+    strategy = Strategy(population=population, generations=generations, radius=radius)
     with delivery(output, picture, optimisation.draw_best, GRID) as deliver:
         generator = load(model, device)
         starts = list(molecules(read(seeds, column)))

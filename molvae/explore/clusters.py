@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from molvae.errors import InputError
 from molvae.explore.extras import library
 from molvae.explore.points import Points
+from molvae.explore.projection import is_missing
 from molvae.explore.scatter import save_scatter
 from molvae.generator import Generator
 
@@ -36,7 +37,7 @@ def cluster(
 
     `method`: "kmeans", "agglomerative" (Ward) or "hdbscan", which finds the number itself and leaves what belongs
     nowhere in cluster -1. `clusters`: how many, or "auto" for the number of 2 to 20 with the largest silhouette.
-    `labels`, one for each row, are only compared with; an empty one is left out.
+    `labels`, one for each row, are only compared with; a missing one is left out, as what is in no cluster is.
 
     Columns: smiles, error, cluster (from 0, the largest first; missing where there is an error), typical (the one
     nearest to its cluster's mean), label where there are any, x and y (principal components, for the picture).
@@ -48,11 +49,12 @@ def cluster(
     found = _by_size(_cluster(points.z, clusters, method, seed))
     xy = library("sklearn.decomposition").PCA(2, svd_solver="full").fit_transform(points.z)
     frame = points.with_columns(cluster=found, typical=_typical(points.z, found))
-    scores = {"clusters": int(found.max()) + 1, "silhouette": _silhouette(points.z, found, seed)}
+    inside = found >= 0
+    scores = {"clusters": int(found.max()) + 1, "silhouette": _silhouette(points.z[inside], found[inside], seed)}
     if labels is not None:
         if len(labels) != len(frame):
             raise InputError(f"a label for each row is needed: {len(frame)} rows, {len(labels)} labels")
-        frame["label"] = list(labels)
+        frame["label"] = ["" if is_missing(label) else label for label in labels]
         known = frame.loc[frame["error"] == "", "label"].astype(str).to_numpy()
         scores |= _agreement(points.z, found, known, seed)
     frame = frame.join(points.with_columns(x=xy[:, 0], y=xy[:, 1])[["x", "y"]])
@@ -127,12 +129,12 @@ def _agreement(z: NDArray[np.float64], found: NDArray[np.int64], labels: NDArray
     rows = labels != ""
     if not rows.any():
         raise InputError("no molecule has a label: is it the right column?")
-    z, found, labels = z[rows], found[rows], labels[rows]
-    rand = library("sklearn.metrics").adjusted_rand_score(labels, found)
+    inside = rows & (found >= 0)
+    rand = library("sklearn.metrics").adjusted_rand_score(labels[inside], found[inside]) if inside.any() else np.nan
     return {
-        "purity": purity(found, labels),
+        "purity": purity(found[inside], labels[inside]) if inside.any() else np.nan,
         "adjusted_rand": float(rand),
-        "silhouette_of_labels": _silhouette(z, labels, seed),
+        "silhouette_of_labels": _silhouette(z[rows], labels[rows], seed),
     }
 
 

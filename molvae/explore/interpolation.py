@@ -47,8 +47,9 @@ def interpolate(
         raise InputError(f"a path is {' or '.join(PATHS)}, got {path!r}")
     position = np.linspace(0, 1, steps)
     arc = _arc if path == "spherical" else _line
-    z = arc(latent_of(generator, start), latent_of(generator, end), position[1:-1, None])
-    table = _decoded(generator, z, _radius(position[1:-1]), decodes, seed)
+    first, last = latent_of(generator, start), latent_of(generator, end)
+    z = arc(first, last, position[1:-1, None])
+    table = _decoded(generator, z, _radius(position[1:-1], _angle(first, last)), decodes, seed)
     ends = pd.DataFrame({"smiles": [canonical(start), canonical(end)], "log_likelihood": np.nan})
     table = pd.concat([ends.iloc[:1], table, ends.iloc[1:]], ignore_index=True)
     table.insert(0, "position", position)
@@ -71,20 +72,26 @@ def _line(a: Array, b: Array, t: Array) -> Array:
 
 def _arc(a: Array, b: Array, t: Array) -> Array:
     """Points t (N x 1) of the great circle through a and b (D); a line where they point the same way."""
-    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
-    angle = np.arccos(np.clip(a @ b / lengths, -1, 1)) if lengths else 0.0
+    angle = _angle(a, b)
     if np.sin(angle) < 1e-6:
         return _line(a, b, t)
     points: Array = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
     return points
 
 
-def _radius(t: Array) -> Array:
-    """How much noise the decoder is told: on the way to an unrelated molecule the other end is noise to the nearer one.
+def _angle(a: Array, b: Array) -> float:
+    """Between two latents, in radians: 0 for the same one, about a right angle for unrelated molecules."""
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.arccos(np.clip(a @ b / lengths, -1, 1))) if lengths else 0.0
 
-    cos(a) z1 + sin(a) z2 is z1 moved by a radius of sin(a), as of `models.latents.perturb`; halfway that is 0.71.
+
+def _radius(t: Array, angle: float) -> Array:
+    """How much noise the decoder is told: the other end is noise to the nearer one, the more the less alike they are.
+
+    cos(a) z1 + sin(a) z2 is z1 moved by a radius of sin(a), as of `models.latents.perturb`; halfway between unrelated
+    molecules that is 0.71.
     """
-    return np.sin(np.minimum(t, 1 - t) * np.pi / 2)
+    return np.sin(np.minimum(np.minimum(t, 1 - t) * angle, np.pi / 2))
 
 
 def _decoded(generator: Generator, z: Array, radius: Array, decodes: int, seed: int) -> pd.DataFrame:

@@ -81,7 +81,15 @@ def _coloured(points: Points, frame: pd.DataFrame, colour: Any) -> tuple[pd.Data
 
 
 def as_values(texts: Sequence[Any] | pd.Series[Any]) -> list[Any]:
-    """Numbers where all are numbers (a file has them as text; empty ones are missing), else as they are."""
-    numbers = pd.to_numeric(pd.Series(list(texts), dtype=object).replace("", None), errors="coerce")
-    given = pd.Series([text not in ("", None) for text in texts], dtype=bool)
-    return list(numbers) if given.any() and numbers[given].notna().all() else list(texts)
+    """Numbers where all are numbers (a file has them as text), else as they are; what is missing is NaN, or ""."""
+    given = pd.Series([not is_missing(text) for text in texts], dtype=bool)
+    values = pd.Series(list(texts), dtype=object)
+    numbers = pd.to_numeric(values.where(given, None), errors="coerce")
+    if given.any() and numbers[given].notna().all():
+        return [float(number) for number in numbers]
+    return list(values.where(given, ""))
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value of a table says that there is none: empty, None, NaN, or text that spells it."""
+    return value is None or value is pd.NA or value != value or str(value).strip().lower() in ("", "nan", "<na>")

@@ -91,6 +91,14 @@ def _figure(parts: dict[str, pd.DataFrame], colour: str | None) -> Any:
         if name or colour is None:
             axis.scatter(rows["x"], rows["y"], label=f"{name} ({len(rows):,})", color=palette(number), **looks)
         else:
+            known = rows[colour].notna()
+            if not known.all():
+                unknown = rows[~known]
+                axis.scatter(
+                    unknown["x"], unknown["y"], color="lightgrey", label=f"missing ({len(unknown):,})", **looks
+                )
+                axis.legend(fontsize="small", markerscale=1.5)
+            rows = rows[known]
             dots = axis.scatter(rows["x"], rows["y"], c=rows[colour].astype(float), cmap="viridis", **looks)
             figure.colorbar(dots, label=colour)
     if len(parts) > 1:

@@ -46,11 +46,11 @@ def traverse(
     """The molecules on a grid of `steps` x `steps` latents around the seed's, row by row, decoded greedily.
 
     `directions` are "latent" (dimensions of the latent space, those numbered `axes`), "principal" (principal components
-    `axes` of the reference molecules' latents) or one or two properties such as "qed" or "logp,tpsa": the gradient of
-    a ridge regression of each on the latents (with one property, the second direction is the first principal component;
-    it is made orthogonal to the first). `reference` are SMILES; without them, molecules drawn from the prior. The grid
-    reaches `span` standard deviations to either side: 3 by default, and 12 along single dimensions, each of which is
-    little among so many.
+    `axes` of the reference molecules' latents) or one or two properties such as "qed" or "logp,tpsa": the direction in
+    which the latents vary most together with each, the first component of partial least squares (with one property, the
+    second direction is the first principal component; it is made orthogonal to the first). `reference` are SMILES;
+    without them, molecules drawn from the prior. The grid reaches `span` standard deviations to either side: 3 by
+    default, and 12 along single dimensions, each of which is little among so many.
 
     Columns: x, y (in standard deviations), smiles ("" where nothing valid was written), similarity (Tanimoto to the
     seed), log_likelihood (nats), and the properties named. `attrs`: seed, axes (two names) and summary. Raises
@@ -58,7 +58,7 @@ def traverse(
     """
     if span is None:
         span = 12.0 if directions == "latent" else 3.0
-    if steps < 1 or span <= 0:
+    if steps < 1 or not 0 < span < np.inf:
         raise InputError(f"a grid has 1 step or more and a span above 0, got {steps} and {span:g}")
     if len(axes) != 2 or axes[0] == axes[1] or min(axes) < 0:
         raise InputError(f"axes are two different numbers from 0 on, such as 0,1, got {','.join(map(str, axes))}")
@@ -105,8 +105,8 @@ def _directions(
     points = reference_points(generator, reference, LEAST_REFERENCE)
     if not names:
         return _principal(points, axes[0]), _principal(points, axes[1])
-    gradients = [_gradient(points, name) for name in names]
-    first, second = (*gradients, _principal(points, 0))[:2]
+    found = [_along(points, name) for name in names]
+    first, second = (*found, _principal(points, 0))[:2]
     return first, _orthogonal(second, first, points)
 
 
@@ -119,14 +119,17 @@ def _principal(points: Points, component: int) -> Direction:
     return Direction(name, _as_spread(pca.components_[component], points))
 
 
-def _gradient(points: Points, name: str) -> Direction:
-    """Where the property rises fastest, by a ridge regression whose quality on molecules left out is in the name."""
+def _along(points: Points, name: str) -> Direction:
+    """Along which the property rises, by partial least squares, whose quality on molecules left out is in the name.
+
+    The gradient of a regression would not do: it points where latents hardly vary, and no molecules lie there.
+    """
     values = compute([parse(smiles) for smiles in points.smiles], [name])[name]
-    ridge = library("sklearn.linear_model").RidgeCV(np.logspace(-2, 4, 13))
-    quality = library("sklearn.model_selection").cross_val_score(ridge, points.z, values, cv=5).mean()
-    slope = ridge.fit(points.z, values).coef_
-    if not np.linalg.norm(slope):
+    slope = (points.z - points.z.mean(0)).T @ (values - values.mean())
+    if np.ptp(values) == 0 or not np.linalg.norm(slope):
         raise InputError(f"{name} does not differ among the reference molecules: it has no direction")
+    squares = library("sklearn.cross_decomposition").PLSRegression(1, scale=False)
+    quality = library("sklearn.model_selection").cross_val_score(squares, points.z, values, cv=5).mean()
     return Direction(f"{name} (R² {quality:.2f})", _as_spread(slope / np.linalg.norm(slope), points), name)
 
 

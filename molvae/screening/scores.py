@@ -70,9 +70,15 @@ class Property:
         return compute(mols, [self.name])[self.name]
 
 
+ALL_FAIL = 8
+"""So many molecules, of which a function fails on every one, say that the function is wrong."""
+
+
 @dataclass(frozen=True)
 class PythonScore:
     """A function of a file: an RDKit molecule in, a number out. What fails on a molecule gives it no score.
+
+    What fails on all of `ALL_FAIL` or more that are scored together is an `InputError`, with the first reason.
 
     It carries its text, and so works in processes and on machines that do not have the file.
     """
@@ -95,13 +101,19 @@ class PythonScore:
         return score
 
     def __call__(self, mols: Sequence[Chem.Mol]) -> Floats:
-        return np.array([self._of(mol) for mol in mols], dtype=np.float64)
-
-    def _of(self, mol: Chem.Mol) -> float:
-        try:
-            return float(self._function(mol))
-        except Exception:  # whatever a stranger's function raises is about this molecule
-            return nan
+        values, errors = list[float](), list[Exception]()
+        for mol in mols:
+            try:
+                values.append(float(self._function(mol)))
+            except Exception as error:  # whatever a stranger's function raises is about this molecule
+                values.append(nan)
+                errors.append(error)
+        if len(errors) == len(mols) >= ALL_FAIL:  # or, it seems, about all
+            raise InputError(
+                f"{self.path}:{self.name} failed on each of {len(mols)} molecules, first with {errors[0]!r}; it is "
+                "called with an RDKit Mol and returns a number, NaN where there is none"
+            )
+        return np.array(values, dtype=np.float64)
 
     @cached_property
     def _function(self) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from tiny_vae import SMALL
 
 from molvae.errors import InputError
-from molvae.explore.clusters import _by_size, _cluster, cluster, draw_clusters, purity
+from molvae.explore.clusters import _agreement, _by_size, _cluster, cluster, draw_clusters, purity
 
 ROWS = [*SMALL, "C1CC"]
 LABELS = ["ring" if "1" in row else "chain" for row in ROWS]
@@ -60,6 +62,18 @@ def test_auto_finds_a_number_and_the_seed_repeats_it(tiny, method):
     assert 0 <= table.attrs["scores"]["clusters"] <= 20
 
 
+def test_what_is_in_no_cluster_counts_in_no_score():
+    """Two groups, and noise far from both: the silhouette is that of the groups alone."""
+    random = np.random.default_rng(0)
+    z = np.concatenate([random.normal(size=(40, 3)), 30 + random.normal(size=(40, 3)), 90 * random.normal(size=(9, 3))])
+    found = np.repeat([0, 1, -1], [40, 40, 9])
+    labels = np.repeat(["a", "b", "a"], [40, 40, 9]).astype(object)
+    scores = _agreement(z, found, labels, 0)
+    assert scores["purity"] == scores["adjusted_rand"] == 1
+    nowhere = _agreement(z, np.full(89, -1), labels, 0)
+    assert np.isnan([nowhere["purity"], nowhere["adjusted_rand"]]).all()
+
+
 def test_hdbscan_finds_two_far_groups_the_larger_first():
     random = np.random.default_rng(0)
     z = np.concatenate([random.normal(size=(40, 16)), 30 + random.normal(size=(60, 16))])
@@ -75,7 +89,8 @@ def test_auto_takes_the_best_silhouette(tiny):
 
 
 def test_empty_labels_are_not_compared(tiny):
-    some = [label if i % 2 else "" for i, label in enumerate(LABELS)]
+    empty = itertools.cycle(["", None, np.nan, "NaN"])
+    some = [label if i % 2 else next(empty) for i, label in enumerate(LABELS)]
     scores = cluster(tiny, ROWS, clusters=3, method="agglomerative", labels=some).attrs["scores"]
     full = cluster(tiny, ROWS, clusters=3, method="agglomerative")
     found = _good(full)["cluster"].to_numpy(int)

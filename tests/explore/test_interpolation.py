@@ -12,7 +12,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
 from molvae.errors import InputError, MoleculeError
-from molvae.explore.interpolation import _arc, draw_path, interpolate
+from molvae.explore.interpolation import _angle, _arc, _radius, draw_path, interpolate
 
 COLUMNS = ["position", "points", "smiles", "similarity_start", "similarity_end", "log_likelihood"]
 
@@ -47,6 +47,20 @@ def test_similarities_are_rdkits(path):
 def test_a_molecule_to_itself_is_one_row(tiny):
     table = interpolate(tiny, "CCO", "OCC", steps=6)
     assert table[["smiles", "points"]].to_numpy().tolist() == [["CCO", 6]]
+
+
+def test_how_much_noise_is_told_follows_from_the_angle():
+    """Of the arc's points, what lies across the nearer end is all that the other end adds."""
+    random = np.random.default_rng(0)
+    a = random.normal(size=64)
+    for other in (a, a + 0.3 * random.normal(size=64), random.normal(size=64)):
+        b = other * np.linalg.norm(a) / np.linalg.norm(other)
+        t = np.array([0.1, 0.25, 0.5])
+        points = _arc(a, b, t[:, None])
+        along = points @ a / np.linalg.norm(a) ** 2
+        across = np.linalg.norm(points - along[:, None] * a, axis=1) / np.linalg.norm(a)
+        np.testing.assert_allclose(_radius(t, _angle(a, b)), across, atol=1e-6)
+        np.testing.assert_allclose(_radius(1 - t, _angle(a, b)), across, atol=1e-6)
 
 
 def test_two_steps_are_the_ends_alone(tiny):

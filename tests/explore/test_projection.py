@@ -15,7 +15,7 @@ from tiny_vae import SMALL
 
 from molvae.errors import InputError, MissingExtraError
 from molvae.explore.projection import as_values, draw_map, latent_map
-from molvae.explore.scatter import MOST_CLASSES, OTHERS, _parts
+from molvae.explore.scatter import MOST_CLASSES, OTHERS, _figure, _parts
 from molvae.pictures import svg
 
 ROWS = [*SMALL[:12], "C1CC", *SMALL[12:]]
@@ -48,12 +48,32 @@ def test_colours_of_ones_own(tiny):
 
 
 @pytest.mark.parametrize(
-    ("texts", "numbers"), [(["1", "2.5", ""], True), (["1", "two"], False), (["", ""], False), ([1.0, None], True)]
+    ("texts", "numbers"),
+    [
+        (["1", "2.5", ""], True),
+        (["1", "two"], False),
+        (["", ""], False),
+        ([1.0, None], True),
+        (["1", "NaN", "3"], True),
+        ([2.0, pd.NA, np.nan], True),
+    ],
 )
 def test_text_of_a_file_is_numbers_where_all_is(texts, numbers):
     values = as_values(texts)
     assert isinstance(values[0], float) == numbers
     assert len(values) == len(texts)
+
+
+def test_what_is_missing_is_one_thing_however_it_is_written():
+    assert as_values(["a", None, "NaN", " ", pd.NA]) == ["a", "", "", "", ""]
+    assert np.isnan(as_values(["1", "nan", "", None])[1:]).all()
+
+
+def test_a_molecule_without_a_number_is_in_the_picture(tiny):
+    table = latent_map(tiny, SMALL, colour=pd.Series([np.nan, *map(float, range(1, len(SMALL)))], name="value"))
+    dots = _figure({"": table}, "value").axes[0].collections
+    assert [np.ma.count(part.get_offsets()[:, 0]) for part in dots] == [1, len(SMALL) - 1]
+    assert dots[0].get_label() == "missing (1)"
 
 
 @pytest.mark.parametrize(

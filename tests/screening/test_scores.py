@@ -55,6 +55,13 @@ def test_a_function_of_ones_own(rules):
     np.testing.assert_array_equal(got, np.where(sizes > 30, np.nan, 2 * sizes))
 
 
+def test_a_function_that_fails_on_all_is_an_error_with_its_reason(rules):
+    rules.write_text("def heavy(smiles):\n    return len(smiles)\n")
+    with pytest.raises(InputError, match=r"heavy failed on each of 8 molecules, first with TypeError\(.*RDKit Mol"):
+        PythonScore.read(f"{rules}:heavy")([MOLS[0]] * 8)
+    assert np.isnan(PythonScore.read(f"{rules}:heavy")([MOLS[0]] * 7)).all()
+
+
 def test_it_travels_without_its_file(rules):
     score = PythonScore.read(f"{rules}:heavy")
     score(MOLS[:1])
