@@ -6,8 +6,8 @@
 
 `druglike` is the Gaussian model; `druglike-ae` starts from its weights and goes on as a deterministic autoencoder. Both
 see the druglike set and as many molecules of MOSES, drawn at random; their novelty filter holds all of both. `moses` is
-a Gaussian model of MOSES train alone, for its benchmark: latents moved far are decoded to the molecules they come from
-and not to neighbours, so that draws of the prior are distributed as the training set is.
+a Gaussian model of MOSES train alone, for its benchmark: latents that are moved are decoded to the molecules they come
+from and not to neighbours, so that draws of the prior are distributed as the training set is.
 
 Started again, it goes on from the last checkpoint, or where training is over, from there. `--continue-from FOLDER`
 begins with the weights of the models there, as far as they fit into the networks that are trained now; `--small` takes

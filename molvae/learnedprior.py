@@ -71,8 +71,9 @@ def learn_prior(
 
 def _without_prior(card: dict[str, Any]) -> dict[str, Any]:
     """A card without the figures of a learned prior that is replaced."""
-    scores = {name: value for name, value in card.get("Scores", {}).items() if "learned prior" not in name}
-    return {**card, "Scores": scores} if scores else card
+    if "Scores" not in card:
+        return card
+    return {**card, "Scores": {name: value for name, value in card["Scores"].items() if "learned prior" not in name}}
 
 
 def drawn_rows(sources: Sequence[Source], count: int, seed: int) -> list[Record | Refusal]:

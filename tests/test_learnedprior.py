@@ -16,7 +16,7 @@ from molvae.data.rows import Record
 from molvae.data.sources import Source
 from molvae.errors import CheckpointError, InputError
 from molvae.generator import Generator
-from molvae.learnedprior import drawn_rows, learn_prior
+from molvae.learnedprior import _without_prior, drawn_rows, learn_prior
 from molvae.models.priors import KINDS, MixturePrior, PriorConfig
 from molvae.training import priors
 
@@ -83,6 +83,8 @@ def test_the_card_loses_what_was_measured_of_another_prior(tiny_model, molecules
     checkpoints.save(before, tmp_path / "before")
     learn_prior(tmp_path / "before", [molecules], tmp_path / "after", device="cpu", workers=0)
     assert checkpoints.load(tmp_path / "after").card["Scores"] == {"exact": "0.9 of 10"}
+    assert _without_prior({"Scores": {"learned prior samples valid": "0.5 of 10"}}) == {"Scores": {}}
+    assert _without_prior({"data": "none"}) == {"data": "none"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -66,11 +66,12 @@ class Grammar:
     @classmethod
     def of(cls, vocabulary: Vocabulary) -> Self:
         with quiet():
-            rows = [(_class(symbol), BOND_ORDERS.get(symbol, 0), *_atom(symbol)) for symbol in vocabulary.tokens]
+            rows = [(class_of(symbol), BOND_ORDERS.get(symbol, 0), *_atom(symbol)) for symbol in vocabulary.tokens]
         return cls(*np.array(rows, dtype=np.int64).T)
 
 
-def _class(symbol: str) -> Class:
+def class_of(symbol: str) -> Class:
+    """What one symbol, as of `tokenize`, is."""
     if symbol in _CLASSES:
         return _CLASSES[symbol]
     if symbol in BOND_ORDERS:
@@ -82,7 +83,7 @@ def _class(symbol: str) -> Class:
 
 def _atom(symbol: str) -> tuple[int, Kind]:
     """Its room and kind; of what is no atom 0 and PLAIN."""
-    if _class(symbol) != Class.ATOM:
+    if class_of(symbol) != Class.ATOM:
         return 0, Kind.PLAIN
     aromatic = _AROMATIC.fullmatch(symbol)
     if aromatic is None:

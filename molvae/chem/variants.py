@@ -19,8 +19,9 @@ from rdkit import Chem
 
 from molvae.chem.accessibility import accessibility
 from molvae.chem.filters import alerts
+from molvae.chem.grammar import Class, class_of
 from molvae.chem.smiles import molecule_or_none, write
-from molvae.chem.tokens import tokenize
+from molvae.chem.tokens import END, tokenize
 
 ATOMS: dict[str, Sequence[str]] = {
     "c": "n",
@@ -52,7 +53,7 @@ _CARRIERS = {"c": "c1ccccc1", "n": "c1cccn1", "N": "C1CCCCN1", "O": "CO", "S": "
 """Molecules to whose last atom a branch is added, to see whether it is an alert on such an atom."""
 _CARRIER = "C1CCCCC1"  # for other atoms
 
-_ATOM = frozenset("BCNOPSFIbcnops") | {"Cl", "Br"}
+_ATOM = frozenset("BCNOPSFIbcnops") | {"Cl", "Br"}  # those without brackets, whose hydrogens follow from their bonds
 Symbols = list[str]
 
 
@@ -163,8 +164,11 @@ def _branch_exchanged(symbols: Symbols, pieces: Pieces, random: np.random.Genera
 
 
 def _branch_added(symbols: Symbols, pieces: Pieces, random: np.random.Generator) -> Symbols | None:
-    after = [*symbols[1:], ""]
-    places = [i for i, symbol in enumerate(symbols) if symbol in _ATOM and not _closes_or_branches(after[i])]
+    following = map(class_of, [*symbols[1:], END])
+    places = [
+        place for place, (symbol, after) in enumerate(zip(symbols, following, strict=True))
+        if symbol in _ATOM and after not in (Class.OPEN, Class.RING)
+    ]  # fmt: skip
     place = places[random.integers(len(places))] if places else 0
     piece = pieces.draw(symbols[place], random) if places else None
     if piece is None:
@@ -180,10 +184,6 @@ def _atom_exchanged(symbols: Symbols, random: np.random.Generator) -> Symbols | 
     place = places[random.integers(len(places))]
     others = ATOMS[symbols[place]]
     return [*symbols[:place], others[int(random.integers(len(others)))], *symbols[place + 1 :]]
-
-
-def _closes_or_branches(symbol: str) -> bool:
-    return symbol == "(" or (symbol[:1] in "%0123456789" and symbol != "")
 
 
 class _Branch(NamedTuple):
@@ -204,16 +204,16 @@ def _branches(symbols: Symbols) -> list[_Branch]:
         elif symbol == ")":
             start, atom = opened.pop()
             inner = symbols[start + 1 : place]
-            if len(inner) <= LARGEST_BRANCH and _is_atom(inner[0]) and not any(map(_is_ring_or_stereo, inner)):
+            if (
+                len(inner) <= LARGEST_BRANCH
+                and class_of(inner[0]) == Class.ATOM
+                and not any(map(_is_ring_or_stereo, inner))
+            ):
                 found.append(_Branch(start, place + 1, atom))
-        elif _is_atom(symbol):
+        elif class_of(symbol) == Class.ATOM:
             atom = symbol
     return found
 
 
-def _is_atom(symbol: str) -> bool:
-    return symbol in _ATOM or symbol[0] == "["
-
-
 def _is_ring_or_stereo(symbol: str) -> bool:
-    return symbol[0] in "%0123456789/\\" or "@" in symbol
+    return class_of(symbol) == Class.RING or symbol in "/\\" or "@" in symbol

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +64,8 @@ def with_made(
     """
     every = max(1, len(data) // _SAMPLE)
     longest = int(data.token_start.diff().max()) if len(data) else 0
-    rules = _Rules(Pieces.of(islice(data.smiles(vocabulary), 0, None, every)), vocabulary, longest, seed)
+    some = data.select(torch.arange(0, len(data), every))
+    rules = _Rules(Pieces.of(some.smiles(vocabulary)), vocabulary, longest, seed)
     parts, done = list[_Some](), 0
     for part in map_chunks(_made, in_chunks(enumerate(data.smiles(vocabulary)), MADE_AT_ONCE), workers, shared=rules):
         parts.append(part)

@@ -105,8 +105,8 @@ def _directions(
     points = reference_points(generator, reference, LEAST_REFERENCE)
     if not names:
         return _principal(points, axes[0]), _principal(points, axes[1])
-    found = [_along(points, name) for name in names]
-    first, second = (*found, _principal(points, 0))[:2]
+    properties = [_along(points, name) for name in names]
+    first, second = (*properties, _principal(points, 0))[:2]
     return first, _orthogonal(second, first, points)
 
 
@@ -120,8 +120,9 @@ def _principal(points: Points, component: int) -> Direction:
 
 
 def _along(points: Points, name: str) -> Direction:
-    """Along which the property rises, by partial least squares, whose quality on molecules left out is in the name.
+    """The direction along which the property rises, by partial least squares.
 
+    Its quality on molecules left out is in the name.
     The gradient of a regression would not do: it points where latents hardly vary, and no molecules lie there.
     """
     values = compute([parse(smiles) for smiles in points.smiles], [name])[name]

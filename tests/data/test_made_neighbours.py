@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from packed_molecules import packed_of
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
@@ -12,8 +13,6 @@ from molvae.data.made_neighbours import MIDDLE, with_made
 from molvae.data.neighbour_search import BANDS, neighbours_of
 from molvae.data.neighbours import Neighbours
 from molvae.data.packed import PackedGraphs
-from molvae.data.packing import pack
-from molvae.data.rows import Record
 from molvae.errors import InputError
 
 PARTS = ("C", "F", "Cl", "OC", "C#N", "N(C)C", "C(F)(F)F", "CC", "O", "C(C)C", "C(=O)O", "C(N)=O")
@@ -23,10 +22,7 @@ MOLECULES = [Chem.CanonSmiles(core.format(part)) for core in CORES for part in P
 
 @pytest.fixture(scope="module")
 def packed() -> tuple[PackedGraphs, Vocabulary]:
-    rows = [Record(smiles, "", "molecules", row) for row, smiles in enumerate(MOLECULES, 1)]
-    data, vocabulary, _ = pack(rows, workers=0)
-    assert len(data) == len(MOLECULES)
-    return data, vocabulary
+    return packed_of(MOLECULES)
 
 
 def nothing_found(molecules: int) -> Neighbours:
@@ -89,7 +85,7 @@ def test_none_is_longer_than_what_the_model_writes(packed: tuple[PackedGraphs, V
 
 
 def test_of_no_molecules() -> None:
-    data, vocabulary, _ = pack([Record("CCO", "", "one", 1)], workers=0)
+    data, vocabulary = packed_of(["CCO"])
     none = data.select(torch.zeros(0, dtype=torch.int64))
     assert len(with_made(nothing_found(0), none, vocabulary, workers=0)) == 0
     assert len(with_made(nothing_found(1), data, vocabulary, workers=0).made) <= 2

@@ -7,6 +7,7 @@ from itertools import pairwise, takewhile
 import numpy as np
 import pytest
 import torch
+from packed_molecules import packed_of
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
@@ -15,8 +16,6 @@ from molvae.data import neighbour_search as module
 from molvae.data.neighbour_search import BANDS, EACH, LEAST_SHARED, Strings, find_neighbours, neighbours_of
 from molvae.data.neighbours import Neighbours
 from molvae.data.packed import PackedGraphs
-from molvae.data.packing import pack
-from molvae.data.rows import Record
 
 GROUPS = (
     "C",
@@ -58,10 +57,7 @@ def similarity() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def packed() -> tuple[PackedGraphs, Vocabulary]:
-    rows = [Record(smiles, "", "molecules", row) for row, smiles in enumerate(MOLECULES, 1)]
-    data, vocabulary, _ = pack(rows, workers=0)
-    assert len(data) == len(MOLECULES)
-    return data, vocabulary
+    return packed_of(MOLECULES)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,18 @@
+"""Molecules as a training set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from molvae.chem.tokens import Vocabulary
+from molvae.data.packed import PackedGraphs
+from molvae.data.packing import pack
+from molvae.data.rows import Record
+
+
+def packed_of(molecules: Sequence[str]) -> tuple[PackedGraphs, Vocabulary]:
+    """Packed, in their order, with the vocabulary of their symbols; all of them have to be distinct molecules."""
+    rows = [Record(smiles, "", "molecules", row) for row, smiles in enumerate(molecules, 1)]
+    data, vocabulary, _ = pack(rows, workers=0)
+    assert len(data) == len(molecules)
+    return data, vocabulary
