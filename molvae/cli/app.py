@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -40,7 +41,9 @@ class Verbs(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            result = super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning  # type: ignore[assignment]
+                result = super().invoke(ctx)
             sys.stdout.flush()  # a reader that has gone is noticed here rather than at the end of the process
             return result
         except InputError as error:
@@ -50,6 +53,12 @@ class Verbs(TyperGroup):
         except KeyboardInterrupt:
             code = _failed("interrupted", 130)
         raise typer.Exit(code)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    """A line on stderr; Python's own way would quote the line of code as well."""
+    kind = "" if issubclass(category, UserWarning) else f"{category.__name__}: "
+    typer.echo(f"molvae: {kind}{message}", err=True)
 
 
 def _failed(error: object, code: int) -> int:

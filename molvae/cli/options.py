@@ -26,7 +26,9 @@ Without = Annotated[list[str], typer.Option(help="SMARTS that may not occur; rep
 Scores = Annotated[
     list[str],
     typer.Option(
-        help="A figure more: a folder that `molvae fit` wrote, or FILE.py:FUNCTION; repeatable.", show_default=False
+        help="A figure more: a folder that `molvae fit` wrote, or FILE.py:FUNCTION, which is called with an RDKit "
+        "Mol and returns a number; repeatable.",
+        show_default=False,
     ),
 ]
 Model = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name, or a model directory.")]

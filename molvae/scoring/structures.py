@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
-from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.scaffolds import scaffold_of
 from molvae.chem.smiles import parse_quietly, quiet
 from molvae.data.featurise import in_chunks, map_chunks
 
@@ -64,5 +64,7 @@ def _fragments(mol: Chem.Mol) -> list[str]:
 
 def _scaffold(mol: Chem.Mol) -> str:
     """The scaffold, or nothing where it has fewer than two rings."""
-    scaffold = MurckoScaffold.GetScaffoldForMol(mol)  # type: ignore[no-untyped-call]
+    if mol.GetRingInfo().NumRings() < 2:
+        return ""
+    scaffold = scaffold_of(mol)
     return str(Chem.MolToSmiles(scaffold)) if scaffold.GetRingInfo().NumRings() >= 2 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,14 +72,19 @@ class Property:
 
 
 ALL_FAIL = 8
-"""So many molecules, of which a function fails on every one, say that the function is wrong."""
+"""So many molecules, of which a function fails on every one, suggest that the function is wrong."""
+
+
+class ScoreWarning(UserWarning):
+    """A function of one's own fails so often that it may be wrong; the molecules in question have no score."""
 
 
 @dataclass(frozen=True)
 class PythonScore:
     """A function of a file: an RDKit molecule in, a number out. What fails on a molecule gives it no score.
 
-    What fails on all of `ALL_FAIL` or more that are scored together is an `InputError`, with the first reason.
+    What fails on all of `ALL_FAIL` or more that are scored together gives a `ScoreWarning` with the first reason, once
+    in each process. It is no error: part of a library may be what the function is not made for.
 
     It carries its text, and so works in processes and on machines that do not have the file.
     """
@@ -108,12 +114,19 @@ class PythonScore:
             except Exception as error:  # whatever a stranger's function raises is about this molecule
                 values.append(nan)
                 errors.append(error)
-        if len(errors) == len(mols) >= ALL_FAIL:  # or, it seems, about all
-            raise InputError(
+        if len(errors) == len(mols) >= ALL_FAIL and not self._warned:  # or, it may be, about all
+            self._warned.append(True)
+            warnings.warn(
                 f"{self.path}:{self.name} failed on each of {len(mols)} molecules, first with {errors[0]!r}; it is "
-                "called with an RDKit Mol and returns a number, NaN where there is none"
+                "called with an RDKit Mol and returns a number, NaN where there is none",
+                ScoreWarning,
+                stacklevel=2,
             )
         return np.array(values, dtype=np.float64)
+
+    @cached_property
+    def _warned(self) -> list[bool]:
+        return []
 
     @cached_property
     def _function(self) -> Any:

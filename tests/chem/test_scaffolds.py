@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from molecules import DRUGS
 
+from molvae.chem import scaffolds
 from molvae.chem.scaffolds import murcko
 from molvae.chem.smiles import canonical, parse
 
@@ -35,3 +36,24 @@ def test_a_scaffold_is_its_own_scaffold(drug):
     scaffold = murcko(parse(DRUGS[drug]))
     assert "@" not in scaffold
     assert not scaffold or murcko(parse(scaffold)) == scaffold
+
+
+TRICKY = (
+    "CN(C)c1ccc(C(=C2C=CC(=[N+](C)C)C=C2)c2ccc(N(C)C)cc2)cc1",  # hydrogens are not put where side chains were
+    "[N-]=[N+]=C1C(=O)NC(=O)N2C1OCC1OC2C(O)C1O",
+    "COc1c2c(cc3c1C(C#CC(C)(C)O)[N+](C)(C)CC3)OCO2",  # and here they are
+    "CCOc1ccc(C2=[N+]([O-])c3cc4c(cc3C2=O)OCO4)cc1",
+    "C[NH+]1CCCC(C(=O)N2CCc3ccc(S(N)(=O)=O)cc32)C1",
+)
+
+
+@pytest.mark.parametrize("smiles", [*DRUGS.values(), *TRICKY])
+def test_large_molecules_take_another_way_to_the_same_scaffold(smiles, monkeypatch):
+    expected = murcko(parse(smiles))
+    monkeypatch.setattr(scaffolds, "LARGE", 0)
+    assert murcko(parse(smiles)) == expected
+
+
+def test_a_chain_of_thousands_of_atoms_is_no_work():
+    assert murcko(parse("C" * 4900)) == ""
+    assert murcko(parse("c1ccccc1" + "C" * 4900)) == "c1ccccc1"
