@@ -101,6 +101,8 @@ class Generator:
         asked = _Asked(
             self._draws(n, options), self._steering(options), read_order(options), options.get("standardise", False)
         )
+        if asked.order.diverse > n:
+            raise InputError(f"{asked.order.diverse} diverse ones cannot be picked out of {n}: ask for thrice as many")
         at_once = max(1, min(SEEDS_AT_ONCE, SEEDS_AT_ONCE * 100 // n))
         groups = in_chunks([seeds] if isinstance(seeds, str) else seeds, at_once)
         return self._in_turns(groups, at_once, asked, options.get("workers"), options.get("progress"))
@@ -141,6 +143,8 @@ class Generator:
 
     def _steering(self, options: AnalogOptions) -> Steering:
         seen = self.checkpoint.seen
+        if any(text.strip().lower().startswith("similarity") for text in _each(options.get("keep"))):
+            raise InputError('similarity is no property to keep: ask for similarity="0.4:1" (--similarity 0.4:1)')
         if options.get("novel_only", False) and seen is None:
             raise InputError(
                 f"the model {self.checkpoint.name!r} has no record of what it was trained on: no novel_only"

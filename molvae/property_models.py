@@ -27,6 +27,9 @@ from molvae.prediction.measurements import Measurements
 
 Floats = NDArray[np.float64]
 
+REFUSALS_TOLD = 20
+"""Rows without a usable molecule or value, at most, that are named; the card counts all."""
+
 
 class PropertyModel:
     """Predicts one measured property: `predict` for SMILES, `of_molecules` or `of_latents` for those who have more.
@@ -86,6 +89,10 @@ class PropertyModel:
             frame.loc[good, "prediction"], frame.loc[good, "uncertainty"] = self.fitted.predict(features)
         return frame
 
+    def __call__(self, smiles: Sequence[str]) -> Floats:
+        """The predictions alone, (N,): what `scores` of `analogs` and `score` take."""
+        return self.predict(smiles)["prediction"].to_numpy(dtype=np.float64)
+
     def of_molecules(self, mols: Sequence[Chem.Mol]) -> Floats:
         """Predictions (N,) of a model that reads fingerprints."""
         return self.fitted.predict(morgan_counts(mols))[0]
@@ -134,6 +141,9 @@ def fit_property_model(
     place = locate(model)
     generator = Generator.load(place, device)
     table = Measurements.read(data, target, column, task, partial(latents_of, generator))
+    if progress:
+        for refusal in table.refusals[:REFUSALS_TOLD]:
+            progress(str(refusal))
     counts = morgan_counts([parse(text) for text in table.smiles])
     features: dict[str, NDArray[Any]] = {"latent": table.latents, "fingerprint": counts}
     trials = compared(features, table.values, table.smiles, table.task, trial, progress)

@@ -138,7 +138,7 @@ def read_scores(scores: Iterable[Score], device: str = "auto") -> dict[str, Call
 
 def _of_smiles(score: PropertyModel | PythonScore, smiles: Sequence[str]) -> Floats:
     if isinstance(score, PropertyModel):
-        return score.predict(smiles)["prediction"].to_numpy()
+        return score(smiles)
     return score([parse(text) for text in smiles])
 
 

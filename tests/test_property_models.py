@@ -46,6 +46,13 @@ def test_every_row_is_accounted_for(fitted, tiny):
     assert fitted.card["Data"]["file"] == "logp.csv"
 
 
+@pytest.mark.usefixtures("few_trees")
+def test_rows_that_cannot_be_used_are_named(table, tiny_model):
+    told = []
+    fit_property_model(table, "logP", split="random", folds=3, model=tiny_model, device="cpu", progress=told.append)
+    assert any(line.startswith(f"{table}, line ") and "cannot read SMILES" in line for line in told)
+
+
 def test_both_representations_are_reported_and_the_best_is_kept(fitted):
     (figures,) = (value for key, value in fitted.card.items() if key.startswith("Held-out figures (3 folds"))
     assert sum("latents" in name for name in figures) == 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -73,15 +73,18 @@ class Filters:
 
     def admit(self, mol: Chem.Mol) -> bool:
         """Whether a molecule passes all of them."""
-        quick = [window for window in self.windows if window.name not in COSTLY]
-        costly = [window for window in self.windows if window.name in COSTLY]
-        return (
-            _within(mol, quick)
-            and all(has_substructure(mol, smarts) for smarts in self.contains)
-            and not any(has_substructure(mol, smarts) for smarts in self.without)
-            and _within(mol, costly)
-        )
+        return not self.refusal(mol)
+
+    def refusal(self, mol: Chem.Mol) -> str:
+        """The first that a molecule does not pass, such as "mw<500" or "without Cl"; "" where it passes all."""
+        return next(self._refusals(mol), "")
+
+    def _refusals(self, mol: Chem.Mol) -> Iterator[str]:
+        yield from _outside(mol, [window for window in self.windows if window.name not in COSTLY])
+        yield from (f"contains {smarts}" for smarts in self.contains if not has_substructure(mol, smarts))
+        yield from (f"without {smarts}" for smarts in self.without if has_substructure(mol, smarts))
+        yield from _outside(mol, [window for window in self.windows if window.name in COSTLY])
 
 
-def _within(mol: Chem.Mol, windows: Sequence[Window]) -> bool:
-    return all(window.admits(lookup(window.name).function(mol)) for window in windows)
+def _outside(mol: Chem.Mol, windows: Sequence[Window]) -> Iterator[str]:
+    return (str(window) for window in windows if not window.admits(lookup(window.name).function(mol)))

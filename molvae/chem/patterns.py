@@ -62,7 +62,7 @@ def traits(mol: Chem.Mol) -> Traits:
 
 
 def _needs(query: Chem.Mol) -> Traits:
-    parts = _parts(query)
+    parts = set(_parts(query))
     marks = (any(part.needs(mark.part) for part in parts) for mark in _marks())
     return _packed(query, sum(1 << place for place, needed in enumerate(marks) if needed))
 
@@ -128,6 +128,7 @@ def _parts(query: Chem.Mol) -> list[_Part]:
     return [*atoms, *(_Part(a, _conditions(kind), b) for (a, b), kind in zip(ends, kinds, strict=True))]
 
 
+@cache
 def _conditions(smarts: str) -> Conditions:
     """`[C;H1,H2;!R]` as C, #6, H1 or H2, !R, with all that follows from each; what stands in $() is one condition,
     whatever it says."""
@@ -158,6 +159,7 @@ def _split(text: str, separator: str) -> list[str]:
     return parts
 
 
+@cache  # of hundreds of patterns most atoms and bonds are alike
 def _follow(given: Conditions, asked: Conditions) -> bool:
     """Whether what fulfils `given` fulfils all that is asked."""
     return all(any(_implies(one, wanted) for one in given) for wanted in asked)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from math import inf
+from math import inf, isinf
 from typing import Self
 
 import numpy as np
@@ -48,6 +48,15 @@ class Window:
         if window.low > window.high:
             raise InputError(f"nothing can fit {text!r}: {window.low:g} is more than {window.high:g}")
         return window
+
+    def __str__(self) -> str:
+        """As it could be written: "mw<500", "logp 1:4"."""
+        if self.low == self.high:
+            return f"{self.name}={self.low:g}"
+        if isinf(self.low) or isinf(self.high):
+            sign, bound = ("<", self.high) if isinf(self.low) else (">", self.low)
+            return f"{self.name}{sign}{'' if self.open_ended else '='}{bound:g}"
+        return f"{self.name} {self.low:g}:{self.high:g}"
 
     def admits(self, value: float) -> bool:
         """Whether a value lies in the window; NaN does not."""

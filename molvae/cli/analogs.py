@@ -12,8 +12,8 @@ import typer
 
 from molvae.cli import options
 from molvae.cli.decoding import temperature_of
-from molvae.cli.loading import load
-from molvae.cli.outputs import check_outputs, destination, drawn
+from molvae.cli.loading import load, scores_of
+from molvae.cli.outputs import check_outputs, check_picture, destination, drawn
 from molvae.cli.progress import progress
 from molvae.cli.resuming import contents, kept
 
@@ -88,10 +88,11 @@ def analogs(
         "grammar": grammar, "budget": budget, "keep": keep, "contains": contains, "without": without,
         "keep_scaffold": keep_scaffold,
         "exclude": [name.strip() for name in exclude.split(",") if name.strip()], "novel_only": novel_only,
-        "rank": rank, "scores": _scores(score, device), "diverse": diverse, "standardise": standardise,
+        "rank": rank, "scores": scores_of(score, device), "diverse": diverse, "standardise": standardise,
         "seed": seed,
     }  # fmt: skip
-    check_outputs(output, picture)
+    check_picture(picture)
+    check_outputs(output, picture, inputs=seeds)
     generator = load(model, device)
     settings = _settings(generator, model, n, draws, score, column)
     with kept(output, seeds, settings) as parts:
@@ -106,15 +107,6 @@ def analogs(
             typer.echo(run.summary(), err=True)
             if not run.counts["molecules"]:
                 raise typer.Exit(1)
-
-
-def _scores(paths: list[str], device: str) -> dict[str, Any]:
-    """What --score names; the models of properties are imported only for that, since they take a second."""
-    if not paths:
-        return {}
-    from molvae.screens import read_scores
-
-    return read_scores(paths, device)
 
 
 def _settings(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploring import GRID, Grid, Reference, delivery
+from molvae.cli.exploring import Grid, Reference, delivery
 from molvae.cli.exploring import molecules as smiles_of
 from molvae.cli.loading import load
+from molvae.cli.outputs import GRID, check_outputs
 from molvae.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,12 +43,19 @@ def anomaly(
 
     if save_reference is not None and reference is None:
         raise InputError("--save-reference keeps what --reference FILE gives: name both")
-    with delivery(output, picture, anomalies.draw_anomalies, GRID) as deliver:
+    if save_reference is not None and save_reference.suffix.lower() != ".json":
+        raise InputError(f"--save-reference is a .json, got {save_reference}")
+    inputs = [*molecules, reference or ""]
+    check_outputs(output, picture, save_reference, inputs=inputs)
+    with delivery(output, picture, anomalies.draw_anomalies, GRID, inputs) as deliver:
         generator = load(model, device)
         usual = None if reference is None else _calibration(generator, reference, column)
         if usual is not None and save_reference is not None:
             usual.save(save_reference)
-        deliver(at_once(list(read(molecules, column)), lambda s: anomalies.anomaly(generator, s, reference=usual)))
+        frame = at_once(list(read(molecules, column)), lambda s: anomalies.anomaly(generator, s, reference=usual))
+        deliver(frame)
+    if len(frame) and frame["error"].all():
+        raise typer.Exit(1)
 
 
 def _calibration(generator: Generator, reference: str, column: str | None) -> Calibration:

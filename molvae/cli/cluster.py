@@ -35,7 +35,7 @@ def cluster(
     from molvae.explore import clusters as tool
 
     count = int(clusters) if clusters.isdecimal() else clusters
-    with delivery(output, picture, tool.draw_clusters, DOTS) as deliver:
+    with delivery(output, picture, tool.draw_clusters, DOTS, molecules) as deliver:
         generator = load(model, device)
         rows = list(read(molecules, column, labels))
         known = None if labels is None else names(rows)

@@ -43,7 +43,7 @@ def decode(
     """
     heat = temperature_of(temperature, greedy) or 0.0
     table = read_latents(latents)
-    with destination(output) as write:
+    with destination(output, [latents]) as write:
         generator = load(model, device)
         with progress("latents", len(table)) as advance:
             frame = generator.decode(

@@ -30,7 +30,7 @@ def encode(
     if output is not None and output.suffix.lower() not in (".csv", ".parquet"):
         raise InputError(f"latents are written to .csv or .parquet, got {output}")
     count = usable = 0
-    with destination(output) as write:
+    with destination(output, molecules) as write:
         generator = load(model, device)
         for frame in rowwise(read(molecules, column), lambda s: generator.encode(s, standardise=standardise)):
             count, usable = count + len(frame), usable + int((frame["error"] == "").sum())

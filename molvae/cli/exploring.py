@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molvae.cli.outputs import destination
-from molvae.errors import InputError
+from molvae.cli.outputs import GRID as GRID
+from molvae.cli.outputs import check_outputs, check_picture, destination
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,20 +28,23 @@ Dots = Annotated[
 Reference = Annotated[
     str | None, typer.Option(show_default=False, help="A file of molecules that say what is usual for the model.")
 ]
-GRID, DOTS = (".png", ".svg"), (".png", ".svg", ".html")
+DOTS = (*GRID, ".html")
 
 
 @contextmanager
 def delivery(
-    output: Path | None, picture: Path | None, draw: Callable[[pd.DataFrame, Path], Path], formats: Sequence[str]
+    output: Path | None,
+    picture: Path | None,
+    draw: Callable[[pd.DataFrame, Path], Path],
+    formats: Sequence[str],
+    inputs: Sequence[str] = (),
 ) -> Iterator[Callable[[pd.DataFrame], None]]:
     """A function that takes the one table of a verb: to `-o`, to the picture, its summary to stderr.
 
-    Where they go is looked at before the work is done.
+    Where they go is looked at before the work is done; none may be one of the `inputs`.
     """
-    if picture is not None and picture.suffix.lower() not in formats:
-        raise InputError(f"--picture is a {' or '.join(formats)}, got {picture}; -o writes tables")
-
+    check_picture(picture, formats)
+    check_outputs(output, picture, inputs=inputs)
     with destination(output) as write:
 
         def deliver(frame: pd.DataFrame) -> None:
@@ -55,15 +58,22 @@ def delivery(
 
 
 def molecules(rows: Iterator[Record | Refusal]) -> Iterator[str]:
-    """The SMILES of the rows that have one; the others are reported."""
+    """The SMILES of the rows that are molecules; the others are reported."""
+    from molvae.chem.smiles import parse
     from molvae.cli.inputs import report
     from molvae.data.rows import Record
+    from molvae.errors import MoleculeError
 
     for row in rows:
-        if isinstance(row, Record):
-            yield row.smiles
-        else:
+        if not isinstance(row, Record):
             report(row)
+            continue
+        try:
+            parse(row.smiles)
+        except MoleculeError as error:
+            report(row, str(error))
+        else:
+            yield row.smiles
 
 
 def reported(frame: pd.DataFrame) -> pd.DataFrame:

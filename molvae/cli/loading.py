@@ -1,8 +1,9 @@
-"""The model that a verb works with."""
+"""The models that a verb works with."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from molvae.errors import CheckpointError, InputError
 
@@ -20,3 +21,17 @@ def load(model: str, device: str) -> Generator:
     except CheckpointError as error:
         raise InputError(f"--model: {error}") from None
     return Generator.load(folder, device)
+
+
+def scores_of(paths: list[str], device: str) -> dict[str, Any]:
+    """What --score names; the models of properties are imported only for that, since they take a second."""
+    if not paths:
+        return {}
+    from molvae.screens import read_scores
+
+    for path in paths:
+        if ".py:" not in path and not Path(path).exists():
+            raise InputError(
+                f"--score: {path} does not exist: name a folder that `molvae fit` wrote, or FILE.py:FUNCTION"
+            )
+    return read_scores(paths, device)

@@ -9,6 +9,7 @@ import typer
 from molvae.cli import options
 from molvae.cli.exploring import DOTS, Dots, delivery
 from molvae.cli.loading import load
+from molvae.errors import InputError
 
 
 def latent_map(
@@ -36,9 +37,11 @@ def latent_map(
     from molvae.cli.rowwise import at_once, names
     from molvae.explore import projection
 
-    with delivery(output, picture, projection.draw_map, DOTS) as deliver:
+    with delivery(output, picture, projection.draw_map, DOTS, molecules) as deliver:
         generator = load(model, device)
         rows = list(read(molecules, column, None if color_by in PROPERTIES else color_by))
         own = color_by is not None and color_by not in PROPERTIES
         colour = pd.Series(names(rows), name=color_by) if own else color_by
+        if own and not any(names(rows)):
+            raise InputError(f"--color-by: no row has a {color_by!r}, and no property is called so; qed or logp is one")
         deliver(at_once(rows, lambda s: projection.latent_map(generator, s, method=method, colour=colour, seed=seed)))

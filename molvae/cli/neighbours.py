@@ -28,7 +28,7 @@ def neighbours(
     from molvae.cli.inputs import read
     from molvae.explore import neighbourhood
 
-    with delivery(output, picture, neighbourhood.draw_neighbours, GRID) as deliver:
+    with delivery(output, picture, neighbourhood.draw_neighbours, GRID, [*library, *of]) as deliver:
         generator = load(model, device)
-        seeds = list(molecules(read(of, None)))
+        seeds = list(molecules(read(of, column)))
         deliver(reported(neighbourhood.neighbours(generator, molecules(read(library, column)), seeds, n=n)))

@@ -52,7 +52,7 @@ def optimise(
     from molvae.explore.search import Strategy
 
     strategy = Strategy(population=population, generations=generations, radius=radius)
-    with delivery(output, picture, optimisation.draw_best, GRID) as deliver:
+    with delivery(output, picture, optimisation.draw_best, GRID, seeds) as deliver:
         generator = load(model, device)
         starts = list(molecules(read(seeds, column)))
         with progress("strings", budget * len(starts)) as advance:

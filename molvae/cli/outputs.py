@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,25 +15,46 @@ if TYPE_CHECKING:
     Write = Callable[[pd.DataFrame], None]
 
 SHOWN = 20
+GRID = (".png", ".svg")
 
 
-def check_outputs(output: Path | None, picture: Path | None) -> None:
-    """Raises `InputError` for an output or a picture that cannot be written: before the work is done."""
+def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[str] = ()) -> None:
+    """Raises `InputError` for a file that cannot be written, is read, or is written twice: before the work is done."""
     from molvae.errors import InputError
     from molvae.output import check_format
-    from molvae.pictures import FORMATS
 
     if output is not None:
         check_format(output)
-    if picture is not None and picture.suffix.lower() not in FORMATS:
-        raise InputError(f"--picture is a .png or .svg, got {picture}; -o writes tables")
+    files = [path for path in (output, *others) if path is not None]
+    for number, path in enumerate(files):
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: it is a directory")
+        if path.resolve() in [other.resolve() for other in files[:number]]:
+            raise InputError(f"{path} is given for two outputs: each needs its own file")
+        if any(path.exists() and os.path.exists(name) and path.samefile(name) for name in inputs):
+            raise InputError(f"{path} is read, and writing it would destroy it: name another file")
+        above = next(folder for folder in path.resolve().parents if folder.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            raise InputError(f"cannot write {path}: {above} is no folder that you may write to")
+
+
+def check_picture(picture: Path | None, formats: Sequence[str] = GRID) -> None:
+    """Raises `InputError` for a picture of no such format."""
+    from molvae.errors import InputError
+
+    if picture is not None and picture.suffix.lower() not in formats:
+        raise InputError(f"--picture is a {' or '.join(formats)}, got {picture}; -o writes tables")
 
 
 @contextmanager
-def destination(output: Path | None) -> Iterator[Write]:
-    """A function that takes tables as they come; a file given by `-o` appears whole, at the end, or not at all."""
+def destination(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Write]:
+    """A function that takes tables as they come; a file given by `-o` appears whole, at the end, or not at all.
+
+    Raises `InputError` where that cannot be written, or is one of the `inputs`.
+    """
     from molvae.output import table_file
 
+    check_outputs(output, inputs=inputs)
     if output is not None:
         with table_file(output) as write:
             yield write

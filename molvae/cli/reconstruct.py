@@ -23,7 +23,7 @@ def reconstruct(
     from molvae.cli.inputs import read
 
     count = usable = exact = 0
-    with destination(output) as write:
+    with destination(output, molecules) as write:
         generator = load(model, device)
         for frame in rowwise(read(molecules, column), lambda s: generator.reconstruct(s, standardise=standardise)):
             count, exact = count + len(frame), exact + int(frame["exact"].sum())

@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molvae.cli import options
+from molvae.cli.loading import scores_of
+from molvae.cli.outputs import check_outputs
 from molvae.cli.progress import progress
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
 
     from molvae.data.rows import Record, Refusal
     from molvae.scoring.scorer import Scorer, Scores
 
-_REFERENCE = "SMILES file, or a named dataset such as moses:train."
+SHOWN_SEEDS = 20
+SHOWN_FIGURES = ("seed", "proposed", "valid", "distinct", "effective_novelty", "usable", "similarity_median")
+_REFERENCE = "SMILES file (FILE:COLUMN of a table), or a named dataset such as moses:train."
 
 
 def score(
@@ -39,6 +44,7 @@ def score(
     columns: Annotated[
         str | None, typer.Option(help="Figures to compute, such as qed,sa,alerts. Default: all.", show_default=False)
     ] = None,
+    score: options.Scores = [],  # noqa: B006 - typer copies it
     nearest: Annotated[
         bool, typer.Option(help="Find each molecule's nearest neighbour in TRAIN, or else TEST.")
     ] = True,
@@ -53,7 +59,11 @@ def score(
     ] = 30_000,
     rank_by: Annotated[str, typer.Option(help="The figure whose best and worst the report draws.")] = "qed",
     report: Annotated[
-        Path | None, typer.Option(help="Also write an .html page with pictures, or a .json.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Also write an .html page with pictures, or the figures as .json or .csv (with --seeds a row a seed).",
+            show_default=False,
+        ),
     ] = None,
     seed: options.Seed = 0,
     workers: options.Workers = None,
@@ -68,16 +78,14 @@ def score(
     from molvae.cli.inputs import read
     from molvae.errors import InputError
 
-    if report is not None and report.suffix.lower() not in (".html", ".json"):
-        raise InputError(f"--report is an .html or a .json, got {report}; -o writes the table of molecules")
+    if report is not None and report.suffix.lower() not in (".html", ".json", ".csv"):
+        raise InputError(f"--report is an .html, .json or .csv, got {report}; -o writes the table of molecules")
     from molvae.models.devices import find_device
-    from molvae.output import check_format
     from molvae.scoring.molecules import chosen
     from molvae.scoring.score import references
     from molvae.scoring.scorer import Scorer
 
-    if output is not None:
-        check_format(output)
+    check_outputs(output, report, inputs=[*molecules, *(name for name in (train, test, scaffolds) if name)])
     names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
     chosen(names)  # its error, before references are read
     place = str(find_device(device))
@@ -85,17 +93,17 @@ def score(
         train, test, scaffolds, workers=workers, device=place, tell=lambda line: typer.echo(line, err=True)
     )
     scorer = Scorer(
-        against, columns=names, nearest=nearest, seeded=seeds is not None, chemnet=fcd, sample=sample, seed=seed,
-        workers=workers, device=place,
+        against, columns=names, nearest=nearest, seeded=seeds is not None, scores=scores_of(score, device),
+        chemnet=fcd, sample=sample, seed=seed, workers=workers, device=place,
     )  # fmt: skip
     if report is not None:
         _check_rank(rank_by, scorer, nearest and (train or test) is not None)
     _write_rows(scorer, read(molecules, column, seeds), output)
-    scores = scorer.scores()
-    _show(scores)
+    found = scorer.scores()
+    _show(found)
     if report is not None:
-        _write_report(scores, report, ", ".join(molecules), rank_by)
-    if scores.counts["read"] and not scores.counts["valid"]:
+        _write_report(found, report, ", ".join(molecules), rank_by)
+    if found.counts["read"] and not found.counts["valid"]:
         raise typer.Exit(1)
 
 
@@ -104,7 +112,7 @@ def _check_rank(rank_by: str, scorer: Scorer, neighbours: bool) -> None:
     from molvae.errors import InputError
 
     known = [name for name in scorer.columns if name not in ("alerts", "scaffold")]
-    known += ["nearest_similarity"] * neighbours + ["similarity"] * scorer.seeded
+    known += ["nearest_similarity"] * neighbours + ["similarity"] * scorer.seeded + scorer.score_names
     if rank_by not in (*known, "qed"):
         raise InputError(f"--rank-by is a figure that is computed, one of {', '.join(known)}; got {rank_by!r}")
 
@@ -147,6 +155,8 @@ def _show(scores: Scores) -> None:
         for title, table in _tables(scores):
             console.print(f"\n{title}", style="bold", highlight=False)
             console.print(table)
+        if scores.seeds is not None:
+            _show_seeds(console, scores.seeds)
     for note in scores.notes:
         typer.echo(note, err=True)
     counts = ", ".join(f"{count:,} {name}" for name, count in scores.counts.items())
@@ -161,14 +171,42 @@ def _tables(scores: Scores) -> Iterator[tuple[str, object]]:
         table.add_column(no_wrap=True)
         table.add_column(justify="right")
         for name, value in figures.items():
-            table.add_row(name, "–" if value is None else f"{value:.4f}")
+            table.add_row(name, _number(value))
         yield section, table
 
 
+def _show_seeds(console: Console, seeds: pd.DataFrame) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in SHOWN_FIGURES:
+        table.add_column(name.replace("_", "\n"), justify="left" if name == "seed" else "right", overflow="fold")
+    for _, row in seeds.head(SHOWN_SEEDS).iterrows():
+        table.add_row(Text(row["seed"]), *(_number(row[name]) for name in SHOWN_FIGURES[1:]))
+    console.print("\nSeeds", style="bold")
+    console.print(table)
+    if len(seeds) > SHOWN_SEEDS:
+        console.print(f"... {len(seeds) - SHOWN_SEEDS:,} more; --report FILE.csv writes all", highlight=False)
+
+
+def _number(value: float | None) -> str:
+    """Counts as such, shares to four digits."""
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
 def _write_report(scores: Scores, path: Path, title: str, rank_by: str) -> None:
+    import pandas as pd
+
     from molvae.data.files import whole_file
+    from molvae.output import write_table
     from molvae.report import Content, write_html
 
+    if path.suffix.lower() == ".csv":
+        figures = [(section, *figure) for section, found in scores.figures.items() for figure in found.items()]
+        table = pd.DataFrame(figures, columns=["section", "figure", "value"])
+        write_table(table if scores.seeds is None else scores.seeds, path)
+        return
     if path.suffix.lower() == ".json":
         with whole_file(path) as draft:
             draft.write_text(scores.to_json() + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molvae.cli import options
-from molvae.cli.outputs import destination
+from molvae.cli.outputs import check_outputs, destination
 from molvae.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def screen(
         raise InputError(f"--report is an .html, got {report}; -o writes the table")
     from molvae.screens import screen as screened
 
+    check_outputs(output, report, refused, inputs=[*library, *like])
     seeds = _seeds(like, column)
     with destination(output) as write, _watched(library, refused) as taken:
         done = screened(

@@ -48,7 +48,7 @@ def search(
             usable.append(row)
         else:
             report(row)
-    with destination(output) as write, warnings.catch_warnings():
+    with destination(output, seeds) as write, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they say what is said below with the place of the row
         frame = opened.search(
             [row.smiles for row in usable], top, by=by, metric=metric, probes=probes, keep=keep, contains=contains,

@@ -36,7 +36,7 @@ def traverse(
     from molvae.cli.inputs import read
     from molvae.explore import traversal
 
-    with delivery(output, picture, traversal.draw_traversal, GRID) as deliver:
+    with delivery(output, picture, traversal.draw_traversal, GRID, [reference or ""]) as deliver:
         known = None if reference is None else molecules(read([reference], column))
         along: dict[str, Any] = {"axes": _pair(axes), "directions": directions, "reference": known}
         deliver(traversal.traverse(load(model, device), seed, steps=steps, span=span, **along))

@@ -44,12 +44,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One row that gave no molecule, with its reason; `value` is what stood there, cut to 80 characters."""
+    """One row that gave no molecule, with its reason; `value` is what stood there, cut to 80 characters.
+
+    `name` is the row's, where it could be told.
+    """
 
     source: str
     row: int
     value: str
     reason: str
+    name: str = ""
 
     def __post_init__(self) -> None:
         if len(self.value) > 80:
@@ -79,12 +83,12 @@ class RowCounts:
 
 def make_row(smiles: str, name: str, source: str, row: int) -> Record | Refusal:
     """A record, or the refusal of a SMILES that is empty or too long to be looked at."""
-    smiles = smiles.strip()
+    smiles, name = smiles.strip(), name.strip()
     if not smiles:
-        return Refusal(source, row, "", "the SMILES field is empty")
+        return Refusal(source, row, "", "the SMILES field is empty", name)
     if len(smiles) > MAX_SMILES_LENGTH:
-        return Refusal(source, row, smiles, too_long(len(smiles)))
-    return Record(smiles, name.strip(), source, row)
+        return Refusal(source, row, smiles, too_long(len(smiles)), name)
+    return Record(smiles, name, source, row)
 
 
 def too_long(length: int) -> str:

@@ -21,8 +21,11 @@ class Source:
 
 
 def find_source(item: str | Path, column: str | None = None, split: str = "train") -> Source:
-    """The file of a path, of a dataset's name, or of NAME:SPLIT. Raises `InputError`."""
+    """The file of a path, or of FILE:COLUMN, of a dataset's name, or of NAME:SPLIT. Raises `InputError`."""
     text = str(item)
+    file, _, named_column = text.rpartition(":")
+    if os.path.isfile(file) and not os.path.exists(text):
+        return Source(Path(file), named_column, text)
     if os.path.exists(text) or format_of(text):
         if not Path(text).is_file():
             raise InputError(f"{text} does not exist or is no file: check the spelling and the current directory")

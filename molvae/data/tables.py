@@ -95,10 +95,10 @@ def _pick(columns: Sequence[str], source: str, column: str | None, name_column: 
     if at is None:
         raise InputError(
             f"{source} has no column called {' or '.join(SMILES_COLUMNS)}: it has {', '.join(columns)}; "
-            "name the one with SMILES by --column"
+            "name the one with SMILES by --column, of a reference as FILE:COLUMN"
         )
     if name_column is not None:
-        return at, _position(columns, source, name_column, "the name column option")
+        return at, _position(columns, source, name_column, "the same option")
     return at, next((i for i, name in enumerate(lower) if name in NAME_COLUMNS and i != at), None)
 
 
@@ -162,9 +162,10 @@ def _split_rows(lines: Iterator[Line], delimiter: str) -> Iterator[tuple[Line, l
 
 
 def _value_row(value: Any, name: Any, source: str, row: int) -> Record | Refusal:
+    name = "" if name is None else str(name)
     if value is not None and not isinstance(value, str):
-        return Refusal(source, row, str(value), f"the SMILES field is {type(value).__name__}, not text")
-    return make_row(value or "", "" if name is None else str(name), source, row)
+        return Refusal(source, row, str(value), f"the SMILES field is {type(value).__name__}, not text", name)
+    return make_row(value or "", name, source, row)
 
 
 def _sdf_row(text: str, problem: str | None, source: str, row: int, name_column: str | None) -> Record | Refusal:

@@ -32,6 +32,7 @@ def neighbours(generator: Generator, smiles: Iterable[str], of: str | Iterable[s
     """
     if n < 1:
         raise InputError(f"the number of neighbours is 1 or more, got {n}")
+    smiles = [smiles] if isinstance(smiles, str) else smiles
     seeds = Points.of(generator, [of] if isinstance(of, str) else of, least=1)
     errors = _errors(seeds)
     best = [_Nearest(canonical(text), n) for text in seeds.smiles]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ def optimise(
     """
     if budget < 1:
         raise InputError(f"the budget is 1 string or more, got {budget}")
+    if target is not None and isnan(target):
+        raise InputError("the target is a number that a score can reach, got nan")
     goal, plan = Goal.of(maximise, [keep] if isinstance(keep, str) else keep), strategy or Strategy()
     points = Points.of(generator, [seeds] if isinstance(seeds, str) else seeds, least=1)
     searches = {

@@ -31,12 +31,18 @@ class Points:
 
     @classmethod
     def of(cls, generator: Generator, smiles: Iterable[str], *, least: int = 0) -> Points:
-        """Encode molecules. Raises `InputError` where fewer than `least` of them can be."""
+        """Encode molecules. Raises `InputError` where fewer than `least` different ones can be."""
         frame = generator.encode(smiles)
         good = frame["error"] == ""
-        if good.sum() < least:
-            raise InputError(f"{least} molecules or more are needed, {good.sum()} of {len(frame)} could be encoded")
-        return cls(frame[["smiles", "error"]], frame[good].iloc[:, 2:].to_numpy(dtype=np.float64))
+        z = frame[good].iloc[:, 2:].to_numpy(dtype=np.float64)
+        different = len(z) if least <= 1 else len(np.unique(z.round(4), axis=0))  # digits beyond depend on the batch
+        if different < least:
+            needed = "a molecule is" if least == 1 else f"{least} different molecules or more are"
+            first = "".join(f"; {row['smiles']!r}: {row['error']}" for _, row in frame[~good].head(3).iterrows())
+            raise InputError(
+                f"{needed} needed, and there are {different}: {good.sum()} of {len(frame)} could be encoded{first}"
+            )
+        return cls(frame[["smiles", "error"]], z)
 
     @property
     def smiles(self) -> list[str]:

@@ -7,8 +7,11 @@ other seeds beside it, nor on the workers.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import ceil
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -20,7 +23,7 @@ from molvae.chem.tokens import Vocabulary
 from molvae.data.workers import HERE, Pending, Workers
 from molvae.errors import InputError
 from molvae.models.priors import LatentSource
-from molvae.sampling.dial import Dial, Gauge, Way
+from molvae.sampling.dial import MEMORY, Dial, Gauge, Way
 from molvae.sampling.engine import Decoded, Engine
 from molvae.sampling.options import DecodeOptions
 from molvae.sampling.origins import Rows, Source, seed_key
@@ -46,7 +49,7 @@ class Draws:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.wanted < 1:
+        if not isinstance(self.wanted, Integral) or self.wanted < 1:
             raise InputError(f"the number of molecules must be 1 or more, got {self.wanted}")
         if not 0 <= self.radius <= 1:
             raise InputError(f"radius must lie in 0 (the seed itself) to 1 (anything), got {self.radius}")
@@ -75,19 +78,48 @@ class Found:
     gauge: Gauge | None = None  # with a dial
     others: dict[str, float] = field(default_factory=dict)  # molecules outside the band of a dial that fills
     left_out: int = 0  # with a target: molecules that would have pulled the median away from it
+    refused: Counter[str] = field(default_factory=Counter)  # molecules by the first wish that they did not meet
+    lately: float = 0.0  # molecules that the last strings gave; rounds before count less, and so below
+    drawn_lately: float = 0.0
 
     def summary(self, draws: Draws) -> str:
+        """A line: how many of what was wanted, from how many strings, and where they are too few what it would take."""
         head = f"{self.seed or 'prior'}: {len(self.molecules)} of {draws.wanted} distinct molecules "
         spent = f"from {self.decoded} strings ({self.valid} valid)"
         if self.gauge is None:
-            return f"{head}{spent} at radius {self.radius:g}"
-        dial = self.gauge.dial
-        if dial.fills:
-            near = sum(dial.holds(self.similarity[name]) for name in self.molecules)
-            return f"{head}{spent}, {near} of them at {dial}"
-        line = f"{head}at {dial} {spent}"
-        missing = draws.wanted - len(self.molecules)
-        return f"{line}; {self.gauge.outlook(missing, self.decoded, self.left_out)}" if missing > 0 else line
+            line = f"{head}{spent} at radius {self.radius:g}"
+        elif self.gauge.dial.fills:
+            near = sum(self.gauge.dial.holds(self.similarity[name]) for name in self.molecules)
+            line = f"{head}{spent}, {near} of them at {self.gauge.dial}"
+        else:
+            line = f"{head}at {self.gauge.dial} {spent}"
+        return f"{line}; {self.outlook(draws)}" if len(self.molecules) < draws.wanted else line
+
+    def outlook(self, draws: Draws) -> str:
+        """Why there are too few, and what it would take."""
+        said = []
+        if self.refused:
+            wishes = ", ".join(f"{count} by {wish}" for wish, count in self.refused.most_common())
+            said.append(f"{self.refused.total()} others were refused: {wishes}")
+        if self.left_out:
+            said.append(f"{self.left_out} more were left out, for they lie on one side of the target")
+        if self.lately * draws.most < self.drawn_lately:  # less than one for all the budget
+            other = "another radius" if self.gauge is None else "another similarity, a wider band"
+            wishes = ", other wishes" if self.refused else ""
+            said.append(f"the last strings gave none: ask for {other}{wishes} or fewer")
+        else:
+            rate = self.lately / self.drawn_lately
+            missing = draws.wanted - len(self.molecules) - self.left_out  # each that comes brings one of these back
+            more = ceil(max(missing, 1) / rate)
+            budget = f"it takes a budget of {self.decoded + more}, or more"
+            said.append(f"{100 * rate:.2g} in 100 strings give one by now: {budget}")
+        return "; ".join(said)
+
+    def count(self, gained: int, drawn: int) -> None:
+        """A round of so many strings, and the molecules that it gave."""
+        self.decoded += drawn
+        self.lately = MEMORY * self.lately + gained
+        self.drawn_lately = MEMORY * self.drawn_lately + drawn
 
 
 @torch.inference_mode()
@@ -125,7 +157,7 @@ def draw_around(
         if steering is not None:
             asked = [steering.ask(one.seed, part, workers) for (one, _), part in zip(active, new, strict=True)]
             yield
-            new = [answer() for answer in asked]
+            new = [_admitted(one, answer()) for (one, _), answer in zip(active, asked, strict=True)]
         for (one, _), part, how, wanted in zip(active, drawn, ways, new, strict=True):
             _keep(one, part, how, set(wanted), draws)
         if progress:
@@ -199,6 +231,12 @@ def _new(found: Found, drawn: Drawn) -> list[str]:
     return sorted(name for name in fresh if dial is None or dial.fills or dial.holds(found.similarity[name]))
 
 
+def _admitted(found: Found, refusals: dict[str, str]) -> list[str]:
+    """The molecules that meet every wish; the others are counted."""
+    found.refused.update(refusal for refusal in refusals.values() if refusal)
+    return sorted(molecule for molecule, refusal in refusals.items() if not refusal)
+
+
 def _similarities(seed: str, fresh: dict[str, bytes]) -> dict[str, float]:
     """Tanimoto similarity to the seed; of the prior's molecules, which have none, 0."""
     if not seed or not fresh:
@@ -210,7 +248,7 @@ def _similarities(seed: str, fresh: dict[str, bytes]) -> dict[str, float]:
 
 def _keep(found: Found, drawn: Drawn, ways: list[Way], wanted: set[str], draws: Draws) -> None:
     """Add what is new and wanted among a round's molecules, and learn from it where to draw the next ones."""
-    kept = []
+    kept, before = list[bool](), len(found.molecules) + len(found.others)
     for reading, score in drawn:
         molecule = reading.smiles if reading else ""
         found.valid += reading is not None
@@ -222,7 +260,7 @@ def _keep(found: Found, drawn: Drawn, ways: list[Way], wanted: set[str], draws: 
         kept.append(new)
         if new:
             found.molecules[molecule] = score
-    found.decoded += len(drawn)
+    found.count(len(found.molecules) + len(found.others) - before, len(drawn))
     if found.gauge is not None:
         found.gauge.learn(ways, kept)
 

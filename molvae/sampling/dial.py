@@ -34,7 +34,7 @@ WAYS = (
 HALF_WIDTH = 0.15
 """A target is met by what lies this far to either side, as much below as above."""
 
-_MEMORY = 0.7  # what a round before counts beside this one: what is left to find changes
+MEMORY = 0.7  # what a round before counts beside this one: what is left to find changes
 _PRIOR = 0.02  # a yield that a way is taken to have until its strings say otherwise
 
 
@@ -122,24 +122,11 @@ class Gauge:
 
     def learn(self, ways: Sequence[Way], kept: Sequence[bool]) -> None:
         """Take in a round: how each string was drawn, and whether it gave a molecule that was kept."""
-        self.kept, self.drawn = ([_MEMORY * number for number in numbers] for numbers in (self.kept, self.drawn))
+        self.kept, self.drawn = ([MEMORY * number for number in numbers] for numbers in (self.kept, self.drawn))
         place = {way: number for number, way in enumerate(WAYS)}
         for way, good in zip(ways, kept, strict=True):
             self.drawn[place[way]] += 1
             self.kept[place[way]] += good
-
-    def outlook(self, missing: int, spent: int, left_out: int) -> str:
-        """What it would take to find the missing ones, for the summary."""
-        extra = f"{left_out} more were left out, for they lie on one side of the target; " if left_out else ""
-        if self.rate < 1 / max(spent, 1):
-            return f"{extra}the last strings gave none: ask for another similarity, a wider band or fewer"
-        more = ceil((missing - left_out) / self.rate)  # each that comes brings one of those left out back
-        return f"{extra}{100 * self.rate:.1f} in 100 strings give one by now: a budget of {spent + more} would do"
-
-    @property
-    def rate(self) -> float:
-        """Molecules kept of each string drawn in the way that is best by now."""
-        return max((k / d for k, d in zip(self.kept, self.drawn, strict=True) if d >= 1), default=0.0)
 
     def balanced(self, similarities: dict[str, float]) -> list[str]:
         """With a target, as many below as above it, those nearest to it, so that the median is what was asked for."""

@@ -51,16 +51,20 @@ class Steering:
 
     def admit(self, seed: str, molecules: Sequence[str]) -> list[str]:
         """Those of `molecules` that meet every wish."""
-        return self.ask(seed, molecules, HERE)()
+        return [molecule for molecule, refusal in self.ask(seed, molecules, HERE)().items() if not refusal]
 
-    def ask(self, seed: str, molecules: Sequence[str], workers: Workers) -> Callable[[], list[str]]:
-        """`admit` by `workers`: what is returned waits for their answer. What is quick to tell is asked first."""
+    def ask(self, seed: str, molecules: Sequence[str], workers: Workers) -> Callable[[], dict[str, str]]:
+        """For each of different molecules the first wish that it does not meet, "" where it meets all.
+
+        Asked by `workers`: what is returned waits for their answer. What is quick to tell is asked first.
+        """
         known = self.seen(molecules) if self.seen and molecules else [False] * len(molecules)
-        new = [molecule for molecule, old in zip(molecules, known, strict=True) if not old]
+        old = {molecule: "novel only" for molecule, seen in zip(molecules, known, strict=True) if seen}
+        new = [molecule for molecule in molecules if molecule not in old]
         scaffold = murcko(parse(seed)) if self.scaffold else None
         spared = frozenset(alerts(parse(seed), self.exclude)) if self.exclude and seed else frozenset()
         answer = workers.submit(Judge(self.filters, scaffold, self.exclude, spared), new)
-        return lambda: [molecule for molecule, good in zip(new, answer.result(), strict=True) if good]
+        return lambda: old | {m: refusal or "" for m, refusal in zip(new, answer.result(), strict=True)}
 
 
 @dataclass(frozen=True)
@@ -75,16 +79,18 @@ class Judge:
     exclude: tuple[str, ...]
     spared: frozenset[str]
 
-    def __call__(self, molecules: Sequence[str]) -> list[bool]:
+    def __call__(self, molecules: Sequence[str]) -> list[str]:
         with quiet():
-            return [self._meets(parse(molecule)) for molecule in molecules]
+            return [self._refusal(parse(molecule)) for molecule in molecules]
 
-    def _meets(self, mol: Chem.Mol) -> bool:
-        return (
-            self.filters.admit(mol)
-            and (self.scaffold is None or murcko(mol) == self.scaffold)
-            and not (self.exclude and set(alerts(mol, self.exclude)) - self.spared)
-        )
+    def _refusal(self, mol: Chem.Mol) -> str:
+        if refusal := self.filters.refusal(mol):
+            return refusal
+        if self.scaffold is not None and murcko(mol) != self.scaffold:
+            return "keep the scaffold"
+        if self.exclude and set(alerts(mol, self.exclude)) - self.spared:
+            return f"exclude {', '.join(self.exclude)}"
+        return ""
 
 
 def diverse(molecules: Sequence[str], count: int, best: int = 3) -> list[int]:

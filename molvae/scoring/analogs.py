@@ -93,6 +93,10 @@ class AnalogScores:
         rows = [{"seed": smiles, **seed.table_row()} for smiles, seed in self._seeds.items()]
         return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
+    def failed(self) -> dict[str, str]:
+        """The seeds that are no molecules, and why."""
+        return {smiles: seed.error for smiles, seed in self._seeds.items() if seed.error}
+
     def overall(self) -> dict[str, float | None]:
         """All seeds that are molecules: their number, then `COUNTS` and `FIGURES` over all their rows together.
 

@@ -69,11 +69,11 @@ class Reference:
 
     @cached_property
     def smiles(self) -> Sequence[str]:
-        """As given. A file is read once something has to be computed of it, and not before."""
+        """As given, "" for a row without any. A file is read once something is to be computed of it, not before."""
         if not isinstance(self._given, Source):
             return self._given
         rows = read_records(self._given.path, column=self._given.column)
-        return [row.smiles for row in rows if isinstance(row, Record)]
+        return [row.smiles if isinstance(row, Record) else "" for row in rows]
 
     @cached_property
     def molecules(self) -> list[str]:
@@ -82,6 +82,13 @@ class Reference:
         if not found:
             raise InputError(f"{self.name} has no valid molecule among {len(self.smiles):,}: nothing to compare with")
         return found
+
+    @cached_property
+    def refused(self) -> int:
+        """Rows given that are no molecules."""
+        return int(
+            self._part("refused_rows", lambda: {"rows": np.array(len(self.smiles) - len(self.molecules))})["rows"]
+        )
 
     @cached_property
     def keys(self) -> Keys:

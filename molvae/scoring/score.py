@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from molvae.data.sources import find_source
 from molvae.models.devices import find_device
 from molvae.scoring.reference import Reference
-from molvae.scoring.scorer import BENCHMARKS, SAMPLE, Against, Scorer, Scores, as_rows, joined
+from molvae.scoring.scorer import BENCHMARKS, SAMPLE, Against, Score, Scorer, Scores, as_rows, joined
 
 Molecules = str | Path | Iterable[str] | Reference
 """A file, a named dataset (moses:train), or SMILES."""
@@ -25,6 +25,7 @@ def score(
     seeds: str | Iterable[str] | None = None,
     columns: Collection[str] | None = None,
     nearest: bool = True,
+    scores: Mapping[str, Score] | None = None,
     chemnet: bool | None = None,
     benchmarks: Collection[str] = BENCHMARKS,
     sample: int = SAMPLE,
@@ -38,18 +39,20 @@ def score(
     sets) are SMILES, a file, or a named dataset such as "moses:train"; their statistics are computed once and kept.
     `seeds`: the molecule that each is an analog of, one for all or one each. `columns`: names out of
     `scoring.molecules.COLUMNS`, None for all; alerts and QED take most of the time. `nearest`: find each one's nearest
-    neighbour in `train`, or else in `test`. `chemnet`: Fréchet ChemNet distances, by the extra `fcd`; None: if it is
-    installed. `benchmarks`: whose metrics of the set, moses and guacamol; of `sample` valid molecules, drawn at random
-    under `seed` where there are more.
+    neighbour in `train`, or else in `test`. `scores`: columns of one's own by name, each a function of canonical SMILES
+    (N) to numbers (N), NaN where there is none; a `PropertyModel` is one. `chemnet`: Fréchet ChemNet distances, by the
+    extra `fcd`; None: if it is installed. `benchmarks`: whose metrics of the set, moses and guacamol; of `sample` valid
+    molecules, drawn at random under `seed` where there are more.
 
     Raises `InputError` for an unknown column, for more or fewer seeds than molecules, and for a reference that cannot
     be read or has no valid molecule.
     """
     place = str(find_device(device))
     against = references(train, test, scaffolds, workers=workers, device=place)
+    columns = [columns] if isinstance(columns, str) else columns
     scorer = Scorer(
-        against, columns=columns, nearest=nearest, seeded=seeds is not None, chemnet=chemnet,
-        benchmarks=benchmarks, sample=sample, seed=seed, workers=workers, device=place,
+        against, columns=columns, nearest=nearest, seeded=seeds is not None, scores=scores,
+        chemnet=chemnet, benchmarks=benchmarks, sample=sample, seed=seed, workers=workers, device=place,
     )  # fmt: skip
     molecules = [smiles] if isinstance(smiles, str) else smiles
     if isinstance(seeds, str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
@@ -37,7 +37,14 @@ BENCHMARKS = ("moses", "guacamol")
 TOGETHER = 16
 """Chunks that are looked up in the references at once."""
 
+SEEDS_NAMED = 3
+"""Seeds that are no molecules, at most, that a note names."""
+
+TAKEN = ("smiles", "error", "canonical", "seed", "novel", "new_scaffold", "nearest", "nearest_similarity", "similarity")
+"""Columns of the table beside those of `molecules.COLUMNS`."""
+
 Figures = dict[str, dict[str, float | None]]
+Score = Callable[[Sequence[str]], Any]
 Row = Record | Refusal
 
 
@@ -72,8 +79,10 @@ class Scores:
     invalid: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def to_json(self) -> str:
-        """Counts, figures and notes, as JSON that every reader takes: no NaN in it."""
-        content = {"counts": self.counts, "figures": self.figures, "notes": self.notes}
+        """Counts, figures, notes and a row per seed, as JSON that every reader takes: no NaN in it."""
+        content: dict[str, Any] = {"counts": self.counts, "figures": self.figures, "notes": self.notes}
+        if self.seeds is not None:
+            content["seeds"] = self.seeds.to_dict("records")
         return json.dumps(content, indent=2, allow_nan=False)
 
 
@@ -82,7 +91,8 @@ class Scorer:
 
     `columns`: names out of `molecules.COLUMNS`, None for all of them. `nearest`: look for each molecule's nearest
     neighbour in the training set, or the test set where there is none. `seeded`: the name of a row is the seed that it
-    is an analog of. `chemnet`: compute Fréchet ChemNet distances; None: where the library for it is installed.
+    is an analog of. `scores`: columns of one's own by name, each a function of canonical SMILES (N) to numbers (N).
+    `chemnet`: compute Fréchet ChemNet distances; None: where the library for it is installed.
     `benchmarks`: out of `BENCHMARKS`. `sample` and `seed`: see `Tally`. Raises `InputError` for an unknown column or
     benchmark, or a `sample` below 1.
     """
@@ -94,6 +104,7 @@ class Scorer:
         columns: Collection[str] | None = None,
         nearest: bool = True,
         seeded: bool = False,
+        scores: Mapping[str, Score] | None = None,
         chemnet: bool | None = None,
         benchmarks: Collection[str] = BENCHMARKS,
         sample: int = SAMPLE,
@@ -106,6 +117,9 @@ class Scorer:
         self.against = against or Against()
         wanted = None if columns is None else {*columns, *self._needed(seeded)}
         self.columns = chosen(wanted)
+        self._scores = dict(scores or {})
+        if taken := [name for name in self._scores if name in TAKEN or name in COLUMNS]:
+            raise InputError(f"a score cannot be called {taken[0]!r}, for that is another column: rename it")
         self.seeded, self.chemnet, self.workers, self.device = seeded, chemnet, workers, device
         self.benchmarks = benchmarks
         self.tally = Tally(sample, seed)
@@ -115,6 +129,11 @@ class Scorer:
         self._finder: Finder | None = None
         self._taken: list[Structures] = []
         self._drawn_by = seed
+
+    @property
+    def score_names(self) -> list[str]:
+        """Of the columns of one's own."""
+        return list(self._scores)
 
     def _needed(self, seeded: bool) -> set[str]:
         compared = (
@@ -145,6 +164,7 @@ class Scorer:
         """
         work = partial(_described, columns=self.columns, bits=self.seeded or self._neighbours is not None)
         both = partial(work, structured="moses" in self.benchmarks)
+        both([Record("C", "", "", 0)])  # compiles patterns and reads tables here, once, for all processes to come
         parts = chain(
             map_chunks(both, in_chunks(islice(rows, self.tally.size)), self.workers),
             map_chunks(work, in_chunks(rows), self.workers),
@@ -154,10 +174,9 @@ class Scorer:
 
     def _check(self) -> None:
         """What would fail once all rows are read fails now."""
-        references = [r for r in (self.against.train, self.against.test, self.against.scaffolds) if r is not None]
-        for reference in references:
+        for reference in self._references:
             _ = reference.molecules
-        if references and self.chemnet:
+        if self._references and self.chemnet:
             fcd.activations(("C", "CC"), device=self.device)
 
     def _placed(self, frame: pd.DataFrame, bits: NDArray[np.uint8]) -> pd.DataFrame:
@@ -179,6 +198,9 @@ class Scorer:
             frame.loc[good, "nearest"] = [self._neighbours.molecules[i] for i in index]
             frame["nearest_similarity"] = np.nan
             frame.loc[good, "nearest_similarity"] = similarity.astype(np.float64)
+        for name, score in self._scores.items():
+            frame[name] = np.nan
+            frame.loc[good, name] = _numbers_of(name, score, list(frame.loc[good, "canonical"]))
         if self.seeded:
             frame["similarity"] = self._to_seeds(frame["seed"], bits)
             frame.loc[~good, "similarity"] = np.nan
@@ -208,7 +230,7 @@ class Scorer:
             figures["MOSES"] = self._moses(keys, distinct, counts, sample)
         if self.against.train is not None and "guacamol" in self.benchmarks:
             figures["GuacaMol"] = self._guacamol(sample)
-        figures["Molecules"] = _averages(sample)
+        figures["Molecules"] = _averages(sample) | {f"mean {name}": _mean(sample, name) for name in self._scores}
         seeds = None
         if self.analogs is not None:
             figures["Analogs"], seeds = self.analogs.overall(), self.analogs.per_seed()
@@ -311,7 +333,7 @@ class Scorer:
             self.notes.append(text)
 
     def _all_notes(self, counts: dict[str, int]) -> list[str]:
-        notes = list(self.notes)
+        notes = [*self.notes, *self._notes_on_analogs(), *self._notes_on_references()]
         if not counts["valid"]:
             notes.append("not one row is a valid molecule")
         if counts["sampled"] < counts["valid"]:
@@ -323,6 +345,30 @@ class Scorer:
         if self.tally.incomplete:
             notes.append(f"{self.tally.incomplete:,} valid molecules lack a figure; their error column says which")
         return notes
+
+    def _notes_on_analogs(self) -> list[str]:
+        if self.analogs is None:
+            return []
+        notes = []
+        if self.against.train is None:
+            notes.append("without a training set all molecules count as novel in effective_novelty and usable")
+        if failed := self.analogs.failed():
+            some = "; ".join(f"{seed!r}: {reason}" for seed, reason in list(failed.items())[:SEEDS_NAMED])
+            more = f" and {len(failed) - SEEDS_NAMED:,} more" if len(failed) > SEEDS_NAMED else ""
+            notes.append(f"seeds that are no molecules, whose analogs are in no figure: {some}{more}")
+        return notes
+
+    def _notes_on_references(self) -> list[str]:
+        return [
+            f"{reference.name}: {reference.refused:,} rows are no molecules and were left out"
+            for reference in self._references
+            if reference.refused
+        ]
+
+    @property
+    def _references(self) -> list[Reference]:
+        against = self.against
+        return [found for found in (against.train, against.test, against.scaffolds) if found is not None]
 
 
 class _Part(NamedTuple):
@@ -343,7 +389,7 @@ def _described(rows: list[Row], columns: Collection[str], bits: bool, structured
         packed = morgan_bits([m.again or Chem.Mol() for m in molecules]) if bits else np.empty((0, 256), np.uint8)
         frame = table(molecules, tuple(columns))
     frame = frame.astype({name: "float64" for name in columns if isinstance(COLUMNS[name].missing, float)})
-    frame.insert(0, "seed", [_text(row.name) if isinstance(row, Record) else "" for row in rows])
+    frame.insert(0, "seed", [_text(row.name) for row in rows])
     return _Part(frame, packed, found)
 
 
@@ -373,6 +419,18 @@ def _averages(sample: pd.DataFrame) -> dict[str, float | None]:
     return found
 
 
+def _mean(sample: pd.DataFrame, name: str) -> float | None:
+    values = sample[name].dropna() if len(sample) else pd.Series(dtype=float)
+    return float(values.mean()) if len(values) else None
+
+
+def _numbers_of(name: str, score: Score, smiles: list[str]) -> NDArray[np.float64]:
+    values = np.asarray(score(smiles) if smiles else [], dtype=np.float64)
+    if values.shape != (len(smiles),):
+        raise InputError(f"the score {name!r} gave {values.shape} numbers for {len(smiles):,} molecules: one each")
+    return values
+
+
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
@@ -397,6 +455,7 @@ def as_rows(smiles: Iterable[Any], seeds: Iterable[str] | None = None) -> Iterat
         if isinstance(text, str):
             yield Record(text, str(name), "argument", place)
         else:
-            yield Refusal("argument", place, str(text), f"the SMILES is {type(text).__name__}, not text")
+            reason = f"the SMILES is {type(text).__name__}, not text"
+            yield Refusal("argument", place, str(text), reason, str(name))
     if names is not None and next(names, end) is not end:
         raise InputError(f"more seeds than molecules, which are {place:,}: each molecule needs its own")

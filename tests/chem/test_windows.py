@@ -52,6 +52,11 @@ def test_every_form_of_a_window(text, low, high, open_ended):
     assert Window.of(text) == Window(text.split("<")[0].split(">")[0].split("=")[0].split()[0], low, high, open_ended)
 
 
+@pytest.mark.parametrize("text", ["mw<500", "mw<=500", "logp>-1.5", "qed>=0.5", "charge=-1", "logp 1:4", "logp -3:0"])
+def test_a_window_in_words(text):
+    assert str(Window.of(text)) == text
+
+
 @settings(deadline=None)
 @given(st.sampled_from(sorted(SIGNS)), NUMBERS, NUMBERS, SPACE)
 def test_a_bound_admits_what_python_compares(sign, bound, value, space):

@@ -73,7 +73,6 @@ def test_traverse(molvae, tiny, library, tmp_path):
     along = molvae("traverse", "CCCCO", "--directions", "logp", "--reference", library, "--column", "structure",
                    "--steps", 3)  # fmt: skip
     assert "logp" in pd.read_csv(io.StringIO(along.stdout)).columns
-    assert "library.csv, line 32" not in along.stderr  # it reads as a SMILES; what it lacks is a closed ring
 
 
 def test_map(molvae, tiny, library, tmp_path):
@@ -110,7 +109,7 @@ def test_neighbours(molvae, tiny, library, tmp_path):
     result = molvae("neighbours", library, "--column", "structure", "--of", seeds, "--of", DRUGS["aspirin"], "-n", 3,
                     "--picture", picture)  # fmt: skip
     _same(result, explore.neighbours(tiny, SMALL, ["CCO", DRUGS["aspirin"]], n=3))
-    assert "C1CC: cannot read SMILES" in result.stderr
+    assert "line 2: cannot read SMILES 'C1CC'" in result.stderr
     assert picture.stat().st_size > 3000
 
 
@@ -136,7 +135,7 @@ def test_optimise(molvae, tiny, tmp_path):
         tiny, "CCCO", "logp", keep=["similarity>=0.2", "mw<110"], budget=64, strategy=plan, seed=2
     )
     _same(result, expected)
-    assert "C1CC: cannot read SMILES" in result.stderr
+    assert "argument 2: cannot read SMILES 'C1CC'" in result.stderr
     assert expected.attrs["summary"][0] in result.stderr
     assert picture.stat().st_size > 3000
 
@@ -155,6 +154,16 @@ def test_nothing_admissible_is_a_failure(molvae):
     assert "none admissible" in result.stderr
 
 
+def test_only_odd_rows_is_a_failure(molvae):
+    assert "C1CC" in molvae("anomaly", "C1CC", code=1).stdout
+
+
+def test_rows_of_a_reference_that_are_no_molecules_are_named(molvae, library):
+    result = molvae("traverse", "CCCCO", "--directions", "principal", "--reference", library, "--column", "structure",
+                    "--steps", 2)  # fmt: skip
+    assert f"{library}, line {len(SMALL) + 2}: cannot read SMILES 'C1CC'" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -162,7 +171,13 @@ def test_nothing_admissible_is_a_failure(molvae):
         (["interpolate", "CCO", "CCN", "--picture", "a.gif"], "--picture is a .png or .svg, got a.gif"),
         (["traverse", "CCO", "--axes", "one"], "--axes are two numbers such as 0,1, got 'one'"),
         (["map", "CCO", "CCN", "CCC", "--picture", "a.pdf"], ".png or .svg or .html, got a.pdf"),
-        (["map", "CCO"], "3 molecules or more are needed, 1 of 1"),
+        (["map", "CCO", "C1CC"], "3 different molecules or more are needed, and there are 1: 1 of 2 could be encoded; "
+         "'C1CC': cannot read"),
+        (["map", "CCO", "CCO", "OCC"], "3 different molecules or more are needed, and there are 1"),
+        (["map", "CCO", "CCN", "CCC", "--color-by", "logq"], "no row has a 'logq', and no property is called so"),
+        (["map", "CCO", "CCN", "CCC", "-o", "a.png", "--picture", "a.png"], "a.png is given for two outputs"),
+        (["anomaly", "CCO", "--reference", "r.smi", "--save-reference", "u.txt"], "--save-reference is a .json, got"),
+        (["optimise", "CCO", "--target", "nan"], "the target is a number that a score can reach"),
         (["cluster", "CCO", "CCN", "CCC", "--clusters", "few"], "auto or a number from 1 to the 3 molecules, got few"),
         (["anomaly", "CCO", "--save-reference", "u.json"], "name both"),
         (["optimise", "CCO", "--maximise", "qde"], "did you mean 'qed'"),

@@ -113,6 +113,50 @@ def test_standard_input(text, tmp_path):
     assert pd.read_csv(tmp_path / "out.csv")["canonical"].tolist() == ["CCO", "CCN"]
 
 
+# --- analogs of seeds, and scores of one's own ---
+
+ETHANOLS = "smiles,seed\nCCCO,CCO\n,CCO\nC1CC,CCO\nCCCN,CCN\nCCC,C1CC\n"
+
+
+def test_every_row_counts_for_its_seed_also_one_without_a_molecule(tmp_path):
+    file, seeds = tmp_path / "analogs.csv", tmp_path / "seeds.csv"
+    file.write_text(ETHANOLS)
+    result = score(file, "--seeds", "seed", "--columns", "logp", "--report", seeds)
+    found = strictly(result.stdout)
+    table = pd.read_csv(seeds, keep_default_na=False)
+    assert table["seed"].tolist() == ["CCO", "CCN", "C1CC"]
+    assert table["proposed"].tolist() == [3, 1, 1]
+    assert table["valid"].tolist() == [1, 1, ""] or table["valid"].tolist() == ["1", "1", ""]
+    assert [row["proposed"] for row in found["seeds"]] == [3, 1, 1]
+    assert found["figures"]["Analogs"]["validity"] == 0.5
+    assert "without a training set all molecules count as novel in effective_novelty and usable" in found["notes"]
+    assert any("whose analogs are in no figure: 'C1CC': cannot read" in note for note in found["notes"])
+
+
+def test_figures_as_a_table(tmp_path):
+    file = tmp_path / "figures.csv"
+    found = strictly(score("CCO", "CCN", "--columns", "logp", "--report", file).stdout)
+    table = pd.read_csv(file)
+    assert list(table.columns) == ["section", "figure", "value"]
+    assert len(table) == sum(len(section) for section in found["figures"].values())
+
+
+def test_a_function_of_ones_own_is_a_column_and_a_mean(tmp_path):
+    (tmp_path / "rules.py").write_text("def atoms(mol):\n    return mol.GetNumAtoms()\n")
+    result = score("CCO", "C1CC", "CCCC", "--columns", "logp", "--score", f"{tmp_path / 'rules.py'}:atoms",
+                   "-o", tmp_path / "rows.csv")  # fmt: skip
+    assert pd.read_csv(tmp_path / "rows.csv")["atoms"].fillna(-1).tolist() == [3, -1, 4]
+    assert strictly(result.stdout)["figures"]["Molecules"]["mean atoms"] == 3.5
+
+
+def test_rows_of_a_reference_that_are_no_molecules_are_counted(tmp_path):
+    train = tmp_path / "train.smi"
+    train.write_text("CCO\nC1CC\nCCN\n" + "C" * 6000 + "\n")
+    for _ in range(2):  # computed, and read back
+        notes = strictly(score("CCO", "CCC", "--train", train).stdout)["notes"]
+        assert f"{train}: 2 rows are no molecules and were left out" in notes
+
+
 # --- formats ---
 
 
@@ -222,8 +266,11 @@ def test_not_one_valid_row_is_a_failure_with_all_its_outputs(tmp_path, arguments
         (["CCO", "--train", "nowhere.smi"], "nowhere.smi does not exist"),
         (["CCO", "--test", "mosses"], "did you mean 'moses'"),
         (["CCO", "--train", "moses"], "molvae data fetch moses"),
-        (["CCO", "--report", "page.txt"], "--report is an .html or a .json, got page.txt"),
+        (["CCO", "--report", "page.txt"], "--report is an .html, .json or .csv, got page.txt"),
         (["CCO", "-o", "out.xyz"], "its suffix must be one of"),
+        (["CCO", "-o", "out.csv", "--report", "out.csv"], "out.csv is given for two outputs"),
+        (["CCO", "--score", "nowhere"], "--score: nowhere does not exist: name a folder"),
+        (["CCO", "-o", "/proc/1/mem/out.csv"], "cannot write /proc/1/mem/out.csv: /proc/1/mem is no folder"),
         (["CCO", "--report", "page.html", "--rank-by", "beauty"], "got 'beauty'"),
         (["CCO", "--report", "page.html", "--rank-by", "sa", "--columns", "logp"], "got 'sa'"),
         (["CCO", "--report", "page.html", "--rank-by", "nearest_similarity"], "got 'nearest_similarity'"),
@@ -240,6 +287,13 @@ def test_wrong_usage_is_one_line_and_leaves_no_file(tmp_path, monkeypatch, argum
     assert line.startswith("molvae: ")
     assert message in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_read_is_not_written(files):
+    before = files[0].read_text()
+    result = score(files[0], "-o", files[0], code=2)
+    assert f"{files[0]} is read, and writing it would destroy it" in result.stderr
+    assert files[0].read_text() == before
 
 
 @pytest.mark.parametrize("arguments", [[], ["CCO", "--sample", "1"], ["CCO", "--workers", "-1"]])

@@ -102,7 +102,36 @@ def test_every_wish_arrives(molvae, tiny, arguments, options):
 def test_too_few_of_a_similarity_is_said_with_what_it_would_take(molvae):
     result = molvae("analogs", "CCCO", "-n", 30, "--similarity", 0.4, "--budget", 400)
     assert "of 30 distinct molecules at similarity 0.4 from 400 strings" in result.stderr
-    assert "would do" in result.stderr or "the last strings gave none" in result.stderr
+    assert "it takes a budget of" in result.stderr or "the last strings gave none" in result.stderr
+
+
+def test_what_wishes_refuse_is_said(molvae):
+    result = molvae("analogs", "CCCO", "-n", 30, "--keep", "mw<20", "--budget", 200, code=1)
+    assert "others were refused: " in result.stderr
+    assert " by mw<20; the last strings gave none: ask for another similarity, a wider band, other wishes or fewer" in (
+        result.stderr
+    )
+    radius = molvae("analogs", "CCCO", "-n", 300, "--radius", 0.5, "--without", "N", "--budget", 200)
+    assert " by without N; " in radius.stderr
+
+
+@pytest.mark.parametrize("verb", ["analogs", "encode", "reconstruct", "map", "anomaly"])
+def test_what_is_read_is_not_written(molvae, tmp_path, verb):
+    file = tmp_path / "molecules.csv"
+    file.write_text("smiles\nCCO\nCCN\nCCC\n")
+    result = molvae(verb, file, "-o", file, code=2)
+    assert "is read, and writing it would destroy it" in result.stderr
+    assert file.read_text() == "smiles\nCCO\nCCN\nCCC\n"
+
+
+def test_a_score_that_fails_on_all_is_one_line(molvae, tmp_path):
+    (tmp_path / "rules.py").write_text("def wrong(smiles):\n    return len(smiles)\n")
+    result = molvae("analogs", "CCO", "-n", 20, "--score", f"{tmp_path / 'rules.py'}:wrong")
+    (line,) = [line for line in result.stderr.splitlines() if "failed on each" in line]
+    assert line.startswith(
+        f"molvae: {tmp_path / 'rules.py'}:wrong failed on each of 20 molecules, first with TypeError"
+    )
+    assert _table(result)["wrong"].isna().all()
 
 
 def test_bad_rows_are_reported_with_their_place_and_counted(molvae, tmp_path):

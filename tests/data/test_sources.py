@@ -29,6 +29,12 @@ def test_a_file(tmp_path):
     assert find_source(str(path), "structure") == Source(path, "structure", str(path))
 
 
+def test_a_column_of_a_file(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("structure,x\nCCO,1\n")
+    assert find_source(f"{path}:structure") == Source(path, "structure", f"{path}:structure")
+
+
 def test_a_file_of_no_known_format_is_still_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "moses").write_text("CCO\n")

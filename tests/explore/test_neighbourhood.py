@@ -57,7 +57,11 @@ def test_an_empty_library(tiny):
 
 
 @pytest.mark.parametrize(
-    ("of", "n", "message"), [("CCO", 0, "1 or more, got 0"), (["C1CC"], 3, "1 molecules or more are needed, 0 of 1")]
+    ("of", "n", "message"),
+    [
+        ("CCO", 0, "1 or more, got 0"),
+        (["C1CC"], 3, "a molecule is needed, and there are 0: 0 of 1 could be encoded; 'C1CC': cannot read"),
+    ],
 )
 def test_what_has_no_neighbours(tiny, of, n, message):
     with pytest.raises(InputError, match=message):

@@ -149,7 +149,7 @@ def test_what_is_no_strategy(option, value, message):
 
 
 def test_seeds_that_cannot_be_read(tiny):
-    with pytest.raises(InputError, match="1 molecules or more are needed, 0 of 1"):
+    with pytest.raises(InputError, match="a molecule is needed, and there are 0"):
         optimise(tiny, "C1CC")
 
 

@@ -79,7 +79,7 @@ def test_a_molecule_without_a_number_is_in_the_picture(tiny):
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
-        (["CCO", "CCN"], {}, "3 molecules or more are needed, 2 of 2"),
+        (["CCO", "CCN"], {}, "3 different molecules or more are needed, and there are 2: 2 of 2"),
         (ROWS, {"method": "tsne"}, "pca or umap, got 'tsne'"),
         (ROWS, {"colour": "qde"}, "did you mean 'qed'"),
         (ROWS, {"colour": ["a"]}, "31 rows, 1 colours"),

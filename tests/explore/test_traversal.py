@@ -83,7 +83,10 @@ def test_without_a_reference_the_prior_is_one(tiny, monkeypatch):
         ({"directions": "qde"}, "did you mean 'qed'"),
         ({"directions": "qed,mw,logp"}, "two directions, got 3"),
         ({"directions": "mw,mw", "reference": SMALL}, "one direction"),
-        ({"directions": "principal", "reference": SMALL[:5]}, "20 molecules or more are needed, 5 of 5"),
+        (
+            {"directions": "principal", "reference": SMALL[:5]},
+            "20 different molecules or more are needed, and there are 5: 5 of 5",
+        ),
         ({"directions": "charge", "reference": SMALL}, "charge does not differ"),
     ],
 )

@@ -9,8 +9,8 @@ import torch
 
 from molvae.errors import InputError
 from molvae.models.latents import Posterior
-from molvae.sampling.analogs import Draws, draw_around
-from molvae.sampling.dial import NEAREST, Dial
+from molvae.sampling.analogs import Draws, Found, draw_around
+from molvae.sampling.dial import NEAREST, Dial, Gauge
 from molvae.sampling.engine import Engine
 from molvae.sampling.options import GREEDY, DecodeOptions
 from molvae.sampling.overlap import finish
@@ -85,3 +85,35 @@ def test_a_dial_that_fills_gives_the_nearest_of_what_it_saw(tiny_checkpoint):
     assert f"15 of 15 distinct molecules from 600 strings ({filled.valid} valid), " in filled.summary(draws)
     assert f", {len(strict.molecules)} of them at similarity 0.4 to 1" in filled.summary(draws)
     assert f"{len(strict.molecules)} of 15" in strict.summary(draws)
+
+
+# --- what it would take ---
+
+
+def _short(**values):
+    return Found("CCO", similarity={}, **values)
+
+
+def test_an_outlook_is_a_budget_at_the_pace_of_the_last_strings():
+    found = _short(molecules=dict.fromkeys(map(str, range(12)), 0.0))
+    found.count(gained=12, drawn=50)
+    found.count(gained=0, drawn=65)  # rounds before count seven tenths: 8.4 of 100
+    draws = Draws(wanted=20, budget=115)
+    assert found.outlook(draws) == "8.4 in 100 strings give one by now: it takes a budget of 211, or more"
+    found.left_out = 3  # of the eight; they fit once the five others are there
+    assert found.outlook(draws) == (
+        "3 more were left out, for they lie on one side of the target; "
+        "8.4 in 100 strings give one by now: it takes a budget of 175, or more"
+    )
+
+
+def test_no_outlook_where_the_last_strings_gave_nothing():
+    found = _short()
+    found.count(gained=0, drawn=100)
+    assert found.outlook(Draws(budget=100)) == "the last strings gave none: ask for another radius or fewer"
+    found.refused.update(["mw<20", "mw<20", "keep the scaffold"])
+    found.gauge = Gauge(NEAREST, 100)
+    assert found.outlook(Draws(budget=100)) == (
+        "3 others were refused: 2 by mw<20, 1 by keep the scaffold; "
+        "the last strings gave none: ask for another similarity, a wider band, other wishes or fewer"
+    )
