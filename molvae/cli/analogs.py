@@ -33,7 +33,7 @@ def analogs(
             min=0.0,
             max=1.0,
             show_default=False,
-            help="Instead of a similarity: draw this far from the seed's latent; 0: there; 1: anywhere.",
+            help="Instead of a similarity: draw this far from a draw of the seed's posterior; 0: there; 1: anywhere.",
         ),
     ] = None,
     similarity: Annotated[

@@ -59,4 +59,9 @@ Grammar = Annotated[
     bool, typer.Option("--grammar/--no-grammar", help="Draw only symbols that the grammar of SMILES allows: slower.")
 ]
 Greedy = Annotated[bool, typer.Option("--greedy", help="Always the likeliest symbol: temperature 0.")]
-Budget = Annotated[int, typer.Option(min=0, help="Strings to spend at most; 0: 20 for each molecule asked for.")]
+Budget = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Strings to spend at most; 0: 20 for each molecule asked for, with --similarity 50; 1,000 at least."
+    ),
+]

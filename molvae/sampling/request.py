@@ -32,7 +32,8 @@ class AnalogOptions(TypedDict, total=False):
     where the budget gives too few of these, those nearest to the seed among the others."""
 
     radius: float | None
-    """Instead of a similarity, how far from the seed's latent to draw: 0 stays there, 1 forgets it."""
+    """Instead of a similarity, how far from the seed's latent to draw: 0 stays at a draw of its posterior, 1 forgets
+    it."""
 
     decodes: int
     """Strings from each latent: 1."""
