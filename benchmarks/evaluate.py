@@ -99,10 +99,12 @@ def reconstruction(evaluator: Evaluator, checkpoint: Checkpoint, path: Path, nam
     drawn = evaluator.resampled(data)
     stereo = np.array(["@" in s or "/" in s or "\\" in s for s in smiles])
     charged = np.array(["+" in s or "-]" in s for s in smiles])
-    out = {f"{name}, exact from the mean": _share(exact)}
-    for kind, rows in (("with stereo", stereo), ("charged", charged)):
-        if rows.any():
-            out[f"{name}, {kind}, exact from the mean"] = _share(exact[rows])
+    out = {}
+    for place, found in (("the mean", exact), ("the mean refined", evaluator.exact(data, refine=True))):
+        out[f"{name}, exact from {place}"] = _share(found)
+        for kind, rows in (("with stereo", stereo), ("charged", charged)):
+            if rows.any():
+                out[f"{name}, {kind}, exact from {place}"] = _share(found[rows])
     out[f"{name}, exact from a posterior draw, sampled"] = _share(
         np.array([a == b for a, b in zip(drawn, smiles, strict=True)])
     )

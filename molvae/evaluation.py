@@ -6,6 +6,7 @@ The same functions validate during training, fill model cards and print benchmar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from molvae.data.packed import PackedGraphs
 from molvae.models.autoencoder import Autoencoder
 from molvae.models.latents import Posterior
 from molvae.models.priors import Prior
+from molvae.models.refinement import refined
 from molvae.novelty import SeenSet
 from molvae.sampling.engine import Engine
 from molvae.sampling.options import GREEDY, DecodeOptions
@@ -48,9 +50,17 @@ class Evaluator:
         told = torch.full((len(z),), radius if self.noise_aware else 0.0, device=z.device)
         return self.engine.decode(z, told, keys, options).strings(self.vocabulary)
 
-    def exact(self, data: PackedGraphs) -> NDArray[np.bool_]:
-        """Which molecules come back exactly, written greedily from the posterior's mean; M."""
-        strings = self.write(self.encode(data).mean, 0.0, GREEDY)
+    def refined(self, data: PackedGraphs) -> Posterior:
+        """`encode`, each mean moved until the decoder would write the molecule from it."""
+        posterior, parts = self.encode(data), []
+        for rows in torch.arange(len(data)).split(256):
+            tokens = data.gather(rows.to(data.device)).tokens.to(posterior.device)
+            parts.append(refined(self.model, posterior.mean[rows], tokens))
+        return replace(posterior, mean=torch.cat(parts)) if parts else posterior
+
+    def exact(self, data: PackedGraphs, *, refine: bool = False) -> NDArray[np.bool_]:
+        """Which molecules come back exactly, written greedily from the posterior's mean or the refined one; M."""
+        strings = self.write((self.refined(data) if refine else self.encode(data)).mean, 0.0, GREEDY)
         return np.array([a == b for a, b in zip(strings, targets(data, self.vocabulary), strict=True)], dtype=bool)
 
     def resampled(self, data: PackedGraphs) -> list[str]:
@@ -80,11 +90,11 @@ class Evaluator:
         seen: SeenSet | None = None,
         seed: int = 0,
     ) -> Neighbourhood:
-        """One draw each of `draws` latents around every molecule of `data`, decoded with `options`.
+        """One draw each of `draws` latents around the refined latent of every molecule of `data`, decoded by `options`.
 
         Without `seen`, what the model was trained on, all molecules count as novel.
         """
-        posterior, seeds = self.encode(data), targets(data, self.vocabulary)
+        posterior, seeds = self.refined(data), targets(data, self.vocabulary)
         mean = posterior.mean.repeat_interleave(draws, 0)
         keys = row_keys(seed, torch.arange(len(mean), device=mean.device))
         z = posterior.perturb(mean, radius, normal(keys, mean.shape[1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -30,6 +30,7 @@ from molvae.errors import InputError, MoleculeError
 from molvae.models.devices import find_device
 from molvae.models.latents import Posterior, on_sphere
 from molvae.models.priors import LatentSource, Prior
+from molvae.models.refinement import refined
 from molvae.sampling.analogs import Draws, Found, draw_around
 from molvae.sampling.dial import NEAREST, Dial
 from molvae.sampling.engine import Decoded, Engine
@@ -99,7 +100,11 @@ class Generator:
         too: those that a table is about, refused ones included.
         """
         asked = _Asked(
-            self._draws(n, options), self._steering(options), read_order(options), options.get("standardise", False)
+            self._draws(n, options),
+            self._steering(options),
+            read_order(options),
+            options.get("standardise", False),
+            options.get("refine", True),
         )
         if asked.order.diverse > n:
             raise InputError(f"{asked.order.diverse} diverse ones cannot be picked out of {n}: ask for thrice as many")
@@ -165,7 +170,7 @@ class Generator:
         found: list[Found] = []
         if usable:
             # one molecule at a time: a latent must not depend, in its last digit, on the seeds beside it
-            latents = Posterior.concatenate([self._encode([graph], None) for _, graph in usable])
+            latents = Posterior.concatenate([self._encode([graph], asked.refine) for _, graph in usable])
             names = [graph.smiles for _, graph in usable]
             found = yield from self._draw(names, latents, asked.draws, asked.steering, workers, progress)
         columns = asked.order.columns(asked.steering)
@@ -208,11 +213,17 @@ class Generator:
         return _reported(frame[list(SAMPLE_COLUMNS)], {}, [found.summary(draws)], short)
 
     def encode(
-        self, smiles: str | Iterable[str], *, standardise: bool = False, progress: Progress | None = None
+        self,
+        smiles: str | Iterable[str],
+        *,
+        standardise: bool = False,
+        refine: bool = False,
+        progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Latents (means of the posterior), one row out per row in: smiles, error ("" when there is none), z0, z1 ...
 
-        Rows with an error have NaN latents.
+        `refine`: move those that the decoder would not write the molecule from, by gradient, until it does. Rows with
+        an error have NaN latents.
         """
         texts = [smiles] if isinstance(smiles, str) else list(smiles)
         graphs = self._graphs(texts, standardise)
@@ -220,7 +231,7 @@ class Generator:
         z = np.full((len(texts), self.checkpoint.config.latent_size), np.nan, dtype=np.float32)
         good = np.array([isinstance(g, MolGraph) for g in graphs], dtype=bool)
         if usable:
-            z[good] = self._encode(usable, progress).mean.cpu().numpy()
+            z[good] = self._encode(usable, refine, progress).mean.cpu().numpy()
         columns = pd.DataFrame(z, columns=[f"z{i}" for i in range(z.shape[1])])
         error = ["" if isinstance(g, MolGraph) else str(g) for g in graphs]
         return pd.concat([pd.DataFrame({"smiles": texts, "error": error}, dtype=object), columns], axis=1)
@@ -266,18 +277,23 @@ class Generator:
         return frame
 
     def reconstruct(
-        self, smiles: str | Iterable[str], *, standardise: bool = False, progress: Progress | None = None
+        self,
+        smiles: str | Iterable[str],
+        *,
+        standardise: bool = False,
+        refine: bool = False,
+        progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Encode and decode greedily, one row out per row in: smiles, reconstruction, exact, error.
 
-        exact: the reconstruction is the canonical isomeric SMILES of the input.
+        exact: the reconstruction is the canonical isomeric SMILES of the input. `refine` as in `encode`.
         """
         texts = [smiles] if isinstance(smiles, str) else list(smiles)
         graphs = self._graphs(texts, standardise)
         usable = [g for g in graphs if isinstance(g, MolGraph)]
         strings: list[str] = []
         if usable:
-            latents = self._encode(usable, None).mean
+            latents = self._encode(usable, refine).mean
             strings = self._decode(latents, GREEDY, progress=progress).strings(self.vocabulary)
         written = iter(strings)
         rows = []
@@ -347,11 +363,15 @@ class Generator:
         return graph
 
     @torch.inference_mode()
-    def _encode(self, graphs: Sequence[MolGraph], progress: Progress | None) -> Posterior:
-        packed = PackedGraphs.from_graphs(graphs)
+    def _encode(self, graphs: Sequence[MolGraph], refine: bool, progress: Progress | None = None) -> Posterior:
+        packed = PackedGraphs.from_graphs(graphs, self.vocabulary if refine else None)
         parts = []
         for rows in torch.arange(len(graphs)).split(ENCODING_BATCH):
-            parts.append(self.model.encode(packed.gather(rows).to(self.device)))
+            batch = packed.gather(rows).to(self.device)
+            posterior = self.model.encode(batch)
+            if refine:
+                posterior = replace(posterior, mean=refined(self.model, posterior.mean, batch.tokens))
+            parts.append(posterior)
             if progress:
                 progress(int(rows[-1]) + 1)
         return Posterior.concatenate(parts)
@@ -415,6 +435,7 @@ class _Asked:
     steering: Steering
     order: Order
     standardise: bool
+    refine: bool
 
 
 class _Tally:

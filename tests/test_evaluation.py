@@ -56,3 +56,6 @@ def test_what_is_written_from_the_mean_is_compared_letter_by_letter(evaluator, t
     assert exact.tolist() == tiny.reconstruct(molecules)["exact"].tolist()
     assert exact[0]
     assert not exact[3]
+    mended = evaluator.exact(known, refine=True)
+    assert mended.tolist() == tiny.reconstruct(molecules, refine=True)["exact"].tolist()
+    assert (mended >= exact).all()

@@ -552,3 +552,25 @@ def test_latents_off_the_sphere_are_put_there_before_they_are_decoded():
     np.testing.assert_allclose(np.linalg.norm(there, axis=1), np.sqrt(config.latent_size), rtol=1e-5)
     for off in (0.1 * there, 3.0 * there):
         pd.testing.assert_frame_equal(generator.decode(off), generator.decode(there))
+
+
+# --- refined latents ---
+
+STRANGE = ["CC(=O)NCc1ccccc1", "CC(C)CCO", "CCO"]
+
+
+def test_a_refined_latent_gives_back_its_molecule(tiny):
+    plain, refined = (tiny.reconstruct(STRANGE, refine=refine)["exact"].tolist() for refine in (False, True))
+    assert plain == [False, False, True]
+    assert sum(refined) > sum(plain)
+    z, moved = (tiny.encode(STRANGE, refine=refine).filter(regex="z").to_numpy() for refine in (False, True))
+    assert not np.array_equal(z[0], moved[0])
+    decoded = tiny.decode(moved)["smiles"]
+    assert [smiles == text for smiles, text in zip(decoded, STRANGE, strict=True)] == refined
+
+
+def test_a_seed_s_refined_latent_does_not_depend_on_the_others(tiny):
+    alone = tiny.analogs(STRANGE[0], 5, budget=200)
+    beside = tiny.analogs([*STRANGE[1:], STRANGE[0]], 5, budget=200)
+    beside = beside[beside["seed"] == STRANGE[0]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, beside, check_exact=True)

@@ -67,6 +67,10 @@ def analogs(
     ] = None,
     score: options.Scores = [],  # noqa: B006
     diverse: Annotated[int, typer.Option(min=0, help="Of the best, this many that are unlike each other; 0: all.")] = 0,
+    refine: Annotated[
+        bool,
+        typer.Option("--refine/--no-refine", help="Mend latents that the decoder would not write the seed from."),
+    ] = True,
     standardise: options.Standardise = False,
     seed: options.Seed = 0,
     model: options.Model = "druglike",
@@ -88,8 +92,8 @@ def analogs(
         "grammar": grammar, "budget": budget, "keep": keep, "contains": contains, "without": without,
         "keep_scaffold": keep_scaffold,
         "exclude": [name.strip() for name in exclude.split(",") if name.strip()], "novel_only": novel_only,
-        "rank": rank, "scores": scores_of(score, device), "diverse": diverse, "standardise": standardise,
-        "seed": seed,
+        "rank": rank, "scores": scores_of(score, device), "diverse": diverse, "refine": refine,
+        "standardise": standardise, "seed": seed,
     }  # fmt: skip
     check_picture(picture)
     check_outputs(output, picture, inputs=seeds)

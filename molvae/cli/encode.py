@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from molvae.cli import options
 from molvae.cli.loading import load
@@ -14,6 +15,7 @@ from molvae.errors import InputError
 def encode(
     molecules: options.Inputs,
     standardise: options.Standardise = False,
+    refine: options.Refine = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -32,7 +34,8 @@ def encode(
     count = usable = 0
     with destination(output, molecules) as write:
         generator = load(model, device)
-        for frame in rowwise(read(molecules, column), lambda s: generator.encode(s, standardise=standardise)):
+        latents = partial(generator.encode, standardise=standardise, refine=refine)
+        for frame in rowwise(read(molecules, column), latents):
             count, usable = count + len(frame), usable + int((frame["error"] == "").sum())
             write(frame)
     end(count, usable, f"{count:,} rows: {usable:,} encoded, {count - usable:,} refused")

@@ -39,6 +39,9 @@ Column = Annotated[
     str | None, typer.Option(help="The column with SMILES, where it is not called smiles.", show_default=False)
 ]
 Standardise = Annotated[bool, typer.Option("--standardise", help="First normalise groups and strip salts.")]
+Refine = Annotated[
+    bool, typer.Option("--refine", help="Mend latents that the decoder would not write the molecule from.")
+]
 Output = Annotated[
     Path | None,
     typer.Option(

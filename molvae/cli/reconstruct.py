@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from molvae.cli import options
 from molvae.cli.loading import load
 from molvae.cli.outputs import destination
@@ -11,6 +13,7 @@ from molvae.cli.rowwise import end, rowwise
 def reconstruct(
     molecules: options.Inputs,
     standardise: options.Standardise = False,
+    refine: options.Refine = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -25,7 +28,8 @@ def reconstruct(
     count = usable = exact = 0
     with destination(output, molecules) as write:
         generator = load(model, device)
-        for frame in rowwise(read(molecules, column), lambda s: generator.reconstruct(s, standardise=standardise)):
+        written = partial(generator.reconstruct, standardise=standardise, refine=refine)
+        for frame in rowwise(read(molecules, column), written):
             count, exact = count + len(frame), exact + int(frame["exact"].sum())
             usable += int((frame["error"] == "").sum())
             write(frame)

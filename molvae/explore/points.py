@@ -61,8 +61,8 @@ class Points:
 
 
 def latent_of(generator: Generator, smiles: str) -> NDArray[np.float64]:
-    """The latent, D, of one molecule. Raises `MoleculeError` where there is none."""
-    frame = generator.encode(smiles)
+    """The latent, D, of one molecule, refined so that it gives it back. Raises `MoleculeError` where there is none."""
+    frame = generator.encode(smiles, refine=True)
     if frame["error"][0]:
         raise MoleculeError(frame["error"][0])
     return frame.iloc[0, 2:].to_numpy(dtype=np.float64)

@@ -55,10 +55,14 @@ class Autoencoder(nn.Module):
 
     def log_likelihood(self, z: Tensor, radius: Tensor, tokens: Tensor) -> Tensor:
         """log p(tokens given z) in nats, B; `tokens` B x L end with END and are padded by PAD."""
+        return self.symbol_log_likelihood(z, radius, tokens).sum(1)
+
+    def symbol_log_likelihood(self, z: Tensor, radius: Tensor, tokens: Tensor) -> Tensor:
+        """Of each symbol given z and the symbols before it, B x L; 0 of PAD."""
         symbols = functional.pad(tokens[:, :-1], (1, 0), value=START_ID)
         logits = self.decoder(z, radius, symbols, (tokens != PAD_ID).sum(1)).float()
         loss = functional.cross_entropy(logits.flatten(0, 1), tokens.flatten(), ignore_index=PAD_ID, reduction="none")
-        return -loss.view_as(tokens).sum(1)
+        return -loss.view_as(tokens)
 
     def losses(
         self,

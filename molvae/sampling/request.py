@@ -84,6 +84,10 @@ class AnalogOptions(TypedDict, total=False):
     properties: Sequence[str] | None
     """Columns of properties, which take longer than the molecules themselves: qed, sa, logp, mw; () for none."""
 
+    refine: bool
+    """Move a seed's latent, where the decoder would not write the seed from it, until it does: True. What is drawn is
+    nearer to the seed and more of it valid."""
+
     standardise: bool
     """First normalise the seeds' groups and strip their salts."""
 

@@ -62,6 +62,10 @@ def test_analogs_are_what_python_gives(molvae, tiny):
     assert result.stderr.splitlines()[-1] == "2 seeds: 2 used, 0 refused; 10 molecules"
 
 
+STRANGE = "CC(C)CC(=O)NCc1ccccc1"
+"""What the tiny model has never seen and does not write from its own latent."""
+
+
 def test_every_option_of_drawing_arrives(molvae, tiny):
     result = molvae(
         "analogs", "CCO", "-n", 4, "--decodes", 2, "--temperature", 0.8, "--top-k", 5, "--top-p", 0.9, "--budget", 300,
@@ -69,6 +73,10 @@ def test_every_option_of_drawing_arrives(molvae, tiny):
     )  # fmt: skip
     expected = tiny.analogs("CCO", 4, decodes=2, temperature=0.8, top_k=5, top_p=0.9, budget=300, grammar=True)
     pd.testing.assert_frame_equal(_table(result), expected, check_dtype=False)
+    as_encoded = molvae("analogs", STRANGE, "-n", 4, "--no-refine", "--budget", 200)
+    expected = tiny.analogs(STRANGE, 4, refine=False, budget=200)
+    pd.testing.assert_frame_equal(_table(as_encoded), expected, check_dtype=False)
+    assert not expected.equals(tiny.analogs(STRANGE, 4, budget=200))
     greedy = molvae("analogs", "CCO", "-n", 4, "--greedy", "--radius", 0.9, "--budget", 200)
     expected = tiny.analogs("CCO", 4, temperature=0.0, radius=0.9, budget=200)
     pd.testing.assert_frame_equal(_table(greedy), expected, check_dtype=False)
