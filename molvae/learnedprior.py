@@ -13,7 +13,7 @@ import torch
 from molvae import checkpoint as checkpoints
 from molvae.data.packing import pack
 from molvae.data.records import read_records
-from molvae.data.rows import Record, Refusal
+from molvae.data.rows import REFUSALS_SHOWN, Record, Refusal
 from molvae.data.sources import Source, find_source
 from molvae.errors import CheckpointError, InputError
 from molvae.evaluation import Evaluator
@@ -59,6 +59,8 @@ def learn_prior(
         rows, vocabulary=checkpoint.vocabulary, max_symbols=checkpoint.config.max_symbols, workers=workers
     )
     tell(packing.summary())
+    for refusal in packing.refusals[:REFUSALS_SHOWN]:
+        tell(str(refusal))
     posterior = Evaluator(checkpoint.model, checkpoint.vocabulary, checkpoint.config.max_symbols).encode(packed)
     keys = row_keys(seed, torch.arange(len(packed), device=posterior.mean.device))
     prior = fit_prior(posterior.draw(normal(keys, posterior.noise_size)), config, seed=seed, tell=tell)

@@ -17,6 +17,7 @@ from rdkit import Chem
 from molvae.checkpoint import CONFIG, WEIGHTS, card_text, locate
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.smiles import parse, parse_quietly, quiet
+from molvae.data.rows import REFUSALS_SHOWN
 from molvae.errors import CheckpointError, InputError, MissingExtraError, MoleculeError
 from molvae.generator import Generator
 from molvae.prediction import fitted as storage
@@ -26,9 +27,6 @@ from molvae.prediction.fitting import Progress, Trial, card_of, compared, fitted
 from molvae.prediction.measurements import Measurements
 
 Floats = NDArray[np.float64]
-
-REFUSALS_TOLD = 20
-"""Rows without a usable molecule or value, at most, that are named; the card counts all."""
 
 
 class PropertyModel:
@@ -142,7 +140,7 @@ def fit_property_model(
     generator = Generator.load(place, device)
     table = Measurements.read(data, target, column, task, partial(latents_of, generator))
     if progress:
-        for refusal in table.refusals[:REFUSALS_TOLD]:
+        for refusal in table.refusals[:REFUSALS_SHOWN]:
             progress(str(refusal))
     counts = morgan_counts([parse(text) for text in table.smiles])
     features: dict[str, NDArray[Any]] = {"latent": table.latents, "fingerprint": counts}

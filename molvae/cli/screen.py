@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from molvae.data.rows import Refusal
     from molvae.screening.screen import Part
 
-SHOWN_REFUSALS = 20
-
 
 def screen(
     library: options.Library,
@@ -132,6 +130,7 @@ def _refusals(path: Path | None) -> Iterator[Any]:
 
     from molvae.cli.inputs import report
     from molvae.data.files import whole_file
+    from molvae.data.rows import REFUSALS_SHOWN
 
     if path is not None:
         with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="", errors="replace") as stream:
@@ -144,9 +143,9 @@ def _refusals(path: Path | None) -> Iterator[Any]:
     def tell(refusal: Refusal) -> None:
         nonlocal count
         count += 1
-        if count <= SHOWN_REFUSALS:
+        if count <= REFUSALS_SHOWN:
             report(refusal)
 
     yield tell
-    if count > SHOWN_REFUSALS:
-        typer.echo(f"... {count - SHOWN_REFUSALS:,} more rows refused; --refused FILE.csv lists them", err=True)
+    if count > REFUSALS_SHOWN:
+        typer.echo(f"... {count - REFUSALS_SHOWN:,} more rows refused; --refused FILE.csv lists them", err=True)

@@ -10,6 +10,9 @@ from molvae.chem.smiles import MAX_SMILES_LENGTH
 ARGUMENT = "argument"
 """The source of a SMILES that was given on the command line itself."""
 
+REFUSALS_SHOWN = 20
+"""Refusals, at most, that are told one by one."""
+
 _FORMATS = {
     ".smi": "smi",
     ".smiles": "smi",
