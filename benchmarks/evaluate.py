@@ -71,7 +71,7 @@ def measure(folder: Path, tests: dict[str, Path], *, benchmark: bool, scale: int
     few = seeds.select(torch.arange(min(SEEDS, len(seeds))))
     for old in [section for section in card if section.startswith(("Neighbourhood", "Defaults", "Evaluation"))]:
         del card[old]
-    card[f"Neighbourhood of {name} seeds, {DRAWS} draws each"] = {
+    card[f"Neighbourhood of {name} seeds, {DRAWS} draws around the refined latent of each"] = {
         **neighbourhoods(evaluator, checkpoint, few, {f"radius {radius}": radius for radius in RADII}),
         **neighbourhoods(evaluator, checkpoint, seeds, radii_of(evaluator, checkpoint, few)),
     }
