@@ -89,12 +89,14 @@ class Evaluator:
         options: DecodeOptions = GREEDY,
         seen: SeenSet | None = None,
         seed: int = 0,
+        around: Posterior | None = None,
     ) -> Neighbourhood:
         """One draw each of `draws` latents around the refined latent of every molecule of `data`, decoded by `options`.
 
-        Without `seen`, what the model was trained on, all molecules count as novel.
+        Without `seen`, what the model was trained on, all molecules count as novel. `around`: `refined` of `data`, if
+        it is there already.
         """
-        posterior, seeds = self.refined(data), targets(data, self.vocabulary)
+        posterior, seeds = around or self.refined(data), targets(data, self.vocabulary)
         mean = posterior.mean.repeat_interleave(draws, 0)
         keys = row_keys(seed, torch.arange(len(mean), device=mean.device))
         z = posterior.perturb(mean, radius, normal(keys, mean.shape[1]))
@@ -111,10 +113,10 @@ class Evaluator:
         steps: int = 7,
     ) -> float:
         """The radius at which the median Tanimoto of a `neighbourhood` is `similarity`, by bisection of 0 to 1."""
-        low, high = 0.0, 1.0
+        low, high, around = 0.0, 1.0, self.refined(data)
         for _ in range(steps):
             middle = (low + high) / 2
-            found = self.neighbourhood(data, middle, draws=draws, options=options).similarity
+            found = self.neighbourhood(data, middle, draws=draws, options=options, around=around).similarity
             low, high = (middle, high) if found > similarity else (low, middle)
         return (low + high) / 2
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploring import Grid, Reference, delivery
+from molvae.cli.exploring import GRID, Grid, Reference, delivery
 from molvae.cli.exploring import molecules as smiles_of
 from molvae.cli.loading import load
-from molvae.cli.outputs import GRID, check_outputs
 from molvae.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,8 +45,7 @@ def anomaly(
     if save_reference is not None and save_reference.suffix.lower() != ".json":
         raise InputError(f"--save-reference is a .json, got {save_reference}")
     inputs = [*molecules, reference or ""]
-    check_outputs(output, picture, save_reference, inputs=inputs)
-    with delivery(output, picture, anomalies.draw_anomalies, GRID, inputs) as deliver:
+    with delivery(output, picture, anomalies.draw_anomalies, GRID, inputs, save_reference) as deliver:
         generator = load(model, device)
         usual = None if reference is None else _calibration(generator, reference, column)
         if usual is not None and save_reference is not None:

@@ -38,13 +38,15 @@ def delivery(
     draw: Callable[[pd.DataFrame, Path], Path],
     formats: Sequence[str],
     inputs: Sequence[str] = (),
+    other: Path | None = None,
 ) -> Iterator[Callable[[pd.DataFrame], None]]:
     """A function that takes the one table of a verb: to `-o`, to the picture, its summary to stderr.
 
-    Where they go is looked at before the work is done; none may be one of the `inputs`.
+    Where they, and an `other` file of the verb's own, go is looked at before the work is done; none may be one of the
+    `inputs`.
     """
     check_picture(picture, formats)
-    check_outputs(output, picture, inputs=inputs)
+    check_outputs(output, picture, other, inputs=inputs)
     with destination(output) as write:
 
         def deliver(frame: pd.DataFrame) -> None:

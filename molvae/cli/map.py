@@ -40,8 +40,9 @@ def latent_map(
     with delivery(output, picture, projection.draw_map, DOTS, molecules) as deliver:
         generator = load(model, device)
         rows = list(read(molecules, column, None if color_by in PROPERTIES else color_by))
-        own = color_by is not None and color_by not in PROPERTIES
-        colour = pd.Series(names(rows), name=color_by) if own else color_by
-        if own and not any(names(rows)):
-            raise InputError(f"--color-by: no row has a {color_by!r}, and no property is called so; qed or logp is one")
+        colour: pd.Series[str] | str | None = color_by
+        if color_by is not None and color_by not in PROPERTIES:
+            colour = pd.Series(names(rows), name=color_by)
+            if not colour.any():
+                raise InputError(f"--color-by: no row has a {color_by!r}, and no property is called so; qed is one")
         deliver(at_once(rows, lambda s: projection.latent_map(generator, s, method=method, colour=colour, seed=seed)))
