@@ -51,8 +51,8 @@ PAPER = {
 """The row "Train" of the MOSES paper (Polykovskiy et al. 2020, tables 2 and 3)."""
 
 
-TRAIN = 1_584_663
-"""Molecules of MOSES train."""
+TRAIN, TEST = 1_584_663, 176_074
+"""Molecules of MOSES train and test."""
 
 
 def molecules(path: Path) -> list[str]:
@@ -121,7 +121,7 @@ class _NoFcd:
 def sizes(options: argparse.Namespace) -> list[dict[str, float]]:
     """Scaf and FCD to MOSES test of ever more of MOSES train."""
     theirs = np.load(options.peer / "moses/dataset/data/test_stats.npz", allow_pickle=True)["stats"].item()
-    test = fcd.Activations(theirs["FCD"]["mu"], theirs["FCD"]["sigma"], count=len(theirs["SNN"]))
+    test = fcd.Activations(theirs["FCD"]["mu"], theirs["FCD"]["sigma"], count=TEST)
     scaffolds = references(test="moses:test").test.structures.scaffolds
     train = [row.smiles for row in read_records(options.draws[0]) if isinstance(row, Record)]
     order, found = np.random.default_rng(0).permutation(len(train)), list[dict[str, float]]()

@@ -2,16 +2,14 @@
 
 A fixed number of slots steps together; a slot whose string is finished takes the next waiting latent. The matrices thus
 always have the same shape, which keeps every step full and makes a string independent of what else is decoded: the same
-latent, radius and key give the same string, whatever the batch.
-
-A step neither waits for the host nor depends on it: slots that ended go on writing behind their end until the next
-refill, and what stands there is cut off when rows leave the device. So on a GPU steps and refill are one captured
-graph.
+latent, radius and key give the same string, whatever the batch and however many threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,21 +19,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.chem.grammar import Grammar
-from molvae.chem.tokens import END_ID, PAD_ID, START_ID, Vocabulary
+from molvae.chem.tokens import END_ID, Vocabulary
 from molvae.errors import InputError
 from molvae.models.decoders import GRUDecoder, TransformerDecoder
 from molvae.models.devices import one_thread
-from molvae.models.stepping import Begun, Stepper, stepper_of
+from molvae.models.stepping import Begun, stepper_of
 from molvae.sampling.mask import GrammarMask, RuleTensors
-from molvae.sampling.options import DecodeOptions, choose, log_probability
+from molvae.sampling.options import DecodeOptions
 from molvae.sampling.rules import Rules
-from molvae.sampling.streams import uniform
+from molvae.sampling.slots import Slots
 
 CPU_SLOTS, GPU_SLOTS = 128, 4096
 CPU_WAITING, GPU_WAITING = 8192, 65_536
 """Latents whose beginnings are held at once: some kilobytes each."""
-BURST = 4  # steps between refills: more leave ended slots idle, fewer cost more refills
-LOOK_EVERY = 4  # bursts between looks, by the host, at what is finished
 
 
 @dataclass(frozen=True)
@@ -120,28 +116,33 @@ class Engine:
         block: int = 512,
     ) -> Iterator[Decoded]:
         """`decode` in blocks of about `block` strings, each as soon as it is there, in the order of the latents."""
+
+        def slots(rows: slice) -> Slots:
+            return Slots(
+                self.stepper,
+                self._begin(z[rows], radius[rows]),
+                keys[rows],
+                options,
+                self.max_symbols,
+                self.slots,
+                heat=None if heat is None else heat[rows],
+                prefix=None if prefix is None else prefix[rows],
+                mask=GrammarMask(self._rules, self.slots) if options.grammar else None,
+            )
+
         for first in range(0, len(z), self.waiting):
-            rows = slice(first, min(first + self.waiting, len(z)))
-            count = rows.stop - first
-            with torch.inference_mode(), one_thread():
-                work = _Slots(
-                    self.stepper,
-                    self._begin(z[rows], radius[rows]),
-                    keys[rows],
-                    options,
-                    self.max_symbols,
-                    self.slots,
-                    heat=None if heat is None else heat[rows],
-                    prefix=None if prefix is None else prefix[rows],
-                    mask=GrammarMask(self._rules, self.slots) if options.grammar else None,
-                )
-            sent = 0
-            while sent < count:
-                with torch.inference_mode(), one_thread():
+            last = min(first + self.waiting, len(z))
+            with _Lanes(slots, first, last, self._threads(last - first)) as work:
+                sent, count = 0, last - first
+                while sent < count:
                     ready = work.advance()
-                if ready == count or ready - sent >= block:
-                    yield work.rows(sent, ready)
-                    sent = ready
+                    if ready == count or ready - sent >= block:
+                        yield work.rows(sent, ready)
+                        sent = ready
+
+    def _threads(self, count: int) -> int:
+        """In how many threads so many strings are written: no more than have a string for each slot at first."""
+        return min(torch.get_num_threads(), -(-count // self.slots)) if self.device.type == "cpu" else 1
 
     @cached_property
     def _rules(self) -> RuleTensors:
@@ -149,6 +150,7 @@ class Engine:
             raise InputError("an engine needs the vocabulary of its decoder to keep to the grammar")
         return RuleTensors(Rules(Grammar.of(self.vocabulary)), self.device)
 
+    @torch.inference_mode()
     def _begin(self, z: Tensor, radius: Tensor) -> Begun:
         """First states; in blocks of one shape, so that the numbers do not depend on how many rows there are."""
         parts = []
@@ -158,111 +160,38 @@ class Engine:
         return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
 
-class _Slots:
-    """The strings in work: for each slot the row it writes, the last symbol and how many; rows wait in a queue.
+class _Lanes:
+    """Slots in several threads side by side, row i of all rows in lane i modulo their number.
 
-    Row `count` is nobody's: idle slots write there.
+    torch lets go of Python while it computes. Lanes share nothing but the weights, so that they wait for each other
+    only when the host looks, where torch's own threads wait at every layer of what is a small network.
     """
 
-    def __init__(
-        self,
-        stepper: Stepper,
-        begun: Begun,
-        keys: Tensor,
-        options: DecodeOptions,
-        max_symbols: int,
-        slots: int,
-        *,
-        heat: Tensor | None,
-        prefix: Tensor | None,
-        mask: GrammarMask | None,
-    ) -> None:
-        self.stepper, self.begun, self.options, self.max_symbols = stepper, begun, options, max_symbols
-        device, self.count = keys.device, len(keys)
-        length = max_symbols + 1 + BURST  # room to write behind the end until the next refill
-        self.symbols = torch.full((self.count + 1, length), PAD_ID, dtype=torch.int16, device=device)
-        self.scores = torch.zeros((self.count + 1, length), device=device)
-        places = torch.arange(length, device=device)
-        self.random = uniform(torch.cat([keys, keys[-1:]])[:, None], places).float().clamp_(max=1 - 2**-24)
-        self.row = torch.arange(slots, device=device).clamp_(max=self.count)
-        self.last = torch.full((slots,), START_ID, device=device)
-        self.place = torch.zeros(slots, dtype=torch.long, device=device)
-        self.ended = torch.zeros(slots, dtype=torch.bool, device=device)
-        self.next = (self.row < self.count).sum()
-        self.fresh = torch.arange((slots + 1) // 2, device=device)
-        self.state = stepper.state(begun, self.row.clamp(max=self.count - 1))
-        self.heat = None if heat is None else torch.cat([heat, heat[-1:]])
-        self.prefix = None if prefix is None else self._whole(prefix)
-        self.mask = mask
-        self.burst = _captured(self._burst) if device.type == "cuda" else self._burst
+    def __init__(self, begin: Callable[[slice], Slots], first: int, last: int, threads: int) -> None:
+        self._open = ExitStack()
+        self._each = self._open.enter_context(ThreadPoolExecutor(threads)).map if threads > 1 else map
+        with one_thread():
+            self.lanes = list(self._each(begin, (slice(first + lane, last, threads) for lane in range(threads))))
 
-    def _whole(self, prefix: Tensor) -> Tensor:
-        """The beginnings in a table as wide and long as that of the symbols, PAD where they end."""
-        whole = torch.full_like(self.symbols, PAD_ID, dtype=torch.long)
-        whole[:-1, : prefix.shape[1]] = prefix
-        return whole
+    def __enter__(self) -> _Lanes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
     def advance(self) -> int:
-        """Some steps further; how many rows, from the first, are finished."""
-        for _ in range(LOOK_EVERY):
-            self.burst()
-        # a slot always writes a row after all that waited before it, so what lies below the lowest one is done
-        return int(self.row.min())
+        """Some steps further in every lane; how many rows, from the first, are finished."""
+        with one_thread():
+            done = self._each(Slots.advance, self.lanes)
+            return min(lane + rows * len(self.lanes) for lane, rows in enumerate(done))
 
     def rows(self, first: int, last: int) -> Decoded:
-        """Finished rows, off the device; what was written behind a string's end is cut off."""
-        symbols = self.symbols[first:last, : self.max_symbols + 1].cpu().numpy()
-        scores = self.scores[first:last, : self.max_symbols + 1].cpu().numpy()
-        behind = np.cumsum(symbols == END_ID, axis=1) - (symbols == END_ID) > 0
-        return Decoded(np.where(behind, np.int16(PAD_ID), symbols), np.where(behind, 0, scores).sum(1))
-
-    def _burst(self) -> None:
-        for _ in range(BURST):
-            self._step()
-        self._refill()
-
-    def _step(self) -> None:
-        logits = self.stepper.step(self.last, self.state).float()
-        heat = None if self.heat is None else self.heat[self.row]
-        allowed = None if self.mask is None else self.mask.allowed()
-        symbol = choose(logits, self.options, self.random[self.row, self.place], heat, allowed)
-        if self.prefix is not None:
-            given = self.prefix[self.row, self.place]
-            symbol = torch.where(given == PAD_ID, symbol, given)
-        if self.mask is not None:
-            self.mask.advance(symbol)
-        self.symbols[self.row, self.place] = symbol.to(torch.int16)
-        self.scores[self.row, self.place] = log_probability(logits, symbol)
-        self.ended |= symbol == END_ID
-        self.last.copy_(symbol)
-        self.place.add_(1).clamp_(max=self.symbols.shape[1] - 1)
-
-    def _refill(self) -> None:
-        """Slots that ended take the next waiting rows, or fall idle."""
-        due = (self.ended | (self.place > self.max_symbols)) & (self.row < self.count)
-        # those that are due first; should they be too many, those due last wait for the next refill
-        slots = (due * self.place).topk(len(self.fresh)).indices
-        due, rows = due[slots], self.next + self.fresh
-        begins = due & (rows < self.count)
-        self.next += begins.sum()
-        self.row[slots] = torch.where(begins, rows, torch.where(due, self.count, self.row[slots]))
-        self.last[slots] = torch.where(due, START_ID, self.last[slots])
-        self.place[slots] = torch.where(due, 0, self.place[slots])
-        self.state.restart(slots, due, self.begun, rows.clamp(max=self.count - 1))
-        self.ended[slots] &= ~due
-        if self.mask is not None:
-            self.mask.restart(slots, due)
-
-
-def _captured(function: Callable[[], None]) -> Callable[[], None]:
-    """The function as a CUDA graph: one launch instead of some hundred. Its first calls, to warm up, count."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(2):
-            function()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        function()
-    return graph.replay  # type: ignore[no-any-return]
+        """Finished rows, off the device."""
+        size = len(self.lanes)
+        parts = [slots.rows(-((i - first) // size), -((i - last) // size)) for i, slots in enumerate(self.lanes)]
+        symbols = np.empty((last - first, parts[0][0].shape[1]), np.int16)
+        scores = np.empty(last - first, np.float32)
+        for i, part in enumerate(parts):
+            places = slice((i - first) % size, None, size)
+            symbols[places], scores[places] = part
+        return Decoded(symbols, scores)

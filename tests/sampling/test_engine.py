@@ -167,6 +167,19 @@ def test_slots_do_not_show(parts, slots):
     assert [len(row[row != PAD_ID]) for row in few.symbols[:5]] == [len(row[row != PAD_ID]) for row in many.symbols[:5]]
 
 
+@pytest.mark.parametrize("options", [GREEDY, DecodeOptions(), DecodeOptions(grammar=True)])
+@pytest.mark.parametrize("count", [2, 35, 400])
+def test_threads_do_not_show(parts, monkeypatch, options, count):
+    """Not to the last digit, in the order of the latents, with lanes that have a row more than others."""
+    written = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        written.append(_decoded(parts, count, options, slots=16))
+    for other in written[1:]:
+        assert np.array_equal(written[0].symbols, other.symbols)
+        assert np.array_equal(written[0].log_likelihood, other.log_likelihood)
+
+
 def test_blocks_are_the_whole_in_order(parts, monkeypatch):
     """Also where the latents are more than may wait at once."""
     model, config, _ = parts
