@@ -9,6 +9,7 @@ import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -23,6 +24,7 @@ from molvae.chem.smiles import canonical
 from molvae.chem.tokens import END_ID, PAD_ID, START_ID
 from molvae.generator import Generator
 from molvae.models.decoders import GRUDecoder, TransformerDecoder
+from molvae.models.devices import one_thread
 from molvae.models.latents import perturb
 from molvae.models.stepping import stepper_of
 from molvae.sampling.engine import Decoded, Engine
@@ -109,23 +111,40 @@ def _products(
 ) -> Contestant:
     """The network's matrix products, `rows` symbols at a time, and nothing else; no step has an empty row.
 
-    `looked_up`: without the first one, symbols times their gates, which the engine computes once and looks up.
+    They are shared out among threads as the engine shares its strings, which on two cores is nearly twice as quick as
+    leaving the threads to torch. `looked_up`: without the first product, symbols times their gates, which the engine
+    computes once and looks up.
     """
-    named = {**dict(decoder.gru.named_parameters()), "weight_out": decoder.output.weight}
-    skipped = {"weight_ih_l0"} if looked_up else set[str]()
-    weights = [weight.detach() for name, weight in named.items() if "weight" in name and name not in skipped]
-    pairs = [_operands(weight, rows, precision) for weight in weights]
-    multiply = torch._int_mm if precision == "int8" else torch.mm
-    results = [multiply(x, w) for x, w in pairs]
+    steps, threads = -(-symbols // rows), torch.get_num_threads()
+    shares = [len(range(thread, steps, threads)) for thread in range(threads)]
+    lanes = [_Lane(decoder, precision, rows, looked_up=looked_up) for _ in shares]
 
     def work() -> tuple[int, int]:
-        with torch.inference_mode():
-            for _ in range(-(-symbols // rows)):
-                for (x, w), out in zip(pairs, results, strict=True):
-                    multiply(x, w, out=out)
+        with one_thread(), ThreadPoolExecutor(threads) as pool:
+            list(pool.map(_Lane.run, lanes, shares))
         return strings, symbols
 
     return work
+
+
+class _Lane:
+    """Operands and results of one thread."""
+
+    def __init__(self, decoder: GRUDecoder, precision: str, rows: int, *, looked_up: bool) -> None:
+        named = {**dict(decoder.gru.named_parameters()), "weight_out": decoder.output.weight}
+        if decoder.reading is not None:
+            named |= {"weight_ask": decoder.reading.ask.weight, "weight_answer": decoder.reading.answer.weight}
+        skipped = {"weight_ih_l0"} if looked_up else set[str]()
+        weights = [weight.detach() for name, weight in named.items() if "weight" in name and name not in skipped]
+        self.pairs = [_operands(weight, rows, precision) for weight in weights]
+        self.multiply = torch._int_mm if precision == "int8" else torch.mm
+        self.results = [self.multiply(x, w) for x, w in self.pairs]
+
+    @torch.inference_mode()
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            for (x, w), out in zip(self.pairs, self.results, strict=True):
+                self.multiply(x, w, out=out)
 
 
 def _operands(weight: Tensor, rows: int, precision: str) -> tuple[Tensor, Tensor]:
