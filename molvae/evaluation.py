@@ -6,7 +6,6 @@ The same functions validate during training, fill model cards and print benchmar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +18,9 @@ from molvae.chem.smiles import canonical_or_none, parse
 from molvae.chem.tokens import Vocabulary
 from molvae.data.packed import PackedGraphs
 from molvae.models.autoencoder import Autoencoder
+from molvae.models.encoding import posteriors
 from molvae.models.latents import Posterior
 from molvae.models.priors import Prior
-from molvae.models.refinement import refined
 from molvae.novelty import SeenSet
 from molvae.sampling.engine import Engine
 from molvae.sampling.options import GREEDY, DecodeOptions
@@ -37,12 +36,9 @@ class Evaluator:
         self.model, self.vocabulary, self.noise_aware = model, vocabulary, noise_aware
         self.engine = Engine(model.decoder, max_symbols)
 
-    @torch.inference_mode()
-    def encode(self, data: PackedGraphs) -> Posterior:
-        """q(z given x) of every molecule, M x D."""
-        device = next(self.model.parameters()).device
-        rows = torch.arange(len(data), device=data.device).split(256)
-        return Posterior.concatenate([self.model.encode(data.gather(r).to(device)) for r in rows])
+    def encode(self, data: PackedGraphs, *, refine: bool = False) -> Posterior:
+        """As `models.encoding.posteriors`."""
+        return posteriors(self.model, data, refine=refine)
 
     def write(self, z: Tensor, radius: float, options: DecodeOptions, seed: int = 0) -> list[str]:
         """A string per latent, unchecked."""
@@ -50,17 +46,9 @@ class Evaluator:
         told = torch.full((len(z),), radius if self.noise_aware else 0.0, device=z.device)
         return self.engine.decode(z, told, keys, options).strings(self.vocabulary)
 
-    def refined(self, data: PackedGraphs) -> Posterior:
-        """`encode`, each mean moved until the decoder would write the molecule from it."""
-        posterior, parts = self.encode(data), []
-        for rows in torch.arange(len(data)).split(256):
-            tokens = data.gather(rows.to(data.device)).tokens.to(posterior.device)
-            parts.append(refined(self.model, posterior.mean[rows], tokens))
-        return replace(posterior, mean=torch.cat(parts)) if parts else posterior
-
     def exact(self, data: PackedGraphs, *, refine: bool = False) -> NDArray[np.bool_]:
         """Which molecules come back exactly, written greedily from the posterior's mean or the refined one; M."""
-        strings = self.write((self.refined(data) if refine else self.encode(data)).mean, 0.0, GREEDY)
+        strings = self.write(self.encode(data, refine=refine).mean, 0.0, GREEDY)
         return np.array([a == b for a, b in zip(strings, targets(data, self.vocabulary), strict=True)], dtype=bool)
 
     def resampled(self, data: PackedGraphs) -> list[str]:
@@ -93,10 +81,10 @@ class Evaluator:
     ) -> Neighbourhood:
         """One draw each of `draws` latents around the refined latent of every molecule of `data`, decoded by `options`.
 
-        Without `seen`, what the model was trained on, all molecules count as novel. `around`: `refined` of `data`, if
-        it is there already.
+        Without `seen`, what the model was trained on, all molecules count as novel. `around`: those, if they are there
+        already.
         """
-        posterior, seeds = around or self.refined(data), targets(data, self.vocabulary)
+        posterior, seeds = around or self.encode(data, refine=True), targets(data, self.vocabulary)
         mean = posterior.mean.repeat_interleave(draws, 0)
         keys = row_keys(seed, torch.arange(len(mean), device=mean.device))
         z = posterior.perturb(mean, radius, normal(keys, mean.shape[1]))
@@ -113,7 +101,7 @@ class Evaluator:
         steps: int = 7,
     ) -> float:
         """The radius at which the median Tanimoto of a `neighbourhood` is `similarity`, by bisection of 0 to 1."""
-        low, high, around = 0.0, 1.0, self.refined(data)
+        low, high, around = 0.0, 1.0, self.encode(data, refine=True)
         for _ in range(steps):
             middle = (low + high) / 2
             found = self.neighbourhood(data, middle, draws=draws, options=options, around=around).similarity

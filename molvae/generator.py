@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -28,9 +28,9 @@ from molvae.data.packed import PackedGraphs
 from molvae.data.workers import HERE, Workers
 from molvae.errors import InputError, MoleculeError
 from molvae.models.devices import find_device
+from molvae.models.encoding import BATCH, posteriors
 from molvae.models.latents import Posterior, on_sphere
 from molvae.models.priors import LatentSource, Prior
-from molvae.models.refinement import refined
 from molvae.sampling.analogs import Draws, Found, draw_around
 from molvae.sampling.dial import NEAREST, Dial
 from molvae.sampling.engine import Decoded, Engine
@@ -41,7 +41,6 @@ from molvae.sampling.steering import Steering
 from molvae.sampling.streams import row_keys
 
 SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "novel")
-ENCODING_BATCH = 256
 SEEDS_AT_ONCE = 64  # of 100 molecules each; fewer where more are wanted
 MOLECULES_HERE = 2000  # up to so many molecules in all, starting worker processes takes longer than they save
 
@@ -319,7 +318,7 @@ class Generator:
         good = [isinstance(graph, MolGraph) for graph in graphs]
         packed = PackedGraphs.from_graphs([g for g in graphs if isinstance(g, MolGraph)], self.vocabulary)
         parts = [np.empty((0, 2))]
-        for rows in in_chunks(range(len(packed)), ENCODING_BATCH):
+        for rows in in_chunks(range(len(packed)), BATCH):
             batch = packed.gather(torch.tensor(rows)).to(self.device)
             clean = torch.zeros(batch.size, device=self.device)
             score = self.model.log_likelihood(self.model.encode(batch).mean, clean, batch.tokens)
@@ -362,19 +361,9 @@ class Generator:
             return MoleculeError(f"SMILES {graph.smiles[:40]}... has {symbols} symbols, the model writes up to {most}")
         return graph
 
-    @torch.inference_mode()
     def _encode(self, graphs: Sequence[MolGraph], refine: bool, progress: Progress | None = None) -> Posterior:
         packed = PackedGraphs.from_graphs(graphs, self.vocabulary if refine else None)
-        parts = []
-        for rows in torch.arange(len(graphs)).split(ENCODING_BATCH):
-            batch = packed.gather(rows).to(self.device)
-            posterior = self.model.encode(batch)
-            if refine:
-                posterior = replace(posterior, mean=refined(self.model, posterior.mean, batch.tokens))
-            parts.append(posterior)
-            if progress:
-                progress(int(rows[-1]) + 1)
-        return Posterior.concatenate(parts)
+        return posteriors(self.model, packed, refine=refine, progress=progress)
 
     def _decode(
         self,
