@@ -25,6 +25,7 @@ from molvae.chem.tokens import PAD_ID
 from molvae.chem.windows import Window
 from molvae.data.featurise import featurise, in_chunks, worker_count
 from molvae.data.packed import PackedGraphs
+from molvae.data.rows import one_or_many
 from molvae.data.workers import HERE, Workers
 from molvae.errors import InputError, MoleculeError
 from molvae.models.devices import find_device
@@ -108,7 +109,7 @@ class Generator:
         if asked.order.diverse > n:
             raise InputError(f"{asked.order.diverse} diverse ones cannot be picked out of {n}: ask for thrice as many")
         at_once = max(1, min(SEEDS_AT_ONCE, SEEDS_AT_ONCE * 100 // n))
-        groups = in_chunks([seeds] if isinstance(seeds, str) else seeds, at_once)
+        groups = in_chunks(one_or_many(seeds), at_once)
         return self._in_turns(groups, at_once, asked, options.get("workers"), options.get("progress"))
 
     def _in_turns(
@@ -224,7 +225,7 @@ class Generator:
         `refine`: move those that the decoder would not write the molecule from, by gradient, until it does. Rows with
         an error have NaN latents.
         """
-        texts = [smiles] if isinstance(smiles, str) else list(smiles)
+        texts = list(one_or_many(smiles))
         graphs = self._graphs(texts, standardise)
         usable = [g for g in graphs if isinstance(g, MolGraph)]
         z = np.full((len(texts), self.checkpoint.config.latent_size), np.nan, dtype=np.float32)
@@ -287,7 +288,7 @@ class Generator:
 
         exact: the reconstruction is the canonical isomeric SMILES of the input. `refine` as in `encode`.
         """
-        texts = [smiles] if isinstance(smiles, str) else list(smiles)
+        texts = list(one_or_many(smiles))
         graphs = self._graphs(texts, standardise)
         usable = [g for g in graphs if isinstance(g, MolGraph)]
         strings: list[str] = []
@@ -313,7 +314,7 @@ class Generator:
         log_likelihood: log p(x given z) in nats, of the molecule's canonical SMILES given its own latent, the mean of
         q(z given x). symbols: how many its string has, the end counted.
         """
-        texts = [smiles] if isinstance(smiles, str) else list(smiles)
+        texts = list(one_or_many(smiles))
         graphs = self._graphs(texts, standardise)
         good = [isinstance(graph, MolGraph) for graph in graphs]
         packed = PackedGraphs.from_graphs([g for g in graphs if isinstance(g, MolGraph)], self.vocabulary)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from molvae import checkpoint as checkpoints
+from molvae.data.files import check_folder
 from molvae.data.packing import pack
 from molvae.data.records import read_records
 from molvae.data.rows import REFUSALS_SHOWN, Record, Refusal
@@ -50,6 +51,7 @@ def learn_prior(
         folder = checkpoints.locate(model)
     except CheckpointError as error:
         raise InputError(str(error)) from None
+    check_folder(Path(output), checkpoints.CONFIG)
     checkpoint = checkpoints.load(folder, find_device(device))
     default = PriorConfig.radius if checkpoint.defaults.noise_aware else 0.0
     config = checkpoint.model.prior().config.replace(kind=kind, radius=default if radius is None else radius)

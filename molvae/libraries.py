@@ -17,7 +17,7 @@ from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.smiles import parse
 from molvae.chem.windows import Window
-from molvae.data.rows import ARGUMENT, Record, Refusal, RowCounts, make_row
+from molvae.data.rows import ARGUMENT, Record, Refusal, RowCounts, make_row, one_or_many
 from molvae.errors import CheckpointError, InputError, MoleculeError
 from molvae.generator import MolvaeWarning
 from molvae.models.devices import find_device
@@ -126,7 +126,7 @@ class IndexedLibrary:
         if by not in RANKINGS:
             raise InputError(f"a library is searched by {', '.join(RANKINGS)}, got {by!r}")
         filters = Filters(tuple(map(Window.of, _each(keep))), _each(contains), _each(without))
-        found, errors = self._seeds([seeds] if isinstance(seeds, str) else list(seeds), latents=by != "tanimoto")
+        found, errors = self._seeds(list(one_or_many(seeds)), latents=by != "tanimoto")
         measures: dict[str, Measure] = {"tanimoto": ByFingerprint(np.array([seed.fingerprint for seed in found]))}
         if by != "tanimoto":
             latents = np.array([seed.latent for seed in found], np.float32)

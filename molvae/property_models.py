@@ -17,7 +17,7 @@ from rdkit import Chem
 from molvae.checkpoint import CONFIG, WEIGHTS, card_text, locate
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.smiles import parse, parse_quietly, quiet
-from molvae.data.rows import REFUSALS_SHOWN
+from molvae.data.rows import REFUSALS_SHOWN, one_or_many
 from molvae.errors import CheckpointError, InputError, MissingExtraError, MoleculeError
 from molvae.generator import Generator
 from molvae.prediction import fitted as storage
@@ -78,7 +78,7 @@ class PropertyModel:
         Prediction is in the unit of the target or, of a classification, the probability of the label 1. Rows with an
         error have NaN.
         """
-        texts = [smiles] if isinstance(smiles, str) else list(smiles)
+        texts = list(one_or_many(smiles))
         frame = pd.DataFrame({"smiles": texts, "prediction": np.nan, "uncertainty": np.nan, "error": ""})
         features, errors = self._features(texts)
         good = np.array([not error for error in errors], dtype=bool)

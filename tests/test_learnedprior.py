@@ -151,6 +151,14 @@ def test_rows_are_drawn_each_as_likely(molecules):
         drawn_rows([source], 0, 0)
 
 
+def test_a_place_for_it_is_looked_at_first(tiny_model, molecules, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    told = list[str]()
+    with pytest.raises(InputError, match=r"exists and has no config\.json in it"):
+        learn_prior(tiny_model, [molecules], tmp_path, device="cpu", tell=told.append)
+    assert told == []
+
+
 def test_wrong_usage_is_named(tiny_model, molecules, tiny, tmp_path):
     with pytest.raises(InputError, match="no model 'nowhere'"):
         learn_prior("nowhere", [molecules], tmp_path / "x")

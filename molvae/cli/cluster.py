@@ -16,7 +16,8 @@ def cluster(
     clusters: Annotated[str, typer.Option(help="How many, or auto.")] = "auto",
     method: Annotated[str, typer.Option(help="kmeans, agglomerative or hdbscan.")] = "kmeans",
     labels: Annotated[
-        str | None, typer.Option(show_default=False, help="A column with known classes, to compare with.")
+        str | None,
+        typer.Option(show_default=False, help="A column with known classes, to compare with; of a .smi the names."),
     ] = None,
     seed: options.Seed = 0,
     model: options.Model = "druglike",
@@ -38,7 +39,7 @@ def cluster(
     with delivery(output, picture, tool.draw_clusters, DOTS, molecules) as deliver:
         generator = load(model, device)
         rows = list(read(molecules, column, labels))
-        known = None if labels is None else names(rows)
+        known = None if labels is None else names(rows, labels)
         deliver(
             at_once(rows, lambda s: tool.cluster(generator, s, clusters=count, method=method, labels=known, seed=seed))
         )

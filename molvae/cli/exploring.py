@@ -47,16 +47,21 @@ def delivery(
     """
     check_picture(picture, formats)
     check_outputs(output, picture, other, inputs=inputs)
+    delivered = list["pd.DataFrame"]()
     with destination(output) as write:
 
         def deliver(frame: pd.DataFrame) -> None:
             write(frame)
-            if picture is not None:
-                draw(frame, picture)
-            for line in frame.attrs["summary"]:
-                typer.echo(line, err=True)
+            delivered.append(frame)
 
         yield deliver
+    for frame in delivered:  # the table is safe, whatever becomes of the picture
+        for line in frame.attrs["summary"]:
+            typer.echo(line, err=True)
+        if picture is not None and len(frame):
+            draw(frame, picture)
+        elif picture is not None:
+            typer.echo(f"no {picture}: there is nothing to draw", err=True)
 
 
 def molecules(rows: Iterator[Record | Refusal]) -> Iterator[str]:

@@ -35,8 +35,11 @@ def fit(
     Stdout carries the card: what every candidate scored. In Python: `molvae.fit_property_model`.
     """
     from molvae.checkpoint import card_text
+    from molvae.data.files import check_folder
+    from molvae.prediction.fitted import SETTINGS
     from molvae.property_models import fit_property_model
 
+    check_folder(output, SETTINGS)
     fitted = fit_property_model(
         data, target, column=column, task=task, split=split, folds=folds, seed=seed, model=model, device=device,
         progress=lambda line: typer.echo(line, err=True),

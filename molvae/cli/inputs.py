@@ -18,10 +18,12 @@ _HEADER_BYTES = 65_536
 
 
 def read(arguments: Sequence[str], column: str | None, name_column: str | None = None) -> Iterator[Record | Refusal]:
-    """SMILES, files and `-` in order. Standard input may be a table too: what `molvae` writes into a pipe is one."""
-    return chain.from_iterable(
-        _rows(argument, position, column, name_column) for position, argument in enumerate(arguments, start=1)
-    )
+    """SMILES, files and `-` in order. Standard input may be a table too: what `molvae` writes into a pipe is one.
+
+    Raises `InputError` at once for any file that is missing or no file of molecules.
+    """
+    rows = [_rows(argument, position, column, name_column) for position, argument in enumerate(arguments, start=1)]
+    return chain.from_iterable(rows)
 
 
 def report(row: Record | Refusal, reason: str = "") -> None:

@@ -42,7 +42,7 @@ def latent_map(
         rows = list(read(molecules, column, None if color_by in PROPERTIES else color_by))
         colour: pd.Series[str] | str | None = color_by
         if color_by is not None and color_by not in PROPERTIES:
-            colour = pd.Series(names(rows), name=color_by)
+            colour = pd.Series(names(rows, color_by), name=color_by)
             if not colour.any():
                 raise InputError(f"--color-by: no row has a {color_by!r}, and no property is called so; qed is one")
         deliver(at_once(rows, lambda s: projection.latent_map(generator, s, method=method, colour=colour, seed=seed)))

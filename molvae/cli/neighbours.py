@@ -31,4 +31,7 @@ def neighbours(
     with delivery(output, picture, neighbourhood.draw_neighbours, GRID, [*library, *of]) as deliver:
         generator = load(model, device)
         seeds = list(molecules(read(of, column)))
-        deliver(reported(neighbourhood.neighbours(generator, molecules(read(library, column)), seeds, n=n)))
+        found = neighbourhood.neighbours(generator, molecules(read(library, column)), seeds, n=n)
+        deliver(reported(found))
+    if found.empty:
+        raise typer.Exit(1)

@@ -35,10 +35,15 @@ def at_once(rows: list[Record | Refusal], method: Callable[[list[str]], pd.DataF
     return _table(rows, method)
 
 
-def names(rows: list[Record | Refusal]) -> list[str]:
-    """The name, or what stands in the column read as one, of each row; "" of those without a molecule."""
-    from molvae.data.rows import Record
+def names(rows: list[Record | Refusal], column: str) -> list[str]:
+    """What stands in the column that was read as the name of each row; "" of those without a molecule.
 
+    A .smi has names and no columns: that they are taken is told.
+    """
+    from molvae.data.rows import Record, format_of
+
+    if files := sorted({row.source for row in rows if format_of(row.source) == "smi"}):
+        typer.echo(f"{column}: the names in {', '.join(files)}, which has no columns", err=True)
     return [row.name if isinstance(row, Record) else "" for row in rows]
 
 

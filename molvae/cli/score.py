@@ -61,9 +61,13 @@ def score(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Also write an .html page with pictures, or the figures as .json or .csv (with --seeds a row a seed).",
+            help="Also write an .html page with pictures, or the figures of the set as .json or .csv.",
             show_default=False,
         ),
+    ] = None,
+    per_seed: Annotated[
+        Path | None,
+        typer.Option(help="With --seeds: also write a table with a row for each seed.", show_default=False),
     ] = None,
     seed: options.Seed = 0,
     workers: options.Workers = None,
@@ -80,12 +84,17 @@ def score(
 
     if report is not None and report.suffix.lower() not in (".html", ".json", ".csv"):
         raise InputError(f"--report is an .html, .json or .csv, got {report}; -o writes the table of molecules")
+    if per_seed is not None and seeds is None:
+        raise InputError("--per-seed is for analogs: name the column of their seeds, --seeds COLUMN")
     from molvae.models.devices import find_device
+    from molvae.output import check_format, write_table
     from molvae.scoring.molecules import chosen
     from molvae.scoring.score import references
     from molvae.scoring.scorer import Scorer
 
-    check_outputs(output, report, inputs=[*molecules, *(name for name in (train, test, scaffolds) if name)])
+    check_outputs(output, report, per_seed, inputs=[*molecules, *(name for name in (train, test, scaffolds) if name)])
+    if per_seed is not None:
+        check_format(per_seed)
     names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
     chosen(names)  # its error, before references are read
     place = str(find_device(device))
@@ -93,14 +102,16 @@ def score(
         train, test, scaffolds, workers=workers, device=place, tell=lambda line: typer.echo(line, err=True)
     )
     scorer = Scorer(
-        against, columns=names, nearest=nearest, seeded=seeds is not None, scores=scores_of(score, device),
-        chemnet=fcd, sample=sample, seed=seed, workers=workers, device=place,
+        against, columns=names, nearest=nearest, seeded=seeds is not None, named=seeds is None,
+        scores=scores_of(score, device), chemnet=fcd, sample=sample, seed=seed, workers=workers, device=place,
     )  # fmt: skip
     if report is not None:
         _check_rank(rank_by, scorer, nearest and (train or test) is not None)
     _write_rows(scorer, read(molecules, column, seeds), output)
     found = scorer.scores()
     _show(found)
+    if per_seed is not None and found.seeds is not None:
+        write_table(found.seeds, per_seed)
     if report is not None:
         _write_report(found, report, ", ".join(molecules), rank_by)
     if found.counts["read"] and not found.counts["valid"]:
@@ -187,7 +198,7 @@ def _show_seeds(console: Console, seeds: pd.DataFrame) -> None:
     console.print("\nSeeds", style="bold")
     console.print(table)
     if len(seeds) > SHOWN_SEEDS:
-        console.print(f"... {len(seeds) - SHOWN_SEEDS:,} more; --report FILE.csv writes all", highlight=False)
+        console.print(f"... {len(seeds) - SHOWN_SEEDS:,} more; --per-seed FILE writes all", highlight=False)
 
 
 def _number(value: float | None) -> str:
@@ -205,7 +216,7 @@ def _write_report(scores: Scores, path: Path, title: str, rank_by: str) -> None:
     if path.suffix.lower() == ".csv":
         figures = [(section, *figure) for section, found in scores.figures.items() for figure in found.items()]
         table = pd.DataFrame(figures, columns=["section", "figure", "value"])
-        write_table(table if scores.seeds is None else scores.seeds, path)
+        write_table(table, path)
         return
     if path.suffix.lower() == ".json":
         with whole_file(path) as draft:

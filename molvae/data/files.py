@@ -25,14 +25,19 @@ def whole_file(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
+def check_folder(path: Path, holding: str) -> None:
+    """Raises `InputError` where `path` is there and neither an empty folder nor an older one: with a file `holding`."""
+    if path.exists() and not (path / holding).exists() and (path.is_file() or any(path.iterdir())):
+        raise InputError(f"{path} exists and has no {holding} in it: choose another place")
+
+
 @contextmanager
 def whole_folder(path: Path, holding: str) -> Iterator[Path]:
     """A temporary neighbour of the folder `path` to write to, which takes its place when the block ends well.
 
-    Raises `InputError` where `path` is there and neither empty nor an older one of its kind: with a file `holding`.
+    Raises `InputError` as `check_folder` does.
     """
-    if path.exists() and not (path / holding).exists() and (path.is_file() or any(path.iterdir())):
-        raise InputError(f"{path} exists and has no {holding} in it: choose another place")
+    check_folder(path, holding)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import gzip
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 from molvae.chem.smiles import MAX_SMILES_LENGTH
 from molvae.data.lines import Line, read_lines
-from molvae.data.rows import ARGUMENT, Record, Refusal, RowCounts, format_of, make_row, too_long
+from molvae.data.rows import Record, Refusal, RowCounts, format_of, make_row, too_long
 from molvae.data.tables import csv_rows, parquet_rows, sdf_rows
 from molvae.errors import InputError
 
-__all__ = ["Record", "Refusal", "RowCounts", "is_file_like", "read_inputs", "read_records"]
+__all__ = ["Record", "Refusal", "RowCounts", "is_file_like", "read_records"]
 
 _KNOWN = ".smi, .smiles, .txt, .csv, .tsv, .sdf (each also as .gz) and .parquet"
 
@@ -43,15 +43,6 @@ def read_records(
     if kind == "parquet":
         return parquet_rows(str(path), column, name_column)
     return _file_rows(str(path), kind, column, name_column)
-
-
-def read_inputs(arguments: Sequence[str], *, column: str | None = None) -> Iterator[Record | Refusal]:
-    """The rows of several inputs in order: each argument is a SMILES, a file, or `-` for standard input."""
-    for position, argument in enumerate(arguments, start=1):
-        if is_file_like(argument):
-            yield from read_records(argument, column=column)
-        else:
-            yield make_row(argument, "", ARGUMENT, position)
 
 
 def is_file_like(argument: str) -> bool:

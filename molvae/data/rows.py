@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from molvae.chem.smiles import MAX_SMILES_LENGTH
+from molvae.errors import InputError
 
 ARGUMENT = "argument"
 """The source of a SMILES that was given on the command line itself."""
@@ -92,6 +95,20 @@ def make_row(smiles: str, name: str, source: str, row: int) -> Record | Refusal:
     if len(smiles) > MAX_SMILES_LENGTH:
         return Refusal(source, row, smiles, too_long(len(smiles)), name)
     return Record(smiles, name, source, row)
+
+
+def one_or_many(smiles: str | Iterable[Any]) -> Iterable[Any]:
+    """SMILES given from Python: one of them is many too.
+
+    Raises `InputError` for a table, whose rows are its column names to who goes through it, and for what has no rows.
+    """
+    if isinstance(smiles, str):
+        return [smiles]
+    if hasattr(smiles, "columns"):
+        raise InputError("a table is no list of SMILES: give the column that holds them, such as table['smiles']")
+    if not isinstance(smiles, Iterable):
+        raise InputError(f"SMILES are text, or a list or column of it; got {type(smiles).__name__}: {smiles!r:.60}")
+    return smiles
 
 
 def too_long(length: int) -> str:

@@ -18,6 +18,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CHUNK = 128  # items that go to a worker at once
+DEATHS = 3  # of a worker with one item alone, after which the item is to blame
 IDLE_SECONDS = 60  # after which workers without work end
 
 
@@ -52,7 +53,7 @@ class Pending(Generic[Result]):
         self.workers, self.function = workers, function
         self.done: list[Result | None] | None = None
         if workers.count:
-            self.parts = [(chunk, workers.start(function, chunk)) for chunk in in_chunks(items, CHUNK)]
+            self.parts = [(chunk, self._started(chunk)) for chunk in in_chunks(items, CHUNK)]
         else:
             self.done = list(function(list(items)))
 
@@ -63,15 +64,26 @@ class Pending(Generic[Result]):
             self.parts = []
         return self.done
 
-    def _collected(self, chunk: list[Any], future: Future[list[Result]]) -> Sequence[Result | None]:
+    def _started(self, chunk: list[Any]) -> Future[list[Result]] | None:
         try:
-            return future.result()
+            return self.workers.start(self.function, chunk)
+        except BrokenProcessPool:  # of just this moment
+            return None
+
+    def _collected(self, chunk: list[Any], future: Future[list[Result]] | None) -> Sequence[Result | None]:
+        try:
+            return self._again(chunk) if future is None else future.result()
         except BrokenProcessPool:  # also for the chunks that were only waiting while another's worker died
             return self._again(chunk)
 
     def _again(self, chunk: list[Any]) -> Sequence[Result | None]:
-        """Once more in new processes; and if these die too, one by one, so that only the item to blame is lost."""
-        try:
-            return self.workers.start(self.function, chunk).result()
-        except BrokenProcessPool:
-            return [None] if len(chunk) == 1 else [result for item in chunk for result in self._again([item])]
+        """Once more in new processes; and if these die too, one by one, so that only the item to blame is lost.
+
+        To be blamed it has to be there as often as `DEATHS`: now and then another program has a process killed.
+        """
+        for _ in range(DEATHS if len(chunk) == 1 else 1):
+            try:
+                return self.workers.start(self.function, chunk).result()
+            except BrokenProcessPool:
+                continue
+        return [None] if len(chunk) == 1 else [result for item in chunk for result in self._again([item])]

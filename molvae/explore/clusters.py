@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,13 @@ def _cluster(z: NDArray[np.float64], clusters: int | str, method: str, seed: int
         means = sklearn.KMeans(count, n_init=4, random_state=seed)
         return np.asarray((means if method == "kmeans" else sklearn.AgglomerativeClustering(count)).fit_predict(z))
 
+    different = len(np.unique(z.round(4), axis=0))  # digits beyond depend on the batch
     if clusters == "auto":
-        tried = [into(count) for count in range(2, min(MOST, len(z) - 1) + 1)]
+        tried = [into(count) for count in range(2, min(MOST, different, len(z) - 1) + 1)]
         return max(tried, key=lambda found: _silhouette(z, found, seed))
-    if not isinstance(clusters, int) or not 1 <= clusters <= len(z):
-        raise InputError(f"clusters are auto or a number from 1 to the {len(z)} molecules, got {clusters}")
-    return into(clusters)
+    if not isinstance(clusters, Integral) or not 1 <= clusters <= different:
+        raise InputError(f"clusters are auto or a number from 1 to the {different} different molecules, got {clusters}")
+    return into(int(clusters))
 
 
 def _dense(z: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.smiles import canonical, parse
 from molvae.data.featurise import in_chunks
+from molvae.data.rows import one_or_many
 from molvae.errors import InputError
 from molvae.explore.points import Points
 from molvae.generator import Generator
@@ -32,12 +33,11 @@ def neighbours(generator: Generator, smiles: Iterable[str], of: str | Iterable[s
     """
     if n < 1:
         raise InputError(f"the number of neighbours is 1 or more, got {n}")
-    smiles = [smiles] if isinstance(smiles, str) else smiles
-    seeds = Points.of(generator, [of] if isinstance(of, str) else of, least=1)
+    seeds = Points.of(generator, of, least=1)
     errors = _errors(seeds)
     best = [_Nearest(canonical(text), n) for text in seeds.smiles]
     count = 0
-    for chunk in in_chunks(smiles, CHUNK):
+    for chunk in in_chunks(one_or_many(smiles), CHUNK):
         points = Points.of(generator, chunk)
         errors |= _errors(points)
         count += len(points.z)

@@ -16,11 +16,11 @@ from molvae.chem.properties import compute
 from molvae.chem.smiles import parse
 from molvae.chem.windows import Rank, Window
 from molvae.property_models import PropertyModel
-from molvae.screening.scores import PythonScore
+from molvae.screening.scores import PythonScore, Tolerant
 
 Floats = NDArray[np.float64]
 Function = Callable[[Chem.Mol], float]
-"""A figure of an RDKit molecule, larger is better; NaN for a molecule that has none."""
+"""A figure of an RDKit molecule, larger is better; one that has none gets NaN, or an exception."""
 
 SIMILARITY = "similarity"
 
@@ -63,15 +63,10 @@ class Goal:
         if isinstance(maximise, str | Path) and ".py:" not in text:
             return cls(text, Rank.of(text, (SIMILARITY,)), None, windows)
         if not callable(maximise):
-            score = PythonScore.read(text)
-            return cls(score.name, Rank(()), lambda smiles: score([parse(text) for text in smiles]), windows)
-        function = maximise
-        return cls(
-            getattr(function, "__name__", "objective"),
-            Rank(()),
-            lambda smiles: np.array([function(parse(text)) for text in smiles], dtype=np.float64),
-            windows,
-        )
+            read = PythonScore.read(text)
+            return cls(read.name, Rank(()), lambda smiles: read([parse(text) for text in smiles]), windows)
+        own = Tolerant(getattr(maximise, "__name__", "objective"), maximise)
+        return cls(own.name, Rank(()), lambda smiles: own([parse(text) for text in smiles]), windows)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def optimise(
     if target is not None and isnan(target):
         raise InputError("the target is a number that a score can reach, got nan")
     goal, plan = Goal.of(maximise, [keep] if isinstance(keep, str) else keep), strategy or Strategy()
-    points = Points.of(generator, [seeds] if isinstance(seeds, str) else seeds, least=1)
+    points = Points.of(generator, seeds, least=1)
     searches = {
         text: Search(generator, goal, plan, text, budget=budget, target=target, seed=seed) for text in points.smiles
     }

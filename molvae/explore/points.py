@@ -30,13 +30,15 @@ class Points:
     z: NDArray[np.float64]
 
     @classmethod
-    def of(cls, generator: Generator, smiles: Iterable[str], *, least: int = 0) -> Points:
+    def of(cls, generator: Generator, smiles: str | Iterable[str], *, least: int = 0) -> Points:
         """Encode molecules. Raises `InputError` where fewer than `least` different ones can be."""
         frame = generator.encode(smiles)
         good = frame["error"] == ""
         z = frame[good].iloc[:, 2:].to_numpy(dtype=np.float64)
         different = len(z) if least <= 1 else len(np.unique(z.round(4), axis=0))  # digits beyond depend on the batch
         if different < least:
+            if not len(frame):
+                raise InputError("a molecule is needed, and there is none that can be read")
             needed = "a molecule is" if least == 1 else f"{least} different molecules or more are"
             first = "".join(f"; {row['smiles']!r}: {row['error']}" for _, row in frame[~good].head(3).iterrows())
             raise InputError(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Self, TypeVar
 
 import torch
 
 from molvae.errors import InputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def find_device(name: str) -> torch.device:
@@ -28,11 +35,58 @@ def one_thread() -> Iterator[None]:
     """One thread for torch's own work on a CPU, and afterwards as many as before.
 
     Threads wait for each other at every layer of a small network: on idle cores two are a fifth quicker than one, on
-    busy ones they took thirty times as long, and in a forked process they wait forever.
+    busy ones they took thirty times as long, and in a forked process they wait forever. And their number shows in the
+    last digit.
+
+    It is one number for the whole process, so that callers in several threads take turns: no block should last long.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    with _Turn.lock:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+class _Turn:
+    """Who may change the number of threads; in a forked process nobody else is there."""
+
+    lock = threading.RLock()
+
+    @classmethod
+    def renew(cls) -> None:
+        cls.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Turn.renew)
+
+
+class Lanes:
+    """Threads side by side, each with one of torch's own; a context.
+
+    torch lets go of Python while it computes. Lanes that share nothing but weights wait for each other only at the end
+    of a `map`, where torch's own threads would at every layer of what is a small network.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool = ThreadPoolExecutor(count) if count > 1 else None
+
+    @classmethod
+    def on(cls, device: torch.device, most: int) -> Self:
+        """As many as torch has threads, but no more than `most`; on a GPU one."""
+        return cls(max(1, min(torch.get_num_threads(), most)) if device.type == "cpu" else 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """The results in order. They do not depend on how many lanes there are."""
+        with one_thread():
+            return list(map(function, items) if self._pool is None else self._pool.map(function, items))

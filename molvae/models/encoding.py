@@ -6,16 +6,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
+from molvae.data.featurise import in_chunks
 from molvae.data.packed import PackedGraphs
 from molvae.models.autoencoder import Autoencoder
+from molvae.models.devices import Lanes
 from molvae.models.latents import Posterior
 from molvae.models.refinement import refined
 
 BATCH = 256  # molecules
 
 
-@torch.inference_mode()
 def posteriors(
     model: Autoencoder,
     data: PackedGraphs,
@@ -23,18 +25,24 @@ def posteriors(
     refine: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Posterior:
-    """q(z given x) of every molecule of `data`, M x D, on the model's device.
+    """q(z given x) of every molecule of `data`, M x D, on the model's device; the same on however many cores.
 
     `refine`: means are moved until the decoder would write the molecule from them, for which `data` has to have its
     tokens. `progress` is called with the number of molecules done.
     """
-    device, parts = next(model.parameters()).device, []
-    for rows in torch.arange(len(data), device=data.device).split(BATCH):
+    device = next(model.parameters()).device
+
+    @torch.inference_mode()
+    def encoded(rows: Tensor) -> Posterior:
         batch = data.gather(rows).to(device)
         posterior = model.encode(batch)
-        if refine:
-            posterior = replace(posterior, mean=refined(model, posterior.mean, batch.tokens))
-        parts.append(posterior)
-        if progress:
-            progress(int(rows[-1]) + 1)
-    return Posterior.concatenate(parts)
+        return replace(posterior, mean=refined(model, posterior.mean, batch.tokens)) if refine else posterior
+
+    batches, parts = torch.arange(len(data), device=data.device).split(BATCH), list[Posterior]()
+    with Lanes.on(device, len(batches)) as lanes:
+        for group in in_chunks(batches, lanes.count):
+            parts += lanes.map(encoded, group)
+            if progress:
+                progress(int(group[-1][-1]) + 1)
+    with torch.inference_mode():
+        return Posterior.concatenate(parts)

@@ -7,6 +7,7 @@ more of it is valid (docs/model_choices.md).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from math import log
 
 import torch
@@ -54,7 +55,8 @@ def _bout(model: Autoencoder, z: Tensor, tokens: Tensor) -> Tensor:
     clean, moving = z.new_zeros(len(z)), z.clone().requires_grad_()
     climb = torch.optim.Adam([moving], lr=RATE, betas=(0.9, 0.99))
     for _ in range(STEPS):
-        with torch.backends.cudnn.flags(enabled=False):  # its GRU has no gradient outside training
+        # cuDNN's GRU has no gradient outside training; its flags are the process's, and not touched without need
+        with torch.backends.cudnn.flags(enabled=False) if z.is_cuda else nullcontext():
             likelihood = model.log_likelihood(moving, clean, tokens).sum()
             (moving.grad,) = torch.autograd.grad(-likelihood, [moving])
         climb.step()

@@ -8,8 +8,6 @@ latent, radius and key give the same string, whatever the batch and however many
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,7 +20,7 @@ from molvae.chem.grammar import Grammar
 from molvae.chem.tokens import END_ID, Vocabulary
 from molvae.errors import InputError
 from molvae.models.decoders import GRUDecoder, TransformerDecoder
-from molvae.models.devices import one_thread
+from molvae.models.devices import Lanes
 from molvae.models.stepping import Begun, stepper_of
 from molvae.sampling.mask import GrammarMask, RuleTensors
 from molvae.sampling.options import DecodeOptions
@@ -132,17 +130,15 @@ class Engine:
 
         for first in range(0, len(z), self.waiting):
             last = min(first + self.waiting, len(z))
-            with _Lanes(slots, first, last, self._threads(last - first)) as work:
-                sent, count = 0, last - first
+            sent, count = 0, last - first
+            # no more lanes than have a string for each slot at first
+            with Lanes.on(self.device, -(-count // self.slots)) as lanes:
+                work = _Work(lanes, slots, first, last)
                 while sent < count:
                     ready = work.advance()
                     if ready == count or ready - sent >= block:
                         yield work.rows(sent, ready)
                         sent = ready
-
-    def _threads(self, count: int) -> int:
-        """In how many threads so many strings are written: no more than have a string for each slot at first."""
-        return min(torch.get_num_threads(), -(-count // self.slots)) if self.device.type == "cpu" else 1
 
     @cached_property
     def _rules(self) -> RuleTensors:
@@ -160,35 +156,22 @@ class Engine:
         return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
 
-class _Lanes:
-    """Slots in several threads side by side, row i of all rows in lane i modulo their number.
+class _Work:
+    """Slots in lanes, row i of all rows in the lane of i modulo their number."""
 
-    torch lets go of Python while it computes. Lanes share nothing but the weights, so that they wait for each other
-    only when the host looks, where torch's own threads wait at every layer of what is a small network.
-    """
-
-    def __init__(self, begin: Callable[[slice], Slots], first: int, last: int, threads: int) -> None:
-        self._open = ExitStack()
-        self._each = self._open.enter_context(ThreadPoolExecutor(threads)).map if threads > 1 else map
-        with one_thread():
-            self.lanes = list(self._each(begin, (slice(first + lane, last, threads) for lane in range(threads))))
-
-    def __enter__(self) -> _Lanes:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
+    def __init__(self, lanes: Lanes, begin: Callable[[slice], Slots], first: int, last: int) -> None:
+        self.lanes = lanes
+        self.slots = lanes.map(begin, [slice(first + lane, last, lanes.count) for lane in range(lanes.count)])
 
     def advance(self) -> int:
         """Some steps further in every lane; how many rows, from the first, are finished."""
-        with one_thread():
-            done = self._each(Slots.advance, self.lanes)
-            return min(lane + rows * len(self.lanes) for lane, rows in enumerate(done))
+        done = self.lanes.map(Slots.advance, self.slots)
+        return min(lane + rows * len(done) for lane, rows in enumerate(done))
 
     def rows(self, first: int, last: int) -> Decoded:
         """Finished rows, off the device."""
-        size = len(self.lanes)
-        parts = [slots.rows(-((i - first) // size), -((i - last) // size)) for i, slots in enumerate(self.lanes)]
+        size = len(self.slots)
+        parts = [slots.rows(-((i - first) // size), -((i - last) // size)) for i, slots in enumerate(self.slots)]
         symbols = np.empty((last - first, parts[0][0].shape[1]), np.int16)
         scores = np.empty(last - first, np.float32)
         for i, part in enumerate(parts):

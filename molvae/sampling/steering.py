@@ -16,6 +16,9 @@ from molvae.chem.windows import Window
 from molvae.data.workers import HERE, Workers
 from molvae.errors import InputError
 
+UNJUDGED = "a process that ended whenever it looked"
+"""What refuses a molecule that no worker survives."""
+
 SeenBefore = Callable[[Sequence[str]], Iterable[bool]]
 
 
@@ -64,7 +67,12 @@ class Steering:
         scaffold = murcko(parse(seed)) if self.scaffold else None
         spared = frozenset(alerts(parse(seed), self.exclude)) if self.exclude and seed else frozenset()
         answer = workers.submit(Judge(self.filters, scaffold, self.exclude, spared), new)
-        return lambda: old | {m: refusal or "" for m, refusal in zip(new, answer.result(), strict=True)}
+
+        def refusals() -> dict[str, str]:
+            judged = zip(new, answer.result(), strict=True)
+            return old | {molecule: UNJUDGED if refusal is None else refusal for molecule, refusal in judged}
+
+        return refusals
 
 
 @dataclass(frozen=True)

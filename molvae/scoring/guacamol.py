@@ -71,6 +71,9 @@ DESCRIPTORS: dict[str, Descriptor] = {
 }
 """The nine descriptors by RDKit's names; stereo changes none of them."""
 
+SCORES = ("validity", "uniqueness", "novelty", "KL divergence", "FCD score")
+"""The five, as tables call them."""
+
 COLUMNS: tuple[str, ...] = (*DESCRIPTORS, INTERNAL_SIMILARITY)
 """What `kl_divergences` compares and `kl_score` averages."""
 

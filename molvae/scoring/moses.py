@@ -19,6 +19,9 @@ from molvae.scoring.structures import Structures
 WASSERSTEIN = {"logp": "logP", "sa": "SA", "qed": "QED", "mw": "weight"}
 """What MOSES calls the distances of the properties' distributions."""
 
+DIVERSITY, LIKENESS = ("IntDiv", "IntDiv2"), ("SNN", "Frag", "Scaf", "FCD")
+"""The figures of a set by itself, and those beside each reference, of which `likeness` has all but the last."""
+
 UNIQUE_AT = (1_000, 10_000)
 
 

@@ -40,7 +40,10 @@ TOGETHER = 16
 SEEDS_NAMED = 3
 """Seeds that are no molecules, at most, that a note names."""
 
-TAKEN = ("smiles", "error", "canonical", "seed", "novel", "new_scaffold", "nearest", "nearest_similarity", "similarity")
+TAKEN = (
+    *("smiles", "error", "canonical", "seed", "name", "novel", "new_scaffold"),
+    *("nearest", "nearest_similarity", "similarity"),
+)
 """Columns of the table beside those of `molecules.COLUMNS`."""
 
 Figures = dict[str, dict[str, float | None]]
@@ -91,7 +94,8 @@ class Scorer:
 
     `columns`: names out of `molecules.COLUMNS`, None for all of them. `nearest`: look for each molecule's nearest
     neighbour in the training set, or the test set where there is none. `seeded`: the name of a row is the seed that it
-    is an analog of. `scores`: columns of one's own by name, each a function of canonical SMILES (N) to numbers (N).
+    is an analog of; `named`: without seeds, names stand in a column. `scores`: columns of one's own by name, each a
+    function of canonical SMILES (N) to numbers (N).
     `chemnet`: compute Fréchet ChemNet distances; None: where the library for it is installed.
     `benchmarks`: out of `BENCHMARKS`. `sample` and `seed`: see `Tally`. Raises `InputError` for an unknown column or
     benchmark, or a `sample` below 1.
@@ -104,6 +108,7 @@ class Scorer:
         columns: Collection[str] | None = None,
         nearest: bool = True,
         seeded: bool = False,
+        named: bool = False,
         scores: Mapping[str, Score] | None = None,
         chemnet: bool | None = None,
         benchmarks: Collection[str] = BENCHMARKS,
@@ -120,7 +125,7 @@ class Scorer:
         self._scores = dict(scores or {})
         if taken := [name for name in self._scores if name in TAKEN or name in COLUMNS]:
             raise InputError(f"a score cannot be called {taken[0]!r}, for that is another column: rename it")
-        self.seeded, self.chemnet, self.workers, self.device = seeded, chemnet, workers, device
+        self.seeded, self.named, self.chemnet, self.workers, self.device = seeded, named, chemnet, workers, device
         self.benchmarks = benchmarks
         self.tally = Tally(sample, seed)
         self.analogs = AnalogScores() if seeded else None
@@ -204,7 +209,11 @@ class Scorer:
         if self.seeded:
             frame["similarity"] = self._to_seeds(frame["seed"], bits)
             frame.loc[~good, "similarity"] = np.nan
-        return frame if self.seeded else frame.drop(columns="seed")
+        if not self.seeded:
+            names = frame.pop("seed")
+            if self.named:
+                frame.insert(1, "name", names)
+        return frame
 
     def _to_seeds(self, seeds: pd.Series[str], bits: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Tanimoto of each row to its seed; NaN where the seed is no molecule."""
@@ -249,21 +258,23 @@ class Scorer:
             found[f"unique@{k}"] = _share(len(np.unique(keys[:k])), min(k, len(keys)))
         if self.against.train is not None:
             found["Novelty"] = _share(counts["novel"], len(distinct))
+        found |= dict.fromkeys(moses.DIVERSITY)
+        if "moses_filters" in self.columns:
+            found["Filters"] = _mean(sample, "moses_filters")
+        both = {"Test": self.against.test, "TestSF": self.against.scaffolds}
+        references = {label: reference for label, reference in both.items() if reference is not None}
+        found |= {f"{name}/{label}": None for label in references for name in moses.LIKENESS}
+        if self.against.test is not None:
+            found |= dict.fromkeys(moses.WASSERSTEIN.values())
         if not len(sample):
             return found
         own = self._structures(sample)
         found |= moses.diversity(own, self.workers)
-        if "moses_filters" in self.columns:
-            found["Filters"] = float(sample["moses_filters"].astype(float).mean())
-        references = {"Test": self.against.test, "TestSF": self.against.scaffolds}
         activations: fcd.Activations | None = None
         for label, reference in references.items():
-            if reference is None:
-                continue
             found |= moses.likeness(own, reference, label, self.workers, self.device)
             if found[f"Scaf/{label}"] is None:
                 self._note(f"no Scaf/{label}: not both sets have scaffolds of two rings or more")
-            found[f"FCD/{label}"] = None
             if activations is None:  # one network pass for both
                 activations = self._activations(sample)
             if activations is not None:
@@ -287,7 +298,8 @@ class Scorer:
             sample = sample.iloc[np.sort(rows)]
             self._note(f"GuacaMol's figures but validity are of {len(sample):,} of those, drawn at random")
         molecules = list(sample["canonical"])
-        found: dict[str, float | None] = {"validity": _share(self.tally.valid, self.tally.read)}
+        found: dict[str, float | None] = dict.fromkeys(guacamol.SCORES)
+        found["validity"] = _share(self.tally.valid, self.tally.read)
         if not molecules:
             return found
         columns = guacamol_columns(molecules, self.workers)
@@ -407,7 +419,7 @@ def _where(good: NDArray[np.bool_], values: NDArray[np.bool_]) -> NDArray[np.obj
 def _averages(sample: pd.DataFrame) -> dict[str, float | None]:
     """The mean of each figure; of those that are yes or no the share of yes; of alerts the share without any."""
     found: dict[str, float | None] = {}
-    for name in (name for name in COLUMNS if name in sample.columns and len(sample)):
+    for name in (name for name in COLUMNS if name in sample.columns):
         if name == "alerts":
             known = sample[name].dropna()
             found["no alerts"] = float((known == "").mean()) if len(known) else None
@@ -420,8 +432,8 @@ def _averages(sample: pd.DataFrame) -> dict[str, float | None]:
 
 
 def _mean(sample: pd.DataFrame, name: str) -> float | None:
-    values = sample[name].dropna() if len(sample) else pd.Series(dtype=float)
-    return float(values.mean()) if len(values) else None
+    values = sample[name].dropna() if name in sample else pd.Series(dtype=float)
+    return float(values.astype(float).mean()) if len(values) else None
 
 
 def _numbers_of(name: str, score: Score, smiles: list[str]) -> NDArray[np.float64]:
@@ -453,9 +465,14 @@ def as_rows(smiles: Iterable[Any], seeds: Iterable[str] | None = None) -> Iterat
         if name is end:
             raise InputError(f"{place - 1:,} seeds for more molecules than that: each molecule needs its own")
         if isinstance(text, str):
-            yield Record(text, str(name), "argument", place)
+            yield Record(text, _seed_named(name), "argument", place)
         else:
             reason = f"the SMILES is {type(text).__name__}, not text"
-            yield Refusal("argument", place, str(text), reason, str(name))
+            yield Refusal("argument", place, str(text), reason, _seed_named(name))
     if names is not None and next(names, end) is not end:
         raise InputError(f"more seeds than molecules, which are {place:,}: each molecule needs its own")
+
+
+def _seed_named(seed: Any) -> str:
+    """What is no text, as None or NaN in a column, is no seed."""
+    return seed if isinstance(seed, str) else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan
@@ -71,20 +71,42 @@ class Property:
         return compute(mols, [self.name])[self.name]
 
 
-ALL_FAIL = 8
-"""So many molecules, of which a function fails on every one, suggest that the function is wrong."""
-
-
 class ScoreWarning(UserWarning):
     """A function of one's own fails so often that it may be wrong; the molecules in question have no score."""
 
 
+class Tolerant:
+    """A function of one's own, an RDKit molecule in, a number out; what fails on a molecule gives it no score.
+
+    What fails on all that are scored together gives a `ScoreWarning` with the first reason, once. It is no error: part
+    of a library may be what the function is not made for.
+    """
+
+    def __init__(self, name: str, function: Callable[[Chem.Mol], float]) -> None:
+        self.name, self.function, self.warned = name, function, False
+
+    def __call__(self, mols: Sequence[Chem.Mol]) -> Floats:
+        values, errors = list[float](), list[Exception]()
+        for mol in mols:
+            try:
+                values.append(float(self.function(mol)))
+            except Exception as error:  # whatever a stranger's function raises is about this molecule
+                values.append(nan)
+                errors.append(error)
+        if mols and len(errors) == len(mols) and not self.warned:  # or, it may be, about all
+            self.warned = True
+            warnings.warn(
+                f"{self.name} failed on each of {len(mols)} molecules, first with {errors[0]!r}; it is called with an "
+                "RDKit Mol and returns a number, NaN where there is none",
+                ScoreWarning,
+                stacklevel=2,
+            )
+        return np.array(values, dtype=np.float64)
+
+
 @dataclass(frozen=True)
 class PythonScore:
-    """A function of a file: an RDKit molecule in, a number out. What fails on a molecule gives it no score.
-
-    What fails on all of `ALL_FAIL` or more that are scored together gives a `ScoreWarning` with the first reason, once
-    in each process. It is no error: part of a library may be what the function is not made for.
+    """A function of a file, as `Tolerant` has it; it warns once in each process.
 
     It carries its text, and so works in processes and on machines that do not have the file.
     """
@@ -103,30 +125,15 @@ class PythonScore:
             raise InputError(
                 f"cannot read the score {place!r}: {error.strerror or error}; write FILE.py:FUNCTION"
             ) from None
-        score._function  # noqa: B018 - its errors now, and not out of a worker
+        score._tolerant  # noqa: B018 - its errors now, and not out of a worker
         return score
 
     def __call__(self, mols: Sequence[Chem.Mol]) -> Floats:
-        values, errors = list[float](), list[Exception]()
-        for mol in mols:
-            try:
-                values.append(float(self._function(mol)))
-            except Exception as error:  # whatever a stranger's function raises is about this molecule
-                values.append(nan)
-                errors.append(error)
-        if len(errors) == len(mols) >= ALL_FAIL and not self._warned:  # or, it may be, about all
-            self._warned.append(True)
-            warnings.warn(
-                f"{self.path}:{self.name} failed on each of {len(mols)} molecules, first with {errors[0]!r}; it is "
-                "called with an RDKit Mol and returns a number, NaN where there is none",
-                ScoreWarning,
-                stacklevel=2,
-            )
-        return np.array(values, dtype=np.float64)
+        return self._tolerant(mols)
 
     @cached_property
-    def _warned(self) -> list[bool]:
-        return []
+    def _tolerant(self) -> Tolerant:
+        return Tolerant(f"{self.path}:{self.name}", self._function)
 
     @cached_property
     def _function(self) -> Any:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from molvae import explore
 from molvae.cli.app import app
+from molvae.errors import InputError
 from molvae.explore.search import Strategy
 
 KINDS = ["ring" if "1" in smiles else "chain" for smiles in SMALL]
@@ -154,8 +155,47 @@ def test_nothing_admissible_is_a_failure(molvae):
     assert "none admissible" in result.stderr
 
 
+def test_a_table_without_rows_is_delivered_and_the_picture_is_not_there(molvae, tmp_path):
+    table, picture = tmp_path / "none.csv", tmp_path / "none.png"
+    result = molvae("optimise", "CCO", "--keep", "mw>900", "--budget", 64, "-o", table, "--picture", picture, code=1)
+    assert "none admissible" in result.stderr
+    assert f"no {picture}: there is nothing to draw" in result.stderr
+    assert table.read_text().startswith("seed,smiles,score")
+    assert not picture.exists()
+
+
+def test_a_picture_that_fails_does_not_take_the_table_with_it(molvae, tmp_path, monkeypatch):
+    def fail(*_):
+        raise InputError("the disk is full")
+
+    monkeypatch.setattr("molvae.explore.neighbourhood.draw_neighbours", fail)
+    table = tmp_path / "near.csv"
+    result = molvae("neighbours", "CCO", "CCN", "--of", "CCC", "-o", table, "--picture", tmp_path / "a.png", code=2)
+    assert "the disk is full" in result.stderr
+    assert len(pd.read_csv(table)) == 2
+
+
 def test_only_odd_rows_is_a_failure(molvae):
     assert "C1CC" in molvae("anomaly", "C1CC", code=1).stdout
+    assert "0 neighbours" in molvae("neighbours", "C1CC", "--of", "CCC", code=1).stderr
+
+
+def test_names_of_a_smi_file_are_told_to_be_its_labels(molvae, tmp_path):
+    file = tmp_path / "a.smi"
+    file.write_text("".join(f"{smiles} {kind}\n" for smiles, kind in zip(SMALL, KINDS, strict=True)))
+    for words in (["map", "--color-by", "kind"], ["cluster", "--labels", "kind"]):
+        assert f"kind: the names in {file}, which has no columns" in molvae(words[0], file, *words[1:]).stderr
+    assert "which has no columns" not in molvae("map", file, "--color-by", "qed").stderr
+
+
+def test_a_place_for_a_model_is_looked_at_first(molvae, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    (tmp_path / "m.csv").write_text("smiles,y\nCCO,1\nCCN,2\n")
+    monkeypatch.setattr("molvae.property_models.fit_property_model", lambda *_, **__: pytest.fail("work was done"))
+    for place in (tmp_path / "mine", tmp_path / "m.csv"):
+        result = molvae("fit", tmp_path / "m.csv", "--target", "y", "-o", place, code=2)
+        assert f"{place} exists and has no model.json in it" in result.stderr
 
 
 def test_rows_of_a_reference_that_are_no_molecules_are_named(molvae, library):
@@ -175,10 +215,11 @@ def test_rows_of_a_reference_that_are_no_molecules_are_named(molvae, library):
          "'C1CC': cannot read"),
         (["map", "CCO", "CCO", "OCC"], "3 different molecules or more are needed, and there are 1"),
         (["map", "CCO", "CCN", "CCC", "--color-by", "logq"], "no row has a 'logq', and no property is called so"),
+        (["traverse", "CCO", "--reference", "nowhere.smi"], "nowhere.smi does not exist"),
         (["map", "CCO", "CCN", "CCC", "-o", "a.png", "--picture", "a.png"], "a.png is given for two outputs"),
         (["anomaly", "CCO", "--reference", "r.smi", "--save-reference", "u.txt"], "--save-reference is a .json, got"),
         (["optimise", "CCO", "--target", "nan"], "the target is a number that a score can reach"),
-        (["cluster", "CCO", "CCN", "CCC", "--clusters", "few"], "auto or a number from 1 to the 3 molecules, got few"),
+        (["cluster", "CCO", "CCN", "CCC", "--clusters", "few"], "from 1 to the 3 different molecules, got few"),
         (["anomaly", "CCO", "--save-reference", "u.json"], "name both"),
         (["optimise", "CCO", "--maximise", "qde"], "did you mean 'qed'"),
         (["optimise", "CCO", "--radius", "0"], "radius must lie above 0"),

@@ -15,7 +15,7 @@ from molvae.scoring.score import score as score_in_python
 
 SMILES = list(DRUGS.values())[:8]
 ROWS = [*SMILES[:5], "C1CC", SMILES[0]]
-TEXT = {"smiles", "error", "canonical", "alerts", "scaffold", "nearest"}
+TEXT = {"smiles", "name", "error", "canonical", "alerts", "scaffold", "nearest"}
 FLAGS = {"lipinski", "veber", "moses_filters", "novel", "new_scaffold"}
 
 
@@ -57,7 +57,7 @@ def test_everything_at_once(files, tmp_path):
     assert found == json.loads(expected.to_json())
     rows = pd.read_csv(table, keep_default_na=False)
     assert rows["smiles"].tolist() == ROWS
-    assert list(rows.columns) == list(expected.molecules.columns)
+    assert list(rows.columns) == ["smiles", "name", *expected.molecules.columns[1:]]
     assert rows["canonical"].tolist() == expected.molecules["canonical"].tolist()
     assert rows["novel"].tolist() == ["False"] * 3 + ["True"] * 2 + ["", "False"]
     text = page.read_text()
@@ -113,6 +113,14 @@ def test_standard_input(text, tmp_path):
     assert pd.read_csv(tmp_path / "out.csv")["canonical"].tolist() == ["CCO", "CCN"]
 
 
+def test_names_are_carried_along(tmp_path):
+    (tmp_path / "a.smi").write_text("# drugs\nCCO ethanol\n\nC1CC no ring\nCCN\n")
+    score(tmp_path / "a.smi", "--columns", "logp", "-o", tmp_path / "out.csv")
+    table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert table["name"].tolist() == ["ethanol", "no ring", ""]
+    assert table["smiles"].tolist() == ["CCO", "C1CC", "CCN"]
+
+
 # --- analogs of seeds, and scores of one's own ---
 
 ETHANOLS = "smiles,seed\nCCCO,CCO\n,CCO\nC1CC,CCO\nCCCN,CCN\nCCC,C1CC\n"
@@ -121,8 +129,12 @@ ETHANOLS = "smiles,seed\nCCCO,CCO\n,CCO\nC1CC,CCO\nCCCN,CCN\nCCC,C1CC\n"
 def test_every_row_counts_for_its_seed_also_one_without_a_molecule(tmp_path):
     file, seeds = tmp_path / "analogs.csv", tmp_path / "seeds.csv"
     file.write_text(ETHANOLS)
-    result = score(file, "--seeds", "seed", "--columns", "logp", "--report", seeds)
+    figures = tmp_path / "figures.csv"
+    result = score(file, "--seeds", "seed", "--columns", "logp", "--per-seed", seeds, "--report", figures)
     found = strictly(result.stdout)
+    told = pd.read_csv(figures)
+    assert set(told["section"]) == set(found["figures"])
+    assert told.loc[told["figure"] == "validity", "value"].tolist() == [0.5]
     table = pd.read_csv(seeds, keep_default_na=False)
     assert table["seed"].tolist() == ["CCO", "CCN", "C1CC"]
     assert table["proposed"].tolist() == [3, 1, 1]
@@ -198,7 +210,7 @@ def test_an_input_without_rows(tmp_path, suffix):
     assert strictly(result.stdout)["counts"]["read"] == 0
     assert "no valid molecule" in (tmp_path / "page.html").read_text()
     if suffix == ".csv":
-        assert (tmp_path / "out.csv").read_text().startswith("smiles,error,canonical,")
+        assert (tmp_path / "out.csv").read_text().startswith("smiles,name,error,canonical,")
     if suffix == ".parquet":
         assert len(pd.read_parquet(tmp_path / "out.parquet")) == 0
 
@@ -274,6 +286,7 @@ def test_not_one_valid_row_is_a_failure_with_all_its_outputs(tmp_path, arguments
         (["CCO", "--report", "page.html", "--rank-by", "beauty"], "got 'beauty'"),
         (["CCO", "--report", "page.html", "--rank-by", "sa", "--columns", "logp"], "got 'sa'"),
         (["CCO", "--report", "page.html", "--rank-by", "nearest_similarity"], "got 'nearest_similarity'"),
+        (["CCO", "--per-seed", "seeds.csv"], "--per-seed is for analogs: name the column of their seeds"),
         (["CCO", "--device", "abacus"], "cannot use the device 'abacus'"),
     ],
 )

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from molvae.chem.smiles import canonical
-from molvae.data.records import Record, Refusal, RowCounts, is_file_like, read_inputs, read_records
+from molvae.data.records import Record, Refusal, RowCounts, is_file_like, read_records
 from molvae.errors import InputError
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
@@ -254,15 +254,6 @@ def test_streams_and_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = list(read_records("-"))
     assert shape(rows) == [(1, True), (2, False), (3, True)]
     assert str(rows[1]).startswith("standard input, line 2: ")
-
-
-def test_inputs_mix_smiles_and_files(tmp_path: Path) -> None:
-    path = write_as(".csv", tmp_path, DRUGS[:2])
-    rows = list(read_inputs([L_ALANINE, str(path), "CCO", ""]))
-    assert [r.smiles for r in rows if isinstance(r, Record)] == [L_ALANINE, ASPIRIN, CAFFEINE, "CCO"]
-    assert isinstance(rows[0], Record)
-    assert rows[0].where == "argument 1"
-    assert str(rows[-1]) == "argument 4: the SMILES field is empty"
 
 
 def test_what_looks_like_a_file(tmp_path: Path) -> None:

@@ -23,6 +23,15 @@ def fatal(numbers):
     return doubled(numbers)
 
 
+def unlucky(folders):
+    """Is killed by something else, twice, and then does its work."""
+    for folder in folders:
+        if len(deaths := list(folder.iterdir())) < 2:
+            (folder / str(len(deaths))).touch()
+            os._exit(1)
+    return [len(list(folder.iterdir())) for folder in folders]
+
+
 def broken(numbers):
     raise ValueError(f"not {numbers[0]}")
 
@@ -43,6 +52,10 @@ def test_only_the_item_that_kills_is_lost():
     assert fate.result() == [None if number == 13 else 2 * number for number in numbers]
     assert other.result() == doubled(range(500))
     assert workers.submit(doubled, [1]).result() == [2]
+
+
+def test_an_item_is_not_to_blame_for_what_ends_a_worker_now_and_then(tmp_path):
+    assert Workers(1).submit(unlucky, [tmp_path]).result() == [2]
 
 
 @pytest.mark.parametrize("workers", [HERE, Workers(1)])

@@ -100,8 +100,8 @@ def test_empty_labels_are_not_compared(tiny):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"clusters": 99}, "1 to the 30 molecules, got 99"),
-        ({"clusters": 0}, "1 to the 30 molecules, got 0"),
+        ({"clusters": 99}, "1 to the 30 different molecules, got 99"),
+        ({"clusters": 0}, "1 to the 30 different molecules, got 0"),
         ({"clusters": "many"}, "got many"),
         ({"method": "dbscan"}, "kmeans, agglomerative, hdbscan, got 'dbscan'"),
         ({"method": "hdbscan", "clusters": 3}, "itself: leave it at auto"),
@@ -123,3 +123,13 @@ def test_one_cluster_has_no_silhouette(tiny):
 @pytest.mark.parametrize("suffix", [".png", ".html"])
 def test_pictures(clustered, tmp_path, suffix):
     assert draw_clusters(clustered, tmp_path / f"c{suffix}").stat().st_size > 5000
+
+
+def test_no_more_clusters_than_different_molecules(tiny, recwarn):
+    """And none are tried, of which scikit-learn would warn."""
+    frame = cluster(tiny, ["CCO", "CCN", "CCCCCC"] * 5)
+    assert frame["cluster"].nunique() <= 3
+    assert not [warning for warning in recwarn if "distinct clusters" in str(warning.message)]
+    with pytest.raises(InputError, match="to the 3 different molecules, got 4"):
+        cluster(tiny, ["CCO", "CCN", "CCCCCC"] * 5, clusters=4)
+    assert cluster(tiny, ["CCO", "CCN", "CCCCCC"], clusters=np.int64(2))["cluster"].nunique() == 2

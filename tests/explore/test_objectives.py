@@ -10,6 +10,7 @@ from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator
 
 from molvae.errors import InputError
 from molvae.explore.objectives import Goal
+from molvae.screening.scores import ScoreWarning
 
 START, *OTHERS = (DRUGS[name] for name in ("diazepam", "bromazepam", "aspirin", "imatinib"))
 
@@ -74,6 +75,19 @@ def test_a_property_model_and_its_folder(tiny_model, tmp_path):
         goal = Goal.of(maximise)
         assert goal.name == "weight"
         np.testing.assert_allclose(goal.judge("C", ["CCCCC", "CCO"]).score, expected)
+
+
+def test_a_function_that_fails_on_a_molecule_gives_it_no_score():
+    def odd(mol):
+        if mol.GetNumAtoms() % 2:
+            raise ValueError("odd")
+        return float(mol.GetNumAtoms())
+
+    goal = Goal.of(odd)
+    assert goal.name == "odd"
+    np.testing.assert_array_equal(goal.judge("C", ["CC", "CCC", "CCCC"]).score, [2, np.nan, 4])
+    with pytest.warns(ScoreWarning, match=r"odd failed on each of 1 molecules, first with ValueError\('odd'\)"):
+        assert np.isnan(goal.judge("C", ["CCC"]).score).all()
 
 
 def test_nothing_to_judge():

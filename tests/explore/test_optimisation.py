@@ -152,6 +152,8 @@ def test_what_is_no_strategy(option, value, message):
 def test_seeds_that_cannot_be_read(tiny):
     with pytest.raises(InputError, match="a molecule is needed, and there are 0"):
         optimise(tiny, "C1CC")
+    with pytest.raises(InputError, match="there is none that can be read"):
+        optimise(tiny, [])
 
 
 def test_the_picture_begins_with_the_seed(best, tmp_path):

@@ -1,12 +1,15 @@
-"""The device asked for, or one line about why it cannot be had."""
+"""The device asked for, or one line about why it cannot be had; threads, and how many."""
 
 from __future__ import annotations
+
+import threading
+from threading import Event, Thread
 
 import pytest
 import torch
 
 from molvae.errors import InputError
-from molvae.models.devices import find_device
+from molvae.models.devices import Lanes, find_device, one_thread
 
 
 def test_cpu_and_auto(monkeypatch):
@@ -35,3 +38,53 @@ def test_an_error_of_any_kind_and_length(monkeypatch, error):
     monkeypatch.setattr(torch, "zeros", fail)
     with pytest.raises(InputError, match=r"cannot use the device 'cpu': [A-Za-z]"):
         find_device("cpu")
+
+
+# --- threads ---
+
+
+def test_one_thread_and_then_as_many_as_before():
+    before = torch.get_num_threads()
+    with one_thread(), one_thread():
+        assert torch.get_num_threads() == 1
+    with pytest.raises(ValueError, match="within"), one_thread():
+        raise ValueError("within")
+    assert torch.get_num_threads() == before
+
+
+def test_a_thread_that_comes_while_another_has_one_gets_its_own_back():
+    """Of a new thread torch takes the number from the process, and there it is one for a while."""
+    before, inside, done, found = torch.get_num_threads(), Event(), Event(), list[int]()
+
+    def first():
+        with one_thread():
+            inside.set()
+            done.wait(0.5)
+
+    def second():
+        inside.wait()
+        with one_thread():
+            found.append(torch.get_num_threads())
+        found.append(torch.get_num_threads())
+
+    threads = [Thread(target=work) for work in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [1, before]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_lanes_give_results_in_order_and_have_one_thread_each(count):
+    with Lanes(count) as lanes:
+        assert lanes.map(lambda n: (n, torch.get_num_threads()), range(20)) == [(n, 1) for n in range(20)]
+        with pytest.raises(ZeroDivisionError):
+            lanes.map(lambda n: 1 // n, [1, 0])
+    assert not any("ThreadPool" in thread.name for thread in threading.enumerate())
+
+
+def test_no_more_lanes_than_work():
+    assert Lanes.on(torch.device("cpu"), 1).count == 1
+    assert Lanes.on(torch.device("cpu"), 10**6).count == torch.get_num_threads()
+    assert Lanes.on(torch.device("meta"), 100).count == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -44,6 +45,35 @@ def test_no_molecules():
     scores = scored([], train=SMILES)
     assert len(scores.molecules) == 0
     assert {"smiles", "error", "canonical", "logp", "novel", "nearest"} <= set(scores.molecules.columns)
+
+
+@pytest.mark.parametrize("smiles", [[], ["C1CC"]])
+def test_without_a_valid_molecule_every_figure_is_there_and_none(smiles):
+    options = {"train": SMILES, "test": SMILES, "scaffolds": SMILES, "columns": None}
+    full, empty = scored(SMILES, **options).figures, scored(smiles, **options).figures
+    assert {section: list(found) for section, found in empty.items()} == {s: list(found) for s, found in full.items()}
+    values = [value for found in empty.values() for value in found.values() if value is not None]
+    assert values == ([] if not smiles else [0.0, 0.0])  # the share of valid ones
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_with_its_names(tmp_path, kind):
+    (tmp_path / "a.smi").write_text("CCO ethanol\nC1CC\n")
+    scores = scored(kind(tmp_path / "a.smi"))
+    assert scores.counts["valid"] == 1
+    assert scores.molecules["name"].tolist() == ["ethanol", ""]
+    with pytest.raises(InputError, match="seeds are given with SMILES"):
+        scored(kind(tmp_path / "a.smi"), seeds="CCO")
+    with pytest.raises(InputError, match=r"b\.smi does not exist"):
+        scored(kind(tmp_path / "b.smi"))
+
+
+@pytest.mark.parametrize("what", [None, 3, pd.DataFrame({"smiles": ["CCO"]})])
+def test_what_is_no_smiles_at_all(what):
+    with pytest.raises(InputError, match="SMILES"):
+        scored(what)
+    with pytest.raises(InputError, match="SMILES"):
+        scored("CCO", train=what if what is not None else 3)
 
 
 def test_a_reference_is_a_list_a_file_or_a_reference(tmp_path):
@@ -110,6 +140,9 @@ def test_a_seed_for_all_or_for_each():
     assert scored(["CCN"]).seeds is None
     with pytest.raises(InputError, match="each molecule needs its own"):
         scored(["CCN", "CCC"], seeds=["CCO"])
+    lacking = scored(["CCN", "CCC", "CCF"], seeds=["CCO", None, float("nan")])
+    assert lacking.seeds["seed"].tolist() == ["CCO", ""]
+    assert lacking.seeds["proposed"].tolist() == [1, 2]
 
 
 def test_unknown_columns_and_devices():

@@ -1,0 +1,26 @@
+"""What is named on a command line becomes rows, in order."""
+
+from __future__ import annotations
+
+import pytest
+
+from molvae.cli.inputs import read
+from molvae.data.rows import Record
+from molvae.errors import InputError
+
+
+def test_smiles_and_files_mix(tmp_path):
+    (tmp_path / "two.csv").write_text("id,smiles\n1,CCN\n2,CCC\n")
+    rows = list(read(["CC(=O)O", str(tmp_path / "two.csv"), "CCO", ""], None))
+    assert [row.smiles for row in rows if isinstance(row, Record)] == ["CC(=O)O", "CCN", "CCC", "CCO"]
+    assert rows[0].where == "argument 1"
+    assert str(rows[-1]) == "argument 4: the SMILES field is empty"
+
+
+@pytest.mark.parametrize("name", ["nowhere.smi", "empty.smi", "folder.smi"])
+def test_a_second_file_that_cannot_be_read_is_told_before_the_first_is_read(tmp_path, name):
+    (tmp_path / "one.smi").write_text("CCO\n")
+    (tmp_path / "empty.smi").touch()
+    (tmp_path / "folder.smi").mkdir()
+    with pytest.raises(InputError, match=name):
+        read([str(tmp_path / "one.smi"), str(tmp_path / name)], None)  # not one row was asked for
