@@ -38,8 +38,10 @@ def measured(section: str, options: argparse.Namespace) -> Rows:
         return sampling_cold.cold(options.rounds)
     generator, smiles = Generator.load(options.model, "cpu"), drawn(options.source, options.molecules)
     work: dict[str, Callable[[], Rows]] = {
-        "decode": lambda: sampling_decode.decode(generator, smiles[:500], options.strings, options.rounds),
-        "exactness": lambda: sampling_decode.exactness(generator, smiles),
+        "decode": lambda: sampling_decode.decode(
+            generator, smiles[:500], options.strings, options.rounds, options.precisions
+        ),
+        "exactness": lambda: sampling_decode.exactness(generator, smiles, options.precisions),
         "charrnn": lambda: sampling_decode.charrnn(
             generator, smiles[:500], options.moses, options.strings, options.rounds
         ),
@@ -59,6 +61,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=128, help="end to end")
     parser.add_argument("--peer-seeds", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--precisions", nargs="+", choices=sampling_decode.PRECISIONS, default=sampling_decode.PRECISIONS,
+        help="32 has to be among them; int8 takes minutes where the processor has no instructions for it",
+    )  # fmt: skip
     parser.add_argument("--jobs", type=int, default=2, help="worker processes end to end")
     parser.add_argument("--moses", type=Path, help="the folder `moses` of the molsets wheel")
     parser.add_argument("--fragments", type=Path, help="crem's database; without it crem takes no part")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,13 +42,15 @@ Latents = tuple[Tensor, Tensor, Tensor]
 """z N x D, what the decoder is told of their radius N, the keys of their strings N."""
 
 
-def decode(generator: Generator, smiles: list[str], count: int, rounds: int) -> list[dict[str, Any]]:
+def decode(
+    generator: Generator, smiles: list[str], count: int, rounds: int, precisions: Sequence[str] = PRECISIONS
+) -> list[dict[str, Any]]:
     """A row per contestant and number of threads: strings and symbols a second."""
     latents = around(generator, smiles, count, RADIUS)
     every, rows = torch.get_num_threads(), []
     for threads in sorted({every, 1}, reverse=True):
         with threads_of(threads):
-            contestants = _contestants(generator, latents)
+            contestants = _contestants(generator, latents, precisions)
             rows += [{"threads": threads, **row} for row in _raced(contestants, rounds)]
     return rows
 
@@ -76,11 +78,11 @@ Contestant = Callable[[], tuple[int, int]]
 """Does its work and says of how many strings and symbols it was."""
 
 
-def _contestants(generator: Generator, latents: Latents) -> dict[str, Contestant]:
+def _contestants(generator: Generator, latents: Latents, precisions: Sequence[str]) -> dict[str, Contestant]:
     decoder, longest = generator.model.decoder, generator.checkpoint.config.max_symbols
     assert isinstance(decoder, GRUDecoder)
     found: dict[str, Contestant] = {}
-    for precision in PRECISIONS:
+    for precision in precisions:
         engine = Engine(decoder, longest, precision=precision)
         symbols = _written(engine, latents)()[1]  # the first time also warms it up
         strings = len(latents[0])
@@ -194,16 +196,16 @@ def _raced(contestants: dict[str, Contestant], rounds: int) -> list[dict[str, An
     ]
 
 
-def exactness(generator: Generator, smiles: list[str]) -> list[dict[str, Any]]:
+def exactness(generator: Generator, smiles: list[str], precisions: Sequence[str] = PRECISIONS) -> list[dict[str, Any]]:
     """A row per precision: what it reconstructs, and how far it is from precision 32, greedily and by symbol."""
     usable = [text for text, error in zip(smiles, generator.encode(smiles)["error"], strict=True) if not error]
     wanted, options = [canonical(text) for text in usable], DecodeOptions(TEMPERATURE)
     clean, noisy = around(generator, usable, len(usable), 0.0), around(generator, usable, len(usable), RADIUS)
     decoder, longest = generator.model.decoder, generator.checkpoint.config.max_symbols
-    engines = {precision: Engine(decoder, longest, precision=precision) for precision in PRECISIONS}
+    engines = {precision: Engine(decoder, longest, precision=precision) for precision in precisions}
     greedy = {name: engine.decode(*clean, GREEDY).strings(generator.vocabulary) for name, engine in engines.items()}
     forced = torch.from_numpy(engines["32"].decode(*noisy, options).symbols[:FORCED].astype(np.int64))
-    scores = {name: _forced(decoder, name, noisy, forced) for name in PRECISIONS}
+    scores = {name: _forced(decoder, name, noisy, forced) for name in precisions}
     p, real = scores["32"], forced != PAD_ID
     entropy = -(p.exp() * p).sum(-1)[real].mean().item()
     return [

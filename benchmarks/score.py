@@ -26,7 +26,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ from molvae.scoring import fcd
 from molvae.scoring.moses import cosine
 from molvae.scoring.score import references, score
 from molvae.scoring.scorer import Against
-from molvae.scoring.structures import structures
+from molvae.scoring.structures import large_scaffold
 
 COLUMNS = ("qed", "sa", "logp", "mw", "moses_filters")
 PAPER = {
@@ -127,11 +129,17 @@ def sizes(options: argparse.Namespace) -> list[dict[str, float]]:
     order, found = np.random.default_rng(0).permutation(len(train)), list[dict[str, float]]()
     for size in options.sizes:
         drawn = [train[row] for row in order[:size]]
-        found.append({"molecules": size, "Scaf/Test": cosine(structures(drawn).scaffolds, scaffolds) or 0.0})
+        counted = Counter(chain.from_iterable(map_chunks(_scaffolds, in_chunks(drawn), options.jobs)))
+        found.append({"molecules": len(drawn), "Scaf/Test": cosine(counted, scaffolds) or 0.0})
         if size <= options.chemnet_most:
             found[-1]["FCD/Test"] = fcd.distance(fcd.activations(drawn), test)
         print(found[-1], file=sys.stderr)
     return found
+
+
+def _scaffolds(smiles: list[str]) -> list[str]:
+    with quiet():
+        return [scaffold for text in smiles if (scaffold := large_scaffold(parse_quietly(text)))]
 
 
 BAD = ("C1CC", "c1ccc", "", "CC(C", "C(C)(C)(C)(C)C", "no molecule", "[Xx]C", "\udcff\udcfe", "C" * 6_000, "N#N#N")
@@ -263,7 +271,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[30_000, 150_000, 500_000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[30_000, 150_000, 500_000, TRAIN])
     parser.add_argument("--chemnet-most", type=int, default=150_000)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()

@@ -38,7 +38,7 @@ def structures_of(mols: Sequence[Chem.Mol]) -> Structures:
     """The structures of these molecules, in their order."""
     with quiet():
         fragments = Counter(fragment for mol in mols for fragment in _fragments(mol))
-        scaffolds = Counter(scaffold for mol in mols if (scaffold := _scaffold(mol)))
+        scaffolds = Counter(scaffold for mol in mols if (scaffold := large_scaffold(mol)))
     return Structures(fragments, scaffolds, morgan_bits(mols, BITS))
 
 
@@ -62,8 +62,8 @@ def _fragments(mol: Chem.Mol) -> list[str]:
     return str(Chem.MolToSmiles(Chem.FragmentOnBRICSBonds(mol))).split(".")
 
 
-def _scaffold(mol: Chem.Mol) -> str:
-    """The scaffold, or nothing where it has fewer than two rings."""
+def large_scaffold(mol: Chem.Mol) -> str:
+    """The Bemis-Murcko scaffold, or nothing where it has fewer than two rings. Keep a `quiet` block around it."""
     if mol.GetRingInfo().NumRings() < 2:
         return ""
     scaffold = scaffold_of(mol)
