@@ -24,12 +24,12 @@ from molvae.chem.smiles import canonical_or_none
 from molvae.chem.tokens import PAD_ID
 from molvae.chem.windows import Window
 from molvae.data.featurise import featurise, in_chunks, worker_count
-from molvae.data.packed import PackedGraphs
+from molvae.data.packed import GraphBatch, PackedGraphs
 from molvae.data.rows import one_or_many
 from molvae.data.workers import HERE, Workers
 from molvae.errors import InputError, MoleculeError
 from molvae.models.devices import find_device
-from molvae.models.encoding import BATCH, posteriors
+from molvae.models.encoding import in_batches, posteriors
 from molvae.models.latents import Posterior, on_sphere
 from molvae.models.priors import LatentSource, Prior
 from molvae.sampling.analogs import Draws, Found, draw_around
@@ -318,14 +318,15 @@ class Generator:
         graphs = self._graphs(texts, standardise)
         good = [isinstance(graph, MolGraph) for graph in graphs]
         packed = PackedGraphs.from_graphs([g for g in graphs if isinstance(g, MolGraph)], self.vocabulary)
-        parts = [np.empty((0, 2))]
-        for rows in in_chunks(range(len(packed)), BATCH):
-            batch = packed.gather(torch.tensor(rows)).to(self.device)
+
+        def scored(batch: GraphBatch) -> NDArray[np.float32]:
             clean = torch.zeros(batch.size, device=self.device)
             score = self.model.log_likelihood(self.model.encode(batch).mean, clean, batch.tokens)
-            parts.append(torch.stack([score, (batch.tokens != PAD_ID).sum(1)], dim=1).cpu().numpy())
-            if progress:
-                progress(rows[-1] + 1)
+            return torch.stack([score, (batch.tokens != PAD_ID).sum(1)], dim=1).cpu().numpy()
+
+        parts = [np.empty((0, 2), np.float32)]
+        if len(packed):
+            parts += in_batches(scored, packed, self.model, progress)
         frame = pd.DataFrame({"smiles": texts, "log_likelihood": np.nan, "symbols": 0})
         frame.loc[good, "log_likelihood"], frame.loc[good, "symbols"] = np.concatenate(parts).astype(float).T
         frame["error"] = ["" if isinstance(graph, MolGraph) else str(graph) for graph in graphs]

@@ -1,15 +1,16 @@
-"""Many molecules into their latents, in batches."""
+"""Many molecules through a network, in batches; into their latents above all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from molvae.data.featurise import in_chunks
-from molvae.data.packed import PackedGraphs
+from molvae.data.packed import GraphBatch, PackedGraphs
 from molvae.models.autoencoder import Autoencoder
 from molvae.models.devices import Lanes
 from molvae.models.latents import Posterior
@@ -17,32 +18,44 @@ from molvae.models.refinement import refined
 
 BATCH = 256  # molecules
 
+Result = TypeVar("Result")
+Progress = Callable[[int], None]
+
 
 def posteriors(
-    model: Autoencoder,
-    data: PackedGraphs,
-    *,
-    refine: bool = False,
-    progress: Callable[[int], None] | None = None,
+    model: Autoencoder, data: PackedGraphs, *, refine: bool = False, progress: Progress | None = None
 ) -> Posterior:
-    """q(z given x) of every molecule of `data`, M x D, on the model's device; the same on however many cores.
+    """q(z given x) of every molecule of `data`, M x D, on the model's device.
 
     `refine`: means are moved until the decoder would write the molecule from them, for which `data` has to have its
     tokens. `progress` is called with the number of molecules done.
     """
-    device = next(model.parameters()).device
 
-    @torch.inference_mode()
-    def encoded(rows: Tensor) -> Posterior:
-        batch = data.gather(rows).to(device)
+    def encoded(batch: GraphBatch) -> Posterior:
         posterior = model.encode(batch)
         return replace(posterior, mean=refined(model, posterior.mean, batch.tokens)) if refine else posterior
 
-    batches, parts = torch.arange(len(data), device=data.device).split(BATCH), list[Posterior]()
+    with torch.inference_mode():
+        return Posterior.concatenate(in_batches(encoded, data, model, progress))
+
+
+def in_batches(
+    function: Callable[[GraphBatch], Result],
+    data: PackedGraphs,
+    model: Autoencoder,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """What a function makes of each batch on the model's device, without gradients; the same on however many cores."""
+    device = next(model.parameters()).device
+
+    @torch.inference_mode()
+    def done(rows: Tensor) -> Result:
+        return function(data.gather(rows).to(device))
+
+    batches, results = torch.arange(len(data), device=data.device).split(BATCH), list[Result]()
     with Lanes.on(device, len(batches)) as lanes:
         for group in in_chunks(batches, lanes.count):
-            parts += lanes.map(encoded, group)
-            if progress:
+            results += lanes.map(done, group)
+            if progress and len(group[-1]):
                 progress(int(group[-1][-1]) + 1)
-    with torch.inference_mode():
-        return Posterior.concatenate(parts)
+    return results
