@@ -9,7 +9,6 @@ import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -24,7 +23,7 @@ from molvae.chem.smiles import canonical
 from molvae.chem.tokens import END_ID, PAD_ID, START_ID
 from molvae.generator import Generator
 from molvae.models.decoders import GRUDecoder, TransformerDecoder
-from molvae.models.devices import one_thread
+from molvae.models.devices import Lanes
 from molvae.models.latents import perturb
 from molvae.models.stepping import stepper_of
 from molvae.sampling.engine import Decoded, Engine
@@ -122,8 +121,8 @@ def _products(
     lanes = [_Lane(decoder, precision, rows, looked_up=looked_up) for _ in shares]
 
     def work() -> tuple[int, int]:
-        with one_thread(), ThreadPoolExecutor(threads) as pool:
-            list(pool.map(_Lane.run, lanes, shares))
+        with Lanes(torch.device("cpu"), threads) as side_by_side:
+            side_by_side.map(lambda lane: lanes[lane].run(shares[lane]), range(threads))
         return strings, symbols
 
     return work

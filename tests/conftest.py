@@ -50,3 +50,13 @@ def tiny_transformer():
     from tiny_vae import trained
 
     return trained("deterministic", "transformer", 20)
+
+
+@pytest.fixture
+def set_threads():
+    """A function that sets torch's number of threads, for the length of a test."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)

@@ -32,13 +32,13 @@ def find_device(name: str) -> torch.device:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread for torch's own work on a CPU, and afterwards as many as before.
+    """One thread for torch's own work on a CPU in this thread, and afterwards as many as before.
 
     Threads wait for each other at every layer of a small network: on idle cores two are a fifth quicker than one, on
     busy ones they took thirty times as long, and in a forked process they wait forever. And their number shows in the
     last digit.
 
-    It is one number for the whole process, so that callers in several threads take turns: no block should last long.
+    Threads that begin meanwhile begin with one, too. Callers take turns, so that each finds what there was.
     """
     with _Turn.lock:
         before = torch.get_num_threads()
@@ -64,29 +64,33 @@ if hasattr(os, "register_at_fork"):
 
 
 class Lanes:
-    """Threads side by side, each with one of torch's own; a context.
+    """Threads side by side, each with one of torch's own; a context. On a GPU the caller's thread alone.
 
     torch lets go of Python while it computes. Lanes that share nothing but weights wait for each other only at the end
     of a `map`, where torch's own threads would at every layer of what is a small network.
     """
 
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._pool = ThreadPoolExecutor(count) if count > 1 else None
-
-    @classmethod
-    def on(cls, device: torch.device, most: int) -> Self:
-        """As many as torch has threads, but no more than `most`; on a GPU one."""
-        return cls(max(1, min(torch.get_num_threads(), most)) if device.type == "cpu" else 1)
+    def __init__(self, device: torch.device, most: int) -> None:
+        """As many as torch has threads, but no more than `most`."""
+        self.count = max(1, min(torch.get_num_threads(), most)) if device.type == "cpu" else 1
+        self._pool = _single_threads(self.count) if device.type == "cpu" else None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
-            self._pool.shutdown()
+            self._pool.shutdown(cancel_futures=True)
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """The results in order. They do not depend on how many lanes there are."""
-        with one_thread():
-            return list(map(function, items) if self._pool is None else self._pool.map(function, items))
+        return list(map(function, items) if self._pool is None else self._pool.map(function, items))
+
+
+def _single_threads(count: int) -> ThreadPoolExecutor:
+    """Threads with one of torch's own. A thread has a number of its own, taken over when it first asks for it."""
+    pool = ThreadPoolExecutor(count, initializer=torch.get_num_threads)
+    with one_thread():
+        born = threading.Barrier(count)
+        list(pool.map(lambda _: born.wait(), range(count)))
+    return pool

@@ -53,7 +53,7 @@ def in_batches(
         return function(data.gather(rows).to(device))
 
     batches, results = torch.arange(len(data), device=data.device).split(BATCH), list[Result]()
-    with Lanes.on(device, len(batches)) as lanes:
+    with Lanes(device, len(batches)) as lanes:
         for group in in_chunks(batches, lanes.count):
             results += lanes.map(done, group)
             if progress and len(group[-1]):

@@ -132,7 +132,7 @@ class Engine:
             last = min(first + self.waiting, len(z))
             sent, count = 0, last - first
             # no more lanes than have a string for each slot at first
-            with Lanes.on(self.device, -(-count // self.slots)) as lanes:
+            with Lanes(self.device, -(-count // self.slots)) as lanes:
                 work = _Work(lanes, slots, first, last)
                 while sent < count:
                     ready = work.advance()

@@ -76,15 +76,24 @@ def test_a_thread_that_comes_while_another_has_one_gets_its_own_back():
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_lanes_give_results_in_order_and_have_one_thread_each(count):
-    with Lanes(count) as lanes:
+def test_lanes_give_results_in_order_and_have_one_thread_each(set_threads, count):
+    """And the caller keeps what it has."""
+    set_threads(count)
+    with Lanes(torch.device("cpu"), 5) as lanes:
+        assert lanes.count == count
         assert lanes.map(lambda n: (n, torch.get_num_threads()), range(20)) == [(n, 1) for n in range(20)]
+        assert torch.get_num_threads() == count
         with pytest.raises(ZeroDivisionError):
             lanes.map(lambda n: 1 // n, [1, 0])
     assert not any("ThreadPool" in thread.name for thread in threading.enumerate())
 
 
 def test_no_more_lanes_than_work():
-    assert Lanes.on(torch.device("cpu"), 1).count == 1
-    assert Lanes.on(torch.device("cpu"), 10**6).count == torch.get_num_threads()
-    assert Lanes.on(torch.device("meta"), 100).count == 1
+    for device, most, count in (("cpu", 1, 1), ("cpu", 0, 1), ("cpu", 10**6, torch.get_num_threads()), ("meta", 9, 1)):
+        with Lanes(torch.device(device), most) as lanes:
+            assert lanes.count == count
+
+
+def test_on_a_gpu_the_callers_thread_does_the_work():
+    with Lanes(torch.device("meta"), 4) as lanes:
+        assert set(lanes.map(lambda _: threading.get_ident(), range(3))) == {threading.get_ident()}

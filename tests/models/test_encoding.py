@@ -12,13 +12,13 @@ from molvae.models import encoding
 
 
 @pytest.mark.parametrize("refine", [False, True])
-def test_threads_and_batches_do_not_show(tiny_checkpoint, monkeypatch, refine):
+def test_threads_and_batches_do_not_show(tiny_checkpoint, monkeypatch, set_threads, refine):
     packed = PackedGraphs.from_graphs(featurise(SMALL), tiny_checkpoint.vocabulary)
     whole = encoding.posteriors(tiny_checkpoint.model, packed, refine=refine)
     monkeypatch.setattr(encoding, "BATCH", 7)
     found = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        set_threads(threads)
         done = list[int]()
         found.append(encoding.posteriors(tiny_checkpoint.model, packed, refine=refine, progress=done.append))
         assert done == sorted({*range(7 * threads, len(SMALL), 7 * threads), len(SMALL)})

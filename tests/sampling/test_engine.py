@@ -169,11 +169,11 @@ def test_slots_do_not_show(parts, slots):
 
 @pytest.mark.parametrize("options", [GREEDY, DecodeOptions(), DecodeOptions(grammar=True)])
 @pytest.mark.parametrize("count", [2, 35, 400])
-def test_threads_do_not_show(parts, monkeypatch, options, count):
+def test_threads_do_not_show(parts, set_threads, options, count):
     """Not to the last digit, in the order of the latents, with lanes that have a row more than others."""
     written = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        set_threads(threads)
         written.append(_decoded(parts, count, options, slots=16))
     for other in written[1:]:
         assert np.array_equal(written[0].symbols, other.symbols)
