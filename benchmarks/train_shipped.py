@@ -39,6 +39,7 @@ from molvae.evaluation import probe
 from molvae.learnedprior import learn_prior
 from molvae.models.autoencoder import Autoencoder
 from molvae.models.config import ModelConfig
+from molvae.models.priors import PriorConfig
 from molvae.novelty import SeenSet
 from molvae.training.config import TrainConfig
 from molvae.training.run import Trained, train
@@ -70,6 +71,7 @@ class Recipe:
     latent: str
     training: TrainConfig
     start: str = ""  # the model whose weights it begins with
+    prior_radius: float = PriorConfig.radius  # by which draws of its learned prior are moved
 
 
 FRESH = TrainConfig(max_steps=1_000_000, learning_rate=2e-3)
@@ -82,7 +84,7 @@ RECIPES = {
         FRESH.replace(learning_rate=1e-3, warmup_steps=200, noise_share=0.15, decay_share=0.6),
         start="druglike",
     ),
-    "moses": Recipe("moses", "gaussian", FRESH.replace(decay_share=0.6)),
+    "moses": Recipe("moses", "gaussian", FRESH.replace(decay_share=0.6), prior_radius=0.95),
 }
 
 
@@ -133,7 +135,8 @@ def make(name: str, minutes: float, arguments: argparse.Namespace) -> None:
     folder = checkpoints.save(ready, out / "models" / name)
     alone = recipe.data == "moses"
     files = arguments.moses[:1] if alone else arguments.druglike[:1]
-    learn_prior(folder, files, folder, molecules=2_000 if arguments.small else 60_000, tell=print)
+    molecules = 2_000 if arguments.small else 60_000
+    learn_prior(folder, files, folder, radius=recipe.prior_radius, molecules=molecules, tell=print)
     tests = {"druglike test": arguments.druglike[2]} if not alone else {}
     evaluate.measure(
         folder,
