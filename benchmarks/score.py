@@ -220,8 +220,8 @@ def _sizes(sized: list[dict[str, float]]) -> list[str]:
         *lines,
         f"| the paper's row | {PAPER['Scaf/Test']:.4f} | {PAPER['FCD/Test']:.4f} |", "",
         f"A straight line in one over the number of molecules through the last two distances reaches {expected:.4f} at "
-        f"{TRAIN:,}, the whole of MOSES train. It seems that the paper's row is of all of that, where its models' rows "
-        "are of 30,000 molecules.",
+        f"{TRAIN:,}, the whole of MOSES train. So the paper's row is of all of that, where its models' rows are of "
+        "30,000 molecules.",
     ]  # fmt: skip
 
 

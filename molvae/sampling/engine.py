@@ -53,7 +53,7 @@ class Decoded:
 
 
 class Engine:
-    """A decoder ready to write; made once, used for any number of latents.
+    """A decoder ready to write; made once, used for any number of latents. On a CPU it uses as many cores as torch may.
 
     `precision` as in `stepping.stepper_of`: "auto", "32", "bf16" or "int8". The `vocabulary` is needed only for options
     with `grammar`.
