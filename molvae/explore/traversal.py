@@ -102,6 +102,8 @@ def _directions(
     names = [] if directions == "principal" else [lookup(name.strip()).name for name in directions.split(",")]
     if len(names) > 2:
         raise InputError(f"a grid has two directions, got {len(names)}: {', '.join(names)}")
+    if len(set(names)) < len(names):
+        raise InputError(f"a grid has two different directions, got {names[0]} twice")
     points = reference_points(generator, reference, LEAST_REFERENCE)
     if not names:
         return _principal(points, axes[0]), _principal(points, axes[1])

@@ -82,7 +82,7 @@ def test_without_a_reference_the_prior_is_one(tiny, monkeypatch):
         ({"span": -1.0}, "span above 0"),
         ({"directions": "qde"}, "did you mean 'qed'"),
         ({"directions": "qed,mw,logp"}, "two directions, got 3"),
-        ({"directions": "mw,mw", "reference": SMALL}, "one direction"),
+        ({"directions": "mw,mw"}, "two different directions, got mw twice"),
         (
             {"directions": "principal", "reference": SMALL[:5]},
             "20 different molecules or more are needed, and there are 5: 5 of 5",
