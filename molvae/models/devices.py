@@ -13,6 +13,9 @@ import torch
 
 from molvae.errors import InputError
 
+MOST_LANES = 16
+"""Python's own part of a decoder's step is about a tenth, and lanes take turns with it: more would wait for each other."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -71,8 +74,8 @@ class Lanes:
     """
 
     def __init__(self, device: torch.device, most: int) -> None:
-        """As many as torch has threads, but no more than `most`."""
-        self.count = max(1, min(torch.get_num_threads(), most)) if device.type == "cpu" else 1
+        """As many as torch has threads, but no more than `most`, and `MOST_LANES`."""
+        self.count = max(1, min(torch.get_num_threads(), most, MOST_LANES)) if device.type == "cpu" else 1
         self._pool = _single_threads(self.count) if device.type == "cpu" else None
 
     def __enter__(self) -> Self:
