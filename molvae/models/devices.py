@@ -14,7 +14,7 @@ import torch
 from molvae.errors import InputError
 
 MOST_LANES = 16
-"""Python's own part of a decoder's step is about a tenth, and lanes take turns with it: more would wait for each other."""
+"""Python's own part of a decoder's step is about a tenth, and with it lanes take turns: more would only wait."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -88,15 +88,15 @@ def test_lanes_give_results_in_order_and_have_one_thread_each(set_threads, count
     assert not any("ThreadPool" in thread.name for thread in threading.enumerate())
 
 
-def test_no_more_lanes_than_work():
-    for device, most, count in (
-        ("cpu", 1, 1),
-        ("cpu", 0, 1),
-        ("cpu", 10**6, min(torch.get_num_threads(), MOST_LANES)),
-        ("meta", 9, 1),
-    ):
-        with Lanes(torch.device(device), most) as lanes:
-            assert lanes.count == count
+@pytest.mark.parametrize(
+    ("device", "most", "threads", "count"),
+    [("cpu", 1, 3, 1), ("cpu", 0, 3, 1), ("cpu", 10**6, 3, 3), ("cpu", 10**6, 99, MOST_LANES), ("meta", 9, 3, 1)],
+)
+def test_no_more_lanes_than_work(monkeypatch, device, most, threads, count):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    with Lanes(torch.device(device), most) as lanes:
+        assert lanes.count == count
 
 
 def test_on_a_gpu_the_callers_thread_does_the_work():
