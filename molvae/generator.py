@@ -324,9 +324,7 @@ class Generator:
             score = self.model.log_likelihood(self.model.encode(batch).mean, clean, batch.tokens)
             return torch.stack([score, (batch.tokens != PAD_ID).sum(1)], dim=1).cpu().numpy()
 
-        parts = [np.empty((0, 2), np.float32)]
-        if len(packed):
-            parts += in_batches(scored, packed, self.model, progress)
+        parts = [np.empty((0, 2), np.float32), *in_batches(scored, packed, self.model, progress)]
         frame = pd.DataFrame({"smiles": texts, "log_likelihood": np.nan, "symbols": 0})
         frame.loc[good, "log_likelihood"], frame.loc[good, "symbols"] = np.concatenate(parts).astype(float).T
         frame["error"] = ["" if isinstance(graph, MolGraph) else str(graph) for graph in graphs]

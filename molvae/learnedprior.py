@@ -17,8 +17,8 @@ from molvae.data.records import read_records
 from molvae.data.rows import REFUSALS_SHOWN, Record, Refusal
 from molvae.data.sources import Source, find_source
 from molvae.errors import CheckpointError, InputError
-from molvae.evaluation import Evaluator
 from molvae.models.devices import find_device
+from molvae.models.encoding import posteriors
 from molvae.models.priors import PriorConfig
 from molvae.sampling.streams import normal, row_keys
 from molvae.training.priors import Tell, fit_prior
@@ -63,7 +63,7 @@ def learn_prior(
     tell(packing.summary())
     for refusal in packing.refusals[:REFUSALS_SHOWN]:
         tell(str(refusal))
-    posterior = Evaluator(checkpoint.model, checkpoint.vocabulary, checkpoint.config.max_symbols).encode(packed)
+    posterior = posteriors(checkpoint.model, packed)
     keys = row_keys(seed, torch.arange(len(packed), device=posterior.mean.device))
     prior = fit_prior(posterior.draw(normal(keys, posterior.noise_size)), config, seed=seed, tell=tell)
     note = (

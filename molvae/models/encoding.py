@@ -45,17 +45,21 @@ def in_batches(
     model: Autoencoder,
     progress: Progress | None = None,
 ) -> list[Result]:
-    """What a function makes of each batch on the model's device, without gradients; the same on however many cores."""
+    """What a function makes of each batch on the model's device, without gradients; the same on however many cores.
+
+    Of no molecules there is no batch.
+    """
     device = next(model.parameters()).device
 
     @torch.inference_mode()
     def done(rows: Tensor) -> Result:
         return function(data.gather(rows).to(device))
 
-    batches, results = torch.arange(len(data), device=data.device).split(BATCH), list[Result]()
+    rows = torch.arange(len(data), device=data.device)
+    batches, results = rows.split(BATCH) if len(rows) else (), list[Result]()
     with Lanes(device, len(batches)) as lanes:
         for group in in_chunks(batches, lanes.count):
             results += lanes.map(done, group)
-            if progress and len(group[-1]):
+            if progress:
                 progress(int(group[-1][-1]) + 1)
     return results

@@ -209,7 +209,7 @@ class Scorer:
         if self.seeded:
             frame["similarity"] = self._to_seeds(frame["seed"], bits)
             frame.loc[~good, "similarity"] = np.nan
-        if not self.seeded:
+        else:
             names = frame.pop("seed")
             if self.named:
                 frame.insert(1, "name", names)
