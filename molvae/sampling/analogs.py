@@ -26,7 +26,7 @@ from molvae.models.priors import LatentSource
 from molvae.sampling.dial import MEMORY, Dial, Gauge, Way
 from molvae.sampling.engine import Decoded, Engine
 from molvae.sampling.options import DecodeOptions
-from molvae.sampling.origins import Rows, Source, seed_key
+from molvae.sampling.origins import Rows, Source
 from molvae.sampling.overlap import Job
 from molvae.sampling.steering import Steering
 
@@ -143,10 +143,7 @@ def draw_around(
     the molecules found so far.
     """
     found = [Found(seed, radius=draws.radius, gauge=_gauge(draws)) for seed in seeds]
-    sources = [
-        Source(latents.row(i), seed_key(draws.seed, seed), vocabulary.encode(seed)[:-1].tolist() if seed else [])
-        for i, seed in enumerate(seeds)
-    ]
+    sources = [Source.of(latents.row(i), draws.seed, seed, vocabulary) for i, seed in enumerate(seeds)]
     known: dict[str, Reading | None] = {"": None}  # a string that comes again, and most do, is not read again
     while active := [(one, source) for one, source in zip(found, sources, strict=True) if _round(one, draws)]:
         ways = [_ways(one, draws) for one, _ in active]

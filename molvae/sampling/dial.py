@@ -2,8 +2,9 @@
 
 No radius gives the same similarity around two seeds, and none a narrow one. So each seed's first strings are drawn in
 many ways; those that gave what was asked for get more of the next ones, and what is outside is not kept. A way has
-three axes: how far the latent is moved, how hot the symbols are drawn, and how much of the seed's own string is kept.
-The last is what reaches molecules near a seed that the model does not reproduce: it only has to end the string anew.
+three axes: how far the latent is moved, how hot the symbols are drawn, and whether the string has to leave the seed's.
+The last is what reaches molecules near the seed: around a latent that is hardly moved nearly every string is the seed's
+own, and one that has left it goes on as the seed does as far as it can.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from numbers import Real
+from statistics import median
 from typing import NamedTuple, Self
 
 from molvae.errors import InputError
@@ -22,18 +24,18 @@ class Way(NamedTuple):
 
     radius: float  # how far its latent is moved from the seed's: 0 to 1
     heat: float = 1.0  # multiplies the temperature
-    kept: float = 0.0  # it begins as the seed does, for a share of the seed's symbols drawn from 0 to this
+    departs: bool = False  # it is the seed's up to a place drawn at random, and another symbol stands there
 
 
 WAYS = (
-    *(Way(radius) for radius in (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)),
-    *(Way(radius, heat=1.4) for radius in (0.1, 0.35)),
-    *(Way(radius, kept=0.95) for radius in (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)),
-    *(Way(radius, heat=1.4, kept=0.95) for radius in (0.2, 0.5)),
+    *(Way(radius) for radius in (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)),
+    *(Way(radius, departs=True) for radius in (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8)),
+    *(Way(radius, heat=1.4, departs=True) for radius in (0.05, 0.1, 0.35)),
 )
 HALF_WIDTH = 0.15
 """A target is met by what lies this far to either side, as much below as above."""
 
+NEAR = 0.02  # how far a median may be off a target to count as met
 MEMORY = 0.7  # what a round before counts beside this one: what is left to find changes
 _PRIOR = 0.02  # a yield that a way is taken to have until its strings say otherwise
 
@@ -129,12 +131,18 @@ class Gauge:
             self.kept[place[way]] += good
 
     def balanced(self, similarities: dict[str, float]) -> list[str]:
-        """With a target, as many below as above it, those nearest to it, so that the median is what was asked for."""
+        """With a target, as many below as above it, those nearest to it, so that the median is what was asked for.
+
+        One more on one side stays where the median is still `NEAR` the target.
+        """
         target = self.dial.target
         if target is None:
             return list(similarities)
         upper = sorted((m for m, s in similarities.items() if s >= target), key=similarities.__getitem__)
         lower = sorted((m for m, s in similarities.items() if s < target), key=lambda m: -similarities[m])
         most = min(len(upper), len(lower))
-        chosen = {*upper[: most + 1], *lower[: most + 1]}
+        even = {*upper[:most], *lower[:most]}
+        odd = even.union(upper[most : most + 1] or lower[most : most + 1])
+        met = not even or abs(median(map(similarities.__getitem__, odd)) - target) <= NEAR
+        chosen = odd if met else even
         return [molecule for molecule in similarities if molecule in chosen]

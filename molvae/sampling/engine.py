@@ -85,15 +85,16 @@ class Engine:
         progress: Callable[[int], None] | None = None,
         *,
         heat: Tensor | None = None,
-        prefix: Tensor | None = None,
+        given: Tensor | None = None,
     ) -> Decoded:
         """Write one string per latent: z N x D, its radius N, the key of its random stream N (`streams.row_keys`).
 
-        `heat` N multiplies the temperature; `prefix` N x at most max_symbols are the ids that a string begins with, PAD
-        from where it is free. `progress` is called with the number of finished strings now and then.
+        `heat` N multiplies the temperature. `given` N x at most max_symbols is what is said of symbols beforehand: an
+        id that is to stand there, minus an id that is not to, or PAD. `progress` is called with the number of finished
+        strings now and then.
         """
         parts = []
-        for part in self.stream(z, radius, keys, options, heat=heat, prefix=prefix):
+        for part in self.stream(z, radius, keys, options, heat=heat, given=given):
             parts.append(part)
             if progress:
                 progress(sum(map(len, parts)))
@@ -110,7 +111,7 @@ class Engine:
         options: DecodeOptions,
         *,
         heat: Tensor | None = None,
-        prefix: Tensor | None = None,
+        given: Tensor | None = None,
         block: int = 512,
     ) -> Iterator[Decoded]:
         """`decode` in blocks of about `block` strings, each as soon as it is there, in the order of the latents."""
@@ -124,7 +125,7 @@ class Engine:
                 self.max_symbols,
                 self.slots,
                 heat=None if heat is None else heat[rows],
-                prefix=None if prefix is None else prefix[rows],
+                given=None if given is None else given[rows],
                 mask=GrammarMask(self._rules, self.slots) if options.grammar else None,
             )
 

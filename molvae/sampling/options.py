@@ -57,6 +57,12 @@ def choose(
     return place.clamp_(max=logits.shape[1] - 1)
 
 
+def without(logits: Tensor, symbols: Tensor) -> Tensor:
+    """The logits B x V where a symbol of each row, B, cannot come; a row where that is 0 or less is as it was."""
+    place = symbols.clamp(min=0)[:, None]
+    return logits.scatter(1, place, logits.gather(1, place).masked_fill(place > 0, -torch.inf))
+
+
 def log_probability(logits: Tensor, symbols: Tensor) -> Tensor:
     """Of a symbol per row under the model itself, whatever temperature and cut: B x V, B -> B, nats."""
     return logits.gather(1, symbols[:, None])[:, 0] - logits.logsumexp(1)

@@ -17,7 +17,7 @@ from torch import Tensor
 from molvae.chem.tokens import END_ID, PAD_ID, START_ID
 from molvae.models.stepping import Begun, Stepper
 from molvae.sampling.mask import GrammarMask
-from molvae.sampling.options import DecodeOptions, choose, log_probability
+from molvae.sampling.options import DecodeOptions, choose, log_probability, without
 from molvae.sampling.streams import uniform
 
 BURST = 4  # steps between refills: more leave ended slots idle, fewer cost more refills
@@ -41,7 +41,7 @@ class Slots:
         slots: int,
         *,
         heat: Tensor | None,
-        prefix: Tensor | None,
+        given: Tensor | None,
         mask: GrammarMask | None,
     ) -> None:
         self.stepper, self.begun, self.options, self.max_symbols = stepper, begun, options, max_symbols
@@ -59,14 +59,14 @@ class Slots:
         self.fresh = torch.arange((slots + 1) // 2, device=device)
         self.state = stepper.state(begun, self.row.clamp(max=self.count - 1))
         self.heat = None if heat is None else torch.cat([heat, heat[-1:]])
-        self.prefix = None if prefix is None else self._whole(prefix)
+        self.given = None if given is None else self._whole(given)
         self.mask = mask
         self.burst = _captured(self._burst) if device.type == "cuda" else self._burst
 
-    def _whole(self, prefix: Tensor) -> Tensor:
-        """The beginnings in a table as wide and long as that of the symbols, PAD where they end."""
+    def _whole(self, given: Tensor) -> Tensor:
+        """What is given, in a table as wide and long as that of the symbols."""
         whole = torch.full_like(self.symbols, PAD_ID, dtype=torch.long)
-        whole[:-1, : prefix.shape[1]] = prefix
+        whole[:-1, : given.shape[1]] = given
         return whole
 
     @torch.inference_mode()
@@ -93,10 +93,11 @@ class Slots:
         logits = self.stepper.step(self.last, self.state).float()
         heat = None if self.heat is None else self.heat[self.row]
         allowed = None if self.mask is None else self.mask.allowed()
-        symbol = choose(logits, self.options, self.random[self.row, self.place], heat, allowed)
-        if self.prefix is not None:
-            given = self.prefix[self.row, self.place]
-            symbol = torch.where(given == PAD_ID, symbol, given)
+        given = None if self.given is None else self.given[self.row, self.place]
+        free = logits if given is None else without(logits, -given)
+        symbol = choose(free, self.options, self.random[self.row, self.place], heat, allowed)
+        if given is not None:
+            symbol = torch.where(given > PAD_ID, given, symbol)
         if self.mask is not None:
             self.mask.advance(symbol)
         self.symbols[self.row, self.place] = symbol.to(torch.int16)

@@ -92,24 +92,47 @@ def test_every_row_in_its_order(parts, count, precision):
 
 
 def test_strings_begin_as_they_are_told(parts):
-    """And go on as the model has them after such a beginning; rows without one are as ever."""
+    """And go on as the model has them after such a beginning; rows of which nothing is said are as ever."""
     model, config, _ = parts
     z, radius, keys = _latents(config, 200)
     free = _decoded(parts, 200, DecodeOptions())
-    prefix = torch.from_numpy(free.symbols[:, :4].astype(np.int64)).roll(1, 0)
-    prefix[prefix == END_ID] = PAD_ID  # a beginning is no end
-    prefix[::2] = PAD_ID
+    given = torch.from_numpy(free.symbols[:, :4].astype(np.int64)).roll(1, 0)
+    given[given == END_ID] = PAD_ID  # a beginning is no end
+    given[::2] = PAD_ID
     engine = Engine(model.decoder, config.max_symbols, precision="32")
-    told = engine.decode(z, radius, keys, DecodeOptions(), prefix=prefix)
+    told = engine.decode(z, radius, keys, DecodeOptions(), given=given)
     assert np.array_equal(told.symbols[::2], free.symbols[::2])
-    where = prefix.numpy() != PAD_ID
+    where = given.numpy() != PAD_ID
     assert where.sum() > 100
-    assert np.array_equal(told.symbols[:, :4][where], prefix.numpy()[where])
+    assert np.array_equal(told.symbols[:, :4][where], given.numpy()[where])
     tokens = torch.from_numpy(told.symbols.astype(np.int64))
     whole = torch.tensor([END_ID in row and PAD_ID not in row[: row.index(END_ID)] for row in tokens.tolist()])
     with torch.inference_mode():
         expected = model.log_likelihood(z, radius, tokens)
     np.testing.assert_allclose(told.log_likelihood[whole], expected[whole], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("options", [GREEDY, DecodeOptions(), DecodeOptions(grammar=True)])
+def test_strings_leave_another_where_they_are_told(parts, options):
+    """They are it up to there and differ there; greedily, they go on as the plain loop does."""
+    model, config, vocabulary = parts
+    z, radius, keys = _latents(config, 200)
+    free = torch.from_numpy(_decoded(parts, 200, options).symbols.astype(np.int64))
+    longest = ((free == PAD_ID) | (free == END_ID)).int().argmax(1)
+    end = (torch.arange(200) % 7).minimum(longest)[:, None]
+    place = torch.arange(7)
+    given = torch.where(place < end, free[:, :7], torch.where(place == end, -free[:, :7], PAD_ID))
+    engine = Engine(model.decoder, config.max_symbols, precision="32", vocabulary=vocabulary)
+    left = torch.from_numpy(engine.decode(z, radius, keys, options, given=given).symbols.astype(np.int64))
+    for i, place in enumerate(end[:, 0].tolist()):
+        assert left[i, :place].tolist() == free[i, :place].tolist()
+        assert left[i, place] != free[i, place]
+        if options is GREEDY and i < 20:
+            begun = torch.tensor([[START_ID, *free[i, :place].tolist()]])
+            with torch.no_grad():
+                logits = model.decoder(z[i : i + 1], radius[i : i + 1], begun)[0, -1]
+            logits[free[i, place]] = -torch.inf
+            assert left[i, place] == logits.argmax()
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0.0}, {"temperature": 1.5}, {"temperature": 3.0, "top_k": 4}])

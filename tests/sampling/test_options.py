@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from molvae.errors import InputError
-from molvae.sampling.options import GREEDY, DecodeOptions, choose, log_probability
+from molvae.sampling.options import GREEDY, DecodeOptions, choose, log_probability, without
 
 LOGITS = torch.tensor([1.0, -2.0, 0.5, 3.0, 2.9, -0.5])
 PLACES = (torch.arange(10_000) + 0.5) / 10_000  # every part of (0, 1) equally
@@ -78,6 +78,19 @@ def test_what_is_not_allowed_is_never_chosen():
     assert shares[[1, 3, 4, 5]].sum() == 0
     assert choose(LOGITS[None], GREEDY, PLACES[:1], allowed=allowed[None]).item() == 0
     assert torch.equal(rows, LOGITS.expand(len(PLACES), -1))
+
+
+def test_what_is_barred_is_never_chosen():
+    """In its row; the others are the same to the last bit."""
+    rows = LOGITS.expand(len(PLACES), -1)
+    best = int(LOGITS.argmax())
+    barred = torch.where(torch.arange(len(PLACES)) % 2 == 0, best, -best)
+    symbols = choose(without(rows, barred), DecodeOptions(), PLACES)
+    assert (symbols[::2] != best).all()
+    assert torch.equal(symbols[1::2], choose(rows, DecodeOptions(), PLACES)[1::2])
+    shares = torch.bincount(symbols[::2], minlength=LOGITS.shape[-1]) / len(symbols[::2])
+    expected = LOGITS.flatten().softmax(0).index_fill(0, torch.tensor(best), 0)
+    torch.testing.assert_close(shares, expected / expected.sum(), atol=1e-3, rtol=0)
 
 
 def test_heat_is_a_temperature_for_each_row():

@@ -4,38 +4,53 @@ from __future__ import annotations
 
 import torch
 
-from molvae.chem.tokens import PAD_ID
+from molvae.chem.tokens import PAD_ID, Vocabulary, tokenize
 from molvae.models.priors import unit_prior
 from molvae.sampling.dial import Way
 from molvae.sampling.origins import Rows, Source, seed_key
 
+VOCABULARY = Vocabulary.from_tokens(tokenize("CC(=O)Nc1ccccc1[C@@H]2"))
+SEED = "CC(=O)Nc1ccccc1"
+ATOMS = [0, 1, 4, 6, 7, 9, 10, 11, 12, 13]  # places of its symbols that are atoms
 
-def test_the_seeds_own_beginning_is_kept_where_a_way_says_so():
-    source = Source(unit_prior(3), 5, [7, 8, 9, 7, 8, 9, 7, 8, 9, 7])
-    rows = source.next(0, [Way(0.5)] * 40 + [Way(0.5, kept=0.95)] * 200, 1)
-    lengths = (rows.prefix != PAD_ID).sum(1)
-    assert (lengths[:40] == 0).all()
-    assert set(lengths[40:].tolist()) == set(range(10))  # never the whole of it
-    for row, length in zip(rows.prefix.tolist(), lengths.tolist(), strict=True):
-        assert row[:length] == source.symbols[:length]
-    assert source.next(0, [Way(0.5)], 1).prefix.shape == (1, 0)
-    later = source.next(100, [Way(0.5, kept=0.95)] * 20, 1)
-    assert torch.equal(later.prefix != PAD_ID, (rows.prefix != PAD_ID)[100:120, : later.prefix.shape[1]])
+
+def test_a_string_departs_at_an_atom_of_the_seed():
+    source = Source.of(unit_prior(3), 5, SEED, VOCABULARY)
+    assert source.places == ATOMS
+    rows = source.next(0, [Way(0.5)] * 40 + [Way(0.5, departs=True)] * 400, 1)
+    assert (rows.given[:40] == PAD_ID).all()
+    ends = []
+    for row in rows.given[40:].tolist():
+        (end,) = [place for place, symbol in enumerate(row) if symbol < 0]
+        assert row[: end + 1] == [*source.symbols[:end], -source.symbols[end]]
+        assert set(row[end + 1 :]) <= {PAD_ID}
+        ends.append(end)
+    assert set(ends) == set(ATOMS)
+    assert max(map(ends.count, ATOMS)) < 70  # of 40 expected
+    assert source.next(0, [Way(0.5)], 1).given.shape == (1, 0)
+    later = source.next(100, [Way(0.5, departs=True)] * 20, 1)
+    assert torch.equal(later.given, rows.given[100:120, : later.given.shape[1]])
+
+
+def test_one_atom_can_be_left():
+    rows = Source.of(unit_prior(3), 5, "C", VOCABULARY).next(0, [Way(0.5, departs=True)] * 3, 1)
+    assert rows.given.tolist() == [[-int(VOCABULARY.encode("C")[0])]] * 3
 
 
 def test_strings_of_several_seeds_stand_one_after_the_other():
-    one, other = Source(unit_prior(3), 5, [7, 8]), Source(unit_prior(3), 6, [9] * 8)
-    parts = [one.next(0, [Way(0.5, kept=0.95)] * 30, 1), other.next(0, [Way(0.2, heat=1.4)] * 4, 1)]
-    rows = Rows.of([*parts, other.next(4, [Way(0.2, kept=0.95)] * 30, 1)])
+    one, other = (Source.of(unit_prior(3), 5, smiles, VOCABULARY) for smiles in ("CC", "CCCCCCCC"))
+    departs = Way(0.5, departs=True)
+    parts = [one.next(0, [departs] * 30, 1), other.next(0, [Way(0.2, heat=1.4)] * 4, 1)]
+    rows = Rows.of([*parts, other.next(4, [departs] * 30, 1)])
     assert rows.z.shape == (64, 3)
-    assert rows.prefix.shape[1] == 7
+    assert rows.given.shape[1] == 8
     torch.testing.assert_close(rows.heat, torch.tensor([1.0] * 30 + [1.4] * 4 + [1.0] * 30))
     assert torch.equal(rows.z[:30], parts[0].z)
-    assert (rows.prefix[30:34] == PAD_ID).all()
+    assert (rows.given[30:34] == PAD_ID).all()
 
 
 def test_strings_of_one_latent_share_it_and_nothing_else():
-    rows = Source(unit_prior(3), 5, [7, 8]).next(0, [Way(0.5)] * 6, 3)
+    rows = Source.of(unit_prior(3), 5, "CC", VOCABULARY).next(0, [Way(0.5)] * 6, 3)
     assert torch.equal(rows.z[0], rows.z[2])
     assert not torch.equal(rows.z[2], rows.z[3])
     assert len(set(rows.keys.tolist())) == 6
