@@ -44,6 +44,7 @@ from molvae.novelty import SeenSet
 from molvae.training.config import TrainConfig
 from molvae.training.run import Trained, train
 from molvae.trainingset import packed_neighbours
+from molvae.workflow import calibrated
 
 MOSES_SHARE = 600_000  # molecules of MOSES that the druglike models are trained on
 HELD_OUT = 5_000  # molecules of MOSES train that `moses` is validated on
@@ -132,7 +133,7 @@ def make(name: str, minutes: float, arguments: argparse.Namespace) -> None:
         "Training": training(trained, config, data.neighbours, first),
     }
     ready = Checkpoint(name, trained.model, shape, data.vocabulary, SamplingDefaults(temperature=0.7), data.seen, card)
-    folder = checkpoints.save(ready, out / "models" / name)
+    folder = checkpoints.save(calibrated(ready, data.train), out / "models" / name)
     alone = recipe.data == "moses"
     files = arguments.moses[:1] if alone else arguments.druglike[:1]
     molecules = 2_000 if arguments.small else 60_000

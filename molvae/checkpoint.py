@@ -5,6 +5,7 @@ config.json           format, shape of the model, sampling defaults, sha256 of t
 vocabulary.json       the symbols, in the order of their ids
 seen.npz              optional: which molecules the model was trained on (novelty.SeenSet)
 prior.safetensors     optional: a learned prior (models.priors); what it is made of stands in config.json
+usual.json            optional: how well the model knows its training set (calibration.Calibration)
 card.json, card.md    what it was trained on, for how long, on what, and what it scores
 """
 
@@ -22,6 +23,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from molvae.calibration import Calibration
 from molvae.chem.tokens import Vocabulary
 from molvae.data.files import whole_folder
 from molvae.errors import CheckpointError, InputError
@@ -33,7 +35,7 @@ from molvae.novelty import SeenSet
 FORMAT = "molvae-model-1"
 SHIPPED = Path(__file__).parent / "weights"
 WEIGHTS, CONFIG, VOCABULARY, SEEN, CARD = "weights.safetensors", "config.json", "vocabulary.json", "seen.npz", "card"
-PRIOR = "prior.safetensors"
+PRIOR, USUAL = "prior.safetensors", "usual.json"
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Checkpoint:
     seen: SeenSet | None = None
     card: dict[str, Any] = field(default_factory=dict)
     prior: Prior | None = None
+    usual: Calibration | None = None
 
 
 def shipped_models() -> list[str]:
@@ -93,6 +96,8 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
         checkpoint.seen.save(folder / SEEN)
     if checkpoint.prior is not None:
         save_file({k: _half(v) for k, v in checkpoint.prior.state_dict().items()}, folder / PRIOR)
+    if checkpoint.usual is not None:
+        checkpoint.usual.save(folder / USUAL)
     (folder / f"{CARD}.json").write_text(json.dumps(checkpoint.card, indent=2) + "\n", encoding="utf-8")
     (folder / f"{CARD}.md").write_text(card_text(checkpoint.name, checkpoint.card), encoding="utf-8")
     config = {
@@ -100,7 +105,7 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
         "name": checkpoint.name,
         "model": dataclasses.asdict(checkpoint.config),
         "defaults": dataclasses.asdict(checkpoint.defaults),
-        "sha256": {f: _sha256(folder / f) for f in (WEIGHTS, VOCABULARY, SEEN, PRIOR) if (folder / f).exists()},
+        "sha256": {f: _sha256(folder / f) for f in (WEIGHTS, VOCABULARY, SEEN, PRIOR, USUAL) if (folder / f).exists()},
     }
     if checkpoint.prior is not None:
         config["prior"] = dataclasses.asdict(checkpoint.prior.config)
@@ -126,6 +131,7 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
         model = Autoencoder.from_config(shape)
         model.load_state_dict(_state(folder, WEIGHTS))
         prior = _prior(folder, config["prior"], shape) if "prior" in config else None
+        usual = Calibration.load(folder / USUAL) if USUAL in config["sha256"] else None
     except (InputError, TypeError, KeyError, RuntimeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: cannot load the model: {error}") from None
     return Checkpoint(
@@ -137,6 +143,7 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
         seen=SeenSet.load(folder / SEEN) if SEEN in config["sha256"] else None,
         card=read_card(folder),
         prior=prior.to(device) if prior else None,
+        usual=usual,
     )
 
 
@@ -163,6 +170,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "parameters": {**parts, "total": sum(parts.values())},
         "vocabulary": len(checkpoint.vocabulary),
         "known_training_molecules": 0 if seen is None else len(seen),
+        "calibration_molecules": checkpoint.usual.molecules if checkpoint.usual else 0,
         "shape": dataclasses.asdict(checkpoint.config),
         "defaults": dataclasses.asdict(checkpoint.defaults),
         "prior": dataclasses.asdict(checkpoint.prior.config) if checkpoint.prior else "unit",

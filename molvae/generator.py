@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from molvae import checkpoint as checkpoints
+from molvae.calibration import Calibration
 from molvae.checkpoint import Checkpoint
 from molvae.chem.graph import MolGraph
 from molvae.chem.properties import PROPERTIES as PROPERTY_TABLE
@@ -330,6 +331,14 @@ class Generator:
         frame["error"] = ["" if isinstance(graph, MolGraph) else str(graph) for graph in graphs]
         return frame
 
+    def calibration(self, smiles: str | Iterable[str]) -> Calibration:
+        """How well the model knows some thousand reference molecules: what is usual, for `explore.anomaly`.
+
+        Raises `InputError` where fewer than 20 of them can be encoded.
+        """
+        known = np.asarray(per_symbol(self.likelihood(smiles)), dtype=np.float64)
+        return Calibration.of(self.checkpoint.name, self.model, known)
+
     # --- parts of the verbs ---
 
     def _prior(self, name: str) -> Prior:
@@ -479,6 +488,11 @@ def _joined(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
         "summary": [line for a in attrs for line in a["summary"]],
     }
     return out
+
+
+def per_symbol(likelihood: pd.DataFrame) -> pd.Series[float]:
+    """Nats per symbol of a table of `Generator.likelihood`: longer strings have more to get wrong."""
+    return likelihood["log_likelihood"] / likelihood["symbols"].clip(lower=1)
 
 
 def _latent_array(latents: NDArray[Any] | pd.DataFrame, size: int) -> NDArray[np.float32]:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
+from molvae import calibration
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint, SamplingDefaults
+from molvae.data.packed import PackedGraphs
 from molvae.data.sources import find_source
 from molvae.errors import CheckpointError, InputError
 from molvae.evaluation import probe
+from molvae.generator import Generator
 from molvae.models.config import ModelConfig
 from molvae.novelty import SeenSet
 from molvae.training.config import TrainConfig
@@ -160,14 +164,22 @@ def _save(
         "settings": {**asdict(shape), **asdict(config)},
         "metrics": trained.metrics,
     }
-    checkpoints.save(
-        Checkpoint(
-            name=name, model=trained.model, config=shape, vocabulary=packed.vocabulary,
-            defaults=SamplingDefaults(noise_aware=config.noise_share > 0),
-            seen=SeenSet.from_smiles(packed.train.smiles(packed.vocabulary)), card=card,
-        ),
-        folder / "model",
+    model = Checkpoint(
+        name=name, model=trained.model, config=shape, vocabulary=packed.vocabulary,
+        defaults=SamplingDefaults(noise_aware=config.noise_share > 0),
+        seen=SeenSet.from_smiles(packed.train.smiles(packed.vocabulary)), card=card,
     )  # fmt: skip
+    checkpoints.save(calibrated(model, packed.train), folder / "model")
+
+
+def calibrated(checkpoint: Checkpoint, train: PackedGraphs) -> Checkpoint:
+    """The same with what is usual for its training set, of which some are drawn; of too few nothing can be said."""
+    if len(train) < calibration.LEAST:
+        return checkpoint
+    rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: calibration.ENOUGH]
+    drawn = train.select(rows).smiles(checkpoint.vocabulary)
+    generator = Generator(checkpoint, next(checkpoint.model.parameters()).device)
+    return replace(checkpoint, usual=generator.calibration(drawn))
 
 
 def _hardware(folder: Path) -> dict[str, Any]:

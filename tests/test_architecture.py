@@ -17,7 +17,7 @@ LAYERS = (
     {"errors"},
     {"chem", "novelty"},
     {"data"},
-    {"models"},
+    {"models", "calibration"},
     {"checkpoint", "sampling", "scoring", "training", "prediction", "screening", "pictures"},
     {"generator", "evaluation", "output", "report", "resumable"},
     {"trainingset", "learnedprior", "property_models", "libraries", "api"},

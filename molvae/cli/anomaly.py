@@ -14,7 +14,7 @@ from molvae.cli.loading import load
 from molvae.errors import InputError
 
 if TYPE_CHECKING:
-    from molvae.explore.anomalies import Calibration
+    from molvae.calibration import Calibration
     from molvae.generator import Generator
 
 
@@ -33,8 +33,8 @@ def anomaly(
 ) -> None:
     """How well the model knows each molecule, one row out per row in: the likelihood of its reconstruction.
 
-    Columns: smiles, error, log_likelihood, per_symbol (nats), and with --reference percentile: below 1 is odd. In
-    Python: `molvae.explore.anomaly`.
+    Columns: smiles, error, log_likelihood, per_symbol (nats), percentile: of 100 molecules of the training set, or of
+    --reference, so many are known less well; below 1 is odd. In Python: `molvae.explore.anomaly`.
     """
     from molvae.cli.inputs import read
     from molvae.cli.rowwise import at_once
@@ -57,9 +57,9 @@ def anomaly(
 
 
 def _calibration(generator: Generator, reference: str, column: str | None) -> Calibration:
+    from molvae.calibration import Calibration
     from molvae.cli.inputs import read
-    from molvae.explore.anomalies import Calibration
 
     if reference.lower().endswith(".json"):
         return Calibration.load(reference)
-    return Calibration.of(generator, smiles_of(read([reference], column)))
+    return generator.calibration(smiles_of(read([reference], column)))

@@ -42,7 +42,8 @@ def optimise(
     """Better molecules near each seed, within windows such as similarity>=0.4 or mw<500: CMA-ES in latent space.
 
     By default each generation is drawn around the best molecule so far, and CMA-ES learns nothing from it: that finds
-    more than longer runs do (benchmarks/optimise.md). --generations 10 lets it learn.
+    more than longer runs do (benchmarks/optimise.md). --generations 10 lets it learn. Ctrl+C ends the search; what it
+    has found by then is delivered.
 
     Columns: seed, smiles, score, similarity, the other figures asked for, evaluation, string. In Python:
     `molvae.explore.optimise`.
@@ -55,11 +56,19 @@ def optimise(
     with delivery(output, picture, optimisation.draw_best, GRID, seeds) as deliver:
         generator = load(model, device)
         starts = list(molecules(read(seeds, column)))
-        with progress("strings", budget * len(starts)) as advance:
-            frame = optimisation.optimise(
-                generator, starts, maximise, keep=keep, target=target, budget=budget, strategy=strategy, seed=seed,
-                progress=advance,
-            )  # fmt: skip
+        interrupted = None
+        try:
+            with progress("strings", budget * len(starts)) as advance:
+                frame = optimisation.optimise(
+                    generator, starts, maximise, keep=keep, target=target, budget=budget, strategy=strategy, seed=seed,
+                    progress=advance,
+                )  # fmt: skip
+        except optimisation.Interrupted as stop:
+            if stop.frame.empty:
+                raise
+            interrupted, frame = stop, stop.frame
         deliver(reported(frame))
+    if interrupted:
+        raise interrupted
     if frame.empty:
         raise typer.Exit(1)

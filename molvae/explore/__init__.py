@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from molvae.explore.anomalies import Calibration as Calibration
+    from molvae.calibration import Calibration as Calibration
     from molvae.explore.anomalies import anomaly as anomaly
     from molvae.explore.anomalies import draw_anomalies as draw_anomalies
     from molvae.explore.clusters import cluster as cluster
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from molvae.explore.interpolation import interpolate as interpolate
     from molvae.explore.neighbourhood import draw_neighbours as draw_neighbours
     from molvae.explore.neighbourhood import neighbours as neighbours
+    from molvae.explore.optimisation import Interrupted as Interrupted
     from molvae.explore.optimisation import draw_best as draw_best
     from molvae.explore.optimisation import optimise as optimise
     from molvae.explore.projection import draw_map as draw_map
@@ -35,7 +36,7 @@ _HOME = {
     **dict.fromkeys(("cluster", "draw_clusters"), "clusters"),
     **dict.fromkeys(("interpolate", "draw_path"), "interpolation"),
     **dict.fromkeys(("neighbours", "draw_neighbours"), "neighbourhood"),
-    **dict.fromkeys(("optimise", "draw_best"), "optimisation"),
+    **dict.fromkeys(("optimise", "draw_best", "Interrupted"), "optimisation"),
     **dict.fromkeys(("latent_map", "draw_map"), "projection"),
     "LatentTransformer": "transformer",
     **dict.fromkeys(("traverse", "draw_traversal"), "traversal"),

@@ -20,6 +20,14 @@ from molvae.pictures import save_grid
 from molvae.property_models import PropertyModel
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl+C in the midst of a search; `frame` is the table of what was found until then."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        super().__init__()
+        self.frame = frame
+
+
 def optimise(
     generator: Generator,
     seeds: str | Iterable[str],
@@ -47,7 +55,8 @@ def optimise(
     evaluation and string (how many molecules were scored, and strings decoded, up to this one). Only molecules inside
     the windows are rows, the seed itself is not. `attrs`: errors (SMILES to reason), runs (of each seed
     best, admissible, evaluations, strings, valid, reached), summary. The same `seed` gives the same molecules, whatever
-    other seeds there are. Raises `InputError`, and `MissingExtraError` without cma.
+    other seeds there are. Raises `InputError`, `MissingExtraError` without cma, and on Ctrl+C `Interrupted`, which has
+    what was found until then.
     """
     if budget < 1:
         raise InputError(f"the budget is 1 string or more, got {budget}")
@@ -58,18 +67,14 @@ def optimise(
     searches = {
         text: Search(generator, goal, plan, text, budget=budget, target=target, seed=seed) for text in points.smiles
     }
-    while live := [search for search in searches.values() if not search.done]:
-        _generation(generator, live, plan)
-        if progress:
-            progress(sum(search.strings for search in searches.values()))
-    frame = pd.concat([_table(text, search, goal) for text, search in searches.items()], ignore_index=True)
-    bad = points.table[points.table["error"] != ""]
-    frame.attrs = {
-        "errors": dict(zip(bad["smiles"], bad["error"], strict=True)),
-        "runs": [_figures(text, search) for text, search in searches.items()],
-    }
-    frame.attrs["summary"] = [_words(row, goal.name) for row in frame.attrs["runs"]]
-    return frame
+    try:
+        while live := [search for search in searches.values() if not search.done]:
+            _generation(generator, live, plan)
+            if progress:
+                progress(sum(search.strings for search in searches.values()))
+    except KeyboardInterrupt:
+        raise Interrupted(_found(searches, goal, points)) from None
+    return _found(searches, goal, points)
 
 
 def draw_best(frame: pd.DataFrame, picture: str | Path, n: int = 14) -> Path:
@@ -90,6 +95,18 @@ def _generation(generator: Generator, searches: list[Search], plan: Strategy) ->
     molecules = iter(table["smiles"])
     for search, (z, _) in zip(searches, asked, strict=True):
         search.tell(list(islice(molecules, len(z))))
+
+
+def _found(searches: dict[str, Search], goal: Goal, points: Points) -> pd.DataFrame:
+    """The table of all seeds."""
+    frame = pd.concat([_table(text, search, goal) for text, search in searches.items()], ignore_index=True)
+    bad = points.table[points.table["error"] != ""]
+    frame.attrs = {
+        "errors": dict(zip(bad["smiles"], bad["error"], strict=True)),
+        "runs": [_figures(text, search) for text, search in searches.items()],
+    }
+    frame.attrs["summary"] = [_words(row, goal.name) for row in frame.attrs["runs"]]
+    return frame
 
 
 def _table(text: str, search: Search, goal: Goal) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from molvae import explore
 from molvae.cli.app import app
 from molvae.errors import InputError
+from molvae.explore import optimisation
 from molvae.explore.search import Strategy
 
 KINDS = ["ring" if "1" in smiles else "chain" for smiles in SMALL]
@@ -148,6 +149,31 @@ def test_optimise_for_a_function_of_ones_own(molvae, tmp_path):
     table = pd.read_csv(io.StringIO(result.stdout))
     assert table["score"][0] >= 5
     assert "best atoms" in result.stderr
+
+
+def test_an_interrupted_search_delivers_what_it_has_found(molvae, tiny, tmp_path, monkeypatch):
+    """And ends as an interrupted command does; where it has found nothing, what stands at -o stays."""
+    table, whole = tmp_path / "best.csv", optimisation._generation
+    generations = []
+
+    def interrupted(*arguments):
+        if len(generations) == 3:
+            raise KeyboardInterrupt
+        generations.append(whole(*arguments))
+
+    monkeypatch.setattr(optimisation, "_generation", interrupted)
+    arguments = ["optimise", "CCCO", "--maximise", "logp", "--population", 16, "-o", table]
+    result = molvae(*arguments, "--budget", 640, code=130)
+    assert "molvae: interrupted" in result.stderr
+    assert "from 48 strings" in result.stderr
+    monkeypatch.setattr(optimisation, "_generation", whole)
+    plan = Strategy(population=16)
+    expected = explore.optimise(tiny, "CCCO", "logp", budget=48, strategy=plan)
+    assert pd.read_csv(table)["smiles"].tolist() == expected["smiles"].tolist() != []
+    monkeypatch.setattr(optimisation, "_generation", interrupted)  # at once
+    before = table.read_text()
+    molvae(*arguments, code=130)
+    assert table.read_text() == before
 
 
 def test_nothing_admissible_is_a_failure(molvae):

@@ -45,12 +45,16 @@ def test_from_a_file_to_a_model(data, tmp_path):
     assert model.card["rows"]["training molecules"] + model.card["rows"]["validation molecules"] == 30
     assert model.seen is not None
     assert len(model.seen) == model.card["rows"]["training molecules"]
+    assert model.usual is not None
+    assert model.usual.molecules == len(model.seen)
     with (tmp_path / "run" / "refused.csv").open() as file:
         refused = list(csv.DictReader(file))
     assert [(row["row"], row["source"]) for row in refused] == [("34", str(data)), ("35", str(data))]
     assert "ring 1 opened" in refused[0]["reason"]
     used = CliRunner().invoke(app, ["reconstruct", "CCO", "--model", str(tmp_path / "run" / "model")])
     assert used.exit_code == 0
+    odd = CliRunner().invoke(app, ["anomaly", "CCO", "--model", str(tmp_path / "run" / "model")])
+    assert odd.stdout.splitlines()[0].endswith(",percentile")
 
 
 def test_the_same_command_goes_on_with_what_was_packed(data, tmp_path):

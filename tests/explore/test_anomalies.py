@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,16 +12,18 @@ from molecules import DRUGS
 from scipy.stats import percentileofscore
 from tiny_vae import SMALL, trained
 
+from molvae import checkpoint as checkpoints
+from molvae.calibration import GRID, Calibration, weights_of
 from molvae.checkpoint import Checkpoint
 from molvae.chem.tokens import START_ID
-from molvae.errors import InputError
-from molvae.explore.anomalies import GRID, Calibration, anomaly, draw_anomalies
+from molvae.errors import CheckpointError, InputError
+from molvae.explore.anomalies import anomaly, draw_anomalies
 from molvae.generator import Generator
 
 
 @pytest.fixture(scope="module")
 def usual(tiny):
-    return Calibration.of(tiny, SMALL)
+    return tiny.calibration(SMALL)
 
 
 def test_what_was_learnt_is_usual_and_what_was_not_is_odd(tiny, usual):
@@ -76,9 +79,32 @@ def test_a_calibration_of_other_weights_is_refused(usual):
         anomaly(other, ["CCO"], reference=usual)
 
 
+def test_a_model_brings_its_own(tiny, usual, tmp_path):
+    """In its directory; molecules that are named instead come first."""
+    folder = checkpoints.save(dataclasses.replace(tiny.checkpoint, usual=usual), tmp_path / "model")
+    own = Generator.load(folder, "cpu")
+    assert own.checkpoint.usual == usual
+    drugs = [DRUGS["morphine"], *SMALL[:5]]
+    assert anomaly(own, drugs)["percentile"].tolist() == anomaly(own, drugs, reference=usual)["percentile"].tolist()
+    fewer = anomaly(own, drugs, reference=SMALL[5:])["percentile"]
+    assert fewer.tolist() != anomaly(own, drugs)["percentile"].tolist()
+    assert "percentile" not in anomaly(tiny, drugs).columns
+    (folder / "usual.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"usual\.json is damaged"):
+        Generator.load(folder, "cpu")
+
+
+def test_weights_are_known_again_when_they_were_saved(tmp_path):
+    """In half precision."""
+    model, config, vocabulary = trained("gaussian", "gru", 2)
+    folder = checkpoints.save(Checkpoint("tiny", model, config, vocabulary), tmp_path / "model")
+    assert weights_of(checkpoints.load(folder).model) == weights_of(model)
+    assert weights_of(trained("gaussian", "gru", 1)[0]) != weights_of(model)
+
+
 def test_what_is_no_calibration(tiny, usual, tmp_path):
     with pytest.raises(InputError, match="20 molecules or more, 5 could be"):
-        Calibration.of(tiny, [*SMALL[:5], "C1CC"])
+        tiny.calibration([*SMALL[:5], "C1CC"])
     file = tmp_path / "u.json"
     one_number = {"model": "m", "weights": "w", "molecules": 1, "percentiles": 5}
     for content in ("no json", "[]", "{}", json.dumps(one_number)):
