@@ -130,7 +130,7 @@ def make(name: str, minutes: float, arguments: argparse.Namespace) -> None:
         "What it is": f"{shape.encoder} encoder, {shape.latent} latent of {shape.latent_size}, "
         f"{shape.decoder} decoder; {sum(p.numel() for p in trained.model.parameters()):,} parameters",
         "Data": data.card,
-        "Training": training(trained, config, data.neighbours, first),
+        "Training": training(name, trained, config, data.neighbours, first),
     }
     ready = Checkpoint(name, trained.model, shape, data.vocabulary, SamplingDefaults(temperature=0.7), data.seen, card)
     folder = checkpoints.save(calibrated(ready, data.train), out / "models" / name)
@@ -216,7 +216,7 @@ def packed(read: Iterator[Record | Refusal], vocabulary: Vocabulary | None) -> t
 
 
 def training(
-    trained: Trained, config: TrainConfig, neighbours: Neighbours | None, first: Checkpoint | None
+    model: str, trained: Trained, config: TrainConfig, neighbours: Neighbours | None, first: Checkpoint | None
 ) -> dict[str, str]:
     """How it was trained, and how the model was that it began with."""
     told = {
@@ -228,7 +228,8 @@ def training(
         told["neighbours"] = f"of {neighbours.share:.0%} of the molecules: what their moved latents are decoded to"
     if first:
         before: dict[str, Any] = first.card.get("Training", {})
-        told |= {f"before, as {first.name}: {name}": value for name, value in before.items()}
+        then = "before" if first.name == model else f"before, as {first.name}"
+        told |= {f"{then}: {name}": value for name, value in before.items()}
     return told
 
 
