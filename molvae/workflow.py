@@ -14,8 +14,8 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
-from molvae import calibration
 from molvae import checkpoint as checkpoints
+from molvae.calibration import ENOUGH
 from molvae.checkpoint import Checkpoint, SamplingDefaults
 from molvae.data.packed import PackedGraphs
 from molvae.data.sources import find_source
@@ -173,13 +173,17 @@ def _save(
 
 
 def calibrated(checkpoint: Checkpoint, train: PackedGraphs) -> Checkpoint:
-    """The same with what is usual for its training set, of which some are drawn; of too few nothing can be said."""
-    if len(train) < calibration.LEAST:
-        return checkpoint
-    rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: calibration.ENOUGH]
+    """The same with what is usual for its training set, of which some are drawn; as it was where nothing can be said.
+
+    That is so of a few molecules, and of a model whose likelihoods are no numbers.
+    """
+    rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:ENOUGH]
     drawn = train.select(rows).smiles(checkpoint.vocabulary)
     generator = Generator(checkpoint, next(checkpoint.model.parameters()).device)
-    return replace(checkpoint, usual=generator.calibration(drawn))
+    try:
+        return replace(checkpoint, usual=generator.calibration(drawn))
+    except InputError:
+        return checkpoint
 
 
 def _hardware(folder: Path) -> dict[str, Any]:

@@ -33,8 +33,9 @@ def anomaly(
 ) -> None:
     """How well the model knows each molecule, one row out per row in: the likelihood of its reconstruction.
 
-    Columns: smiles, error, log_likelihood, per_symbol (nats), percentile: of 100 molecules of the training set, or of
-    --reference, so many are known less well; below 1 is odd. In Python: `molvae.explore.anomaly`.
+    Columns: smiles, error, log_likelihood, per_symbol (nats), percentile: of 100 molecules of --reference, or of the
+    training set where the model has a calibration of it, so many are known less well; below 1 is odd. In Python:
+    `molvae.explore.anomaly`.
     """
     from molvae.cli.inputs import read
     from molvae.cli.rowwise import at_once

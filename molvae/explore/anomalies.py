@@ -23,11 +23,12 @@ def anomaly(
 
     log p(x given z) of a molecule's canonical SMILES, given the mean of its own posterior, is near 0 for what a model
     knows by heart, and far below for what is unlike its training. Longer strings have more to get wrong, hence
-    `per_symbol`. `reference`, some thousand molecules of the training set or their `Calibration`, says what is usual.
+    `per_symbol`. What is usual says a `reference`: some thousand molecules, or their `Calibration` as of
+    `Generator.calibration`; by default the one that the model brings of its training set.
 
-    Columns: smiles, error, log_likelihood (nats), per_symbol (nats), and with a reference percentile, 0 to 100: of 100
-    reference molecules so many are known less well; below 1 is an anomaly worth a look. `attrs`: summary. Raises
-    `InputError` for a calibration of another model.
+    Columns: smiles, error, log_likelihood (nats), per_symbol (nats), and percentile, 0 to 100: of 100 reference
+    molecules so many are known less well; below 1 is an anomaly worth a look. Where nothing says what is usual there
+    is no percentile. `attrs`: summary. Raises `InputError` for a calibration of another model.
     """
     frame = generator.likelihood(smiles)
     table = frame[["smiles", "error", "log_likelihood"]].assign(per_symbol=per_symbol(frame))
@@ -38,6 +39,8 @@ def anomaly(
         table["percentile"] = usual.percentile(table["per_symbol"].to_numpy())
         odd = int((table["percentile"] < 1).sum())
         summary += f", {odd:,} known less well than 99 % of the {usual.molecules:,} reference molecules"
+    else:
+        summary += "; the model has no calibration, so a reference has to say what is usual"
     table.attrs = {"summary": [summary]}
     return table
 
@@ -49,9 +52,11 @@ def draw_anomalies(frame: pd.DataFrame, picture: str | Path, n: int = 20) -> Pat
 
 
 def _usual(generator: Generator, reference: Calibration | Iterable[str] | None) -> Calibration | None:
-    if reference is None:
-        return generator.checkpoint.usual
-    usual = reference if isinstance(reference, Calibration) else generator.calibration(reference)
+    usual = generator.checkpoint.usual if reference is None else reference
+    if usual is None:
+        return None
+    if not isinstance(usual, Calibration):
+        return generator.calibration(usual)
     if usual.weights != weights_of(generator.model):
         raise InputError(
             f"the calibration is of a model {usual.model!r} with other weights than {generator.checkpoint.name!r}: "

@@ -72,9 +72,9 @@ def optimise(
             _generation(generator, live, plan)
             if progress:
                 progress(sum(search.strings for search in searches.values()))
+        return _found(searches, goal, points)
     except KeyboardInterrupt:
         raise Interrupted(_found(searches, goal, points)) from None
-    return _found(searches, goal, points)
 
 
 def draw_best(frame: pd.DataFrame, picture: str | Path, n: int = 14) -> Path:

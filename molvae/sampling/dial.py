@@ -133,7 +133,7 @@ class Gauge:
     def balanced(self, similarities: dict[str, float]) -> list[str]:
         """With a target, as many below as above it, those nearest to it, so that the median is what was asked for.
 
-        One more on one side stays where the median is still `NEAR` the target.
+        One more on one side stays where the median is still `NEAR` the target, and where it makes up what is wanted.
         """
         target = self.dial.target
         if target is None:
@@ -143,6 +143,6 @@ class Gauge:
         most = min(len(upper), len(lower))
         even = {*upper[:most], *lower[:most]}
         odd = even.union(upper[most : most + 1] or lower[most : most + 1])
-        met = not even or abs(median(map(similarities.__getitem__, odd)) - target) <= NEAR
-        chosen = odd if met else even
+        stays = not even or len(odd) >= self.wanted or abs(median(map(similarities.__getitem__, odd)) - target) <= NEAR
+        chosen = odd if stays else even
         return [molecule for molecule in similarities if molecule in chosen]

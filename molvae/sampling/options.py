@@ -41,14 +41,18 @@ def choose(
     uniform: Tensor,
     heat: Tensor | None = None,
     allowed: Tensor | None = None,
+    barred: Tensor | None = None,
 ) -> Tensor:
     """A symbol per row: logits B x V, one number in (0, 1) per row B -> ids B.
 
-    `heat` B multiplies the temperature; of symbols that are not `allowed` B x V none is chosen. Sampling inverts the
-    cumulative distribution, so that a row needs exactly one random number a step.
+    `heat` B multiplies the temperature; of symbols that are not `allowed` B x V none is chosen, nor the id that is
+    `barred` in a row, B (0 or less: none), unless no other is allowed. Sampling inverts the cumulative distribution, so
+    that a row needs exactly one random number a step.
     """
     if allowed is not None:
         logits = logits.masked_fill(~allowed, -torch.inf)
+    if barred is not None:
+        logits = _without(logits, barred)
     if options.greedy:
         return logits.argmax(1)
     temperature = options.temperature if heat is None else options.temperature * heat[:, None]
@@ -57,15 +61,16 @@ def choose(
     return place.clamp_(max=logits.shape[1] - 1)
 
 
-def without(logits: Tensor, symbols: Tensor) -> Tensor:
-    """The logits B x V where a symbol of each row, B, cannot come; a row where that is 0 or less is as it was."""
-    place = symbols.clamp(min=0)[:, None]
-    return logits.scatter(1, place, logits.gather(1, place).masked_fill(place > 0, -torch.inf))
-
-
 def log_probability(logits: Tensor, symbols: Tensor) -> Tensor:
     """Of a symbol per row under the model itself, whatever temperature and cut: B x V, B -> B, nats."""
     return logits.gather(1, symbols[:, None])[:, 0] - logits.logsumexp(1)
+
+
+def _without(logits: Tensor, symbols: Tensor) -> Tensor:
+    """The logits B x V where a symbol of each row, B, cannot come; rows of none, and of no other, are as they were."""
+    place = symbols.clamp(min=0)[:, None]
+    bars = (place > 0) & (logits.isfinite().sum(1, keepdim=True) > 1)
+    return logits.scatter(1, place, logits.gather(1, place).masked_fill(bars, -torch.inf))
 
 
 def _kept(probabilities: Tensor, options: DecodeOptions) -> Tensor:

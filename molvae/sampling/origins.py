@@ -88,7 +88,8 @@ class Source:
         if not departs.any():
             return departs.new_zeros((len(departs), 0), dtype=torch.long)
         symbols, places = (torch.tensor(ids, device=share.device) for ids in (self.symbols, self.places))
-        end = torch.where(departs, places[(share * len(places)).long()], -1)[:, None]
+        chosen = (share * len(places)).long().clamp_(max=len(places) - 1)  # a share can round to 1
+        end = torch.where(departs, places[chosen], -1)[:, None]
         place = torch.arange(int(end.max()) + 1, device=share.device)
         symbols = symbols[: len(place)]
         return torch.where(place < end, symbols, torch.where(place == end, -symbols, PAD_ID))

@@ -17,7 +17,7 @@ from torch import Tensor
 from molvae.chem.tokens import END_ID, PAD_ID, START_ID
 from molvae.models.stepping import Begun, Stepper
 from molvae.sampling.mask import GrammarMask
-from molvae.sampling.options import DecodeOptions, choose, log_probability, without
+from molvae.sampling.options import DecodeOptions, choose, log_probability
 from molvae.sampling.streams import uniform
 
 BURST = 4  # steps between refills: more leave ended slots idle, fewer cost more refills
@@ -94,8 +94,8 @@ class Slots:
         heat = None if self.heat is None else self.heat[self.row]
         allowed = None if self.mask is None else self.mask.allowed()
         given = None if self.given is None else self.given[self.row, self.place]
-        free = logits if given is None else without(logits, -given)
-        symbol = choose(free, self.options, self.random[self.row, self.place], heat, allowed)
+        barred = None if given is None else -given
+        symbol = choose(logits, self.options, self.random[self.row, self.place], heat, allowed, barred)
         if given is not None:
             symbol = torch.where(given > PAD_ID, given, symbol)
         if self.mask is not None:

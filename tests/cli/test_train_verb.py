@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+from copy import deepcopy
+from dataclasses import replace
 
 import pytest
+import torch
 from tiny_vae import SMALL
 from typer.testing import CliRunner
 
 from molvae.checkpoint import load
 from molvae.cli.app import app
+from molvae.data.featurise import featurise
 from molvae.data.neighbours import Neighbours
 from molvae.data.packed import PackedGraphs
 from molvae.training.config import TrainConfig
-from molvae.workflow import Machine, train_model
+from molvae.workflow import Machine, calibrated, train_model
 
 SHAPE = ["--encoder-width", 16, "--encoder-layers", 1, "--latent-size", 8, "--decoder-width", 24]
 RUN = [*SHAPE, "--batch-size", 8, "--max-steps", 4, "--workers", 1, "--accelerator", "cpu"]
@@ -55,6 +59,17 @@ def test_from_a_file_to_a_model(data, tmp_path):
     assert used.exit_code == 0
     odd = CliRunner().invoke(app, ["anomaly", "CCO", "--model", str(tmp_path / "run" / "model")])
     assert odd.stdout.splitlines()[0].endswith(",percentile")
+
+
+def test_without_a_calibration_a_model_is_a_model(tiny_checkpoint):
+    """Of few molecules, or of a network that has diverged."""
+    packed = PackedGraphs.from_graphs(featurise(SMALL), tiny_checkpoint.vocabulary)
+    assert calibrated(tiny_checkpoint, packed).usual is not None
+    assert calibrated(tiny_checkpoint, packed.select(torch.arange(5))).usual is None
+    network = deepcopy(tiny_checkpoint.model)
+    for weights in network.parameters():
+        weights.data.fill_(torch.nan)
+    assert calibrated(replace(tiny_checkpoint, model=network), packed).usual is None
 
 
 def test_the_same_command_goes_on_with_what_was_packed(data, tmp_path):

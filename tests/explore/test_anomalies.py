@@ -88,7 +88,12 @@ def test_a_model_brings_its_own(tiny, usual, tmp_path):
     assert anomaly(own, drugs)["percentile"].tolist() == anomaly(own, drugs, reference=usual)["percentile"].tolist()
     fewer = anomaly(own, drugs, reference=SMALL[5:])["percentile"]
     assert fewer.tolist() != anomaly(own, drugs)["percentile"].tolist()
-    assert "percentile" not in anomaly(tiny, drugs).columns
+    without = anomaly(tiny, drugs)
+    assert "percentile" not in without.columns
+    assert "no calibration" in without.attrs["summary"][0]
+    changed = dataclasses.replace(own.checkpoint, model=trained("gaussian", "gru", 1)[0])
+    with pytest.raises(InputError, match="other weights"):
+        anomaly(Generator(changed), drugs)
     (folder / "usual.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"usual\.json is damaged"):
         Generator.load(folder, "cpu")

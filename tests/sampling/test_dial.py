@@ -158,6 +158,7 @@ def test_a_gap_at_the_target_costs_one_molecule_and_not_the_median():
     chosen = Gauge(Dial.of(0.8), 20).balanced(molecules)
     assert chosen == list("abcdef")
     assert median(map(molecules.get, chosen)) == 0.75
+    assert Gauge(Dial.of(0.8), 7).balanced(molecules) == list("abcdefg")  # which are all that were asked for
     close = {"a": 0.85, "b": 0.81, "c": 0.79, "d": 0.78, "e": 0.7}
     assert Gauge(Dial.of(0.8), 20).balanced(close) == list("abcde")  # 0.79 is near enough
 

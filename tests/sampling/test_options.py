@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from molvae.errors import InputError
-from molvae.sampling.options import GREEDY, DecodeOptions, choose, log_probability, without
+from molvae.sampling.options import GREEDY, DecodeOptions, choose, log_probability
 
 LOGITS = torch.tensor([1.0, -2.0, 0.5, 3.0, 2.9, -0.5])
 PLACES = (torch.arange(10_000) + 0.5) / 10_000  # every part of (0, 1) equally
@@ -85,12 +85,21 @@ def test_what_is_barred_is_never_chosen():
     rows = LOGITS.expand(len(PLACES), -1)
     best = int(LOGITS.argmax())
     barred = torch.where(torch.arange(len(PLACES)) % 2 == 0, best, -best)
-    symbols = choose(without(rows, barred), DecodeOptions(), PLACES)
+    symbols = choose(rows, DecodeOptions(), PLACES, barred=barred)
     assert (symbols[::2] != best).all()
     assert torch.equal(symbols[1::2], choose(rows, DecodeOptions(), PLACES)[1::2])
     shares = torch.bincount(symbols[::2], minlength=LOGITS.shape[-1]) / len(symbols[::2])
     expected = LOGITS.flatten().softmax(0).index_fill(0, torch.tensor(best), 0)
     torch.testing.assert_close(shares, expected / expected.sum(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("options", [GREEDY, DecodeOptions()])
+def test_what_is_barred_comes_where_nothing_else_is_allowed(options):
+    only = torch.zeros(1, len(LOGITS), dtype=torch.bool).index_fill(1, torch.tensor(3), True)
+    chosen = choose(
+        LOGITS.expand(9, -1), options, PLACES[::1112], allowed=only.expand(9, -1), barred=torch.full((9,), 3)
+    )
+    assert chosen.tolist() == [3] * 9
 
 
 def test_heat_is_a_temperature_for_each_row():
