@@ -24,8 +24,6 @@ from molvae.sampling.streams import normal, row_keys, uniform
 
 LATENT_NOISE, RADIUS_NOISE = 0, 1  # streams of a latent's random numbers
 PLACE = 2**19  # the number in a string's own stream, far behind those of its symbols, that says where it departs
-LEFT_AT = (Class.ATOM,)
-"""Where a string may leave the seed's. Of those that leave it at the end of a ring or branch most are no molecules."""
 
 
 class Rows(NamedTuple):
@@ -57,7 +55,8 @@ class Rows(NamedTuple):
 class Source:
     """Where the strings of one seed come from: its latents, the key of its random numbers, its own symbols.
 
-    `places` are those of its symbols at which a string may depart.
+    `places` are those of its atoms, where a string may depart: of strings that depart where a ring or branch ends most
+    are no molecules.
     """
 
     latents: LatentSource
@@ -69,7 +68,7 @@ class Source:
     def of(cls, latents: LatentSource, seed: int, smiles: str, vocabulary: Vocabulary) -> Self:
         """From the canonical SMILES of a seed, "" for the prior, and the number that randomness hangs on."""
         symbols = vocabulary.encode(smiles)[:-1].tolist() if smiles else []
-        places = [i for i, symbol in enumerate(symbols) if class_of(vocabulary.tokens[symbol]) in LEFT_AT]
+        places = [i for i, symbol in enumerate(symbols) if class_of(vocabulary.tokens[symbol]) == Class.ATOM]
         return cls(latents, seed_key(seed, smiles), symbols, places)
 
     def next(self, first: int, ways: list[Way], decodes: int) -> Rows:
