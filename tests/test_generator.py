@@ -238,7 +238,7 @@ def test_a_target_is_the_median(tiny, target, n):
     assert 4 <= len(exact) <= n
     above = sum(s >= target for s in exact)
     assert abs(2 * above - len(exact)) <= 1
-    assert all(abs(s - target) <= 0.15 + 1e-9 for s in exact)
+    assert all(target - 0.15 <= s <= target + 0.15 for s in exact)
     assert max(s for s in exact if s < target) <= np.median(exact) <= min(s for s in exact if s >= target)
 
 
