@@ -1,4 +1,4 @@
-"""How fast is sampling, beside what bounds it and beside others? Ratios in one run, on a CPU.
+"""How fast is sampling, beside what bounds it and beside others? Ratios in one run, on a CPU or a GPU.
 
     python benchmarks/sampling.py all druglike_test.smi.gz --moses FOLDER/moses --fragments fragments.db \\
         --folder rows --out benchmarks/sampling.md
@@ -36,10 +36,10 @@ Rows = list[dict[str, Any]]
 def measured(section: str, options: argparse.Namespace) -> Rows:
     if section == "cold":
         return sampling_cold.cold(options.rounds)
-    generator, smiles = Generator.load(options.model, "cpu"), drawn(options.source, options.molecules)
+    generator, smiles = Generator.load(options.model, options.device), drawn(options.source, options.molecules)
     work: dict[str, Callable[[], Rows]] = {
         "decode": lambda: sampling_decode.decode(
-            generator, smiles[:500], options.strings, options.rounds, options.precisions
+            generator, smiles[:500], options.strings, options.rounds, options.precisions, options.slots
         ),
         "exactness": lambda: sampling_decode.exactness(generator, smiles, options.precisions),
         "charrnn": lambda: sampling_decode.charrnn(
@@ -56,6 +56,8 @@ def main() -> None:
     parser.add_argument("what", choices=("all", *report.SECTIONS, "table"))
     parser.add_argument("source", type=Path, nargs="?", help="a file of SMILES to draw molecules from; not for table")
     parser.add_argument("--model", default="druglike")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--slots", type=int, default=0, help="strings in work at once; 0: the engine's own number")
     parser.add_argument("--molecules", type=int, default=1000, help="whose reconstruction is compared")
     parser.add_argument("--strings", type=int, default=3000, help="to decode in a round")
     parser.add_argument("--seeds", type=int, default=128, help="end to end")

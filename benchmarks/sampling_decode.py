@@ -28,13 +28,15 @@ from molvae.models.latents import perturb
 from molvae.models.stepping import stepper_of
 from molvae.sampling.engine import Decoded, Engine
 from molvae.sampling.options import GREEDY, DecodeOptions
+from molvae.sampling.slots import captured
 from molvae.sampling.streams import normal, row_keys
 
 RADIUS, TEMPERATURE = 0.35, 0.7
 PRECISIONS = ("32", "bf16", "int8")
-LOOP_BATCH = 256
-CHARRNN_BATCHES = (32, 512)
-"""The default of MOSES's own sampling script, and one that suits it better."""
+LOOP_BATCH, GPU_LOOP_BATCH = 256, 4096
+CHARRNN_BATCHES, GPU_CHARRNN_BATCH = (32, 512), 8192
+"""The default of MOSES's own sampling script, and one that suits it better; and one that suits a GPU."""
+STEPS_AT_ONCE = 16  # of the products, launched together on a GPU
 FORCED = 300  # strings that are scored symbol by symbol under every precision
 
 Latents = tuple[Tensor, Tensor, Tensor]
@@ -42,14 +44,19 @@ Latents = tuple[Tensor, Tensor, Tensor]
 
 
 def decode(
-    generator: Generator, smiles: list[str], count: int, rounds: int, precisions: Sequence[str] = PRECISIONS
+    generator: Generator,
+    smiles: list[str],
+    count: int,
+    rounds: int,
+    precisions: Sequence[str] = PRECISIONS,
+    slots: int = 0,
 ) -> list[dict[str, Any]]:
-    """A row per contestant and number of threads: strings and symbols a second."""
+    """A row per contestant and number of threads (on a GPU 1): strings and symbols a second."""
     latents = around(generator, smiles, count, RADIUS)
-    every, rows = torch.get_num_threads(), []
+    every, rows = torch.get_num_threads() if generator.device.type == "cpu" else 1, []
     for threads in sorted({every, 1}, reverse=True):
         with threads_of(threads):
-            contestants = _contestants(generator, latents, precisions)
+            contestants = _contestants(generator, latents, precisions, slots)
             rows += [{"threads": threads, **row} for row in _raced(contestants, rounds)]
     return rows
 
@@ -57,10 +64,10 @@ def decode(
 def around(generator: Generator, smiles: list[str], count: int, radius: float) -> Latents:
     """`count` latents, each a radius from that of a molecule; as many of each molecule as of any other."""
     table = generator.encode(smiles).query("error == ''")
-    means = torch.from_numpy(table.filter(regex=r"^z\d+$").to_numpy(np.float32))
+    means = torch.from_numpy(table.filter(regex=r"^z\d+$").to_numpy(np.float32)).to(generator.device)
     z = means.repeat(-(-count // len(means)), 1)[:count]
-    keys = row_keys(0, torch.arange(len(z)))
-    return perturb(z, radius, normal(keys, z.shape[1])), torch.full((len(z),), radius), keys
+    keys = row_keys(0, torch.arange(len(z), device=z.device))
+    return perturb(z, radius, normal(keys, z.shape[1])), torch.full((len(z),), radius, device=z.device), keys
 
 
 @contextmanager
@@ -77,12 +84,14 @@ Contestant = Callable[[], tuple[int, int]]
 """Does its work and says of how many strings and symbols it was."""
 
 
-def _contestants(generator: Generator, latents: Latents, precisions: Sequence[str]) -> dict[str, Contestant]:
+def _contestants(
+    generator: Generator, latents: Latents, precisions: Sequence[str], slots: int
+) -> dict[str, Contestant]:
     decoder, longest = generator.model.decoder, generator.checkpoint.config.max_symbols
     assert isinstance(decoder, GRUDecoder)
     found: dict[str, Contestant] = {}
     for precision in precisions:
-        engine = Engine(decoder, longest, precision=precision)
+        engine = Engine(decoder, longest, precision=precision, slots=slots)
         symbols = _written(engine, latents)()[1]  # the first time also warms it up
         strings = len(latents[0])
         found[f"engine, {precision}"] = _written(engine, latents)
@@ -90,7 +99,7 @@ def _contestants(generator: Generator, latents: Latents, precisions: Sequence[st
         found[f"products that are not looked up, {precision}"] = _products(
             decoder, precision, engine.slots, strings, symbols, looked_up=True
         )
-    for batch in (len(latents[0]), LOOP_BATCH):
+    for batch in (len(latents[0]), GPU_LOOP_BATCH if latents[0].is_cuda else LOOP_BATCH):
         found[f"plain loop, batch {batch}"] = _loop(decoder, latents, longest, batch)
     return found
 
@@ -116,12 +125,13 @@ def _products(
     leaving the threads to torch. `looked_up`: without the first product, symbols times their gates, which the engine
     computes once and looks up.
     """
-    steps, threads = -(-symbols // rows), torch.get_num_threads()
+    device = decoder.output.weight.device
+    steps, threads = -(-symbols // rows), torch.get_num_threads() if device.type == "cpu" else 1
     shares = [len(range(thread, steps, threads)) for thread in range(threads)]
     lanes = [_Lane(decoder, precision, rows, looked_up=looked_up) for _ in shares]
 
     def work() -> tuple[int, int]:
-        with Lanes(torch.device("cpu"), threads) as side_by_side:
+        with Lanes(device, threads) as side_by_side:
             side_by_side.map(lambda lane: lanes[lane].run(shares[lane]), range(threads))
         return strings, symbols
 
@@ -129,7 +139,7 @@ def _products(
 
 
 class _Lane:
-    """Operands and results of one thread."""
+    """Operands and results of one thread, or of a GPU, where steps are launched as a graph, as the engine's are."""
 
     def __init__(self, decoder: GRUDecoder, precision: str, rows: int, *, looked_up: bool) -> None:
         named = {**dict(decoder.gru.named_parameters()), "weight_out": decoder.output.weight}
@@ -140,17 +150,26 @@ class _Lane:
         self.pairs = [_operands(weight, rows, precision) for weight in weights]
         self.multiply = torch._int_mm if precision == "int8" else torch.mm
         self.results = [self.multiply(x, w) for x, w in self.pairs]
+        self.on_gpu = decoder.output.weight.is_cuda
+        self.launch = captured(self._steps) if self.on_gpu else self._steps
+
+    def run(self, steps: int) -> None:
+        """As many steps, or up to `STEPS_AT_ONCE` - 1 more on a GPU."""
+        for _ in range(-(-steps // STEPS_AT_ONCE) if self.on_gpu else steps):
+            self.launch()
+        if self.on_gpu:
+            torch.cuda.synchronize()
 
     @torch.inference_mode()
-    def run(self, steps: int) -> None:
-        for _ in range(steps):
+    def _steps(self) -> None:
+        for _ in range(STEPS_AT_ONCE if self.on_gpu else 1):
             for (x, w), out in zip(self.pairs, self.results, strict=True):
                 self.multiply(x, w, out=out)
 
 
 def _operands(weight: Tensor, rows: int, precision: str) -> tuple[Tensor, Tensor]:
     """Some input, rows x K, and the weight, K x N."""
-    x = torch.rand(rows, weight.shape[1]) * 2 - 1
+    x = torch.rand(rows, weight.shape[1], device=weight.device) * 2 - 1
     if precision == "int8":
         return (x * 127).to(torch.int8), (weight / weight.abs().max() * 127).to(torch.int8).T.contiguous()
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -163,11 +182,11 @@ def _loop(decoder: GRUDecoder, latents: Latents, longest: int, batch: int) -> Co
 
     @torch.inference_mode()
     def work() -> tuple[int, int]:
-        source, symbols = torch.Generator().manual_seed(0), 0
-        for rows in torch.arange(len(z)).split(batch):
+        source, symbols = torch.Generator(z.device).manual_seed(0), 0
+        for rows in torch.arange(len(z), device=z.device).split(batch):
             bias, hidden = decoder.start(z[rows], told[rows])
             hidden = hidden.transpose(0, 1).contiguous()
-            symbol, ended = torch.full((len(rows),), START_ID), torch.zeros(len(rows), dtype=torch.bool)
+            symbol, ended = torch.full_like(rows, START_ID), torch.zeros_like(rows, dtype=torch.bool)
             for _ in range(longest + 1):
                 y, hidden = decoder.gru((decoder.embedding(symbol) + bias)[:, None], hidden)
                 chances = (decoder.output(y[:, 0]) / TEMPERATURE).softmax(1)
@@ -226,8 +245,9 @@ def _forced(decoder: GRUDecoder | TransformerDecoder, precision: str, latents: L
     stepper = stepper_of(decoder, precision)
     before = functional.pad(symbols[:, :-1], (1, 0), value=START_ID)
     begun = stepper.begin(latents[0][: len(symbols)], latents[1][: len(symbols)])
-    state = stepper.state(begun, torch.arange(len(symbols)))
-    return torch.stack([stepper.step(column, state).clone() for column in before.T], dim=1).log_softmax(-1)
+    state = stepper.state(begun, torch.arange(len(symbols), device=latents[0].device))
+    columns = before.to(latents[0].device).T
+    return torch.stack([stepper.step(column, state).clone() for column in columns], dim=1).log_softmax(-1).cpu()
 
 
 def charrnn(generator: Generator, smiles: list[str], folder: Path, count: int, rounds: int) -> list[dict[str, Any]]:
@@ -235,9 +255,9 @@ def charrnn(generator: Generator, smiles: list[str], folder: Path, count: int, r
 
     It has LSTM cells, and always takes 100 steps, however long its strings are.
     """
-    model = _charrnn(folder, smiles, generator.model.decoder).eval()
+    model = _charrnn(folder, smiles, generator.model.decoder).to(generator.device).eval()
     contestants = {"engine": _written(generator.engine, around(generator, smiles, count, RADIUS))}
-    for batch in CHARRNN_BATCHES:
+    for batch in (*CHARRNN_BATCHES, *([GPU_CHARRNN_BATCH] if generator.device.type == "cuda" else [])):
         contestants[f"CharRNN, batch {batch}"] = _sampled(model, batch, 4 if batch < 100 else 1)
     return [{"threads": torch.get_num_threads(), **row} for row in _raced(contestants, rounds)]
 

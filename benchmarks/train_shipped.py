@@ -9,7 +9,9 @@ see the druglike set and as many molecules of MOSES, drawn at random; their nove
 a Gaussian model of MOSES train alone, for its benchmark: latents that are moved are decoded to the molecules they come
 from and not to neighbours, so that draws of the prior are distributed as the training set is.
 
-Started again, it goes on from the last checkpoint, or where training is over, from there. `--continue-from FOLDER`
+Started again, it goes on from the last checkpoint, or where training is over, from there. With `--steps` the parts can
+be done on different machines: `pack` and `finish` need the files, `train`, for which one borrows a GPU, only what was
+packed (OUT/packed), and leaves OUT/models. `--continue-from FOLDER`
 begins with the weights of the models there, as far as they fit into the networks that are trained now; `--small` takes
 small networks and few molecules, to see that it runs.
 """
@@ -19,10 +21,10 @@ from __future__ import annotations
 import argparse
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import evaluate
 import torch
@@ -53,6 +55,7 @@ DRUGLIKE = (
     "ZINC leads and natural products; isomeric SMILES, 6 to 64 heavy atoms, salts stripped"
 )
 MOSES = "1,584,663 lead-like molecules of ZINC without charges or stereo (MIT)"
+STEPS = ("pack", "train", "finish")
 SHAPE = {"encoder": "dmpnn", "pooling_heads": 32, "decoder_width": 384, "reading_width": 256}
 SMALL_SHAPE = {
     "encoder_width": 16,
@@ -91,29 +94,61 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Data:
-    """What a model is trained on, validated on, and calls known."""
+    """What a model is trained on and validated on; in one folder, beside what it calls known."""
 
     train: PackedGraphs
     neighbours: Neighbours | None
     valid: PackedGraphs
     vocabulary: Vocabulary
-    seen: SeenSet
     card: dict[str, str]
+
+    def save(self, folder: Path, seen: SeenSet) -> None:
+        self.valid.save(folder / "valid")
+        seen.save(folder / "seen.npz")
+        self.train.save(folder, vocabulary=self.vocabulary.tokens, card=self.card)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        about, near = details(folder), folder / "neighbours.npz"
+        return cls(
+            PackedGraphs.load(folder),
+            Neighbours.load(near) if near.exists() else None,
+            PackedGraphs.load(folder / "valid"),
+            Vocabulary(tuple(about["vocabulary"])),
+            about["card"],
+        )
 
 
 def main() -> None:
     arguments = _arguments()
     for name, minutes in zip(arguments.model, arguments.minutes, strict=True):
-        make(name, minutes, arguments)
+        if "pack" in arguments.steps:
+            packed_data(name, arguments)
+        if "train" in arguments.steps:
+            trained_model(name, minutes, arguments)
+        if "finish" in arguments.steps:
+            finish(name, arguments)
 
 
-def make(name: str, minutes: float, arguments: argparse.Namespace) -> None:
-    """One model, from data to card."""
+def packed_data(name: str, arguments: argparse.Namespace) -> None:
+    """What the model is trained on, if it is not there."""
+    kind = RECIPES[name].data
+    folder = arguments.out / "packed" / kind
+    if not (folder / "packed.json").exists():
+        data, seen = {"mix": mix, "moses": moses}[kind](arguments, beginning(name, arguments))
+        data.save(folder, seen)
+    if kind == "mix":
+        packed = Data.load(folder)
+        packed_neighbours(packed.train, packed.vocabulary, folder / "neighbours.npz", tell=print)
+
+
+def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> None:
+    """From packed data to a model directory, without any other file."""
     recipe, out = RECIPES[name], arguments.out
-    first = beginning(name, arguments)
-    data = {"mix": mix, "moses": moses}[recipe.data](arguments, first)
+    data, first = Data.load(out / "packed" / recipe.data), beginning(name, arguments)
     again = MORE if first and not recipe.start else {}
-    config = recipe.training.replace(max_minutes=minutes, precision=arguments.precision, **again)
+    given = {key: value for key in ("batch_size", "learning_rate") if (value := getattr(arguments, key)) is not None}
+    config = recipe.training.replace(max_minutes=minutes, precision=arguments.precision, **again, **given)
     sizes = SMALL_SHAPE if arguments.small else SHAPE
     shape = ModelConfig.from_dict({"vocabulary_size": len(data.vocabulary), "latent": recipe.latent, **sizes})
     trained = train(
@@ -132,8 +167,16 @@ def make(name: str, minutes: float, arguments: argparse.Namespace) -> None:
         "Data": data.card,
         "Training": training(name, trained, config, data.neighbours, first),
     }
-    ready = Checkpoint(name, trained.model, shape, data.vocabulary, SamplingDefaults(temperature=0.7), data.seen, card)
-    folder = checkpoints.save(calibrated(ready, data.train), out / "models" / name)
+    model = Checkpoint(name, trained.model, shape, data.vocabulary, SamplingDefaults(temperature=0.7), card=card)
+    checkpoints.save(model, out / "models" / name)
+
+
+def finish(name: str, arguments: argparse.Namespace) -> None:
+    """From a model to one that ships: what it knows, its calibration, its prior, and a card with what it scores."""
+    recipe, out = RECIPES[name], arguments.out
+    folder, packed = out / "models" / name, out / "packed" / recipe.data
+    model = replace(checkpoints.load(folder), seen=SeenSet.load(packed / "seen.npz"))
+    checkpoints.save(calibrated(model, Data.load(packed).train), folder)
     alone = recipe.data == "moses"
     files = arguments.moses[:1] if alone else arguments.druglike[:1]
     molecules = 2_000 if arguments.small else 60_000
@@ -166,43 +209,29 @@ def fitted(first: Autoencoder, shape: ModelConfig) -> Autoencoder:
     return model
 
 
-def mix(arguments: argparse.Namespace, start: Checkpoint | None) -> Data:
-    """The druglike set and as many molecules of MOSES, drawn at random."""
-    folder = arguments.out / "packed" / "mix"
-    if not (folder / "packed.json").exists():
-        words = start.vocabulary if start else None
-        parts, words = packed(rows(arguments, arguments.druglike[0]), words)
-        others, _ = packed(rows(arguments, arguments.moses[0]), words)
-        druglike = len(parts)
-        whole = concatenate([parts, others])
-        whole.save(folder, druglike=druglike, vocabulary=words.tokens)
-    about, whole = details(folder), PackedGraphs.load(folder)
-    words = Vocabulary(tuple(about["vocabulary"]))
-    drawn = torch.randperm(len(whole) - about["druglike"], generator=torch.Generator().manual_seed(0))[:MOSES_SHARE]
-    chosen = whole.select(torch.cat([torch.arange(about["druglike"]), about["druglike"] + drawn]))
+def mix(arguments: argparse.Namespace, start: Checkpoint | None) -> tuple[Data, SeenSet]:
+    """The druglike set and as many molecules of MOSES, drawn at random. All of both are called known."""
+    parts, words = packed(rows(arguments, arguments.druglike[0]), start.vocabulary if start else None)
+    others, _ = packed(rows(arguments, arguments.moses[0]), words)
     valid, _ = packed(rows(arguments, arguments.druglike[1]), words)
+    seen = (start and start.seen) or SeenSet.from_smiles(chain(parts.smiles(words), others.smiles(words)))
+    drawn = torch.randperm(len(others), generator=torch.Generator().manual_seed(0))[:MOSES_SHARE]
     card = {
         "druglike": DRUGLIKE,
         "MOSES train": f"{MOSES}, of which {MOSES_SHARE:,} drawn at random were trained on",
         "novel means": "in neither training set, whole",
     }
-    seen = (start and start.seen) or SeenSet.from_smiles(whole.smiles(words))
-    near = packed_neighbours(chosen, words, folder / "neighbours.npz", tell=print)
-    return Data(chosen, near, valid, words, seen, card)
+    return Data(concatenate([parts, others.select(drawn)]), None, valid, words, card), seen
 
 
-def moses(arguments: argparse.Namespace, start: Checkpoint | None) -> Data:
+def moses(arguments: argparse.Namespace, start: Checkpoint | None) -> tuple[Data, SeenSet]:
     """MOSES train, without a few molecules to validate on."""
-    folder = arguments.out / "packed" / "moses"
-    if not (folder / "packed.json").exists():
-        whole, words = packed(rows(arguments, arguments.moses[0]), start.vocabulary if start else None)
-        whole.save(folder, vocabulary=words.tokens)
-    words, whole = Vocabulary(tuple(details(folder)["vocabulary"])), PackedGraphs.load(folder)
+    whole, words = packed(rows(arguments, arguments.moses[0]), start.vocabulary if start else None)
     order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))
     held = min(HELD_OUT, len(whole) // 10)
     card = {"MOSES train": MOSES, "novel means": "not in MOSES train"}
-    train, valid = whole.select(order[held:]), whole.select(order[:held])
-    return Data(train, None, valid, words, SeenSet.from_smiles(whole.smiles(words)), card)
+    seen = (start and start.seen) or SeenSet.from_smiles(whole.smiles(words))
+    return Data(whole.select(order[held:]), None, whole.select(order[:held]), words, card), seen
 
 
 def rows(arguments: argparse.Namespace, file: Path) -> Iterator[Record | Refusal]:
@@ -241,15 +270,21 @@ def _hardware() -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--druglike", type=Path, nargs=3, required=True, metavar=("TRAIN", "VALID", "TEST"))
-    parser.add_argument("--moses", type=Path, nargs=2, required=True, metavar=("TRAIN", "TEST"))
+    parser.add_argument("--druglike", type=Path, nargs=3, metavar=("TRAIN", "VALID", "TEST"))
+    parser.add_argument("--moses", type=Path, nargs=2, metavar=("TRAIN", "TEST"))
     parser.add_argument("--model", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--minutes", nargs="+", type=float, required=True, help="time box of each model's training")
     parser.add_argument("--continue-from", type=Path, metavar="FOLDER", help="of model directories")
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, help="train needs no files")
+    parser.add_argument("--batch-size", type=int, help="molecules a step; on a GPU 1024 or more")
+    parser.add_argument("--learning-rate", type=float, help="its peak; for larger batches a higher one")
     parser.add_argument("--precision", default="bf16", help="auto, 32 or bf16: the quicker one differs between CPUs")
     parser.add_argument("--small", action="store_true", help="small networks, few molecules: to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("runs/shipped"))
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if set(arguments.steps) != {"train"} and not (arguments.druglike and arguments.moses):
+        parser.error("--druglike and --moses are needed to pack and to finish")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Molecules a second in training, and the share of a step that goes into data.
 
     python benchmarks/training.py [FILE.smi.gz] [--steps 20] [--molecules 2000]
+    python benchmarks/training.py --packed FOLDER --batch-sizes 512 1024 2048 --precisions bf16 tf32   # on a GPU
 
-Every encoder with the GRU, and the GINE encoder with the transformer, at the default sizes; and the shipped size (GRU
-of 384, in bf16). The first steps, in which memory is laid out, are not counted. On a GPU it uses the GPU.
+Every encoder with the GRU, and the GINE encoder with the transformer, at the default sizes. With `--packed`, a folder
+that `train_shipped.py` packed, the shape that ships, with the share that it reaches of what a large matrix product
+reaches on the same device. The first steps, in which memory is laid out, are not counted. Where there is a GPU it is
+used.
 """
 
 from __future__ import annotations
@@ -12,51 +15,109 @@ import argparse
 import platform
 import sys
 import tempfile
-from itertools import islice
+import time
+from itertools import islice, product
 from pathlib import Path
 
 import lightning
 import torch
+from torch.utils.flop_counter import FlopCounterMode
+from train_shipped import SHAPE, Data
 
+from molvae.data.neighbours import Neighbours
 from molvae.data.packed import PackedGraphs
 from molvae.data.packing import pack
 from molvae.data.records import read_records
+from molvae.models.autoencoder import Autoencoder
 from molvae.models.config import DECODERS, ENCODERS, ModelConfig
 from molvae.training.config import TrainConfig
+from molvae.training.module import random_radius
 from molvae.training.run import train
 
 WARM_UP = 2
+LARGE = 8192  # rows and columns of the matrices whose product is the limit
 DEFAULT = Path(__file__).parents[2] / "shared" / "data" / "druglike_test.smi.gz"
 
 
 def main() -> None:
     arguments = _arguments()
-    data, vocabulary, _ = pack(islice(read_records(arguments.file), arguments.molecules), workers=0)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    versions = f"torch {torch.__version__}, lightning {lightning.__version__}, python {platform.python_version()}"
-    print(f"{device}; {versions}  ")
+    print(
+        f"{device}; torch {torch.__version__}, lightning {lightning.__version__}, python {platform.python_version()}  "
+    )
+    if arguments.packed:
+        shipped(Data.load(arguments.packed), arguments)
+    else:
+        parts(arguments)
+
+
+def parts(arguments: argparse.Namespace) -> None:
+    """Encoders and decoders beside each other."""
+    data, vocabulary, _ = pack(islice(read_records(arguments.file), arguments.molecules), workers=0)
     print(f"{arguments.file.name}: {len(data):,} molecules; batches of 128, {arguments.steps} steps each\n")
-    print("| encoder | decoder | precision | molecules/s | data's share of a step |\n|---|---|---|---|---|")
+    print("| encoder | decoder | molecules/s | data's share of a step |\n|---|---|---|---|")
     base = ModelConfig(vocabulary_size=len(vocabulary))
-    shapes = [(base.replace(encoder=encoder), "auto") for encoder in ENCODERS]
-    shapes += [(base.replace(decoder=decoder), "auto") for decoder in DECODERS if decoder != base.decoder]
-    shapes += [(base.replace(decoder_width=384), "bf16")]
-    for model, precision in shapes:
-        rate, share = measure(data, model, precision, arguments.steps)
-        name = f"{model.decoder} {model.decoder_width}"
-        print(
-            f"| {model.encoder} {model.encoder_width} | {name} | {precision} | {rate:,.0f} | {share:.1%} |", flush=True
-        )
+    shapes = [base.replace(encoder=encoder) for encoder in ENCODERS]
+    shapes += [base.replace(decoder=decoder) for decoder in DECODERS if decoder != base.decoder]
+    for shape in shapes:
+        rate, share = measure(data, None, shape, TrainConfig(max_steps=arguments.steps))
+        decoder = f"{shape.decoder} {shape.decoder_width}"
+        print(f"| {shape.encoder} {shape.encoder_width} | {decoder} | {rate:,.0f} | {share:.1%} |", flush=True)
 
 
-def measure(data: PackedGraphs, model: ModelConfig, precision: str, steps: int) -> tuple[float, float]:
+def shipped(data: Data, arguments: argparse.Namespace) -> None:
+    """The shape that ships, in batches of several sizes."""
+    shape = ModelConfig.from_dict({"vocabulary_size": len(data.vocabulary), "latent": "gaussian", **SHAPE})
+    work, limit = operations(data.train, shape), fastest()
+    print(
+        f"{len(data.train):,} molecules, {arguments.steps} steps each; {work / 1e9:.2f} GFLOP a molecule, padding not"
+    )
+    print(f"counted; a product of {LARGE} x {LARGE} bf16 matrices reaches {limit / 1e12:,.0f} TFLOP/s\n")
+    print("| batch | precision | molecules/s | TFLOP/s | of the product's | data's share of a step |")
+    print("|---|---|---|---|---|---|")
+    for size, precision in product(arguments.batch_sizes, arguments.precisions):
+        config = TrainConfig(max_steps=arguments.steps, batch_size=size, precision=precision)
+        rate, share = measure(data.train, data.neighbours, shape, config)
+        done = f"{rate:,.0f} | {rate * work / 1e12:.1f} | {rate * work / limit:.1%}"
+        print(f"| {size} | {precision} | {done} | {share:.1%} |", flush=True)
+
+
+def measure(
+    data: PackedGraphs, near: Neighbours | None, model: ModelConfig, config: TrainConfig
+) -> tuple[float, float]:
     """Molecules a second and data's share, of the second of two runs: the first warms up what both use."""
     valid = data.select(torch.arange(2))
-    for count in (WARM_UP, steps):
-        config = TrainConfig(max_steps=count, precision=precision)
+    for count in (WARM_UP, config.max_steps):
         with tempfile.TemporaryDirectory() as folder:
-            trained = train(Path(folder), data, valid, model, config, devices=1, progress=False)
+            trained = train(
+                Path(folder), data, valid, model, config.replace(max_steps=count), neighbours=near, devices=1,
+                progress=False,
+            )  # fmt: skip
     return trained.molecules / trained.step_seconds, trained.data_share
+
+
+def operations(data: PackedGraphs, shape: ModelConfig, molecules: int = 64) -> float:
+    """Floating-point operations of a step in matrix products, a molecule; counted on the CPU, which skips padding."""
+    model, batch = Autoencoder.from_config(shape), data.gather(torch.arange(molecules))
+    with FlopCounterMode(display=False) as counter:
+        losses = model.losses(batch, random_radius(molecules, 0.5, torch.device("cpu")))
+        (losses.reconstruction + losses.kl).mean().backward()
+    return counter.get_total_flops() / molecules
+
+
+def fastest() -> float:
+    """Operations a second of a large product in bf16."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    size = LARGE if device.type == "cuda" else LARGE // 8
+    a, b = torch.randn(2, size, size, device=device).bfloat16()
+    for turns in (3, 20):
+        start = time.perf_counter()
+        for _ in range(turns):
+            a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+    return 2 * size**3 * turns / seconds
 
 
 def _arguments() -> argparse.Namespace:
@@ -64,8 +125,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("file", nargs="?", type=Path, default=DEFAULT, help="molecules to train on")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--molecules", type=int, default=2000)
+    parser.add_argument("--packed", type=Path, help="a folder that train_shipped.py packed")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[128])
+    parser.add_argument("--precisions", nargs="+", default=["auto"])
     arguments = parser.parse_args()
-    if not arguments.file.exists():
+    if not (arguments.packed or arguments.file.exists()):
         sys.exit(f"{arguments.file} does not exist: give a file of molecules as the first argument, FILE")
     return arguments
 

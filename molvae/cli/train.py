@@ -83,7 +83,7 @@ def train(
     validate_every: Annotated[int | None, _training("Steps between validations.")] = None,
     patience: Annotated[int | None, _training("Stop after this many validations without gain; 0: never.")] = None,
     seed: Annotated[int | None, _training("Of weights, order and noise.", min=0)] = None,
-    precision: Annotated[str | None, _training("auto, 32 or bf16.")] = None,
+    precision: Annotated[str | None, _training("auto, 32, tf32 (on a GPU) or bf16.")] = None,
     compile: Annotated[bool | None, _training("torch.compile the decoder.")] = None,
     accelerator: Annotated[str, _machine("auto, cpu or gpu.")] = "auto",
     devices: Annotated[str, _machine("How many, or which (0,2), or auto.")] = "auto",

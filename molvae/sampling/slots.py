@@ -61,7 +61,7 @@ class Slots:
         self.heat = None if heat is None else torch.cat([heat, heat[-1:]])
         self.given = None if given is None else self._whole(given)
         self.mask = mask
-        self.burst = _captured(self._burst) if device.type == "cuda" else self._burst
+        self.burst = captured(self._burst) if device.type == "cuda" else self._burst
 
     def _whole(self, given: Tensor) -> Tensor:
         """What is given, in a table as wide and long as that of the symbols."""
@@ -123,7 +123,7 @@ class Slots:
             self.mask.restart(slots, due)
 
 
-def _captured(function: Callable[[], None]) -> Callable[[], None]:
+def captured(function: Callable[[], None]) -> Callable[[], None]:
     """The function as a CUDA graph: one launch instead of some hundred. Its first calls, to warm up, count."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())

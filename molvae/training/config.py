@@ -13,6 +13,11 @@ NOT_NEGATIVE = (
 )
 
 
+PRECISIONS = ("auto", "32", "tf32", "bf16")
+"""auto is bf16 on a GPU, else 32. tf32 rounds the inputs of a GPU's matrix products to 10 bits; bf16 rounds on a GPU
+whatever can be rounded, on a CPU matrix products alone."""
+
+
 @dataclass(frozen=True)
 class TrainConfig(JsonConfig):
     """Everything but the data and the shape of the model."""
@@ -34,7 +39,7 @@ class TrainConfig(JsonConfig):
     latent_noise: float = 0.0  # radius by which every latent is moved, the decoder not told (de-noising)
     corruption: float = 0.0  # share of the input's atoms and bonds that are masked (de-noising)
     noise_share: float = 0.5  # share of molecules decoded from a latent moved by a radius drawn from (0, 1)
-    precision: str = "auto"  # auto (bf16 on a GPU, else 32), 32, or bf16 (on a CPU in matrix products alone)
+    precision: str = "auto"  # one of PRECISIONS
     compile: bool = False  # torch.compile the decoder (its GRU stays as it is)
     validate_every: int = 2_000  # steps between validations
     checkpoint_every: int = 500  # steps between checkpoints
@@ -55,8 +60,8 @@ class TrainConfig(JsonConfig):
         for name in ("noise_share", "decay_share", "latent_noise", "corruption"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must lie in 0 to 1, got {getattr(self, name)}")
-        if self.precision not in ("auto", "32", "bf16"):
-            raise InputError(f"precision is one of auto, 32, bf16; got {self.precision!r}")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision is one of {', '.join(PRECISIONS)}; got {self.precision!r}")
 
 
 def run_progress(config: TrainConfig, step: int, minutes: float, reserve: float = 0.0) -> float:

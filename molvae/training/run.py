@@ -133,7 +133,7 @@ class Run:
             devices=devices,
             num_nodes=nodes,
             strategy=strategy,
-            precision="bf16-mixed" if on_gpu and self.config.precision != "32" else "32-true",
+            precision="bf16-mixed" if on_gpu and self.config.precision in ("auto", "bf16") else "32-true",
             max_steps=self.config.max_steps,
             max_epochs=-1,
             gradient_clip_val=self.config.gradient_clip or None,

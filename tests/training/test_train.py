@@ -110,9 +110,10 @@ def test_neighbours_of_other_data_are_refused(tmp_path: Path) -> None:
         run_tiny(tmp_path, neighbours=near)
 
 
-def test_bf16_on_a_cpu_is_in_products_and_leaves_no_trace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["bf16", "tf32"])
+def test_rounded_products_leave_no_trace_on_a_cpu(tmp_path: Path, precision: str) -> None:
     before = torch.get_float32_matmul_precision()
-    trained = run_tiny(tmp_path, max_steps=5, precision="bf16")
+    trained = run_tiny(tmp_path, max_steps=5, precision=precision)
     assert torch.get_float32_matmul_precision() == before
     assert {p.dtype for p in trained.model.parameters()} == {torch.float32}
 
