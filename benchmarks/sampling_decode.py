@@ -64,7 +64,7 @@ def decode(
 def around(generator: Generator, smiles: list[str], count: int, radius: float) -> Latents:
     """`count` latents, each a radius from that of a molecule; as many of each molecule as of any other."""
     table = generator.encode(smiles).query("error == ''")
-    means = torch.from_numpy(table.filter(regex=r"^z\d+$").to_numpy(np.float32)).to(generator.device)
+    means = torch.tensor(table.filter(regex=r"^z\d+$").to_numpy(np.float32), device=generator.device)
     z = means.repeat(-(-count // len(means)), 1)[:count]
     keys = row_keys(0, torch.arange(len(z), device=z.device))
     return perturb(z, radius, normal(keys, z.shape[1])), torch.full((len(z),), radius, device=z.device), keys
