@@ -148,7 +148,7 @@ def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> N
     data, first = Data.load(out / "packed" / recipe.data), beginning(name, arguments)
     again = MORE if first and not recipe.start else {}
     given = {key: value for key in ("batch_size", "learning_rate") if (value := getattr(arguments, key)) is not None}
-    config = recipe.training.replace(max_minutes=minutes, precision=arguments.precision, **again, **given)
+    config = recipe.training.replace(max_minutes=minutes, precision=arguments.precision, **(again | given))
     sizes = SMALL_SHAPE if arguments.small else SHAPE
     shape = ModelConfig.from_dict({"vocabulary_size": len(data.vocabulary), "latent": recipe.latent, **sizes})
     trained = train(
