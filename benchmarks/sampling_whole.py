@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from reading_alone import parse_and_write
+
 from molvae.chem.reading import read
-from molvae.chem.smiles import molecule_or_none, quiet, write
 from molvae.data.workers import Pending, Workers
 from molvae.generator import Generator
 from molvae.sampling.engine import Engine
@@ -38,7 +39,7 @@ def end_to_end(generator: Generator, seeds: list[str], workers: int, rounds: int
             len(block) for part, named in latents for block in generator.engine.stream(*part, **named)
         ),
     }
-    contestants["parse and write"]()  # the workers import this module, and with it torch, before they can do it
+    contestants["parse and write"]()  # the workers import its module before they can do it
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, work in contestants.items():
@@ -48,13 +49,6 @@ def end_to_end(generator: Generator, seeds: list[str], workers: int, rounds: int
     counts = {"seeds": len(seeds), "workers": workers, "molecules": molecules, "distinct strings": len(strings),
               "strings": sum(len(part[0]) for part, _ in latents)}  # fmt: skip
     return [{"name": name, "seconds": statistics.median(taken), **counts} for name, taken in seconds.items()]
-
-
-def parse_and_write(strings: Sequence[str]) -> list[str | None]:
-    """All that RDKit must do to say which molecule a string is."""
-    with quiet():
-        mols = map(molecule_or_none, strings)
-        return [None if mol is None else write(mol) for mol in mols]
 
 
 def _count(results: Sequence[object]) -> int:

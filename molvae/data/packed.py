@@ -141,9 +141,7 @@ class PackedGraphs:
         atoms, _, _ = _ragged(self.atom_start, rows)
         bonds, _, _ = _ragged(self.bond_start, rows)
         tokens, _, _ = _ragged(self.token_start, rows)
-        starts = (offsets(start.diff()[rows].cpu().numpy()) for start in (
-            self.atom_start, self.bond_start, self.token_start
-        ))  # fmt: skip
+        starts = (_starts(start.diff()[rows]) for start in (self.atom_start, self.bond_start, self.token_start))
         return PackedGraphs(self.atoms[atoms], self.bonds[bonds], self.ends[bonds], self.tokens[tokens], *starts)
 
     def save(self, folder: Path | str, **details: Any) -> None:
@@ -226,7 +224,11 @@ def padded(tokens: Tensor, start: Tensor, rows: Tensor) -> Tensor:
 
 
 def _joined_offsets(starts: list[Tensor]) -> Tensor:
-    lengths = torch.cat([start.diff() for start in starts])
+    return _starts(torch.cat([start.diff() for start in starts]))
+
+
+def _starts(lengths: Tensor) -> Tensor:
+    """`offsets`, on the device that the lengths are on."""
     return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
 
 

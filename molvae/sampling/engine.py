@@ -27,7 +27,7 @@ from molvae.sampling.options import DecodeOptions
 from molvae.sampling.rules import Rules
 from molvae.sampling.slots import Slots
 
-CPU_SLOTS, GPU_SLOTS = 128, 4096
+CPU_SLOTS, GPU_SLOTS = 128, 8192
 CPU_WAITING, GPU_WAITING = 8192, 65_536
 """Latents whose beginnings are held at once: some kilobytes each."""
 
