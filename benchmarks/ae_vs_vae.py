@@ -68,7 +68,8 @@ TINY_SHAPE = {**SMALL_SHAPE, "encoder_width": 16, "decoder_width": 32, "max_symb
 SIZES = {
     "tiny": Size(50, 300, 32, 12, TINY_SHAPE, measures.Counts().scaled(0.03)),
     "small": Size(24, 100_000, 32, 1_600, SMALL_SHAPE, measures.Counts()),
-    "full": Size(100, 2_000_000, 256, 50_000, {"decoder_width": 512, "max_symbols": 120}, measures.Counts().scaled(5)),
+    # as many molecules as 40,000 batches of 256, which a GPU works through no faster one by one
+    "full": Size(100, 2_000_000, 2_048, 5_000, {"decoder_width": 512, "max_symbols": 120}, measures.Counts().scaled(5)),
 }
 
 
