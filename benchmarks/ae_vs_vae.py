@@ -68,7 +68,7 @@ TINY_SHAPE = {**SMALL_SHAPE, "encoder_width": 16, "decoder_width": 32, "max_symb
 SIZES = {
     "tiny": Size(50, 300, 32, 12, TINY_SHAPE, measures.Counts().scaled(0.03)),
     "small": Size(24, 100_000, 32, 1_600, SMALL_SHAPE, measures.Counts()),
-    # as many molecules as 40,000 batches of 256, which a GPU works through no faster one by one
+    # in batches of which a GPU takes many molecules a second (training.md); at this size neither was tried
     "full": Size(100, 2_000_000, 2_048, 5_000, {"decoder_width": 512, "max_symbols": 120}, measures.Counts().scaled(5)),
 }
 

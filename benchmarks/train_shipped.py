@@ -10,11 +10,12 @@ a Gaussian model of MOSES train alone, for its benchmark: latents that are moved
 from and not to neighbours, so that draws of the prior are distributed as the training set is.
 
 Started again, it goes on from the last checkpoint, or where training is over, from there. With `--steps` the parts can
-be done on different machines: `pack` and `finish` need the files, `train`, for which one borrows a GPU, only what was
-packed (OUT/packed), and leaves OUT/models. `--continue-from FOLDER` begins with the weights of the models there, as far
-as they fit into the networks that are trained now; `--small` takes small networks and few molecules, to see that it
-runs. The models that ship had, on an H200, `--batch-size 2048 --precision tf32 --learning-rate 0.003` (the
-autoencoder 0.0015).
+be done on different machines: `pack` and `finish` need the files, `train`, for which one borrows a GPU, what was packed
+(OUT/packed) and the models that it begins with; it leaves OUT/models, without what `finish` adds.
+
+`--continue-from FOLDER` begins with the weights of the models there, as far as they fit into the networks that are
+trained now; `--small` takes small networks and few molecules, to see that it runs. The models that ship had, on an
+H200, `--batch-size 2048 --precision tf32 --learning-rate 0.003` (the autoencoder 0.0015).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import argparse
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, Self
 
@@ -122,7 +123,7 @@ class Data:
 
 def main() -> None:
     arguments = _arguments()
-    for name, minutes in zip(arguments.model, arguments.minutes, strict=True):
+    for name, minutes in zip_longest(arguments.model, arguments.minutes, fillvalue=0.0):
         if "pack" in arguments.steps:
             packed_data(name, arguments)
         if "train" in arguments.steps:
@@ -144,9 +145,11 @@ def packed_data(name: str, arguments: argparse.Namespace) -> None:
 
 
 def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> None:
-    """From packed data to a model directory, without any other file."""
+    """From packed data, and the model to begin with, to a model directory. Raises `SystemExit` where these differ."""
     recipe, out = RECIPES[name], arguments.out
     data, first = Data.load(out / "packed" / recipe.data), beginning(name, arguments)
+    if first and first.vocabulary.tokens != data.vocabulary.tokens:
+        raise SystemExit(f"{recipe.data} was packed with other symbols than {first.name} has: pack it anew")
     again = MORE if first and not recipe.start else {}
     given = {key: value for key in ("batch_size", "learning_rate") if (value := getattr(arguments, key)) is not None}
     config = recipe.training.replace(max_minutes=minutes, precision=arguments.precision, **(again | given))
@@ -274,7 +277,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--druglike", type=Path, nargs=3, metavar=("TRAIN", "VALID", "TEST"))
     parser.add_argument("--moses", type=Path, nargs=2, metavar=("TRAIN", "TEST"))
     parser.add_argument("--model", nargs="+", choices=RECIPES, default=list(RECIPES))
-    parser.add_argument("--minutes", nargs="+", type=float, required=True, help="time box of each model's training")
+    parser.add_argument("--minutes", nargs="+", type=float, default=[], help="time box of each model's training")
     parser.add_argument("--continue-from", type=Path, metavar="FOLDER", help="of model directories")
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, help="train needs no files")
     parser.add_argument("--batch-size", type=int, help="molecules a step; on a GPU 1024 or more")
@@ -285,6 +288,8 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if set(arguments.steps) != {"train"} and not (arguments.druglike and arguments.moses):
         parser.error("--druglike and --moses are needed to pack and to finish")
+    if "train" in arguments.steps and len(arguments.minutes) != len(arguments.model):
+        parser.error("--minutes are needed to train, for each --model")
     return arguments
 
 

@@ -27,7 +27,9 @@ from molvae.sampling.options import DecodeOptions
 from molvae.sampling.rules import Rules
 from molvae.sampling.slots import Slots
 
-CPU_SLOTS, GPU_SLOTS = 128, 8192
+CPU_SLOTS, GPU_SLOTS, GPU_SLOTS_WITH_KEYS = 128, 8192, 4096
+"""Strings in work. On a GPU a transformer has fewer: each holds keys and values of its whole length."""
+
 CPU_WAITING, GPU_WAITING = 8192, 65_536
 """Latents whose beginnings are held at once: some kilobytes each."""
 
@@ -71,7 +73,8 @@ class Engine:
         self.device = next(decoder.parameters()).device
         on_cpu = self.device.type == "cpu"
         self.max_symbols, self.vocabulary = max_symbols, vocabulary
-        self.slots = slots or (CPU_SLOTS if on_cpu else GPU_SLOTS)
+        many = GPU_SLOTS if isinstance(decoder, GRUDecoder) else GPU_SLOTS_WITH_KEYS
+        self.slots = slots or (CPU_SLOTS if on_cpu else many)
         self.waiting = CPU_WAITING if on_cpu else GPU_WAITING
         with torch.inference_mode():
             self.stepper = stepper_of(decoder, precision)

@@ -14,8 +14,9 @@ NOT_NEGATIVE = (
 
 
 PRECISIONS = ("auto", "32", "tf32", "bf16")
-"""auto is bf16 on a GPU, else 32. tf32 rounds the inputs of a GPU's matrix products to 10 bits; bf16 rounds on a GPU
-whatever can be rounded, on a CPU matrix products alone."""
+"""auto is bf16 on a GPU, else 32. tf32 rounds the inputs of a GPU's matrix products to 10 bits (those of its GRU are
+rounded so with 32, too, unless torch is told otherwise); bf16 rounds on a GPU whatever can be rounded, on a CPU matrix
+products alone."""
 
 
 @dataclass(frozen=True)
