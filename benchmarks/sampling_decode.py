@@ -126,7 +126,7 @@ def _products(
     computes once and looks up.
     """
     device = decoder.output.weight.device
-    steps, threads = -(-symbols // rows), torch.get_num_threads() if device.type == "cpu" else 1
+    steps, threads = -(-symbols // rows), torch.get_num_threads()
     shares = [len(range(thread, steps, threads)) for thread in range(threads)]
     lanes = [_Lane(decoder, precision, rows, looked_up=looked_up) for _ in shares]
 

@@ -242,7 +242,7 @@ def _ragged(start: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def offsets(lengths: Sequence[int] | np.ndarray[Any, Any]) -> Tensor:
-    return torch.from_numpy(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64))
+    return _starts(torch.from_numpy(np.asarray(lengths, dtype=np.int64)))
 
 
 def _stack(arrays: Sequence[np.ndarray[Any, Any]], dtype: Any, width: int | None = None) -> Tensor:
