@@ -11,7 +11,6 @@ tensors are written in place and keep their shapes, so that a step can be captur
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -24,8 +23,6 @@ from molvae.models.decoders import Block, GRUDecoder, TransformerDecoder
 PRECISIONS = ("auto", "32", "bf16", "int8")
 
 Begun = tuple[Tensor, ...]
-Product = Callable[[Tensor], Tensor]
-"""A linear layer: S x K -> S x N, float32."""
 
 
 class State:
@@ -75,22 +72,33 @@ def _best(device: torch.device) -> str:
 
 
 class GRUStepper:
-    """The symbols' and the latent's parts of the first layer's gates are products of fixed matrices: looked up."""
+    """The symbols' and the latent's parts of the first layer's gates are products of fixed matrices: looked up.
+
+    Gates stand in the order of `nn.GRU`, reset, update, new. Here the new state's are twice as large, which rounds
+    nothing: tanh(x) is 2 sigmoid(2x) - 1, and on a CPU its own kernel takes three times as long.
+    """
 
     def __init__(self, decoder: GRUDecoder, precision: str) -> None:
         self.decoder, self.width, self.layers = decoder, decoder.width, decoder.layers
-        weights = dict(decoder.gru.named_parameters())
-        self.first, self.first_bias = weights["weight_ih_l0"], weights["bias_ih_l0"]
+        weights = {name: self._twice_new(weight) for name, weight in decoder.gru.named_parameters()}
+        inputs = [weights[f"weight_ih_l{i}"] for i in range(self.layers)]
+        biases = [self._input_bias(weights[f"bias_ih_l{i}"], weights[f"bias_hh_l{i}"]) for i in range(self.layers)]
+        self.first, self.first_bias = inputs[0], biases[0]
         self.symbols = decoder.embedding.weight @ self.first.T  # V x 3H
-        self.recurrent = [
-            _product(weights[f"weight_hh_l{i}"], weights[f"bias_hh_l{i}"], precision, bounded=True)
-            for i in range(self.layers)
-        ]
         self.between = [
-            _product(weights[f"weight_ih_l{i}"], weights[f"bias_ih_l{i}"], precision, bounded=True)
-            for i in range(1, self.layers)
+            _product(weight, bias, precision, bounded=True) for weight, bias in zip(inputs[1:], biases[1:], strict=True)
+        ]
+        self.cells = [
+            _Cell(weights[f"weight_hh_l{i}"], weights[f"bias_hh_l{i}"], precision) for i in range(self.layers)
         ]
         self.output = _Output(decoder, precision, bounded=True)
+
+    def _twice_new(self, weight: Tensor) -> Tensor:
+        return torch.cat([weight[: 2 * self.width], weight[2 * self.width :] * 2])
+
+    def _input_bias(self, of_input: Tensor, of_state: Tensor) -> Tensor:
+        """The biases that are but added to the gates: all but that of the state's part of the new, which is reset."""
+        return torch.cat([(of_input + of_state)[: 2 * self.width], of_input[2 * self.width :]])
 
     def begin(self, z: Tensor, radius: Tensor) -> Begun:
         bias, hidden = self.decoder.start(z, radius)
@@ -104,18 +112,26 @@ class GRUStepper:
         offer, written, gates, *hidden = state.begun
         x = self.symbols.index_select(0, symbols).add_(gates)
         for layer, h in enumerate(hidden):
-            self._cell(x, h, self.recurrent[layer])
+            self.cells[layer](x, h)
             if layer + 1 < self.layers:
                 x = self.between[layer](h)
         return self.output(hidden[-1], offer, written)
 
-    def _cell(self, x: Tensor, h: Tensor, recurrent: Product) -> None:
-        """h moves on, in place; gates in the order of `nn.GRU`: reset, update, new."""
-        y, width = recurrent(h), self.width
-        both = y[:, : 2 * width].add_(x[:, : 2 * width]).sigmoid_()
-        new = torch.addcmul(x[:, 2 * width :], both[:, :width], y[:, 2 * width :])
-        new.mul_(2).sigmoid_().mul_(2).sub_(1)  # tanh, whose own kernel takes three times as long on a CPU
-        torch.lerp(new, h, both[:, width:], out=h)
+
+class _Cell:
+    """Moves the state h, S x H, on by what the input adds to its gates, S x 3H; both are written to."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, precision: str) -> None:
+        self.width = weight.shape[1]
+        reset_update, new = weight.split([2 * self.width, self.width])
+        self.reset_update = _product(reset_update, torch.zeros_like(bias[: 2 * self.width]), precision, bounded=True)
+        self.new = _product(new, bias[2 * self.width :], precision, bounded=True)
+
+    def __call__(self, x: Tensor, h: Tensor) -> None:
+        reset_update, new = x.split([2 * self.width, self.width], dim=1)
+        reset, update = self.reset_update.onto(reset_update, h).sigmoid_().chunk(2, dim=1)
+        new.addcmul_(reset, self.new(h)).sigmoid_().mul_(2).sub_(1)
+        torch.lerp(new, h, update, out=h)
 
 
 class TransformerStepper:
@@ -165,10 +181,12 @@ class _Output:
 
     def __init__(self, decoder: GRUDecoder | TransformerDecoder, precision: str, *, bounded: bool = False) -> None:
         self.reading, self.max_symbols = decoder.reading, decoder.max_symbols
-        self.own = _product(decoder.output.weight, decoder.output.bias, precision, bounded=bounded)
+        weight, bias = decoder.output.weight, decoder.output.bias
+        self.size = len(weight)
         if self.reading is not None:
             self.places = self.reading.places()
-            self.ask = _product(self.reading.ask.weight, self.reading.ask.bias, precision, bounded=bounded)
+            weight, bias = torch.cat([weight, self.reading.ask.weight]), torch.cat([bias, self.reading.ask.bias])
+        self.product = _product(weight, bias, precision, bounded=bounded)
 
     def begin(self, z: Tensor, radius: Tensor) -> Begun:
         """What the latents have to offer, S x R (S x 0 where nothing is read), and no symbol written, S."""
@@ -177,22 +195,51 @@ class _Output:
 
     def __call__(self, states: Tensor, offer: Tensor, written: Tensor) -> Tensor:
         """S x H -> S x V, and one more symbol is written."""
-        logits = self.own(states)
+        logits, asked = self.product(states).tensor_split([self.size], dim=1)
         if self.reading is not None:  # the answer is a small product, and has the rounding of two others before it
-            asked = self.ask(states).add_(self.places.index_select(0, written))
-            logits += self.reading.answer(asked.mul_(offer))
+            asked.add_(self.places.index_select(0, written)).mul_(offer)
+            logits.addmm_(asked, self.reading.answer.weight.T)
         written.add_(1).clamp_(max=self.max_symbols)  # strings that ended run along
         return logits
 
 
-def _product(weight: Tensor, bias: Tensor, precision: str, *, bounded: bool = False) -> Product:
+def _product(weight: Tensor, bias: Tensor, precision: str, *, bounded: bool = False) -> _Product:
     """The linear layer x W^T + b with products of a precision; `bounded`: x is known to lie in -1 to 1."""
     if precision == "int8":
         return _Int8(weight, bias, bounded)
-    if precision == "bf16":
-        half, half_bias = weight.bfloat16(), bias.bfloat16()
-        return lambda x: functional.linear(x.bfloat16(), half, half_bias).float()
-    return lambda x: functional.linear(x, weight, bias)
+    return _Bf16(weight, bias) if precision == "bf16" else _Full(weight, bias)
+
+
+class _Product(Protocol):
+    """A linear layer, S x K -> S x N, of float32."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+    def onto(self, y: Tensor, x: Tensor) -> Tensor:
+        """The products, without the bias, are added to y, S x N, in place."""
+        ...
+
+
+class _Full:
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.weight, self.bias = weight.T, bias  # K x N, N
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, x, self.weight)
+
+    def onto(self, y: Tensor, x: Tensor) -> Tensor:
+        return y.addmm_(x, self.weight)
+
+
+class _Bf16:
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.weight, self.bias = weight.bfloat16(), bias.bfloat16()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return functional.linear(x.bfloat16(), self.weight, self.bias).float()
+
+    def onto(self, y: Tensor, x: Tensor) -> Tensor:
+        return y.add_(functional.linear(x.bfloat16(), self.weight))
 
 
 class _Int8:
@@ -207,8 +254,13 @@ class _Int8:
         self.scale, self.bias, self.bounded = scale / 127 if bounded else scale, bias, bounded
 
     def __call__(self, x: Tensor) -> Tensor:
+        return self._products(x).add_(self.bias)
+
+    def onto(self, y: Tensor, x: Tensor) -> Tensor:
+        return y.add_(self._products(x))
+
+    def _products(self, x: Tensor) -> Tensor:
         if self.bounded:
-            return torch._int_mm((x * 127).round_().to(torch.int8), self.weight).mul(self.scale).add_(self.bias)
+            return torch._int_mm((x * 127).round_().to(torch.int8), self.weight).mul(self.scale)
         size = x.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
-        y = torch._int_mm((x / size).round_().to(torch.int8), self.weight)
-        return y.mul(self.scale).mul_(size).add_(self.bias)
+        return torch._int_mm((x / size).round_().to(torch.int8), self.weight).mul(self.scale).mul_(size)

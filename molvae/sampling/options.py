@@ -63,7 +63,7 @@ def choose(
 
 def log_probability(logits: Tensor, symbols: Tensor) -> Tensor:
     """Of a symbol per row under the model itself, whatever temperature and cut: B x V, B -> B, nats."""
-    return logits.gather(1, symbols[:, None])[:, 0] - logits.logsumexp(1)
+    return logits.log_softmax(1).gather(1, symbols[:, None])[:, 0]
 
 
 def _without(logits: Tensor, symbols: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ class Slots:
         self.place = torch.zeros(slots, dtype=torch.long, device=device)
         self.ended = torch.zeros(slots, dtype=torch.bool, device=device)
         self.next = (self.row < self.count).sum()
-        self.fresh = torch.arange((slots + 1) // 2, device=device)
+        self.fresh = torch.arange(-(-slots // 4), device=device)  # as many may begin at a refill
         self.state = stepper.state(begun, self.row.clamp(max=self.count - 1))
         self.heat = None if heat is None else torch.cat([heat, heat[-1:]])
         self.given = None if given is None else self._whole(given)
