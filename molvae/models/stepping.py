@@ -181,7 +181,8 @@ class _Output:
 
     def __init__(self, decoder: GRUDecoder | TransformerDecoder, precision: str, *, bounded: bool = False) -> None:
         self.reading, self.max_symbols = decoder.reading, decoder.max_symbols
-        weight, bias = decoder.output.weight, decoder.output.bias
+        weight: Tensor = decoder.output.weight
+        bias: Tensor = decoder.output.bias
         self.size = len(weight)
         if self.reading is not None:
             self.places = self.reading.places()
