@@ -181,12 +181,15 @@ class _Output:
 
     def __init__(self, decoder: GRUDecoder | TransformerDecoder, precision: str, *, bounded: bool = False) -> None:
         self.reading, self.max_symbols = decoder.reading, decoder.max_symbols
-        weight: Tensor = decoder.output.weight
-        bias: Tensor = decoder.output.bias
-        self.size = len(weight)
+        layers: list[nn.Linear] = [decoder.output]
         if self.reading is not None:
             self.places = self.reading.places()
-            weight, bias = torch.cat([weight, self.reading.ask.weight]), torch.cat([bias, self.reading.ask.bias])
+            layers.insert(0, self.reading.ask)
+        # one product for what is asked and the state's own logits; GPUs are slower where its width is no multiple of 8
+        spare = -sum(layer.out_features for layer in layers) % 8
+        self.sizes = [sum(layer.out_features for layer in layers[:-1]), decoder.output.out_features, spare]
+        weight = functional.pad(torch.cat([layer.weight for layer in layers]), (0, 0, 0, spare))
+        bias = functional.pad(torch.cat([layer.bias for layer in layers]), (0, spare))
         self.product = _product(weight, bias, precision, bounded=bounded)
 
     def begin(self, z: Tensor, radius: Tensor) -> Begun:
@@ -196,7 +199,8 @@ class _Output:
 
     def __call__(self, states: Tensor, offer: Tensor, written: Tensor) -> Tensor:
         """S x H -> S x V, and one more symbol is written."""
-        logits, asked = self.product(states).tensor_split([self.size], dim=1)
+        parts: tuple[Tensor, ...] = self.product(states).split(self.sizes, dim=1)
+        asked, logits, _ = parts
         if self.reading is not None:  # the answer is a small product, and has the rounding of two others before it
             asked.add_(self.places.index_select(0, written)).mul_(offer)
             logits.addmm_(asked, self.reading.answer.weight.T)
