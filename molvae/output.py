@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 from typing import IO, Any
 
@@ -224,8 +225,13 @@ _TYPES = {
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     """Columns of one type whatever the first table holds: `novel` may be all None, text may be all empty."""
     types = {name: kind for kind, names in _TYPES.items() for name in names if name in frame.columns}
-    numbers = [c for c in frame.columns if c not in types and frame[c].dtype == object]
-    return frame.astype({**types, **dict.fromkeys(numbers, "float64")})
+    others = {c: _kind(frame[c]) for c in frame.columns if c not in types and frame[c].dtype == object}
+    return frame.astype({**types, **others})
+
+
+def _kind(column: pd.Series[Any]) -> str:
+    """Of values of any kind: numbers where they are all, or there are none, and else text."""
+    return "float64" if all(isinstance(value, Real) for value in column.dropna()) else "string"
 
 
 def _cell(value: Any) -> str:

@@ -57,6 +57,18 @@ def test_tables_keep_every_column_and_digit(tmp_path, suffix, read):
         pd.testing.assert_frame_equal(back, frame, check_dtype=False)
 
 
+def test_text_stays_text_in_parquet(tmp_path):
+    """Also as columns of Python objects, which older pandas has text as; numbers among unknown ones are numbers."""
+    columns = {"id": ["001", "mol-a"], "group": ["a", None], "value": [1, 0.5], "unknown": [None, None]}
+    frame = pd.DataFrame({"smiles": ["CCO", "CCN"], **columns}, dtype=object)
+    back = pd.read_parquet(write_table(frame, tmp_path / "out.parquet"))
+    assert back["id"].tolist() == ["001", "mol-a"]
+    assert back["group"].fillna("").tolist() == ["a", ""]
+    assert back["value"].tolist() == [1, 0.5]
+    assert back["unknown"].isna().all()
+    assert (back["value"].dtype, back["unknown"].dtype) == (np.float64, np.float64)
+
+
 @pytest.mark.parametrize("suffix", [*TEXT, ".html", ".svg"])
 def test_several_tables_are_as_one(tmp_path, suffix):
     whole = write_table(ANALOGS, tmp_path / f"whole{suffix}")

@@ -31,11 +31,16 @@ def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[st
             raise InputError(f"cannot write {path}: it is a directory")
         if path.resolve() in [other.resolve() for other in files[:number]]:
             raise InputError(f"{path} is given for two outputs: each needs its own file")
-        if any(path.exists() and os.path.exists(name) and path.samefile(name) for name in inputs):
+        if path.exists() and any(path.samefile(name) for given in inputs for name in _files_of(given)):
             raise InputError(f"{path} is read, and writing it would destroy it: name another file")
         above = next(folder for folder in path.resolve().parents if folder.exists())
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
             raise InputError(f"cannot write {path}: {above} is no folder that you may write to")
+
+
+def _files_of(given: str) -> list[str]:
+    """The files that an input may be: itself, or the FILE of FILE:COLUMN."""
+    return [name for name in (given, given.rpartition(":")[0]) if os.path.exists(name)]
 
 
 def check_picture(picture: Path | None, formats: Sequence[str] = GRID) -> None:

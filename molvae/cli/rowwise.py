@@ -18,7 +18,10 @@ CHUNK = 2048
 
 
 def rowwise(rows: Iterator[Record | Refusal], method: Callable[[list[str]], pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Tables of `method` with a row for every row read; refusals stand in `error`, and are reported on stderr."""
+    """Tables of `method` with a row for every row read; refusals stand in `error`, and are reported on stderr.
+
+    Of no rows there is one table of none, for what is written is to have its columns.
+    """
     from molvae.data.featurise import in_chunks
 
     done = 0
@@ -28,6 +31,8 @@ def rowwise(rows: Iterator[Record | Refusal], method: Callable[[list[str]], pd.D
             done += len(chunk)
             if advance:
                 advance(done)
+    if not done:
+        yield _table([], method)
 
 
 def at_once(rows: list[Record | Refusal], method: Callable[[list[str]], pd.DataFrame]) -> pd.DataFrame:

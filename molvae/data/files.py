@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A temporary neighbour of `path` to write to; takes its place when the block ends well, else is
     removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # a pid would be shared by threads, and by containers
     try:
         yield draft
         os.replace(draft, path)
@@ -35,7 +36,7 @@ def check_folder(path: Path, holding: str) -> None:
 def whole_folder(path: Path, holding: str) -> Iterator[Path]:
     """A temporary neighbour of the folder `path` to write to, which takes its place when the block ends well.
 
-    Raises `InputError` as `check_folder` does.
+    An older one is moved aside first, and back should anything fail. Raises `InputError` as `check_folder` does.
     """
     check_folder(path, holding)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,8 +46,19 @@ def whole_folder(path: Path, holding: str) -> Iterator[Path]:
         draft.chmod(0o755)  # temporary folders, and safetensors' files, are their owner's alone
         for file in draft.iterdir():
             file.chmod(0o644)
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(draft, path)
+        _replace_folder(draft, path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _replace_folder(draft: Path, path: Path) -> None:
+    old = draft.with_name(f"{draft.name}.old")
+    if path.exists():
+        os.replace(path, old)
+    try:
+        os.replace(draft, path)
+    except OSError:
+        if old.exists():
+            os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -178,8 +178,13 @@ def _sdf_row(text: str, problem: str | None, source: str, row: int, name_column:
             return Refusal(source, row, title, _sdf_reason(text))
         if mol.GetNumAtoms() == 0:
             return Refusal(source, row, title, "no atoms in the record")
-        name = title if name_column is None else str(mol.GetPropsAsDict().get(name_column, ""))
+        name = title if name_column is None else _property(mol, name_column)
         return make_row(write(mol), name, source, row)
+
+
+def _property(mol: Chem.Mol, name: str) -> str:
+    """As it is written: as a number 0012 would be 12."""
+    return str(mol.GetProp(name)) if mol.HasProp(name) else ""
 
 
 def _sdf_reason(text: str) -> str:

@@ -309,6 +309,14 @@ def test_what_is_read_is_not_written(files):
     assert files[0].read_text() == before
 
 
+def test_nor_what_is_read_as_a_column_of_a_file(tmp_path):
+    known = tmp_path / "known.csv"
+    known.write_text("smi\nCCO\n")
+    result = score("CCN", "--train", f"{known}:smi", "-o", known, code=2)
+    assert f"{known} is read, and writing it would destroy it" in result.stderr
+    assert known.read_text() == "smi\nCCO\n"
+
+
 @pytest.mark.parametrize("arguments", [[], ["CCO", "--sample", "1"], ["CCO", "--workers", "-1"]])
 def test_typers_own_refusals(arguments):
     assert CliRunner().invoke(app, ["score", *arguments]).exit_code == 2

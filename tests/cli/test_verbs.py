@@ -132,6 +132,16 @@ def test_what_is_read_is_not_written(molvae, tmp_path, verb):
     assert file.read_text() == "smiles\nCCO\nCCN\nCCC\n"
 
 
+@pytest.mark.parametrize("verb", ["encode", "reconstruct"])
+def test_of_no_rows_there_is_an_empty_table(molvae, tmp_path, verb):
+    file, table = tmp_path / "comments.smi", tmp_path / "out.parquet"
+    file.write_text("# nothing here\n")
+    molvae(verb, file, "-o", table)
+    back = pd.read_parquet(table)
+    assert len(back) == 0
+    assert {"smiles", "error"} <= set(back.columns)
+
+
 def test_a_score_that_fails_on_all_is_one_line(molvae, tmp_path):
     (tmp_path / "rules.py").write_text("def wrong(smiles):\n    return len(smiles)\n")
     result = molvae("analogs", "CCO", "-n", 20, "--score", f"{tmp_path / 'rules.py'}:wrong")

@@ -219,6 +219,14 @@ def test_sdf_gives_canonical_smiles_and_refuses_the_unreadable(tmp_path: Path) -
     assert first.name == "Xaspirin"
 
 
+@pytest.mark.parametrize("label", ["0012", "1e3", "007"])
+def test_a_property_of_an_sdf_stays_as_it_is_written(tmp_path: Path, label: str) -> None:
+    path = put(tmp_path / "a.sdf", Chem.MolToMolBlock(Chem.MolFromSmiles("CCO")) + f"> <lot>\n{label}\n\n$$$$\n")
+    (row,) = read_records(path, name_column="lot")
+    assert isinstance(row, Record)
+    assert row.name == label
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

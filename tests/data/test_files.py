@@ -1,0 +1,65 @@
+"""Files and folders appear whole or not at all, whatever else goes wrong."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from molvae.data import files
+from molvae.data.files import whole_file, whole_folder
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    """In two threads of a process, or in two containers with the same process id."""
+    path, both = tmp_path / "out.txt", threading.Barrier(2)
+    failed = []
+
+    def write(letter):
+        try:
+            with whole_file(path) as draft, draft.open("w") as file:
+                file.write(letter * 100_000)
+                both.wait()
+        except OSError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(letter,)) for letter in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert set(path.read_text()) in ({"a"}, {"b"})
+    assert [file.name for file in tmp_path.iterdir()] == ["out.txt"]
+
+
+def _folder(path, text):
+    with whole_folder(path, "config.json") as draft:
+        (draft / "config.json").write_text(text)
+
+
+def test_a_folder_takes_the_place_of_an_older_one(tmp_path):
+    for text in ("old", "new"):
+        _folder(tmp_path / "model", text)
+        assert (tmp_path / "model/config.json").read_text() == text
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_an_older_folder_outlives_a_replacement_that_fails(tmp_path, monkeypatch, which):
+    """As where a file in it is open on Windows: at the first move, or at the second."""
+    _folder(tmp_path / "model", "old")
+    real, moves = os.replace, []
+
+    def replace(source, target):
+        moves.append(source)
+        if len(moves) == which:
+            raise PermissionError("a file is open")
+        real(source, target)
+
+    monkeypatch.setattr(files.os, "replace", replace)
+    with pytest.raises(PermissionError):
+        _folder(tmp_path / "model", "new")
+    assert (tmp_path / "model/config.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
