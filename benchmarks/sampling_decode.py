@@ -151,7 +151,7 @@ class _Lane:
         self.multiply = torch._int_mm if precision == "int8" else torch.mm
         self.results = [self.multiply(x, w) for x, w in self.pairs]
         self.on_gpu = decoder.output.weight.is_cuda
-        self.launch = captured(self._steps) if self.on_gpu else self._steps
+        self.launch = captured(self._steps, decoder.output.weight.device) if self.on_gpu else self._steps
 
     def run(self, steps: int) -> None:
         """As many steps, or up to `STEPS_AT_ONCE` - 1 more on a GPU."""

@@ -10,19 +10,22 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from molvae.checkpoint import CONFIG, locate
 from molvae.generator import Generator
 
 DEFAULT_MODEL = "druglike"
 
 
 def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Generator:
-    """The generator of a model, by name or path; loaded once per model and device."""
-    return _loaded(str(model), device)
+    """The generator of a model, by name or path: loaded once per device, until its directory is written anew."""
+    folder = locate(model).resolve()
+    settings = folder / CONFIG
+    return _loaded(folder, settings.stat().st_mtime_ns if settings.exists() else 0, device)
 
 
 @lru_cache(maxsize=4)
-def _loaded(model: str, device: str) -> Generator:
-    return Generator.load(model, device)
+def _loaded(folder: Path, written: int, device: str) -> Generator:  # noqa: ARG001 - `written` is part of the key
+    return Generator.load(folder, device)
 
 
 def analogs(

@@ -36,6 +36,7 @@ FORMAT = "molvae-model-1"
 SHIPPED = Path(__file__).parent / "weights"
 WEIGHTS, CONFIG, VOCABULARY, SEEN, CARD = "weights.safetensors", "config.json", "vocabulary.json", "seen.npz", "card"
 PRIOR, USUAL = "prior.safetensors", "usual.json"
+FILES = (WEIGHTS, VOCABULARY, SEEN, PRIOR, USUAL)
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,21 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
         "name": checkpoint.name,
         "model": dataclasses.asdict(checkpoint.config),
         "defaults": dataclasses.asdict(checkpoint.defaults),
-        "sha256": {f: _sha256(folder / f) for f in (WEIGHTS, VOCABULARY, SEEN, PRIOR, USUAL) if (folder / f).exists()},
+        "sha256": {f: _sha256(folder / f) for f in FILES if (folder / f).exists()},
     }
     if checkpoint.prior is not None:
         config["prior"] = dataclasses.asdict(checkpoint.prior.config)
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def holds(folder: Path, model: Autoencoder) -> bool:
+    """Whether a directory has just these weights; False where there is none, or a damaged one."""
+    try:
+        there = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError):
+        return False
+    mine = {name: _half(tensor) for name, tensor in model.state_dict().items()}
+    return mine.keys() == there.keys() and all(torch.equal(tensor.cpu(), there[name]) for name, tensor in mine.items())
 
 
 def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
@@ -120,6 +131,8 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
     folder = locate(name_or_path)
     config = _config(folder)
     for name, expected in config["sha256"].items():
+        if name not in FILES:
+            raise CheckpointError(f"{folder / CONFIG} names {name!r}, which is no file of a model: do not use it")
         if _sha256(_present(folder, name)) != expected:
             raise CheckpointError(f"{folder / name} is damaged (its sha256 is not the one in {CONFIG}): copy it again")
     try:
@@ -128,8 +141,7 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
         vocabulary = Vocabulary.from_json(_present(folder, VOCABULARY).read_text(encoding="utf-8"))
         if len(vocabulary) != shape.vocabulary_size:
             raise InputError(f"{VOCABULARY} has {len(vocabulary)} symbols, the network {shape.vocabulary_size}")
-        model = Autoencoder.from_config(shape)
-        model.load_state_dict(_state(folder, WEIGHTS))
+        model = _model(shape, _state(folder, WEIGHTS))
         prior = _prior(folder, config["prior"], shape) if "prior" in config else None
         usual = Calibration.load(folder / USUAL) if USUAL in config["sha256"] else None
     except (InputError, TypeError, KeyError, RuntimeError, ValueError, SafetensorError) as error:
@@ -145,6 +157,19 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
         prior=prior.to(device) if prior else None,
         usual=usual,
     )
+
+
+def _model(shape: ModelConfig, state: dict[str, torch.Tensor]) -> Autoencoder:
+    """A network of this shape with these weights, for which memory is taken only where they fit."""
+    with torch.device("meta"):
+        wanted = {name: tensor.shape for name, tensor in Autoencoder.from_config(shape).state_dict().items()}
+    for name, size in wanted.items():
+        if name not in state or state[name].shape != size:
+            found = f"is {tuple(state[name].shape)}" if name in state else "is missing"
+            raise InputError(f"{name} {found}, and should be {tuple(size)}")
+    model = Autoencoder.from_config(shape)
+    model.load_state_dict(state)
+    return model
 
 
 def _prior(folder: Path, settings: dict[str, Any], shape: ModelConfig) -> Prior:

@@ -59,9 +59,12 @@ class Generator:
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device | str = "cpu", precision: str = "auto") -> None:
+        """Takes the checkpoint to the device: its model, and the learned prior where it has one."""
         self.checkpoint = checkpoint
         self.device = torch.device(device)
         self.model = checkpoint.model.to(self.device).eval()
+        if checkpoint.prior is not None:
+            checkpoint.prior.to(self.device)
         self.vocabulary = checkpoint.vocabulary
         self.engine = Engine(
             self.model.decoder, checkpoint.config.max_symbols, precision=precision, vocabulary=self.vocabulary
@@ -383,7 +386,11 @@ class Generator:
         progress: Progress | None = None,
     ) -> Decoded:
         z, rows = z.to(self.device), torch.arange(len(z), device=self.device)
-        keys = row_keys(seed, rows) if isinstance(seed, int) else row_keys(0, torch.from_numpy(seed).to(self.device))
+        keys = (
+            row_keys(0, torch.from_numpy(seed).to(self.device))
+            if isinstance(seed, np.ndarray)
+            else row_keys(int(seed), rows)
+        )
         told = torch.zeros(len(z), device=self.device)
         if self.checkpoint.defaults.noise_aware:
             told += torch.as_tensor(radius, dtype=torch.float32, device=self.device)

@@ -15,7 +15,7 @@ from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.smiles import parse
+from molvae.chem.smiles import parse, standardise
 from molvae.chem.windows import Window
 from molvae.data.rows import ARGUMENT, Record, Refusal, RowCounts, make_row, one_or_many
 from molvae.errors import CheckpointError, InputError, MoleculeError
@@ -149,7 +149,8 @@ class IndexedLibrary:
             try:
                 if isinstance(row, Refusal):
                     raise MoleculeError(row.reason)
-                seeds.append(Seed(text, morgan_bits([parse(text)])[0]))
+                mol = standardise(parse(text)) if self.library.manifest.settings.standardised else parse(text)
+                seeds.append(Seed(text, morgan_bits([mol])[0]))
             except MoleculeError as error:
                 errors[text] = str(error)
         return seeds, errors

@@ -23,6 +23,7 @@ from molvae.errors import CheckpointError, InputError
 FORMAT = 1
 """Of the saved file; changes when the hash or the layout of the bits does."""
 
+MOST_HASHES = 64
 _CHUNK = 65_536  # strings hashed at a time: 6 MB of positions
 
 
@@ -45,7 +46,7 @@ class SeenSet:
             raise InputError(f"bits_per_item must be 1 or more, got {bits_per_item}")
         words = np.concatenate([np.empty((0, 2), np.uint64), *_hashed(smiles)])
         items = len(np.unique(words[:, 0]))
-        hashes = max(1, round(bits_per_item * log(2)))  # the number that makes the rate least
+        hashes = min(max(1, round(bits_per_item * log(2))), MOST_HASHES)  # the number that makes the rate least
         flags = np.zeros(max(64, -(-items * bits_per_item // 8) * 8), dtype=np.bool_)
         for start in range(0, len(words), _CHUNK):
             flags[_positions(words[start : start + _CHUNK], hashes, flags.size)] = True
@@ -89,7 +90,7 @@ class SeenSet:
             raise CheckpointError(f"{path}: damaged, or not a file of seen molecules ({error})") from error
         if version != FORMAT:
             raise CheckpointError(f"{path}: seen molecules in format {version}, this molvae reads {FORMAT}")
-        if bits.dtype != np.uint8 or bits.ndim != 1 or bits.size < 8 or hashes < 1 or items < 0:
+        if bits.dtype != np.uint8 or bits.ndim != 1 or bits.size < 8 or not 1 <= hashes <= MOST_HASHES or items < 0:
             raise CheckpointError(f"{path}: damaged, its numbers do not make a Bloom filter")
         return cls(bits, hashes, items)
 

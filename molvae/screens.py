@@ -133,7 +133,17 @@ def read_score(score: Score, device: str = "auto") -> tuple[str, PropertyModel |
 
 def read_scores(scores: Iterable[Score], device: str = "auto") -> dict[str, Callable[[Sequence[str]], Floats]]:
     """The same as functions of SMILES, for `Generator.analogs`."""
-    return {name: partial(_of_smiles, score) for name, score in (read_score(each, device) for each in scores)}
+    return {name: partial(_of_smiles, score) for name, score in _read(scores, device).items()}
+
+
+def _read(scores: Iterable[Score], device: str) -> dict[str, PropertyModel | PythonScore]:
+    """By their names, of which none may come twice."""
+    found: dict[str, PropertyModel | PythonScore] = {}
+    for name, score in (read_score(each, device) for each in scores):
+        if name in found:
+            raise InputError(f"two scores are called {name!r}, and a table has one column of a name: rename one")
+        found[name] = score
+    return found
 
 
 def _of_smiles(score: PropertyModel | PythonScore, smiles: Sequence[str]) -> Floats:
@@ -149,14 +159,10 @@ class _Asked:
         self, like: str | Iterable[str], by: str | None, scores: Sequence[Score], model: str | Path, device: str
     ) -> None:
         self.seeds = [canonical(text) for text in ([like] if isinstance(like, str) else like)]
-        self.models: dict[str, PropertyModel] = {}
-        self.functions: dict[str, PythonScore] = {}
-        for name, score in (read_score(each, device) for each in scores):
-            if isinstance(score, PropertyModel):
-                self.models[name] = score
-            else:
-                self.functions[name] = score
-        known = [*self.models, *self.functions, TANIMOTO, LATENT]
+        read = _read(scores, device)
+        self.models = {name: score for name, score in read.items() if isinstance(score, PropertyModel)}
+        self.functions = {name: score for name, score in read.items() if isinstance(score, PythonScore)}
+        known = [*read, TANIMOTO, LATENT]
         self.rank = Rank.of(by or known[0], known)
         if not self.seeds and {TANIMOTO, LATENT} & set(self.rank.names):
             raise InputError(f"to rank by {' '.join(self.rank.names)} takes seeds: give one or more by like")

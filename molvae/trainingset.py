@@ -47,6 +47,7 @@ class Recipe:
             "train_sha256": [sha256_of(source.path) for source in self.train],
             "valid_sha256": sha256_of(self.valid.path) if self.valid else None,
             "columns": [source.column for source in self.train],
+            "valid_column": self.valid.column if self.valid else None,
             "standardise": self.standardise,
             "max_symbols": self.max_symbols,
             "vocabulary": list(self.vocabulary.tokens) if self.vocabulary else None,

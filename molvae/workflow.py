@@ -116,7 +116,8 @@ def train_model(
             accelerator=machine.accelerator, devices=machine.chosen, nodes=machine.nodes, strategy=machine.strategy,
         )  # fmt: skip
     if getattr(rank_zero_only, "rank", 0) == 0:  # of several processes one writes
-        _save(folder, name or folder.resolve().name, trained, packed, recipe, model_config, config)
+        if not checkpoints.holds(folder / "model", trained.model):  # else its learned prior, too, is to stay
+            _save(folder, name or folder.resolve().name, trained, packed, recipe, model_config, config)
         tell(f"{trained.steps:,} steps, {trained.minutes:.1f} minutes; the model is {folder / 'model'}")
     return folder / "model"
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from molvae import checkpoint as checkpoints
-from molvae.checkpoint import describe, load, locate, save, shipped_models
+from molvae.checkpoint import describe, holds, load, locate, save, shipped_models
 from molvae.errors import CheckpointError, InputError
+from molvae.models.autoencoder import Autoencoder
 
 
 @pytest.fixture
@@ -115,6 +116,28 @@ def test_a_changed_file_is_named(folder, name):
     (folder / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=f"{name} is damaged"):
         load(folder)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../other.txt"])
+def test_a_file_that_is_no_part_of_a_model_is_not_read(folder, name):
+    _edit(folder, sha256={**json.loads((folder / "config.json").read_text())["sha256"], name: "0"})
+    with pytest.raises(CheckpointError, match=f"names '{name}', which is no file of a model"):
+        load(folder)
+
+
+def test_no_memory_is_taken_for_a_network_that_the_weights_do_not_fit(folder):
+    """A width of a million would take terabytes."""
+    config = json.loads((folder / "config.json").read_text())
+    _edit(folder, model={**config["model"], "decoder_width": 1_000_000})
+    with pytest.raises(CheckpointError, match=r"decoder\..* is \(.*\), and should be \(10000.*\)"):
+        load(folder)
+
+
+def test_it_is_known_whose_weights_a_directory_holds(tiny_checkpoint, tiny_model, tmp_path):
+    assert holds(tiny_model, tiny_checkpoint.model)
+    other = Autoencoder.from_config(tiny_checkpoint.config)
+    assert not holds(tiny_model, other)
+    assert not holds(tmp_path, tiny_checkpoint.model)
 
 
 @pytest.mark.parametrize("size", [0, 5, 1000])

@@ -14,7 +14,8 @@ from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator, rdMolD
 from rdkit.Contrib.SA_Score import sascorer
 from tiny_vae import SMALL, trained
 
-from molvae.checkpoint import Checkpoint
+from molvae import api
+from molvae.checkpoint import Checkpoint, save
 from molvae.errors import InputError
 from molvae.generator import SAMPLE_COLUMNS, Generator, MolvaeWarning
 from molvae.sampling.request import ANALOG_COLUMNS
@@ -574,3 +575,30 @@ def test_a_seed_s_refined_latent_does_not_depend_on_the_others(tiny):
     beside = tiny.analogs([*STRANGE[1:], STRANGE[0]], 5, budget=200)
     beside = beside[beside["seed"] == STRANGE[0]].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, beside, check_exact=True)
+
+
+# --- what is kept, and what is not ---
+
+
+def test_a_model_that_was_written_anew_is_read_anew(tiny_checkpoint, tmp_path, monkeypatch):
+    place = save(tiny_checkpoint, tmp_path / "here" / "m")
+    first = api.load(place, "cpu")
+    assert api.load(str(place), "cpu") is first
+    save(dataclasses.replace(tiny_checkpoint, name="another"), place)
+    assert api.load(place, "cpu").checkpoint.name == "another"
+    save(tiny_checkpoint, tmp_path / "there" / "m")
+    monkeypatch.chdir(tmp_path / "here")
+    assert api.load("m", "cpu").checkpoint.name == "another"
+    monkeypatch.chdir(tmp_path / "there")
+    assert api.load("m", "cpu").checkpoint.name == "tiny"
+
+
+def test_a_seed_may_be_an_integer_of_numpys(tiny):
+    z = tiny.encode(["CCO", "CCN"]).filter(regex="^z").to_numpy()
+    first, second = (tiny.decode(z, temperature=1.0, seed=seed) for seed in (3, np.int64(3)))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_a_temperature_is_a_number(tiny):
+    with pytest.raises(InputError, match="temperature must be 0"):
+        tiny.sample(3, temperature=float("nan"))

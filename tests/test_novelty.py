@@ -133,6 +133,7 @@ def test_a_file_whose_damage_looks_like_encryption_is_named(tmp_path):
     [
         ([FORMAT + 1, 11, 1], np.zeros(8, np.uint8), f"format {FORMAT + 1}, this molvae reads {FORMAT}"),
         ([FORMAT, 0, 1], np.zeros(8, np.uint8), "do not make a Bloom filter"),
+        ([FORMAT, 10**9, 1], np.zeros(8, np.uint8), "do not make a Bloom filter"),
         ([FORMAT, 11, 1], np.zeros(0, np.uint8), "do not make a Bloom filter"),
         ([FORMAT, 11, 1], np.zeros(8), "do not make a Bloom filter"),
         ([FORMAT, 11], np.zeros(8, np.uint8), "damaged"),

@@ -96,6 +96,17 @@ def test_a_score_needs_a_name_of_its_own(tmp_path):
         read_scores([f"{tmp_path / 'rules.py'}:qed"])
 
 
+def test_two_scores_of_one_name_are_refused(library, tmp_path):
+    scores = []
+    for file in ("one.py", "two.py"):
+        (tmp_path / file).write_text("def worth(mol):\n    return 1\n")
+        scores.append(f"{tmp_path / file}:worth")
+    with pytest.raises(InputError, match="two scores are called 'worth'"):
+        read_scores(scores)
+    with pytest.raises(InputError, match="two scores are called 'worth'"):
+        molvae.screen(library, scores=scores, workers=0)
+
+
 def test_nothing_passes(library, tmp_path):
     done = molvae.screen(library, like=SEEDS, keep=["mw<1"], workers=0)
     assert len(done.table) == 0

@@ -120,10 +120,10 @@ def _typical(z: NDArray[np.float64], found: NDArray[np.int64]) -> NDArray[np.boo
 
 
 def _silhouette(z: NDArray[np.float64], found: NDArray[Any], seed: int) -> float:
-    """-1 to 1; NaN where there are not 2 groups or more, and one with 2 members."""
-    if not 1 < len(set(found)) < len(z):
-        return float("nan")
+    """-1 to 1; NaN where there are not 2 groups or more, and one with 2 members, among those that are looked at."""
     rows = np.random.default_rng(seed).permutation(len(z))[:_SAMPLED]
+    if not 1 < len(set(found[rows])) < len(rows):
+        return float("nan")
     return float(library("sklearn.metrics").silhouette_score(z[rows], found[rows]))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from molvae.api import load
 from molvae.errors import InputError, MissingExtraError, MoleculeError
 from molvae.generator import Generator
 
@@ -62,7 +62,7 @@ class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def _generator(self) -> Generator:
-        return _loaded(str(self.model), self.device)
+        return load(self.model, self.device)  # kept outside the estimator, which scikit-learn clones and pickles freely
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -73,12 +73,6 @@ class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.string, tags.input_tags.two_d_array = True, False
         tags.input_tags.one_d_array = True
         return tags
-
-
-@lru_cache(maxsize=4)
-def _loaded(model: str, device: str) -> Generator:
-    """Kept outside the estimator, which scikit-learn clones and pickles freely."""
-    return Generator.load(model, device)
 
 
 def _texts(molecules: Any) -> list[str]:

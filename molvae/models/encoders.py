@@ -52,7 +52,7 @@ class FeatureEmbedding(nn.Module):
         sizes = torch.tensor([f.size for f in features])
         self.register_buffer("offset", sizes.cumsum(0) - sizes, persistent=False)
         # one table for all columns: one look-up instead of one per column
-        self.table = nn.EmbeddingBag(int(sizes.sum()), width, mode="sum")
+        self.table = nn.EmbeddingBag(sum(f.size for f in features), width, mode="sum")
         nn.init.normal_(self.table.weight, std=len(features) ** -0.5)
 
     def forward(self, columns: Tensor) -> Tensor:

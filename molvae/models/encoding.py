@@ -12,7 +12,7 @@ from torch import Tensor
 from molvae.data.featurise import in_chunks
 from molvae.data.packed import GraphBatch, PackedGraphs
 from molvae.models.autoencoder import Autoencoder
-from molvae.models.devices import Lanes
+from molvae.models.devices import Lanes, repeatable
 from molvae.models.latents import Posterior
 from molvae.models.refinement import refined
 
@@ -53,7 +53,11 @@ def in_batches(
 
     @torch.inference_mode()
     def done(rows: Tensor) -> Result:
-        return function(data.gather(rows).to(device))
+        batch = data.gather(rows).to(device)
+        if device.type == "cpu":  # a lane has one thread
+            return function(batch)
+        with repeatable(device):
+            return function(batch)
 
     rows = torch.arange(len(data), device=data.device)
     batches, results = rows.split(BATCH) if len(rows) else (), list[Result]()

@@ -1,7 +1,7 @@
 """A fitted estimator with what it predicts, and its folder: arrays and JSON, so that loading one never runs code.
 
 weights.safetensors   the arrays of the estimator
-model.json            format, target, task, representation, kind, calibration, encoder, sha256 of the weights
+model.json            format, target, task, representation, kind, calibration, doubt, encoder, sha256 of the weights
 card.json, card.md    what it was fitted to, and what every candidate scored on held-out molecules
 """
 
@@ -44,7 +44,8 @@ class Encoder:
 class Fitted:
     """`estimator` predicts `target` (a `task`) from the representation of `candidate`.
 
-    `calibration` multiplies its spread, so that on held-out molecules error / uncertainty has a mean square of 1.
+    `calibration` multiplies its spread, so that on held-out molecules error / uncertainty has a mean square of 1;
+    `doubt` is a standard deviation that the spread has in any case: trees that agree to the last digit know no more.
     `encoder` is None unless the representation is that of latents.
     """
 
@@ -55,6 +56,7 @@ class Fitted:
     calibration: float
     encoder: Encoder | None
     card: dict[str, Any] = field(default_factory=dict)
+    doubt: float = 0.0
 
     def predict(self, x: NDArray[Any]) -> tuple[Floats, Floats]:
         """Prediction and uncertainty (one standard deviation), (N,) each, of features (N, D).
@@ -65,7 +67,8 @@ class Fitted:
         mean = np.concatenate([np.empty(0), *(part[0] for part in parts)])
         if self.task == "classification":
             return mean, np.sqrt(np.clip(mean * (1 - mean), 0, None))
-        return mean, self.calibration * np.concatenate([np.empty(0), *(part[1] for part in parts)])
+        spread = np.concatenate([np.empty(0), *(part[1] for part in parts)])
+        return mean, self.calibration * np.hypot(spread, self.doubt)
 
 
 def save(fitted: Fitted, card: str, folder: Path) -> None:
@@ -76,7 +79,7 @@ def save(fitted: Fitted, card: str, folder: Path) -> None:
         settings = {
             "format": FORMAT, "target": fitted.target, "task": fitted.task,
             "representation": fitted.candidate.representation, "kind": fitted.candidate.kind,
-            "calibration": fitted.calibration,
+            "calibration": fitted.calibration, "doubt": fitted.doubt,
             "encoder": None if fitted.encoder is None else dataclasses.asdict(fitted.encoder),
             "sha256": _sha256(draft / WEIGHTS),
         }  # fmt: skip
@@ -101,6 +104,7 @@ def load(folder: Path) -> Fitted:
         return Fitted(
             target=str(settings["target"]), task=settings["task"], candidate=candidate,
             estimator=candidate.estimator(**load_file(weights)), calibration=float(settings["calibration"]),
+            doubt=float(settings.get("doubt", 0)),  # which older models do not have
             encoder=None if settings["encoder"] is None else Encoder(**settings["encoder"]), card=card,
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, SafetensorError) as error:

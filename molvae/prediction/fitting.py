@@ -62,6 +62,7 @@ def fitted(best: Validation, x: NDArray[Any], y: Floats, target: str, task: str,
         candidate=best.candidate,
         estimator=best.candidate.estimator.fit(x, y, seed),
         calibration=_calibration(best, y) if task == "regression" else 1.0,
+        doubt=_doubt(best, y) if task == "regression" else 0.0,
         encoder=encoder if best.candidate.representation == "latent" else None,
     )
 
@@ -82,7 +83,7 @@ def card_of(validations: Sequence[Validation], y: Floats, task: str, trial: Tria
     if len(y) > MOST_ROWS:
         card["Not tried"] = f"Gaussian processes: they are for {MOST_ROWS:,} molecules at most"
     if task == "regression":
-        inside = np.abs(y - best.mean) <= _calibration(best, y) * best.spread
+        inside = np.abs(y - best.mean) <= _calibration(best, y) * np.hypot(best.spread, _doubt(best, y))
         card["Uncertainty"] = {
             "calibration factor": f"{_calibration(best, y):.3g}",
             "held-out molecules within one uncertainty (0.68 for a Gaussian)": f"{inside.mean():.2f}",
@@ -96,8 +97,14 @@ def _best_on(validations: Sequence[Validation], representation: str) -> Validati
 
 def _calibration(validation: Validation, y: Floats) -> float:
     """Root mean square of error / spread on held-out molecules; 1 where nothing was left to explain."""
-    ratio = (y - validation.mean) / np.maximum(validation.spread, 1e-9)
+    spread = np.hypot(validation.spread, _doubt(validation, y))
+    ratio = (y - validation.mean) / np.where(spread > 0, spread, 1.0)
     return float(np.sqrt(np.mean(ratio**2))) or 1.0
+
+
+def _doubt(validation: Validation, y: Floats) -> float:
+    """A tenth of the root mean square error: with less, one molecule of a spread of 0 would calibrate all others."""
+    return 0.1 * float(np.sqrt(np.mean((y - validation.mean) ** 2)))
 
 
 def _mean(values: Floats) -> float:

@@ -40,7 +40,8 @@ def folds_of(smiles: Sequence[str], y: Floats, task: str, split: str, count: int
     """Rows to fit to and rows held out, `count` times; every row is held out once.
 
     `scaffold` keeps the molecules of a Bemis-Murcko scaffold together: what is held out is of another chemotype. Of
-    labels, each fold has its share of both. Raises `InputError` where there are too few molecules or scaffolds.
+    labels, each fold has its share of both. Raises `InputError` where there are too few molecules or scaffolds, or
+    all of a label are of one scaffold.
     """
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
@@ -56,7 +57,10 @@ def folds_of(smiles: Sequence[str], y: Floats, task: str, split: str, count: int
         ("classification", False): StratifiedKFold, ("classification", True): StratifiedGroupKFold,
     }  # fmt: skip
     splitter = kinds[task, groups is not None](count, shuffle=True, random_state=seed)
-    return list(splitter.split(np.zeros(len(y)), y, groups))
+    folds = list(splitter.split(np.zeros(len(y)), y, groups))
+    if task == "classification" and any(len(np.unique(y[fitted])) < 2 for fitted, _ in folds):
+        raise InputError("the molecules of a label share a scaffold, and are held out together: split at random")
+    return folds
 
 
 def validate(

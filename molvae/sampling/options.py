@@ -20,7 +20,7 @@ class DecodeOptions:
     grammar: bool = False  # only symbols that the grammar of SMILES allows, as in `mask`
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
+        if not self.temperature >= 0:
             raise InputError(f"temperature must be 0 (greedy) or more, got {self.temperature}")
         if self.top_k < 0:
             raise InputError(f"top_k must be 0 (all symbols) or more, got {self.top_k}")
@@ -55,7 +55,10 @@ def choose(
         logits = _without(logits, barred)
     if options.greedy:
         return logits.argmax(1)
-    temperature = options.temperature if heat is None else options.temperature * heat[:, None]
+    # always a tensor: a GPU divides by a number of Python's in another way, and a row must not hang on those beside it
+    temperature = logits.new_full((1, 1), options.temperature)
+    if heat is not None:
+        temperature = temperature * heat[:, None]
     cumulative = _kept((logits / temperature).softmax(1), options).cumsum(1)
     place = torch.searchsorted(cumulative, (uniform * cumulative[:, -1])[:, None])[:, 0]
     return place.clamp_(max=logits.shape[1] - 1)

@@ -61,7 +61,7 @@ class Slots:
         self.heat = None if heat is None else torch.cat([heat, heat[-1:]])
         self.given = None if given is None else self._whole(given)
         self.mask = mask
-        self.burst = captured(self._burst) if device.type == "cuda" else self._burst
+        self.burst = captured(self._burst, device) if device.type == "cuda" else self._burst
 
     def _whole(self, given: Tensor) -> Tensor:
         """What is given, in a table as wide and long as that of the symbols."""
@@ -123,15 +123,19 @@ class Slots:
             self.mask.restart(slots, due)
 
 
-def captured(function: Callable[[], None]) -> Callable[[], None]:
-    """The function as a CUDA graph: one launch instead of some hundred. Its first calls, to warm up, count."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(2):
+def captured(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """The function as a CUDA graph: one launch instead of some hundred. Its first calls, to warm up, count.
+
+    Streams and graphs are of torch's current device, which need not be the one that the function works on.
+    """
+    with torch.cuda.device(device):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(2):
+                function()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
             function()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        function()
     return graph.replay  # type: ignore[no-any-return]

@@ -7,7 +7,6 @@ batches come together in this process, and the workers go on while the GPU encod
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import tee
 from typing import NamedTuple
@@ -24,7 +23,7 @@ from molvae.data.featurise import Chunk, featurise_chunk, in_chunks, map_chunks
 from molvae.data.packed import PackedGraphs
 from molvae.data.rows import Record, Refusal
 from molvae.models.autoencoder import Autoencoder
-from molvae.models.devices import one_thread
+from molvae.models.devices import repeatable
 
 BATCH = 512
 """Rows that are featurised and encoded together."""
@@ -154,18 +153,7 @@ def encode_chunk(model: Autoencoder, chunk: Chunk, device: torch.device) -> NDAr
     packed = PackedGraphs.from_arrays(chunk.atoms, chunk.bonds, chunk.ends, np.zeros(0, np.int16), sizes)
     if not len(packed):  # which the encoder does not take
         return np.zeros((0, model.latent.mean.out_features), np.float32)
-    with one_thread() if device.type == "cpu" else _fixed_order():
+    with repeatable(device):
         batch = packed.gather(torch.arange(len(packed))).to(device)
         latents: NDArray[np.float32] = model.encode(batch).mean.float().cpu().numpy()
     return latents
-
-
-@contextmanager
-def _fixed_order() -> Iterator[None]:
-    """A GPU adds up in any order unless asked not to, and the last digit of a latent would be a matter of luck."""
-    before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=warned or not before)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warned)

@@ -17,6 +17,7 @@ from molvae.cli.app import app
 from molvae.data.featurise import featurise
 from molvae.data.neighbours import Neighbours
 from molvae.data.packed import PackedGraphs
+from molvae.learnedprior import learn_prior
 from molvae.training.config import TrainConfig
 from molvae.workflow import Machine, calibrated, train_model
 
@@ -79,6 +80,25 @@ def test_the_same_command_goes_on_with_what_was_packed(data, tmp_path):
     assert load(tmp_path / "run" / "model").card["training"]["steps"] == 7
     changed = _run(data, "-o", tmp_path / "run", *RUN, "--kl-weight", 0.5, code=1)
     assert "kl_weight 0.003 -> 0.5" in changed.stderr
+
+
+def test_a_finished_run_keeps_the_prior_that_was_fitted_to_it(data, tmp_path):
+    _run(data, "-o", tmp_path / "run", *RUN)
+    model = tmp_path / "run" / "model"
+    learn_prior(model, [data], model, device="cpu", workers=0)
+    assert load(model).prior is not None
+    _run(data, "-o", tmp_path / "run", *RUN)
+    assert load(model).prior is not None
+    _run(data, "-o", tmp_path / "run", *RUN, "--max-steps", 7)
+    assert load(model).prior is None  # it was of other weights
+
+
+def test_another_column_to_validate_on_is_another_run(data, tmp_path):
+    table = tmp_path / "valid.csv"
+    table.write_text("a,b\nCCO,CCC\nCCN,CCCC\n")
+    _run(data, "-o", tmp_path / "run", "--valid", f"{table}:a", *RUN)
+    other = _run(data, "-o", tmp_path / "run", "--valid", f"{table}:b", *RUN, code=1)
+    assert "holds a run with other settings" in other.stderr
 
 
 def test_other_data_is_another_run(data, tmp_path):

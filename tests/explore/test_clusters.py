@@ -12,7 +12,8 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from tiny_vae import SMALL
 
 from molvae.errors import InputError
-from molvae.explore.clusters import _agreement, _by_size, _cluster, cluster, draw_clusters, purity
+from molvae.explore import clusters
+from molvae.explore.clusters import _agreement, _by_size, _cluster, _silhouette, cluster, draw_clusters, purity
 
 ROWS = [*SMALL, "C1CC"]
 LABELS = ["ring" if "1" in row else "chain" for row in ROWS]
@@ -118,6 +119,15 @@ def test_one_cluster_has_no_silhouette(tiny):
     scores = cluster(tiny, SMALL, clusters=1, labels=LABELS[:-1]).attrs["scores"]
     assert np.isnan(scores["silhouette"])
     assert scores["purity"] == max(LABELS[:-1].count(label) for label in ("ring", "chain")) / 30
+
+
+def test_a_rare_label_may_be_missed_by_the_sample(monkeypatch):
+    z = np.random.default_rng(0).normal(size=(200, 3))
+    labels = np.array(["rare", *["common"] * 199])
+    monkeypatch.setattr(clusters, "_SAMPLED", 20)
+    assert all(np.isnan(_silhouette(z, labels, seed)) for seed in range(5))
+    monkeypatch.setattr(clusters, "_SAMPLED", 200)
+    assert _silhouette(z, labels, 0) == pytest.approx(silhouette_score(z, labels))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".html"])

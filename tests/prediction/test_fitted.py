@@ -12,6 +12,8 @@ import pytest
 from molvae.errors import CheckpointError, InputError
 from molvae.prediction.candidates import ESTIMATORS, Candidate
 from molvae.prediction.fitted import Encoder, Fitted, load, save
+from molvae.prediction.fitting import fitted as fit_best
+from molvae.prediction.validation import Validation
 
 X = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
 Y = X[:, 0] + 0.1 * X[:, 1]
@@ -41,6 +43,19 @@ def test_round_trip(tmp_path, kind):
 def test_the_calibration_widens_the_uncertainty_of_a_regression():
     model = fitted("ridge")
     np.testing.assert_allclose(model.predict(X)[1], 1.5 * model.estimator.predict(X)[1])
+
+
+def test_trees_that_agree_do_not_calibrate_those_that_do_not(tmp_path):
+    """One held-out molecule that is predicted wrong without a spread, among others whose spread is their error."""
+    spread = np.where(np.arange(len(Y)) == np.abs(Y).argmax(), 1e-16, 1.0)
+    best = Validation(Candidate("latent", "forest"), {}, np.zeros(len(Y)), spread)
+    model = fit_best(best, X, Y, "pIC50", "regression", Encoder("tiny", "/x", "ab"), 0)
+    assert 0.5 < model.calibration < 5
+    assert model.doubt == pytest.approx(0.1 * np.sqrt(np.mean(Y**2)))
+    expected = model.calibration * np.sqrt(model.estimator.predict(X)[1] ** 2 + model.doubt**2)
+    np.testing.assert_allclose(model.predict(X)[1], expected)
+    save(model, "", tmp_path / "m")
+    np.testing.assert_array_equal(load(tmp_path / "m").predict(X), model.predict(X))
 
 
 def test_of_no_molecules():

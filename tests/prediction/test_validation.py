@@ -59,3 +59,12 @@ def test_gaussian_processes_are_for_few_molecules():
     assert "gaussian process" in [c.kind for c in candidates("regression", MOST_ROWS)]
     assert "gaussian process" not in [c.kind for c in candidates("regression", MOST_ROWS + 1)]
     assert {c.representation for c in candidates("classification", 10)} == {"latent", "fingerprint"}
+
+
+def test_labels_of_one_scaffold_cannot_be_held_out_by_scaffold():
+    active = [f"c1ccc2cc({'C' * n})ccc2c1" for n in range(1, 11)]
+    others = [f"C1{'C' * n}C1" for n in range(1, 11)]
+    y = np.array([1.0] * 10 + [0.0] * 10)
+    with pytest.raises(InputError, match="share a scaffold, and are held out together: split at random"):
+        folds_of([*active, *others], y, "classification", "scaffold", 5, 0)
+    assert len(folds_of([*active, *others], y, "classification", "random", 5, 0)) == 5
