@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from molvae.property_models import PropertyModel as PropertyModel
     from molvae.property_models import fit_property_model as fit_property_model
     from molvae.property_models import load_property_model as load_property_model
+    from molvae.sampling.request import AnalogOptions as AnalogOptions
     from molvae.scoring.score import score as score
     from molvae.scoring.scorer import Scores as Scores
     from molvae.screens import Screened as Screened
@@ -43,6 +44,7 @@ _HOME = {
     **dict.fromkeys(
         ("CheckpointError", "InputError", "MissingExtraError", "MoleculeError", "MolvaeError"), "molvae.errors"
     ),
+    "AnalogOptions": "molvae.sampling.request",
     **dict.fromkeys(("Generator", "MolvaeWarning"), "molvae.generator"),
     **dict.fromkeys(("IndexedLibrary", "index", "open_library"), "molvae.libraries"),
     "score": "molvae.scoring.score",
@@ -51,7 +53,9 @@ _HOME = {
     **dict.fromkeys(("Screened", "screen"), "molvae.screens"),
 }
 
-__all__ = [*_HOME, "__version__"]
+_MODULES = ("explore",)
+
+__all__ = [*_HOME, *_MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -59,6 +63,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("molvae")
+    if name in _MODULES:
+        return importlib.import_module(f"molvae.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'molvae' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)

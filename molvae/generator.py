@@ -70,6 +70,10 @@ class Generator:
             self.model.decoder, checkpoint.config.max_symbols, precision=precision, vocabulary=self.vocabulary
         )
 
+    def __repr__(self) -> str:
+        shape = self.checkpoint.config
+        return f"<Generator {self.checkpoint.name!r}: {shape.latent} latent of {shape.latent_size}, on {self.device}>"
+
     @classmethod
     def load(cls, model: str | Path = "druglike", device: str = "auto", precision: str = "auto") -> Self:
         """A shipped model by name, or a model directory by path.
@@ -170,7 +174,8 @@ class Generator:
     def _analogs_of(
         self, seeds: list[str], asked: _Asked, workers: Workers, progress: Progress | None
     ) -> Job[pd.DataFrame]:
-        usable, errors = _split(seeds, self._graphs(seeds, asked.standardise))
+        graphs = self._graphs(seeds, asked.standardise)
+        usable, errors = _split(seeds, graphs)
         found: list[Found] = []
         if usable:
             # one molecule at a time: a latent must not depend, in its last digit, on the seeds beside it
@@ -188,7 +193,9 @@ class Generator:
         frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
         short = [one.summary(asked.draws) for one in found if len(one.molecules) < asked.draws.wanted]
         frame = _reported(frame, errors, [one.summary(asked.draws) for one in found], short)
+        lengths = map(len, tables)
         frame.attrs["seeds"] = seeds
+        frame.attrs["found"] = [next(lengths) if isinstance(graph, MolGraph) else 0 for graph in graphs]
         return frame
 
     def sample(
@@ -273,11 +280,7 @@ class Generator:
         frame = pd.DataFrame({"smiles": "", "log_likelihood": np.nan, "error": "no latent"}, index=range(len(z)))
         frame.loc[usable, "smiles"] = [m or "" for m in molecules]
         frame.loc[usable, "log_likelihood"] = done.log_likelihood.astype(float)
-        bad = [
-            "" if m else f"not a molecule: {t!r}" if t else "longer than the model writes"
-            for m, t in zip(molecules, strings, strict=True)
-        ]
-        frame.loc[usable, "error"] = bad
+        frame.loc[usable, "error"] = [_fault(text, m) for text, m in zip(strings, molecules, strict=True)]
         return frame
 
     def reconstruct(
@@ -290,7 +293,8 @@ class Generator:
     ) -> pd.DataFrame:
         """Encode and decode greedily, one row out per row in: smiles, reconstruction, exact, error.
 
-        exact: the reconstruction is the canonical isomeric SMILES of the input. `refine` as in `encode`.
+        exact: the reconstruction is the canonical isomeric SMILES of the input. error: why there is none, of the input
+        (`attrs["refused"]` says of how many) or of what was written. `refine` as in `encode`.
         """
         texts = list(one_or_many(smiles))
         graphs = self._graphs(texts, standardise)
@@ -304,10 +308,13 @@ class Generator:
         for text, graph in zip(texts, graphs, strict=True):
             if isinstance(graph, MolGraph):
                 string = next(written)
-                rows.append((text, canonical_or_none(string) or "", string == graph.smiles, ""))
+                molecule = canonical_or_none(string)
+                rows.append((text, molecule or "", string == graph.smiles, _fault(string, molecule)))
             else:
                 rows.append((text, "", False, str(graph)))
-        return pd.DataFrame(rows, columns=["smiles", "reconstruction", "exact", "error"])
+        frame = pd.DataFrame(rows, columns=["smiles", "reconstruction", "exact", "error"])
+        frame.attrs["refused"] = len(texts) - len(usable)
+        return frame
 
     @torch.inference_mode()
     def likelihood(
@@ -366,8 +373,8 @@ class Generator:
         try:
             symbols = len(self.vocabulary.encode(graph.smiles)) - 1
         except MoleculeError as error:
-            hint = "; standardise it first (this strips salts)" if "." in graph.smiles else ""
-            return MoleculeError(f"{error}{hint}")
+            way_out = "; standardise it first: --standardise, or standardise=True, strips salts"
+            return MoleculeError(f"{error}{way_out if '.' in graph.smiles else ''}")
         most = self.checkpoint.config.max_symbols
         if symbols > most:
             return MoleculeError(f"SMILES {graph.smiles[:40]}... has {symbols} symbols, the model writes up to {most}")
@@ -495,6 +502,13 @@ def _joined(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
         "summary": [line for a in attrs for line in a["summary"]],
     }
     return out
+
+
+def _fault(string: str, molecule: str | None) -> str:
+    """What is wrong with a string that was written, "" where it is a molecule."""
+    if molecule:
+        return ""
+    return f"not a molecule: {string!r}" if string else "longer than the model writes"
 
 
 def per_symbol(likelihood: pd.DataFrame) -> pd.Series[float]:

@@ -14,10 +14,12 @@ from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator, rdMolD
 from rdkit.Contrib.SA_Score import sascorer
 from tiny_vae import SMALL, trained
 
+import molvae
 from molvae import api
 from molvae.checkpoint import Checkpoint, save
 from molvae.errors import InputError
 from molvae.generator import SAMPLE_COLUMNS, Generator, MolvaeWarning
+from molvae.models.autoencoder import Autoencoder
 from molvae.sampling.request import ANALOG_COLUMNS
 
 SEEDS = ["CCO", "c1ccccc1", "CC(=O)O", "OCCO"]
@@ -591,6 +593,29 @@ def test_a_model_that_was_written_anew_is_read_anew(tiny_checkpoint, tmp_path, m
     assert api.load("m", "cpu").checkpoint.name == "another"
     monkeypatch.chdir(tmp_path / "there")
     assert api.load("m", "cpu").checkpoint.name == "tiny"
+
+
+def test_a_generator_says_what_it_is(tiny):
+    assert repr(tiny) == "<Generator 'tiny': gaussian latent of 12, on cpu>"
+
+
+def test_the_package_has_its_parts():
+    assert molvae.explore.interpolate is not None
+    assert molvae.AnalogOptions is not None
+    assert {"explore", "AnalogOptions"} <= set(dir(molvae))
+
+
+def test_a_molecule_is_no_smiles(tiny):
+    with pytest.warns(MolvaeWarning, match=r"Chem\.MolToSmiles\(mol\) writes its SMILES"):
+        assert len(tiny.analogs([Chem.MolFromSmiles("CCO")], 2)) == 0
+
+
+def test_what_is_written_and_is_no_molecule_is_said(tiny_checkpoint):
+    """A network with fresh weights writes nonsense."""
+    fresh = Autoencoder.from_config(tiny_checkpoint.config)
+    frame = Generator(dataclasses.replace(tiny_checkpoint, model=fresh)).reconstruct(["CCO", "C1CC"])
+    assert frame.attrs["refused"] == 1
+    assert frame["error"].str.contains("not a molecule|longer than the model writes").tolist() == [True, False]
 
 
 def test_a_seed_may_be_an_integer_of_numpys(tiny):

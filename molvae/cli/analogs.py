@@ -62,7 +62,8 @@ def analogs(
     rank: Annotated[
         str | None,
         typer.Option(
-            help="Order, best first: qed, -sa, 'similarity - 0.2*sa'. Default: similarity.", show_default=False
+            help="Order of the -n that are found, best first: qed, -sa, 'similarity - 0.2*sa'. Default: similarity.",
+            show_default=False,
         ),
     ] = None,
     score: options.Scores = [],  # noqa: B006
@@ -81,10 +82,11 @@ def analogs(
 ) -> None:
     """Distinct valid molecules around each seed, the most similar first.
 
-    Columns: seed, smiles, similarity (Tanimoto, Morgan 2, 2048 bits), log_likelihood, qed, sa, logp, mw, novel. In
-    Python: `Generator.analogs`.
+    Columns: seed, name (of seeds from files), smiles, similarity (Tanimoto, Morgan 2, 2048 bits), log_likelihood, qed,
+    sa, logp, mw, novel. In Python: `Generator.analogs`.
     """
     from molvae.cli.inputs import read
+    from molvae.data.records import is_file_like
 
     draws: dict[str, Any] = {
         "radius": radius, "similarity": similarity, "decodes": decodes,
@@ -100,16 +102,19 @@ def analogs(
     generator = load(model, device)
     settings = _settings(generator, model, n, draws, score, column)
     with kept(output, seeds, settings) as parts:
-        run = _Run(read(seeds, column), parts.counts if parts else {})
+        named = any(text == "-" or is_file_like(text) for text in seeds)
+        run = _Run(read(seeds, column), parts.counts if parts else {}, named=named)
         tables = run.tables(generator, n, draws)
         if parts:
             tables = parts.keep(tables)
         with destination(output) as write, drawn(picture) as draw:
             for frame in tables:
-                write(frame)
                 draw(frame)
+                write(frame)
             typer.echo(run.summary(), err=True)
             if not run.counts["molecules"]:
+                if output is not None and output.exists():
+                    typer.echo(f"{output} is not written: what is there is older", err=True)
                 raise typer.Exit(1)
 
 
@@ -141,9 +146,9 @@ def _score(text: str) -> str:
 class _Run:
     """The seeds on their way through the generator, and the count of what became of them."""
 
-    def __init__(self, rows: Iterator[Record | Refusal], done: Mapping[str, int]) -> None:
-        """`done` are the counts of the rows that an earlier run has dealt with."""
-        self.counts = Counter(done)
+    def __init__(self, rows: Iterator[Record | Refusal], done: Mapping[str, int], *, named: bool) -> None:
+        """`done` are the counts of the rows that an earlier run has dealt with; `named`: the table has their names."""
+        self.counts, self.named = Counter(done), named
         self.rows = islice(rows, self.counts["used"] + self.counts["refused"], None)
         self.pending: deque[tuple[Record, int]] = deque()  # handed to the generator, and how many were refused before
         self.refused = 0  # since the last of these
@@ -157,8 +162,10 @@ class _Run:
             for frame in generator.iter_analogs(self._seeds(), n, **draws, progress=advance):
                 for line in frame.attrs["summary"]:
                     typer.echo(line, err=True)
-                counts = self._account(frame)
+                counts, names = self._account(frame)
                 self.counts.update(counts)
+                if self.named:
+                    frame.insert(1, "name", names)
                 frame.attrs = {"counts": dict(counts)}
                 yield frame
         self.counts["refused"] += self.refused
@@ -176,18 +183,20 @@ class _Run:
                 report(row)
                 self.refused += 1
 
-    def _account(self, frame: pd.DataFrame) -> Counter[str]:
+    def _account(self, frame: pd.DataFrame) -> tuple[Counter[str], list[str]]:
+        """What became of the rows that a table is about, and for each of its own the name of the seed."""
         from molvae.cli.inputs import report
 
-        counts = Counter(molecules=len(frame))
-        for _ in frame.attrs["seeds"]:
+        counts, names = Counter(molecules=len(frame)), list[str]()
+        for found in frame.attrs["found"]:
             row, refused_before = self.pending.popleft()
+            names += [row.name] * found
             counts["refused"] += refused_before
             reason = frame.attrs["errors"].get(row.smiles)
             if reason is not None:
                 report(row, reason)
             counts["used" if reason is None else "refused"] += 1
-        return counts
+        return counts, names
 
     def summary(self) -> str:
         """Such as "3 seeds: 2 used, 1 refused; 200 molecules"."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +52,9 @@ def anomaly(
         usual = None if reference is None else _calibration(generator, reference, column)
         if usual is not None and save_reference is not None:
             usual.save(save_reference)
-        frame = at_once(list(read(molecules, column)), lambda s: anomalies.anomaly(generator, s, reference=usual))
+        rows = list(read(molecules, column))
+        method = partial(anomalies.anomaly, generator, reference=usual)
+        frame = at_once(rows, method, named=any(row.name for row in rows))
         deliver(frame)
     if len(frame) and frame["error"].all():
         raise typer.Exit(1)

@@ -29,6 +29,7 @@ Reference = Annotated[
     str | None, typer.Option(show_default=False, help="A file of molecules that say what is usual for the model.")
 ]
 DOTS = (*GRID, ".html")
+SHOWN = 80  # characters of a SMILES that is refused
 
 
 @contextmanager
@@ -47,14 +48,17 @@ def delivery(
     """
     check_picture(picture, formats)
     check_outputs(output, picture, other, inputs=inputs)
-    delivered = list["pd.DataFrame"]()
-    with destination(output) as write:
+    delivered, gone = list["pd.DataFrame"](), None
+    try:
+        with destination(output) as write:
 
-        def deliver(frame: pd.DataFrame) -> None:
-            write(frame)
-            delivered.append(frame)
+            def deliver(frame: pd.DataFrame) -> None:
+                delivered.append(frame)
+                write(frame)
 
-        yield deliver
+            yield deliver
+    except BrokenPipeError as error:  # who read the table has gone; the picture was asked for all the same
+        gone = error
     for frame in delivered:  # the table is safe, whatever becomes of the picture
         for line in frame.attrs["summary"]:
             typer.echo(line, err=True)
@@ -62,6 +66,8 @@ def delivery(
             draw(frame, picture)
         elif picture is not None:
             typer.echo(f"no {picture}: there is nothing to draw", err=True)
+    if gone is not None:
+        raise gone
 
 
 def molecules(rows: Iterator[Record | Refusal]) -> Iterator[str]:
@@ -86,5 +92,5 @@ def molecules(rows: Iterator[Record | Refusal]) -> Iterator[str]:
 def reported(frame: pd.DataFrame) -> pd.DataFrame:
     """The table, once its `attrs["errors"]` are on stderr."""
     for smiles, reason in frame.attrs["errors"].items():
-        typer.echo(f"{smiles}: {reason}", err=True)
+        typer.echo(f"{smiles if len(smiles) <= SHOWN else smiles[:SHOWN] + '...'}: {reason}", err=True)
     return frame

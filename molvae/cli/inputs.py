@@ -36,7 +36,8 @@ def _rows(argument: str, position: int, column: str | None, name_column: str | N
         return _standard_input(column, name_column)
     if is_file_like(argument):
         return read_records(argument, column=column, name_column=name_column)
-    return iter([make_row(argument, "", ARGUMENT, position)])
+    smiles, _, name = argument.strip().partition(" ")  # as in a line of a .smi
+    return iter([make_row(smiles, name, ARGUMENT, position)])
 
 
 def _standard_input(column: str | None, name_column: str | None) -> Iterator[Record | Refusal]:

@@ -73,14 +73,20 @@ def destination(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Wri
 
 @contextmanager
 def drawn(picture: Path | None) -> Iterator[Write]:
-    """A picture is one more file that tables go to, where one is wanted."""
+    """A picture is one more file that tables go to, where one is wanted; of what there is when stdout's reader goes."""
     from molvae.output import table_file
 
     if picture is None:
         yield lambda frame: None  # noqa: ARG005
-    else:
-        with table_file(picture) as draw:
+        return
+    gone = None
+    with table_file(picture) as draw:
+        try:
             yield draw
+        except BrokenPipeError as error:
+            gone = error
+    if gone is not None:
+        raise gone
 
 
 class _Stream:

@@ -25,13 +25,13 @@ def reconstruct(
     """
     from molvae.cli.inputs import read
 
-    count = usable = exact = 0
+    count = refused = exact = without = 0
     with destination(output, molecules) as write:
         generator = load(model, device)
         written = partial(generator.reconstruct, standardise=standardise, refine=refine)
         for frame in rowwise(read(molecules, column), written):
-            count, exact = count + len(frame), exact + int(frame["exact"].sum())
-            usable += int((frame["error"] == "").sum())
+            count, refused = count + len(frame), refused + frame.attrs["refused"]
+            exact, without = exact + int(frame["exact"].sum()), without + int((frame["error"] != "").sum())
             write(frame)
-    refused = f"; {count - usable:,} of {count:,} rows refused" if usable < count else ""
-    end(count, usable, f"{exact:,} of {usable:,} exact{refused}")
+    others = f"{count - exact - without:,} another molecule, {without - refused:,} none, {refused:,} refused"
+    end(count, count - refused, f"{count:,} rows: {exact:,} exact, {others}")

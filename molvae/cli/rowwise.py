@@ -20,24 +20,39 @@ CHUNK = 2048
 def rowwise(rows: Iterator[Record | Refusal], method: Callable[[list[str]], pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """Tables of `method` with a row for every row read; refusals stand in `error`, and are reported on stderr.
 
-    Of no rows there is one table of none, for what is written is to have its columns.
+    Where the first rows have names, these are a column too. Of no rows there is one table of none, for what
+    is written is to have its columns.
     """
     from molvae.data.featurise import in_chunks
 
-    done = 0
+    done, named = 0, False
     with progress("rows") as advance:
         for chunk in in_chunks(rows, CHUNK):
-            yield _table(chunk, method)
+            named = named if done else any(row.name for row in chunk)
+            yield at_once(chunk, method, named=named)
             done += len(chunk)
             if advance:
                 advance(done)
     if not done:
-        yield _table([], method)
+        yield at_once([], method)
 
 
-def at_once(rows: list[Record | Refusal], method: Callable[[list[str]], pd.DataFrame]) -> pd.DataFrame:
+def at_once(
+    rows: list[Record | Refusal], method: Callable[[list[str]], pd.DataFrame], *, named: bool = False
+) -> pd.DataFrame:
     """`rowwise` for a method that has to see all rows together."""
-    return _table(rows, method)
+    from molvae.cli.inputs import report
+    from molvae.data.rows import Record
+
+    frame = method([row.smiles if isinstance(row, Record) else "" for row in rows])
+    for i, row in enumerate(rows):
+        if not isinstance(row, Record):
+            frame.loc[i, ["smiles", "error"]] = [row.value, row.reason]
+        if frame.at[i, "error"]:
+            report(row, str(frame.at[i, "error"]))
+    if named:
+        frame.insert(1, "name", [row.name for row in rows])
+    return frame
 
 
 def names(rows: list[Record | Refusal], column: str) -> list[str]:
@@ -50,19 +65,6 @@ def names(rows: list[Record | Refusal], column: str) -> list[str]:
     if files := sorted({row.source for row in rows if format_of(row.source) == "smi"}):
         typer.echo(f"{column}: the names in {', '.join(files)}, which has no columns", err=True)
     return [row.name if isinstance(row, Record) else "" for row in rows]
-
-
-def _table(chunk: list[Record | Refusal], method: Callable[[list[str]], pd.DataFrame]) -> pd.DataFrame:
-    from molvae.cli.inputs import report
-    from molvae.data.rows import Record
-
-    frame = method([row.smiles if isinstance(row, Record) else "" for row in chunk])
-    for i, row in enumerate(chunk):
-        if not isinstance(row, Record):
-            frame.loc[i, ["smiles", "error"]] = [row.value, row.reason]
-        if frame.at[i, "error"]:
-            report(row, str(frame.at[i, "error"]))
-    return frame
 
 
 def end(rows: int, usable: int, line: str) -> None:

@@ -36,7 +36,8 @@ def read_lines(stream: IO[Any], source: str) -> Iterator[Line]:
     """The lines of a binary or text stream, ends of line removed, a byte-order mark skipped.
 
     An undecodable or over-long line has a problem and the next one follows; of a truncated or damaged .gz
-    the last line has a problem. Raises `InputError` when there is nothing at all to read, or UTF-16.
+    the last line has a problem. Raises `InputError` when there is nothing at all to read, UTF-16, or a first line
+    with a carriage return in it.
     """
     row = 0
     while True:
@@ -74,6 +75,8 @@ def _without_mark(raw: bytes, source: str) -> bytes:
         raise InputError(f"{source} is empty: it must hold at least one row; check how it was written")
     if raw.startswith(_UTF16):
         raise InputError(f"{source} is UTF-16 text: only UTF-8 is read; save it again as UTF-8")
+    if b"\r" in raw.rstrip(b"\r\n"):
+        raise InputError(f"{source} ends lines with carriage returns alone, as old Macs did: save it with line feeds")
     return raw.removeprefix(codecs.BOM_UTF8)
 
 

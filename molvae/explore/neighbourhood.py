@@ -48,7 +48,7 @@ def neighbours(generator: Generator, smiles: Iterable[str], of: str | Iterable[s
     frame = pd.concat(tables, ignore_index=True)
     frame.attrs = {
         "errors": errors,
-        "summary": [f"{len(frame)} neighbours of {len(best)} seeds in {count:,} molecules"],
+        "summary": [f"{len(frame)} neighbours of {len(best)} seeds in {count:,} molecules; {len(errors):,} refused"],
     }
     return frame
 

@@ -98,6 +98,8 @@ class Found:
     def outlook(self, draws: Draws) -> str:
         """Why there are too few, and what it would take."""
         said = []
+        if self.gauge is not None and not self.molecules and self.similarity:
+            said.append(f"the nearest of {len(self.similarity)} molecules is at {max(self.similarity.values()):.2f}")
         if self.refused:
             wishes = ", ".join(f"{count} by {wish}" for wish, count in self.refused.most_common())
             said.append(f"{self.refused.total()} others were refused: {wishes}")

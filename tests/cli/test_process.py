@@ -42,7 +42,19 @@ def test_a_pipe_of_verbs(tiny_model):
     assert (source.returncode, done.returncode) == (0, 0)
     assert len(done.stdout.splitlines()) == 4
     assert done.stdout.startswith("smiles,reconstruction,exact,error\n")
-    assert "of 3 exact" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("3 rows: ")
+
+
+@pytest.mark.parametrize("verb", ["analogs", "anomaly"])
+def test_a_picture_is_drawn_though_nobody_reads_the_table(tiny_model, tmp_path, verb):
+    picture = tmp_path / "picture.png"
+    command = [*MOLVAE, verb, "CCO", "CCN", "--picture", str(picture), "--model", str(tiny_model)]
+    command += ["-n", "3"] if verb == "analogs" else []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as done:
+        done.stdout.close()
+        done.wait()
+    assert done.returncode == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")

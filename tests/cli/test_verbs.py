@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 
 import pandas as pd
@@ -189,6 +190,35 @@ def test_nothing_delivered_is_a_failure_and_leaves_no_file(molvae, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_older_is_not_taken_for_what_was_asked(molvae, tmp_path):
+    (tmp_path / "out.csv").write_text("older")
+    result = molvae("analogs", "C1CC", "-n", 3, "-o", tmp_path / "out.csv", code=1)
+    assert f"{tmp_path / 'out.csv'} is not written: what is there is older" in result.stderr
+    assert (tmp_path / "out.csv").read_text() == "older"
+
+
+def test_seeds_of_files_keep_their_names(molvae, tmp_path):
+    """The same molecule may come twice, under two names; a row that is refused has none of its own."""
+    file = tmp_path / "seeds.csv"
+    file.write_text('smiles,name\nCCO,"alcohol, plain"\nC1CC,broken\nCCN,amine\nCCO,again\n')
+    table = _table(molvae("analogs", file, "-n", 3))
+    plain = _table(molvae("analogs", "CCO", "CCN", "CCO", "-n", 3))
+    assert table["name"].tolist() == [name for name in ("alcohol, plain", "amine", "again") for _ in range(3)]
+    pd.testing.assert_frame_equal(table.drop(columns="name"), plain)
+    for verb in ("encode", "reconstruct", "anomaly"):
+        assert _table(molvae(verb, file))["name"].tolist() == ["alcohol, plain", "broken", "amine", "again"]
+        assert "name" not in _table(molvae(verb, "CCO"))
+
+
+def test_a_name_behind_a_smiles_is_not_part_of_it(molvae):
+    assert set(_table(molvae("analogs", "CCO ethanol", "-n", 2))["seed"]) == {"CCO"}
+
+
+def test_how_near_the_nearest_came_is_said(molvae):
+    result = molvae("analogs", "CCCO", "-n", 5, "--similarity", "0.97:0.99", "--budget", 200, code=1)
+    assert re.search(r"the nearest of \d+ molecules is at 0\.\d\d; ", result.stderr)
+
+
 def test_fewer_than_asked_for_is_said(molvae):
     result = molvae("analogs", "CCO", "-n", 500, "--budget", 64)
     assert "of 500 distinct molecules from 64 strings" in result.stderr
@@ -265,9 +295,10 @@ def test_one_row_out_per_row_in(molvae, tmp_path, verb):
 
 
 def test_the_count_of_reconstructions_is_on_stderr(molvae, tiny):
-    exact = int(tiny.reconstruct(SMALL)["exact"].sum())
+    known = tiny.reconstruct(SMALL)
+    exact, bad = int(known["exact"].sum()), int((known["error"] != "").sum())
     assert molvae("reconstruct", *SMALL, "C1CC").stderr.splitlines()[-1] == (
-        f"{exact} of {len(SMALL)} exact; 1 of {len(SMALL) + 1} rows refused"
+        f"31 rows: {exact} exact, {30 - exact - bad} another molecule, {bad} none, 1 refused"
     )
 
 

@@ -49,7 +49,7 @@ def test_repeats_are_one_and_a_seed_is_not_its_own(tiny):
     table = neighbours(tiny, ["CCO", "OCC", "NCC", "CCN", "C1CC"], "C(O)C", n=5)
     assert list(table["smiles"]) == ["NCC"]
     assert "ring 1" in table.attrs["errors"]["C1CC"]
-    assert table.attrs["summary"] == ["1 neighbours of 1 seeds in 4 molecules"]
+    assert table.attrs["summary"] == ["1 neighbours of 1 seeds in 4 molecules; 1 refused"]
 
 
 def test_an_empty_library(tiny):
