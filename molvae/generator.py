@@ -167,6 +167,7 @@ class Generator:
             contains=_each(options.get("contains")),
             without=_each(options.get("without")),
             scaffold=options.get("keep_scaffold", False),
+            no_isomers=options.get("no_isomers", False),
             exclude=tuple(name.upper() for name in _each(options.get("exclude"))),
             seen=seen.contains if seen is not None and options.get("novel_only", False) else None,
         )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from molecules import DRUGS
+from typer.testing import CliRunner
 
 import molvae
 from molvae.chem.smiles import canonical
+from molvae.cli.app import app
 from molvae.errors import InputError
 from molvae.property_models import fit_property_model
 from molvae.screens import read_scores
@@ -34,6 +38,13 @@ def potency(tmp_path_factory, tiny_model, few_trees):  # noqa: ARG001
     )
     model = fit_property_model(folder / "d.csv", "size/1", split="random", folds=3, model=tiny_model, device="cpu")
     return model.save(folder / "size.molvae-property")
+
+
+def test_info_knows_property_models(potency):
+    text = CliRunner().invoke(app, ["info", str(potency)]).stdout
+    assert text.startswith("target: size/1\ntask: regression\n")
+    assert "Held-out figures" in text
+    assert json.loads(CliRunner().invoke(app, ["info", str(potency), "--json"]).stdout)["target"] == "size/1"
 
 
 def test_a_folder_of_files(library):

@@ -109,6 +109,11 @@ def molecule_or_none(smiles: str) -> Chem.Mol | None:
     return mol if mol is not None and mol.GetNumAtoms() else None
 
 
+def without_stereo(mol: Chem.Mol) -> str:
+    """The canonical SMILES of what a molecule's stereoisomers share; isotopes are left out too."""
+    return str(Chem.MolToSmiles(mol, isomericSmiles=False))
+
+
 def standardise(mol: Chem.Mol, *, strip_salts: bool = True, neutralise: bool = False) -> Chem.Mol:
     """A cleaned copy: functional groups normalised; stereo and, unless `neutralise`, charges kept.
 

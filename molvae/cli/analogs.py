@@ -57,6 +57,9 @@ def analogs(
     keep_scaffold: Annotated[
         bool, typer.Option("--keep-scaffold", help="Keep the seed's Bemis-Murcko scaffold.")
     ] = False,
+    no_isomers: Annotated[
+        bool, typer.Option("--no-isomers", help="Nothing that is the seed but for its stereo.")
+    ] = False,
     exclude: Annotated[str, typer.Option(help="Alerts that the seed lacks: pains,brenk,nih.", show_default=False)] = "",
     novel_only: Annotated[bool, typer.Option("--novel-only", help="Only what is not in the training set.")] = False,
     rank: Annotated[
@@ -92,7 +95,7 @@ def analogs(
         "radius": radius, "similarity": similarity, "decodes": decodes,
         "temperature": temperature_of(temperature, greedy), "top_k": top_k, "top_p": top_p,
         "grammar": grammar, "budget": budget, "keep": keep, "contains": contains, "without": without,
-        "keep_scaffold": keep_scaffold,
+        "keep_scaffold": keep_scaffold, "no_isomers": no_isomers,
         "exclude": [name.strip() for name in exclude.split(",") if name.strip()], "novel_only": novel_only,
         "rank": rank, "scores": scores_of(score, device), "diverse": diverse, "refine": refine,
         "standardise": standardise, "seed": seed,

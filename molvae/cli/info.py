@@ -1,7 +1,8 @@
-"""`molvae info`: `checkpoint.describe`."""
+"""`molvae info`: `checkpoint.describe`, or the card of a property model."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,14 +12,19 @@ from molvae.errors import CheckpointError, InputError
 
 def info(
     model: Annotated[
-        str | None, typer.Argument(show_default=False, help="A model's name or directory; without one, the names.")
+        str | None,
+        typer.Argument(show_default=False, help="A model's name, or the folder of one; without one, the names."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
-    """What a model is: its parts and their sizes, vocabulary, defaults, and card. Without a model: the shipped ones."""
+    """What a model is: its parts and their sizes, vocabulary, defaults, and card. Without a model: the shipped ones.
+
+    Of a property model that `fit` made: what it predicts, from what, and what it scored.
+    """
     import json
 
     from molvae.checkpoint import describe, load, locate, shipped_models
+    from molvae.prediction.fitted import SETTINGS
 
     if model is None:
         names = shipped_models()
@@ -28,8 +34,15 @@ def info(
         folder = locate(model)
     except CheckpointError as error:
         raise InputError(str(error)) from None
-    content = describe(load(folder))
+    content = _property_model(folder) if (folder / SETTINGS).exists() else describe(load(folder))
     typer.echo(json.dumps(content, indent=2) if as_json else "\n".join(_lines(content)))
+
+
+def _property_model(folder: Path) -> dict[str, Any]:
+    from molvae.prediction.fitted import load
+
+    model = load(folder)
+    return {"target": model.target, "task": model.task, "made of": str(model.candidate), "card": model.card}
 
 
 def _lines(content: dict[str, Any], indent: str = "") -> list[str]:

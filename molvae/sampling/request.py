@@ -66,6 +66,9 @@ class AnalogOptions(TypedDict, total=False):
     keep_scaffold: bool
     """Only molecules with the seed's Bemis-Murcko scaffold."""
 
+    no_isomers: bool
+    """No molecules that are the seed but for its stereo: their similarity, which does not know of stereo, is 1."""
+
     exclude: Sequence[str]
     """Sets of alerts (PAINS, BRENK, NIH) of which a molecule may have none that the seed lacks."""
 

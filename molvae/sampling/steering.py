@@ -11,7 +11,7 @@ from rdkit.SimDivFilters.rdSimDivPickers import MaxMinPicker
 from molvae.chem.filters import Filters, alerts
 from molvae.chem.fingerprints import morgan
 from molvae.chem.scaffolds import murcko
-from molvae.chem.smiles import parse, quiet
+from molvae.chem.smiles import parse, quiet, without_stereo
 from molvae.chem.windows import Window
 from molvae.data.workers import HERE, Workers
 from molvae.errors import InputError
@@ -27,6 +27,7 @@ class Steering:
     """Wishes that every molecule has to meet; an empty one lets everything pass.
 
     `contains`, `without`: SMARTS that all have to, or none may, occur. `scaffold`: keep the seed's scaffold.
+    `no_isomers`: nothing that is the seed but for its stereo.
     `exclude`: sets of alerts ("PAINS", "BRENK", "NIH") of which a molecule may have none that the seed lacks.
     `seen`: says which molecules are known already; only the others pass.
     """
@@ -35,6 +36,7 @@ class Steering:
     contains: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     scaffold: bool = False
+    no_isomers: bool = False
     exclude: tuple[str, ...] = ()
     seen: SeenBefore | None = None
 
@@ -50,7 +52,7 @@ class Steering:
     @property
     def idle(self) -> bool:
         """Whether it lets everything pass."""
-        return not (self.filters or self.scaffold or self.exclude or self.seen)
+        return not (self.filters or self.scaffold or self.no_isomers or self.exclude or self.seen)
 
     def admit(self, seed: str, molecules: Sequence[str]) -> list[str]:
         """Those of `molecules` that meet every wish."""
@@ -66,7 +68,8 @@ class Steering:
         new = [molecule for molecule in molecules if molecule not in old]
         scaffold = murcko(parse(seed)) if self.scaffold else None
         spared = frozenset(alerts(parse(seed), self.exclude)) if self.exclude and seed else frozenset()
-        answer = workers.submit(Judge(self.filters, scaffold, self.exclude, spared), new)
+        flat = without_stereo(parse(seed)) if self.no_isomers and seed else None
+        answer = workers.submit(Judge(self.filters, scaffold, flat, self.exclude, spared), new)
 
         def refusals() -> dict[str, str]:
             judged = zip(new, answer.result(), strict=True)
@@ -79,11 +82,13 @@ class Steering:
 class Judge:
     """The wishes as they are for one seed. Travels to worker processes.
 
-    `scaffold` is the seed's, where it is to be kept; `spared` are alerts that the seed has.
+    `scaffold` is the seed's, where it is to be kept, `flat` the seed without stereo, where nothing else of that kind
+    may pass; `spared` are alerts that the seed has.
     """
 
     filters: Filters
     scaffold: str | None
+    flat: str | None
     exclude: tuple[str, ...]
     spared: frozenset[str]
 
@@ -96,6 +101,8 @@ class Judge:
             return refusal
         if self.scaffold is not None and murcko(mol) != self.scaffold:
             return "keep the scaffold"
+        if self.flat is not None and without_stereo(mol) == self.flat:
+            return "no isomers"
         if self.exclude and set(alerts(mol, self.exclude)) - self.spared:
             return f"exclude {', '.join(self.exclude)}"
         return ""

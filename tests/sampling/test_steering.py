@@ -11,6 +11,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from tiny_vae import SMALL
 
 from molvae.chem.windows import Window
+from molvae.data.workers import HERE
 from molvae.errors import InputError
 from molvae.sampling.steering import Steering, diverse
 
@@ -219,3 +220,10 @@ def test_where_there_are_no_more_all_are_picked(count):
 def test_a_pick_of_none_is_refused(count):
     with pytest.raises(InputError, match="1 molecule or more"):
         diverse(SMALL, count)
+
+
+@pytest.mark.parametrize("seed", ["C[C@H](N)C(=O)O", "CC(N)C(=O)O"])
+def test_what_is_the_seed_but_for_its_stereo_is_refused(seed):
+    others = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "NCCC(=O)O", "CC[C@H](N)C(=O)O"]
+    refusals = Steering(no_isomers=True).ask(seed, others, HERE)()
+    assert refusals == dict(zip(others, ["no isomers"] * 3 + [""] * 2, strict=True))
