@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import compute
 from molvae.chem.smiles import molecule_or_none, parse, quiet, written_or_none
+
+
+_BARE = re.compile(r"\[\d*[A-Z][^@\]]*\]")
 
 
 class Reading(NamedTuple):
@@ -18,16 +24,21 @@ class Reading(NamedTuple):
 
 
 def read(strings: Sequence[str]) -> list[Reading | None]:
-    """Each string's molecule, None where it is none."""
+    """Each string's molecule, None where it is none, or a radical: RDKit reads those, and nobody can use them."""
     with quiet():
         return [_read(string) for string in strings]
 
 
 def _read(string: str) -> Reading | None:
     mol = molecule_or_none(string)
-    if mol is None or (smiles := written_or_none(mol, string)) is None:
+    if mol is None or (smiles := written_or_none(mol, string)) is None or _is_radical(mol, smiles):
         return None
     return Reading(smiles, morgan_bits([mol]).tobytes())
+
+
+def _is_radical(mol: Chem.Mol, smiles: str) -> bool:
+    """Looked for only where there is a bracket that is neither aromatic nor a centre: most molecules have none."""
+    return bool(_BARE.search(smiles)) and any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms())
 
 
 def figures(smiles: Sequence[str], names: Sequence[str]) -> list[tuple[float, ...]]:

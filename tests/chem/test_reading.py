@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from molecules import DRUGS
 from rdkit import Chem, DataStructs
 from rdkit.Chem import QED, Descriptors, rdFingerprintGenerator
@@ -32,6 +33,18 @@ def test_molecules_and_their_fingerprints():
         if reading and mol:
             assert reading.smiles == Chem.MolToSmiles(mol)
             assert reading.fingerprint == DataStructs.BitVectToBinaryText(GENERATOR.GetFingerprint(mol))
+
+
+@pytest.mark.parametrize("radical", ["C[CH]C", "[CH2]c1ccccc1", "CC1(C)CCCC(C)(C)N1[O]", "C[N+][N+]C", "[Cl]"])
+def test_radicals_are_no_molecules(radical):
+    assert read([radical]) == [None]
+
+
+@pytest.mark.parametrize(
+    "molecule", ["C[Si](C)(C)C", "c1cc[nH]c1", "C[C@H](N)C(=O)O", "[NH4+]", "C[N+](=O)[O-]", "C[SiH2]C", "[13CH4]"]
+)
+def test_brackets_are_no_radicals(molecule):
+    assert read([molecule])[0] is not None
 
 
 def test_what_cannot_be_read_back_is_no_molecule(monkeypatch):
