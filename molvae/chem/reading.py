@@ -12,7 +12,6 @@ from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import compute
 from molvae.chem.smiles import molecule_or_none, parse, quiet, written_or_none
 
-
 _BARE = re.compile(r"\[\d*[A-Z][^@\]]*\]")
 
 

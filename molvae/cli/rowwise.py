@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from molvae.cli.progress import progress
+from molvae.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,13 +59,16 @@ def at_once(
 def names(rows: list[Record | Refusal], column: str) -> list[str]:
     """What stands in the column that was read as the name of each row; "" of those without a molecule.
 
-    A .smi has names and no columns: that they are taken is told.
+    A .smi has names and no columns: that they are taken is told. Raises `InputError` where it has no names either.
     """
     from molvae.data.rows import Record, format_of
 
+    found = [row.name if isinstance(row, Record) else "" for row in rows]
     if files := sorted({row.source for row in rows if format_of(row.source) == "smi"}):
+        if not any(found):
+            raise InputError(f"{', '.join(files)} has neither columns nor names that could be {column}")
         typer.echo(f"{column}: the names in {', '.join(files)}, which has no columns", err=True)
-    return [row.name if isinstance(row, Record) else "" for row in rows]
+    return found
 
 
 def end(rows: int, usable: int, line: str) -> None:

@@ -212,6 +212,10 @@ def test_names_of_a_smi_file_are_told_to_be_its_labels(molvae, tmp_path):
     for words in (["map", "--color-by", "kind"], ["cluster", "--labels", "kind"]):
         assert f"kind: the names in {file}, which has no columns" in molvae(words[0], file, *words[1:]).stderr
     assert "which has no columns" not in molvae("map", file, "--color-by", "qed").stderr
+    file.write_text("CCO\nCCN\nCCC\n")
+    for words in (["map", "--color-by", "kind"], ["cluster", "--labels", "kind"]):
+        refused = molvae(words[0], file, *words[1:], code=2)
+        assert f"{file} has neither columns nor names that could be kind" in refused.stderr
 
 
 def test_a_place_for_a_model_is_looked_at_first(molvae, tmp_path, monkeypatch):
