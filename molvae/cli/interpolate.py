@@ -16,7 +16,9 @@ def interpolate(
     end: Molecule,
     steps: Annotated[int, typer.Option(min=2, help="Latents on the way, the ends counted.")] = 20,
     path: Annotated[str, typer.Option(help="spherical or linear.")] = "spherical",
-    decodes: Annotated[int, typer.Option(min=0, help="Strings to draw where the likeliest is no molecule.")] = 8,
+    decodes: Annotated[
+        int, typer.Option(min=0, help="Strings to draw from each: what lies best on the way is taken.")
+    ] = 16,
     seed: options.Seed = 0,
     model: options.Model = "druglike",
     device: options.Device = "auto",

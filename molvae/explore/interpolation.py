@@ -18,6 +18,8 @@ from molvae.pictures import Panel, save_panels
 
 Array = NDArray[np.float64]
 PATHS = ("spherical", "linear")
+LEAST = 0.01
+"""What a similarity counts at least: a molecule that shares nothing with one end may be much like the other."""
 
 
 def interpolate(
@@ -27,14 +29,16 @@ def interpolate(
     *,
     steps: int = 20,
     path: str = "spherical",
-    decodes: int = 8,
+    decodes: int = 16,
     seed: int = 0,
 ) -> pd.DataFrame:
     """The molecules on the way from `start` to `end`, in order; neighbours that are the same molecule are one row.
 
     `steps` latents, the ends counted, are spread evenly over a great-circle arc ("spherical": keeps the length that
-    latents have, White 2016) or a straight line ("linear"), and decoded greedily. Where that gives no molecule, up to
-    `decodes` strings are drawn at the model's temperature and the likeliest that is one is taken; 0 leaves the hole.
+    latents have, White 2016) or a straight line ("linear"). Of each the likeliest string is decoded, which is mostly
+    one of the ends, and `decodes` are drawn at the model's temperature. What is taken lies best on the way: its
+    similarities to both ends, weighted by how near they are, have the greatest geometric mean; an end only where there
+    is nothing else. With 0 decodes the likeliest strings are all, and holes stay where these are no molecules.
 
     Columns: position (0 to 1, of the first of the merged points), points (how many were merged), smiles,
     similarity_start and similarity_end (Tanimoto), log_likelihood (nats, of the string given its latent; NaN for the
@@ -49,9 +53,12 @@ def interpolate(
     arc = _arc if path == "spherical" else _line
     first, last = latent_of(generator, start), latent_of(generator, end)
     z = arc(first, last, position[1:-1, None])
-    table = _decoded(generator, z, _radius(position[1:-1], _angle(first, last)), decodes, seed)
-    ends = pd.DataFrame({"smiles": [canonical(start), canonical(end)], "log_likelihood": np.nan})
-    table = pd.concat([ends.iloc[:1], table, ends.iloc[1:]], ignore_index=True)
+    both = [canonical(start), canonical(end)]
+    if both[0] == both[1]:
+        decodes = 0  # there is nothing between a molecule and itself
+    found = _decoded(generator, z, _radius(position[1:-1], _angle(first, last)), decodes, seed)
+    ends = pd.DataFrame({"smiles": both, "log_likelihood": np.nan})
+    table = pd.concat([ends.iloc[:1], _on_the_way(found, both, position[1:-1]), ends.iloc[1:]], ignore_index=True)
     table.insert(0, "position", position)
     merged = _merged(table[table["smiles"] != ""])
     merged.attrs["summary"] = [_summary(table)]
@@ -95,17 +102,27 @@ def _radius(t: Array, angle: float) -> Array:
 
 
 def _decoded(generator: Generator, z: Array, radius: Array, decodes: int, seed: int) -> pd.DataFrame:
-    """A molecule for each latent, or an empty string: smiles, log_likelihood."""
-    table = generator.decode(z, radius=radius)
-    holes = np.flatnonzero(table["smiles"] == "")
-    if decodes and len(holes):
-        again = np.repeat(holes, decodes)
+    """The different molecules of each latent, the likeliest string's first: point, smiles, log_likelihood."""
+    tables = [generator.decode(z, radius=radius).assign(point=range(len(z)))]
+    if decodes and len(z):
+        point = np.repeat(np.arange(len(z)), decodes)
         temperature = generator.checkpoint.defaults.temperature
-        drawn = generator.decode(z[again], radius=radius[again], temperature=temperature, seed=seed)
-        drawn = drawn[drawn["smiles"] != ""].assign(hole=again[drawn["smiles"] != ""])
-        best = drawn.sort_values("log_likelihood", ascending=False, kind="stable").drop_duplicates("hole")
-        table.loc[best["hole"], ["smiles", "log_likelihood"]] = best[["smiles", "log_likelihood"]].to_numpy()
-    return table[["smiles", "log_likelihood"]]
+        drawn = generator.decode(z[point], radius=radius[point], temperature=temperature, seed=seed)
+        tables.append(drawn.assign(point=point))
+    table = pd.concat(tables, ignore_index=True)
+    return table[table["smiles"] != ""].drop_duplicates(["point", "smiles"])[["point", "smiles", "log_likelihood"]]
+
+
+def _on_the_way(found: pd.DataFrame, ends: list[str], position: Array) -> pd.DataFrame:
+    """A molecule for each position, or an empty string: smiles, log_likelihood."""
+    prints = [morgan(parse(smiles)) for smiles in found["smiles"]]
+    start, end = (np.maximum(tanimoto(morgan(parse(smiles)), prints), LEAST) for smiles in ends)
+    t = position[found["point"]]
+    ranked = found.assign(end=found["smiles"].isin(ends), worth=start ** (1 - t) * end**t)
+    ranked = ranked.sort_values(["end", "worth"], ascending=[True, False], kind="stable").drop_duplicates("point")
+    table = pd.DataFrame({"smiles": "", "log_likelihood": np.nan}, index=range(len(position)))
+    table.loc[ranked["point"], ["smiles", "log_likelihood"]] = ranked[["smiles", "log_likelihood"]].to_numpy()
+    return table
 
 
 def _merged(table: pd.DataFrame) -> pd.DataFrame:

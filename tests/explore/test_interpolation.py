@@ -12,7 +12,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
 from molvae.errors import InputError, MoleculeError
-from molvae.explore.interpolation import _angle, _arc, _radius, draw_path, interpolate
+from molvae.explore.interpolation import _angle, _arc, _on_the_way, _radius, draw_path, interpolate
 
 COLUMNS = ["position", "points", "smiles", "similarity_start", "similarity_end", "log_likelihood"]
 
@@ -70,6 +70,21 @@ def test_two_steps_are_the_ends_alone(tiny):
 def test_the_same_seed_gives_the_same_path(tiny, path):
     pd.testing.assert_frame_equal(interpolate(tiny, "OCCCC", "c1ccccc1N", steps=15), path)
     assert len(interpolate(tiny, "OCCCC", "c1ccccc1N", steps=15, path="linear")) > 1
+
+
+def test_what_is_taken_lies_best_on_the_way():
+    """Of three candidates in the middle, one the start itself and one like the end alone; of one point nothing."""
+    start, end = "CC(=O)Oc1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1"
+    between, far = "CC(=O)Oc1ccc(O)cc1", "NCCNCCN"
+    found = pd.DataFrame({"point": [0, 0, 0, 2], "smiles": [start, far, between, start], "log_likelihood": -1.0})
+    table = _on_the_way(found, [start, end], np.array([0.25, 0.5, 0.75]))
+    assert table["smiles"].tolist() == [between, "", start]
+    assert table["log_likelihood"].isna().tolist() == [False, True, False]
+
+
+def test_drawing_finds_more_on_the_way(tiny):
+    paths = [interpolate(tiny, "OCCCC", "c1ccccc1N", steps=15, decodes=decodes)["smiles"] for decodes in (0, 16)]
+    assert paths[1].nunique() > paths[0].nunique()
 
 
 def test_more_decodes_leave_no_more_holes(tiny):
