@@ -9,7 +9,12 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
+
+from molvae.cli.exploring import GRID, delivery
+from molvae.cli.outputs import drawn
+from molvae.pictures import save_grid
 
 MOLVAE = [sys.executable, "-W", "ignore", "-m", "molvae"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}
@@ -45,22 +50,27 @@ def test_a_pipe_of_verbs(tiny_model):
     assert done.stderr.splitlines()[-1].startswith("3 rows: ")
 
 
-@pytest.mark.parametrize("verb", ["analogs", "anomaly"])
-def test_a_picture_is_drawn_though_nobody_reads_the_table(tiny_model, tmp_path, verb):
-    picture = tmp_path / "picture.png"
-    command = [*MOLVAE, verb, "CCO", "CCN", "--picture", str(picture), "--model", str(tiny_model)]
-    command += ["-n", "3"] if verb == "analogs" else []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as done:
-        done.stdout.close()
-        done.wait()
-    assert done.returncode == 0
-    assert picture.read_bytes().startswith(b"\x89PNG")
+def test_a_picture_is_drawn_though_nobody_reads_the_table(tmp_path):
+    """A table as a whole, and one that comes in parts, of which there is the first when the reader goes."""
+    table = pd.DataFrame({"smiles": ["CCO", "CCN"], "seed": "CCO", "similarity": [1.0, 0.5]})
+    table.attrs["summary"] = []
+
+    def leave(context):
+        with context as take:
+            take(table)
+            raise BrokenPipeError
+
+    for context in (delivery(None, tmp_path / "whole.png", save_grid, GRID), drawn(tmp_path / "parts.png")):
+        with pytest.raises(BrokenPipeError):
+            leave(context)
+    for name in ("whole.png", "parts.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")
 def test_a_reader_that_has_gone_is_no_failure(tiny_model, tmp_path):
     seeds = tmp_path / "seeds.smi"
-    seeds.write_text("CCO\n" * 300)  # five groups of seeds: the later ones find nobody listening
+    seeds.write_text("CCO\n" * 200)  # four groups of seeds: the later ones find nobody listening
     command = [*MOLVAE, "analogs", str(seeds), "-n", "2", "--model", str(tiny_model)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as source:
         assert source.stdout is not None
