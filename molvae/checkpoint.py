@@ -90,13 +90,12 @@ def save(checkpoint: Checkpoint, folder: Path | str) -> Path:
 
 
 def _write(checkpoint: Checkpoint, folder: Path) -> None:
-    state = {k: _half(v) for k, v in checkpoint.model.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
+    save_file(_halves(checkpoint.model), folder / WEIGHTS)
     (folder / VOCABULARY).write_text(checkpoint.vocabulary.to_json(), encoding="utf-8")
     if checkpoint.seen is not None:
         checkpoint.seen.save(folder / SEEN)
     if checkpoint.prior is not None:
-        save_file({k: _half(v) for k, v in checkpoint.prior.state_dict().items()}, folder / PRIOR)
+        save_file(_halves(checkpoint.prior), folder / PRIOR)
     if checkpoint.usual is not None:
         checkpoint.usual.save(folder / USUAL)
     (folder / f"{CARD}.json").write_text(json.dumps(checkpoint.card, indent=2) + "\n", encoding="utf-8")
@@ -119,8 +118,8 @@ def holds(folder: Path, model: Autoencoder) -> bool:
         there = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError):
         return False
-    mine = {name: _half(tensor) for name, tensor in model.state_dict().items()}
-    return mine.keys() == there.keys() and all(torch.equal(tensor.cpu(), there[name]) for name, tensor in mine.items())
+    mine = _halves(model)
+    return mine.keys() == there.keys() and all(torch.equal(tensor, there[name]) for name, tensor in mine.items())
 
 
 def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
@@ -256,6 +255,11 @@ def _present(folder: Path, name: str) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _halves(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Its weights as they are stored."""
+    return {name: _half(tensor) for name, tensor in module.state_dict().items()}
 
 
 def _half(tensor: torch.Tensor) -> torch.Tensor:

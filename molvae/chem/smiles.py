@@ -59,9 +59,9 @@ def parse_quietly(smiles: str, *, bare: bool = False) -> Chem.Mol:
     `bare` leaves out what neither a SMILES nor a graph shows, conjugation and hybridisation: another tenth.
     """
     text = smiles.strip() if isinstance(smiles, str) else ""
-    if isinstance(smiles, Chem.Mol):
-        raise MoleculeError("a SMILES is text, and this is a molecule: Chem.MolToSmiles(mol) writes its SMILES")
     if not text:
+        if isinstance(smiles, Chem.Mol):
+            raise MoleculeError("a SMILES is text, and this is a molecule: Chem.MolToSmiles(mol) writes its SMILES")
         raise MoleculeError(f"cannot read SMILES {smiles!r}: it is empty")
     if len(text) > MAX_SMILES_LENGTH:
         raise MoleculeError(

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import typer
 
-from molvae.data.records import is_file_like, read_records
+from molvae.data.records import is_file_like, read_records, split_row
 from molvae.data.rows import ARGUMENT, Record, Refusal, make_row
 from molvae.data.tables import SMILES_COLUMNS, csv_rows
 
@@ -36,8 +36,7 @@ def _rows(argument: str, position: int, column: str | None, name_column: str | N
         return _standard_input(column, name_column)
     if is_file_like(argument):
         return read_records(argument, column=column, name_column=name_column)
-    smiles, _, name = argument.strip().partition(" ")  # as in a line of a .smi
-    return iter([make_row(smiles, name, ARGUMENT, position)])
+    return iter([make_row(*split_row(argument.strip()), ARGUMENT, position)])
 
 
 def _standard_input(column: str | None, name_column: str | None) -> Iterator[Record | Refusal]:

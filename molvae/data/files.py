@@ -57,7 +57,7 @@ def _replace_folder(draft: Path, path: Path) -> None:
         os.replace(path, old)
     try:
         os.replace(draft, path)
-    except OSError:
+    except BaseException:
         if old.exists():
             os.replace(old, path)
         raise

@@ -84,14 +84,14 @@ def _smi_rows(stream: IO[Any], source: str) -> Iterator[Record | Refusal]:
     for line in read_lines(stream, source):
         if line.problem is None and (not line.text.strip() or line.text.startswith("#")):
             continue
-        smiles, name = _split(line.text)
+        smiles, name = split_row(line.text)
         if line.problem is not None:
             yield Refusal(source, line.row, line.text, _smiles_problem(smiles, line))
         elif line.row > 1 or smiles.lower() != "smiles":  # line 1 may be a header
             yield make_row(smiles, name, source, line.row)
 
 
-def _split(text: str) -> tuple[str, str]:
+def split_row(text: str) -> tuple[str, str]:
     """The SMILES and the name. A leading tab means that the SMILES is missing, not that the name is one."""
     if text.lstrip(" ").startswith("\t"):
         return "", text.strip()

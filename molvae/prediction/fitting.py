@@ -83,7 +83,7 @@ def card_of(validations: Sequence[Validation], y: Floats, task: str, trial: Tria
     if len(y) > MOST_ROWS:
         card["Not tried"] = f"Gaussian processes: they are for {MOST_ROWS:,} molecules at most"
     if task == "regression":
-        inside = np.abs(y - best.mean) <= _calibration(best, y) * np.hypot(best.spread, _doubt(best, y))
+        inside = np.abs(y - best.mean) <= _calibration(best, y) * _spread(best, y)
         card["Uncertainty"] = {
             "calibration factor": f"{_calibration(best, y):.3g}",
             "held-out molecules within one uncertainty (0.68 for a Gaussian)": f"{inside.mean():.2f}",
@@ -97,9 +97,15 @@ def _best_on(validations: Sequence[Validation], representation: str) -> Validati
 
 def _calibration(validation: Validation, y: Floats) -> float:
     """Root mean square of error / spread on held-out molecules; 1 where nothing was left to explain."""
-    spread = np.hypot(validation.spread, _doubt(validation, y))
+    spread = _spread(validation, y)
     ratio = (y - validation.mean) / np.where(spread > 0, spread, 1.0)
     return float(np.sqrt(np.mean(ratio**2))) or 1.0
+
+
+def _spread(validation: Validation, y: Floats) -> Floats:
+    """Of each held-out molecule, with the doubt that there is in any case; `Fitted.predict` calibrates the same."""
+    spread: Floats = np.hypot(validation.spread, _doubt(validation, y))
+    return spread
 
 
 def _doubt(validation: Validation, y: Floats) -> float:
