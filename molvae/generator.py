@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
+from math import ceil
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -29,7 +30,7 @@ from molvae.data.packed import GraphBatch, PackedGraphs
 from molvae.data.rows import one_or_many
 from molvae.data.workers import HERE, Workers
 from molvae.errors import InputError, MoleculeError
-from molvae.models.devices import find_device
+from molvae.models.devices import find_device, one_thread
 from molvae.models.encoding import in_batches, posteriors
 from molvae.models.latents import Posterior, on_sphere
 from molvae.models.priors import LatentSource, Prior
@@ -37,13 +38,14 @@ from molvae.sampling.analogs import Draws, Found, draw_around
 from molvae.sampling.dial import NEAREST, Dial
 from molvae.sampling.engine import Decoded, Engine
 from molvae.sampling.options import GREEDY, DecodeOptions
-from molvae.sampling.overlap import Job, finish, take_turns
+from molvae.sampling.overlap import Job, Tally, finish, take_turns
 from molvae.sampling.request import PROPERTIES, AnalogOptions, Order, Progress, read_order
 from molvae.sampling.steering import Steering
 from molvae.sampling.streams import row_keys
 
 SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "novel")
 SEEDS_AT_ONCE = 64  # of 100 molecules each; fewer where more are wanted
+PARTS = 8  # that those are cut into for worker processes; smaller ones leave the decoder's slots empty more often
 MOLECULES_HERE = 2000  # up to so many molecules in all, starting worker processes takes longer than they save
 
 
@@ -60,7 +62,7 @@ class Generator:
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device | str = "cpu", precision: str = "auto") -> None:
         """Takes the checkpoint to the device: its model, and the learned prior where it has one."""
-        self.checkpoint = checkpoint
+        self.checkpoint, self.precision = checkpoint, precision
         self.device = torch.device(device)
         self.model = checkpoint.model.to(self.device).eval()
         if checkpoint.prior is not None:
@@ -69,6 +71,10 @@ class Generator:
         self.engine = Engine(
             self.model.decoder, checkpoint.config.max_symbols, precision=precision, vocabulary=self.vocabulary
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As what it was made of, so that it can be sent to another process."""
+        return type(self), (self.checkpoint, self.device, self.precision)
 
     def __repr__(self) -> str:
         shape = self.checkpoint.config
@@ -104,18 +110,21 @@ class Generator:
     ) -> Iterator[pd.DataFrame]:
         """`analogs` as a stream: a table for every few seeds, in flat memory. Options are checked at once.
 
-        While the strings of some seeds are read in worker processes, those of the next are decoded. `attrs` has `seeds`
-        too: those that a table is about, refused ones included.
+        Of many seeds a CPU's worker processes take a few at a time, all the way to their analogs. Otherwise, while the
+        strings of some seeds are read in worker processes, those of the next are decoded. `attrs` has `seeds` too:
+        those that a table is about, refused ones included.
         """
+        order, steering = read_order(options), self._steering(options)
         asked = _Asked(
             self._draws(n, options),
-            self._steering(options),
-            read_order(options),
+            steering,
+            order,
+            [name for name in order.columns(steering) if name in PROPERTY_TABLE],
             options.get("standardise", False),
             options.get("refine", True),
         )
-        if asked.order.diverse > n:
-            raise InputError(f"{asked.order.diverse} diverse ones cannot be picked out of {n}: ask for thrice as many")
+        if order.diverse > n:
+            raise InputError(f"{order.diverse} diverse ones cannot be picked out of {n}: ask for thrice as many")
         at_once = max(1, min(SEEDS_AT_ONCE, SEEDS_AT_ONCE * 100 // n))
         groups = in_chunks(one_or_many(seeds), at_once)
         return self._in_turns(groups, at_once, asked, options.get("workers"), options.get("progress"))
@@ -128,12 +137,25 @@ class Generator:
         workers: int | None,
         progress: Progress | None,
     ) -> Iterator[pd.DataFrame]:
-        first = next(groups, [])
-        small = len(first) < at_once and len(first) * asked.draws.wanted <= MOLECULES_HERE
+        first = list(islice(groups, 1))
+        seeds = sum(map(len, first))
+        small = seeds < at_once and seeds * asked.draws.wanted <= MOLECULES_HERE
         count = 0 if workers is None and small else worker_count(workers)
-        crew, tally = Workers(count if count > 1 or workers else 0), _Tally(progress)
-        jobs = (self._analogs_of(group, asked, crew, tally.part()) for group in chain([first], groups) if group)
-        yield from take_turns(jobs, at_once=2 if crew.count else 1)
+        crew, tally = Workers(count if count > 1 or workers else 0), Tally(progress)
+        part = max(1, at_once // PARTS)
+        under_way = max(2, ceil(2 * crew.count * part / at_once)) if crew.count else 1  # two parts for each worker
+        first += islice(groups, under_way - 1)
+        fair = sum(map(len, first)) // (2 * crew.count) if crew.count > 1 else 0
+        analogs_of = self._analogs_of
+        if self.device.type == "cpu" and fair:  # with fewer seeds than that, all cores decode for one
+            crew = Workers(crew.count, modules=(__name__,))
+            analogs_of = partial(self._analogs_apart, part=min(part, fair))
+        jobs = (analogs_of(group, asked, crew, tally.part()) for group in chain(first, groups))
+        try:
+            yield from take_turns(jobs, under_way)
+        except KeyboardInterrupt:  # what is under way takes seconds
+            crew.stop()
+            raise
 
     def _draws(self, n: int, options: AnalogOptions) -> Draws:
         radius, similarity = options.get("radius"), options.get("similarity")
@@ -175,28 +197,62 @@ class Generator:
     def _analogs_of(
         self, seeds: list[str], asked: _Asked, workers: Workers, progress: Progress | None
     ) -> Job[pd.DataFrame]:
+        """Decoded here, read by `workers`."""
+        drawn = yield from self._drawn(seeds, asked, workers, progress)
+        return self._table(seeds, drawn, asked)
+
+    def _analogs_apart(
+        self, seeds: list[str], asked: _Asked, workers: Workers, progress: Progress | None, *, part: int
+    ) -> Job[pd.DataFrame]:
+        """The same, where each of the workers does all that there is to do for `part` seeds at a time."""
+        # the user's own scores stay here: they may not be able to travel
+        alone = partial(_drawn_alone, self, replace(asked, order=Order()))
+        pending = [(some, workers.submit(alone, some)) for some in in_chunks(seeds, part)]
+        try:
+            yield
+            drawn = list[_Drawn | MoleculeError]()
+            for some, answer in pending:
+                drawn += [one or _fatal(seed) for seed, one in zip(some, answer.result(), strict=True)]
+                if progress:
+                    progress(sum(len(one.found.molecules) for one in drawn if isinstance(one, _Drawn)))
+        finally:
+            for _, answer in pending:
+                answer.cancel()
+        return self._table(seeds, drawn, asked)
+
+    def _drawn(
+        self, seeds: list[str], asked: _Asked, workers: Workers, progress: Progress | None
+    ) -> Job[list[_Drawn | MoleculeError]]:
+        """What is found around each seed, or why nothing can be."""
         graphs = self._graphs(seeds, asked.standardise)
-        usable, errors = _split(seeds, graphs)
+        usable = [graph for graph in graphs if isinstance(graph, MolGraph)]
         found: list[Found] = []
         if usable:
             # one molecule at a time: a latent must not depend, in its last digit, on the seeds beside it
-            latents = Posterior.concatenate([self._encode([graph], asked.refine) for _, graph in usable])
-            names = [graph.smiles for _, graph in usable]
+            latents = Posterior.concatenate([self._encode([graph], asked.refine) for graph in usable])
+            names = [graph.smiles for graph in usable]
             found = yield from self._draw(names, latents, asked.draws, asked.steering, workers, progress)
-        columns = asked.order.columns(asked.steering)
-        properties = [name for name in columns if name in PROPERTY_TABLE]
-        pending = [workers.submit(partial(figures, names=properties), list(one.molecules)) for one in found]
+        pending = [workers.submit(partial(figures, names=asked.properties), list(one.molecules)) for one in found]
         yield
+        drawn = (_Drawn(one, known.result()) for one, known in zip(found, pending, strict=True))
+        return [next(drawn) if isinstance(graph, MolGraph) else graph for graph in graphs]
+
+    def _table(self, seeds: list[str], drawn: Sequence[_Drawn | MoleculeError], asked: _Asked) -> pd.DataFrame:
+        """The analogs of some seeds, in order."""
+        columns = list(asked.order.columns(asked.steering))
+        errors = {str(seed): str(one) for seed, one in zip(seeds, drawn, strict=True) if isinstance(one, MoleculeError)}
+        around = [(seed, one) for seed, one in zip(seeds, drawn, strict=True) if isinstance(one, _Drawn)]
         tables = [
-            asked.order.applied(self._described(one, properties, known.result()).assign(seed=text))[list(columns)]
-            for (text, _), one, known in zip(usable, found, pending, strict=True)
+            asked.order.applied(self._described(one.found, asked.properties, one.figures).assign(seed=seed))[columns]
+            for seed, one in around
         ]
-        frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
+        frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+        found = [one.found for _, one in around]
         short = [one.summary(asked.draws) for one in found if len(one.molecules) < asked.draws.wanted]
         frame = _reported(frame, errors, [one.summary(asked.draws) for one in found], short)
         lengths = map(len, tables)
         frame.attrs["seeds"] = seeds
-        frame.attrs["found"] = [next(lengths) if isinstance(graph, MolGraph) else 0 for graph in graphs]
+        frame.attrs["found"] = [next(lengths) if isinstance(one, _Drawn) else 0 for one in drawn]
         return frame
 
     def sample(
@@ -447,42 +503,32 @@ class _Asked:
     draws: Draws
     steering: Steering
     order: Order
+    properties: list[str]  # to be computed of every molecule
     standardise: bool
     refine: bool
 
 
-class _Tally:
-    """Adds up what several jobs report of themselves."""
+@dataclass(frozen=True)
+class _Drawn:
+    """What was found around a seed, and the figures of each of its molecules."""
 
-    def __init__(self, progress: Progress | None) -> None:
-        self.progress, self.found = progress, list[int]()
+    found: Found
+    figures: Sequence[tuple[float, ...] | None]
 
-    def part(self) -> Progress | None:
-        """What one job reports to."""
-        if self.progress is None:
-            return None
-        place = len(self.found)
-        self.found.append(0)
 
-        def report(done: int) -> None:
-            self.found[place] = done
-            assert self.progress is not None
-            self.progress(sum(self.found))
+def _drawn_alone(generator: Generator, asked: _Asked, seeds: list[str]) -> list[_Drawn | MoleculeError]:
+    """In a worker process, which has one thread as there is one of it for each core."""
+    with one_thread():
+        return finish(generator._drawn(seeds, asked, HERE, None))
 
-        return report
+
+def _fatal(seed: str) -> MoleculeError:
+    return MoleculeError(f"SMILES {seed}: a process that ended whenever it worked on it")
 
 
 def _each(asked: str | Sequence[str] | None) -> tuple[str, ...]:
     """What was asked for; a bare string is one wish, not one for each of its letters."""
     return (asked,) if isinstance(asked, str) else tuple(asked or ())
-
-
-def _split(
-    texts: Sequence[str], graphs: Sequence[MolGraph | MoleculeError]
-) -> tuple[list[tuple[str, MolGraph]], dict[str, str]]:
-    pairs = list(zip(texts, graphs, strict=True))
-    usable = [(text, graph) for text, graph in pairs if isinstance(graph, MolGraph)]
-    return usable, {str(text): str(graph) for text, graph in pairs if isinstance(graph, MoleculeError)}
 
 
 def _reported(frame: pd.DataFrame, errors: dict[str, str], summary: list[str], short: list[str]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from tiny_vae import SMALL, trained
 import molvae
 from molvae import api
 from molvae.checkpoint import Checkpoint, save
+from molvae.data.workers import HERE, Workers
 from molvae.errors import InputError
 from molvae.generator import SAMPLE_COLUMNS, Generator, MolvaeWarning
 from molvae.models.autoencoder import Autoencoder
@@ -118,6 +119,38 @@ def test_workers_do_not_show(tiny, monkeypatch):
     pd.testing.assert_frame_equal(here, there)
     assert len(here) > 12
     assert here.attrs == there.attrs
+
+
+class _Deadly(Workers):
+    """Processes that all end at one seed, as far as one can see from here."""
+
+    def submit(self, function, items):
+        pending = HERE.submit(function, items)
+        pending.done = [None if item == SEEDS[1] else one for item, one in zip(items, pending.result(), strict=True)]
+        return pending
+
+
+def test_a_seed_that_no_worker_survives_is_told_and_costs_no_other(tiny, found, monkeypatch):
+    monkeypatch.setattr("molvae.generator.Workers", _Deadly)
+    with pytest.warns(MolvaeWarning, match="SMILES c1ccccc1: a process that ended whenever it worked on it"):
+        frame = tiny.analogs(SEEDS, 12, seed=1, workers=2)
+    assert list(frame.attrs["errors"]) == [SEEDS[1]]
+    others = found[found["seed"] != SEEDS[1]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(frame, others, rtol=1e-4)
+
+
+def test_an_interrupt_ends_the_workers(tiny, monkeypatch):
+    """And does not wait for what they are at."""
+    stopped = []
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("molvae.generator.Workers", _Deadly)
+    monkeypatch.setattr(_Deadly, "stop", lambda self: stopped.append(self))
+    with pytest.raises(KeyboardInterrupt):
+        tiny.analogs([SEEDS[0]] * 4, 12, workers=2, progress=interrupt)
+    assert len(stopped) == 1
 
 
 @pytest.mark.parametrize(("workers", "ahead"), [(0, 2), (2, 4)])

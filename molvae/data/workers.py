@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from molvae.data.featurise import end_with, in_chunks
@@ -23,24 +24,42 @@ IDLE_SECONDS = 60  # after which workers without work end
 
 
 class Workers:
-    """`count` processes, shared by all that ask for as many; 0: what is submitted is done here and at once."""
+    """`count` processes, shared by all that ask for the same; 0: what is submitted is done here and at once.
 
-    def __init__(self, count: int = 0) -> None:
-        self.count = count
+    `modules` are imported by each of them at its start: what is large and comes in later looks like a leak of memory,
+    for which loky starts a process anew.
+    """
+
+    def __init__(self, count: int = 0, modules: tuple[str, ...] = ()) -> None:
+        self.count, self.modules, self._started = count, modules, False
 
     def submit(self, function: Callable[[list[Item]], list[Result]], items: Sequence[Item]) -> Pending[Result]:
         """Begin `function`, which gives a result for each of its items, on all of them, in chunks."""
         return Pending(self, function, items)
 
+    def stop(self) -> None:
+        """End the processes, whatever they are at: for when the user has had enough."""
+        if self._started:
+            self._executor().shutdown(kill_workers=True)
+
     def start(self, function: Callable[[list[Item]], list[Result]], chunk: list[Item]) -> Future[list[Result]]:
         """One chunk, in some worker. The processes are started when they are first needed."""
+        self._started = True
+        future: Future[list[Result]] = self._executor().submit(function, chunk)
+        return future
+
+    def _executor(self) -> Any:
         from loky import get_reusable_executor
 
-        executor = get_reusable_executor(
-            max_workers=self.count, timeout=IDLE_SECONDS, initializer=end_with, initargs=(os.getpid(),)
+        return get_reusable_executor(
+            max_workers=self.count, timeout=IDLE_SECONDS, initializer=_begin, initargs=(os.getpid(), self.modules)
         )
-        future: Future[list[Result]] = executor.submit(function, chunk)
-        return future
+
+
+def _begin(parent: int, modules: tuple[str, ...]) -> None:
+    end_with(parent)
+    for name in modules:
+        import_module(name)
 
 
 HERE = Workers(0)
@@ -52,6 +71,7 @@ class Pending(Generic[Result]):
     def __init__(self, workers: Workers, function: Callable[[list[Any]], list[Result]], items: Sequence[Any]) -> None:
         self.workers, self.function = workers, function
         self.done: list[Result | None] | None = None
+        self.parts: list[tuple[list[Any], Future[list[Result]] | None]] = []
         if workers.count:
             self.parts = [(chunk, self._started(chunk)) for chunk in in_chunks(items, CHUNK)]
         else:
@@ -63,6 +83,12 @@ class Pending(Generic[Result]):
             self.done = [result for chunk, future in self.parts for result in self._collected(chunk, future)]
             self.parts = []
         return self.done
+
+    def cancel(self) -> None:
+        """Let go of what is not begun: nobody will ask for it."""
+        for _, future in self.parts:
+            if future is not None:
+                future.cancel()
 
     def _started(self, chunk: list[Any]) -> Future[list[Result]] | None:
         try:

@@ -6,7 +6,7 @@ A job is a generator: it yields when there is nothing for it to do but wait, and
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
@@ -36,6 +36,26 @@ def take_turns(jobs: Iterable[Job[Result]], at_once: int = 2) -> Iterator[Result
             one.advance()
         while running and running[0].results:
             yield running.popleft().results[0]
+
+
+class Tally:
+    """Adds up what several jobs report of themselves."""
+
+    def __init__(self, progress: Callable[[int], None] | None) -> None:
+        self.progress, self.found = progress, list[int]()
+
+    def part(self) -> Callable[[int], None] | None:
+        """What one job reports to."""
+        if (progress := self.progress) is None:
+            return None
+        place = len(self.found)
+        self.found.append(0)
+
+        def report(done: int) -> None:
+            self.found[place] = done
+            progress(sum(self.found))
+
+        return report
 
 
 class _Running(Generic[Result]):

@@ -98,7 +98,8 @@ class AnalogOptions(TypedDict, total=False):
     """The same seed gives the same molecules: 0."""
 
     workers: int | None
-    """Processes that read what is decoded: one for each core; for a few molecules none are started. 0: none."""
+    """Processes: one for each core; for a few molecules none are started. On a CPU they share many seeds among them,
+    otherwise they read what is decoded. 0: none."""
 
     progress: Progress | None
     """Told how many molecules there are so far."""

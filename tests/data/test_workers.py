@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
+from loky.process_executor import ShutdownExecutorError
 
 from molvae.chem.reading import read
 from molvae.data.workers import CHUNK, HERE, Workers
@@ -30,6 +32,14 @@ def unlucky(folders):
             (folder / str(len(deaths))).touch()
             os._exit(1)
     return [len(list(folder.iterdir())) for folder in folders]
+
+
+def asleep(files):
+    """For ten minutes, once it has told so."""
+    for file in files:
+        file.touch()
+        time.sleep(600)
+    return files
 
 
 def broken(numbers):
@@ -56,6 +66,20 @@ def test_only_the_item_that_kills_is_lost():
 
 def test_an_item_is_not_to_blame_for_what_ends_a_worker_now_and_then(tmp_path):
     assert Workers(1).submit(unlucky, [tmp_path]).result() == [2]
+
+
+def test_workers_that_are_stopped_are_gone_and_others_come(tmp_path):
+    """What one of them was at is not waited for, and what was not begun never is."""
+    workers = Workers(1)
+    began, waiting = workers.submit(asleep, [tmp_path / "began"]), workers.submit(asleep, [tmp_path / "waiting"])
+    while not (tmp_path / "began").exists():
+        time.sleep(0.01)
+    waiting.cancel()
+    workers.stop()
+    with pytest.raises(ShutdownExecutorError):
+        began.result()
+    assert not (tmp_path / "waiting").exists()
+    assert Workers(1).submit(doubled, [1]).result() == [2]
 
 
 @pytest.mark.parametrize("workers", [HERE, Workers(1)])
