@@ -46,6 +46,7 @@ from molvae.sampling.streams import row_keys
 SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "novel")
 SEEDS_AT_ONCE = 64  # of 100 molecules each; fewer where more are wanted
 PARTS = 8  # that those are cut into for worker processes; smaller ones leave the decoder's slots empty more often
+QUEUED = 4  # parts for each worker: with fewer, some would have nothing left to do while others end
 MOLECULES_HERE = 2000  # up to so many molecules in all, starting worker processes takes longer than they save
 
 
@@ -143,9 +144,9 @@ class Generator:
         count = 0 if workers is None and small else worker_count(workers)
         crew, tally = Workers(count if count > 1 or workers else 0), Tally(progress)
         part = max(1, at_once // PARTS)
-        under_way = max(2, ceil(2 * crew.count * part / at_once)) if crew.count else 1  # two parts for each worker
+        under_way = max(2, ceil(QUEUED * crew.count * part / at_once)) if crew.count else 1
         first += islice(groups, under_way - 1)
-        fair = sum(map(len, first)) // (2 * crew.count) if crew.count > 1 else 0
+        fair = sum(map(len, first)) // (QUEUED * crew.count) if crew.count > 1 else 0
         analogs_of = self._analogs_of
         if self.device.type == "cpu" and fair:  # with fewer seeds than that, all cores decode for one
             crew = Workers(crew.count, modules=(__name__,))
