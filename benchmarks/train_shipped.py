@@ -41,7 +41,6 @@ from molvae.data.records import read_records
 from molvae.data.rows import Record, Refusal
 from molvae.evaluation import probe
 from molvae.learnedprior import learn_prior
-from molvae.models.autoencoder import Autoencoder
 from molvae.models.config import ModelConfig
 from molvae.models.priors import PriorConfig
 from molvae.novelty import SeenSet
@@ -163,7 +162,7 @@ def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> N
         config,
         neighbours=data.neighbours,
         probe=probe(data.vocabulary, shape.max_symbols),
-        start_from=fitted(first.model, shape) if first else None,
+        start_from=first.model if first else None,
     )
     card = {
         "What it is": f"{shape.encoder} encoder, {shape.latent} latent of {shape.latent_size}, "
@@ -200,17 +199,6 @@ def beginning(name: str, arguments: argparse.Namespace) -> Checkpoint | None:
         return checkpoints.load(arguments.out / "models" / start)
     folder = arguments.continue_from and arguments.continue_from / name
     return checkpoints.load(folder) if folder and folder.exists() else None
-
-
-def fitted(first: Autoencoder, shape: ModelConfig) -> Autoencoder:
-    """A model of this shape with every weight of the first that has a place in it; the others are fresh."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = Autoencoder.from_config(shape)
-    fresh = model.state_dict()
-    kept = {k: v for k, v in first.state_dict().items() if k in fresh and v.shape == fresh[k].shape}
-    model.load_state_dict(fresh | kept)
-    return model
 
 
 def mix(arguments: argparse.Namespace, start: Checkpoint | None) -> tuple[Data, SeenSet]:

@@ -35,6 +35,11 @@ def _read(string: str) -> Reading | None:
     return Reading(smiles, morgan_bits([mol]).tobytes())
 
 
+def is_radical(smiles: str) -> bool:
+    """Whether a molecule, given by its canonical SMILES, has an unpaired electron."""
+    return bool(_BARE.search(smiles)) and _is_radical(parse(smiles), smiles)
+
+
 def _is_radical(mol: Chem.Mol, smiles: str) -> bool:
     """Looked for only where there is a bracket that is neither aromatic nor a centre: most molecules have none."""
     return bool(_BARE.search(smiles)) and any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.smiles import canonical, parse
 from molvae.errors import InputError
-from molvae.explore.points import latent_of
+from molvae.explore.points import latent_of, proposed
 from molvae.generator import Generator
 from molvae.pictures import Panel, save_panels
 
@@ -103,11 +103,11 @@ def _radius(t: Array, angle: float) -> Array:
 
 def _decoded(generator: Generator, z: Array, radius: Array, decodes: int, seed: int) -> pd.DataFrame:
     """The different molecules of each latent, the likeliest string's first: point, smiles, log_likelihood."""
-    tables = [generator.decode(z, radius=radius).assign(point=range(len(z)))]
+    tables = [proposed(generator, z, radius=radius).assign(point=range(len(z)))]
     if decodes and len(z):
         point = np.repeat(np.arange(len(z)), decodes)
         temperature = generator.checkpoint.defaults.temperature
-        drawn = generator.decode(z[point], radius=radius[point], temperature=temperature, seed=seed)
+        drawn = proposed(generator, z[point], radius=radius[point], temperature=temperature, seed=seed)
         tables.append(drawn.assign(point=point))
     table = pd.concat(tables, ignore_index=True)
     return table[table["smiles"] != ""].drop_duplicates(["point", "smiles"])[["point", "smiles", "log_likelihood"]]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from molvae.errors import InputError
 from molvae.explore.objectives import Function, Goal
-from molvae.explore.points import Points
+from molvae.explore.points import Points, proposed
 from molvae.explore.search import Search, Strategy
 from molvae.generator import Generator
 from molvae.pictures import save_grid
@@ -86,7 +86,8 @@ def draw_best(frame: pd.DataFrame, picture: str | Path, n: int = 14) -> Path:
 def _generation(generator: Generator, searches: list[Search], plan: Strategy) -> None:
     """One generation of every search, decoded in one call."""
     asked = [search.ask() for search in searches]
-    table = generator.decode(
+    table = proposed(
+        generator,
         np.concatenate([z for z, _ in asked]),
         radius=plan.radius,
         temperature=plan.temperature,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from molvae.chem.reading import is_radical
 from molvae.errors import InputError, MoleculeError
 from molvae.generator import Generator
 
@@ -68,6 +69,15 @@ def latent_of(generator: Generator, smiles: str) -> NDArray[np.float64]:
     if frame["error"][0]:
         raise MoleculeError(frame["error"][0])
     return frame.iloc[0, 2:].to_numpy(dtype=np.float64)
+
+
+def proposed(generator: Generator, latents: NDArray[np.float64], **options: Any) -> pd.DataFrame:
+    """`Generator.decode` for proposals: a radical, which nobody can use, is no molecule."""
+    table = generator.decode(latents, **options)
+    radicals = {row: text for row, text in table["smiles"].items() if is_radical(text)}
+    table.loc[list(radicals), "error"] = [f"a radical: {text}" for text in radicals.values()]
+    table.loc[list(radicals), "smiles"] = ""
+    return table
 
 
 def reference_points(generator: Generator, smiles: Iterable[str] | None, least: int) -> Points:

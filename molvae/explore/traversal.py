@@ -16,7 +16,7 @@ from molvae.chem.properties import compute, lookup
 from molvae.chem.smiles import parse
 from molvae.errors import InputError
 from molvae.explore.extras import library
-from molvae.explore.points import Points, latent_of, reference_points
+from molvae.explore.points import Points, latent_of, proposed, reference_points
 from molvae.generator import Generator
 from molvae.pictures import Panel, save_panels
 
@@ -68,7 +68,7 @@ def traverse(
     x, y = (side.ravel() for side in np.meshgrid(offsets, offsets[::-1]))
     z = centre + x[:, None] * first.step + y[:, None] * second.step
     noise = np.linalg.norm(z - centre, axis=1) / np.sqrt(len(centre))
-    table = generator.decode(z, radius=noise / np.sqrt(1 + noise**2))  # as much noise beside a latent of spread 1
+    table = proposed(generator, z, radius=noise / np.sqrt(1 + noise**2))  # as much noise beside a latent of spread 1
     return _described(table, x, y, seed, (first, second))
 
 
