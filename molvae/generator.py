@@ -38,6 +38,7 @@ from molvae.sampling.analogs import Draws, Found, draw_around
 from molvae.sampling.dial import NEAREST, Dial
 from molvae.sampling.engine import Decoded, Engine
 from molvae.sampling.options import GREEDY, DecodeOptions
+from molvae.sampling.origins import departures
 from molvae.sampling.overlap import Job, Tally, finish, take_turns
 from molvae.sampling.request import PROPERTIES, AnalogOptions, Order, Progress, read_order
 from molvae.sampling.steering import Steering
@@ -315,6 +316,7 @@ class Generator:
         top_p: float = 1.0,
         grammar: bool = False,
         seed: int | NDArray[Any] = 0,
+        leaving: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """One string per latent (N x D, or a table from `encode`): smiles, log_likelihood, error.
@@ -323,6 +325,10 @@ class Generator:
         the string. `radius` says how much noise the latents carry, 0 to 1: a decoder that was trained to be told leans
         the more on what molecules look like. It and `seed` may be N numbers, one for each latent: a string then depends
         on its own alone, wherever it stands. Where the model's latents lie on a sphere, others are put there first.
+
+        `leaving`: a SMILES for each latent, which its string is to leave: up to an atom drawn at random it is
+        that, there another symbol stands, and from there on it goes freely; "" for none. Near a molecule's latent
+        nearly every string is its own, and these are its near analogs.
         """
         z = _latent_array(latents, self.checkpoint.config.latent_size)
         usable = ~np.isnan(z).any(1)
@@ -330,8 +336,14 @@ class Generator:
         points = on_sphere(points) if self.model.latent.spherical else points
         radius = radius[usable] if isinstance(radius, np.ndarray) else radius
         seed = seed[usable] if isinstance(seed, np.ndarray) else seed
+        if leaving is not None:
+            if len(leaving) != len(z):
+                raise InputError(
+                    f"leaving is a SMILES for each latent: there are {len(z)}, and {len(leaving)} of these"
+                )
+            leaving = [leaving[row] for row in np.flatnonzero(usable).tolist()]
         options = DecodeOptions(temperature, top_k, top_p, grammar)
-        done = self._decode(points, options, radius, seed, progress)
+        done = self._decode(points, options, radius, seed, leaving, progress)
         strings = done.strings(self.vocabulary)
         known = {text: canonical_or_none(text) for text in set(strings)}
         molecules = [known[text] for text in strings]
@@ -448,6 +460,7 @@ class Generator:
         options: DecodeOptions,
         radius: float | NDArray[Any] = 0.0,
         seed: int | NDArray[Any] = 0,
+        leaving: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Decoded:
         z, rows = z.to(self.device), torch.arange(len(z), device=self.device)
@@ -459,7 +472,8 @@ class Generator:
         told = torch.zeros(len(z), device=self.device)
         if self.checkpoint.defaults.noise_aware:
             told += torch.as_tensor(radius, dtype=torch.float32, device=self.device)
-        return self.engine.decode(z, told, keys, options, progress)
+        given = None if leaving is None else departures(leaving, keys, self.vocabulary)
+        return self.engine.decode(z, told, keys, options, progress, given=given)
 
     def _draw(
         self,

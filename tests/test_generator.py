@@ -18,7 +18,7 @@ import molvae
 from molvae import api
 from molvae.checkpoint import Checkpoint, save
 from molvae.data.workers import HERE, Workers
-from molvae.errors import InputError
+from molvae.errors import InputError, MoleculeError
 from molvae.generator import SAMPLE_COLUMNS, Generator, MolvaeWarning
 from molvae.models.autoencoder import Autoencoder
 from molvae.sampling.request import ANALOG_COLUMNS
@@ -578,6 +578,22 @@ def test_a_radius_and_a_seed_for_each_latent(tiny):
     told_nothing = tiny.decode(latents, seed=seed, temperature=1.5)
     assert not together.equals(others)
     assert not together["log_likelihood"].equals(told_nothing["log_likelihood"])
+
+
+def test_a_string_that_is_to_leave_a_molecule_s_begins_as_it_does(tiny):
+    """As many of its symbols as there are before one of its atoms, and then another; the others are as without."""
+    latents = tiny.encode(["CCCCO", "CCCCO", "CCO"] * 20)
+    leaving = ["CCCCO", "", "CCO"] * 20
+    table = tiny.decode(latents, temperature=1.0, seed=3, leaving=leaving)
+    free = tiny.decode(latents, temperature=1.0, seed=3)
+    texts = table["smiles"].where(table["smiles"] != "", table["error"])
+    assert (table["smiles"][1::3] == free["smiles"][1::3]).all()
+    assert not any(text == own for text, own in zip(texts, leaving, strict=True))
+    assert (free["smiles"][::3] == "CCCCO").mean() > 0.5
+    with pytest.raises(InputError, match="there are 60, and 2 of these"):
+        tiny.decode(latents, leaving=["C", "C"])
+    with pytest.raises(MoleculeError, match=r"\[U\]"):
+        tiny.decode(latents[:1], leaving=["[U]"])
 
 
 def test_latents_off_the_sphere_are_put_there_before_they_are_decoded():

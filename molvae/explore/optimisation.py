@@ -86,16 +86,12 @@ def draw_best(frame: pd.DataFrame, picture: str | Path, n: int = 14) -> Path:
 def _generation(generator: Generator, searches: list[Search], plan: Strategy) -> None:
     """One generation of every search, decoded in one call."""
     asked = [search.ask() for search in searches]
-    table = proposed(
-        generator,
-        np.concatenate([z for z, _ in asked]),
-        radius=plan.radius,
-        temperature=plan.temperature,
-        seed=np.concatenate([keys for _, keys in asked]),
-    )
+    z, radius, keys, _ = (np.concatenate(parts) for parts in zip(*asked, strict=True))
+    leaving = [text for generation in asked for text in generation.leaving]
+    table = proposed(generator, z, radius=radius, temperature=plan.temperature, seed=keys, leaving=leaving)
     molecules = iter(table["smiles"])
-    for search, (z, _) in zip(searches, asked, strict=True):
-        search.tell(list(islice(molecules, len(z))))
+    for search, generation in zip(searches, asked, strict=True):
+        search.tell(list(islice(molecules, len(generation.z))))
 
 
 def _found(searches: dict[str, Search], goal: Goal, points: Points) -> pd.DataFrame:

@@ -1,4 +1,8 @@
-"""The search around one molecule: what CMA-ES asks for, and what is learnt of the molecules that it gets."""
+"""The search around one molecule: what CMA-ES asks for, and what is learnt of the molecules that it gets.
+
+Beside the latents that CMA-ES asks for, some of each generation are near the one that it began at, and their strings
+are made to leave that molecule's: small changes, of which latents give few.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isnan
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,18 +36,36 @@ class Strategy:
     finds is better encoded anew.
     """
 
-    population: int = 64  # latents of a generation
+    population: int = 64  # latents of a generation, those of strings that depart included
     decodes: int = 1  # strings from each latent, of which the best counts
     generations: int = 1  # of one run of CMA-ES, before the next begins at the best molecule
     radius: float = 0.5  # spread of a run's first generation, 0 to 1 as of `Generator.analogs`
     temperature: float = 1.0  # of the symbols
     closeness: float = 0.3  # where to begin anew: what a similarity of 1 to the start is worth in score
+    departing: float = 0.5  # share of a generation whose strings leave that of the molecule that the run began at
+    near: float = 0.2  # how far from its latent, as `radius`
+
+    @property
+    def departures(self) -> int:
+        """Latents of a generation whose strings depart; CMA-ES asks for the others, and takes no fewer than 4."""
+        return min(round(self.departing * self.population), self.population - 4)
 
     def __post_init__(self) -> None:
         if self.population < 4 or self.decodes < 1 or self.generations < 1:
             raise InputError(f"a population is 4 or more, decodes and generations are 1 or more, got {self}")
         if not 0 < self.radius <= 1:
             raise InputError(f"radius must lie above 0 (the start itself) and at most at 1, got {self.radius}")
+        if not (0 <= self.departing <= 1 and 0 <= self.near <= 1):
+            raise InputError(f"departing and near lie in 0 to 1, got {self.departing} and {self.near}")
+
+
+class Generation(NamedTuple):
+    """What is to be decoded, N rows: latents N x D, their radius, the random key of each string, what it leaves."""
+
+    z: Array
+    radius: Array
+    keys: NDArray[np.int64]
+    leaving: list[str]
 
 
 @dataclass(frozen=True)
@@ -104,22 +127,29 @@ class Search:
     def done(self) -> bool:
         return self.strings >= self.budget or self.best >= self.target
 
-    def ask(self) -> tuple[Array, NDArray[np.int64]]:
-        """The latents of the next generation, N x D, and the random key of each one's string, N.
-
-        Of the last generation only what the budget still allows.
-        """
+    def ask(self) -> Generation:
+        """The next generation, CMA-ES's own first; of the last only what the budget still allows."""
+        plan, count = self.plan, self.plan.departures
         self.asked = self.run.ask()
-        noise = torch.tensor(np.repeat(self.asked, self.plan.decodes, axis=0)[: self.budget - self.strings])
-        z = perturb(torch.tensor(self.centre), self.plan.radius, noise)
-        return z.numpy(), self.random.integers(0, 2**62, len(z))
+        own = perturb(torch.tensor(self.centre), plan.radius, torch.tensor(np.array(self.asked)))
+        noise = torch.tensor(self.random.standard_normal((count, len(self.centre))))
+        near = perturb(torch.tensor(self.centre), plan.near, noise)
+        rows = np.repeat(np.arange(len(own) + count), plan.decodes)[: self.budget - self.strings]
+        departs = rows >= len(own)
+        return Generation(
+            torch.cat([own, near]).numpy()[rows],
+            np.where(departs, plan.near, plan.radius),
+            self.random.integers(0, 2**62, len(rows)),
+            [self.origin if leaves else "" for leaves in departs],
+        )
 
     def tell(self, molecules: Sequence[str]) -> None:
-        """Take in what became of each latent: a canonical SMILES, or "" where its string was no molecule."""
+        """Take in what became of each row: a canonical SMILES, or "" where its string was no molecule."""
         self._learn(molecules)
         if self.done:  # the last generation may be short, which CMA-ES would not take
             return
-        orders = [self.known[name].order if name in self.known else _NO_MOLECULE for name in molecules]
+        own = molecules[: len(self.asked) * self.plan.decodes]
+        orders = [self.known[name].order if name in self.known else _NO_MOLECULE for name in own]
         rank = {order: place for place, order in enumerate(sorted(set(orders)))}
         costs = np.array([rank[order] for order in orders]).reshape(-1, self.plan.decodes).min(axis=1)
         self.run.tell(self.asked, costs.tolist())
@@ -155,6 +185,7 @@ class Search:
         except MoleculeError:  # the model can write it, not read it
             self._begin(self._next())
             return
+        self.origin, size = name, self.plan.population - self.plan.departures
         own = lambda *size: self.random.standard_normal(size)  # noqa: E731 - cma would seed and use NumPy's global one
-        options = {"popsize": self.plan.population, "CMA_diagonal": True, "randn": own, "seed": np.nan, "verbose": -9}
+        options = {"popsize": size, "CMA_diagonal": True, "randn": own, "seed": np.nan, "verbose": -9}
         self.run = library("cma").CMAEvolutionStrategy(np.zeros(len(self.centre)), 1.0, options)

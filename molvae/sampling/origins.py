@@ -52,24 +52,60 @@ class Rows(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the strings of one seed come from: its latents, the key of its random numbers, its own symbols.
+class Text:
+    """A molecule's string, as one to be left: its symbols, and the `places` of its atoms, where another may depart.
 
-    `places` are those of its atoms, where a string may depart: of strings that depart where a ring or branch ends most
-    are no molecules.
+    Of strings that depart where a ring or a branch ends most are no molecules.
     """
 
-    latents: LatentSource
-    key: int
     symbols: list[int]
     places: list[int]
 
     @classmethod
-    def of(cls, latents: LatentSource, seed: int, smiles: str, vocabulary: Vocabulary) -> Self:
-        """From the canonical SMILES of a seed, "" for the prior, and the number that randomness hangs on."""
+    def of(cls, smiles: str, vocabulary: Vocabulary) -> Self:
+        """From a SMILES, or "". Raises `MoleculeError` for one with a symbol that the model has never seen."""
         symbols = vocabulary.encode(smiles)[:-1].tolist() if smiles else []
         places = [i for i, symbol in enumerate(symbols) if class_of(vocabulary.tokens[symbol]) == Class.ATOM]
-        return cls(latents, seed_key(seed, smiles), symbols, places)
+        return cls(symbols, places)
+
+    def departures(self, keys: Tensor) -> Tensor:
+        """What `Engine.stream` is given of strings that depart, N x at most L.
+
+        The symbols up to a place that hangs on the string's key (N), minus the one there, PAD behind.
+        """
+        symbols, places = (torch.tensor(ids, device=keys.device) for ids in (self.symbols, self.places))
+        chosen = (uniform(keys, PLACE) * len(places)).long().clamp_(max=len(places) - 1)  # a product can round up
+        end = places[chosen][:, None]
+        place = torch.arange(int(end.max()) + 1, device=keys.device)
+        symbols = symbols[: len(place)]
+        return torch.where(place < end, symbols, torch.where(place == end, -symbols, PAD_ID))
+
+
+def departures(texts: Sequence[str], keys: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """As `Text.departures`, of strings that each leave a text of their own, N SMILES; "" leaves none."""
+    rows: dict[str, list[int]] = {}
+    for row, text in enumerate(texts):
+        rows.setdefault(text, []).append(row)
+    parts = {text: Text.of(text, vocabulary).departures(keys[mine]) for text, mine in rows.items() if text}
+    longest = max((part.shape[1] for part in parts.values()), default=0)
+    given = torch.full((len(texts), longest), PAD_ID, device=keys.device)
+    for text, part in parts.items():
+        given[rows[text], : part.shape[1]] = part
+    return given
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the strings of one seed come from: its latents, the key of its random numbers, its own string."""
+
+    latents: LatentSource
+    key: int
+    text: Text
+
+    @classmethod
+    def of(cls, latents: LatentSource, seed: int, smiles: str, vocabulary: Vocabulary) -> Self:
+        """From the canonical SMILES of a seed, "" for the prior, and the number that randomness hangs on."""
+        return cls(latents, seed_key(seed, smiles), Text.of(smiles, vocabulary))
 
     def next(self, first: int, ways: list[Way], decodes: int) -> Rows:
         """The strings from number `first` on; `decodes` of them share a latent."""
@@ -80,18 +116,12 @@ class Source:
         z = self.latents.draw(normal(keys, self.latents.noise_size, stream=LATENT_NOISE))
         noise = normal(keys, z.shape[1], stream=RADIUS_NOISE)
         z = self.latents.perturb(z.expand(len(ways), -1), radius[:, None], noise)
-        return Rows(z, radius, own, heat, self._departures(departs > 0, uniform(own, PLACE)))
+        return Rows(z, radius, own, heat, self._given(departs > 0, own))
 
-    def _departures(self, departs: Tensor, share: Tensor) -> Tensor:
-        """The seed's symbols up to a place, minus the one there, PAD behind; PAD in strings that do not depart."""
+    def _given(self, departs: Tensor, keys: Tensor) -> Tensor:
         if not departs.any():
             return departs.new_zeros((len(departs), 0), dtype=torch.long)
-        symbols, places = (torch.tensor(ids, device=share.device) for ids in (self.symbols, self.places))
-        chosen = (share * len(places)).long().clamp_(max=len(places) - 1)  # a share can round to 1
-        end = torch.where(departs, places[chosen], -1)[:, None]
-        place = torch.arange(int(end.max()) + 1, device=share.device)
-        symbols = symbols[: len(place)]
-        return torch.where(place < end, symbols, torch.where(place == end, -symbols, PAD_ID))
+        return torch.where(departs[:, None], self.text.departures(keys), PAD_ID)
 
 
 def seed_key(seed: int, smiles: str) -> int:

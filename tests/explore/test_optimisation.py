@@ -100,15 +100,38 @@ def test_nothing_admissible(tiny):
 def test_ranks_of_a_generation(tiny):
     """The admissible by score, then the others by how far they are out, then what is no molecule."""
     told = []
-    search = Search(tiny, Goal.of("heavy_atoms", ["mw<50"]), Strategy(population=6, generations=9), "CCO", budget=99)
-    z, keys = search.ask()
-    assert z.shape == (6, 12)
-    assert len(set(keys)) == 6
+    plan = Strategy(population=6, generations=9, departing=0)
+    search = Search(tiny, Goal.of("heavy_atoms", ["mw<50"]), plan, "CCO", budget=99)
+    asked = search.ask()
+    assert asked.z.shape == (6, 12)
+    assert len(set(asked.keys)) == 6
+    assert asked.leaving == [""] * 6
     search.run.tell = lambda _, costs: told.append(costs)
     search.tell(["CC", "", "CCCO", "CCCCCCO", "CCC", "CC"])
     assert told == [[1, 4, 2, 3, 0, 1]]
     assert [known.string for known in search.known.values()] == [1, 3, 4, 5]
     assert (search.strings, search.valid, search.evaluations) == (6, 5, 2)
+
+
+def test_some_strings_leave_the_molecule_that_the_run_began_at(tiny):
+    """CMA-ES is not told of them; what they give counts as everything else does."""
+    plan = Strategy(population=8, decodes=2, departing=0.5, near=0.1)
+    search = Search(tiny, Goal.of("heavy_atoms", ["mw<110"]), plan, "CCO", budget=40)
+    asked = search.ask()
+    assert asked.leaving == [""] * 8 + ["CCO"] * 8
+    assert asked.radius.tolist() == [0.5] * 8 + [0.1] * 8
+    distance = np.linalg.norm(asked.z - search.centre, axis=1)
+    assert distance[8:].max() < distance[:8].min()
+    np.testing.assert_array_equal(asked.z[::2], asked.z[1::2])
+    assert len(np.unique(asked.z, axis=0)) == 8
+    told, tell = [], search.run.tell
+    search.run.tell = lambda latents, costs: (told.append(len(costs)), tell(latents, costs))
+    search.tell(["CC"] * 8 + ["CCCCN", "CCCO"] * 4)
+    assert told == [4]
+    assert search.origin == "CCCCN"
+    assert search.ask().leaving[-1] == "CCCCN"
+    search.tell(["CCC"] * 16)
+    assert search.ask().leaving == [""] * 8  # of the last generation what the budget allows
 
 
 def test_a_run_begins_at_the_best_that_is_new(tiny):
@@ -142,6 +165,8 @@ def test_what_cannot_be_asked(tiny, options, message):
         ("generations", 0, "decodes and generations are 1 or more"),
         ("radius", 0.0, "radius must lie above 0"),
         ("radius", 1.5, "radius must lie above 0"),
+        ("departing", -0.1, "departing and near lie in 0 to 1"),
+        ("near", 1.1, "departing and near lie in 0 to 1"),
     ],
 )
 def test_what_is_no_strategy(option, value, message):

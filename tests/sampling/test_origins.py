@@ -7,7 +7,8 @@ import torch
 from molvae.chem.tokens import PAD_ID, Vocabulary, tokenize
 from molvae.models.priors import unit_prior
 from molvae.sampling.dial import Way
-from molvae.sampling.origins import Rows, Source, seed_key
+from molvae.sampling.origins import Rows, Source, Text, departures, seed_key
+from molvae.sampling.streams import row_keys
 
 VOCABULARY = Vocabulary.from_tokens(tokenize("CC(=O)Nc1ccccc1[C@@H]2"))
 SEED = "CC(=O)Nc1ccccc1"
@@ -16,13 +17,13 @@ ATOMS = [0, 1, 4, 6, 7, 9, 10, 11, 12, 13]  # places of its symbols that are ato
 
 def test_a_string_departs_at_an_atom_of_the_seed():
     source = Source.of(unit_prior(3), 5, SEED, VOCABULARY)
-    assert source.places == ATOMS
+    assert source.text.places == ATOMS
     rows = source.next(0, [Way(0.5)] * 40 + [Way(0.5, departs=True)] * 400, 1)
     assert (rows.given[:40] == PAD_ID).all()
     ends = []
     for row in rows.given[40:].tolist():
         (end,) = [place for place, symbol in enumerate(row) if symbol < 0]
-        assert row[: end + 1] == [*source.symbols[:end], -source.symbols[end]]
+        assert row[: end + 1] == [*source.text.symbols[:end], -source.text.symbols[end]]
         assert set(row[end + 1 :]) <= {PAD_ID}
         ends.append(end)
     assert set(ends) == set(ATOMS)
@@ -58,3 +59,15 @@ def test_strings_of_one_latent_share_it_and_nothing_else():
 
 def test_every_molecule_and_every_seed_has_a_stream_of_its_own():
     assert len({seed_key(seed, smiles) for seed in (0, 1) for smiles in ("", "C", "CC")}) == 6
+
+
+def test_strings_may_leave_texts_of_their_own():
+    """Each as if it were alone, wherever it stands; and some leave none."""
+    texts = [SEED, "", "CC", SEED, "CCC", ""] * 5
+    keys = row_keys(1, torch.arange(len(texts)))
+    given = departures(texts, keys, VOCABULARY)
+    for text, key, row in zip(texts, keys, given, strict=True):
+        alone = Text.of(text, VOCABULARY).departures(key[None])[0].tolist() if text else []
+        assert row.tolist() == alone + [PAD_ID] * (given.shape[1] - len(alone))
+    assert departures(["", ""], keys[:2], VOCABULARY).shape == (2, 0)
+    assert departures([], keys[:0], VOCABULARY).shape == (0, 0)
