@@ -42,8 +42,8 @@ def optimise(
     """Better molecules near each seed, within windows such as similarity>=0.4 or mw<500: CMA-ES in latent space.
 
     By default each generation is drawn around the best molecule so far, half of it as small changes of that, and CMA-ES
-    learns nothing from it: that finds more than longer runs do (benchmarks/optimise.md). --generations 10 lets it learn.
-    Ctrl+C ends the search; what it has found by then is delivered.
+    learns nothing from it: that finds more than longer runs do (benchmarks/optimise.md). --generations 10 lets it
+    learn. Ctrl+C ends the search; what it has found by then is delivered.
 
     Columns: seed, smiles, score, similarity, the other figures asked for, evaluation, string. In Python:
     `molvae.explore.optimise`.
