@@ -139,14 +139,15 @@ class Generator:
         workers: int | None,
         progress: Progress | None,
     ) -> Iterator[pd.DataFrame]:
-        first = list(islice(groups, 1))
-        seeds = sum(map(len, first))
-        small = seeds < at_once and seeds * asked.draws.wanted <= MOLECULES_HERE
-        count = 0 if workers is None and small else worker_count(workers)
+        wanted, first, few = asked.draws.wanted, list[list[str]](), False
+        if workers is None:
+            first += islice(groups, MOLECULES_HERE // (at_once * wanted) + 1)
+            few = sum(map(len, first)) * wanted <= MOLECULES_HERE
+        count = 0 if few else worker_count(workers)
         crew, tally = Workers(count if count > 1 or workers else 0), Tally(progress)
         part = max(1, at_once // PARTS)
         under_way = max(2, ceil(QUEUED * crew.count * part / at_once)) if crew.count else 1
-        first += islice(groups, under_way - 1)
+        first += islice(groups, max(0, under_way - len(first)))
         fair = sum(map(len, first)) // (QUEUED * crew.count) if crew.count > 1 else 0
         analogs_of = self._analogs_of
         if self.device.type == "cpu" and fair:  # with fewer seeds than that, all cores decode for one

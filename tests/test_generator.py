@@ -110,9 +110,14 @@ def test_properties_may_be_left_out_or_others(tiny, found):
     assert other["heavy_atoms"].tolist() == counts
 
 
-def test_workers_do_not_show(tiny, monkeypatch):
-    """Nor two groups of seeds under way at once, of which the first has only seeds that are refused."""
+@pytest.mark.parametrize("queued", [1, 100])
+def test_workers_do_not_show(tiny, monkeypatch, queued):
+    """Whether they do all that there is to do for a seed, or are so many that they only read what is decoded here.
+
+    Nor do two groups of seeds under way at once, of which the first has only seeds that are refused.
+    """
     monkeypatch.setattr("molvae.generator.SEEDS_AT_ONCE", 2)
+    monkeypatch.setattr("molvae.generator.QUEUED", queued)
     options = {"n": 12, "seed": 1, "keep": ["mw<200"], "rank": "qed - similarity", "similarity": "0.1:0.9"}
     here = _quietly(tiny.analogs, ["C1CC", "x", *SEEDS], workers=0, **options)
     there = _quietly(tiny.analogs, ["C1CC", "x", *SEEDS], workers=2, **options)
@@ -132,6 +137,7 @@ class _Deadly(Workers):
 
 def test_a_seed_that_no_worker_survives_is_told_and_costs_no_other(tiny, found, monkeypatch):
     monkeypatch.setattr("molvae.generator.Workers", _Deadly)
+    monkeypatch.setattr("molvae.generator.QUEUED", 1)
     with pytest.warns(MolvaeWarning, match="SMILES c1ccccc1: a process that ended whenever it worked on it"):
         frame = tiny.analogs(SEEDS, 12, seed=1, workers=2)
     assert list(frame.attrs["errors"]) == [SEEDS[1]]
@@ -151,6 +157,27 @@ def test_an_interrupt_ends_the_workers(tiny, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         tiny.analogs([SEEDS[0]] * 4, 12, workers=2, progress=interrupt)
     assert len(stopped) == 1
+
+
+@pytest.mark.parametrize(("many", "started"), [(12, 0), (13, 2)])
+def test_for_a_few_molecules_no_worker_is_started(tiny, monkeypatch, many, started):
+    """However many seeds they are of; seeds beyond those that tell so are not read before they are needed."""
+    crews = []
+
+    class Crew(Workers):
+        def __init__(self, count=0, modules=()):
+            super().__init__(0, modules)
+            crews.append(count)
+
+    monkeypatch.setattr("molvae.generator.Workers", Crew)
+    monkeypatch.setattr("molvae.generator.worker_count", lambda _: 2)
+    monkeypatch.setattr("molvae.generator.MOLECULES_HERE", 24)
+    monkeypatch.setattr("molvae.generator.SEEDS_AT_ONCE", 4)
+    seeds = iter([SEEDS[0]] * many)
+    next(_quietly(tiny.iter_analogs, seeds, 2))
+    assert crews == [started]
+    assert len(list(seeds)) == 0
+    assert sum(map(len, _quietly(lambda: list(tiny.iter_analogs([SEEDS[0]] * many, 2))))) == 2 * many
 
 
 @pytest.mark.parametrize(("workers", "ahead"), [(0, 2), (2, 4)])
