@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,8 @@ from functools import partial
 from itertools import chain, islice
 from math import ceil
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import Any, ClassVar, Self, Unpack
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -73,10 +75,6 @@ class Generator:
         self.engine = Engine(
             self.model.decoder, checkpoint.config.max_symbols, precision=precision, vocabulary=self.vocabulary
         )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """As what it was made of, so that it can be sent to another process."""
-        return type(self), (self.checkpoint, self.device, self.precision)
 
     def __repr__(self) -> str:
         shape = self.checkpoint.config
@@ -150,15 +148,12 @@ class Generator:
         first += islice(groups, max(0, under_way - len(first)))
         fair = sum(map(len, first)) // (QUEUED * crew.count) if crew.count > 1 else 0
         analogs_of = self._analogs_of
-        if self.device.type == "cpu" and fair:  # with fewer seeds than that, all cores decode for one
+        # with fewer seeds than that, all cores decode for one
+        if self.device.type == "cpu" and fair and (luggage := self._luggage(asked)):
             crew = Workers(crew.count, modules=(__name__,))
-            analogs_of = partial(self._analogs_apart, part=min(part, fair))
+            analogs_of = partial(self._analogs_apart, luggage=luggage, part=min(part, fair))
         jobs = (analogs_of(group, asked, crew, tally.part()) for group in chain(first, groups))
-        try:
-            yield from take_turns(jobs, under_way)
-        except KeyboardInterrupt:  # what is under way takes seconds
-            crew.stop()
-            raise
+        yield from take_turns(jobs, under_way)
 
     def _draws(self, n: int, options: AnalogOptions) -> Draws:
         radius, similarity = options.get("radius"), options.get("similarity")
@@ -205,23 +200,43 @@ class Generator:
         return self._table(seeds, drawn, asked)
 
     def _analogs_apart(
-        self, seeds: list[str], asked: _Asked, workers: Workers, progress: Progress | None, *, part: int
+        self,
+        seeds: list[str],
+        asked: _Asked,
+        workers: Workers,
+        progress: Progress | None,
+        *,
+        luggage: _Luggage,
+        part: int,
     ) -> Job[pd.DataFrame]:
         """The same, where each of the workers does all that there is to do for `part` seeds at a time."""
-        # the user's own scores stay here: they may not be able to travel
-        alone = partial(_drawn_alone, self, replace(asked, order=Order()))
-        pending = [(some, workers.submit(alone, some)) for some in in_chunks(seeds, part)]
+
+        def tell(drawn: list[_Drawn | MoleculeError | None]) -> None:
+            if progress:
+                progress(sum(len(one.found.molecules) for one in drawn if isinstance(one, _Drawn)))
+
+        pending = workers.submit(partial(_drawn_apart, luggage), seeds, part)
         try:
             yield
-            drawn = list[_Drawn | MoleculeError]()
-            for some, answer in pending:
-                drawn += [one or _fatal(seed) for seed, one in zip(some, answer.result(), strict=True)]
-                if progress:
-                    progress(sum(len(one.found.molecules) for one in drawn if isinstance(one, _Drawn)))
+            drawn = [one or _fatal(seed) for seed, one in zip(seeds, pending.result(tell), strict=True)]
+            return self._table(seeds, drawn, asked)
+        except KeyboardInterrupt:
+            workers.stop()  # what they are at takes seconds
+            raise
         finally:
-            for _, answer in pending:
-                answer.cancel()
-        return self._table(seeds, drawn, asked)
+            pending.cancel()
+
+    def _luggage(self, asked: _Asked) -> _Luggage | None:
+        """What another process needs to draw as this one does, or None where something in it cannot travel.
+
+        The user's own scores stay here.
+        """
+        import cloudpickle
+
+        try:
+            return _Luggage(cloudpickle.dumps((self.checkpoint, self.precision, replace(asked, order=Order()))))
+        except (pickle.PicklingError, TypeError, AttributeError):
+            return None
 
     def _drawn(
         self, seeds: list[str], asked: _Asked, workers: Workers, progress: Progress | None
@@ -532,8 +547,25 @@ class _Drawn:
     figures: Sequence[tuple[float, ...] | None]
 
 
-def _drawn_alone(generator: Generator, asked: _Asked, seeds: list[str]) -> list[_Drawn | MoleculeError]:
+class _Luggage:
+    """A generator and what is asked of it, on the way to a worker process, which unpacks it once."""
+
+    unpacked: ClassVar[dict[str, tuple[Generator, _Asked]]] = {}
+
+    def __init__(self, packed: bytes) -> None:
+        self.packed, self.tag = packed, uuid4().hex
+
+    def unpack(self) -> tuple[Generator, _Asked]:
+        if self.tag not in self.unpacked:
+            checkpoint, precision, asked = pickle.loads(self.packed)
+            self.unpacked.clear()
+            self.unpacked[self.tag] = Generator(checkpoint, "cpu", precision), asked
+        return self.unpacked[self.tag]
+
+
+def _drawn_apart(luggage: _Luggage, seeds: list[str]) -> list[_Drawn | MoleculeError]:
     """In a worker process, which has one thread as there is one of it for each core."""
+    generator, asked = luggage.unpack()
     with one_thread():
         return finish(generator._drawn(seeds, asked, HERE, None))
 

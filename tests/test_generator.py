@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import threading
 import warnings
 from itertools import pairwise
 
@@ -129,8 +131,8 @@ def test_workers_do_not_show(tiny, monkeypatch, queued):
 class _Deadly(Workers):
     """Processes that all end at one seed, as far as one can see from here."""
 
-    def submit(self, function, items):
-        pending = HERE.submit(function, items)
+    def submit(self, function, items, size=1):
+        pending = HERE.submit(function, items, size)
         pending.done = [None if item == SEEDS[1] else one for item, one in zip(items, pending.result(), strict=True)]
         return pending
 
@@ -146,17 +148,35 @@ def test_a_seed_that_no_worker_survives_is_told_and_costs_no_other(tiny, found, 
 
 
 def test_an_interrupt_ends_the_workers(tiny, monkeypatch):
-    """And does not wait for what they are at."""
-    stopped = []
+    """Before anything that they were to do is let go of, and without waiting for what they are at."""
+    heard = []
 
-    def interrupt(_):
-        raise KeyboardInterrupt
+    class Interrupted(Workers):
+        def submit(self, function, items, size=1):
+            pending = HERE.submit(function, items, size)
+            pending.result = lambda _: signal.raise_signal(signal.SIGINT)
+            pending.cancel = lambda: heard.append("cancel")
+            return pending
 
-    monkeypatch.setattr("molvae.generator.Workers", _Deadly)
-    monkeypatch.setattr(_Deadly, "stop", lambda self: stopped.append(self))
+        def stop(self):
+            heard.append("stop")
+
+    monkeypatch.setattr("molvae.generator.Workers", Interrupted)
+    monkeypatch.setattr("molvae.generator.SEEDS_AT_ONCE", 2)
+    monkeypatch.setattr("molvae.generator.QUEUED", 1)
     with pytest.raises(KeyboardInterrupt):
-        tiny.analogs([SEEDS[0]] * 4, 12, workers=2, progress=interrupt)
-    assert len(stopped) == 1
+        tiny.analogs([SEEDS[0]] * 4, 12, workers=2)
+    assert heard == ["stop", "cancel", "cancel"]
+
+
+def test_a_model_that_cannot_travel_is_decoded_here(tiny, found, monkeypatch):
+    monkeypatch.setattr("molvae.generator.QUEUED", 1)
+    hook = tiny.model.encoder.register_forward_hook(lambda *_, lock=threading.Lock(): None)  # noqa: ARG005
+    try:
+        frame = _quietly(tiny.analogs, SEEDS, 12, seed=1, workers=2)
+    finally:
+        hook.remove()
+    pd.testing.assert_frame_equal(frame, found, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("many", "started"), [(12, 0), (13, 2)])

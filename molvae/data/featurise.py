@@ -161,7 +161,9 @@ def _flat(graphs: list[RawGraph], ids: _Numbers, rows: list[int], refused: dict[
 
 
 def worker_count(workers: int | None = None) -> int:
-    """`workers`, or one per core that this process may use."""
+    """`workers`, or one per core that this process may use; 0 in a daemonic process, which may not have children."""
+    if multiprocessing.current_process().daemon:
+        return 0
     if workers is not None:
         return max(0, workers)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

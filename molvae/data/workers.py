@@ -7,13 +7,17 @@ notebook is no exception, on any system. A worker that is killed takes its work 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
+from multiprocessing.util import Finalize
 from typing import Any, Generic, TypeVar
 
 from molvae.data.featurise import end_with, in_chunks
+from molvae.errors import MolvaeError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,35 +35,28 @@ class Workers:
     """
 
     def __init__(self, count: int = 0, modules: tuple[str, ...] = ()) -> None:
-        self.count, self.modules, self._started = count, modules, False
+        self.count, self.modules = count, modules
 
-    def submit(self, function: Callable[[list[Item]], list[Result]], items: Sequence[Item]) -> Pending[Result]:
-        """Begin `function`, which gives a result for each of its items, on all of them, in chunks."""
-        return Pending(self, function, items)
-
-    def stop(self) -> None:
-        """End the processes, whatever they are at: for when the user has had enough."""
-        if self._started:
-            self._executor().shutdown(kill_workers=True)
+    def submit(
+        self, function: Callable[[list[Item]], list[Result]], items: Sequence[Item], size: int = CHUNK
+    ) -> Pending[Result]:
+        """Begin `function`, which gives a result for each of its items, on all of them, in chunks of this `size`."""
+        return Pending(self, function, items, size)
 
     def start(self, function: Callable[[list[Item]], list[Result]], chunk: list[Item]) -> Future[list[Result]]:
         """One chunk, in some worker. The processes are started when they are first needed."""
-        self._started = True
-        future: Future[list[Result]] = self._executor().submit(function, chunk)
+        from loky.process_executor import ShutdownExecutorError
+
+        pool = _Pools.find(self.count, self.modules)
+        try:
+            future: Future[list[Result]] = pool.submit(function, chunk)
+        except (BrokenProcessPool, ShutdownExecutorError):  # since it was last asked
+            future = _Pools.find(self.count, self.modules, instead_of=pool).submit(function, chunk)
         return future
 
-    def _executor(self) -> Any:
-        from loky import get_reusable_executor
-
-        return get_reusable_executor(
-            max_workers=self.count, timeout=IDLE_SECONDS, initializer=_begin, initargs=(os.getpid(), self.modules)
-        )
-
-
-def _begin(parent: int, modules: tuple[str, ...]) -> None:
-    end_with(parent)
-    for name in modules:
-        import_module(name)
+    def stop(self) -> None:
+        """End the processes, whatever they are at; who waits for their answer gets a `ShutdownExecutorError`."""
+        _Pools.stop(self.count, self.modules)
 
 
 HERE = Workers(0)
@@ -68,48 +65,127 @@ HERE = Workers(0)
 class Pending(Generic[Result]):
     """Results that are on their way."""
 
-    def __init__(self, workers: Workers, function: Callable[[list[Any]], list[Result]], items: Sequence[Any]) -> None:
+    def __init__(
+        self, workers: Workers, function: Callable[[list[Any]], list[Result]], items: Sequence[Any], size: int = CHUNK
+    ) -> None:
         self.workers, self.function = workers, function
         self.done: list[Result | None] | None = None
-        self.parts: list[tuple[list[Any], Future[list[Result]] | None]] = []
+        self.chunks: list[list[Any]] = []
+        self.futures: list[Future[list[Result]]] = []
+        self.begun_again = False
         if workers.count:
-            self.parts = [(chunk, self._started(chunk)) for chunk in in_chunks(items, CHUNK)]
+            self.chunks = list(in_chunks(items, size))
+            self.futures = [workers.start(function, chunk) for chunk in self.chunks]
         else:
             self.done = list(function(list(items)))
 
-    def result(self) -> list[Result | None]:
-        """A result for each item, in order; None where an item brings down whatever process works on it."""
+    def result(self, progress: Callable[[list[Result | None]], None] | None = None) -> list[Result | None]:
+        """A result for each item, in order; None where an item brings down whatever process works on it.
+
+        `progress` is told the results so far. Raises what the function raises, and `MolvaeError` where processes end
+        without being given anything.
+        """
         if self.done is None:
-            self.done = [result for chunk, future in self.parts for result in self._collected(chunk, future)]
-            self.parts = []
+            done: list[Result | None] = []
+            for place in range(len(self.chunks)):
+                done += self._collected(place)
+                if progress:
+                    progress(done)
+            self.done, self.chunks, self.futures = done, [], []
         return self.done
 
     def cancel(self) -> None:
         """Let go of what is not begun: nobody will ask for it."""
-        for _, future in self.parts:
-            if future is not None:
-                future.cancel()
+        for future in self.futures:
+            future.cancel()
 
-    def _started(self, chunk: list[Any]) -> Future[list[Result]] | None:
-        try:
-            return self.workers.start(self.function, chunk)
-        except BrokenProcessPool:  # of just this moment
-            return None
+    def _collected(self, place: int) -> Sequence[Result | None]:
+        from loky.process_executor import TerminatedWorkerError
 
-    def _collected(self, chunk: list[Any], future: Future[list[Result]] | None) -> Sequence[Result | None]:
         try:
-            return self._again(chunk) if future is None else future.result()
-        except BrokenProcessPool:  # also for the chunks that were only waiting while another's worker died
-            return self._again(chunk)
+            return self.futures[place].result()
+        except TerminatedWorkerError:  # it takes with it all that was under way
+            if self.begun_again:
+                return self._again(self.chunks[place])
+        self.begun_again = True
+        for later in range(place, len(self.chunks)):
+            future = self.futures[later]
+            if not future.done() or future.exception() is not None:
+                self.futures[later] = self.workers.start(self.function, self.chunks[later])
+        return self._collected(place)
 
     def _again(self, chunk: list[Any]) -> Sequence[Result | None]:
-        """Once more in new processes; and if these die too, one by one, so that only the item to blame is lost.
+        """Alone, in new processes; and if these die too, one by one, so that only the item to blame is lost.
 
         To be blamed it has to be there as often as `DEATHS`: now and then another program has a process killed.
         """
+        from loky.process_executor import TerminatedWorkerError
+
         for _ in range(DEATHS if len(chunk) == 1 else 1):
             try:
                 return self.workers.start(self.function, chunk).result()
-            except BrokenProcessPool:
+            except TerminatedWorkerError:
                 continue
-        return [None] if len(chunk) == 1 else [result for item in chunk for result in self._again([item])]
+        if len(chunk) > 1:
+            return [result for item in chunk for result in self._again([item])]
+        try:
+            self.workers.start(_nothing, chunk[:0]).result()
+        except TerminatedWorkerError:
+            raise MolvaeError(
+                f"worker processes end before they do anything: stderr may tell why, or memory is short of what "
+                f"{self.workers.count} take; workers=0 does without"
+            ) from None
+        return [None]
+
+
+class _Pools:
+    """The processes of each kind that there are; a forked process has none of them."""
+
+    lock = threading.Lock()
+    known: dict[tuple[int, tuple[str, ...]], Any] = {}  # noqa: RUF012 - shared is what they are to be
+
+    @classmethod
+    def find(cls, count: int, modules: tuple[str, ...], instead_of: Any = None) -> Any:
+        import loky
+
+        with cls.lock:
+            pool = cls.known.get((count, modules))
+            if pool is None or pool is instead_of:
+                if not cls.known:  # before multiprocessing waits for its children, which would wait for work
+                    Finalize(None, cls.end, exitpriority=20)
+                start = {"initializer": _begin, "initargs": (os.getpid(), modules)}
+                pool = loky.ProcessPoolExecutor(count, timeout=IDLE_SECONDS, **start)
+                cls.known[count, modules] = pool
+        return pool
+
+    @classmethod
+    def stop(cls, count: int, modules: tuple[str, ...]) -> None:
+        with cls.lock:
+            pool = cls.known.get((count, modules))
+        if pool is not None:
+            pool.shutdown(kill_workers=True)
+
+    @classmethod
+    def end(cls) -> None:
+        for pool in cls.known.values():
+            pool.shutdown(kill_workers=True)
+
+    @classmethod
+    def renew(cls) -> None:
+        cls.lock, cls.known = threading.Lock(), {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Pools.renew)
+
+
+def _begin(parent: int, modules: tuple[str, ...]) -> None:
+    """What each process does first. Ctrl+C is for its parent to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with(parent)
+    for name in modules:
+        import_module(name)
+
+
+def _nothing(items: list[Any]) -> list[Any]:
+    return items

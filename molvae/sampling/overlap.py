@@ -24,18 +24,28 @@ def finish(job: Job[Result]) -> Result:
 
 
 def take_turns(jobs: Iterable[Job[Result]], at_once: int = 2) -> Iterator[Result]:
-    """The results in the order of the jobs, of which `at_once` are under way."""
+    """The results in the order of the jobs, each as soon as it is there; `at_once` of them are under way.
+
+    When this ends, be it by an error or because nobody asks for more, the jobs under way are closed.
+    """
     waiting: Iterator[Job[Result]] = iter(jobs)
     running: deque[_Running[Result]] = deque()
-    while True:
-        while len(running) < at_once and (job := next(waiting, None)) is not None:
-            running.append(_Running(job))
-        if not running:
-            return
+    try:
+        while True:
+            while len(running) < at_once and (job := next(waiting, None)) is not None:
+                running.append(_Running(job))
+                running[-1].advance()
+            if not running:
+                return
+            for one in running:
+                if running[0].results:
+                    break
+                one.advance()
+            if running[0].results:
+                yield running.popleft().results[0]
+    finally:
         for one in running:
-            one.advance()
-        while running and running[0].results:
-            yield running.popleft().results[0]
+            one.job.close()
 
 
 class Tally:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 from loky.process_executor import ShutdownExecutorError
 
 from molvae.chem.reading import read
+from molvae.data.featurise import worker_count
 from molvae.data.workers import CHUNK, HERE, Workers
+from molvae.errors import MolvaeError
 
 
 def doubled(numbers):
@@ -23,6 +29,10 @@ def fatal(numbers):
     if 13 in numbers:
         os._exit(1)
     return doubled(numbers)
+
+
+def deadly(numbers):  # noqa: ARG001
+    os._exit(1)
 
 
 def unlucky(folders):
@@ -42,6 +52,32 @@ def asleep(files):
     return files
 
 
+def touched(files):
+    for file in files:
+        time.sleep(0.1)
+        file.touch()
+    return files
+
+
+def whose(items):
+    return [os.getpid() for _ in items]
+
+
+def in_its_own(numbers):
+    return Workers(1).submit(doubled, numbers).result()
+
+
+class Unreadable:
+    """Pickles, and is not to be had from that."""
+
+    def __reduce__(self):
+        return _refused, ()
+
+
+def _refused():
+    raise ValueError("not here")
+
+
 def broken(numbers):
     raise ValueError(f"not {numbers[0]}")
 
@@ -57,9 +93,11 @@ def test_results_in_order(workers, count):
 
 def test_only_the_item_that_kills_is_lost():
     """Wherever it stands; the others of its chunk and of chunks beside it are worked on again."""
-    workers, numbers = Workers(2), [*range(CHUNK), *range(20, 40), 13, *range(300)]
-    other, fate = workers.submit(doubled, range(500)), workers.submit(fatal, numbers)
-    assert fate.result() == [None if number == 13 else 2 * number for number in numbers]
+    workers, numbers = Workers(2), [*range(6), 13, *range(20, 30)]
+    other, fate = workers.submit(doubled, range(500)), workers.submit(fatal, numbers, size=4)
+    heard = []
+    assert fate.result(lambda done: heard.append(len(done))) == [None if n == 13 else 2 * n for n in numbers]
+    assert heard == [4, 8, 12, 16, 17]
     assert other.result() == doubled(range(500))
     assert workers.submit(doubled, [1]).result() == [2]
 
@@ -68,18 +106,66 @@ def test_an_item_is_not_to_blame_for_what_ends_a_worker_now_and_then(tmp_path):
     assert Workers(1).submit(unlucky, [tmp_path]).result() == [2]
 
 
-def test_workers_that_are_stopped_are_gone_and_others_come(tmp_path):
-    """What one of them was at is not waited for, and what was not begun never is."""
-    workers = Workers(1)
-    began, waiting = workers.submit(asleep, [tmp_path / "began"]), workers.submit(asleep, [tmp_path / "waiting"])
-    while not (tmp_path / "began").exists():
+def test_workers_that_are_stopped_are_gone_and_others_come(tmp_path, capfd):
+    """What they are at is not waited for, what was not begun never is, and nobody complains."""
+    workers, files = Workers(2), [tmp_path / str(number) for number in range(12)]
+    work = workers.submit(asleep, files, size=1)
+    while not files[1].exists():
         time.sleep(0.01)
-    waiting.cancel()
     workers.stop()
+    work.cancel()
     with pytest.raises(ShutdownExecutorError):
-        began.result()
-    assert not (tmp_path / "waiting").exists()
+        work.result()
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["0", "1"]
+    assert Workers(2).submit(doubled, [1]).result() == [2]
+    assert capfd.readouterr().err == ""
+
+
+def test_what_is_cancelled_is_not_begun(tmp_path):
+    workers, files = Workers(1), [tmp_path / str(number) for number in range(12)]
+    work = workers.submit(touched, files, size=1)
+    work.cancel()
+    assert workers.submit(doubled, [1]).result() == [2]
+    assert len(list(tmp_path.iterdir())) < 12
+
+
+def test_processes_that_cannot_begin_are_no_molecules_fault():
+    with pytest.raises(MolvaeError, match="before they do anything"):
+        Workers(1, modules=("no_such_module",)).submit(doubled, [1, 2]).result()
+
+
+def test_processes_that_end_whatever_they_are_given(monkeypatch):
+    monkeypatch.setattr("molvae.data.workers._nothing", deadly)
+    with pytest.raises(MolvaeError, match="memory is short of what 1 take; workers=0 does without"):
+        Workers(1).submit(deadly, [1]).result()
+
+
+def test_a_task_that_cannot_be_read_is_no_molecules_fault():
+    with pytest.raises(BrokenProcessPool, match="un-serialize"):
+        Workers(1).submit(Unreadable(), [1, 2]).result()
     assert Workers(1).submit(doubled, [1]).result() == [2]
+
+
+def test_threads_share_the_processes():
+    found = []
+    threads = [threading.Thread(target=lambda: found.extend(Workers(1).submit(whose, [0]).result())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    assert len(set(found)) == 1
+
+
+def test_a_process_with_workers_of_its_own_ends():
+    """That multiprocessing started, and which waits for its children at its end."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(in_its_own, [1, 2]).result() == [2, 4]
+
+
+def test_a_daemon_has_no_workers():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(worker_count, (4,)) == 0
 
 
 @pytest.mark.parametrize("workers", [HERE, Workers(1)])

@@ -39,6 +39,46 @@ def test_two_jobs_take_turns():
     assert log == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
 
 
+def test_a_result_waits_for_no_other_job_and_the_next_begins_at_once():
+    log, begun = [], []
+
+    def jobs():
+        for name in "abcd":
+            begun.append(name)
+            yield job(name, 2, log)
+
+    turns = take_turns(jobs(), 3)
+    assert next(turns) == "a"
+    assert ("b", 1) in log
+    assert ("c", 1) in log
+    assert len(begun) == 3
+    assert next(turns) == "b"
+    assert ("d", 0) in log
+
+
+@pytest.mark.parametrize("ended", ["by an error", "because nobody asks for more"])
+def test_what_is_under_way_is_closed_at_the_end(ended):
+    closed = []
+
+    def waiting(name):
+        try:
+            yield
+            yield
+            if ended == "by an error":
+                raise ValueError(name)
+        finally:
+            closed.append(name)
+
+    turns = take_turns(map(waiting, "abc"), 2)
+    if ended == "by an error":
+        with pytest.raises(ValueError, match="a"):
+            next(turns)
+    else:
+        next(turns)
+        turns.close()
+    assert closed == ["a", "b"]
+
+
 def test_one_after_the_other():
     log = []
     assert list(take_turns([job("a", 2, log), job("b", 1, log)], 1)) == ["a", "b"]
