@@ -68,11 +68,13 @@ def shipped_models() -> list[str]:
 
 
 def locate(name_or_path: str | Path) -> Path:
-    """The directory of a shipped model's name, or of a path. Raises `CheckpointError` when there is none."""
-    path = Path(name_or_path)
-    if path.is_dir():
+    """The directory of a shipped model's name, or of a path. Raises `CheckpointError` when there is none.
+
+    A folder that is called as a shipped model is, such as one with its data, is not taken for it unless it is a model.
+    """
+    path, names = Path(name_or_path), shipped_models()
+    if path.is_dir() and (str(name_or_path) not in names or (path / CONFIG).exists()):
         return path
-    names = shipped_models()
     if str(name_or_path) in names:
         return SHIPPED / str(name_or_path)
     near = difflib.get_close_matches(str(name_or_path), names, n=1)

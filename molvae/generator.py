@@ -29,7 +29,7 @@ from molvae.chem.tokens import PAD_ID
 from molvae.chem.windows import Window
 from molvae.data.featurise import featurise, in_chunks, worker_count
 from molvae.data.packed import GraphBatch, PackedGraphs
-from molvae.data.rows import one_or_many
+from molvae.data.rows import each, one_or_many
 from molvae.data.workers import HERE, Workers
 from molvae.errors import InputError, MoleculeError
 from molvae.models.devices import find_device, one_thread
@@ -176,19 +176,19 @@ class Generator:
 
     def _steering(self, options: AnalogOptions) -> Steering:
         seen = self.checkpoint.seen
-        if any(text.strip().lower().startswith("similarity") for text in _each(options.get("keep"))):
+        if any(text.strip().lower().startswith("similarity") for text in each(options.get("keep"))):
             raise InputError('similarity is no property to keep: ask for similarity="0.4:1" (--similarity 0.4:1)')
         if options.get("novel_only", False) and seen is None:
             raise InputError(
                 f"the model {self.checkpoint.name!r} has no record of what it was trained on: no novel_only"
             )
         return Steering(
-            windows=tuple(map(Window.of, _each(options.get("keep")))),
-            contains=_each(options.get("contains")),
-            without=_each(options.get("without")),
+            windows=tuple(map(Window.of, each(options.get("keep")))),
+            contains=each(options.get("contains")),
+            without=each(options.get("without")),
             scaffold=options.get("keep_scaffold", False),
             no_isomers=options.get("no_isomers", False),
-            exclude=tuple(name.upper() for name in _each(options.get("exclude"))),
+            exclude=tuple(name.upper() for name in each(options.get("exclude"))),
             seen=seen.contains if seen is not None and options.get("novel_only", False) else None,
         )
 
@@ -572,11 +572,6 @@ def _drawn_apart(luggage: _Luggage, seeds: list[str]) -> list[_Drawn | MoleculeE
 
 def _fatal(seed: str) -> MoleculeError:
     return MoleculeError(f"SMILES {seed}: a process that ended whenever it worked on it")
-
-
-def _each(asked: str | Sequence[str] | None) -> tuple[str, ...]:
-    """What was asked for; a bare string is one wish, not one for each of its letters."""
-    return (asked,) if isinstance(asked, str) else tuple(asked or ())
 
 
 def _reported(frame: pd.DataFrame, errors: dict[str, str], summary: list[str], short: list[str]) -> pd.DataFrame:

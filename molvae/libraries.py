@@ -15,9 +15,9 @@ from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.smiles import parse, standardise
+from molvae.chem.smiles import parse, standardise, write
 from molvae.chem.windows import Window
-from molvae.data.rows import ARGUMENT, Record, Refusal, RowCounts, make_row, one_or_many
+from molvae.data.rows import ARGUMENT, Record, Refusal, RowCounts, each, make_row, one_or_many
 from molvae.errors import CheckpointError, InputError, MoleculeError
 from molvae.generator import MolvaeWarning
 from molvae.models.devices import find_device
@@ -28,6 +28,9 @@ from molvae.screening.library import Library
 from molvae.screening.manifest import ModelId
 from molvae.screening.measures import ByFingerprint, ByLatent, Measure
 from molvae.screening.search import Hits, search
+
+EQUALS = 16
+"""Molecules with the fingerprint of a seed, such as its stereoisomers, among which it is looked for itself."""
 
 RANKINGS = {"latent": ("latent",), "tanimoto": ("tanimoto",), "both": ("tanimoto", "latent")}
 
@@ -74,11 +77,12 @@ def open_library(folder: str | Path, *, model: str | Path | None = None, device:
 
 @dataclass(frozen=True)
 class Seed:
-    """What was asked about, as it was given; `latent` (D,) where latents are asked for."""
+    """What was asked about, as given; its `latent` (D,) where latents are asked for, else its `canonical` SMILES."""
 
     smiles: str
     fingerprint: NDArray[np.uint8]
     latent: NDArray[np.float32] | None = None
+    canonical: str = ""
 
 
 class IndexedLibrary:
@@ -125,19 +129,30 @@ class IndexedLibrary:
         """
         if by not in RANKINGS:
             raise InputError(f"a library is searched by {', '.join(RANKINGS)}, got {by!r}")
-        filters = Filters(tuple(map(Window.of, _each(keep))), _each(contains), _each(without))
+        filters = Filters(tuple(map(Window.of, each(keep))), each(contains), each(without))
         found, errors = self._seeds(list(one_or_many(seeds)), latents=by != "tanimoto")
         measures: dict[str, Measure] = {"tanimoto": ByFingerprint(np.array([seed.fingerprint for seed in found]))}
         if by != "tanimoto":
             latents = np.array([seed.latent for seed in found], np.float32)
             exact = ByLatent(latents, metric, find_device(self.device))
             measures["latent"] = ByLatentCells(latents, metric, probes=probes) if probes else exact
-        hits = search(self.library, measures, top, by=RANKINGS[by], filters=filters, workers=workers) if found else []
+        deep = top + EQUALS if by == "tanimoto" else top
+        hits = search(self.library, measures, deep, by=RANKINGS[by], filters=filters, workers=workers) if found else []
+        if by == "tanimoto":
+            hits = [self._itself_first(one, seed, top) for one, seed in zip(hits, found, strict=True)]
         frame = self._table(found, hits, measures)
         frame.attrs["errors"] = errors
         for reason in errors.values():
             warnings.warn(reason, MolvaeWarning, stacklevel=2)
         return frame
+
+    def _itself_first(self, hits: Hits, seed: Seed, top: int) -> Hits:
+        """The `top` best, first the seed itself if it is there: its stereoisomers have the same fingerprint."""
+        equals = int((hits.scores == 1).sum())
+        itself = (self.library.molecules(hits.rows[:equals])["smiles"] == seed.canonical).to_numpy()
+        order = np.argsort(~itself, kind="stable")
+        rows = np.concatenate([hits.rows[:equals][order], hits.rows[equals:]])[:top]
+        return Hits(rows, hits.scores[:top], {name: figures[:top] for name, figures in hits.measured.items()})
 
     def _seeds(self, texts: list[str], *, latents: bool) -> tuple[list[Seed], dict[str, str]]:
         """The seeds that can be used, and the others' reasons."""
@@ -150,7 +165,7 @@ class IndexedLibrary:
                 if isinstance(row, Refusal):
                     raise MoleculeError(row.reason)
                 mol = standardise(parse(text)) if self.library.manifest.settings.standardised else parse(text)
-                seeds.append(Seed(text, morgan_bits([mol])[0]))
+                seeds.append(Seed(text, morgan_bits([mol])[0], canonical=write(mol)))
             except MoleculeError as error:
                 errors[text] = str(error)
         return seeds, errors
@@ -213,7 +228,3 @@ def _column(hits: list[Hits], measure: str) -> NDArray[np.float64]:
 
 def _id_of(name: str, loaded: Checkpoint) -> ModelId:
     return ModelId.of(name, loaded.model, loaded.config.latent_size)
-
-
-def _each(asked: str | Sequence[str]) -> tuple[str, ...]:
-    return (asked,) if isinstance(asked, str) else tuple(asked)

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.checkpoint import CONFIG, WEIGHTS, card_text, locate
+from molvae.checkpoint import CONFIG, SHIPPED, WEIGHTS, card_text, locate
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.smiles import parse, parse_quietly, quiet
 from molvae.data.rows import REFUSALS_SHOWN, one_or_many
@@ -177,7 +177,7 @@ def _parsed(texts: Sequence[str]) -> tuple[list[Chem.Mol], list[str]]:
 
 def _place(model: str | Path, place: Path) -> str:
     """What finds the model again: the name of a shipped one, else where it lies."""
-    return str(place.resolve()) if Path(model).is_dir() else str(model)
+    return str(model) if place.parent == SHIPPED else str(place.resolve())
 
 
 def weights_sha256(folder: Path) -> str:

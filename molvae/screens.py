@@ -21,6 +21,7 @@ from molvae.chem.properties import PROPERTIES, compute
 from molvae.chem.smiles import canonical, parse
 from molvae.chem.windows import Rank, Window
 from molvae.data.records import read_records
+from molvae.data.rows import each, one_or_many
 from molvae.errors import InputError, MoleculeError
 from molvae.generator import Generator
 from molvae.property_models import PropertyModel, weights_sha256
@@ -76,9 +77,9 @@ def screen(
     top: int = 1000,
     by: str | None = None,
     scores: Sequence[Score] = (),
-    keep: Sequence[str] = (),
-    contains: Sequence[str] = (),
-    without: Sequence[str] = (),
+    keep: str | Sequence[str] = (),
+    contains: str | Sequence[str] = (),
+    without: str | Sequence[str] = (),
     model: str | Path = "druglike",
     device: str = "auto",
     column: str | None = None,
@@ -86,7 +87,9 @@ def screen(
     ray: str | None = None,
     taken: Callable[[Part], None] = lambda _: None,
 ) -> Screened:
-    """The `top` molecules of a library in one pass and in flat memory, each once; equals in the order of their SMILES.
+    """The `top` molecules of a library in one pass and in flat memory, each once.
+
+    Among equals the seeds themselves come first, and then the order is that of their SMILES.
 
     `library`: files, folders, or rows. `like`: seeds, as SMILES. `by`: what ranks, the highest first: "tanimoto" (to
     the nearest seed), "latent" (cosine to the nearest seed's), a property, a score, or a sum such as
@@ -100,7 +103,7 @@ def screen(
     and row. Raises `InputError` for what cannot be used.
     """
     asked = _Asked(like, by, scores, model, device)
-    filters = Filters(tuple(map(Window.of, keep)), tuple(contains), tuple(without))
+    filters = Filters(tuple(map(Window.of, each(keep))), each(contains), each(without))
     question, encoder = asked.question(top, filters), asked.encoder()
     counts = ScreenCounts()
 
@@ -139,7 +142,7 @@ def read_scores(scores: Iterable[Score], device: str = "auto") -> dict[str, Call
 def _read(scores: Iterable[Score], device: str) -> dict[str, PropertyModel | PythonScore]:
     """By their names, of which none may come twice."""
     found: dict[str, PropertyModel | PythonScore] = {}
-    for name, score in (read_score(each, device) for each in scores):
+    for name, score in (read_score(one, device) for one in scores):
         if name in found:
             raise InputError(f"two scores are called {name!r}, and a table has one column of a name: rename one")
         found[name] = score
@@ -158,14 +161,14 @@ class _Asked:
     def __init__(
         self, like: str | Iterable[str], by: str | None, scores: Sequence[Score], model: str | Path, device: str
     ) -> None:
-        self.seeds = [canonical(text) for text in ([like] if isinstance(like, str) else like)]
+        self.seeds = [canonical(text) for text in one_or_many(like)]
         read = _read(scores, device)
         self.models = {name: score for name, score in read.items() if isinstance(score, PropertyModel)}
         self.functions = {name: score for name, score in read.items() if isinstance(score, PythonScore)}
         known = [*read, TANIMOTO, LATENT]
         self.rank = Rank.of(by or known[0], known)
         if not self.seeds and {TANIMOTO, LATENT} & set(self.rank.names):
-            raise InputError(f"to rank by {' '.join(self.rank.names)} takes seeds: give one or more by like")
+            raise InputError(f"to rank by {' '.join(self.rank.names)} takes seeds: give one or more as like (--like)")
         self.generator = self._generator(model, device)
 
     def _generator(self, model: str | Path, device: str) -> Generator | None:
@@ -202,7 +205,7 @@ class _Asked:
         g = self.generator
         known = frozenset(g.vocabulary.tokens) if g else frozenset[str]()
         most = g.checkpoint.config.max_symbols if g else 0
-        return Question(self.rank, top, filters, of_molecules, of_latents, known, most)
+        return Question(self.rank, top, filters, of_molecules, of_latents, known, most, frozenset(self.seeds))
 
     def _of_molecules(self, name: str) -> MoleculeScore:
         if name == TANIMOTO:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -95,6 +96,17 @@ def test_names_and_the_nearest_one(tiny_model, tmp_path, monkeypatch):
         load("druglik")
     with pytest.raises(CheckpointError, match="druglike, moses"):
         load("somewhere/else")
+
+
+def test_a_folder_that_is_called_as_a_shipped_model_is(tiny_model, tmp_path, monkeypatch):
+    """With its data, for one: it is taken for the model only if it is one."""
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_model, tmp_path / "weights" / "moses")
+    (tmp_path / "moses").mkdir()
+    assert locate("moses") == tmp_path / "weights" / "moses"
+    shutil.copytree(tiny_model, tmp_path / "moses", dirs_exist_ok=True)
+    assert locate("moses") == Path("moses")
 
 
 def test_a_file_is_no_model(tiny_model):

@@ -42,6 +42,20 @@ def test_a_seed_finds_itself_first(library):
     assert frame["mw"].iloc[0] == pytest.approx(180.159)
 
 
+def test_a_seed_is_found_before_its_stereoisomers(tiny_model, tmp_path):
+    alanines = ["CC(N)C(=O)O", "C[C@@H](N)C(=O)O", "C[C@H](N)C(=O)O"]
+    (tmp_path / "a.smi").write_text("\n".join([*alanines, "CCO", "CC=O"]) + "\n")
+    library = molvae.index(tmp_path / "a.smi", tmp_path / "lib", model=tiny_model, device="cpu", workers=0)
+    if len(library) < 5:
+        pytest.skip("the tiny model cannot read them")
+    for top in (1, 2, 9):
+        frame = library.search(alanines, top=top, by="tanimoto")
+        best = frame[frame["rank"] == 1]
+        assert best["smiles"].tolist() == alanines
+        assert frame.groupby("seed").size().tolist() == [min(top, 5)] * 3
+        assert frame["similarity"].tolist()[: min(top, 3)] == [1.0] * min(top, 3)
+
+
 def test_a_latent_search_is_in_order_of_distance(library):
     for metric in ("cosine", "l2"):
         frame = library.search(ASPIRIN, top=len(library) + 5, by="latent", metric=metric)

@@ -40,6 +40,25 @@ def potency(tmp_path_factory, tiny_model, few_trees):  # noqa: ARG001
     return model.save(folder / "size.molvae-property")
 
 
+def test_the_seed_itself_comes_before_its_stereoisomers(tmp_path):
+    alanines = ["CC(N)C(=O)O", "C[C@@H](N)C(=O)O", "C[C@H](N)C(=O)O"]
+    (tmp_path / "a.smi").write_text("\n".join(alanines) + "\n")
+    for alanine in alanines:
+        table = molvae.screen(tmp_path / "a.smi", like=alanine, top=1, workers=0).table
+        assert table["smiles"].tolist() == [alanine]
+
+
+def test_a_bare_string_is_one_wish(tmp_path):
+    (tmp_path / "a.smi").write_text("CC(C)=O\nCOC\nCCN\n")
+
+    def found(**wishes):
+        return molvae.screen(tmp_path / "a.smi", like="CCO", workers=0, **wishes).table["smiles"].tolist()
+
+    assert found(contains="CO") == found(contains=["CO"]) == ["COC"]
+    assert sorted(found(without="CN")) == sorted(found(without=["CN"])) == ["CC(C)=O", "COC"]
+    assert sorted(found(keep="mw>46")) == ["CC(C)=O", "COC"]
+
+
 def test_info_knows_property_models(potency):
     text = CliRunner().invoke(app, ["info", str(potency)]).stdout
     assert text.startswith("target: size/1\ntask: regression\n")

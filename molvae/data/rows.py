@@ -128,3 +128,8 @@ def _where(source: str, row: int) -> str:
         return f"argument {row}"
     unit = _UNITS.get(format_of(source) or "", "line")
     return f"{'standard input' if source == '-' else source}, {unit} {row}"
+
+
+def each(asked: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Wishes given from Python: a bare string is one, and not one for each of its letters; None is none."""
+    return (asked,) if isinstance(asked, str) else tuple(asked or ())

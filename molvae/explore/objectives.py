@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan, tanimoto
-from molvae.chem.properties import compute
+from molvae.chem.properties import PROPERTIES, compute
 from molvae.chem.smiles import parse
 from molvae.chem.windows import Rank, Window
 from molvae.property_models import PropertyModel
@@ -55,7 +55,7 @@ class Goal:
         """
         windows = tuple(Window.of(text, (SIMILARITY,)) for text in keep)
         text = str(maximise)
-        if isinstance(maximise, str | Path) and Path(maximise).is_dir():
+        if isinstance(maximise, str | Path) and Path(maximise).is_dir() and text not in PROPERTIES:
             maximise = PropertyModel.load(maximise)
         if isinstance(maximise, PropertyModel):
             model = maximise

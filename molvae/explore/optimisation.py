@@ -125,7 +125,7 @@ def _figures(text: str, search: Search) -> dict[str, Any]:
         "evaluations": search.evaluations,
         "strings": search.strings,
         "valid": search.valid,
-        "reached": search.best >= search.target,
+        "reached": search.reached,
     }
 
 

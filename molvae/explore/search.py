@@ -106,7 +106,7 @@ class Search:
         seed: int = 0,
     ) -> None:
         self.generator, self.goal, self.plan, self.start = generator, goal, plan, canonical(start)
-        self.budget, self.target = budget, inf if target is None else target
+        self.budget, self.target = budget, target
         digest = hashlib.blake2b(f"{seed}/{self.start}".encode(), digest_size=8).digest()
         self.random = np.random.default_rng(int.from_bytes(digest, "little"))
         self.strings = self.valid = self.evaluations = 0
@@ -125,7 +125,12 @@ class Search:
 
     @property
     def done(self) -> bool:
-        return self.strings >= self.budget or self.best >= self.target
+        return self.strings >= self.budget or self.reached
+
+    @property
+    def reached(self) -> bool:
+        """Whether there is a target, and it was."""
+        return self.target is not None and self.best >= self.target
 
     def ask(self) -> Generation:
         """The next generation, CMA-ES's own first; of the last only what the budget still allows."""

@@ -20,6 +20,9 @@ Latents = NDArray[np.float32]
 Encode = Callable[[Sequence[str]], tuple[Latents, list[str]]]
 """SMILES to the latents (K, D) of those that have any, and for every SMILES what is wrong with it, or nothing."""
 
+Found = dict[str, tuple[NDArray[np.float32], list[tuple[Record, float]]]]
+"""Of each molecule, by its canonical SMILES, its latent and the rows that it is in with their values."""
+
 _POSITIVE, _NEGATIVE = ("1", "1.0", "true", "yes", "active"), ("0", "0.0", "false", "no", "inactive")
 
 
@@ -43,41 +46,60 @@ class Measurements:
         numbers = table._numbers([record.name for record in records], target)
         latents, errors = encode([record.smiles for record in records])
         usable = iter(latents)
-        found: dict[str, tuple[NDArray[np.float32], list[float]]] = {}
+        found: Found = {}
         for record, number, error in zip(records, numbers, errors, strict=True):
             latent = None if error else next(usable)
             if latent is None or math.isnan(number):
-                reason = error or f"its {target} is {record.name!r}, not a finite number"
+                kind = "a finite number" if table.task == "regression" else "a label"
+                reason = error or f"its {target} is {record.name!r}, not {kind}"
                 table.refusals.append(Refusal(record.source, record.row, record.smiles, reason))
             else:
-                found.setdefault(write(parse(record.smiles)), (latent, []))[1].append(number)
-        table._take(found)
+                found.setdefault(write(parse(record.smiles)), (latent, []))[1].append((record, number))
+        table._take(found if table.task == "regression" else table._agreed(found, target))
         return table
 
-    def _take(self, found: dict[str, tuple[NDArray[np.float32], list[float]]]) -> None:
+    def _agreed(self, found: Found, target: str) -> Found:
+        """Labels by majority; a molecule with as many of one as of the other is refused."""
+        agreed: Found = {}
+        for smiles, (latent, rows) in found.items():
+            ones = sum(number for _, number in rows)
+            if 2 * ones == len(rows):
+                reason = f"its {target} is 1 as often as 0, in rows {', '.join(str(record.row) for record, _ in rows)}"
+                self.refusals += [Refusal(record.source, record.row, record.smiles, reason) for record, _ in rows]
+            else:
+                agreed[smiles] = latent, [(record, float(2 * ones > len(rows))) for record, _ in rows]
+        return agreed
+
+    def _take(self, found: Found) -> None:
         if not found:
             raise InputError(f"no usable row: {'; '.join(map(str, self.refusals[:3])) or 'the table is empty'}")
         self.smiles = list(found)
         self.latents = np.stack([latent for latent, _ in found.values()])
-        means = np.array([np.mean(values) for _, values in found.values()])
-        self.values = np.round(means) if self.task == "classification" else means
+        self.values = means = np.array([np.mean([number for _, number in rows]) for _, rows in found.values()])
         if len(np.unique(self.values)) < 2:
             raise InputError(f"all {len(means)} usable values are {means[0]:g}: there is nothing to learn")
-        measured = sum(len(values) for _, values in found.values())
+        measured = sum(len(rows) for _, rows in found.values())
         self.counts = RowCounts(len(found), measured - len(found), len(self.refusals))
 
     def _numbers(self, texts: Sequence[str], target: str) -> list[float]:
-        """Values as numbers, labels as 0 and 1, NaN for what is neither; decides the task where that is auto."""
-        kinds = {text.strip().lower() for text in texts if text.strip()}
+        """Values as numbers, labels as 0 and 1, NaN for what is neither; decides the task where that is auto.
+
+        It is one of labels where there is no other number. Raises `InputError` where labels are asked for, and most of
+        what there is are none.
+        """
+        kinds = [text.strip().lower() for text in texts]
         labels = {**dict.fromkeys(_POSITIVE, 1.0), **dict.fromkeys(_NEGATIVE, 0.0)}
+        strange = {text: kind for text, kind in zip(texts, kinds, strict=True) if kind and kind not in labels}
         if self.task == "auto":
-            self.task = "classification" if len(kinds) <= 2 and kinds <= set(labels) else "regression"
+            numbers = [text for text in strange if not math.isnan(_number(text))]
+            labelled = not numbers and len(strange) < sum(kind in labels for kind in kinds)
+            self.task = "classification" if labelled else "regression"
         if self.task == "regression":
             return [_number(text) for text in texts]
-        if strange := sorted(kinds - set(labels)):
+        if sum(kind in labels for kind in kinds) < sum(kind not in labels and bool(kind) for kind in kinds):
             known = f"{', '.join(_NEGATIVE)} or {', '.join(_POSITIVE)}"
-            raise InputError(f"{target} is to be classified, but {strange[0]!r} is no label: labels are {known}")
-        return [labels.get(text.strip().lower(), math.nan) for text in texts]
+            raise InputError(f"{target} is to be classified, but {min(strange)!r} is no label: labels are {known}")
+        return [labels.get(kind, math.nan) for kind in kinds]
 
     def summary(self, name: str) -> dict[str, str]:
         values = self.values

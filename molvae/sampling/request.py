@@ -143,9 +143,13 @@ class Order:
         scores: Mapping[str, Score] | None = None,
         properties: Sequence[str] | None = None,
     ) -> Self:
-        """Raises `InputError` for a rank that cannot be read, a property that is not known or a negative count."""
+        """Raises `InputError` for a rank that cannot be read, a property that is not known or a negative count, and for
+        a score that is called as another column is."""
         if count < 0:
             raise InputError(f"diverse is 0 (all) or a number of molecules, got {count}")
+        for name in scores or {}:
+            if name in (*ANALOG_COLUMNS, "rank", "name"):
+                raise InputError(f"a score cannot be called {name!r}, for that is another column: rename it")
         known = ["similarity", "log_likelihood", *(scores or {})]
         asked = PROPERTIES if properties is None else properties
         chosen = tuple(dict.fromkeys(lookup(name).name for name in asked))

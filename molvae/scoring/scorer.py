@@ -200,12 +200,20 @@ class Scorer:
             self._finder = self._finder or Finder(self._neighbours.fingerprints, device=self.device)
             index, similarity = self._finder.nearest(bits[good], threads=threads_of(self.workers))
             frame["nearest"] = None
-            frame.loc[good, "nearest"] = [self._neighbours.molecules[i] for i in index]
+            names = frame.loc[good, "canonical"]
+            # a molecule that is there is the nearest to itself: a stereoisomer has the same fingerprint
+            there = among(keys_of(names), self._neighbours.keys)
+            frame.loc[good, "nearest"] = [
+                own if known else self._neighbours.molecules[i]
+                for own, known, i in zip(names, there, index, strict=True)
+            ]
             frame["nearest_similarity"] = np.nan
             frame.loc[good, "nearest_similarity"] = similarity.astype(np.float64)
         for name, score in self._scores.items():
             frame[name] = np.nan
             frame.loc[good, name] = _numbers_of(name, score, list(frame.loc[good, "canonical"]))
+            without = good & frame[name].isna().to_numpy() & (frame["error"] == "").to_numpy()
+            frame.loc[without, "error"] = f"no {name}"
         if self.seeded:
             frame["similarity"] = self._to_seeds(frame["seed"], bits)
             frame.loc[~good, "similarity"] = np.nan

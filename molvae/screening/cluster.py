@@ -56,7 +56,7 @@ def screen_on_ray(
         num_cpus=CPUS,
         num_gpus=int(on_gpu),
     )
-    shortlist = Shortlist(question.top)
+    shortlist = Shortlist(question.top, question.seeds)
     for table in parts.iter_batches(batch_size=None, batch_format="pyarrow"):
         for part in _parts(table):
             shortlist.add(part.hits)
@@ -125,7 +125,7 @@ class _Screener:
 
     def __init__(self, question: Question, encoder: Encoder | None) -> None:
         self.question, self.encoder = question, encoder
-        self.shortlist = Shortlist(question.top)  # what it has seen so far: a floor for what comes
+        self.shortlist = Shortlist(question.top, question.seeds)  # what it has seen so far: a floor for what comes
 
     def __call__(self, block: Any) -> Any:
         cells: list[dict[str, Any]] = []

@@ -37,6 +37,7 @@ class Encoder:
 class Question:
     """The `top` best by `rank`, a sum of figures, each of which is computed of the molecule or of its latent.
 
+    `seeds`: canonical SMILES, which come first among equals.
     `known` and `max_symbols`: what the encoder can read, where there are figures of latents.
     """
 
@@ -47,6 +48,7 @@ class Question:
     of_latents: Mapping[str, LatentScore] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
     max_symbols: int = 0
+    seeds: frozenset[str] = frozenset()
 
     def best_of(self, name: str) -> float:
         """What a property may be at its best for the rank: an end of its range."""

@@ -95,7 +95,7 @@ def screen(
     `encoder` is needed where the question has figures of latents. Batches never reach from one source into the next,
     so that a latent does not depend, in its last digit, on how sources are spread over processes or machines.
     """
-    shortlist = Shortlist(question.top)
+    shortlist = Shortlist(question.top, question.seeds)
     batches = (batch for rows in sources for batch in in_chunks(rows, BATCH))
     tasks = ([Task(batch, shortlist.floor)] for batch in batches)
     for part in _parts(question, encoder, tasks, shortlist, workers):

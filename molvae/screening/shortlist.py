@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -18,22 +18,18 @@ class Hit:
     row: int
     copies: int = 1
 
-    @property
-    def order(self) -> tuple[float, str]:
-        """The best score first, and among equals the first SMILES: nothing is left to chance."""
-        return (-self.score, self.smiles)
-
 
 class Shortlist:
-    """The `top` best hits of all that were added, whatever their order.
+    """The `top` best hits of all that were added, whatever their order: the best score first, and among equals those
+    of `seeds` (canonical SMILES; a fingerprint cannot tell their stereoisomers from them), and then the first SMILES.
 
     It holds up to twice as many: sorting now and then costs less than keeping a heap in order. A molecule that comes
     again is counted in `copies` and keeps the first place, by source and row, at which it was read; that count is
     exact for those in the end on the list, for none of them was ever below the floor.
     """
 
-    def __init__(self, top: int) -> None:
-        self.top = top
+    def __init__(self, top: int, seeds: Container[str] = ()) -> None:
+        self.top, self.seeds = top, seeds
         self.floor = -inf
         """No score below this one can be on the list any more."""
         self._hits: dict[str, Hit] = {}
@@ -58,7 +54,10 @@ class Shortlist:
         return list(self._hits.values())
 
     def _cut(self) -> None:
-        best = sorted(self._hits.values(), key=lambda hit: hit.order)[: self.top]
+        best = sorted(self._hits.values(), key=self._order)[: self.top]
         self._hits = {hit.smiles: hit for hit in best}
         if len(best) == self.top:
             self.floor = best[-1].score
+
+    def _order(self, hit: Hit) -> tuple[float, bool, str]:
+        return (-hit.score, hit.smiles not in self.seeds, hit.smiles)

@@ -82,6 +82,19 @@ def test_a_target_stops_it(tiny):
     assert table["string"].max() <= run["strings"]
 
 
+def test_without_a_target_nothing_reaches_it(tiny):
+    endless = optimise(tiny, "CCCO", lambda _: float("inf"), budget=64, strategy=SMALL_PLAN)
+    (run,) = endless.attrs["runs"]
+    assert run["strings"] == 64
+    assert not run["reached"]
+
+
+def test_a_folder_called_as_a_property_is_none(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "qed").mkdir()
+    assert optimise(tiny, "CCCO", budget=16, strategy=SMALL_PLAN).attrs["runs"][0]["strings"] == 16
+
+
 def test_several_generations_and_decodes(tiny):
     plan = Strategy(population=8, decodes=3, generations=4, radius=0.7)
     table = optimise(tiny, "CCCO", "logp", budget=200, strategy=plan)

@@ -41,6 +41,8 @@ def test_an_unknown_option_is_told_the_nearest(name, near):
         ({"rank": ""}, "the rank is empty"),
         ({"rank": "qed sa"}, "cannot read the rank"),
         ({"rank": "nvel"}, "unknown"),
+        ({"scores": {"novel": len}}, "a score cannot be called 'novel'"),
+        ({"scores": {"mine": len, "rank": len}}, "a score cannot be called 'rank'"),
     ],
 )
 def test_orders_that_are_none(options, message):

@@ -153,6 +153,23 @@ def test_a_stereoisomer_is_novel(tmp_path):
     assert table["nearest_similarity"].tolist() == [1, 1, 1]
 
 
+def test_what_is_there_is_the_nearest_to_itself(tmp_path):
+    alanines = ["CC(N)C(=O)O", "C[C@@H](N)C(=O)O", "C[C@H](N)C(=O)O"]
+    train = Against(Reference(alanines, "alanines", folder=tmp_path, workers=1))
+    table, _ = scored([*alanines, "CCC(N)C(=O)O"], train, columns=CHEAP)
+    assert table["nearest"].tolist() == [*alanines, alanines[0]]
+
+
+def test_a_score_that_is_missing_is_told(against):
+    def of_some(smiles):
+        return np.array([np.nan if "N" in text else len(text) for text in smiles], dtype=float)
+
+    table, scores = scored(["CCO", "CCN", "C1CC"], against, columns=(), scores={"size": of_some})
+    assert table["error"].tolist()[:2] == ["", "no size"]
+    assert table["error"][2].startswith("cannot read")
+    assert "1 valid molecules lack a figure; their error column says which" in scores.notes
+
+
 def test_the_nearest_neighbour(fifty, against):
     table, _ = fifty
     for text, found, value in zip(SET, table["nearest"], table["nearest_similarity"], strict=True):

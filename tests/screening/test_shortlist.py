@@ -41,6 +41,14 @@ def test_memory_and_floor_follow_the_best():
     assert shortlist.floor == 997
 
 
+def test_a_seed_comes_before_its_equals():
+    hits = [Hit(1.0, "C[C@@H](N)O", "", "", 1), Hit(1.0, "CC(N)O", "", "", 2), Hit(1.0, "C[C@H](N)O", "", "", 3)]
+    shortlist = Shortlist(1, {"C[C@H](N)O", "CCC"})
+    for hit in [*hits, Hit(0.5, "CCC", "", "", 4)]:
+        shortlist.add([hit])
+    assert shortlist.hits() == hits[2:]
+
+
 def test_an_empty_one():
     assert Shortlist(5).hits() == []
     assert Shortlist(5).floor == -float("inf")
