@@ -26,6 +26,7 @@ def anomaly(
         Path | None,
         typer.Option(show_default=False, help="Keep what is usual in this .json, to be a --reference again."),
     ] = None,
+    standardise: options.Standardise = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -52,7 +53,7 @@ def anomaly(
         usual = None if reference is None else _calibration(generator, reference, column)
         if usual is not None and save_reference is not None:
             usual.save(save_reference)
-        rows = list(read(molecules, column))
+        rows = list(read(molecules, column, standardised=standardise))
         method = partial(anomalies.anomaly, generator, reference=usual)
         frame = at_once(rows, method, named=any(row.name for row in rows))
         deliver(frame)

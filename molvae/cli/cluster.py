@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molvae.cli import options
 from molvae.cli.exploring import DOTS, Dots, delivery
 from molvae.cli.loading import load
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def cluster(
@@ -20,6 +23,7 @@ def cluster(
         typer.Option(show_default=False, help="A column with known classes, to compare with; of a .smi the names."),
     ] = None,
     seed: options.Seed = 0,
+    standardise: options.Standardise = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -28,8 +32,8 @@ def cluster(
 ) -> None:
     """Groups of molecules that lie together in latent space, one row out per row in.
 
-    Columns: smiles, error, cluster, typical, label, x, y. With labels stderr tells purity, adjusted Rand index and
-    silhouettes. In Python: `molvae.explore.cluster`.
+    Columns: smiles, name (where there are any), error, cluster, typical, label, x, y. With labels stderr tells purity,
+    adjusted Rand index and silhouettes. In Python: `molvae.explore.cluster`.
     """
     from molvae.cli.inputs import read
     from molvae.cli.rowwise import at_once, names
@@ -38,8 +42,11 @@ def cluster(
     count = int(clusters) if clusters.isdecimal() else clusters
     with delivery(output, picture, tool.draw_clusters, DOTS, molecules) as deliver:
         generator = load(model, device)
-        rows = list(read(molecules, column, labels))
+        rows = list(read(molecules, column, labels, standardised=standardise))
         known = None if labels is None else names(rows, labels)
-        deliver(
-            at_once(rows, lambda s: tool.cluster(generator, s, clusters=count, method=method, labels=known, seed=seed))
-        )
+        named = labels is None and any(row.name for row in rows)
+
+        def grouped(smiles: list[str]) -> pd.DataFrame:
+            return tool.cluster(generator, smiles, clusters=count, method=method, labels=known, seed=seed)
+
+        deliver(at_once(rows, grouped, named=named))

@@ -5,25 +5,40 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import IO, Any
 
 import typer
 
+from molvae.chem.smiles import parse, quiet, standardise, write
 from molvae.data.records import is_file_like, read_records, split_row
 from molvae.data.rows import ARGUMENT, Record, Refusal, make_row
 from molvae.data.tables import SMILES_COLUMNS, csv_rows
+from molvae.errors import MoleculeError
 
 _HEADER_BYTES = 65_536
 
 
-def read(arguments: Sequence[str], column: str | None, name_column: str | None = None) -> Iterator[Record | Refusal]:
+def read(
+    arguments: Sequence[str], column: str | None, name_column: str | None = None, *, standardised: bool = False
+) -> Iterator[Record | Refusal]:
     """SMILES, files and `-` in order. Standard input may be a table too: what `molvae` writes into a pipe is one.
 
-    Raises `InputError` at once for any file that is missing or no file of molecules.
+    `standardised`: with groups normalised and salts stripped. Raises `InputError` at once for any file that is missing
+    or no file of molecules.
     """
     rows = [_rows(argument, position, column, name_column) for position, argument in enumerate(arguments, start=1)]
-    return chain.from_iterable(rows)
+    return map(_standardised, chain.from_iterable(rows)) if standardised else chain.from_iterable(rows)
+
+
+def _standardised(row: Record | Refusal) -> Record | Refusal:
+    """What is no molecule is left to be refused where it is used."""
+    try:
+        with quiet():
+            return replace(row, smiles=write(standardise(parse(row.smiles)))) if isinstance(row, Record) else row
+    except MoleculeError:
+        return row
 
 
 def report(row: Record | Refusal, reason: str = "") -> None:

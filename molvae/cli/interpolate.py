@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploring import GRID, Grid, Molecule, delivery
+from molvae.cli.exploring import GRID, Grid, Molecule, cleaned, delivery
 from molvae.cli.loading import load
 
 
@@ -20,6 +20,7 @@ def interpolate(
         int, typer.Option(min=0, help="Strings to draw from each: what lies best on the way is taken.")
     ] = 16,
     seed: options.Seed = 0,
+    standardise: options.Standardise = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     output: options.Output = None,
@@ -34,4 +35,5 @@ def interpolate(
 
     with delivery(output, picture, interpolation.draw_path, GRID) as deliver:
         generator = load(model, device)
+        start, end = (cleaned(text, standardise=standardise) for text in (start, end))
         deliver(interpolation.interpolate(generator, start, end, steps=steps, path=path, decodes=decodes, seed=seed))

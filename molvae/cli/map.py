@@ -20,6 +20,7 @@ def latent_map(
         typer.Option("--color-by", "--colour-by", show_default=False, help="A property such as qed, or a column."),
     ] = None,
     seed: options.Seed = 0,
+    standardise: options.Standardise = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -28,7 +29,8 @@ def latent_map(
 ) -> None:
     """A map of molecules: their latents in two dimensions, one row out per row in.
 
-    Columns: smiles, error, x, y, and what colours them (of a .smi, the names). In Python: `molvae.explore.latent_map`.
+    Columns: smiles, name (where there are any), error, x, y, and what colours them (of a .smi, the names). In Python:
+    `molvae.explore.latent_map`.
     """
     import pandas as pd
 
@@ -39,10 +41,16 @@ def latent_map(
 
     with delivery(output, picture, projection.draw_map, DOTS, molecules) as deliver:
         generator = load(model, device)
-        rows = list(read(molecules, column, None if color_by in PROPERTIES else color_by))
+        name_column = None if color_by in PROPERTIES else color_by
+        rows = list(read(molecules, column, name_column, standardised=standardise))
         colour: pd.Series[str] | str | None = color_by
         if color_by is not None and color_by not in PROPERTIES:
             colour = pd.Series(names(rows, color_by), name=color_by)
             if not colour.any():
                 raise InputError(f"--color-by: no row has a {color_by!r}, and no property is called so; qed is one")
-        deliver(at_once(rows, lambda s: projection.latent_map(generator, s, method=method, colour=colour, seed=seed)))
+        named = name_column is None and any(row.name for row in rows)
+
+        def mapped(smiles: list[str]) -> pd.DataFrame:
+            return projection.latent_map(generator, smiles, method=method, colour=colour, seed=seed)
+
+        deliver(at_once(rows, mapped, named=named))

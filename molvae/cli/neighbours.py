@@ -15,6 +15,7 @@ def neighbours(
     library: options.Inputs,
     of: Annotated[list[str], typer.Option(show_default=False, help="Seeds: SMILES or files; repeatable.")],
     n: Annotated[int, typer.Option("-n", "--count", min=1, help="Neighbours of each seed.")] = 10,
+    standardise: options.Standardise = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -30,8 +31,8 @@ def neighbours(
 
     with delivery(output, picture, neighbourhood.draw_neighbours, GRID, [*library, *of]) as deliver:
         generator = load(model, device)
-        seeds = list(molecules(read(of, column)))
-        found = neighbourhood.neighbours(generator, molecules(read(library, column)), seeds, n=n)
+        seeds, others = (molecules(read(files, column, standardised=standardise)) for files in (of, library))
+        found = neighbourhood.neighbours(generator, others, list(seeds), n=n)
         deliver(reported(found))
     if found.empty:
         raise typer.Exit(1)

@@ -33,6 +33,7 @@ def optimise(
     ] = 1,
     radius: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far out a generation is spread.")] = 0.5,
     seed: options.Seed = 0,
+    standardise: options.Standardise = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -55,7 +56,7 @@ def optimise(
     strategy = Strategy(population=population, generations=generations, radius=radius)
     with delivery(output, picture, optimisation.draw_best, GRID, seeds) as deliver:
         generator = load(model, device)
-        starts = list(molecules(read(seeds, column)))
+        starts = list(molecules(read(seeds, column, standardised=standardise)))
         interrupted = None
         try:
             with progress("strings", budget * len(starts)) as advance:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploring import GRID, Grid, Molecule, Reference, delivery, molecules
+from molvae.cli.exploring import GRID, Grid, Molecule, Reference, cleaned, delivery, molecules
 from molvae.cli.loading import load
 from molvae.errors import InputError
 
@@ -23,6 +23,7 @@ def traverse(
     span: Annotated[
         float | None, typer.Option(help="Standard deviations to either side: 3; along single dimensions 12.")
     ] = None,
+    standardise: options.Standardise = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -39,6 +40,7 @@ def traverse(
     with delivery(output, picture, traversal.draw_traversal, GRID, [reference or ""]) as deliver:
         known = None if reference is None else molecules(read([reference], column))
         along: dict[str, Any] = {"axes": _pair(axes), "directions": directions, "reference": known}
+        seed = cleaned(seed, standardise=standardise)
         deliver(traversal.traverse(load(model, device), seed, steps=steps, span=span, **along))
 
 

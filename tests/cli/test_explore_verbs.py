@@ -12,6 +12,7 @@ from tiny_vae import SMALL
 from typer.testing import CliRunner
 
 from molvae import explore
+from molvae.chem.smiles import canonical
 from molvae.cli.app import app
 from molvae.errors import InputError
 from molvae.explore import optimisation
@@ -259,3 +260,27 @@ def test_wrong_usage(molvae, words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert message in molvae(*words, code=2).stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("verb", ["map", "cluster", "anomaly"])
+def test_salts_are_stripped_and_names_kept(molvae, verb, tmp_path):
+    file = tmp_path / "some.smi"
+    file.write_text("\n".join([f"{smiles}.Cl salt {i}" for i, smiles in enumerate(SMALL)] + ["C1CC broken"]) + "\n")
+    table = pd.read_csv(io.StringIO(molvae(verb, file, "--standardise").stdout))
+    names = [f"salt {i}" for i in range(len(SMALL))]
+    assert table["smiles"].tolist() == [*map(canonical, SMALL), "C1CC"]
+    assert table["name"].tolist() == [*names, "broken"]
+    assert table["error"].notna().tolist() == [False] * len(SMALL) + [True]
+
+
+def test_one_salt_is_stripped_too(molvae):
+    def of(*arguments):
+        return pd.read_csv(io.StringIO(molvae(*arguments).stdout))
+
+    few = ["--steps", 3]
+    assert of("interpolate", "CCCCO.Cl", "CCO", *few, "--standardise").equals(of("interpolate", "CCCCO", "CCO", *few))
+    assert of("traverse", "CCCCO.Cl", *few, "--standardise").equals(of("traverse", "CCCCO", *few))
+    assert "--standardise" in molvae("traverse", "CCCCO.Cl", *few, code=2).stderr
+    near = of("neighbours", "CCO.Cl", "CCCO", "--of", "CCCCO.Cl", "--standardise")
+    assert near["smiles"].tolist() == ["CCCO", "CCO"]
+    assert set(of("optimise", "CCCO.Cl", "--budget", 16, "--standardise")["seed"]) == {"CCCO"}
