@@ -30,6 +30,9 @@ from molvae.training.run import Trained
 from molvae.training.run import train as run_training
 from molvae.trainingset import Packed, Recipe, Tell, packed_data, packed_neighbours, sha256_of
 
+LITTLE = 0.1
+"""From a model that gives back fewer of its molecules, and fewer of whose draws are molecules, nothing is to be had."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -118,8 +121,18 @@ def train_model(
     if getattr(rank_zero_only, "rank", 0) == 0:  # of several processes one writes
         if not checkpoints.holds(folder / "model", trained.model):  # else its learned prior, too, is to stay
             _save(folder, name or folder.resolve().name, trained, packed, recipe, model_config, config)
-        tell(f"{trained.steps:,} steps, {trained.minutes:.1f} minutes; the model is {folder / 'model'}")
+        tell(f"{_worth(trained)}; the model is {folder / 'model'}")
     return folder / "model"
+
+
+def _worth(trained: Trained) -> str:
+    """What a run came to, in a line, and what to do where that is little."""
+    exact, valid = (trained.metrics.get(f"valid/{name}", 0.0) for name in ("exact", "prior_valid"))
+    line = (
+        f"{trained.steps:,} steps, {trained.minutes:.1f} minutes: of validation molecules {exact:.0%} come back "
+        f"exactly, of draws from the prior {valid:.0%} are molecules"
+    )
+    return line if exact >= LITTLE or valid >= LITTLE else f"{line}, which is too little to use: train it for longer"
 
 
 @contextmanager

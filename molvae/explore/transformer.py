@@ -83,4 +83,4 @@ def _texts(molecules: Any) -> list[str]:
         array = array[:, 0]
     if array.ndim != 1:
         raise InputError(f"molecules are one column of SMILES, got {' x '.join(map(str, array.shape))}")
-    return [str(text) for text in array]
+    return list(array)
