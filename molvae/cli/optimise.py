@@ -8,7 +8,7 @@ import typer
 
 from molvae.cli import options
 from molvae.cli.exploring import GRID, Grid, delivery, molecules, reported
-from molvae.cli.loading import load
+from molvae.cli.loading import load, scores_of
 from molvae.cli.progress import progress
 
 
@@ -18,10 +18,11 @@ def optimise(
         str,
         typer.Option(
             help="A property, a sum such as 'qed - 0.1*sa', FILE.py:FUNCTION (of an RDKit Mol), or a folder that "
-            "`molvae fit` wrote."
+            "`molvae fit` wrote. What --score names can be part of a sum, and of --keep: -hERG + qed."
         ),
     ] = "qed",
     keep: options.Keep = [],  # noqa: B006 - typer copies it
+    score: options.Scores = [],  # noqa: B006
     target: Annotated[
         float | None, typer.Option(show_default=False, help="Stop at the first molecule that scores this much.")
     ] = None,
@@ -61,8 +62,8 @@ def optimise(
         try:
             with progress("strings", budget * len(starts)) as advance:
                 frame = optimisation.optimise(
-                    generator, starts, maximise, keep=keep, target=target, budget=budget, strategy=strategy, seed=seed,
-                    progress=advance,
+                    generator, starts, maximise, keep=keep, scores=scores_of(score, device), target=target,
+                    budget=budget, strategy=strategy, seed=seed, progress=advance,
                 )  # fmt: skip
         except optimisation.Interrupted as stop:
             if stop.frame.empty:

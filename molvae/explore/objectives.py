@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -13,7 +13,7 @@ from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import PROPERTIES, compute
-from molvae.chem.smiles import parse
+from molvae.chem.smiles import parse, write
 from molvae.chem.windows import Rank, Window
 from molvae.property_models import PropertyModel
 from molvae.screening.scores import PythonScore, Tolerant
@@ -21,6 +21,9 @@ from molvae.screening.scores import PythonScore, Tolerant
 Floats = NDArray[np.float64]
 Function = Callable[[Chem.Mol], float]
 """A figure of an RDKit molecule, larger is better; one that has none gets NaN, or an exception."""
+
+Score = Callable[[Sequence[str]], Floats]
+"""A figure of canonical SMILES (K), NaN of those that have none."""
 
 SIMILARITY = "similarity"
 
@@ -40,33 +43,45 @@ class Judged:
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure to be maximised: `rank`, or where there is one `function` of canonical SMILES; and windows to keep."""
+    """A figure to be maximised: `rank`, or where there is one `function` of canonical SMILES; and windows to keep.
+
+    `scores`: figures of the user's own, which rank and windows may name.
+    """
 
     name: str
     rank: Rank
     function: Callable[[list[str]], Floats] | None
     windows: tuple[Window, ...]
+    scores: Mapping[str, Score] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, maximise: str | Path | Function | PropertyModel, keep: Iterable[str] = ()) -> Self:
+    def of(
+        cls,
+        maximise: str | Path | Function | PropertyModel,
+        keep: Iterable[str] = (),
+        scores: Mapping[str, Score] | None = None,
+    ) -> Self:
         """From "qed", "qed - 0.1*sa", "FILE.py:function", a function, or a property model or its folder.
 
-        Windows are those of `Window.of`, also of "similarity". Raises `InputError` for what cannot be read.
+        Windows are those of `Window.of`, also of "similarity". `scores` may be named by both, such as in "-hERG + qed".
+        Raises `InputError` for what cannot be read.
         """
-        windows = tuple(Window.of(text, (SIMILARITY,)) for text in keep)
+        own_figures = dict(scores or {})
+        known = (SIMILARITY, *own_figures)
+        windows = tuple(Window.of(text, known) for text in keep)
         text = str(maximise)
         if isinstance(maximise, str | Path) and Path(maximise).is_dir() and text not in PROPERTIES:
             maximise = PropertyModel.load(maximise)
         if isinstance(maximise, PropertyModel):
             model = maximise
-            return cls(model.target, Rank(()), lambda smiles: _predicted(model, smiles), windows)
+            return cls(model.target, Rank(()), lambda smiles: _predicted(model, smiles), windows, own_figures)
         if isinstance(maximise, str | Path) and ".py:" not in text:
-            return cls(text, Rank.of(text, (SIMILARITY,)), None, windows)
+            return cls(text, Rank.of(text, known), None, windows, own_figures)
         if not callable(maximise):
             read = PythonScore.read(text)
-            return cls(read.name, Rank(()), lambda smiles: read([parse(text) for text in smiles]), windows)
+            return cls(read.name, Rank(()), lambda smiles: read([parse(text) for text in smiles]), windows, own_figures)
         own = Tolerant(getattr(maximise, "__name__", "objective"), maximise)
-        return cls(own.name, Rank(()), lambda smiles: own([parse(text) for text in smiles]), windows)
+        return cls(own.name, Rank(()), lambda smiles: own([parse(text) for text in smiles]), windows, own_figures)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,23 +94,29 @@ class Goal:
         figures = {name: np.full(len(mols), np.nan) for name in self.names}
         figures[SIMILARITY] = tanimoto(morgan(parse(start)), [morgan(mol) for mol in mols])
         gap = np.zeros(len(mols))
-        for window in sorted(self.windows, key=lambda window: window.name != SIMILARITY):  # the cheapest first
-            values = _filled(figures[window.name], window.name, mols, gap == 0)
+        for window in sorted(self.windows, key=lambda window: self._cost(window.name)):
+            values = self._filled(figures[window.name], window.name, mols, gap == 0)
             gap[gap == 0] = [_outside(window, value) for value in values[gap == 0]]
         inside, score = gap == 0, np.full(len(mols), np.nan)
         if self.function is not None:
             score[inside] = self.function([text for text, ok in zip(smiles, inside, strict=True) if ok])
         else:
-            columns = {name: _filled(figures[name], name, mols, inside)[inside] for name in self.rank.names}
+            columns = {name: self._filled(figures[name], name, mols, inside)[inside] for name in self.rank.names}
             score[inside] = self.rank.values(columns)
         return Judged(figures, gap, score)
 
+    def _cost(self, name: str) -> int:
+        """The cheapest figures are looked at first."""
+        return 0 if name == SIMILARITY else 2 if name in self.scores else 1
 
-def _filled(values: Floats, name: str, mols: NDArray[np.object_], wanted: NDArray[np.bool_]) -> Floats:
-    """The figure of the wanted molecules, computed where it is not there yet, put in its place."""
-    missing = wanted & np.isnan(values)
-    values[missing] = compute(list(mols[missing]), [name])[name] if missing.any() else []
-    return values
+    def _filled(self, values: Floats, name: str, mols: NDArray[np.object_], wanted: NDArray[np.bool_]) -> Floats:
+        """The figure of the wanted molecules, computed where it is not there yet, put in its place."""
+        missing = wanted & np.isnan(values)
+        if missing.any():
+            some = list(mols[missing])
+            own = self.scores.get(name)
+            values[missing] = compute(some, [name])[name] if own is None else own([write(mol) for mol in some])
+        return values
 
 
 def _outside(window: Window, value: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from math import isnan
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from molvae.data.rows import each
 from molvae.errors import InputError
-from molvae.explore.objectives import Function, Goal
+from molvae.explore.objectives import Function, Goal, Score
 from molvae.explore.points import Points, proposed
 from molvae.explore.search import Search, Strategy
 from molvae.generator import Generator
@@ -34,6 +35,7 @@ def optimise(
     maximise: str | Path | Function | PropertyModel = "qed",
     *,
     keep: str | Sequence[str] = (),
+    scores: Mapping[str, Score] | None = None,
     target: float | None = None,
     budget: int = 5000,
     strategy: Strategy | None = None,
@@ -44,6 +46,8 @@ def optimise(
 
     `maximise`: a property or sum of them ("qed", "qed - 0.1*sa", also "similarity"), a function of an RDKit molecule,
     "FILE.py:function", or a property model (`molvae fit`) or its folder. `keep`: windows ("similarity>=0.4", "mw<500").
+    `scores`: figures more, name to a function of SMILES (`screens.read_scores` reads them), which both may name:
+    maximise="qed - hERG", keep="hERG<5".
     `budget`: strings to decode per seed; `target`: stop at the first admissible molecule that scores this much.
 
     A run of CMA-ES (Hansen 2016; diagonal, with the `cma` package) starts at a molecule's latent, with a normal
@@ -62,7 +66,7 @@ def optimise(
         raise InputError(f"the budget is 1 string or more, got {budget}")
     if target is not None and isnan(target):
         raise InputError("the target is a number that a score can reach, got nan")
-    goal, plan = Goal.of(maximise, [keep] if isinstance(keep, str) else keep), strategy or Strategy()
+    goal, plan = Goal.of(maximise, each(keep), scores), strategy or Strategy()
     points = Points.of(generator, seeds, least=1)
     searches = {
         text: Search(generator, goal, plan, text, budget=budget, target=target, seed=seed) for text in points.smiles

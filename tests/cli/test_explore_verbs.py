@@ -284,3 +284,13 @@ def test_one_salt_is_stripped_too(molvae):
     near = of("neighbours", "CCO.Cl", "CCCO", "--of", "CCCCO.Cl", "--standardise")
     assert near["smiles"].tolist() == ["CCCO", "CCO"]
     assert set(of("optimise", "CCCO.Cl", "--budget", 16, "--standardise")["seed"]) == {"CCCO"}
+
+
+def test_optimise_by_a_score_of_ones_own(molvae, tmp_path):
+    """That is to be small, and keeps to a window."""
+    (tmp_path / "mine.py").write_text("def weight(mol):\n    return mol.GetNumHeavyAtoms()\n")
+    arguments = ["--score", f"{tmp_path / 'mine.py'}:weight", "--maximise", "-weight", "--keep", "weight>2"]
+    table = pd.read_csv(io.StringIO(molvae("optimise", "CCCCO", *arguments, "--budget", 128).stdout))
+    assert (table["score"] == -table["weight"]).all()
+    assert 2 < table["weight"].min() < 5
+    assert table["score"].is_monotonic_decreasing

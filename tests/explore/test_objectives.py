@@ -54,6 +54,26 @@ def test_a_function_is_asked_about_what_is_inside_alone():
     assert np.isnan(judged.score[1])
 
 
+def test_scores_of_ones_own_in_sums_and_windows():
+    """They are the dearest: asked last, and only about what everything else lets pass; and each once."""
+    asked = []
+
+    def atoms(smiles):
+        asked.append(list(smiles))
+        return np.array([Chem.MolFromSmiles(text).GetNumAtoms() for text in smiles], dtype=float)
+
+    goal = Goal.of("qed - 2*atoms", ["atoms<4", "mw<100"], {"atoms": atoms})
+    molecules = ["OCCO", DRUGS["imatinib"], "CCO"]
+    judged = goal.judge("C", molecules)
+    assert asked == [["OCCO", "CCO"]]
+    assert goal.names == ("similarity", "qed", "atoms", "mw")
+    assert judged.gap.tolist()[::2] == [1e-9, 0]
+    assert judged.score[2] == pytest.approx(QED.qed(Chem.MolFromSmiles("CCO")) - 6)
+    assert np.isnan(judged.score[:2]).all()
+    with pytest.raises(InputError, match="did you mean 'atoms'"):
+        Goal.of("-atom", (), {"atoms": atoms})
+
+
 def test_a_function_of_a_file(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("def rings(mol):\n    return mol.GetRingInfo().NumRings() or 1 / 0\n")
