@@ -175,7 +175,7 @@ class Generator:
         )
 
     def _steering(self, options: AnalogOptions) -> Steering:
-        seen = self.checkpoint.seen
+        seen, scores = self.checkpoint.seen, options.get("scores") or {}
         if any(text.strip().lower().startswith("similarity") for text in each(options.get("keep"))):
             raise InputError('similarity is no property to keep: ask for similarity="0.4:1" (--similarity 0.4:1)')
         if options.get("novel_only", False) and seen is None:
@@ -183,13 +183,14 @@ class Generator:
                 f"the model {self.checkpoint.name!r} has no record of what it was trained on: no novel_only"
             )
         return Steering(
-            windows=tuple(map(Window.of, each(options.get("keep")))),
+            windows=tuple(Window.of(text, tuple(scores)) for text in each(options.get("keep"))),
             contains=each(options.get("contains")),
             without=each(options.get("without")),
             scaffold=options.get("keep_scaffold", False),
             no_isomers=options.get("no_isomers", False),
             exclude=tuple(name.upper() for name in each(options.get("exclude"))),
             seen=seen.contains if seen is not None and options.get("novel_only", False) else None,
+            scores=scores,
         )
 
     def _analogs_of(
@@ -229,12 +230,15 @@ class Generator:
     def _luggage(self, asked: _Asked) -> _Luggage | None:
         """What another process needs to draw as this one does, or None where something in it cannot travel.
 
-        The user's own scores stay here.
+        The user's own scores stay here, and where a wish is about one of them, so does everything.
         """
         import cloudpickle
 
+        if asked.steering.own_windows:
+            return None
+        told = replace(asked, order=Order(), steering=replace(asked.steering, scores={}))
         try:
-            return _Luggage(cloudpickle.dumps((self.checkpoint, self.precision, replace(asked, order=Order()))))
+            return _Luggage(cloudpickle.dumps((self.checkpoint, self.precision, told)))
         except (pickle.PicklingError, TypeError, AttributeError):
             return None
 

@@ -393,6 +393,25 @@ def test_scaffold_and_patterns(tiny):
         assert not _has(smiles, "N")
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_scores_of_ones_own_can_be_wished_for(tiny, monkeypatch, workers):
+    """Asked of what meets all other wishes, and drawing goes on until there are enough."""
+    monkeypatch.setattr("molvae.generator.QUEUED", 1)
+    asked = set()
+
+    def atoms(smiles):
+        asked.update(smiles)
+        return np.array([Chem.MolFromSmiles(text).GetNumAtoms() for text in smiles], dtype=float)
+
+    wishes = {"scores": {"atoms": atoms}, "keep": ["atoms 3:4", "mw<75"], "similarity": "0:1", "workers": workers}
+    frame = _quietly(tiny.analogs, SEEDS, 6, **wishes)
+    assert len(frame) >= 8
+    assert set(frame["atoms"]) == {3, 4}
+    assert frame["mw"].max() < 75
+    assert max(Descriptors.MolWt(Chem.MolFromSmiles(text)) for text in asked) < 75
+    assert any("by atoms 3:4" in line for line in _quietly(tiny.analogs, SEEDS, 60, **wishes).attrs["summary"])
+
+
 def test_a_bare_string_is_one_wish(tiny):
     """Not one for each of its letters."""
     wishes = {"contains": "CCO", "without": "CN", "keep": "mw<100", "exclude": "PAINS"}

@@ -9,19 +9,17 @@ from typing import Self, TypedDict
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from molvae.chem.properties import lookup
 from molvae.chem.windows import Rank
 from molvae.errors import InputError
-from molvae.sampling.steering import Steering, diverse
+from molvae.sampling.steering import Score, Steering, diverse
 
 PROPERTIES = ("qed", "sa", "logp", "mw")
 _FOUND = ("seed", "smiles", "similarity", "log_likelihood")
 ANALOG_COLUMNS = (*_FOUND, *PROPERTIES, "novel")
 
 Progress = Callable[[int], None]
-Score = Callable[[Sequence[str]], NDArray[np.float64]]
 
 
 class AnalogOptions(TypedDict, total=False):
@@ -55,7 +53,7 @@ class AnalogOptions(TypedDict, total=False):
     """Strings per seed at most; 0: 20 for each molecule, with a similarity 50, and at least 1,000."""
 
     keep: Sequence[str]
-    """Windows of properties, all of which must hold: "mw<500", "logp 1:4"."""
+    """Windows of properties, or of `scores`, all of which must hold: "mw<500", "logp 1:4", "pIC50>6"."""
 
     contains: Sequence[str]
     """SMARTS, all of which must occur."""
@@ -79,7 +77,7 @@ class AnalogOptions(TypedDict, total=False):
     """Instead of similarity, the order: "qed", "-sa", "similarity - 0.2*sa"; the highest first."""
 
     scores: Mapping[str, Score]
-    """Columns of one's own, which `rank` may name: a function of SMILES (N) to numbers (N) for each."""
+    """Columns of one's own, which `rank` and `keep` may name: a function of SMILES (N) to numbers (N) for each."""
 
     diverse: int
     """Of the best, return this many that are unlike each other; 0: return all."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.SimDivFilters.rdSimDivPickers import MaxMinPicker
 
@@ -20,6 +22,7 @@ UNJUDGED = "a process that ended whenever it looked"
 """What refuses a molecule that no worker survives."""
 
 SeenBefore = Callable[[Sequence[str]], Iterable[bool]]
+Score = Callable[[Sequence[str]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Steering:
     `contains`, `without`: SMARTS that all have to, or none may, occur. `scaffold`: keep the seed's scaffold.
     `no_isomers`: nothing that is the seed but for its stereo.
     `exclude`: sets of alerts ("PAINS", "BRENK", "NIH") of which a molecule may have none that the seed lacks.
-    `seen`: says which molecules are known already; only the others pass.
+    `seen`: says which molecules are known already; only the others pass. `scores`: figures of the user's own, of
+    SMILES, which windows may name; they are asked last, and in this process.
     """
 
     windows: tuple[Window, ...] = ()
@@ -39,6 +43,7 @@ class Steering:
     no_isomers: bool = False
     exclude: tuple[str, ...] = ()
     seen: SeenBefore | None = None
+    scores: Mapping[str, Score] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _ = self.filters  # a pattern, and below a name, that cannot be used is an error now
@@ -47,12 +52,18 @@ class Steering:
     @property
     def filters(self) -> Filters:
         """The wishes that have nothing to do with the seed."""
-        return Filters(self.windows, self.contains, self.without)
+        windows = tuple(window for window in self.windows if window.name not in self.scores)
+        return Filters(windows, self.contains, self.without)
+
+    @property
+    def own_windows(self) -> list[Window]:
+        """Those of scores."""
+        return [window for window in self.windows if window.name in self.scores]
 
     @property
     def idle(self) -> bool:
         """Whether it lets everything pass."""
-        return not (self.filters or self.scaffold or self.no_isomers or self.exclude or self.seen)
+        return not (self.windows or self.filters or self.scaffold or self.no_isomers or self.exclude or self.seen)
 
     def admit(self, seed: str, molecules: Sequence[str]) -> list[str]:
         """Those of `molecules` that meet every wish."""
@@ -73,7 +84,12 @@ class Steering:
 
         def refusals() -> dict[str, str]:
             judged = zip(new, answer.result(), strict=True)
-            return old | {molecule: UNJUDGED if refusal is None else refusal for molecule, refusal in judged}
+            told = {molecule: UNJUDGED if refusal is None else refusal for molecule, refusal in judged}
+            for window in self.own_windows:
+                left = [molecule for molecule, refusal in told.items() if not refusal]
+                values = self.scores[window.name](left).tolist() if left else []
+                told |= {one: str(window) for one, x in zip(left, values, strict=True) if not window.admits(x)}
+            return old | told
 
         return refusals
 
