@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from molvae.errors import InputError
 
 __all__ = ["Record", "Refusal", "RowCounts", "is_file_like", "read_records"]
 
+_CX_EXTENSION = re.compile(r"^\|[^|]*\|\s*")
 _KNOWN = ".smi, .smiles, .txt, .csv, .tsv, .sdf (each also as .gz) and .parquet"
 
 
@@ -92,11 +94,14 @@ def _smi_rows(stream: IO[Any], source: str) -> Iterator[Record | Refusal]:
 
 
 def split_row(text: str) -> tuple[str, str]:
-    """The SMILES and the name. A leading tab means that the SMILES is missing, not that the name is one."""
+    """The SMILES and the name. A leading tab means that the SMILES is missing, not that the name is one.
+
+    What ChemAxon writes between the two, such as |&1:1|, is neither.
+    """
     if text.lstrip(" ").startswith("\t"):
         return "", text.strip()
     smiles, *rest = text.split(None, 1) or [""]
-    return smiles, "".join(rest)
+    return smiles, _CX_EXTENSION.sub("", "".join(rest))
 
 
 def _smiles_problem(smiles: str, line: Line) -> str:

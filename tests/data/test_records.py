@@ -270,3 +270,9 @@ def test_what_looks_like_a_file(tmp_path: Path) -> None:
         assert is_file_like(argument)
     for argument in ("CCO", "[Na+].[Cl-]", "F/C=C/F", ASPIRIN, "C" * 10_000):
         assert not is_file_like(argument)
+
+
+def test_what_chemaxon_adds_is_no_name(tmp_path):
+    (tmp_path / "a.smi").write_text("C[C@H](N)O |&1:1|\tmy alanine\nCCO |r| \nCC |odd name\nCN a |b|\n")
+    rows = [(row.smiles, row.name) for row in read_records(tmp_path / "a.smi")]
+    assert rows == [("C[C@H](N)O", "my alanine"), ("CCO", ""), ("CC", "|odd name"), ("CN", "a |b|")]
