@@ -28,6 +28,7 @@ from molvae.chem.smiles import canonical_or_none
 from molvae.chem.tokens import PAD_ID
 from molvae.chem.windows import Window
 from molvae.data.featurise import featurise, in_chunks, worker_count
+from molvae.data.memory import memory_left
 from molvae.data.packed import GraphBatch, PackedGraphs
 from molvae.data.rows import each, one_or_many
 from molvae.data.workers import HERE, Workers
@@ -50,6 +51,7 @@ SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "novel")
 SEEDS_AT_ONCE = 64  # of 100 molecules each; fewer where more are wanted
 PARTS = 8  # that those are cut into for worker processes; smaller ones leave the decoder's slots empty more often
 QUEUED = 4  # parts for each worker: with fewer, some would have nothing left to do while others end
+WORKER_BYTES = 400e6  # that a worker process with a network in it takes
 MOLECULES_HERE = 2000  # up to so many molecules in all, starting worker processes takes longer than they save
 
 
@@ -146,11 +148,12 @@ class Generator:
         part = max(1, at_once // PARTS)
         under_way = max(2, ceil(QUEUED * crew.count * part / at_once)) if crew.count else 1
         first += islice(groups, max(0, under_way - len(first)))
-        fair = sum(map(len, first)) // (QUEUED * crew.count) if crew.count > 1 else 0
+        apart = int(min(crew.count, memory_left() / 2 / WORKER_BYTES))
+        fair = sum(map(len, first)) // (QUEUED * apart) if apart > 1 else 0
         analogs_of = self._analogs_of
         # with fewer seeds than that, all cores decode for one
         if self.device.type == "cpu" and fair and (luggage := self._luggage(asked)):
-            crew = Workers(crew.count, modules=(__name__,))
+            crew = Workers(apart, modules=(__name__,))
             analogs_of = partial(self._analogs_apart, luggage=luggage, part=min(part, fair))
         jobs = (analogs_of(group, asked, crew, tally.part()) for group in chain(first, groups))
         yield from take_turns(jobs, under_way)

@@ -200,6 +200,26 @@ def test_for_a_few_molecules_no_worker_is_started(tiny, monkeypatch, many, start
     assert sum(map(len, _quietly(lambda: list(tiny.iter_analogs([SEEDS[0]] * many, 2))))) == 2 * many
 
 
+@pytest.mark.parametrize(("memory", "apart"), [(float("inf"), [3]), (2e9, [2]), (1e9, [])])
+def test_there_are_as_many_networks_as_memory_has_room_for(tiny, monkeypatch, memory, apart):
+    with_network = []
+
+    class Crew(Workers):
+        def __init__(self, count=0, modules=()):
+            super().__init__(0, modules)
+            with_network.extend([count] * ("molvae.generator" in modules))
+            self.count = count
+
+        def submit(self, function, items, size=1):
+            return HERE.submit(function, items, size)
+
+    monkeypatch.setattr("molvae.generator.Workers", Crew)
+    monkeypatch.setattr("molvae.generator.QUEUED", 1)
+    monkeypatch.setattr("molvae.generator.memory_left", lambda: memory)
+    _quietly(tiny.analogs, [SEEDS[0]] * 4, 2, workers=3)
+    assert with_network == apart
+
+
 @pytest.mark.parametrize(("workers", "ahead"), [(0, 2), (2, 4)])
 def test_a_stream_reads_no_further_than_it_needs(tiny, monkeypatch, workers, ahead):
     """A few seeds; and as many more to decode while worker processes read what was decoded for these."""
