@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from molvae.calibration import Calibration
 from molvae.chem.tokens import Vocabulary
-from molvae.data.files import whole_folder
+from molvae.data.files import digest, whole_folder
 from molvae.errors import CheckpointError, InputError
 from molvae.models.autoencoder import Autoencoder
 from molvae.models.config import JsonConfig, ModelConfig
@@ -107,7 +106,7 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
         "name": checkpoint.name,
         "model": dataclasses.asdict(checkpoint.config),
         "defaults": dataclasses.asdict(checkpoint.defaults),
-        "sha256": {f: _sha256(folder / f) for f in FILES if (folder / f).exists()},
+        "sha256": {f: digest(folder / f) for f in FILES if (folder / f).exists()},
     }
     if checkpoint.prior is not None:
         config["prior"] = dataclasses.asdict(checkpoint.prior.config)
@@ -134,7 +133,7 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
     for name, expected in config["sha256"].items():
         if name not in FILES:
             raise CheckpointError(f"{folder / CONFIG} names {name!r}, which is no file of a model: do not use it")
-        if _sha256(_present(folder, name)) != expected:
+        if digest(_present(folder, name)) != expected:
             raise CheckpointError(f"{folder / name} is damaged (its sha256 is not the one in {CONFIG}): copy it again")
     try:
         shape = ModelConfig.from_dict(config["model"])
@@ -252,11 +251,6 @@ def _present(folder: Path, name: str) -> Path:
     if not (folder / name).exists():
         raise CheckpointError(f"{folder} lacks {name}: it is not a whole model directory")
     return folder / name
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _halves(module: torch.nn.Module) -> dict[str, torch.Tensor]:

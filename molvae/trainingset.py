@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 import shutil
 import tempfile
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 
 from molvae.chem.tokens import Vocabulary
-from molvae.data.files import whole_file
+from molvae.data.files import digest, whole_file
 from molvae.data.made_neighbours import MADE_AT_ONCE, with_made
 from molvae.data.neighbour_search import ROUNDS, neighbours_of
 from molvae.data.neighbours import Neighbours
@@ -44,8 +43,8 @@ class Recipe:
     def fingerprint(self) -> dict[str, Any]:
         """Equal for equal contents, wherever the files lie."""
         return {
-            "train_sha256": [sha256_of(source.path) for source in self.train],
-            "valid_sha256": sha256_of(self.valid.path) if self.valid else None,
+            "train_sha256": [digest(source.path) for source in self.train],
+            "valid_sha256": digest(self.valid.path) if self.valid else None,
             "columns": [source.column for source in self.train],
             "valid_column": self.valid.column if self.valid else None,
             "standardise": self.standardise,
@@ -209,8 +208,3 @@ def _write_refusals(path: Path, refusals: list[Refusal]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["source", "row", "value", "reason"])
         writer.writerows([r.source, r.row, r.value, r.reason] for r in refusals)
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from molvae import checkpoint as checkpoints
 from molvae.calibration import ENOUGH
 from molvae.checkpoint import Checkpoint, SamplingDefaults
+from molvae.data.files import digest
 from molvae.data.packed import PackedGraphs
 from molvae.data.sources import find_source
 from molvae.errors import CheckpointError, InputError
@@ -28,7 +29,7 @@ from molvae.training.config import TrainConfig
 from molvae.training.quiet import left_as_it_was
 from molvae.training.run import Trained
 from molvae.training.run import train as run_training
-from molvae.trainingset import Packed, Recipe, Tell, packed_data, packed_neighbours, sha256_of
+from molvae.trainingset import Packed, Recipe, Tell, packed_data, packed_neighbours
 
 LITTLE = 0.1
 """From a model that gives back fewer of its molecules, and fewer of whose draws are molecules, nothing is to be had."""
@@ -163,7 +164,7 @@ def _save(
 ) -> None:
     sources = [*recipe.train, *([recipe.valid] if recipe.valid else [])]
     card = {
-        "data": {source.named: f"sha256 {sha256_of(source.path)}" for source in sources},
+        "data": {source.named: f"sha256 {digest(source.path)}" for source in sources},
         "rows": {
             **packed.counts,
             "training molecules": len(packed.train),

@@ -43,14 +43,14 @@ def kept(output: Path | None, inputs: Sequence[str], settings: Mapping[str, Any]
 
 def contents(text: str) -> str:
     """A file or folder by its name and a digest of all that it holds; anything else as it stands."""
-    from molvae.screening.inputs import sha256
+    from molvae.data.files import digest
 
     if not os.path.exists(text):
         return text
     path = Path(text)
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    digest = hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
-    return f"{path.name} (digest {digest[:16]})"
+    whole = hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()
+    return f"{path.name} (digest {whole[:16]})"
 
 
 def _readable_again(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from molvae.data.files import whole_file
+from molvae.data.files import digest, whole_file
 from molvae.errors import InputError
 
 _TIMEOUT = 60  # seconds without an answer
@@ -84,12 +83,6 @@ def state(path: Path, source: Source) -> Literal["missing", "good", "wrong", "un
         if published is not None:
             return "good" if digest(path, algorithm) == published else "wrong"
     return "unknown"
-
-
-def digest(path: Path, algorithm: str = "sha256") -> str:
-    """The checksum of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def _get(source: Source, path: Path, scratch: Path) -> None:

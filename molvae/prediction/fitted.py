@@ -8,7 +8,6 @@ card.json, card.md    what it was fitted to, and what every candidate scored on 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from molvae.data.files import whole_folder
+from molvae.data.files import digest, whole_folder
 from molvae.errors import CheckpointError
 from molvae.prediction.candidates import REPRESENTATIONS, TASKS, Candidate, Estimator
 
@@ -81,7 +80,7 @@ def save(fitted: Fitted, card: str, folder: Path) -> None:
             "representation": fitted.candidate.representation, "kind": fitted.candidate.kind,
             "calibration": fitted.calibration, "doubt": fitted.doubt,
             "encoder": None if fitted.encoder is None else dataclasses.asdict(fitted.encoder),
-            "sha256": _sha256(draft / WEIGHTS),
+            "sha256": digest(draft / WEIGHTS),
         }  # fmt: skip
         (draft / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         (draft / CARD).write_text(json.dumps(fitted.card, indent=2) + "\n", encoding="utf-8")
@@ -95,7 +94,7 @@ def load(folder: Path) -> Fitted:
         found = settings.get("format")
         raise CheckpointError(f"{folder}: format {found!r}, but this version of molvae reads {FORMAT!r}: fit it again")
     weights = folder / WEIGHTS
-    if not weights.exists() or _sha256(weights) != settings.get("sha256"):
+    if not weights.exists() or digest(weights) != settings.get("sha256"):
         raise CheckpointError(f"{weights} is missing or damaged (its sha256 is not that in {SETTINGS}): copy it again")
     try:
         candidate = Candidate(settings["representation"], settings["kind"])
@@ -119,8 +118,3 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{folder / name} is not a table: the file is damaged")
     return content
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

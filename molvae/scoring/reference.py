@@ -22,7 +22,7 @@ from molvae.chem.scaffolds import murcko
 from molvae.chem.smiles import MAX_SMILES_LENGTH, canonical_or_none, parse_quietly, quiet
 from molvae.data.catalog import data_folder
 from molvae.data.featurise import in_chunks, map_chunks
-from molvae.data.files import whole_file
+from molvae.data.files import digest, whole_file
 from molvae.data.records import read_records
 from molvae.data.rows import Record
 from molvae.data.sources import Source
@@ -193,8 +193,7 @@ class Reference:
 
 def file_hash(source: Source) -> str:
     """Under which the statistics of a file are kept: that of its bytes, which are quicker to read than its rows."""
-    with source.path.open("rb") as file:
-        contents = hashlib.file_digest(file, "sha256").hexdigest()
+    contents = digest(source.path)
     return hashlib.sha256(f"{FORMAT} {rdkit.__version__} {source.column} {contents}".encode()).hexdigest()[:24]
 
 

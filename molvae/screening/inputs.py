@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from molvae.data.files import digest
 from molvae.data.records import read_records
 from molvae.data.rows import Record, Refusal, format_of
 from molvae.errors import InputError
@@ -44,17 +44,12 @@ def check_files(files: Sequence[Path], column: str | None = None) -> list[InputF
     """Size and sha256 of every file, once its first row could be read. Raises `InputError`."""
     for path in files:
         next(read_records(path, column=column), None)  # a column that is missing, before hours of work
-    return [InputFile(str(path), path.stat().st_size, sha256(path)) for path in files]
+    return [InputFile(str(path), path.stat().st_size, digest(path)) for path in files]
 
 
 def read_files(files: Sequence[Path], column: str | None = None) -> Iterator[Record | Refusal]:
     """The rows of all files, one after the other."""
     return chain.from_iterable(read_records(path, column=column) for path in files)
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_readable(path: Path) -> bool:

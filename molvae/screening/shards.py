@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from molvae.data.files import whole_file
+from molvae.data.files import digest, whole_file
 from molvae.data.rows import Refusal
 from molvae.errors import InputError
 from molvae.screening.bitplanes import BitPlanes
 from molvae.screening.embedding import Embedded
-from molvae.screening.inputs import sha256
 from molvae.screening.manifest import SHARDS, Shard, write_json
 
 BAD_COLUMNS = ("file", "line", "value", "reason")
@@ -68,7 +67,7 @@ def write_shard(folder: Path, number: int, pieces: Sequence[Piece]) -> Shard:
         )
     shard = Shard(
         name=name, kept=table.num_rows, duplicate=sum(piece.duplicate for piece in pieces), refused=len(refusals),
-        sha256={suffix: sha256(path) for suffix, path in paths.items()},
+        sha256={suffix: digest(path) for suffix, path in paths.items()},
     )  # fmt: skip
     write_json(journal_of(folder, number), asdict(shard))
     return shard
@@ -96,7 +95,7 @@ def files_of(folder: Path, name: str) -> dict[str, Path]:
 def is_whole(folder: Path, shard: Shard) -> bool:
     """Whether the files of a shard are those that were written."""
     paths = files_of(folder, shard.name)
-    return all(paths[s].is_file() and sha256(paths[s]) == digest for s, digest in shard.sha256.items())
+    return all(paths[s].is_file() and digest(paths[s]) == expected for s, expected in shard.sha256.items())
 
 
 def read_columns(path: Path, columns: Sequence[str], groups: Sequence[int] | None = None) -> pa.Table:
