@@ -139,6 +139,7 @@ class Generator:
         workers: int | None,
         progress: Progress | None,
     ) -> Iterator[pd.DataFrame]:
+        """Who does the work hangs on how much there is of it, for which some groups are looked at beforehand."""
         wanted, first, few = asked.draws.wanted, list[list[str]](), False
         if workers is None:
             first += islice(groups, MOLECULES_HERE // (at_once * wanted) + 1)
