@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from rdkit import Chem
 
-from molvae.chem.smiles import quiet, write
+from molvae.chem.smiles import canonical_or_none, quiet, write
 from molvae.data.lines import Line, read_lines
 from molvae.data.rows import Record, Refusal, make_row
 from molvae.errors import InputError
@@ -93,6 +93,11 @@ def _pick(columns: Sequence[str], source: str, column: str | None, name_column: 
     default = next((i for i, name in enumerate(lower) if name in SMILES_COLUMNS), None)
     at = _position(columns, source, column, "--column") if column is not None else default
     if at is None:
+        if molecule := next((name for name in columns if len(name) > 5 and canonical_or_none(name)), ""):
+            raise InputError(
+                f"{source} seems to have no header: {molecule!r} in its first line is a molecule; put the names of the "
+                "columns before it, smiles for that of the molecules"
+            )
         raise InputError(
             f"{source} has no column called {' or '.join(SMILES_COLUMNS)}: it has {', '.join(columns)}; "
             "name the one with SMILES by --column, of a reference as FILE:COLUMN"

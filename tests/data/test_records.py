@@ -276,3 +276,12 @@ def test_what_chemaxon_adds_is_no_name(tmp_path):
     (tmp_path / "a.smi").write_text("C[C@H](N)O |&1:1|\tmy alanine\nCCO |r| \nCC |odd name\nCN a |b|\n")
     rows = [(row.smiles, row.name) for row in read_records(tmp_path / "a.smi")]
     assert rows == [("C[C@H](N)O", "my alanine"), ("CCO", ""), ("CC", "|odd name"), ("CN", "a |b|")]
+
+
+def test_a_table_without_a_header_is_told_so(tmp_path):
+    (tmp_path / "a.csv").write_text("CCN(CC)c1ccccc1,m0\nCCO,m1\n")
+    with pytest.raises(InputError, match=r"no header: 'CCN\(CC\)c1ccccc1' in its first line is a molecule"):
+        list(read_records(tmp_path / "a.csv"))
+    (tmp_path / "b.csv").write_text("mol_id,CN\nm1,CCO\n")
+    with pytest.raises(InputError, match=r"no column called smiles .*: it has mol_id, CN"):
+        list(read_records(tmp_path / "b.csv"))
