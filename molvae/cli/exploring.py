@@ -70,15 +70,6 @@ def delivery(
         raise gone
 
 
-def cleaned(smiles: str, *, standardise: bool) -> str:
-    """An argument that is a SMILES, with groups normalised and salts stripped where that is asked for."""
-    from molvae.cli.inputs import read
-    from molvae.data.rows import Record
-
-    (row,) = read([smiles], None, standardised=standardise)
-    return row.smiles if standardise and isinstance(row, Record) else smiles
-
-
 def molecules(rows: Iterator[Record | Refusal]) -> Iterator[str]:
     """The SMILES of the rows that are molecules; the others are reported."""
     from molvae.chem.smiles import parse

@@ -29,16 +29,19 @@ def read(
     or no file of molecules.
     """
     rows = [_rows(argument, position, column, name_column) for position, argument in enumerate(arguments, start=1)]
-    return map(_standardised, chain.from_iterable(rows)) if standardised else chain.from_iterable(rows)
+    found = chain.from_iterable(rows)
+    if not standardised:
+        return found
+    return (replace(row, smiles=cleaned(row.smiles)) if isinstance(row, Record) else row for row in found)
 
 
-def _standardised(row: Record | Refusal) -> Record | Refusal:
-    """What is no molecule is left to be refused where it is used."""
+def cleaned(smiles: str) -> str:
+    """With groups normalised and salts stripped; what is no molecule as it is, to be refused where it is used."""
     try:
         with quiet():
-            return replace(row, smiles=write(standardise(parse(row.smiles)))) if isinstance(row, Record) else row
+            return write(standardise(parse(smiles)))
     except MoleculeError:
-        return row
+        return smiles
 
 
 def report(row: Record | Refusal, reason: str = "") -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploring import GRID, Grid, Molecule, cleaned, delivery
+from molvae.cli.exploring import GRID, Grid, Molecule, delivery
 from molvae.cli.loading import load
 
 
@@ -31,9 +31,11 @@ def interpolate(
     Columns: position, points, smiles, similarity_start, similarity_end, log_likelihood. In Python:
     `molvae.explore.interpolate`.
     """
+    from molvae.cli.inputs import cleaned
     from molvae.explore import interpolation
 
     with delivery(output, picture, interpolation.draw_path, GRID) as deliver:
         generator = load(model, device)
-        start, end = (cleaned(text, standardise=standardise) for text in (start, end))
+        if standardise:
+            start, end = cleaned(start), cleaned(end)
         deliver(interpolation.interpolate(generator, start, end, steps=steps, path=path, decodes=decodes, seed=seed))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploring import GRID, Grid, Molecule, Reference, cleaned, delivery, molecules
+from molvae.cli.exploring import GRID, Grid, Molecule, Reference, delivery, molecules
 from molvae.cli.loading import load
 from molvae.errors import InputError
 
@@ -34,13 +34,13 @@ def traverse(
 
     Columns: x, y, smiles, similarity, log_likelihood, and the properties named. In Python: `molvae.explore.traverse`.
     """
-    from molvae.cli.inputs import read
+    from molvae.cli.inputs import cleaned, read
     from molvae.explore import traversal
 
     with delivery(output, picture, traversal.draw_traversal, GRID, [reference or ""]) as deliver:
         known = None if reference is None else molecules(read([reference], column))
         along: dict[str, Any] = {"axes": _pair(axes), "directions": directions, "reference": known}
-        seed = cleaned(seed, standardise=standardise)
+        seed = cleaned(seed) if standardise else seed
         deliver(traversal.traverse(load(model, device), seed, steps=steps, span=span, **along))
 
 

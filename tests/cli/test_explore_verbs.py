@@ -294,3 +294,9 @@ def test_optimise_by_a_score_of_ones_own(molvae, tmp_path):
     assert (table["score"] == -table["weight"]).all()
     assert 2 < table["weight"].min() < 5
     assert table["score"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("more", [[], ["--standardise"]])
+def test_a_file_is_no_molecule_to_go_from(molvae, library, more):
+    for verb in (["interpolate", library, "CCO"], ["traverse", library]):
+        assert "cannot read SMILES" in molvae(*verb, *more, code=2).stderr
