@@ -30,19 +30,19 @@ def read(strings: Sequence[str]) -> list[Reading | None]:
 
 def _read(string: str) -> Reading | None:
     mol = molecule_or_none(string)
-    if mol is None or (smiles := written_or_none(mol, string)) is None or _is_radical(mol, smiles):
+    if mol is None or (smiles := written_or_none(mol, string)) is None or is_radical(smiles, mol):
         return None
     return Reading(smiles, morgan_bits([mol]).tobytes())
 
 
-def is_radical(smiles: str) -> bool:
-    """Whether a molecule, given by its canonical SMILES, has an unpaired electron."""
-    return bool(_BARE.search(smiles)) and _is_radical(parse(smiles), smiles)
+def is_radical(smiles: str, mol: Chem.Mol | None = None) -> bool:
+    """Whether a molecule, given by its canonical SMILES, has an unpaired electron.
 
-
-def _is_radical(mol: Chem.Mol, smiles: str) -> bool:
-    """Looked for only where there is a bracket that is neither aromatic nor a centre: most molecules have none."""
-    return bool(_BARE.search(smiles)) and any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms())
+    Looked for only where there is a bracket that is neither aromatic nor a centre: most molecules have none.
+    """
+    if not _BARE.search(smiles):
+        return False
+    return any(atom.GetNumRadicalElectrons() for atom in (mol or parse(smiles)).GetAtoms())
 
 
 def figures(smiles: Sequence[str], names: Sequence[str]) -> list[tuple[float, ...]]:

@@ -13,17 +13,15 @@ from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import PROPERTIES, compute
-from molvae.chem.smiles import parse, write
+from molvae.chem.smiles import parse
 from molvae.chem.windows import Rank, Window
 from molvae.property_models import PropertyModel
+from molvae.sampling.steering import Score
 from molvae.screening.scores import PythonScore, Tolerant
 
 Floats = NDArray[np.float64]
 Function = Callable[[Chem.Mol], float]
 """A figure of an RDKit molecule, larger is better; one that has none gets NaN, or an exception."""
-
-Score = Callable[[Sequence[str]], Floats]
-"""A figure of canonical SMILES (K), NaN of those that have none."""
 
 SIMILARITY = "similarity"
 
@@ -66,22 +64,14 @@ class Goal:
         Windows are those of `Window.of`, also of "similarity". `scores` may be named by both, such as in "-hERG + qed".
         Raises `InputError` for what cannot be read.
         """
-        own_figures = dict(scores or {})
-        known = (SIMILARITY, *own_figures)
+        own = dict(scores or {})
+        known = (SIMILARITY, *own)
         windows = tuple(Window.of(text, known) for text in keep)
+        if found := _function(maximise):
+            name, function = found
+            return cls(name, Rank(()), function, windows, own)
         text = str(maximise)
-        if isinstance(maximise, str | Path) and Path(maximise).is_dir() and text not in PROPERTIES:
-            maximise = PropertyModel.load(maximise)
-        if isinstance(maximise, PropertyModel):
-            model = maximise
-            return cls(model.target, Rank(()), lambda smiles: _predicted(model, smiles), windows, own_figures)
-        if isinstance(maximise, str | Path) and ".py:" not in text:
-            return cls(text, Rank.of(text, known), None, windows, own_figures)
-        if not callable(maximise):
-            read = PythonScore.read(text)
-            return cls(read.name, Rank(()), lambda smiles: read([parse(text) for text in smiles]), windows, own_figures)
-        own = Tolerant(getattr(maximise, "__name__", "objective"), maximise)
-        return cls(own.name, Rank(()), lambda smiles: own([parse(text) for text in smiles]), windows, own_figures)
+        return cls(text, Rank.of(text, known), None, windows, own)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,13 +85,13 @@ class Goal:
         figures[SIMILARITY] = tanimoto(morgan(parse(start)), [morgan(mol) for mol in mols])
         gap = np.zeros(len(mols))
         for window in sorted(self.windows, key=lambda window: self._cost(window.name)):
-            values = self._filled(figures[window.name], window.name, mols, gap == 0)
+            values = self._filled(figures[window.name], window.name, smiles, mols, gap == 0)
             gap[gap == 0] = [_outside(window, value) for value in values[gap == 0]]
         inside, score = gap == 0, np.full(len(mols), np.nan)
         if self.function is not None:
             score[inside] = self.function([text for text, ok in zip(smiles, inside, strict=True) if ok])
         else:
-            columns = {name: self._filled(figures[name], name, mols, inside)[inside] for name in self.rank.names}
+            columns = {n: self._filled(figures[n], n, smiles, mols, inside)[inside] for n in self.rank.names}
             score[inside] = self.rank.values(columns)
         return Judged(figures, gap, score)
 
@@ -109,14 +99,39 @@ class Goal:
         """The cheapest figures are looked at first."""
         return 0 if name == SIMILARITY else 2 if name in self.scores else 1
 
-    def _filled(self, values: Floats, name: str, mols: NDArray[np.object_], wanted: NDArray[np.bool_]) -> Floats:
+    def _filled(
+        self,
+        values: Floats,
+        name: str,
+        smiles: Sequence[str],
+        mols: NDArray[np.object_],
+        wanted: NDArray[np.bool_],
+    ) -> Floats:
         """The figure of the wanted molecules, computed where it is not there yet, put in its place."""
-        missing = wanted & np.isnan(values)
-        if missing.any():
-            some = list(mols[missing])
-            own = self.scores.get(name)
-            values[missing] = compute(some, [name])[name] if own is None else own([write(mol) for mol in some])
+        missing = np.flatnonzero(wanted & np.isnan(values))
+        if len(missing) and name in self.scores:
+            values[missing] = self.scores[name]([smiles[place] for place in missing.tolist()])
+        elif len(missing):
+            values[missing] = compute(list(mols[missing]), [name])[name]
         return values
+
+
+def _function(
+    maximise: str | Path | Function | PropertyModel,
+) -> tuple[str, Callable[[list[str]], Floats]] | None:
+    """What is no sum of figures: its name, and it as a function of SMILES."""
+    text = str(maximise)
+    if isinstance(maximise, str | Path) and Path(maximise).is_dir() and text not in PROPERTIES:
+        maximise = PropertyModel.load(maximise)
+    if isinstance(maximise, PropertyModel):
+        return maximise.target, maximise
+    if isinstance(maximise, str | Path) and ".py:" not in text:
+        return None
+    if callable(maximise):
+        own = Tolerant(getattr(maximise, "__name__", "objective"), maximise)
+        return own.name, lambda smiles: own([parse(one) for one in smiles])
+    read = PythonScore.read(text)
+    return read.name, lambda smiles: read([parse(one) for one in smiles])
 
 
 def _outside(window: Window, value: float) -> float:
@@ -125,7 +140,3 @@ def _outside(window: Window, value: float) -> float:
         return 0.0
     bound = window.high if value >= window.high else window.low
     return max(abs(value - bound) / max(abs(bound), 1.0), 1e-9) if np.isfinite(value) else np.inf
-
-
-def _predicted(model: PropertyModel, smiles: list[str]) -> Floats:
-    return model.predict(smiles)["prediction"].to_numpy(dtype=np.float64)

@@ -13,12 +13,13 @@ import pandas as pd
 
 from molvae.data.rows import each
 from molvae.errors import InputError
-from molvae.explore.objectives import Function, Goal, Score
+from molvae.explore.objectives import Function, Goal
 from molvae.explore.points import Points, proposed
 from molvae.explore.search import Search, Strategy
 from molvae.generator import Generator
 from molvae.pictures import save_grid
 from molvae.property_models import PropertyModel
+from molvae.sampling.steering import Score
 
 
 class Interrupted(KeyboardInterrupt):
@@ -90,9 +91,9 @@ def draw_best(frame: pd.DataFrame, picture: str | Path, n: int = 14) -> Path:
 def _generation(generator: Generator, searches: list[Search], plan: Strategy) -> None:
     """One generation of every search, decoded in one call."""
     asked = [search.ask() for search in searches]
-    z, radius, keys, _ = (np.concatenate(parts) for parts in zip(*asked, strict=True))
-    leaving = [text for generation in asked for text in generation.leaving]
-    table = proposed(generator, z, radius=radius, temperature=plan.temperature, seed=keys, leaving=leaving)
+    z, radius, keys, leaving = (np.concatenate(parts) for parts in zip(*asked, strict=True))
+    options: dict[str, Any] = {"radius": radius, "seed": keys, "leaving": leaving.tolist()}
+    table = proposed(generator, z, temperature=plan.temperature, **options)
     molecules = iter(table["smiles"])
     for search, generation in zip(searches, asked, strict=True):
         search.tell(list(islice(molecules, len(generation.z))))

@@ -191,7 +191,8 @@ class Search:
         except MoleculeError:  # the model can write it, not read it
             self._begin(self._next())
             return
-        self.origin, size = name, self.plan.population - self.plan.departures
+        self.origin = name
+        count = self.plan.population - self.plan.departures
         own = lambda *size: self.random.standard_normal(size)  # noqa: E731 - cma would seed and use NumPy's global one
-        options = {"popsize": size, "CMA_diagonal": True, "randn": own, "seed": np.nan, "verbose": -9}
+        options = {"popsize": count, "CMA_diagonal": True, "randn": own, "seed": np.nan, "verbose": -9}
         self.run = library("cma").CMAEvolutionStrategy(np.zeros(len(self.centre)), 1.0, options)

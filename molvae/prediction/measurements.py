@@ -75,9 +75,9 @@ class Measurements:
             raise InputError(f"no usable row: {'; '.join(map(str, self.refusals[:3])) or 'the table is empty'}")
         self.smiles = list(found)
         self.latents = np.stack([latent for latent, _ in found.values()])
-        self.values = means = np.array([np.mean([number for _, number in rows]) for _, rows in found.values()])
+        self.values = np.array([np.mean([number for _, number in rows]) for _, rows in found.values()])
         if len(np.unique(self.values)) < 2:
-            raise InputError(f"all {len(means)} usable values are {means[0]:g}: there is nothing to learn")
+            raise InputError(f"all {len(found)} usable values are {self.values[0]:g}: there is nothing to learn")
         measured = sum(len(rows) for _, rows in found.values())
         self.counts = RowCounts(len(found), measured - len(found), len(self.refusals))
 
@@ -89,14 +89,14 @@ class Measurements:
         """
         kinds = [text.strip().lower() for text in texts]
         labels = {**dict.fromkeys(_POSITIVE, 1.0), **dict.fromkeys(_NEGATIVE, 0.0)}
-        strange = {text: kind for text, kind in zip(texts, kinds, strict=True) if kind and kind not in labels}
+        labelled = sum(kind in labels for kind in kinds)
+        strange = [text for text, kind in zip(texts, kinds, strict=True) if kind and kind not in labels]
         if self.task == "auto":
-            numbers = [text for text in strange if not math.isnan(_number(text))]
-            labelled = not numbers and len(strange) < sum(kind in labels for kind in kinds)
-            self.task = "classification" if labelled else "regression"
+            numbers = any(not math.isnan(_number(text)) for text in strange)
+            self.task = "regression" if numbers or len(set(strange)) >= labelled else "classification"
         if self.task == "regression":
             return [_number(text) for text in texts]
-        if sum(kind in labels for kind in kinds) < sum(kind not in labels and bool(kind) for kind in kinds):
+        if labelled < len(strange):
             known = f"{', '.join(_NEGATIVE)} or {', '.join(_POSITIVE)}"
             raise InputError(f"{target} is to be classified, but {min(strange)!r} is no label: labels are {known}")
         return [labels.get(kind, math.nan) for kind in kinds]
