@@ -23,6 +23,7 @@ from molvae.models.latents import Posterior
 from molvae.models.priors import Prior
 from molvae.novelty import SeenSet
 from molvae.sampling.engine import Engine
+from molvae.sampling.inversion import DOUBT, inverted
 from molvae.sampling.options import GREEDY, DecodeOptions
 from molvae.sampling.streams import normal, row_keys
 
@@ -46,10 +47,19 @@ class Evaluator:
         told = torch.full((len(z),), radius if self.noise_aware else 0.0, device=z.device)
         return self.engine.decode(z, told, keys, options).strings(self.vocabulary)
 
-    def exact(self, data: PackedGraphs, *, refine: bool = False) -> NDArray[np.bool_]:
-        """Which molecules come back exactly, written greedily from the posterior's mean or the refined one; M."""
-        strings = self.write(self.encode(data, refine=refine).mean, 0.0, GREEDY)
+    def exact(self, data: PackedGraphs, *, refine: bool = False, corrections: int = 0) -> NDArray[np.bool_]:
+        """Which molecules come back exactly from the posterior's mean or the refined one, M.
+
+        Written greedily, or with `corrections` as in `sampling.inversion`.
+        """
+        z = self.encode(data, refine=refine).mean
+        strings = self._corrected(z, corrections) if corrections else self.write(z, 0.0, GREEDY)
         return np.array([a == b for a, b in zip(strings, targets(data, self.vocabulary), strict=True)], dtype=bool)
+
+    def _corrected(self, z: Tensor, corrections: int) -> list[str]:
+        keys = row_keys(0, torch.arange(len(z), device=z.device))
+        clean, drawn = torch.zeros(len(z), device=z.device), DecodeOptions(DOUBT)
+        return inverted(self.model, self.engine, self.vocabulary, z, clean, keys, drawn, corrections).strings
 
     def resampled(self, data: PackedGraphs) -> list[str]:
         """A string from one draw of each molecule's posterior, sampled at temperature 1, unchecked."""

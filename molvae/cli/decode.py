@@ -32,6 +32,7 @@ def decode(
     top_p: options.TopP = 1.0,
     grammar: options.Grammar = False,
     greedy: options.Greedy = False,
+    corrections: options.Corrections = 0,
     seed: options.Seed = 0,
     model: options.Model = "druglike",
     device: options.Device = "auto",
@@ -39,7 +40,8 @@ def decode(
 ) -> None:
     """Molecules from latents, one row out per row in: smiles, log_likelihood, error.
 
-    Greedy unless a temperature is given. In Python: `Generator.decode`.
+    Greedy unless a temperature is given. With --corrections also distance, of the molecule's own latent from that asked
+    for: 0 where it is that. In Python: `Generator.decode`.
     """
     heat = temperature_of(temperature, greedy) or 0.0
     table = read_latents(latents)
@@ -47,8 +49,9 @@ def decode(
         generator = load(model, device)
         with progress("latents", len(table)) as advance:
             frame = generator.decode(
-                table, temperature=heat, top_k=top_k, top_p=top_p, grammar=grammar, seed=seed, progress=advance
-            )
+                table, temperature=heat, top_k=top_k, top_p=top_p, grammar=grammar, corrections=corrections, seed=seed,
+                progress=advance,
+            )  # fmt: skip
         valid = int((frame["error"] == "").sum())
         typer.echo(f"{len(frame):,} latents: {valid:,} molecules, {len(frame) - valid:,} without", err=True)
         write(frame)

@@ -42,6 +42,12 @@ Standardise = Annotated[bool, typer.Option("--standardise", help="First normalis
 Refine = Annotated[
     bool, typer.Option("--refine", help="Mend latents that the decoder would not write the molecule from.")
 ]
+Corrections = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Encode what was written and correct the latent by what it missed, up to so many times; 16 do."
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(

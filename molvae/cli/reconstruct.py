@@ -14,6 +14,7 @@ def reconstruct(
     molecules: options.Inputs,
     standardise: options.Standardise = False,
     refine: options.Refine = False,
+    corrections: options.Corrections = 0,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -28,7 +29,7 @@ def reconstruct(
     count = refused = exact = without = 0
     with destination(output, molecules) as write:
         generator = load(model, device)
-        written = partial(generator.reconstruct, standardise=standardise, refine=refine)
+        written = partial(generator.reconstruct, standardise=standardise, refine=refine, corrections=corrections)
         for frame in rowwise(read(molecules, column), written):
             count, refused = count + len(frame), refused + frame.attrs["refused"]
             exact, without = exact + int(frame["exact"].sum()), without + int((frame["error"] != "").sum())

@@ -21,7 +21,7 @@ ERRORS = ("raise", "nan")
 
 
 class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """SMILES to latents (means of the posteriors), and back by greedy decoding.
+    """SMILES to latents (means of the posteriors), and back by decoding.
 
     >>> from sklearn.linear_model import Ridge
     >>> from sklearn.pipeline import make_pipeline
@@ -29,13 +29,16 @@ class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     `model`: a shipped model's name or a model directory; a pickle holds this name, not the weights, and finds them
     where it is loaded. `errors`: a molecule that cannot be encoded raises `MoleculeError` naming its row ("raise"), or
-    becomes a row of NaN ("nan").
+    becomes a row of NaN ("nan"). `corrections` as in `Generator.decode`, for the way back.
     """
 
-    def __init__(self, model: str = "druglike", device: str = "auto", errors: str = "raise") -> None:
+    def __init__(
+        self, model: str = "druglike", device: str = "auto", errors: str = "raise", corrections: int = 0
+    ) -> None:
         self.model = model
         self.device = device
         self.errors = errors
+        self.corrections = corrections
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn's names
         """Nothing is learnt: the model is loaded, so that a wrong name is an error now. Raises `CheckpointError`."""
@@ -54,7 +57,7 @@ class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def inverse_transform(self, X: Any) -> NDArray[np.object_]:
         """SMILES, N, of N x D latents; "" where the decoder writes no molecule, or a latent is NaN."""
-        return self._generator.decode(np.asarray(X))["smiles"].to_numpy(dtype=object)
+        return self._generator.decode(np.asarray(X), corrections=self.corrections)["smiles"].to_numpy(dtype=object)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:  # noqa: ARG002
         """z0, z1 ..."""

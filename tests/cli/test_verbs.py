@@ -164,6 +164,16 @@ def test_bad_rows_are_reported_with_their_place_and_counted(molvae, tmp_path):
     assert result.stderr.splitlines()[-1] == "5 seeds: 2 used, 3 refused; 4 molecules"
 
 
+def test_corrections_are_those_of_python(molvae, tiny, tmp_path):
+    molecules = ["CC(C)CCO", "Cc1ccc(O)cc1", "CCCC(C)N"]
+    table = _table(molvae("reconstruct", *molecules, "--corrections", 6))
+    pd.testing.assert_frame_equal(table, tiny.reconstruct(molecules, corrections=6))
+    molvae("encode", *molecules, "-o", tmp_path / "z.parquet")
+    table = _table(molvae("decode", tmp_path / "z.parquet", "--corrections", 6)).fillna({"smiles": ""})
+    pd.testing.assert_frame_equal(table, tiny.decode(tiny.encode(molecules), corrections=6), rtol=1e-4)
+    assert "Invalid value" in molvae("reconstruct", "CCO", "--corrections", -1, code=2).stderr
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".smi", ".sdf", ".parquet"])
 def test_an_output_file_is_read_back(molvae, tmp_path, suffix):
     file = tmp_path / "sub" / f"out{suffix}"
