@@ -33,7 +33,7 @@ from molvae.scoring.score import score
 RADII = (0.2, 0.35, 0.5, 0.65, 0.8)
 SIMILARITIES = (0.6, 0.45)
 DRAWS = 40
-CORRECTIONS = 16
+CORRECTIONS = 32
 RECONSTRUCTED, PRIOR, BENCHMARK = (5_000, 2_000), 10_000, 30_000  # how many molecules each figure takes
 SEEDS, MORE_SEEDS, DEFAULT_SEEDS = 100, 1_000, 40
 

@@ -45,6 +45,10 @@ SAME = 1e-3
 DOUBT = 1.2
 """The temperature of the others: at 1 fewer stereo marks are tried the other way."""
 
+BOUT = 8
+"""After so many turns in vain it begins anew from the latent itself, with other strings: an aim that has drifted far is
+no good. Of `druglike-ae` 0.985 are found after 16 turns and not 0.982, and others still after 32."""
+
 COLD = 1e-3
 """Of a temperature, is greedy."""
 
@@ -116,6 +120,8 @@ class _Inversion:
         rows = torch.nonzero(self.distance > SAME).squeeze(1)
         if not len(rows):
             return
+        if turn % BOUT == 0:
+            self.aim[rows] = self.z[rows]
         read = self.reader.read(self._strings(rows, turn)).to(rows.device).view(len(rows), -1)
         miss = self.reader.latents[read.clamp(min=0)] - self.z[rows, None]  # rows x strings of each x D
         distance, best = miss.square().mean(2).sqrt().masked_fill(read < 0, torch.inf).min(1)
