@@ -21,7 +21,7 @@ def traverse(
     reference: Reference = None,
     steps: Annotated[int, typer.Option(min=1, help="Molecules in a row, and rows.")] = 7,
     span: Annotated[
-        float | None, typer.Option(help="Standard deviations to either side: 3; along single dimensions 12.")
+        float | None, typer.Option(help="Standard deviations to either side: 5; along single dimensions 15.")
     ] = None,
     standardise: options.Standardise = False,
     model: options.Model = "druglike",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from molecules import DRUGS
 from rdkit import Chem
 from rdkit.Chem import Crippen
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
 from tiny_vae import SMALL
 
+from molvae import load
 from molvae.errors import InputError, MoleculeError
 from molvae.explore.points import Points
 from molvae.explore.traversal import _directions, draw_traversal, traverse
@@ -32,13 +34,18 @@ def test_an_axis_is_a_dimension_of_the_latent(tiny):
     z = tiny.encode("CCCCO").iloc[0, 2:].to_numpy(float)
     moved = np.stack([z + shift * np.eye(12)[3] for shift in (-2, 0, 2)])
     table = traverse(tiny, "CCCCO", axes=(3, 1), steps=3, span=2)
-    noise = 2 / np.sqrt(12)
-    told = np.array([1, 0, 1]) * noise / np.sqrt(1 + noise**2)
-    assert list(table["smiles"][3:6]) == list(tiny.decode(moved, radius=told)["smiles"])
+    assert list(table["smiles"][3:6]) == list(tiny.decode(moved, corrections=4)["smiles"])
 
 
 def test_one_step_is_the_seed(tiny):
     assert list(traverse(tiny, "OCCCC", steps=1)["smiles"]) == ["CCCCO"]
+
+
+def test_the_middle_is_the_seed_even_where_another_lies_nearer():
+    """Sofosbuvir's refined latent is beside its own, and nearer to that of another molecule."""
+    seed, generator = Chem.CanonSmiles(DRUGS["sofosbuvir"]), load("druglike", "cpu")
+    assert generator.decode(generator.encode(seed, refine=True), corrections=4)["smiles"][0] != seed, "why it is tested"
+    assert list(traverse(generator, seed, steps=1)["smiles"]) == [seed]
 
 
 def test_principal_directions_are_those_of_the_reference(tiny):
@@ -64,6 +71,17 @@ def test_a_property_rises_along_its_direction(tiny):
     assert {"logp", "mw"} <= set(table.columns)
     expected = [Crippen.MolLogP(Chem.MolFromSmiles(smiles)) for smiles in table["smiles"][good]]
     np.testing.assert_allclose(table["logp"][good].astype(float), expected)
+
+
+def test_properties_rise_over_the_grid():
+    """With the weights that ship, and more than the seed's own molecule on it."""
+    drugs = list(DRUGS.values())
+    table = traverse(load("druglike", "cpu"), DRUGS["celecoxib"], directions="logp,tpsa", reference=drugs, steps=5)
+    good = table[table["smiles"] != ""]
+    assert len(good) >= 22
+    assert good["smiles"].nunique() >= 12
+    for side, name in (("x", "logp"), ("y", "tpsa")):
+        assert good[side].corr(good[name].astype(float), method="spearman") > 0.5
 
 
 def test_without_a_reference_the_prior_is_one(tiny, monkeypatch):
