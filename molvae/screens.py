@@ -94,16 +94,17 @@ def screen(
     `library`: files, folders, or rows. `like`: seeds, as SMILES. `by`: what ranks, the highest first: "tanimoto" (to
     the nearest seed), "latent" (cosine to the nearest seed's), a property, a score, or a sum such as
     "tanimoto - 0.1*sa". `scores`: property models, or functions as "FILE.py:function", each called by its target or
-    name; without `by` the first one ranks, and without any "tanimoto". `keep`, `contains`, `without`: as in
-    `Generator.analogs`. The network runs only for "latent" and for models that read latents. `ray`: the address of a
-    Ray cluster to run on. `taken` is shown what became of every batch of rows.
+    name; without `by` the first one ranks, and without any "tanimoto". `keep`: windows of properties and of whatever
+    may rank, such as "mw<500", "pIC50>6", "tanimoto 0.3:0.6"; `contains`, `without`: as in `Generator.analogs`. The
+    network runs only for "latent" and for models that read latents. `ray`: the address of a Ray cluster to run on.
+    `taken` is shown what became of every batch of rows.
 
     Columns: smiles (canonical), name, score, the figures that were asked for (of a property model also its
     uncertainty), tanimoto and nearest where there are seeds, qed, sa, logp, mw, copies (how often it was read), source
     and row. Raises `InputError` for what cannot be used.
     """
-    asked = _Asked(like, by, scores, model, device)
-    filters = Filters(tuple(map(Window.of, each(keep))), each(contains), each(without))
+    asked = _Asked(like, by, scores, each(keep), model, device)
+    filters = Filters(tuple(w for w in asked.windows if w.name in PROPERTIES), each(contains), each(without))
     question, encoder = asked.question(top, filters), asked.encoder()
     counts = ScreenCounts()
 
@@ -159,7 +160,13 @@ class _Asked:
     """The figures that were asked for by name, and what is needed to compute them."""
 
     def __init__(
-        self, like: str | Iterable[str], by: str | None, scores: Sequence[Score], model: str | Path, device: str
+        self,
+        like: str | Iterable[str],
+        by: str | None,
+        scores: Sequence[Score],
+        keep: Sequence[str],
+        model: str | Path,
+        device: str,
     ) -> None:
         self.seeds = [canonical(text) for text in one_or_many(like)]
         read = _read(scores, device)
@@ -167,19 +174,23 @@ class _Asked:
         self.functions = {name: score for name, score in read.items() if isinstance(score, PythonScore)}
         known = [*read, TANIMOTO, LATENT]
         self.rank = Rank.of(by or known[0], known)
-        if not self.seeds and {TANIMOTO, LATENT} & set(self.rank.names):
-            raise InputError(f"to rank by {' '.join(self.rank.names)} takes seeds: give one or more as like (--like)")
+        self.windows = [Window.of(text, known) for text in keep]
+        wishes = [window.name for window in self.windows if window.name not in PROPERTIES]
+        self.names = tuple(dict.fromkeys([*self.rank.names, *wishes]))  # of the figures that are computed of all rows
+        if not self.seeds and (likeness := [name for name in self.names if name in (TANIMOTO, LATENT)]):
+            raise InputError(f"{' and '.join(likeness)} takes seeds: give one or more as like (--like)")
         self.generator = self._generator(model, device)
 
     def _generator(self, model: str | Path, device: str) -> Generator | None:
         """The one network that all figures of latents share; None where there are none."""
-        readers = [self.models[name] for name in self.rank.names if name in self.models]
-        weights = {m.fitted.encoder.sha256 for m in readers if m.fitted.encoder is not None}
-        if LATENT in self.rank.names:
-            weights.add(weights_sha256(locate(model)))
+        models = {name: self.models[name] for name in self.names if name in self.models}
+        readers = {name: m.fitted.encoder.sha256 for name, m in models.items() if m.fitted.encoder is not None}
+        if LATENT in self.names:
+            readers[LATENT] = weights_sha256(locate(model))
+        weights = set(readers.values())
         if len(weights) > 1:
-            raise InputError(f"{' and '.join(self.rank.names)} read latents of different models: a screen runs one")
-        loaded = next((m.generator for m in readers if m.generator is not None), None)
+            raise InputError(f"{' and '.join(readers)} read latents of different models: a screen runs one")
+        loaded = next((m.generator for m in models.values() if m.generator is not None), None)
         return loaded if loaded or not weights else Generator.load(model, device)
 
     def encoder(self) -> Encoder | None:
@@ -191,7 +202,7 @@ class _Asked:
             raise InputError(f"a shortlist is of 1 molecule or more, got {top}")
         of_molecules: dict[str, MoleculeScore] = {}
         of_latents: dict[str, LatentScore] = {}
-        for name in self.rank.names:
+        for name in self.names:
             if name in self.models:
                 property_model = self.models[name]
                 if property_model.reads_latents:
@@ -205,7 +216,8 @@ class _Asked:
         g = self.generator
         known = frozenset(g.vocabulary.tokens) if g else frozenset[str]()
         most = g.checkpoint.config.max_symbols if g else 0
-        return Question(self.rank, top, filters, of_molecules, of_latents, known, most, frozenset(self.seeds))
+        windows = tuple(window for window in self.windows if window.name not in PROPERTIES)
+        return Question(self.rank, top, filters, windows, of_molecules, of_latents, known, most, frozenset(self.seeds))
 
     def _of_molecules(self, name: str) -> MoleculeScore:
         if name == TANIMOTO:
@@ -241,7 +253,7 @@ class _Asked:
             similarity = self._tanimoto().to_each(mols)
             columns[TANIMOTO] = similarity.max(axis=1).astype(float)
             columns["nearest"] = np.array(self.seeds, dtype=object)[similarity.argmax(axis=1)]
-        if LATENT in self.rank.names and self.generator is not None:
+        if LATENT in self.names and self.generator is not None:
             columns[LATENT] = self._cosine()(_latents(self.generator, smiles))
         for name, property_model in self.models.items():
             predicted = property_model.predict(smiles)

@@ -99,6 +99,25 @@ def test_every_kind_of_figure_may_rank(library, tmp_path, tiny_model, potency):
     assert by_latent["latent"].iloc[0] == pytest.approx(1, abs=1e-5)
 
 
+def test_windows_of_scores(library, tmp_path, tiny_model, potency):
+    """What ranks, what does not, and what is only asked for by a window, which then has a column too."""
+    (tmp_path / "mine.py").write_text("def cycles(mol):\n    return mol.GetRingInfo().NumRings()\n")
+    options = {"like": SEEDS, "workers": 0, "scores": [potency, f"{tmp_path / 'mine.py'}:cycles"], "device": "cpu"}
+    options["model"] = tiny_model
+    everything = molvae.screen(library, by="tanimoto", **options).table
+    wishes = ["size_1>2.5", "cycles 1:3", "tanimoto<0.5", "latent<0.9", "mw<400"]
+    done = molvae.screen(library, by="tanimoto", keep=wishes, **options)
+    latent = molvae.screen(library, by="latent", **options).table.set_index("smiles")["latent"]
+    near = everything["smiles"].map(latent)
+    rows = (everything["size_1"] > 2.5) & everything["cycles"].between(1, 3) & (everything["tanimoto"] < 0.5)
+    expected = everything[rows & (near < 0.9) & (everything["mw"] < 400)]
+    assert 0 < len(expected) < len(everything)
+    assert done.table["smiles"].tolist() == expected["smiles"].tolist()
+    np.testing.assert_allclose(done.table["latent"], near[expected.index], atol=1e-5)
+    assert done.counts.scored == done.table["copies"].sum()
+    assert done.counts.read == len(DRUGS) + 6
+
+
 def test_no_network_is_loaded_where_none_is_needed(library):
     assert len(molvae.screen(library, like=SEEDS, top=3, workers=0, model="no such model").table) == 3
     assert len(molvae.screen(library, by="-mw", top=3, workers=0, model="no such model").table) == 3
@@ -107,7 +126,7 @@ def test_no_network_is_loaded_where_none_is_needed(library):
 def test_what_cannot_be_asked_is_said_before_the_work(library, tiny_model):
     for message, options in {
         "takes seeds": {},
-        "to rank by latent takes seeds": {"by": "latent"},
+        "latent takes seeds": {"by": "latent"},
         "did you mean 'tanimoto'": {"by": "tanimot", "like": SEEDS},
         "cannot read SMILES 'C1CC'": {"like": "C1CC"},
         "1 molecule or more": {"like": SEEDS, "top": 0},
@@ -135,6 +154,13 @@ def test_two_scores_of_one_name_are_refused(library, tmp_path):
         read_scores(scores)
     with pytest.raises(InputError, match="two scores are called 'worth'"):
         molvae.screen(library, scores=scores, workers=0)
+
+
+def test_windows_of_what_is_not_there_are_refused(library):
+    with pytest.raises(InputError, match="latent takes seeds"):
+        molvae.screen(library, by="qed", keep="latent>0.5")
+    with pytest.raises(InputError, match="did you mean"):
+        molvae.screen(library, by="qed", keep="tanimto>0.5")
 
 
 def test_nothing_passes(library, tmp_path):

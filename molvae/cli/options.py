@@ -19,7 +19,7 @@ Library = Annotated[
 ]
 Keep = Annotated[
     list[str],
-    typer.Option(help="A window of a property, such as mw<500 or 'logp 1:4'; repeatable.", show_default=False),
+    typer.Option(help="A window of a figure, such as mw<500 or 'logp 1:4'; repeatable.", show_default=False),
 ]
 Contains = Annotated[list[str], typer.Option(help="SMARTS that must occur; repeatable.", show_default=False)]
 Without = Annotated[list[str], typer.Option(help="SMARTS that may not occur; repeatable.", show_default=False)]

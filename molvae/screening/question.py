@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from molvae.chem.filters import Filters
 from molvae.chem.properties import lookup
 from molvae.chem.tokens import Vocabulary
-from molvae.chem.windows import Rank
+from molvae.chem.windows import Rank, Window
 from molvae.data.featurise import Chunk
 from molvae.models.autoencoder import Autoencoder
 from molvae.screening.embedding import encode_chunk
@@ -37,13 +37,14 @@ class Encoder:
 class Question:
     """The `top` best by `rank`, a sum of figures, each of which is computed of the molecule or of its latent.
 
-    `seeds`: canonical SMILES, which come first among equals.
+    `windows`: of figures, which the filters do not know. `seeds`: canonical SMILES, which come first among equals.
     `known` and `max_symbols`: what the encoder can read, where there are figures of latents.
     """
 
     rank: Rank
     top: int
     filters: Filters = field(default_factory=Filters)
+    windows: tuple[Window, ...] = ()
     of_molecules: Mapping[str, MoleculeScore] = field(default_factory=dict)
     of_latents: Mapping[str, LatentScore] = field(default_factory=dict)
     known: frozenset[str] = frozenset()

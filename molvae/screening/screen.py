@@ -137,7 +137,10 @@ def measure(question: Question, task: Task) -> Measured:
         if question.of_latents:
             return _with_graphs(question, records, part)
         records, mols = _admitted(question, records, part)
-        places, figures = _figures(question, mols, task.floor)
+        figures = {name: score(mols) for name, score in question.of_molecules.items() if name not in COSTLY}
+        inside = _inside(question, figures, records, part)
+        records, mols, figures = [records[i] for i in inside], [mols[i] for i in inside], _rows(figures, inside)
+        places, figures = _figures(question, mols, figures, task.floor)
         part.counts.scored += len(mols) - len(places)
         mols, records = [mols[i] for i in places], [records[i] for i in places]
         total = _finite(question, figures, records, part)
@@ -147,26 +150,43 @@ def measure(question: Question, task: Task) -> Measured:
 
 def rank(question: Question, measured: Measured, encoder: Encoder | None, floor: float) -> Part:
     """The other half: figures of latents, where they are asked for, and hits of all that reaches the floor."""
-    part, figures, records = measured.part, measured.figures, measured.records
+    part, figures, records, smiles = measured.part, measured.figures, measured.records, measured.smiles
     if measured.chunk is not None and encoder is not None:
         latents = encoder(measured.chunk)
         figures = {**figures, **{name: score(latents) for name, score in question.of_latents.items()}}
+        inside = _inside(question, figures, records, part)
+        records, smiles, figures = [records[i] for i in inside], [smiles[i] for i in inside], _rows(figures, inside)
         total = _finite(question, figures, records, part)
     else:
         total = question.rank.values(figures)
     for i in np.flatnonzero(total >= floor):
         record = records[i]
-        part.hits.append(Hit(float(total[i]), measured.smiles[i], record.name, record.source, record.row))
+        part.hits.append(Hit(float(total[i]), smiles[i], record.name, record.source, record.row))
     part.counts.refused = len(part.refusals)
     return part
 
 
-def _figures(question: Question, mols: list[Chem.Mol], floor: float) -> tuple[NDArray[np.intp], dict[str, Floats]]:
-    """Figures of those, by place, that may reach the floor: costly ones are computed where they can still help.
+def _inside(question: Question, figures: dict[str, Floats], records: list[Record], part: Part) -> NDArray[np.intp]:
+    """The places of those that lie in all windows; of the others those without a figure are refused."""
+    asked = {window.name: figures[window.name] for window in question.windows}
+    known = np.ones(len(records), bool)
+    for values in asked.values():
+        known &= np.isfinite(values)
+    _refuse(np.flatnonzero(~known), asked, records, part)
+    inside = known.copy()
+    for window in question.windows:
+        inside &= [window.admits(value) for value in asked[window.name]]
+    part.counts.filtered += int((known & ~inside).sum())
+    return np.flatnonzero(inside)
+
+
+def _figures(
+    question: Question, mols: list[Chem.Mol], figures: dict[str, Floats], floor: float
+) -> tuple[NDArray[np.intp], dict[str, Floats]]:
+    """All figures of those, by place, that may reach the floor: costly ones are computed where they can still help.
 
     At its best a costly property has the better end of its range; what does not reach the floor with that is spared it.
     """
-    figures = {name: score(mols) for name, score in question.of_molecules.items() if name not in COSTLY}
     costly = [name for name in question.of_molecules if name in COSTLY]
     best = question.rank.values({**figures, **{name: np.full(len(mols), question.best_of(name)) for name in costly}})
     places = np.flatnonzero(~(best < floor))  # what has no figure stays: it is to be refused
@@ -211,11 +231,15 @@ def _with_graphs(question: Question, records: list[Record], part: Part) -> Measu
 def _finite(question: Question, figures: dict[str, Floats], records: list[Record], part: Part) -> Floats:
     """The rank of each; those without one are refused and get NaN, which reaches no floor."""
     total = question.rank.values(figures)
-    for i in np.flatnonzero(~np.isfinite(total)):
-        lacking = ", ".join(name for name, values in figures.items() if not np.isfinite(values[i]))
-        part.refuse(records[i], f"it has no score: {lacking} cannot be computed")
+    _refuse(np.flatnonzero(~np.isfinite(total)), figures, records, part)
     part.counts.scored += int(np.isfinite(total).sum())
     return np.where(np.isfinite(total), total, np.nan)
+
+
+def _refuse(places: NDArray[np.intp], figures: dict[str, Floats], records: list[Record], part: Part) -> None:
+    for i in places:
+        lacking = ", ".join(name for name, values in figures.items() if not np.isfinite(values[i]))
+        part.refuse(records[i], f"it has no score: {lacking} cannot be computed")
 
 
 def _rows(figures: dict[str, Floats], rows: NDArray[np.intp]) -> dict[str, Floats]:

@@ -51,6 +51,11 @@ def run(question, rows, **options):
     return screen([rows], question, taken=taken, **options), counts, refusals
 
 
+def odd(mols):
+    """A number that small molecules do not have."""
+    return np.array([np.nan if (n := mol.GetNumAtoms()) < 15 else float(n % 5) for mol in mols])
+
+
 def by_hand(top, admit=lambda _: True):
     best = {Chem.MolToSmiles(parse(text)): DataStructs.TanimotoSimilarity(morgan(parse(text)), morgan(parse(SEED)))
             for text in DRUGS.values() if admit(parse(text))}  # fmt: skip
@@ -81,6 +86,59 @@ def test_filters_come_first():
     assert [hit.smiles for hit in hits] == [smiles for smiles, _ in by_hand(50, admit)]
     assert counts.scored == len(hits)
     assert counts.filtered == len(DRUGS) - len(hits)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("top", [3, 50])
+def test_windows_of_figures_are_counted_whatever_ends_up_on_the_list(top, workers):
+    """A figure that does not rank, and is missing for some, and one that does."""
+    hits, counts, refusals = run(
+        Question(
+            Rank.of("tanimoto", ["tanimoto"]),
+            top,
+            windows=(Window.of("odd>2", ["odd"]), Window.of("tanimoto 0.1:0.3", ["tanimoto"])),
+            of_molecules={"tanimoto": Tanimoto(morgan_bits([parse(SEED)])), "odd": odd},
+        ),
+        library(30),
+        workers=workers,
+    )
+    mols = {Chem.MolToSmiles(mol): mol for mol in map(parse, DRUGS.values())}
+    missing = {smiles for smiles, mol in mols.items() if mol.GetNumAtoms() < 15}
+    similarity = dict(by_hand(len(mols)))
+    good = {s for s in set(mols) - missing if 0.1 <= similarity[s] <= 0.3 and mols[s].GetNumAtoms() % 5 > 2}
+    assert 3 < len(good) < len(mols) - len(missing)
+    assert [hit.smiles for hit in hits] == [s for s in similarity if s in good][:top]
+    assert counts.scored == 30 * len(good)
+    assert counts.filtered == 30 * (len(mols) - len(missing) - len(good))
+    assert sum("odd cannot be computed" in refusal.reason for refusal in refusals) == 30 * len(missing)
+    assert counts.read == len(library(30))
+
+
+def test_windows_of_latents_too(tiny):
+    """On the other path, where figures of molecules wait for the network."""
+    g = tiny
+    encoder = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_symbols, g.device)
+    z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
+    table = g.encode(list(DRUGS.values()))
+    table = table[table["error"] == ""]
+    cosine = Cosine(z)(table.filter(regex=r"^z").to_numpy(np.float32))
+    half = float(np.median(cosine)) + 1e-4
+    question = Question(
+        Rank.of("latent", ["latent"]),
+        100,
+        windows=(Window("latent", high=half), Window.of("odd>2", ["odd"])),
+        of_latents={"latent": Cosine(z)},
+        of_molecules={"odd": odd},
+        known=frozenset(g.vocabulary.tokens),
+        max_symbols=g.checkpoint.config.max_symbols,
+    )
+    hits, counts, refusals = run(question, library(1), encoder=encoder, workers=0)
+    sizes = np.array([parse(text).GetNumAtoms() for text in table["smiles"]])
+    small, good = sizes < 15, (sizes >= 15) & (sizes % 5 > 2) & (cosine < half)
+    assert good.any()
+    assert {hit.smiles for hit in hits} == {Chem.CanonSmiles(text) for text in table["smiles"][good]}
+    assert (counts.scored, counts.filtered) == (good.sum(), (~small & ~good).sum())
+    assert sum("odd cannot be computed" in refusal.reason for refusal in refusals) == small.sum()
 
 
 def test_a_sum_of_figures():
