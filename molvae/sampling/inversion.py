@@ -2,9 +2,9 @@
 
 A decoder writes a molecule in one go and may be off by a branch or a chirality mark. Whether it was can be asked of the
 encoder, which puts what was written at a latent of its own: if that is where the latent asked for lies, this is the
-molecule; if not, the difference says in which direction it was missed, and from a latent moved that much to the other
-side the decoder is asked again (a fixed-point iteration, as classifiers' feedback loops and inverse problems have it).
-Of the wrong reconstructions of `druglike` four in five are put right so (docs/model_choices.md).
+molecule; if not, the difference says in which direction it was missed, and the decoder is asked again from a latent a
+little to the other side. Of the wrong reconstructions of `druglike` four in five are put right so
+(docs/model_choices.md).
 """
 
 from __future__ import annotations
@@ -94,6 +94,8 @@ def inverted(
         part = _Inversion(reader, engine, options, z[rows], radius[rows], keys[rows])
         for turn in range(corrections + 1):
             part.advance(turn)
+            if progress and turn < corrections:
+                progress(len(strings) + part.done)
         found, score = part.written()
         strings += found
         scores.append(score)
@@ -115,6 +117,11 @@ class _Inversion:
         self.nearest = torch.full((len(z),), -1, device=z.device)  # the reader's number of it, or -1
         self.distance = torch.full((len(z),), torch.inf, device=z.device)
 
+    @property
+    def done(self) -> int:
+        """How many latents have their molecule."""
+        return int((self.distance <= SAME).sum())
+
     def advance(self, turn: int) -> None:
         """Write from where each latent that is not there yet is aimed, and aim anew by what comes nearest."""
         rows = torch.nonzero(self.distance > SAME).squeeze(1)
@@ -125,13 +132,15 @@ class _Inversion:
         read = self.reader.read(self._strings(rows, turn)).to(rows.device).view(len(rows), -1)
         miss = self.reader.latents[read.clamp(min=0)] - self.z[rows, None]  # rows x strings of each x D
         distance, best = miss.square().mean(2).sqrt().masked_fill(read < 0, torch.inf).min(1)
-        some = distance.isfinite()
-        rows, distance, best, read, miss = rows[some], distance[some], best[some, None], read[some], miss[some]
-        aim = self.aim[rows] - GAIN * miss.take_along_dim(best[:, :, None], 1).squeeze(1)
-        self.aim[rows] = on_sphere(aim) if self.reader.model.latent.spherical else aim
+        pick = torch.arange(len(rows), device=rows.device), best
+        read, miss, some = read[pick], miss[pick], distance.isfinite()
+        self._aim_past(rows[some], miss[some])
         nearer = distance < self.distance[rows]
-        self.nearest[rows[nearer]] = read.take_along_dim(best, 1).squeeze(1)[nearer]
-        self.distance[rows[nearer]] = distance[nearer]
+        self.nearest[rows[nearer]], self.distance[rows[nearer]] = read[nearer], distance[nearer]
+
+    def _aim_past(self, rows: Tensor, miss: Tensor) -> None:
+        aim = self.aim[rows] - GAIN * miss
+        self.aim[rows] = on_sphere(aim) if self.reader.model.latent.spherical else aim
 
     def written(self) -> tuple[list[str], NDArray[np.float32]]:
         """The molecules found, and greedy strings where none was; how likely each is."""
