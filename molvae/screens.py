@@ -18,7 +18,7 @@ from molvae.checkpoint import locate
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import PROPERTIES, compute
-from molvae.chem.smiles import canonical, parse
+from molvae.chem.smiles import canonical, parse, standardise, write
 from molvae.chem.windows import Rank, Window
 from molvae.data.records import read_records
 from molvae.data.rows import each, one_or_many
@@ -80,6 +80,7 @@ def screen(
     keep: str | Sequence[str] = (),
     contains: str | Sequence[str] = (),
     without: str | Sequence[str] = (),
+    standardise: bool = False,
     model: str | Path = "druglike",
     device: str = "auto",
     column: str | None = None,
@@ -95,15 +96,16 @@ def screen(
     the nearest seed), "latent" (cosine to the nearest seed's), a property, a score, or a sum such as
     "tanimoto - 0.1*sa". `scores`: property models, or functions as "FILE.py:function", each called by its target or
     name; without `by` the first one ranks, and without any "tanimoto". `keep`: windows of properties and of whatever
-    may rank, such as "mw<500", "pIC50>6", "tanimoto 0.3:0.6"; `contains`, `without`: as in `Generator.analogs`. The
-    network runs only for "latent" and for models that read latents. `ray`: the address of a Ray cluster to run on.
-    `taken` is shown what became of every batch of rows.
+    may rank, such as "mw<500", "pIC50>6", "tanimoto 0.3:0.6"; `contains`, `without`: as in `Generator.analogs`.
+    `standardise`: first normalise the groups of seeds and library and strip their salts, which takes one to two ms
+    a molecule. The network runs only for "latent" and for models that read latents. `ray`: the address of a Ray cluster
+    to run on. `taken` is shown what became of every batch of rows.
 
     Columns: smiles (canonical), name, score, the figures that were asked for (of a property model also its
     uncertainty), tanimoto and nearest where there are seeds, qed, sa, logp, mw, copies (how often it was read), source
     and row. Raises `InputError` for what cannot be used.
     """
-    asked = _Asked(like, by, scores, each(keep), model, device)
+    asked = _Asked(like, by, scores, each(keep), standardise, model, device)
     filters = Filters(tuple(w for w in asked.windows if w.name in PROPERTIES), each(contains), each(without))
     question, encoder = asked.question(top, filters), asked.encoder()
     counts = ScreenCounts()
@@ -165,10 +167,11 @@ class _Asked:
         by: str | None,
         scores: Sequence[Score],
         keep: Sequence[str],
+        clean: bool,
         model: str | Path,
         device: str,
     ) -> None:
-        self.seeds = [canonical(text) for text in one_or_many(like)]
+        self.seeds, self.clean = [_seed(text, clean) for text in one_or_many(like)], clean
         read = _read(scores, device)
         self.models = {name: score for name, score in read.items() if isinstance(score, PropertyModel)}
         self.functions = {name: score for name, score in read.items() if isinstance(score, PythonScore)}
@@ -217,7 +220,8 @@ class _Asked:
         known = frozenset(g.vocabulary.tokens) if g else frozenset[str]()
         most = g.checkpoint.config.max_symbols if g else 0
         windows = tuple(window for window in self.windows if window.name not in PROPERTIES)
-        return Question(self.rank, top, filters, windows, of_molecules, of_latents, known, most, frozenset(self.seeds))
+        seeds = frozenset(self.seeds)
+        return Question(self.rank, top, filters, windows, of_molecules, of_latents, known, most, seeds, self.clean)
 
     def _of_molecules(self, name: str) -> MoleculeScore:
         if name == TANIMOTO:
@@ -262,6 +266,10 @@ class _Asked:
         columns |= {name: function(mols) for name, function in self.functions.items()}
         rest = [name for name in self.rank.names if name in PROPERTIES and name not in DESCRIBED]
         return columns | compute(mols, rest)
+
+
+def _seed(text: str, clean: bool) -> str:
+    return write(standardise(parse(text))) if clean else canonical(text)
 
 
 def _latents(generator: Generator, smiles: Sequence[str]) -> NDArray[np.float32]:

@@ -59,6 +59,24 @@ def test_a_bare_string_is_one_wish(tmp_path):
     assert sorted(found(keep="mw>46")) == ["CC(C)=O", "COC"]
 
 
+@pytest.mark.parametrize("by", ["tanimoto", "latent", "tanimoto - 0.001*mw"])
+def test_salts_are_stripped_where_asked(tmp_path, tiny_model, by):
+    """Of seeds and library, whichever way a molecule goes; without it a salt is another molecule."""
+    (tmp_path / "a.smi").write_text("CC(=O)[O-].[Na+]\nCC(=O)[O-]\nCCN.Cl\nCCC(N)=O\nC1CC\n")
+    options = {"by": by, "workers": 0, "model": tiny_model, "device": "cpu"}
+    table = molvae.screen(tmp_path / "a.smi", like="CC(=O)[O-].[K+]", standardise=True, **options).table
+    assert sorted(table["smiles"]) == ["CC(=O)[O-]", "CCC(N)=O", "CCN"]
+    first = table.iloc[0]
+    assert (first["smiles"], first["tanimoto"], first["copies"]) == ("CC(=O)[O-]", 1, 2)
+    assert first["nearest"] == "CC(=O)[O-]"
+    wishes = {"keep": "mw<50", "standardise": True, **options}
+    assert molvae.screen(tmp_path / "a.smi", like="CCO", **wishes).table["smiles"].tolist() == ["CCN"]
+    if by != "latent":
+        asked = molvae.screen(tmp_path / "a.smi", like="CC(=O)[O-].[K+]", **options).table
+        assert "CCN.Cl" in set(asked["smiles"])
+        assert asked["tanimoto"].max() < 1
+
+
 def test_info_knows_property_models(potency):
     text = CliRunner().invoke(app, ["info", str(potency)]).stdout
     assert text.startswith("target: size/1\ntask: regression\n")

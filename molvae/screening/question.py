@@ -38,7 +38,8 @@ class Question:
     """The `top` best by `rank`, a sum of figures, each of which is computed of the molecule or of its latent.
 
     `windows`: of figures, which the filters do not know. `seeds`: canonical SMILES, which come first among equals.
-    `known` and `max_symbols`: what the encoder can read, where there are figures of latents.
+    `clean`: molecules are standardised first. `known` and `max_symbols`: what the encoder can read, where there are
+    figures of latents.
     """
 
     rank: Rank
@@ -50,6 +51,7 @@ class Question:
     known: frozenset[str] = frozenset()
     max_symbols: int = 0
     seeds: frozenset[str] = frozenset()
+    clean: bool = False
 
     def best_of(self, name: str) -> float:
         """What a property may be at its best for the rank: an end of its range."""
@@ -59,4 +61,6 @@ class Question:
     @property
     def bare(self) -> bool:
         """Whether molecules are only looked at by fingerprint: then RDKit can leave out a tenth of its work."""
-        return not self.filters and all(isinstance(score, Tanimoto) for score in self.of_molecules.values())
+        if self.filters or self.clean:
+            return False
+        return all(isinstance(score, Tanimoto) for score in self.of_molecules.values())

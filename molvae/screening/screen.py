@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molvae.chem.properties import COSTLY
-from molvae.chem.smiles import parse_quietly, quiet, write
+from molvae.chem.smiles import parse_quietly, quiet, standardise, write
 from molvae.data.featurise import Chunk, featurise_chunk, in_chunks, map_chunks
 from molvae.data.rows import Record, Refusal
 from molvae.errors import MoleculeError
@@ -200,6 +200,7 @@ def _admitted(question: Question, records: list[Record], part: Part) -> tuple[li
     for record in records:
         try:
             mol = parse_quietly(record.smiles, bare=question.bare)
+            mol = standardise(mol) if question.clean else mol
         except MoleculeError as error:
             part.refuse(record, str(error))
             continue
@@ -218,6 +219,7 @@ def _with_graphs(question: Question, records: list[Record], part: Part) -> Measu
     mols: list[Chem.Mol] = []
     chunk = featurise_chunk(
         [record.smiles for record in records],
+        clean=question.clean,
         max_symbols=question.max_symbols,
         known=question.known,
         observe=mols.append if question.of_molecules else None,

@@ -51,6 +51,12 @@ def test_files_of_seeds_refusals_and_the_page(library, tmp_path):
     assert (tmp_path / "s.html").read_text().count("<circle") == 3
 
 
+def test_salts_of_seeds_and_library(tmp_path):
+    (tmp_path / "lib.smi").write_text("CC(=O)[O-].[Na+]\nCCN.Cl\n")
+    found = run("screen", tmp_path / "lib.smi", "--like", "CC(=O)[O-].[K+]", "--standardise", "--workers", 0).stdout
+    assert pd.read_csv(io.StringIO(found))["smiles"].tolist() == ["CC(=O)[O-]", "CCN"]
+
+
 def test_the_shortlist_goes_on_to_analogs(library, tiny_model):
     found = run("screen", library, "--like", "CCOC", "--top", 2, "--keep", "mw<200", "--workers", 0).stdout
     table = run("analogs", "-", "-n", 2, "--radius", 0.7, "--model", tiny_model, "--device", "cpu", stdin=found).stdout
