@@ -31,8 +31,8 @@ def run(*arguments, code=0, stdin=None):
 
 
 def test_the_table_is_pythons(library):
-    result = run("screen", library, "--like", SEED, "--top", 4, "--keep", "mw<400", "--workers", 0)
     expected = package.screen(library, like=SEED, top=4, keep=["mw<400"], workers=0).table
+    result = run("screen", library, "--like", SEED, "--top", 4, "--keep", "mw<400", "--workers", 0)
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(result.stdout)), expected, check_dtype=False, rtol=1e-6)
     lines = result.stderr.splitlines()
     assert lines[-1].endswith("25 refused; 4 on the shortlist")
