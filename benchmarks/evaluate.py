@@ -3,8 +3,9 @@
     python benchmarks/evaluate.py MODEL --druglike druglike_test.smi.gz [--moses moses_test.csv.gz] [--benchmark]
 
 MODEL is a name or a model directory. The test sets are those of `molvae data fetch druglike` and `... moses`.
-`--benchmark` scores samples with MOSES's metrics, which is for a model that was trained on MOSES; `--quick` takes a
-twentieth of everything, to see that it runs.
+`--benchmark` scores samples with MOSES's metrics, which is for a model that was trained on MOSES; `--reconstruction`
+measures that alone and leaves the card's other figures; `--quick` takes a twentieth of everything, to see that it
+runs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,12 +47,15 @@ def main() -> None:
     if not tests:
         raise SystemExit("give --druglike or --moses: the molecules to test with")
     folder = locate(arguments.model)
-    measure(folder, tests, benchmark=arguments.benchmark, scale=20 if arguments.quick else 1)
+    scale = 20 if arguments.quick else 1
+    if arguments.reconstruction:
+        remeasure(folder, tests, scale=scale)
+    else:
+        measure(folder, tests, benchmark=arguments.benchmark, scale=scale)
     print((folder / f"{CARD}.md").read_text(encoding="utf-8"))
 
 
-def measure(folder: Path, tests: dict[str, Path], *, benchmark: bool, scale: int = 1) -> None:
-    """Write the card of a model directory; seeds are of the first test set, and `scale` makes everything smaller."""
+def opened(folder: Path) -> tuple[Checkpoint, Evaluator]:
     checkpoint = load(folder, "cuda" if torch.cuda.is_available() else "cpu")
     evaluator = Evaluator(
         checkpoint.model,
@@ -58,11 +63,29 @@ def measure(folder: Path, tests: dict[str, Path], *, benchmark: bool, scale: int
         checkpoint.config.max_symbols,
         noise_aware=checkpoint.defaults.noise_aware,
     )
+    return checkpoint, evaluator
+
+
+def written(folder: Path, name: str, card: dict[str, Any]) -> None:
+    (folder / f"{CARD}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    (folder / f"{CARD}.md").write_text(card_text(name, card), encoding="utf-8")
+
+
+def remeasure(folder: Path, tests: dict[str, Path], *, scale: int = 1) -> None:
+    """Write the reconstruction of a model that has a card already."""
+    checkpoint, evaluator = opened(folder)
+    card = read_card(folder)
+    others = {name: figure for name, figure in card["Scores"].items() if not name.startswith(tuple(tests))}
+    card["Scores"] = {**reconstructions(evaluator, checkpoint, tests, scale), **others}
+    written(folder, checkpoint.name, card)
+
+
+def measure(folder: Path, tests: dict[str, Path], *, benchmark: bool, scale: int = 1) -> None:
+    """Write the card of a model directory; seeds are of the first test set, and `scale` makes everything smaller."""
+    checkpoint, evaluator = opened(folder)
     begin = time.monotonic()
     card = read_card(folder)
-    scores: dict[str, str] = {}
-    for (name, path), count in zip(tests.items(), RECONSTRUCTED, strict=False):
-        scores |= reconstruction(evaluator, checkpoint, path, name, count // scale)
+    scores = reconstructions(evaluator, checkpoint, tests, scale)
     scores |= priors(evaluator, checkpoint, PRIOR // scale)
     card["Scores"] = {**scores, **novelty_filter(checkpoint)}
     if benchmark:
@@ -83,8 +106,7 @@ def measure(folder: Path, tests: dict[str, Path], *, benchmark: bool, scale: int
     card["Evaluation"] = (
         f"{(time.monotonic() - begin) / 60:.1f} minutes on {device}, torch {torch.__version__}, {platform.system()}"
     )
-    (folder / f"{CARD}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    (folder / f"{CARD}.md").write_text(card_text(checkpoint.name, card), encoding="utf-8")
+    written(folder, checkpoint.name, card)
 
 
 def packed(path: Path, checkpoint: Checkpoint, count: int) -> PackedGraphs:
@@ -94,10 +116,17 @@ def packed(path: Path, checkpoint: Checkpoint, count: int) -> PackedGraphs:
     return data
 
 
+def reconstructions(evaluator: Evaluator, checkpoint: Checkpoint, tests: dict[str, Path], scale: int) -> dict[str, str]:
+    scores: dict[str, str] = {}
+    for (name, path), count in zip(tests.items(), RECONSTRUCTED, strict=False):
+        scores |= reconstruction(evaluator, checkpoint, path, name, count // scale)
+    return scores
+
+
 def reconstruction(evaluator: Evaluator, checkpoint: Checkpoint, path: Path, name: str, count: int) -> dict[str, str]:
     data = packed(path, checkpoint, count)
     exact, smiles = evaluator.exact(data), targets(data, checkpoint.vocabulary)
-    drawn = evaluator.resampled(data)
+    drawn = list(map(canonical_or_none, evaluator.resampled(data)))
     stereo = np.array(["@" in s or "/" in s or "\\" in s for s in smiles])
     charged = np.array(["+" in s or "-]" in s for s in smiles])
     out = {}
@@ -114,7 +143,7 @@ def reconstruction(evaluator: Evaluator, checkpoint: Checkpoint, path: Path, nam
     out[f"{name}, exact from a posterior draw, sampled"] = _share(
         np.array([a == b for a, b in zip(drawn, smiles, strict=True)])
     )
-    out[f"{name}, those samples valid"] = _share(np.array([canonical_or_none(s) is not None for s in drawn]))
+    out[f"{name}, those samples valid"] = _share(np.array([s is not None for s in drawn]))
     return out
 
 
@@ -209,6 +238,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--druglike", type=Path, help="test molecules, SMILES first on a line")
     parser.add_argument("--moses", type=Path, help="MOSES test, a CSV with a SMILES column")
     parser.add_argument("--benchmark", action="store_true", help="MOSES's metrics of samples of the prior")
+    parser.add_argument("--reconstruction", action="store_true", help="only that; the other figures stay")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the molecules: to see that it runs")
     return parser.parse_args()
 

@@ -48,16 +48,17 @@ class Evaluator:
         return self.engine.decode(z, told, keys, options).strings(self.vocabulary)
 
     def exact(self, data: PackedGraphs, *, refine: bool = False, corrections: int = 0) -> NDArray[np.bool_]:
-        """Which molecules come back exactly from the posterior's mean or the refined one, M.
+        """Which molecules come back, stereo and all, from the posterior's mean or the refined one, M.
 
-        Written greedily, or with `corrections` as in `sampling.inversion`.
+        Written greedily, or with `corrections` as in `sampling.inversion`; in whichever order of atoms.
         """
         z = self.encode(data, refine=refine).mean
         strings = self._corrected(z, corrections) if corrections else self.write(z, 0.0, GREEDY)
-        return np.array([a == b for a, b in zip(strings, targets(data, self.vocabulary), strict=True)], dtype=bool)
+        written = map(canonical_or_none, strings)
+        return np.array([a == b for a, b in zip(written, targets(data, self.vocabulary), strict=True)], dtype=bool)
 
     def _corrected(self, z: Tensor, corrections: int) -> list[str]:
-        keys = row_keys(0, torch.arange(len(z), device=z.device))
+        keys = row_keys(0, torch.zeros(len(z), dtype=torch.long, device=z.device))  # where a row stands is no matter
         clean, drawn = torch.zeros(len(z), device=z.device), DecodeOptions(DOUBT)
         return inverted(self.model, self.engine, self.vocabulary, z, clean, keys, drawn, corrections).strings
 

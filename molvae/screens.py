@@ -264,7 +264,8 @@ class _Asked:
             columns[name] = predicted["prediction"].to_numpy()
             columns[f"{name}_uncertainty"] = predicted["uncertainty"].to_numpy()
         columns |= {name: function(mols) for name, function in self.functions.items()}
-        rest = [name for name in self.rank.names if name in PROPERTIES and name not in DESCRIBED]
+        asked = [*self.rank.names, *(window.name for window in self.windows)]
+        rest = [name for name in dict.fromkeys(asked) if name in PROPERTIES and name not in DESCRIBED]
         return columns | compute(mols, rest)
 
 

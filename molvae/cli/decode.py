@@ -41,7 +41,8 @@ def decode(
     """Molecules from latents, one row out per row in: smiles, log_likelihood, error.
 
     Greedy unless a temperature is given. With --corrections also distance, of the molecule's own latent from that asked
-    for: 0 where it is that. In Python: `Generator.decode`.
+    for: 0 where it is that; besides the greedy one strings are drawn for it, at the temperature or at 1.2.
+    In Python: `Generator.decode`.
     """
     heat = temperature_of(temperature, greedy) or 0.0
     table = read_latents(latents)

@@ -19,7 +19,10 @@ Library = Annotated[
 ]
 Keep = Annotated[
     list[str],
-    typer.Option(help="A window of a figure, such as mw<500 or 'logp 1:4'; repeatable.", show_default=False),
+    typer.Option(
+        help="A window, such as mw<500 or 'logp 1:4', of a property or of what is scored; repeatable.",
+        show_default=False,
+    ),
 ]
 Contains = Annotated[list[str], typer.Option(help="SMARTS that must occur; repeatable.", show_default=False)]
 Without = Annotated[list[str], typer.Option(help="SMARTS that may not occur; repeatable.", show_default=False)]
@@ -45,7 +48,7 @@ Refine = Annotated[
 Corrections = Annotated[
     int,
     typer.Option(
-        min=0, help="Encode what was written and correct the latent by what it missed, up to so many times; 16 do."
+        min=0, help="Encode what was written and correct the latent by what it missed, up to so many times; 32 do."
     ),
 ]
 Output = Annotated[

@@ -68,6 +68,8 @@ def traverse(
     centre = latent_of(generator, seed)
     first, second = _directions(generator, axes, directions, reference)
     offsets = np.linspace(-span, span, steps) if steps > 1 else np.zeros(1)
+    if steps % 2:
+        offsets[steps // 2] = 0.0  # of which there are else some 1e-16
     x, y = (side.ravel() for side in np.meshgrid(offsets, offsets[::-1]))
     z = centre + x[:, None] * first.step + y[:, None] * second.step
     # a step is no noise: a decoder told so would lean on what molecules look like, and the properties hardly rise

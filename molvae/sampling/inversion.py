@@ -10,7 +10,7 @@ little to the other side. Of the wrong reconstructions of `druglike` four in fiv
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from molvae.models.autoencoder import Autoencoder
 from molvae.models.encoding import BATCH, posteriors
 from molvae.models.latents import on_sphere
 from molvae.sampling.engine import Engine
-from molvae.sampling.options import GREEDY, DecodeOptions
+from molvae.sampling.options import DecodeOptions
 from molvae.sampling.streams import row_keys
 
 STRINGS = 8
@@ -50,7 +50,7 @@ BOUT = 8
 no good. Of `druglike-ae` 0.985 are found after 16 turns and not 0.982, and others still after 32."""
 
 COLD = 1e-3
-"""Of a temperature, is greedy."""
+"""A temperature that is greedy."""
 
 AT_ONCE = 1024  # latents
 
@@ -85,7 +85,8 @@ def inverted(
     """The molecules nearest to latents N x D, each written from, read back and corrected up to `corrections` times.
 
     `radius` and `keys` N as in `Engine.decode`; a molecule depends on its own row alone. `options` say how the strings
-    that are not greedy are drawn. `progress` is called with the number of latents that are done.
+    that are not greedy are drawn, at a temperature above 0. `progress` is called with the number of latents that are
+    done.
     """
     strings, scores, distances = list[str](), [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
     for first in range(0, len(z), AT_ONCE):
@@ -94,8 +95,11 @@ def inverted(
         part = _Inversion(reader, engine, options, z[rows], radius[rows], keys[rows])
         for turn in range(corrections + 1):
             part.advance(turn)
+            done = part.done
             if progress and turn < corrections:
-                progress(len(strings) + part.done)
+                progress(len(strings) + done)
+            if done == len(part.z):
+                break
         found, score = part.written()
         strings += found
         scores.append(score)
@@ -131,7 +135,7 @@ class _Inversion:
             self.aim[rows] = self.z[rows]
         read = self.reader.read(self._strings(rows, turn)).to(rows.device).view(len(rows), -1)
         miss = self.reader.latents[read.clamp(min=0)] - self.z[rows, None]  # rows x strings of each x D
-        distance, best = miss.square().mean(2).sqrt().masked_fill(read < 0, torch.inf).min(1)
+        distance, best = miss.square().mean(2).sqrt().masked_fill(read < 0, torch.inf).nan_to_num(torch.inf).min(1)
         pick = torch.arange(len(rows), device=rows.device), best
         read, miss, some = read[pick], miss[pick], distance.isfinite()
         self._aim_past(rows[some], miss[some])
@@ -145,7 +149,8 @@ class _Inversion:
     def written(self) -> tuple[list[str], NDArray[np.float32]]:
         """The molecules found, and greedy strings where none was; how likely each is."""
         found, none = (torch.nonzero(which).squeeze(1) for which in (self.nearest >= 0, self.nearest < 0))
-        plain = self.engine.decode(self.z[none], self.radius[none], self.keys[none], GREEDY)
+        likeliest = replace(self.options, temperature=0.0)
+        plain = self.engine.decode(self.z[none], self.radius[none], self.keys[none], likeliest)
         greedy = iter(plain.strings(self.reader.vocabulary))
         strings = [self.reader.molecules[i] if i >= 0 else next(greedy) for i in self.nearest.tolist()]
         scores = np.empty(len(strings), np.float32)
@@ -167,7 +172,7 @@ class _Inversion:
         each = STRINGS if turn else 1
         keys = torch.stack([row_keys(turn * STRINGS + i, self.keys[rows]) for i in range(each)], dim=1)
         heat = torch.ones(keys.shape, device=rows.device)
-        heat[:, 0] = COLD
+        heat[:, 0] = COLD / self.options.temperature
         aim, radius = self.aim[rows].repeat_interleave(each, 0), self.radius[rows].repeat_interleave(each)
         done = self.engine.decode(aim, radius, keys.flatten(), self.options, heat=heat.flatten())
         return done.strings(self.reader.vocabulary)

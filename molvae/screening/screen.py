@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -12,6 +12,7 @@ from rdkit import Chem
 
 from molvae.chem.properties import COSTLY
 from molvae.chem.smiles import parse_quietly, quiet, standardise, write
+from molvae.chem.windows import Window
 from molvae.data.featurise import Chunk, featurise_chunk, in_chunks, map_chunks
 from molvae.data.rows import Record, Refusal
 from molvae.errors import MoleculeError
@@ -138,7 +139,7 @@ def measure(question: Question, task: Task) -> Measured:
             return _with_graphs(question, records, part)
         records, mols = _admitted(question, records, part)
         figures = {name: score(mols) for name, score in question.of_molecules.items() if name not in COSTLY}
-        inside = _inside(question, figures, records, part)
+        inside = _inside(question.windows, figures, records, part)
         records, mols, figures = [records[i] for i in inside], [mols[i] for i in inside], _rows(figures, inside)
         places, figures = _figures(question, mols, figures, task.floor)
         part.counts.scored += len(mols) - len(places)
@@ -154,7 +155,8 @@ def rank(question: Question, measured: Measured, encoder: Encoder | None, floor:
     if measured.chunk is not None and encoder is not None:
         latents = encoder(measured.chunk)
         figures = {**figures, **{name: score(latents) for name, score in question.of_latents.items()}}
-        inside = _inside(question, figures, records, part)
+        windows = [window for window in question.windows if window.name in question.of_latents]
+        inside = _inside(windows, figures, records, part)
         records, smiles, figures = [records[i] for i in inside], [smiles[i] for i in inside], _rows(figures, inside)
         total = _finite(question, figures, records, part)
     else:
@@ -166,16 +168,18 @@ def rank(question: Question, measured: Measured, encoder: Encoder | None, floor:
     return part
 
 
-def _inside(question: Question, figures: dict[str, Floats], records: list[Record], part: Part) -> NDArray[np.intp]:
+def _inside(
+    windows: Sequence[Window], figures: dict[str, Floats], records: list[Record], part: Part
+) -> NDArray[np.intp]:
     """The places of those that lie in all windows; of the others those without a figure are refused."""
-    asked = {window.name: figures[window.name] for window in question.windows}
+    asked = {window.name: figures[window.name] for window in windows}
     known = np.ones(len(records), bool)
     for values in asked.values():
         known &= np.isfinite(values)
     _refuse(np.flatnonzero(~known), asked, records, part)
     inside = known.copy()
-    for window in question.windows:
-        inside &= [window.admits(value) for value in asked[window.name]]
+    for window in windows:
+        inside &= np.array([window.admits(value) for value in asked[window.name]], bool)
     part.counts.filtered += int((known & ~inside).sum())
     return np.flatnonzero(inside)
 
@@ -213,13 +217,23 @@ def _admitted(question: Question, records: list[Record], part: Part) -> tuple[li
 
 
 def _with_graphs(question: Question, records: list[Record], part: Part) -> Measured:
-    """As `measure`, for figures of latents; filters come first, for a graph takes longer than to read once more."""
-    if question.filters:
-        records, _ = _admitted(question, records, part)
+    """As `measure`, for figures of latents.
+
+    Filters and windows come first, for a graph takes longer than to read once more, and the network longer still.
+    """
+    windows = [window for window in question.windows if window.name in question.of_molecules]
+    texts, clean = [record.smiles for record in records], question.clean
+    if question.filters or windows:
+        records, admitted = _admitted(question, records, part)
+        asked = {window.name: question.of_molecules[window.name](admitted) for window in windows}
+        inside = _inside(windows, asked, records, part)
+        records, admitted = [records[i] for i in inside], [admitted[i] for i in inside]
+        texts = [write(mol) for mol in admitted] if clean else [record.smiles for record in records]
+        clean = False  # is done
     mols: list[Chem.Mol] = []
     chunk = featurise_chunk(
-        [record.smiles for record in records],
-        clean=question.clean,
+        texts,
+        clean=clean,
         max_symbols=question.max_symbols,
         known=question.known,
         observe=mols.append if question.of_molecules else None,
