@@ -132,6 +132,7 @@ def test_windows_of_scores(library, tmp_path, tiny_model, potency):
     assert 0 < len(expected) < len(everything)
     assert done.table["smiles"].tolist() == expected["smiles"].tolist()
     np.testing.assert_allclose(done.table["latent"], near[expected.index], atol=1e-5)
+    assert "tpsa" in molvae.screen(library, by="qed", keep="tpsa<90", workers=0).table.columns
     assert done.counts.scored == done.table["copies"].sum()
     assert done.counts.read == len(DRUGS) + 6
 

@@ -135,7 +135,8 @@ class _Inversion:
             self.aim[rows] = self.z[rows]
         read = self.reader.read(self._strings(rows, turn)).to(rows.device).view(len(rows), -1)
         miss = self.reader.latents[read.clamp(min=0)] - self.z[rows, None]  # rows x strings of each x D
-        distance, best = miss.square().mean(2).sqrt().masked_fill(read < 0, torch.inf).nan_to_num(torch.inf).min(1)
+        distance = miss.square().mean(2).sqrt()
+        distance, best = distance.masked_fill((read < 0) | distance.isnan(), torch.inf).min(1)
         pick = torch.arange(len(rows), device=rows.device), best
         read, miss, some = read[pick], miss[pick], distance.isfinite()
         self._aim_past(rows[some], miss[some])

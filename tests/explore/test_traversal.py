@@ -37,6 +37,14 @@ def test_an_axis_is_a_dimension_of_the_latent(tiny):
     assert list(table["smiles"][3:6]) == list(tiny.decode(moved, corrections=4)["smiles"])
 
 
+@pytest.mark.parametrize("span", [0.9, 3.1, 7.2])
+def test_there_is_a_middle(tiny, span):
+    """Of which numpy's own seven numbers have 1e-16 instead."""
+    assert np.linspace(-span, span, 7)[3] != 0
+    table = traverse(tiny, "CCCCO", steps=7, span=span)
+    assert table["smiles"][(table["x"] == 0) & (table["y"] == 0)].tolist() == ["CCCCO"]
+
+
 def test_one_step_is_the_seed(tiny):
     assert list(traverse(tiny, "OCCCC", steps=1)["smiles"]) == ["CCCCO"]
 

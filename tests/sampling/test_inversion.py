@@ -14,7 +14,7 @@ from molvae.checkpoint import Checkpoint
 from molvae.errors import InputError
 from molvae.evaluation import Evaluator
 from molvae.generator import Generator
-from molvae.sampling.inversion import AT_ONCE, SAME
+from molvae.sampling.inversion import AT_ONCE, SAME, _Inversion
 
 STRANGE = ["CC(C)CCO", "CC(=O)NCc1ccccc1", "Cc1ccc(O)cc1", "CCCCCO", "Clc1ccncc1", "OCCCCO", "CC(N)C(=O)O", "CCCC(C)N"]
 """What the tiny model does not know, and mostly writes something else for."""
@@ -82,6 +82,22 @@ def test_a_row_depends_on_itself_alone(tiny, corrected, monkeypatch):
     pd.testing.assert_frame_equal(tiny.decode(z, corrections=6), corrected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_reconstruction_does_not_hang_on_what_stands_before_it(tiny):
+    alone = tiny.reconstruct(STRANGE, corrections=3)
+    behind = tiny.reconstruct(["CCO", "C1CC", *STRANGE], corrections=3)
+    assert behind["reconstruction"].tolist()[2:] == alone["reconstruction"].tolist()
+
+
+def test_when_all_is_found_it_ends(tiny, monkeypatch):
+    turns = []
+    monkeypatch.setattr(
+        "molvae.sampling.inversion._Inversion.advance",
+        lambda part, turn, real=_Inversion.advance: (turns.append(turn), real(part, turn)),
+    )
+    assert tiny.decode(latents(tiny, ["CCO"]), corrections=500)["distance"][0] < SAME
+    assert turns == [0]
+
+
 def test_where_nothing_is_a_molecule_what_was_written_is_told(tiny):
     """Far out, at temperature so high that only by chance a string is one."""
     z = 30 * np.random.default_rng(0).standard_normal((20, 12)).astype(np.float32)
@@ -101,7 +117,7 @@ def test_rows_without_a_latent_stay_in_their_places_and_progress_adds_up(tiny):
     assert found["error"].tolist() == [*[""] * 5, "no latent", *[""] * 4]
     assert np.isnan(found["distance"][5])
     assert steps == sorted(steps)
-    assert (len(steps), steps[-1]) == (3, 9)
+    assert steps[-1] == 9
     assert len(z) < AT_ONCE
     assert len(tiny.decode(z[:0], corrections=2)) == 0
     assert tiny.reconstruct(["C1CC"], corrections=2)["reconstruction"].tolist() == [""]
@@ -122,6 +138,10 @@ def test_what_cannot_be_asked_is_refused(tiny):
         tiny.decode(z, corrections=-1)
     with pytest.raises(InputError, match="corrections must be 0"):
         tiny.reconstruct("CCO", corrections=-1)
+    with pytest.raises(InputError, match=r"a whole number above, got 2\.5"):
+        tiny.decode(z, corrections=2.5)
+    with pytest.raises(InputError, match="take one"):
+        tiny.reconstruct("CCO", corrections=2, refine=True)
     with pytest.raises(InputError, match="leaving is for those that are not"):
         tiny.decode(z, corrections=2, leaving=["CCO", ""])
 

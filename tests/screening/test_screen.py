@@ -114,6 +114,41 @@ def test_windows_of_figures_are_counted_whatever_ends_up_on_the_list(top, worker
     assert counts.read == len(library(30))
 
 
+@pytest.mark.parametrize("latent", [False, True])
+def test_a_batch_of_which_nothing_is_left_before_the_windows(tiny, latent):
+    g = tiny
+    encoder = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_symbols, g.device) if latent else None
+    z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
+    of_latents = {"latent": Cosine(z)} if latent else {}
+    windows = (Window.of("odd>2", ["odd"]), *([Window.of("latent>0", ["latent"])] if latent else []))
+    for filters, expected in ((Filters((Window.of("mw<1"),)), (0, len(DRUGS), 2)), (Filters(), (0, 0, 1))):
+        rows = library(1) if filters else [Record("C1CC", "bad", "lib.smi", 1)]
+        known, most = frozenset(g.vocabulary.tokens), g.checkpoint.config.max_symbols
+        question = Question(Rank.of("odd", ["odd"]), 5, filters, windows, {"odd": odd}, of_latents, known, most)
+        hits, counts, _ = run(question, rows, encoder=encoder, workers=0)
+        assert hits == []
+        assert (counts.scored, counts.filtered, counts.refused) == expected
+
+
+def test_what_lies_outside_a_window_of_molecules_is_not_encoded(tiny):
+    encoded = []
+
+    def encoder(chunk):
+        encoded.extend(chunk.rows)
+        return real(chunk)
+
+    g = tiny
+    real = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_symbols, g.device)
+    encoder.device = g.device
+    z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
+    question = Question(
+        Rank.of("latent", ["latent"]), 5, windows=(Window.of("odd>2", ["odd"]),), of_molecules={"odd": odd},
+        of_latents={"latent": Cosine(z)}, known=frozenset(g.vocabulary.tokens), max_symbols=80,
+    )  # fmt: skip
+    _, counts, _ = run(question, library(1), encoder=encoder, workers=0)
+    assert 0 < len(encoded) == counts.scored < len(DRUGS) / 2
+
+
 def test_windows_of_latents_too(tiny):
     """On the other path, where figures of molecules wait for the network."""
     g = tiny
