@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import platform
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from yields import asked, scored
 
-from molvae.checkpoint import CARD, Checkpoint, card_text, load, locate, read_card
+from molvae.checkpoint import CARD, Checkpoint, load, locate, read_card, write_card
 from molvae.chem.smiles import canonical_or_none
 from molvae.data.packed import PackedGraphs
 from molvae.data.packing import pack
@@ -66,18 +64,13 @@ def opened(folder: Path) -> tuple[Checkpoint, Evaluator]:
     return checkpoint, evaluator
 
 
-def written(folder: Path, name: str, card: dict[str, Any]) -> None:
-    (folder / f"{CARD}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    (folder / f"{CARD}.md").write_text(card_text(name, card), encoding="utf-8")
-
-
 def remeasure(folder: Path, tests: dict[str, Path], *, scale: int = 1) -> None:
     """Write the reconstruction of a model that has a card already."""
     checkpoint, evaluator = opened(folder)
     card = read_card(folder)
     others = {name: figure for name, figure in card["Scores"].items() if not name.startswith(tuple(tests))}
     card["Scores"] = {**reconstructions(evaluator, checkpoint, tests, scale), **others}
-    written(folder, checkpoint.name, card)
+    write_card(folder, checkpoint.name, card)
 
 
 def measure(folder: Path, tests: dict[str, Path], *, benchmark: bool, scale: int = 1) -> None:
@@ -106,7 +99,7 @@ def measure(folder: Path, tests: dict[str, Path], *, benchmark: bool, scale: int
     card["Evaluation"] = (
         f"{(time.monotonic() - begin) / 60:.1f} minutes on {device}, torch {torch.__version__}, {platform.system()}"
     )
-    written(folder, checkpoint.name, card)
+    write_card(folder, checkpoint.name, card)
 
 
 def packed(path: Path, checkpoint: Checkpoint, count: int) -> PackedGraphs:

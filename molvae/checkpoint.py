@@ -99,8 +99,7 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
         save_file(_halves(checkpoint.prior), folder / PRIOR)
     if checkpoint.usual is not None:
         checkpoint.usual.save(folder / USUAL)
-    (folder / f"{CARD}.json").write_text(json.dumps(checkpoint.card, indent=2) + "\n", encoding="utf-8")
-    (folder / f"{CARD}.md").write_text(card_text(checkpoint.name, checkpoint.card), encoding="utf-8")
+    write_card(folder, checkpoint.name, checkpoint.card)
     config = {
         "format": FORMAT,
         "name": checkpoint.name,
@@ -211,6 +210,12 @@ def read_card(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise CheckpointError(f"{path} is not JSON ({error}): the file is damaged") from None
     return card
+
+
+def write_card(folder: Path, name: str, card: dict[str, Any]) -> None:
+    """The card of a model directory, as JSON and to be read."""
+    (folder / f"{CARD}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    (folder / f"{CARD}.md").write_text(card_text(name, card), encoding="utf-8")
 
 
 def card_text(name: str, card: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from molvae.models.latents import Posterior
 from molvae.models.priors import Prior
 from molvae.novelty import SeenSet
 from molvae.sampling.engine import Engine
-from molvae.sampling.inversion import DOUBT, inverted
+from molvae.sampling.inversion import inverted
 from molvae.sampling.options import GREEDY, DecodeOptions
 from molvae.sampling.streams import normal, row_keys
 
@@ -59,8 +59,8 @@ class Evaluator:
 
     def _corrected(self, z: Tensor, corrections: int) -> list[str]:
         keys = row_keys(0, torch.zeros(len(z), dtype=torch.long, device=z.device))  # where a row stands is no matter
-        clean, drawn = torch.zeros(len(z), device=z.device), DecodeOptions(DOUBT)
-        return inverted(self.model, self.engine, self.vocabulary, z, clean, keys, drawn, corrections).strings
+        clean = torch.zeros(len(z), device=z.device)
+        return inverted(self.model, self.engine, self.vocabulary, z, clean, keys, GREEDY, corrections).strings
 
     def resampled(self, data: PackedGraphs) -> list[str]:
         """A string from one draw of each molecule's posterior, sampled at temperature 1, unchecked."""

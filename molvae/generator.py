@@ -40,7 +40,7 @@ from molvae.models.priors import LatentSource, Prior
 from molvae.sampling.analogs import Draws, Found, draw_around
 from molvae.sampling.dial import NEAREST, Dial
 from molvae.sampling.engine import Decoded, Engine
-from molvae.sampling.inversion import DOUBT, Inverted, inverted
+from molvae.sampling.inversion import Inverted, inverted
 from molvae.sampling.options import GREEDY, DecodeOptions
 from molvae.sampling.origins import departures
 from molvae.sampling.overlap import Job, Tally, finish, take_turns
@@ -530,9 +530,8 @@ class Generator:
         corrections: int = 0,
         progress: Progress | None = None,
     ) -> Inverted:
-        told, keys = self._told(radius, len(z)), self._keys(seed, len(z))
-        z, drawn = z.to(self.device), replace(options, temperature=options.temperature or DOUBT)
-        return inverted(self.model, self.engine, self.vocabulary, z, told, keys, drawn, corrections, progress)
+        z, told, keys = z.to(self.device), self._told(radius, len(z)), self._keys(seed, len(z))
+        return inverted(self.model, self.engine, self.vocabulary, z, told, keys, options, corrections, progress)
 
     def _keys(self, seed: int | NDArray[Any], count: int) -> torch.Tensor:
         if isinstance(seed, np.ndarray):

@@ -106,7 +106,7 @@ def screen(
     and row. Raises `InputError` for what cannot be used.
     """
     asked = _Asked(like, by, scores, each(keep), standardise, model, device)
-    filters = Filters(tuple(w for w in asked.windows if w.name in PROPERTIES), each(contains), each(without))
+    filters = Filters(tuple(w for w in asked.windows if w not in asked.of_figures), each(contains), each(without))
     question, encoder = asked.question(top, filters), asked.encoder()
     counts = ScreenCounts()
 
@@ -178,7 +178,8 @@ class _Asked:
         known = [*read, TANIMOTO, LATENT]
         self.rank = Rank.of(by or known[0], known)
         self.windows = [Window.of(text, known) for text in keep]
-        wishes = [window.name for window in self.windows if window.name not in PROPERTIES]
+        self.of_figures = tuple(window for window in self.windows if window.name not in PROPERTIES)
+        wishes = [window.name for window in self.of_figures]
         self.names = tuple(dict.fromkeys([*self.rank.names, *wishes]))  # of the figures that are computed of all rows
         if not self.seeds and (likeness := [name for name in self.names if name in (TANIMOTO, LATENT)]):
             raise InputError(f"{' and '.join(likeness)} takes seeds: give one or more as like (--like)")
@@ -219,8 +220,7 @@ class _Asked:
         g = self.generator
         known = frozenset(g.vocabulary.tokens) if g else frozenset[str]()
         most = g.checkpoint.config.max_symbols if g else 0
-        windows = tuple(window for window in self.windows if window.name not in PROPERTIES)
-        seeds = frozenset(self.seeds)
+        seeds, windows = frozenset(self.seeds), self.of_figures
         return Question(self.rank, top, filters, windows, of_molecules, of_latents, known, most, seeds, self.clean)
 
     def _of_molecules(self, name: str) -> MoleculeScore:

@@ -85,9 +85,10 @@ def inverted(
     """The molecules nearest to latents N x D, each written from, read back and corrected up to `corrections` times.
 
     `radius` and `keys` N as in `Engine.decode`; a molecule depends on its own row alone. `options` say how the strings
-    that are not greedy are drawn, at a temperature above 0. `progress` is called with the number of latents that are
-    done.
+    that are not greedy are drawn; where they say greedily, these are at a temperature of `DOUBT`. `progress` is called
+    with the number of latents that are done.
     """
+    options = replace(options, temperature=options.temperature or DOUBT)
     strings, scores, distances = list[str](), [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
     for first in range(0, len(z), AT_ONCE):
         rows = slice(first, first + AT_ONCE)
@@ -129,8 +130,6 @@ class _Inversion:
     def advance(self, turn: int) -> None:
         """Write from where each latent that is not there yet is aimed, and aim anew by what comes nearest."""
         rows = torch.nonzero(self.distance > SAME).squeeze(1)
-        if not len(rows):
-            return
         if turn % BOUT == 0:
             self.aim[rows] = self.z[rows]
         read = self.reader.read(self._strings(rows, turn)).to(rows.device).view(len(rows), -1)

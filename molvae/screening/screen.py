@@ -222,12 +222,13 @@ def _with_graphs(question: Question, records: list[Record], part: Part) -> Measu
     Filters and windows come first, for a graph takes longer than to read once more, and the network longer still.
     """
     windows = [window for window in question.windows if window.name in question.of_molecules]
+    asked: dict[str, Floats] = {}
     texts, clean = [record.smiles for record in records], question.clean
     if question.filters or windows:
         records, admitted = _admitted(question, records, part)
         asked = {window.name: question.of_molecules[window.name](admitted) for window in windows}
         inside = _inside(windows, asked, records, part)
-        records, admitted = [records[i] for i in inside], [admitted[i] for i in inside]
+        records, admitted, asked = [records[i] for i in inside], [admitted[i] for i in inside], _rows(asked, inside)
         texts = [write(mol) for mol in admitted] if clean else [record.smiles for record in records]
         clean = False  # is done
     mols: list[Chem.Mol] = []
@@ -240,7 +241,9 @@ def _with_graphs(question: Question, records: list[Record], part: Part) -> Measu
     )
     for place, reason in chunk.refused.items():
         part.refuse(records[place], reason)
-    figures = {name: score(mols) for name, score in question.of_molecules.items()}
+    rows = np.array(chunk.rows, np.intp)
+    rest = {name: score(mols) for name, score in question.of_molecules.items() if name not in asked}
+    figures = {**_rows(asked, rows), **rest}
     return Measured(part, [records[i] for i in chunk.rows], smiles_of(chunk), figures, chunk)
 
 
