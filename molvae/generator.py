@@ -359,7 +359,7 @@ class Generator:
         `corrections`: how often at most what was written is encoded again and the latent corrected by what it missed,
         which ends where it has come to lie at the latent itself; the molecule whose own latent is nearest is given, and
         how near in a column `distance` (`sampling.inversion`). Besides the greedy one strings are then drawn, at the
-        temperature or at 1.2. With 32 it takes ten to thirty times as long.
+        temperature or at 1.2. With 32 it takes some twenty times as long.
 
         Raises `InputError` for latents of another width, for an option that cannot be used, and for `corrections` of
         strings that are `leaving`, which are not meant to come back.
