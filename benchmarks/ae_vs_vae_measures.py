@@ -22,6 +22,7 @@ from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import compute
 from molvae.chem.smiles import canonical_or_none, parse
 from molvae.chem.tokens import PAD_ID, Vocabulary
+from molvae.codec import Codec
 from molvae.data.packed import PackedGraphs
 from molvae.evaluation import Evaluator, targets
 from molvae.models.autoencoder import Autoencoder
@@ -75,7 +76,7 @@ class Study:
 @torch.inference_mode()
 def measure(model: Autoencoder, study: Study, counts: Counts, max_symbols: int, *, noise_aware: bool) -> Figures:
     """All questions to one model."""
-    evaluator = Evaluator(model.eval(), study.vocabulary, max_symbols, noise_aware=noise_aware)
+    evaluator = Evaluator(Codec(model.eval(), study.vocabulary, max_symbols, noise_aware=noise_aware))
     seeds = study.test.select(torch.arange(min(counts.seeds, len(study.test))))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -92,7 +93,7 @@ def measure(model: Autoencoder, study: Study, counts: Counts, max_symbols: int, 
 
 
 def reconstruction(evaluator: Evaluator, test: PackedGraphs) -> Figures:
-    posterior, smiles = evaluator.encode(test), targets(test, evaluator.vocabulary)
+    posterior, smiles = evaluator.codec.encode(test), targets(test, evaluator.codec.vocabulary)
     drawn = evaluator.resampled(test)
     return {
         "exact": float(evaluator.exact(test).mean()),
@@ -104,7 +105,7 @@ def reconstruction(evaluator: Evaluator, test: PackedGraphs) -> Figures:
 
 def same_input_again(evaluator: Evaluator, seeds: PackedGraphs, draws: int) -> Figures:
     """N latents of one input, M strings of each: how many latents, and how many molecules, are distinct."""
-    posterior = evaluator.encode(seeds)
+    posterior = evaluator.codec.encode(seeds)
     keys = row_keys(0, torch.arange(len(seeds) * draws, device=posterior.mean.device))
     repeated = torch.arange(len(seeds), device=keys.device).repeat_interleave(draws)
     wide = type(posterior).concatenate([posterior.row(int(i)) for i in repeated])
@@ -123,9 +124,9 @@ def same_input_again(evaluator: Evaluator, seeds: PackedGraphs, draws: int) -> F
 def from_the_prior(evaluator: Evaluator, study: Study, counts: Counts) -> Figures:
     """Samples of the unit prior and of one fitted to the encoded training molecules."""
     rows = torch.arange(min(20_000, len(study.train)))
-    posterior = evaluator.encode(study.train.select(rows))
+    posterior = evaluator.codec.encode(study.train.select(rows))
     z = posterior.draw(normal(row_keys(0, rows.to(posterior.mean.device)), posterior.noise_size))
-    unit = evaluator.model.prior()
+    unit = evaluator.codec.model.prior()
     radius = PriorConfig.radius if evaluator.noise_aware else 0.0
     with torch.inference_mode(False):
         learned = fit_prior(
@@ -167,7 +168,7 @@ def between(evaluator: Evaluator, test: PackedGraphs, pairs: int, steps: int = 9
     Smoothness is the Tanimoto similarity of neighbours on the line, averaged; the order is the rank correlation of
     the place on the line with the similarity to its end less that to its beginning.
     """
-    z, count = evaluator.encode(test).mean, min(pairs, len(test) // 2)
+    z, count = evaluator.codec.encode(test).mean, min(pairs, len(test) // 2)
     place = torch.linspace(0, 1, steps, device=z.device)[:, None]
     lines = torch.cat([torch.lerp(z[2 * i], z[2 * i + 1], place) for i in range(count)])
     molecules = [canonical_or_none(s) for s in evaluator.write(lines, 0.0, GREEDY)]
@@ -204,7 +205,7 @@ def classes(evaluator: Evaluator, one: PackedGraphs, other: PackedGraphs) -> Fig
 
 def probes(evaluator: Evaluator, test: PackedGraphs) -> Figures:
     """R2, cross-validated, of properties read off the latents by a plane."""
-    z, mols = latents(evaluator, test), [parse(s) for s in targets(test, evaluator.vocabulary)]
+    z, mols = latents(evaluator, test), [parse(s) for s in targets(test, evaluator.codec.vocabulary)]
     known = compute(mols, PROBED)
     probe = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 7)))
     return {f"R2 {name}": float(cross_val_score(probe, z, known[name], cv=3).mean()) for name in PROBED}
@@ -219,17 +220,17 @@ def the_odd_ones(evaluator: Evaluator, test: PackedGraphs, odd: PackedGraphs) ->
 
 def log_likelihood(evaluator: Evaluator, data: PackedGraphs) -> NDArray[np.float64]:
     """Nats a symbol, from the posterior's mean."""
-    device, parts = next(evaluator.model.parameters()).device, []
+    device, parts = next(evaluator.codec.model.parameters()).device, []
     for rows in torch.arange(len(data)).split(256):
         batch = data.gather(rows).to(device)
         clean = torch.zeros(batch.size, device=device)
-        score = evaluator.model.log_likelihood(evaluator.model.encode(batch).mean, clean, batch.tokens)
+        score = evaluator.codec.model.log_likelihood(evaluator.codec.model.encode(batch).mean, clean, batch.tokens)
         parts.append((score / (batch.tokens != PAD_ID).sum(1)).cpu().double().numpy())
     return np.concatenate(parts)
 
 
 def latents(evaluator: Evaluator, data: PackedGraphs) -> NDArray[np.float64]:
-    return evaluator.encode(data).mean.cpu().double().numpy()
+    return evaluator.codec.encode(data).mean.cpu().double().numpy()
 
 
 def shuffled(z: NDArray[np.float64], label: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

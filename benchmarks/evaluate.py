@@ -22,6 +22,7 @@ from yields import asked, scored
 
 from molvae.checkpoint import CARD, Checkpoint, load, locate, read_card, write_card
 from molvae.chem.smiles import canonical_or_none
+from molvae.codec import Codec
 from molvae.data.packed import PackedGraphs
 from molvae.data.packing import pack
 from molvae.data.records import Record, read_records
@@ -55,12 +56,7 @@ def main() -> None:
 
 def opened(folder: Path) -> tuple[Checkpoint, Evaluator]:
     checkpoint = load(folder, "cuda" if torch.cuda.is_available() else "cpu")
-    evaluator = Evaluator(
-        checkpoint.model,
-        checkpoint.vocabulary,
-        checkpoint.config.max_symbols,
-        noise_aware=checkpoint.defaults.noise_aware,
-    )
+    evaluator = Evaluator(Codec.of(checkpoint))
     return checkpoint, evaluator
 
 
@@ -159,7 +155,7 @@ def priors(evaluator: Evaluator, checkpoint: Checkpoint, count: int) -> dict[str
 
 def moses_metrics(checkpoint: Checkpoint, count: int) -> dict[str, str]:
     """MOSES's metrics of samples as they come, strings that are no molecule included."""
-    evaluator = Evaluator(checkpoint.model, checkpoint.vocabulary, checkpoint.config.max_symbols)
+    evaluator = Evaluator(Codec.of(checkpoint))
     strings = evaluator.prior(count, temperature=1.0, prior=checkpoint.prior)
     found = score(
         [s or "" for s in strings],

@@ -22,6 +22,7 @@ import torch
 
 from molvae.chem.smiles import canonical_or_none
 from molvae.chem.tokens import Vocabulary
+from molvae.codec import Codec
 from molvae.data.packed import PackedGraphs
 from molvae.data.packing import pack
 from molvae.data.records import Record, read_records
@@ -117,7 +118,7 @@ def figures(
 
 def measured(model: Autoencoder, shape: ModelConfig, test: PackedGraphs, words: Vocabulary) -> dict[str, float]:
     """Nats a molecule at radius 0 and at random radii, exact reconstruction, the neighbourhood, the prior."""
-    evaluator = Evaluator(model, words, shape.max_symbols)
+    evaluator = Evaluator(Codec(model, words, shape.max_symbols))
     batch = test.gather(torch.arange(len(test)))
     with torch.inference_mode(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

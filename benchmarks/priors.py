@@ -20,6 +20,7 @@ from torch import Tensor
 
 from molvae import checkpoint as checkpoints
 from molvae.chem.smiles import canonical_or_none
+from molvae.codec import Codec
 from molvae.data.packed import PackedGraphs
 from molvae.data.packing import pack
 from molvae.data.sources import Source
@@ -64,7 +65,7 @@ def main() -> None:
     arguments = _arguments()
     checkpoint = checkpoints.load(arguments.model, "cuda" if torch.cuda.is_available() else "cpu")
     most = checkpoint.config.max_symbols
-    evaluator = Evaluator(checkpoint.model, checkpoint.vocabulary, most, noise_aware=checkpoint.defaults.noise_aware)
+    evaluator = Evaluator(Codec.of(checkpoint))
 
     def packed(path: Path, count: int) -> PackedGraphs:
         return pack(drawn_rows([Source(path)], count, seed=0), vocabulary=checkpoint.vocabulary, max_symbols=most)[0]
@@ -73,14 +74,14 @@ def main() -> None:
     heat = DecodeOptions(checkpoint.defaults.temperature if arguments.temperature is None else arguments.temperature)
     bench = Bench(evaluator, fcd.activations(targets(test, checkpoint.vocabulary)), heat, arguments.samples)
     lines = [HEADER, bench.row("unit prior", checkpoint.model.prior(), 1.0)]
-    z = draws(evaluator.encode(packed(arguments.train, arguments.molecules)))
+    z = draws(evaluator.codec.encode(packed(arguments.train, arguments.molecules)))
     for kind in KINDS:
         begin = time.perf_counter()
         with torch.inference_mode(False):
             prior = fit_prior(z.clone(), checkpoint.model.prior().config.replace(kind=kind, radius=PriorConfig.radius))
         fitted = time.perf_counter() - begin
         lines += [bench.row(kind, prior, radius, fitted) for radius in arguments.radii]
-    real = evaluator.encode(test)
+    real = evaluator.codec.encode(test)
     lines += [bench.row("test molecules", Posterior(draws(real), None, real.spherical), r) for r in arguments.radii]
     arguments.out.write_text(page(arguments, checkpoint.name, heat, lines), encoding="utf-8")
 

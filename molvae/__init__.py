@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from molvae.errors import MissingExtraError as MissingExtraError
     from molvae.errors import MoleculeError as MoleculeError
     from molvae.errors import MolvaeError as MolvaeError
+    from molvae.errors import MolvaeWarning as MolvaeWarning
     from molvae.generator import Generator as Generator
-    from molvae.generator import MolvaeWarning as MolvaeWarning
     from molvae.libraries import IndexedLibrary as IndexedLibrary
     from molvae.libraries import index as index
     from molvae.libraries import open_library as open_library
@@ -42,10 +42,11 @@ if TYPE_CHECKING:
 _HOME = {
     **dict.fromkeys(("analogs", "decode", "encode", "load", "reconstruct", "sample"), "molvae.api"),
     **dict.fromkeys(
-        ("CheckpointError", "InputError", "MissingExtraError", "MoleculeError", "MolvaeError"), "molvae.errors"
+        ("CheckpointError", "InputError", "MissingExtraError", "MoleculeError", "MolvaeError", "MolvaeWarning"),
+        "molvae.errors",
     ),
     "AnalogOptions": "molvae.sampling.request",
-    **dict.fromkeys(("Generator", "MolvaeWarning"), "molvae.generator"),
+    "Generator": "molvae.generator",
     **dict.fromkeys(("IndexedLibrary", "index", "open_library"), "molvae.libraries"),
     "score": "molvae.scoring.score",
     "Scores": "molvae.scoring.scorer",

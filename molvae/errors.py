@@ -19,3 +19,7 @@ class CheckpointError(MolvaeError):
 
 class MissingExtraError(MolvaeError, ImportError):
     """An optional dependency is absent; the message names the extra that brings it."""
+
+
+class MolvaeWarning(UserWarning):
+    """Some rows could not be used, or fewer molecules were found than asked for; the rest was delivered."""

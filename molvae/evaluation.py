@@ -16,55 +16,38 @@ from torch import Tensor
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.smiles import canonical_or_none, parse
 from molvae.chem.tokens import Vocabulary
+from molvae.codec import Codec
 from molvae.data.packed import PackedGraphs
 from molvae.models.autoencoder import Autoencoder
-from molvae.models.encoding import posteriors
 from molvae.models.latents import Posterior
 from molvae.models.priors import Prior
 from molvae.novelty import SeenSet
-from molvae.sampling.engine import Engine
-from molvae.sampling.inversion import inverted
 from molvae.sampling.options import GREEDY, DecodeOptions
 from molvae.sampling.streams import normal, row_keys
 
 
 class Evaluator:
-    """Decodes with a model, on the model's own device. `noise_aware` as in `SamplingDefaults`."""
+    """Decodes with a model, on the model's own device."""
 
-    def __init__(
-        self, model: Autoencoder, vocabulary: Vocabulary, max_symbols: int, *, noise_aware: bool = True
-    ) -> None:
-        self.model, self.vocabulary, self.noise_aware = model, vocabulary, noise_aware
-        self.engine = Engine(model.decoder, max_symbols)
-
-    def encode(self, data: PackedGraphs, *, refine: bool = False) -> Posterior:
-        """As `models.encoding.posteriors`."""
-        return posteriors(self.model, data, refine=refine)
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
 
     def write(self, z: Tensor, radius: float, options: DecodeOptions, seed: int = 0) -> list[str]:
         """A string per latent, unchecked."""
-        keys = row_keys(seed, torch.arange(len(z), device=z.device))
-        told = torch.full((len(z),), radius if self.noise_aware else 0.0, device=z.device)
-        return self.engine.decode(z, told, keys, options).strings(self.vocabulary)
+        return self.codec.write(z, options, radius=radius, seed=seed).strings(self.codec.vocabulary)
 
     def exact(self, data: PackedGraphs, *, refine: bool = False, corrections: int = 0) -> NDArray[np.bool_]:
         """Which molecules come back, stereo and all, from the posterior's mean or the refined one, M.
 
         Written greedily, or with `corrections` as in `sampling.inversion`; in whichever order of atoms.
         """
-        z = self.encode(data, refine=refine).mean
-        strings = self._corrected(z, corrections) if corrections else self.write(z, 0.0, GREEDY)
-        written = map(canonical_or_none, strings)
-        return np.array([a == b for a, b in zip(written, targets(data, self.vocabulary), strict=True)], dtype=bool)
-
-    def _corrected(self, z: Tensor, corrections: int) -> list[str]:
-        keys = row_keys(0, torch.zeros(len(z), dtype=torch.long, device=z.device))  # where a row stands is no matter
-        clean = torch.zeros(len(z), device=z.device)
-        return inverted(self.model, self.engine, self.vocabulary, z, clean, keys, GREEDY, corrections).strings
+        strings = self.codec.reproduce(self.codec.encode(data, refine=refine).mean, corrections=corrections)
+        known = targets(data, self.codec.vocabulary)
+        return np.array([canonical_or_none(a) == b for a, b in zip(strings, known, strict=True)], dtype=bool)
 
     def resampled(self, data: PackedGraphs) -> list[str]:
         """A string from one draw of each molecule's posterior, sampled at temperature 1, unchecked."""
-        posterior = self.encode(data)
+        posterior = self.codec.encode(data)
         keys = row_keys(1, torch.arange(len(data), device=posterior.mean.device))
         return self.write(posterior.draw(normal(keys, posterior.mean.shape[1])), 0.0, DecodeOptions(), seed=1)
 
@@ -73,8 +56,8 @@ class Evaluator:
         self, count: int, *, temperature: float = 1.0, seed: int = 0, prior: Prior | None = None
     ) -> list[str | None]:
         """`count` draws from a prior, the unit one by default: canonical SMILES, or None for a string that is none."""
-        prior = prior or self.model.prior()
-        keys = row_keys(seed, torch.arange(count, device=next(self.model.parameters()).device))
+        prior = prior or self.codec.model.prior()
+        keys = row_keys(seed, torch.arange(count, device=self.codec.device))
         z = prior.draw(normal(keys, prior.noise_size))
         z = prior.perturb(z, prior.radius, normal(keys, z.shape[1], stream=1))
         return [canonical_or_none(s) for s in self.write(z, prior.radius, DecodeOptions(temperature), seed + 1)]
@@ -95,7 +78,7 @@ class Evaluator:
         Without `seen`, what the model was trained on, all molecules count as novel. `around`: those, if they are there
         already.
         """
-        posterior, seeds = around or self.encode(data, refine=True), targets(data, self.vocabulary)
+        posterior, seeds = around or self.codec.encode(data, refine=True), targets(data, self.codec.vocabulary)
         mean = posterior.mean.repeat_interleave(draws, 0)
         keys = row_keys(seed, torch.arange(len(mean), device=mean.device))
         z = posterior.perturb(mean, radius, normal(keys, mean.shape[1]))
@@ -112,7 +95,7 @@ class Evaluator:
         steps: int = 7,
     ) -> float:
         """The radius at which the median Tanimoto of a `neighbourhood` is `similarity`, by bisection of 0 to 1."""
-        low, high, around = 0.0, 1.0, self.encode(data, refine=True)
+        low, high, around = 0.0, 1.0, self.codec.encode(data, refine=True)
         for _ in range(steps):
             middle = (low + high) / 2
             found = self.neighbourhood(data, middle, draws=draws, options=options, around=around).similarity
@@ -136,7 +119,7 @@ def probe(
     """A validation for training (`training.module.Probe`): decodes some molecules and some prior samples."""
 
     def run(model: Autoencoder, data: PackedGraphs) -> dict[str, float]:
-        evaluator = Evaluator(model, vocabulary, max_symbols)
+        evaluator = Evaluator(Codec(model, vocabulary, max_symbols))
         some = data.select(torch.arange(min(molecules, len(data)), device=data.device))
         return {
             "exact": float(evaluator.exact(some).mean()),

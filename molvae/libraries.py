@@ -18,8 +18,7 @@ from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.smiles import parse, standardise, write
 from molvae.chem.windows import Window
 from molvae.data.rows import ARGUMENT, Record, Refusal, RowCounts, each, make_row, one_or_many
-from molvae.errors import CheckpointError, InputError, MoleculeError
-from molvae.generator import MolvaeWarning
+from molvae.errors import CheckpointError, InputError, MoleculeError, MolvaeWarning
 from molvae.models.devices import find_device
 from molvae.screening.cells import ByLatentCells
 from molvae.screening.embedding import embed

@@ -7,6 +7,7 @@ from rdkit import DataStructs
 from rdkit.Chem import MolFromSmiles
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 
+from molvae.codec import Codec
 from molvae.data.featurise import featurise
 from molvae.data.packed import PackedGraphs
 from molvae.evaluation import Evaluator
@@ -18,7 +19,7 @@ WRITTEN = ["CCO", "OCC", "CCN", "C(", "Cc1ccccc1", "NCc1ccccc1", "C1CCCC1", "NCc
 
 @pytest.fixture
 def evaluator(tiny_checkpoint):
-    return Evaluator(tiny_checkpoint.model, tiny_checkpoint.vocabulary, tiny_checkpoint.config.max_symbols)
+    return Evaluator(Codec.of(tiny_checkpoint))
 
 
 @pytest.fixture

@@ -46,14 +46,14 @@ def _smiles(folder, **options):
     return Generator.load(folder, "cpu").sample(12, budget=300, **options)["smiles"].tolist()
 
 
-@pytest.mark.filterwarnings("ignore::molvae.generator.MolvaeWarning")
+@pytest.mark.filterwarnings("ignore::molvae.errors.MolvaeWarning")
 def test_samples_come_from_it_unless_told_otherwise(tiny_model, learned):
     unit = _smiles(tiny_model)
     assert _smiles(learned, prior="unit") == unit == _smiles(tiny_model, prior="unit")
     assert _smiles(learned) == _smiles(learned, prior="learned") != unit
 
 
-@pytest.mark.filterwarnings("ignore::molvae.generator.MolvaeWarning")
+@pytest.mark.filterwarnings("ignore::molvae.errors.MolvaeWarning")
 def test_samples_of_a_learned_prior_are_what_was_learned(learned):
     """Thirty molecules known by heart, close around them: most samples are among them."""
     found = _smiles(learned, temperature=0.0)

@@ -11,8 +11,7 @@ from tiny_vae import SMALL
 
 import molvae
 from molvae.chem.smiles import canonical
-from molvae.errors import InputError
-from molvae.generator import MolvaeWarning
+from molvae.errors import InputError, MolvaeWarning
 
 ASPIRIN = DRUGS["aspirin"]
 

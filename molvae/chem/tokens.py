@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,14 @@ def tokenize(smiles: str) -> list[str]:
     return tokens
 
 
+def misfit(symbols: Sequence[str], max_symbols: int | None, known: Container[str] | None) -> str:
+    """Why a model that writes up to `max_symbols` of the `known` symbols cannot write these, or nothing."""
+    if max_symbols is not None and len(symbols) > max_symbols:
+        return f"{len(symbols)} symbols, more than the {max_symbols} that the model writes"
+    strange = next((symbol for symbol in symbols if symbol not in known), None) if known is not None else None
+    return f"it has the symbol {strange!r}, which the model has never seen" if strange else ""
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The tokens a model knows, in the order of their ids; the first three are padding, start and end."""
@@ -58,6 +66,9 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self._ids
 
     @classmethod
     def from_tokens(cls, tokens: Iterable[str]) -> Vocabulary:

@@ -158,7 +158,7 @@ class _Run:
 
     def tables(self, generator: Generator, n: int, draws: dict[str, Any]) -> Iterator[pd.DataFrame]:
         """A table for every few seeds, in its `attrs` the counts of the rows it is about."""
-        from molvae.generator import MolvaeWarning
+        from molvae.errors import MolvaeWarning
 
         with warnings.catch_warnings(), progress("molecules") as advance:
             warnings.simplefilter("ignore", MolvaeWarning)  # they say what is said below with the place of the row

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from rdkit import Chem
 
 from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph, RawGraph, graph_of, raw_graph_of
 from molvae.chem.smiles import parse, parse_quietly, quiet, standardise, write
-from molvae.chem.tokens import END
+from molvae.chem.tokens import END, misfit
 from molvae.errors import MoleculeError, MolvaeError
 
 CHUNK = 512  # rows that go to a worker at once
@@ -75,7 +75,7 @@ def featurise_chunk(
     *,
     clean: bool = False,
     max_symbols: int | None = None,
-    known: Collection[str] | None = None,
+    known: Container[str] | None = None,
     observe: Callable[[Chem.Mol], None] | None = None,
 ) -> Chunk:
     """`featurise` into flat arrays. None is a row without SMILES: no molecule, and no reason.
@@ -93,7 +93,7 @@ def featurise_chunk(
         except MoleculeError as error:
             refused[row] = str(error)
             continue
-        if reason := _unfit(graph.tokens, max_symbols, known):
+        if reason := misfit(graph.tokens, max_symbols, known):
             refused[row] = reason
         else:
             rows.append(row)
@@ -133,14 +133,6 @@ class _Numbers(dict[str, int]):
     def __missing__(self, symbol: str) -> int:
         self[symbol] = number = len(self)
         return number
-
-
-def _unfit(symbols: list[str], max_symbols: int | None, known: Collection[str] | None) -> str:
-    """Why a model cannot write these symbols, or nothing."""
-    if max_symbols is not None and len(symbols) > max_symbols:
-        return f"{len(symbols)} symbols, more than the {max_symbols} that the model writes"
-    strange = next((symbol for symbol in symbols if symbol not in known), None) if known is not None else None
-    return f"it has the symbol {strange!r}, which the model has never seen" if strange else ""
 
 
 def _flat(graphs: list[RawGraph], ids: _Numbers, rows: list[int], refused: dict[int, str]) -> Chunk:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from molvae.chem.graph import MolGraph
-from molvae.chem.tokens import PAD_ID, Vocabulary
+from molvae.chem.tokens import PAD_ID, Vocabulary, misfit, tokenize
 from molvae.data.featurise import featurise, in_chunks
 from molvae.data.packed import PackedGraphs
 from molvae.errors import MoleculeError
@@ -204,16 +204,10 @@ class _Reader:
         return torch.tensor([self.numbers[text] for text in strings])
 
     def _number(self, graph: MolGraph | MoleculeError, fresh: list[MolGraph]) -> int:
-        if isinstance(graph, MoleculeError) or not self._writable(graph.smiles):
+        if isinstance(graph, MoleculeError) or misfit(tokenize(graph.smiles), self.max_symbols, self.vocabulary):
             return -1
         if graph.smiles not in self.numbers:
             self.numbers[graph.smiles] = len(self.molecules)
             self.molecules.append(graph.smiles)
             fresh.append(graph)
         return self.numbers[graph.smiles]
-
-    def _writable(self, smiles: str) -> bool:
-        try:
-            return len(self.vocabulary.encode(smiles)) <= self.max_symbols + 1
-        except MoleculeError:
-            return False

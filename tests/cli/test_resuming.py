@@ -31,7 +31,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "T
 @pytest.fixture
 def molvae(tiny_model, monkeypatch):
     """`molvae analogs` with the tiny model and a check of its exit code."""
-    monkeypatch.setattr("molvae.generator.SEEDS_AT_ONCE", GROUP)
+    monkeypatch.setattr("molvae.seedruns.SEEDS_AT_ONCE", GROUP)
 
     def run(*arguments, code=0, stdin=None, model=tiny_model):
         command = ["analogs", *map(str, arguments), "-n", "2", "--model", str(model), "--device", "cpu"]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_vae import SMALL, trained
 
+from molvae.codec import Codec
 from molvae.data.featurise import featurise
 from molvae.data.packed import PackedGraphs
 from molvae.evaluation import Evaluator
@@ -28,7 +29,7 @@ def moved(tiny_checkpoint, batch):
 
 
 def exact(checkpoint, z):
-    evaluator = Evaluator(checkpoint.model, checkpoint.vocabulary, checkpoint.config.max_symbols)
+    evaluator = Evaluator(Codec.of(checkpoint))
     return torch.tensor([a == b for a, b in zip(evaluator.write(z, 0.0, GREEDY), SMALL, strict=True)])
 
 

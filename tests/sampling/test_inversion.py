@@ -11,6 +11,7 @@ from tiny_vae import SMALL, trained
 
 import molvae
 from molvae.checkpoint import Checkpoint
+from molvae.codec import Codec
 from molvae.errors import InputError
 from molvae.evaluation import Evaluator
 from molvae.generator import Generator
@@ -151,6 +152,6 @@ def test_an_evaluation_counts_the_same(tiny, tiny_checkpoint):
     from molvae.data.packed import PackedGraphs
 
     data = PackedGraphs.from_graphs(featurise(STRANGE), tiny_checkpoint.vocabulary)
-    evaluator = Evaluator(tiny_checkpoint.model, tiny_checkpoint.vocabulary, tiny_checkpoint.config.max_symbols)
+    evaluator = Evaluator(Codec.of(tiny_checkpoint))
     expected = tiny.reconstruct(STRANGE, corrections=8)["exact"].tolist()
     assert evaluator.exact(data, corrections=8).tolist() == expected
