@@ -159,7 +159,7 @@ def test_bad_rows_are_reported_with_their_place_and_counted(molvae, tmp_path):
     result = molvae("analogs", file, "c1ccccc", "CCN", "-n", 2)
     assert set(_table(result)["seed"]) == {"CCO", "CCN"}
     assert "library.smi, line 3: cannot read SMILES 'C1CC': ring 1 opened but not closed" in result.stderr
-    assert "library.smi, line 4: SMILES '[U]' has the symbol '[U]'" in result.stderr
+    assert "library.smi, line 4: SMILES [U]: it has the symbol '[U]'" in result.stderr
     assert "argument 2: cannot read SMILES 'c1ccccc'" in result.stderr
     assert result.stderr.splitlines()[-1] == "5 seeds: 2 used, 3 refused; 4 molecules"
 
