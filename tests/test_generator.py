@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import threading
 import warnings
 from itertools import pairwise
@@ -151,10 +150,13 @@ def test_an_interrupt_ends_the_workers(tiny, monkeypatch):
     """Before anything that they were to do is let go of, and without waiting for what they are at."""
     heard = []
 
+    def interrupted(_):
+        raise KeyboardInterrupt
+
     class Interrupted(Workers):
         def submit(self, function, items, size=1):
             pending = HERE.submit(function, items, size)
-            pending.result = lambda _: signal.raise_signal(signal.SIGINT)
+            pending.result = interrupted
             pending.cancel = lambda: heard.append("cancel")
             return pending
 

@@ -72,6 +72,11 @@ def delivery(
 
 def molecules(rows: Iterator[Record | Refusal]) -> Iterator[str]:
     """The SMILES of the rows that are molecules; the others are reported."""
+    return (row.smiles for row in usable(rows))
+
+
+def usable(rows: Iterator[Record | Refusal]) -> Iterator[Record]:
+    """The rows that are molecules; the others are reported."""
     from molvae.chem.smiles import parse
     from molvae.cli.inputs import report
     from molvae.data.rows import Record
@@ -86,7 +91,7 @@ def molecules(rows: Iterator[Record | Refusal]) -> Iterator[str]:
         except MoleculeError as error:
             report(row, str(error))
         else:
-            yield row.smiles
+            yield row
 
 
 def reported(frame: pd.DataFrame) -> pd.DataFrame:

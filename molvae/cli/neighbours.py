@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import tee
 from typing import Annotated
 
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploring import GRID, Grid, delivery, molecules, reported
+from molvae.cli.exploring import GRID, Grid, delivery, molecules, reported, usable
 from molvae.cli.loading import load
 
 
@@ -24,15 +25,18 @@ def neighbours(
 ) -> None:
     """The molecules of a file that are nearest to each seed in latent space, with Tanimoto beside.
 
-    Columns: seed, smiles, distance, similarity. In Python: `molvae.explore.neighbours`.
+    Columns: seed, smiles, name (where the file has any), distance, similarity. In Python: `molvae.explore.neighbours`.
     """
     from molvae.cli.inputs import read
     from molvae.explore import neighbourhood
 
     with delivery(output, picture, neighbourhood.draw_neighbours, GRID, [*library, *of]) as deliver:
         generator = load(model, device)
-        seeds, others = (molecules(read(files, column, standardised=standardise)) for files in (of, library))
-        found = neighbourhood.neighbours(generator, others, list(seeds), n=n)
+        seeds = list(molecules(read(of, column, standardised=standardise)))
+        texts, names = tee(usable(read(library, column, standardised=standardise)))
+        found = neighbourhood.neighbours(
+            generator, (row.smiles for row in texts), seeds, n=n, names=(row.name for row in names)
+        )
         deliver(reported(found))
     if found.empty:
         raise typer.Exit(1)

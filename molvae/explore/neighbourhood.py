@@ -22,14 +22,22 @@ from molvae.pictures import save_grid
 CHUNK = 2048  # molecules that are encoded and compared at once
 
 
-def neighbours(generator: Generator, smiles: Iterable[str], of: str | Iterable[str], *, n: int = 10) -> pd.DataFrame:
+def neighbours(
+    generator: Generator,
+    smiles: Iterable[str],
+    of: str | Iterable[str],
+    *,
+    n: int = 10,
+    names: Iterable[str] | None = None,
+) -> pd.DataFrame:
     """The `n` molecules of `smiles` nearest to each seed (`of`) in latent space, nearest first; a seed is not its own.
 
-    The molecules stream through, so there may be any number of them; repeats are kept once.
+    The molecules stream through, so there may be any number of them; repeats are kept once. `names`: one for each.
 
-    Columns: seed, smiles (both as given), distance (Euclidean; an unrelated pair is about sqrt(2 D) apart), similarity
-    (Tanimoto of Morgan fingerprints). `attrs`: errors (SMILES to reason, of seeds and molecules), summary. Raises
-    `InputError` where no seed can be encoded or `n` is below 1.
+    Columns: seed, smiles (both as given), name (where there are names), distance (Euclidean; an unrelated pair is about
+    sqrt(2 D) apart), similarity (Tanimoto of Morgan fingerprints). `attrs`: errors (SMILES to reason, of seeds and
+    molecules), summary. Raises `InputError` where no seed can be encoded or `n` is below 1, `ValueError` for more names
+    or fewer than molecules.
     """
     if n < 1:
         raise InputError(f"the number of neighbours is 1 or more, got {n}")
@@ -37,15 +45,21 @@ def neighbours(generator: Generator, smiles: Iterable[str], of: str | Iterable[s
     errors = _errors(seeds)
     best = [_Nearest(canonical(text), n) for text in seeds.smiles]
     count = 0
-    for chunk in in_chunks(one_or_many(smiles), CHUNK):
-        points = Points.of(generator, chunk)
+    named = (
+        ((text, "") for text in one_or_many(smiles)) if names is None else zip(one_or_many(smiles), names, strict=True)
+    )
+    for chunk in in_chunks(named, CHUNK):
+        points = Points.of(generator, [text for text, _ in chunk])
         errors |= _errors(points)
         count += len(points.z)
-        names = [canonical(text) for text in points.smiles]
+        good = points.table["error"] == ""
+        rows = [(canonical(text), text, name) for (text, name), ok in zip(chunk, good, strict=True) if ok]
         for one, distances in zip(best, cdist(seeds.z, points.z), strict=True):
-            one.add(names, points.smiles, distances)
+            one.add(rows, distances)
     tables = [_table(text, one.rows) for text, one in zip(seeds.smiles, best, strict=True)]
     frame = pd.concat(tables, ignore_index=True)
+    if not frame["name"].any():
+        del frame["name"]
     frame.attrs = {
         "errors": errors,
         "summary": [f"{len(frame)} neighbours of {len(best)} seeds in {count:,} molecules; {len(errors):,} refused"],
@@ -59,33 +73,35 @@ def draw_neighbours(frame: pd.DataFrame, picture: str | Path) -> Path:
 
 
 class _Nearest:
-    """The nearest molecules to one seed so far: canonical SMILES to (distance, SMILES as given), in order."""
+    """The nearest molecules to one seed so far: canonical SMILES to (distance, SMILES as given, name), in order."""
 
     def __init__(self, seed: str, n: int) -> None:
         self.seed, self.n = seed, n
-        self.known: dict[str, tuple[float, str]] = {}
+        self.known: dict[str, tuple[float, str, str]] = {}
 
     @property
-    def rows(self) -> list[tuple[float, str]]:
+    def rows(self) -> list[tuple[float, str, str]]:
         return list(self.known.values())
 
-    def add(self, names: list[str], smiles: list[str], distances: NDArray[np.float64]) -> None:
-        """Take in more molecules; among equally near ones the earlier stays."""
+    def add(self, molecules: list[tuple[str, str, str]], distances: NDArray[np.float64]) -> None:
+        """Take in more (canonical SMILES, SMILES as given, name); among equally near ones the earlier stays."""
         for i in np.argsort(distances, kind="stable"):
+            molecule, text, name = molecules[i]
             if len(self.known) >= self.n and distances[i] >= self.rows[-1][0]:
                 break
-            if names[i] != self.seed and names[i] not in self.known:
-                self.known[names[i]] = (float(distances[i]), smiles[i])
+            if molecule != self.seed and molecule not in self.known:
+                self.known[molecule] = (float(distances[i]), text, name)
                 self.known = dict(sorted(self.known.items(), key=lambda item: item[1][0])[: self.n])
 
 
-def _table(seed: str, rows: list[tuple[float, str]]) -> pd.DataFrame:
-    similarity = tanimoto(morgan(parse(seed)), [morgan(parse(smiles)) for _, smiles in rows])
+def _table(seed: str, rows: list[tuple[float, str, str]]) -> pd.DataFrame:
+    similarity = tanimoto(morgan(parse(seed)), [morgan(parse(smiles)) for _, smiles, _ in rows])
     return pd.DataFrame(
         {
             "seed": seed,
-            "smiles": [smiles for _, smiles in rows],
-            "distance": [distance for distance, _ in rows],
+            "smiles": [smiles for _, smiles, _ in rows],
+            "name": np.array([name for *_, name in rows], dtype=object),
+            "distance": [distance for distance, _, _ in rows],
             "similarity": similarity,
         }
     )

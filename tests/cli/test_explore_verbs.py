@@ -116,6 +116,13 @@ def test_neighbours(molvae, tiny, library, tmp_path):
     assert picture.stat().st_size > 3000
 
 
+def test_neighbours_have_the_names_of_their_file(molvae, tmp_path):
+    file = tmp_path / "library.smi"
+    file.write_text("C1CC broken\n" + "".join(f"{smiles} compound {i}\n" for i, smiles in enumerate(SMALL)))
+    table = pd.read_csv(io.StringIO(molvae("neighbours", file, "--of", "CCO", "-n", 4).stdout))
+    assert table["name"].tolist() == [f"compound {SMALL.index(smiles)}" for smiles in table["smiles"]]
+
+
 def test_anomaly_and_what_is_usual(molvae, tiny, library, tmp_path):
     kept, picture = tmp_path / "usual.json", tmp_path / "odd.png"
     first = molvae("anomaly", DRUGS["morphine"], "CCO", "C1CC", "--reference", library, "--column", "structure",

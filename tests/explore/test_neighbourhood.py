@@ -52,6 +52,18 @@ def test_repeats_are_one_and_a_seed_is_not_its_own(tiny):
     assert table.attrs["summary"] == ["1 neighbours of 1 seeds in 4 molecules; 1 refused"]
 
 
+def test_names_stay_with_their_molecules(tiny, monkeypatch):
+    monkeypatch.setattr(neighbourhood, "CHUNK", 3)
+    names = [f"{i}: {smiles}" for i, smiles in enumerate(LIBRARY)]
+    broken = ["C1CC", *LIBRARY]
+    table = neighbours(tiny, iter(broken), SEEDS, n=6, names=iter(["broken", *names]))
+    assert table["name"].str.split(": ").str[1].tolist() == table["smiles"].tolist()
+    pd.testing.assert_frame_equal(table.drop(columns="name"), neighbours(tiny, LIBRARY, SEEDS, n=6))
+    assert list(table.columns[:3]) == ["seed", "smiles", "name"]
+    with pytest.raises(ValueError, match="shorter"):
+        neighbours(tiny, LIBRARY, SEEDS, names=names[:-1])
+
+
 def test_an_empty_library(tiny):
     assert len(neighbours(tiny, [], "CCO")) == 0
 
