@@ -41,7 +41,7 @@ from molvae.data.records import Record, read_records
 from molvae.scoring import fcd
 from molvae.scoring.moses import cosine
 from molvae.scoring.score import references, score
-from molvae.scoring.scorer import Against
+from molvae.scoring.set_figures import Against
 from molvae.scoring.structures import large_scaffold
 
 COLUMNS = ("qed", "sa", "logp", "mw", "moses_filters")

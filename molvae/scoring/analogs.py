@@ -23,6 +23,7 @@ from molvae.chem.properties import compute
 from molvae.chem.scaffolds import murcko
 from molvae.chem.smiles import parse_quietly, quiet, write
 from molvae.errors import InputError, MoleculeError
+from molvae.scoring.set_figures import share
 
 INPUT = ("seed", "canonical", "novel", "sa", "alerts")
 COUNTS = ("proposed", "valid", "distinct", "effective", "usable_count")
@@ -288,15 +289,15 @@ def _figures(counts: Counter[str], similarities: NDArray[np.float64]) -> dict[st
     """`FIGURES` but for the diversity, of a seed or of many."""
     known = counts["known"] == counts["distinct"]
     return {
-        "validity": _share(counts["valid"], counts["proposed"]),
-        "uniqueness": _share(counts["distinct"], counts["valid"]),
-        "novelty": _share(counts["novel"], counts["distinct"]) if known else None,
-        "non_identity": _share(counts["not_seed"], counts["valid"]),
-        "effective_novelty": _share(counts["effective"], counts["proposed"]),
-        "usable": _share(counts["usable_count"], counts["proposed"]),
+        "validity": share(counts["valid"], counts["proposed"]),
+        "uniqueness": share(counts["distinct"], counts["valid"]),
+        "novelty": share(counts["novel"], counts["distinct"]) if known else None,
+        "non_identity": share(counts["not_seed"], counts["valid"]),
+        "effective_novelty": share(counts["effective"], counts["proposed"]),
+        "usable": share(counts["usable_count"], counts["proposed"]),
         **_spread(similarities),
-        **{name: _share(counts[name], counts["others"]) for name in _THRESHOLDS},
-        "scaffold_kept": _share(counts["scaffold"], counts["others"]),
+        **{name: share(counts[name], counts["others"]) for name in _THRESHOLDS},
+        "scaffold_kept": share(counts["scaffold"], counts["others"]),
     }
 
 
@@ -314,10 +315,6 @@ def _diversity(fingerprints: Sequence[bytes]) -> float | None:
     vectors = [ExplicitBitVect(binary) for binary in fingerprints]  # type: ignore[call-overload]
     pairs = np.concatenate([tanimoto(vector, vectors[:i]) for i, vector in enumerate(vectors)])
     return 1 - float(pairs.mean())
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

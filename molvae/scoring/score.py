@@ -13,7 +13,9 @@ from molvae.data.sources import find_source
 from molvae.errors import InputError
 from molvae.models.devices import find_device
 from molvae.scoring.reference import Reference
-from molvae.scoring.scorer import BENCHMARKS, SAMPLE, Against, Row, Score, Scorer, Scores, as_rows, joined
+from molvae.scoring.rows import Row, as_rows, joined
+from molvae.scoring.scorer import BENCHMARKS, SAMPLE, Score, Scorer, Scores
+from molvae.scoring.set_figures import Against
 
 Molecules = str | Path | Iterable[str] | Reference
 """A file, a named dataset (moses:train), or SMILES."""

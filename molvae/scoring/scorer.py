@@ -7,25 +7,24 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
-from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rdkit import Chem
 
-from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.smiles import canonical_or_none, quiet
+from molvae.chem.smiles import canonical_or_none
 from molvae.data.featurise import in_chunks, map_chunks
-from molvae.data.rows import Record, Refusal
-from molvae.errors import InputError, MissingExtraError
-from molvae.scoring import fcd, guacamol, moses
+from molvae.data.rows import Record
+from molvae.errors import InputError
+from molvae.scoring import fcd, moses
 from molvae.scoring.analogs import AnalogScores
-from molvae.scoring.molecules import COLUMNS, Read, chosen, fingerprints, read, table
+from molvae.scoring.molecules import COLUMNS, chosen, fingerprints
 from molvae.scoring.nearest import Finder, threads_of
-from molvae.scoring.reference import GUACAMOL_MOLECULES, Reference, among, guacamol_columns, keys_of, without_stereo
-from molvae.scoring.structures import Structures, merged, structures, structures_of
+from molvae.scoring.reference import among, keys_of
+from molvae.scoring.rows import Part, Row, described
+from molvae.scoring.set_figures import Against, SetFigures, averages, mean
+from molvae.scoring.structures import Structures, merged, structures
 from molvae.scoring.tally import Tally
 
 SAMPLE = 30_000
@@ -48,21 +47,6 @@ TAKEN = (
 
 Figures = dict[str, dict[str, float | None]]
 Score = Callable[[Sequence[str]], Any]
-Row = Record | Refusal
-
-
-@dataclass(frozen=True)
-class Against:
-    """What to compare with: `train` says what is novel, `test` and `scaffolds` what the set should be like."""
-
-    train: Reference | None = None
-    test: Reference | None = None
-    scaffolds: Reference | None = None
-
-    @property
-    def neighbours(self) -> Reference | None:
-        """Where the nearest neighbour of each molecule is looked for."""
-        return self.train or self.test
 
 
 @dataclass(frozen=True)
@@ -129,11 +113,9 @@ class Scorer:
         self.benchmarks = benchmarks
         self.tally = Tally(sample, seed)
         self.analogs = AnalogScores() if seeded else None
-        self.notes: list[str] = []
         self._neighbours = self.against.neighbours if nearest else None
         self._finder: Finder | None = None
         self._taken: list[Structures] = []
-        self._drawn_by = seed
 
     @property
     def score_names(self) -> list[str]:
@@ -162,12 +144,12 @@ class Scorer:
                 self.analogs.add(frame)
             yield frame
 
-    def _parts(self, rows: Iterator[Row]) -> Iterator[_Part]:
+    def _parts(self, rows: Iterator[Row]) -> Iterator[Part]:
         """Chunks of rows, described; of no rows, one of none.
 
         As long as every row may be in the sample its structures are taken along, or it would have to be read again.
         """
-        work = partial(_described, columns=self.columns, bits=self.seeded or self._neighbours is not None)
+        work = partial(described, columns=self.columns, bits=self.seeded or self._neighbours is not None)
         both = partial(work, structured="moses" in self.benchmarks)
         both([Record("C", "", "", 0)])  # compiles patterns and reads tables here, once, for all processes to come
         parts = chain(
@@ -179,9 +161,9 @@ class Scorer:
 
     def _check(self) -> None:
         """What would fail once all rows are read fails now."""
-        for reference in self._references:
+        for reference in self.against.references:
             _ = reference.molecules
-        if self._references and self.chemnet:
+        if self.against.references and self.chemnet:
             fcd.activations(("C", "CC"), device=self.device)
 
     def _placed(self, frame: pd.DataFrame, bits: NDArray[np.uint8]) -> pd.DataFrame:
@@ -242,55 +224,24 @@ class Scorer:
         counts |= {"distinct": len(distinct), "sampled": len(sample)}
         if self.against.train is not None:
             counts["novel"] = int((~among(distinct, self.against.train.keys)).sum())
+        of_set = SetFigures(
+            self.against, chemnet=self.chemnet, workers=self.workers, device=self.device, seed=self.tally.seed
+        )
         figures: Figures = {}
         if "moses" in self.benchmarks:
-            figures["MOSES"] = self._moses(keys, distinct, counts, sample)
+            figures["MOSES"] = of_set.moses(counts, keys, sample, self._structures(sample))
         if self.against.train is not None and "guacamol" in self.benchmarks:
-            figures["GuacaMol"] = self._guacamol(sample)
-        figures["Molecules"] = _averages(sample) | {f"mean {name}": _mean(sample, name) for name in self._scores}
+            figures["GuacaMol"] = of_set.guacamol(counts, sample, self.against.train)
+        figures["Molecules"] = averages(sample) | {f"mean {name}": mean(sample, name) for name in self._scores}
         seeds = None
         if self.analogs is not None:
             figures["Analogs"], seeds = self.analogs.overall(), self.analogs.per_seed()
         compared = self.against.test or self.against.train
-        figures = {section: self._numbers(found) for section, found in figures.items()}
+        figures = {section: of_set.finite(found) for section, found in figures.items()}
         return Scores(
-            counts, figures, self._all_notes(counts), sample, seeds,
+            counts, figures, [*of_set.notes, *self._notes(counts)], sample, seeds,
             compared.charted if compared else None, self.tally.first_invalid(),
         )  # fmt: skip
-
-    def _moses(
-        self, keys: NDArray[np.uint64], distinct: NDArray[np.uint64], counts: dict[str, int], sample: pd.DataFrame
-    ) -> dict[str, float | None]:
-        found: dict[str, float | None] = {"valid": _share(counts["valid"], counts["read"])}
-        for k in moses.UNIQUE_AT:
-            found[f"unique@{k}"] = _share(len(np.unique(keys[:k])), min(k, len(keys)))
-        if self.against.train is not None:
-            found["Novelty"] = _share(counts["novel"], len(distinct))
-        found |= dict.fromkeys(moses.DIVERSITY)
-        if "moses_filters" in self.columns:
-            found["Filters"] = _mean(sample, "moses_filters")
-        both = {"Test": self.against.test, "TestSF": self.against.scaffolds}
-        references = {label: reference for label, reference in both.items() if reference is not None}
-        found |= {f"{name}/{label}": None for label in references for name in moses.LIKENESS}
-        if self.against.test is not None:
-            found |= dict.fromkeys(moses.WASSERSTEIN.values())
-        if not len(sample):
-            return found
-        own = self._structures(sample)
-        found |= moses.diversity(own, self.workers)
-        activations: fcd.Activations | None = None
-        for label, reference in references.items():
-            found |= moses.likeness(own, reference, label, self.workers, self.device)
-            if found[f"Scaf/{label}"] is None:
-                self._note(f"no Scaf/{label}: not both sets have scaffolds of two rings or more")
-            if activations is None:  # one network pass for both
-                activations = self._activations(sample)
-            if activations is not None:
-                found[f"FCD/{label}"] = self._distance(activations, reference)
-        if self.against.test is not None:
-            whole = sample.dropna(subset=list(moses.WASSERSTEIN))
-            found |= moses.distances(whole, self.against.test) if len(whole) else {}
-        return found
 
     def _structures(self, sample: pd.DataFrame) -> Structures:
         taken = merged(self._taken)
@@ -298,62 +249,8 @@ class Scorer:
             return taken
         return structures(sample["canonical"], self.workers)
 
-    def _guacamol(self, sample: pd.DataFrame) -> dict[str, float | None]:
-        assert self.against.train is not None
-        train = self.against.train
-        if len(sample) > GUACAMOL_MOLECULES:  # not the first ones: rows may come in any order
-            rows = np.random.default_rng(self._drawn_by).permutation(len(sample))[:GUACAMOL_MOLECULES]
-            sample = sample.iloc[np.sort(rows)]
-            self._note(f"GuacaMol's figures but validity are of {len(sample):,} of those, drawn at random")
-        molecules = list(sample["canonical"])
-        found: dict[str, float | None] = dict.fromkeys(guacamol.SCORES)
-        found["validity"] = _share(self.tally.valid, self.tally.read)
-        if not molecules:
-            return found
-        columns = guacamol_columns(molecules, self.workers)
-        flat = np.unique(keys_of(without_stereo(molecules)))
-        found["uniqueness"] = len(flat) / len(molecules)
-        found["novelty"] = float((~among(flat, train.flat_keys)).mean())
-        found["KL divergence"] = guacamol.kl_score(guacamol.kl_divergences(columns, train.guacamol))
-        own = self._activations(sample)
-        distance = None if own is None else self._distance(own, train, drawn=True)
-        found["FCD score"] = None if distance is None else guacamol.fcd_score(distance)
-        return found
-
-    def _activations(self, sample: pd.DataFrame) -> fcd.Activations | None:
-        """ChemNet's, of the set itself; None, and a note, where there are none."""
-        if self.chemnet is False:
-            return None
-        try:
-            return fcd.activations(sample["canonical"], device=self.device)
-        except MissingExtraError as error:
-            if self.chemnet:
-                raise
-            self._note(f"no FCD: {error}")
-        except InputError as error:
-            self._note(f"no FCD: {error}")
-        return None
-
-    def _distance(self, own: fcd.Activations, reference: Reference, drawn: bool = False) -> float | None:
-        try:
-            return fcd.distance(own, reference.guacamol_activations if drawn else reference.activations)
-        except InputError as error:
-            self._note(f"no FCD to {reference.name}: {error}")
-        return None
-
-    def _numbers(self, figures: dict[str, float | None]) -> dict[str, float | None]:
-        """None for what is no finite number, and a note."""
-        for name, value in figures.items():
-            if value is not None and not isfinite(value):
-                self._note(f"no {name}: it came out as {value}")
-        return {name: None if value is None or not isfinite(value) else value for name, value in figures.items()}
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
-
-    def _all_notes(self, counts: dict[str, int]) -> list[str]:
-        notes = [*self.notes, *self._notes_on_analogs(), *self._notes_on_references()]
+    def _notes(self, counts: dict[str, int]) -> list[str]:
+        notes = [*self._notes_on_analogs(), *self._notes_on_references()]
         if not counts["valid"]:
             notes.append("not one row is a valid molecule")
         if counts["sampled"] < counts["valid"]:
@@ -381,41 +278,9 @@ class Scorer:
     def _notes_on_references(self) -> list[str]:
         return [
             f"{reference.name}: {reference.refused:,} rows are no molecules and were left out"
-            for reference in self._references
+            for reference in self.against.references
             if reference.refused
         ]
-
-    @property
-    def _references(self) -> list[Reference]:
-        against = self.against
-        return [found for found in (against.train, against.test, against.scaffolds) if found is not None]
-
-
-class _Part(NamedTuple):
-    """Of some rows: figures and, if asked for, packed fingerprints, (N, 256), and structures of the valid ones."""
-
-    frame: pd.DataFrame
-    bits: NDArray[np.uint8]
-    structures: Structures | None
-
-
-def _described(rows: list[Row], columns: Collection[str], bits: bool, structured: bool = False) -> _Part:
-    """The rows with the name of each as `seed`."""
-    with quiet():
-        molecules = [
-            read(_text(row.smiles)) if isinstance(row, Record) else Read(_text(row.value), row.reason) for row in rows
-        ]
-        found = structures_of([m.again for m in molecules if m.again is not None]) if structured else None
-        packed = morgan_bits([m.again or Chem.Mol() for m in molecules]) if bits else np.empty((0, 256), np.uint8)
-        frame = table(molecules, tuple(columns))
-    frame = frame.astype({name: "float64" for name in columns if isinstance(COLUMNS[name].missing, float)})
-    frame.insert(0, "seed", [_text(row.name) for row in rows])
-    return _Part(frame, packed, found)
-
-
-def _text(text: str) -> str:
-    """Without lone surrogates, what Python makes of bytes that are not text: a table's column cannot hold them."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _where(good: NDArray[np.bool_], values: NDArray[np.bool_]) -> NDArray[np.object_]:
@@ -424,63 +289,8 @@ def _where(good: NDArray[np.bool_], values: NDArray[np.bool_]) -> NDArray[np.obj
     return filled
 
 
-def _averages(sample: pd.DataFrame) -> dict[str, float | None]:
-    """The mean of each figure; of those that are yes or no the share of yes; of alerts the share without any."""
-    found: dict[str, float | None] = {}
-    for name in (name for name in COLUMNS if name in sample.columns):
-        if name == "alerts":
-            known = sample[name].dropna()
-            found["no alerts"] = float((known == "").mean()) if len(known) else None
-        elif name != "scaffold":
-            values = pd.to_numeric(sample[name].astype(float), errors="coerce").dropna()
-            found[f"mean {name}" if name not in ("lipinski", "veber", "moses_filters") else name] = (
-                float(values.mean()) if len(values) else None
-            )
-    return found
-
-
-def _mean(sample: pd.DataFrame, name: str) -> float | None:
-    values = sample[name].dropna() if name in sample else pd.Series(dtype=float)
-    return float(values.astype(float).mean()) if len(values) else None
-
-
 def _numbers_of(name: str, score: Score, smiles: list[str]) -> NDArray[np.float64]:
     values = np.asarray(score(smiles) if smiles else [], dtype=np.float64)
     if values.shape != (len(smiles),):
         raise InputError(f"the score {name!r} gave {values.shape} numbers for {len(smiles):,} molecules: one each")
     return values
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
-
-
-def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """One table of many; of none, an empty one."""
-    frames = list(tables)
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"smiles": [], "error": []}, dtype=object)
-
-
-def as_rows(smiles: Iterable[Any], seeds: Iterable[str] | None = None) -> Iterator[Row]:
-    """Strings as rows; what is no string, as NaN in a column, is refused and stays in its place.
-
-    Raises `InputError`, at the row, where there are fewer or more `seeds` than `smiles`.
-    """
-    names = None if seeds is None else iter(seeds)
-    end, place = object(), 0
-    for place, text in enumerate(smiles, start=1):
-        name = "" if names is None else next(names, end)
-        if name is end:
-            raise InputError(f"{place - 1:,} seeds for more molecules than that: each molecule needs its own")
-        if isinstance(text, str):
-            yield Record(text, _seed_named(name), "argument", place)
-        else:
-            reason = f"the SMILES is {type(text).__name__}, not text"
-            yield Refusal("argument", place, str(text), reason, _seed_named(name))
-    if names is not None and next(names, end) is not end:
-        raise InputError(f"more seeds than molecules, which are {place:,}: each molecule needs its own")
-
-
-def _seed_named(seed: Any) -> str:
-    """What is no text, as None or NaN in a column, is no seed."""
-    return seed if isinstance(seed, str) else ""

@@ -21,7 +21,7 @@ class Tally:
     def __init__(self, size: int, seed: int) -> None:
         if size < 1:
             raise InputError(f"a sample holds at least 1 molecule, got {size}")
-        self.size, self.random = size, np.random.default_rng(seed)
+        self.size, self.seed, self.random = size, seed, np.random.default_rng(seed)
         self.read = self.valid = self.incomplete = 0
         self._keys: list[Keys] = []
         self._kept: list[pd.DataFrame] = []

@@ -18,11 +18,14 @@ from scipy.stats import wasserstein_distance
 
 from molvae.chem.smiles import canonical, parse
 from molvae.data.rows import Record, Refusal
-from molvae.errors import InputError
+from molvae.errors import InputError, MissingExtraError
 from molvae.scoring import scorer as scorer_module
+from molvae.scoring import set_figures
 from molvae.scoring.molecules import COLUMNS
 from molvae.scoring.reference import Reference
-from molvae.scoring.scorer import Against, Scorer, Scores, as_rows, joined
+from molvae.scoring.rows import as_rows, joined
+from molvae.scoring.scorer import Scorer, Scores
+from molvae.scoring.set_figures import Against
 
 ALL = [canonical(text) for text in DRUGS.values()]
 TRAIN, TEST, SCAFFOLDS, SET = ALL[::2], ALL[1::2], ALL[::3], [*ALL[5:35], *ALL[20:40]]
@@ -333,10 +336,10 @@ def test_more_than_the_sample_in_several_streams(against):
 
 
 def test_guacamol_takes_its_molecules_from_the_whole_sample(against, monkeypatch):
-    monkeypatch.setattr(scorer_module, "GUACAMOL_MOLECULES", 10)
+    monkeypatch.setattr(set_figures, "GUACAMOL_MOLECULES", 10)
     given = []
-    columns = scorer_module.guacamol_columns
-    monkeypatch.setattr(scorer_module, "guacamol_columns", lambda s, w: given.extend(s) or columns(s, w))
+    columns = set_figures.guacamol_columns
+    monkeypatch.setattr(set_figures, "guacamol_columns", lambda s, w: given.extend(s) or columns(s, w))
     _, scores = scored(ALL, Against(against.train), columns=())
     assert len(given) == 10
     assert given == [text for text in ALL if text in given]
@@ -482,14 +485,14 @@ def test_without_fcd_the_network_is_not_asked(chemnet, against):
 @pytest.mark.parametrize("reference", [True, False])
 def test_without_the_library_there_is_a_note_or_where_it_was_asked_for_an_error(monkeypatch, against, reference):
     def missing(*_, **__):
-        raise scorer_module.MissingExtraError("pip install it")
+        raise MissingExtraError("pip install it")
 
     monkeypatch.setattr(scorer_module.fcd, "activations", missing)
     compared = against if reference else None
     _, scores = scored(["CCO", "CCN"], compared, columns=CHEAP, chemnet=None)
     assert ("no FCD: pip install it" in scores.notes) == reference
     if reference:
-        with pytest.raises(scorer_module.MissingExtraError):
+        with pytest.raises(MissingExtraError):
             next(Scorer(compared, chemnet=True).tables(iter(())))
 
 
