@@ -1,12 +1,8 @@
-"""One page about a scored set of molecules: counts, figures, distributions, drawings; nothing to fetch, no script.
-
-The charts are written here: a few rectangles need no plotting library, and as SVG they stay sharp in print.
-"""
+"""One page about a scored set of molecules: counts, figures, distributions, drawings; nothing to fetch, no script."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from numbers import Integral, Real
@@ -18,9 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from molvae.data.files import whole_file
+from molvae.histograms import Axis, Floats, histogram
 from molvae.pictures import PAGE_HEAD, svg
-
-Floats = NDArray[np.float64]
 
 MOST_DRAWN = 12
 """Molecules drawn at either end of the ranking."""
@@ -50,30 +45,17 @@ class Content:
     pictures: Mapping[str, str] = field(default_factory=dict)  # title to <svg>
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """How a column is charted, in bars of `step`, and how it is called and written beneath a drawing."""
-
-    label: str
-    short: str
-    step: float
-    decimals: int
-    whole: bool = False  # counts: a bar about each whole number
-    span: tuple[float, float] | None = None  # where the axis does not follow the values
-    marks: tuple[float, ...] = ()
-
-
 _PROPERTIES = {
-    "qed": _Axis("Drug-likeness (QED)", "QED", 0.05, 2, span=(0, 1)),
-    "sa": _Axis("Synthetic accessibility, 1 easy to 10 hard", "SA", 0.25, 1),
-    "logp": _Axis("logP", "logP", 0.5, 1),
-    "mw": _Axis("Molecular weight, g/mol", "MW", 25, 0),
-    "tpsa": _Axis("Polar surface area, Å²", "TPSA", 10, 0),
-    "rings": _Axis("Rings", "rings", 1, 0, whole=True),
-    "rotatable_bonds": _Axis("Rotatable bonds", "rotatable", 1, 0, whole=True),
+    "qed": Axis("Drug-likeness (QED)", "QED", 0.05, 2, span=(0, 1)),
+    "sa": Axis("Synthetic accessibility, 1 easy to 10 hard", "SA", 0.25, 1),
+    "logp": Axis("logP", "logP", 0.5, 1),
+    "mw": Axis("Molecular weight, g/mol", "MW", 25, 0),
+    "tpsa": Axis("Polar surface area, Å²", "TPSA", 10, 0),
+    "rings": Axis("Rings", "rings", 1, 0, whole=True),
+    "rotatable_bonds": Axis("Rotatable bonds", "rotatable", 1, 0, whole=True),
 }
 _SIMILARITIES = {
-    name: _Axis(f"Similarity to the {label}", short, 0.05, 2, span=(0, 1), marks=(0.4, 0.6))
+    name: Axis(f"Similarity to the {label}", short, 0.05, 2, span=(0, 1), marks=(0.4, 0.6))
     for name, label, short in (
         ("similarity", "seed", "to seed"),
         ("nearest_similarity", "nearest reference", "to reference"),
@@ -147,12 +129,12 @@ def _figures(figures: Mapping[str, Mapping[str, float | None]]) -> str:
     return _section("Figures", "sections", "".join(tables))
 
 
-def _charts(title: str, axes: Mapping[str, _Axis], valid: pd.DataFrame, reference: pd.DataFrame | None) -> str:
+def _charts(title: str, axes: Mapping[str, Axis], valid: pd.DataFrame, reference: pd.DataFrame | None) -> str:
     charts = []
     for name, axis in axes.items():
         values = _values(valid, name)
         if len(values):
-            charts.append(f"<figure>{_histogram(axis, values, _values(reference, name))}</figure>\n")
+            charts.append(f"<figure>{histogram(axis, values, _values(reference, name))}</figure>\n")
     return _section(title, "charts", "".join(charts))
 
 
@@ -274,10 +256,8 @@ def _column(values: pd.Series[Any]) -> list[str]:
     return [f"{v:,.0f}" if counts and isinstance(v, Real) and v == v else _number(v) for v in values]
 
 
-def _fixed(value: Any, axis: _Axis) -> str:
-    if not isinstance(value, Real) or value != value:
-        return _number(value)
-    return f"{value:g}" if axis.whole else f"{round(float(value), axis.decimals) + 0.0:.{axis.decimals}f}"  # no "-0.0"
+def _fixed(value: Any, axis: Axis) -> str:
+    return axis.text(float(value)) if isinstance(value, Real) and value == value else _number(value)
 
 
 def _values(frame: pd.DataFrame | None, name: str) -> Floats:
@@ -288,150 +268,6 @@ def _values(frame: pd.DataFrame | None, name: str) -> Floats:
     return np.asarray(np.round(values[np.isfinite(values)], 6), dtype=np.float64)
 
 
-# ---- charts ----
-
-_WIDTH, _HEIGHT = 380, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 366, 62, 212  # of the plot
-_MOST_BARS, _FEWEST_BARS = 48, 8
-_INK, _FAINT, _GRID, _FILL = "#1c2733", "#52606d", "#e3e8ed", "#79a9dc"
-
-
-@dataclass(frozen=True)
-class _Plot:
-    """The bars' edges, the top of the axis of shares, and where both lie on the canvas."""
-
-    edges: Floats
-    top: float
-
-    def x(self, value: float) -> float:
-        low, high = self.edges[0], self.edges[-1]
-        return float(_LEFT + (_RIGHT - _LEFT) * (value - low) / (high - low))
-
-    def y(self, share: float) -> float:
-        return _BOTTOM - (_BOTTOM - _TOP) * share / self.top
-
-
-def _histogram(axis: _Axis, values: Floats, reference: Floats) -> str:
-    """Shares of the set as bars, those of the reference as an outline over them, in the same bins."""
-    groups = [group for group in (values, reference) if len(group)]
-    edges = _edges(axis, groups)
-    shares = [_shares(group, edges) for group in groups]
-    step = _nice(max(s.max() for s in shares) / 5)
-    plot = _Plot(edges, step * math.ceil(max(s.max() for s in shares) / step - 1e-9))
-    parts = [
-        *_grid(plot, step),
-        *_bars(plot, shares[0]),
-        *([_outline(plot, shares[1])] if len(shares) > 1 else []),
-        *_ticks(plot, axis),
-        *(_mark(plot, mark, float((values >= mark).mean())) for mark in axis.marks),
-        *_legend(axis, groups),
-        *_beyond(edges, groups),
-    ]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{_WIDTH}" height="{_HEIGHT}" '
-        f'viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="system-ui, sans-serif" font-size="11" fill="{_FAINT}">'
-        f"<title>{_spoken(axis, groups)}</title>\n" + "\n".join(parts) + "\n</svg>"
-    )
-
-
-def _edges(axis: _Axis, groups: Sequence[Floats]) -> Floats:
-    """Multiples of the axis's step, wide enough for all but the outermost half percent at either side."""
-    shift, step = (0.5 if axis.whole else 0.0), axis.step
-    low = min(float(np.quantile(group, 0.005, method="lower")) for group in groups) + shift
-    high = max(float(np.quantile(group, 0.995, method="higher")) for group in groups) + shift
-    if axis.span:
-        low, high = axis.span
-    while (high - low) / step > _MOST_BARS:
-        step *= 2
-    first, last = math.floor(low / step), math.ceil(high / step)
-    lacking = max(0, _FEWEST_BARS - (last - first))
-    first, last = first - lacking // 2, last + lacking - lacking // 2
-    if low >= 0 > first:  # nothing below nought was there
-        first, last = 0, last - first
-    return np.asarray(np.round(np.arange(first, last + 1) * step, 9) - shift, dtype=np.float64)
-
-
-def _shares(values: Floats, edges: Floats) -> Floats:
-    """The share of the values in each bin, half open to the right; what lies beyond counts at its end."""
-    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
-    return np.asarray(counts / len(values), dtype=np.float64)
-
-
-def _nice(least: float) -> float:
-    """The smallest of 1, 2, 5, 10, ... times a power of ten that is not below."""
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(power * m for m in (1, 2, 5, 10) if power * m >= least * (1 - 1e-9))
-
-
-def _grid(plot: _Plot, step: float) -> Iterator[str]:
-    for i in range(round(plot.top / step) + 1):
-        y = plot.y(i * step)
-        yield f'<path d="M{_LEFT} {y:.2f}H{_RIGHT}" stroke="{_GRID}"/>'
-        yield f'<text class="share" x="{_LEFT - 6}" y="{y + 4:.2f}" text-anchor="end">{100 * i * step:g}%</text>'
-
-
-def _bars(plot: _Plot, shares: Floats) -> Iterator[str]:
-    """Each bar names its bin and share to whoever points at it."""
-    for low, high, share in zip(plot.edges[:-1], plot.edges[1:], shares, strict=True):
-        x, y = plot.x(low), plot.y(share)
-        size = f'x="{x + 0.5:.2f}" y="{y:.2f}" width="{plot.x(high) - x - 1:.2f}" height="{_BOTTOM - y:.2f}"'
-        yield f'<rect class="bar" {size} fill="{_FILL}"><title>{low:g} to {high:g}: {share:.1%}</title></rect>'
-
-
-def _outline(plot: _Plot, shares: Floats) -> str:
-    steps = "".join(f"V{plot.y(s):.2f}H{plot.x(e):.2f}" for s, e in zip(shares, plot.edges[1:], strict=True))
-    path = f"M{_LEFT} {_BOTTOM}{steps}V{_BOTTOM}"
-    return f'<path class="outline" d="{path}" fill="none" stroke="{_INK}" stroke-width="1.4"/>'
-
-
-def _ticks(plot: _Plot, axis: _Axis) -> Iterator[str]:
-    low, high = float(plot.edges[0]), float(plot.edges[-1])
-    step = max(_nice((high - low) / 8), 1.0 if axis.whole else 0.0)
-    yield f'<path d="M{_LEFT} {_BOTTOM}H{_RIGHT}" stroke="{_FAINT}"/>'
-    for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1):
-        x = plot.x(i * step)
-        yield f'<path d="M{x:.2f} {_BOTTOM}v4" stroke="{_FAINT}"/>'
-        yield f'<text class="value" x="{x:.2f}" y="{_BOTTOM + 17}" text-anchor="middle">{i * step:g}</text>'
-
-
-def _mark(plot: _Plot, mark: float, share: float) -> str:
-    """A line at a similarity of note, and the share of the set from there on, written above the plot."""
-    x = plot.x(mark)
-    where = f'x="{x - 4:.2f}" text-anchor="end"' if mark < 0.5 else f'x="{x + 4:.2f}"'  # away from the other
-    return (
-        f'<path class="mark" d="M{x:.2f} {_TOP - 12}V{_BOTTOM}" stroke="{_INK}" stroke-dasharray="3 3"/>'
-        f'<text {where} y="{_TOP - 4}" font-size="10">{share:.0%} ≥ {mark:g}</text>'
-    )
-
-
-def _legend(axis: _Axis, groups: Sequence[Floats]) -> Iterator[str]:
-    """The label, and beneath it how the set and the reference are drawn, with their medians."""
-    yield f'<text x="{_LEFT}" y="16" font-size="13" font-weight="600" fill="{_INK}">{axis.label}</text>'
-    looks = (f'fill="{_FILL}"', f'fill="none" stroke="{_INK}" stroke-width="1.4"')
-    for i, (name, group) in enumerate(zip(_GROUPS, groups, strict=False)):
-        x = _LEFT + 140 * i
-        yield f'<rect x="{x}" y="27" width="10" height="10" {looks[i]}/>'
-        yield f'<text x="{x + 15}" y="36">{name}, median {_fixed(np.median(group), axis)}</text>'
-
-
-def _beyond(edges: Floats, groups: Sequence[Floats]) -> Iterator[str]:
-    """Says so where the end bars hold more than their bins."""
-    counts = [int(np.sum((group < edges[0]) | (group > edges[-1]))) for group in groups]
-    if any(counts):
-        told = " and ".join(f"{n:,} of the {name}" for n, name in zip(counts, _GROUPS, strict=False) if n)
-        place = f'x="{_RIGHT}" y="{_HEIGHT - 6}" font-size="10" text-anchor="end"'
-        yield f"<text {place}>end bars include {told} beyond</text>"
-
-
-def _spoken(axis: _Axis, groups: Sequence[Floats]) -> str:
-    told = (
-        f"{len(group):,} of the {name}, median {_fixed(np.median(group), axis)}"
-        for name, group in zip(_GROUPS, groups, strict=False)
-    )
-    return f"{axis.label}: histogram of {' and '.join(told)}"
-
-
-_GROUPS = ("set", "reference")
 _DRAWN = "(drawn)"
 
 _PAGE_TOP = (

@@ -18,7 +18,7 @@ LAYERS = (
     {"chem", "novelty"},
     {"data"},
     {"models", "calibration"},
-    {"checkpoint", "sampling", "scoring", "training", "prediction", "screening", "pictures"},
+    {"checkpoint", "sampling", "scoring", "training", "prediction", "screening", "pictures", "histograms"},
     {"codec"},
     {"seedruns", "evaluation"},
     {"generator", "output", "report", "resumable"},

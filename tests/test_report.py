@@ -13,7 +13,8 @@ from molecules import DRUGS
 
 from molvae.chem.properties import compute
 from molvae.chem.smiles import parse
-from molvae.report import MOST_DRAWN, MOST_INVALID, MOST_SEEDS, Content, _Axis, _edges, _number, html, write_html
+from molvae.histograms import Axis, _edges
+from molvae.report import MOST_DRAWN, MOST_INVALID, MOST_SEEDS, Content, _number, html, write_html
 
 SVG = "{http://www.w3.org/2000/svg}"
 SMILES = list(DRUGS.values())
@@ -189,7 +190,7 @@ def test_bins_of_counts_are_about_whole_numbers():
 
 @pytest.mark.parametrize("values", [[-3.2, 0.1], [0.0], [-0.5], [7.25], [1e-9, 1e4], [-1e9]])
 def test_edges_hold_all_values(values):
-    edges = _edges(_Axis("", "", 0.5, 1), [np.array(values)])
+    edges = _edges(Axis("", "", 0.5, 1), [np.array(values)])
     assert edges[0] <= min(values) <= max(values) <= edges[-1]
     assert 8 <= len(edges) - 1 <= 50
     np.testing.assert_allclose(np.diff(edges), edges[1] - edges[0])
