@@ -11,8 +11,9 @@ analogs: $(VENV)/ready
 	$(BIN)/molvae analogs "$(SEED)" -n 20 --picture analogs.png
 	@echo "picture: analogs.png"
 
+# a process for each of two cores or more; tests of a file stay together, as they share what is made for it
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

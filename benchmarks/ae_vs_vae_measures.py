@@ -127,7 +127,7 @@ def from_the_prior(evaluator: Evaluator, study: Study, counts: Counts) -> Figure
     posterior = evaluator.codec.encode(study.train.select(rows))
     z = posterior.draw(normal(row_keys(0, rows.to(posterior.mean.device)), posterior.noise_size))
     unit = evaluator.codec.model.prior()
-    radius = PriorConfig.radius if evaluator.noise_aware else 0.0
+    radius = PriorConfig.radius if evaluator.codec.noise_aware else 0.0
     with torch.inference_mode(False):
         learned = fit_prior(
             z.clone(), unit.config.replace(kind="mixture", radius=radius, components=min(16, len(z) // 8))
