@@ -11,9 +11,9 @@ analogs: $(VENV)/ready
 	$(BIN)/molvae analogs "$(SEED)" -n 20 --picture analogs.png
 	@echo "picture: analogs.png"
 
-# a process for each of two cores or more; tests of a file stay together, as they share what is made for it
+# in a process for each core, up to four; those that are done early take over from the others
 test: $(VENV)/ready
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
