@@ -20,7 +20,7 @@ from molvae.chem.smiles import canonical_or_none
 from molvae.chem.tokens import PAD_ID
 from molvae.codec import Codec
 from molvae.data.packed import GraphBatch, PackedGraphs
-from molvae.data.rows import one_or_many
+from molvae.data.rows import indexed, one_or_many
 from molvae.errors import InputError
 from molvae.models.devices import find_device
 from molvae.models.encoding import in_batches
@@ -39,7 +39,8 @@ SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "novel")
 class Generator:
     """A loaded model with its verbs. Every verb takes SMILES (one or many) and returns a pandas DataFrame.
 
-    Rows that cannot be used never stop the others: they stand in an `error` column where there is one row out per row
+    Where there is one row out per row in, a column of a table is answered under its own index. Rows that cannot be used
+    never stop the others: they stand in an `error` column where there is one row out per row
     in, and otherwise in `frame.attrs["errors"]` (SMILES to reason), with a `MolvaeWarning`.
     """
 
@@ -146,7 +147,8 @@ class Generator:
             z[good] = self.codec.encode(usable, refine=refine, progress=progress).mean.cpu().numpy()
         columns = pd.DataFrame(z, columns=[f"z{i}" for i in range(z.shape[1])])
         error = ["" if isinstance(g, MolGraph) else str(g) for g in graphs]
-        return pd.concat([pd.DataFrame({"smiles": texts, "error": error}, dtype=object), columns], axis=1)
+        frame = pd.concat([pd.DataFrame({"smiles": texts, "error": error}, dtype=object), columns], axis=1)
+        return indexed(frame, smiles)
 
     def decode(
         self,
@@ -210,7 +212,7 @@ class Generator:
         frame.loc[usable, "smiles"] = [m or "" for m in molecules]
         frame.loc[usable, "log_likelihood"] = scores.astype(float)
         frame.loc[usable, "error"] = [_fault(text, m) for text, m in zip(strings, molecules, strict=True)]
-        return frame
+        return indexed(frame, latents)
 
     def reconstruct(
         self,
@@ -250,7 +252,7 @@ class Generator:
                 rows.append((text, "", False, str(graph)))
         frame = pd.DataFrame(rows, columns=["smiles", "reconstruction", "exact", "error"])
         frame.attrs["refused"] = len(texts) - len(usable)
-        return frame
+        return indexed(frame, smiles)
 
     @torch.inference_mode()
     def likelihood(
@@ -275,7 +277,7 @@ class Generator:
         frame = pd.DataFrame({"smiles": texts, "log_likelihood": np.nan, "symbols": 0})
         frame.loc[good, "log_likelihood"], frame.loc[good, "symbols"] = np.concatenate(parts).astype(float).T
         frame["error"] = ["" if isinstance(graph, MolGraph) else str(graph) for graph in graphs]
-        return frame
+        return indexed(frame, smiles)
 
     def calibration(self, smiles: str | Iterable[str]) -> Calibration:
         """How well the model knows some thousand reference molecules: what is usual, for `explore.anomaly`.

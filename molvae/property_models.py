@@ -17,7 +17,7 @@ from rdkit import Chem
 from molvae.checkpoint import CONFIG, SHIPPED, WEIGHTS, card_text, locate
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.smiles import parse, parse_quietly, quiet
-from molvae.data.rows import REFUSALS_SHOWN, one_or_many
+from molvae.data.rows import REFUSALS_SHOWN, indexed, one_or_many
 from molvae.errors import CheckpointError, InputError, MissingExtraError, MoleculeError
 from molvae.generator import Generator
 from molvae.prediction import fitted as storage
@@ -85,7 +85,7 @@ class PropertyModel:
         frame["error"] = np.array(errors, dtype=object)
         if good.any():
             frame.loc[good, "prediction"], frame.loc[good, "uncertainty"] = self.fitted.predict(features)
-        return frame
+        return indexed(frame, smiles)
 
     def __call__(self, smiles: Sequence[str]) -> Floats:
         """The predictions alone, (N,): what `scores` of `analogs` and `score` take."""

@@ -764,3 +764,16 @@ def test_a_seed_may_be_an_integer_of_numpys(tiny):
 def test_a_temperature_is_a_number(tiny):
     with pytest.raises(InputError, match="temperature must be 0"):
         tiny.sample(3, temperature=float("nan"))
+
+
+def test_a_column_is_answered_under_its_own_index(tiny):
+    """What is joined to a table so lies beside its molecules, whatever rows of it were taken."""
+    column = pd.Series([*SMALL[:3], "C1CC", None], index=["a", "c", "b", "b", 7])
+    for verb in (tiny.encode, tiny.reconstruct, tiny.likelihood):
+        frame = verb(column)
+        assert frame.index.equals(column.index)
+        pd.testing.assert_frame_equal(frame.reset_index(drop=True), verb(list(column)))
+    latents = tiny.encode(column)
+    written = tiny.decode(latents)
+    assert written.index.equals(column.index)
+    pd.testing.assert_frame_equal(written.reset_index(drop=True), tiny.decode(latents.iloc[:, 2:].to_numpy()))

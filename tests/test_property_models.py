@@ -72,6 +72,7 @@ def test_predictions_learn_something_and_keep_their_places(fitted):
     assert (good["uncertainty"] > 0).all()
     assert fitted.predict([]).shape == (0, 4)
     assert fitted.predict("CCO").shape == (1, 4)
+    assert fitted.predict(pd.Series(["CCO", "C1CC"], index=[5, 3])).index.tolist() == [5, 3]
 
 
 def test_stored_and_loaded_it_predicts_the_same(fitted, tmp_path):

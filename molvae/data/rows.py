@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from molvae.chem.smiles import MAX_SMILES_LENGTH
 from molvae.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ARGUMENT = "argument"
 """The source of a SMILES that was given on the command line itself."""
@@ -109,6 +112,13 @@ def one_or_many(smiles: str | Iterable[Any]) -> Iterable[Any]:
     if not isinstance(smiles, Iterable):
         raise InputError(f"SMILES are text, or a list or column of it; got {type(smiles).__name__}: {smiles!r:.60}")
     return smiles
+
+
+def indexed(frame: pd.DataFrame, rows: object) -> pd.DataFrame:
+    """A table with a row for each of `rows`, under the index that these have, if they are of a table themselves."""
+    if (index := getattr(rows, "index", None)) is not None and not callable(index):
+        frame.index = index
+    return frame
 
 
 def too_long(length: int) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from molvae.data.rows import indexed
 from molvae.errors import InputError
 from molvae.explore.extras import library
 from molvae.explore.points import Points
@@ -60,7 +61,7 @@ def cluster(
         scores |= _agreement(points.z, found, known, seed)
     frame = frame.join(points.with_columns(x=xy[:, 0], y=xy[:, 1])[["x", "y"]])
     frame.attrs = {"scores": scores, "summary": [", ".join(_words(scores))]}
-    return frame
+    return indexed(frame, smiles)
 
 
 def draw_clusters(frame: pd.DataFrame, picture: str | Path) -> Path:

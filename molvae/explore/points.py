@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from molvae.chem.reading import is_radical
+from molvae.data.rows import one_or_many
 from molvae.errors import InputError, MoleculeError
 from molvae.generator import Generator
 
@@ -33,7 +34,7 @@ class Points:
     @classmethod
     def of(cls, generator: Generator, smiles: str | Iterable[str], *, least: int = 0) -> Points:
         """Encode molecules. Raises `InputError` where fewer than `least` different ones can be."""
-        frame = generator.encode(smiles)
+        frame = generator.encode(list(one_or_many(smiles)))
         good = frame["error"] == ""
         z = frame[good].iloc[:, 2:].to_numpy(dtype=np.float64)
         different = len(z) if least <= 1 else len(np.unique(z.round(4), axis=0))  # digits beyond depend on the batch

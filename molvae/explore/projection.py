@@ -10,6 +10,7 @@ import pandas as pd
 
 from molvae.chem.properties import compute, lookup
 from molvae.chem.smiles import parse
+from molvae.data.rows import indexed
 from molvae.errors import InputError
 from molvae.explore.extras import library
 from molvae.explore.points import Points
@@ -44,7 +45,7 @@ def latent_map(
     xy, told = _pca(points) if method == "pca" else _umap(points, seed)
     frame, name = _coloured(points, points.with_columns(x=xy[:, 0], y=xy[:, 1]), colour)
     frame.attrs = {"colour": name, "summary": [f"{len(xy):,} of {len(frame):,} molecules on the map, {told}"]}
-    return frame
+    return indexed(frame, smiles)
 
 
 def draw_map(frame: pd.DataFrame, picture: str | Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from molvae.data.records import read_records
-from molvae.data.rows import format_of, one_or_many
+from molvae.data.rows import format_of, indexed, one_or_many
 from molvae.data.sources import find_source
 from molvae.errors import InputError
 from molvae.models.devices import find_device
@@ -64,7 +64,7 @@ def score(
         against, columns=columns, nearest=nearest, seeded=seeds is not None, named=file is not None, scores=scores,
         chemnet=chemnet, benchmarks=benchmarks, sample=sample, seed=seed, workers=workers, device=place,
     )  # fmt: skip
-    table = joined(scorer.tables(rows))
+    table = indexed(joined(scorer.tables(rows)), smiles if file is None else None)
     return replace(scorer.scores(), molecules=table)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from molecules import DRUGS
@@ -128,3 +129,10 @@ def test_the_picture_shows_the_oddest(tiny, usual, tmp_path):
     table = anomaly(tiny, [*SMALL, DRUGS["morphine"], "C1CC"], reference=usual)
     for frame in (table, table.drop(columns="percentile")):
         assert draw_anomalies(frame, tmp_path / "odd.png", n=3).stat().st_size > 3000
+
+
+def test_a_column_is_answered_under_its_own_index(tiny):
+    column = pd.Series([*SMALL[:6], "C1CC"], index=list("zyxxabc"))
+    frame = anomaly(tiny, column)
+    assert frame.index.equals(column.index)
+    pd.testing.assert_frame_equal(frame.reset_index(drop=True), anomaly(tiny, list(column)))

@@ -143,3 +143,10 @@ def test_no_more_clusters_than_different_molecules(tiny, recwarn):
     with pytest.raises(InputError, match="to the 3 different molecules, got 4"):
         cluster(tiny, ["CCO", "CCN", "CCCCCC"] * 5, clusters=4)
     assert cluster(tiny, ["CCO", "CCN", "CCCCCC"], clusters=np.int64(2))["cluster"].nunique() == 2
+
+
+def test_a_column_is_answered_under_its_own_index(tiny):
+    column = pd.Series([*SMALL[:6], "C1CC"], index=list("zyxxabc"))
+    frame = cluster(tiny, column)
+    assert frame.index.equals(column.index)
+    pd.testing.assert_frame_equal(frame.reset_index(drop=True), cluster(tiny, list(column)))

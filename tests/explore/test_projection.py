@@ -136,3 +136,10 @@ def test_another_format_and_nothing_to_draw(mapped, tmp_path):
     with pytest.raises(InputError, match="no molecules to draw"):
         draw_map(mapped.iloc[:0], tmp_path / "map.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_column_is_answered_under_its_own_index(tiny):
+    column = pd.Series([*SMALL[:6], "C1CC"], index=list("zyxxabc"))
+    frame = latent_map(tiny, column, colour="qed")
+    assert frame.index.equals(column.index)
+    pd.testing.assert_frame_equal(frame.reset_index(drop=True), latent_map(tiny, list(column), colour="qed"))

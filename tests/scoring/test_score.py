@@ -158,3 +158,12 @@ def test_workers(workers):
     found, expected = scored(SMILES, **options, workers=workers), scored(SMILES, **options)
     pd.testing.assert_frame_equal(found.molecules, expected.molecules)
     assert found.to_json() == expected.to_json()
+
+
+def test_a_column_is_answered_under_its_own_index():
+    column = pd.Series(["CCO", "C1CC", "CCN"], index=[4, 2, 4])
+    found = score(column, columns=["qed"], workers=1, chemnet=False).molecules
+    assert found.index.equals(column.index)
+    pd.testing.assert_frame_equal(
+        found.reset_index(drop=True), score(list(column), columns=["qed"], workers=1, chemnet=False).molecules
+    )
