@@ -150,7 +150,8 @@ def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> N
     if first and first.vocabulary.tokens != data.vocabulary.tokens:
         raise SystemExit(f"{recipe.data} was packed with other symbols than {first.name} has: pack it anew")
     again = MORE if first and not recipe.start else {}
-    given = {key: value for key in ("batch_size", "learning_rate") if (value := getattr(arguments, key)) is not None}
+    options = ("batch_size", "learning_rate", "length_power")
+    given = {key: value for key in options if (value := getattr(arguments, key)) is not None}
     config = recipe.training.replace(max_minutes=minutes, precision=arguments.precision, **(again | given))
     sizes = SMALL_SHAPE if arguments.small else SHAPE
     shape = ModelConfig.from_dict({"vocabulary_size": len(data.vocabulary), "latent": recipe.latent, **sizes})
@@ -270,6 +271,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, help="train needs no files")
     parser.add_argument("--batch-size", type=int, help="molecules a step; on a GPU 1024 or more")
     parser.add_argument("--learning-rate", type=float, help="its peak; for larger batches a higher one")
+    parser.add_argument("--length-power", type=float, help="long molecules more often: as their symbols to this power")
     parser.add_argument("--precision", default="bf16", help="auto, 32, tf32 or bf16: the quickest differs")
     parser.add_argument("--small", action="store_true", help="small networks, few molecules: to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("runs/shipped"))

@@ -9,7 +9,7 @@ from molvae.models.config import JsonConfig
 
 NOT_NEGATIVE = (
     *("max_minutes", "weight_decay", "warmup_steps", "gradient_clip", "kl_weight", "kl_delay_steps"),
-    *("kl_warmup_steps", "kl_cycles", "free_bits", "mmd_weight", "patience", "seed"),
+    *("kl_warmup_steps", "kl_cycles", "free_bits", "mmd_weight", "length_power", "patience", "seed"),
 )
 
 
@@ -39,6 +39,9 @@ class TrainConfig(JsonConfig):
     mmd_weight: float = 0.0  # what the discrepancy of all latents from the prior costs (a Wasserstein autoencoder)
     latent_noise: float = 0.0  # radius by which every latent is moved, the decoder not told (de-noising)
     corruption: float = 0.0  # share of the input's atoms and bonds that are masked (de-noising)
+    length_power: float = (
+        0.0  # molecules come in proportion to their symbols to this power; 0: all alike, 1.6: trains the long
+    )
     noise_share: float = 0.5  # share of molecules decoded from a latent moved by a radius drawn from (0, 1)
     precision: str = "auto"  # one of PRECISIONS
     compile: bool = False  # torch.compile the decoder (its GRU stays as it is)

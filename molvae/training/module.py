@@ -55,7 +55,8 @@ class AutoencoderTraining(lightning.LightningModule):
         self.model, self.config, self.probe = model, config, probe
         self.train_data, self.valid_data, self.neighbours = train, valid, neighbours
         self.metrics, self.log_every = metrics, log_every
-        self.order = RowOrder(len(train), config.batch_size, config.seed)
+        often = train.token_start.diff().double() ** config.length_power if config.length_power else None
+        self.order = RowOrder(len(train), config.batch_size, config.seed, often)
         self.clock = StepClock()
         self.started = time.monotonic()
         self.minutes_before = 0.0  # spent by the runs that this one resumes

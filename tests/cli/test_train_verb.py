@@ -142,9 +142,9 @@ def test_neighbours_are_found_once_or_not_at_all(data, tmp_path):
 
 
 def test_settings_are_kept(data, tmp_path):
-    _run(data, "-o", tmp_path / "run", *RUN, "--seed", 5, "--precision", "32")
+    _run(data, "-o", tmp_path / "run", *RUN, "--seed", 5, "--precision", "32", "--length-power", 1.5)
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
-    assert settings["training"]["seed"] == 5
+    assert (settings["training"]["seed"], settings["training"]["length_power"]) == (5, 1.5)
     assert settings["data"]["train_sha256"]
 
 

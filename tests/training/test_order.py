@@ -42,6 +42,26 @@ def test_order_does_not_depend_on_what_was_asked_before(
     assert torch.equal(order.rows(step), RowOrder(size, batch, seed).rows(step))
 
 
+@given(st.lists(st.floats(0.01, 9), min_size=1, max_size=40), batches, seeds)
+@settings(max_examples=60, deadline=None)
+def test_rows_come_by_their_weights(weights: list[float], batch: int, seed: int) -> None:
+    """In each pass as often as is their share, rounded down or up; all together fill it."""
+    size, passes = len(weights), 20
+    order = RowOrder(size, batch, seed, torch.tensor(weights))
+    rows = torch.cat([order.rows(step) for step in range(-(-passes * size // batch))])[: passes * size]
+    share = size * torch.tensor(weights).double() / sum(weights)
+    for one_pass in rows.split(size):
+        counts = torch.bincount(one_pass, minlength=size)
+        assert ((counts - share).abs() < 1 + 1e-6).all()
+
+
+def test_weights_hold_on_average() -> None:
+    weights = torch.tensor([0.3, 1.0, 2.3, 0.4])
+    order = RowOrder(4, 4000, 0, weights)
+    counts = torch.bincount(torch.cat([order.rows(step) for step in range(4)]), minlength=4) / 4000
+    assert (counts - weights).abs().max() < 0.03
+
+
 def test_seeds_and_passes_differ() -> None:
     first = RowOrder(1000, 1000, 0)
     assert not torch.equal(first.rows(0), first.rows(1))

@@ -15,6 +15,7 @@ import pytest
 import torch
 from tiny_run import SETTINGS, packed_drugs, run_tiny, tiny_model
 
+from molvae.chem.tokens import PAD_ID
 from molvae.data.neighbours import FURTHEST, Neighbours
 from molvae.data.packed import GraphBatch, PackedGraphs
 from molvae.errors import InputError, MissingExtraError
@@ -102,6 +103,26 @@ def test_moved_latents_are_decoded_to_neighbours(tmp_path: Path, monkeypatch: py
         moved += int((radius == 0.25).sum())
     assert 5 < moved < 60
     assert column(tmp_path, "valid/denoising") == [], "no neighbours of validation molecules are known"
+
+
+def test_long_molecules_come_more_often_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: dict[float, list[float]] = {0.0: [], 2.0: []}
+    losses = Autoencoder.losses
+
+    def spied(model: Autoencoder, batch: GraphBatch, *a: Any, **b: Any) -> Any:
+        if model.training:
+            lengths[power].append(float((batch.tokens != PAD_ID).sum(1).float().mean()))
+        return losses(model, batch, *a, **b)
+
+    monkeypatch.setattr(Autoencoder, "losses", spied)
+    for power in lengths:
+        run_tiny(tmp_path / str(power), max_steps=6, batch_size=47, length_power=power)
+    symbols = packed_drugs()[0].token_start.diff().double()
+    for power, found in lengths.items():
+        expected = (symbols * symbols**power).sum() / (symbols**power).sum()
+        assert np.mean(found) == pytest.approx(float(expected), rel=0.02)
 
 
 def test_neighbours_of_other_data_are_refused(tmp_path: Path) -> None:
