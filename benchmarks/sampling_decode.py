@@ -257,7 +257,7 @@ def charrnn(generator: Generator, smiles: list[str], folder: Path, count: int, r
     packs a batch by lengths that lie there, which torch 2.11 refuses.
     """
     model = _charrnn(folder, smiles, generator.model.decoder).eval()
-    contestants = {"engine": _written(generator.engine, around(generator, smiles, count, RADIUS))}
+    contestants = {"engine": _written(generator.codec.engine, around(generator, smiles, count, RADIUS))}
     for batch in CHARRNN_BATCHES:
         contestants[f"CharRNN, batch {batch}"] = _sampled(model, batch, 4 if batch < 100 else 1)
     return [{"threads": torch.get_num_threads(), **row} for row in _raced(contestants, rounds)]

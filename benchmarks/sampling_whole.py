@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 from reading_alone import parse_and_write
 
+from molvae import seedruns
 from molvae.chem.reading import read
 from molvae.data.workers import Pending, Workers
 from molvae.generator import Generator
@@ -32,13 +33,13 @@ def end_to_end(generator: Generator, seeds: list[str], workers: int, rounds: int
     with _recorded() as (strings, latents):
         molecules = analogs(0)  # the same strings, whoever reads them
     # as the generator has them, so that they are the same processes
-    crew = Workers(workers, modules=("molvae.generator",) if generator.device.type == "cpu" else ())
+    crew = Workers(workers, modules=(seedruns.__name__,) if generator.device.type == "cpu" else ())
     contestants: dict[str, Callable[[], int]] = {
         "molecules": analogs,
         "parse and write": lambda: _count(crew.submit(parse_and_write, strings).result()),
         "parse, write, fingerprint": lambda: _count(crew.submit(read, strings).result()),
         "decode": lambda: sum(
-            len(block) for part, named in latents for block in generator.engine.stream(*part, **named)
+            len(block) for part, named in latents for block in generator.codec.engine.stream(*part, **named)
         ),
     }
     for name in ("molecules", "parse and write"):  # the workers are started, and import what they need

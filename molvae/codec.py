@@ -102,7 +102,10 @@ class Codec:
         leaving: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Decoded:
-        """A string per latent, N x D; `radius`, `seed` and `leaving` as in `Generator.decode`."""
+        """A string per latent, N x D; `radius`, `seed` and `leaving` as in `Generator.decode`.
+
+        Latents of a model on a sphere have to lie there.
+        """
         z, keys = z.to(self.device), self._keys(seed, len(z))
         given = None if leaving is None else departures(leaving, keys, self.vocabulary)
         return self.engine.decode(z, self._told(radius, len(z)), keys, options, progress, given=given)

@@ -39,9 +39,9 @@ SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "novel")
 class Generator:
     """A loaded model with its verbs. Every verb takes SMILES (one or many) and returns a pandas DataFrame.
 
-    Where there is one row out per row in, a column of a table is answered under its own index. Rows that cannot be used
-    never stop the others: they stand in an `error` column where there is one row out per row
-    in, and otherwise in `frame.attrs["errors"]` (SMILES to reason), with a `MolvaeWarning`.
+    Rows that cannot be used never stop the others. Where there is one row out per row in, they stand in an `error`
+    column, and a pandas column is answered under its own index; otherwise they stand in `frame.attrs["errors"]` (SMILES
+    to reason), with a `MolvaeWarning`.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device | str = "cpu", precision: str = "auto") -> None:
@@ -51,7 +51,7 @@ class Generator:
         if checkpoint.prior is not None:
             checkpoint.prior.to(self.device)
         self.checkpoint, self.codec = checkpoint, Codec.of(checkpoint, precision)
-        self.model, self.vocabulary, self.engine = self.codec.model, self.codec.vocabulary, self.codec.engine
+        self.model, self.vocabulary = self.codec.model, self.codec.vocabulary
 
     def __repr__(self) -> str:
         shape = self.checkpoint.config
@@ -79,8 +79,8 @@ class Generator:
         has no record of it), what else `keep` and `rank` name, and the rank. `attrs`: errors (seed to
         reason) and summary (a line per seed). Raises `InputError` for an option that cannot be used.
         """
-        frames = list(self.iter_analogs(seeds, n, **options))
-        return joined(frames, self._run(n, options).asked.columns)
+        run = self._run(n, options)
+        return joined(list(_tables(run, seeds, options)), run.asked.columns)
 
     def iter_analogs(
         self, seeds: str | Iterable[str], n: int = 100, **options: Unpack[AnalogOptions]
@@ -91,8 +91,7 @@ class Generator:
         strings of some seeds are read in worker processes, those of the next are decoded. `attrs` has `seeds` too:
         those that a table is about, refused ones included.
         """
-        run = self._run(n, options)
-        return run.tables(one_or_many(seeds), options.get("workers"), options.get("progress"))
+        return _tables(self._run(n, options), seeds, options)
 
     def _run(self, n: int, options: AnalogOptions) -> SeedRun:
         temperature, seen = self.checkpoint.defaults.temperature, self.checkpoint.seen
@@ -212,7 +211,7 @@ class Generator:
         frame.loc[usable, "smiles"] = [m or "" for m in molecules]
         frame.loc[usable, "log_likelihood"] = scores.astype(float)
         frame.loc[usable, "error"] = [_fault(text, m) for text, m in zip(strings, molecules, strict=True)]
-        return indexed(frame, latents)
+        return indexed(frame, latents if isinstance(latents, pd.DataFrame) else None)
 
     def reconstruct(
         self,
@@ -294,6 +293,10 @@ class Generator:
         if name == "learned" and learned is None:
             raise InputError(f"the model {self.checkpoint.name!r} has no learned prior: molvae fit-prior gives it one")
         return self.model.prior() if learned is None or name == "unit" else learned
+
+
+def _tables(run: SeedRun, seeds: str | Iterable[str], options: AnalogOptions) -> Iterator[pd.DataFrame]:
+    return run.tables(one_or_many(seeds), options.get("workers"), options.get("progress"))
 
 
 def _fault(string: str, molecule: str | None) -> str:

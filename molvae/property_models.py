@@ -76,7 +76,7 @@ class PropertyModel:
         """One row out per row in: smiles, prediction, uncertainty (one standard deviation), error.
 
         Prediction is in the unit of the target or, of a classification, the probability of the label 1. Rows with an
-        error have NaN.
+        error have NaN. A pandas column is answered under its own index.
         """
         texts = list(one_or_many(smiles))
         frame = pd.DataFrame({"smiles": texts, "prediction": np.nan, "uncertainty": np.nan, "error": ""})

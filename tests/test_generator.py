@@ -766,6 +766,16 @@ def test_a_temperature_is_a_number(tiny):
         tiny.sample(3, temperature=float("nan"))
 
 
+def test_wishes_may_be_any_iterable(tiny):
+    assert _quietly(tiny.analogs, "CCO", 3, keep=iter(["mw<1"]), budget=50).empty
+
+
+@pytest.mark.parametrize("n", [0, "10", None])
+def test_how_many_is_a_number_above_0(tiny, n):
+    with pytest.raises(InputError, match=f"the number of molecules must be 1 or more, got {n}"):
+        tiny.analogs("CCO", n, diverse=3)
+
+
 def test_a_column_is_answered_under_its_own_index(tiny):
     """What is joined to a table so lies beside its molecules, whatever rows of it were taken."""
     column = pd.Series([*SMALL[:3], "C1CC", None], index=["a", "c", "b", "b", 7])
@@ -777,3 +787,6 @@ def test_a_column_is_answered_under_its_own_index(tiny):
     written = tiny.decode(latents)
     assert written.index.equals(column.index)
     pd.testing.assert_frame_equal(written.reset_index(drop=True), tiny.decode(latents.iloc[:, 2:].to_numpy()))
+    assert tiny.decode(latents.iloc[0, 2:]).index.tolist() == [0], "one latent, whose index names its dimensions"
+    written.index.name = "mine"
+    assert column.index.name is None

@@ -77,7 +77,7 @@ class Vocabulary:
 
     def knows(self, tokens: Iterable[str]) -> bool:
         """Whether all of these are in it."""
-        return all(token in self._ids for token in tokens)
+        return all(token in self for token in tokens)
 
     def encode(self, smiles: str) -> NDArray[np.uint16]:
         """The ids of a SMILES followed by the end token; shape (symbols + 1,).

@@ -33,10 +33,9 @@ def neighbours(
     with delivery(output, picture, neighbourhood.draw_neighbours, GRID, [*library, *of]) as deliver:
         generator = load(model, device)
         seeds = list(molecules(read(of, column, standardised=standardise)))
-        texts, names = tee(usable(read(library, column, standardised=standardise)))
-        found = neighbourhood.neighbours(
-            generator, (row.smiles for row in texts), seeds, n=n, names=(row.name for row in names)
-        )
+        texts, named = tee(usable(read(library, column, standardised=standardise)))
+        names = (row.name for row in named)
+        found = neighbourhood.neighbours(generator, (row.smiles for row in texts), seeds, n=n, names=names)
         deliver(reported(found))
     if found.empty:
         raise typer.Exit(1)

@@ -41,8 +41,7 @@ def pack(
     packing, parts = Packing(), list[PackedGraphs]()
     ids = {END: 0}  # provisional, in order of first sight: the vocabulary is known at the end
     seen: set[bytes] = set()
-    known = None if vocabulary is None else frozenset(vocabulary.tokens)
-    job = partial(_featurise_rows, clean=clean, max_symbols=max_symbols, known=known)
+    job = partial(_featurise_rows, clean=clean, max_symbols=max_symbols, known=vocabulary)
     for chunk_rows, chunk in _with_results(job, rows, workers):
         _refuse(chunk_rows, chunk, packing)
         parts.append(_admit(chunk, packing, seen, ids))
@@ -57,7 +56,7 @@ def pack(
     return concatenate(parts), vocabulary, packing
 
 
-def _featurise_rows(rows: list[str | None], clean: bool, max_symbols: int, known: frozenset[str] | None) -> Chunk:
+def _featurise_rows(rows: list[str | None], clean: bool, max_symbols: int, known: Vocabulary | None) -> Chunk:
     return featurise_chunk(rows, clean=clean, max_symbols=max_symbols, known=known)
 
 

@@ -115,9 +115,9 @@ def one_or_many(smiles: str | Iterable[Any]) -> Iterable[Any]:
 
 
 def indexed(frame: pd.DataFrame, rows: object) -> pd.DataFrame:
-    """A table with a row for each of `rows`, under the index that these have, if they are of a table themselves."""
-    if (index := getattr(rows, "index", None)) is not None and not callable(index):
-        frame.index = index
+    """A table with a row for each of `rows`, under the index of these where they are of pandas."""
+    if hasattr(rows, "iloc") and hasattr(rows, "index"):
+        frame.index = rows.index.copy()  # or who renames one would rename the other
     return frame
 
 

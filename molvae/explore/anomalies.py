@@ -19,7 +19,7 @@ def anomaly(
     *,
     reference: Calibration | Iterable[str] | None = None,
 ) -> pd.DataFrame:
-    """How well the model reconstructs each molecule, one row out per row in.
+    """How well the model reconstructs each molecule, one row out per row in (a pandas column's under its own index).
 
     log p(x given z) of a molecule's canonical SMILES, given the mean of its own posterior, is near 0 for what a model
     knows by heart, and far below for what is unlike its training. Longer strings have more to get wrong, hence

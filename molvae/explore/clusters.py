@@ -35,7 +35,7 @@ def cluster(
     labels: Sequence[Any] | pd.Series[Any] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Cluster molecules by their latents, one row out per row in.
+    """Cluster molecules by their latents, one row out per row in (a pandas column's under its own index).
 
     `method`: "kmeans", "agglomerative" (Ward) or "hdbscan", which finds the number itself and leaves what belongs
     nowhere in cluster -1. `clusters`: how many, or "auto" for the number of 2 to 20 with the largest silhouette.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,37 +36,46 @@ def neighbours(
 
     The molecules stream through, so there may be any number of them; repeats are kept once. `names`: one for each.
 
-    Columns: seed, smiles (both as given), name (where there are names), distance (Euclidean; an unrelated pair is about
+    Columns: seed, smiles (both as given), name (where there are any), distance (Euclidean; an unrelated pair is about
     sqrt(2 D) apart), similarity (Tanimoto of Morgan fingerprints). `attrs`: errors (SMILES to reason, of seeds and
-    molecules), summary. Raises `InputError` where no seed can be encoded or `n` is below 1, `ValueError` for more names
-    or fewer than molecules.
+    molecules), summary. Raises `InputError` where no seed can be encoded, `n` is below 1, or there are more or fewer
+    names than molecules.
     """
     if n < 1:
         raise InputError(f"the number of neighbours is 1 or more, got {n}")
     seeds = Points.of(generator, of, least=1)
     errors = _errors(seeds)
     best = [_Nearest(canonical(text), n) for text in seeds.smiles]
-    count = 0
-    named = (
-        ((text, "") for text in one_or_many(smiles)) if names is None else zip(one_or_many(smiles), names, strict=True)
-    )
-    for chunk in in_chunks(named, CHUNK):
+    count, named = 0, False
+    for chunk in in_chunks(_named(smiles, names), CHUNK):
         points = Points.of(generator, [text for text, _ in chunk])
         errors |= _errors(points)
         count += len(points.z)
+        named = named or any(name for _, name in chunk)
         good = points.table["error"] == ""
         rows = [(canonical(text), text, name) for (text, name), ok in zip(chunk, good, strict=True) if ok]
         for one, distances in zip(best, cdist(seeds.z, points.z), strict=True):
             one.add(rows, distances)
     tables = [_table(text, one.rows) for text, one in zip(seeds.smiles, best, strict=True)]
     frame = pd.concat(tables, ignore_index=True)
-    if not frame["name"].any():
+    if not named:
         del frame["name"]
     frame.attrs = {
         "errors": errors,
         "summary": [f"{len(frame)} neighbours of {len(best)} seeds in {count:,} molecules; {len(errors):,} refused"],
     }
     return frame
+
+
+def _named(smiles: Iterable[str], names: Iterable[str] | None) -> Iterator[tuple[str, str]]:
+    if names is None:
+        yield from ((text, "") for text in one_or_many(smiles))
+        return
+    end: Any = object()
+    for text, name in zip_longest(one_or_many(smiles), one_or_many(names), fillvalue=end):
+        if text is end or name is end:
+            raise InputError(f"a name for each molecule is needed, and there are {'more' if text is end else 'fewer'}")
+        yield text, name
 
 
 def draw_neighbours(frame: pd.DataFrame, picture: str | Path) -> Path:

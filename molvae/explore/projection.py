@@ -29,7 +29,7 @@ def latent_map(
     colour: str | Sequence[Any] | pd.Series[Any] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Two coordinates for each molecule, one row out per row in.
+    """Two coordinates for each molecule, one row out per row in (a pandas column's under its own index).
 
     `method`: "pca", the two directions in which the latents are spread most, or "umap" (McInnes et al. 2018), which
     keeps neighbours together and bends the rest. `colour` is the name of a property, or a value for each row: numbers

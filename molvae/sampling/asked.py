@@ -34,11 +34,11 @@ class Asked:
 
         Raises `InputError` for an option that cannot be used.
         """
-        order, steering = read_order(options), _steering(options, seen)
+        order, steering, draws = read_order(options), _steering(options, seen), _draws(n, options, temperature)
         if order.diverse > n:
             raise InputError(f"{order.diverse} diverse ones cannot be picked out of {n}: ask for thrice as many")
         return cls(
-            _draws(n, options, temperature),
+            draws,
             steering,
             order,
             tuple(name for name in order.columns(steering) if name in PROPERTIES),
@@ -80,13 +80,13 @@ def _draws(n: int, options: AnalogOptions, temperature: float) -> Draws:
 
 
 def _steering(options: AnalogOptions, seen: SeenSet | None) -> Steering:
-    scores = options.get("scores") or {}
-    if any(text.strip().lower().startswith("similarity") for text in each(options.get("keep"))):
+    scores, keep = options.get("scores") or {}, each(options.get("keep"))
+    if any(text.strip().lower().startswith("similarity") for text in keep):
         raise InputError('similarity is no property to keep: ask for similarity="0.4:1" (--similarity 0.4:1)')
     if options.get("novel_only", False) and seen is None:
         raise InputError("this model has no record of what it was trained on: no novel_only")
     return Steering(
-        windows=tuple(Window.of(text, tuple(scores)) for text in each(options.get("keep"))),
+        windows=tuple(Window.of(text, tuple(scores)) for text in keep),
         contains=each(options.get("contains")),
         without=each(options.get("without")),
         scaffold=options.get("keep_scaffold", False),

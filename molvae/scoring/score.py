@@ -38,7 +38,8 @@ def score(
     workers: int | None = None,
     device: str = "auto",
 ) -> Scores:
-    """What molecules are worth, one by one and as a set: `Scores`, whose `molecules` has a row per row in.
+    """What molecules are worth, one by one and as a set: `Scores`, whose `molecules` has a row per row in,
+    a pandas column's under its own index.
 
     `smiles`: one or many, or the path of a file, whose names then stand in a column. `train` (what is not in it is
     novel), `test` and `scaffolds` (what the set should be like; MOSES has these two test sets) are SMILES, a file,

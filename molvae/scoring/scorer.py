@@ -229,7 +229,9 @@ class Scorer:
         )
         figures: Figures = {}
         if "moses" in self.benchmarks:
-            figures["MOSES"] = of_set.moses(counts, keys, sample, self._structures(sample))
+            figures["MOSES"] = of_set.moses(
+                counts, keys, sample, self._structures(sample), "moses_filters" in self.columns
+            )
         if self.against.train is not None and "guacamol" in self.benchmarks:
             figures["GuacaMol"] = of_set.guacamol(counts, sample, self.against.train)
         figures["Molecules"] = averages(sample) | {f"mean {name}": mean(sample, name) for name in self._scores}

@@ -48,16 +48,19 @@ class SetFigures:
         self.notes: list[str] = []
 
     def moses(
-        self, counts: Mapping[str, int], keys: NDArray[np.uint64], sample: pd.DataFrame, own: Structures
+        self, counts: Mapping[str, int], keys: NDArray[np.uint64], sample: pd.DataFrame, own: Structures, filters: bool
     ) -> dict[str, float | None]:
-        """MOSES's, of `keys`, a number for each valid molecule in their order, and a `sample` with its structures."""
+        """MOSES's, of `keys`, a number for each valid molecule in their order, and a `sample` with its structures.
+
+        `filters`: whether it was asked for who passes them.
+        """
         found: dict[str, float | None] = {"valid": share(counts["valid"], counts["read"])}
         for k in moses.UNIQUE_AT:
             found[f"unique@{k}"] = share(len(np.unique(keys[:k])), min(k, len(keys)))
         if self.against.train is not None:
             found["Novelty"] = share(counts["novel"], counts["distinct"])
         found |= dict.fromkeys(moses.DIVERSITY)
-        if "moses_filters" in sample:
+        if filters:
             found["Filters"] = mean(sample, "moses_filters")
         both = {"Test": self.against.test, "TestSF": self.against.scaffolds}
         references = {label: reference for label, reference in both.items() if reference is not None}

@@ -60,8 +60,16 @@ def test_names_stay_with_their_molecules(tiny, monkeypatch):
     assert table["name"].str.split(": ").str[1].tolist() == table["smiles"].tolist()
     pd.testing.assert_frame_equal(table.drop(columns="name"), neighbours(tiny, LIBRARY, SEEDS, n=6))
     assert list(table.columns[:3]) == ["seed", "smiles", "name"]
-    with pytest.raises(ValueError, match="shorter"):
-        neighbours(tiny, LIBRARY, SEEDS, names=names[:-1])
+    assert neighbours(tiny, "CCN", "CCO", names="ethylamine")["name"].tolist() == ["ethylamine"]
+    # whether there is a column does not hang on who is found
+    assert neighbours(tiny, ["CCCO", LIBRARY[-1]], "CCO", n=1, names=["", "a drug"])["name"].tolist() == [""]
+    assert "name" not in neighbours(tiny, LIBRARY, SEEDS, names=[""] * len(LIBRARY))
+
+
+@pytest.mark.parametrize(("names", "told"), [(["a"], "fewer"), (["a", "b", "c"], "more")])
+def test_a_name_for_each_molecule(tiny, names, told):
+    with pytest.raises(InputError, match=f"a name for each molecule is needed, and there are {told}"):
+        neighbours(tiny, ["CCN", "CCC"], "CCO", names=names)
 
 
 def test_an_empty_library(tiny):
