@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch.overrides import TorchFunctionMode
 
 from molvae.calibration import Calibration
 from molvae.chem.tokens import Vocabulary
@@ -160,22 +162,39 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
 
 def _model(shape: ModelConfig, state: dict[str, torch.Tensor]) -> Autoencoder:
     """A network of this shape with these weights, for which memory is taken only where they fit."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         wanted = {name: tensor.shape for name, tensor in Autoencoder.from_config(shape).state_dict().items()}
     for name, size in wanted.items():
         if name not in state or state[name].shape != size:
             found = f"is {tuple(state[name].shape)}" if name in state else "is missing"
             raise InputError(f"{name} {found}, and should be {tuple(size)}")
-    model = Autoencoder.from_config(shape)
+    with _Undrawn():
+        model = Autoencoder.from_config(shape)
     model.load_state_dict(state)
     return model
+
+
+class _Undrawn(TorchFunctionMode):
+    """Networks are made without drawing first weights, which are to be others, from the caller's random numbers.
+
+    On no device, where torch would import its compiler to do nothing, that is a second saved.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init" or func.__name__ in ("normal_", "uniform_"):
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
 
 
 def _prior(folder: Path, settings: dict[str, Any], shape: ModelConfig) -> Prior:
     found = PriorConfig.from_dict(settings)
     if found.latent_size != shape.latent_size:
         raise InputError(f"the prior has {found.latent_size} dimensions, the latent {shape.latent_size}")
-    prior = prior_from_config(found).eval().requires_grad_(False)
+    with _Undrawn():
+        prior = prior_from_config(found).eval().requires_grad_(False)
     prior.load_state_dict(_state(folder, PRIOR))
     return prior
 

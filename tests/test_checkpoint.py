@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from molvae import checkpoint as checkpoints
 from molvae.checkpoint import describe, holds, load, locate, save, shipped_models
 from molvae.errors import CheckpointError, InputError
 from molvae.models.autoencoder import Autoencoder
+from molvae.models.config import ModelConfig
+from molvae.models.priors import PriorConfig, prior_from_config
 
 
 @pytest.fixture
@@ -46,6 +49,30 @@ def test_round_trip(tiny_checkpoint, tiny_model):
     assert not loaded.model.training
     for name, value in tiny_checkpoint.model.state_dict().items():
         torch.testing.assert_close(loaded.model.state_dict()[name], value, rtol=2e-3, atol=1e-4, msg=name)  # half
+
+
+@pytest.mark.parametrize("prior", ["mixture", "flow"])
+@pytest.mark.parametrize("shape", [
+    {"encoder": "gine", "latent": "gaussian"}, {"encoder": "gatv2", "latent": "hypersphere"},
+    {"encoder": "gps", "decoder": "transformer"}, {"encoder": "dmpnn", "reading_width": 8},
+])  # fmt: skip
+def test_loading_leaves_random_numbers_alone_and_every_weight_is_the_saved_one(tiny_checkpoint, tmp_path, shape, prior):
+    """Networks are made without drawing first weights; nothing must be left that nobody wrote."""
+    sizes = {"encoder_width": 16, "encoder_layers": 2, "decoder_width": 32, "latent_size": 8}
+    config = ModelConfig.from_dict({"vocabulary_size": len(tiny_checkpoint.vocabulary), **sizes, **shape})
+    torch.manual_seed(5)
+    model = Autoencoder.from_config(config).eval()
+    learned = prior_from_config(PriorConfig(8, kind=prior))
+    made = replace(tiny_checkpoint, model=model, config=config, prior=learned)
+    folder, before = save(made, tmp_path / "model"), torch.get_rng_state()
+    loaded = load(folder)
+    assert torch.equal(torch.get_rng_state(), before)
+    for mine, theirs in ((model, loaded.model), (learned, loaded.prior)):
+        found = {**dict(theirs.named_parameters()), **dict(theirs.named_buffers())}
+        expected = {**dict(mine.named_parameters()), **dict(mine.named_buffers())}
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=2e-3, atol=1e-4, msg=name)  # half
 
 
 def test_saved_again_it_is_the_same(tiny_model, tmp_path):

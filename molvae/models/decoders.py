@@ -85,14 +85,14 @@ class GRUDecoder(nn.Module):
         Given `lengths` (B), only as many of a row's logits mean something, which on a CPU saves the work on the others.
         """
         if lengths is not None and z.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
-            short: Tensor = self._unpadded(z, radius, symbols, lengths)
+            short: Tensor = self.unpadded(z, radius, symbols, lengths)
             return short
         bias, hidden = self.start(z, radius)
         y, _ = self.gru(self.embedding(symbols) + bias[:, None], hidden.transpose(0, 1).contiguous())
         return _logits(self, y, z, radius)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _unpadded(self, z: Tensor, radius: Tensor, symbols: Tensor, lengths: Tensor) -> Tensor:
+    def unpadded(self, z: Tensor, radius: Tensor, symbols: Tensor, lengths: Tensor) -> Tensor:
+        """The same without work on the others, which is nothing to compile."""
         bias, hidden = self.start(z, radius)
         real = Symbols.of(lengths)
         # the input is one of V embeddings plus one of B biases: so is what it adds to the gates

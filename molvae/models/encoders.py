@@ -7,15 +7,16 @@ sum, follows MoLeR (Maziarz et al. 2022) and jumping knowledge (Xu et al. 2018).
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
-from torch_geometric.nn import GATv2Conv, GINEConv, GPSConv
-from torch_geometric.utils import scatter, softmax, to_dense_batch
 
 from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, Feature
 from molvae.data.packed import GraphBatch
 from molvae.models.config import ModelConfig
+from molvae.models.segments import segment_softmax, segment_sum, side_by_side
 from molvae.models.waves import WAVES, waves
 
 
@@ -49,10 +50,10 @@ class FeatureEmbedding(nn.Module):
 
     def __init__(self, features: tuple[Feature, ...], width: int) -> None:
         super().__init__()
-        sizes = torch.tensor([f.size for f in features])
-        self.register_buffer("offset", sizes.cumsum(0) - sizes, persistent=False)
+        *offset, size = accumulate((f.size for f in features), initial=0)
+        self.register_buffer("offset", torch.tensor(offset), persistent=False)
         # one table for all columns: one look-up instead of one per column
-        self.table = nn.EmbeddingBag(sum(f.size for f in features), width, mode="sum")
+        self.table = nn.EmbeddingBag(size, width, mode="sum")
         nn.init.normal_(self.table.weight, std=len(features) ** -0.5)
 
     def forward(self, columns: Tensor) -> Tensor:
@@ -61,7 +62,10 @@ class FeatureEmbedding(nn.Module):
 
 
 class NodeMessages(nn.Module):
-    """Layers of a torch_geometric convolution on atom states, each with a residual and a norm."""
+    """Layers of a torch_geometric convolution on atom states, each with a residual and a norm.
+
+    That library is imported where a layer is made: it takes seconds, and a D-MPNN does without.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -88,6 +92,8 @@ class GINEMessages(NodeMessages):
     """Graph isomorphism network with edge features (Hu et al. 2020)."""
 
     def layer(self, config: ModelConfig) -> nn.Module:
+        from torch_geometric.nn import GINEConv
+
         conv: nn.Module = GINEConv(_two_layers(config.encoder_width))
         return conv
 
@@ -96,6 +102,8 @@ class GATv2Messages(NodeMessages):
     """Attention over neighbours that depends on both ends (Brody et al. 2022)."""
 
     def layer(self, config: ModelConfig) -> nn.Module:
+        from torch_geometric.nn import GATv2Conv
+
         width, heads = config.encoder_width, config.encoder_heads
         conv: nn.Module = GATv2Conv(width, width // heads, heads=heads, edge_dim=width)
         return conv
@@ -105,6 +113,8 @@ class GPSMessages(NodeMessages):
     """A graph transformer: GINE beside attention over all atoms of a molecule (Rampasek et al. 2022)."""
 
     def layer(self, config: ModelConfig) -> nn.Module:
+        from torch_geometric.nn import GINEConv, GPSConv
+
         width = config.encoder_width
         conv: nn.Module = GPSConv(
             width,
@@ -138,10 +148,10 @@ class DirectedMessages(nn.Module):
         first = self.start(torch.cat([embedding(source, x), edges], dim=1))  # E x W
         h, states = first.relu(), []
         for update, readout, norm in zip(self.update, self.readout, self.norms, strict=True):
-            arriving = scatter(h, target, dim_size=len(x), reduce="sum")  # A x W
+            arriving = segment_sum(h, target, len(x))  # A x W
             back = h.roll(len(h) // 2, 0)  # edges are forward then backward: the reverse is half a turn away
             h = (first + self.dropout(update(embedding(source, arriving) - back))).relu()
-            arriving = scatter(h, target, dim_size=len(x), reduce="sum")
+            arriving = segment_sum(h, target, len(x))
             states.append(norm(readout(torch.cat([x, arriving], dim=1)).relu()))
         return states
 
@@ -157,10 +167,10 @@ class Pooling(nn.Module):
         self.output_width = heads * head_width // 2 + head_width
 
     def forward(self, x: Tensor, owner: Tensor, size: int) -> Tensor:
-        weight = softmax(self.score(x), owner, num_nodes=size)  # A x heads
+        weight = segment_softmax(self.score(x), owner, size)  # A x heads
         weight = torch.cat([weight, torch.ones_like(weight[:, :1])], dim=1)  # the last head is the plain sum
         # sums come before the linear maps, which are the same for all atoms: there are fewer molecules than atoms
-        (atoms, _), (weights, _) = (to_dense_batch(t, owner, batch_size=size) for t in (x, weight))
+        atoms, weights = (side_by_side(t, owner, size) for t in (x, weight))
         sums = weights.transpose(1, 2) @ atoms  # B x (heads + 1) x W
         maps = self.value.weight.view(weight.shape[1] - 1, -1, x.shape[1])  # heads x D x W
         attended = torch.einsum("bhw,hdw->bhd", sums[:, :-1], maps).flatten(1) + self.value.bias

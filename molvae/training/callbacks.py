@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import Callback
 
+from molvae.models.decoders import GRUDecoder
 from molvae.training.curves import CurveDrawer
 
 
@@ -34,11 +36,15 @@ class Compilation(Callback):
 
     def setup(self, _: lightning.Trainer, module: Any, stage: str) -> None:  # noqa: ARG002
         if module.config.compile:
+            decoder = module.model.decoder
+            if isinstance(decoder, GRUDecoder):  # here and not where it is defined: what compiles takes long to import
+                decoder.unpadded = torch.compiler.disable(decoder.unpadded)  # type: ignore[method-assign]
             # in place, so that the names of the weights stay; dynamic, since batches differ in length
-            module.model.decoder.compile(dynamic=True)
+            decoder.compile(dynamic=True)
 
     def teardown(self, _: lightning.Trainer, module: Any, stage: str) -> None:  # noqa: ARG002
         module.model.decoder._compiled_call_impl = None
+        vars(module.model.decoder).pop("unpadded", None)
 
 
 class ValidationRow(Callback):

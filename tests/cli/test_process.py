@@ -37,6 +37,18 @@ def test_importing_the_package_imports_nothing_heavy():
     assert done.stdout == "[]\n"
 
 
+def test_what_ships_works_without_what_takes_long_to_import():
+    """torch_geometric and torch's compiler take as long as torch itself, and are not needed."""
+    code = (
+        "import sys, molvae\n"
+        "found = molvae.analogs('CC(=O)Oc1ccccc1C(=O)O', 3, workers=0)\n"
+        "heavy = {'torch_geometric', 'torch._dynamo', 'sympy', 'lightning', 'sklearn'} & set(sys.modules)\n"
+        "print(len(found), sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert done.stdout == "3 []\n"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")
 def test_a_pipe_of_verbs(tiny_model):
     first = [*MOLVAE, "sample", "-n", "3", "--model", str(tiny_model)]
@@ -107,7 +119,7 @@ def test_an_interrupt_is_one_line_and_130(tiny_model, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-@pytest.mark.parametrize("interrupted", ["molvae.cli.app", "torch_geometric"])
+@pytest.mark.parametrize("interrupted", ["molvae.cli.app", "torch"])
 def test_an_interrupt_during_an_import_is_one_line_and_130(interrupted, tiny_model, tmp_path):
     # the libraries make code from strings as they are imported, where Python remembers an interrupt and dies of it
     hook = (
