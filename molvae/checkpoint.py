@@ -184,7 +184,8 @@ class _Undrawn(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         named = kwargs or {}
-        if getattr(func, "__module__", "") == "torch.nn.init" or func.__name__ in ("normal_", "uniform_"):
+        draws = getattr(func, "__name__", "") in ("normal_", "uniform_")
+        if draws or getattr(func, "__module__", "") == "torch.nn.init":
             return args[0] if args else named["tensor"]
         return func(*args, **named)
 
