@@ -16,8 +16,9 @@ import difflib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -38,6 +39,8 @@ SHIPPED = Path(__file__).parent / "weights"
 WEIGHTS, CONFIG, VOCABULARY, SEEN, CARD = "weights.safetensors", "config.json", "vocabulary.json", "seen.npz", "card"
 PRIOR, USUAL = "prior.safetensors", "usual.json"
 FILES = (WEIGHTS, VOCABULARY, SEEN, PRIOR, USUAL)
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
         vocabulary = Vocabulary.from_json(_present(folder, VOCABULARY).read_text(encoding="utf-8"))
         if len(vocabulary) != shape.vocabulary_size:
             raise InputError(f"{VOCABULARY} has {len(vocabulary)} symbols, the network {shape.vocabulary_size}")
-        model = _model(shape, _state(folder, WEIGHTS))
+        model = _filled(partial(Autoencoder.from_config, shape), _state(folder, WEIGHTS))
         prior = _prior(folder, config["prior"], shape) if "prior" in config else None
         usual = Calibration.load(folder / USUAL) if USUAL in config["sha256"] else None
     except (InputError, TypeError, KeyError, RuntimeError, ValueError, SafetensorError) as error:
@@ -160,18 +163,18 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
     )
 
 
-def _model(shape: ModelConfig, state: dict[str, torch.Tensor]) -> Autoencoder:
-    """A network of this shape with these weights, for which memory is taken only where they fit."""
+def _filled(make: Callable[[], Network], state: dict[str, torch.Tensor]) -> Network:
+    """A network with these weights, for which memory is taken only where they fit."""
     with torch.device("meta"), _Undrawn():
-        wanted = {name: tensor.shape for name, tensor in Autoencoder.from_config(shape).state_dict().items()}
+        wanted = {name: tensor.shape for name, tensor in make().state_dict().items()}
     for name, size in wanted.items():
         if name not in state or state[name].shape != size:
             found = f"is {tuple(state[name].shape)}" if name in state else "is missing"
             raise InputError(f"{name} {found}, and should be {tuple(size)}")
     with _Undrawn():
-        model = Autoencoder.from_config(shape)
-    model.load_state_dict(state)
-    return model
+        network = make()
+    network.load_state_dict(state)
+    return network
 
 
 class _Undrawn(TorchFunctionMode):
@@ -194,10 +197,8 @@ def _prior(folder: Path, settings: dict[str, Any], shape: ModelConfig) -> Prior:
     found = PriorConfig.from_dict(settings)
     if found.latent_size != shape.latent_size:
         raise InputError(f"the prior has {found.latent_size} dimensions, the latent {shape.latent_size}")
-    with _Undrawn():
-        prior = prior_from_config(found).eval().requires_grad_(False)
-    prior.load_state_dict(_state(folder, PRIOR))
-    return prior
+    prior = _filled(partial(prior_from_config, found), _state(folder, PRIOR))
+    return prior.eval().requires_grad_(False)
 
 
 def _state(folder: Path, name: str) -> dict[str, torch.Tensor]:

@@ -172,6 +172,15 @@ def test_no_memory_is_taken_for_a_network_that_the_weights_do_not_fit(folder):
         load(folder)
 
 
+def test_nor_is_it_for_such_a_prior(tiny_checkpoint, tmp_path):
+    size = tiny_checkpoint.config.latent_size
+    folder = save(replace(tiny_checkpoint, prior=prior_from_config(PriorConfig(size))), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    _edit(folder, prior={**config["prior"], "components": 1_000_000_000})
+    with pytest.raises(CheckpointError, match=r"weights is \(4,\), and should be \(1000000000,\)"):
+        load(folder)
+
+
 def test_it_is_known_whose_weights_a_directory_holds(tiny_checkpoint, tiny_model, tmp_path):
     assert holds(tiny_model, tiny_checkpoint.model)
     other = Autoencoder.from_config(tiny_checkpoint.config)
