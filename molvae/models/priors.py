@@ -108,7 +108,7 @@ class MixturePrior(Prior):
         count, size = config.components, config.latent_size
         self.register_buffer("weights", torch.full((count,), 1 / count))
         self.register_buffer("means", torch.zeros(count, size))
-        self.register_buffer("factors", torch.eye(size).repeat(count, 1, 1))  # lower triangles, covariance = L L^T
+        self.register_buffer("factors", torch.zeros(count, size, size))  # lower triangles, covariance = L L^T
 
     @property
     def noise_size(self) -> int:
@@ -138,7 +138,7 @@ class FlowPrior(Prior):
         super().__init__(config)
         size, width = config.latent_size, config.width
         self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("factor", torch.eye(size))  # lower triangle, covariance = L L^T
+        self.register_buffer("factor", torch.zeros(size, size))  # lower triangle, covariance = L L^T
         self.network = nn.Sequential(
             *(nn.Linear(size + 2 * _WAVES, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()),
             *(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, size)),

@@ -58,7 +58,7 @@ def test_a_mixture_has_the_weights_means_and_covariances_of_its_parts():
     prior = MixturePrior(PriorConfig(2, components=2))
     prior.weights.copy_(torch.tensor([0.25, 0.75]))
     prior.means.copy_(torch.tensor([[-10.0, 0.0], [10.0, 5.0]]))
-    prior.factors[1] = torch.tensor([[2.0, 0.0], [1.0, 0.5]])
+    prior.factors.copy_(torch.stack([torch.eye(2), torch.tensor([[2.0, 0.0], [1.0, 0.5]])]))
     z = prior.draw(normal(40_000, 3))
     second = z[:, 0] > 0
     assert float(second.float().mean()) == pytest.approx(0.75, abs=0.01)
