@@ -16,6 +16,7 @@ from molvae.chem.graph import MolGraph
 from molvae.chem.tokens import Vocabulary, misfit, tokenize
 from molvae.data.featurise import featurise
 from molvae.data.packed import PackedGraphs
+from molvae.data.rows import shortened
 from molvae.data.workers import HERE, Workers
 from molvae.errors import MoleculeError
 from molvae.models.autoencoder import Autoencoder
@@ -31,8 +32,6 @@ from molvae.sampling.overlap import Job
 from molvae.sampling.request import Progress
 from molvae.sampling.steering import Steering
 from molvae.sampling.streams import row_keys
-
-SHOWN = 80  # characters of a SMILES that is refused
 
 
 class Codec:
@@ -79,9 +78,8 @@ class Codec:
         if isinstance(graph, MoleculeError):
             return graph
         if reason := misfit(tokenize(graph.smiles), self.max_symbols, self.vocabulary):
-            named = graph.smiles if len(graph.smiles) <= SHOWN else graph.smiles[:SHOWN] + "..."
             way_out = "; standardise it first: --standardise, or standardise=True, strips salts"
-            return MoleculeError(f"SMILES {named}: {reason}{way_out if '.' in graph.smiles else ''}")
+            return MoleculeError(f"SMILES {shortened(graph.smiles)}: {reason}{way_out if '.' in graph.smiles else ''}")
         return graph
 
     def encode(

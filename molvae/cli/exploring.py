@@ -29,7 +29,6 @@ Reference = Annotated[
     str | None, typer.Option(show_default=False, help="A file of molecules that say what is usual for the model.")
 ]
 DOTS = (*GRID, ".html")
-SHOWN = 80  # characters of a SMILES that is refused
 
 
 @contextmanager
@@ -96,6 +95,8 @@ def usable(rows: Iterator[Record | Refusal]) -> Iterator[Record]:
 
 def reported(frame: pd.DataFrame) -> pd.DataFrame:
     """The table, once its `attrs["errors"]` are on stderr."""
+    from molvae.data.rows import shortened
+
     for smiles, reason in frame.attrs["errors"].items():
-        typer.echo(f"{smiles if len(smiles) <= SHOWN else smiles[:SHOWN] + '...'}: {reason}", err=True)
+        typer.echo(f"{shortened(smiles)}: {reason}", err=True)
     return frame

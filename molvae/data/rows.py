@@ -19,6 +19,9 @@ ARGUMENT = "argument"
 REFUSALS_SHOWN = 20
 """Refusals, at most, that are told one by one."""
 
+SHOWN = 80
+"""Characters of a SMILES that is told of."""
+
 _FORMATS = {
     ".smi": "smi",
     ".smiles": "smi",
@@ -119,6 +122,11 @@ def indexed(frame: pd.DataFrame, rows: object) -> pd.DataFrame:
     if hasattr(rows, "iloc") and hasattr(rows, "index"):
         frame.index = rows.index.copy()  # or who renames one would rename the other
     return frame
+
+
+def shortened(smiles: str) -> str:
+    """A SMILES as messages show it."""
+    return smiles if len(smiles) <= SHOWN else smiles[:SHOWN] + "..."
 
 
 def too_long(length: int) -> str:

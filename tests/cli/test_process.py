@@ -20,6 +20,12 @@ MOLVAE = [sys.executable, "-W", "ignore", "-m", "molvae"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}
 
 
+def _printed(code):
+    """What a Python of its own prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    return done.stdout
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys\nfrom molvae.cli.app import app\n"
@@ -27,14 +33,12 @@ def test_help_imports_nothing_heavy():
         "heavy = {'torch', 'rdkit', 'pandas', 'numpy', 'lightning', 'torch_geometric', 'pyarrow'} & set(sys.modules)\n"
         "print('heavy:', sorted(heavy))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
-    assert done.stdout.splitlines()[-1] == "heavy: []"
+    assert _printed(code).splitlines()[-1] == "heavy: []"
 
 
 def test_importing_the_package_imports_nothing_heavy():
     code = "import sys, molvae; print(sorted({'torch', 'rdkit', 'pandas', 'numpy'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
-    assert done.stdout == "[]\n"
+    assert _printed(code) == "[]\n"
 
 
 def test_what_ships_works_without_what_takes_long_to_import():
@@ -45,8 +49,7 @@ def test_what_ships_works_without_what_takes_long_to_import():
         "heavy = {'torch_geometric', 'torch._dynamo', 'sympy', 'lightning', 'sklearn'} & set(sys.modules)\n"
         "print(len(found), sorted(heavy))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
-    assert done.stdout == "3 []\n"
+    assert _printed(code) == "3 []\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")
