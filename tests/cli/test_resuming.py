@@ -22,7 +22,7 @@ from molvae.resumable import Parts
 GROUP = 8  # seeds that make a table; 64 would make long tests
 MOLVAE = [
     sys.executable, "-W", "ignore", "-c",
-    f"from molvae import generator, __main__; generator.SEEDS_AT_ONCE = {GROUP}; __main__.main()",
+    f"from molvae import __main__, seedruns; seedruns.SEEDS_AT_ONCE = {GROUP}; __main__.main()",
 ]  # fmt: skip
 # as many threads as here: with others the last digit of a likelihood may be another
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "TERM": "dumb"}

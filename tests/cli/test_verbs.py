@@ -34,7 +34,9 @@ def molvae(tiny_model):
 
 
 def _table(result) -> pd.DataFrame:
-    return pd.read_csv(io.StringIO(result.stdout)).fillna({"error": "", "reconstruction": ""})
+    """The table on stdout; texts are texts also where all are empty."""
+    text = {"error": str, "reconstruction": str}
+    return pd.read_csv(io.StringIO(result.stdout), dtype=text).fillna(dict.fromkeys(text, ""))
 
 
 # --- help ---
