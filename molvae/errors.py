@@ -1,4 +1,8 @@
-"""Every error that molvae raises on purpose. Imports nothing, so that everything may import it."""
+"""Every error that molvae raises on purpose. Imports nothing of molvae, so that everything may import it."""
+
+import sys
+import traceback
+import warnings
 
 
 class MolvaeError(Exception):
@@ -23,3 +27,10 @@ class MissingExtraError(MolvaeError, ImportError):
 
 class MolvaeWarning(UserWarning):
     """Some rows could not be used, or fewer molecules were found than asked for; the rest was delivered."""
+
+
+def warn(message: str, kind: type[Warning] = MolvaeWarning) -> None:
+    """Warns at the line that called into molvae, however deep the call has gone, be it through another library."""
+    stack = enumerate(traceback.walk_stack(sys._getframe()), start=1)
+    ours = [level for level, (frame, _) in stack if frame.f_globals.get("__name__", "").partition(".")[0] == "molvae"]
+    warnings.warn(message, kind, stacklevel=ours[-1] + 1)

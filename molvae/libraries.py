@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.smiles import parse, standardise, write
 from molvae.chem.windows import Window
 from molvae.data.rows import ARGUMENT, Record, Refusal, RowCounts, each, make_row, one_or_many
-from molvae.errors import CheckpointError, InputError, MoleculeError, MolvaeWarning
+from molvae.errors import CheckpointError, InputError, MoleculeError, warn
 from molvae.models.devices import find_device
 from molvae.screening.cells import ByLatentCells
 from molvae.screening.embedding import embed
@@ -142,7 +141,7 @@ class IndexedLibrary:
         frame = self._table(found, hits, measures)
         frame.attrs["errors"] = errors
         for reason in errors.values():
-            warnings.warn(reason, MolvaeWarning, stacklevel=2)
+            warn(reason)
         return frame
 
     def _itself_first(self, hits: Hits, seed: Seed, top: int) -> Hits:

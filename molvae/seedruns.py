@@ -7,7 +7,6 @@ of some seeds are read in worker processes, those of the next are decoded here.
 from __future__ import annotations
 
 import pickle
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +24,7 @@ from molvae.codec import Codec
 from molvae.data.featurise import in_chunks, worker_count
 from molvae.data.memory import memory_left
 from molvae.data.workers import HERE, Workers
-from molvae.errors import MoleculeError, MolvaeWarning
+from molvae.errors import MoleculeError, warn
 from molvae.models.devices import one_thread
 from molvae.models.latents import Posterior
 from molvae.novelty import SeenSet
@@ -199,7 +198,7 @@ def reported(frame: pd.DataFrame, errors: dict[str, str], summary: list[str], sh
     """The table with what is to be known of it; what went wrong or fell short is warned of."""
     frame.attrs = {"errors": errors, "summary": summary}
     for message in [*errors.values(), *short]:
-        warnings.warn(message, MolvaeWarning, stacklevel=4)
+        warn(message)
     return frame
 
 

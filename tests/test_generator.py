@@ -249,6 +249,20 @@ def test_a_spent_budget_is_reported(tiny):
     assert len(frame.attrs["summary"]) == 1
 
 
+@pytest.mark.parametrize(
+    "short",
+    [
+        lambda tiny: tiny.analogs("CCO", 500, budget=64),
+        lambda tiny: list(tiny.iter_analogs("C1CC", 3)),
+        lambda tiny: tiny.sample(500, budget=64),
+    ],
+)
+def test_a_warning_is_of_the_line_that_asked_whatever_lies_between(tiny, short):
+    with pytest.warns(MolvaeWarning) as caught:
+        short(tiny)
+    assert {warning.filename for warning in caught} == {__file__}
+
+
 def test_bad_seeds_are_errors_beside_the_good_ones(tiny):
     with pytest.warns(MolvaeWarning):
         frame = tiny.analogs(BAD, 3)

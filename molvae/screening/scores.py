@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto_matrix
 from molvae.chem.properties import compute
-from molvae.errors import InputError
+from molvae.errors import InputError, warn
 
 Floats = NDArray[np.float64]
 
@@ -95,11 +94,10 @@ class Tolerant:
                 errors.append(error)
         if mols and len(errors) == len(mols) and not self.warned:  # or, it may be, about all
             self.warned = True
-            warnings.warn(
+            warn(
                 f"{self.name} failed on each of {len(mols)} molecules, first with {errors[0]!r}; it is called with an "
                 "RDKit Mol and returns a number, NaN where there is none",
                 ScoreWarning,
-                stacklevel=2,
             )
         return np.array(values, dtype=np.float64)
 
