@@ -1,5 +1,9 @@
 """Real drugs for the tests: stereo, charges, quaternary nitrogen, halogens, boron, selenium."""
 
+from rdkit import Chem
+
+from molvae.chem.smiles import parse
+
 DRUGS = {
     "aspirin": "CC(=O)Oc1ccccc1C(=O)O",
     "ibuprofen": "CC(C)Cc1ccc(C(C)C(=O)O)cc1",
@@ -52,3 +56,21 @@ DRUGS = {
     "neostigmine": "CN(C)C(=O)Oc1cccc([N+](C)(C)C)c1",
     "cetylpyridinium": "CCCCCCCCCCCCCCCC[n+]1ccccc1",
 }
+
+SUBSTITUENTS = (6, 7, 8, 9, 16, 17, 35)
+
+
+def variants():
+    """The drugs, and each with one hydrogen of every heavy atom replaced: many near relatives, some twice the same."""
+    mols = []
+    for smiles in DRUGS.values():
+        mol = parse(smiles)
+        mols.append(mol)
+        for atom in mol.GetAtoms():
+            for element in SUBSTITUENTS if atom.GetTotalNumHs() and not atom.GetNumRadicalElectrons() else ():
+                changed = Chem.RWMol(mol)
+                changed.AddBond(atom.GetIdx(), changed.AddAtom(Chem.Atom(element)), Chem.BondType.SINGLE)
+                changed.GetAtomWithIdx(atom.GetIdx()).SetNumExplicitHs(0)
+                if Chem.SanitizeMol(changed, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE:
+                    mols.append(changed.GetMol())
+    return mols

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import wasserstein_distance
 
-from molvae.scoring.nearest import power_means, threads_of
+from molvae.scoring.nearest import threads_of
+from molvae.scoring.power_means import power_means
 from molvae.scoring.reference import PROPERTIES, Reference
 from molvae.scoring.structures import Structures
 

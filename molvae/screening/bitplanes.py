@@ -7,19 +7,17 @@ common bits molecule by molecule. Further rows hold the number of bits each mole
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from molvae.chem.bit_sums import Words, added, numbers, turned
 from molvae.chem.fingerprints import BITS, bit_counts, word_rows
 from molvae.errors import InputError
 
 SIZE_ROWS = BITS.bit_length()
-_STRIP = 2048  # molecules that are turned on their side together, so that they stay in a core's cache
 
-Words = NDArray[np.uint64]
 Counts = NDArray[np.uint16]
 
 
@@ -28,21 +26,17 @@ class BitPlanes:
 
     def __init__(self, rows: Words, count: int) -> None:
         self.rows, self.count = rows, count
-        self.sizes: Counts = _as_numbers(list(rows[BITS:]))[:count]
+        self.sizes: Counts = numbers(rows[BITS:])[:count].astype(np.uint16, copy=False)
 
     @classmethod
     def of(cls, packed: NDArray[np.uint8]) -> BitPlanes:
         """From fingerprints (K, 256) as of `morgan_bits`."""
         (words,) = word_rows(packed)
-        size = bit_counts(words).astype("<u2")
-        sizes = np.unpackbits(size.view(np.uint8).reshape(-1, 2), axis=1, bitorder="little")[:, :SIZE_ROWS]
-        # an empty file cannot be mapped: one word at least
-        planes = np.zeros((BITS + SIZE_ROWS, 8 * max(1, -(-len(packed) // 64))), np.uint8)
-        for start in range(0, len(packed), _STRIP):
-            strip = slice(start, start + _STRIP)
-            bits = np.concatenate([np.unpackbits(packed[strip], axis=1, bitorder="little"), sizes[strip]], axis=1)
-            turned = np.packbits(np.ascontiguousarray(bits.T), axis=1, bitorder="little")
-            planes[:, start // 8 : start // 8 + turned.shape[1]] = turned
+        sizes = bit_counts(words).astype("<u2").view(np.uint8).reshape(-1, 2)
+        columns = turned(np.concatenate([packed, sizes], axis=1))[: BITS + SIZE_ROWS]
+        # whole words, and one at least, as an empty file cannot be mapped
+        planes = np.zeros((len(columns), 8 * _words(len(packed))), np.uint8)
+        planes[:, : columns.shape[1]] = columns
         return cls(planes.view(np.uint64), len(packed))
 
     @classmethod
@@ -52,7 +46,7 @@ class BitPlanes:
             rows = np.load(path, mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{path}: cannot read the fingerprints ({error}); index the library again") from None
-        if rows.shape != (BITS + SIZE_ROWS, max(1, -(-count // 64))) or rows.dtype != np.uint64:
+        if rows.shape != (BITS + SIZE_ROWS, _words(count)) or rows.dtype != np.uint64:
             raise InputError(f"{path}: not the fingerprints of {count:,} molecules; index the library again")
         return cls(rows, count)
 
@@ -62,17 +56,11 @@ class BitPlanes:
 
     def packed(self) -> NDArray[np.uint8]:
         """The fingerprints molecule by molecule again, (K, 256)."""
-        strips = [np.zeros((0, BITS // 8), np.uint8)]
-        for start in range(0, self.count, _STRIP):
-            columns = np.ascontiguousarray(self.rows[:BITS, start // 64 : (start + _STRIP) // 64])
-            bits = np.unpackbits(columns.view(np.uint8), axis=1, bitorder="little")
-            strips.append(np.packbits(np.ascontiguousarray(bits.T), axis=1, bitorder="little"))
-        return np.concatenate(strips)[: self.count]
+        return turned(np.ascontiguousarray(self.rows[:BITS]).view(np.uint8))[: self.count]
 
     def common(self, bits: NDArray[np.intp]) -> Counts:
         """How many of `bits` each molecule has set, (K,)."""
-        # a row of zeros, for there may be no bit at all
-        return _as_numbers(_added([np.zeros_like(self.rows[0]), *self.rows[bits]]))[: self.count]
+        return numbers(added(self.rows[bits]))[: self.count].astype(np.uint16, copy=False)
 
     def common_at(self, bits: NDArray[np.intp], molecules: NDArray[np.int64]) -> Counts:
         """`common` of some molecules only, (M,)."""
@@ -86,36 +74,5 @@ def set_bits(packed: NDArray[np.uint8]) -> NDArray[np.intp]:
     return np.flatnonzero(np.unpackbits(packed, bitorder="little"))
 
 
-def _added(rows: list[Words]) -> list[Words]:
-    """The sum of rows of single bits: its ones, its twos, its fours ... Full adders take three rows to two."""
-    binary = list[Words]()
-    while rows:
-        carried = list[Words]()
-        while len(rows) > 2:
-            a, b, c = rows.pop(), rows.pop(), rows.pop()
-            either = a ^ b
-            rows.insert(0, either ^ c)  # behind those not yet added: a tree, whose sums are still in the cache
-            carried.append((a & b) | (either & c))
-        if len(rows) == 2:
-            a, b = rows
-            rows = [a ^ b]
-            carried.append(a & b)
-        binary += rows
-        rows = carried
-    return binary
-
-
-def _as_numbers(binary: Sequence[Words]) -> Counts:
-    """The numbers whose ones, twos, fours ... are these rows; 64 a word. One row at least."""
-    numbers = _byte(binary[:8]).astype(np.uint16)
-    if len(binary) > 8:
-        numbers |= _byte(binary[8:]).astype(np.uint16) << 8
-    return numbers
-
-
-def _byte(binary: Sequence[Words]) -> NDArray[np.uint8]:
-    """The same for eight rows at most."""
-    numbers = np.zeros(64 * len(binary[0]), np.uint8)
-    for place, row in enumerate(binary):
-        numbers |= np.unpackbits(np.ascontiguousarray(row).view(np.uint8), bitorder="little") << place
-    return numbers
+def _words(count: int) -> int:
+    return max(1, -(-count // 64))

@@ -1,4 +1,4 @@
-"""Nearest neighbours and power means: pruned, threaded or on another device, they are those of the whole matrix."""
+"""Nearest neighbours: pruned, threaded or on another device, they are those of the whole matrix."""
 
 from __future__ import annotations
 
@@ -6,35 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from molecules import DRUGS
-from rdkit import Chem, DataStructs
+from molecules import variants
+from rdkit import DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto_matrix
-from molvae.chem.smiles import parse
 from molvae.errors import InputError
+from molvae.scoring import bit_reference, nearest_search
 from molvae.scoring import nearest as module
-from molvae.scoring.nearest import Finder, _nearest_by_product, nearest, power_means
+from molvae.scoring.nearest import Finder, _nearest_by_product, nearest
 
 WIDTHS = [64, 192, 1024, 2048]
 DENSITIES = [0.0, 0.002, 0.03, 0.5, 0.97, 1.0]
-SUBSTITUENTS = [6, 7, 8, 9, 16, 17, 35]
-
-
-def variants():
-    """The drugs, and each with one hydrogen of every heavy atom replaced: many near relatives, some twice the same."""
-    mols = []
-    for smiles in DRUGS.values():
-        mol = parse(smiles)
-        mols.append(mol)
-        for atom in mol.GetAtoms():
-            for element in SUBSTITUENTS if atom.GetTotalNumHs() and not atom.GetNumRadicalElectrons() else ():
-                changed = Chem.RWMol(mol)
-                changed.AddBond(atom.GetIdx(), changed.AddAtom(Chem.Atom(element)), Chem.BondType.SINGLE)
-                changed.GetAtomWithIdx(atom.GetIdx()).SetNumExplicitHs(0)
-                if Chem.SanitizeMol(changed, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE:
-                    mols.append(changed.GetMol())
-    return mols
 
 
 MOLS = variants()
@@ -92,11 +75,9 @@ def test_rdkit_agrees():
 @pytest.mark.parametrize("threads", [1, 2, 5, None])
 def test_threads_make_no_difference(threads, monkeypatch):
     monkeypatch.setattr(module, "_BATCH", 16)
-    monkeypatch.setattr(module, "_TILE", 2)
     monkeypatch.setattr(module, "_WORTH_PROCESSES", 1000)
     some = PACKED[::6]
     assert_same(nearest(some, PACKED, threads=threads), nearest(some, PACKED, threads=3))
-    np.testing.assert_array_equal(power_means(some, threads=threads), power_means(some, threads=3))
 
 
 @given(
@@ -113,11 +94,13 @@ def test_random_bits_in_small_blocks(seed, rows, others, bits, density, related)
         reference[others // 2 :] = reference[: others - others // 2]
         queries = reference[random.integers(others, size=rows)] ^ random_bits(random, rows, 0.01, bits)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BATCH", random.choice([2, 7, 64]).item())
+        patch.setattr(bit_reference, "_BLOCK", random.choice([1, 2, 5]).item())
         for name, values in {
-            "_BATCH": [2, 7, 64], "_BLOCK": [1, 2, 5], "_PLANES": [1, 40, 1000], "_FIRST": [1, 10, 1000],
+            "_ROWS": [1, 3, 32], "_PLANES": [1, 40, 1000], "_FIRST": [1, 10, 1000],
             "_PAIRS": [1, 8, 1000], "_SURE": [0.0, 3.0], "_SPARE": [0.1, 1.0],
         }.items():  # fmt: skip
-            patch.setattr(module, name, random.choice(values).item())
+            patch.setattr(nearest_search, name, random.choice(values).item())
         assert_same(nearest(queries, reference, threads=1), by_matrix(queries, reference))
 
 
@@ -161,37 +144,5 @@ def test_an_empty_reference_is_refused(device):
 def test_what_else_is_refused():
     with pytest.raises(InputError, match="different widths: 128 and 64 bytes"):
         nearest(PACKED, PACKED[:, :64])
-    with pytest.raises(InputError, match="got int64"):
-        power_means(PACKED.astype(np.int64))
     with pytest.raises(InputError, match="threads is at least 1, got 0"):
         nearest(PACKED[:2], PACKED, threads=0)
-    with pytest.raises(InputError, match="powers are above 0"):
-        power_means(PACKED[:2], powers=(1, 0))
-
-
-def by_loop(packed, powers):
-    matrix = tanimoto_matrix(packed, packed).astype(np.float64)
-    return [[np.mean(row**power) ** (1 / power) for row in matrix] for power in powers]
-
-
-@pytest.mark.parametrize("n", [0, 1, 2, 17, 300])
-def test_power_means(n, monkeypatch):
-    """Strips and blocks that divide nothing, an empty row, and a fractional power."""
-    packed = PACKED[:n].copy()
-    packed[1:2] = 0
-    powers = (1, 2, 0.5, 3)
-    whole = power_means(packed, powers)
-    assert whole.shape == (4, n)
-    assert whole.dtype == np.float64
-    np.testing.assert_allclose(whole, np.reshape(by_loop(packed, powers), (4, n)), rtol=1e-6)
-    for name, value in {"_ROWS": 3, "_TILE": 2, "_LOTS": 2}.items():
-        monkeypatch.setattr(module, name, value)
-    np.testing.assert_allclose(power_means(packed, powers), whole, rtol=1e-12)
-
-
-def test_power_means_give_internal_diversity():
-    """As MOSES defines it: 1 - (mean of T ** p over all pairs) ** (1 / p) per molecule, then the mean."""
-    some = PACKED[::20]
-    matrix = tanimoto_matrix(some, some).astype(np.float64)
-    expected = [1 - np.mean(np.mean(matrix**power, axis=1) ** (1 / power)) for power in (1, 2)]
-    np.testing.assert_allclose(1 - power_means(some).mean(axis=1), expected, rtol=1e-6)
