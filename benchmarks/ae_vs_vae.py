@@ -64,10 +64,15 @@ SMALL_SHAPE = {
     "encoder_width": 48, "encoder_layers": 3, "pooling_heads": 4, "latent_size": 32, "decoder_width": 192,
     "reading_width": 48, "embedding_width": 48, "max_symbols": 40,
 }  # fmt: skip
+MEDIUM_SHAPE = {
+    "encoder_width": 64, "encoder_layers": 4, "pooling_heads": 8, "latent_size": 64, "decoder_width": 256,
+    "reading_width": 128, "embedding_width": 64, "max_symbols": 48,
+}  # fmt: skip
 TINY_SHAPE = {**SMALL_SHAPE, "encoder_width": 16, "decoder_width": 32, "max_symbols": 60}
 SIZES = {
     "tiny": Size(50, 300, 32, 12, TINY_SHAPE, measures.Counts().scaled(0.03)),
     "small": Size(24, 100_000, 32, 1_600, SMALL_SHAPE, measures.Counts()),
+    "medium": Size(30, 100_000, 64, 6_000, MEDIUM_SHAPE, measures.Counts().scaled(2)),
     # in batches of which a GPU takes many molecules a second (training.md); at this size neither was tried
     "full": Size(100, 2_000_000, 2_048, 5_000, {"decoder_width": 512, "max_symbols": 120}, measures.Counts().scaled(5)),
 }
@@ -141,6 +146,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("data", type=Path, help="SMILES, tab, source: `molvae data fetch druglike` makes one")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--small", dest="size", action="store_const", const="small", help="minutes on a CPU")
+    group.add_argument("--medium", dest="size", action="store_const", const="medium", help="ten minutes a model there")
     group.add_argument("--tiny", dest="size", action="store_const", const="tiny", help="seconds: to see that it runs")
     parser.set_defaults(size="full")
     parser.add_argument("--seeds", type=int, default=3)

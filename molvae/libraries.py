@@ -111,6 +111,7 @@ class IndexedLibrary:
         keep: str | Sequence[str] = (),
         contains: str | Sequence[str] = (),
         without: str | Sequence[str] = (),
+        core: str | None = None,
         workers: int | None = None,
     ) -> pd.DataFrame:
         """The `top` molecules nearest to each seed, the nearest first, as if compared with every molecule.
@@ -119,7 +120,7 @@ class IndexedLibrary:
         or ten times `top`, fused by reciprocal rank (Cormack, Clarke and Buettcher 2009). With `probes` latents are
         compared only in that many of the cells that the library's are sorted into: quicker, and it may miss some
         (`ByLatentCells`). `keep` are windows of the library's properties such as "mw<500", `contains` and `without`
-        SMARTS; ranks are among what passes.
+        SMARTS, `core` as in `Generator.analogs`; ranks are among what passes.
 
         Columns: seed, rank, smiles, id, similarity (Tanimoto), latent_distance (1 - cosine, or Euclidean; not by
         tanimoto alone), the library's properties. `attrs["errors"]`: seed to reason, of those that cannot be used.
@@ -127,7 +128,7 @@ class IndexedLibrary:
         """
         if by not in RANKINGS:
             raise InputError(f"a library is searched by {', '.join(RANKINGS)}, got {by!r}")
-        filters = Filters(tuple(map(Window.of, each(keep))), each(contains), each(without))
+        filters = Filters(tuple(map(Window.of, each(keep))), each(contains), each(without), core)
         found, errors = self._seeds(list(one_or_many(seeds)), latents=by != "tanimoto")
         measures: dict[str, Measure] = {"tanimoto": ByFingerprint(np.array([seed.fingerprint for seed in found]))}
         if by != "tanimoto":

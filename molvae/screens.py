@@ -80,6 +80,7 @@ def screen(
     keep: str | Sequence[str] = (),
     contains: str | Sequence[str] = (),
     without: str | Sequence[str] = (),
+    core: str | None = None,
     standardise: bool = False,
     model: str | Path = "druglike",
     device: str = "auto",
@@ -96,7 +97,7 @@ def screen(
     the nearest seed), "latent" (cosine to the nearest seed's), a property, a score, or a sum such as
     "tanimoto - 0.1*sa". `scores`: property models, or functions as "FILE.py:function", each called by its target or
     name; without `by` the first one ranks, and without any "tanimoto". `keep`: windows of properties and of whatever
-    may rank, such as "mw<500", "pIC50>6", "tanimoto 0.3:0.6"; `contains`, `without`: as in `Generator.analogs`.
+    may rank, such as "mw<500", "pIC50>6", "tanimoto 0.3:0.6"; `contains`, `without`, `core`: as in `Generator.analogs`.
     `standardise`: first normalise the groups of seeds and library and strip their salts, which takes one to two ms
     a molecule. The network runs only for "latent" and for models that read latents. `ray`: the address of a Ray cluster
     to run on. `taken` is shown what became of every batch of rows.
@@ -106,7 +107,8 @@ def screen(
     and row. Raises `InputError` for what cannot be used.
     """
     asked = _Asked(like, by, scores, each(keep), standardise, model, device)
-    filters = Filters(tuple(w for w in asked.windows if w not in asked.of_figures), each(contains), each(without))
+    windows = tuple(window for window in asked.windows if window not in asked.of_figures)
+    filters = Filters(windows, each(contains), each(without), core)
     question, encoder = asked.question(top, filters), asked.encoder()
     counts = ScreenCounts()
 

@@ -18,11 +18,14 @@ from uuid import uuid4
 import numpy as np
 import pandas as pd
 
+from molvae.chem.cores import has_core
 from molvae.chem.graph import MolGraph
 from molvae.chem.reading import figures
+from molvae.chem.smiles import parse
 from molvae.codec import Codec
 from molvae.data.featurise import in_chunks, worker_count
 from molvae.data.memory import memory_left
+from molvae.data.rows import shortened
 from molvae.data.workers import HERE, Workers
 from molvae.errors import MoleculeError, warn
 from molvae.models.devices import one_thread
@@ -141,7 +144,7 @@ def drawn_around(
     codec: Codec, asked: Asked, seeds: list[str], workers: Workers, progress: Progress | None
 ) -> Job[list[Drawn | MoleculeError]]:
     """What is found around each seed, or why nothing can be."""
-    graphs = codec.graphs(seeds, standardise=asked.standardise)
+    graphs = [_with_core(graph, asked.steering.core) for graph in codec.graphs(seeds, standardise=asked.standardise)]
     usable = [graph for graph in graphs if isinstance(graph, MolGraph)]
     found: list[Found] = []
     if usable:
@@ -153,6 +156,12 @@ def drawn_around(
     yield
     drawn = (Drawn(one, known.result()) for one, known in zip(found, pending, strict=True))
     return [next(drawn) if isinstance(graph, MolGraph) else graph for graph in graphs]
+
+
+def _with_core(graph: MolGraph | MoleculeError, core: str | None) -> MolGraph | MoleculeError:
+    if isinstance(graph, MoleculeError) or core is None or has_core(parse(graph.smiles), core):
+        return graph
+    return MoleculeError(f"SMILES {shortened(graph.smiles)}: the seed itself has not the core {core} that is to stay")
 
 
 class Luggage:

@@ -429,6 +429,19 @@ def test_scaffold_and_patterns(tiny):
         assert not _has(smiles, "N")
 
 
+def test_a_core_stays_and_its_groups_are_left(tiny):
+    """A seed without the core is told so; strings leave the others' where their groups are."""
+    frame = _quietly(tiny.analogs, ["CCCO", "CC(C)CO", "CCN", "C("], 5, core="*CO", budget=600)
+    assert set(frame["seed"]) == {"CCCO", "CC(C)CO"}
+    assert "has not the core *CO that is to stay" in frame.attrs["errors"]["CCN"]
+    assert set(frame.attrs["errors"]) == {"CCN", "C("}
+    assert all(_has(smiles, "[CH2;D2]([!#1])[OH]") for smiles in frame["smiles"])
+    more = {"similarity": "0:1", "budget": 400}
+    groups = _quietly(tiny.analogs, "Nc1ccccc1", 60, core="*c1ccccc1", **more)
+    anywhere = _quietly(tiny.analogs, "Nc1ccccc1", 60, contains="[!#1]c1[cH][cH][cH][cH][cH]1", **more)
+    assert len(groups) > len(anywhere) > 0
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_scores_of_ones_own_can_be_wished_for(tiny, monkeypatch, workers):
     """Asked of what meets all other wishes, and drawing goes on until there are enough."""

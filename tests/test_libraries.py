@@ -10,7 +10,8 @@ from molecules import DRUGS
 from tiny_vae import SMALL
 
 import molvae
-from molvae.chem.smiles import canonical
+from molvae.chem.cores import has_core
+from molvae.chem.smiles import canonical, parse
 from molvae.errors import InputError, MolvaeWarning
 
 ASPIRIN = DRUGS["aspirin"]
@@ -77,6 +78,9 @@ def test_bad_seeds_are_told_with_their_reason(library):
 
 
 def test_wishes_are_kept(library):
+    cored = library.search([ASPIRIN], top=50, core="*CO")
+    assert 0 < len(cored) < len(library)
+    assert all(has_core(parse(smiles), "*CO") for smiles in cored["smiles"])
     frame = library.search([ASPIRIN], top=50, keep=["mw<100"], contains="[OX2H]", without=["C=O"])
     assert set(frame["smiles"]) == {"CCO", "CCCO", "CC(C)O", "OCCO", "NCCO", "CC(C)CO", "CCCCO", "COCCO", "Oc1ccccc1"}
 

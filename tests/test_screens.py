@@ -55,6 +55,7 @@ def test_a_bare_string_is_one_wish(tmp_path):
         return molvae.screen(tmp_path / "a.smi", like="CCO", workers=0, **wishes).table["smiles"].tolist()
 
     assert found(contains="CO") == found(contains=["CO"]) == ["COC"]
+    assert found(core="*OC") == ["COC"]
     assert sorted(found(without="CN")) == sorted(found(without=["CN"])) == ["CC(C)=O", "COC"]
     assert sorted(found(keep="mw>46")) == ["CC(C)=O", "COC"]
 

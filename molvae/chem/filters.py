@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
+from molvae.chem.cores import has_core
 from molvae.chem.properties import COSTLY, lookup
 from molvae.chem.smiles import parse, quiet
 from molvae.chem.windows import Window
@@ -58,18 +59,22 @@ def _pattern(smarts: str) -> Chem.Mol:
 
 @dataclass(frozen=True)
 class Filters:
-    """Windows of properties and SMARTS that have to, or may not, occur; what is quick to tell is asked first."""
+    """Windows of properties, SMARTS that have to, or may not, occur, a core as of `has_core`; what is quick to tell is
+    asked first."""
 
     windows: tuple[Window, ...] = ()
     contains: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    core: str | None = None
 
     def __post_init__(self) -> None:
         for smarts in (*self.contains, *self.without):
             has_substructure(parse("C"), smarts)  # what is no SMARTS is an error now, not in the middle of the work
+        if self.core is not None:
+            has_core(parse("C"), self.core)
 
     def __bool__(self) -> bool:
-        return bool(self.windows or self.contains or self.without)
+        return bool(self.windows or self.contains or self.without or self.core)
 
     def admit(self, mol: Chem.Mol) -> bool:
         """Whether a molecule passes all of them."""
@@ -82,6 +87,8 @@ class Filters:
     def _refusals(self, mol: Chem.Mol) -> Iterator[str]:
         yield from _outside(mol, [window for window in self.windows if window.name not in COSTLY])
         yield from (f"contains {smarts}" for smarts in self.contains if not has_substructure(mol, smarts))
+        if self.core is not None and not has_core(mol, self.core):
+            yield f"core {self.core}"
         yield from (f"without {smarts}" for smarts in self.without if has_substructure(mol, smarts))
         yield from _outside(mol, [window for window in self.windows if window.name in COSTLY])
 

@@ -54,6 +54,7 @@ def analogs(
     keep: options.Keep = [],  # noqa: B006 - typer copies it
     contains: options.Contains = [],  # noqa: B006
     without: options.Without = [],  # noqa: B006
+    core: options.Core = None,
     keep_scaffold: Annotated[
         bool, typer.Option("--keep-scaffold", help="Keep the seed's Bemis-Murcko scaffold.")
     ] = False,
@@ -95,6 +96,7 @@ def analogs(
         "radius": radius, "similarity": similarity, "decodes": decodes,
         "temperature": temperature_of(temperature, greedy), "top_k": top_k, "top_p": top_p,
         "grammar": grammar, "budget": budget, "keep": keep, "contains": contains, "without": without,
+        "core": core,
         "keep_scaffold": keep_scaffold, "no_isomers": no_isomers,
         "exclude": [name.strip() for name in exclude.split(",") if name.strip()], "novel_only": novel_only,
         "rank": rank, "scores": scores_of(score, device), "diverse": diverse, "refine": refine,

@@ -25,6 +25,10 @@ Keep = Annotated[
     ),
 ]
 Contains = Annotated[list[str], typer.Option(help="SMARTS that must occur; repeatable.", show_default=False)]
+Core = Annotated[
+    str | None,
+    typer.Option(help="What stays as it is: a SMILES with * at each place for a group.", show_default=False),
+]
 Without = Annotated[list[str], typer.Option(help="SMARTS that may not occur; repeatable.", show_default=False)]
 Scores = Annotated[
     list[str],

@@ -38,6 +38,7 @@ def screen(
     keep: options.Keep = [],  # noqa: B006
     contains: options.Contains = [],  # noqa: B006
     without: options.Without = [],  # noqa: B006
+    core: options.Core = None,
     standardise: options.Standardise = False,
     report: Annotated[
         Path | None, typer.Option(help="Also write an .html page with pictures and a map.", show_default=False)
@@ -71,8 +72,8 @@ def screen(
     with destination(output) as write, _watched(library, refused) as taken:
         done = screened(
             _sources(library, column), like=seeds, top=top, by=by, scores=score, keep=keep, contains=contains,
-            without=without, standardise=standardise, model=model, device=device, column=column, workers=workers,
-            ray=ray, taken=taken,
+            without=without, core=core, standardise=standardise, model=model, device=device, column=column,
+            workers=workers, ray=ray, taken=taken,
         )  # fmt: skip
         write(done.table)
     if report is not None:

@@ -24,6 +24,7 @@ def search(
     keep: options.Keep = [],  # noqa: B006 - typer copies it
     contains: options.Contains = [],  # noqa: B006
     without: options.Without = [],  # noqa: B006
+    core: options.Core = None,
     workers: options.Workers = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Where the library's model is now.", show_default=False)
@@ -52,7 +53,7 @@ def search(
         warnings.simplefilter("ignore")  # they say what is said below with the place of the row
         frame = opened.search(
             [row.smiles for row in usable], top, by=by, metric=metric, probes=probes, keep=keep, contains=contains,
-            without=without, workers=workers,
+            without=without, core=core, workers=workers,
         )  # fmt: skip
         write(frame)
     for row in usable:

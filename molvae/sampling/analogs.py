@@ -145,7 +145,8 @@ def draw_around(
     the molecules found so far.
     """
     found = [Found(seed, radius=draws.radius, gauge=_gauge(draws)) for seed in seeds]
-    sources = [Source.of(latents.row(i), draws.seed, seed, vocabulary) for i, seed in enumerate(seeds)]
+    core = steering.core if steering else None
+    sources = [Source.of(latents.row(i), draws.seed, seed, vocabulary, core) for i, seed in enumerate(seeds)]
     known: dict[str, Reading | None] = {"": None}  # a string that comes again, and most do, is not read again
     while active := [(one, source) for one, source in zip(found, sources, strict=True) if _round(one, draws)]:
         ways = [_ways(one, draws) for one, _ in active]

@@ -89,6 +89,7 @@ def _steering(options: AnalogOptions, seen: SeenSet | None) -> Steering:
         windows=tuple(Window.of(text, tuple(scores)) for text in keep),
         contains=each(options.get("contains")),
         without=each(options.get("without")),
+        core=options.get("core"),
         scaffold=options.get("keep_scaffold", False),
         no_isomers=options.get("no_isomers", False),
         exclude=tuple(name.upper() for name in each(options.get("exclude"))),

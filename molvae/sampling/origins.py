@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from molvae.chem.cores import open_atoms
 from molvae.chem.grammar import Class, class_of
+from molvae.chem.smiles import parse
 from molvae.chem.tokens import PAD_ID, Vocabulary
 from molvae.models.priors import LatentSource
 from molvae.sampling.dial import Way
@@ -53,20 +55,24 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Text:
-    """A molecule's string, as one to be left: its symbols, and the `places` of its atoms, where another may depart.
+    """A molecule's string, as one to be left: its symbols, and the `places` where another may depart.
 
-    Of strings that depart where a ring or a branch ends most are no molecules.
+    These are its atoms: of strings that depart where a ring or a branch ends most are no molecules. Where a core is to
+    stay they are the atoms of its groups, and what follows these, for there a group may go on.
     """
 
     symbols: list[int]
     places: list[int]
 
     @classmethod
-    def of(cls, smiles: str, vocabulary: Vocabulary) -> Self:
+    def of(cls, smiles: str, vocabulary: Vocabulary, core: str | None = None) -> Self:
         """From a SMILES, or "". Raises `MoleculeError` for one with a symbol that the model has never seen."""
-        symbols = vocabulary.encode(smiles)[:-1].tolist() if smiles else []
-        places = [i for i, symbol in enumerate(symbols) if class_of(vocabulary.tokens[symbol]) == Class.ATOM]
-        return cls(symbols, places)
+        symbols = vocabulary.encode(smiles).tolist() if smiles else []
+        classes = [class_of(vocabulary.tokens[symbol]) for symbol in symbols]
+        atoms = [place for place, kind in enumerate(classes) if kind == Class.ATOM]
+        groups = [atoms[atom] for atom in open_atoms(parse(smiles), core)] if core and smiles else []
+        further = [place + 1 for place in groups if classes[place + 1] != Class.RING]
+        return cls(symbols, sorted({*groups, *further}) or atoms)
 
     def departures(self, keys: Tensor) -> Tensor:
         """What `Engine.stream` is given of strings that depart, N x at most L.
@@ -103,9 +109,10 @@ class Source:
     text: Text
 
     @classmethod
-    def of(cls, latents: LatentSource, seed: int, smiles: str, vocabulary: Vocabulary) -> Self:
-        """From the canonical SMILES of a seed, "" for the prior, and the number that randomness hangs on."""
-        return cls(latents, seed_key(seed, smiles), Text.of(smiles, vocabulary))
+    def of(cls, latents: LatentSource, seed: int, smiles: str, vocabulary: Vocabulary, core: str | None = None) -> Self:
+        """From the canonical SMILES of a seed, "" for the prior, the number that randomness hangs on, and the core that
+        is to stay."""
+        return cls(latents, seed_key(seed, smiles), Text.of(smiles, vocabulary, core))
 
     def next(self, first: int, ways: list[Way], decodes: int) -> Rows:
         """The strings from number `first` on; `decodes` of them share a latent."""

@@ -61,6 +61,11 @@ class AnalogOptions(TypedDict, total=False):
     without: Sequence[str]
     """SMARTS, none of which may occur."""
 
+    core: str | None
+    """What stays as it is: a SMILES with * at each place where a group may be, such as "[*]c1ccc(C(N)=O)cc1". Nothing
+    is added anywhere else, and of several pieces each stays (`chem.cores.has_core`). Strings leave the seed's at its
+    groups. A seed without the core is an error of its own."""
+
     keep_scaffold: bool
     """Only molecules with the seed's Bemis-Murcko scaffold."""
 

@@ -29,7 +29,8 @@ Score = Callable[[Sequence[str]], NDArray[np.float64]]
 class Steering:
     """Wishes that every molecule has to meet; an empty one lets everything pass.
 
-    `contains`, `without`: SMARTS that all have to, or none may, occur. `scaffold`: keep the seed's scaffold.
+    `contains`, `without`: SMARTS that all have to, or none may, occur. `core`: what stays as it is, as of `has_core`.
+    `scaffold`: keep the seed's scaffold.
     `no_isomers`: nothing that is the seed but for its stereo.
     `exclude`: sets of alerts ("PAINS", "BRENK", "NIH") of which a molecule may have none that the seed lacks.
     `seen`: says which molecules are known already; only the others pass. `scores`: figures of the user's own, of
@@ -39,6 +40,7 @@ class Steering:
     windows: tuple[Window, ...] = ()
     contains: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    core: str | None = None
     scaffold: bool = False
     no_isomers: bool = False
     exclude: tuple[str, ...] = ()
@@ -53,7 +55,7 @@ class Steering:
     def filters(self) -> Filters:
         """The wishes that have nothing to do with the seed."""
         windows = tuple(window for window in self.windows if window.name not in self.scores)
-        return Filters(windows, self.contains, self.without)
+        return Filters(windows, self.contains, self.without, self.core)
 
     @property
     def own_windows(self) -> list[Window]:

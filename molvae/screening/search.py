@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ class _Passing:
 
     def __init__(self, library: Library, filters: Filters, workers: int | None) -> None:
         self.library, self.windows, self.workers = library, filters.windows, workers
-        self.patterns = Filters(contains=filters.contains, without=filters.without)
+        self.patterns = replace(filters, windows=())
         self._known: dict[int, bool] = {}
 
     def best(self, measure: Measure, most: int) -> list[Best]:

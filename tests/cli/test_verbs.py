@@ -97,6 +97,7 @@ def test_every_option_of_drawing_arrives(molvae, tiny):
          {"keep_scaffold": True, "exclude": ["PAINS", "BRENK"], "novel_only": True}),
         (["--rank", "similarity - 0.2*tpsa", "--diverse", 3], {"rank": "similarity - 0.2*tpsa", "diverse": 3}),
         (["--rank", "-sa"], {"rank": "-sa"}),
+        (["--core", "*CO"], {"core": "*CO"}),
     ],
 )  # fmt: skip
 def test_every_wish_arrives(molvae, tiny, arguments, options):
@@ -380,6 +381,7 @@ def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
         (["analogs", "CCO", "--keep", "logp 4:1"], "nothing can fit 'logp 4:1'"),
         (["analogs", "CCO", "--contains", "C("], "cannot read SMARTS 'C('"),
         (["analogs", "CCO", "--without", ""], "cannot read SMARTS ''"),
+        (["analogs", "CCO", "--core", "*C("], "cannot read the core '*C('"),
         (["analogs", "CCO", "--exclude", "pains,chembl"], "no set of alerts is called 'CHEMBL'"),
         (["analogs", "CCO", "--rank", "qed sa"], "cannot read the rank 'qed sa'"),
         (["analogs", "CCO", "--rank", "similarty"], "did you mean 'similarity'?"),

@@ -33,6 +33,18 @@ def test_a_string_departs_at_an_atom_of_the_seed():
     assert torch.equal(later.given, rows.given[100:120, : later.given.shape[1]])
 
 
+def test_with_a_core_it_departs_at_the_groups_and_behind_them():
+    """In `CC(=O)Nc1ccccc1` acetyl is 0 to 6, and N stands at 6; a ring's digit is no place."""
+    assert Text.of(SEED, VOCABULARY, "*Nc1ccccc1").places == [0, 1, 2, 4, 5]
+    assert Text.of(SEED, VOCABULARY, "CC(=O)N*").places == [7, 9, 10, 11, 12, 13]
+    assert Text.of(SEED, VOCABULARY, "CC(*)Nc1ccccc1").places == ATOMS  # which has not that core
+    text = Text.of("CN", VOCABULARY, "*C")
+    ends = text.departures(row_keys(0, torch.arange(40)))
+    n, end = VOCABULARY.encode("N").tolist()
+    c = int(VOCABULARY.encode("C")[0])
+    assert {tuple(row) for row in ends.tolist()} == {(c, -n, PAD_ID), (c, n, -end)}
+
+
 def test_one_atom_can_be_left():
     rows = Source.of(unit_prior(3), 5, "C", VOCABULARY).next(0, [Way(0.5, departs=True)] * 3, 1)
     assert rows.given.tolist() == [[-int(VOCABULARY.encode("C")[0])]] * 3

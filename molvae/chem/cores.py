@@ -1,0 +1,69 @@
+"""Cores: what of a molecule stays as it is, and the places where it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from rdkit import Chem
+from rdkit.Chem import rdqueries
+
+from molvae.chem.smiles import quiet
+from molvae.errors import InputError
+
+
+def has_core(mol: Chem.Mol, core: str) -> bool:
+    """Whether a molecule is the core with a group at each place that is open, and nothing else added anywhere.
+
+    core: a SMILES with `*` (or `[*:1]`, `[1*]`) for the first atom of each group, such as `*c1ccc(C(N)=O)cc1`. Its
+    atoms have to have as many neighbours and the same charges in the molecule, and the stereo that it states. Of
+    several pieces, as in `*c1ccccc1.*N1CCOCC1`, each has to be there, whatever lies between. Raises `InputError` for a
+    core that is no SMILES or has no open place.
+    """
+    return _fixed(mol, _pieces(core)) is not None
+
+
+def open_atoms(mol: Chem.Mol, core: str) -> set[int]:
+    """The atoms of a molecule's groups, which the core leaves open; none where it lacks the core."""
+    fixed = _fixed(mol, _pieces(core))
+    return set() if fixed is None else set(range(mol.GetNumAtoms())) - fixed
+
+
+def _fixed(mol: Chem.Mol, pieces: Sequence[Chem.Mol], taken: frozenset[int] = frozenset()) -> frozenset[int] | None:
+    """The atoms of a molecule that are those of the pieces, none of them twice; None where there are none."""
+    if not pieces:
+        return taken
+    piece, *others = pieces
+    for match in mol.GetSubstructMatches(piece, useChirality=True):
+        atoms = frozenset(place for atom, place in zip(piece.GetAtoms(), match, strict=True) if atom.GetAtomicNum())
+        if not atoms & taken and (found := _fixed(mol, others, taken | atoms)) is not None:
+            return found
+    return None
+
+
+@lru_cache(maxsize=256)
+def _pieces(core: str) -> list[Chem.Mol]:
+    """As queries, the largest first."""
+    with quiet():
+        mol = Chem.MolFromSmiles(core)
+    if mol is None or not mol.GetNumAtoms():
+        raise InputError(f"cannot read the core {core!r}: it is a SMILES with * at each place where it goes on")
+    pieces = sorted(Chem.GetMolFrags(mol, asMols=True), key=lambda piece: -piece.GetNumAtoms())
+    return [_query(piece, core) for piece in pieces]
+
+
+def _query(piece: Chem.Mol, core: str) -> Chem.Mol:
+    places = [atom for atom in piece.GetAtoms() if atom.GetAtomicNum() == 0]
+    if not places:
+        raise InputError(f"the core {core!r} has no place to go on at: mark one in each piece with *, as in *c1ccccc1")
+    for atom in places:
+        atom.SetIsotope(0)  # a number there is the place's name
+    how: Any = Chem.AdjustQueryParameters.NoAdjustments()
+    how.makeDummiesQueries = how.adjustDegree = True
+    how.adjustDegreeFlags = Chem.ADJUST_IGNOREDUMMIES
+    query = Chem.AdjustQueryProperties(piece, how)
+    for atom in query.GetAtoms():
+        if atom.GetAtomicNum():
+            atom.ExpandQuery(rdqueries.FormalChargeEqualsQueryAtom(atom.GetFormalCharge()))
+    return query

@@ -1,0 +1,96 @@
+"""Cores: what counts as one, against molecules that differ from a drug at a known place."""
+
+from __future__ import annotations
+
+import pytest
+from molecules import DRUGS
+from rdkit import Chem
+
+from molvae.chem.cores import has_core, open_atoms
+from molvae.chem.smiles import parse
+from molvae.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("core", "smiles", "there"),
+    [
+        ("*c1ccccc1", "Cc1ccccc1", True),
+        ("*c1ccccc1", "c1ccccc1", False),  # nothing at the place
+        ("*c1ccccc1", "Cc1ccc(C)cc1", False),  # and something where there is none
+        ("*c1ccc(*)cc1", "Cc1ccc(C)cc1", True),
+        ("*C1=CC=CC=C1", "Cc1ccccc1", True),
+        ("*C=O", "CC(C)=O", False),
+        ("*CCO", "CCCOC", False),
+        ("*=CC", "O=CC", True),
+        ("*CC", "O=CC", False),
+        ("*CC(=O)O", "CCC(=O)O", True),
+        ("*CC(=O)O", "CCC(=O)[O-]", False),
+        ("*C[NH3+]", "CC[NH3+]", True),
+        ("*C[NH3+]", "CCN", False),
+        ("*[C@H](C)N", "CC[C@H](C)N", True),
+        ("*[C@H](C)N", "CC[C@@H](C)N", False),
+        ("*C(C)N", "CC[C@@H](C)N", True),
+        ("*/C=C/C", "F/C=C/C", True),
+        ("*/C=C/C", "F/C=C\\C", False),
+        ("[*:1]C#N", "CC#N", True),
+        ("[7*]C#N", "CC#N", True),
+        ("*c1ccccc1.*N1CCOCC1", "c1ccccc1CCN1CCOCC1", True),
+        ("*c1ccccc1.*N1CCOCC1", "Cc1ccccc1CCN1CCOCC1", False),
+    ],
+)
+def test_what_has_a_core(core, smiles, there):
+    assert has_core(parse(smiles), core) == there
+
+
+def pieces(mol):
+    """What is left of a molecule where a single bond of a chain is cut, with * for the rest: all that there are."""
+    bonds = [bond for bond in mol.GetBonds() if bond.GetBondType() == Chem.BondType.SINGLE and not bond.IsInRing()]
+    cuts = (Chem.FragmentOnBonds(mol, [bond.GetIdx()], dummyLabels=[(0, 0)]) for bond in bonds)
+    return {piece for cut in cuts for piece in Chem.MolToSmiles(cut).split(".")}
+
+
+def without_stereo(name):
+    mol = parse(DRUGS[name])
+    Chem.RemoveStereochemistry(mol)
+    return mol
+
+
+@pytest.mark.parametrize("name", ["imatinib", "aspirin", "(E)-tamoxifen", "levocarnitine", "sildenafil", "warfarin"])
+def test_the_cores_of_a_molecule_are_its_pieces(name):
+    """With one place: the pieces of a drug, looked for in that drug and in each that has a fluorine more."""
+    mol = without_stereo(name)
+    others = [mol]
+    for atom in (atom for atom in mol.GetAtoms() if atom.GetTotalNumHs()):
+        changed = Chem.RWMol(mol)
+        changed.AddBond(atom.GetIdx(), changed.AddAtom(Chem.Atom("F")), Chem.BondType.SINGLE)
+        changed.GetAtomWithIdx(atom.GetIdx()).SetNumExplicitHs(0)
+        if Chem.SanitizeMol(changed, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE:
+            others.append(changed.GetMol())
+    cores, there = pieces(mol), 0
+    for other in others:
+        own = pieces(other)
+        for core in cores:
+            assert has_core(other, core) == (core in own), (Chem.MolToSmiles(other), core)
+            there += core in own
+    assert len(cores) < there < len(cores) * len(others)
+
+
+def test_the_atoms_of_groups_are_open():
+    mol = parse("Cc1ccc(CN2CCOCC2)cc1")
+    assert open_atoms(mol, "Cc1ccc(*)cc1") == set(range(5, 12))
+    assert open_atoms(mol, "*c1ccc(CN2CCOCC2)cc1") == {0}
+    assert open_atoms(mol, "*c1ccc(*)cc1") == {0, *range(5, 12)}
+    assert open_atoms(mol, "Cc1ccc(*)cc1.*N1CCOCC1") == {5}
+    assert open_atoms(mol, "*c1ccc(C)cc1.*N1CCOCC1") == open_atoms(mol, "*N1CCOCC1.*c1ccc(C)cc1") == {5}
+    assert open_atoms(mol, "*c1ccc(C)cc1.*N1CCOCC1.*N1CCOCC1") == open_atoms(mol, "*c1ccccc1") == set()
+    assert open_atoms(parse("c1ccccc1N1CCOCC1"), "*c1ccccc1.*N1CCOCC1") == set()
+
+
+def test_a_core_that_is_none_is_refused():
+    for core in ("C(", "", "xyz", "*C(C)(C)(C)C"):
+        with pytest.raises(InputError, match="cannot read the core"):
+            has_core(parse("C"), core)
+    with pytest.raises(InputError, match=r"no place to go on at: mark one"):
+        has_core(parse("C"), "c1ccccc1")
+    with pytest.raises(InputError, match=r"no place to go on at: mark one in each piece"):
+        has_core(parse("C"), "*c1ccccc1.CC")
