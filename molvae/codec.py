@@ -13,10 +13,10 @@ from torch import Tensor
 
 from molvae.checkpoint import Checkpoint
 from molvae.chem.graph import MolGraph
+from molvae.chem.smiles import shortened
 from molvae.chem.tokens import Vocabulary, misfit, tokenize
 from molvae.data.featurise import featurise
 from molvae.data.packed import PackedGraphs
-from molvae.data.rows import shortened
 from molvae.data.workers import HERE, Workers
 from molvae.errors import MoleculeError
 from molvae.models.autoencoder import Autoencoder

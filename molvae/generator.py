@@ -153,12 +153,12 @@ class Generator:
         self,
         latents: NDArray[Any] | pd.DataFrame,
         *,
-        radius: float | NDArray[Any] = 0.0,
+        radius: float | Sequence[float] | NDArray[Any] = 0.0,
         temperature: float = 0.0,
         top_k: int = 0,
         top_p: float = 1.0,
         grammar: bool = False,
-        seed: int | NDArray[Any] = 0,
+        seed: int | Sequence[int] | NDArray[Any] = 0,
         leaving: Sequence[str] | None = None,
         corrections: int = 0,
         progress: Progress | None = None,
@@ -179,15 +179,18 @@ class Generator:
         how near in a column `distance` (`sampling.inversion`). Besides the greedy one strings are then drawn, at the
         temperature or at 1.2. With 32 it takes some twenty times as long.
 
-        Raises `InputError` for latents of another width, for an option that cannot be used, and for `corrections` of
-        strings that are `leaving`, which are not meant to come back.
+        A row that is not all finite numbers is no latent, and says so in its error. Raises `InputError` for latents of
+        another width or that are no numbers, for an option that cannot be used, and for `corrections` of strings that
+        are `leaving`, which are not meant to come back.
         """
         z = _latent_array(latents, self.checkpoint.config.latent_size)
-        usable = ~np.isnan(z).any(1)
+        usable: NDArray[np.bool_] = np.asarray(np.isfinite(z).all(1))
         points = torch.from_numpy(z[usable])
         points = on_sphere(points) if self.model.latent.spherical else points
-        radius = radius[usable] if isinstance(radius, np.ndarray) else radius
-        seed = seed[usable] if isinstance(seed, np.ndarray) else seed
+        told = _one_or_each("radius", radius, np.float32, usable)
+        if not np.all((told >= 0) & (told <= 1)):
+            raise InputError("a radius lies in 0 (a molecule's own latent) to 1 (anything)")
+        numbers = _one_or_each("seed", seed, np.int64, usable)
         if leaving is not None:
             if len(leaving) != len(z):
                 raise InputError(
@@ -199,12 +202,12 @@ class Generator:
         if many := _checked(corrections):
             if leaving is not None:
                 raise InputError("corrections are for strings that are to come back, leaving is for those that are not")
-            found = self.codec.invert(points, options, corrections=many, radius=radius, seed=seed, progress=progress)
+            found = self.codec.invert(points, options, corrections=many, radius=told, seed=numbers, progress=progress)
             strings, scores = found.strings, found.log_likelihood
             frame.insert(2, "distance", np.nan)
             frame.loc[usable, "distance"] = found.distance.astype(float)
         else:
-            done = self.codec.write(points, options, radius=radius, seed=seed, leaving=leaving, progress=progress)
+            done = self.codec.write(points, options, radius=told, seed=numbers, leaving=leaving, progress=progress)
             strings, scores = done.strings(self.vocabulary), done.log_likelihood
         known = {text: canonical_or_none(text) for text in set(strings)}
         molecules = [known[text] for text in strings]
@@ -242,14 +245,15 @@ class Generator:
             strings = self.codec.reproduce(z, corrections=many, progress=progress)
         written = iter(strings)
         rows = []
-        for text, graph in zip(texts, graphs, strict=True):
+        for graph in graphs:
             if isinstance(graph, MolGraph):
                 string = next(written)
                 molecule = canonical_or_none(string)
-                rows.append((text, molecule or "", molecule == graph.smiles, _fault(string, molecule)))
+                rows.append((molecule or "", molecule == graph.smiles, _fault(string, molecule)))
             else:
-                rows.append((text, "", False, str(graph)))
-        frame = pd.DataFrame(rows, columns=["smiles", "reconstruction", "exact", "error"])
+                rows.append(("", False, str(graph)))
+        frame = pd.DataFrame(rows, columns=["reconstruction", "exact", "error"])
+        frame.insert(0, "smiles", _as_given(texts))
         frame.attrs["refused"] = len(texts) - len(usable)
         return indexed(frame, smiles)
 
@@ -273,7 +277,7 @@ class Generator:
             return torch.stack([score, (batch.tokens != PAD_ID).sum(1)], dim=1).cpu().numpy()
 
         parts = [np.empty((0, 2), np.float32), *in_batches(scored, packed, self.model, progress)]
-        frame = pd.DataFrame({"smiles": texts, "log_likelihood": np.nan, "symbols": 0})
+        frame = pd.DataFrame({"smiles": _as_given(texts), "log_likelihood": np.nan, "symbols": 0})
         frame.loc[good, "log_likelihood"], frame.loc[good, "symbols"] = np.concatenate(parts).astype(float).T
         frame["error"] = ["" if isinstance(graph, MolGraph) else str(graph) for graph in graphs]
         return indexed(frame, smiles)
@@ -299,6 +303,11 @@ def _tables(run: SeedRun, seeds: str | Iterable[str], options: AnalogOptions) ->
     return run.tables(one_or_many(seeds), options.get("workers"), options.get("progress"))
 
 
+def _as_given(texts: list[Any]) -> pd.Series[Any]:
+    """As a column, whatever they are: one of pandas' own kind refuses some of what is no SMILES."""
+    return pd.Series(texts, dtype=object)
+
+
 def _fault(string: str, molecule: str | None) -> str:
     """What is wrong with a string that was written, "" where it is a molecule."""
     if molecule:
@@ -317,6 +326,21 @@ def _checked(corrections: int) -> int:
     return int(corrections)
 
 
+def _one_or_each(name: str, given: object, kind: type[np.generic], usable: NDArray[np.bool_]) -> Any:
+    """A number, or an array with one for each of the latents that are `usable`; from whatever holds numbers."""
+    try:
+        numbers = np.asarray(given)
+        exact = numbers.astype(kind, casting="same_kind")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{name} is a number, or one for each latent; got {given!r:.60}: {error}") from None
+    if numbers.shape == ():
+        return exact[()].item()
+    if numbers.shape != usable.shape:
+        shape = " x ".join(map(str, numbers.shape))
+        raise InputError(f"{name} is a number, or one for each of {len(usable)} latents; there are {shape}")
+    return exact[usable]
+
+
 def _latent_array(latents: NDArray[Any] | pd.DataFrame, size: int) -> NDArray[np.float32]:
     if isinstance(latents, pd.DataFrame):
         columns = [f"z{i}" for i in range(size)]
@@ -324,7 +348,10 @@ def _latent_array(latents: NDArray[Any] | pd.DataFrame, size: int) -> NDArray[np
         if missing:
             raise InputError(f"a table of latents has columns z0 to z{size - 1}; {missing[0]} is missing")
         latents = latents[columns].to_numpy()
-    z = np.atleast_2d(np.asarray(latents, dtype=np.float32))
+    try:
+        z = np.atleast_2d(np.asarray(latents, dtype=np.float32))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"latents are numbers: {error}") from None
     if z.ndim != 2 or z.shape[1] != size:
         raise InputError(f"latents must be N x {size} for this model, got {' x '.join(map(str, z.shape))}")
     return z

@@ -93,7 +93,9 @@ class _Smi(_Writer):
     def rows(self, frame: pd.DataFrame) -> None:
         column, name = molecule_column(frame), _name_column(frame)
         for _, row in frame.iterrows():
-            if row[column] and row.get("canonical", True):
+            # `smiles` is what was read, be it a molecule or not; a column of its own is empty where there is none
+            told = row.get("canonical", not (column == "smiles" and row.get("error")))
+            if row[column] and told:
                 self.file.write(f"{row[column]}\t{row[name]}\n" if name else f"{row[column]}\n")
 
 

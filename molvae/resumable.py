@@ -15,6 +15,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 
@@ -23,6 +24,7 @@ from molvae.errors import InputError, MolvaeError
 
 SETTINGS = "settings.json"
 COUNTS = "counts"
+RUN = "run"
 
 
 class Parts:
@@ -40,8 +42,9 @@ class Parts:
         self._check(json.loads(json.dumps(settings)))  # as it will be read back: tuples are lists
         folder.mkdir(parents=True, exist_ok=True)
         self._remove_after(self.tables)
+        self.run = uuid4().hex  # by which it is told from another run into the same folder
         with whole_file(folder / SETTINGS) as draft:
-            draft.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+            draft.write_text(json.dumps({**settings, RUN: self.run}, indent=2) + "\n", encoding="utf-8")
 
     def keep(self, tables: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         """Store these tables as they come; then all there are, the earlier ones first, read back one by one."""
@@ -51,18 +54,24 @@ class Parts:
 
     def remove(self) -> None:
         """Called when the tables have found another place; the last goes first, so that no gap is ever left."""
+        self._check_whose()
         self._remove_after(0)
         (self.folder / SETTINGS).unlink(missing_ok=True)
         with suppress(OSError):  # somebody put something of their own there
             self.folder.rmdir()
 
     def _add(self, table: pd.DataFrame) -> None:
-        if not (self.folder / SETTINGS).exists():
-            raise MolvaeError(f"{self.folder} has gone: it was deleted, or the same run was begun twice and has ended")
+        self._check_whose()
         with whole_file(self._file(self.tables)) as draft:
             table.to_parquet(draft, index=False)
         self.tables += 1
         self.counts.update(table.attrs[COUNTS])
+
+    def _check_whose(self) -> None:
+        if not (self.folder / SETTINGS).exists():
+            raise MolvaeError(f"{self.folder} has gone: it was deleted while the run went on")
+        if self._settings().get(RUN) != self.run:
+            raise MolvaeError(f"{self.folder} is another run's now, which was begun after this one: that goes on alone")
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:06d}.parquet"
@@ -80,7 +89,7 @@ class Parts:
             if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
                 raise InputError(f"{self.folder} exists and is no unfinished run: choose another output")
             return
-        before = self._settings()
+        before = {name: value for name, value in self._settings().items() if name != RUN}
         names = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
         if names and self.tables:
             changes = "; ".join(f"{name}: {before.get(name)} before, now {settings.get(name)}" for name in names)

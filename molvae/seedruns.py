@@ -21,11 +21,10 @@ import pandas as pd
 from molvae.chem.cores import has_core
 from molvae.chem.graph import MolGraph
 from molvae.chem.reading import figures
-from molvae.chem.smiles import parse
+from molvae.chem.smiles import parse, shortened
 from molvae.codec import Codec
 from molvae.data.featurise import in_chunks, worker_count
 from molvae.data.memory import memory_left
-from molvae.data.rows import shortened
 from molvae.data.workers import HERE, Workers
 from molvae.errors import MoleculeError, warn
 from molvae.models.devices import one_thread
@@ -187,7 +186,7 @@ def _drawn_apart(luggage: Luggage, seeds: list[str]) -> list[Drawn | MoleculeErr
 
 
 def _fatal(seed: str) -> MoleculeError:
-    return MoleculeError(f"SMILES {seed}: a process that ended whenever it worked on it")
+    return MoleculeError(f"SMILES {shortened(seed)}: a process that ended whenever it worked on it")
 
 
 def described(drawn: Drawn, properties: Sequence[str], seen: SeenSet | None) -> pd.DataFrame:

@@ -429,6 +429,14 @@ def test_scaffold_and_patterns(tiny):
         assert not _has(smiles, "N")
 
 
+def test_a_score_may_be_called_much_like_another_figure(tiny):
+    scores = {"similarity_to_x": lambda smiles: [5.0] * len(smiles)}
+    frame = _quietly(tiny.analogs, "CCCO", 2, scores=scores, keep="similarity_to_x>3", properties="tpsa")
+    assert set(frame["similarity_to_x"]) == {5.0}
+    assert "tpsa" in frame
+    assert "qed" not in frame
+
+
 def test_a_core_stays_and_its_groups_are_left(tiny):
     """A seed without the core is told so; strings leave the others' where their groups are."""
     frame = _quietly(tiny.analogs, ["CCCO", "CC(C)CO", "CCN", "C("], 5, core="*CO", budget=600)
@@ -440,6 +448,33 @@ def test_a_core_stays_and_its_groups_are_left(tiny):
     groups = _quietly(tiny.analogs, "Nc1ccccc1", 60, core="*c1ccccc1", **more)
     anywhere = _quietly(tiny.analogs, "Nc1ccccc1", 60, contains="[!#1]c1[cH][cH][cH][cH][cH]1", **more)
     assert len(groups) > len(anywhere) > 0
+
+
+@pytest.mark.parametrize("kind", [list, np.array, lambda values: pd.Series(values, index=range(9, 9 + len(values)))])
+def test_a_score_may_come_in_whatever_holds_numbers(tiny, kind):
+    def atoms(smiles):
+        assert len(smiles)  # of none it is not asked: here, of methane's
+        return kind([float(Chem.MolFromSmiles(text).GetNumAtoms()) for text in smiles])
+
+    wishes = {"scores": {"atoms": atoms}, "keep": "atoms>2", "rank": "atoms", "similarity": (0.05, 1.0)}
+    frame = _quietly(tiny.analogs, ["CCCO", "C"], 5, budget=200, **wishes)
+    assert frame["atoms"].tolist() == [Chem.MolFromSmiles(text).GetNumAtoms() for text in frame["smiles"]]
+    assert set(frame["seed"]) == {"CCCO"}
+    assert frame["rank"].tolist() == frame["atoms"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("score", "complaint"),
+    [
+        (lambda smiles: 1.0, "the score 'x' has to give a number for each of [0-9]+ molecules, got one"),  # noqa: ARG005
+        (lambda smiles: smiles, "the score 'x' has to give a number for each molecule: could not convert"),
+        (lambda smiles: [1.0] * (len(smiles) + 1), "for each of ([0-9]+) molecules, got [0-9]+"),
+    ],
+)
+def test_a_score_that_gives_something_else(tiny, score, complaint):
+    for wishes in ({"rank": "x"}, {"keep": "x>0"}):
+        with pytest.raises(InputError, match=complaint):
+            _quietly(tiny.analogs, "CCCO", 2, scores={"x": score}, **wishes)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,11 +96,21 @@ def test_damaged_settings(tmp_path):
 
 
 def test_a_folder_that_goes_during_the_run(tmp_path):
-    """The same command begun twice: the one that ends first clears up."""
-    first, second = (Parts(tmp_path / "parts", SETTINGS_OF_A_RUN) for _ in range(2))
-    first.keep(_tables(0, 2))
-    second.keep(_tables(0, 1))
-    first.remove()
+    parts = Parts(tmp_path / "parts", SETTINGS_OF_A_RUN)
+    parts.keep(_tables(0, 2))
+    shutil.rmtree(tmp_path / "parts")
     with pytest.raises(MolvaeError, match="has gone"):
-        second.keep(_tables(1, 2))
+        parts.keep(_tables(2, 3))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("settings", [SETTINGS_OF_A_RUN, {"count": 6}])
+def test_of_two_runs_in_one_folder_the_later_goes_on(tmp_path, settings):
+    """Whether they are of one command or not: their tables do not mix, and neither removes the other's."""
+    first = Parts(tmp_path / "parts", SETTINGS_OF_A_RUN)
+    second = Parts(tmp_path / "parts", settings)
+    second.keep(_tables(0, 1))
+    for method in (lambda: first.keep(_tables(0, 2)), first.remove):
+        with pytest.raises(MolvaeError, match="is another run's now"):
+            method()
+    assert [len(table) for table in second.keep(_tables(1, 3))] == [0, 1, 2]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdCIPLabeler
 
-from molvae.chem.smiles import parse, write
+from molvae.chem.smiles import parse, shortened, write
 from molvae.chem.tokens import tokenize
 from molvae.errors import MoleculeError
 
@@ -110,11 +110,11 @@ def raw_graph_of(mol: Chem.Mol, smiles: str) -> RawGraph:
     """
     if "~" in smiles or "->" in smiles or "<-" in smiles:
         what = "a dative or unspecified bond"
-        raise MoleculeError(f"SMILES {_short(smiles)} has {what}, which graphs do not carry")
+        raise MoleculeError(f"SMILES {shortened(smiles)!r} has {what}, which graphs do not carry")
     tokens = tokenize(smiles)
     symbols, bonds, directions = _read(tokens, _aromatic_wildcards(mol) if "*" in smiles else frozenset())
     if len(symbols) > MAX_ATOMS:
-        raise MoleculeError(f"SMILES {_short(smiles)} has {len(symbols)} atoms, more than {MAX_ATOMS}")
+        raise MoleculeError(f"SMILES {shortened(smiles)!r} has {len(symbols)} atoms, more than {MAX_ATOMS}")
     atom_bytes, bond_bytes = _tables(symbols, bonds, directions)
     has_stereo = "@" in smiles or "/" in smiles or "\\" in smiles
     if has_stereo or "1" in smiles:  # the first ring closure of a canonical SMILES is always 1
@@ -353,7 +353,3 @@ def _double_bond_label(bond: Chem.Bond) -> str:
     if stereo in (Chem.BondStereo.STEREOE, Chem.BondStereo.STEREOTRANS):
         return "e"
     return "z" if stereo in (Chem.BondStereo.STEREOZ, Chem.BondStereo.STEREOCIS) else ""
-
-
-def _short(smiles: str) -> str:
-    return repr(smiles if len(smiles) <= 40 else smiles[:37] + "...")

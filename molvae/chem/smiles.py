@@ -18,8 +18,12 @@ from molvae.errors import MoleculeError
 MAX_SMILES_LENGTH = 5000
 """Longer strings are refused unread: RDKit's ring and stereo perception can take minutes on them."""
 
+SHOWN = 80
+"""Characters of a SMILES that is told of."""
+
 _TOKEN = re.compile(r"\[[^\[\]]*\]|%[0-9]{2}|%\([0-9]+\)|[0-9]|Br|Cl|[BCNOPSFI]|[bcnops]|[()=#$:/\\.~*@+-]")
 _NEEDS_ALL = re.compile(r"[@/\\]|\[H|[^\x00-\x7f]")  # stereo to perceive, hydrogens to fold in, or no SMILES at all
+_NAMED = re.compile(r"\S\s+[^|\s]")  # RDKit would take what follows white space for a name, and say nothing
 _AS_WRITTEN = Chem.SmilesParserParams()
 _AS_WRITTEN.sanitize = _AS_WRITTEN.removeHs = False  # type: ignore[assignment]
 _BARE = (
@@ -65,14 +69,20 @@ def parse_quietly(smiles: str, *, bare: bool = False) -> Chem.Mol:
         raise MoleculeError(f"cannot read SMILES {smiles!r}: it is empty")
     if len(text) > MAX_SMILES_LENGTH:
         raise MoleculeError(
-            f"cannot read SMILES {_shorten(text)}: {len(text):,} characters, more than {MAX_SMILES_LENGTH:,}"
+            f"cannot read SMILES {shortened(text)!r}: {len(text):,} characters, more than {MAX_SMILES_LENGTH:,}"
         )
-    mol = _read_bare(text) if bare and not _NEEDS_ALL.search(text) else _read(text)
+    plain = bare and not _NEEDS_ALL.search(text)
+    mol = None if _NAMED.search(text) else _read_bare(text) if plain else _read(text)
     if mol is None:
-        raise MoleculeError(f"cannot read SMILES {_shorten(text)}: {_reason(text)}")
+        raise MoleculeError(f"cannot read SMILES {shortened(text)!r}: {_reason(text)}")
     if mol.GetNumAtoms() == 0:
-        raise MoleculeError(f"cannot read SMILES {_shorten(text)}: no atoms in it")
+        raise MoleculeError(f"cannot read SMILES {shortened(text)!r}: no atoms in it")
     return mol
+
+
+def shortened(smiles: str) -> str:
+    """A SMILES, or what was given as one, as messages show it."""
+    return smiles if len(smiles) <= SHOWN else smiles[:SHOWN] + "..."
 
 
 def write(mol: Chem.Mol) -> str:
@@ -103,7 +113,7 @@ def written_or_none(mol: Chem.Mol, smiles: str) -> str | None:
 
 def molecule_or_none(smiles: str) -> Chem.Mol | None:
     """`parse` for such strings, inside a `quiet` of the caller's."""
-    if not smiles or len(smiles) > MAX_SMILES_LENGTH:
+    if not smiles or len(smiles) > MAX_SMILES_LENGTH or _NAMED.search(smiles):
         return None
     mol = _read(smiles)
     return mol if mol is not None and mol.GetNumAtoms() else None
@@ -145,10 +155,6 @@ def _read_bare(smiles: str) -> Chem.Mol | None:
     if mol is None or Chem.SanitizeMol(mol, _BARE, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
         return None
     return mol
-
-
-def _shorten(text: str, width: int = 60) -> str:
-    return repr(text if len(text) <= width else text[: width - 3] + "...")
 
 
 def _reason(smiles: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from molvae.chem.smiles import shortened
 from molvae.errors import InputError, MoleculeError
 
 PAD, START, END = "<pad>", "<start>", "<end>"
@@ -37,7 +38,7 @@ def tokenize(smiles: str) -> list[str]:
                 break
             position = match.end()
         raise MoleculeError(
-            f"cannot tokenize SMILES {smiles!r}: unexpected {smiles[position]!r} at position {position + 1}"
+            f"cannot tokenize SMILES {shortened(smiles)!r}: unexpected {smiles[position]!r} at position {position + 1}"
         )
     return tokens
 
@@ -89,7 +90,7 @@ class Vocabulary:
             ids = [self._ids[token] for token in tokens]
         except KeyError as missing:
             raise MoleculeError(
-                f"SMILES {smiles!r} has the symbol {missing.args[0]!r}, which the model has never seen"
+                f"SMILES {shortened(smiles)!r} has the symbol {missing.args[0]!r}, which the model has never seen"
             ) from None
         return np.array([*ids, END_ID], dtype=np.uint16)
 

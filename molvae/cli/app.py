@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 import warnings
@@ -40,6 +42,8 @@ class Verbs(TyperGroup):
     """Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted; every error is one line on stderr."""
 
     def invoke(self, ctx: Any) -> Any:
+        if not sys.stdout.isatty() and isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # data, which is read as that, wherever this runs
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning  # type: ignore[assignment]
@@ -49,7 +53,7 @@ class Verbs(TyperGroup):
         except InputError as error:
             code = _failed(error, 2)
         except (MolvaeError, OSError) as error:
-            code = _reader_gone() if isinstance(error, BrokenPipeError) else _failed(error, 1)
+            code = _reader_gone() if _broken_pipe(error) else _failed(error, 1)
         except KeyboardInterrupt:
             code = _failed("interrupted", 130)
         raise typer.Exit(code)
@@ -64,6 +68,12 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> N
 def _failed(error: object, code: int) -> int:
     typer.echo(f"molvae: {error}", err=True)
     return code
+
+
+def _broken_pipe(error: Exception) -> bool:
+    """Windows says of a pipe without a reader that the argument is invalid."""
+    windows = os.name == "nt" and isinstance(error, OSError) and error.errno == errno.EINVAL
+    return windows or isinstance(error, BrokenPipeError)
 
 
 def _reader_gone() -> int:

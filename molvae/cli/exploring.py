@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +62,8 @@ def delivery(
     for frame in delivered:  # the table is safe, whatever becomes of the picture
         for line in frame.attrs["summary"]:
             typer.echo(line, err=True)
-        if picture is not None and len(frame):
+        readable = frame[frame["error"] == ""] if "error" in frame else frame
+        if picture is not None and len(readable):
             draw(frame, picture)
         elif picture is not None:
             typer.echo(f"no {picture}: there is nothing to draw", err=True)
@@ -74,28 +76,31 @@ def molecules(rows: Iterator[Record | Refusal]) -> Iterator[str]:
     return (row.smiles for row in usable(rows))
 
 
-def usable(rows: Iterator[Record | Refusal]) -> Iterator[Record]:
-    """The rows that are molecules; the others are reported."""
+def usable(rows: Iterator[Record | Refusal], refused: Counter[str] | None = None) -> Iterator[Record]:
+    """The rows that are molecules; the others are reported, and counted by their source in `refused`."""
     from molvae.chem.smiles import parse
     from molvae.cli.inputs import report
     from molvae.data.rows import Record
     from molvae.errors import MoleculeError
 
+    refused = Counter() if refused is None else refused
     for row in rows:
         if not isinstance(row, Record):
             report(row)
+            refused[row.source] += 1
             continue
         try:
             parse(row.smiles)
         except MoleculeError as error:
             report(row, str(error))
+            refused[row.source] += 1
         else:
             yield row
 
 
 def reported(frame: pd.DataFrame) -> pd.DataFrame:
     """The table, once its `attrs["errors"]` are on stderr."""
-    from molvae.data.rows import shortened
+    from molvae.chem.smiles import shortened
 
     for smiles, reason in frame.attrs["errors"].items():
         typer.echo(f"{shortened(smiles)}: {reason}", err=True)

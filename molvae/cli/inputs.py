@@ -65,10 +65,12 @@ def _standard_input(column: str | None, name_column: str | None) -> Iterator[Rec
 
 
 def _is_header(line: bytes) -> bool:
-    """Whether a first line names several columns, one of them that of the SMILES."""
+    """Whether a first line names several columns, one of them that of the SMILES; that of a .smi is none."""
     text = line.decode("utf-8-sig", errors="replace").strip()
-    fields = next(csv.reader([text], delimiter=max(",;", key=text.count)), [])
-    return len(fields) > 1 and any(field.strip().lower() in SMILES_COLUMNS for field in fields)
+    fields = next(csv.reader([text], delimiter=max(",;\t", key=text.count)), [])
+    named = [field.strip().lower() in SMILES_COLUMNS for field in fields]
+    smi = len(fields) == 2 and named[0] and "\t" in text
+    return len(fields) > 1 and any(named) and not smi
 
 
 class Unread:

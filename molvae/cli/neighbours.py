@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import tee
 from typing import Annotated
 
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploring import GRID, Grid, delivery, molecules, reported, usable
+from molvae.cli.exploring import GRID, Grid, delivery, reported, usable
 from molvae.cli.loading import load
 
 
@@ -32,10 +33,11 @@ def neighbours(
 
     with delivery(output, picture, neighbourhood.draw_neighbours, GRID, [*library, *of]) as deliver:
         generator = load(model, device)
-        seeds = list(molecules(read(of, column, standardised=standardise)))
-        texts, named = tee(usable(read(library, column, standardised=standardise)))
+        refused = Counter[str]()
+        seeds = [row.smiles for row in usable(read(of, column, standardised=standardise), refused)]
+        texts, named = tee(usable(read(library, column, standardised=standardise), refused))
         names = (row.name for row in named)
         found = neighbourhood.neighbours(generator, (row.smiles for row in texts), seeds, n=n, names=names)
-        deliver(reported(found))
+        deliver(reported(neighbourhood.refusing(found, refused.total())))
     if found.empty:
         raise typer.Exit(1)

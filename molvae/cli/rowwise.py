@@ -21,15 +21,16 @@ CHUNK = 2048
 def rowwise(rows: Iterator[Record | Refusal], method: Callable[[list[str]], pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """Tables of `method` with a row for every row read; refusals stand in `error`, and are reported on stderr.
 
-    Where the first rows have names, these are a column too. Of no rows there is one table of none, for what
+    Rows of files have a column of their names, too. Of no rows there is one table of none, for what
     is written is to have its columns.
     """
     from molvae.data.featurise import in_chunks
+    from molvae.data.rows import ARGUMENT
 
     done, named = 0, False
     with progress("rows") as advance:
         for chunk in in_chunks(rows, CHUNK):
-            named = named if done else any(row.name for row in chunk)
+            named = named if done else any(row.name or row.source != ARGUMENT for row in chunk)
             yield at_once(chunk, method, named=named)
             done += len(chunk)
             if advance:

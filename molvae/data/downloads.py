@@ -93,6 +93,9 @@ def _get(source: Source, path: Path, scratch: Path) -> None:
             request = urllib.request.Request(source.url or "", headers={"User-Agent": "molvae"})
             with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer, draft.open("wb") as file:
                 shutil.copyfileobj(answer, file)
+                said = answer.headers.get("Content-Length")
+                if said is not None and file.tell() != int(said):
+                    raise InputError(f"it broke off after {file.tell():,} of {int(said):,} bytes")
         if state(draft, source) == "wrong":
             got = digest(draft, "sha256" if source.sha256 else "md5")
             raise InputError(f"the file there is another one: expected {source.checksum}, got {got}")

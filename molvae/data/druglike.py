@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rdkit import Chem
 
-from molvae.chem.smiles import canonical, parse, quiet, write
+from molvae.chem.smiles import canonical, parse, quiet, shortened, write
 from molvae.data.files import whole_file
 from molvae.data.records import read_records
 from molvae.data.rows import Record, Refusal, RowCounts
@@ -38,7 +38,7 @@ def clean_druglike(smiles: str) -> str:
     clean = canonical(max(fragments)[1])
     reason = _outside(parse(clean), clean)
     if reason is not None:
-        raise MoleculeError(f"SMILES {smiles!r} is not in the druglike set: {reason}")
+        raise MoleculeError(f"SMILES {shortened(smiles)!r} is not in the druglike set: {reason}")
     return clean
 
 

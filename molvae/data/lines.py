@@ -18,18 +18,26 @@ from molvae.errors import InputError
 MAX_LINE_LENGTH = 100_000
 """Bytes kept of one line; more is counted and dropped. Below the csv module's own limit for one field."""
 
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+"""What stands for bytes that are no text."""
+
 _BROKEN = (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Line `row` (1-based) without its end; `problem` says why the text is not to be used."""
+    """Line `row` (1-based) without its end; `problem` says why the text is not to be used.
+
+    In one that is `foreign` the problem is bytes that are not UTF-8, for which `UNKNOWN` stands: where they are in a
+    name, the rest of the line may be used.
+    """
 
     row: int
     text: str
     problem: str | None = None
     length: int = 0
+    foreign: bool = False
 
 
 def read_lines(stream: IO[Any], source: str) -> Iterator[Line]:
@@ -87,5 +95,5 @@ def _decode(row: int, raw: bytes, length: int) -> Line:
     except UnicodeDecodeError as error:
         text, problem = raw.decode("utf-8", "replace"), f"byte {error.start + 1} of the line is not UTF-8"
     if length > MAX_LINE_LENGTH:
-        problem = f"a line of {length:,} characters, more than {MAX_LINE_LENGTH:,}"
-    return Line(row, text, problem, length)
+        return Line(row, text, f"a line of {length:,} characters, more than {MAX_LINE_LENGTH:,}", length)
+    return Line(row, text, problem, length, foreign=problem is not None)

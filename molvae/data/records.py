@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from molvae.chem.smiles import MAX_SMILES_LENGTH
-from molvae.data.lines import Line, read_lines
+from molvae.data.lines import UNKNOWN, Line, read_lines
 from molvae.data.rows import Record, Refusal, RowCounts, format_of, make_row, too_long
 from molvae.data.tables import csv_rows, parquet_rows, sdf_rows
 from molvae.errors import InputError
@@ -32,7 +32,7 @@ def read_records(
     """The rows of one file, `-` (standard input) or open stream; the last two are read like a .smi file.
 
     `column` and `name_column` name columns of a .csv, .tsv or .parquet (`name_column` also a property of an
-    .sdf); other formats have none and ignore them. Without `column` it is the first one called smiles,
+    .sdf); other formats have none and ignore them. Without `column` it is the one called smiles, else
     canonical_smiles, structure or mol. Raises `InputError`, at once or at the first row, for a file that is
     missing, empty, of unknown format, or without such a column.
     """
@@ -87,7 +87,7 @@ def _smi_rows(stream: IO[Any], source: str) -> Iterator[Record | Refusal]:
         if line.problem is None and (not line.text.strip() or line.text.startswith("#")):
             continue
         smiles, name = split_row(line.text)
-        if line.problem is not None:
+        if line.problem is not None and not (line.foreign and UNKNOWN not in smiles):
             yield Refusal(source, line.row, line.text, _smiles_problem(smiles, line))
         elif line.row > 1 or smiles.lower() != "smiles":  # line 1 may be a header
             yield make_row(smiles, name, source, line.row)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from molvae.chem.smiles import MAX_SMILES_LENGTH
+from molvae.chem.smiles import MAX_SMILES_LENGTH, shortened
 from molvae.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ ARGUMENT = "argument"
 
 REFUSALS_SHOWN = 20
 """Refusals, at most, that are told one by one."""
-
-SHOWN = 80
-"""Characters of a SMILES that is told of."""
 
 _FORMATS = {
     ".smi": "smi",
@@ -56,7 +53,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One row that gave no molecule, with its reason; `value` is what stood there, cut to 80 characters.
+    """One row that gave no molecule, with its reason; `value` is what stood there, shortened.
 
     `name` is the row's, where it could be told.
     """
@@ -68,8 +65,7 @@ class Refusal:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.value) > 80:
-            object.__setattr__(self, "value", self.value[:77] + "...")
+        object.__setattr__(self, "value", shortened(self.value))
 
     def __str__(self) -> str:
         return f"{_where(self.source, self.row)}: {self.reason}"
@@ -122,11 +118,6 @@ def indexed(frame: pd.DataFrame, rows: object) -> pd.DataFrame:
     if hasattr(rows, "iloc") and hasattr(rows, "index"):
         frame.index = rows.index.copy()  # or who renames one would rename the other
     return frame
-
-
-def shortened(smiles: str) -> str:
-    """A SMILES as messages show it."""
-    return smiles if len(smiles) <= SHOWN else smiles[:SHOWN] + "..."
 
 
 def too_long(length: int) -> str:

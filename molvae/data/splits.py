@@ -7,10 +7,8 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from rdkit import Chem
-from rdkit.Chem.Scaffolds import MurckoScaffold
-
-from molvae.chem.smiles import parse, quiet, write
+from molvae.chem.scaffolds import murcko
+from molvae.chem.smiles import parse, without_stereo
 from molvae.errors import InputError
 
 FRACTIONS: Mapping[str, float] = MappingProxyType({"train": 0.98, "valid": 0.01, "test": 0.01})
@@ -36,22 +34,14 @@ def assign_split(smiles: str, fractions: Mapping[str, float] = FRACTIONS, seed: 
     return chosen
 
 
-def assign_scaffold_split(smiles: str, fractions: Mapping[str, float] = FRACTIONS, seed: int = 0) -> str:
-    """`assign_split` of the scaffold: no scaffold is in two splits. Raises `MoleculeError`."""
-    return assign_split(scaffold_key(smiles), fractions, seed)
-
-
 def scaffold_key(smiles: str) -> str:
-    """The Bemis-Murcko scaffold (J. Med. Chem. 1996, 39, 2887) as canonical SMILES without stereo.
+    """The Bemis-Murcko scaffold, as of `chem.scaffolds`, by which molecules are kept together.
 
-    A molecule without rings has no scaffold and is its own key; one common empty key would put all of them
-    into a single split. Raises `MoleculeError`.
+    A molecule without rings has no scaffold and is its own key, without stereo; one common empty key would put all of
+    them into a single split. Raises `MoleculeError`.
     """
-    mol = Chem.Mol(parse(smiles))
-    with quiet():
-        Chem.RemoveStereochemistry(mol)
-        scaffold = MurckoScaffold.GetScaffoldForMol(mol)  # type: ignore[no-untyped-call]
-        return write(scaffold if scaffold.GetNumAtoms() else mol)
+    mol = parse(smiles)
+    return murcko(mol) or without_stereo(mol)
 
 
 def _check(fractions: Mapping[str, float]) -> None:

@@ -12,7 +12,7 @@ from typing import IO, Any
 from rdkit import Chem
 
 from molvae.chem.smiles import canonical_or_none, quiet, write
-from molvae.data.lines import Line, read_lines
+from molvae.data.lines import UNKNOWN, Line, read_lines
 from molvae.data.rows import Record, Refusal, make_row
 from molvae.errors import InputError
 
@@ -40,6 +40,8 @@ def csv_rows(
     for line, fields in _split_rows(lines, delimiter):
         if isinstance(fields, str):
             yield Refusal(source, line.row, line.text, fields)
+        elif len(fields) > at and UNKNOWN in fields[at]:
+            yield Refusal(source, line.row, fields[at], line.problem or "the SMILES field has bytes that are not UTF-8")
         elif len(fields) > at:
             name = fields[name_at] if name_at is not None and name_at < len(fields) else ""
             yield make_row(fields[at], name, source, line.row)
@@ -72,13 +74,14 @@ def parquet_rows(path: str, column: str | None, name_column: str | None) -> Iter
 def sdf_rows(stream: IO[bytes], source: str, name_column: str | None) -> Iterator[Record | Refusal]:
     """The records of an .sdf as canonical SMILES; the name is the title, or the property `name_column`."""
     block: list[str] = []
-    row, size, problem = 1, 0, None
+    row, size, problem, data = 1, 0, None, False
     for line in read_lines(stream, source):
-        problem = problem or line.problem
+        data = data or line.text.startswith("M  END")  # what follows is about the molecule, and the title its name
+        problem = problem or (None if line.foreign and (data or not block) else line.problem)
         size += len(line.text) + 1
         if line.text.startswith("$$$$"):
             yield _sdf_row("\n".join(block), problem, source, row, name_column)
-            block, row, size, problem = [], row + 1, 0, None
+            block, row, size, problem, data = [], row + 1, 0, None, False
         elif size > _MAX_SDF_RECORD:
             problem = f"a record of more than {_MAX_SDF_RECORD:,} characters"
         else:
@@ -90,7 +93,7 @@ def sdf_rows(stream: IO[bytes], source: str, name_column: str | None) -> Iterato
 def _pick(columns: Sequence[str], source: str, column: str | None, name_column: str | None) -> tuple[int, int | None]:
     """The positions of the SMILES column and, if there is one, of the name column."""
     lower = [name.lower() for name in columns]
-    default = next((i for i, name in enumerate(lower) if name in SMILES_COLUMNS), None)
+    default = next((lower.index(name) for name in SMILES_COLUMNS if name in lower), None)
     at = _position(columns, source, column, "--column") if column is not None else default
     if at is None:
         if molecule := next((name for name in columns if len(name) > 5 and canonical_or_none(name)), ""):
@@ -104,7 +107,7 @@ def _pick(columns: Sequence[str], source: str, column: str | None, name_column: 
         )
     if name_column is not None:
         return at, _position(columns, source, name_column, "the same option")
-    return at, next((i for i, name in enumerate(lower) if name in NAME_COLUMNS and i != at), None)
+    return at, next((lower.index(name) for name in NAME_COLUMNS if name in lower and lower.index(name) != at), None)
 
 
 def _position(columns: Sequence[str], source: str, wanted: str, option: str) -> int:
@@ -145,7 +148,7 @@ def _split_rows(lines: Iterator[Line], delimiter: str) -> Iterator[tuple[Line, l
     """
     waiting: deque[Line] = deque()
     while line := waiting.popleft() if waiting else next(lines, None):
-        if line.problem:
+        if line.problem and not line.foreign:
             yield line, line.problem
             continue
         block, fields, reason = [line], None, "a quote is opened and not closed"
@@ -156,7 +159,7 @@ def _split_rows(lines: Iterator[Line], delimiter: str) -> Iterator[tuple[Line, l
                 if following is None:
                     break
                 block.append(following)
-                if following.problem:
+                if following.problem and not following.foreign:
                     break
                 fields = _fields("\n".join(each.text for each in block), delimiter)
         except csv.Error as error:

@@ -38,18 +38,19 @@ def neighbours(
 
     Columns: seed, smiles (both as given), name (where there are any), distance (Euclidean; an unrelated pair is about
     sqrt(2 D) apart), similarity (Tanimoto of Morgan fingerprints). `attrs`: errors (SMILES to reason, of seeds and
-    molecules), summary. Raises `InputError` where no seed can be encoded, `n` is below 1, or there are more or fewer
-    names than molecules.
+    molecules), how many `seeds`, `molecules` and `refused` rows there were, summary. Raises `InputError` where no seed
+    can be encoded, `n` is below 1, or there are more or fewer names than molecules.
     """
     if n < 1:
         raise InputError(f"the number of neighbours is 1 or more, got {n}")
     seeds = Points.of(generator, of, least=1)
-    errors = _errors(seeds)
+    errors, refused = _errors(seeds), _refused(seeds)
     best = [_Nearest(canonical(text), n) for text in seeds.smiles]
     count, named = 0, False
     for chunk in in_chunks(_named(smiles, names), CHUNK):
         points = Points.of(generator, [text for text, _ in chunk])
         errors |= _errors(points)
+        refused += _refused(points)
         count += len(points.z)
         named = named or any(name for _, name in chunk)
         good = points.table["error"] == ""
@@ -60,10 +61,16 @@ def neighbours(
     frame = pd.concat(tables, ignore_index=True)
     if not named:
         del frame["name"]
-    frame.attrs = {
-        "errors": errors,
-        "summary": [f"{len(frame)} neighbours of {len(best)} seeds in {count:,} molecules; {len(errors):,} refused"],
-    }
+    frame.attrs = {"errors": errors, "seeds": len(best), "molecules": count}
+    return refusing(frame, refused)
+
+
+def refusing(frame: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """The table of `neighbours`, in its summary so many more rows, of seeds or of molecules, that gave none."""
+    seeds, molecules = frame.attrs["seeds"], frame.attrs["molecules"]
+    frame.attrs["refused"] = frame.attrs.get("refused", 0) + rows
+    told = f"{len(frame)} neighbours of {seeds} seeds in {molecules:,} molecules; {frame.attrs['refused']:,} refused"
+    frame.attrs["summary"] = [told]
     return frame
 
 
@@ -96,13 +103,15 @@ class _Nearest:
 
     def add(self, molecules: list[tuple[str, str, str]], distances: NDArray[np.float64]) -> None:
         """Take in more (canonical SMILES, SMILES as given, name); among equally near ones the earlier stays."""
+        farthest = self.rows[-1][0] if len(self.known) >= self.n else np.inf
+        nearer = dict[str, tuple[float, str, str]]()
         for i in np.argsort(distances, kind="stable"):
             molecule, text, name = molecules[i]
-            if len(self.known) >= self.n and distances[i] >= self.rows[-1][0]:
+            if len(nearer) >= self.n or distances[i] >= farthest:
                 break
             if molecule != self.seed and molecule not in self.known:
-                self.known[molecule] = (float(distances[i]), text, name)
-                self.known = dict(sorted(self.known.items(), key=lambda item: item[1][0])[: self.n])
+                nearer.setdefault(molecule, (float(distances[i]), text, name))
+        self.known = dict(sorted((self.known | nearer).items(), key=lambda item: item[1][0])[: self.n])
 
 
 def _table(seed: str, rows: list[tuple[float, str, str]]) -> pd.DataFrame:
@@ -116,6 +125,10 @@ def _table(seed: str, rows: list[tuple[float, str, str]]) -> pd.DataFrame:
             "similarity": similarity,
         }
     )
+
+
+def _refused(points: Points) -> int:
+    return len(points.table) - len(points.z)
 
 
 def _errors(points: Points) -> dict[str, str]:

@@ -16,7 +16,7 @@ from molvae.chem.properties import PROPERTIES, compute
 from molvae.chem.smiles import parse
 from molvae.chem.windows import Rank, Window
 from molvae.property_models import PropertyModel
-from molvae.sampling.steering import Score
+from molvae.sampling.steering import Score, scored
 from molvae.screening.scores import PythonScore, Tolerant
 
 Floats = NDArray[np.float64]
@@ -110,7 +110,7 @@ class Goal:
         """The figure of the wanted molecules, computed where it is not there yet, put in its place."""
         missing = np.flatnonzero(wanted & np.isnan(values))
         if len(missing) and name in self.scores:
-            values[missing] = self.scores[name]([smiles[place] for place in missing.tolist()])
+            values[missing] = scored(self.scores[name], name, [smiles[place] for place in missing.tolist()])
         elif len(missing):
             values[missing] = compute(list(mols[missing]), [name])[name]
         return values

@@ -65,6 +65,10 @@ def traverse(
         raise InputError(f"a grid has 1 step or more and a span above 0, got {steps} and {span:g}")
     if len(axes) != 2 or axes[0] == axes[1] or min(axes) < 0:
         raise InputError(f"axes are two different numbers from 0 on, such as 0,1, got {','.join(map(str, axes))}")
+    if directions == "latent" and reference is not None:
+        raise InputError('a reference is for directions="principal" or properties: latent dimensions need none')
+    if directions not in ("latent", "principal") and tuple(axes) != (0, 1):
+        raise InputError(f"axes are numbers of latent dimensions or principal components, not of {directions}")
     centre = latent_of(generator, seed)
     first, second = _directions(generator, axes, directions, reference)
     offsets = np.linspace(-span, span, steps) if steps > 1 else np.zeros(1)

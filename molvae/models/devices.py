@@ -27,8 +27,8 @@ def find_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).item()  # which "meta" cannot give
-    except (RuntimeError, AssertionError, NotImplementedError, ImportError, ValueError) as error:
+        torch.zeros(1, device=device, dtype=torch.float64).item()  # which "meta" cannot give, and "mps" has not
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError, ImportError, ValueError) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise InputError(f"cannot use the device {name!r}: {reason}; auto takes what there is") from None
     return device

@@ -81,12 +81,13 @@ def _draws(n: int, options: AnalogOptions, temperature: float) -> Draws:
 
 def _steering(options: AnalogOptions, seen: SeenSet | None) -> Steering:
     scores, keep = options.get("scores") or {}, each(options.get("keep"))
-    if any(text.strip().lower().startswith("similarity") for text in keep):
-        raise InputError('similarity is no property to keep: ask for similarity="0.4:1" (--similarity 0.4:1)')
     if options.get("novel_only", False) and seen is None:
         raise InputError("this model has no record of what it was trained on: no novel_only")
+    windows = tuple(Window.of(text, ("similarity", *scores)) for text in keep)
+    if any(window.name == "similarity" for window in windows):
+        raise InputError('similarity is no property to keep: ask for similarity="0.4:1" (--similarity 0.4:1)')
     return Steering(
-        windows=tuple(Window.of(text, tuple(scores)) for text in keep),
+        windows=windows,
         contains=each(options.get("contains")),
         without=each(options.get("without")),
         core=options.get("core"),

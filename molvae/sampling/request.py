@@ -12,8 +12,10 @@ import pandas as pd
 
 from molvae.chem.properties import lookup
 from molvae.chem.windows import Rank
+from molvae.data.rows import each
 from molvae.errors import InputError
-from molvae.sampling.steering import Score, Steering, diverse
+from molvae.sampling.dial import Dial
+from molvae.sampling.steering import Score, Steering, diverse, scored
 
 PROPERTIES = ("qed", "sa", "logp", "mw")
 _FOUND = ("seed", "smiles", "similarity", "log_likelihood")
@@ -85,9 +87,10 @@ class AnalogOptions(TypedDict, total=False):
     """Columns of one's own, which `rank` and `keep` may name: a function of SMILES (N) to numbers (N) for each."""
 
     diverse: int
-    """Of the best, return this many that are unlike each other; 0: return all."""
+    """Of the best, return this many that are unlike each other; 0: return all. Where a median was asked for, half are
+    from above it and half from below."""
 
-    properties: Sequence[str] | None
+    properties: str | Sequence[str] | None
     """Columns of properties, which take longer than the molecules themselves: qed, sa, logp, mw; () for none."""
 
     refine: bool
@@ -114,6 +117,7 @@ class Order:
 
     rank: Rank | None = None
     diverse: int = 0
+    median: float | None = None  # that the similarities of the diverse ones are to have, too
     scores: Mapping[str, Score] = field(default_factory=dict)
     properties: tuple[str, ...] = PROPERTIES
 
@@ -129,14 +133,25 @@ class Order:
     def applied(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows in order, or the diverse ones among the best of them."""
         by = "similarity"
-        frame = frame.assign(**{name: score(list(frame["smiles"])) for name, score in self.scores.items()})
+        molecules = list(frame["smiles"])
+        frame = frame.assign(**{name: scored(score, name, molecules) for name, score in self.scores.items()})
         if self.rank is not None:
             by = "rank"
             frame = frame.assign(rank=self.rank.values({name: frame[name].to_numpy() for name in self.rank.names}))
         frame = frame.iloc[np.argsort(-frame[by].to_numpy(), kind="stable")].reset_index(drop=True)
-        if self.diverse:
-            frame = frame.iloc[diverse(list(frame["smiles"]), self.diverse)].reset_index(drop=True)
-        return frame
+        return frame.iloc[self._picked(frame)].reset_index(drop=True) if self.diverse else frame
+
+    def _picked(self, frame: pd.DataFrame) -> list[int]:
+        """Places of the diverse ones, ascending."""
+        if self.median is None:
+            return diverse(list(frame["smiles"]), self.diverse)
+        above = (frame["similarity"] >= self.median).to_numpy()
+        places = list[int]()
+        for side, count in ((above, self.diverse // 2), (~above, self.diverse - self.diverse // 2)):
+            here = np.flatnonzero(side)
+            if count:
+                places += here[diverse(list(frame["smiles"].iloc[here]), count)].tolist()
+        return sorted(places)
 
     @classmethod
     def of(
@@ -144,7 +159,8 @@ class Order:
         rank: str | None,
         count: int,
         scores: Mapping[str, Score] | None = None,
-        properties: Sequence[str] | None = None,
+        properties: str | Sequence[str] | None = None,
+        median: float | None = None,
     ) -> Self:
         """Raises `InputError` for a rank that cannot be read, a property that is not known or a negative count, and for
         a score that is called as another column is."""
@@ -154,9 +170,9 @@ class Order:
             if name in (*ANALOG_COLUMNS, "rank", "name"):
                 raise InputError(f"a score cannot be called {name!r}, for that is another column: rename it")
         known = ["similarity", "log_likelihood", *(scores or {})]
-        asked = PROPERTIES if properties is None else properties
+        asked = PROPERTIES if properties is None else each(properties)
         chosen = tuple(dict.fromkeys(lookup(name).name for name in asked))
-        return cls(None if rank is None else Rank.of(rank, known), count, scores or {}, chosen)
+        return cls(None if rank is None else Rank.of(rank, known), count, median, scores or {}, chosen)
 
 
 def read_order(options: AnalogOptions) -> Order:
@@ -165,4 +181,11 @@ def read_order(options: AnalogOptions) -> Order:
         if name not in AnalogOptions.__annotations__:
             near = get_close_matches(name, AnalogOptions.__annotations__, n=1, cutoff=0.0)[0]
             raise InputError(f"analogs has no option {name!r}: did you mean {near!r}?")
-    return Order.of(options.get("rank"), options.get("diverse", 0), options.get("scores"), options.get("properties"))
+    similarity = options.get("similarity")
+    return Order.of(
+        options.get("rank"),
+        options.get("diverse", 0),
+        options.get("scores"),
+        options.get("properties"),
+        None if similarity is None else Dial.of(similarity).target,
+    )

@@ -22,7 +22,24 @@ UNJUDGED = "a process that ended whenever it looked"
 """What refuses a molecule that no worker survives."""
 
 SeenBefore = Callable[[Sequence[str]], Iterable[bool]]
-Score = Callable[[Sequence[str]], NDArray[np.float64]]
+Score = Callable[[Sequence[str]], Iterable[float]]
+
+
+def scored(score: Score, name: str, molecules: Sequence[str]) -> NDArray[np.float64]:
+    """What a score of the user's own gives, in whatever it comes: a number for each of the molecules.
+
+    It is not asked of none. Raises `InputError` where it gives something else.
+    """
+    if not molecules:
+        return np.zeros(0)
+    try:
+        values = np.asarray(score(list(molecules)), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the score {name!r} has to give a number for each molecule: {error}") from error
+    if values.shape != (len(molecules),):
+        shape = " x ".join(map(str, values.shape)) or "one"
+        raise InputError(f"the score {name!r} has to give a number for each of {len(molecules)} molecules, got {shape}")
+    return values
 
 
 @dataclass(frozen=True)
@@ -89,7 +106,7 @@ class Steering:
             told = {molecule: UNJUDGED if refusal is None else refusal for molecule, refusal in judged}
             for window in self.own_windows:
                 left = [molecule for molecule, refusal in told.items() if not refusal]
-                values = self.scores[window.name](left).tolist() if left else []
+                values = scored(self.scores[window.name], window.name, left).tolist()
                 told |= {one: str(window) for one, x in zip(left, values, strict=True) if not window.admits(x)}
             return old | told
 

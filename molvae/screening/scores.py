@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -135,14 +137,21 @@ class PythonScore:
 
     @cached_property
     def _function(self) -> Any:
-        names: dict[str, Any] = {"__name__": Path(self.path).stem, "__file__": self.path}
+        # under a name that is nobody else's among Python's modules, where dataclasses look theirs up
+        module = ModuleType(f"{__name__}:{self.path}:{hash(self.text)}")
+        module.__file__ = self.path
+        sys.modules[module.__name__] = module
         try:
-            exec(compile(self.text, self.path, "exec"), names)
+            exec(compile(self.text, self.path, "exec"), module.__dict__)
+        except ModuleNotFoundError as error:
+            beside = Path(self.path).with_name(f"{error.name}.py").exists()
+            hint = "; a score has to stand in one file, for worker processes get no other" if beside else ""
+            raise InputError(f"{self.path} cannot be run: {error!r}{hint}") from error
         except Exception as error:
             raise InputError(f"{self.path} cannot be run: {error!r}") from error
-        if not callable(names.get(self.name)):
+        if not callable(getattr(module, self.name, None)):
             raise InputError(f"{self.path} has no function {self.name!r}")
-        return names[self.name]
+        return getattr(module, self.name)
 
     def __getstate__(self) -> dict[str, str]:
         return {"path": self.path, "name": self.name, "text": self.text}

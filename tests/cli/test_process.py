@@ -61,7 +61,7 @@ def test_a_pipe_of_verbs(tiny_model):
         source.communicate()
     assert (source.returncode, done.returncode) == (0, 0)
     assert len(done.stdout.splitlines()) == 4
-    assert done.stdout.startswith("smiles,reconstruction,exact,error\n")
+    assert done.stdout.startswith("smiles,name,reconstruction,exact,error\n")
     assert done.stderr.splitlines()[-1].startswith("3 rows: ")
 
 

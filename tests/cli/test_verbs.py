@@ -170,7 +170,7 @@ def test_bad_rows_are_reported_with_their_place_and_counted(molvae, tmp_path):
 def test_corrections_are_those_of_python(molvae, tiny, tmp_path):
     molecules = ["CC(C)CCO", "Cc1ccc(O)cc1", "CCCC(C)N"]
     table = _table(molvae("reconstruct", *molecules, "--corrections", 6))
-    pd.testing.assert_frame_equal(table, tiny.reconstruct(molecules, corrections=6))
+    pd.testing.assert_frame_equal(table, tiny.reconstruct(molecules, corrections=6), check_dtype=False)
     molvae("encode", *molecules, "-o", tmp_path / "z.parquet")
     table = _table(molvae("decode", tmp_path / "z.parquet", "--corrections", 6)).fillna({"smiles": ""})
     pd.testing.assert_frame_equal(table, tiny.decode(tiny.encode(molecules), corrections=6), rtol=1e-4)

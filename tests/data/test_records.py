@@ -125,14 +125,41 @@ def test_where(tmp_path: Path) -> None:
     assert [row.where for row in read_records(path) if isinstance(row, Record)][1] == f"{path}, line 2"
     assert str(Refusal("library.smi", 48, "C1CC", "ring 1 opened")) == "library.smi, line 48: ring 1 opened"
     assert Refusal("a.sdf.gz", 2, "", "x").__str__() == "a.sdf.gz, record 2: x"
-    assert len(Refusal("a", 1, "C" * 500, "x").value) == 80
+    assert Refusal("a", 1, "C" * 500, "x").value == "C" * 80 + "..."
 
 
 def test_an_undecodable_row_costs_that_row_only(tmp_path: Path) -> None:
-    path = put(tmp_path / "a.smi", b"CCO ethanol\nCCC caf\xe9\nCCN\n")
+    path = put(tmp_path / "a.smi", b"CCO ethanol\nCC\xe9C propane\nCCN\n")
     assert shape(list(read_records(path))) == [(1, True), (2, False), (3, True)]
+    path = put(tmp_path / "b.csv", b'smiles,name\nCCO,ethanol\n"C\nC\xe9",a\nCCN,ethylamine\n')
+    assert shape(list(read_records(path))) == [(2, True), (3, False), (5, True)]
     path = put(tmp_path / "a.csv", b"smiles\nCCO\n\xff\xfe\nCCN\n")
     assert shape(list(read_records(path))) == [(2, True), (3, False), (4, True)]
+
+
+def test_bytes_that_are_no_text_beside_a_molecule_cost_nothing(tmp_path: Path) -> None:
+    """As of vendors whose files are Latin-1: in a name, in another column, in what an SDF says of a molecule."""
+    rows = list(read_records(put(tmp_path / "a.smi", b"CCO ethanol\nCCC caf\xe9\n")))
+    assert [(row.smiles, row.name) for row in rows if isinstance(row, Record)] == [
+        ("CCO", "ethanol"),
+        ("CCC", "caf\ufffd"),
+    ]
+    table = b'note,smiles,name\n1.5 \xb5M,CCO,a\n"two\n\xb5 lines",CCN,b\n'
+    rows = list(read_records(put(tmp_path / "a.csv", table)))
+    assert [(row.smiles, row.name) for row in rows if isinstance(row, Record)] == [("CCO", "a"), ("CCN", "b")]
+    block = Chem.MolToMolBlock(Chem.MolFromSmiles("CCO")).encode()
+    title, end = block.index(b"\n"), b">  <IC50>\n1.5 \xb5M\n\n$$$$\n"
+    whole = b"caf\xe9" + block[title:] + end + block.replace(b" C ", b" \xe9 ", 1) + end + block + b"$$$$\n"
+    rows = list(read_records(put(tmp_path / "a.sdf", whole)))
+    assert shape(rows) == [(1, True), (2, False), (3, True)]
+    assert rows[0] == Record("CCO", "caf\ufffd", str(tmp_path / "a.sdf"), 1)
+    assert isinstance(rows[1], Refusal)
+    assert "is not UTF-8" in rows[1].reason
+
+
+def test_the_most_telling_column_is_taken_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("mol,ID,name,SMILES\nm1,7,ethanol,CCO\n")
+    assert list(read_records(tmp_path / "a.csv")) == [Record("CCO", "ethanol", str(tmp_path / "a.csv"), 2)]
 
 
 @pytest.mark.parametrize("suffix", [".smi", ".smi.gz", ".csv", ".csv.gz", ".tsv"])
