@@ -717,6 +717,45 @@ def test_what_has_no_likelihood_says_why(tiny):
     assert tiny.likelihood("CCN")["log_likelihood"][0] > tiny.likelihood("CN(C)C(=N)NC(=N)N")["log_likelihood"][0]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"radius": -0.1}, "a radius lies in 0"),
+        ({"radius": float("nan")}, "a radius lies in 0"),
+        ({"radius": [0.5, 0.5, 2.0]}, "a radius lies in 0"),
+        ({"radius": [0.5, 0.5]}, "radius is a number, or one for each of 3 latents; there are 2"),
+        ({"radius": "far"}, "radius is a number, or one for each latent; got 'far'"),
+        ({"seed": 0.5}, "seed is a number, or one for each latent; got 0.5"),
+        ({"seed": [[1, 2, 3]]}, "for each of 3 latents; there are 1 x 3"),
+        ({"seed": 2**70}, "seed is a number"),
+    ],
+)
+def test_numbers_that_cannot_be_used_in_decoding(tiny, wrong, complaint):
+    with pytest.raises(InputError, match=complaint):
+        tiny.decode(np.zeros((3, 12)), **wrong)
+    with pytest.raises(InputError, match="latents are numbers"):
+        tiny.decode(np.array([["a"] * 12]))
+
+
+def test_what_is_no_number_is_no_latent(tiny):
+    """And the numbers of the other rows may come in whatever holds them."""
+    z = np.random.default_rng(1).normal(size=(4, 12))
+    expected = tiny.decode(z, radius=np.array([0.1, 0.2, 0.3, 0.4]), seed=np.arange(4), temperature=1.0)
+    z[1, 3], z[2, 0] = np.inf, np.nan
+    for radius, seed in (([0.1, 0.2, 0.3, 0.4], range(4)), (pd.Series([0.1, 0.2, 0.3, 0.4]), [0, 1, 2, 3])):
+        table = tiny.decode(z, radius=radius, seed=seed, temperature=1.0)
+        assert table["error"][1] == table["error"][2] == "no latent"
+        pd.testing.assert_frame_equal(table.iloc[[0, 3]], expected.iloc[[0, 3]])
+
+
+def test_text_that_no_file_can_hold_costs_its_row_only(tiny):
+    """What Python makes of bytes that are no text, in an argument."""
+    texts = ["CCO", "CC\udce9"]
+    for table in (tiny.reconstruct(texts), tiny.likelihood(texts), tiny.encode(texts)):
+        assert table["smiles"].tolist() == texts
+        assert list(table["error"] == "") == [True, False]
+
+
 def test_a_radius_and_a_seed_for_each_latent(tiny):
     """A string then depends on its own two numbers, wherever it stands."""
     latents = np.random.default_rng(0).normal(size=(12, 12))

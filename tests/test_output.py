@@ -125,6 +125,14 @@ def test_scored_molecules_in_parquet(tmp_path, order):
         assert found == [None if pd.isna(value) else value for value in expected[name]], name
 
 
+@pytest.mark.parametrize("suffix", [".smi", ".sdf"])
+def test_what_was_read_and_is_no_molecule_is_not_written_as_one(tmp_path, suffix):
+    """As in the tables of `anomaly`, `map` and `cluster`, whose `smiles` are what was read."""
+    table = pd.DataFrame({"smiles": ["OCC", "C1CC", "CCN"], "error": ["", "ring 1 opened", ""], "per_symbol": 0.1})
+    path = write_table(table, tmp_path / f"out{suffix}")
+    assert [row.smiles for row in _read(path)] == (["OCC", "CCN"] if suffix == ".smi" else ["CCO", "CCN"])
+
+
 def test_scored_rows_without_a_molecule_are_no_line_of_smiles(tmp_path):
     path = write_table(SCORED, tmp_path / "out.smi")
     assert path.read_text().splitlines() == ["OCC", "c1ccccc1"]

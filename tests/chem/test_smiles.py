@@ -34,6 +34,8 @@ from molvae.errors import MoleculeError
         ("C[NH", "the '[' at position 2 has no ']'"),
         ("CN]", "unexpected ']' at position 3"),
         ("CHC", "unexpected 'H' at position 2"),
+        ("CC(=O)O c1ccccc1", "unexpected ' ' at position 8"),
+        ("CCO\tethanol", "unexpected '\\t' at position 4"),
         ("C\x00C", "unexpected '\\x00' at position 2"),
         ("C\udcffC", "unexpected '\\udcff' at position 2"),
         ("C٣CC٣", "unexpected '٣' at position 2"),

@@ -209,9 +209,12 @@ def test_a_picture_that_fails_does_not_take_the_table_with_it(molvae, tmp_path, 
     assert len(pd.read_csv(table)) == 2
 
 
-def test_only_odd_rows_is_a_failure(molvae):
+def test_only_odd_rows_is_a_failure(molvae, tmp_path):
     assert "C1CC" in molvae("anomaly", "C1CC", code=1).stdout
+    assert "nothing to draw" in molvae("anomaly", "C1CC", "--picture", tmp_path / "none.png", code=1).stderr
     assert "0 neighbours" in molvae("neighbours", "C1CC", "--of", "CCC", code=1).stderr
+    told = molvae("neighbours", "C1CC", "C1CC", "[U]", "CCO", "--of", "CCC").stderr
+    assert "1 neighbours of 1 seeds in 1 molecules; 3 refused" in told
 
 
 def test_names_of_a_smi_file_are_told_to_be_its_labels(molvae, tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 
 from molvae.cli.inputs import read
@@ -24,3 +27,16 @@ def test_a_second_file_that_cannot_be_read_is_told_before_the_first_is_read(tmp_
     (tmp_path / "folder.smi").mkdir()
     with pytest.raises(InputError, match=name):
         read([str(tmp_path / "one.smi"), str(tmp_path / name)], None)  # not one row was asked for
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("id\tsmiles\n1\tCCO\n", [("CCO", "1")]),  # a table
+        ("smiles\tnumber\nCCO\t1\n", [("CCO", "1")]),  # a .smi, whose second word is the name
+        ("CCO\tethanol\nCCN\n", [("CCO", "ethanol"), ("CCN", "")]),
+    ],
+)
+def test_standard_input_is_a_table_where_its_first_line_says_so(monkeypatch, text, rows):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
+    assert [(row.smiles, row.name) for row in read(["-"], None)] == rows

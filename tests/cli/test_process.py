@@ -52,6 +52,16 @@ def test_what_ships_works_without_what_takes_long_to_import():
     assert _printed(code) == "3 []\n"
 
 
+def test_what_goes_into_a_pipe_is_utf8_whatever_the_locale(tiny_model, tmp_path):
+    """As on Windows, where Python's own way would be to write bytes that no verb reads again, or to fail."""
+    (tmp_path / "a.smi").write_text("CCO\t\u03b2-ethanol\nCCN\t\u00e9thylamine\n", encoding="utf-8")
+    command = [*MOLVAE, "encode", str(tmp_path / "a.smi"), "--model", str(tiny_model)]
+    done = subprocess.run(command, capture_output=True, env={**ENVIRONMENT, "PYTHONIOENCODING": "cp1252"})
+    assert done.returncode == 0
+    lines = done.stdout.decode("utf-8").split("\n")
+    assert [line.split(",")[1] for line in lines[1:3]] == ["\u03b2-ethanol", "\u00e9thylamine"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")
 def test_a_pipe_of_verbs(tiny_model):
     first = [*MOLVAE, "sample", "-n", "3", "--model", str(tiny_model)]

@@ -256,6 +256,13 @@ def test_standard_input_is_lines_or_a_table(molvae, text):
     assert _table(molvae("reconstruct", "-", stdin=text))["smiles"].tolist() == ["CCO", "CCN"]
 
 
+def test_names_stay_however_late_they_come(molvae, tmp_path, monkeypatch):
+    monkeypatch.setattr("molvae.cli.rowwise.CHUNK", 2)
+    (tmp_path / "a.smi").write_text("CCO\nCCC\nCCN amine\n")
+    assert _table(molvae("reconstruct", tmp_path / "a.smi"))["name"].tolist()[2] == "amine"
+    assert "name" not in _table(molvae("reconstruct", "CCO"))
+
+
 def test_a_column_of_standard_input(molvae):
     result = molvae("reconstruct", "-", "--column", "structure_a", stdin="smiles,structure_a\nC,CCO\nC,CCN\n")
     assert _table(result)["smiles"].tolist() == ["CCO", "CCN"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,28 @@ def test_a_wrong_checksum_leaves_nothing_behind(upstream: Path, tmp_path: Path) 
     ):
         assert needed in message
     assert list((tmp_path / "data" / "drugs").iterdir()) == []
+
+
+def test_a_download_that_breaks_off_is_not_the_file(tmp_path: Path) -> None:
+    """A server says how long the file is, sends less and hangs up."""
+
+    class Broken(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            self.wfile.write(CONTENT[:20])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
+        threading.Thread(target=server.serve_forever).start()
+        source = Source(file="drugs.smi", url=f"http://127.0.0.1:{server.server_port}/drugs.smi")
+        with pytest.raises(InputError, match=f"it broke off after 20 of {len(CONTENT)} bytes"):
+            bring([source], tmp_path / "data", tmp_path, lambda _: None)
+        server.shutdown()
+    assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_without_a_published_checksum_it_tells_the_one_it_got(upstream: Path, tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ def test_repeats_are_one_and_a_seed_is_not_its_own(tiny):
     assert list(table["smiles"]) == ["NCC"]
     assert "ring 1" in table.attrs["errors"]["C1CC"]
     assert table.attrs["summary"] == ["1 neighbours of 1 seeds in 4 molecules; 1 refused"]
+    twice = neighbours(tiny, ["CCO", "C1CC", "C1CC", "NCC"], ["CCO", "[U]"], n=5)
+    assert twice.attrs["summary"] == ["1 neighbours of 1 seeds in 2 molecules; 3 refused"]
 
 
 def test_names_stay_with_their_molecules(tiny, monkeypatch):

@@ -114,6 +114,8 @@ def test_without_a_reference_the_prior_is_one(tiny, monkeypatch):
             "20 different molecules or more are needed, and there are 5: 5 of 5",
         ),
         ({"directions": "charge", "reference": SMALL}, "charge does not differ"),
+        ({"reference": SMALL}, "a reference is for"),
+        ({"directions": "qed,mw", "axes": (2, 3)}, "not of qed,mw"),
     ],
 )
 def test_what_is_no_direction(tiny, options, message):

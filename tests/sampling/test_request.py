@@ -50,6 +50,20 @@ def test_orders_that_are_none(options, message):
         read_order(options)
 
 
+def test_diverse_ones_keep_the_median_that_was_asked_for():
+    """MaxMin alone goes for the unlike ones, which are those far below it."""
+    smiles = ["CCO", "CCCO", "CC(C)O", "CCN", "c1ccccc1O", "Cc1ccccc1", "ClCCl", "C#CC", "CC(=O)O", "O=c1cc[nH]cc1"]
+    similarity = np.array([0.9, 0.8, 0.7, 0.62, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+    order = read_order({"diverse": 4, "similarity": 0.55})
+    rows = order.applied(_frame(smiles=smiles, similarity=similarity))
+    assert len(rows) == 4
+    assert (rows["similarity"] > 0.55).sum() == 2
+    assert rows["similarity"].is_monotonic_decreasing
+    odd = read_order({"diverse": 3, "similarity": 0.55}).applied(_frame(smiles=smiles, similarity=similarity))
+    assert len(odd) == 3
+    assert read_order({"diverse": 4, "similarity": "0.4:0.9"}).median is None
+
+
 def test_columns_are_the_usual_ones_then_what_is_named_each_once():
     assert Order().columns(Steering()) == ANALOG_COLUMNS
     steering = Steering(windows=(Window.of("tpsa<90"), Window.of("mw<500"), Window.of("tpsa>10")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import warnings
 
 import numpy as np
@@ -75,6 +76,26 @@ def test_it_travels_without_its_file(rules):
     sent = pickle.dumps(score)
     rules.unlink()
     np.testing.assert_array_equal(pickle.loads(sent)(MOLS), score(MOLS))
+
+
+def test_a_file_may_have_dataclasses_and_is_no_module_of_another_name(rules):
+    """Whose annotations Python looks up in the module that they are of."""
+    rules.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n\n"
+        "@dataclass\nclass Rule:\n    weight: float\n\n"
+        "def heavy(mol):\n    return Rule(3.0).weight * mol.GetNumAtoms()\n"
+    )
+    before = set(sys.modules)
+    score = PythonScore.read(f"{rules}:heavy")
+    np.testing.assert_array_equal(score(MOLS), [3 * mol.GetNumAtoms() for mol in MOLS])
+    assert not any(name.split(".")[0] in ("rules", "rdkit", "numpy") for name in set(sys.modules) - before)
+
+
+def test_a_file_that_needs_another_beside_it_is_told_so(rules):
+    rules.with_name("helper.py").write_text("W = 1\n")
+    rules.write_text("from helper import W\n\ndef heavy(mol):\n    return W\n")
+    with pytest.raises(InputError, match="a score has to stand in one file"):
+        PythonScore.read(f"{rules}:heavy")
 
 
 @pytest.mark.parametrize(
