@@ -182,7 +182,7 @@ class _Html(_Writer):
         )
 
     def _row(self, row: pd.Series[Any], column: str, shown: list[str]) -> None:
-        cells = "".join(f"<td>{html.escape(_cell(row[name]))}</td>" for name in shown)
+        cells = "".join(f"<td>{html.escape(cell(row[name]))}</td>" for name in shown)
         smiles = row[column]
         self.file.write(
             f'<tr><td class="picture">{svg(smiles)}</td><td class="smiles">{html.escape(smiles)}</td>{cells}</tr>\n'
@@ -236,12 +236,13 @@ def _kind(column: pd.Series[Any]) -> str:
     return "float64" if all(isinstance(value, Real) for value in column.dropna()) else "string"
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value of a table as people read it: two digits, yes and no, nothing where there is none."""
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return ""
     if isinstance(value, float):
         return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    return {"True": "yes", "False": "no"}.get(str(value), str(value))
 
 
 _PAGE_TOP = (

@@ -7,7 +7,7 @@ of some seeds are read in worker processes, those of the next are decoded here.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -64,33 +64,40 @@ class SeedRun:
 
         Who does the work hangs on how much there is of it, for which some groups are looked at beforehand.
         """
-        groups, first, few = in_chunks(seeds, self.at_once), list[list[str]](), False
+        groups, first = in_chunks(seeds, self.at_once), list[list[str]]()
         if workers is None:
-            wanted = self.asked.draws.wanted
-            first += islice(groups, MOLECULES_HERE // (self.at_once * wanted) + 1)
-            few = sum(map(len, first)) * wanted <= MOLECULES_HERE
-        count = 0 if few else worker_count(workers)
-        crew, tally = Workers(count if count > 1 or workers else 0), Tally(progress)
+            first += islice(groups, MOLECULES_HERE // (self.at_once * self.asked.draws.wanted) + 1)
+            few = sum(map(len, first)) * self.asked.draws.wanted <= MOLECULES_HERE
+            cores = 0 if few else worker_count()
+            workers = cores if cores > 1 else 0
+        workers = worker_count(workers)
         part = max(1, self.at_once // PARTS)
-        under_way = max(2, ceil(QUEUED * crew.count * part / self.at_once)) if crew.count else 1
+        under_way = max(2, ceil(QUEUED * workers * part / self.at_once)) if workers else 1
         first += islice(groups, max(0, under_way - len(first)))
-        apart = int(min(crew.count, memory_left() / 2 / WORKER_BYTES))
-        fair = sum(map(len, first)) // (QUEUED * apart) if apart > 1 else 0
-        analogs_of = self._analogs_of
-        # with fewer seeds than that, all cores decode for one
+        work, tally = self._division(workers, sum(map(len, first)), part), Tally(progress)
+        yield from take_turns((work(group, tally.part()) for group in chain(first, groups)), under_way)
+
+    def _division(
+        self, workers: int, begun: int, part: int
+    ) -> Callable[[list[str], Progress | None], Job[pd.DataFrame]]:
+        """How the seeds of a group become a table: shared out among `workers`, or decoded here and read by them.
+
+        To share them out there have to be enough, of which `begun` are known of; with fewer all cores decode for one.
+        """
+        apart = int(min(workers, memory_left() / 2 / WORKER_BYTES))
+        fair = begun // (QUEUED * apart) if apart > 1 else 0
         if self.codec.device.type == "cpu" and fair and (luggage := self._luggage()):
             crew = Workers(apart, modules=(__name__,))
-            analogs_of = partial(self._analogs_apart, luggage=luggage, part=min(part, fair))
-        jobs = (analogs_of(group, crew, tally.part()) for group in chain(first, groups))
-        yield from take_turns(jobs, under_way)
+            return partial(self._analogs_apart, crew, luggage, min(part, fair))
+        return partial(self._analogs_of, Workers(workers))
 
-    def _analogs_of(self, seeds: list[str], workers: Workers, progress: Progress | None) -> Job[pd.DataFrame]:
+    def _analogs_of(self, workers: Workers, seeds: list[str], progress: Progress | None) -> Job[pd.DataFrame]:
         """Decoded here, read by `workers`."""
         drawn = yield from drawn_around(self.codec, self.asked, seeds, workers, progress)
         return self._table(seeds, drawn)
 
     def _analogs_apart(
-        self, seeds: list[str], workers: Workers, progress: Progress | None, *, luggage: Luggage, part: int
+        self, workers: Workers, luggage: Luggage, part: int, seeds: list[str], progress: Progress | None
     ) -> Job[pd.DataFrame]:
         """The same, where each of the workers does all that there is to do for `part` seeds at a time."""
 

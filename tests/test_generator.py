@@ -192,7 +192,7 @@ def test_for_a_few_molecules_no_worker_is_started(tiny, monkeypatch, many, start
             crews.append(count)
 
     monkeypatch.setattr("molvae.seedruns.Workers", Crew)
-    monkeypatch.setattr("molvae.seedruns.worker_count", lambda _: 2)
+    monkeypatch.setattr("molvae.seedruns.worker_count", lambda workers=None: 2 if workers is None else workers)
     monkeypatch.setattr("molvae.seedruns.MOLECULES_HERE", 24)
     monkeypatch.setattr("molvae.seedruns.SEEDS_AT_ONCE", 4)
     seeds = iter([SEEDS[0]] * many)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,11 +122,13 @@ class _Screen:
         from rich.table import Table
         from rich.text import Text
 
+        from molvae.output import cell
+
         if not self.count:
             return
         frame = pd.concat([f for f in self.frames if len(f)])
         table = Table(box=None, header_style="bold", pad_edge=False)
-        cells = {str(name): [_text(value) for value in frame[name]] for name in frame.columns}
+        cells = {str(name): [cell(value) for value in frame[name]] for name in frame.columns}
         shown = {name: column for name, column in cells.items() if any(column) and not _constant_seed(name, column)}
         for name in shown:
             long = name in ("seed", "smiles", "reconstruction", "error")
@@ -142,11 +144,3 @@ class _Screen:
 
 def _constant_seed(name: str, column: list[str]) -> bool:
     return name == "seed" and len(set(column)) == 1  # the line on stderr names it
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and value != value):
-        return ""
-    if isinstance(value, float):
-        return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
-    return {"True": "yes", "False": "no"}.get(str(value), str(value))

@@ -6,7 +6,6 @@ are made to leave that molecule's: small changes, of which latents give few.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isnan
@@ -23,6 +22,7 @@ from molvae.explore.objectives import Goal
 from molvae.explore.points import latent_of
 from molvae.generator import Generator
 from molvae.models.latents import perturb
+from molvae.sampling.origins import seed_key
 
 Array = NDArray[np.float64]
 
@@ -108,8 +108,7 @@ class Search:
     ) -> None:
         self.generator, self.goal, self.plan, self.start = generator, goal, plan, canonical(start)
         self.budget, self.target = budget, target
-        digest = hashlib.blake2b(f"{seed}/{self.start}".encode(), digest_size=8).digest()
-        self.random = np.random.default_rng(int.from_bytes(digest, "little"))
+        self.random = np.random.default_rng(seed_key(seed, self.start) % 2**64)
         self.strings = self.valid = self.evaluations = 0
         self.known: dict[str, Known] = {}  # in the order of finding
         self.begun: set[str] = set()

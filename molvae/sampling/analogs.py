@@ -32,7 +32,7 @@ from molvae.sampling.steering import Steering
 
 SMALLEST_ROUND, LARGEST_ROUND = 64, 4096
 
-Drawn = list[tuple[Reading | None, float]]
+Strings = list[tuple[Reading | None, float]]
 """Strings: the molecule of each, and its log-likelihood."""
 
 
@@ -171,7 +171,7 @@ def draw_around(
 
 def _written(
     blocks: Iterable[Decoded], vocabulary: Vocabulary, known: dict[str, Reading | None], workers: Workers
-) -> Job[Drawn]:
+) -> Job[Strings]:
     """All strings with their molecules; those of a block are read while the next is written."""
     written: list[tuple[str, float]] = []
     pending: list[tuple[list[str], Pending[Reading | None]]] = []
@@ -212,13 +212,13 @@ def _round(found: Found, draws: Draws) -> int:
     return min(left, -(-size // draws.decodes) * draws.decodes)
 
 
-def _parted(drawn: Drawn, ways: list[list[Way]]) -> list[Drawn]:
+def _parted(drawn: Strings, ways: list[list[Way]]) -> list[Strings]:
     """What was drawn for each seed, whose strings stand one after the other."""
     ends = np.cumsum([len(part) for part in ways]).tolist()
     return [drawn[end - len(part) : end] for end, part in zip(ends, ways, strict=True)]
 
 
-def _new(found: Found, drawn: Drawn) -> list[str]:
+def _new(found: Found, drawn: Strings) -> list[str]:
     """Molecules not seen before, and within the dial's band unless it fills; the others are not looked at again."""
     fresh = {
         reading.smiles: reading.fingerprint
@@ -246,7 +246,7 @@ def _similarities(seed: str, fresh: dict[str, bytes]) -> dict[str, float]:
     return dict(zip(fresh, tanimoto_to(query, others).tolist(), strict=True))
 
 
-def _keep(found: Found, drawn: Drawn, ways: list[Way], wanted: set[str], draws: Draws) -> None:
+def _keep(found: Found, drawn: Strings, ways: list[Way], wanted: set[str], draws: Draws) -> None:
     """Add what is new and wanted among a round's molecules, and learn from it where to draw the next ones."""
     kept, before = list[bool](), len(found.molecules) + len(found.others)
     for reading, score in drawn:
