@@ -16,17 +16,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from rdkit import Chem
 from seeds import drawn, spent
 
+from molvae.chem.cores import as_queries
 from molvae.chem.filters import alerts
-from molvae.chem.smiles import parse
+from molvae.chem.smiles import parse, write
 from molvae.generator import Generator
 from molvae.scoring.analogs import AnalogScores
 
 SPLITS = ((1000, 1), (100, 10), (10, 100), (1, 1000))
 GOALS = (("0.4:1", 1000, 30_000), ("0.6:1", 100, 10_000))
-DEFAULT_N = 100
+DEFAULT_N, CORE_N = 100, 50
 
 
 def asked(generator: Generator, seeds: Sequence[str], n: int, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -74,6 +77,44 @@ def goal_row(generator: Generator, seeds: Sequence[str], band: str, n: int, budg
         f"{per_seed['strings'].median():,.0f} | {per_seed['found'].sum() / per_seed['strings'].sum():.3f} | "
         f"{per_seed['valid'].sum() / per_seed['strings'].sum():.2f} | {seconds:.1f} |"
     )
+
+
+def open_core(smiles: str, random: np.random.Generator) -> str | None:
+    """A molecule with one of its groups left open: a bond of a chain is cut, and the larger piece stays.
+
+    None where no bond leaves a group of at most a third of the atoms.
+    """
+    mol, cores = parse(smiles), list[str]()
+    for bond in mol.GetBonds():
+        if bond.GetBondType() == Chem.BondType.SINGLE and not bond.IsInRing():
+            cut = Chem.FragmentOnBonds(mol, [bond.GetIdx()], dummyLabels=[(0, 0)])
+            group, core = sorted(Chem.GetMolFrags(cut, asMols=True), key=Chem.Mol.GetNumAtoms)
+            if 3 * (group.GetNumAtoms() - 1) <= mol.GetNumAtoms():
+                cores.append(write(core))
+    return str(random.choice(cores)) if cores else None
+
+
+def core_rows(generator: Generator, seeds: Sequence[str], n: int) -> list[str]:
+    """What a core that stays costs, and the same wish for strings that leave the seed's anywhere."""
+    random = np.random.default_rng(0)
+    cores = {seed: core for seed in seeds if (core := open_core(seed, random))}
+    lines = [
+        "| wish | seeds | gave all | found (median) | strings (median) | kept of the strings | valid |",
+        "|---" * 7 + "|",
+    ]
+    for name in ("core", "contains"):
+        rows = []
+        for seed, core in cores.items():
+            wish = core if name == "core" else Chem.MolToSmarts(as_queries(core)[0])
+            rows.append(asked(generator, [seed], n, properties=(), **{name: wish})[1])
+        costs = pd.concat(rows)
+        lines.append(
+            f"| {name} | {len(costs)} | {(costs['found'] >= n).mean():.1%} | {costs['found'].median():.0f} | "
+            f"{costs['strings'].median():,.0f} | {costs['found'].sum() / costs['strings'].sum():.3f} | "
+            f"{costs['valid'].sum() / costs['strings'].sum():.2f} |"
+        )
+        print(lines[-1], flush=True)
+    return lines
 
 
 def scored(analogs: pd.DataFrame) -> dict[str, float | None]:
@@ -127,6 +168,12 @@ def main() -> None:
     for name, wish in (("default", {}), ("--exclude pains,brenk", {"exclude": ["PAINS", "BRENK"]})):
         text.append(worth_row(name, *asked(generator, seeds, DEFAULT_N, properties=["sa"], **wish)))
         print(text[-1], flush=True)
+    text += [
+        "", "## A core that stays", "",
+        f"{CORE_N} analogs of each seed in which one of its groups, drawn at random, is exchanged: by `core`, and by "
+        "the same pattern as a wish that the strings do not know of.", "",
+        *core_rows(generator, seeds, CORE_N),
+    ]  # fmt: skip
     options.out.write_text("\n".join([*text, ""]), encoding="utf-8")
 
 

@@ -21,12 +21,12 @@ def has_core(mol: Chem.Mol, core: str) -> bool:
     several pieces, as in `*c1ccccc1.*N1CCOCC1`, each has to be there, whatever lies between. Raises `InputError` for a
     core that is no SMILES or has no open place.
     """
-    return _fixed(mol, _pieces(core)) is not None
+    return _fixed(mol, as_queries(core)) is not None
 
 
 def open_atoms(mol: Chem.Mol, core: str) -> set[int]:
     """The atoms of a molecule's groups, which the core leaves open; none where it lacks the core."""
-    fixed = _fixed(mol, _pieces(core))
+    fixed = _fixed(mol, as_queries(core))
     return set() if fixed is None else set(range(mol.GetNumAtoms())) - fixed
 
 
@@ -43,8 +43,8 @@ def _fixed(mol: Chem.Mol, pieces: Sequence[Chem.Mol], taken: frozenset[int] = fr
 
 
 @lru_cache(maxsize=256)
-def _pieces(core: str) -> list[Chem.Mol]:
-    """As queries, the largest first."""
+def as_queries(core: str) -> list[Chem.Mol]:
+    """The pieces of a core as queries, the largest first. Raises `InputError` as `has_core` does."""
     with quiet():
         mol = Chem.MolFromSmiles(core)
     if mol is None or not mol.GetNumAtoms():
