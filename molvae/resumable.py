@@ -1,6 +1,7 @@
 """The tables of a long run, kept as they come: killed at any moment and begun again, it goes on after the last one.
 
 FOLDER/settings.json      written first: all that the tables depend on
+FOLDER/run                whose the folder is, should the same run be begun twice
 FOLDER/000000.parquet     a table, which is there whole or not at all; its `attrs` have the counts of what it is about
 
 Where a table begins must depend on nothing but the input, and every table on its own rows and the settings.
@@ -15,12 +16,11 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pandas as pd
 
-from molvae.data.files import whole_file
-from molvae.errors import InputError, MolvaeError
+from molvae.data.files import Claim, whole_file
+from molvae.errors import InputError
 
 SETTINGS = "settings.json"
 COUNTS = "counts"
@@ -42,9 +42,9 @@ class Parts:
         self._check(json.loads(json.dumps(settings)))  # as it will be read back: tuples are lists
         folder.mkdir(parents=True, exist_ok=True)
         self._remove_after(self.tables)
-        self.run = uuid4().hex  # by which it is told from another run into the same folder
         with whole_file(folder / SETTINGS) as draft:
-            draft.write_text(json.dumps({**settings, RUN: self.run}, indent=2) + "\n", encoding="utf-8")
+            draft.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        self.claim = Claim(folder / RUN)
 
     def keep(self, tables: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         """Store these tables as they come; then all there are, the earlier ones first, read back one by one."""
@@ -54,24 +54,19 @@ class Parts:
 
     def remove(self) -> None:
         """Called when the tables have found another place; the last goes first, so that no gap is ever left."""
-        self._check_whose()
+        self.claim.check()
         self._remove_after(0)
+        self.claim.release()
         (self.folder / SETTINGS).unlink(missing_ok=True)
         with suppress(OSError):  # somebody put something of their own there
             self.folder.rmdir()
 
     def _add(self, table: pd.DataFrame) -> None:
-        self._check_whose()
+        self.claim.check()
         with whole_file(self._file(self.tables)) as draft:
             table.to_parquet(draft, index=False)
         self.tables += 1
         self.counts.update(table.attrs[COUNTS])
-
-    def _check_whose(self) -> None:
-        if not (self.folder / SETTINGS).exists():
-            raise MolvaeError(f"{self.folder} has gone: it was deleted while the run went on")
-        if self._settings().get(RUN) != self.run:
-            raise MolvaeError(f"{self.folder} is another run's now, which was begun after this one: that goes on alone")
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:06d}.parquet"
@@ -89,7 +84,7 @@ class Parts:
             if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
                 raise InputError(f"{self.folder} exists and is no unfinished run: choose another output")
             return
-        before = {name: value for name, value in self._settings().items() if name != RUN}
+        before = self._settings()
         names = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
         if names and self.tables:
             changes = "; ".join(f"{name}: {before.get(name)} before, now {settings.get(name)}" for name in names)

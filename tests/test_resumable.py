@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from molvae.errors import InputError, MolvaeError
-from molvae.resumable import SETTINGS, Parts
+from molvae.resumable import RUN, SETTINGS, Parts
 
 SETTINGS_OF_A_RUN = {"count": 5, "keep": ("mw<500",), "model": "a1"}
 
@@ -72,7 +72,7 @@ def test_a_table_that_is_not_whole_ends_what_is_there(tmp_path, damage):
     (tmp_path / "parts" / ".000004.parquet.99").write_bytes(b"half")
     parts = Parts(tmp_path / "parts", SETTINGS_OF_A_RUN)
     assert parts.tables == 1
-    assert sorted(file.name for file in parts.folder.iterdir()) == ["000000.parquet", SETTINGS]
+    assert sorted(file.name for file in parts.folder.iterdir()) == ["000000.parquet", RUN, SETTINGS]
     assert [len(table) for table in parts.keep(_tables(1, 3))] == [0, 1, 2]
 
 

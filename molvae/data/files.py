@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from molvae.errors import InputError
+from molvae.errors import InputError, MolvaeError
 
 
 @contextmanager
@@ -25,6 +25,30 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+class Claim:
+    """A folder as one run's own. Whoever claims it later has it, and the earlier run is told when it next checks."""
+
+    def __init__(self, path: Path) -> None:
+        """Write the claim to `path`, in that folder."""
+        self.path, self.token = path, uuid.uuid4().hex
+        with whole_file(path) as draft:
+            draft.write_text(self.token, encoding="utf-8")
+
+    def check(self) -> None:
+        """Raises `MolvaeError` where the folder is another run's by now, or has gone."""
+        try:
+            holder = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise MolvaeError(f"{self.path.parent} has gone: it was deleted while the run went on") from None
+        if holder != self.token:
+            raise MolvaeError(f"{self.path.parent} is another run's now, which was begun later and goes on alone")
+
+    def release(self) -> None:
+        """Nobody's any more, where it is still this run's."""
+        self.check()
+        self.path.unlink()
 
 
 def check_folder(path: Path, holding: str) -> None:

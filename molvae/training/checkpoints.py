@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from molvae.data.files import Claim
 from molvae.errors import CheckpointError
 from molvae.models.autoencoder import Autoencoder
 from molvae.training.config import TrainConfig, run_progress
@@ -19,10 +20,17 @@ from molvae.training.config import TrainConfig, run_progress
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the old checkpoint, then takes its place: a kill at any moment leaves one that is whole.
 
-    Lightning's own way goes through the system's temporary folder; from there to another disk a move copies.
+    Lightning's own way goes through the system's temporary folder; from there to another disk a move copies. A run
+    whose folder is another's by now (`claim`) ends here.
     """
 
+    def __init__(self, claim: Claim | None = None) -> None:
+        super().__init__()
+        self.claim = claim
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
+        if self.claim is not None:
+            self.claim.check()
         path = Path(path)
         part = path.with_name(path.name + ".part")
         with part.open("wb") as file:

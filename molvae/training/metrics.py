@@ -6,20 +6,25 @@ import csv
 import os
 from pathlib import Path
 
+from molvae.data.files import Claim
+
 Row = dict[str, float]
 
 
 class MetricsFile:
     """A table with a column `step` and one per figure; a row is on disk as soon as it is added.
 
-    `step` counts from 0. A row has blanks where it says nothing; a new figure adds a column.
+    `step` counts from 0. A row has blanks where it says nothing; a new figure adds a column. A run whose folder is
+    another's by now (`claim`) ends here.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, claim: Claim | None = None) -> None:
+        self.path, self.claim = path, claim
         self._columns: list[str] = []
 
     def add(self, step: int, figures: Row) -> None:
+        if self.claim is not None:
+            self.claim.check()
         if not self._columns:
             self._columns = _header(self.path)
         if new := sorted(set(figures) - set(self._columns)):

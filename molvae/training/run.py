@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 
+from molvae.data.files import Claim
 from molvae.data.neighbours import Neighbours
 from molvae.data.packed import PackedGraphs
 from molvae.errors import CheckpointError, InputError
@@ -78,7 +79,8 @@ def train(
     Progress is shown on stderr, if that is a terminal.
 
     Raises `CheckpointError` when the folder's checkpoint is of other settings or damaged, `InputError` on
-    data or batches too small, or neighbours of other data.
+    data or batches too small, or neighbours of other data, `MolvaeError` when another run begins in the folder, which
+    goes on alone.
     """
     run = Run(Path(folder), config, log_every)
     if neighbours is not None and len(neighbours) != len(train_data):
@@ -87,11 +89,15 @@ def train(
     before = run.prepare(model_config, described, command)
     model = _first_model(model_config, config, start_from)
     if before is None or not finished(before, config):
-        module = AutoencoderTraining(model, config, train_data, valid_data, probe, run.metrics, log_every, neighbours)
+        claim, before = run.begin()
+        metrics = MetricsFile(run.metrics.path, claim)
+        module = AutoencoderTraining(model, config, train_data, valid_data, probe, metrics, log_every, neighbours)
         with left_as_it_was(), matrix_products(config.precision):
-            trainer = run.trainer(accelerator, devices, nodes, strategy, progress and sys.stderr.isatty())
+            trainer = run.trainer(accelerator, devices, nodes, strategy, progress and sys.stderr.isatty(), claim)
             resumed = str(run.checkpoint) if before else None
             trainer.fit(module, datamodule=Ticks(len(valid_data)), ckpt_path=resumed, weights_only=True)
+        if claim is not None:
+            claim.release()
     return run.result(model)
 
 
@@ -112,20 +118,35 @@ class Run:
         return MetricsFile(self.folder / "metrics.csv")
 
     def prepare(self, model: ModelConfig, data: dict[str, Any], command: str | None) -> dict[str, Any] | None:
-        """Make the folder ready and return the checkpoint to go on from, if there is one."""
+        """Make the folder ready, or see that it holds this run, and return its checkpoint, if there is one."""
         for name in ("train_molecules", "valid_molecules"):
             if not data[name]:
                 raise InputError(f"{name} is 0: training needs some of both")
         self.folder.mkdir(parents=True, exist_ok=True)
         found = read_checkpoint(self.checkpoint)
-        if getattr(rank_zero_only, "rank", 0) == 0:  # the other processes of a run find the folder made
+        if self.first:  # the other processes of a run find the folder made
             path = self.folder / "settings.json"
             keep_settings(path, model, self.config, data, command=command, resuming=found is not None)
-            self.metrics.keep_before(found["global_step"] if found else 0)
         return found
 
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes, of those that share a run."""
+        return getattr(rank_zero_only, "rank", 0) == 0
+
+    def begin(self) -> tuple[Claim | None, dict[str, Any] | None]:
+        """The folder as this run's, for the same command may have been begun twice, and the checkpoint to go on from.
+
+        What was logged behind that is forgotten.
+        """
+        claim = Claim(self.folder / "run") if self.first else None
+        found = read_checkpoint(self.checkpoint)
+        if self.first:
+            self.metrics.keep_before(found["global_step"] if found else 0)
+        return claim, found
+
     def trainer(
-        self, accelerator: str, devices: int | str, nodes: int, strategy: str, progress: bool
+        self, accelerator: str, devices: int | str, nodes: int, strategy: str, progress: bool, claim: Claim | None
     ) -> lightning.Trainer:
         on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
         return lightning.Trainer(
@@ -145,7 +166,7 @@ class Run:
             logger=False,
             default_root_dir=self.folder,
             callbacks=self.callbacks(progress),
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(claim)],
             enable_checkpointing=False,
             enable_progress_bar=progress,
             enable_model_summary=False,

@@ -20,21 +20,45 @@ from molvae.training.metrics import MetricsFile, read_metrics
 TESTS = Path(__file__).parents[1]
 
 
-def kill_after(folder: Path, steps: int) -> None:
-    """Start the run in a process of its own and kill it, without warning, once it logged so many steps."""
+def started(folder: Path, steps: int) -> subprocess.Popen[bytes]:
+    """A run in a process of its own, which has logged so many steps and would go on for long."""
     path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
     script, settings = TESTS / "training" / "tiny_run.py", ["max_steps=1000000", "decay_share=0.0"]
     command = [sys.executable, str(script), str(folder), *settings]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 60
         while not (rows := read_metrics(folder / "metrics.csv")) or rows[-1]["step"] < steps:
             assert process.poll() is None, "the run ended by itself"
             assert time.monotonic() < deadline, "the run logged too little in a minute"
             time.sleep(0.005)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    return process
+
+
+def kill_after(folder: Path, steps: int) -> None:
+    """Kill a run without warning once it logged so many steps."""
+    process = started(folder, steps)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_of_two_runs_in_one_folder_the_later_goes_on(tmp_path: Path) -> None:
+    """The same command begun twice: the earlier is told so, and the curve is of the later alone."""
+    earlier = started(tmp_path / "run", 13)
+    try:
+        later = run_tiny(tmp_path / "run", max_steps=60, decay_share=0.0)
+        _, told = earlier.communicate(timeout=60)
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        earlier.kill()
+    assert b"is another run's now" in told
+    assert later.steps >= 60
+    trained = [row["step"] for row in read_metrics(tmp_path / "run" / "metrics.csv") if "train/loss" in row]
+    assert trained == list(range(later.steps))
+    assert not (tmp_path / "run" / "run").exists()
 
 
 def test_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
