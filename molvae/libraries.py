@@ -128,6 +128,8 @@ class IndexedLibrary:
         """
         if by not in RANKINGS:
             raise InputError(f"a library is searched by {', '.join(RANKINGS)}, got {by!r}")
+        if by == "tanimoto" and (metric != "cosine" or probes):
+            raise InputError("metric and probes are about latents, which are not looked at by tanimoto")
         filters = Filters(tuple(map(Window.of, each(keep))), each(contains), each(without), core)
         found, errors = self._seeds(list(one_or_many(seeds)), latents=by != "tanimoto")
         measures: dict[str, Measure] = {"tanimoto": ByFingerprint(np.array([seed.fingerprint for seed in found]))}

@@ -81,12 +81,16 @@ class SeenSet:
         """
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in arrays.zip.infolist()):
+                    raise ValueError("it is compressed, and who knows to what size it would grow")
                 header, bits = arrays["header"], arrays["bits"]
             version, hashes, items = (int(number) for number in header)
         except FileNotFoundError:
             raise CheckpointError(f"{path}: there is no such file of seen molecules") from None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError,
-                zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+        except (
+            OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError, MemoryError,
+            OverflowError, zipfile.BadZipFile, zlib.error,
+        ) as error:  # fmt: skip
             raise CheckpointError(f"{path}: damaged, or not a file of seen molecules ({error})") from error
         if version != FORMAT:
             raise CheckpointError(f"{path}: seen molecules in format {version}, this molvae reads {FORMAT}")

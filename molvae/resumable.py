@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from molvae.data.files import Claim, whole_file
+from molvae.data.files import Claim, drafts, whole_file
 from molvae.errors import InputError
 
 SETTINGS = "settings.json"
@@ -103,5 +103,5 @@ class Parts:
     def _remove_after(self, number: int) -> None:
         """All tables from this one on, and what writers that were killed have left."""
         tables = [path for path in sorted(self.folder.glob("*.parquet")) if path >= self._file(number)]
-        for path in [*reversed(tables), *self.folder.glob(".*")]:
+        for path in [*reversed(tables), *drafts(self.folder)]:
             path.unlink(missing_ok=True)

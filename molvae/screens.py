@@ -21,7 +21,7 @@ from molvae.chem.properties import PROPERTIES, compute
 from molvae.chem.smiles import canonical, parse, standardise, write
 from molvae.chem.windows import Rank, Window
 from molvae.data.records import read_records
-from molvae.data.rows import each, one_or_many
+from molvae.data.rows import each, one_or_many, presentable
 from molvae.errors import InputError, MoleculeError
 from molvae.generator import Generator
 from molvae.property_models import PropertyModel, weights_sha256
@@ -248,7 +248,7 @@ class _Asked:
             **self._figures(smiles, mols),
             **compute(mols, DESCRIBED),
             "copies": np.array([hit.copies for hit in hits], dtype=int),
-            "source": np.array([hit.source for hit in hits], dtype=object),
+            "source": np.array([presentable(hit.source) for hit in hits], dtype=object),
             "row": np.array([hit.row for hit in hits], dtype=int),
         }
         return pd.DataFrame(columns)

@@ -29,6 +29,7 @@ from molvae.training.config import TrainConfig
 from molvae.training.quiet import left_as_it_was
 from molvae.training.run import Trained
 from molvae.training.run import train as run_training
+from molvae.training.settings import check_settings
 from molvae.trainingset import Packed, Recipe, Tell, packed_data, packed_neighbours
 
 LITTLE = 0.1
@@ -104,8 +105,11 @@ def train_model(
         vocabulary=start.vocabulary if start else None,
     )
     machine.check()
-    packed = packed_data(recipe, folder, workers=workers, tell=tell)
     neighbours = neighbours and config.noise_share > 0  # else no latent is moved
+    described = {**recipe.fingerprint(), "neighbours": neighbours}
+    if (folder / "last.ckpt").exists():  # another run's packed data would be replaced before it is refused
+        check_settings(folder / "settings.json", config, described)
+    packed = packed_data(recipe, folder, workers=workers, tell=tell)
     near = None
     if neighbours:
         path = folder / "packed" / "neighbours.npz"
@@ -116,7 +120,7 @@ def train_model(
             folder, packed.train, packed.valid, model_config, config, neighbours=near,
             probe=probe(packed.vocabulary, model_config.max_symbols),
             start_from=start.model if start else None, progress=progress,
-            data={**recipe.fingerprint(), "neighbours": neighbours},
+            data=described,
             accelerator=machine.accelerator, devices=machine.chosen, nodes=machine.nodes, strategy=machine.strategy,
         )  # fmt: skip
     if getattr(rank_zero_only, "rank", 0) == 0:  # of several processes one writes

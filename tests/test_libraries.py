@@ -54,6 +54,8 @@ def test_a_seed_is_found_before_its_stereoisomers(tiny_model, tmp_path):
         assert best["smiles"].tolist() == alanines
         assert frame.groupby("seed").size().tolist() == [min(top, 5)] * 3
         assert frame["similarity"].tolist()[: min(top, 3)] == [1.0] * min(top, 3)
+        both = library.search(alanines, top=top, by="both")
+        assert both[both["rank"] == 1]["smiles"].tolist() == alanines
 
 
 def test_a_latent_search_is_in_order_of_distance(library):
@@ -90,6 +92,8 @@ def test_wishes_are_kept(library):
     [
         ({"by": "looks"}, "latent, tanimoto, both, got 'looks'"),
         ({"metric": "dot"}, "cosine or l2"),
+        ({"by": "tanimoto", "metric": "l2"}, "metric and probes are about latents"),
+        ({"by": "tanimoto", "probes": 3}, "metric and probes are about latents"),
         ({"keep": "mww<3"}, "did you mean 'mw'"),
         ({"keep": "qed>0.5"}, "--properties"),
         ({"contains": "C1("}, "SMARTS"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -153,3 +155,17 @@ def test_loading_runs_no_pickle(tmp_path):
     np.save(tmp_path / "seen.npy", np.zeros(3))  # one array, not a file of several
     with pytest.raises(CheckpointError, match=r"seen\.npy"):
         SeenSet.load(tmp_path / "seen.npy")
+
+
+def test_a_compressed_file_is_not_unpacked(tmp_path):
+    """A few bytes may grow to all memory; and a header may ask for it."""
+    np.savez_compressed(tmp_path / "a.npz", header=np.array([1, 7, 9]), bits=np.zeros(64, np.uint8))
+    with pytest.raises(CheckpointError, match=r"damaged, or not a file of seen molecules \(it is compressed"):
+        SeenSet.load(tmp_path / "a.npz")
+    header = np.lib.format.magic(1, 0) + (118).to_bytes(2, "little")
+    header += str({"descr": "|u1", "fortran_order": False, "shape": (10**13,)}).ljust(117).encode() + b"\n"
+    with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
+        archive.writestr("header.npy", header)
+        archive.writestr("bits.npy", header)
+    with pytest.raises(CheckpointError, match="damaged, or not a file of seen molecules"):
+        SeenSet.load(tmp_path / "b.npz")

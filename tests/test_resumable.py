@@ -69,7 +69,7 @@ def test_a_table_that_is_not_whole_ends_what_is_there(tmp_path, damage):
     _interrupted(tmp_path / "parts", 4)
     second = tmp_path / "parts" / "000001.parquet"
     second.write_bytes(second.read_bytes()[:-5] if damage is None else damage)
-    (tmp_path / "parts" / ".000004.parquet.99").write_bytes(b"half")
+    (tmp_path / "parts" / f".000004.parquet.{99:032x}").write_bytes(b"half")
     parts = Parts(tmp_path / "parts", SETTINGS_OF_A_RUN)
     assert parts.tables == 1
     assert sorted(file.name for file in parts.folder.iterdir()) == ["000000.parquet", RUN, SETTINGS]

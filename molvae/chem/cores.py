@@ -12,6 +12,9 @@ from rdkit.Chem import rdqueries
 from molvae.chem.smiles import quiet
 from molvae.errors import InputError
 
+MOST_PIECES, MOST_MATCHES = 6, 10_000
+"""How often small pieces are in a large molecule multiplies."""
+
 
 def has_core(mol: Chem.Mol, core: str) -> bool:
     """Whether a molecule is the core with a group at each place that is open, and nothing else added anywhere.
@@ -19,7 +22,7 @@ def has_core(mol: Chem.Mol, core: str) -> bool:
     core: a SMILES with `*` (or `[*:1]`, `[1*]`) for the first atom of each group, such as `*c1ccc(C(N)=O)cc1`. Its
     atoms have to have as many neighbours and the same charges in the molecule, and the stereo that it states. Of
     several pieces, as in `*c1ccccc1.*N1CCOCC1`, each has to be there, whatever lies between. Raises `InputError` for a
-    core that is no SMILES or has no open place.
+    core that is no SMILES, has no open place, or more than six pieces.
     """
     return _fixed(mol, as_queries(core)) is not None
 
@@ -35,8 +38,10 @@ def _fixed(mol: Chem.Mol, pieces: Sequence[Chem.Mol], taken: frozenset[int] = fr
     if not pieces:
         return taken
     piece, *others = pieces
-    for match in mol.GetSubstructMatches(piece, useChirality=True):
-        atoms = frozenset(place for atom, place in zip(piece.GetAtoms(), match, strict=True) if atom.GetAtomicNum())
+    fixed = [atom.GetIdx() for atom in piece.GetAtoms() if atom.GetAtomicNum()]
+    # not uniquify: of matches that cover the same atoms the places may lie differently
+    matches = mol.GetSubstructMatches(piece, useChirality=True, uniquify=False, maxMatches=MOST_MATCHES)
+    for atoms in dict.fromkeys(frozenset(match[atom] for atom in fixed) for match in matches):
         if not atoms & taken and (found := _fixed(mol, others, taken | atoms)) is not None:
             return found
     return None
@@ -49,6 +54,8 @@ def as_queries(core: str) -> list[Chem.Mol]:
         mol = Chem.MolFromSmiles(core)
     if mol is None or not mol.GetNumAtoms():
         raise InputError(f"cannot read the core {core!r}: it is a SMILES with * at each place where it goes on")
+    if core.count(".") >= MOST_PIECES:
+        raise InputError(f"a core has {MOST_PIECES} pieces at most, got {core.count('.') + 1}: {core!r}")
     pieces = sorted(Chem.GetMolFrags(mol, asMols=True), key=lambda piece: -piece.GetNumAtoms())
     return [_query(piece, core) for piece in pieces]
 

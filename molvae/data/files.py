@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from molvae.errors import InputError, MolvaeError
+
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
 @contextmanager
@@ -25,6 +28,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def drafts(folder: Path) -> list[Path]:
+    """What writers of a `whole_file` in a folder have left that were killed."""
+    return [path for path in folder.glob(".*") if _DRAFT.fullmatch(path.name) and path.is_file()]
 
 
 class Claim:

@@ -120,6 +120,11 @@ def indexed(frame: pd.DataFrame, rows: object) -> pd.DataFrame:
     return frame
 
 
+def presentable(text: str) -> str:
+    """Without lone surrogates, what Python makes of bytes that are not text: a table's column cannot hold them."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def too_long(length: int) -> str:
     """The reason for refusing a SMILES of `length` characters unread."""
     return f"a SMILES of {length:,} characters, more than {MAX_SMILES_LENGTH:,}"

@@ -20,7 +20,7 @@ import torch
 from molvae.chem.properties import lookup
 from molvae.chem.tokens import Vocabulary
 from molvae.data.featurise import in_chunks
-from molvae.data.files import whole_file
+from molvae.data.files import drafts, whole_file
 from molvae.data.rows import RowCounts
 from molvae.errors import InputError
 from molvae.models.autoencoder import Autoencoder
@@ -73,7 +73,8 @@ def build_index(
     rows. Raises `InputError` for what cannot be read, for `shard_rows` that are neither a multiple of `BATCH` nor
     fewer, and where `folder` holds a library of other files or settings.
     """
-    folder, files = Path(folder), find_files(library)
+    folder = Path(folder)
+    files = find_files(library, aside=folder)
     _check_options(properties, shard_rows)
     settings = Settings(
         format=FORMAT, model=model_id, properties=tuple(dict.fromkeys(properties)), standardised=clean, column=column,
@@ -162,7 +163,7 @@ def _finish(folder: Path, manifest: Manifest) -> Manifest:
 
 def _tidy(folder: Path, manifest: Manifest) -> Manifest:
     """Remove what only an interrupted index needs, and the drafts that interruptions have left."""
-    for name in (SETTINGS, f"{SHARDS}/*.bad.csv", f"{SHARDS}/*.json", ".*", f"{SHARDS}/.*"):
-        for path in folder.glob(name):
-            path.unlink(missing_ok=True)
+    needed = (path for name in (SETTINGS, f"{SHARDS}/*.bad.csv", f"{SHARDS}/*.json") for path in folder.glob(name))
+    for path in [*needed, *drafts(folder), *drafts(folder / SHARDS)]:
+        path.unlink(missing_ok=True)
     return manifest

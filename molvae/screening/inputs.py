@@ -22,22 +22,30 @@ class InputFile:
     sha256: str
 
 
-def find_files(library: Sequence[str | Path]) -> list[Path]:
+def find_files(library: Sequence[str | Path], aside: Path | None = None) -> list[Path]:
     """The files, and of each folder all that `read_records` knows, sorted by path, whatever their depth.
 
-    Raises `InputError` for a path that is not there, standard input, or a folder without such a file.
+    What a folder holds in the folder `aside`, into which something is written, is none of them. Raises `InputError`
+    for a path that is not there, standard input, or a folder without such a file.
     """
     found = list[Path]()
     for item in map(Path, library):
         if str(item) == "-":
             raise InputError("a library is indexed from files, which can be read again after an interruption; got -")
-        files = sorted(path for path in item.rglob("*") if _is_readable(path)) if item.is_dir() else [item]
+        files = _files_in(item, aside) if item.is_dir() else [item]
         if not files:
             raise InputError(f"{item} is a folder without a .smi, .csv, .sdf or .parquet file in it")
         found += files
     if not found:
         raise InputError("a library needs at least one file or folder")
     return found
+
+
+def _files_in(folder: Path, aside: Path | None) -> list[Path]:
+    files = sorted(path for path in folder.rglob("*") if _is_readable(path))
+    if aside is None:
+        return files
+    return [path for path in files if not path.resolve().is_relative_to(aside.resolve())]
 
 
 def check_files(files: Sequence[Path], column: str | None = None) -> list[InputFile]:

@@ -126,9 +126,12 @@ class Manifest:
                 raise InputError(f"{folder} is a library that is not finished: run the same `molvae index` again")
             raise InputError(f"{folder} is no library (no {MANIFEST}): make one by `molvae index FILE -o {folder}`")
         content = read_json(folder / MANIFEST)
-        shards = tuple(Shard(**shard) for shard in content.pop("shards"))
-        del content["counts"]
-        return cls(Settings.from_dict(content), shards)
+        try:
+            shards = tuple(Shard(**shard) for shard in content.pop("shards"))
+            del content["counts"]
+            return cls(Settings.from_dict(content), shards)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{folder / MANIFEST} is damaged ({error!r}): index the library again") from None
 
 
 def total(shards: Iterable[Shard]) -> RowCounts:

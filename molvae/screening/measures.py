@@ -126,9 +126,12 @@ class ByLatent:
 
 
 def fused(lists: Sequence[Best], most: int) -> Best:
-    """Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009): the sum of 1 / (60 + rank) over the lists."""
+    """Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009): the sum of 1 / (60 + rank) over the lists.
+
+    Equals of one list, as stereoisomers are by fingerprint, have the same rank there, and the other list decides.
+    """
     rows = np.concatenate([best.rows for best in lists])
-    scores = np.concatenate([1 / (60 + np.arange(1, len(best.rows) + 1)) for best in lists])
+    scores = np.concatenate([1 / (61 + np.searchsorted(-best.scores, -best.scores)) for best in lists])
     distinct, place = np.unique(rows, return_inverse=True)
     together = Best(most)
     together.add(distinct, np.bincount(place, scores).astype(np.float64))

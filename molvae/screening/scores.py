@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tokenize
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -120,11 +121,11 @@ class PythonScore:
         """From "FILE.py:function". Raises `InputError` where there is no such file or function."""
         path, _, name = place.rpartition(":")
         try:
-            score = cls(path, name, Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(
-                f"cannot read the score {place!r}: {error.strerror or error}; write FILE.py:FUNCTION"
-            ) from None
+            with tokenize.open(path) as file:  # in the encoding that it states, as Python reads it
+                score = cls(path, name, file.read())
+        except (OSError, SyntaxError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"cannot read the score {place!r}: {reason}; write FILE.py:FUNCTION") from None
         score._tolerant  # noqa: B018 - its errors now, and not out of a worker
         return score
 

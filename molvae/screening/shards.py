@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from molvae.data.files import digest, whole_file
-from molvae.data.rows import Refusal
+from molvae.data.rows import Refusal, presentable
 from molvae.errors import InputError
 from molvae.screening.bitplanes import BitPlanes
 from molvae.screening.embedding import Embedded
@@ -42,8 +42,8 @@ class Piece(NamedTuple):
         schema = _schema(properties, latents.shape[1])
         columns = [
             [part.smiles[i] for i in keep],
-            [record.name or f"{Path(record.source).name}:{record.row}" for record in records],
-            [record.source for record in records],
+            [presentable(record.name or f"{Path(record.source).name}:{record.row}") for record in records],
+            [presentable(record.source) for record in records],
             [record.row for record in records],
             *(part.properties[name][keep] for name in properties),
             pa.FixedSizeListArray.from_arrays(pa.array(latents.ravel()), latents.shape[1]),

@@ -35,15 +35,25 @@ def keep_settings(
     """
     now = {"model": dataclasses.asdict(model), "training": dataclasses.asdict(training), "data": data}
     now = json.loads(json.dumps(now))  # as it will be read back: tuples are lists
-    if resuming and path.exists() and (changed := _changes(_read(path), now)):
-        raise CheckpointError(
-            f"{path.parent} holds a run with other settings ({'; '.join(changed)}): resume it with its own, "
-            "or choose another folder"
-        )
+    if resuming:
+        _check(path, now)
     text = json.dumps({**now, "command": command, "versions": _versions(), "machine": _machine()}, indent=2)
     part = path.with_name(path.name + ".part")
     part.write_text(text + "\n", encoding="utf-8")
     os.replace(part, path)
+
+
+def check_settings(path: Path, training: TrainConfig, data: dict[str, Any]) -> None:
+    """What `keep_settings` checks, as far as it can be told before the data is packed."""
+    _check(path, json.loads(json.dumps({"training": dataclasses.asdict(training), "data": data})))
+
+
+def _check(path: Path, now: dict[str, Any]) -> None:
+    if path.exists() and (changed := _changes(_read(path), now)):
+        raise CheckpointError(
+            f"{path.parent} holds a run with other settings ({'; '.join(changed)}): resume it with its own, "
+            "or choose another folder"
+        )
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -36,6 +36,9 @@ from molvae.errors import InputError
         ("[7*]C#N", "CC#N", True),
         ("*c1ccccc1.*N1CCOCC1", "c1ccccc1CCN1CCOCC1", True),
         ("*c1ccccc1.*N1CCOCC1", "Cc1ccccc1CCN1CCOCC1", False),
+        ("*N.*N", "NN", True),
+        ("*C.*C", "CC", True),
+        ("*C.*C.*C", "CC", False),
     ],
 )
 def test_what_has_a_core(core, smiles, there):
@@ -90,6 +93,8 @@ def test_a_core_that_is_none_is_refused():
     for core in ("C(", "", "xyz", "*C(C)(C)(C)C"):
         with pytest.raises(InputError, match="cannot read the core"):
             has_core(parse("C"), core)
+    with pytest.raises(InputError, match="a core has 6 pieces at most, got 7"):
+        has_core(parse("C"), ".".join(["*C"] * 7))
     with pytest.raises(InputError, match=r"no place to go on at: mark one"):
         has_core(parse("C"), "c1ccccc1")
     with pytest.raises(InputError, match=r"no place to go on at: mark one in each piece"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
 
 import pandas as pd
 import pytest
@@ -38,6 +40,24 @@ def test_the_table_is_pythons(library):
     assert lines[-1].endswith("25 refused; 4 on the shortlist")
     assert lines[-2] == "... 5 more rows refused; --refused FILE.csv lists them"
     assert lines[0].startswith(f"{library}, line {len(DRUGS) + 1}: cannot read SMILES 'C1CC'")
+
+
+def test_a_file_of_the_library_is_not_written_over(tmp_path):
+    folder = tmp_path / "lib"
+    folder.mkdir()
+    (folder / "a.smi").write_text("CCO\nCCN\n")
+    for name in ("a.smi", "hits.csv"):
+        told = run("screen", folder, "--by", "qed", "-o", folder / name, "--workers", 0, code=2).stderr
+        assert "whose files are read: name a file in another folder" in told
+    assert (folder / "a.smi").read_text() == "CCO\nCCN\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_a_file_may_have_a_name_that_is_no_text(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.smi", "w") as file:
+        file.write("CCO\n")
+    run("screen", tmp_path, "--by", "qed", "-o", tmp_path.with_suffix(".csv"), "--workers", 0)
+    assert pd.read_csv(tmp_path.with_suffix(".csv"))["source"][0].endswith(r"caf\udce9.smi")
 
 
 def test_files_of_seeds_refusals_and_the_page(library, tmp_path):

@@ -106,8 +106,10 @@ def test_another_column_to_validate_on_is_another_run(data, tmp_path):
 
 def test_other_data_is_another_run(data, tmp_path):
     _run(data, "-o", tmp_path / "run", *RUN)
+    packed = (tmp_path / "run" / "packed" / "train" / "packed.json").read_bytes()
     data.write_text("\n".join(SMALL[:20]))
     assert "holds a run with other settings" in _run(data, "-o", tmp_path / "run", *RUN, code=1).stderr
+    assert (tmp_path / "run" / "packed" / "train" / "packed.json").read_bytes() == packed  # which took long to make
 
 
 def test_validation_data_and_another_shape(data, tmp_path):

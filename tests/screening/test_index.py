@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import multiprocessing
 import random
 
@@ -20,7 +21,7 @@ from molvae.errors import InputError
 from molvae.screening.bitplanes import BitPlanes
 from molvae.screening.embedding import embed
 from molvae.screening.index import PROPERTIES
-from molvae.screening.manifest import Manifest
+from molvae.screening.manifest import MANIFEST, Manifest
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +204,7 @@ def _begin(checkpoint, library, folder, whole):
 
 def test_killed_before_anything_was_written(tiny_checkpoint, long_library, undisturbed, tmp_path):
     (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / ".settings.json.123").write_text("{")
+    (tmp_path / "lib" / f".settings.json.{123:032x}").write_text("{")
     index_long(tiny_checkpoint, long_library, tmp_path / "lib")
     assert contents(tmp_path / "lib") == undisturbed
 
@@ -214,6 +215,29 @@ def test_one_molecule_and_none(tiny_checkpoint, tmp_path, text, kept, refused):
     counts = indexed(tiny_checkpoint, tmp_path / "a.smi", tmp_path / "lib").counts
     assert (counts.kept, counts.duplicate, counts.refused) == (kept, 0, refused)
     assert (tmp_path / "lib" / "bad.csv").read_text().count("\n") == 1 + refused
+
+
+def test_what_is_written_is_not_read_and_what_is_anothers_stays(tiny_checkpoint, tmp_path):
+    """An index inside the folder that it is of, twice, with files beside its own that only a shell hides."""
+    (tmp_path / "a.smi").write_text("CCO\nC1CC\n")
+    (tmp_path / "lib" / ".git").mkdir(parents=True)
+    (tmp_path / "lib" / ".gitattributes").write_text("* binary\n")
+    for _ in range(2):
+        counts = indexed(tiny_checkpoint, tmp_path, tmp_path / "lib").counts
+        assert (counts.kept, counts.duplicate, counts.refused) == (1, 0, 1)
+    assert (tmp_path / "lib" / ".gitattributes").read_text() == "* binary\n"
+    assert (tmp_path / "lib" / ".git").is_dir()
+
+
+def test_a_damaged_manifest_is_told_so(tiny_checkpoint, tmp_path):
+    (tmp_path / "a.smi").write_text("CCO\n")
+    indexed(tiny_checkpoint, tmp_path / "a.smi", tmp_path / "lib")
+    path = tmp_path / "lib" / MANIFEST
+    whole = json.loads(path.read_text())
+    for damaged in ({k: v for k, v in whole.items() if k != "counts"}, {**whole, "shards": [{"x": 1}]}):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(InputError, match=r"is damaged .*index the library again"):
+            Manifest.load(tmp_path / "lib")
 
 
 def test_what_cannot_be_indexed_is_said_before_anything_is_written(tiny_checkpoint, tmp_path):

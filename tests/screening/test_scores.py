@@ -91,6 +91,17 @@ def test_a_file_may_have_dataclasses_and_is_no_module_of_another_name(rules):
     assert not any(name.split(".")[0] in ("rules", "rdkit", "numpy") for name in set(sys.modules) - before)
 
 
+def test_a_file_is_read_as_python_reads_it(rules):
+    """In the encoding that it states, with a mark of its order of bytes or without."""
+    rules.write_bytes(b"# -*- coding: latin-1 -*-\nNAME = 'caf\xe9'\ndef heavy(mol):\n    return len(NAME)\n")
+    np.testing.assert_array_equal(PythonScore.read(f"{rules}:heavy")(MOLS[:2]), [4, 4])
+    rules.write_bytes(b"\xef\xbb\xbfdef heavy(mol):\n    return 1\n")
+    np.testing.assert_array_equal(PythonScore.read(f"{rules}:heavy")(MOLS[:2]), [1, 1])
+    rules.write_bytes(b"NAME = 'caf\xe9'\n")
+    with pytest.raises(InputError, match="cannot read the score"):
+        PythonScore.read(f"{rules}:heavy")
+
+
 def test_a_file_that_needs_another_beside_it_is_told_so(rules):
     rules.with_name("helper.py").write_text("W = 1\n")
     rules.write_text("from helper import W\n\ndef heavy(mol):\n    return W\n")
