@@ -39,7 +39,8 @@ def summary(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def table(runs: pd.DataFrame) -> str:
     """Markdown: a column per model, a section per question."""
     mean, spread = summary(runs)
-    lines = [f"Mean and standard deviation over {runs['seed'].nunique()} seeds.", ""]
+    seeds = runs["seed"].nunique()
+    lines = [f"Mean and standard deviation over {seeds} seeds." if seeds > 1 else "One seed.", ""]
     lines += [f"| | {' | '.join(map(str, mean.index))} |", "|---|" + "---|" * len(mean)]
     for title, names in SECTIONS.items():
         lines.append(f"| **{title}** |" + " |" * len(mean))
