@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from molvae.chem.fingerprints import BITS
 from molvae.data.files import digest, whole_folder
 from molvae.errors import CheckpointError
 from molvae.prediction.candidates import REPRESENTATIONS, TASKS, Candidate, Estimator
@@ -100,13 +101,16 @@ def load(folder: Path) -> Fitted:
         candidate = Candidate(settings["representation"], settings["kind"])
         if candidate.representation not in REPRESENTATIONS or settings["task"] not in TASKS:
             raise ValueError(f"a {settings['task']} on {candidate.representation!r} is unknown")
+        estimator = candidate.estimator(**load_file(weights))
+        if candidate.representation == "fingerprint":
+            estimator.predict(np.zeros((1, BITS), np.uint8))  # of another width it is none of fingerprints
         return Fitted(
             target=str(settings["target"]), task=settings["task"], candidate=candidate,
-            estimator=candidate.estimator(**load_file(weights)), calibration=float(settings["calibration"]),
+            estimator=estimator, calibration=float(settings["calibration"]),
             doubt=float(settings.get("doubt", 0)),  # which older models do not have
             encoder=None if settings["encoder"] is None else Encoder(**settings["encoder"]), card=card,
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: cannot load the property model: {error!r}") from None
 
 

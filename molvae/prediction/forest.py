@@ -28,6 +28,17 @@ class Forest:
     right: NDArray[np.int32]
     value: Floats
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for arrays that are no trees: those of a file, which might be walked for ever."""
+        nodes, parts = np.arange(len(self.value)), (self.feature, self.threshold, self.left, self.right)
+        if any(part.shape != nodes.shape for part in parts):
+            raise ValueError("the arrays of the trees are of different lengths")
+        # a node's children stand behind it, and a leaf is its own
+        if any((side < nodes).any() or (side >= len(nodes)).any() for side in (self.left, self.right)):
+            raise ValueError("a node's children do not stand behind it")
+        if (self.feature < 0).any() or not ((self.roots >= 0) & (self.roots < len(nodes))).all():
+            raise ValueError("a tree begins or asks where there is nothing")
+
     @classmethod
     def fit(cls, x: NDArray[Any], y: Floats, seed: int) -> Self:
         """From features (N, D) and targets (N,): each tree sees a third of the features at every split."""

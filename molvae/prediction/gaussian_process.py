@@ -41,6 +41,11 @@ class GaussianProcess:
     noise: Floats
     length: Floats
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for counts as no molecule has them, which would be counted one by one."""
+        if not float(self.length[0]) and self.x.dtype != np.uint8:
+            raise ValueError(f"the kernel of counts is for counts up to 255, got {self.x.dtype}")
+
     @classmethod
     def fit(cls, x: NDArray[Any], y: Floats, seed: int) -> Self:
         """From features (N, D), counts where they are integers, and targets (N,), at the greatest evidence."""

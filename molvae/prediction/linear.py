@@ -54,16 +54,21 @@ class Logistic:
 
     @classmethod
     def fit(cls, x: NDArray[Any], y: Floats, seed: int) -> Self:
-        """From features (N, D) and labels (N,), 0 or 1; the penalty is the best of four by cross-validation."""
+        """From features (N, D) and labels (N,), 0 or 1; the penalty is the best of four by cross-validation, where
+        there are two of each label."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
         centre, scale = _moments(x)
-        folds = StratifiedKFold(max(2, min(3, int(min(y.sum(), len(y) - y.sum())))), shuffle=True, random_state=seed)
-        search = GridSearchCV(
-            LogisticRegression(max_iter=2000), {"C": [1e-4, 1e-3, 1e-2, 1e-1]}, scoring="neg_log_loss", cv=folds
-        )
-        model = search.fit((x - centre) / scale, y).best_estimator_
+        z, rarest = (x - centre) / scale, int(min(y.sum(), len(y) - y.sum()))
+        if rarest < 2:  # nothing to cross-validate with
+            model = LogisticRegression(C=1e-2, max_iter=2000).fit(z, y)
+        else:
+            folds = StratifiedKFold(min(3, rarest), shuffle=True, random_state=seed)
+            search = GridSearchCV(
+                LogisticRegression(max_iter=2000), {"C": [1e-4, 1e-3, 1e-2, 1e-1]}, scoring="neg_log_loss", cv=folds
+            )
+            model = search.fit(z, y).best_estimator_
         return cls(centre, scale, model.coef_[0], model.intercept_)
 
     def predict(self, x: NDArray[Any]) -> tuple[Floats, Floats]:

@@ -12,7 +12,7 @@ from molvae.chem.fingerprints import tanimoto_matrix
 
 Floats = NDArray[np.float64]
 
-MOST_POINTS = 2000
+MOST_POINTS, MOST_SEEDS = 2000, 300
 """The coordinates take the cube of their number; this many take seconds."""
 
 _WIDTH, _HEIGHT, _MARGIN = 760, 520, 28
@@ -41,9 +41,10 @@ def similarity_map(
     """An <svg>: a dot for each molecule, the darker the better its score, and a diamond for each seed.
 
     fingerprints: of the molecules and then of the seeds, (N + S, 256); scores: (N,). Whoever points at a dot reads its
-    SMILES and score. Of very many molecules the first are shown.
+    SMILES and score. Of very many molecules, and of seeds, the first are shown.
     """
-    shown = min(len(molecules), MOST_POINTS)
+    shown, of_seeds = min(len(molecules), MOST_POINTS), len(seeds)
+    seeds = seeds[:MOST_SEEDS]
     rows = [*range(shown), *range(len(molecules), len(molecules) + len(seeds))]
     places = _on_canvas(coordinates(fingerprints[rows]))
     dots = [
@@ -58,10 +59,11 @@ def similarity_map(
         f"<title>seed {escape(smiles)}</title></path>"
         for (x, y), smiles in zip(places[shown:], seeds, strict=True)
     ]
+    told = len(seeds) if len(seeds) == of_seeds else f"{len(seeds)} of {of_seeds:,}"
     drawn = "\n".join([*reversed(dots), *diamonds])  # the best dots over the others, the seeds over all
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{_WIDTH}" height="{_HEIGHT}" '
-        f'viewBox="0 0 {_WIDTH} {_HEIGHT}"><title>Map of similarity: {shown} molecules, {len(seeds)} seeds</title>\n'
+        f'viewBox="0 0 {_WIDTH} {_HEIGHT}"><title>Map of similarity: {shown} molecules, {told} seeds</title>\n'
         f"{drawn}\n</svg>"
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
@@ -109,3 +111,14 @@ def test_what_is_far_away_is_uncertain(kind):
         assert far.min() > near.max()
     else:
         assert far.mean() > near.mean()
+
+
+def test_with_one_of_a_label_the_penalty_is_not_chosen():
+    """As it is where two positives are parted into two folds."""
+    x = np.random.default_rng(0).normal(size=(12, 4))
+    y = (np.arange(12) == 3).astype(float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        probability, _ = Logistic.fit(x, y, 0).predict(x)
+    assert probability.argmax() == 3
+    assert probability.mean() == pytest.approx(1 / 12, abs=0.01)

@@ -8,6 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from molvae.errors import CheckpointError, InputError
 from molvae.prediction.candidates import ESTIMATORS, Candidate
@@ -93,6 +94,44 @@ def test_damage_is_named(tmp_path, change, complaint):
     _edit(tmp_path / "m", **change)
     with pytest.raises(CheckpointError, match=complaint):
         load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "complaint"),
+    [
+        ({"left": [1, 0, 2], "right": [1, 0, 2]}, "children do not stand behind it"),  # round and round
+        ({"left": [1, 1, 9], "right": [2, 1, 2]}, "children do not stand behind it"),
+        ({"feature": [-1, 0, 0]}, "where there is nothing"),
+        ({"roots": [3]}, "where there is nothing"),
+        ({"threshold": [0.0]}, "different lengths"),
+        ({"feature": [99_999, 0, 0]}, "out of bounds"),
+    ],
+)
+def test_trees_that_are_none_are_not_walked(tmp_path, arrays, complaint):
+    good = {"roots": [0], "feature": [0, 0, 0], "threshold": [0.5, 0, 0], "left": [1, 1, 2], "right": [2, 1, 2],
+            "value": [0.0, 1.0, 2.0]}  # fmt: skip
+    assert load(_crafted(tmp_path / "good", "forest", good)).estimator.predict(np.zeros((1, 2048)))[0] == [1.0]
+    with pytest.raises(CheckpointError, match=complaint):
+        load(_crafted(tmp_path / "bad", "forest", good | arrays))
+
+
+def test_other_arrays_that_are_none(tmp_path):
+    of_two = {name: np.ones(2) for name in ("centre", "scale", "weights")} | {"bias": [0.0], "noise": [1.0]}
+    with pytest.raises(CheckpointError, match="cannot load"):
+        load(_crafted(tmp_path / "a", "ridge", of_two | {"covariance": np.eye(2)}))
+    counts = {"x": np.full((1, 2048), 2**31 - 1, np.int32), "y": [0.0], "mean": [0.0], "amplitude": [1.0],
+              "noise": [1.0], "length": [0.0]}  # fmt: skip
+    with pytest.raises(CheckpointError, match="counts up to 255, got int32"):
+        load(_crafted(tmp_path / "b", "gaussian process", counts))
+
+
+def _crafted(folder, kind, arrays):
+    """A folder of a model on fingerprints with these arrays, whole as far as sums of it can tell."""
+    save(fitted(kind), "", folder)
+    save_file({name: np.asarray(array) for name, array in arrays.items()}, folder / "weights.safetensors")
+    digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    _edit(folder, sha256=digest, representation="fingerprint")
+    return folder
 
 
 def test_a_pickle_is_no_model(tmp_path):

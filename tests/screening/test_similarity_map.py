@@ -46,3 +46,10 @@ def test_the_picture():
     assert tags.count("path") == 2
     colours = [element.get("fill") for element in tree if element.tag.endswith("circle")]
     assert (colours[0], colours[-1]) == ("#d6e2ee", "#08519c")  # the best is drawn last, over the others
+
+
+def test_of_very_many_seeds_some_are_drawn():
+    many = 10 * [*SMILES]
+    picture = similarity_map(SMILES[:2], many[:305], np.zeros(2), BITS[[0, 1, *(i % len(SMILES) for i in range(305))]])
+    assert picture.count("<path") == 300
+    assert "300 of 305 seeds" in picture
