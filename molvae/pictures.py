@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
 from rdkit import Chem
+from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from molvae.chem.smiles import parse
+from molvae.chem.scaffolds import scaffold_of
+from molvae.chem.smiles import parse, quiet
 from molvae.data.files import whole_file
 from molvae.errors import InputError, MoleculeError
 
@@ -44,12 +47,14 @@ class Panel:
     seed: bool = False
 
     @classmethod
-    def of(cls, smiles: str, legend: str = "", *, seed: bool = False) -> Self:
-        """A molecule by its SMILES; what cannot be read leaves its place empty."""
+    def of(cls, smiles: str, legend: str = "", *, seed: bool = False, like: str = "") -> Self:
+        """A molecule by its SMILES, which lies as the one `like` does; what cannot be read leaves its place empty."""
         try:
-            return cls(rdMolDraw2D.PrepareMolForDrawing(parse(smiles)), legend, seed)
+            mol = parse(smiles)
+            _lay(mol, like)
         except MoleculeError:
             return cls(None, legend, seed)
+        return cls(rdMolDraw2D.PrepareMolForDrawing(mol), legend, seed)
 
 
 def svg(smiles: str, width: int = 220, height: int = 160) -> str:
@@ -77,7 +82,8 @@ def save_grid(frame: pd.DataFrame, path: str | Path) -> Path:
 def grid(frame: pd.DataFrame, suffix: str = ".png") -> bytes:
     """The molecules of a table (`smiles`, and where there are any seed, similarity, qed, sa, logp) as an image.
 
-    Each seed starts a row, in blue; its analogs follow in the table's order. At most `MOST_PANELS` are drawn.
+    Each seed starts a row, in blue; its analogs follow in the table's order, and those with its scaffold lie as it does.
+    At most `MOST_PANELS` are drawn.
     Raises `InputError` for an unknown format or an empty table.
     """
     return draw_panels(list(_panels(frame)), suffix)
@@ -136,10 +142,36 @@ def _panels(frame: pd.DataFrame) -> Iterator[Panel]:
         return
     groups = [group for _, group in frame.groupby("seed", sort=False)]
     for number, group in enumerate(groups):
-        yield Panel.of(group["seed"].iloc[0], "seed", seed=True)
-        yield from (Panel.of(row[column], _legend(row)) for _, row in group.iterrows())
+        seed = group["seed"].iloc[0]
+        yield Panel.of(seed, "seed", seed=True)
+        yield from (Panel.of(row[column], _legend(row), like=seed) for _, row in group.iterrows())
         if number + 1 < len(groups):
             yield from [Panel(None)] * (-(1 + len(group)) % COLUMNS)
+
+
+def _lay(mol: Chem.Mol, like: str) -> None:
+    """Gives a molecule coordinates in which the scaffold lies as it does in another, so that the eye meets the change.
+
+    Where it lacks that scaffold it gets none: they are found when it is drawn.
+    """
+    if not like:
+        return
+    template, scaffold = _template(like)
+    if scaffold.GetNumAtoms() and mol.HasSubstructMatch(scaffold):
+        with quiet():
+            rdDepictor.GenerateDepictionMatching2DStructure(mol, template, refPatt=scaffold, acceptFailure=True)
+
+
+@lru_cache(maxsize=64)
+def _template(smiles: str) -> tuple[Chem.Mol, Chem.Mol]:
+    """A molecule as it is drawn, and its scaffold; neither has an atom where it cannot be read."""
+    try:
+        mol = parse(smiles)
+    except MoleculeError:
+        return Chem.Mol(), Chem.Mol()
+    rdDepictor.Compute2DCoords(mol)
+    with quiet():
+        return mol, scaffold_of(mol)
 
 
 def molecule_column(frame: pd.DataFrame) -> str:

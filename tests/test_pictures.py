@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
 import pandas as pd
 import pytest
 from molecules import DRUGS
 
+from molvae.chem.scaffolds import scaffold_of
+from molvae.chem.smiles import parse
 from molvae.errors import InputError
-from molvae.pictures import COLUMNS, MOST_PANELS, grid, save_grid, svg
+from molvae.pictures import COLUMNS, MOST_PANELS, Panel, grid, save_grid, svg
 
 SMILES = list(DRUGS.values())
 ANALOGS = pd.DataFrame(
@@ -92,3 +95,23 @@ def test_one_molecule_for_a_page(smiles):
 @pytest.mark.parametrize("smiles", ["", "C1CC", "nothing"])
 def test_what_is_no_molecule_is_no_drawing(smiles):
     assert svg(smiles) == ""
+
+
+def test_an_analog_lies_as_its_seed_does():
+    """The scaffold, atom by atom; one without it is drawn in its own way, and what cannot be read has an empty place."""
+    seed, analog = DRUGS["imatinib"], "CCc1ccc(NC(=O)c2ccc(CN3CCOCC3)cc2)cc1Nc1nccc(-c2cccnc2)n1"
+    other = "Cc1cc(NC(=O)c2ccc(CN3CCN(CCC)CC3)c(C)c2)ccc1Nc1nccc(-c2cccnc2)n1"
+    alike = analog.replace("CN3CCOCC3", "CN3CCN(CC)CC3")
+    drawn = Panel.of(seed, seed=True).mol.GetConformer().GetPositions()
+    scaffold = scaffold_of(parse(seed))
+    for smiles, same in ((alike, True), (other, False), (analog, False)):
+        mol = parse(smiles)
+        positions = Panel.of(smiles, like=seed).mol.GetConformer().GetPositions()
+        assert mol.HasSubstructMatch(scaffold) == same
+        if same:
+            at, seeds = mol.GetSubstructMatch(scaffold), parse(seed).GetSubstructMatch(scaffold)
+            np.testing.assert_allclose(positions[list(at)], drawn[list(seeds)], atol=1e-3)
+        else:
+            np.testing.assert_allclose(positions, Panel.of(smiles).mol.GetConformer().GetPositions())
+    assert Panel.of("C1CC", like=seed).mol is None
+    assert Panel.of("CCO", like="C1CC").mol is not None
