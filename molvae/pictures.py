@@ -82,7 +82,7 @@ def save_grid(frame: pd.DataFrame, path: str | Path) -> Path:
 def grid(frame: pd.DataFrame, suffix: str = ".png") -> bytes:
     """The molecules of a table (`smiles`, and where there are any seed, similarity, qed, sa, logp) as an image.
 
-    Each seed starts a row, in blue; its analogs follow in the table's order, and those with its scaffold lie as it does.
+    Each seed starts a row, in blue; its analogs follow in the table's order, those with its scaffold lie as it does.
     At most `MOST_PANELS` are drawn.
     Raises `InputError` for an unknown format or an empty table.
     """

@@ -98,7 +98,7 @@ def test_what_is_no_molecule_is_no_drawing(smiles):
 
 
 def test_an_analog_lies_as_its_seed_does():
-    """The scaffold, atom by atom; one without it is drawn in its own way, and what cannot be read has an empty place."""
+    """The scaffold, atom by atom; one without it is drawn in its own way, what cannot be read has an empty place."""
     seed, analog = DRUGS["imatinib"], "CCc1ccc(NC(=O)c2ccc(CN3CCOCC3)cc2)cc1Nc1nccc(-c2cccnc2)n1"
     other = "Cc1cc(NC(=O)c2ccc(CN3CCN(CCC)CC3)c(C)c2)ccc1Nc1nccc(-c2cccnc2)n1"
     alike = analog.replace("CN3CCOCC3", "CN3CCN(CC)CC3")
