@@ -12,7 +12,6 @@ from typing import Any
 import lightning
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities import rank_zero_only
 
 from molvae import checkpoint as checkpoints
 from molvae.calibration import ENOUGH
@@ -27,7 +26,7 @@ from molvae.models.config import ModelConfig
 from molvae.novelty import SeenSet
 from molvae.training.config import TrainConfig
 from molvae.training.quiet import left_as_it_was
-from molvae.training.run import Trained
+from molvae.training.run import Trained, first_process
 from molvae.training.run import train as run_training
 from molvae.training.settings import check_settings
 from molvae.trainingset import Packed, Recipe, Tell, packed_data, packed_neighbours
@@ -123,7 +122,7 @@ def train_model(
             data=described,
             accelerator=machine.accelerator, devices=machine.chosen, nodes=machine.nodes, strategy=machine.strategy,
         )  # fmt: skip
-    if getattr(rank_zero_only, "rank", 0) == 0:  # of several processes one writes
+    if first_process():
         if not checkpoints.holds(folder / "model", trained.model):  # else its learned prior, too, is to stay
             _save(folder, name or folder.resolve().name, trained, packed, recipe, model_config, config)
         tell(f"{_worth(trained)}; the model is {folder / 'model'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,24 +75,24 @@ def molecules(rows: Iterator[Record | Refusal]) -> Iterator[str]:
     return (row.smiles for row in usable(rows))
 
 
-def usable(rows: Iterator[Record | Refusal], refused: Counter[str] | None = None) -> Iterator[Record]:
-    """The rows that are molecules; the others are reported, and counted by their source in `refused`."""
+def usable(rows: Iterator[Record | Refusal], refused: list[Record | Refusal] | None = None) -> Iterator[Record]:
+    """The rows that are molecules; the others are reported, and added to `refused`."""
     from molvae.chem.smiles import parse
     from molvae.cli.inputs import report
     from molvae.data.rows import Record
     from molvae.errors import MoleculeError
 
-    refused = Counter() if refused is None else refused
+    refused = [] if refused is None else refused
     for row in rows:
         if not isinstance(row, Record):
             report(row)
-            refused[row.source] += 1
+            refused.append(row)
             continue
         try:
             parse(row.smiles)
         except MoleculeError as error:
             report(row, str(error))
-            refused[row.source] += 1
+            refused.append(row)
         else:
             yield row
 

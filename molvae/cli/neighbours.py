@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import tee
 from typing import Annotated
 
@@ -29,15 +28,16 @@ def neighbours(
     Columns: seed, smiles, name (where the file has any), distance, similarity. In Python: `molvae.explore.neighbours`.
     """
     from molvae.cli.inputs import read
+    from molvae.data.rows import Record, Refusal
     from molvae.explore import neighbourhood
 
     with delivery(output, picture, neighbourhood.draw_neighbours, GRID, [*library, *of]) as deliver:
         generator = load(model, device)
-        refused = Counter[str]()
+        refused = list[Record | Refusal]()
         seeds = [row.smiles for row in usable(read(of, column, standardised=standardise), refused)]
         texts, named = tee(usable(read(library, column, standardised=standardise), refused))
         names = (row.name for row in named)
         found = neighbourhood.neighbours(generator, (row.smiles for row in texts), seeds, n=n, names=names)
-        deliver(reported(neighbourhood.refusing(found, refused.total())))
+        deliver(reported(neighbourhood.refusing(found, len(refused))))
     if found.empty:
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Self, get_type_hints
 
+from molvae.chem.smiles import MAX_SMILES_LENGTH
 from molvae.errors import InputError
 
 
@@ -49,7 +50,7 @@ _COUNTS = (
     "vocabulary_size", "encoder_width", "encoder_layers", "encoder_heads", "pooling_heads", "latent_size",
     "decoder_width", "decoder_layers", "decoder_heads", "embedding_width", "max_symbols",
 )  # fmt: skip
-MOST, MOST_LAYERS, MOST_SYMBOLS = 100_000, 1_000, 5_000
+MOST, MOST_LAYERS = 100_000, 1_000
 """Far above what makes sense; a model directory that says more would take up all memory as it is read."""
 
 
@@ -82,7 +83,7 @@ class ModelConfig(JsonConfig):
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
-            most = MOST_LAYERS if name.endswith("layers") else MOST_SYMBOLS if name == "max_symbols" else MOST
+            most = MOST_LAYERS if name.endswith("layers") else MAX_SMILES_LENGTH if name == "max_symbols" else MOST
             if getattr(self, name) > most:
                 raise InputError(f"{name} must be {most:,} or less, got {getattr(self, name):,}")
         if self.reading_width < 0:

@@ -32,8 +32,9 @@ def scored(score: Score, name: str, molecules: Sequence[str]) -> NDArray[np.floa
     """
     if not molecules:
         return np.zeros(0)
+    given = score(list(molecules))  # what it raises itself is the user's to see
     try:
-        values = np.asarray(score(list(molecules)), dtype=np.float64)
+        values = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"the score {name!r} has to give a number for each molecule: {error}") from error
     if values.shape != (len(molecules),):

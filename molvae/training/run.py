@@ -101,6 +101,11 @@ def train(
     return run.result(model)
 
 
+def first_process() -> bool:
+    """Whether this is the process that writes, of those that share a run."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
 @dataclass(frozen=True)
 class Run:
     """A run's folder and what belongs to it."""
@@ -124,24 +129,19 @@ class Run:
                 raise InputError(f"{name} is 0: training needs some of both")
         self.folder.mkdir(parents=True, exist_ok=True)
         found = read_checkpoint(self.checkpoint)
-        if self.first:  # the other processes of a run find the folder made
+        if first_process():  # the other processes of a run find the folder made
             path = self.folder / "settings.json"
             keep_settings(path, model, self.config, data, command=command, resuming=found is not None)
         return found
-
-    @property
-    def first(self) -> bool:
-        """Whether this is the process that writes, of those that share a run."""
-        return getattr(rank_zero_only, "rank", 0) == 0
 
     def begin(self) -> tuple[Claim | None, dict[str, Any] | None]:
         """The folder as this run's, for the same command may have been begun twice, and the checkpoint to go on from.
 
         What was logged behind that is forgotten.
         """
-        claim = Claim(self.folder / "run") if self.first else None
+        claim = Claim(self.folder / "run") if first_process() else None
         found = read_checkpoint(self.checkpoint)
-        if self.first:
+        if first_process():
             self.metrics.keep_before(found["global_step"] if found else 0)
         return claim, found
 
