@@ -101,7 +101,7 @@ def operations(data: PackedGraphs, shape: ModelConfig, molecules: int = 64) -> f
     """Floating-point operations of a step in matrix products, a molecule; counted on the CPU, which skips padding."""
     model, batch = Autoencoder.from_config(shape), data.gather(torch.arange(molecules))
     with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: in_place}) as counter:
-        losses = model.losses(batch, random_radius(molecules, 0.5, torch.device("cpu")))
+        losses = model.losses(batch, random_radius(molecules, TrainConfig(), torch.device("cpu")))
         (losses.reconstruction + losses.kl).mean().backward()
     return counter.get_total_flops() / molecules
 

@@ -42,7 +42,9 @@ class TrainConfig(JsonConfig):
     length_power: float = (
         0.0  # molecules come in proportion to their symbols to this power; 0: all alike, 1.6: trains the long
     )
-    noise_share: float = 0.5  # share of molecules decoded from a latent moved by a radius drawn from (0, 1)
+    noise_share: float = 0.5  # share of molecules decoded from a latent that is moved
+    noise_from: float = 0.0  # by a radius drawn from this
+    noise_to: float = 1.0  # up to this: where a model draws its prior, or around seeds, is what it should see most
     precision: str = "auto"  # one of PRECISIONS
     compile: bool = False  # torch.compile the decoder (its GRU stays as it is)
     validate_every: int = 2_000  # steps between validations
@@ -61,9 +63,11 @@ class TrainConfig(JsonConfig):
                 raise InputError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if self.learning_rate <= 0:
             raise InputError(f"learning_rate must be more than 0, got {self.learning_rate}")
-        for name in ("noise_share", "decay_share", "latent_noise", "corruption"):
+        for name in ("noise_share", "noise_from", "noise_to", "decay_share", "latent_noise", "corruption"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must lie in 0 to 1, got {getattr(self, name)}")
+        if self.noise_from >= self.noise_to:
+            raise InputError(f"noise_from must be less than noise_to, got {self.noise_from} and {self.noise_to}")
         if self.precision not in PRECISIONS:
             raise InputError(f"precision is one of {', '.join(PRECISIONS)}; got {self.precision!r}")
 

@@ -76,7 +76,7 @@ class AutoencoderTraining(lightning.LightningModule):
             rows = rows.to(self.train_data.device)
             batch = self.train_data.gather(rows).to(self.device)
         with self._random(TRAINING, self.global_step, self.global_rank):
-            radius = random_radius(batch.size, self.config.noise_share, self.device)
+            radius = random_radius(batch.size, self.config, self.device)
             if self.neighbours is not None:
                 batch, radius = self._to_neighbours(batch, rows, radius, self.neighbours)
             losses = self.model.losses(
@@ -116,9 +116,9 @@ class AutoencoderTraining(lightning.LightningModule):
         rows = torch.arange(first, last, device=self.valid_data.device)
         batch = self.valid_data.gather(rows).to(self.device)
         # neighbours of validation molecules are not known: they are only asked to come back
-        noise_share = self.config.noise_share if self.neighbours is None else 0.0
+        config = self.config if self.neighbours is None else self.config.replace(noise_share=0.0)
         with self._random(VALIDATION, index):
-            radius = random_radius(batch.size, noise_share, self.device)
+            radius = random_radius(batch.size, config, self.device)
             losses = self.model.losses(batch, radius, match_prior=self.config.mmd_weight > 0 and batch.size > 1)
         loss = weighted(losses, self.config.kl_weight, self.config.mmd_weight)
         self.log("valid/loss", loss, batch_size=batch.size, prog_bar=True, logger=False)
@@ -196,10 +196,10 @@ def split_losses(losses: Losses, radius: Tensor) -> dict[str, Tensor]:
     return {name: values for name, values in parts.items() if len(values)}
 
 
-def random_radius(size: int, noise_share: float, device: torch.device) -> Tensor:
-    """How far each molecule's latent is moved: a radius from (0, 1) for `noise_share` of them, else 0."""
-    radius = torch.rand(size, device=device)
-    return torch.where(torch.rand(size, device=device) < noise_share, radius, 0.0)
+def random_radius(size: int, config: TrainConfig, device: torch.device) -> Tensor:
+    """How far each molecule's latent is moved: for a share of them by a radius as `config` has it, else 0."""
+    radius = config.noise_from + (config.noise_to - config.noise_from) * torch.rand(size, device=device)
+    return torch.where(torch.rand(size, device=device) < config.noise_share, radius, 0.0)
 
 
 def placed(data: PackedGraphs, device: torch.device) -> PackedGraphs:

@@ -144,9 +144,9 @@ def test_neighbours_are_found_once_or_not_at_all(data, tmp_path):
 
 
 def test_settings_are_kept(data, tmp_path):
-    _run(data, "-o", tmp_path / "run", *RUN, "--seed", 5, "--precision", "32", "--length-power", 1.5)
+    _run(data, "-o", tmp_path / "run", *RUN, "--seed", 5, "--precision", "32", "--length-power", 1.5, "--noise-to", 0.5)
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
-    assert (settings["training"]["seed"], settings["training"]["length_power"]) == (5, 1.5)
+    assert [settings["training"][name] for name in ("seed", "length_power", "noise_to")] == [5, 1.5, 0.5]
     assert settings["data"]["train_sha256"]
 
 

@@ -105,6 +105,23 @@ def test_moved_latents_are_decoded_to_neighbours(tmp_path: Path, monkeypatch: py
     assert column(tmp_path, "valid/denoising") == [], "no neighbours of validation molecules are known"
 
 
+def test_latents_are_moved_as_far_as_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    losses = Autoencoder.losses
+
+    def spied(model: Autoencoder, batch: GraphBatch, radius: torch.Tensor, *a: Any, **b: Any) -> Any:
+        asked.extend(radius.tolist())
+        return losses(model, batch, radius, *a, **b)
+
+    monkeypatch.setattr(Autoencoder, "losses", spied)
+    run_tiny(tmp_path, max_steps=8, batch_size=47, noise_share=0.75, noise_from=0.5, noise_to=0.75)
+    moved = [radius for radius in asked if radius]
+    assert len(moved) / len(asked) == pytest.approx(0.75, abs=0.1)
+    assert min(moved) >= 0.5
+    assert max(moved) <= 0.75
+    assert np.mean(moved) == pytest.approx(0.625, abs=0.02)
+
+
 def test_long_molecules_come_more_often_where_that_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
