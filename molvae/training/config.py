@@ -45,6 +45,7 @@ class TrainConfig(JsonConfig):
     noise_share: float = 0.5  # share of molecules decoded from a latent that is moved
     noise_from: float = 0.0  # by a radius drawn from this
     noise_to: float = 1.0  # up to this: where a model draws its prior, or around seeds, is what it should see most
+    freeze_encoder: bool = False  # train the decoder alone: latents stay as they are
     precision: str = "auto"  # one of PRECISIONS
     compile: bool = False  # torch.compile the decoder (its GRU stays as it is)
     validate_every: int = 2_000  # steps between validations

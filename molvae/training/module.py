@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import lightning
 import numpy as np
@@ -53,6 +53,8 @@ class AutoencoderTraining(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.model, self.config, self.probe = model, config, probe
+        for part in (model.encoder, model.latent):
+            part.requires_grad_(not config.freeze_encoder)
         self.train_data, self.valid_data, self.neighbours = train, valid, neighbours
         self.metrics, self.log_every = metrics, log_every
         often = train.token_start.diff().double() ** config.length_power if config.length_power else None
@@ -62,6 +64,15 @@ class AutoencoderTraining(lightning.LightningModule):
         self.minutes_before = 0.0  # spent by the runs that this one resumes
         self.reserve = 0.0  # minutes of the longest validation so far: there is one at the end
         self.progress = 0.0
+        self.train()  # Lightning takes a module as it is
+
+    def train(self, mode: bool = True) -> Self:
+        """A frozen encoder does not learn what its latents' mean and spread are, either."""
+        super().train(mode)
+        if self.config.freeze_encoder:
+            for part in (self.model.encoder, self.model.latent):
+                part.eval()
+        return self
 
     def on_fit_start(self) -> None:
         """Each process puts the data on its own device."""
@@ -138,8 +149,9 @@ class AutoencoderTraining(lightning.LightningModule):
     # --- optimiser ---
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1]
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        decayed = [p for p in trained if p.ndim > 1]
+        others = [p for p in trained if p.ndim <= 1]
         groups = [
             {"params": decayed, "weight_decay": self.config.weight_decay},
             {"params": others, "weight_decay": 0.0},

@@ -78,9 +78,9 @@ def train(
     in which `data` (files, counts, checksums) and `command` are recorded too, and, with matplotlib, curves.png.
     Progress is shown on stderr, if that is a terminal.
 
-    Raises `CheckpointError` when the folder's checkpoint is of other settings or damaged, `InputError` on
-    data or batches too small, or neighbours of other data, `MolvaeError` when another run begins in the folder, which
-    goes on alone.
+    Raises `CheckpointError` when the folder's checkpoint is of other settings or damaged, `InputError` on data or
+    batches too small, neighbours of other data, or a new encoder that is to stay as it is, `MolvaeError` when another
+    run begins in the folder, which goes on alone.
     """
     run = Run(Path(folder), config, log_every)
     if neighbours is not None and len(neighbours) != len(train_data):
@@ -187,7 +187,7 @@ class Run:
             raise CheckpointError(f"{self.checkpoint} is gone: the run left no checkpoint")
         load_weights(model, last)
         return Trained(
-            model=model.cpu().eval(),
+            model=model.cpu().eval().requires_grad_(),
             steps=last["global_step"],
             minutes=last["minutes"],
             molecules=last["global_step"] * self.config.batch_size,
@@ -201,16 +201,18 @@ def _first_model(config: ModelConfig, training: TrainConfig, start_from: Autoenc
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         model = Autoencoder.from_config(config)
-    if start_from is not None:
-        _copy_weights(start_from, model)
+    given = set() if start_from is None else _copy_weights(start_from, model)
+    if training.freeze_encoder and (new := {n for n in model.state_dict() if not n.startswith("decoder.")} - given):
+        raise InputError(f"freeze_encoder: {min(new)} is new and has to be trained; start from a model of this shape")
     return model
 
 
-def _copy_weights(source: Autoencoder, target: Autoencoder) -> None:
-    """Weights that both models have; what only one has (a variance, say) stays as it is."""
+def _copy_weights(source: Autoencoder, target: Autoencoder) -> set[str]:
+    """Weights that both models have, by name; what only one has (a variance, say) stays as it is."""
     known, given = target.state_dict(), source.state_dict()
     shared = [name for name in given if name in known and known[name].shape == given[name].shape]
     if not shared:
         raise InputError("the model to start from has no weight of a shape that the one to train has")
     for name in shared:
         known[name].copy_(given[name])
+    return set(shared)

@@ -208,6 +208,27 @@ def test_starts_from_the_weights_of_another_model(tmp_path: Path) -> None:
         run_tiny(tmp_path / "other", start_from=other, max_steps=1)
 
 
+def test_a_frozen_encoder_gives_the_same_latents_and_the_decoder_learns(tmp_path: Path) -> None:
+    data, size = packed_drugs()
+    source = Autoencoder.from_config(tiny_model(size))
+    source.encode(data.gather(torch.arange(len(data))))  # so that it knows the spread of its latents
+    trained = run_tiny(tmp_path, start_from=source, freeze_encoder=True, max_steps=12, validate_every=6)
+    before, after = source.state_dict(), trained.model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("decoder.") for name in changed)
+    assert all(weight.requires_grad for weight in trained.model.parameters()), "it may be trained further, whole"
+    losses = column(tmp_path, "train/loss")
+    assert losses[-1] < losses[0]
+
+
+def test_a_new_encoder_cannot_stay_as_it_is(tmp_path: Path) -> None:
+    point = Autoencoder.from_config(tiny_model(packed_drugs()[1], latent="deterministic"))
+    for start in (None, point):
+        with pytest.raises(InputError, match="is new and has to be trained"):
+            run_tiny(tmp_path, start_from=start, freeze_encoder=True, max_steps=1)
+
+
 def test_process_is_left_as_it_was(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     loggers = [logging.getLogger(name) for name in ("", "lightning.pytorch", "lightning.fabric")]
 
