@@ -14,8 +14,11 @@ be done on different machines: `pack` and `finish` need the files, `train`, for 
 (OUT/packed) and the models that it begins with; it leaves OUT/models, without what `finish` adds.
 
 `--continue-from FOLDER` begins with the weights of the models there, as far as they fit into the networks that are
-trained now; `--small` takes small networks and few molecules, to see that it runs. The models that ship had, on an
-H200, `--batch-size 2048 --precision tf32 --learning-rate 0.003` (the autoencoder 0.0015).
+trained now; with `--practice` their decoders learn from strings that they write around molecules of the mix, nothing
+else is trained, and no neighbours are looked for. `--small` takes small networks and few molecules, to see that it
+runs.
+The models that ship had, on an H200, `--batch-size 2048 --precision tf32 --learning-rate 0.003` (the autoencoder
+0.0015), and then practised on one core of a CPU.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ from molvae.learnedprior import learn_prior
 from molvae.models.config import ModelConfig
 from molvae.models.priors import PriorConfig
 from molvae.novelty import SeenSet
+from molvae.practice import Practice
 from molvae.training.config import TrainConfig
 from molvae.training.run import Trained, train
 from molvae.trainingset import packed_neighbours
@@ -81,6 +85,16 @@ class Recipe:
 
 FRESH = TrainConfig(max_steps=1_000_000, learning_rate=2e-3)
 MORE = {"learning_rate": 1.5e-3, "warmup_steps": 200, "decay_share": 0.75, "kl_delay_steps": 0, "kl_warmup_steps": 0}
+PRACTICE = {
+    "practice_weight": 2.0,
+    "freeze_encoder": True,
+    "batch_size": 96,
+    "learning_rate": 3e-4,
+    "warmup_steps": 20,
+    "decay_share": 0.5,
+    "noise_share": 0.3,
+    "noise_from": 0.6,  # nearer than that the decoder practises
+}
 RECIPES = {
     "druglike": Recipe("mix", "gaussian", FRESH),
     "druglike-ae": Recipe(
@@ -138,7 +152,7 @@ def packed_data(name: str, arguments: argparse.Namespace) -> None:
     if not (folder / "packed.json").exists():
         fresh, seen = {"mix": mix, "moses": moses}[kind](arguments, beginning(name, arguments))
         fresh.save(folder, seen)
-    if kind == "mix":
+    if kind == "mix" and not arguments.practice:
         data = Data.load(folder)
         packed_neighbours(data.train, data.vocabulary, folder / "neighbours.npz", tell=print)
 
@@ -146,30 +160,33 @@ def packed_data(name: str, arguments: argparse.Namespace) -> None:
 def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> None:
     """From packed data, and the model to begin with, to a model directory. Raises `SystemExit` where these differ."""
     recipe, out = RECIPES[name], arguments.out
-    data, first = Data.load(out / "packed" / recipe.data), beginning(name, arguments)
+    folder = out / "packed" / recipe.data
+    data, first = Data.load(folder), beginning(name, arguments)
     if first and first.vocabulary.tokens != data.vocabulary.tokens:
         raise SystemExit(f"{recipe.data} was packed with other symbols than {first.name} has: pack it anew")
-    again = MORE if first and not recipe.start else {}
+    again = PRACTICE if arguments.practice else MORE if first and not recipe.start else {}
     options = ("batch_size", "learning_rate", "length_power")
     given = {key: value for key in options if (value := getattr(arguments, key)) is not None}
     config = recipe.training.replace(max_minutes=minutes, precision=arguments.precision, **(again | given))
     sizes = SMALL_SHAPE if arguments.small else SHAPE
     shape = ModelConfig.from_dict({"vocabulary_size": len(data.vocabulary), "latent": recipe.latent, **sizes})
+    neighbours = None if arguments.practice else data.neighbours
     trained = train(
         out / name,
         data.train,
         data.valid,
         shape,
         config,
-        neighbours=data.neighbours,
+        neighbours=neighbours,
         probe=probe(data.vocabulary, shape.max_symbols),
+        practice=Practice(data.vocabulary, shape.max_symbols, SeenSet.load(folder / "seen.npz")),
         start_from=first.model if first else None,
     )
     card = {
         "What it is": f"{shape.encoder} encoder, {shape.latent} latent of {shape.latent_size}, "
         f"{shape.decoder} decoder; {sum(p.numel() for p in trained.model.parameters()):,} parameters",
         "Data": data.card,
-        "Training": training(name, trained, config, data.neighbours, first),
+        "Training": training(name, trained, config, neighbours, first),
     }
     model = Checkpoint(name, trained.model, shape, data.vocabulary, SamplingDefaults(temperature=0.7), card=card)
     checkpoints.save(model, out / "models" / name)
@@ -196,7 +213,7 @@ def finish(name: str, arguments: argparse.Namespace) -> None:
 
 def beginning(name: str, arguments: argparse.Namespace) -> Checkpoint | None:
     """The model to begin with: another one made here, or the one that there was."""
-    if start := RECIPES[name].start:
+    if (start := RECIPES[name].start) and not arguments.practice:
         return checkpoints.load(arguments.out / "models" / start)
     folder = arguments.continue_from and arguments.continue_from / name
     return checkpoints.load(folder) if folder and folder.exists() else None
@@ -272,6 +289,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, help="molecules a step; on a GPU 1024 or more")
     parser.add_argument("--learning-rate", type=float, help="its peak; for larger batches a higher one")
     parser.add_argument("--length-power", type=float, help="long molecules more often: as their symbols to this power")
+    parser.add_argument("--practice", action="store_true", help="the decoder alone, on strings that it writes itself")
     parser.add_argument("--precision", default="bf16", help="auto, 32, tf32 or bf16: the quickest differs")
     parser.add_argument("--small", action="store_true", help="small networks, few molecules: to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("runs/shipped"))

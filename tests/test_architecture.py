@@ -20,7 +20,7 @@ LAYERS = (
     {"models", "calibration"},
     {"checkpoint", "sampling", "scoring", "training", "prediction", "screening", "pictures", "histograms"},
     {"codec"},
-    {"seedruns", "evaluation"},
+    {"seedruns", "evaluation", "practice"},
     {"generator", "output", "report", "resumable"},
     {"trainingset", "learnedprior", "property_models", "libraries", "api"},
     {"workflow", "screens", "explore"},

@@ -74,8 +74,11 @@ def train(
     noise_share: Annotated[float | None, _training("Share of molecules decoded from a perturbed latent.")] = None,
     noise_from: Annotated[float | None, _training("The least radius that a latent is perturbed by.")] = None,
     noise_to: Annotated[float | None, _training("The largest.")] = None,
+    practice_weight: Annotated[
+        float | None, _training("What strings that the decoder writes itself count, by what they are worth.")
+    ] = None,
     freeze_encoder: Annotated[
-        bool | None, _training("Train the decoder alone: the latents of --start stay as they are.")
+        bool | None, _training("Train the decoder alone: the latents of --from stay as they are.")
     ] = None,
     length_power: Annotated[
         float | None, _training("Long molecules more often: as their symbols to this power.")
@@ -121,8 +124,8 @@ def train(
         batch_size=batch_size, max_steps=max_steps, max_minutes=max_minutes, learning_rate=learning_rate,
         kl_weight=kl_weight, kl_cycles=kl_cycles, free_bits=free_bits, mmd_weight=mmd_weight, latent_noise=latent_noise,
         corruption=corruption, noise_share=noise_share, noise_from=noise_from, noise_to=noise_to,
-        freeze_encoder=freeze_encoder, length_power=length_power, validate_every=validate_every, patience=patience,
-        seed=seed, precision=precision, compile=compile,
+        practice_weight=practice_weight, freeze_encoder=freeze_encoder, length_power=length_power,
+        validate_every=validate_every, patience=patience, seed=seed, precision=precision, compile=compile,
     )  # fmt: skip
     folder = train_model(
         data, output, valid=valid, column=column, standardise=standardise, shape=shape,

@@ -57,10 +57,10 @@ class Autoencoder(nn.Module):
         """log p(tokens given z) in nats, B; `tokens` B x L end with END and are padded by PAD."""
         return self.symbol_log_likelihood(z, radius, tokens).sum(1)
 
-    def symbol_log_likelihood(self, z: Tensor, radius: Tensor, tokens: Tensor) -> Tensor:
-        """Of each symbol given z and the symbols before it, B x L; 0 of PAD."""
+    def symbol_log_likelihood(self, z: Tensor, radius: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
+        """Of each symbol given z and the symbols before it, drawn at a `temperature`, B x L; 0 of PAD."""
         symbols = functional.pad(tokens[:, :-1], (1, 0), value=START_ID)
-        logits = self.decoder(z, radius, symbols, (tokens != PAD_ID).sum(1)).float()
+        logits = self.decoder(z, radius, symbols, (tokens != PAD_ID).sum(1)).float() / temperature
         loss = functional.cross_entropy(logits.flatten(0, 1), tokens.flatten(), ignore_index=PAD_ID, reduction="none")
         return -loss.view_as(tokens)
 

@@ -9,7 +9,7 @@ from molvae.models.config import JsonConfig
 
 NOT_NEGATIVE = (
     *("max_minutes", "weight_decay", "warmup_steps", "gradient_clip", "kl_weight", "kl_delay_steps"),
-    *("kl_warmup_steps", "kl_cycles", "free_bits", "mmd_weight", "length_power", "patience", "seed"),
+    *("kl_warmup_steps", "kl_cycles", "free_bits", "mmd_weight", "practice_weight", "length_power", "patience", "seed"),
 )
 
 
@@ -45,6 +45,7 @@ class TrainConfig(JsonConfig):
     noise_share: float = 0.5  # share of molecules decoded from a latent that is moved
     noise_from: float = 0.0  # by a radius drawn from this
     noise_to: float = 1.0  # up to this: where a model draws its prior, or around seeds, is what it should see most
+    practice_weight: float = 0.0  # what strings that the decoder writes itself count beside those it is given
     freeze_encoder: bool = False  # train the decoder alone: latents stay as they are
     precision: str = "auto"  # one of PRECISIONS
     compile: bool = False  # torch.compile the decoder (its GRU stays as it is)

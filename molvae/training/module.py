@@ -27,9 +27,15 @@ Probe = Callable[[Autoencoder, PackedGraphs], dict[str, float]]
 The validation data it gets may lie on a GPU. In a run of several processes each of them calls it.
 """
 
+Practice = Callable[[Autoencoder, PackedGraphs, Tensor], tuple[Tensor, dict[str, float]]]
+"""Writes strings around some rows of the training data with the model in training; given from above.
+
+What is to be made smaller so that it writes better ones, 0-d, and how good they were, e.g. {"valid": 0.97}.
+"""
+
 VALIDATION_BATCH = 256
 
-TRAINING, VALIDATION, PROBE = 0, 1, 2
+TRAINING, VALIDATION, PROBE, PRACTICE = 0, 1, 2, 3
 """What random numbers are for: each purpose has its own."""
 
 
@@ -50,9 +56,10 @@ class AutoencoderTraining(lightning.LightningModule):
         metrics: MetricsFile,
         log_every: int,
         neighbours: Neighbours | None = None,
+        practice: Practice | None = None,
     ) -> None:
         super().__init__()
-        self.model, self.config, self.probe = model, config, probe
+        self.model, self.config, self.probe, self.practice = model, config, probe, practice
         for part in (model.encoder, model.latent):
             part.requires_grad_(not config.freeze_encoder)
         self.train_data, self.valid_data, self.neighbours = train, valid, neighbours
@@ -99,9 +106,13 @@ class AutoencoderTraining(lightning.LightningModule):
                 match_prior=self.config.mmd_weight > 0,
             )
         weight = kl_weight_at(self.config, self.global_step, self.progress)
-        loss = weighted(losses, weight, self.config.mmd_weight)
+        loss, practised = weighted(losses, weight, self.config.mmd_weight), dict[str, float]()
+        if self.practice is not None:
+            with self._random(PRACTICE, self.global_step, self.global_rank):
+                better, practised = self.practice(self.model, self.train_data, rows)
+            loss = loss + self.config.practice_weight * better
         if (self.global_step + 1) % self.log_every == 0:
-            self._log_step(loss, losses, radius, weight)
+            self._log_step(loss, losses, radius, weight, practised)
         return loss
 
     def _to_neighbours(
@@ -112,8 +123,11 @@ class AutoencoderTraining(lightning.LightningModule):
         tokens = neighbours.tokens_of(targets, self.train_data)
         return replace(batch, tokens=tokens.to(self.device)), radius.to(self.device)
 
-    def _log_step(self, loss: Tensor, losses: Losses, radius: Tensor, kl_weight: float) -> None:
+    def _log_step(
+        self, loss: Tensor, losses: Losses, radius: Tensor, kl_weight: float, practised: dict[str, float]
+    ) -> None:
         parts = {name: float(values.detach().mean()) for name, values in split_losses(losses, radius).items()}
+        parts |= {f"practice_{name}": value for name, value in practised.items()}
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         figures = {**parts, "loss": float(loss.detach()), "kl_weight": kl_weight, "learning_rate": rate}
         self.log_dict(parts, prog_bar=True, logger=False, batch_size=len(radius))

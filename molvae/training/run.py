@@ -28,7 +28,7 @@ from molvae.training.checkpoints import (
 )
 from molvae.training.config import TrainConfig
 from molvae.training.metrics import MetricsFile, last_figures, read_metrics
-from molvae.training.module import AutoencoderTraining, Probe
+from molvae.training.module import AutoencoderTraining, Practice, Probe
 from molvae.training.quiet import left_as_it_was, matrix_products
 from molvae.training.settings import keep_settings
 from molvae.training.ticks import Ticks
@@ -56,6 +56,7 @@ def train(
     *,
     neighbours: Neighbours | None = None,
     probe: Probe | None = None,
+    practice: Practice | None = None,
     start_from: Autoencoder | None = None,
     accelerator: str = "auto",
     devices: int | str = "auto",
@@ -72,26 +73,32 @@ def train(
     the clock). `start_from` gives the first weights, where a run is not resumed. `strategy` is Lightning's.
 
     With `neighbours`, of `train_data`, a latent that was moved is decoded to a neighbour of its molecule about as far
-    away as it was moved (`data.neighbours`), and not to the molecule itself.
+    away as it was moved (`data.neighbours`), and not to the molecule itself. With `practice` what that gives counts as
+    the configuration says.
 
     The folder gets last.ckpt, metrics.csv (a row every `log_every` steps and one per validation), settings.json,
     in which `data` (files, counts, checksums) and `command` are recorded too, and, with matplotlib, curves.png.
     Progress is shown on stderr, if that is a terminal.
 
     Raises `CheckpointError` when the folder's checkpoint is of other settings or damaged, `InputError` on data or
-    batches too small, neighbours of other data, or a new encoder that is to stay as it is, `MolvaeError` when another
-    run begins in the folder, which goes on alone.
+    batches too small, neighbours of other data, a new encoder that is to stay as it is, or a practice that is missing,
+    `MolvaeError` when another run begins in the folder, which goes on alone.
     """
     run = Run(Path(folder), config, log_every)
     if neighbours is not None and len(neighbours) != len(train_data):
         raise InputError(f"neighbours of {len(neighbours):,} molecules, but there are {len(train_data):,} to train on")
+    if config.practice_weight and practice is None:
+        raise InputError("practice_weight counts what a practice gives: pass one, or leave it at 0")
     described = {**(data or {}), "train_molecules": len(train_data), "valid_molecules": len(valid_data)}
     before = run.prepare(model_config, described, command)
     model = _first_model(model_config, config, start_from)
     if before is None or not finished(before, config):
         claim, before = run.begin()
         metrics = MetricsFile(run.metrics.path, claim)
-        module = AutoencoderTraining(model, config, train_data, valid_data, probe, metrics, log_every, neighbours)
+        module = AutoencoderTraining(
+            model, config, train_data, valid_data, probe, metrics, log_every, neighbours,
+            practice if config.practice_weight else None,
+        )  # fmt: skip
         with left_as_it_was(), matrix_products(config.precision):
             trainer = run.trainer(accelerator, devices, nodes, strategy, progress and sys.stderr.isatty(), claim)
             resumed = str(run.checkpoint) if before else None

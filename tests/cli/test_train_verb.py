@@ -6,9 +6,11 @@ import csv
 import json
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_vae import SMALL
 from typer.testing import CliRunner
 
@@ -18,6 +20,7 @@ from molvae.data.featurise import featurise
 from molvae.data.neighbours import Neighbours
 from molvae.data.packed import PackedGraphs
 from molvae.learnedprior import learn_prior
+from molvae.practice import Practice
 from molvae.training.config import TrainConfig
 from molvae.workflow import Machine, calibrated, train_model
 
@@ -141,6 +144,29 @@ def test_neighbours_are_found_once_or_not_at_all(data, tmp_path):
     assert not (tmp_path / "without" / "packed" / "neighbours.npz").exists()
     changed = _run(data, "-o", tmp_path / "without", *RUN, code=1)
     assert "neighbours False -> True" in changed.stderr
+
+
+def test_a_decoder_may_practise_alone(data, tmp_path, monkeypatch):
+    told, practise = [], Practice.__call__
+
+    def spied(practice, *arguments):
+        loss, figures = practise(practice, *arguments)
+        told.append((len(practice.seen), figures["valid"]))
+        return loss, figures
+
+    monkeypatch.setattr(Practice, "__call__", spied)
+    _run(data, "-o", tmp_path / "first", *RUN, "--no-neighbours")
+    start = tmp_path / "first" / "model"
+    practice = ("--practice-weight", 1, "--freeze-encoder", "--noise-share", 0)
+    out = _run(data, "-o", tmp_path / "run", *RUN, "--from", start, *practice)
+    assert Path(out.stdout.strip()) == tmp_path / "run" / "model"
+    assert [known for known, _ in told] == 4 * [len(load(start).seen)]
+    before, after = (load_file(folder / "weights.safetensors") for folder in (start, tmp_path / "run" / "model"))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {name.partition(".")[0] for name in changed} == {"decoder"}
+    assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["defaults"]["noise_aware"]
+    refused = _run(data, "-o", tmp_path / "new", *RUN, "--freeze-encoder", code=2)
+    assert "has to be trained" in refused.stderr
 
 
 def test_settings_are_kept(data, tmp_path):

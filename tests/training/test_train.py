@@ -229,6 +229,35 @@ def test_a_new_encoder_cannot_stay_as_it_is(tmp_path: Path) -> None:
             run_tiny(tmp_path, start_from=start, freeze_encoder=True, max_steps=1)
 
 
+def test_a_practice_counts_as_the_settings_say(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def practice(model: Autoencoder, data: PackedGraphs, rows: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+        asked.append(len(data.gather(rows).tokens))
+        return (model.decoder.embedding.weight - 1).square().sum(), {"noise": float(torch.rand(()))}
+
+    run_tiny(tmp_path / "without", practice=practice, max_steps=3)
+    assert not asked
+    run_tiny(tmp_path / "with", practice=practice, practice_weight=1.0, max_steps=60, learning_rate=5e-2)
+    assert asked == [SETTINGS["batch_size"]] * 60
+    noise = column(tmp_path / "with", "train/practice_noise")
+    assert len(set(noise)) == 60
+    run_tiny(tmp_path / "again", practice=practice, practice_weight=1.0, max_steps=3)
+    assert column(tmp_path / "again", "train/practice_noise") == noise[:3], "it has random numbers of its own"
+    with pytest.raises(InputError, match="pass one"):
+        run_tiny(tmp_path / "missing", practice_weight=1.0)
+
+
+def test_what_is_practised_is_learnt(tmp_path: Path) -> None:
+    def practice(model: Autoencoder, *_: Any) -> tuple[torch.Tensor, dict[str, float]]:
+        return (model.decoder.embedding.weight - 1).square().sum(), {}
+
+    options = {"max_steps": 40, "learning_rate": 5e-2, "practice": practice}
+    trained = {w: run_tiny(tmp_path / str(w), practice_weight=w, **options) for w in (0.0, 1.0)}
+    off = {w: float((run.model.decoder.embedding.weight.detach() - 1).abs().mean()) for w, run in trained.items()}
+    assert off[1.0] < 0.5 * off[0.0]
+
+
 def test_process_is_left_as_it_was(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     loggers = [logging.getLogger(name) for name in ("", "lightning.pytorch", "lightning.fabric")]
 
