@@ -46,16 +46,16 @@ ITSELF = 0.25
 """The radius from which on the molecule itself is no longer wanted."""
 SPREAD = 0.3
 """How far values differ: what an advantage is measured in."""
-NEAREST = 0.05
-"""The least radius that strings are written at."""
+FAR = 0.75
+"""The radius from which on any molecule is as good: what is drawn there is to be distributed as the training set is."""
 
 
 @dataclass(frozen=True)
 class Practice:
-    """A `training.module.Practice`: `strings` around each of up to `molecules` of a step, at radii up to `furthest`.
+    """A `training.module.Practice`: `strings` around each of up to `molecules` of a step.
 
-    They are drawn at the `temperature` at which the model will be used; with `seen`, what it was trained on, new
-    molecules are worth more.
+    They are drawn at radii of `nearest` to `furthest` and the `temperature` at which the model will be used; with
+    `seen`, what it was trained on, new molecules are worth more.
     """
 
     vocabulary: Vocabulary
@@ -64,6 +64,7 @@ class Practice:
     molecules: int = 32
     strings: int = 16
     temperature: float = 0.7
+    nearest: float = 0.05
     furthest: float = 0.65
 
     def __call__(self, model: Autoencoder, data: PackedGraphs, rows: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -72,7 +73,7 @@ class Practice:
         with _encoding(model):
             around = posteriors(model, some)
         mean = around.mean.clone().repeat_interleave(self.strings, 0)  # a copy, for its gradient: inference has none
-        each = NEAREST + (self.furthest - NEAREST) * torch.rand(len(some), device=mean.device)
+        each = self.nearest + (self.furthest - self.nearest) * torch.rand(len(some), device=mean.device)
         radius = each.repeat_interleave(self.strings)
         z = around.perturb(mean, radius[:, None], torch.randn_like(mean))
         keys = row_keys(int(torch.randint(2**62, ())), torch.arange(len(z), device=z.device))
@@ -106,7 +107,8 @@ def judge(molecule: str, strings: Sequence[str], radius: float, seen: SeenSet | 
     """Values of strings written around a molecule, its canonical SMILES, at a radius; keep a `quiet` block open.
 
     The best, 1, is a new molecule whose similarity is one minus the radius, as easy to make as the molecule and without
-    a new alert; of several that are the same each has its share of that. A string that is no molecule is worth 0.
+    a new alert; of several that are the same each has its share of that. A string that is no molecule is worth 0, and
+    from the radius `FAR` on any other 1.
     """
     mol = parse_quietly(molecule)
     fingerprint, hardest, known_alerts = morgan(mol), accessibility(mol) + USABLE_SA, set(alerts(mol, ALERTS))
@@ -128,8 +130,8 @@ def judge(molecule: str, strings: Sequence[str], radius: float, seen: SeenSet | 
     count = Counter(names)
 
     def value(name: str) -> float:
-        if not name:
-            return 0.0
+        if not name or radius >= FAR:
+            return float(name != "")
         if name == molecule:
             more = 0.9 * max(0.0, 1 - radius / ITSELF)
         else:

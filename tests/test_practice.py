@@ -45,6 +45,10 @@ def test_what_is_no_molecule_is_worth_nothing_and_the_molecule_itself_little_whe
     assert VALID < values([SEED], 0.2)[0] < values([SEED], 0.05)[0] < 1
 
 
+def test_far_away_any_molecule_is_as_good() -> None:
+    assert values([NEAR, NEAR, FAR, SEED, ALDEHYDE, "C("], 0.9) == [1, 1, 1, 1, 1, 0]
+
+
 def test_repeats_share_what_they_are_worth_and_flaws_and_what_is_known_lower_it() -> None:
     radius = 1 - similarity(NEAR, SEED)
     whole = values([NEAR], radius)[0] - VALID
