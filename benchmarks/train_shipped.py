@@ -26,7 +26,7 @@ from __future__ import annotations
 import argparse
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, Self
@@ -80,20 +80,27 @@ class Recipe:
     latent: str
     training: TrainConfig
     start: str = ""  # the model whose weights it begins with
+    practice: dict[str, Any] = field(default_factory=lambda: AROUND_MOLECULES)  # what is another when it practises
+    strings: dict[str, Any] = field(default_factory=dict)  # those of its `Practice`
     prior_radius: float = PriorConfig.radius  # by which draws of its learned prior are moved
 
 
 FRESH = TrainConfig(max_steps=1_000_000, learning_rate=2e-3)
 MORE = {"learning_rate": 1.5e-3, "warmup_steps": 200, "decay_share": 0.75, "kl_delay_steps": 0, "kl_warmup_steps": 0}
-PRACTICE = {
+PRACTICE = {"freeze_encoder": True, "warmup_steps": 50, "decay_share": 0.75}
+AROUND_MOLECULES = {
     "practice_weight": 2.0,
-    "freeze_encoder": True,
     "batch_size": 96,
-    "learning_rate": 3e-4,
-    "warmup_steps": 20,
-    "decay_share": 0.5,
-    "noise_share": 0.3,
+    "learning_rate": 1.5e-4,
+    "noise_share": 0.05,
     "noise_from": 0.6,  # nearer than that the decoder practises
+}
+FROM_THE_PRIOR = {
+    "practice_weight": 1.0,
+    "batch_size": 192,
+    "learning_rate": 5e-4,
+    "noise_share": 0.85,
+    "noise_from": 0.8,
 }
 RECIPES = {
     "druglike": Recipe("mix", "gaussian", FRESH),
@@ -103,7 +110,14 @@ RECIPES = {
         FRESH.replace(learning_rate=1e-3, warmup_steps=200, noise_share=0.15, decay_share=0.6),
         start="druglike",
     ),
-    "moses": Recipe("moses", "gaussian", FRESH.replace(decay_share=0.6), prior_radius=0.95),
+    "moses": Recipe(
+        "moses",
+        "gaussian",
+        FRESH.replace(decay_share=0.6),
+        prior_radius=0.95,
+        practice=FROM_THE_PRIOR,
+        strings={"molecules": 16, "strings": 8, "temperature": 1.0, "nearest": 0.85, "furthest": 1.0},
+    ),
 }
 
 
@@ -164,7 +178,7 @@ def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> N
     data, first = Data.load(folder), beginning(name, arguments)
     if first and first.vocabulary.tokens != data.vocabulary.tokens:
         raise SystemExit(f"{recipe.data} was packed with other symbols than {first.name} has: pack it anew")
-    again = PRACTICE if arguments.practice else MORE if first and not recipe.start else {}
+    again = PRACTICE | recipe.practice if arguments.practice else MORE if first and not recipe.start else {}
     options = ("batch_size", "learning_rate", "length_power")
     given = {key: value for key in options if (value := getattr(arguments, key)) is not None}
     config = recipe.training.replace(max_minutes=minutes, precision=arguments.precision, **(again | given))
@@ -179,7 +193,7 @@ def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> N
         config,
         neighbours=neighbours,
         probe=probe(data.vocabulary, shape.max_symbols),
-        practice=Practice(data.vocabulary, shape.max_symbols, SeenSet.load(folder / "seen.npz")),
+        practice=Practice(data.vocabulary, shape.max_symbols, SeenSet.load(folder / "seen.npz"), **recipe.strings),
         start_from=first.model if first else None,
     )
     card = {

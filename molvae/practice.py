@@ -61,10 +61,10 @@ class Practice:
     vocabulary: Vocabulary
     max_symbols: int
     seen: SeenSet | None = None
-    molecules: int = 32
-    strings: int = 16
+    molecules: int = 48
+    strings: int = 12
     temperature: float = 0.7
-    nearest: float = 0.05
+    nearest: float = 0.1
     furthest: float = 0.65
 
     def __call__(self, model: Autoencoder, data: PackedGraphs, rows: Tensor) -> tuple[Tensor, dict[str, float]]:
