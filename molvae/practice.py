@@ -22,7 +22,8 @@ from torch import Tensor
 from molvae.chem.accessibility import accessibility
 from molvae.chem.filters import alerts
 from molvae.chem.fingerprints import morgan, tanimoto
-from molvae.chem.smiles import molecule_or_none, parse_quietly, quiet, write
+from molvae.chem.reading import read
+from molvae.chem.smiles import parse_quietly, quiet
 from molvae.chem.tokens import PAD_ID, Vocabulary
 from molvae.data.featurise import in_chunks
 from molvae.data.packed import PackedGraphs
@@ -112,21 +113,14 @@ def judge(molecule: str, strings: Sequence[str], radius: float, seen: SeenSet | 
     """
     mol = parse_quietly(molecule)
     fingerprint, hardest, known_alerts = morgan(mol), accessibility(mol) + USABLE_SA, set(alerts(mol, ALERTS))
-    found = [molecule_or_none(text) for text in strings]
-    names = [write(one) if one is not None else "" for one in found]
-    others = {name: one for name, one in zip(names, found, strict=True) if one is not None and name != molecule}
-    similarity = dict(
-        zip(others, tanimoto(fingerprint, [morgan(one) for one in others.values()]).tolist(), strict=True)
-    )
+    names = [found.smiles if found is not None else "" for found in read(strings)]
+    others = {name: parse_quietly(name) for name in names if name not in ("", molecule)}
+    similarity = {name: float(tanimoto(fingerprint, [morgan(one)])[0]) for name, one in others.items()}
     sound = {
         name: accessibility(one) <= hardest and set(alerts(one, ALERTS)) <= known_alerts
         for name, one in others.items()
     }  # fmt: skip
-    known = (
-        set()
-        if seen is None
-        else {name for name, is_in in zip(others, seen.contains(list(others)), strict=True) if is_in}
-    )
+    known = {name for name in others if seen is not None and name in seen}
     count = Counter(names)
 
     def value(name: str) -> float:

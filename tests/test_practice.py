@@ -40,7 +40,7 @@ def test_the_best_is_a_new_molecule_as_far_away_as_asked_for() -> None:
 
 
 def test_what_is_no_molecule_is_worth_nothing_and_the_molecule_itself_little_where_it_was_to_be_left() -> None:
-    assert values(["c1ccc", "", "C(C)(C)(C)(C)C"], 0.3) == [0, 0, 0]
+    assert values(["c1ccc", "", "C(C)(C)(C)(C)C", "CC[CH2]"], 0.3) == [0, 0, 0, 0]
     assert values([SEED, "CN(C)C(=O)Cc1ccc(OCC)cc1"], 0.3) == [VALID, VALID]
     assert VALID < values([SEED], 0.2)[0] < values([SEED], 0.05)[0] < 1
 
