@@ -62,8 +62,8 @@ class Practice:
     vocabulary: Vocabulary
     max_symbols: int
     seen: SeenSet | None = None
-    molecules: int = 48
-    strings: int = 12
+    molecules: int = 24
+    strings: int = 24
     temperature: float = 0.7
     nearest: float = 0.1
     furthest: float = 0.65
