@@ -185,6 +185,7 @@ def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> N
     sizes = SMALL_SHAPE if arguments.small else SHAPE
     shape = ModelConfig.from_dict({"vocabulary_size": len(data.vocabulary), "latent": recipe.latent, **sizes})
     neighbours = None if arguments.practice else data.neighbours
+    practice = Practice(data.vocabulary, shape.max_symbols, SeenSet.load(folder / "seen.npz"), **recipe.strings)
     trained = train(
         out / name,
         data.train,
@@ -193,14 +194,14 @@ def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> N
         config,
         neighbours=neighbours,
         probe=probe(data.vocabulary, shape.max_symbols),
-        practice=Practice(data.vocabulary, shape.max_symbols, SeenSet.load(folder / "seen.npz"), **recipe.strings),
+        practice=practice,
         start_from=first.model if first else None,
     )
     card = {
         "What it is": f"{shape.encoder} encoder, {shape.latent} latent of {shape.latent_size}, "
         f"{shape.decoder} decoder; {sum(p.numel() for p in trained.model.parameters()):,} parameters",
         "Data": data.card,
-        "Training": training(name, trained, config, neighbours, first),
+        "Training": training(name, trained, config, practice, neighbours, first),
     }
     model = Checkpoint(name, trained.model, shape, data.vocabulary, SamplingDefaults(temperature=0.7), card=card)
     checkpoints.save(model, out / "models" / name)
@@ -269,7 +270,12 @@ def packed(read: Iterator[Record | Refusal], vocabulary: Vocabulary | None) -> t
 
 
 def training(
-    model: str, trained: Trained, config: TrainConfig, neighbours: Neighbours | None, first: Checkpoint | None
+    model: str,
+    trained: Trained,
+    config: TrainConfig,
+    practice: Practice,
+    neighbours: Neighbours | None,
+    first: Checkpoint | None,
 ) -> dict[str, str]:
     """How it was trained, and how the model was that it began with."""
     told = {
@@ -277,6 +283,8 @@ def training(
         "time": f"{trained.minutes:.0f} minutes on {_hardware()}",
         "settings": ", ".join(f"{name} {value}" for name, value in asdict(config).items()),
     }
+    if config.practice_weight:
+        told["practice"] = f"{practice.molecules} x {practice.strings} strings that it wrote itself in each step"
     if neighbours is not None:
         told["neighbours"] = f"of {neighbours.share:.0%} of the molecules: what their moved latents are decoded to"
     if first:
