@@ -16,9 +16,8 @@ be done on different machines: `pack` and `finish` need the files, `train`, for 
 `--continue-from FOLDER` begins with the weights of the models there, as far as they fit into the networks that are
 trained now; with `--practice` their decoders learn from strings that they write around molecules of the mix, nothing
 else is trained, and no neighbours are looked for. `--small` takes small networks and few molecules, to see that it
-runs.
-The models that ship had, on an H200, `--batch-size 2048 --precision tf32 --learning-rate 0.003` (the autoencoder
-0.0015), and then practised on one core of a CPU.
+runs. The models that ship had, on an H200, `--batch-size 2048 --precision tf32 --learning-rate 0.003` (the autoencoder
+0.0015). `druglike` and `druglike-ae` then practised on one core of a CPU, the latter with `--learning-rate 0.00025`.
 """
 
 from __future__ import annotations

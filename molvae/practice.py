@@ -25,6 +25,7 @@ from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.reading import read
 from molvae.chem.smiles import parse_quietly, quiet
 from molvae.chem.tokens import PAD_ID, Vocabulary
+from molvae.chem.variants import BRENK
 from molvae.data.featurise import in_chunks
 from molvae.data.packed import PackedGraphs
 from molvae.models.autoencoder import Autoencoder
@@ -35,7 +36,6 @@ from molvae.sampling.options import DecodeOptions
 from molvae.sampling.streams import row_keys
 from molvae.scoring.analogs import USABLE_SA
 
-ALERTS = ("BRENK",)  # PAINS would take longer than all the rest
 VALID = 0.4
 """What a molecule is worth that is nothing else that is wanted; a string that is none is worth nothing."""
 FLAWED, KNOWN = 0.5, 0.6
@@ -112,12 +112,12 @@ def judge(molecule: str, strings: Sequence[str], radius: float, seen: SeenSet | 
     from the radius `FAR` on any other 1.
     """
     mol = parse_quietly(molecule)
-    fingerprint, hardest, known_alerts = morgan(mol), accessibility(mol) + USABLE_SA, set(alerts(mol, ALERTS))
+    fingerprint, hardest, known_alerts = morgan(mol), accessibility(mol) + USABLE_SA, set(alerts(mol, BRENK))
     names = [found.smiles if found is not None else "" for found in read(strings)]
     others = {name: parse_quietly(name) for name in names if name not in ("", molecule)}
     similarity = {name: float(tanimoto(fingerprint, [morgan(one)])[0]) for name, one in others.items()}
     sound = {
-        name: accessibility(one) <= hardest and set(alerts(one, ALERTS)) <= known_alerts
+        name: accessibility(one) <= hardest and set(alerts(one, BRENK)) <= known_alerts
         for name, one in others.items()
     }  # fmt: skip
     known = {name for name in others if seen is not None and name in seen}

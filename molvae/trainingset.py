@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from molvae.data.records import Record, Refusal, read_records
 from molvae.data.sources import Source
 from molvae.data.splits import assign_split
 from molvae.errors import InputError, MolvaeError
+from molvae.novelty import SeenSet
 
 VALID_SHARE, LEAST_VALID, MOST_VALID = 0.01, 50, 5_000
 
@@ -61,6 +63,11 @@ class Packed:
     valid: PackedGraphs
     vocabulary: Vocabulary
     counts: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def seen(self) -> SeenSet:
+        """The training molecules, by which others are novel."""
+        return SeenSet.from_smiles(self.train.smiles(self.vocabulary))
 
 
 def packed_data(recipe: Recipe, folder: Path, *, workers: int | None = None, tell: Tell = lambda _: None) -> Packed:

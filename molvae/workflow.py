@@ -23,7 +23,6 @@ from molvae.errors import CheckpointError, InputError
 from molvae.evaluation import probe
 from molvae.generator import Generator
 from molvae.models.config import ModelConfig
-from molvae.novelty import SeenSet
 from molvae.practice import Practice
 from molvae.training.config import TrainConfig
 from molvae.training.quiet import left_as_it_was
@@ -115,19 +114,19 @@ def train_model(
         path = folder / "packed" / "neighbours.npz"
         near = packed_neighbours(packed.train, packed.vocabulary, path, workers=workers, tell=tell)
     model_config = model_config.replace(vocabulary_size=len(packed.vocabulary))
-    known = SeenSet.from_smiles(packed.train.smiles(packed.vocabulary))
+    practising = config.practice_weight > 0
     with _interrupts():
         trained = run_training(
             folder, packed.train, packed.valid, model_config, config, neighbours=near,
             probe=probe(packed.vocabulary, model_config.max_symbols),
-            practice=Practice(packed.vocabulary, model_config.max_symbols, known) if config.practice_weight else None,
+            practice=Practice(packed.vocabulary, model_config.max_symbols, packed.seen) if practising else None,
             start_from=start.model if start else None, progress=progress,
             data=described,
             accelerator=machine.accelerator, devices=machine.chosen, nodes=machine.nodes, strategy=machine.strategy,
         )  # fmt: skip
     if first_process():
         if not checkpoints.holds(folder / "model", trained.model):  # else its learned prior, too, is to stay
-            _save(folder, name or folder.resolve().name, trained, packed, recipe, model_config, config, known)
+            _save(folder, name or folder.resolve().name, trained, packed, recipe, model_config, config)
         tell(f"{_worth(trained)}; the model is {folder / 'model'}")
     return folder / "model"
 
@@ -166,14 +165,7 @@ def _shape(settings: dict[str, Any], start: Checkpoint | None) -> ModelConfig:
 
 
 def _save(
-    folder: Path,
-    name: str,
-    trained: Trained,
-    packed: Packed,
-    recipe: Recipe,
-    shape: ModelConfig,
-    config: TrainConfig,
-    known: SeenSet,
+    folder: Path, name: str, trained: Trained, packed: Packed, recipe: Recipe, shape: ModelConfig, config: TrainConfig
 ) -> None:
     sources = [*recipe.train, *([recipe.valid] if recipe.valid else [])]
     card = {
@@ -195,7 +187,7 @@ def _save(
     model = Checkpoint(
         name=name, model=trained.model, config=shape, vocabulary=packed.vocabulary,
         defaults=SamplingDefaults(noise_aware=config.noise_share > 0 or config.practice_weight > 0),
-        seen=known, card=card,
+        seen=packed.seen, card=card,
     )  # fmt: skip
     checkpoints.save(calibrated(model, packed.train), folder / "model")
 
