@@ -43,6 +43,7 @@ from molvae.data.records import read_records
 from molvae.data.rows import Record, Refusal
 from molvae.evaluation import probe
 from molvae.learnedprior import learn_prior
+from molvae.likeness import Likeness
 from molvae.models.config import ModelConfig
 from molvae.models.priors import PriorConfig
 from molvae.novelty import SeenSet
@@ -81,6 +82,7 @@ class Recipe:
     start: str = ""  # the model whose weights it begins with
     practice: dict[str, Any] = field(default_factory=lambda: AROUND_MOLECULES)  # what is another when it practises
     strings: dict[str, Any] = field(default_factory=dict)  # those of its `Practice`
+    like_its_data: bool = False  # whether these are to be so on average
     prior_radius: float = PriorConfig.radius  # by which draws of its learned prior are moved
 
 
@@ -116,6 +118,7 @@ RECIPES = {
         prior_radius=0.95,
         practice=FROM_THE_PRIOR,
         strings={"molecules": 16, "strings": 8, "temperature": 1.0, "nearest": 0.85, "furthest": 1.0},
+        like_its_data=True,
     ),
 }
 
@@ -184,7 +187,9 @@ def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> N
     sizes = SMALL_SHAPE if arguments.small else SHAPE
     shape = ModelConfig.from_dict({"vocabulary_size": len(data.vocabulary), "latent": recipe.latent, **sizes})
     neighbours = None if arguments.practice else data.neighbours
-    practice = Practice(data.vocabulary, shape.max_symbols, SeenSet.load(folder / "seen.npz"), **recipe.strings)
+    like = Likeness.to(data.train, data.vocabulary) if arguments.practice and recipe.like_its_data else None
+    seen = SeenSet.load(folder / "seen.npz")
+    practice = Practice(data.vocabulary, shape.max_symbols, seen, likeness=like, **recipe.strings)
     trained = train(
         out / name,
         data.train,

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from molvae.chem.tokens import PAD_ID, Vocabulary
 from molvae.chem.variants import BRENK
 from molvae.data.featurise import in_chunks
 from molvae.data.packed import PackedGraphs
+from molvae.likeness import Likeness
 from molvae.models.autoencoder import Autoencoder
 from molvae.models.encoding import posteriors
 from molvae.novelty import SeenSet
@@ -48,7 +49,8 @@ ITSELF = 0.25
 SPREAD = 0.3
 """How far values differ: what an advantage is measured in."""
 FAR = 0.75
-"""The radius from which on any molecule is as good: what is drawn there is to be distributed as the training set is."""
+"""The radius from which on any molecule is as good, or with a `Likeness` as good as it makes what is written there more
+like the training set."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Practice:
     """A `training.module.Practice`: `strings` around each of up to `molecules` of a step.
 
     They are drawn at radii of `nearest` to `furthest` and the `temperature` at which the model will be used; with
-    `seen`, what it was trained on, new molecules are worth more.
+    `seen`, what it was trained on, new molecules are worth more, and far away those that `likeness` says.
     """
 
     vocabulary: Vocabulary
@@ -67,6 +69,7 @@ class Practice:
     temperature: float = 0.7
     nearest: float = 0.1
     furthest: float = 0.65
+    likeness: Likeness | None = None
 
     def __call__(self, model: Autoencoder, data: PackedGraphs, rows: Tensor) -> tuple[Tensor, dict[str, float]]:
         """What is to be made smaller, 0-d, and how good the strings were; random numbers are torch's."""
@@ -83,20 +86,29 @@ class Practice:
         groups = in_chunks(written.strings(self.vocabulary), self.strings)
         with quiet():
             judged = [
-                judge(molecule, group, float(r), self.seen)
+                judge(molecule, group, float(r), self.seen, self.likeness)
                 for molecule, group, r in zip(some.smiles(self.vocabulary), groups, each, strict=True)
             ]
         values = torch.tensor([group.values for group in judged], device=z.device)
         symbols = torch.from_numpy(written.symbols).long().to(z.device)
         symbols = symbols[:, : int((symbols != PAD_ID).sum(1).max())]
         likelihood = model.symbol_log_likelihood(z, radius, symbols, self.temperature).sum(1)
-        return -(advantages(values).flatten() * likelihood).mean(), _figures(judged)
+        figures = _figures(judged) | ({"gap": self.likeness.gap()} if self.likeness else {})
+        return -(advantages(values).flatten() * likelihood).mean(), figures
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a run has to remember to go on as if it had not been stopped."""
+        return self.likeness.state_dict() if self.likeness else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.likeness and state:
+            self.likeness.load_state_dict(state)
 
 
 class Judged(NamedTuple):
     """The strings written around a molecule, and what they are worth."""
 
-    values: list[float]  # of each string, 0 to 1
+    values: list[float]  # of each string, 0 to 1, or with a likeness to 1.5
     valid: float  # share of the strings that are molecules
     itself: float  # share that are the molecule they lie around
     distinct: float  # different others, as a share of the strings
@@ -104,12 +116,18 @@ class Judged(NamedTuple):
     sound: list[bool]  # of those, whether they are as easy to make and bear no new alert
 
 
-def judge(molecule: str, strings: Sequence[str], radius: float, seen: SeenSet | None = None) -> Judged:
+def judge(
+    molecule: str,
+    strings: Sequence[str],
+    radius: float,
+    seen: SeenSet | None = None,
+    likeness: Likeness | None = None,
+) -> Judged:
     """Values of strings written around a molecule, its canonical SMILES, at a radius; keep a `quiet` block open.
 
     The best, 1, is a new molecule whose similarity is one minus the radius, as easy to make as the molecule and without
     a new alert; of several that are the same each has its share of that. A string that is no molecule is worth 0, and
-    from the radius `FAR` on any other 1.
+    from the radius `FAR` on any other 1, and what a `likeness` adds.
     """
     mol = parse_quietly(molecule)
     fingerprint, hardest, known_alerts = morgan(mol), accessibility(mol) + USABLE_SA, set(alerts(mol, BRENK))
@@ -121,11 +139,13 @@ def judge(molecule: str, strings: Sequence[str], radius: float, seen: SeenSet | 
         for name, one in others.items()
     }  # fmt: skip
     known = {name for name in others if seen is not None and name in seen}
-    count = Counter(names)
+    count, far = Counter(names), radius >= FAR
+    written = [name for name in names if name] if far and likeness else []
+    worth = dict(zip(written, likeness.worth(written), strict=True)) if likeness else {}
 
     def value(name: str) -> float:
-        if not name or radius >= FAR:
-            return float(name != "")
+        if not name or far:
+            return float(name != "") + float(worth.get(name, 0.0))
         if name == molecule:
             more = 0.9 * max(0.0, 1 - radius / ITSELF)
         else:

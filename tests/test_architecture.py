@@ -17,7 +17,7 @@ LAYERS = (
     {"errors"},
     {"chem", "novelty"},
     {"data"},
-    {"models", "calibration"},
+    {"models", "calibration", "likeness"},
     {"checkpoint", "sampling", "scoring", "training", "prediction", "screening", "pictures", "histograms"},
     {"codec"},
     {"seedruns", "evaluation", "practice"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import lightning
 import numpy as np
@@ -32,6 +32,16 @@ Practice = Callable[[Autoencoder, PackedGraphs, Tensor], tuple[Tensor, dict[str,
 
 What is to be made smaller so that it writes better ones, 0-d, and how good they were, e.g. {"valid": 0.97}.
 """
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A practice that goes by what was written before: a resumed run goes on from it."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
 
 VALIDATION_BATCH = 256
 
@@ -203,11 +213,15 @@ class AutoencoderTraining(lightning.LightningModule):
         checkpoint["minutes"], checkpoint["reserve"] = self.minutes(), self.reserve
         checkpoint["data_share"], checkpoint["step_seconds"] = self.clock.share, self.clock.steps
         checkpoint["stopped_early"] = stopper is not None and stopper.wait_count >= stopper.patience
+        if isinstance(self.practice, Remembering):
+            checkpoint["practice"] = self.practice.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         between_steps(checkpoint)
         self.minutes_before, self.reserve = checkpoint["minutes"], checkpoint.get("reserve", 0.0)
         self.started = time.monotonic()
+        if isinstance(self.practice, Remembering):
+            self.practice.load_state_dict(checkpoint.get("practice", {}))
 
 
 def weighted(losses: Losses, kl_weight: float, mmd_weight: float) -> Tensor:
