@@ -288,7 +288,8 @@ def training(
         "settings": ", ".join(f"{name} {value}" for name, value in asdict(config).items()),
     }
     if config.practice_weight:
-        told["practice"] = f"{practice.molecules} x {practice.strings} strings that it wrote itself in each step"
+        like = ", on average to be as what it was trained on" if practice.likeness else ""
+        told["practice"] = f"{practice.molecules} x {practice.strings} strings that it wrote itself in each step{like}"
     if neighbours is not None:
         told["neighbours"] = f"of {neighbours.share:.0%} of the molecules: what their moved latents are decoded to"
     if first:

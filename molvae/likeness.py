@@ -30,7 +30,7 @@ REMEMBERED = 8_000
 """Molecules, about, over which the averages of what is written run."""
 LEAST_SPREAD = 0.25
 """Differences are in units of a spread, but of none smaller than this: else a rare symbol would outweigh all others."""
-PULL = 2.0
+PULL = 0.5
 """What a molecule is worth for each spread that it lies where a spread is missing."""
 LARGEST = 0.5
 """What it is worth for that at most, or at least with the sign turned."""
