@@ -1,8 +1,8 @@
 """Likeness: on average, what a decoder writes by itself is to be as what it was trained on.
 
 A decoder that is rewarded for molecules alone soon writes those that are easy to get right, with fewer rings, say. So a
-molecule is worth more that moves the averages of what is written towards those of the training set: the gradient is that
-of their squared distance, a maximum mean discrepancy with a linear kernel (Gretton et al. 2012).
+molecule is worth more that moves the averages of what is written towards those of the training set: the gradient is
+that of their squared distance, a maximum mean discrepancy with a linear kernel (Gretton et al. 2012).
 """
 
 from __future__ import annotations
