@@ -17,8 +17,8 @@ be done on different machines: `pack` and `finish` need the files, `train`, for 
 trained now; with `--practice` their decoders learn from strings that they write around molecules of the mix, nothing
 else is trained, and no neighbours are looked for. `--small` takes small networks and few molecules, to see that it
 runs. The models that ship had, on an H200, `--batch-size 2048 --precision tf32 --learning-rate 0.003` (the autoencoder
-0.0015). `druglike` and `druglike-ae` then practised on one core of a CPU, at rates that the cards have, in the end with
-`--length-power 1.6`.
+0.0015). They then practised on one core of a CPU, at rates that the cards have, `druglike` and `druglike-ae` in the end
+with `--length-power 1.6`.
 """
 
 from __future__ import annotations
