@@ -140,8 +140,8 @@ def judge(
     }  # fmt: skip
     known = {name for name in others if seen is not None and name in seen}
     count, far = Counter(names), radius >= FAR
-    written = [name for name in names if name] if far and likeness else []
-    worth = dict(zip(written, likeness.worth(written), strict=True)) if likeness else {}
+    written = [name for name in names if name]
+    worth = dict(zip(written, likeness.worth(written), strict=True)) if far and likeness else {}
 
     def value(name: str) -> float:
         if not name or far:
