@@ -25,13 +25,13 @@ import torch
 from numpy.typing import NDArray
 
 from molvae.chem.smiles import canonical_or_none
-from molvae.chem.tokens import Vocabulary
-from molvae.data.packed import PackedGraphs
+from molvae.chem.tokenizer import Vocabulary
+from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.packing import pack
-from molvae.data.records import Record, read_records
-from molvae.models.config import ModelConfig
+from molvae.data.readers import Record, read_records
+from molvae.nn.config import ModelConfig
 from molvae.training.config import TrainConfig
-from molvae.training.run import train
+from molvae.training.trainer import train
 
 HELD_OUT, OTHER_CLASS = "zinc-np", "zinc"
 """Natural products, and the screening compounds of the same supplier's catalogue that they are told apart from."""

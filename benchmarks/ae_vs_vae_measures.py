@@ -21,17 +21,17 @@ from sklearn.preprocessing import StandardScaler
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import compute
 from molvae.chem.smiles import canonical_or_none, parse
-from molvae.chem.tokens import PAD_ID, Vocabulary
-from molvae.codec import Codec
-from molvae.data.packed import PackedGraphs
-from molvae.evaluation import Evaluator, targets
-from molvae.models.autoencoder import Autoencoder
-from molvae.models.latents import kl_divergence
-from molvae.models.priors import PriorConfig
-from molvae.sampling.options import GREEDY, DecodeOptions
-from molvae.sampling.streams import normal, row_keys
-from molvae.scoring import fcd
-from molvae.training.priors import fit_prior
+from molvae.chem.tokenizer import PAD_ID, Vocabulary
+from molvae.data.graph_dataset import PackedGraphs
+from molvae.generation.codec import Codec
+from molvae.generation.rng import normal, row_keys
+from molvae.generation.token_sampling import GREEDY, DecodeOptions
+from molvae.metrics import fcd
+from molvae.nn.autoencoder import Autoencoder
+from molvae.nn.latents import kl_divergence
+from molvae.nn.priors import PriorConfig
+from molvae.training.evaluation import Evaluator, targets
+from molvae.training.fit_prior import fit_prior
 
 RADII = (0.25, 0.5, 0.75)
 PROBED = ("logp", "tpsa", "qed")

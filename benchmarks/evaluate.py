@@ -22,14 +22,14 @@ from yields import asked, scored
 
 from molvae.checkpoint import CARD, Checkpoint, load, locate, read_card, write_card
 from molvae.chem.smiles import canonical_or_none
-from molvae.codec import Codec
-from molvae.data.packed import PackedGraphs
+from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.packing import pack
-from molvae.data.records import Record, read_records
-from molvae.evaluation import Evaluator, targets
+from molvae.data.readers import Record, read_records
+from molvae.generation.codec import Codec
+from molvae.generation.token_sampling import DecodeOptions
 from molvae.generator import Generator
-from molvae.sampling.options import DecodeOptions
-from molvae.scoring.score import score
+from molvae.metrics.score import score
+from molvae.training.evaluation import Evaluator, targets
 
 RADII = (0.2, 0.35, 0.5, 0.65, 0.8)
 SIMILARITIES = (0.6, 0.45)

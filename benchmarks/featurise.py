@@ -24,9 +24,9 @@ from pathlib import Path
 import torch
 from rdkit import Chem
 
-from molvae.data.featurise import in_chunks, map_chunks
+from molvae.data.featurize import in_chunks, map_chunks
 from molvae.data.packing import pack
-from molvae.data.records import Record, read_records
+from molvae.data.readers import Record, read_records
 
 
 def rdkit_chunk(smiles: list[str]) -> list[str]:

@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 
 import molvae
+from molvae.chem.expressions import Rank
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.smiles import canonical_or_none, parse
-from molvae.chem.windows import Rank
-from molvae.data.records import Record, read_records
+from molvae.data.readers import Record, read_records
 
 SEEDS = {
     "imatinib": "Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1",

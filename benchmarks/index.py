@@ -38,12 +38,12 @@ from memory import memory_of
 from molvae import checkpoint
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import compute
-from molvae.data.featurise import Chunk, featurise_chunk, in_chunks, map_chunks, worker_count
-from molvae.data.records import read_records
+from molvae.data.datasets import find_source
+from molvae.data.featurize import Chunk, featurise_chunk, in_chunks, map_chunks, worker_count
+from molvae.data.readers import read_records
 from molvae.data.rows import Record
-from molvae.data.sources import find_source
-from molvae.screening.embedding import BATCH, encode_chunk
-from molvae.screening.index import PROPERTIES
+from molvae.library.build import PROPERTIES
+from molvae.library.embedding import BATCH, encode_chunk
 
 MODEL = "druglike"
 LIMIT_ROWS = 20_000

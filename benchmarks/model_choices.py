@@ -21,17 +21,17 @@ from typing import Any
 import torch
 
 from molvae.chem.smiles import canonical_or_none
-from molvae.chem.tokens import Vocabulary
-from molvae.codec import Codec
-from molvae.data.packed import PackedGraphs
+from molvae.chem.tokenizer import Vocabulary
+from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.packing import pack
-from molvae.data.records import Record, read_records
-from molvae.evaluation import Evaluator
-from molvae.models.autoencoder import Autoencoder
-from molvae.models.config import ModelConfig
-from molvae.sampling.options import DecodeOptions
+from molvae.data.readers import Record, read_records
+from molvae.generation.codec import Codec
+from molvae.generation.token_sampling import DecodeOptions
+from molvae.nn.autoencoder import Autoencoder
+from molvae.nn.config import ModelConfig
 from molvae.training.config import TrainConfig
-from molvae.training.run import train
+from molvae.training.evaluation import Evaluator
+from molvae.training.trainer import train
 
 SHAPE = {"encoder": "gine", "pooling_heads": 8, "decoder_width": 384, "reading_width": 0}
 TRAINING = {

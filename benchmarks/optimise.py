@@ -23,7 +23,7 @@ from rdkit.Chem import QED, rdFingerprintGenerator
 from seeds import drawn
 
 from molvae.explore import optimise
-from molvae.explore.search import Strategy
+from molvae.explore.latent_search import Strategy
 from molvae.generator import Generator
 
 RANGE, TARGET, SIMILARITY = (0.7, 0.8), 0.9, 0.4

@@ -20,18 +20,17 @@ from torch import Tensor
 
 from molvae import checkpoint as checkpoints
 from molvae.chem.smiles import canonical_or_none
-from molvae.codec import Codec
-from molvae.data.packed import PackedGraphs
+from molvae.data.datasets import MoleculeSource
+from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.packing import pack
-from molvae.data.sources import Source
-from molvae.evaluation import Evaluator, targets
-from molvae.learnedprior import drawn_rows
-from molvae.models.latents import Posterior
-from molvae.models.priors import KINDS, LatentSource, PriorConfig
-from molvae.sampling.options import DecodeOptions
-from molvae.sampling.streams import normal, row_keys
-from molvae.scoring import fcd
-from molvae.training.priors import fit_prior
+from molvae.generation.codec import Codec
+from molvae.generation.rng import normal, row_keys
+from molvae.generation.token_sampling import DecodeOptions
+from molvae.metrics import fcd
+from molvae.nn.latents import Posterior
+from molvae.nn.priors import KINDS, LatentSource, PriorConfig
+from molvae.training.evaluation import Evaluator, targets
+from molvae.training.fit_prior import drawn_rows, fit_prior
 
 HEADER = "| latents from | radius | valid | unique of valid | FCD to test | seconds to fit |\n|---|---|---|---|---|---|"
 
@@ -68,7 +67,9 @@ def main() -> None:
     evaluator = Evaluator(Codec.of(checkpoint))
 
     def packed(path: Path, count: int) -> PackedGraphs:
-        return pack(drawn_rows([Source(path)], count, seed=0), vocabulary=checkpoint.vocabulary, max_symbols=most)[0]
+        return pack(
+            drawn_rows([MoleculeSource(path)], count, seed=0), vocabulary=checkpoint.vocabulary, max_symbols=most
+        )[0]
 
     test = packed(arguments.test, arguments.samples)
     heat = DecodeOptions(checkpoint.defaults.temperature if arguments.temperature is None else arguments.temperature)

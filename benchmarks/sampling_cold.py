@@ -64,17 +64,17 @@ def stages(seed: str, modules: list[str]) -> dict[str, float]:
         start = time.perf_counter()
         importlib.import_module(name)
         spent[f"import {name}"] = time.perf_counter() - start
-    from molvae.codec import Codec
+    from molvae.generation.codec import Codec
+    from molvae.generation.engine import Engine
     from molvae.generator import Generator
-    from molvae.sampling.engine import Engine
 
     with contextlib.ExitStack() as watches:
         for owner, name, stage in (
             (Generator, "load", "load the model"),
             (Codec, "graphs", "featurise and encode the seed"),
             (Codec, "encode", "featurise and encode the seed"),
-            ("molvae.sampling.analogs", "read", "RDKit: parse, write, fingerprint"),
-            ("molvae.seedruns", "figures", "RDKit: properties"),
+            ("molvae.generation.analogs", "read", "RDKit: parse, write, fingerprint"),
+            ("molvae.generation.runner", "figures", "RDKit: properties"),
         ):
             place = importlib.import_module(owner) if isinstance(owner, str) else owner
             watches.enter_context(patch.object(place, name, _timed(getattr(place, name), stage, spent)))

@@ -20,16 +20,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from molvae.chem.smiles import canonical
-from molvae.chem.tokens import END_ID, PAD_ID, START_ID
+from molvae.chem.tokenizer import END_ID, PAD_ID, START_ID
+from molvae.generation.continuous_batching import captured
+from molvae.generation.engine import Decoded, Engine
+from molvae.generation.rng import normal, row_keys
+from molvae.generation.token_sampling import GREEDY, DecodeOptions
 from molvae.generator import Generator
-from molvae.models.decoders import GRUDecoder, TransformerDecoder
-from molvae.models.devices import Lanes
-from molvae.models.latents import perturb
-from molvae.models.stepping import stepper_of
-from molvae.sampling.engine import Decoded, Engine
-from molvae.sampling.options import GREEDY, DecodeOptions
-from molvae.sampling.slots import captured
-from molvae.sampling.streams import normal, row_keys
+from molvae.nn.decoders import GRUDecoder, TransformerDecoder
+from molvae.nn.devices import Lanes
+from molvae.nn.incremental_decoding import stepper_of
+from molvae.nn.latents import perturb
 
 RADIUS, TEMPERATURE = 0.35, 0.7
 PRECISIONS = ("32", "bf16", "int8")

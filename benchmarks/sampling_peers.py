@@ -23,11 +23,11 @@ from sampling_decode import threads_of
 from molvae.chem.filters import alerts
 from molvae.chem.fingerprints import morgan_bits, tanimoto_to
 from molvae.chem.properties import compute
-from molvae.chem.reading import read
+from molvae.chem.sample_parsing import read
 from molvae.chem.smiles import canonical, parse
+from molvae.data.bloom_filter import SeenSet
 from molvae.generator import Generator
-from molvae.novelty import SeenSet
-from molvae.scoring.analogs import AnalogScores
+from molvae.metrics.analogs import AnalogScores
 
 WANTED, SIMILARITY, SECONDS = 100, 0.4, 20.0
 BLOCK = 50  # proposals that are read at once

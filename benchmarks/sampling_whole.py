@@ -15,11 +15,11 @@ from unittest.mock import patch
 
 from reading_alone import parse_and_write
 
-from molvae import seedruns
-from molvae.chem.reading import read
-from molvae.data.workers import Pending, Workers
+from molvae.chem.sample_parsing import read
+from molvae.data.parallel import Pending, Workers
+from molvae.generation import runner as seedruns
+from molvae.generation.engine import Engine
 from molvae.generator import Generator
-from molvae.sampling.engine import Engine
 
 WANTED = 100  # molecules of each seed
 

@@ -36,13 +36,13 @@ import numpy as np
 from memory import memory_of
 
 from molvae.chem.smiles import parse_quietly, quiet
-from molvae.data.featurise import in_chunks, map_chunks
-from molvae.data.records import Record, read_records
-from molvae.scoring import fcd
-from molvae.scoring.moses import cosine
-from molvae.scoring.score import references, score
-from molvae.scoring.set_figures import Against
-from molvae.scoring.structures import large_scaffold
+from molvae.data.featurize import in_chunks, map_chunks
+from molvae.data.readers import Record, read_records
+from molvae.metrics import fcd
+from molvae.metrics.moses import cosine
+from molvae.metrics.score import references, score
+from molvae.metrics.set_metrics import Against
+from molvae.metrics.structures import large_scaffold
 
 COLUMNS = ("qed", "sa", "logp", "mw", "moses_filters")
 PAPER = {

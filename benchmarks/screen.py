@@ -30,10 +30,10 @@ from rdkit import DataStructs
 
 from molvae.chem.fingerprints import morgan
 from molvae.chem.smiles import canonical_or_none, parse, parse_quietly, quiet
-from molvae.data.featurise import featurise_chunk, in_chunks, map_chunks, worker_count
-from molvae.data.records import Record, read_records
+from molvae.data.featurize import featurise_chunk, in_chunks, map_chunks, worker_count
+from molvae.data.readers import Record, read_records
 from molvae.generator import Generator
-from molvae.screening.embedding import BATCH, encode_chunk
+from molvae.library.embedding import BATCH, encode_chunk
 
 SEEDS = (
     "Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1",

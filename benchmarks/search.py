@@ -39,15 +39,15 @@ from vector_libraries import compared
 
 from molvae.chem.fingerprints import morgan, morgan_bits
 from molvae.chem.smiles import parse
-from molvae.data.featurise import in_chunks, map_chunks, worker_count
+from molvae.data.featurize import in_chunks, map_chunks, worker_count
 from molvae.data.rows import Record
-from molvae.screening.best import Best
-from molvae.screening.cells import ByLatentCells, cells_of, comparable
-from molvae.screening.embedding import Embedded
-from molvae.screening.library import Library
-from molvae.screening.manifest import SHARDS, Manifest
-from molvae.screening.measures import ByFingerprint, ByLatent
-from molvae.screening.shards import Piece, write_shard
+from molvae.library.embedding import Embedded
+from molvae.library.ivf import ByLatentCells, cells_of, comparable
+from molvae.library.manifest import SHARDS, Manifest
+from molvae.library.measures import ByFingerprint, ByLatent
+from molvae.library.shards import Piece, write_shard
+from molvae.library.storage import Library
+from molvae.similarity.top_k import Best
 
 TOP = 100
 QUERIES = 100

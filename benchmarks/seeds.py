@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from molvae.data.records import Record, read_records
+from molvae.data.readers import Record, read_records
 
 _SUMMARY = re.compile(r": (\d+) of \d+ distinct molecules .*?from (\d+) strings \((\d+) valid\)")
 

@@ -36,23 +36,23 @@ import torch
 
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint, SamplingDefaults
-from molvae.chem.tokens import Vocabulary
-from molvae.data.neighbours import Neighbours
-from molvae.data.packed import PackedGraphs, concatenate, details
+from molvae.chem.tokenizer import Vocabulary
+from molvae.data.bloom_filter import SeenSet
+from molvae.data.graph_dataset import PackedGraphs, concatenate, details
+from molvae.data.neighbors import Neighbours
 from molvae.data.packing import pack
-from molvae.data.records import read_records
+from molvae.data.readers import read_records
 from molvae.data.rows import Record, Refusal
-from molvae.evaluation import probe
-from molvae.learnedprior import learn_prior
-from molvae.likeness import Likeness
-from molvae.models.config import ModelConfig
-from molvae.models.priors import PriorConfig
-from molvae.novelty import SeenSet
-from molvae.practice import Practice
+from molvae.nn.config import ModelConfig
+from molvae.nn.priors import PriorConfig
 from molvae.training.config import TrainConfig
-from molvae.training.run import Trained, train
-from molvae.trainingset import packed_neighbours
-from molvae.workflow import calibrated
+from molvae.training.dataset import packed_neighbours
+from molvae.training.distribution_matching import Likeness
+from molvae.training.evaluation import probe
+from molvae.training.fit_prior import learn_prior
+from molvae.training.policy_gradient import Practice
+from molvae.training.train import calibrated
+from molvae.training.trainer import Trained, train
 
 MOSES_SHARE = 600_000  # molecules of MOSES that the druglike models are trained on
 HELD_OUT = 5_000  # molecules of MOSES train that `moses` is validated on

@@ -24,15 +24,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from train_shipped import SHAPE, Data
 
-from molvae.data.neighbours import Neighbours
-from molvae.data.packed import PackedGraphs
+from molvae.data.graph_dataset import PackedGraphs
+from molvae.data.neighbors import Neighbours
 from molvae.data.packing import pack
-from molvae.data.records import read_records
-from molvae.models.autoencoder import Autoencoder
-from molvae.models.config import DECODERS, ENCODERS, ModelConfig
+from molvae.data.readers import read_records
+from molvae.nn.autoencoder import Autoencoder
+from molvae.nn.config import DECODERS, ENCODERS, ModelConfig
 from molvae.training.config import TrainConfig
 from molvae.training.module import random_radius
-from molvae.training.run import train
+from molvae.training.trainer import train
 
 WARM_UP = 2
 LARGE = 8192  # rows and columns of the matrices whose product is the limit

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.screening.cells import cell_count
+from molvae.library.ivf import cell_count
 
 Vectors = NDArray[np.float32]
 GRAPH = (100, 200, 400, 800)

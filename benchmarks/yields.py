@@ -25,7 +25,7 @@ from molvae.chem.cores import as_queries
 from molvae.chem.filters import alerts
 from molvae.chem.smiles import parse, write
 from molvae.generator import Generator
-from molvae.scoring.analogs import AnalogScores
+from molvae.metrics.analogs import AnalogScores
 
 SPLITS = ((1000, 1), (100, 10), (10, 100), (1, 1000))
 GOALS = (("0.4:1", 1000, 30_000), ("0.6:1", 100, 10_000))

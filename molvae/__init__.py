@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from molvae.errors import MoleculeError as MoleculeError
     from molvae.errors import MolvaeError as MolvaeError
     from molvae.errors import MolvaeWarning as MolvaeWarning
+    from molvae.generation.options import AnalogOptions as AnalogOptions
     from molvae.generator import Generator as Generator
-    from molvae.libraries import IndexedLibrary as IndexedLibrary
-    from molvae.libraries import index as index
-    from molvae.libraries import open_library as open_library
-    from molvae.property_models import PropertyModel as PropertyModel
-    from molvae.property_models import fit_property_model as fit_property_model
-    from molvae.property_models import load_property_model as load_property_model
-    from molvae.sampling.request import AnalogOptions as AnalogOptions
-    from molvae.scoring.score import score as score
-    from molvae.scoring.scorer import Scores as Scores
-    from molvae.screens import Screened as Screened
-    from molvae.screens import screen as screen
+    from molvae.library.indexed_library import IndexedLibrary as IndexedLibrary
+    from molvae.library.indexed_library import index as index
+    from molvae.library.indexed_library import open_library as open_library
+    from molvae.metrics.score import score as score
+    from molvae.metrics.scorer import Scores as Scores
+    from molvae.qsar.property_model import PropertyModel as PropertyModel
+    from molvae.qsar.property_model import fit_property_model as fit_property_model
+    from molvae.qsar.property_model import load_property_model as load_property_model
+    from molvae.screening.screen import Screened as Screened
+    from molvae.screening.screen import screen as screen
 
     __version__: str
 
@@ -45,13 +45,13 @@ _HOME = {
         ("CheckpointError", "InputError", "MissingExtraError", "MoleculeError", "MolvaeError", "MolvaeWarning"),
         "molvae.errors",
     ),
-    "AnalogOptions": "molvae.sampling.request",
+    "AnalogOptions": "molvae.generation.options",
     "Generator": "molvae.generator",
-    **dict.fromkeys(("IndexedLibrary", "index", "open_library"), "molvae.libraries"),
-    "score": "molvae.scoring.score",
-    "Scores": "molvae.scoring.scorer",
-    **dict.fromkeys(("PropertyModel", "fit_property_model", "load_property_model"), "molvae.property_models"),
-    **dict.fromkeys(("Screened", "screen"), "molvae.screens"),
+    **dict.fromkeys(("IndexedLibrary", "index", "open_library"), "molvae.library.indexed_library"),
+    "score": "molvae.metrics.score",
+    "Scores": "molvae.metrics.scorer",
+    **dict.fromkeys(("PropertyModel", "fit_property_model", "load_property_model"), "molvae.qsar.property_model"),
+    **dict.fromkeys(("Screened", "screen"), "molvae.screening.screen"),
 }
 
 _MODULES = ("explore",)

@@ -25,14 +25,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.overrides import TorchFunctionMode
 
-from molvae.calibration import Calibration
-from molvae.chem.tokens import Vocabulary
+from molvae.chem.tokenizer import Vocabulary
+from molvae.data.bloom_filter import SeenSet
 from molvae.data.files import digest, whole_folder
 from molvae.errors import CheckpointError, InputError
-from molvae.models.autoencoder import Autoencoder
-from molvae.models.config import JsonConfig, ModelConfig
-from molvae.models.priors import Prior, PriorConfig, prior_from_config
-from molvae.novelty import SeenSet
+from molvae.nn.autoencoder import Autoencoder
+from molvae.nn.config import JsonConfig, ModelConfig
+from molvae.nn.likelihood_reference import Calibration
+from molvae.nn.priors import Prior, PriorConfig, prior_from_config
 
 FORMAT = "molvae-model-1"
 SHIPPED = Path(__file__).parent / "weights"

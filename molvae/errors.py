@@ -1,8 +1,12 @@
 """Every error that molvae raises on purpose. Imports nothing of molvae, so that everything may import it."""
 
+from __future__ import annotations
+
+import importlib
 import sys
 import traceback
 import warnings
+from typing import Any
 
 
 class MolvaeError(Exception):
@@ -34,3 +38,12 @@ def warn(message: str, kind: type[Warning] = MolvaeWarning) -> None:
     stack = enumerate(traceback.walk_stack(sys._getframe()), start=1)
     ours = [level for level, (frame, _) in stack if frame.f_globals.get("__name__", "").partition(".")[0] == "molvae"]
     warnings.warn(message, kind, stacklevel=ours[-1] + 1)
+
+
+def import_extra(name: str, extra: str = "explore") -> Any:
+    """The module `name`, such as sklearn.cluster. Raises `MissingExtraError` naming the extra that brings it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        needed = name.split(".")[0]
+        raise MissingExtraError(f"this needs {needed}: pip install 'molvae[{extra}]'") from None

@@ -12,26 +12,26 @@ import torch
 from numpy.typing import NDArray
 
 from molvae import checkpoint as checkpoints
-from molvae.calibration import Calibration
 from molvae.checkpoint import Checkpoint
 from molvae.chem.graph import MolGraph
-from molvae.chem.reading import figures
+from molvae.chem.sample_parsing import figures
 from molvae.chem.smiles import canonical_or_none
-from molvae.chem.tokens import PAD_ID
-from molvae.codec import Codec
-from molvae.data.packed import GraphBatch, PackedGraphs
+from molvae.chem.tokenizer import PAD_ID
+from molvae.data.graph_dataset import GraphBatch, PackedGraphs
 from molvae.data.rows import indexed, one_or_many
 from molvae.errors import InputError
-from molvae.models.devices import find_device
-from molvae.models.encoding import in_batches
-from molvae.models.latents import on_sphere
-from molvae.models.priors import Prior
-from molvae.sampling.analogs import Draws
-from molvae.sampling.asked import Asked
-from molvae.sampling.options import DecodeOptions
-from molvae.sampling.overlap import finish
-from molvae.sampling.request import PROPERTIES, AnalogOptions, Progress
-from molvae.seedruns import Drawn, SeedRun, described, joined, reported
+from molvae.generation.analogs import Draws
+from molvae.generation.codec import Codec
+from molvae.generation.options import PROPERTIES, AnalogOptions, Progress
+from molvae.generation.plan import Asked
+from molvae.generation.runner import Drawn, SeedRun, described, joined, reported
+from molvae.generation.scheduling import finish
+from molvae.generation.token_sampling import DecodeOptions
+from molvae.nn.devices import find_device
+from molvae.nn.inference import in_batches
+from molvae.nn.latents import on_sphere
+from molvae.nn.likelihood_reference import Calibration
+from molvae.nn.priors import Prior
 
 SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "novel")
 

@@ -11,7 +11,7 @@ def tiny_checkpoint():
     from tiny_vae import SMALL, trained
 
     from molvae.checkpoint import Checkpoint, SamplingDefaults
-    from molvae.novelty import SeenSet
+    from molvae.data.bloom_filter import SeenSet
 
     model, config, vocabulary = trained("gaussian", "gru", 250)
     return Checkpoint(
@@ -40,7 +40,7 @@ def tiny(tiny_model):
 def few_trees():
     """Forests of ten trees: what is built on them does not depend on how good they are."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("molvae.prediction.forest.TREES", 10)
+        patch.setattr("molvae.qsar.estimators.TREES", 10)
         yield
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from molvae.chem.tokens import Vocabulary
-from molvae.data.packed import PackedGraphs
+from molvae.chem.tokenizer import Vocabulary
+from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.packing import pack
 from molvae.data.rows import Record
 

@@ -15,9 +15,9 @@ import torch
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import describe, holds, load, locate, save, shipped_models
 from molvae.errors import CheckpointError, InputError
-from molvae.models.autoencoder import Autoencoder
-from molvae.models.config import ModelConfig
-from molvae.models.priors import PriorConfig, prior_from_config
+from molvae.nn.autoencoder import Autoencoder
+from molvae.nn.config import ModelConfig
+from molvae.nn.priors import PriorConfig, prior_from_config
 
 
 @pytest.fixture

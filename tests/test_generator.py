@@ -18,11 +18,11 @@ from tiny_vae import SMALL, trained
 import molvae
 from molvae import api
 from molvae.checkpoint import Checkpoint, save
-from molvae.data.workers import HERE, Workers
+from molvae.data.parallel import HERE, Workers
 from molvae.errors import InputError, MoleculeError, MolvaeWarning
+from molvae.generation.options import ANALOG_COLUMNS
 from molvae.generator import SAMPLE_COLUMNS, Generator
-from molvae.models.autoencoder import Autoencoder
-from molvae.sampling.request import ANALOG_COLUMNS
+from molvae.nn.autoencoder import Autoencoder
 
 SEEDS = ["CCO", "c1ccccc1", "CC(=O)O", "OCCO"]
 BAD = ["C1CC", "", "[U]", "CCO"]
@@ -96,7 +96,7 @@ def test_same_seed_same_molecules_however_they_are_asked_for(tiny, found):
 
 
 def test_a_stream_gives_the_same(tiny, found, monkeypatch):
-    monkeypatch.setattr("molvae.seedruns.SEEDS_AT_ONCE", 1)
+    monkeypatch.setattr("molvae.generation.runner.SEEDS_AT_ONCE", 1)
     frames = _quietly(lambda: list(tiny.iter_analogs(iter(SEEDS), 12, seed=1)))
     assert len(frames) == len(SEEDS)
     pd.testing.assert_frame_equal(pd.concat(frames, ignore_index=True), found, rtol=1e-4)
@@ -117,8 +117,8 @@ def test_workers_do_not_show(tiny, monkeypatch, queued):
 
     Nor do two groups of seeds under way at once, of which the first has only seeds that are refused.
     """
-    monkeypatch.setattr("molvae.seedruns.SEEDS_AT_ONCE", 2)
-    monkeypatch.setattr("molvae.seedruns.QUEUED", queued)
+    monkeypatch.setattr("molvae.generation.runner.SEEDS_AT_ONCE", 2)
+    monkeypatch.setattr("molvae.generation.runner.QUEUED", queued)
     options = {"n": 12, "seed": 1, "keep": ["mw<200"], "rank": "qed - similarity", "similarity": "0.1:0.9"}
     here = _quietly(tiny.analogs, ["C1CC", "x", *SEEDS], workers=0, **options)
     there = _quietly(tiny.analogs, ["C1CC", "x", *SEEDS], workers=2, **options)
@@ -137,8 +137,8 @@ class _Deadly(Workers):
 
 
 def test_a_seed_that_no_worker_survives_is_told_and_costs_no_other(tiny, found, monkeypatch):
-    monkeypatch.setattr("molvae.seedruns.Workers", _Deadly)
-    monkeypatch.setattr("molvae.seedruns.QUEUED", 1)
+    monkeypatch.setattr("molvae.generation.runner.Workers", _Deadly)
+    monkeypatch.setattr("molvae.generation.runner.QUEUED", 1)
     with pytest.warns(MolvaeWarning, match="SMILES c1ccccc1: a process that ended whenever it worked on it"):
         frame = tiny.analogs(SEEDS, 12, seed=1, workers=2)
     assert list(frame.attrs["errors"]) == [SEEDS[1]]
@@ -163,16 +163,16 @@ def test_an_interrupt_ends_the_workers(tiny, monkeypatch):
         def stop(self):
             heard.append("stop")
 
-    monkeypatch.setattr("molvae.seedruns.Workers", Interrupted)
-    monkeypatch.setattr("molvae.seedruns.SEEDS_AT_ONCE", 2)
-    monkeypatch.setattr("molvae.seedruns.QUEUED", 1)
+    monkeypatch.setattr("molvae.generation.runner.Workers", Interrupted)
+    monkeypatch.setattr("molvae.generation.runner.SEEDS_AT_ONCE", 2)
+    monkeypatch.setattr("molvae.generation.runner.QUEUED", 1)
     with pytest.raises(KeyboardInterrupt):
         tiny.analogs([SEEDS[0]] * 4, 12, workers=2)
     assert heard == ["stop", "cancel", "cancel"]
 
 
 def test_a_model_that_cannot_travel_is_decoded_here(tiny, found, monkeypatch):
-    monkeypatch.setattr("molvae.seedruns.QUEUED", 1)
+    monkeypatch.setattr("molvae.generation.runner.QUEUED", 1)
     hook = tiny.model.encoder.register_forward_hook(lambda *_, lock=threading.Lock(): None)  # noqa: ARG005
     try:
         frame = _quietly(tiny.analogs, SEEDS, 12, seed=1, workers=2)
@@ -191,10 +191,10 @@ def test_for_a_few_molecules_no_worker_is_started(tiny, monkeypatch, many, start
             super().__init__(0, modules)
             crews.append(count)
 
-    monkeypatch.setattr("molvae.seedruns.Workers", Crew)
-    monkeypatch.setattr("molvae.seedruns.worker_count", lambda workers=None: 2 if workers is None else workers)
-    monkeypatch.setattr("molvae.seedruns.MOLECULES_HERE", 24)
-    monkeypatch.setattr("molvae.seedruns.SEEDS_AT_ONCE", 4)
+    monkeypatch.setattr("molvae.generation.runner.Workers", Crew)
+    monkeypatch.setattr("molvae.generation.runner.worker_count", lambda workers=None: 2 if workers is None else workers)
+    monkeypatch.setattr("molvae.generation.runner.MOLECULES_HERE", 24)
+    monkeypatch.setattr("molvae.generation.runner.SEEDS_AT_ONCE", 4)
     seeds = iter([SEEDS[0]] * many)
     next(_quietly(tiny.iter_analogs, seeds, 2))
     assert crews == [started]
@@ -209,15 +209,15 @@ def test_there_are_as_many_networks_as_memory_has_room_for(tiny, monkeypatch, me
     class Crew(Workers):
         def __init__(self, count=0, modules=()):
             super().__init__(0, modules)
-            with_network.extend([count] * ("molvae.seedruns" in modules))
+            with_network.extend([count] * ("molvae.generation.runner" in modules))
             self.count = count
 
         def submit(self, function, items, size=1):
             return HERE.submit(function, items, size)
 
-    monkeypatch.setattr("molvae.seedruns.Workers", Crew)
-    monkeypatch.setattr("molvae.seedruns.QUEUED", 1)
-    monkeypatch.setattr("molvae.seedruns.memory_left", lambda: memory)
+    monkeypatch.setattr("molvae.generation.runner.Workers", Crew)
+    monkeypatch.setattr("molvae.generation.runner.QUEUED", 1)
+    monkeypatch.setattr("molvae.generation.runner.memory_left", lambda: memory)
     _quietly(tiny.analogs, [SEEDS[0]] * 4, 2, workers=3)
     assert with_network == apart
 
@@ -225,7 +225,7 @@ def test_there_are_as_many_networks_as_memory_has_room_for(tiny, monkeypatch, me
 @pytest.mark.parametrize(("workers", "ahead"), [(0, 2), (2, 4)])
 def test_a_stream_reads_no_further_than_it_needs(tiny, monkeypatch, workers, ahead):
     """A few seeds; and as many more to decode while worker processes read what was decoded for these."""
-    monkeypatch.setattr("molvae.seedruns.SEEDS_AT_ONCE", 2)
+    monkeypatch.setattr("molvae.generation.runner.SEEDS_AT_ONCE", 2)
     read: list[str] = []
 
     def seeds():
@@ -480,7 +480,7 @@ def test_a_score_that_gives_something_else(tiny, score, complaint):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_scores_of_ones_own_can_be_wished_for(tiny, monkeypatch, workers):
     """Asked of what meets all other wishes, and drawing goes on until there are enough."""
-    monkeypatch.setattr("molvae.seedruns.QUEUED", 1)
+    monkeypatch.setattr("molvae.generation.runner.QUEUED", 1)
     asked = set()
 
     def atoms(smiles):

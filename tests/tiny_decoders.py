@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from tiny_models import VOCABULARY, tiny
 
-from molvae.chem.tokens import START_ID
-from molvae.models.decoders import DECODERS
+from molvae.chem.tokenizer import START_ID
+from molvae.nn.decoders import DECODERS
 
 ROWS, LENGTH = 5, 11
 

@@ -6,9 +6,9 @@ import torch
 from molecules import DRUGS
 
 from molvae.chem.graph import graph_of_smiles
-from molvae.chem.tokens import Vocabulary, tokenize
-from molvae.data.packed import PackedGraphs
-from molvae.models.config import ModelConfig
+from molvae.chem.tokenizer import Vocabulary, tokenize
+from molvae.data.graph_dataset import PackedGraphs
+from molvae.nn.config import ModelConfig
 
 GRAPHS = [graph_of_smiles(smiles) for smiles in ["C", "[Na+].[Cl-]", *DRUGS.values()]]
 VOCABULARY = Vocabulary.from_tokens(token for graph in GRAPHS for token in tokenize(graph.smiles))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from molecules import DRUGS
 
-from molvae.chem.tokens import Vocabulary, tokenize
-from molvae.data.featurise import featurise
-from molvae.data.packed import PackedGraphs
-from molvae.models.autoencoder import Autoencoder
-from molvae.models.config import ModelConfig
-from molvae.models.devices import one_thread
+from molvae.chem.tokenizer import Vocabulary, tokenize
+from molvae.data.featurize import featurise
+from molvae.data.graph_dataset import PackedGraphs
+from molvae.nn.autoencoder import Autoencoder
+from molvae.nn.config import ModelConfig
+from molvae.nn.devices import one_thread
 
 _TEXT = (
     "CCO CCN CCC CCCC CCCO CCCN CC(C)O CC(C)C CC(=O)O CC(=O)N CCOC CCC(=O)O CC(C)N C1CCCC1 C1CCOC1 C1CCNC1 OCCO NCCO "

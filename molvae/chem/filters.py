@@ -10,9 +10,9 @@ from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
 from molvae.chem.cores import has_core
+from molvae.chem.expressions import Window
 from molvae.chem.properties import COSTLY, lookup
 from molvae.chem.smiles import parse, quiet
-from molvae.chem.windows import Window
 from molvae.errors import InputError
 
 ALERT_SETS = ("PAINS", "BRENK", "NIH")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molvae.chem.smiles import molecule_or_none, quiet
-from molvae.chem.tokens import END, SPECIAL, Vocabulary
+from molvae.chem.tokenizer import END, SPECIAL, Vocabulary
 
 
 class Class(IntEnum):

@@ -23,7 +23,7 @@ from rdkit import Chem
 from rdkit.Chem import rdCIPLabeler
 
 from molvae.chem.smiles import parse, shortened, write
-from molvae.chem.tokens import tokenize
+from molvae.chem.tokenizer import tokenize
 from molvae.errors import MoleculeError
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rdkit import Chem, RDConfig
 
-from molvae.chem.patterns import Patterns, Traits
+from molvae.chem.substructures import Patterns, Traits
 
 LARGEST_RING = 7
 FOREIGN = {"charge": "[!+0]", "element": "[!#1&!#6&!#7&!#8&!#9&!#16&!#17&!#35]"}

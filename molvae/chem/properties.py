@@ -6,23 +6,124 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from io import StringIO
-from math import inf
+from math import inf, log, log10
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit import Chem
-from rdkit.Chem import QED, Crippen, Descriptors, rdMolDescriptors
+from rdkit import Chem, RDConfig
+from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator, rdMolDescriptors
 
-from molvae.chem.accessibility import accessibility
-from molvae.chem.contrib import contrib
 from molvae.chem.smiles import quiet
+from molvae.chem.substructures import Patterns, Traits
 from molvae.errors import InputError
+
+
+@cache
+def contrib(folder: str, module: str) -> ModuleType:
+    """A scorer of RDKit's Contrib: a package in the wheel, a loose file in conda's build.
+
+    Loaded on first use, because it reads a table of megabytes, and never through `sys.path`.
+    """
+    try:
+        return importlib.import_module(f"rdkit.Contrib.{folder}.{module}")
+    except ImportError:
+        path = Path(RDConfig.RDContribDir) / folder / f"{module}.py"
+        spec = importlib.util.spec_from_file_location(f"molvae_{module}", path)
+        if spec is None or spec.loader is None or not path.exists():
+            raise InputError(f"this property needs RDKit's {folder}; there is none at {path}") from None
+        loaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+        return loaded
+
+
+_UNSEEN = -4.0
+"""The score of an environment that is rare, or new, among the molecules people have made."""
+
+
+def accessibility(mol: Chem.Mol) -> float:
+    """1, easy to make, to 10, hard: Ertl and Schuffenhauer 2009, as in RDKit's Contrib (`sascorer.calculateScore`).
+
+    How common its environments of radius 2 are in molecules that have been made, less penalties for size,
+    stereocentres, spiro and bridgehead atoms and large rings, and a bonus for symmetry. Raises `InputError` where
+    RDKit's table of environments is not installed.
+    """
+    environments = _generator().GetSparseCountFingerprint(mol).GetNonzeroElements()
+    scores, atoms = _scores(), mol.GetNumAtoms()
+    common = sum(scores.get(name, _UNSEEN) * count for name, count in environments.items()) / sum(environments.values())
+    complexity = (
+        atoms**1.005 - atoms
+        + log10(_stereocentres(mol) + 1)
+        + log10(rdMolDescriptors.CalcNumSpiroAtoms(mol) + 1)
+        + log10(rdMolDescriptors.CalcNumBridgeheadAtoms(mol) + 1)
+        + (log10(2) if any(len(ring) > 8 for ring in mol.GetRingInfo().AtomRings()) else 0)
+    )  # fmt: skip
+    symmetry = log(atoms / len(environments)) / 2 if atoms > len(environments) else 0
+    score = 11 - (common - complexity + symmetry + 5) / 6.5 * 9  # -4 to 2.5 becomes 10 to 1
+    return float(min(max(score if score <= 8 else 8 + log(score - 8), 1), 10))
+
+
+def _stereocentres(mol: Chem.Mol) -> int:
+    """Atoms that are one or could be, stated or not."""
+    Chem.AssignStereochemistry(mol, force=True, flagPossibleStereoCenters=True)
+    return int(rdMolDescriptors.CalcNumAtomStereoCenters(mol))
+
+
+@cache
+def _generator() -> rdFingerprintGenerator.FingerprintGenerator64:
+    return rdFingerprintGenerator.GetMorganGenerator(radius=2)
+
+
+@cache
+def _scores() -> dict[int, float]:
+    scorer = contrib("SA_Score", "sascorer")
+    scorer.readFragmentScores()
+    return dict(scorer._fscores)
+
+
+def qed(
+    mol: Chem.Mol, *, mw: float, logp: float, hbd: float, tpsa: float, rotatable_bonds: float, of: Traits | None = None
+) -> float:
+    """Quantitative estimate of drug-likeness, 0 to 1 (Bickerton et al. 2012): `rdkit.Chem.QED.qed` to the last digit.
+
+    The descriptors are those of `properties.PROPERTIES`. Acceptors, aromatic rings and alerts are counted here by QED's
+    own patterns. `of`: the molecule's `traits`, where they are there already.
+    """
+    rest = Chem.DeleteSubstructs(mol, QED.AliphaticRings)  # a copy
+    counted = QED.QEDproperties(  # type: ignore[no-untyped-call]
+        MW=mw,
+        ALOGP=logp,
+        HBA=sum(len(mol.GetSubstructMatches(pattern)) for pattern in _acceptors()),
+        HBD=hbd,
+        PSA=tpsa,
+        ROTB=rotatable_bonds,
+        AROM=len(Chem.GetSSSR(rest)),
+        ALERTS=len(_alerts().found(mol, of)),
+    )
+    return float(QED.qed(mol, qedProperties=counted))  # type: ignore[no-untyped-call]
+
+
+@cache
+def _acceptors() -> list[Chem.Mol]:
+    """QED's patterns of an atom each in two searches, for the charged and the others: no atom is in two of either."""
+    charged = [smarts for smarts in QED.AcceptorSmarts if "-" in smarts]
+    others = [smarts for smarts in QED.AcceptorSmarts if smarts not in charged]
+    alternatives = (",".join(f"$({smarts})" for smarts in group) for group in (charged, others))
+    return [Chem.MolFromSmarts(f"[{text}]") for text in alternatives]
+
+
+@cache
+def _alerts() -> Patterns:
+    return Patterns({str(number): smarts for number, smarts in enumerate(QED.StructuralAlertSmarts)})
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molvae.cli import options
-from molvae.cli.decoding import temperature_of
+from molvae.cli.decode import temperature_of
 from molvae.cli.loading import load, scores_of
 from molvae.cli.outputs import check_outputs, check_picture, destination, drawn
+from molvae.cli.partial_runs import contents, kept
 from molvae.cli.progress import progress
-from molvae.cli.resuming import contents, kept
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +90,7 @@ def analogs(
     sa, logp, mw, novel. In Python: `Generator.analogs`.
     """
     from molvae.cli.inputs import read
-    from molvae.data.records import is_file_like
+    from molvae.data.readers import is_file_like
 
     draws: dict[str, Any] = {
         "radius": radius, "similarity": similarity, "decodes": decodes,

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploring import GRID, Grid, Reference, delivery
-from molvae.cli.exploring import molecules as smiles_of
+from molvae.cli.exploration import GRID, Grid, Reference, delivery
+from molvae.cli.exploration import molecules as smiles_of
 from molvae.cli.loading import load
 from molvae.errors import InputError
 
 if TYPE_CHECKING:
-    from molvae.calibration import Calibration
     from molvae.generator import Generator
+    from molvae.nn.likelihood_reference import Calibration
 
 
 def anomaly(
@@ -40,8 +40,8 @@ def anomaly(
     `molvae.explore.anomaly`.
     """
     from molvae.cli.inputs import read
-    from molvae.cli.rowwise import at_once
-    from molvae.explore import anomalies
+    from molvae.cli.row_commands import at_once
+    from molvae.explore import anomaly_detection as anomalies
 
     if save_reference is not None and reference is None:
         raise InputError("--save-reference keeps what --reference FILE gives: name both")
@@ -62,8 +62,8 @@ def anomaly(
 
 
 def _calibration(generator: Generator, reference: str, column: str | None) -> Calibration:
-    from molvae.calibration import Calibration
     from molvae.cli.inputs import read
+    from molvae.nn.likelihood_reference import Calibration
 
     if reference.lower().endswith(".json"):
         return Calibration.load(reference)

@@ -23,9 +23,6 @@ from molvae.cli import (
     index,
     info,
     interpolate,
-    neighbours,
-    optimise,
-    prior,
     reconstruct,
     sample,
     score,
@@ -34,7 +31,10 @@ from molvae.cli import (
     train,
     traverse,
 )
+from molvae.cli import fit_prior as prior
 from molvae.cli import map as latent_map
+from molvae.cli import neighbors as neighbours
+from molvae.cli import optimize as optimise
 from molvae.errors import InputError, MolvaeError
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploring import DOTS, Dots, delivery
+from molvae.cli.exploration import DOTS, Dots, delivery
 from molvae.cli.loading import load
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def cluster(
     adjusted Rand index and silhouettes. In Python: `molvae.explore.cluster`.
     """
     from molvae.cli.inputs import read
-    from molvae.cli.rowwise import at_once, names
-    from molvae.explore import clusters as tool
+    from molvae.cli.row_commands import at_once, names
+    from molvae.explore import clustering as tool
 
     count = int(clusters) if clusters.isdecimal() else clusters
     with delivery(output, picture, tool.draw_clusters, DOTS, molecules) as deliver:

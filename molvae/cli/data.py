@@ -19,7 +19,7 @@ Name = Annotated[str, typer.Argument(show_default=False, help="A dataset's name,
 @app.command("list")
 def list_() -> None:
     """The names of the datasets, with a line on each."""
-    from molvae.data import catalog
+    from molvae.data import datasets as catalog
 
     for name in catalog.names():
         typer.echo(f"{name}\t{catalog.recipe(name).description}")
@@ -28,7 +28,7 @@ def list_() -> None:
 @app.command()
 def info(name: Name) -> None:
     """What a dataset is, its licence, whom to cite, and its splits."""
-    from molvae.data import catalog
+    from molvae.data import datasets as catalog
 
     recipe = catalog.recipe(name)
     typer.echo(f"{recipe.name}: {recipe.description}")
@@ -47,7 +47,7 @@ def fetch(
     ] = None,
 ) -> None:
     """Download a dataset; prints its files. What is there and has its checksum is not fetched again."""
-    from molvae.data import catalog
+    from molvae.data import datasets as catalog
 
     recipe = catalog.recipe(name)
     try:

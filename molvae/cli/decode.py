@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molvae.cli import options
-from molvae.cli.decoding import temperature_of
 from molvae.cli.loading import load
 from molvae.cli.outputs import destination
 from molvae.cli.progress import progress
@@ -18,6 +17,13 @@ from molvae.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
+
+
+def temperature_of(temperature: float | None, greedy: bool) -> float | None:
+    """What `--temperature` and `--greedy` ask for; None where they say nothing. Raises `InputError`."""
+    if greedy and temperature:
+        raise InputError(f"--greedy is temperature 0, but --temperature is {temperature:g}: give one of them")
+    return 0.0 if greedy else temperature
 
 
 def decode(

@@ -36,8 +36,8 @@ def fit(
     """
     from molvae.checkpoint import card_text
     from molvae.data.files import check_folder
-    from molvae.prediction.fitted import SETTINGS
-    from molvae.property_models import fit_property_model
+    from molvae.qsar.fitted_model import SETTINGS
+    from molvae.qsar.property_model import fit_property_model
 
     check_folder(output, SETTINGS)
     fitted = fit_property_model(

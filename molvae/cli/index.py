@@ -32,7 +32,7 @@ def index(
     Interrupted and started again, it goes on where it was. Rows without a molecule: bad.csv in the folder.
     """
     from molvae.errors import CheckpointError, InputError
-    from molvae.libraries import index as index_library
+    from molvae.library.indexed_library import index as index_library
 
     names = [name.strip() for name in properties.split(",") if name.strip()]
     with progress("rows") as advance:

@@ -24,7 +24,7 @@ def info(
     import json
 
     from molvae.checkpoint import describe, load, locate, shipped_models
-    from molvae.prediction.fitted import SETTINGS
+    from molvae.qsar.fitted_model import SETTINGS
 
     if model is None:
         names = shipped_models()
@@ -39,7 +39,7 @@ def info(
 
 
 def _property_model(folder: Path) -> dict[str, Any]:
-    from molvae.prediction.fitted import load
+    from molvae.qsar.fitted_model import load
 
     model = load(folder)
     return {"target": model.target, "task": model.task, "made of": str(model.candidate), "card": model.card}

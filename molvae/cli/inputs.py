@@ -12,9 +12,9 @@ from typing import IO, Any
 import typer
 
 from molvae.chem.smiles import parse, quiet, standardise, write
-from molvae.data.records import is_file_like, read_records, split_row
+from molvae.data.readers import is_file_like, read_records, split_row
 from molvae.data.rows import ARGUMENT, Record, Refusal, make_row
-from molvae.data.tables import SMILES_COLUMNS, csv_rows
+from molvae.data.table_readers import SMILES_COLUMNS, csv_rows
 from molvae.errors import MoleculeError
 
 _HEADER_BYTES = 65_536

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploring import GRID, Grid, Molecule, delivery
+from molvae.cli.exploration import GRID, Grid, Molecule, delivery
 from molvae.cli.loading import load
 
 

@@ -27,7 +27,7 @@ def scores_of(paths: list[str], device: str) -> dict[str, Any]:
     """What --score names; the models of properties are imported only for that, since they take a second."""
     if not paths:
         return {}
-    from molvae.screens import read_scores
+    from molvae.screening.screen import read_scores
 
     for path in paths:
         if ".py:" not in path and not Path(path).exists():

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploring import DOTS, Dots, delivery
+from molvae.cli.exploration import DOTS, Dots, delivery
 from molvae.cli.loading import load
 from molvae.errors import InputError
 
@@ -36,7 +36,7 @@ def latent_map(
 
     from molvae.chem.properties import PROPERTIES
     from molvae.cli.inputs import read
-    from molvae.cli.rowwise import at_once, names
+    from molvae.cli.row_commands import at_once, names
     from molvae.explore import projection
 
     with delivery(output, picture, projection.draw_map, DOTS, molecules) as deliver:

@@ -22,7 +22,7 @@ def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[st
     """Raises `InputError` for a file that cannot be written, is read, or is written twice: before the work is done."""
     from molvae.data.rows import format_of
     from molvae.errors import InputError
-    from molvae.output import check_format
+    from molvae.io.writers import check_format
 
     if output is not None:
         check_format(output)
@@ -61,7 +61,7 @@ def destination(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Wri
 
     Raises `InputError` where that cannot be written, or is one of the `inputs`.
     """
-    from molvae.output import table_file
+    from molvae.io.writers import table_file
 
     check_outputs(output, inputs=inputs)
     if output is not None:
@@ -78,7 +78,7 @@ def destination(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Wri
 @contextmanager
 def drawn(picture: Path | None) -> Iterator[Write]:
     """A picture is one more file that tables go to, where one is wanted; of what there is when stdout's reader goes."""
-    from molvae.output import table_file
+    from molvae.io.writers import table_file
 
     if picture is None:
         yield lambda frame: None  # noqa: ARG005
@@ -100,7 +100,7 @@ class _Stream:
         self.header = True
 
     def add(self, frame: pd.DataFrame) -> None:
-        from molvae.output import add_csv
+        from molvae.io.writers import add_csv
 
         add_csv(frame, sys.stdout, header=self.header)
         sys.stdout.flush()
@@ -126,7 +126,7 @@ class _Screen:
         from rich.table import Table
         from rich.text import Text
 
-        from molvae.output import cell
+        from molvae.io.writers import cell
 
         if not self.count:
             return

@@ -7,7 +7,7 @@ from functools import partial
 from molvae.cli import options
 from molvae.cli.loading import load
 from molvae.cli.outputs import destination
-from molvae.cli.rowwise import end, rowwise
+from molvae.cli.row_commands import end, rowwise
 
 
 def reconstruct(

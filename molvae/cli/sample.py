@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from molvae.cli import options
-from molvae.cli.decoding import temperature_of
+from molvae.cli.decode import temperature_of
 from molvae.cli.loading import load
 from molvae.cli.outputs import destination
 from molvae.cli.progress import progress

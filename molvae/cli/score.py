@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from molvae.data.rows import Record, Refusal
-    from molvae.scoring.scorer import Scorer, Scores
+    from molvae.metrics.scorer import Scorer, Scores
 
 SHOWN_SEEDS = 20
 SHOWN_FIGURES = ("seed", "proposed", "valid", "distinct", "effective_novelty", "usable", "similarity_median")
@@ -86,11 +86,11 @@ def score(
         raise InputError(f"--report is an .html, .json or .csv, got {report}; -o writes the table of molecules")
     if per_seed is not None and seeds is None:
         raise InputError("--per-seed is for analogs: name the column of their seeds, --seeds COLUMN")
-    from molvae.models.devices import find_device
-    from molvae.output import check_format, write_table
-    from molvae.scoring.molecules import chosen
-    from molvae.scoring.score import references
-    from molvae.scoring.scorer import Scorer
+    from molvae.io.writers import check_format, write_table
+    from molvae.metrics.molecules import chosen
+    from molvae.metrics.score import references
+    from molvae.metrics.scorer import Scorer
+    from molvae.nn.devices import find_device
 
     check_outputs(output, report, per_seed, inputs=[*molecules, *(name for name in (train, test, scaffolds) if name)])
     if per_seed is not None:
@@ -133,7 +133,7 @@ def _write_rows(scorer: Scorer, rows: Iterator[Record | Refusal], output: Path |
     from contextlib import nullcontext
 
     from molvae.cli.inputs import report
-    from molvae.output import table_file
+    from molvae.io.writers import table_file
 
     pending: deque[Record | Refusal] = deque()  # read, and not yet in a table
 
@@ -210,8 +210,8 @@ def _write_report(scores: Scores, path: Path, title: str, rank_by: str) -> None:
     import pandas as pd
 
     from molvae.data.files import whole_file
-    from molvae.output import write_table
-    from molvae.report import Content, write_html
+    from molvae.io.writers import write_table
+    from molvae.viz.report import Content, write_html
 
     if path.suffix.lower() == ".csv":
         figures = [(section, *figure) for section, found in scores.figures.items() for figure in found.items()]

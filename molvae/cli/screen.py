@@ -16,7 +16,7 @@ from molvae.cli.progress import progress
 
 if TYPE_CHECKING:
     from molvae.data.rows import Refusal
-    from molvae.screening.screen import Part
+    from molvae.screening.pipeline import Part
 
 
 def screen(
@@ -65,7 +65,7 @@ def screen(
 
     if report is not None and report.suffix.lower() != ".html":
         raise InputError(f"--report is an .html, got {report}; -o writes the table")
-    from molvae.screens import screen as screened
+    from molvae.screening.screen import screen as screened
 
     check_outputs(output, report, refused, inputs=[*library, *like])
     seeds = _seeds(like, column)
@@ -107,8 +107,7 @@ def _sources(library: list[str], column: str | None) -> list[Any]:
 @contextmanager
 def _watched(library: list[str], refused: Path | None) -> Iterator[Any]:
     """A function that is shown every part: it moves the progress and writes down what was refused."""
-    from molvae.screening.inputs import find_files
-    from molvae.screening.row_estimate import expected_rows
+    from molvae.library.input_files import expected_rows, find_files
 
     files = None if "-" in library else find_files(library)
     total = expected_rows(files) if files and sys.stderr.isatty() else None  # it reads the beginning of every file

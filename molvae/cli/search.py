@@ -40,7 +40,7 @@ def search(
     """
     from molvae.cli.inputs import read, report
     from molvae.data.rows import Record
-    from molvae.libraries import open_library
+    from molvae.library.indexed_library import open_library
 
     opened = open_library(library, model=model, device=device)
     usable = list[Record]()

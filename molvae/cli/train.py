@@ -112,7 +112,7 @@ def train(
     import sys
 
     from molvae.training.config import TrainConfig
-    from molvae.workflow import Machine, train_model
+    from molvae.training.train import Machine, train_model
 
     shape = _given(
         encoder=encoder, encoder_width=encoder_width, encoder_layers=encoder_layers,

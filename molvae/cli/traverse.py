@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploring import GRID, Grid, Molecule, Reference, delivery, molecules
+from molvae.cli.exploration import GRID, Grid, Molecule, Reference, delivery, molecules
 from molvae.cli.loading import load
 from molvae.errors import InputError
 

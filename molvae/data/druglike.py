@@ -12,7 +12,7 @@ from rdkit import Chem
 
 from molvae.chem.smiles import canonical, parse, quiet, shortened, write
 from molvae.data.files import whole_file
-from molvae.data.records import read_records
+from molvae.data.readers import read_records
 from molvae.data.rows import Record, Refusal, RowCounts
 from molvae.errors import InputError, MoleculeError
 

@@ -10,9 +10,9 @@ from itertools import tee
 import numpy as np
 import torch
 
-from molvae.chem.tokens import END, Vocabulary
-from molvae.data.featurise import Chunk, featurise_chunk, in_chunks, map_chunks
-from molvae.data.packed import PackedGraphs, concatenate
+from molvae.chem.tokenizer import END, Vocabulary
+from molvae.data.featurize import Chunk, featurise_chunk, in_chunks, map_chunks
+from molvae.data.graph_dataset import PackedGraphs, concatenate
 from molvae.data.rows import Record, Refusal, RowCounts
 from molvae.errors import InputError
 

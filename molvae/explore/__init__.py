@@ -13,32 +13,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from molvae.calibration import Calibration as Calibration
-    from molvae.explore.anomalies import anomaly as anomaly
-    from molvae.explore.anomalies import draw_anomalies as draw_anomalies
-    from molvae.explore.clusters import cluster as cluster
-    from molvae.explore.clusters import draw_clusters as draw_clusters
+    from molvae.explore.anomaly_detection import anomaly as anomaly
+    from molvae.explore.anomaly_detection import draw_anomalies as draw_anomalies
+    from molvae.explore.clustering import cluster as cluster
+    from molvae.explore.clustering import draw_clusters as draw_clusters
     from molvae.explore.interpolation import draw_path as draw_path
     from molvae.explore.interpolation import interpolate as interpolate
-    from molvae.explore.neighbourhood import draw_neighbours as draw_neighbours
-    from molvae.explore.neighbourhood import neighbours as neighbours
-    from molvae.explore.optimisation import Interrupted as Interrupted
-    from molvae.explore.optimisation import draw_best as draw_best
-    from molvae.explore.optimisation import optimise as optimise
+    from molvae.explore.latent_transformer import LatentTransformer as LatentTransformer
+    from molvae.explore.nearest_neighbors import draw_neighbours as draw_neighbours
+    from molvae.explore.nearest_neighbors import neighbours as neighbours
+    from molvae.explore.optimization import Interrupted as Interrupted
+    from molvae.explore.optimization import draw_best as draw_best
+    from molvae.explore.optimization import optimise as optimise
     from molvae.explore.projection import draw_map as draw_map
     from molvae.explore.projection import latent_map as latent_map
-    from molvae.explore.transformer import LatentTransformer as LatentTransformer
     from molvae.explore.traversal import draw_traversal as draw_traversal
     from molvae.explore.traversal import traverse as traverse
+    from molvae.nn.likelihood_reference import Calibration as Calibration
 
 _HOME = {
-    **dict.fromkeys(("Calibration", "anomaly", "draw_anomalies"), "anomalies"),
-    **dict.fromkeys(("cluster", "draw_clusters"), "clusters"),
+    **dict.fromkeys(("Calibration", "anomaly", "draw_anomalies"), "anomaly_detection"),
+    **dict.fromkeys(("cluster", "draw_clusters"), "clustering"),
     **dict.fromkeys(("interpolate", "draw_path"), "interpolation"),
-    **dict.fromkeys(("neighbours", "draw_neighbours"), "neighbourhood"),
-    **dict.fromkeys(("optimise", "draw_best", "Interrupted"), "optimisation"),
+    **dict.fromkeys(("neighbours", "draw_neighbours"), "nearest_neighbors"),
+    **dict.fromkeys(("optimise", "draw_best", "Interrupted"), "optimization"),
     **dict.fromkeys(("latent_map", "draw_map"), "projection"),
-    "LatentTransformer": "transformer",
+    "LatentTransformer": "latent_transformer",
     **dict.fromkeys(("traverse", "draw_traversal"), "traversal"),
 }
 

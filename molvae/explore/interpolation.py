@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.smiles import canonical, parse
 from molvae.errors import InputError
-from molvae.explore.points import latent_of, proposed
+from molvae.explore.latent_points import latent_of, proposed
 from molvae.generator import Generator
-from molvae.pictures import Panel, save_panels
+from molvae.viz.molecules import Panel, save_panels
 
 Array = NDArray[np.float64]
 PATHS = ("spherical", "linear")

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 
+from molvae.chem.expressions import Rank, Window
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import PROPERTIES, compute
 from molvae.chem.smiles import parse
-from molvae.chem.windows import Rank, Window
-from molvae.property_models import PropertyModel
-from molvae.sampling.steering import Score, scored
-from molvae.screening.scores import PythonScore, Tolerant
+from molvae.generation.constraints import Score, scored
+from molvae.qsar.property_model import PropertyModel
+from molvae.screening.scoring_functions import PythonScore, Tolerant
 
 Floats = NDArray[np.float64]
 Function = Callable[[Chem.Mol], float]

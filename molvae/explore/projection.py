@@ -11,11 +11,10 @@ import pandas as pd
 from molvae.chem.properties import compute, lookup
 from molvae.chem.smiles import parse
 from molvae.data.rows import indexed
-from molvae.errors import InputError
-from molvae.explore.extras import library
-from molvae.explore.points import Points
-from molvae.explore.scatter import save_scatter
+from molvae.errors import InputError, import_extra
+from molvae.explore.latent_points import Points
 from molvae.generator import Generator
+from molvae.viz.scatter import save_scatter
 
 METHODS = ("pca", "umap")
 LEAST = 3
@@ -54,7 +53,7 @@ def draw_map(frame: pd.DataFrame, picture: str | Path) -> Path:
 
 
 def _pca(points: Points) -> tuple[Any, str]:
-    pca = library("sklearn.decomposition").PCA(2, svd_solver="full").fit(points.z)
+    pca = import_extra("sklearn.decomposition").PCA(2, svd_solver="full").fit(points.z)
     shares = " and ".join(f"{share:.1%}" for share in pca.explained_variance_ratio_)
     return pca.transform(points.z), f"principal components with {shares} of the variance"
 
@@ -62,7 +61,7 @@ def _pca(points: Points) -> tuple[Any, str]:
 def _umap(points: Points, seed: int) -> tuple[Any, str]:
     neighbours = min(15, len(points.z) - 1)
     start = "spectral" if len(points.z) > neighbours + 2 else "random"  # the spectrum of very few has no solver
-    umap = library("umap", "umap").UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1, init=start)
+    umap = import_extra("umap", "umap").UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1, init=start)
     return umap.fit_transform(points.z), f"UMAP of {neighbours} neighbours"
 
 

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import compute, lookup
 from molvae.chem.smiles import parse
-from molvae.errors import InputError
-from molvae.explore.extras import library
-from molvae.explore.points import Points, latent_of, proposed, reference_points
+from molvae.errors import InputError, import_extra
+from molvae.explore.latent_points import Points, latent_of, proposed, reference_points
 from molvae.generator import Generator
-from molvae.pictures import Panel, save_panels
+from molvae.viz.molecules import Panel, save_panels
 
 Vector = NDArray[np.float64]
 LEAST_REFERENCE = 20
@@ -125,7 +124,7 @@ def _directions(
 
 
 def _principal(points: Points, component: int) -> Direction:
-    pca = library("sklearn.decomposition").PCA(svd_solver="full").fit(points.z)
+    pca = import_extra("sklearn.decomposition").PCA(svd_solver="full").fit(points.z)
     if component >= len(pca.components_):
         raise InputError(f"{len(points.z)} molecules have {len(pca.components_)} principal components, got {component}")
     share = pca.explained_variance_ratio_[component]
@@ -143,8 +142,8 @@ def _along(points: Points, name: str) -> Direction:
     slope = (points.z - points.z.mean(0)).T @ (values - values.mean())
     if np.ptp(values) == 0 or not np.linalg.norm(slope):
         raise InputError(f"{name} does not differ among the reference molecules: it has no direction")
-    squares = library("sklearn.cross_decomposition").PLSRegression(1, scale=False)
-    quality = library("sklearn.model_selection").cross_val_score(squares, points.z, values, cv=5).mean()
+    squares = import_extra("sklearn.cross_decomposition").PLSRegression(1, scale=False)
+    quality = import_extra("sklearn.model_selection").cross_val_score(squares, points.z, values, cv=5).mean()
     return Direction(f"{name} (R² {quality:.2f})", _as_spread(slope / np.linalg.norm(slope), points), name)
 
 

@@ -1,265 +1,300 @@
-"""One pass over a library: workers filter and score, the network encodes if it is asked, a shortlist remains."""
+"""`molvae.screen`: from a library of any length to a ranked shortlist, on one machine or on many."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from math import inf
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.chem.properties import COSTLY
-from molvae.chem.smiles import parse_quietly, quiet, standardise, write
-from molvae.chem.windows import Window
-from molvae.data.featurise import Chunk, featurise_chunk, in_chunks, map_chunks
-from molvae.data.rows import Record, Refusal
-from molvae.errors import MoleculeError
-from molvae.screening.embedding import BATCH, smiles_of
-from molvae.screening.question import Encoder, Question
-from molvae.screening.shortlist import Hit, Shortlist
+from molvae.checkpoint import locate
+from molvae.chem.expressions import Rank, Window
+from molvae.chem.filters import Filters
+from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.properties import PROPERTIES, compute
+from molvae.chem.smiles import canonical, parse, standardise, write
+from molvae.data.readers import read_records
+from molvae.data.rows import each, one_or_many, presentable
+from molvae.errors import InputError, MoleculeError
+from molvae.generator import Generator
+from molvae.library.input_files import find_files
+from molvae.qsar.property_model import PropertyModel, weights_sha256
+from molvae.screening.pipeline import Part, Row, ScreenCounts
+from molvae.screening.pipeline import screen as screen_rows
+from molvae.screening.query import Encoder, Question
+from molvae.screening.ray_backend import screen_on_ray
+from molvae.screening.scoring_functions import Cosine, LatentScore, MoleculeScore, Property, PythonScore, Tanimoto
+from molvae.screening.shortlist import Hit
+from molvae.viz.report import Content, write_html
+from molvae.viz.similarity_map import similarity_map
 
-Row = Record | Refusal
 Floats = NDArray[np.float64]
+Score = str | Path | PropertyModel
+Source = str | Path | Iterable[Row]
 
-
-@dataclass
-class ScreenCounts:
-    """What became of each row: `read` is the sum of the others. Molecules that come twice are scored twice."""
-
-    scored: int = 0
-    filtered: int = 0
-    refused: int = 0
-
-    @property
-    def read(self) -> int:
-        return self.scored + self.filtered + self.refused
-
-    def add(self, other: ScreenCounts) -> None:
-        """Count those of another part too."""
-        self.scored += other.scored
-        self.filtered += other.filtered
-        self.refused += other.refused
-
-    def summary(self) -> str:
-        """One line, such as "1,000 read: 700 scored, 290 filtered out, 10 refused"."""
-        scored, filtered, refused = self.scored, self.filtered, self.refused
-        return f"{self.read:,} read: {scored:,} scored, {filtered:,} filtered out, {refused:,} refused"
+TANIMOTO, LATENT = "tanimoto", "latent"
+DESCRIBED = ("qed", "sa", "logp", "mw")
+_TAKEN = {"smiles", "name", "score", "nearest", "copies", "source", "row", "seed", "similarity", "log_likelihood",
+          "novel", "rank", TANIMOTO, LATENT, *PROPERTIES}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Task:
-    """Rows for a worker, and the score below which it need not hand anything back."""
+class Screened:
+    """`table`: a row for each molecule of the shortlist, the best first; `counts`: what became of all rows."""
 
-    rows: list[Row]
-    floor: float = -inf
+    table: pd.DataFrame
+    counts: ScreenCounts
+    seeds: list[str]
 
-
-@dataclass
-class Part:
-    """What became of some rows: the hits among them, and every row counted."""
-
-    hits: list[Hit] = field(default_factory=list)
-    counts: ScreenCounts = field(default_factory=ScreenCounts)
-    refusals: list[Refusal] = field(default_factory=list)
-
-    def refuse(self, record: Record, reason: str) -> None:
-        self.refusals.append(Refusal(record.source, record.row, record.smiles, reason))
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Some rows after the workers' half. K records with their molecules' figures, (K,) each, and a SMILES each.
-
-    Without latents to wait for the figures are all there, and only what may be a hit is here: its records, SMILES and
-    figures. With latents `chunk` holds the graphs to encode.
-    """
-
-    part: Part
-    records: list[Record]
-    smiles: list[str]
-    figures: dict[str, Floats]
-    chunk: Chunk | None
+    def write_report(self, path: str | Path, title: str = "shortlist") -> None:
+        """A page with counts, pictures, distributions and the map of the shortlist around its seeds."""
+        molecules = list(self.table["smiles"])
+        bits = morgan_bits([parse(text) for text in [*molecules, *self.seeds]])
+        picture = similarity_map(molecules, self.seeds, self.table["score"].to_numpy(), bits) if molecules else ""
+        counts = {"read": self.counts.read, "scored": self.counts.scored, "filtered out": self.counts.filtered,
+                  "refused": self.counts.refused, "shortlist": len(molecules)}  # fmt: skip
+        shown = self.table.rename(columns={TANIMOTO: "similarity"}).drop(columns=["name", "source", "row", "copies"])
+        write_html(
+            Content(
+                title=title, counts=counts, figures={}, notes=[], molecules=shown, rank_by="score",
+                pictures={"Map: the nearer, the more alike; dark dots score best, diamonds are seeds": picture},
+            ),
+            path,
+        )  # fmt: skip
 
 
 def screen(
-    sources: Iterable[Iterable[Row]],
-    question: Question,
+    library: str | Path | Sequence[Source],
     *,
-    encoder: Encoder | None = None,
+    like: str | Iterable[str] = (),
+    top: int = 1000,
+    by: str | None = None,
+    scores: Sequence[Score] = (),
+    keep: str | Sequence[str] = (),
+    contains: str | Sequence[str] = (),
+    without: str | Sequence[str] = (),
+    core: str | None = None,
+    standardise: bool = False,
+    model: str | Path = "druglike",
+    device: str = "auto",
+    column: str | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     taken: Callable[[Part], None] = lambda _: None,
-) -> list[Hit]:
-    """The best hits of all rows, in order; `taken` is shown what became of every batch of rows.
+) -> Screened:
+    """The `top` molecules of a library in one pass and in flat memory, each once.
 
-    `encoder` is needed where the question has figures of latents. Batches never reach from one source into the next,
-    so that a latent does not depend, in its last digit, on how sources are spread over processes or machines.
+    Among equals the seeds themselves come first, and then the order is that of their SMILES.
+
+    `library`: files, folders, or rows. `like`: seeds, as SMILES. `by`: what ranks, the highest first: "tanimoto" (to
+    the nearest seed), "latent" (cosine to the nearest seed's), a property, a score, or a sum such as
+    "tanimoto - 0.1*sa". `scores`: property models, or functions as "FILE.py:function", each called by its target or
+    name; without `by` the first one ranks, and without any "tanimoto". `keep`: windows of properties and of whatever
+    may rank, such as "mw<500", "pIC50>6", "tanimoto 0.3:0.6"; `contains`, `without`, `core`: as in `Generator.analogs`.
+    `standardise`: first normalise the groups of seeds and library and strip their salts, which takes one to two ms
+    a molecule. The network runs only for "latent" and for models that read latents. `ray`: the address of a Ray cluster
+    to run on. `taken` is shown what became of every batch of rows.
+
+    Columns: smiles (canonical), name, score, the figures that were asked for (of a property model also its
+    uncertainty), tanimoto and nearest where there are seeds, qed, sa, logp, mw, copies (how often it was read), source
+    and row. Raises `InputError` for what cannot be used.
     """
-    shortlist = Shortlist(question.top, question.seeds)
-    batches = (batch for rows in sources for batch in in_chunks(rows, BATCH))
-    tasks = ([Task(batch, shortlist.floor)] for batch in batches)
-    for part in _parts(question, encoder, tasks, shortlist, workers):
-        shortlist.add(part.hits)
+    asked = _Asked(like, by, scores, each(keep), standardise, model, device)
+    windows = tuple(window for window in asked.windows if window not in asked.of_figures)
+    filters = Filters(windows, each(contains), each(without), core)
+    question, encoder = asked.question(top, filters), asked.encoder()
+    counts = ScreenCounts()
+
+    def counted(part: Part) -> None:
+        counts.add(part.counts)
         taken(part)
-    return shortlist.hits()
 
-
-def _parts(
-    question: Question, encoder: Encoder | None, tasks: Iterable[list[Task]], shortlist: Shortlist, workers: int | None
-) -> Iterator[Part]:
-    """All the work in the workers; with a GPU, for which they would have to queue, the network's part here."""
-    if encoder is None or encoder.device.type == "cpu":
-        yield from map_chunks(_examine, tasks, workers, shared=(question, encoder))
+    sources = [library] if isinstance(library, str | Path) else list(library)
+    if ray is None:
+        rows = (part for source in sources for part in _rows(source, column))
+        hits = screen_rows(rows, question, encoder=encoder, workers=workers, taken=counted)
     else:
-        for measured in map_chunks(_measure, tasks, workers, shared=question):
-            yield rank(question, measured, encoder, shortlist.floor)
+        hits = screen_on_ray(_files(sources), question, address=ray, column=column, encoder=encoder, taken=counted)
+    return Screened(asked.table(hits), counts, asked.seeds)
 
 
-def _examine(shared: tuple[Question, Encoder | None], tasks: list[Task]) -> Part:
-    question, encoder = shared
-    return examine(question, encoder, tasks[0])
-
-
-def _measure(question: Question, tasks: list[Task]) -> Measured:
-    return measure(question, tasks[0])
-
-
-def examine(question: Question, encoder: Encoder | None, task: Task) -> Part:
-    """All that a batch of rows takes: both halves of the work."""
-    return rank(question, measure(question, task), encoder, task.floor)
-
-
-def measure(question: Question, task: Task) -> Measured:
-    """The half of the work that needs no network: read, filter, figures of molecules, and graphs for the network."""
-    part = Part(refusals=[row for row in task.rows if isinstance(row, Refusal)])
-    records = [row for row in task.rows if isinstance(row, Record)]
-    with quiet():
-        if question.of_latents:
-            return _with_graphs(question, records, part)
-        records, mols = _admitted(question, records, part)
-        figures = {name: score(mols) for name, score in question.of_molecules.items() if name not in COSTLY}
-        inside = _inside(question.windows, figures, records, part)
-        records, mols, figures = [records[i] for i in inside], [mols[i] for i in inside], _rows(figures, inside)
-        places, figures = _figures(question, mols, figures, task.floor)
-        part.counts.scored += len(mols) - len(places)
-        mols, records = [mols[i] for i in places], [records[i] for i in places]
-        total = _finite(question, figures, records, part)
-        near = np.flatnonzero(total >= task.floor)
-        return Measured(part, [records[i] for i in near], [write(mols[i]) for i in near], _rows(figures, near), None)
-
-
-def rank(question: Question, measured: Measured, encoder: Encoder | None, floor: float) -> Part:
-    """The other half: figures of latents, where they are asked for, and hits of all that reaches the floor."""
-    part, figures, records, smiles = measured.part, measured.figures, measured.records, measured.smiles
-    if measured.chunk is not None and encoder is not None:
-        latents = encoder(measured.chunk)
-        figures = {**figures, **{name: score(latents) for name, score in question.of_latents.items()}}
-        windows = [window for window in question.windows if window.name in question.of_latents]
-        inside = _inside(windows, figures, records, part)
-        records, smiles, figures = [records[i] for i in inside], [smiles[i] for i in inside], _rows(figures, inside)
-        total = _finite(question, figures, records, part)
+def read_score(score: Score, device: str = "auto") -> tuple[str, PropertyModel | PythonScore]:
+    """A property model by its folder, or a function by "FILE.py:function"; and the name that a rank calls it by."""
+    found: PropertyModel | PythonScore
+    if isinstance(score, str) and ".py:" in score:
+        found = PythonScore.read(score)
+        name = found.name
     else:
-        total = question.rank.values(figures)
-    for i in np.flatnonzero(total >= floor):
-        record = records[i]
-        part.hits.append(Hit(float(total[i]), smiles[i], record.name, record.source, record.row))
-    part.counts.refused = len(part.refusals)
-    return part
+        found = score if isinstance(score, PropertyModel) else PropertyModel.load(score, device=device)
+        name = re.sub(r"\W+|^(?=\d)", "_", found.target)
+    if name in _TAKEN:
+        raise InputError(f"a score cannot be called {name!r}, for that is something else already: rename it")
+    return name, found
 
 
-def _inside(
-    windows: Sequence[Window], figures: dict[str, Floats], records: list[Record], part: Part
-) -> NDArray[np.intp]:
-    """The places of those that lie in all windows; of the others those without a figure are refused."""
-    asked = {window.name: figures[window.name] for window in windows}
-    known = np.ones(len(records), bool)
-    for values in asked.values():
-        known &= np.isfinite(values)
-    _refuse(np.flatnonzero(~known), asked, records, part)
-    inside = known.copy()
-    for window in windows:
-        inside &= np.array([window.admits(value) for value in asked[window.name]], bool)
-    part.counts.filtered += int((known & ~inside).sum())
-    return np.flatnonzero(inside)
+def read_scores(scores: Iterable[Score], device: str = "auto") -> dict[str, Callable[[Sequence[str]], Floats]]:
+    """The same as functions of SMILES, for `Generator.analogs`."""
+    return {name: partial(_of_smiles, score) for name, score in _read(scores, device).items()}
 
 
-def _figures(
-    question: Question, mols: list[Chem.Mol], figures: dict[str, Floats], floor: float
-) -> tuple[NDArray[np.intp], dict[str, Floats]]:
-    """All figures of those, by place, that may reach the floor: costly ones are computed where they can still help.
-
-    At its best a costly property has the better end of its range; what does not reach the floor with that is spared it.
-    """
-    costly = [name for name in question.of_molecules if name in COSTLY]
-    best = question.rank.values({**figures, **{name: np.full(len(mols), question.best_of(name)) for name in costly}})
-    places = np.flatnonzero(~(best < floor))  # what has no figure stays: it is to be refused
-    left = [mols[i] for i in places]
-    return places, {**_rows(figures, places), **{name: question.of_molecules[name](left) for name in costly}}
+def _read(scores: Iterable[Score], device: str) -> dict[str, PropertyModel | PythonScore]:
+    """By their names, of which none may come twice."""
+    found: dict[str, PropertyModel | PythonScore] = {}
+    for name, score in (read_score(one, device) for one in scores):
+        if name in found:
+            raise InputError(f"two scores are called {name!r}, and a table has one column of a name: rename one")
+        found[name] = score
+    return found
 
 
-def _admitted(question: Question, records: list[Record], part: Part) -> tuple[list[Record], list[Chem.Mol]]:
-    """Those that can be read and pass the filters; the others are counted."""
-    passed, mols = [], []
-    for record in records:
-        try:
-            mol = parse_quietly(record.smiles, bare=question.bare)
-            mol = standardise(mol) if question.clean else mol
-        except MoleculeError as error:
-            part.refuse(record, str(error))
-            continue
-        if question.filters and not question.filters.admit(mol):
-            part.counts.filtered += 1
-        else:
-            passed.append(record)
-            mols.append(mol)
-    return passed, mols
+def _of_smiles(score: PropertyModel | PythonScore, smiles: Sequence[str]) -> Floats:
+    if isinstance(score, PropertyModel):
+        return score(smiles)
+    return score([parse(text) for text in smiles])
 
 
-def _with_graphs(question: Question, records: list[Record], part: Part) -> Measured:
-    """As `measure`, for figures of latents.
+class _Asked:
+    """The figures that were asked for by name, and what is needed to compute them."""
 
-    Filters and windows come first, for a graph takes longer than to read once more, and the network longer still.
-    """
-    windows = [window for window in question.windows if window.name in question.of_molecules]
-    asked: dict[str, Floats] = {}
-    texts, clean = [record.smiles for record in records], question.clean
-    if question.filters or windows:
-        records, admitted = _admitted(question, records, part)
-        asked = {window.name: question.of_molecules[window.name](admitted) for window in windows}
-        inside = _inside(windows, asked, records, part)
-        records, admitted, asked = [records[i] for i in inside], [admitted[i] for i in inside], _rows(asked, inside)
-        texts = [write(mol) for mol in admitted] if clean else [record.smiles for record in records]
-        clean = False  # is done
-    mols: list[Chem.Mol] = []
-    chunk = featurise_chunk(
-        texts,
-        clean=clean,
-        max_symbols=question.max_symbols,
-        known=question.known,
-        observe=mols.append if question.of_molecules else None,
-    )
-    for place, reason in chunk.refused.items():
-        part.refuse(records[place], reason)
-    rows = np.array(chunk.rows, np.intp)
-    rest = {name: score(mols) for name, score in question.of_molecules.items() if name not in asked}
-    figures = {**_rows(asked, rows), **rest}
-    return Measured(part, [records[i] for i in chunk.rows], smiles_of(chunk), figures, chunk)
+    def __init__(
+        self,
+        like: str | Iterable[str],
+        by: str | None,
+        scores: Sequence[Score],
+        keep: Sequence[str],
+        clean: bool,
+        model: str | Path,
+        device: str,
+    ) -> None:
+        self.seeds, self.clean = [_seed(text, clean) for text in one_or_many(like)], clean
+        read = _read(scores, device)
+        self.models = {name: score for name, score in read.items() if isinstance(score, PropertyModel)}
+        self.functions = {name: score for name, score in read.items() if isinstance(score, PythonScore)}
+        known = [*read, TANIMOTO, LATENT]
+        self.rank = Rank.of(by or known[0], known)
+        self.windows = [Window.of(text, known) for text in keep]
+        self.of_figures = tuple(window for window in self.windows if window.name not in PROPERTIES)
+        wishes = [window.name for window in self.of_figures]
+        self.names = tuple(dict.fromkeys([*self.rank.names, *wishes]))  # of the figures that are computed of all rows
+        if not self.seeds and (likeness := [name for name in self.names if name in (TANIMOTO, LATENT)]):
+            raise InputError(f"{' and '.join(likeness)} takes seeds: give one or more as like (--like)")
+        self.generator = self._generator(model, device)
+
+    def _generator(self, model: str | Path, device: str) -> Generator | None:
+        """The one network that all figures of latents share; None where there are none."""
+        models = {name: self.models[name] for name in self.names if name in self.models}
+        readers = {name: m.fitted.encoder.sha256 for name, m in models.items() if m.fitted.encoder is not None}
+        if LATENT in self.names:
+            readers[LATENT] = weights_sha256(locate(model))
+        weights = set(readers.values())
+        if len(weights) > 1:
+            raise InputError(f"{' and '.join(readers)} read latents of different models: a screen runs one")
+        loaded = next((m.generator for m in models.values() if m.generator is not None), None)
+        return loaded if loaded or not weights else Generator.load(model, device)
+
+    def encoder(self) -> Encoder | None:
+        g = self.generator
+        return None if g is None else Encoder(g.model, g.vocabulary, g.checkpoint.config.max_symbols, g.device)
+
+    def question(self, top: int, filters: Filters) -> Question:
+        if top < 1:
+            raise InputError(f"a shortlist is of 1 molecule or more, got {top}")
+        of_molecules: dict[str, MoleculeScore] = {}
+        of_latents: dict[str, LatentScore] = {}
+        for name in self.names:
+            if name in self.models:
+                property_model = self.models[name]
+                if property_model.reads_latents:
+                    of_latents[name] = property_model.of_latents
+                else:
+                    of_molecules[name] = property_model.of_molecules
+            elif name == LATENT:
+                of_latents[name] = self._cosine()
+            else:
+                of_molecules[name] = self._of_molecules(name)
+        g = self.generator
+        known = frozenset(g.vocabulary.tokens) if g else frozenset[str]()
+        most = g.checkpoint.config.max_symbols if g else 0
+        seeds, windows = frozenset(self.seeds), self.of_figures
+        return Question(self.rank, top, filters, windows, of_molecules, of_latents, known, most, seeds, self.clean)
+
+    def _of_molecules(self, name: str) -> MoleculeScore:
+        if name == TANIMOTO:
+            return self._tanimoto()
+        return self.functions.get(name) or Property(name)
+
+    def _tanimoto(self) -> Tanimoto:
+        return Tanimoto(morgan_bits([parse(seed) for seed in self.seeds]))
+
+    def _cosine(self) -> Cosine:
+        assert self.generator is not None
+        return Cosine(_latents(self.generator, self.seeds))
+
+    def table(self, hits: Sequence[Hit]) -> pd.DataFrame:
+        """The shortlist with every figure that was asked for; a thousand rows are described in a moment."""
+        smiles = [hit.smiles for hit in hits]
+        mols = [parse(text) for text in smiles]
+        columns: dict[str, Any] = {
+            "smiles": np.array(smiles, dtype=object),
+            "name": np.array([hit.name for hit in hits], dtype=object),
+            "score": np.array([hit.score for hit in hits], dtype=float),
+            **self._figures(smiles, mols),
+            **compute(mols, DESCRIBED),
+            "copies": np.array([hit.copies for hit in hits], dtype=int),
+            "source": np.array([presentable(hit.source) for hit in hits], dtype=object),
+            "row": np.array([hit.row for hit in hits], dtype=int),
+        }
+        return pd.DataFrame(columns)
+
+    def _figures(self, smiles: Sequence[str], mols: Sequence[Chem.Mol]) -> dict[str, Any]:
+        columns: dict[str, Any] = {}
+        if self.seeds:
+            similarity = self._tanimoto().to_each(mols)
+            columns[TANIMOTO] = similarity.max(axis=1).astype(float)
+            columns["nearest"] = np.array(self.seeds, dtype=object)[similarity.argmax(axis=1)]
+        if LATENT in self.names and self.generator is not None:
+            columns[LATENT] = self._cosine()(_latents(self.generator, smiles))
+        for name, property_model in self.models.items():
+            predicted = property_model.predict(smiles)
+            columns[name] = predicted["prediction"].to_numpy()
+            columns[f"{name}_uncertainty"] = predicted["uncertainty"].to_numpy()
+        columns |= {name: function(mols) for name, function in self.functions.items()}
+        asked = [*self.rank.names, *(window.name for window in self.windows)]
+        rest = [name for name in dict.fromkeys(asked) if name in PROPERTIES and name not in DESCRIBED]
+        return columns | compute(mols, rest)
 
 
-def _finite(question: Question, figures: dict[str, Floats], records: list[Record], part: Part) -> Floats:
-    """The rank of each; those without one are refused and get NaN, which reaches no floor."""
-    total = question.rank.values(figures)
-    _refuse(np.flatnonzero(~np.isfinite(total)), figures, records, part)
-    part.counts.scored += int(np.isfinite(total).sum())
-    return np.where(np.isfinite(total), total, np.nan)
+def _seed(text: str, clean: bool) -> str:
+    return write(standardise(parse(text))) if clean else canonical(text)
 
 
-def _refuse(places: NDArray[np.intp], figures: dict[str, Floats], records: list[Record], part: Part) -> None:
-    for i in places:
-        lacking = ", ".join(name for name, values in figures.items() if not np.isfinite(values[i]))
-        part.refuse(records[i], f"it has no score: {lacking} cannot be computed")
+def _latents(generator: Generator, smiles: Sequence[str]) -> NDArray[np.float32]:
+    """(N, D). Raises `MoleculeError` for what the model cannot read."""
+    frame = generator.encode(smiles)
+    for error in frame["error"]:
+        if error:
+            raise MoleculeError(str(error))
+    latents: NDArray[np.float32] = frame.filter(regex=r"^z\d+$").to_numpy(np.float32)
+    return latents
 
 
-def _rows(figures: dict[str, Floats], rows: NDArray[np.intp]) -> dict[str, Floats]:
-    return {name: values[rows] for name, values in figures.items()}
+def _rows(source: Source, column: str | None) -> list[Iterable[Row]]:
+    if isinstance(source, str | Path):
+        if str(source) == "-":
+            return [read_records("-")]
+        return [read_records(path, column=column) for path in find_files([source])]
+    return [source]
+
+
+def _files(sources: Sequence[Source]) -> list[Path]:
+    files = [source for source in sources if isinstance(source, str | Path)]
+    if len(files) < len(sources):
+        raise InputError("a cluster reads files, which every machine can open; got rows")
+    return [path.resolve() for path in find_files(files)]

@@ -9,7 +9,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from molvae.models.decoders import GRUDecoder
+from molvae.nn.decoders import GRUDecoder
 from molvae.training.curves import CurveDrawer
 
 

@@ -13,7 +13,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from molvae.data.files import Claim
 from molvae.errors import CheckpointError
-from molvae.models.autoencoder import Autoencoder
+from molvae.nn.autoencoder import Autoencoder
 from molvae.training.config import TrainConfig, run_progress
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from molvae.errors import InputError
-from molvae.models.config import JsonConfig
+from molvae.nn.config import JsonConfig
 
 NOT_NEGATIVE = (
     *("max_minutes", "weight_decay", "warmup_steps", "gradient_clip", "kl_weight", "kl_delay_steps"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from molvae.errors import MissingExtraError
-from molvae.training.metrics import Row, read_metrics
+from molvae.training.metrics_file import Row, read_metrics
 
 PANELS = {
     "reconstruction": ("Reconstruction, latent as encoded", "nats a molecule", "log"),

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molvae.data.neighbours import Neighbours
-from molvae.data.packed import GraphBatch, PackedGraphs
-from molvae.models.autoencoder import Autoencoder, Losses
+from molvae.data.graph_dataset import GraphBatch, PackedGraphs
+from molvae.data.neighbors import Neighbours
+from molvae.nn.autoencoder import Autoencoder, Losses
 from molvae.training.checkpoints import between_steps
-from molvae.training.clock import StepClock
 from molvae.training.config import TrainConfig, kl_weight_at, rate_factor, run_progress
-from molvae.training.metrics import MetricsFile
-from molvae.training.order import RowOrder
+from molvae.training.metrics_file import MetricsFile
+from molvae.training.row_order import RowOrder
+from molvae.training.step_timer import StepClock
 
 Probe = Callable[[Autoencoder, PackedGraphs], dict[str, float]]
 """Decodes with the model in training and says how well, e.g. {"exact": 0.9}; given from above.

@@ -6,7 +6,7 @@ import pytest
 from molecules import DRUGS
 from rdkit.Contrib.SA_Score import sascorer
 
-from molvae.chem.accessibility import accessibility
+from molvae.chem.properties import accessibility
 from molvae.chem.smiles import parse
 
 ODD = ["C", "[H][H]", "[2H]C", "[Fe]", "C.C", "F/C=C/F", "C[C@H](F)Cl", "CC(F)Cl", "C1CCC2(CC1)CCCC2", "C1CC2CCC1CC2",

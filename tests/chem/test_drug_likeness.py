@@ -6,8 +6,7 @@ import pytest
 from molecules import DRUGS
 from rdkit.Chem import QED
 
-from molvae.chem.drug_likeness import qed
-from molvae.chem.properties import compute
+from molvae.chem.properties import compute, qed
 from molvae.chem.smiles import parse
 
 NEEDS = ("mw", "logp", "hbd", "tpsa", "rotatable_bonds")

@@ -7,7 +7,7 @@ from rdkit import Chem
 
 from molvae.chem.grammar import Class, Grammar, Kind
 from molvae.chem.smiles import quiet
-from molvae.chem.tokens import Vocabulary
+from molvae.chem.tokenizer import Vocabulary
 
 SYMBOLS = """
 # %10 ( ) - . / 1 = $ B Br C Cl F N O P S [B-] [C@@H] [C@] [H-] [H] [N+] [NH3+] [O-] [S@] [Se] [c-] [n+] [nH+] [nH]

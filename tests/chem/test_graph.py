@@ -29,8 +29,8 @@ from molvae.chem.graph import (
     graph_of_smiles,
 )
 from molvae.chem.smiles import canonical, parse
-from molvae.chem.tokens import Vocabulary, tokenize
-from molvae.data.featurise import featurise_chunk
+from molvae.chem.tokenizer import Vocabulary, tokenize
+from molvae.data.featurize import featurise_chunk
 from molvae.errors import MoleculeError
 
 DRUGLIKE = Path(__file__).parents[3] / "shared" / "data" / "druglike_test.smi.gz"

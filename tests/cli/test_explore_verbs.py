@@ -15,8 +15,8 @@ from molvae import explore
 from molvae.chem.smiles import canonical
 from molvae.cli.app import app
 from molvae.errors import InputError
-from molvae.explore import optimisation
-from molvae.explore.search import Strategy
+from molvae.explore import optimization as optimisation
+from molvae.explore.latent_search import Strategy
 
 KINDS = ["ring" if "1" in smiles else "chain" for smiles in SMALL]
 
@@ -202,7 +202,7 @@ def test_a_picture_that_fails_does_not_take_the_table_with_it(molvae, tmp_path, 
     def fail(*_):
         raise InputError("the disk is full")
 
-    monkeypatch.setattr("molvae.explore.neighbourhood.draw_neighbours", fail)
+    monkeypatch.setattr("molvae.explore.nearest_neighbors.draw_neighbours", fail)
     table = tmp_path / "near.csv"
     result = molvae("neighbours", "CCO", "CCN", "--of", "CCC", "-o", table, "--picture", tmp_path / "a.png", code=2)
     assert "the disk is full" in result.stderr
@@ -233,7 +233,7 @@ def test_a_place_for_a_model_is_looked_at_first(molvae, tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     (tmp_path / "m.csv").write_text("smiles,y\nCCO,1\nCCN,2\n")
-    monkeypatch.setattr("molvae.property_models.fit_property_model", lambda *_, **__: pytest.fail("work was done"))
+    monkeypatch.setattr("molvae.qsar.property_model.fit_property_model", lambda *_, **__: pytest.fail("work was done"))
     for place in (tmp_path / "mine", tmp_path / "m.csv"):
         result = molvae("fit", tmp_path / "m.csv", "--target", "y", "-o", place, code=2)
         assert f"{place} exists and has no model.json in it" in result.stderr

@@ -12,9 +12,9 @@ import time
 import pandas as pd
 import pytest
 
-from molvae.cli.exploring import GRID, delivery
+from molvae.cli.exploration import GRID, delivery
 from molvae.cli.outputs import drawn
-from molvae.pictures import save_grid
+from molvae.viz.molecules import save_grid
 
 MOLVAE = [sys.executable, "-W", "ignore", "-m", "molvae"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}

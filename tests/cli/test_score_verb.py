@@ -10,8 +10,8 @@ from molecules import DRUGS
 from typer.testing import CliRunner
 
 from molvae.cli.app import app
-from molvae.data.records import read_records
-from molvae.scoring.score import score as score_in_python
+from molvae.data.readers import read_records
+from molvae.metrics.score import score as score_in_python
 
 SMILES = list(DRUGS.values())[:8]
 ROWS = [*SMILES[:5], "C1CC", SMILES[0]]
@@ -96,7 +96,7 @@ def test_bad_rows_are_reported_with_their_place(tmp_path):
 
 
 def test_bad_rows_keep_their_places_beyond_a_table(tmp_path, monkeypatch):
-    from molvae.scoring import scorer
+    from molvae.metrics import scorer
 
     monkeypatch.setattr(scorer, "TOGETHER", 2)
     monkeypatch.setattr(scorer, "in_chunks", lambda rows: ([row] for row in rows))
@@ -175,7 +175,7 @@ def test_rows_of_a_reference_that_are_no_molecules_are_counted(tmp_path):
 @pytest.mark.parametrize("order", [1, -1])
 def test_parquet(files, tmp_path, monkeypatch, order):
     """One row a table: the types of the first must do for all, a bad row included."""
-    from molvae.scoring import scorer
+    from molvae.metrics import scorer
 
     monkeypatch.setattr(scorer, "TOGETHER", 1)
     monkeypatch.setattr(scorer, "in_chunks", lambda rows: ([row] for row in rows))
@@ -340,7 +340,7 @@ def test_fcd_or_not(files, monkeypatch):
     """By a stand-in for the network: two sets whose means lie 3 apart."""
     import numpy as np
 
-    from molvae.scoring import fcd
+    from molvae.metrics import fcd
 
     def activations(smiles, **_):
         return fcd.Activations(np.full(512, 3.0 if "CC(C)O" in list(smiles) else 0.0), np.eye(512), 2)

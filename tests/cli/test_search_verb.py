@@ -11,7 +11,7 @@ from tiny_vae import SMALL
 from typer.testing import CliRunner
 
 from molvae.cli.app import app
-from molvae.libraries import index
+from molvae.library.indexed_library import index
 
 ASPIRIN = DRUGS["aspirin"]
 

@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 from molvae.checkpoint import load
 from molvae.cli.app import app
-from molvae.data.featurise import featurise
-from molvae.data.neighbours import Neighbours
-from molvae.data.packed import PackedGraphs
-from molvae.learnedprior import learn_prior
-from molvae.practice import Practice
+from molvae.data.featurize import featurise
+from molvae.data.graph_dataset import PackedGraphs
+from molvae.data.neighbors import Neighbours
 from molvae.training.config import TrainConfig
-from molvae.workflow import Machine, calibrated, train_model
+from molvae.training.fit_prior import learn_prior
+from molvae.training.policy_gradient import Practice
+from molvae.training.train import Machine, calibrated, train_model
 
 SHAPE = ["--encoder-width", 16, "--encoder-layers", 1, "--latent-size", 8, "--decoder-width", 24]
 RUN = [*SHAPE, "--batch-size", 8, "--max-steps", 4, "--workers", 1, "--accelerator", "cpu"]
@@ -207,7 +207,7 @@ def test_an_interrupt_is_an_interrupt(data, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise SystemExit(1)
 
-    monkeypatch.setattr("molvae.workflow.run_training", interrupted)
+    monkeypatch.setattr("molvae.training.train.run_training", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_model([data], tmp_path / "a", config=TrainConfig(), machine=Machine("cpu"), workers=1)
     assert "molvae: interrupted" in _run(data, "-o", tmp_path / "b", *RUN, code=130).stderr

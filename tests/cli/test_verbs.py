@@ -12,9 +12,9 @@ from tiny_vae import SMALL
 from typer.testing import CliRunner
 
 from molvae.cli.app import app
-from molvae.data.records import Record, read_records
+from molvae.data.readers import Record, read_records
+from molvae.generation.options import ANALOG_COLUMNS
 from molvae.generator import SAMPLE_COLUMNS
-from molvae.sampling.request import ANALOG_COLUMNS
 
 VERBS = ["analogs", "sample", "encode", "decode", "reconstruct", "train", "info", "data"]
 
@@ -257,7 +257,7 @@ def test_standard_input_is_lines_or_a_table(molvae, text):
 
 
 def test_names_stay_however_late_they_come(molvae, tmp_path, monkeypatch):
-    monkeypatch.setattr("molvae.cli.rowwise.CHUNK", 2)
+    monkeypatch.setattr("molvae.cli.row_commands.CHUNK", 2)
     (tmp_path / "a.smi").write_text("CCO\nCCC\nCCN amine\n")
     assert _table(molvae("reconstruct", tmp_path / "a.smi"))["name"].tolist()[2] == "amine"
     assert "name" not in _table(molvae("reconstruct", "CCO"))
@@ -343,7 +343,7 @@ def test_info(molvae, tiny_model, tiny_checkpoint):
 
 
 def test_data(molvae):
-    from molvae.data import catalog
+    from molvae.data import datasets as catalog
 
     listed = molvae("data", "list", model=None).stdout
     assert [line.split("\t")[0] for line in listed.splitlines()] == catalog.names()
@@ -353,7 +353,7 @@ def test_data(molvae):
 
 
 def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
-    from molvae.data import catalog
+    from molvae.data import datasets as catalog
     from molvae.errors import InputError
 
     def fetched(recipe, folder, progress):

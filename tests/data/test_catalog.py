@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from molvae.data import catalog
-from molvae.data.catalog import Part, Recipe, fetch, find, names, recipe
-from molvae.data.downloads import Source, bring
-from molvae.data.records import read_records
+from molvae.data import datasets as catalog
+from molvae.data.datasets import Part, Recipe, fetch, find, names, recipe
+from molvae.data.downloads import DownloadSource, bring
+from molvae.data.readers import read_records
 from molvae.errors import InputError
 
 CONTENT = b"CC(=O)Oc1ccccc1C(=O)O aspirin\nCn1c(=O)c2c(ncn2C)n(C)c1=O caffeine\n"
@@ -30,7 +30,7 @@ def upstream(tmp_path: Path) -> Path:
 
 
 def one_file(upstream: Path, **fields: str) -> Recipe:
-    source = Source(file="drugs.smi", url=upstream.as_uri(), **fields)  # type: ignore[arg-type]
+    source = DownloadSource(file="drugs.smi", url=upstream.as_uri(), **fields)  # type: ignore[arg-type]
     return Recipe("drugs", "two drugs", "CC0", "nobody", (Part("train", (source,)),))
 
 
@@ -110,7 +110,7 @@ def test_a_download_that_breaks_off_is_not_the_file(tmp_path: Path) -> None:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
         threading.Thread(target=server.serve_forever).start()
-        source = Source(file="drugs.smi", url=f"http://127.0.0.1:{server.server_port}/drugs.smi")
+        source = DownloadSource(file="drugs.smi", url=f"http://127.0.0.1:{server.server_port}/drugs.smi")
         with pytest.raises(InputError, match=f"it broke off after 20 of {len(CONTENT)} bytes"):
             bring([source], tmp_path / "data", tmp_path, lambda _: None)
         server.shutdown()
@@ -124,8 +124,8 @@ def test_without_a_published_checksum_it_tells_the_one_it_got(upstream: Path, tm
 
 
 def test_the_second_address_is_tried_when_the_first_fails(upstream: Path, tmp_path: Path) -> None:
-    gone = Source(file="drugs.smi.gz", url=(upstream.parent / "gone").as_uri())
-    good = Source(file="drugs.smi", url=upstream.as_uri(), sha256=SHA256)
+    gone = DownloadSource(file="drugs.smi.gz", url=(upstream.parent / "gone").as_uri())
+    good = DownloadSource(file="drugs.smi", url=upstream.as_uri(), sha256=SHA256)
     path = bring([gone, good], tmp_path / "data", tmp_path, lambda _: None)
     assert path.name == "drugs.smi"
 
@@ -135,9 +135,9 @@ def test_a_member_of_a_wheel(tmp_path: Path) -> None:
 
     with zipfile.ZipFile(tmp_path / "drugs-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("drugs/data.smi", CONTENT)
-    source = Source(file="drugs.smi", wheel="drugs==1.0", member="drugs/data.smi", sha256=SHA256)
+    source = DownloadSource(file="drugs.smi", wheel="drugs==1.0", member="drugs/data.smi", sha256=SHA256)
     assert bring([source], tmp_path / "data", tmp_path, lambda _: None).read_bytes() == CONTENT
-    other = Source(file="x.smi", wheel="drugs==1.0", member="drugs/data.smi", wheel_sha256="0" * 64)
+    other = DownloadSource(file="x.smi", wheel="drugs==1.0", member="drugs/data.smi", wheel_sha256="0" * 64)
     with pytest.raises(InputError, match="is another file"):
         bring([other], tmp_path / "data", tmp_path, lambda _: None)
 
@@ -145,7 +145,7 @@ def test_a_member_of_a_wheel(tmp_path: Path) -> None:
 def test_an_assembled_dataset(tmp_path: Path) -> None:
     raw = tmp_path / "raw.smi"
     raw.write_bytes(CONTENT + b"[Na+].CC(=O)Oc1ccccc1C(=O)[O-] salt\nC1CC broken\nCCO too small\n")
-    part = Part("raw", (Source(file="raw.smi", url=raw.as_uri()),), origin="here")
+    part = Part("raw", (DownloadSource(file="raw.smi", url=raw.as_uri()),), origin="here")
     heard: list[str] = []
     wanted = Recipe("druglike", "d", "l", "c", (part,), cleaning=("as in druglike.py",))
     train, valid, test = fetch(wanted, tmp_path / "data", heard.append)

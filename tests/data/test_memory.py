@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from molvae.data import memory
+from molvae.data import parallel as memory
 
 MACHINE = {"proc/meminfo": "MemTotal: 64 kB\nMemAvailable:      32 kB\n"}
 GROUP = {"proc/self/cgroup": "0::/jobs/mine\n"}

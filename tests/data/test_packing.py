@@ -10,8 +10,8 @@ import torch
 from molecules import DRUGS
 
 from molvae.chem.smiles import canonical
-from molvae.chem.tokens import SPECIAL, Vocabulary, tokenize
-from molvae.data.packed import PackedGraphs
+from molvae.chem.tokenizer import SPECIAL, Vocabulary, tokenize
+from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.packing import pack
 from molvae.data.rows import Record, Refusal
 from molvae.errors import InputError

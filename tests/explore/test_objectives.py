@@ -10,7 +10,7 @@ from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator
 
 from molvae.errors import InputError
 from molvae.explore.objectives import Goal
-from molvae.screening.scores import ScoreWarning
+from molvae.screening.scoring_functions import ScoreWarning
 
 START, *OTHERS = (DRUGS[name] for name in ("diazepam", "bromazepam", "aspirin", "imatinib"))
 
@@ -84,7 +84,7 @@ def test_a_function_of_a_file(tmp_path):
 
 def test_a_property_model_and_its_folder(tiny_model, tmp_path):
     pytest.importorskip("sklearn")
-    from molvae.property_models import fit_property_model
+    from molvae.qsar.property_model import fit_property_model
 
     names = [f"{'C' * n}{end}" for n in range(1, 16) for end in ("", "O", "N", "C(=O)O")]
     table = tmp_path / "table.csv"

@@ -15,8 +15,8 @@ from tiny_vae import SMALL
 
 from molvae.errors import InputError, MissingExtraError
 from molvae.explore.projection import as_values, draw_map, latent_map
-from molvae.explore.scatter import MOST_CLASSES, OTHERS, _figure, _parts
-from molvae.pictures import svg
+from molvae.viz.molecules import svg
+from molvae.viz.scatter import MOST_CLASSES, OTHERS, _figure, _parts
 
 ROWS = [*SMALL[:12], "C1CC", *SMALL[12:]]
 

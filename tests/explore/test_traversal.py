@@ -13,7 +13,7 @@ from tiny_vae import SMALL
 
 from molvae import load
 from molvae.errors import InputError, MoleculeError
-from molvae.explore.points import Points
+from molvae.explore.latent_points import Points
 from molvae.explore.traversal import _directions, draw_traversal, traverse
 from molvae.generator import Generator
 
@@ -100,7 +100,7 @@ def test_properties_rise_over_the_grid():
 
 
 def test_without_a_reference_the_prior_is_one(tiny, monkeypatch):
-    monkeypatch.setattr("molvae.explore.points.REFERENCE", 25)
+    monkeypatch.setattr("molvae.explore.latent_points.REFERENCE", 25)
     table = traverse(tiny, "CCCCO", directions="principal", steps=2)
     assert len(table) == 4
     assert "component 0" in table.attrs["axes"][0]

@@ -1,263 +1,210 @@
-"""One pass against doing it by hand: the same hits, every row counted, whatever the workers."""
+"""`molvae.screen` from files to table and page."""
 
 from __future__ import annotations
 
-from collections import Counter
+import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from molecules import DRUGS
-from rdkit import Chem, DataStructs
-from rdkit.Chem import Descriptors
+from typer.testing import CliRunner
 
-from molvae.chem.filters import Filters
-from molvae.chem.fingerprints import morgan, morgan_bits
-from molvae.chem.smiles import parse
-from molvae.chem.tokens import tokenize
-from molvae.chem.windows import Rank, Window
-from molvae.data.rows import Record, Refusal
-from molvae.screening.question import Encoder, Question
-from molvae.screening.scores import Cosine, Property, Tanimoto
-from molvae.screening.screen import ScreenCounts, screen
+import molvae
+from molvae.chem.smiles import canonical
+from molvae.cli.app import app
+from molvae.errors import InputError
+from molvae.qsar.property_model import fit_property_model
+from molvae.screening.screen import read_scores
 
-NAMES = list(DRUGS)
-SEED = "CC(=O)Nc1ccccc1"
+SEEDS = [DRUGS["aspirin"], DRUGS["warfarin"]]
 
 
-def library(times=3):
-    """The drugs several times over, written in other ways, with bad rows among them."""
-    rows = []
-    for turn in range(times):
-        for i, (name, text) in enumerate(DRUGS.items()):
-            other = Chem.MolToSmiles(parse(text), doRandom=True) if turn else text
-            rows.append(Record(other, name, "lib.smi", turn * 100 + i + 1))
-        rows.append(Record("C1CC", "bad", "lib.smi", turn * 100 + 90))
-        rows.append(Refusal("lib.smi", turn * 100 + 91, "", "the SMILES field is empty"))
-    return rows
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("library")
+    names = list(DRUGS)
+    (folder / "a.smi").write_text("".join(f"{DRUGS[n]} {n}\n" for n in names[:30]) + "C1CC bad\n")
+    pd.DataFrame({"smiles": [DRUGS[n] for n in names[25:]]}).to_csv(folder / "b.csv", index=False)
+    return folder
 
 
-def asked(top=10, **options):
-    seeds = morgan_bits([parse(SEED)])
-    return Question(Rank.of("tanimoto", ["tanimoto"]), top, of_molecules={"tanimoto": Tanimoto(seeds)}, **options)
-
-
-def run(question, rows, **options):
-    counts, refusals = ScreenCounts(), []
-
-    def taken(part):
-        counts.add(part.counts)
-        refusals.extend(part.refusals)
-
-    return screen([rows], question, taken=taken, **options), counts, refusals
-
-
-def odd(mols):
-    """A number that small molecules do not have."""
-    return np.array([np.nan if (n := mol.GetNumAtoms()) < 15 else float(n % 5) for mol in mols])
-
-
-def by_hand(top, admit=lambda _: True):
-    best = {Chem.MolToSmiles(parse(text)): DataStructs.TanimotoSimilarity(morgan(parse(text)), morgan(parse(SEED)))
-            for text in DRUGS.values() if admit(parse(text))}  # fmt: skip
-    return sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))[:top]
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_the_best_of_all_rows(workers):
-    hits, counts, refusals = run(asked(), library(), workers=workers)
-    expected = by_hand(10)
-    assert [hit.smiles for hit in hits] == [smiles for smiles, _ in expected]
-    assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected])
-    assert [hit.copies for hit in hits] == [3] * 10
-    assert all(hit.row < 90 and parse(DRUGS[hit.name]) for hit in hits)  # the first of its copies
-    assert (counts.scored, counts.filtered, counts.refused) == (3 * len(DRUGS), 0, 6)
-    assert counts.read == len(library())
-    assert Counter(refusal.row for refusal in refusals) == Counter(t * 100 + r for t in range(3) for r in (90, 91))
-
-
-def test_filters_come_first():
-    def admit(mol):
-        return Descriptors.MolWt(mol) < 300 and mol.HasSubstructMatch(Chem.MolFromSmarts("c1ccccc1")) and (
-            not mol.HasSubstructMatch(Chem.MolFromSmarts("[Cl,Br]"))
-        )  # fmt: skip
-
-    filters = Filters((Window.of("mw<300"), Window.of("qed>0")), ("c1ccccc1",), ("[Cl,Br]",))
-    hits, counts, _ = run(asked(50, filters=filters), library(1), workers=0)
-    assert [hit.smiles for hit in hits] == [smiles for smiles, _ in by_hand(50, admit)]
-    assert counts.scored == len(hits)
-    assert counts.filtered == len(DRUGS) - len(hits)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("top", [3, 50])
-def test_windows_of_figures_are_counted_whatever_ends_up_on_the_list(top, workers):
-    """A figure that does not rank, and is missing for some, and one that does."""
-    hits, counts, refusals = run(
-        Question(
-            Rank.of("tanimoto", ["tanimoto"]),
-            top,
-            windows=(Window.of("odd>2", ["odd"]), Window.of("tanimoto 0.1:0.3", ["tanimoto"])),
-            of_molecules={"tanimoto": Tanimoto(morgan_bits([parse(SEED)])), "odd": odd},
-        ),
-        library(30),
-        workers=workers,
+@pytest.fixture(scope="module")
+def potency(tmp_path_factory, tiny_model, few_trees):  # noqa: ARG001
+    """A model of the number of characters, which is easily learnt."""
+    folder = tmp_path_factory.mktemp("potency")
+    pd.DataFrame({"smiles": list(DRUGS.values()), "size/1": [len(t) / 10 for t in DRUGS.values()]}).to_csv(
+        folder / "d.csv", index=False
     )
-    mols = {Chem.MolToSmiles(mol): mol for mol in map(parse, DRUGS.values())}
-    missing = {smiles for smiles, mol in mols.items() if mol.GetNumAtoms() < 15}
-    similarity = dict(by_hand(len(mols)))
-    good = {s for s in set(mols) - missing if 0.1 <= similarity[s] <= 0.3 and mols[s].GetNumAtoms() % 5 > 2}
-    assert 3 < len(good) < len(mols) - len(missing)
-    assert [hit.smiles for hit in hits] == [s for s in similarity if s in good][:top]
-    assert counts.scored == 30 * len(good)
-    assert counts.filtered == 30 * (len(mols) - len(missing) - len(good))
-    assert sum("odd cannot be computed" in refusal.reason for refusal in refusals) == 30 * len(missing)
-    assert counts.read == len(library(30))
+    model = fit_property_model(folder / "d.csv", "size/1", split="random", folds=3, model=tiny_model, device="cpu")
+    return model.save(folder / "size.molvae-property")
 
 
-@pytest.mark.parametrize("latent", [False, True])
-def test_a_batch_of_which_nothing_is_left_before_the_windows(tiny, latent):
-    g = tiny
-    encoder = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_symbols, g.device) if latent else None
-    z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
-    of_latents = {"latent": Cosine(z)} if latent else {}
-    windows = (Window.of("odd>2", ["odd"]), *([Window.of("latent>0", ["latent"])] if latent else []))
-    for filters, expected in ((Filters((Window.of("mw<1"),)), (0, len(DRUGS), 2)), (Filters(), (0, 0, 1))):
-        rows = library(1) if filters else [Record("C1CC", "bad", "lib.smi", 1)]
-        known, most = frozenset(g.vocabulary.tokens), g.checkpoint.config.max_symbols
-        question = Question(Rank.of("odd", ["odd"]), 5, filters, windows, {"odd": odd}, of_latents, known, most)
-        hits, counts, _ = run(question, rows, encoder=encoder, workers=0)
-        assert hits == []
-        assert (counts.scored, counts.filtered, counts.refused) == expected
+def test_the_seed_itself_comes_before_its_stereoisomers(tmp_path):
+    alanines = ["CC(N)C(=O)O", "C[C@@H](N)C(=O)O", "C[C@H](N)C(=O)O"]
+    (tmp_path / "a.smi").write_text("\n".join(alanines) + "\n")
+    for alanine in alanines:
+        table = molvae.screen(tmp_path / "a.smi", like=alanine, top=1, workers=0).table
+        assert table["smiles"].tolist() == [alanine]
 
 
-def test_what_lies_outside_a_window_of_molecules_is_not_encoded(tiny):
-    encoded = []
+def test_a_bare_string_is_one_wish(tmp_path):
+    (tmp_path / "a.smi").write_text("CC(C)=O\nCOC\nCCN\n")
 
-    def encoder(chunk):
-        encoded.extend(chunk.rows)
-        return real(chunk)
+    def found(**wishes):
+        return molvae.screen(tmp_path / "a.smi", like="CCO", workers=0, **wishes).table["smiles"].tolist()
 
-    g = tiny
-    real = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_symbols, g.device)
-    encoder.device = g.device
-    z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
-    question = Question(
-        Rank.of("latent", ["latent"]), 5, windows=(Window.of("odd>2", ["odd"]),), of_molecules={"odd": odd},
-        of_latents={"latent": Cosine(z)}, known=frozenset(g.vocabulary.tokens), max_symbols=80,
-    )  # fmt: skip
-    _, counts, _ = run(question, library(1), encoder=encoder, workers=0)
-    assert 0 < len(encoded) == counts.scored < len(DRUGS) / 2
+    assert found(contains="CO") == found(contains=["CO"]) == ["COC"]
+    assert found(core="*OC") == ["COC"]
+    assert sorted(found(without="CN")) == sorted(found(without=["CN"])) == ["CC(C)=O", "COC"]
+    assert sorted(found(keep="mw>46")) == ["CC(C)=O", "COC"]
 
 
-def test_windows_of_latents_too(tiny):
-    """On the other path, where figures of molecules wait for the network."""
-    g = tiny
-    encoder = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_symbols, g.device)
-    z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
-    table = g.encode(list(DRUGS.values()))
-    table = table[table["error"] == ""]
-    cosine = Cosine(z)(table.filter(regex=r"^z").to_numpy(np.float32))
-    half = float(np.median(cosine)) + 1e-4
-    question = Question(
-        Rank.of("latent", ["latent"]),
-        100,
-        windows=(Window("latent", high=half), Window.of("odd>2", ["odd"])),
-        of_latents={"latent": Cosine(z)},
-        of_molecules={"odd": odd},
-        known=frozenset(g.vocabulary.tokens),
-        max_symbols=g.checkpoint.config.max_symbols,
+@pytest.mark.parametrize("by", ["tanimoto", "latent", "tanimoto - 0.001*mw"])
+def test_salts_are_stripped_where_asked(tmp_path, tiny_model, by):
+    """Of seeds and library, whichever way a molecule goes; without it a salt is another molecule."""
+    (tmp_path / "a.smi").write_text("CC(=O)[O-].[Na+]\nCC(=O)[O-]\nCCN.Cl\nCCC(N)=O\nC1CC\n")
+    options = {"by": by, "workers": 0, "model": tiny_model, "device": "cpu"}
+    table = molvae.screen(tmp_path / "a.smi", like="CC(=O)[O-].[K+]", standardise=True, **options).table
+    assert sorted(table["smiles"]) == ["CC(=O)[O-]", "CCC(N)=O", "CCN"]
+    first = table.iloc[0]
+    assert (first["smiles"], first["tanimoto"], first["copies"]) == ("CC(=O)[O-]", 1, 2)
+    assert first["nearest"] == "CC(=O)[O-]"
+    wishes = {"keep": "mw<50", "standardise": True, **options}
+    assert molvae.screen(tmp_path / "a.smi", like="CCO", **wishes).table["smiles"].tolist() == ["CCN"]
+    if by != "latent":
+        asked = molvae.screen(tmp_path / "a.smi", like="CC(=O)[O-].[K+]", **options).table
+        assert "CCN.Cl" in set(asked["smiles"])
+        assert asked["tanimoto"].max() < 1
+
+
+def test_info_knows_property_models(potency):
+    text = CliRunner().invoke(app, ["info", str(potency)]).stdout
+    assert text.startswith("target: size/1\ntask: regression\n")
+    assert "Held-out figures" in text
+    assert json.loads(CliRunner().invoke(app, ["info", str(potency), "--json"]).stdout)["target"] == "size/1"
+
+
+def test_a_folder_of_files(library):
+    done = molvae.screen(library, like=SEEDS, top=8, workers=0)
+    table = done.table
+    assert list(table.columns) == [
+        "smiles", "name", "score", "tanimoto", "nearest", "qed", "sa", "logp", "mw", "copies", "source", "row",
+    ]  # fmt: skip
+    assert list(table["smiles"][:2]) == sorted(map(canonical, SEEDS))  # both have similarity 1
+    assert (table["score"] == table["tanimoto"]).all()
+    assert set(table["nearest"]) <= set(map(canonical, SEEDS))
+    assert done.counts.read == len(DRUGS) + 5 + 1
+    assert done.counts.refused == 1
+    pd.testing.assert_frame_equal(molvae.screen(library, like=SEEDS, top=8, workers=2).table, table)
+
+
+def test_every_kind_of_figure_may_rank(library, tmp_path, tiny_model, potency):
+    (tmp_path / "rules.py").write_text("def ring_count(mol):\n    return mol.GetRingInfo().NumRings()\n")
+    rules = f"{tmp_path / 'rules.py'}:ring_count"
+    options = {"like": SEEDS, "top": 5, "workers": 0, "model": tiny_model, "device": "cpu"}
+    by_rings = molvae.screen(library, scores=[rules], **options).table
+    assert list(by_rings["ring_count"]) == sorted(by_rings["ring_count"], reverse=True)
+    assert by_rings["ring_count"].iloc[0] == 5
+    by_model = molvae.screen(library, scores=[potency, rules], **options).table
+    assert {"size_1", "size_1_uncertainty", "ring_count"} <= set(by_model.columns)
+    np.testing.assert_allclose(by_model["score"], by_model["size_1"], rtol=1e-4)
+    by_sum = molvae.screen(library, by="tanimoto + 0.1*ring_count - qed", scores=[rules], **options).table
+    np.testing.assert_allclose(
+        by_sum["score"], by_sum["tanimoto"] + 0.1 * by_sum["ring_count"] - by_sum["qed"], rtol=1e-6
     )
-    hits, counts, refusals = run(question, library(1), encoder=encoder, workers=0)
-    sizes = np.array([parse(text).GetNumAtoms() for text in table["smiles"]])
-    small, good = sizes < 15, (sizes >= 15) & (sizes % 5 > 2) & (cosine < half)
-    assert good.any()
-    assert {hit.smiles for hit in hits} == {Chem.CanonSmiles(text) for text in table["smiles"][good]}
-    assert (counts.scored, counts.filtered) == (good.sum(), (~small & ~good).sum())
-    assert sum("odd cannot be computed" in refusal.reason for refusal in refusals) == small.sum()
+    by_latent = molvae.screen(library, by="latent", **options).table
+    np.testing.assert_allclose(by_latent["score"], by_latent["latent"], atol=1e-5)
+    assert by_latent["latent"].iloc[0] == pytest.approx(1, abs=1e-5)
 
 
-def test_a_sum_of_figures():
-    rank = Rank.of("tanimoto - 0.01*mw", ["tanimoto"])
-    figures = {"tanimoto": Tanimoto(morgan_bits([parse(SEED)])), "mw": Property("mw")}
-    hits, _, _ = run(Question(rank, 3, of_molecules=figures), library(1), workers=0)
-    scores = {Chem.MolToSmiles(parse(t)): float(figures["tanimoto"]([parse(t)])[0] - 0.01 * Descriptors.MolWt(parse(t)))
-              for t in DRUGS.values()}  # fmt: skip
-    assert [hit.smiles for hit in hits] == sorted(scores, key=lambda s: -scores[s])[:3]
+def test_windows_of_scores(library, tmp_path, tiny_model, potency):
+    """What ranks, what does not, and what is only asked for by a window, which then has a column too."""
+    (tmp_path / "mine.py").write_text("def cycles(mol):\n    return mol.GetRingInfo().NumRings()\n")
+    options = {"like": SEEDS, "workers": 0, "scores": [potency, f"{tmp_path / 'mine.py'}:cycles"], "device": "cpu"}
+    options["model"] = tiny_model
+    everything = molvae.screen(library, by="tanimoto", **options).table
+    wishes = ["size_1>2.5", "cycles 1:3", "tanimoto<0.5", "latent<0.9", "mw<400"]
+    done = molvae.screen(library, by="tanimoto", keep=wishes, **options)
+    latent = molvae.screen(library, by="latent", **options).table.set_index("smiles")["latent"]
+    near = everything["smiles"].map(latent)
+    rows = (everything["size_1"] > 2.5) & everything["cycles"].between(1, 3) & (everything["tanimoto"] < 0.5)
+    expected = everything[rows & (near < 0.9) & (everything["mw"] < 400)]
+    assert 0 < len(expected) < len(everything)
+    assert done.table["smiles"].tolist() == expected["smiles"].tolist()
+    np.testing.assert_allclose(done.table["latent"], near[expected.index], atol=1e-5)
+    assert "tpsa" in molvae.screen(library, by="qed", keep="tpsa<90", workers=0).table.columns
+    assert done.counts.scored == done.table["copies"].sum()
+    assert done.counts.read == len(DRUGS) + 6
 
 
-def test_costly_figures_are_spared_where_they_cannot_help():
-    """What is left out is only what could not have been on the list."""
-    seen = []
-
-    def counted(mols):
-        seen.extend(mols)
-        return Property("qed")(mols)
-
-    rank = Rank.of("tanimoto + 0.2*qed - 0.01*sa", ["tanimoto"])
-    tanimoto = Tanimoto(morgan_bits([parse(SEED)]))
-    question = Question(rank, 3, of_molecules={"tanimoto": tanimoto, "qed": counted, "sa": Property("sa")})
-    hits, counts, _ = run(question, library(30), workers=0)
-    mols = {Chem.MolToSmiles(parse(text)): parse(text) for text in DRUGS.values()}
-    scores = {s: float(tanimoto([m])[0] + 0.2 * Property("qed")([m])[0] - 0.01 * Property("sa")([m])[0])
-              for s, m in mols.items()}  # fmt: skip
-    best = sorted(scores, key=lambda s: (-scores[s], s))[:3]
-    assert [hit.smiles for hit in hits] == best
-    assert [hit.score for hit in hits] == pytest.approx([scores[s] for s in best])
-    assert [hit.copies for hit in hits] == [30] * 3
-    assert counts.scored == 30 * len(DRUGS)
-    assert len(seen) < 0.7 * counts.scored
+def test_no_network_is_loaded_where_none_is_needed(library):
+    assert len(molvae.screen(library, like=SEEDS, top=3, workers=0, model="no such model").table) == 3
+    assert len(molvae.screen(library, by="-mw", top=3, workers=0, model="no such model").table) == 3
 
 
-def test_what_has_no_score_is_refused_and_named():
-    def odd(mols):
-        return np.array([np.nan if mol.GetNumAtoms() < 15 else 1.0 for mol in mols])
+def test_what_cannot_be_asked_is_said_before_the_work(library, tiny_model):
+    for message, options in {
+        "takes seeds": {},
+        "latent takes seeds": {"by": "latent"},
+        "did you mean 'tanimoto'": {"by": "tanimot", "like": SEEDS},
+        "cannot read SMILES 'C1CC'": {"like": "C1CC"},
+        "1 molecule or more": {"like": SEEDS, "top": 0},
+        "cannot read SMARTS": {"like": SEEDS, "contains": ["c1cc"]},
+        "cannot read the wish": {"like": SEEDS, "keep": ["light"]},
+    }.items():
+        with pytest.raises(InputError, match=message):
+            molvae.screen(library, model=tiny_model, device="cpu", **options)
+    with pytest.raises(InputError, match="a cluster reads files"):
+        molvae.screen([[]], like=SEEDS, ray="local")
 
-    hits, counts, refusals = run(
-        Question(Rank.of("odd", ["odd"]), 100, of_molecules={"odd": odd}), library(1), workers=0
+
+def test_a_score_needs_a_name_of_its_own(tmp_path):
+    (tmp_path / "rules.py").write_text("def qed(mol):\n    return 1\n")
+    with pytest.raises(InputError, match="cannot be called 'qed'"):
+        read_scores([f"{tmp_path / 'rules.py'}:qed"])
+
+
+def test_two_scores_of_one_name_are_refused(library, tmp_path):
+    scores = []
+    for file in ("one.py", "two.py"):
+        (tmp_path / file).write_text("def worth(mol):\n    return 1\n")
+        scores.append(f"{tmp_path / file}:worth")
+    with pytest.raises(InputError, match="two scores are called 'worth'"):
+        read_scores(scores)
+    with pytest.raises(InputError, match="two scores are called 'worth'"):
+        molvae.screen(library, scores=scores, workers=0)
+
+
+def test_windows_of_what_is_not_there_are_refused(library):
+    with pytest.raises(InputError, match="latent takes seeds"):
+        molvae.screen(library, by="qed", keep="latent>0.5")
+    with pytest.raises(InputError, match="did you mean"):
+        molvae.screen(library, by="qed", keep="tanimto>0.5")
+
+
+def test_nothing_passes(library, tmp_path):
+    done = molvae.screen(library, like=SEEDS, keep=["mw<1"], workers=0)
+    assert len(done.table) == 0
+    assert done.counts.filtered == done.counts.read - 1
+    done.write_report(tmp_path / "empty.html")
+
+
+def test_the_report_has_pictures_and_a_map(library, tmp_path):
+    molvae.screen(library, like=SEEDS, top=8, workers=0).write_report(tmp_path / "s.html", "a <library>")
+    page = (tmp_path / "s.html").read_text()
+    assert page.count("<circle") == 8
+    assert page.count("<title>seed ") == 2
+    assert page.count("class='bond-0") >= 8  # drawings
+    assert "a &lt;library&gt;" in page
+
+
+def test_scores_rank_analogs_too(tiny, potency, tmp_path):
+    (tmp_path / "rules.py").write_text(
+        "def carbons(mol):\n    return sum(a.GetSymbol() == 'C' for a in mol.GetAtoms())\n"
     )
-    small = [name for name, text in DRUGS.items() if parse(text).GetNumAtoms() < 15]
-    assert len(hits) == counts.scored == len(DRUGS) - len(small)
-    assert sum("odd cannot be computed" in refusal.reason for refusal in refusals) == len(small)
-    assert [hit.smiles for hit in hits] == sorted(hit.smiles for hit in hits)  # all are equal
-
-
-def test_no_rows_and_one():
-    assert run(asked(), [], workers=0)[0] == []
-    hits, counts, _ = run(asked(), [Record(SEED, "it", "x", 1)], workers=0)
-    assert [(hit.score, hit.name) for hit in hits] == [(1.0, "it")]
-    assert counts.summary() == "1 read: 1 scored, 0 filtered out, 0 refused"
-
-
-@pytest.mark.parametrize("filtered", [False, True])
-@pytest.mark.parametrize("workers", [0, 2])
-def test_latents(tiny, workers, filtered):
-    config, known = tiny.checkpoint.config, frozenset(tiny.vocabulary.tokens)
-    encoder = Encoder(tiny.model, tiny.vocabulary, config.max_symbols, tiny.device)
-    frame = tiny.encode(list(DRUGS.values())).query("error == ''")
-    z = frame.filter(regex=r"^z\d+$").to_numpy(np.float32)
-    cosine = Cosine(z[:2])
-    question = Question(
-        Rank.of("latent", ["latent"]), 5, Filters((Window.of("mw<250"),)) if filtered else Filters(),
-        of_latents={"latent": cosine}, known=known, max_symbols=config.max_symbols,
-    )  # fmt: skip
-    hits, counts, refusals = run(question, library(2), workers=workers, encoder=encoder)
-    expected = [(score, Chem.MolToSmiles(parse(text)))
-                for score, text in zip(cosine(z), frame["smiles"], strict=True)
-                if not filtered or Descriptors.MolWt(parse(text)) < 250]  # fmt: skip
-    best = sorted(expected, key=lambda pair: -pair[0])[:5]
-    assert [hit.score for hit in hits] == pytest.approx([score for score, _ in best], abs=1e-5)
-    assert counts.scored == 2 * len(expected)
-    assert counts.read == len(library(2))
-    assert len(refusals) == counts.refused >= 4
-
-
-def test_symbols_that_the_model_has_never_seen_are_refused(tiny):
-    question = Question(
-        Rank.of("latent", ["latent"]), 5, of_latents={"latent": Cosine(np.ones((1, 12), np.float32))},
-        known=frozenset(tokenize("CCO")), max_symbols=80,
-    )  # fmt: skip
-    encoder = Encoder(tiny.model, tiny.vocabulary, 80, tiny.device)
-    hits, counts, refusals = run(question, [*library(1)[:5], Record("CCO", "", "x", 1)], workers=0, encoder=encoder)
-    assert [hit.smiles for hit in hits] == ["CCO"]
-    assert all("never seen" in refusal.reason for refusal in refusals)
-    assert counts.refused == 5
+    scores = read_scores([str(potency), f"{tmp_path / 'rules.py'}:carbons"], "cpu")
+    table = tiny.analogs("CCO", 6, radius=0.8, rank="carbons - 0.1*size_1", scores=scores)
+    assert {"carbons", "size_1", "rank"} <= set(table.columns)
+    np.testing.assert_allclose(table["rank"], table["carbons"] - 0.1 * table["size_1"])
+    assert list(table["rank"]) == sorted(table["rank"], reverse=True)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from molvae.errors import InputError, MissingExtraError
-from molvae.models.latents import mmd
-from molvae.models.priors import KINDS, PriorConfig
-from molvae.training import priors
-from molvae.training.priors import fit_prior
+from molvae.nn.latents import mmd
+from molvae.nn.priors import KINDS, PriorConfig
+from molvae.training import fit_prior as priors
+from molvae.training.fit_prior import fit_prior
 
 SMALL = {"components": 3, "width": 64}
 

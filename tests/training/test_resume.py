@@ -15,7 +15,7 @@ from tiny_run import run_tiny
 
 from molvae.errors import CheckpointError
 from molvae.training.checkpoints import AtomicCheckpointIO
-from molvae.training.metrics import MetricsFile, read_metrics
+from molvae.training.metrics_file import MetricsFile, read_metrics
 
 TESTS = Path(__file__).parents[1]
 
@@ -23,7 +23,7 @@ TESTS = Path(__file__).parents[1]
 def started(folder: Path, steps: int) -> subprocess.Popen[bytes]:
     """A run in a process of its own, which has logged so many steps and would go on for long."""
     path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
-    script, settings = TESTS / "training" / "tiny_run.py", ["max_steps=1000000", "decay_share=0.0"]
+    script, settings = TESTS / "tiny_run.py", ["max_steps=1000000", "decay_share=0.0"]
     command = [sys.executable, str(script), str(folder), *settings]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE)
     try:

@@ -15,14 +15,14 @@ import pytest
 import torch
 from tiny_run import SETTINGS, packed_drugs, run_tiny, tiny_model
 
-from molvae.chem.tokens import PAD_ID
-from molvae.data.neighbours import FURTHEST, Neighbours
-from molvae.data.packed import GraphBatch, PackedGraphs
+from molvae.chem.tokenizer import PAD_ID
+from molvae.data.graph_dataset import GraphBatch, PackedGraphs
+from molvae.data.neighbors import FURTHEST, Neighbours
 from molvae.errors import InputError, MissingExtraError
-from molvae.models.autoencoder import Autoencoder
+from molvae.nn.autoencoder import Autoencoder
 from molvae.training.curves import draw_curves
-from molvae.training.metrics import read_metrics
-from molvae.training.order import RowOrder
+from molvae.training.metrics_file import read_metrics
+from molvae.training.row_order import RowOrder
 
 
 def column(folder: Path, name: str) -> list[float]:
@@ -302,7 +302,7 @@ def test_curves_are_drawn_where_matplotlib_is(tmp_path: Path, monkeypatch: pytes
 
 def test_empty_data_is_refused(tmp_path: Path) -> None:
     from molvae.training.config import TrainConfig
-    from molvae.training.run import train
+    from molvae.training.trainer import train
 
     data, size = packed_drugs()
     with pytest.raises(InputError, match="valid_molecules is 0"):

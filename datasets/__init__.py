@@ -1,0 +1,1 @@
+"""Recipes of public datasets (one JSON file each) and a small sample library; packaged as `molvae.datasets`."""

@@ -1,0 +1,111 @@
+"""Streams rows of molecules out of files, standard input and arguments: each row is a record or a refusal.
+
+The SMILES of text formats are not parsed here: a record holds the string as it stands, and the caller reads
+it. Memory stays flat whatever the size of the input.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from molvae.chem.smiles import MAX_SMILES_LENGTH
+from molvae.data.rows import Record, Refusal, RowCounts, format_of, make_row, too_long
+from molvae.data.table_readers import csv_rows, parquet_rows, sdf_rows
+from molvae.data.text_lines import UNKNOWN, Line, read_lines
+from molvae.errors import InputError
+
+__all__ = ["Record", "Refusal", "RowCounts", "is_file_like", "read_records"]
+
+_CX_EXTENSION = re.compile(r"^\|[^|]*\|\s*")
+_KNOWN = ".smi, .smiles, .txt, .csv, .tsv, .sdf (each also as .gz) and .parquet"
+
+
+def read_records(
+    path: str | Path | IO[Any], *, column: str | None = None, name_column: str | None = None
+) -> Iterator[Record | Refusal]:
+    """The rows of one file, `-` (standard input) or open stream; the last two are read like a .smi file.
+
+    `column` and `name_column` name columns of a .csv, .tsv or .parquet (`name_column` also a property of an
+    .sdf); other formats have none and ignore them. Without `column` it is the one called smiles, else
+    canonical_smiles, structure or mol. Raises `InputError`, at once or at the first row, for a file that is
+    missing, empty, of unknown format, or without such a column.
+    """
+    if not isinstance(path, str | Path):
+        return _smi_rows(path, str(getattr(path, "name", "stream")))
+    if str(path) == "-":
+        # The bytes below sys.stdin, so that one undecodable line costs that line only.
+        return _smi_rows(getattr(sys.stdin, "buffer", sys.stdin), "-")
+    kind = _checked_format(Path(path))
+    if kind == "parquet":
+        return parquet_rows(str(path), column, name_column)
+    return _file_rows(str(path), kind, column, name_column)
+
+
+def is_file_like(argument: str) -> bool:
+    """Whether an argument is a file rather than a SMILES: `-`, something that exists, or a known suffix."""
+    return argument == "-" or os.path.exists(argument) or format_of(argument) is not None
+
+
+def _checked_format(path: Path) -> str:
+    if path.is_dir():
+        raise InputError(f"{path} is a directory, a file is needed: name one file in it")
+    if not path.exists():
+        raise InputError(f"{path} does not exist: check the spelling and the current directory")
+    kind = format_of(path.name)
+    if kind is None:
+        raise InputError(f"{path} is of no known format: its suffix must be one of {_KNOWN}")
+    if path.is_file():  # a named pipe can be read only once
+        with path.open("rb") as file:
+            start = file.read(2)
+        if not start:
+            raise InputError(f"{path} is empty: it must hold at least one row; check how it was written")
+        if path.suffix.lower() == ".gz" and start != b"\x1f\x8b":
+            raise InputError(f"{path} is named .gz but is not gzip: drop .gz from its name, or make it anew")
+    return kind
+
+
+def _file_rows(path: str, kind: str, column: str | None, name_column: str | None) -> Iterator[Record | Refusal]:
+    opener = gzip.open if path.lower().endswith(".gz") else open
+    with cast(IO[bytes], opener(path, "rb")) as stream:
+        if kind == "smi":
+            yield from _smi_rows(stream, path)
+        elif kind == "sdf":
+            yield from sdf_rows(stream, path, name_column)
+        else:
+            yield from csv_rows(stream, path, kind, column, name_column)
+
+
+def _smi_rows(stream: IO[Any], source: str) -> Iterator[Record | Refusal]:
+    """SMILES, then optionally white space and a name; blank lines and lines starting with # are skipped."""
+    for line in read_lines(stream, source):
+        if line.problem is None and (not line.text.strip() or line.text.startswith("#")):
+            continue
+        smiles, name = split_row(line.text)
+        if line.problem is not None and not (line.foreign and UNKNOWN not in smiles):
+            yield Refusal(source, line.row, line.text, _smiles_problem(smiles, line))
+        elif line.row > 1 or smiles.lower() != "smiles":  # line 1 may be a header
+            yield make_row(smiles, name, source, line.row)
+
+
+def split_row(text: str) -> tuple[str, str]:
+    """The SMILES and the name. A leading tab means that the SMILES is missing, not that the name is one.
+
+    What ChemAxon writes between the two, such as |&1:1|, is neither.
+    """
+    if text.lstrip(" ").startswith("\t"):
+        return "", text.strip()
+    smiles, *rest = text.split(None, 1) or [""]
+    return smiles, _CX_EXTENSION.sub("", "".join(rest))
+
+
+def _smiles_problem(smiles: str, line: Line) -> str:
+    """A cut line of one word is a long SMILES; otherwise something else on the line is long."""
+    if len(smiles) <= MAX_SMILES_LENGTH or line.problem is None:
+        return line.problem or ""
+    return too_long(line.length if smiles == line.text else len(smiles))

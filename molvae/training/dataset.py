@@ -1,0 +1,219 @@
+"""The molecules of a training: found, packed once, split, every row of them accounted for."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from molvae.chem.tokenizer import Vocabulary
+from molvae.data.bloom_filter import SeenSet
+from molvae.data.datasets import MoleculeSource
+from molvae.data.files import digest, whole_file
+from molvae.data.graph_dataset import PackedGraphs, details
+from molvae.data.neighbor_search import ROUNDS, neighbours_of
+from molvae.data.neighbors import Neighbours
+from molvae.data.packing import Packing, pack
+from molvae.data.readers import Record, Refusal, read_records
+from molvae.data.splits import assign_split
+from molvae.data.synthetic_neighbors import MADE_AT_ONCE, with_made
+from molvae.errors import InputError, MolvaeError
+
+VALID_SHARE, LEAST_VALID, MOST_VALID = 0.01, 50, 5_000
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is packed, and how: the same recipe gives the same packed data, so it is packed once."""
+
+    train: tuple[MoleculeSource, ...]
+    valid: MoleculeSource | None
+    standardise: bool
+    max_symbols: int
+    vocabulary: Vocabulary | None
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Equal for equal contents, wherever the files lie."""
+        return {
+            "train_sha256": [digest(source.path) for source in self.train],
+            "valid_sha256": digest(self.valid.path) if self.valid else None,
+            "columns": [source.column for source in self.train],
+            "valid_column": self.valid.column if self.valid else None,
+            "standardise": self.standardise,
+            "max_symbols": self.max_symbols,
+            "vocabulary": list(self.vocabulary.tokens) if self.vocabulary else None,
+        }
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Training and validation molecules, ready for the network."""
+
+    train: PackedGraphs
+    valid: PackedGraphs
+    vocabulary: Vocabulary
+    counts: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def seen(self) -> SeenSet:
+        """The training molecules, by which others are novel."""
+        return SeenSet.from_smiles(self.train.smiles(self.vocabulary))
+
+
+def packed_data(recipe: Recipe, folder: Path, *, workers: int | None = None, tell: Tell = lambda _: None) -> Packed:
+    """The packed molecules of a recipe, out of `folder`/packed where it was packed before.
+
+    Raises `MolvaeError` when there are too few usable molecules.
+    """
+    fingerprint = recipe.fingerprint()
+    home = folder / "packed"
+    try:
+        known = details(home / "train")
+        if known.get("recipe") == fingerprint:
+            tell(f"packed before: {known['molecules']:,} molecules for training")
+            return _load_packed(home, known["counts"])
+    except InputError:
+        pass  # nothing there, or not whole: pack it
+    packed, refusals = _pack(recipe, workers, tell)
+    _write_refusals(folder / "refused.csv", refusals)
+    _keep_packed(packed, home, fingerprint)
+    return packed
+
+
+def packed_neighbours(
+    data: PackedGraphs, vocabulary: Vocabulary, path: Path, *, workers: int | None = None, tell: Tell = lambda _: None
+) -> Neighbours:
+    """Neighbours of the training molecules: found among each other, and made.
+
+    Out of the file `path` where they were found before.
+    """
+    if path.exists():
+        return Neighbours.load(path)
+    tell("looking for neighbours of the training molecules")
+    found = neighbours_of(
+        data, vocabulary, workers=workers, progress=lambda done: tell(f"neighbours: round {done} of {ROUNDS}")
+    )
+    tell(f"neighbours: of {found.share:.0%} of the molecules; making others")
+    all_of = with_made(found, data, vocabulary, workers=workers, progress=lambda done: _now_and_then(done, tell))
+    tell(f"neighbours: {len(all_of.made):,} made")
+    with whole_file(path) as draft:
+        all_of.save(draft)
+    return all_of
+
+
+def _now_and_then(done: int, tell: Tell) -> None:
+    if done % (400 * MADE_AT_ONCE) == 0:
+        tell(f"neighbours: made of {done:,} molecules")
+
+
+def _pack(recipe: Recipe, workers: int | None, tell: Tell) -> tuple[Packed, list[Refusal]]:
+    counts, refusals = {}, []
+
+    def packed(
+        sources: Sequence[MoleculeSource], vocabulary: Vocabulary | None, what: str
+    ) -> tuple[PackedGraphs, Vocabulary]:
+        graphs, found, packing = _pack_some(sources, vocabulary, recipe, workers, tell)
+        counts[what] = packing.summary()
+        tell(f"{what}: {packing.summary()}")
+        refusals.extend(packing.refusals)
+        return graphs, found
+
+    train, vocabulary = packed(recipe.train, recipe.vocabulary, "data")
+    if recipe.valid is not None:
+        valid, _ = packed([recipe.valid], vocabulary, "validation data")
+    else:
+        train, valid = split_off(train, vocabulary)
+        tell(f"split: {len(train):,} for training, {len(valid):,} for validation")
+    return Packed(train, valid, vocabulary, counts), refusals
+
+
+def _pack_some(
+    sources: Sequence[MoleculeSource], vocabulary: Vocabulary | None, recipe: Recipe, workers: int | None, tell: Tell
+) -> tuple[PackedGraphs, Vocabulary, Packing]:
+    news = _news(tell)
+    rows = _rows(sources)
+    first = next(rows, None)  # a file without such a column is a mistake in the command; say so before the work
+    try:
+        return pack(
+            _again(first, rows), vocabulary=vocabulary, max_symbols=recipe.max_symbols, clean=recipe.standardise,
+            workers=workers, progress=news,
+        )  # fmt: skip
+    except InputError as error:
+        raise MolvaeError(str(error)) from None
+
+
+def _rows(sources: Sequence[MoleculeSource]) -> Iterator[Record | Refusal]:
+    for source in sources:
+        yield from read_records(source.path, column=source.column)
+
+
+def _again(first: Record | Refusal | None, rest: Iterator[Record | Refusal]) -> Iterator[Record | Refusal]:
+    if first is not None:
+        yield first
+        yield from rest
+
+
+def _news(tell: Tell) -> Callable[[Packing], None]:
+    """A line for every 100,000 rows."""
+    told = 0
+
+    def news(packing: Packing) -> None:
+        nonlocal told
+        if packing.read // 100_000 > told:
+            told = packing.read // 100_000
+            tell(packing.summary())
+
+    return news
+
+
+def split_off(data: PackedGraphs, vocabulary: Vocabulary) -> tuple[PackedGraphs, PackedGraphs]:
+    """Training and validation molecules, told apart by a hash of their SMILES: 1 %, and 50 to 5,000 of them."""
+    if len(data) < 4:
+        raise MolvaeError(f"{len(data)} molecules are too few to train on and validate with: 4 at least")
+    share = min(0.2, max(LEAST_VALID, min(MOST_VALID, VALID_SHARE * len(data))) / len(data))
+    smiles = list(data.smiles(vocabulary))
+    for seed in range(1000):  # of a few molecules a hash may put all on one side
+        held = torch.tensor([assign_split(s, {"valid": share, "train": 1 - share}, seed) == "valid" for s in smiles])
+        if 0 < held.sum() <= len(data) // 2:
+            break
+    return data.select((~held).nonzero()[:, 0]), data.select(held.nonzero()[:, 0])
+
+
+def _keep_packed(packed: Packed, home: Path, fingerprint: dict[str, Any]) -> None:
+    """Whole or not at all, in place of what was packed there before."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".packed.", dir=home.parent))
+    try:
+        packed.valid.save(draft / "valid")
+        packed.train.save(draft / "train", recipe=fingerprint, counts=packed.counts)
+        (draft / "vocabulary.json").write_text(packed.vocabulary.to_json(), encoding="utf-8")
+        draft.chmod(0o755)  # a temporary folder is its owner's alone
+        shutil.rmtree(home, ignore_errors=True)
+        os.replace(draft, home)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _load_packed(home: Path, counts: dict[str, str]) -> Packed:
+    try:
+        vocabulary = Vocabulary.from_json((home / "vocabulary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{home / 'vocabulary.json'} is damaged: {error}") from None
+    return Packed(PackedGraphs.load(home / "train"), PackedGraphs.load(home / "valid"), vocabulary, counts)
+
+
+def _write_refusals(path: Path, refusals: list[Refusal]) -> None:
+    with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["source", "row", "value", "reason"])
+        writer.writerows([r.source, r.row, r.value, r.reason] for r in refusals)

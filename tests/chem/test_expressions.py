@@ -1,0 +1,186 @@
+"""Windows against Python's own comparisons, ranks against Python's own arithmetic."""
+
+from __future__ import annotations
+
+import operator
+from math import inf, nan
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from molvae.chem.expressions import Rank, Window
+from molvae.chem.properties import PROPERTIES
+from molvae.errors import InputError
+
+SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq}
+NUMBERS = st.one_of(st.integers(-5, 5).map(float), st.floats(-1e6, 1e6))
+SPACE = st.sampled_from(["", " ", "  "])
+
+
+# --- windows ---
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "open_ended"),
+    [
+        ("mw<500", -inf, 500, True),
+        ("mw <= 500", -inf, 500, False),
+        ("  logp>-1.5 ", -1.5, inf, True),
+        ("qed>=0.5", 0.5, inf, False),
+        ("qed>=.5", 0.5, inf, False),
+        ("mw<5e2", -inf, 500, True),
+        ("charge=0", 0, 0, False),
+        ("charge=-1", -1, -1, False),
+        ("charge = +1", 1, 1, False),
+        ("logp 1:4", 1, 4, False),
+        ("logp  -2 : -1.", -2, -1, False),
+        ("logp=1:4", 1, 4, False),
+        ("logp = 1 : 4", 1, 4, False),
+        ("logp 0:3", 0, 3, False),
+        ("logp -3:0", -3, 0, False),
+        ("charge 0:0", 0, 0, False),
+        ("sa :3", -inf, 3, False),
+        ("sa : 0", -inf, 0, False),
+        ("qed 0.5:", 0.5, inf, False),
+        ("qed 0:", 0, inf, False),
+        ("heavy_atoms 20:30", 20, 30, False),
+    ],
+)
+def test_every_form_of_a_window(text, low, high, open_ended):
+    assert Window.of(text) == Window(text.split("<")[0].split(">")[0].split("=")[0].split()[0], low, high, open_ended)
+
+
+@pytest.mark.parametrize("text", ["mw<500", "mw<=500", "logp>-1.5", "qed>=0.5", "charge=-1", "logp 1:4", "logp -3:0"])
+def test_a_window_in_words(text):
+    assert str(Window.of(text)) == text
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(SIGNS)), NUMBERS, NUMBERS, SPACE)
+def test_a_bound_admits_what_python_compares(sign, bound, value, space):
+    window = Window.of(f"logp{space}{sign}{space}{bound!r}")
+    for number in (value, bound, np.nextafter(bound, inf), np.nextafter(bound, -inf)):
+        assert window.admits(number) == SIGNS[sign](number, bound)
+
+
+@settings(deadline=None)
+@given(NUMBERS, NUMBERS, NUMBERS, st.booleans(), st.booleans(), SPACE)
+def test_a_range_admits_its_ends_and_what_lies_between(one, other, value, below, above, space):
+    low, high = min(one, other), max(one, other)
+    if not (below or above):
+        below = above = True
+    text = f"logp {space}{low!r}{space}" if below else "logp "
+    window = Window.of(f"{text}:{space}{high!r}" if above else f"{text}:")
+    for number in (value, low, high, np.nextafter(low, -inf), np.nextafter(high, inf)):
+        assert window.admits(number) == ((not below or number >= low) and (not above or number <= high))
+
+
+@pytest.mark.parametrize("text", ["qed<5", "qed<=5", "qed>-5", "qed>=0", "qed :5", "qed -5:", "qed -5:5", "qed=0"])
+def test_no_window_admits_nan(text):
+    assert Window.of(text).admits(0.0)
+    assert not Window.of(text).admits(nan)
+    assert not Window("qed").admits(nan)
+
+
+@pytest.mark.parametrize(
+    ("text", "near"), [("qd>0.5", "qed"), ("MW<500", "mw"), ("log_p 1:4", "logp"), ("rotatable<5", "rotatable_bonds")]
+)
+def test_an_unknown_property_is_told_the_nearest(text, near):
+    with pytest.raises(InputError, match=f"did you mean '{near}'"):
+        Window.of(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "mw", "mw<", "<500", "500>mw", "mw<<500", "mw==500", "mw<500<600", "mw 500", "mw 1:2:3", "mw<a", "logp :",
+     "logp  : ", "logp=:", "logp:3", "logp 1;4", "mw<1.2.3", "mw<--1", "mw<nan", "mw<inf", "mw<e5", "mw<.", "a-b<3"],
+)  # fmt: skip
+def test_what_is_no_window_is_quoted(text):
+    with pytest.raises(InputError, match="write it like mw<500") as caught:
+        Window.of(text)
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["logp 4:1", "logp 0:-0.5"])
+def test_a_range_that_nothing_fits(text):
+    with pytest.raises(InputError, match="nothing can fit"):
+        Window.of(text)
+
+
+# --- ranks ---
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("qed", [("qed", 1)]),
+        ("-sa", [("sa", -1)]),
+        (" + qed ", [("qed", 1)]),
+        ("2*qed", [("qed", 2)]),
+        (".5 * qed", [("qed", 0.5)]),
+        ("qed - 1e-3*mw", [("qed", 1), ("mw", -0.001)]),
+        ("0*sa", [("sa", 0)]),
+        ("similarity - 0.2*sa + qed", [("similarity", 1), ("sa", -0.2), ("qed", 1)]),
+        ("-2.*logp-tpsa+3*logp", [("logp", -2), ("tpsa", -1), ("logp", 3)]),
+    ],
+)
+def test_every_form_of_a_rank(text, terms):
+    rank = Rank.of(text, ["similarity"])
+    assert list(rank.terms) == terms
+    assert rank.names == tuple(dict.fromkeys(name for name, _ in terms))
+
+
+NAMES = ["similarity", *PROPERTIES]
+WEIGHTS = st.one_of(st.none(), st.floats(0, 100))
+TERMS = st.lists(st.tuples(st.sampled_from("+-"), WEIGHTS, st.sampled_from(NAMES)), min_size=1, max_size=6)
+
+
+@settings(deadline=None)
+@given(TERMS, SPACE, st.booleans())
+def test_a_rank_is_the_sum_that_python_makes_of_it(terms, space, first_sign):
+    """The same text, evaluated by Python on each row."""
+    text = space.join(f"{sign}{space}{'' if w is None else f'{w!r}{space}*{space}'}{name}" for sign, w, name in terms)
+    text = text if first_sign or terms[0][0] == "-" else text[1:]
+    random = np.random.default_rng(len(text))
+    columns = {name: random.normal(size=4) for name in NAMES}
+    values = Rank.of(text, ["similarity"]).values(columns)
+    for row in range(4):
+        figures = {name: column[row] for name, column in columns.items()}
+        assert values[row] == pytest.approx(eval(text.strip(), {}, figures), abs=1e-9)
+
+
+def test_a_figure_that_is_unknown_makes_the_sum_unknown():
+    values = Rank.of("qed - sa").values({"qed": np.array([1.0, nan]), "sa": np.array([3.0, 1.0])})
+    assert values[0] == -2
+    assert np.isnan(values[1])
+    assert Rank.of("qed").values({"qed": np.zeros(0)}).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [("qd", "qed"), ("QED", "qed"), ("qed - 2*lgp", "logp"), ("similarty", "similarity"), ("Similarity", "similarity")],
+)
+def test_an_unknown_figure_is_told_the_nearest(text, near):
+    with pytest.raises(InputError, match=f"did you mean '{near}'"):
+        Rank.of(text, ["similarity"])
+
+
+def test_similarity_has_to_be_known():
+    with pytest.raises(InputError, match="unknown property 'similarity'"):
+        Rank.of("similarity")
+
+
+@pytest.mark.parametrize(
+    "text", [" ", "qed sa", "qed*2", "2", "-", "qed +", "qed - -sa", "2 qed", "qed/sa", "qed, sa", "1..2*qed", "1e*qed"]
+)
+def test_what_is_no_rank_is_quoted(text):
+    with pytest.raises(InputError, match="cannot read the rank") as caught:
+        Rank.of(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_an_empty_rank():
+    with pytest.raises(InputError, match="the rank is empty"):
+        Rank.of("")

@@ -1,0 +1,191 @@
+"""Patterns: what the fingerprint rules out is never what a search of all patterns would have found."""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from molecules import DRUGS
+from rdkit import Chem, RDConfig
+from rdkit.Chem import QED
+
+from molvae.chem.smiles import parse
+from molvae.chem.substructures import _MARKS, Patterns, _needs
+from molvae.errors import InputError
+
+ODD = [
+    "C", "*", "C*", "[H][H]", "[Na+]", "[CH3]", "[13CH4]", "[2H]C([2H])([2H])O", "CC(=O)[O-].[Na+]", "BrC(Br)(Br)Br",
+    "O=C1C=CC(=O)c2ccccc12", "O=C1C=CC(=O)C=C1", "CC=O", "C1CO1", "CN=C=O", "CSSC", "CN=[N+]=[N-]", "C#CC#C", "OO",
+    "CCCCCCCCCCCCCC", "[Cu+2]", "c1ccc2c(c1)ccc1ccccc12", "CC(=O)Nc1nnc(s1)S(N)(=O)=O", "CNCc1ccc(N(C)C)cc1", "[H]C",
+]  # fmt: skip
+SMILES = [*DRUGS.values(), *ODD]
+WEHI = Path(RDConfig.RDDataDir) / "Pains" / "wehi_pains.csv"
+
+
+@cache
+def smarts(source):
+    if source == "QED":
+        return {f"alert {place}": text for place, text in enumerate(QED.StructuralAlertSmarts)}
+    with WEHI.open(encoding="utf-8", newline="") as file:
+        return {name: text for text, name in csv.reader(file)}
+
+
+@cache
+def query(text):
+    return Chem.MolFromSmarts(text)
+
+
+def by_loop(patterns, mol, hydrogens=False):
+    whole = Chem.AddHs(mol) if hydrogens else mol
+    return [name for name, text in patterns.items() if whole.HasSubstructMatch(query(text))]
+
+
+@pytest.mark.parametrize(
+    ("source", "size", "least", "hydrogens"),
+    [("QED", 94, 50, False), ("PAINS", 480, 3, False), ("PAINS", 480, 3, True)],
+)
+def test_the_same_as_a_search_for_every_pattern(source, size, least, hydrogens):
+    """With `hydrogens` as in the molecule with its hydrogens added."""
+    named = smarts(source)
+    assert len(named) >= size
+    patterns = Patterns(named, hydrogens=hydrogens)
+    assert patterns.names == list(named)
+    expected = [by_loop(named, parse(text), hydrogens) for text in SMILES]
+    assert sum(map(len, expected)) >= least
+    assert [patterns.found(parse(text)) for text in SMILES] == expected
+    assert [patterns.any_in(parse(text)) for text in SMILES] == [bool(names) for names in expected]
+
+
+def test_the_order_is_that_of_the_patterns():
+    aspirin = parse(DRUGS["aspirin"])
+    named = {"ring": "c1ccccc1", "amine": "[NX3]", "acid": "C(=O)[OX2H1]", "carbon": "[#6]"}
+    assert Patterns(named).found(aspirin) == ["ring", "acid", "carbon"]
+    assert Patterns(dict(reversed(named.items()))).found(aspirin) == ["carbon", "acid", "ring"]
+
+
+def test_hydrogens_are_looked_at_only_where_asked_for():
+    named = {"aldehyde": "[H]C=O", "hydroxyl": "[#8]-[#1]", "oxygen": "[#8]"}
+    ethanal = parse("CC=O")
+    assert Patterns(named, hydrogens=True).found(ethanal) == ["aldehyde", "oxygen"]
+    assert Patterns(named, hydrogens=True).found(parse("CCO")) == ["hydroxyl", "oxygen"]
+    assert Patterns(named).found(ethanal) == ["oxygen"]
+
+
+KINDS = [
+    "*", "[!#6]", "[#6,#7]", "[R]", "[!R]", "*~*", "*!-*", "[$([#6]=O)]", "[+]", "[2H]", "[C@@H](C)N", "C/C=C/C",
+    "[#7]-[c;R2]", "[C;R2]1CC1", "[N;H2]c", "[O;H1]", "[#6][F,Cl]", "C=N-N", "[n;+]", "C=&!@C", "[c;R2]:[c;R2]",
+    "[D3]", "[#6].[#8]", "[#1]", "[AH0]", "a1aaaaa1", "[r5]", "[#6]~1~[#6]~[#6]~[#6]~[#6]~[#6]~1", "[!$(c)]=[O,S]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", KINDS)
+def test_patterns_of_every_kind(pattern):
+    patterns = Patterns({"it": pattern})
+    for text in SMILES:
+        assert patterns.found(parse(text)) == by_loop({"it": pattern}, parse(text)), (pattern, text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "needed"),
+    [
+        ("C=C", ["[#6]=[#6]"]),
+        ("[#6;H1]=;!@c", ["[#6]=[#6]"]),
+        ("C=,#C", []),  # may be a triple bond
+        ("C#C", ["[#6]#[#6]"]),
+        ("CC", []),
+        ("[O;H1]", ["[#8;!H0]"]),
+        ("[O;!$(O[#1])]", []),
+        ("[O;H1,H2]", ["[#8;!H0]"]),  # either way
+        ("[O;H0,H1]", []),
+        ("[Cl,F]C", ["[F,Cl,Br,I]", "[F,Cl,Br,I,S]"]),
+        ("[Cl,S]C", ["[F,Cl,Br,I,S]"]),
+        ("[F,C]", []),
+        ("[O+,S-]", ["[+,-]"]),
+        ("[O+,S]", []),
+        ("c-[N;H2]", ["[#7]-c", "[#7;!H0;!H1]"]),
+        ("c[N;H2]", ["[#7;!H0;!H1]"]),  # a bond that is not written is single or aromatic
+        ("[#6]N=[N;+]", ["[+,-]"]),
+        ("[#6]N-[N;+]", ["[#7][#7]", "[+,-]"]),
+        ("[$(NN)]", []),  # what stands in $() is taken as it is
+    ],
+)
+def test_what_a_pattern_needs(pattern, needed):
+    marks = int(_needs(query(pattern))[-1])
+    assert [mark for place, mark in enumerate(_MARKS) if marks >> place & 1] == sorted(needed, key=_MARKS.index)
+
+
+WITH_HYDROGENS = [
+    "[#6][H]", "[H][#6][H]", "[#7]-[#1]", "[$([#6]-[#1])]=O", "[#6;!H0]-[#1]", "c1(-[#1])c(-[#1])cccc1",
+    "[!#1]-[#8]-[#1]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", WITH_HYDROGENS)
+def test_hydrogens_are_counted_as_if_they_were_atoms(pattern):
+    patterns = Patterns({"it": pattern}, hydrogens=True)
+    expected = [by_loop({"it": pattern}, parse(text), hydrogens=True) for text in SMILES]
+    assert 0 < sum(map(len, expected)) < len(SMILES)
+    assert [patterns.found(parse(text)) for text in SMILES] == expected
+    explicit = [Chem.AddHs(parse(text)) for text in SMILES]
+    assert [patterns.found(mol) for mol in explicit] == expected  # hydrogens that a molecule has as atoms count too
+
+
+@pytest.mark.parametrize("pattern", ["[#1]", "[#1,#7]-[#6]", "[H][H]", "[#6].[#1]", "[2H]-[#6]"])
+def test_hydrogens_that_cannot_be_counted_are_refused(pattern):
+    with pytest.raises(InputError, match="cannot be counted"):
+        Patterns({"it": pattern}, hydrogens=True)
+
+
+@given(st.sampled_from(SMILES), st.sampled_from(SMILES), st.integers(0, 10**6), st.integers(1, 5), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_a_piece_of_a_molecule_is_found_in_it(text, other, place, radius, hydrogens):
+    mol = Chem.AddHs(parse(text)) if hydrogens else parse(text)
+    start = place % mol.GetNumAtoms()
+    bonds = Chem.FindAtomEnvironmentOfRadiusN(mol, radius, start, useHs=True, enforceSize=False)
+    ends = (mol.GetBondWithIdx(i) for i in bonds)
+    atoms = {start, *(i for bond in ends for i in (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()))}
+    assume(any(mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i in atoms))
+    piece = Chem.MolFragmentToSmarts(mol, sorted(atoms))
+    assume(not (hydrogens and "[2H]" in piece))  # deuterium is no count of hydrogens: it is refused
+    patterns = Patterns({"piece": piece}, hydrogens=hydrogens)
+    assert patterns.any_in(parse(text))
+    assert patterns.found(parse(other)) == by_loop({"piece": piece}, parse(other), hydrogens)
+
+
+def test_the_first_that_occurs_ends_the_search(monkeypatch):
+    patterns = Patterns({"carbon": "[#6]", "any": "*"})
+    monkeypatch.setattr(patterns, "_queries", [patterns._queries[0], None])  # searching for None would raise
+    assert patterns.any_in(parse("C"))
+
+
+@pytest.mark.parametrize("bad", ["C(", "[Qq]", "c1cc", "nonsense"])
+def test_bad_smarts_is_named(bad, capfd):
+    with pytest.raises(InputError, match="cannot read SMARTS") as caught:
+        Patterns({"good": "C", "bad": bad})
+    assert repr(bad) in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("hydrogens", [False, True])
+def test_the_molecule_stays_as_it_was(hydrogens):
+    patterns = Patterns(smarts("QED"), hydrogens=hydrogens)
+    for text in SMILES:
+        mol = parse(text)
+        before = mol.ToBinary(Chem.PropertyPickleOptions.AllProps)
+        patterns.found(mol)
+        patterns.any_in(mol)
+        assert mol.ToBinary(Chem.PropertyPickleOptions.AllProps) == before
+
+
+@pytest.mark.parametrize("hydrogens", [False, True])
+def test_the_log_is_silent_and_stays_on(hydrogens, capfd):
+    patterns = Patterns(smarts("QED"), hydrogens=hydrogens)
+    for text in SMILES:
+        patterns.found(parse(text))
+    assert capfd.readouterr().err == ""
+    Chem.MolFromSmarts("C(")
+    assert "SMARTS Parse Error" in capfd.readouterr().err

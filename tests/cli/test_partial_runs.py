@@ -1,0 +1,203 @@
+"""A long run of `molvae analogs` that is stopped and begun again ends as one that was left alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from tiny_vae import SMALL
+from typer.testing import CliRunner
+
+from molvae.checkpoint import CONFIG
+from molvae.cli.app import app
+from molvae.io.partial_results import Parts
+
+GROUP = 8  # seeds that make a table; 64 would make long tests
+MOLVAE = [
+    sys.executable, "-W", "ignore", "-c",
+    f"from molvae import __main__, seedruns; seedruns.SEEDS_AT_ONCE = {GROUP}; __main__.main()",
+]  # fmt: skip
+# as many threads as here: with others the last digit of a likelihood may be another
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "TERM": "dumb"}
+
+
+@pytest.fixture
+def molvae(tiny_model, monkeypatch):
+    """`molvae analogs` with the tiny model and a check of its exit code."""
+    monkeypatch.setattr("molvae.generation.runner.SEEDS_AT_ONCE", GROUP)
+
+    def run(*arguments, code=0, stdin=None, model=tiny_model):
+        command = ["analogs", *map(str, arguments), "-n", "2", "--model", str(model), "--device", "cpu"]
+        result = CliRunner().invoke(app, command, input=stdin)
+        assert result.exit_code == code, result.output
+        assert "Traceback" not in result.stderr
+        return result
+
+    return run
+
+
+@pytest.fixture
+def stopped(molvae, monkeypatch):
+    """The same, interrupted once this many groups are done."""
+
+    def run(groups, *arguments):
+        store, stored = Parts._add, []
+
+        def add(parts, table):
+            if len(stored) == groups:
+                raise KeyboardInterrupt
+            store(parts, table)
+            stored.append(table)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Parts, "_add", add)
+            return molvae(*arguments, code=130)
+
+    return run
+
+
+def _seeds(path, count):
+    """Seeds with rows in between that cannot be read, or that the model has no symbol for, and some at the end."""
+    rows = []
+    for i in range(count):
+        rows.append(f"{SMALL[i % len(SMALL)]} molecule {i}")
+        rows += ["C1CC broken"] * (i % 9 == 4) + ["[U] uranium"] * (i % 10 == 6) + ["\tnothing"] * (i % 7 == 5)
+    path.write_text("\n".join([*rows, "C1CCC broken", "\tnothing"]) + "\n")
+    return path
+
+
+@pytest.fixture
+def seeds(tmp_path):
+    return _seeds(tmp_path / "seeds.smi", 20)
+
+
+def _summary(result):
+    return result.stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_killed_in_the_middle(molvae, tiny_model, tmp_path):
+    seeds = _seeds(tmp_path / "seeds.smi", 8 * GROUP)
+    output, parts = tmp_path / "out.csv", tmp_path / "out.csv.parts"
+    command = [*MOLVAE, "analogs", seeds, "-n", 2, "-o", output, "--model", tiny_model, "--device", "cpu"]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+    deadline = time.monotonic() + 90
+    while not (parts / "000001.parquet").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not output.exists()
+    again = molvae(seeds, "-o", output)
+    assert again.stderr.startswith("going on after ")
+    whole = molvae(seeds, "-o", tmp_path / "whole.csv")
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert _summary(again) == _summary(whole)
+    # on a slow machine it may have been killed while it wrote the output, whose draft then lies about
+    assert sorted(tmp_path.glob("[!.]*")) == [output, seeds, tmp_path / "whole.csv"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".smi", ".sdf", ".parquet", ".html", ".svg"])
+def test_every_format_is_as_if_it_was_written_at_once(molvae, stopped, seeds, tmp_path, suffix):
+    """From standard input nothing is kept, and the tables go straight into the file."""
+    arguments = ["--keep", "mw<200", "--rank", "tpsa - similarity"]
+    at_once = ["-o", tmp_path / "at_once" / f"out{suffix}", "--picture", tmp_path / "at_once" / "grid.svg"]
+    whole = molvae("-", *arguments, *at_once, stdin=seeds.read_text())
+    place = tmp_path / "resumed"
+    command = [seeds, *arguments, "-o", place / f"out{suffix}", "--picture", place / "grid.svg"]
+    first = stopped(1, *command)
+    assert [file.name for file in place.iterdir()] == [f"out{suffix}.parts"]
+    again = molvae(*command)
+    for file in (tmp_path / "at_once").iterdir():
+        assert (place / file.name).read_bytes() == file.read_bytes()
+    assert sorted(file.name for file in place.iterdir()) == ["grid.svg", f"out{suffix}"]
+    assert _summary(again) == _summary(whole)
+    assert "kept in" in first.stderr
+
+
+def test_what_is_said(molvae, stopped, seeds, tmp_path):
+    """Counts are of the whole run; the 8 seeds of a table are 9 rows with an empty one between them."""
+    command = [seeds, "-o", tmp_path / "out.csv"]
+    lines = stopped(1, *command).stderr.splitlines()
+    done = f"9 seeds are done and kept in {tmp_path / 'out.csv.parts'}: the same command goes on"
+    assert lines[-2:] == [done, "molvae: interrupted"]
+    again = molvae(*command)
+    assert again.stdout == ""
+    assert again.stderr.splitlines()[0] == f"going on after 9 seeds, kept in {tmp_path / 'out.csv.parts'}"
+    assert _summary(again) == "29 seeds: 20 used, 9 refused; 40 molecules"
+    place = "seeds.smi, line 6: cannot read SMILES 'C1CC'"
+    assert (place in "\n".join(lines), place in again.stderr) == (True, False)
+
+
+def test_interrupted_more_than_once(molvae, stopped, seeds, tmp_path):
+    command = [seeds, "-o", tmp_path / "out.csv"]
+    stopped(1, *command)
+    assert "going on after 9" in stopped(0, *command).stderr
+    assert "going on after 9" in stopped(1, *command).stderr
+    assert "going on after 18" in molvae(*command).stderr
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 40
+
+
+def test_other_settings_are_an_error(molvae, stopped, seeds, tmp_path):
+    command = [seeds, "-o", tmp_path / "out.csv"]
+    stopped(1, *command)
+    for change, message in [
+        (["--radius", "0.3"], "radius: None before, now 0.3"),
+        (["--keep", "mw<300"], "keep: [] before, now ['mw<300']"),
+        (["--seed", "1", "--greedy"], "temperature: None before, now 0.0; seed: 0 before, now 1"),
+        (["CCO"], "input 2: None before, now CCO"),
+    ]:
+        (line,) = molvae(*command, *change, code=2).stderr.splitlines()
+        assert f"molvae: {tmp_path / 'out.csv.parts'} holds an unfinished run with other settings ({message})" in line
+        assert "delete the folder to start again, or choose another output" in line
+    assert "going on after 9" in molvae(*command).stderr
+
+
+def test_another_input_score_or_model_is_an_error(molvae, stopped, seeds, tmp_path, tiny_model):
+    score = tmp_path / "score.py"
+    code = "def atoms(molecules):\n    return [mol.GetNumAtoms() for mol in molecules]\n"
+    score.write_text(code)
+    command = [seeds, "-o", tmp_path / "out.csv", "--score", f"{score}:atoms"]
+    stopped(1, *command)
+    text = seeds.read_text()
+    seeds.write_text(text + "CCO\n")
+    assert "(input 1: seeds.smi (digest " in molvae(*command, code=2).stderr
+    seeds.write_text(text)
+    score.write_text(code + "\n")
+    assert "(score 1: score.py (digest " in molvae(*command, code=2).stderr
+    score.write_text(code)
+    other = shutil.copytree(tiny_model, tmp_path / "other")
+    (other / CONFIG).write_text((other / CONFIG).read_text().replace('"tiny"', '"other"'))
+    assert "(model: config.json (digest " in molvae(*command, code=2, model=other).stderr
+    assert "going on after 9" in molvae(*command).stderr
+
+
+def test_standard_input_leaves_nothing(molvae, monkeypatch, tmp_path):
+    """It cannot be read again."""
+    from molvae.generator import Generator
+
+    tables = Generator.iter_analogs
+
+    def interrupted(*arguments, **options):
+        yield next(tables(*arguments, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Generator, "iter_analogs", interrupted)
+    result = molvae("-", "-o", tmp_path / "out.csv", code=130, stdin="CCO\n" * 20)
+    assert "kept" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+def test_neither_does_a_named_pipe(molvae, tmp_path):
+    pipe = tmp_path / "seeds.smi"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["sh", "-c", f"echo CCO > '{pipe}'"]):
+        molvae(pipe, "-o", tmp_path / "out" / "out.csv")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["out.csv"]

@@ -1,0 +1,152 @@
+"""Featurising in this process and in workers: order kept, reasons kept, no hang."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from molecules import DRUGS
+
+from molvae.chem.graph import MolGraph, graph_of_smiles
+from molvae.chem.tokenizer import END
+from molvae.data import featurize as featurise_module
+from molvae.data.featurize import featurise, featurise_chunk, in_chunks, map_chunks, worker_count
+from molvae.errors import MoleculeError, MolvaeError
+
+SMILES = ["CCO", "", "C1CC", "[13CH4]", "c1ccccc1"]
+
+
+def test_one_result_per_string_in_order():
+    results = featurise(SMILES)
+    assert [type(result) for result in results] == [MolGraph, *[MoleculeError] * 3, MolGraph]
+    assert results[0].smiles == "CCO"
+    assert [str(result).split(":")[-1].strip() for result in results[1:3]] == [
+        "it is empty",
+        "ring 1 opened but not closed",
+    ]
+    assert featurise([]) == []
+
+
+def test_cleaning_strips_salts():
+    dirty, clean = featurise(["C[NH3+].[Cl-]"]) + featurise(["C[NH3+].[Cl-]"], clean=True)
+    assert (dirty.smiles, clean.smiles) == ("C[NH3+].[Cl-]", "C[NH3+]")
+
+
+def test_a_chunk_holds_the_same_graphs():
+    texts = [*DRUGS.values(), None, "C1CC", "C"]
+    chunk, graphs = featurise_chunk(texts), [graph_of_smiles(text) for text in [*DRUGS.values(), "C"]]
+    for name in ("atoms", "bonds", "ends"):
+        np.testing.assert_array_equal(getattr(chunk, name), np.concatenate([getattr(graph, name) for graph in graphs]))
+    assert chunk.sizes[:, :2].tolist() == [[len(graph.atoms), len(graph.bonds)] for graph in graphs]
+    assert chunk.rows == [*range(len(DRUGS)), len(texts) - 1]
+    assert list(chunk.refused) == [len(DRUGS) + 1]
+    assert len(set(chunk.keys)) == len(graphs)
+    strings = "".join(chunk.symbols[i] for i in chunk.tokens).split(END)
+    assert strings == [*(graph.smiles for graph in graphs), ""]
+
+
+@pytest.mark.parametrize("texts", [[], [None], ["C1"]])
+def test_a_chunk_without_molecules_has_the_right_shapes(texts):
+    chunk = featurise_chunk(texts)
+    shapes = [array.shape for array in (chunk.atoms, chunk.bonds, chunk.ends, chunk.tokens, chunk.sizes)]
+    assert shapes == [(0, 7), (0, 4), (0, 2), (0,), (0, 3)]
+
+
+def test_what_a_model_cannot_write_is_refused():
+    chunk = featurise_chunk(["CCC", "CCCC", "CN"], max_symbols=3, known={"C"})
+    assert chunk.rows == [0]
+    assert list(chunk.refused) == [1, 2]
+    assert chunk.refused[1] == "4 symbols, more than the 3 that the model writes"
+    assert "'N'" in chunk.refused[2]
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (4, [4]), (9, [4, 4, 1])])
+def test_chunks(count, sizes):
+    chunks = list(in_chunks(iter(range(count)), 4))
+    assert [len(chunk) for chunk in chunks] == sizes
+    assert [item for chunk in chunks for item in chunk] == list(range(count))
+
+
+def slow_first(chunk):
+    time.sleep(0.1 if chunk[0] == 0 else 0)
+    return sum(chunk)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_results_keep_the_order(workers):
+    chunks = [[0], [1, 2], [3], [], [4]]
+    assert list(map_chunks(sum, chunks, workers)) == [0, 3, 3, 0, 4]
+    assert list(map_chunks(slow_first, chunks[:3], workers)) == [0, 3, 3]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_only_a_few_chunks_are_read_ahead(workers):
+    read = []
+    results = map_chunks(sum, ([read.append(i) or i] for i in range(1000)), workers)
+    next(results)
+    results.close()
+    assert len(read) <= 2 * workers + 2
+
+
+def scaled(factor, chunk):
+    return [factor["by"] * number for number in chunk]
+
+
+@pytest.fixture(params=[True, False], ids=["forked", "started anew"])
+def forks(request, monkeypatch):
+    """Processes as on Linux, and as where a fork is not safe."""
+    if request.param and not featurise_module.FORKS:
+        pytest.skip("no fork on this system")
+    monkeypatch.setattr(featurise_module, "FORKS", request.param)
+
+
+@pytest.mark.usefixtures("forks")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_shared_is_given_to_every_chunk(workers):
+    assert list(map_chunks(scaled, [[1, 2], [], [3]], workers, shared={"by": 10})) == [[10, 20], [], [30]]
+
+
+def die(chunk):
+    if chunk == [2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return chunk
+
+
+@pytest.mark.usefixtures("forks")
+def test_a_killed_worker_is_an_error_not_a_hang():
+    """What the kernel does to the largest process when memory runs out."""
+    with pytest.raises(MolvaeError, match=r"a worker process died.*fewer workers than 2"):
+        list(map_chunks(die, [[i] for i in range(40)], 2))
+
+
+def test_without_fork_a_script_needs_no_main_guard(tmp_path):
+    """molvae.score("library.smi") in a script on macOS or Windows began the script again in every worker."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from molvae.data import featurise\n"
+        "featurise.FORKS = False\n"
+        "print([len(part) for part in featurise.map_chunks(featurise.featurise, [['CCO'], ['C', 'CC(']], 2)])\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[1, 2]\n"
+
+
+def fail(chunk):
+    raise ValueError(f"chunk {chunk}")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_a_worker_is_told(workers):
+    with pytest.raises(ValueError, match=r"chunk \[1\]"):
+        list(map_chunks(fail, [[1], [2]], workers))
+
+
+def test_worker_count():
+    assert worker_count(3) == 3
+    assert worker_count(-1) == worker_count(0) == 0
+    assert worker_count() >= 1

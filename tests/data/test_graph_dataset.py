@@ -1,0 +1,168 @@
+"""Packed graphs: a batch is what a loop over the molecules would have made, on disk as in memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from molecules import DRUGS
+
+from molvae.chem.graph import graph_of_smiles
+from molvae.chem.tokenizer import END_ID, PAD_ID, Vocabulary, tokenize
+from molvae.data.graph_dataset import FORMAT, GraphBatch, PackedGraphs, concatenate, details
+from molvae.errors import InputError, MoleculeError
+
+# one atom, no bonds; two fragments; then real ones
+GRAPHS = [graph_of_smiles(smiles) for smiles in ["C", "[Na+].[Cl-]", *DRUGS.values()]]
+VOCABULARY = Vocabulary.from_tokens(token for graph in GRAPHS for token in tokenize(graph.smiles))
+PACKED = PackedGraphs.from_graphs(GRAPHS, VOCABULARY)
+
+
+def by_loop(graphs, vocabulary):
+    """The batch, made one molecule and one bond at a time."""
+    atoms, position, owner, bonds, ends, ids = [], [], [], [], [], []
+    for number, graph in enumerate(graphs):
+        for bond, (a, b) in zip(graph.bonds.tolist(), graph.ends.tolist(), strict=True):
+            bonds.append(bond)
+            ends.append((a + len(atoms), b + len(atoms)))
+        for place, atom in enumerate(graph.atoms.tolist()):
+            position.append(place)
+            owner.append(number)
+            atoms.append(atom)
+        ids.append(vocabulary.encode(graph.smiles).tolist())
+    width = max(map(len, ids), default=0)
+    tokens = [row + [PAD_ID] * (width - len(row)) for row in ids]
+    index = ends + [(b, a) for a, b in ends]
+    return GraphBatch(
+        torch.tensor(atoms, dtype=torch.long).view(-1, 7),
+        torch.tensor(bonds + bonds, dtype=torch.long).view(-1, 4),
+        torch.tensor(index, dtype=torch.long).view(-1, 2).T,
+        torch.tensor(position, dtype=torch.long),
+        torch.tensor(owner, dtype=torch.long),
+        torch.tensor(tokens, dtype=torch.long).view(len(graphs), width),
+    )
+
+
+def assert_same(one, other):
+    for field in fields(one):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        assert a.dtype == b.dtype, field.name
+        assert a.shape == b.shape, field.name
+        assert torch.equal(a, b), field.name
+
+
+@given(st.lists(st.integers(0, len(GRAPHS) - 1), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_a_batch_is_what_a_loop_makes(rows):
+    """Any rows: none, one, some twice, in any order."""
+    batch = PACKED.gather(torch.tensor(rows, dtype=torch.long))
+    assert batch.size == len(rows)
+    assert_same(batch, by_loop([GRAPHS[row] for row in rows], VOCABULARY))
+
+
+def test_the_second_half_of_the_edges_is_the_first_reversed():
+    batch = PACKED.gather(torch.arange(len(PACKED)))
+    forward, backward = batch.edge_index.chunk(2, dim=1)
+    assert torch.equal(forward.flip(0), backward)
+    assert torch.equal(*batch.edges.chunk(2))
+    assert torch.equal(batch.owner[forward[0]], batch.owner[forward[1]])  # no bond between two molecules
+
+
+def test_strings_come_back():
+    tokens = PACKED.gather(torch.arange(len(PACKED))).tokens
+    assert [VOCABULARY.decode(row.tolist()) for row in tokens] == [graph.smiles for graph in GRAPHS]
+    assert ((tokens == END_ID).sum(1) == 1).all()
+
+
+def test_without_a_vocabulary_there_are_no_tokens():
+    batch = PackedGraphs.from_graphs(GRAPHS).gather(torch.tensor([3, 1]))
+    assert batch.tokens.shape == (2, 0)
+    assert batch.size == 2
+    assert_same(GraphBatch(**{**vars(PACKED.gather(torch.tensor([3, 1]))), "tokens": batch.tokens}), batch)
+
+
+@pytest.mark.parametrize("graphs", [[], GRAPHS[:1]])
+def test_none_and_one(graphs):
+    packed = PackedGraphs.from_graphs(graphs, VOCABULARY)
+    assert len(packed) == len(graphs)
+    assert_same(packed.gather(torch.arange(len(graphs))), by_loop(graphs, VOCABULARY))
+
+
+def test_a_symbol_outside_the_vocabulary_is_named():
+    with pytest.raises(MoleculeError, match="'O'"):
+        PackedGraphs.from_graphs([graph_of_smiles("CO")], Vocabulary.from_tokens(["C"]))
+
+
+@given(st.lists(st.integers(0, len(GRAPHS) - 1), max_size=8))
+@settings(max_examples=30, deadline=None)
+def test_selected_molecules_are_those_packed_alone(rows):
+    expected = PackedGraphs.from_graphs([GRAPHS[row] for row in rows], VOCABULARY)
+    assert_same(PACKED.select(torch.tensor(rows, dtype=torch.long)), expected)
+
+
+@pytest.mark.parametrize("cuts", [[], [5], [0, 5, 5, len(GRAPHS)]])
+def test_parts_put_together_are_the_whole(cuts):
+    edges = [0, *cuts, len(GRAPHS)]
+    parts = [PackedGraphs.from_graphs(GRAPHS[a:b], VOCABULARY) for a, b in pairwise(edges)]
+    assert_same(concatenate(parts), PACKED)
+    assert parts == []
+
+
+@pytest.mark.parametrize("graphs", [[], GRAPHS])
+def test_saved_and_mapped(tmp_path, graphs):
+    packed = PackedGraphs.from_graphs(graphs, VOCABULARY)
+    packed.save(tmp_path / "packed", source="drugs")
+    loaded = PackedGraphs.load(str(tmp_path / "packed"))
+    assert_same(loaded, packed)
+    assert_same(loaded.gather(torch.arange(len(graphs))), by_loop(graphs, VOCABULARY))
+    assert details(tmp_path / "packed") == {"format": FORMAT, "molecules": len(graphs), "source": "drugs"}
+
+
+def test_writing_to_mapped_arrays_does_not_reach_the_file(tmp_path):
+    PACKED.save(tmp_path)
+    PackedGraphs.load(tmp_path).atoms.zero_()
+    assert_same(PackedGraphs.load(tmp_path), PACKED)
+
+
+def test_a_folder_of_something_else_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no packed\.json"):
+        PackedGraphs.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{}", json.dumps({"format": "molvae-packed-0"}), "[]", "{", "null"])
+def test_another_format_is_named(tmp_path, content):
+    PACKED.save(tmp_path)
+    (tmp_path / "packed.json").write_text(content)
+    with pytest.raises(InputError, match=r"packed\.json: .*pack the data again"):
+        PackedGraphs.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(PackedGraphs)])
+@pytest.mark.parametrize("damage", ["missing", "cut", "empty", "text", "too few"])
+def test_a_damaged_folder_is_named(tmp_path, name, damage):
+    PACKED.save(tmp_path)
+    path = tmp_path / f"{name}.npy"
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "too few":
+        np.save(path, getattr(PACKED, name)[:-1].numpy())
+    elif damage != "missing":
+        path.write_bytes({"cut": content[:-7], "empty": b"", "text": b"hello"}[damage])
+    with pytest.raises(InputError, match="packed data is damaged"):
+        PackedGraphs.load(tmp_path)
+
+
+def test_bytes_counts_every_array():
+    assert PACKED.bytes == sum(getattr(PACKED, field.name).nbytes for field in fields(PACKED))
+
+
+def test_moving_to_where_it_is_changes_nothing():
+    assert_same(PACKED.to("cpu"), PACKED)
+    assert PACKED.device == torch.device("cpu")
+    assert_same(PACKED.gather(torch.tensor([2])).to("cpu"), by_loop([GRAPHS[2]], VOCABULARY))

@@ -1,0 +1,141 @@
+"""Neighbours against RDKit's Tanimoto of all pairs."""
+
+from __future__ import annotations
+
+from itertools import pairwise, takewhile
+
+import numpy as np
+import pytest
+import torch
+from packed_molecules import packed_of
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+
+from molvae.chem.tokenizer import Vocabulary, tokenize
+from molvae.data import neighbor_search as module
+from molvae.data.graph_dataset import PackedGraphs
+from molvae.data.neighbor_search import BANDS, EACH, LEAST_SHARED, Strings, find_neighbours, neighbours_of
+from molvae.data.neighbors import Neighbours
+
+GROUPS = (
+    "C",
+    "CC",
+    "C(C)C",
+    "O",
+    "OC",
+    "OCC",
+    "F",
+    "Cl",
+    "Br",
+    "N",
+    "N(C)C",
+    "C#N",
+    "C(F)(F)F",
+    "C(C)=O",
+    "S(C)(=O)=O",
+)
+CORES = (
+    "CC(=O)Nc1ccc({})cc1",
+    "O=C(NC1CCCCC1)c1ccc({})cc1",
+    "O=S(=O)(NCCc1ccccc1)c1ccc({})cc1",
+    "CN1CCN(c2ccc({})cn2)CC1",
+    "OC(=O)CCc1cc({})ccc1OCc1ccccc1",
+)
+MOLECULES = [Chem.CanonSmiles(core.format(group)) for core in CORES for group in GROUPS] + [
+    "CCO",
+    "[Na+]",
+    "CCCCCCCCCC",
+]
+
+
+@pytest.fixture(scope="module")
+def similarity() -> np.ndarray:
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    prints = [generator.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in MOLECULES]
+    return np.array([DataStructs.BulkTanimotoSimilarity(one, prints) for one in prints])
+
+
+@pytest.fixture(scope="module")
+def packed() -> tuple[PackedGraphs, Vocabulary]:
+    return packed_of(MOLECULES)
+
+
+@pytest.fixture(scope="module")
+def found(packed: tuple[PackedGraphs, Vocabulary]) -> Neighbours:
+    return neighbours_of(*packed, workers=1)
+
+
+def in_common(a: str, b: str) -> float:
+    """The share of the longer string, in symbols, that both begin and end with."""
+    first, second = tokenize(a), tokenize(b)
+    begin = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))))
+    end = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(first[::-1], second[::-1], strict=False))))
+    return min(begin + end, len(first), len(second)) / max(len(first), len(second))
+
+
+def test_neighbours_are_as_similar_as_rdkit_says(found: Neighbours, similarity: np.ndarray) -> None:
+    for row, (others, likeness) in enumerate(zip(found.rows.tolist(), found.similarity.tolist(), strict=True)):
+        there = [other for other in others if other >= 0]
+        assert others[: len(there)] == there, "they come first"
+        assert len(set(there)) == len(there)
+        assert row not in there
+        assert likeness[: len(there)] == pytest.approx(similarity[row, there], abs=1e-3)
+
+
+def test_every_band_has_those_that_share_most_of_the_string(found: Neighbours, similarity: np.ndarray) -> None:
+    """All these molecules are in one cell: none is missed."""
+    assert len(MOLECULES) < 600
+    for row, others in enumerate(found.rows.tolist()):
+        for low, high in pairwise(BANDS):
+            band = [i for i, s in enumerate(similarity[row]) if low <= s < high and i != row]
+            shares = sorted((in_common(MOLECULES[row], MOLECULES[i]) for i in band), reverse=True)
+            mine = sorted((in_common(MOLECULES[row], MOLECULES[i]) for i in others if i in band), reverse=True)
+            assert mine == pytest.approx([share for share in shares if share >= LEAST_SHARED][:EACH])
+
+
+def test_a_turned_string_is_no_neighbour(similarity: np.ndarray, found: Neighbours) -> None:
+    """However similar the molecules are."""
+    turned = [
+        (i, j) for i, j in np.argwhere((similarity >= 0.55) & (similarity < 0.95))
+        if in_common(MOLECULES[i], MOLECULES[j]) < LEAST_SHARED
+    ]  # fmt: skip
+    assert turned
+    assert not any(j in found.rows[i].tolist() for i, j in turned)
+
+
+def test_a_stranger_has_none_and_counts_in_the_share(found: Neighbours) -> None:
+    assert found.rows[MOLECULES.index("[Na+]")].tolist() == [-1] * found.rows.shape[1]
+    with_any = sum(any(other >= 0 for other in others) for others in found.rows.tolist())
+    assert len(MOLECULES) / 2 < with_any <= len(MOLECULES) - 3
+    assert found.share == pytest.approx(with_any / len(MOLECULES))
+
+
+def test_cells_find_most_of_what_there_is(
+    packed: tuple[PackedGraphs, Vocabulary], found: Neighbours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With cells of ten a molecule meets few others in a round, but most of the near ones in five."""
+    monkeypatch.setattr(module, "_CELL", 10)
+    monkeypatch.setattr(module, "_LARGEST", 20)
+    some = neighbours_of(*packed, workers=1)
+    there, got = (int((n.similarity >= 0.65).sum()) for n in (found, some))
+    assert there > 50
+    assert got > 0.7 * there
+
+
+def test_workers_change_nothing_and_the_seed_does(
+    packed: tuple[PackedGraphs, Vocabulary], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CELL", 10)
+    prints, strings = module._fingerprints(MOLECULES), Strings.of(packed[0])
+    one, two, other = (find_neighbours(prints, strings, workers=w, seed=s) for w, s in ((1, 0), (2, 0), (1, 1)))
+    assert torch.equal(one.rows, two.rows)
+    assert torch.equal(one.similarity, two.similarity)
+    assert not torch.equal(one.rows, other.rows)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_few_molecules(packed: tuple[PackedGraphs, Vocabulary], count: int) -> None:
+    alike = [MOLECULES.index(Chem.CanonSmiles(s)) for s in ("CC(=O)Nc1ccc(F)cc1", "CC(=O)Nc1ccc(Cl)cc1")]
+    few = neighbours_of(packed[0].select(torch.tensor(alike[:count], dtype=torch.long)), packed[1], workers=1)
+    assert len(few) == count
+    assert few.share == (count == 2)

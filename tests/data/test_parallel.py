@@ -1,0 +1,194 @@
+"""Workers: the same results as here, in order, from a bare script too, and with one that dies."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+from loky.process_executor import ShutdownExecutorError
+
+from molvae.chem.sample_parsing import read
+from molvae.data.featurize import worker_count
+from molvae.data.parallel import CHUNK, HERE, Workers
+from molvae.errors import MolvaeError
+
+
+def doubled(numbers):
+    return [2 * number for number in numbers]
+
+
+def fatal(numbers):
+    """Takes the whole process down when it meets 13."""
+    if 13 in numbers:
+        os._exit(1)
+    return doubled(numbers)
+
+
+def deadly(numbers):  # noqa: ARG001
+    os._exit(1)
+
+
+def unlucky(folders):
+    """Is killed by something else, twice, and then does its work."""
+    for folder in folders:
+        if len(deaths := list(folder.iterdir())) < 2:
+            (folder / str(len(deaths))).touch()
+            os._exit(1)
+    return [len(list(folder.iterdir())) for folder in folders]
+
+
+def asleep(files):
+    """For ten minutes, once it has told so."""
+    for file in files:
+        file.touch()
+        time.sleep(600)
+    return files
+
+
+def touched(files):
+    for file in files:
+        time.sleep(0.1)
+        file.touch()
+    return files
+
+
+def whose(items):
+    return [os.getpid() for _ in items]
+
+
+def in_its_own(numbers):
+    return Workers(1).submit(doubled, numbers).result()
+
+
+class Unreadable:
+    """Pickles, and is not to be had from that."""
+
+    def __reduce__(self):
+        return _refused, ()
+
+
+def _refused():
+    raise ValueError("not here")
+
+
+def broken(numbers):
+    raise ValueError(f"not {numbers[0]}")
+
+
+@pytest.mark.parametrize("workers", [HERE, Workers(1), Workers(2)])
+@pytest.mark.parametrize("count", [0, 1, CHUNK, 3 * CHUNK + 1])
+def test_results_in_order(workers, count):
+    first, second = workers.submit(doubled, range(count)), workers.submit(doubled, [7])
+    assert second.result() == [14]
+    assert first.result() == [2 * number for number in range(count)]
+    assert first.result() == [2 * number for number in range(count)]  # asked again
+
+
+def test_only_the_item_that_kills_is_lost():
+    """Wherever it stands; the others of its chunk and of chunks beside it are worked on again."""
+    workers, numbers = Workers(2), [*range(6), 13, *range(20, 30)]
+    other, fate = workers.submit(doubled, range(500)), workers.submit(fatal, numbers, size=4)
+    heard = []
+    assert fate.result(lambda done: heard.append(len(done))) == [None if n == 13 else 2 * n for n in numbers]
+    assert heard == [4, 8, 12, 16, 17]
+    assert other.result() == doubled(range(500))
+    assert workers.submit(doubled, [1]).result() == [2]
+
+
+def test_an_item_is_not_to_blame_for_what_ends_a_worker_now_and_then(tmp_path):
+    assert Workers(1).submit(unlucky, [tmp_path]).result() == [2]
+
+
+def test_workers_that_are_stopped_are_gone_and_others_come(tmp_path, capfd):
+    """What they are at is not waited for, what was not begun never is, and nobody complains."""
+    workers, files = Workers(2), [tmp_path / str(number) for number in range(12)]
+    work = workers.submit(asleep, files, size=1)
+    while not files[1].exists():
+        time.sleep(0.01)
+    workers.stop()
+    work.cancel()
+    with pytest.raises(ShutdownExecutorError):
+        work.result()
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["0", "1"]
+    assert Workers(2).submit(doubled, [1]).result() == [2]
+    assert capfd.readouterr().err == ""
+
+
+def test_what_is_cancelled_is_not_begun(tmp_path):
+    workers, files = Workers(1), [tmp_path / str(number) for number in range(12)]
+    work = workers.submit(touched, files, size=1)
+    work.cancel()
+    assert workers.submit(doubled, [1]).result() == [2]
+    assert len(list(tmp_path.iterdir())) < 12
+
+
+def test_processes_that_cannot_begin_are_no_molecules_fault():
+    with pytest.raises(MolvaeError, match="before they do anything"):
+        Workers(1, modules=("no_such_module",)).submit(doubled, [1, 2]).result()
+
+
+def test_processes_that_end_whatever_they_are_given(monkeypatch):
+    monkeypatch.setattr("molvae.data.parallel._nothing", deadly)
+    with pytest.raises(MolvaeError, match="memory is short of what 1 take; workers=0 does without"):
+        Workers(1).submit(deadly, [1]).result()
+
+
+def test_a_task_that_cannot_be_read_is_no_molecules_fault():
+    with pytest.raises(BrokenProcessPool, match="un-serialize"):
+        Workers(1).submit(Unreadable(), [1, 2]).result()
+    assert Workers(1).submit(doubled, [1]).result() == [2]
+
+
+def test_threads_share_the_processes():
+    found = []
+    threads = [threading.Thread(target=lambda: found.extend(Workers(1).submit(whose, [0]).result())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    assert len(set(found)) == 1
+
+
+def test_a_process_with_workers_of_its_own_ends():
+    """That multiprocessing started, and which waits for its children at its end."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(in_its_own, [1, 2]).result() == [2, 4]
+
+
+def test_a_daemon_has_no_workers():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(worker_count, (4,)) == 0
+
+
+@pytest.mark.parametrize("workers", [HERE, Workers(1)])
+def test_an_error_is_raised_where_the_result_is_asked_for(workers):
+    with pytest.raises(ValueError, match="not 5"):
+        workers.submit(broken, [5]).result()
+
+
+def test_a_script_needs_no_main_guard(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from molvae.chem.sample_parsing import read\n"
+        "from molvae.data.parallel import Workers\n"
+        "print([r and r.smiles for r in Workers(2).submit(read, ['OCC', 'C1CC', 'c1ccccc1']).result()])\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "['CCO', None, 'c1ccccc1']\n"
+
+
+def test_workers_do_not_import_torch():
+    assert Workers(1).submit(_modules, [0]).result() == [False]
+    assert Workers(1).submit(read, ["C"]).result()[0].smiles == "C"
+
+
+def _modules(items):
+    return ["torch" in sys.modules for _ in items]

@@ -1,0 +1,91 @@
+"""Neighbours that are made, beside those that were found."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from packed_molecules import packed_of
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+
+from molvae.chem.tokenizer import Vocabulary
+from molvae.data.graph_dataset import PackedGraphs
+from molvae.data.neighbor_search import BANDS, neighbours_of
+from molvae.data.neighbors import Neighbours
+from molvae.data.synthetic_neighbors import MIDDLE, with_made
+from molvae.errors import InputError
+
+PARTS = ("C", "F", "Cl", "OC", "C#N", "N(C)C", "C(F)(F)F", "CC", "O", "C(C)C", "C(=O)O", "C(N)=O")
+CORES = ("CC(=O)Nc1ccc({})c(C)c1", "O=C(NC1CCN(C({})C)CC1)c1ccccc1", "CC({})CCc1ccncc1", "Cc1cc({})ccc1-c1ccc(C)nc1")
+MOLECULES = [Chem.CanonSmiles(core.format(part)) for core in CORES for part in PARTS]
+
+
+@pytest.fixture(scope="module")
+def packed() -> tuple[PackedGraphs, Vocabulary]:
+    return packed_of(MOLECULES)
+
+
+def nothing_found(molecules: int) -> Neighbours:
+    return Neighbours(torch.full((molecules, 3), -1, dtype=torch.int32), torch.zeros(molecules, 3).half())
+
+
+@pytest.fixture(scope="module")
+def made(packed: tuple[PackedGraphs, Vocabulary]) -> Neighbours:
+    return with_made(nothing_found(len(packed[0])), *packed, workers=0)
+
+
+def written(near: Neighbours, packed: tuple[PackedGraphs, Vocabulary]) -> list[tuple[str, str, float]]:
+    """Molecule, neighbour and similarity of all there are."""
+    data, vocabulary = packed
+    row, column = (near.rows >= 0).nonzero(as_tuple=True)
+    tokens = near.tokens_of(near.rows[row, column].long(), data)
+    others = [vocabulary.decode(ids.tolist()) for ids in tokens]
+    similarity = near.similarity[row, column].tolist()
+    return list(zip((MOLECULES[i] for i in row.tolist()), others, similarity, strict=True))
+
+
+def test_they_are_molecules_as_similar_as_rdkit_says(made: Neighbours, packed: tuple[PackedGraphs, Vocabulary]) -> None:
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    found = written(made, packed)
+    assert len(found) == len(made.made) >= len(MOLECULES) // 2
+    for molecule, other, similarity in found:
+        assert other == Chem.CanonSmiles(other) != molecule
+        prints = [generator.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in (molecule, other)]
+        assert DataStructs.TanimotoSimilarity(*prints) == pytest.approx(similarity, abs=1e-3)
+        assert BANDS[0] <= similarity < BANDS[-1]
+
+
+def test_of_a_molecule_there_is_one_in_each_band(made: Neighbours) -> None:
+    for row, similarity in zip(made.rows, made.similarity, strict=True):
+        near = [s >= MIDDLE for s in similarity[row >= 0].tolist()]
+        assert len(near) == len(set(near))
+    assert (made.rows[:, 1:] >= 0).sum() <= (made.rows[:, :1] >= 0).sum()  # none stands before one
+
+
+def test_they_stand_beside_those_that_were_found(packed: tuple[PackedGraphs, Vocabulary], made: Neighbours) -> None:
+    found = neighbours_of(*packed, workers=1)
+    both = with_made(found, *packed, workers=0)
+    assert sorted(written(both, packed)) == sorted(written(found, packed) + written(made, packed))
+    assert both.share >= max(found.share, made.share)
+    with pytest.raises(InputError, match="were made"):
+        with_made(both, *packed, workers=0)
+
+
+def test_the_same_in_workers(packed: tuple[PackedGraphs, Vocabulary], made: Neighbours) -> None:
+    again = with_made(nothing_found(len(MOLECULES)), *packed, workers=2)
+    assert torch.equal(again.rows, made.rows)
+    assert torch.equal(again.made.tokens, made.made.tokens)
+    other = with_made(nothing_found(len(MOLECULES)), *packed, workers=0, seed=1)
+    assert not torch.equal(other.made.tokens, made.made.tokens)
+
+
+def test_none_is_longer_than_what_the_model_writes(packed: tuple[PackedGraphs, Vocabulary], made: Neighbours) -> None:
+    longest = int(packed[0].token_start.diff().max())
+    assert int(made.made.start.diff().max()) <= longest
+
+
+def test_of_no_molecules() -> None:
+    data, vocabulary = packed_of(["CCO"])
+    none = data.select(torch.zeros(0, dtype=torch.int64))
+    assert len(with_made(nothing_found(0), none, vocabulary, workers=0)) == 0
+    assert len(with_made(nothing_found(1), data, vocabulary, workers=0).made) <= 2

@@ -1,0 +1,229 @@
+"""Wishes against slow filters written with RDKit alone, and the diverse pick against a plain MaxMin loop."""
+
+from __future__ import annotations
+
+import pytest
+from molecules import DRUGS
+from rdkit import Chem, DataStructs
+from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator
+from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
+from rdkit.Chem.Scaffolds import MurckoScaffold
+from tiny_vae import SMALL
+
+from molvae.chem.expressions import Window
+from molvae.data.parallel import HERE
+from molvae.errors import InputError
+from molvae.generation.constraints import Steering, diverse
+
+ANALOGS = [Chem.CanonSmiles(smiles) for smiles in (
+    "CC(=O)Oc1ccccc1C(=O)OC", "O=C(O)c1ccccc1", "O=C(O)c1ccccc1O", "CC(=O)Oc1ccncc1C(=O)O", "O=C1C=CC(=O)c2ccccc12",
+    "Cc1ccc([N+](=O)[O-])cc1", "O=C(Cl)c1ccccc1", "c1ccc(-c2ccccc2)cc1", "CCCCCCCCCCCCCCCCCC(=O)O", "CN=[N+]=[N-]",
+    "C[C@H](O)C(=O)O", "C[C@@H](O)C(=O)O", "OC1CCCCC1", "O=C(O)C1CCCCC1",
+)]  # fmt: skip
+POOL = list(dict.fromkeys([*map(Chem.CanonSmiles, DRUGS.values()), *SMALL, *ANALOGS]))
+ASPIRIN = DRUGS["aspirin"]
+
+
+def _has(molecule, smarts):
+    return Chem.MolFromSmiles(molecule).HasSubstructMatch(Chem.MolFromSmarts(smarts), useChirality=True)
+
+
+def _scaffold(smiles):
+    scaffold = MurckoScaffold.GetScaffoldForMol(Chem.MolFromSmiles(smiles))
+    Chem.RemoveStereochemistry(scaffold)
+    return Chem.MolToSmiles(scaffold)
+
+
+CATALOGS = {}
+
+
+def _alerts(smiles, names):
+    found = set()
+    for name in names:
+        if name not in CATALOGS:
+            params = FilterCatalogParams()
+            params.AddCatalog(getattr(FilterCatalogParams.FilterCatalogs, name))
+            CATALOGS[name] = FilterCatalog(params)
+        matches = CATALOGS[name].GetMatches(Chem.MolFromSmiles(smiles))
+        found |= {(name, match.GetProp("FilterSet"), match.GetDescription()) for match in matches}
+    return found
+
+
+def _checked(steering, expected, seed=ASPIRIN):
+    """The molecules of the pool that pass are those that the slow filter lets pass: neither all nor none."""
+    passed = steering.admit(seed, POOL)
+    assert passed == [molecule for molecule in POOL if expected(molecule)]
+    assert 0 < len(passed) < len(POOL)
+    assert not steering.idle
+    return passed
+
+
+# --- admit ---
+
+
+def test_idle_lets_everything_pass():
+    assert Steering().idle
+    assert Steering().admit(ASPIRIN, POOL) == POOL
+    assert Steering(contains=("C",)).admit(ASPIRIN, []) == []
+
+
+def test_windows():
+    windows = ("mw<300", "logp 0:3", "qed>=0.4")
+    _checked(
+        Steering(windows=tuple(map(Window.of, windows))),
+        lambda m: (
+            Descriptors.MolWt(Chem.MolFromSmiles(m)) < 300
+            and 0 <= Crippen.MolLogP(Chem.MolFromSmiles(m)) <= 3
+            and QED.qed(Chem.MolFromSmiles(m)) >= 0.4
+        ),
+    )
+
+
+def test_every_pattern_has_to_occur():
+    patterns = ("C(=O)[OX2H1]", "c1ccccc1")
+    both = _checked(Steering(contains=patterns), lambda m: all(_has(m, p) for p in patterns))
+    assert len(both) < len(Steering(contains=patterns[:1]).admit(ASPIRIN, POOL))
+
+
+def test_no_pattern_may_occur():
+    patterns = ("[#7]", "[F,Cl,Br,I]")
+    _checked(Steering(without=patterns), lambda m: not any(_has(m, p) for p in patterns))
+
+
+def test_stereo_of_a_pattern_counts():
+    smarts = Chem.MolToSmarts(Chem.MolFromSmiles("C[C@H](O)C(=O)O"))
+    passed = _checked(Steering(contains=(smarts,)), lambda m: _has(m, smarts))
+    assert len({"C[C@H](O)C(=O)O", "C[C@@H](O)C(=O)O"} & set(passed)) == 1
+
+
+@pytest.mark.parametrize("seed", [ASPIRIN, DRUGS["levodopa"], "CCO", DRUGS["testosterone"]])
+def test_the_scaffold_is_kept(seed):
+    """An acyclic seed has none, and keeps to acyclic molecules."""
+    passed = _checked(Steering(scaffold=True), lambda m: _scaffold(m) == _scaffold(seed), seed)
+    assert Chem.CanonSmiles(seed) in passed
+
+
+@pytest.mark.parametrize("names", [("PAINS",), ("BRENK",), ("NIH", "BRENK")])
+def test_alerts_are_left_out(names):
+    _checked(Steering(exclude=names), lambda m: not _alerts(m, names), "CCO")
+
+
+def test_alerts_of_the_seed_are_spared_and_others_are_not():
+    seed, names = DRUGS["metronidazole"], ("BRENK",)
+    own = _alerts(seed, names)
+    assert own
+    passed = _checked(Steering(exclude=names), lambda m: _alerts(m, names) <= own, seed)
+    assert "Cc1ccc([N+](=O)[O-])cc1" in passed
+    assert "Cc1ccc([N+](=O)[O-])cc1" not in Steering(exclude=names).admit("CCO", POOL)
+    assert "CN=[N+]=[N-]" not in passed
+
+
+def test_what_was_seen_before_is_left_out():
+    asked: list[list[str]] = []
+
+    def seen(molecules):
+        asked.append(list(molecules))
+        return (molecule in SMALL for molecule in molecules)
+
+    _checked(Steering(seen=seen), lambda m: m not in SMALL)
+    assert asked == [POOL]
+
+
+def test_all_wishes_at_once():
+    steering = Steering(
+        windows=(Window.of("mw<250"),), contains=("C=O",), without=("[#7]",), scaffold=True, exclude=("NIH",),
+        seen=lambda molecules: [m == "O=C(O)c1ccccc1" for m in molecules],
+    )  # fmt: skip
+    passed = _checked(
+        steering,
+        lambda m: (
+            m != "O=C(O)c1ccccc1"
+            and Descriptors.MolWt(Chem.MolFromSmiles(m)) < 250
+            and _has(m, "C=O")
+            and not _has(m, "[#7]")
+            and _scaffold(m) == "c1ccccc1"
+            and _alerts(m, ("NIH",)) <= _alerts(ASPIRIN, ("NIH",))
+        ),
+    )
+    assert len(passed) >= 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"contains": ("C", "C(")}, r"cannot read SMARTS 'C\('"),
+        ({"without": ("[Qq]",)}, "cannot read SMARTS"),
+        ({"without": ("",)}, "it is empty"),
+        ({"exclude": ("PAINS", "CHEMBL")}, "no set of alerts is called 'CHEMBL'"),
+    ],
+)
+def test_a_wish_that_cannot_be_read_is_refused_at_once(options, message, capfd):
+    with pytest.raises(InputError, match=message):
+        Steering(**options)
+    assert capfd.readouterr().err == ""
+
+
+def test_rdkit_says_nothing(capfd):
+    steering = Steering(
+        windows=tuple(map(Window.of, ("qed>0", "sa :10", "np -9:9"))), contains=("C",), scaffold=True,
+        exclude=("PAINS", "BRENK", "NIH"),
+    )  # fmt: skip
+    steering.admit(ASPIRIN, [*POOL, "[H]C", "C[H]", "C/C=C/C", "CC(C)(C)[Pt]"])
+    assert capfd.readouterr() == ("", "")
+
+
+# --- diverse ---
+
+
+def _similarities(molecules):
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    prints = [generator.GetFingerprint(Chem.MolFromSmiles(m)) for m in molecules]
+    return [DataStructs.BulkTanimotoSimilarity(one, prints) for one in prints]
+
+
+def _max_min(similarity, size, count):
+    """The picks in order; of equals the first."""
+    picks = [0]
+    while len(picks) < count:
+        picks.append(min(set(range(size)) - set(picks), key=lambda i: (max(similarity[i][p] for p in picks), i)))
+    return picks
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 10])
+def test_the_diverse_pick_is_max_min(count):
+    molecules = list(DRUGS.values())
+    picked = diverse(molecules, count)
+    size = min(3 * count, len(molecules))
+    similarity = _similarities(molecules[:size])
+    assert len(set(picked)) == count
+    assert picked == sorted(picked)
+    assert picked[0] == 0
+    assert max(picked) < size
+    assert picked == sorted(_max_min(similarity, size, count))
+
+
+def test_the_pool_is_as_large_as_asked():
+    molecules = [smiles for smiles in DRUGS.values() if "." not in smiles]
+    assert diverse(molecules, 4, best=1) == [0, 1, 2, 3]
+    wide = diverse(molecules, 4, best=10)
+    assert wide == sorted(_max_min(_similarities(molecules[:40]), 40, 4))
+    assert max(wide) > 12
+
+
+@pytest.mark.parametrize("count", [3, 4, 100])
+def test_where_there_are_no_more_all_are_picked(count):
+    assert diverse(SMALL[:3], count) == [0, 1, 2]
+    assert diverse([], count) == []
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_pick_of_none_is_refused(count):
+    with pytest.raises(InputError, match="1 molecule or more"):
+        diverse(SMALL, count)
+
+
+@pytest.mark.parametrize("seed", ["C[C@H](N)C(=O)O", "CC(N)C(=O)O"])
+def test_what_is_the_seed_but_for_its_stereo_is_refused(seed):
+    others = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "NCCC(=O)O", "CC[C@H](N)C(=O)O"]
+    refusals = Steering(no_isomers=True).ask(seed, others, HERE)()
+    assert refusals == dict(zip(others, ["no isomers"] * 3 + [""] * 2, strict=True))

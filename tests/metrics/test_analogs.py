@@ -1,0 +1,351 @@
+"""Figures of analogs: each against a slow and obvious count, and the same however the rows are cut into chunks."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+from statistics import mean
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from molecules import DRUGS
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+from rdkit.Chem.Scaffolds import MurckoScaffold
+
+from molvae.chem.filters import alerts
+from molvae.chem.properties import compute
+from molvae.chem.smiles import canonical, canonical_or_none, parse
+from molvae.errors import InputError
+from molvae.metrics import analogs
+from molvae.metrics.analogs import COLUMNS, COUNTS, FIGURES, AnalogScores
+
+ASPIRIN, NAPROXEN, VALPROIC = DRUGS["aspirin"], DRUGS["(S)-naproxen"], DRUGS["valproic acid"]
+PROPOSED = {
+    ASPIRIN: [
+        *("CC(=O)Oc1ccccc1C(=O)O", "O=C(C)Oc1ccccc1C(O)=O", "CC(=O)Oc1ccccc1C(=O)OC", "CC(=O)Oc1ccccc1C(N)=O"),
+        *("CC(=O)Oc1ccccc1C(N)=O", "CC(=O)Oc1ccc(F)cc1C(=O)O", "CC(=O)Oc1cccnc1C(=O)O", "CCC(=O)Oc1ccccc1C(=O)O"),
+        *("CC(=O)Oc1ccccc1C(=O", "c1cc", "CC(=O)Oc1ccccc1C=O", "CC(=O)Oc1cc([N+](=O)[O-])ccc1C(=O)O", "CCCC"),
+        *("O=C1C=CC(=O)c2ccccc12", "CC(=O)Oc1ccccc1C(=O)OC1C2CC3CC1CC(C2)C3", "CC(=O)Oc1c2ccccc2ccc1C(=O)O"),
+    ],
+    NAPROXEN: [
+        *("COc1ccc2cc([C@@H](C)C(=O)O)ccc2c1", "COc1ccc2cc(C(C)C(=O)O)ccc2c1", "COc1ccc2cc(CC(=O)O)ccc2c1"),
+        *("CCOc1ccc2cc([C@H](C)C(=O)O)ccc2c1", "COc1ccc2cc([C@H](C)C(N)=O)ccc2c1", "COc1ccc(C(C)C(=O)O)cc1"),
+    ],
+    VALPROIC: [
+        *("CCCC(CCC)C(N)=O", "CCCC(CC)C(=O)O", "CCCC(CCC)C(=O)O", "C1CCCC1C(=O)O", "CC(C)C(=O)O", "CCCC(CCC)C=O")
+    ],
+}
+MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+
+
+def scored(seed, smiles, novel=lambda text: "F" not in text):
+    """A row each, as a caller makes them."""
+    canonicals = [canonical_or_none(text) or "" for text in smiles]
+    mols = [parse(text) if text else None for text in canonicals]
+    return pd.DataFrame(
+        {
+            "seed": seed,
+            "smiles": smiles,
+            "canonical": canonicals,
+            "novel": [novel(text) for text in canonicals],
+            "sa": [compute([mol], ["sa"])["sa"][0] if mol else np.nan for mol in mols],
+            "alerts": [alerts(mol) if mol else [] for mol in mols],
+        }
+    )
+
+
+def tables(*chunks):
+    scores = AnalogScores()
+    for chunk in chunks:
+        scores.add(chunk)
+    return scores.per_seed(), scores.overall(), scores.similarities()
+
+
+def one(chunk):
+    (row,) = tables(chunk)[0].to_dict("records")
+    return row
+
+
+def share(part, whole):
+    return part / whole if whole else None
+
+
+def tanimoto(a, b):
+    return DataStructs.TanimotoSimilarity(MORGAN.GetFingerprint(parse(a)), MORGAN.GetFingerprint(parse(b)))
+
+
+def scaffold(smiles):
+    return Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(parse(smiles)), isomericSmiles=False)
+
+
+def slowly(seed, rows):
+    """The figures of a seed, each by its definition."""
+    rows, own = rows.to_dict("records"), canonical(seed)
+    valid = [row for row in rows if row["canonical"]]
+    distinct = list({row["canonical"]: row for row in valid}.values())
+    others = [row for row in distinct if row["canonical"] != own]
+    similar = {row["canonical"]: tanimoto(row["canonical"], seed) for row in others}
+    effective = [row for row in others if row["novel"] is not False]
+    (sa,), own_alerts = compute([parse(seed)], ["sa"])["sa"], set(alerts(parse(seed)))
+    usable = [
+        row
+        for row in effective
+        if similar[row["canonical"]] >= 0.4 and row["sa"] <= sa + 0.5 and set(row["alerts"]) <= own_alerts
+    ]
+    values = list(similar.values())
+    q1, median, q3 = np.percentile(values, [25, 50, 75]) if values else [None] * 3
+    unknown = any(row["novel"] is None for row in distinct)
+    pairs = [tanimoto(a["canonical"], b["canonical"]) for a, b in combinations(distinct, 2)]
+    return {
+        "proposed": len(rows),
+        "valid": len(valid),
+        "distinct": len(distinct),
+        "effective": len(effective),
+        "usable_count": len(usable),
+        "validity": share(len(valid), len(rows)),
+        "uniqueness": share(len(distinct), len(valid)),
+        "novelty": None if unknown else share(sum(row["novel"] for row in distinct), len(distinct)),
+        "non_identity": share(sum(row["canonical"] != own for row in valid), len(valid)),
+        "effective_novelty": share(len(effective), len(rows)),
+        "usable": share(len(usable), len(rows)),
+        "similarity_mean": mean(values) if values else None,
+        "similarity_q1": q1,
+        "similarity_median": median,
+        "similarity_q3": q3,
+        "at_least_0_4": share(sum(v >= 0.4 for v in values), len(values)),
+        "at_least_0_6": share(sum(v >= 0.6 for v in values), len(values)),
+        "scaffold_kept": share(sum(scaffold(c) == scaffold(seed) for c in similar), len(similar)),
+        "internal_diversity": 1 - mean(pairs) if pairs else None,
+    }
+
+
+def close(values):
+    return pytest.approx(values, rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return {seed: scored(seed, smiles) for seed, smiles in PROPOSED.items()}
+
+
+def test_each_seed_against_the_definitions(frames):
+    table, _, _ = tables(pd.concat(frames.values()))
+    assert list(table) == list(COLUMNS)
+    assert list(table["seed"]) == list(PROPOSED)
+    assert (table["error"] == "").all()
+    for row in table.to_dict("records"):
+        assert {name: row[name] for name in (*COUNTS, *FIGURES)} == close(slowly(row["seed"], frames[row["seed"]]))
+
+
+def test_aspirin_by_hand(frames):
+    row = one(frames[ASPIRIN])
+    assert [row[name] for name in COUNTS[:3]] == [16, 14, 12]
+    assert row["validity"] == 14 / 16
+    assert row["uniqueness"] == 12 / 14
+    assert row["novelty"] == 11 / 12
+    assert row["non_identity"] == 12 / 14
+    assert row["effective"] == 10
+    assert 0 < row["usable_count"] < row["effective"]
+
+
+def test_all_drugs_as_analogs_of_three():
+    for seed in (DRUGS["tamoxifen"], DRUGS["morphine"], DRUGS["metformin"]):
+        frame = scored(seed, list(DRUGS.values()), novel=lambda text: len(text) % 2 == 0)
+        row = one(frame)
+        assert {name: row[name] for name in (*COUNTS, *FIGURES)} == close(slowly(seed, frame))
+
+
+def test_pooled_and_averaged(frames):
+    _, overall, similarities = tables(*frames.values())
+    each = [slowly(seed, frame) for seed, frame in frames.items()]
+    assert (overall["seeds"], overall["seeds_failed"], overall["rows_failed"]) == (3, 0, 0)
+    for name in COUNTS:
+        assert overall[name] == sum(row[name] for row in each)
+    for name in FIGURES:
+        assert overall[f"{name}_per_seed"] == close(mean(row[name] for row in each))
+    assert "internal_diversity" not in overall
+    assert overall["validity"] == sum(row["valid"] for row in each) / sum(row["proposed"] for row in each)
+    assert overall["uniqueness"] == sum(row["distinct"] for row in each) / sum(row["valid"] for row in each)
+    assert overall["usable"] == sum(row["usable_count"] for row in each) / sum(row["proposed"] for row in each)
+    values = [
+        tanimoto(text, seed) for seed, frame in frames.items() for text in {*frame["canonical"]} - {"", canonical(seed)}
+    ]
+    np.testing.assert_allclose(similarities, sorted(values), rtol=1e-6)
+    assert overall["similarity_median"] == close(np.median(values))
+    assert overall["at_least_0_6"] == mean(v >= 0.6 for v in values)
+
+
+MIXED = pd.concat(
+    [scored(seed, smiles[:8], lambda text: len(text) % 3 > 0) for seed, smiles in PROPOSED.items()]
+    + [pd.DataFrame({"seed": "c1cc", "canonical": ["C", ""], "novel": True, "sa": 1.0, "alerts": [[], []]})]
+)
+WHOLE = tables(MIXED)
+
+
+@given(st.lists(st.integers(0, len(MIXED)), max_size=6))
+@settings(max_examples=25, deadline=None)
+def test_chunks_change_nothing(cuts):
+    edges = [0, *sorted(cuts), len(MIXED)]
+    same(tables(*(MIXED.iloc[a:b] for a, b in pairwise(edges))), WHOLE)
+
+
+@given(st.permutations(range(len(MIXED))), st.integers(1, 9))
+@settings(max_examples=25, deadline=None)
+def test_the_order_of_rows_changes_only_that_of_seeds(order, size):
+    rows = MIXED.iloc[order]
+    table, overall, similarities = tables(*(rows.iloc[i : i + size] for i in range(0, len(rows), size)))
+    assert list(table["seed"]) == list(dict.fromkeys(rows["seed"]))
+    pd.testing.assert_frame_equal(
+        table.set_index("seed").sort_index(), WHOLE[0].set_index("seed").sort_index(), check_exact=True
+    )
+    assert overall == pytest.approx(WHOLE[1], rel=1e-12)  # sums over seeds in another order
+    np.testing.assert_array_equal(similarities, WHOLE[2])
+
+
+def same(found, expected):
+    pd.testing.assert_frame_equal(found[0], expected[0], check_exact=True)
+    assert found[1] == expected[1]
+    np.testing.assert_array_equal(found[2], expected[2])
+
+
+def test_a_seed_that_is_no_molecule_is_counted_and_left_out(frames, capfd):
+    bad = pd.DataFrame({"seed": ["C1CC", None], "canonical": ["C", ""], "novel": True, "sa": 1.0, "alerts": ""})
+    table, overall, similarities = tables(bad, frames[ASPIRIN])
+    assert list(table["seed"]) == ["C1CC", "", ASPIRIN]
+    assert "ring 1 opened but not closed" in table["error"][0]
+    assert "empty" in table["error"][1]
+    assert list(table["proposed"]) == [1, 1, 16]
+    assert all(table.loc[i, name] is None for i in (0, 1) for name in (*COUNTS[1:], *FIGURES))
+    assert (overall["seeds"], overall["seeds_failed"], overall["rows_failed"]) == (1, 2, 2)
+    alone = tables(frames[ASPIRIN])
+    assert {**overall, "seeds_failed": 0, "rows_failed": 0} == alone[1]
+    np.testing.assert_array_equal(similarities, alone[2])
+    assert capfd.readouterr().err == ""
+
+
+def test_all_duplicates():
+    row = one(scored(ASPIRIN, ["CC(=O)Oc1ccccc1C(=O)OC"] * 5))
+    assert [row[name] for name in COUNTS] == [5, 5, 1, 1, 1]
+    assert (row["uniqueness"], row["non_identity"], row["effective_novelty"], row["usable"]) == (0.2, 1, 0.2, 0.2)
+    assert row["similarity_q1"] == row["similarity_q3"] == row["similarity_mean"]
+    assert row["internal_diversity"] is None
+
+
+def test_only_the_seed_itself():
+    table, overall, similarities = tables(scored(ASPIRIN, ["OC(=O)c1ccccc1OC(C)=O"] * 3))
+    row = table.to_dict("records")[0]
+    assert [row[name] for name in COUNTS] == [3, 3, 1, 0, 0]
+    assert (row["validity"], row["novelty"], row["non_identity"], row["usable"]) == (1, 1, 0, 0)
+    for name in ("similarity_mean", "similarity_median", "at_least_0_4", "scaffold_kept", "internal_diversity"):
+        assert row[name] is None
+        assert overall[f"{name}_per_seed"] is None
+    assert similarities.shape == (0,)
+
+
+def test_nothing_valid():
+    row = one(scored(ASPIRIN, ["c1cc", ""]))
+    assert (row["validity"], row["effective_novelty"], row["usable"]) == (0, 0, 0)
+    assert [row[name] for name in COUNTS] == [2, 0, 0, 0, 0]
+    for name in ("uniqueness", "novelty", "non_identity", "similarity_q1", "scaffold_kept", "internal_diversity"):
+        assert row[name] is None
+
+
+def test_no_rows_at_all(frames):
+    table, overall, similarities = tables(frames[ASPIRIN].iloc[:0])
+    assert list(table) == list(COLUMNS)
+    assert len(table) == len(similarities) == 0
+    assert overall["proposed"] == 0
+    assert all(overall[f"{name}_per_seed"] is None for name in FIGURES)
+
+
+@pytest.mark.parametrize("unknown", [None, np.nan, pd.NA])
+def test_without_a_known_training_set_novelty_is_none_and_no_condition(frames, unknown):
+    row = one(frames[ASPIRIN].assign(novel=unknown))
+    known = one(frames[ASPIRIN].assign(novel=True))
+    assert row["novelty"] is None
+    assert {**row, "novelty": 1} == known
+
+
+def test_novelty_known_of_some_only(frames):
+    frame = frames[VALPROIC]
+    row = one(frame.assign(novel=[None, True, False, True, False, True]))
+    assert row["novelty"] is None
+    assert row["effective"] == 4, "the seed and one that is not novel are left out"
+
+
+def test_stereoisomers_are_as_similar_as_can_be_and_not_the_seed():
+    row = one(scored(NAPROXEN, ["COc1ccc2cc([C@@H](C)C(=O)O)ccc2c1", "COc1ccc2cc(C(C)C(=O)O)ccc2c1", NAPROXEN]))
+    assert row["similarity_q1"] == row["similarity_q3"] == row["scaffold_kept"] == 1
+    assert (row["distinct"], row["effective"], row["usable_count"]) == (3, 2, 2)
+    assert row["non_identity"] == 2 / 3
+    assert row["internal_diversity"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "usable"),
+    [
+        ({}, 1),
+        ({"sa": 9.0}, 0),
+        ({"sa": np.nan}, 0),
+        ({"alerts": "PAINS_A: quinone_A(370)"}, 0),
+        ({"alerts": "NIH: 2halo_pyrazine_3EWG; BRENK: aldehyde"}, 0),
+        ({"alerts": "NIH: 2halo_pyrazine_3EWG"}, 1),
+        ({"alerts": "Brenk: phenol_ester; BRENK: phenol_ester"}, 1),  # aspirin's own
+        ({"alerts": None}, 1),
+        ({"alerts": np.nan}, 1),
+        ({"alerts": [["Brenk: phenol_ester", "NIH: any"]]}, 1),
+        ({"alerts": [np.array(["Brenk: aldehyde"])]}, 0),
+        ({"novel": False}, 0),
+        ({"canonical": "CCCC"}, 0),
+    ],
+)
+def test_what_makes_a_molecule_usable(change, usable):
+    assert "Brenk: phenol_ester" in alerts(parse(ASPIRIN))
+    assert one(scored(ASPIRIN, ["CC(=O)Oc1ccccc1C(=O)OC"]).assign(**change))["usable_count"] == usable
+
+
+def test_a_table_read_back_from_csv_counts_the_same(frames, tmp_path):
+    rows = pd.concat(frames.values())
+    rows.assign(alerts=["; ".join(names) for names in rows["alerts"]]).to_csv(tmp_path / "rows.csv", index=False)
+    same(tables(pd.read_csv(tmp_path / "rows.csv")), tables(rows))
+
+
+def test_a_canonical_that_cannot_be_read_is_not_valid(frames):
+    frame = frames[VALPROIC].copy()
+    frame.loc[[0, 1], "canonical"] = "C1CC"
+    assert one(frame)["valid"] == 4
+
+
+def test_diversity_of_many_is_that_of_a_sample(monkeypatch):
+    chunk = scored(ASPIRIN, list(DRUGS.values()))
+    exact = one(chunk)["internal_diversity"]
+    monkeypatch.setattr(analogs, "DIVERSITY_SAMPLE", 24)
+    whole, cut = tables(chunk), tables(*(chunk.iloc[i : i + 7] for i in range(0, len(chunk), 7)))
+    same(cut, whole)
+    assert exact != whole[0]["internal_diversity"][0] == pytest.approx(exact, abs=0.03)
+
+
+def test_similarities_are_bounded_and_keep_their_quantiles(frames, monkeypatch):
+    everything = tables(*frames.values())[2]
+    monkeypatch.setattr(analogs, "SIMILARITY_SAMPLE", 9)
+    some = tables(*frames.values())[2]
+    assert len(some) == 9 < len(everything)
+    assert (some[0], some[-1]) == (everything[0], everything[-1])
+    assert set(some) <= set(everything)
+    assert abs(np.median(some) - np.median(everything)) < 0.1
+
+
+def test_rows_of_another_kind_are_refused_and_none_counted(frames):
+    scores = AnalogScores()
+    for wrong, complaint in [
+        (frames[ASPIRIN].drop(columns=["sa", "alerts"]), "there is no sa, alerts"),
+        (frames[ASPIRIN].assign(novel="True"), "'novel' must hold True, False or nothing, got 'True'"),
+        (frames[ASPIRIN].assign(sa="easy"), "'sa' must hold numbers"),
+        (frames[ASPIRIN].assign(alerts=3), "'alerts' must hold lists or text, got 3"),
+    ]:
+        with pytest.raises(InputError, match=complaint):
+            scores.add(wrong)
+    assert scores.per_seed().empty

@@ -1,0 +1,210 @@
+"""GuacaMol's scores against RDKit's calculator, scipy's densities and entropies, and what each edge promises."""
+
+from __future__ import annotations
+
+import re
+from math import exp, inf, isnan, nan
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from molecules import DRUGS
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+from rdkit.ML.Descriptors.MoleculeDescriptors import MolecularDescriptorCalculator
+
+from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.smiles import parse
+from molvae.errors import InputError
+from molvae.metrics import guacamol
+from molvae.metrics.guacamol import (
+    COLUMNS,
+    DESCRIPTORS,
+    INTERNAL_SIMILARITY,
+    describe,
+    fcd_score,
+    fingerprints,
+    internal_nearest,
+    kl_divergences,
+    kl_score,
+)
+
+MOLS = [parse(smiles) for smiles in DRUGS.values()]
+CONTINUOUS = ("BertzCT", "MolLogP", "MolWt", "TPSA", INTERNAL_SIMILARITY)
+
+AMOUNTS = arrays(np.float64, st.integers(1, 30), elements=st.integers(-(10**5), 10**5).map(lambda n: n / 100))
+COUNTS = arrays(np.int64, st.integers(1, 30), elements=st.integers(0, 15))
+TABLES = st.fixed_dictionaries({name: AMOUNTS if name in CONTINUOUS else COUNTS for name in COLUMNS})
+
+
+def table_of(mols):
+    rows = [describe(mol) for mol in mols]
+    table = {name: np.array([row[name] for row in rows]) for name in DESCRIPTORS}
+    return {**table, INTERNAL_SIMILARITY: internal_nearest(fingerprints(mols))}
+
+
+def nearest_by_rdkit(mols, bits):
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=bits)
+    found = [generator.GetFingerprint(mol) for mol in mols]
+    return [
+        max((DataStructs.TanimotoSimilarity(a, b) for j, b in enumerate(found) if j != i), default=0)
+        for i, a in enumerate(found)
+    ]
+
+
+def slow_divergence(name, reference, generated):
+    """As the definition reads, by scipy."""
+    stats = pytest.importorskip("scipy.stats")
+    reference, generated = np.asarray(reference, float), np.asarray(generated, float)
+    if name in CONTINUOUS:
+        both = np.concatenate([reference, generated])
+        points = np.linspace(both.min(), both.max(), 1000)
+        p, q = (stats.gaussian_kde(side)(points) for side in (reference, generated))
+    else:
+        p, edges = np.histogram(reference, bins=10, density=True)
+        q, _ = np.histogram(generated, bins=edges, density=True)
+    return stats.entropy(p + 1e-10, q + 1e-10)
+
+
+def test_descriptors_are_those_of_rdkits_calculator():
+    calculator = MolecularDescriptorCalculator(list(DESCRIPTORS))
+    for mol in [*MOLS, *(parse(smiles) for smiles in ("C", "[Na+]", "*", "[H][H]"))]:
+        found = describe(mol)
+        assert tuple(found) == tuple(DESCRIPTORS)
+        assert tuple(found.values()) == calculator.CalcDescriptors(mol)
+        assert np.isfinite(list(found.values())).all()
+    assert [name for name in DESCRIPTORS if DESCRIPTORS[name].kind == "continuous"] == list(CONTINUOUS[:4])
+
+
+def test_stereo_changes_no_descriptor_and_no_fingerprint():
+    flat = [parse(Chem.MolToSmiles(mol, isomericSmiles=False)) for mol in MOLS]
+    for mol, without in zip(MOLS, flat, strict=True):
+        assert describe(without) == pytest.approx(describe(mol))
+    np.testing.assert_array_equal(fingerprints(flat), fingerprints(MOLS))
+
+
+@pytest.mark.parametrize("block", [1, 7, 1024])
+def test_internal_similarity_is_the_nearest_others(monkeypatch, block):
+    monkeypatch.setattr(guacamol, "_BLOCK", block)
+    packed = fingerprints(MOLS)
+    assert packed.shape == (len(MOLS), 512)
+    found = internal_nearest(packed)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, nearest_by_rdkit(MOLS, 4096), rtol=1e-6)
+    np.testing.assert_allclose(internal_nearest(morgan_bits(MOLS)), nearest_by_rdkit(MOLS, 2048), rtol=1e-6)
+
+
+def test_internal_similarity_of_the_smallest_sets():
+    packed = fingerprints(MOLS[:1])
+    assert internal_nearest(fingerprints([])).shape == (0,)
+    assert internal_nearest(packed).tolist() == [0]
+    assert internal_nearest(np.repeat(packed, 2, axis=0)).tolist() == [1, 1]
+    assert internal_nearest(np.zeros((2, 512), np.uint8)).tolist() == [0, 0]
+    for bad in (np.zeros((2, 512)), np.zeros(512, np.uint8)):
+        with pytest.raises(InputError, match=r"uint8 of shape \(N, bytes\), got"):
+            internal_nearest(bad)
+
+
+@pytest.mark.parametrize("split", [10, 24, 40])
+def test_divergences_of_drugs_are_those_of_the_definition(split):
+    generated, reference = table_of(MOLS[:split]), table_of(MOLS[split:])
+    found = kl_divergences(generated, reference)
+    assert tuple(found) == COLUMNS
+    for name, value in found.items():
+        assert value == pytest.approx(slow_divergence(name, reference[name], generated[name]), rel=1e-9), name
+    assert kl_score(found) == pytest.approx(np.mean([exp(-value) for value in found.values()]))
+    assert 0 < kl_score(found) < 1
+
+
+def test_equal_sets_score_1():
+    for mols in (MOLS, MOLS[:1]):
+        divergences = kl_divergences(table_of(mols), table_of(mols))
+        assert set(divergences.values()) == {0.0}
+        assert kl_score(divergences) == 1
+    assert fcd_score(0) == 1
+
+
+def test_the_divergence_is_from_the_reference():
+    """Not symmetric: a model that covers too little loses more than one that covers too much."""
+    wide, narrow = table_of(MOLS), table_of(MOLS)
+    wide["NumHDonors"], narrow["NumHDonors"] = np.array([0, 1, 2, 9]), np.array([0, 0, 9, 9])
+    lost = kl_divergences(narrow, wide)["NumHDonors"]
+    assert lost == pytest.approx(slow_divergence("NumHDonors", wide["NumHDonors"], narrow["NumHDonors"]))
+    assert lost > 5 > 1 > kl_divergences(wide, narrow)["NumHDonors"]
+
+
+@pytest.mark.parametrize(
+    ("name", "generated", "reference", "expected"),
+    [
+        ("TPSA", [3.3], [3.3, 3.3], 0),
+        ("TPSA", [0.1] * 3, [0.1] * 7, 0),
+        ("TPSA", [3.3], [3.4], inf),
+        ("TPSA", [3.3], [3.3, 3.4], inf),
+        ("TPSA", [3.3, 3.4], [3.3], inf),
+        ("NumHDonors", [2], [2, 2, 2], 0),
+        ("NumHDonors", [3, 4], [2, 2], inf),
+        ("NumHDonors", [6, 7, 8], [0, 5], inf),
+    ],
+)
+def test_sets_without_spread_or_overlap(name, generated, reference, expected):
+    """What leaves GuacaMol's program with an error or with NaN."""
+    same = table_of(MOLS)
+    found = kl_divergences({**same, name: np.array(generated)}, {**same, name: np.array(reference)})
+    assert found[name] == expected
+    assert kl_score(found) == pytest.approx(1 if expected == 0 else 0.9)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.array([]), np.array([1.0, nan]), np.array([inf, 1]), np.ones((3, 1)), np.array(1.0)]
+)
+def test_unusable_columns_are_refused(bad):
+    good = table_of(MOLS)
+    for name in ("MolWt", "NumHDonors"):
+        with pytest.raises(InputError, match=f"generated column '{name}' must be finite numbers"):
+            kl_divergences({**good, name: bad}, good)
+        with pytest.raises(InputError, match=f"reference column '{name}' must be finite numbers"):
+            kl_divergences(good, {**good, name: bad})
+
+
+def test_a_missing_column_is_named_and_others_are_ignored():
+    good = table_of(MOLS)
+    assert kl_divergences({**good, "qed": np.array([nan])}, good) == kl_divergences(good, good)
+    with pytest.raises(InputError, match=re.escape("the reference set has no column 'internal_similarity'")):
+        kl_divergences(good, {name: good[name] for name in DESCRIPTORS})
+
+
+def test_scores_of_known_values():
+    assert kl_score({"a": 0, "b": inf}) == 0.5
+    assert fcd_score(5) == pytest.approx(exp(-1))
+    assert fcd_score(inf) == 0
+    for bad in ({}, {"a": nan}, {"a": -1.0}):
+        with pytest.raises(InputError, match="divergences of 0 or more"):
+            kl_score(bad)
+    for bad in (nan, -1e-3):
+        with pytest.raises(InputError, match="distance is 0 or more"):
+            fcd_score(bad)
+
+
+@given(TABLES, TABLES, st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_any_tables_have_a_score_that_no_order_changes(generated, reference, seed):
+    found = kl_divergences(generated, reference)
+    assert not any(isnan(value) or value < 0 for value in found.values())
+    assert 0 <= kl_score(found) <= 1
+    random = np.random.default_rng(seed)
+    shuffled = [{name: random.permutation(side[name]) for name in COLUMNS} for side in (generated, reference)]
+    assert kl_divergences(*shuffled) == pytest.approx(found, rel=1e-6, abs=1e-9)
+    assert kl_score(kl_divergences(generated, generated)) == 1
+
+
+@given(AMOUNTS, AMOUNTS)
+@settings(max_examples=40, deadline=None)
+def test_any_continuous_columns_diverge_as_scipy_says(a, b):
+    same = dict.fromkeys(COLUMNS, np.zeros(1))
+    found = kl_divergences({**same, "MolWt": a}, {**same, "MolWt": b})["MolWt"]
+    if min(np.ptp(a), np.ptp(b)) > 0:
+        assert found == pytest.approx(slow_divergence("MolWt", b, a), rel=1e-6, abs=1e-9)
+    else:
+        assert found == (0 if set(a) == set(b) else inf)

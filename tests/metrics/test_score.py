@@ -1,0 +1,169 @@
+"""`molvae.score`: sets given as strings, files or names, and seeds for all or for each."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from molecules import DRUGS
+
+import molvae
+from molvae.errors import InputError
+from molvae.metrics.reference import Reference
+from molvae.metrics.score import references, score
+
+SMILES = list(DRUGS.values())[:8]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOLVAE_DATA", str(tmp_path / "data"))
+
+
+def scored(smiles, **options):
+    return score(smiles, **{"workers": 1, "chemnet": False, "device": "cpu", "columns": ("logp",), **options})
+
+
+def test_it_is_the_packages_score():
+    assert molvae.score is score
+
+
+def test_a_row_for_every_row_although_a_sample_is_judged():
+    scores = scored([*SMILES, "C1CC"], sample=3)
+    assert len(scores.molecules) == 9
+    assert scores.counts["sampled"] == 3
+    assert scores.molecules["error"].astype(bool).tolist() == [False] * 8 + [True]
+
+
+def test_one_string_is_one_molecule():
+    assert scored("CCO").molecules["canonical"].tolist() == ["CCO"]
+
+
+def test_no_molecules():
+    scores = scored([], train=SMILES)
+    assert len(scores.molecules) == 0
+    assert {"smiles", "error", "canonical", "logp", "novel", "nearest"} <= set(scores.molecules.columns)
+
+
+@pytest.mark.parametrize("smiles", [[], ["C1CC"]])
+def test_without_a_valid_molecule_every_figure_is_there_and_none(smiles):
+    options = {"train": SMILES, "test": SMILES, "scaffolds": SMILES, "columns": None}
+    full, empty = scored(SMILES, **options).figures, scored(smiles, **options).figures
+    assert {section: list(found) for section, found in empty.items()} == {s: list(found) for s, found in full.items()}
+    values = [value for found in empty.values() for value in found.values() if value is not None]
+    assert values == ([] if not smiles else [0.0, 0.0])  # the share of valid ones
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_with_its_names(tmp_path, kind):
+    (tmp_path / "a.smi").write_text("CCO ethanol\nC1CC\n")
+    scores = scored(kind(tmp_path / "a.smi"))
+    assert scores.counts["valid"] == 1
+    assert scores.molecules["name"].tolist() == ["ethanol", ""]
+    with pytest.raises(InputError, match="seeds are given with SMILES"):
+        scored(kind(tmp_path / "a.smi"), seeds="CCO")
+    with pytest.raises(InputError, match=r"b\.smi does not exist"):
+        scored(kind(tmp_path / "b.smi"))
+
+
+@pytest.mark.parametrize("what", [None, 3, pd.DataFrame({"smiles": ["CCO"]})])
+def test_what_is_no_smiles_at_all(what):
+    with pytest.raises(InputError, match="SMILES"):
+        scored(what)
+    with pytest.raises(InputError, match="SMILES"):
+        scored("CCO", train=what if what is not None else 3)
+
+
+def test_a_reference_is_a_list_a_file_or_a_reference(tmp_path):
+    (tmp_path / "train.smi").write_text("\n".join([*SMILES, "C1CC"]))
+    pd.DataFrame({"smiles": SMILES}).to_csv(tmp_path / "train.csv", index=False)
+    listed = scored(["CCO", SMILES[0]], train=SMILES)
+    assert listed.molecules["novel"].tolist() == [True, False]
+    for same in (
+        str(tmp_path / "train.smi"),
+        tmp_path / "train.csv",
+        iter(SMILES),
+        pd.Series([*SMILES, None, float("nan")]),
+        Reference(SMILES, workers=1),
+    ):
+        found = scored(["CCO", SMILES[0]], train=same)
+        assert found.figures == listed.figures
+        pd.testing.assert_frame_equal(found.molecules, listed.molecules)
+
+
+def test_a_named_dataset_and_its_splits(tmp_path):
+    for split, smiles in (("train", "CCO"), ("test", "CCN"), ("valid", "CCC")):
+        path = tmp_path / "data" / "druglike" / f"druglike_{split}.smi.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(smiles.encode()))
+    found = references("druglike", "druglike", "druglike:valid")
+    assert found.train.smiles == ["CCO"]
+    assert found.test.smiles == ["CCN"]
+    assert found.scaffolds.smiles == ["CCC"]
+    assert [r.name for r in (found.train, found.test)] == ["druglike:train", "druglike:test"]
+    assert found.neighbours is found.train
+    assert references(test=["CCO"]).neighbours.smiles == ["CCO"]
+    assert references().neighbours is None
+
+
+def test_references_that_cannot_be_read(tmp_path):
+    (tmp_path / "bad.smi").write_text("C1CC\n")
+    for given, reason in (
+        ("nowhere.smi", "does not exist"),
+        ("nothing", "nothing"),
+        ("C" * 5000, "C"),
+        ([], "the training set has no valid molecule among 0"),
+        ([None], "the training set has no valid molecule among 1"),
+        (tmp_path / "bad.smi", "bad.smi has no valid molecule"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            scored(["CCO"], train=given)
+
+
+def test_what_is_computed_is_told(tmp_path):
+    (tmp_path / "a.smi").write_text("CCO\n")
+    told = []
+    _ = references(test=tmp_path / "a.smi", workers=1, tell=told.append).test.molecules
+    assert len(told) == 1
+    assert told[0].startswith(f"{tmp_path / 'a.smi'}: computing molecules")
+
+
+def test_a_seed_for_all_or_for_each():
+    one = scored(["CCN", "CCC"], seeds="CCO")
+    each = scored(["CCN", "CCC"], seeds=["CCO", "CCO"])
+    pd.testing.assert_frame_equal(one.molecules, each.molecules)
+    pd.testing.assert_frame_equal(one.seeds, each.seeds)
+    assert one.seeds["seed"].tolist() == ["CCO"]
+    assert scored(iter(["CCN", "CCC"]), seeds="CCO").counts["read"] == 2
+    assert scored(["CCN"]).seeds is None
+    with pytest.raises(InputError, match="each molecule needs its own"):
+        scored(["CCN", "CCC"], seeds=["CCO"])
+    lacking = scored(["CCN", "CCC", "CCF"], seeds=["CCO", None, float("nan")])
+    assert lacking.seeds["seed"].tolist() == ["CCO", ""]
+    assert lacking.seeds["proposed"].tolist() == [1, 2]
+
+
+def test_unknown_columns_and_devices():
+    with pytest.raises(InputError, match="did you mean 'qed'"):
+        scored(["CCO"], columns=("qid",))
+    with pytest.raises(InputError, match="cannot use the device 'abacus'"):
+        scored(["CCO"], device="abacus")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers(workers):
+    options = {"train": SMILES[:4], "test": SMILES[4:], "columns": None}
+    found, expected = scored(SMILES, **options, workers=workers), scored(SMILES, **options)
+    pd.testing.assert_frame_equal(found.molecules, expected.molecules)
+    assert found.to_json() == expected.to_json()
+
+
+def test_a_column_is_answered_under_its_own_index():
+    column = pd.Series(["CCO", "C1CC", "CCN"], index=[4, 2, 4])
+    found = score(column, columns=["qed"], workers=1, chemnet=False).molecules
+    assert found.index.equals(column.index)
+    pd.testing.assert_frame_equal(
+        found.reset_index(drop=True), score(list(column), columns=["qed"], workers=1, chemnet=False).molecules
+    )

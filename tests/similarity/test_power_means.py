@@ -1,0 +1,60 @@
+"""Mean similarities to all: in tiles and in processes they are those of the whole matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from molecules import variants
+
+from molvae.chem.fingerprints import morgan_bits, tanimoto_matrix
+from molvae.errors import InputError
+from molvae.similarity import nearest_neighbors as nearest
+from molvae.similarity import power_means as module
+from molvae.similarity.power_means import power_means
+
+PACKED = morgan_bits(variants(), bits=1024)
+
+
+def by_loop(packed, powers):
+    matrix = tanimoto_matrix(packed, packed).astype(np.float64)
+    return [[np.mean(row**power) ** (1 / power) for row in matrix] for power in powers]
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 17, 300])
+def test_power_means(n, monkeypatch):
+    """Strips and blocks that divide nothing, an empty row, and a fractional power."""
+    packed = PACKED[:n].copy()
+    packed[1:2] = 0
+    powers = (1, 2, 0.5, 3)
+    whole = power_means(packed, powers)
+    assert whole.shape == (4, n)
+    assert whole.dtype == np.float64
+    np.testing.assert_allclose(whole, np.reshape(by_loop(packed, powers), (4, n)), rtol=1e-6)
+    for name, value in {"_ROWS": 3, "_TILE": 2, "_LOTS": 2}.items():
+        monkeypatch.setattr(module, name, value)
+    np.testing.assert_allclose(power_means(packed, powers), whole, rtol=1e-12)
+
+
+def test_power_means_give_internal_diversity():
+    """As MOSES defines it: 1 - (mean of T ** p over all pairs) ** (1 / p) per molecule, then the mean."""
+    some = PACKED[::20]
+    matrix = tanimoto_matrix(some, some).astype(np.float64)
+    expected = [1 - np.mean(np.mean(matrix**power, axis=1) ** (1 / power)) for power in (1, 2)]
+    np.testing.assert_allclose(1 - power_means(some).mean(axis=1), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5, None])
+def test_threads_make_no_difference(threads, monkeypatch):
+    monkeypatch.setattr(module, "_TILE", 2)
+    monkeypatch.setattr(nearest, "_WORTH_PROCESSES", 1000)
+    some = PACKED[::6]
+    np.testing.assert_array_equal(power_means(some, threads=threads), power_means(some, threads=3))
+
+
+def test_what_is_refused():
+    with pytest.raises(InputError, match="got int64"):
+        power_means(PACKED.astype(np.int64))
+    with pytest.raises(InputError, match="powers are above 0"):
+        power_means(PACKED[:2], powers=(1, 0))
+    with pytest.raises(InputError, match="threads is at least 1, got 0"):
+        power_means(PACKED[:2], threads=0)

@@ -1,0 +1,67 @@
+"""A run small enough for a test: real drugs, a model of a few thousand weights. Run as a script, it trains once.
+
+`python tiny_run.py FOLDER [SETTING=JSON ...]` is what the tests kill.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from molecules import DRUGS
+
+from molvae.data.graph_dataset import PackedGraphs
+from molvae.data.packing import pack
+from molvae.data.readers import Record
+from molvae.nn.config import ModelConfig
+from molvae.training.config import TrainConfig
+from molvae.training.trainer import Trained, train
+
+SETTINGS: dict[str, Any] = {
+    "batch_size": 16,
+    "max_steps": 40,
+    "learning_rate": 5e-3,
+    "warmup_steps": 5,
+    "kl_delay_steps": 5,
+    "kl_warmup_steps": 10,
+    "validate_every": 10,
+    "checkpoint_every": 10,
+    "precision": "32",
+}
+
+
+def packed_drugs() -> tuple[PackedGraphs, int]:
+    """The drugs of tests/molecules.py, and the size of their vocabulary."""
+    rows = [Record(smiles, name, "drugs", i + 1) for i, (name, smiles) in enumerate(DRUGS.items())]
+    packed, vocabulary, _ = pack(rows, workers=0)
+    return packed, len(vocabulary)
+
+
+def tiny_model(vocabulary_size: int, **changes: Any) -> ModelConfig:
+    return ModelConfig(
+        vocabulary_size=vocabulary_size,
+        encoder_width=16,
+        encoder_layers=2,
+        pooling_heads=2,
+        latent_size=16,
+        decoder_width=32,
+        reading_width=16,
+        embedding_width=16,
+    ).replace(**changes)
+
+
+def run_tiny(folder: Path, *, model: dict[str, Any] | None = None, **options: Any) -> Trained:
+    """Train on the drugs; settings of `TrainConfig` and options of `train` go by name."""
+    data, size = packed_drugs()
+    settings = {k: options.pop(k) for k in list(options) if k in TrainConfig.__dataclass_fields__}
+    config = TrainConfig(**{**SETTINGS, **settings})
+    options = {"accelerator": "cpu", "devices": 1, "log_every": 1, "progress": False, **options}
+    return train(folder, data, data, tiny_model(size, **(model or {})), config, **options)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    run_tiny(Path(sys.argv[1]), **{k: json.loads(v) for k, v in (a.split("=", 1) for a in sys.argv[2:])})
