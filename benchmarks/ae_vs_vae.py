@@ -34,7 +34,7 @@ from molvae.training.config import TrainConfig
 from molvae.training.trainer import train
 
 HELD_OUT, OTHER_CLASS = "zinc-np", "zinc"
-"""Natural products, and the screening compounds of the same supplier's catalogue that they are told apart from."""
+"""Natural products, and the screening compounds of the same supplier's catalog that they are told apart from."""
 
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "deterministic": ({"latent": "deterministic"}, {}),
@@ -43,7 +43,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "hypersphere": ({"latent": "hypersphere"}, {"latent_noise": 0.3, "mmd_weight": 300.0}),
     "Gaussian, KL 0.01": ({"latent": "gaussian"}, {"kl_weight": 0.01}),
     "Gaussian, KL 0.1": ({"latent": "gaussian"}, {"kl_weight": 0.1}),
-    "Gaussian, noise told": ({"latent": "gaussian"}, {"kl_weight": 0.01, "noise_share": 0.5}),
+    "Gaussian, noise told": ({"latent": "gaussian"}, {"kl_weight": 0.01, "noise_prob": 0.5}),
 }
 """Name -> what differs in the model and in its training; the last is how the models that ship are trained."""
 
@@ -61,20 +61,20 @@ class Size:
 
 
 SMALL_SHAPE = {
-    "encoder_width": 48, "encoder_layers": 3, "pooling_heads": 4, "latent_size": 32, "decoder_width": 192,
-    "reading_width": 48, "embedding_width": 48, "max_symbols": 40,
+    "encoder_dim": 48, "encoder_layers": 3, "pooling_heads": 4, "latent_dim": 32, "decoder_dim": 192,
+    "bilinear_dim": 48, "embedding_dim": 48, "max_length": 40,
 }  # fmt: skip
 MEDIUM_SHAPE = {
-    "encoder_width": 64, "encoder_layers": 4, "pooling_heads": 8, "latent_size": 64, "decoder_width": 256,
-    "reading_width": 128, "embedding_width": 64, "max_symbols": 48,
+    "encoder_dim": 64, "encoder_layers": 4, "pooling_heads": 8, "latent_dim": 64, "decoder_dim": 256,
+    "bilinear_dim": 128, "embedding_dim": 64, "max_length": 48,
 }  # fmt: skip
-TINY_SHAPE = {**SMALL_SHAPE, "encoder_width": 16, "decoder_width": 32, "max_symbols": 60}
+TINY_SHAPE = {**SMALL_SHAPE, "encoder_dim": 16, "decoder_dim": 32, "max_length": 60}
 SIZES = {
     "tiny": Size(50, 300, 32, 12, TINY_SHAPE, measures.Counts().scaled(0.03)),
     "small": Size(24, 100_000, 32, 1_600, SMALL_SHAPE, measures.Counts()),
     "medium": Size(30, 100_000, 64, 6_000, MEDIUM_SHAPE, measures.Counts().scaled(2)),
     # in batches of which a GPU takes many molecules a second (training.md); at this size neither was tried
-    "full": Size(100, 2_000_000, 2_048, 5_000, {"decoder_width": 512, "max_symbols": 120}, measures.Counts().scaled(5)),
+    "full": Size(100, 2_000_000, 2_048, 5_000, {"decoder_dim": 512, "max_length": 120}, measures.Counts().scaled(5)),
 }
 
 
@@ -97,7 +97,7 @@ def read_study(path: Path, size: Size) -> measures.Study:
     """Molecules short enough, in random order: to train on, to test with, and those of the two classes."""
     rows = [r for r in read_records(path) if isinstance(r, Record) and len(r.smiles) <= size.longest]
     rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
-    packed, vocabulary, _ = pack(rows, max_symbols=size.shape["max_symbols"])
+    packed, vocabulary, _ = pack(rows, max_length=size.shape["max_length"])
     source = {canonical_or_none(row.smiles): row.name for row in rows}
     kind = np.array([source.get(smiles, "") for smiles in packed.smiles(vocabulary)])
     known = np.flatnonzero(kind != HELD_OUT)[: size.molecules]
@@ -123,7 +123,7 @@ def figures(name: str, seed: int, study: measures.Study, size: Size, runs: Path)
         shape, config = settings(name, seed, study.vocabulary, size)
         model = train(folder, study.train, study.test, shape, config, progress=False).model
         model.to("cuda" if torch.cuda.is_available() else "cpu")
-        found = measures.measure(model, study, size.counts, shape.max_symbols, noise_aware=config.noise_share > 0)
+        found = measures.measure(model, study, size.counts, shape.max_length, noise_aware=config.noise_prob > 0)
         done.write_text(json.dumps(found, indent=2), encoding="utf-8")
     scores: dict[str, float] = json.loads(done.read_text(encoding="utf-8"))
     return scores
@@ -135,7 +135,7 @@ def settings(name: str, seed: int, vocabulary: Vocabulary, size: Size) -> tuple[
     shape = ModelConfig(len(vocabulary)).replace(**size.shape, **different)
     config = TrainConfig(
         batch_size=size.batch, max_steps=size.steps, learning_rate=2e-3, warmup_steps=size.steps // 20,
-        kl_delay_steps=size.steps // 10, kl_warmup_steps=size.steps // 5, noise_share=0.0, validate_every=size.steps,
+        kl_delay_steps=size.steps // 10, kl_warmup_steps=size.steps // 5, noise_prob=0.0, validate_every=size.steps,
         checkpoint_every=size.steps, seed=seed,
     )  # fmt: skip
     return shape, replace(config, **trained)

@@ -74,9 +74,9 @@ class Study:
 
 
 @torch.inference_mode()
-def measure(model: Autoencoder, study: Study, counts: Counts, max_symbols: int, *, noise_aware: bool) -> Figures:
+def measure(model: Autoencoder, study: Study, counts: Counts, max_length: int, *, noise_aware: bool) -> Figures:
     """All questions to one model."""
-    evaluator = Evaluator(Codec(model.eval(), study.vocabulary, max_symbols, noise_aware=noise_aware))
+    evaluator = Evaluator(Codec(model.eval(), study.vocabulary, max_length, noise_aware=noise_aware))
     seeds = study.test.select(torch.arange(min(counts.seeds, len(study.test))))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -127,10 +127,10 @@ def from_the_prior(evaluator: Evaluator, study: Study, counts: Counts) -> Figure
     posterior = evaluator.codec.encode(study.train.select(rows))
     z = posterior.draw(normal(row_keys(0, rows.to(posterior.mean.device)), posterior.noise_size))
     unit = evaluator.codec.model.prior()
-    radius = PriorConfig.radius if evaluator.codec.noise_aware else 0.0
+    noise_level = PriorConfig.noise_level if evaluator.codec.noise_aware else 0.0
     with torch.inference_mode(False):
         learned = fit_prior(
-            z.clone(), unit.config.replace(kind="mixture", radius=radius, components=min(16, len(z) // 8))
+            z.clone(), unit.config.replace(kind="mixture", noise_level=noise_level, components=min(16, len(z) // 8))
         )
     return {
         f"{name} {key}": value
@@ -154,18 +154,18 @@ def samples(molecules: list[str | None], study: Study) -> Figures:
 def around(evaluator: Evaluator, seeds: PackedGraphs, draws: int) -> Figures:
     """Holes: what share of the space around encoded molecules is valid, further and further out."""
     found = {}
-    for radius in RADII:
-        near = evaluator.neighbourhood(seeds, radius, draws=draws)
-        found[f"valid at {radius}"] = near.valid
-        found[f"distinct at {radius}"] = near.distinct
-        found[f"similarity at {radius}"] = near.similarity
+    for noise_level in RADII:
+        near = evaluator.neighborhood(seeds, noise_level, draws=draws)
+        found[f"valid at {noise_level}"] = near.valid
+        found[f"distinct at {noise_level}"] = near.distinct
+        found[f"similarity at {noise_level}"] = near.similarity
     return found
 
 
 def between(evaluator: Evaluator, test: PackedGraphs, pairs: int, steps: int = 9) -> Figures:
     """Straight lines between molecules: what is valid on them, how small their steps are, how straight they go.
 
-    Smoothness is the Tanimoto similarity of neighbours on the line, averaged; the order is the rank correlation of
+    Smoothness is the Tanimoto similarity of neighbors on the line, averaged; the order is the rank correlation of
     the place on the line with the similarity to its end less that to its beginning.
     """
     z, count = evaluator.codec.encode(test).mean, min(pairs, len(test) // 2)

@@ -63,7 +63,7 @@ def bars(runs: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(15, 9), layout="constrained")
     axes: Any = figure.subplots(3, 4, sharey=True).flat
     for axis, name in zip(axes, PANELS, strict=True):
-        axis.barh(mean.index, mean[name], xerr=spread[name].fillna(0), color=_colours(mean), capsize=3)
+        axis.barh(mean.index, mean[name], xerr=spread[name].fillna(0), color=_colors(mean), capsize=3)
         axis.set_title(name, fontsize=11)
         axis.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
@@ -71,20 +71,20 @@ def bars(runs: pd.DataFrame) -> Figure:
 
 
 def holes(runs: pd.DataFrame) -> Figure:
-    """Validity and distinct molecules around test molecules against the radius."""
+    """Validity and distinct molecules around test molecules against the noise level."""
     mean, spread = summary(runs)
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     for axis, what, unit in ((left, "valid", "share of strings"), (right, "distinct", "molecules of 10 draws")):
-        for model, colour in zip(mean.index, _colours(mean), strict=True):
+        for model, color in zip(mean.index, _colors(mean), strict=True):
             columns = [f"{what} at {r}" for r in RADII]
             error = spread.loc[model, columns].fillna(0)
-            axis.errorbar(RADII, mean.loc[model, columns], error, label=model, color=colour, capsize=3, marker="o")
-        axis.set(title=f"{what} around test molecules", xlabel="radius", ylabel=unit)
+            axis.errorbar(RADII, mean.loc[model, columns], error, label=model, color=color, capsize=3, marker="o")
+        axis.set(title=f"{what} around test molecules", xlabel="noise_level", ylabel=unit)
         axis.grid(alpha=0.3)
     left.legend(fontsize="small")
     return figure
 
 
-def _colours(models: pd.DataFrame) -> list[str]:
+def _colors(models: pd.DataFrame) -> list[str]:
     return [f"C{i}" for i in range(len(models))]

@@ -4,7 +4,7 @@
 
 For every target each seed is asked for as many analogs; the median of what came is compared with the target. Two drugs
 are shown apart, because a published demo of another model (MolMIM) is about them: there the mean similarity is 0.42 to
-0.22 for radii of 0.3 to 1.0, and 0.28 to 0.38 whatever least similarity from 0.1 to 0.7 is asked for.
+0.22 for noise levels of 0.3 to 1.0, and 0.28 to 0.38 whatever least similarity from 0.1 to 0.7 is asked for.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ DRUGS = {
 NEAR = 0.05
 
 
-def asked(generator: Generator, seeds: list[str], target: float, n: int, budget: int) -> pd.DataFrame:
+def asked(generator: Generator, seeds: list[str], target: float, n: int, max_samples: int) -> pd.DataFrame:
     """A row per seed that the model can read: molecules found, their median similarity, strings spent."""
     parts = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of those that it cannot, and of those that are short
-        for frame in generator.iter_analogs(seeds, n, similarity=target, budget=budget, properties=()):
+        for frame in generator.iter_analogs(seeds, n, similarity=target, max_samples=max_samples, properties=()):
             found = spent(frame.attrs["summary"])
             medians = frame.groupby("seed", sort=False)["similarity"].median()
             found.loc[found["found"] > 0, "median"] = medians.to_numpy()
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="a file of SMILES to draw seeds from")
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("-n", type=int, default=20, help="analogs for each seed")
-    parser.add_argument("--budget", type=int, default=1000, help="strings for each seed")
+    parser.add_argument("--max-samples", type=int, default=1000, help="strings for each seed")
     parser.add_argument("--model", default="druglike")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -66,17 +66,19 @@ def main() -> None:
     machine = platform.machine()
     text = ["# The similarity dial", "",
             f"{options.seeds:,} seeds drawn from {options.source.name}, {options.n} analogs asked of each, "
-            f"{options.budget:,} strings at most, model `{options.model}`, {os.cpu_count()} cores ({machine}). "
+            f"{options.max_samples:,} strings at most, model `{options.model}`, {os.cpu_count()} cores ({machine}). "
             "Median (of a seed's similarities), found and strings are medians over the seeds.", "", *head]  # fmt: skip
     start = time.perf_counter()
     for target in TARGETS:
-        text.append(line(f"{target:g}", asked(generator, seeds, target, options.n, options.budget), target, options.n))
+        text.append(
+            line(f"{target:g}", asked(generator, seeds, target, options.n, options.max_samples), target, options.n)
+        )
         print(text[-1], flush=True)
     minutes = (time.perf_counter() - start) / 60
     for name, smiles in DRUGS.items():
-        text += ["", f"{name.capitalize()}, 100 analogs, {20 * options.budget:,} strings at most:", "", *head]
+        text += ["", f"{name.capitalize()}, 100 analogs, {20 * options.max_samples:,} strings at most:", "", *head]
         for target in TARGETS:
-            table = asked(generator, [smiles], target, 100, 20 * options.budget)
+            table = asked(generator, [smiles], target, 100, 20 * options.max_samples)
             text.append(line(f"{target:g}", table, target, 100))
             print(name, text[-1], flush=True)
     text += ["", f"{minutes:.0f} minutes for the seeds. Made by `benchmarks/dial.py`.", ""]

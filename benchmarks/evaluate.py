@@ -1,4 +1,4 @@
-"""Measure a model and write what came into its card: reconstruction, the prior, the neighbourhood of seeds.
+"""Measure a model and write what came into its card: reconstruction, the prior, the neighborhood of seeds.
 
     python benchmarks/evaluate.py MODEL --druglike druglike_test.smi.gz [--moses moses_test.csv.gz] [--benchmark]
 
@@ -82,11 +82,13 @@ def measure(folder: Path, tests: dict[str, Path], *, benchmark: bool, scale: int
     name, path = next(iter(tests.items()))
     seeds = packed(path, checkpoint, MORE_SEEDS // scale)
     few = seeds.select(torch.arange(min(SEEDS, len(seeds))))
-    for old in [section for section in card if section.startswith(("Neighbourhood", "Defaults", "Evaluation"))]:
+    for old in [section for section in card if section.startswith(("Neighborhood", "Defaults", "Evaluation"))]:
         del card[old]
-    card[f"Neighbourhood of {name} seeds, {DRAWS} draws around the refined latent of each"] = {
-        **neighbourhoods(evaluator, checkpoint, few, {f"radius {radius}": radius for radius in RADII}),
-        **neighbourhoods(evaluator, checkpoint, seeds, radii_of(evaluator, checkpoint, few)),
+    card[f"Neighborhood of {name} seeds, {DRAWS} draws around the refined latent of each"] = {
+        **neighborhoods(
+            evaluator, checkpoint, few, {f"noise_level {noise_level}": noise_level for noise_level in RADII}
+        ),
+        **neighborhoods(evaluator, checkpoint, seeds, noise_levels_of(evaluator, checkpoint, few)),
     }
     card[f"Defaults: 100 analogs of each of {DEFAULT_SEEDS // scale} {name} seeds"] = defaults(
         checkpoint, path, DEFAULT_SEEDS // scale
@@ -101,7 +103,7 @@ def measure(folder: Path, tests: dict[str, Path], *, benchmark: bool, scale: int
 def packed(path: Path, checkpoint: Checkpoint, count: int) -> PackedGraphs:
     """The first molecules of a file that the model can represent."""
     rows = [row for row, _ in zip(read_records(path), range(count), strict=False)]
-    data, _, _ = pack(rows, vocabulary=checkpoint.vocabulary, max_symbols=checkpoint.config.max_symbols)
+    data, _, _ = pack(rows, vocabulary=checkpoint.vocabulary, max_length=checkpoint.config.max_length)
     return data
 
 
@@ -121,7 +123,7 @@ def reconstruction(evaluator: Evaluator, checkpoint: Checkpoint, path: Path, nam
     out = {}
     places = {
         "the mean": exact,
-        f"the mean, up to {CORRECTIONS} corrections": evaluator.exact(data, corrections=CORRECTIONS),
+        f"the mean, up to {CORRECTIONS} corrections": evaluator.exact(data, inversion_steps=CORRECTIONS),
         "the mean refined": evaluator.exact(data, refine=True),
     }
     for place, found in places.items():
@@ -178,25 +180,28 @@ def novelty_filter(checkpoint: Checkpoint) -> dict[str, str]:
     }
 
 
-def neighbourhoods(
-    evaluator: Evaluator, checkpoint: Checkpoint, seeds: PackedGraphs, radii: dict[str, float]
+def neighborhoods(
+    evaluator: Evaluator, checkpoint: Checkpoint, seeds: PackedGraphs, noise_levels: dict[str, float]
 ) -> dict[str, str]:
     out = {}
     options = DecodeOptions(checkpoint.defaults.temperature)
-    for name, radius in radii.items():
-        found = evaluator.neighbourhood(seeds, radius, draws=DRAWS, options=options, seen=checkpoint.seen)
+    for name, noise_level in noise_levels.items():
+        found = evaluator.neighborhood(seeds, noise_level, draws=DRAWS, options=options, seen=checkpoint.seen)
         out[f"{name}, {len(seeds):,} seeds"] = (
             f"valid {found.valid:.3f}, distinct {found.distinct:.1f} of {DRAWS}, effective novelty "
-            f"{found.effective:.3f}, median Tanimoto {found.similarity:.2f}, at 0.4 or more {found.at_least_0_4:.2f}"
+            f"{found.effective:.3f}, median Tanimoto {found.similarity:.2f}, at 0.4 or more {found.frac_similarity_ge_0_4:.2f}"
         )
     return out
 
 
-def radii_of(evaluator: Evaluator, checkpoint: Checkpoint, seeds: PackedGraphs) -> dict[str, float]:
-    """The radius at which the median similarity is as asked, or as near to it as can be."""
+def noise_levels_of(evaluator: Evaluator, checkpoint: Checkpoint, seeds: PackedGraphs) -> dict[str, float]:
+    """The noise level at which the median similarity is as asked, or as near to it as can be."""
     options = DecodeOptions(checkpoint.defaults.temperature)
-    found = {s: evaluator.radius_at(seeds, s, draws=DRAWS, options=options) for s in SIMILARITIES}
-    return {f"for a median of {similarity}: radius {radius:.2f}": radius for similarity, radius in found.items()}
+    found = {s: evaluator.noise_level_at(seeds, s, draws=DRAWS, options=options) for s in SIMILARITIES}
+    return {
+        f"for a median of {similarity}: noise level {noise_level:.2f}": noise_level
+        for similarity, noise_level in found.items()
+    }
 
 
 def defaults(checkpoint: Checkpoint, path: Path, count: int) -> dict[str, str]:
@@ -210,7 +215,7 @@ def defaults(checkpoint: Checkpoint, path: Path, count: int) -> dict[str, str]:
         "strings for a seed, median": f"{costs['strings'].median():.0f}",
         "valid": f"{costs['valid'].sum() / costs['strings'].sum():.3f}",
         "median Tanimoto to the seed": f"{worth['similarity_median']:.3f}",
-        "share at 0.4 or more": f"{worth['at_least_0_4']:.3f}",
+        "share at 0.4 or more": f"{worth['frac_similarity_ge_0_4']:.3f}",
         "effective novelty": f"{worth['effective_novelty']:.3f}",
         "usable": f"{worth['usable']:.3f}",
         "median SA of analogs": f"{frame['sa'].median():.2f}",

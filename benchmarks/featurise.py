@@ -1,11 +1,11 @@
 """Molecules a second from SMILES to graphs, beside what RDKit's parsing alone costs, and beside PyG.
 
-    python benchmarks/featurise.py druglike_test.smi.gz --workers 2 --out benchmarks/featurise.md
+    python benchmarks/featurize.py druglike_test.smi.gz --workers 2 --out benchmarks/featurize.md
 
 Three contestants take turns in every round, on the same molecules and the same number of worker processes, so
 that a busy machine slows all of them:
 
-- RDKit: `MolFromSmiles` and `MolToSmiles`, strings returned. No featuriser that canonicalises can be faster.
+- RDKit: `MolFromSmiles` and `MolToSmiles`, strings returned. No featurizer that canonicalizes can be faster.
 - molvae: `molvae.data.packing.pack`, the whole way to packed arrays with a vocabulary and without duplicates.
 - PyG: `torch_geometric.utils.from_smiles`, only counted: returning its graphs to the caller would cost more.
 """
@@ -44,7 +44,7 @@ def by_rdkit(records: Sequence[Record], workers: int) -> None:
 
 
 def by_molvae(records: Sequence[Record], workers: int) -> None:
-    assert pack(records, workers=workers, max_symbols=1000)[2].read == len(records)
+    assert pack(records, workers=workers, max_length=1000)[2].read == len(records)
 
 
 def by_pyg(records: Sequence[Record], workers: int) -> None:
@@ -87,7 +87,7 @@ def report(source: Path, molecules: int, workers: int, rates: dict[str, list[flo
     ours, pyg = rates["molvae, to packed arrays"], rates["PyG, from_smiles"]
     times = statistics.median(a / b for a, b in zip(ours, pyg, strict=True))
     return "\n".join([
-        "# Featurising: SMILES to graphs",
+        "# Featurizing: SMILES to graphs",
         "",
         f"{molecules:,} molecules of {source.name}, {workers} worker processes, {os.cpu_count()} cores "
         f"({platform.machine()}), {len(ours)} interleaved rounds, medians. Python {platform.python_version()}, "
@@ -95,7 +95,7 @@ def report(source: Path, molecules: int, workers: int, rates: dict[str, list[flo
         "",
         *table(rates),
         "",
-        f"molvae makes {times:.1f} times as many graphs a second as PyG. Made by `benchmarks/featurise.py`.",
+        f"molvae makes {times:.1f} times as many graphs a second as PyG. Made by `benchmarks/featurize.py`.",
         "",
     ])  # fmt: skip
 

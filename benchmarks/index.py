@@ -1,4 +1,4 @@
-"""Indexing: rows a second against what featuriser and network allow, memory, time against size; and kill -9.
+"""Indexing: rows a second against what featurizer and network allow, memory, time against size; and kill -9.
 
     python benchmarks/index.py rate --rows 10000 100000 1000000 --out index.json --folder /tmp/index
     python benchmarks/index.py kills --kills 20 --rows 200000 --out kills.json --folder /tmp/index
@@ -6,9 +6,9 @@
 
 `rate` indexes the first rows of MOSES train, every hundredth made unreadable, on all cores, each size in a process of
 its own, and watches the memory of all its processes (proportional set size: shared pages are divided among those who
-share them). Its limits are taken in the same minute on the same molecules with as many processes: the featuriser alone
+share them). Its limits are taken in the same minute on the same molecules with as many processes: the featurizer alone
 (with fingerprints and properties), the network alone (one process a core, graphs at hand), and both after one another
-on the same cores, 1 / (1 / featuriser + 1 / network).
+on the same cores, 1 / (1 / featurizer + 1 / network).
 `kills` sends kill -9 to a running index at random moments, starts it again each time, and compares every byte of
 the result with that of an index nobody disturbed.
 """
@@ -39,7 +39,7 @@ from molvae import checkpoint
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import compute
 from molvae.data.datasets import find_source
-from molvae.data.featurize import Chunk, featurise_chunk, in_chunks, map_chunks, worker_count
+from molvae.data.featurize import Chunk, featurize_chunk, in_chunks, map_chunks, worker_count
 from molvae.data.readers import read_records
 from molvae.data.rows import Record
 from molvae.library.build import PROPERTIES
@@ -100,22 +100,22 @@ def watch(run: subprocess.Popen[str]) -> int:
 
 
 def limits() -> dict[str, float]:
-    """Rows a second on all cores: featuriser alone, network alone, and both."""
+    """Rows a second on all cores: featurizer alone, network alone, and both."""
     smiles = list(islice(moses(), LIMIT_ROWS))
     start = time.perf_counter()
-    chunks = list(map_chunks(_featurise, in_chunks(smiles, BATCH)))
-    featuriser = len(smiles) / (time.perf_counter() - start)
+    chunks = list(map_chunks(_featurize, in_chunks(smiles, BATCH)))
+    featurizer = len(smiles) / (time.perf_counter() - start)
     model = checkpoint.load(MODEL).model
     start = time.perf_counter()
     for _ in map_chunks(_encode, ([chunk] for chunk in chunks), shared=model):
         pass
     network = len(smiles) / (time.perf_counter() - start)
-    return {"featuriser": featuriser, "network": network, "both": 1 / (1 / featuriser + 1 / network)}
+    return {"featurizer": featurizer, "network": network, "both": 1 / (1 / featurizer + 1 / network)}
 
 
-def _featurise(smiles: list[str]) -> Chunk:
+def _featurize(smiles: list[str]) -> Chunk:
     mols: list[Any] = []
-    chunk = featurise_chunk(smiles, observe=mols.append)
+    chunk = featurize_chunk(smiles, observe=mols.append)
     compute(mols, PROPERTIES)
     morgan_bits(mols)
     return chunk
@@ -184,22 +184,22 @@ def table(options: argparse.Namespace) -> str:
 
 
 def _rate_lines(result: dict[str, Any]) -> list[str]:
-    allowed = {name: np.mean([limit[name] for limit in result["limits"]]) for name in ("featuriser", "network", "both")}
+    allowed = {name: np.mean([limit[name] for limit in result["limits"]]) for name in ("featurizer", "network", "both")}
     lines = [
         f"MOSES train, every {BAD_EVERY}th row unreadable, `molvae index` as a command, {result['machine']}.", "",
-        "| rows | kept | duplicate | refused | seconds | rows/s | of the limit | peak memory | on disk |",
+        "| rows | kept | duplicate | rejected | seconds | rows/s | of the limit | peak memory | on disk |",
         "|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for size in result["sizes"]:
         speed = size["rows"] / size["seconds"]
         lines.append(
-            f"| {size['rows']:,} | {size['kept']:,} | {size['duplicate']:,} | {size['refused']:,} | "
+            f"| {size['rows']:,} | {size['kept']:,} | {size['duplicate']:,} | {size['rejected']:,} | "
             f"{size['seconds']:.0f} | {speed:.0f} | {speed / allowed['both']:.2f} | {size['peak_mb']:.0f} MB | "
             f"{size['disk_mb']:.0f} MB |"
         )
     return [
         *lines, "",
-        f"The limit, on the same cores: featuriser with fingerprints and properties alone {allowed['featuriser']:.0f} "
+        f"The limit, on the same cores: featurizer with fingerprints and properties alone {allowed['featurizer']:.0f} "
         f"rows/s, network alone {allowed['network']:.0f}, both after one another {allowed['both']:.0f}. Seconds are of "
         "the whole command, its start and the hashing of its input included; memory is that of all processes.", "",
     ]  # fmt: skip
@@ -212,7 +212,7 @@ def _kill_lines(result: dict[str, Any]) -> list[str]:
     return [
         f"`kill -9` at {len(result['kills'])} random moments of indexing {result['rows']:,} rows, with so many shards "
         f"done at each: {moments}. {ends}: {verdict}; {result['read']:,} read, {result['kept']:,} kept, "
-        f"{result['duplicate']:,} duplicate, {result['refused']:,} refused.", "",
+        f"{result['duplicate']:,} duplicate, {result['rejected']:,} rejected.", "",
     ]  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from sklearn.metrics import roc_auc_score
 
 import molvae
 from molvae.chem.fingerprints import morgan_bits, tanimoto_matrix
-from molvae.chem.smiles import canonical_or_none, parse, quiet, standardise, write
+from molvae.chem.smiles import canonical_or_none, parse, quiet, standardize, write
 
 STEMS = {
     "olol": "beta blockers", "pril(?:at)?": "ACE inhibitors", "sartan": "angiotensin antagonists",
@@ -81,7 +81,7 @@ def drugs(data: Path) -> pd.DataFrame:
     table = pd.read_parquet(data / "chembl_approved_drugs.parquet").dropna(subset=["smiles", "pref_name"])
     with quiet():
         texts = [canonical_or_none(text) for text in table["smiles"]]
-        table["smiles"] = [text and write(standardise(parse(text))) for text in texts]
+        table["smiles"] = [text and write(standardize(parse(text))) for text in texts]
     table["name"] = table["pref_name"].str.lower().str.split().str[0]  # "IMATINIB MESYLATE"
     return table.dropna(subset=["smiles"]).drop_duplicates("smiles")[["smiles", "name"]].reset_index(drop=True)
 

@@ -33,7 +33,7 @@ from molvae.training.config import TrainConfig
 from molvae.training.evaluation import Evaluator
 from molvae.training.trainer import train
 
-SHAPE = {"encoder": "gine", "pooling_heads": 8, "decoder_width": 384, "reading_width": 0}
+SHAPE = {"encoder": "gine", "pooling_heads": 8, "decoder_dim": 384, "bilinear_dim": 0}
 TRAINING = {
     "batch_size": 64, "learning_rate": 2e-3, "warmup_steps": 100, "kl_delay_steps": 200, "kl_warmup_steps": 300,
     "validate_every": 1_000_000, "checkpoint_every": 200, "precision": "32",
@@ -48,28 +48,28 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "encoder of 6 layers": ({"encoder_layers": 6}, {}),
     "1 pooling head": ({"pooling_heads": 1}, {}),
     "16 pooling heads": ({"pooling_heads": 16}, {}),
-    "latent 64": ({"latent_size": 64}, {}),
-    "latent 256": ({"latent_size": 256}, {}),
-    "GRU 256": ({"decoder_width": 256}, {}),
-    "GRU 512": ({"decoder_width": 512}, {}),
-    "GRU 2 x 256": ({"decoder_width": 256, "decoder_layers": 2}, {}),
-    "transformer 3 x 192": ({"decoder": "transformer", "decoder_width": 192, "decoder_layers": 3}, {}),
+    "latent 64": ({"latent_dim": 64}, {}),
+    "latent 256": ({"latent_dim": 256}, {}),
+    "GRU 256": ({"decoder_dim": 256}, {}),
+    "GRU 512": ({"decoder_dim": 512}, {}),
+    "GRU 2 x 256": ({"decoder_dim": 256, "decoder_layers": 2}, {}),
+    "transformer 3 x 192": ({"decoder": "transformer", "decoder_dim": 192, "decoder_layers": 3}, {}),
     "deterministic": ({"latent": "deterministic"}, {}),
     "KL weight 0.03": ({}, {"kl_weight": 0.03}),
     "KL weight from the start": ({}, {"kl_delay_steps": 0, "kl_warmup_steps": 0}),
-    "no noise": ({}, {"noise_share": 0.0}),
-    "noise for a quarter": ({}, {"noise_share": 0.25}),
+    "no noise": ({}, {"noise_prob": 0.0}),
+    "noise for a quarter": ({}, {"noise_prob": 0.25}),
     "batch 128": ({}, {"batch_size": 128}),
     "learning rate 0.001": ({}, {"learning_rate": 1e-3}),
-    "reading": ({"reading_width": 256}, {}),
-    "dmpnn, reading": ({"encoder": "dmpnn", "reading_width": 256}, {}),
-    "dmpnn, reading, 16 heads": ({"encoder": "dmpnn", "reading_width": 256, "pooling_heads": 16}, {}),
-    "as shipped": ({"encoder": "dmpnn", "reading_width": 256, "pooling_heads": 32}, {}),
+    "reading": ({"bilinear_dim": 256}, {}),
+    "dmpnn, reading": ({"encoder": "dmpnn", "bilinear_dim": 256}, {}),
+    "dmpnn, reading, 16 heads": ({"encoder": "dmpnn", "bilinear_dim": 256, "pooling_heads": 16}, {}),
+    "as shipped": ({"encoder": "dmpnn", "bilinear_dim": 256, "pooling_heads": 32}, {}),
 }
 """Name -> what differs in the model and in its training from the first, which the first weights had."""
 
 LONGEST = 30  # characters
-RADIUS, SEEDS, DRAWS, SAMPLES = 0.5, 100, 20, 1_000
+NOISE_LEVEL, SEEDS, DRAWS, SAMPLES = 0.5, 100, 20, 1_000
 COLUMNS = ("parameters", "CPU minutes", "nats", "nats, noisy", "exact", "valid at 0.5", "distinct of 20", "prior valid")
 
 
@@ -106,7 +106,7 @@ def figures(
     """What one model scores; read back where it was trained and measured before."""
     if not _done(runs, name).exists():
         of_model, of_training = VARIANTS[name]
-        shape = ModelConfig.from_dict({"vocabulary_size": len(vocabulary), **SHAPE, **of_model})
+        shape = ModelConfig.from_dict({"vocab_size": len(vocabulary), **SHAPE, **of_model})
         config = TrainConfig.from_dict({**TRAINING, **of_training})
         config = config.replace(max_steps=molecules // config.batch_size)
         begin = time.process_time()
@@ -117,16 +117,16 @@ def figures(
 
 
 def measured(model: Autoencoder, shape: ModelConfig, test: PackedGraphs, words: Vocabulary) -> dict[str, float]:
-    """Nats a molecule at radius 0 and at random radii, exact reconstruction, the neighbourhood, the prior."""
-    evaluator = Evaluator(Codec(model, words, shape.max_symbols))
+    """Nats a molecule at noise level 0 and at random noise levels, exact reconstruction, the neighborhood, the prior."""
+    evaluator = Evaluator(Codec(model, words, shape.max_length))
     batch = test.gather(torch.arange(len(test)))
     with torch.inference_mode(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         clean = model.losses(batch, torch.zeros(batch.size)).reconstruction.mean()
         noisy = model.losses(batch, torch.rand(batch.size)).reconstruction.mean()
     options = DecodeOptions(temperature=0.7)
-    near = evaluator.neighbourhood(
-        test.select(torch.arange(min(SEEDS, len(test)))), RADIUS, draws=DRAWS, options=options
+    near = evaluator.neighborhood(
+        test.select(torch.arange(min(SEEDS, len(test)))), NOISE_LEVEL, draws=DRAWS, options=options
     )
     prior = evaluator.prior(SAMPLES, temperature=0.7)
     return {

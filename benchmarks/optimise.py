@@ -1,6 +1,6 @@
 """The field's task: from QED 0.7-0.8 to 0.9 or more, at Tanimoto 0.4 or more to the start. How often, and how soon?
 
-    python benchmarks/optimise.py druglike_test.smi.gz --starts 100 --out benchmarks/optimise.md
+    python benchmarks/optimize.py druglike_test.smi.gz --starts 100 --out benchmarks/optimize.md
 
 Starts are drawn at random from the file (one molecule a line), those with a QED in that range that the model can read.
 Every success is checked with RDKit alone. Task and published figures: Jin et al. 2020 (HierG2G) and Reidenbach et al.
@@ -22,7 +22,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import QED, rdFingerprintGenerator
 from seeds import drawn
 
-from molvae.explore import optimise
+from molvae.explore import optimize
 from molvae.explore.latent_search import Strategy
 from molvae.generator import Generator
 
@@ -45,12 +45,14 @@ def starts(source: Path, generator: Generator, count: int) -> list[str]:
     return found
 
 
-def runs(generator: Generator, seeds: list[str], budget: int, strategy: Strategy, seed: int) -> Iterator[pd.DataFrame]:
+def runs(
+    generator: Generator, seeds: list[str], max_samples: int, strategy: Strategy, seed: int
+) -> Iterator[pd.DataFrame]:
     """A row for each start: evaluations and strings up to the success, or all that were spent."""
     for first in range(0, len(seeds), TOGETHER):
-        table = optimise(
+        table = optimize(
             generator, seeds[first : first + TOGETHER], "qed", keep=f"similarity>={SIMILARITY}", target=TARGET,
-            budget=budget, strategy=strategy, seed=seed,
+            max_samples=max_samples, strategy=strategy, seed=seed,
         )  # fmt: skip
         done = pd.DataFrame(table.attrs["runs"]).assign(decoded=lambda frame: frame["strings"])
         best = table.drop_duplicates("seed").set_index("seed")
@@ -71,9 +73,9 @@ def succeeds(start: str, smiles: str) -> bool:
 def interval(rate: float, count: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share."""
     z = 1.96
-    centre = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
+    center = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z * sqrt(rate * (1 - rate) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
-    return centre - half, centre + half
+    return center - half, center + half
 
 
 def report(done: pd.DataFrame, options: argparse.Namespace, strategy: Strategy, minutes: float) -> str:
@@ -81,18 +83,18 @@ def report(done: pd.DataFrame, options: argparse.Namespace, strategy: Strategy, 
     low, high = interval(rate, count)
     won = done[done["reached"]]
     by_strings = " | ".join(
-        f"{(done['reached'] & (done['strings'] <= at)).mean():.1%}" for at in AT if at <= options.budget
+        f"{(done['reached'] & (done['strings'] <= at)).mean():.1%}" for at in AT if at <= options.max_samples
     )
     return "\n".join([
         "# From QED 0.7-0.8 to 0.9, similar to the start", "",
         f"{count} molecules of {options.source.name} with a QED of 0.7 to 0.8; a success is a molecule with QED 0.9 or "
         f"more and a Tanimoto similarity (Morgan, radius 2, 2048 bits) of 0.4 or more to its start. Model "
-        f"`{options.model}`, {options.budget:,} strings at most for each start.", "",
+        f"`{options.model}`, {options.max_samples:,} strings at most for each start.", "",
         "| | success |", "|---|---|",
         f"| molvae, `{options.model}` | {rate:.1%} (95 % interval {low:.1%} to {high:.1%}) |",
         *(f"| {name}, as published, 800 ZINC molecules | {figure:.1%} |" for name, figure in PUBLISHED.items()), "",
-        "| strings decoded | " + " | ".join(f"{at:,}" for at in AT if at <= options.budget) + " |",
-        "|---" * (1 + sum(at <= options.budget for at in AT)) + "|",
+        "| strings decoded | " + " | ".join(f"{at:,}" for at in AT if at <= options.max_samples) + " |",
+        "|---" * (1 + sum(at <= options.max_samples for at in AT)) + "|",
         f"| success | {by_strings} |", "",
         f"A success took {won['evaluations'].median():.0f} evaluations of QED (median; mean "
         f"{won['evaluations'].mean():.0f}) out of {won['strings'].median():.0f} strings (mean "
@@ -100,7 +102,7 @@ def report(done: pd.DataFrame, options: argparse.Namespace, strategy: Strategy, 
         f"{done.loc[~done['reached'], 'evaluations'].mean():.0f} evaluations. Of all strings "
         f"{done['valid'].sum() / done['decoded'].sum():.0%} were molecules.", "",
         f"`{strategy}`. {minutes:.0f} minutes on {os.cpu_count()} cores that other work shared. Made by "
-        "`benchmarks/optimise.py`.", "",
+        "`benchmarks/optimize.py`.", "",
     ])  # fmt: skip
 
 
@@ -108,7 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="a file of SMILES to draw starts from")
     parser.add_argument("--starts", type=int, default=100)
-    parser.add_argument("--budget", type=int, default=5000, help="strings for each start")
+    parser.add_argument("--max-samples", type=int, default=5000, help="strings for each start")
     parser.add_argument("--model", default="druglike")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
@@ -121,7 +123,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     generator = Generator.load(options.model, options.device)
     seeds, begin = starts(options.source, generator, options.starts), time.perf_counter()
-    done = pd.concat(runs(generator, seeds, options.budget, strategy, options.seed), ignore_index=True)
+    done = pd.concat(runs(generator, seeds, options.max_samples, strategy, options.seed), ignore_index=True)
     text = report(done, options, strategy, (time.perf_counter() - begin) / 60)
     options.out.write_text(text, encoding="utf-8")
     print(text)

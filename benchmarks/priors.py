@@ -3,7 +3,7 @@
     python benchmarks/priors.py druglike_train.smi.gz druglike_test.smi.gz --out benchmarks/priors.md
 
 Fits each kind to encoded molecules of the first file; samples of all are written at one temperature and compared with
-the second. A draw is moved by a radius of which the decoder is told: 0 takes the learned density at its word, 1 is the
+the second. A draw is moved by a noise level of which the decoder is told: 0 takes the learned density at its word, 1 is the
 unit Gaussian. `test molecules` are latents of real ones, moved alike: what a perfect density would give.
 """
 
@@ -32,7 +32,9 @@ from molvae.nn.priors import KINDS, LatentSource, PriorConfig
 from molvae.training.evaluation import Evaluator, targets
 from molvae.training.fit_prior import drawn_rows, fit_prior
 
-HEADER = "| latents from | radius | valid | unique of valid | FCD to test | seconds to fit |\n|---|---|---|---|---|---|"
+HEADER = (
+    "| latents from | noise level | valid | unique of valid | FCD to test | seconds to fit |\n|---|---|---|---|---|---|"
+)
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,17 @@ class Bench:
     options: DecodeOptions
     samples: int
 
-    def row(self, name: str, source: LatentSource, radius: float, fitted: float | None = None) -> str:
+    def row(self, name: str, source: LatentSource, noise_level: float, fitted: float | None = None) -> str:
         """A line of the table."""
         keys = row_keys(1, torch.arange(self.samples, device=source.device))
         z = source.draw(normal(keys, source.noise_size))
-        z = source.perturb(z, radius, normal(keys, z.shape[1], stream=1))
-        valid = [m for s in self.evaluator.write(z, radius, self.options, seed=1) if (m := canonical_or_none(s))]
+        z = source.perturb(z, noise_level, normal(keys, z.shape[1], stream=1))
+        valid = [m for s in self.evaluator.write(z, noise_level, self.options, seed=1) if (m := canonical_or_none(s))]
         read = [m for m in valid if canonical_or_none(m)]  # RDKit writes a string now and then that it does not read
         apart = fcd.distance(fcd.activations(read), self.reference)
         share, unique = len(valid) / self.samples, len(set(valid)) / max(1, len(valid))
         time_taken = "" if fitted is None else f"{fitted:.0f}"
-        line = f"| {name} | {radius:g} | {share:.3f} | {unique:.4f} | {apart:.2f} | {time_taken} |"
+        line = f"| {name} | {noise_level:g} | {share:.3f} | {unique:.4f} | {apart:.2f} | {time_taken} |"
         print(line, flush=True)
         return line
 
@@ -63,12 +65,12 @@ class Bench:
 def main() -> None:
     arguments = _arguments()
     checkpoint = checkpoints.load(arguments.model, "cuda" if torch.cuda.is_available() else "cpu")
-    most = checkpoint.config.max_symbols
+    most = checkpoint.config.max_length
     evaluator = Evaluator(Codec.of(checkpoint))
 
     def packed(path: Path, count: int) -> PackedGraphs:
         return pack(
-            drawn_rows([MoleculeSource(path)], count, seed=0), vocabulary=checkpoint.vocabulary, max_symbols=most
+            drawn_rows([MoleculeSource(path)], count, seed=0), vocabulary=checkpoint.vocabulary, max_length=most
         )[0]
 
     test = packed(arguments.test, arguments.samples)
@@ -79,11 +81,15 @@ def main() -> None:
     for kind in KINDS:
         begin = time.perf_counter()
         with torch.inference_mode(False):
-            prior = fit_prior(z.clone(), checkpoint.model.prior().config.replace(kind=kind, radius=PriorConfig.radius))
+            prior = fit_prior(
+                z.clone(), checkpoint.model.prior().config.replace(kind=kind, noise_level=PriorConfig.noise_level)
+            )
         fitted = time.perf_counter() - begin
-        lines += [bench.row(kind, prior, radius, fitted) for radius in arguments.radii]
+        lines += [bench.row(kind, prior, noise_level, fitted) for noise_level in arguments.noise_levels]
     real = evaluator.codec.encode(test)
-    lines += [bench.row("test molecules", Posterior(draws(real), None, real.spherical), r) for r in arguments.radii]
+    lines += [
+        bench.row("test molecules", Posterior(draws(real), None, real.spherical), r) for r in arguments.noise_levels
+    ]
     arguments.out.write_text(page(arguments, checkpoint.name, heat, lines), encoding="utf-8")
 
 
@@ -112,7 +118,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--molecules", type=int, default=60_000, help="to fit to")
     parser.add_argument("--samples", type=int, default=5_000)
     parser.add_argument("--temperature", type=float, help="of the symbols; by default the model's own")
-    parser.add_argument("--radii", type=float, nargs="+", default=[0.8, 0.9])
+    parser.add_argument("--noise levels", type=float, nargs="+", default=[0.8, 0.9])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/priors.md"))
     return parser.parse_args()
 

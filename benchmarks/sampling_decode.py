@@ -31,7 +31,7 @@ from molvae.nn.devices import Lanes
 from molvae.nn.incremental_decoding import stepper_of
 from molvae.nn.latents import perturb
 
-RADIUS, TEMPERATURE = 0.35, 0.7
+NOISE_LEVEL, TEMPERATURE = 0.35, 0.7
 PRECISIONS = ("32", "bf16", "int8")
 LOOP_BATCH, GPU_LOOP_BATCH = 256, 4096
 CHARRNN_BATCHES = (32, 512)
@@ -40,7 +40,7 @@ STEPS_AT_ONCE = 16  # of the products, launched together on a GPU
 FORCED = 300  # strings that are scored symbol by symbol under every precision
 
 Latents = tuple[Tensor, Tensor, Tensor]
-"""z N x D, what the decoder is told of their radius N, the keys of their strings N."""
+"""z N x D, what the decoder is told of their noise level N, the keys of their strings N."""
 
 
 def decode(
@@ -52,7 +52,7 @@ def decode(
     slots: int = 0,
 ) -> list[dict[str, Any]]:
     """A row per contestant and number of threads (on a GPU 1): strings and symbols a second."""
-    latents = around(generator, smiles, count, RADIUS)
+    latents = around(generator, smiles, count, NOISE_LEVEL)
     every, rows = torch.get_num_threads() if generator.device.type == "cpu" else 1, []
     for threads in sorted({every, 1}, reverse=True):
         with threads_of(threads):
@@ -61,13 +61,13 @@ def decode(
     return rows
 
 
-def around(generator: Generator, smiles: list[str], count: int, radius: float) -> Latents:
-    """`count` latents, each a radius from that of a molecule; as many of each molecule as of any other."""
+def around(generator: Generator, smiles: list[str], count: int, noise_level: float) -> Latents:
+    """`count` latents, each a noise level from that of a molecule; as many of each molecule as of any other."""
     table = generator.encode(smiles).query("error == ''")
     means = torch.tensor(table.filter(regex=r"^z\d+$").to_numpy(np.float32), device=generator.device)
     z = means.repeat(-(-count // len(means)), 1)[:count]
     keys = row_keys(0, torch.arange(len(z), device=z.device))
-    return perturb(z, radius, normal(keys, z.shape[1])), torch.full((len(z),), radius, device=z.device), keys
+    return perturb(z, noise_level, normal(keys, z.shape[1])), torch.full((len(z),), noise_level, device=z.device), keys
 
 
 @contextmanager
@@ -87,7 +87,7 @@ Contestant = Callable[[], tuple[int, int]]
 def _contestants(
     generator: Generator, latents: Latents, precisions: Sequence[str], slots: int
 ) -> dict[str, Contestant]:
-    decoder, longest = generator.model.decoder, generator.checkpoint.config.max_symbols
+    decoder, longest = generator.model.decoder, generator.checkpoint.config.max_length
     assert isinstance(decoder, GRUDecoder)
     found: dict[str, Contestant] = {}
     for precision in precisions:
@@ -218,8 +218,8 @@ def exactness(generator: Generator, smiles: list[str], precisions: Sequence[str]
     """A row per precision: what it reconstructs, and how far it is from precision 32, greedily and by symbol."""
     usable = [text for text, error in zip(smiles, generator.encode(smiles)["error"], strict=True) if not error]
     wanted, options = [canonical(text) for text in usable], DecodeOptions(TEMPERATURE)
-    clean, noisy = around(generator, usable, len(usable), 0.0), around(generator, usable, len(usable), RADIUS)
-    decoder, longest = generator.model.decoder, generator.checkpoint.config.max_symbols
+    clean, noisy = around(generator, usable, len(usable), 0.0), around(generator, usable, len(usable), NOISE_LEVEL)
+    decoder, longest = generator.model.decoder, generator.checkpoint.config.max_length
     engines = {precision: Engine(decoder, longest, precision=precision) for precision in precisions}
     greedy = {name: engine.decode(*clean, GREEDY).strings(generator.vocabulary) for name, engine in engines.items()}
     forced = torch.from_numpy(engines["32"].decode(*noisy, options).symbols[:FORCED].astype(np.int64))
@@ -254,10 +254,10 @@ def charrnn(generator: Generator, smiles: list[str], folder: Path, count: int, r
     """MOSES's sampler with a network of our decoder's width and random weights, beside the engine; on a CPU.
 
     It has LSTM cells, and always takes 100 steps, however long its strings are. On a GPU it stops with an error: it
-    packs a batch by lengths that lie there, which torch 2.11 refuses.
+    packs a batch by lengths that lie there, which torch 2.11 rejects.
     """
     model = _charrnn(folder, smiles, generator.model.decoder).eval()
-    contestants = {"engine": _written(generator.codec.engine, around(generator, smiles, count, RADIUS))}
+    contestants = {"engine": _written(generator.codec.engine, around(generator, smiles, count, NOISE_LEVEL))}
     for batch in CHARRNN_BATCHES:
         contestants[f"CharRNN, batch {batch}"] = _sampled(model, batch, 4 if batch < 100 else 1)
     return [{"threads": torch.get_num_threads(), **row} for row in _raced(contestants, rounds)]

@@ -25,7 +25,7 @@ from molvae.chem.fingerprints import morgan_bits, tanimoto_to
 from molvae.chem.properties import compute
 from molvae.chem.sample_parsing import read
 from molvae.chem.smiles import canonical, parse
-from molvae.data.bloom_filter import SeenSet
+from molvae.data.bloom_filter import BloomFilter
 from molvae.generator import Generator
 from molvae.metrics.analogs import AnalogScores
 
@@ -73,7 +73,7 @@ def peers(generator: Generator, seeds: list[str], fragments: Path | None) -> lis
     ]
 
 
-def usable(molecules: dict[str, list[str]], seen: SeenSet) -> int:
+def usable(molecules: dict[str, list[str]], seen: BloomFilter) -> int:
     """How many are, by the scorer: new, at 0.4 or more, no harder to make than their seed, with no alert it lacks."""
     scores = AnalogScores()
     for seed, some in molecules.items():
@@ -185,7 +185,7 @@ def _mutated(symbols: list[str], count: int, alphabet: list[str], chance: random
 
 
 def _crem(fragments: Path) -> Proposals:
-    """All that crem makes of a seed with its default settings, fragments and their surroundings of radius 3."""
+    """All that crem makes of a seed with its default settings, fragments and their surroundings of noise level 3."""
     try:
         from crem.crem import mutate_mol
     except ImportError:

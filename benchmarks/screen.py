@@ -3,7 +3,7 @@
     python benchmarks/screen.py train.csv.gz --rows 10000 100000 1000000 --out benchmarks/screen.md
 
 The library is MOSES train with one bad row in a hundred; the seeds are three drugs. Each screen is the command as a
-user runs it, from start to shortlist. The limit is what RDKit, the featuriser and the network make of molecules that
+user runs it, from start to shortlist. The limit is what RDKit, the featurizer and the network make of molecules that
 are in memory already, on as many processes: a screen also reads, filters, ranks and hands over. Core-seconds are what
 all processes together computed, which a busy machine changes little; memory is theirs too, each page counted once.
 """
@@ -30,7 +30,7 @@ from rdkit import DataStructs
 
 from molvae.chem.fingerprints import morgan
 from molvae.chem.smiles import canonical_or_none, parse, parse_quietly, quiet
-from molvae.data.featurize import featurise_chunk, in_chunks, map_chunks, worker_count
+from molvae.data.featurize import featurize_chunk, in_chunks, map_chunks, worker_count
 from molvae.data.readers import Record, read_records
 from molvae.generator import Generator
 from molvae.library.embedding import BATCH, encode_chunk
@@ -72,7 +72,7 @@ def screened(path: Path, options: list[str], workers: int | None) -> Run:
     """One screen, watched from outside."""
     likes = [part for seed in SEEDS for part in ("--like", seed)]
     extra = [] if workers is None else ["--workers", str(workers)]
-    bad = ["--refused", str(path.with_suffix(".bad.csv"))]
+    bad = ["--rejected", str(path.with_suffix(".bad.csv"))]
     command = [sys.executable, "-m", "molvae", "screen", str(path), *likes, *options, *extra, *bad, "-o", f"{path}.csv"]
     start, used = time.perf_counter(), computed()
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -102,8 +102,8 @@ def by_fingerprint(seeds: list[Any], texts: list[str]) -> int:
 
 
 def by_latent(generator: Generator, texts: list[str]) -> int:
-    """Featuriser and network alone."""
-    chunk = featurise_chunk(texts, max_symbols=generator.checkpoint.config.max_symbols)
+    """Featurizer and network alone."""
+    chunk = featurize_chunk(texts, max_length=generator.checkpoint.config.max_length)
     return len(encode_chunk(generator.model, chunk, generator.device))
 
 

@@ -213,7 +213,7 @@ def _piece(latents: NDArray[np.float32], number: int) -> Piece:
     rows = len(latents)
     part = Embedded(
         records=[Record("", f"{number}-{row}", "noise", row) for row in range(rows)], smiles=["*"] * rows,
-        keys=np.zeros(rows, np.uint64), latents=latents, refusals=[], properties={},
+        keys=np.zeros(rows, np.uint64), latents=latents, invalid_rows=[], properties={},
         fingerprints=np.zeros((rows, 256), np.uint8),
     )  # fmt: skip
     return Piece.of(part, np.ones(rows, dtype=bool), ())
@@ -274,7 +274,7 @@ def _latent_lines(result: dict[str, Any]) -> list[str]:
 def _library_lines(result: dict[str, Any]) -> list[str]:
     lines = [
         f"## Which library for the approximate search: the same {TOP} nearest of {result['molecules']:,}", "",
-        "| | s to make | MB | cells or neighbours looked at | recall | queries/s |", "|---|---|---|---|---|---|",
+        "| | s to make | MB | cells or neighbors looked at | recall | queries/s |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for row in result["rows"]:
         lines.append(

@@ -25,13 +25,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from train_shipped import SHAPE, Data
 
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.neighbors import Neighbours
+from molvae.data.neighbors import Neighbors
 from molvae.data.packing import pack
 from molvae.data.readers import read_records
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import DECODERS, ENCODERS, ModelConfig
 from molvae.training.config import TrainConfig
-from molvae.training.module import random_radius
+from molvae.training.module import random_noise_level
 from molvae.training.trainer import train
 
 WARM_UP = 2
@@ -57,18 +57,18 @@ def parts(arguments: argparse.Namespace) -> None:
     data, vocabulary, _ = pack(islice(read_records(arguments.file), arguments.molecules), workers=0)
     print(f"{arguments.file.name}: {len(data):,} molecules; batches of 128, {arguments.steps} steps each\n")
     print("| encoder | decoder | molecules/s | data's share of a step |\n|---|---|---|---|")
-    base = ModelConfig(vocabulary_size=len(vocabulary))
+    base = ModelConfig(vocab_size=len(vocabulary))
     shapes = [base.replace(encoder=encoder) for encoder in ENCODERS]
     shapes += [base.replace(decoder=decoder) for decoder in DECODERS if decoder != base.decoder]
     for shape in shapes:
         rate, share = measure(data, None, shape, TrainConfig(max_steps=arguments.steps))
-        decoder = f"{shape.decoder} {shape.decoder_width}"
-        print(f"| {shape.encoder} {shape.encoder_width} | {decoder} | {rate:,.0f} | {share:.1%} |", flush=True)
+        decoder = f"{shape.decoder} {shape.decoder_dim}"
+        print(f"| {shape.encoder} {shape.encoder_dim} | {decoder} | {rate:,.0f} | {share:.1%} |", flush=True)
 
 
 def shipped(data: Data, arguments: argparse.Namespace) -> None:
     """The shape that ships, in batches of several sizes."""
-    shape = ModelConfig.from_dict({"vocabulary_size": len(data.vocabulary), "latent": "gaussian", **SHAPE})
+    shape = ModelConfig.from_dict({"vocab_size": len(data.vocabulary), "latent": "gaussian", **SHAPE})
     work, limit = operations(data.train, shape), fastest()
     print(
         f"{len(data.train):,} molecules, {arguments.steps} steps each; {work / 1e9:.2f} GFLOP a molecule, padding not"
@@ -78,20 +78,18 @@ def shipped(data: Data, arguments: argparse.Namespace) -> None:
     print("|---|---|---|---|---|---|")
     for size, precision in product(arguments.batch_sizes, arguments.precisions):
         config = TrainConfig(max_steps=arguments.steps, batch_size=size, precision=precision)
-        rate, share = measure(data.train, data.neighbours, shape, config)
+        rate, share = measure(data.train, data.neighbors, shape, config)
         done = f"{rate:,.0f} | {rate * work / 1e12:.1f} | {rate * work / limit:.1%}"
         print(f"| {size} | {precision} | {done} | {share:.1%} |", flush=True)
 
 
-def measure(
-    data: PackedGraphs, near: Neighbours | None, model: ModelConfig, config: TrainConfig
-) -> tuple[float, float]:
+def measure(data: PackedGraphs, near: Neighbors | None, model: ModelConfig, config: TrainConfig) -> tuple[float, float]:
     """Molecules a second and data's share, of the second of two runs: the first warms up what both use."""
     valid = data.select(torch.arange(2))
     for count in (WARM_UP, config.max_steps):
         with tempfile.TemporaryDirectory() as folder:
             trained = train(
-                Path(folder), data, valid, model, config.replace(max_steps=count), neighbours=near, devices=1,
+                Path(folder), data, valid, model, config.replace(max_steps=count), neighbors=near, devices=1,
                 progress=False,
             )  # fmt: skip
     return trained.molecules / trained.step_seconds, trained.data_share
@@ -101,7 +99,7 @@ def operations(data: PackedGraphs, shape: ModelConfig, molecules: int = 64) -> f
     """Floating-point operations of a step in matrix products, a molecule; counted on the CPU, which skips padding."""
     model, batch = Autoencoder.from_config(shape), data.gather(torch.arange(molecules))
     with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: in_place}) as counter:
-        losses = model.losses(batch, random_radius(molecules, TrainConfig(), torch.device("cpu")))
+        losses = model.losses(batch, random_noise_level(molecules, TrainConfig(), torch.device("cpu")))
         (losses.reconstruction + losses.kl).mean().backward()
     return counter.get_total_flops() / molecules
 

@@ -16,7 +16,7 @@ from molvae.library.ivf import cell_count
 
 Vectors = NDArray[np.float32]
 GRAPH = (100, 200, 400, 800)
-"""Neighbours that a search in a graph keeps at hand; it was made with 200, and has 16 links a vector."""
+"""Neighbors that a search in a graph keeps at hand; it was made with 200, and has 16 links a vector."""
 
 
 def compared(z: Vectors, queries: Vectors, top: int) -> list[dict[str, Any]]:
@@ -43,7 +43,7 @@ def compared(z: Vectors, queries: Vectors, top: int) -> list[dict[str, Any]]:
 
 
 class _Contender(Protocol):
-    """Made of vectors. `efforts`: how far it looks, in cells or neighbours."""
+    """Made of vectors. `efforts`: how far it looks, in cells or neighbors."""
 
     efforts: tuple[int, ...]
 

@@ -1,4 +1,4 @@
-"""The verbs as functions: the model is loaded at the first call and kept for the next ones."""
+"""The commands as functions: the model is loaded at the first call and kept for the next ones."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
 weights.safetensors   half precision
 config.json           format, shape of the model, sampling defaults, sha256 of the other files
 vocabulary.json       the symbols, in the order of their ids
-seen.npz              optional: which molecules the model was trained on (novelty.SeenSet)
+bloom_filter.npz      optional: the molecules that the model was trained on (data.bloom_filter.BloomFilter)
 prior.safetensors     optional: a learned prior (models.priors); what it is made of stands in config.json
-usual.json            optional: how well the model knows its training set (calibration.Calibration)
+likelihood_reference.json  optional: how well the model knows its training set (calibration.LikelihoodReference)
 card.json, card.md    what it was trained on, for how long, on what, and what it scores
 """
 
@@ -26,29 +26,49 @@ from safetensors.torch import load_file, save_file
 from torch.overrides import TorchFunctionMode
 
 from molvae.chem.tokenizer import Vocabulary
-from molvae.data.bloom_filter import SeenSet
+from molvae.data.bloom_filter import BloomFilter
 from molvae.data.files import digest, whole_folder
 from molvae.errors import CheckpointError, InputError
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import JsonConfig, ModelConfig
-from molvae.nn.likelihood_reference import Calibration
+from molvae.nn.likelihood_reference import LikelihoodReference
 from molvae.nn.priors import Prior, PriorConfig, prior_from_config
 
-FORMAT = "molvae-model-1"
+FORMAT, FORMAT_1 = "molvae-model-2", "molvae-model-1"
 SHIPPED = Path(__file__).parent / "weights"
-WEIGHTS, CONFIG, VOCABULARY, SEEN, CARD = "weights.safetensors", "config.json", "vocabulary.json", "seen.npz", "card"
-PRIOR, USUAL = "prior.safetensors", "usual.json"
+WEIGHTS, CONFIG, VOCABULARY, SEEN, CARD = (
+    "weights.safetensors",
+    "config.json",
+    "vocabulary.json",
+    "bloom_filter.npz",
+    "card",
+)
+PRIOR, USUAL = "prior.safetensors", "likelihood_reference.json"
 FILES = (WEIGHTS, VOCABULARY, SEEN, PRIOR, USUAL)
+
+# What a model directory of format 1 calls by other names: files, settings in config.json, parts of the names of tensors.
+_FORMAT_1_FILES = {SEEN: "seen.npz", USUAL: "usual.json"}
+_FORMAT_1_SETTINGS = {
+    "vocabulary_size": "vocab_size",
+    "encoder_width": "encoder_dim",
+    "decoder_width": "decoder_dim",
+    "embedding_width": "embedding_dim",
+    "reading_width": "bilinear_dim",
+    "latent_size": "latent_dim",
+    "max_symbols": "max_length",
+    "radius": "noise_level",
+}
+_FORMAT_1_TENSORS = {".standardise.": ".standardize.", ".radius.": ".noise_level."}
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
 class SamplingDefaults(JsonConfig):
-    """What the verbs use where the caller says nothing; chosen on the model's own measurements."""
+    """What the commands use where the caller says nothing; chosen on the model's own measurements."""
 
     temperature: float = 1.0  # of the analogs' and prior samples' symbols
-    noise_aware: bool = True  # trained with perturbed latents, so the decoder is told the radius
+    noise_aware: bool = True  # trained with perturbed latents, so the decoder is told the noise level
 
 
 @dataclass(frozen=True)
@@ -60,10 +80,10 @@ class Checkpoint:
     config: ModelConfig
     vocabulary: Vocabulary
     defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
-    seen: SeenSet | None = None
+    seen: BloomFilter | None = None
     card: dict[str, Any] = field(default_factory=dict)
     prior: Prior | None = None
-    usual: Calibration | None = None
+    usual: LikelihoodReference | None = None
 
 
 def shipped_models() -> list[str]:
@@ -134,20 +154,22 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
     """
     folder = locate(name_or_path)
     config = _config(folder)
+    files: dict[str, str] = config.get("files", {})  # where a file has another name on disk
     for name, expected in config["sha256"].items():
         if name not in FILES:
             raise CheckpointError(f"{folder / CONFIG} names {name!r}, which is no file of a model: do not use it")
-        if digest(_present(folder, name)) != expected:
-            raise CheckpointError(f"{folder / name} is damaged (its sha256 is not the one in {CONFIG}): copy it again")
+        path = _present(folder, files.get(name, name))
+        if digest(path) != expected:
+            raise CheckpointError(f"{path} is damaged (its sha256 is not the one in {CONFIG}): copy it again")
     try:
         shape = ModelConfig.from_dict(config["model"])
         defaults = SamplingDefaults.from_dict(config["defaults"])
         vocabulary = Vocabulary.from_json(_present(folder, VOCABULARY).read_text(encoding="utf-8"))
-        if len(vocabulary) != shape.vocabulary_size:
-            raise InputError(f"{VOCABULARY} has {len(vocabulary)} symbols, the network {shape.vocabulary_size}")
+        if len(vocabulary) != shape.vocab_size:
+            raise InputError(f"{VOCABULARY} has {len(vocabulary)} symbols, the network {shape.vocab_size}")
         model = _filled(partial(Autoencoder.from_config, shape), _state(folder, WEIGHTS))
         prior = _prior(folder, config["prior"], shape) if "prior" in config else None
-        usual = Calibration.load(folder / USUAL) if USUAL in config["sha256"] else None
+        usual = LikelihoodReference.load(folder / files.get(USUAL, USUAL)) if USUAL in config["sha256"] else None
     except (InputError, TypeError, KeyError, RuntimeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: cannot load the model: {error}") from None
     return Checkpoint(
@@ -156,7 +178,7 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
         config=shape,
         vocabulary=vocabulary,
         defaults=defaults,
-        seen=SeenSet.load(folder / SEEN) if SEEN in config["sha256"] else None,
+        seen=BloomFilter.load(folder / files.get(SEEN, SEEN)) if SEEN in config["sha256"] else None,
         card=read_card(folder),
         prior=prior.to(device) if prior else None,
         usual=usual,
@@ -195,15 +217,22 @@ class _Undrawn(TorchFunctionMode):
 
 def _prior(folder: Path, settings: dict[str, Any], shape: ModelConfig) -> Prior:
     found = PriorConfig.from_dict(settings)
-    if found.latent_size != shape.latent_size:
-        raise InputError(f"the prior has {found.latent_size} dimensions, the latent {shape.latent_size}")
+    if found.latent_dim != shape.latent_dim:
+        raise InputError(f"the prior has {found.latent_dim} dimensions, the latent {shape.latent_dim}")
     prior = _filled(partial(prior_from_config, found), _state(folder, PRIOR))
     return prior.eval().requires_grad_(False)
 
 
 def _state(folder: Path, name: str) -> dict[str, torch.Tensor]:
     state = load_file(_present(folder, name))
-    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    return {_tensor_name(k): v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def _tensor_name(stored: str) -> str:
+    """The name of a tensor in this version, from its name in a file of either format."""
+    for old, new in _FORMAT_1_TENSORS.items():
+        stored = stored.replace(old, new)
+    return stored
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -215,7 +244,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "parameters": {**parts, "total": sum(parts.values())},
         "vocabulary": len(checkpoint.vocabulary),
         "known_training_molecules": 0 if seen is None else len(seen),
-        "calibration_molecules": checkpoint.usual.molecules if checkpoint.usual else 0,
+        "likelihood_reference_molecules": checkpoint.usual.molecules if checkpoint.usual else 0,
         "shape": dataclasses.asdict(checkpoint.config),
         "defaults": dataclasses.asdict(checkpoint.defaults),
         "prior": dataclasses.asdict(checkpoint.prior.config) if checkpoint.prior else "unit",
@@ -258,7 +287,7 @@ def _config(folder: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads(_present(folder, CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{folder / CONFIG} is not JSON ({error}): the file is damaged") from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    if not isinstance(config, dict) or config.get("format") not in (FORMAT, FORMAT_1):
         found = config.get("format") if isinstance(config, dict) else None
         raise CheckpointError(
             f"{folder}: format {found!r}, but this version of molvae reads {FORMAT!r}: "
@@ -270,7 +299,17 @@ def _config(folder: Path) -> dict[str, Any]:
     for key in ("model", "defaults", "sha256"):
         if not isinstance(config[key], dict):
             raise CheckpointError(f"{folder / CONFIG}: {key} is not a table: the file is damaged")
-    return config
+    return _from_format_1(config) if config["format"] == FORMAT_1 else config
+
+
+def _from_format_1(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a directory of format 1 under the names of this one; `files` keeps the names on disk."""
+    for key in ("model", "prior"):
+        if isinstance(config.get(key), dict):
+            config[key] = {_FORMAT_1_SETTINGS.get(name, name): value for name, value in config[key].items()}
+    names = {old: new for new, old in _FORMAT_1_FILES.items()}
+    config["sha256"] = {names.get(name, name): value for name, value in config["sha256"].items()}
+    return {**config, "files": _FORMAT_1_FILES}
 
 
 def _present(folder: Path, name: str) -> Path:

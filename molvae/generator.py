@@ -30,14 +30,14 @@ from molvae.generation.token_sampling import DecodeOptions
 from molvae.nn.devices import find_device
 from molvae.nn.inference import in_batches
 from molvae.nn.latents import on_sphere
-from molvae.nn.likelihood_reference import Calibration
+from molvae.nn.likelihood_reference import LikelihoodReference
 from molvae.nn.priors import Prior
 
 SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "novel")
 
 
 class Generator:
-    """A loaded model with its verbs. Every verb takes SMILES (one or many) and returns a pandas DataFrame.
+    """A loaded model with its commands. Every command takes SMILES (one or many) and returns a pandas DataFrame.
 
     Rows that cannot be used never stop the others. Where there is one row out per row in, they stand in an `error`
     column, and a pandas column is answered under its own index; otherwise they stand in `frame.attrs["errors"]` (SMILES
@@ -55,7 +55,7 @@ class Generator:
 
     def __repr__(self) -> str:
         shape = self.checkpoint.config
-        return f"<Generator {self.checkpoint.name!r}: {shape.latent} latent of {shape.latent_size}, on {self.device}>"
+        return f"<Generator {self.checkpoint.name!r}: {shape.latent} latent of {shape.latent_dim}, on {self.device}>"
 
     @classmethod
     def load(cls, model: str | Path = "druglike", device: str = "auto", precision: str = "auto") -> Self:
@@ -89,7 +89,7 @@ class Generator:
 
         Of many seeds a CPU's worker processes take a few at a time, all the way to their analogs. Otherwise, while the
         strings of some seeds are read in worker processes, those of the next are decoded. `attrs` has `seeds` too:
-        those that a table is about, refused ones included.
+        those that a table is about, rejected ones included.
         """
         return _tables(self._run(n, options), seeds, options)
 
@@ -106,7 +106,7 @@ class Generator:
         top_k: int = 0,
         top_p: float = 1.0,
         grammar: bool = False,
-        budget: int = 0,
+        max_samples: int = 0,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
@@ -117,7 +117,7 @@ class Generator:
         """
         source, usual = self._prior(prior), self.checkpoint.defaults.temperature
         options = DecodeOptions(usual if temperature is None else temperature, top_k, top_p, grammar)
-        draws = Draws(wanted=n, radius=source.radius, budget=budget, options=options, seed=seed)
+        draws = Draws(wanted=n, noise_level=source.noise_level, max_samples=max_samples, options=options, seed=seed)
         (found,) = finish(self.codec.draw([""], source, draws, progress=progress))
         short = [found.summary(draws)] if len(found.molecules) < n else []
         drawn = Drawn(found, figures(list(found.molecules), PROPERTIES))
@@ -128,7 +128,7 @@ class Generator:
         self,
         smiles: str | Iterable[str],
         *,
-        standardise: bool = False,
+        standardize: bool = False,
         refine: bool = False,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
@@ -138,9 +138,9 @@ class Generator:
         an error have NaN latents.
         """
         texts = list(one_or_many(smiles))
-        graphs = self.codec.graphs(texts, standardise=standardise)
+        graphs = self.codec.graphs(texts, standardize=standardize)
         usable = [g for g in graphs if isinstance(g, MolGraph)]
-        z = np.full((len(texts), self.checkpoint.config.latent_size), np.nan, dtype=np.float32)
+        z = np.full((len(texts), self.checkpoint.config.latent_dim), np.nan, dtype=np.float32)
         good = np.array([isinstance(g, MolGraph) for g in graphs], dtype=bool)
         if usable:
             z[good] = self.codec.encode(usable, refine=refine, progress=progress).mean.cpu().numpy()
@@ -153,61 +153,65 @@ class Generator:
         self,
         latents: NDArray[Any] | pd.DataFrame,
         *,
-        radius: float | Sequence[float] | NDArray[Any] = 0.0,
+        noise_level: float | Sequence[float] | NDArray[Any] = 0.0,
         temperature: float = 0.0,
         top_k: int = 0,
         top_p: float = 1.0,
         grammar: bool = False,
         seed: int | Sequence[int] | NDArray[Any] = 0,
-        leaving: Sequence[str] | None = None,
-        corrections: int = 0,
+        branch_from: Sequence[str] | None = None,
+        inversion_steps: int = 0,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """One string per latent (N x D, or a table from `encode`): smiles, log_likelihood, error.
 
         Greedy unless a temperature is given. smiles is canonical, "" where the string is no molecule; error then holds
-        the string. `radius` says how much noise the latents carry, 0 to 1: a decoder that was trained to be told leans
+        the string. `noise level` says how much noise the latents carry, 0 to 1: a decoder that was trained to be told leans
         the more on what molecules look like. It and `seed` may be N numbers, one for each latent: a string then depends
         on its own alone, wherever it stands. Where the model's latents lie on a sphere, others are put there first.
 
-        `leaving`: a SMILES for each latent, which its string is to leave: up to an atom drawn at random it is
+        `branch_from`: a SMILES for each latent, which its string is to leave: up to an atom drawn at random it is
         that, there another symbol stands, and from there on it goes freely; "" for none. Near a molecule's latent
         nearly every string is its own, and these are its near analogs.
 
-        `corrections`: how often at most what was written is encoded again and the latent corrected by what it missed,
+        `inversion_steps`: how often at most what was written is encoded again and the latent corrected by what it missed,
         which ends where it has come to lie at the latent itself; the molecule whose own latent is nearest is given, and
         how near in a column `distance` (`sampling.inversion`). Besides the greedy one strings are then drawn, at the
         temperature or at 1.2. With 32 it takes some twenty times as long.
 
         A row that is not all finite numbers is no latent, and says so in its error. Raises `InputError` for latents of
-        another width or that are no numbers, for an option that cannot be used, and for `corrections` of strings that
-        are `leaving`, which are not meant to come back.
+        another width or that are no numbers, for an option that cannot be used, and for `inversion_steps` of strings that
+        are `branch_from`, which are not meant to come back.
         """
-        z = _latent_array(latents, self.checkpoint.config.latent_size)
+        z = _latent_array(latents, self.checkpoint.config.latent_dim)
         usable: NDArray[np.bool_] = np.asarray(np.isfinite(z).all(1))
         points = torch.from_numpy(z[usable])
         points = on_sphere(points) if self.model.latent.spherical else points
-        told = _one_or_each("radius", radius, np.float32, usable)
+        told = _one_or_each("noise_level", noise_level, np.float32, usable)
         if not np.all((told >= 0) & (told <= 1)):
-            raise InputError("a radius lies in 0 (a molecule's own latent) to 1 (anything)")
+            raise InputError("a noise level lies in 0 (a molecule's own latent) to 1 (anything)")
         numbers = _one_or_each("seed", seed, np.int64, usable)
-        if leaving is not None:
-            if len(leaving) != len(z):
+        if branch_from is not None:
+            if len(branch_from) != len(z):
                 raise InputError(
-                    f"leaving is a SMILES for each latent: there are {len(z)}, and {len(leaving)} of these"
+                    f"leaving is a SMILES for each latent: there are {len(z)}, and {len(branch_from)} of these"
                 )
-            leaving = [leaving[row] for row in np.flatnonzero(usable).tolist()]
+            branch_from = [branch_from[row] for row in np.flatnonzero(usable).tolist()]
         options = DecodeOptions(temperature, top_k, top_p, grammar)
         frame = pd.DataFrame({"smiles": "", "log_likelihood": np.nan, "error": "no latent"}, index=range(len(z)))
-        if many := _checked(corrections):
-            if leaving is not None:
+        if many := _checked(inversion_steps):
+            if branch_from is not None:
                 raise InputError("corrections are for strings that are to come back, leaving is for those that are not")
-            found = self.codec.invert(points, options, corrections=many, radius=told, seed=numbers, progress=progress)
+            found = self.codec.invert(
+                points, options, inversion_steps=many, noise_level=told, seed=numbers, progress=progress
+            )
             strings, scores = found.strings, found.log_likelihood
             frame.insert(2, "distance", np.nan)
             frame.loc[usable, "distance"] = found.distance.astype(float)
         else:
-            done = self.codec.write(points, options, radius=told, seed=numbers, leaving=leaving, progress=progress)
+            done = self.codec.write(
+                points, options, noise_level=told, seed=numbers, branch_from=branch_from, progress=progress
+            )
             strings, scores = done.strings(self.vocabulary), done.log_likelihood
         known = {text: canonical_or_none(text) for text in set(strings)}
         molecules = [known[text] for text in strings]
@@ -220,29 +224,29 @@ class Generator:
         self,
         smiles: str | Iterable[str],
         *,
-        standardise: bool = False,
+        standardize: bool = False,
         refine: bool = False,
-        corrections: int = 0,
+        inversion_steps: int = 0,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Encode and decode greedily, one row out per row in: smiles, reconstruction, exact, error.
 
         exact: the reconstruction is the canonical isomeric SMILES of the input. error: why there is none, of the input
-        (`attrs["refused"]` says of how many) or of what was written. `refine` as in `encode`, `corrections` as in
+        (`attrs["rejected"]` says of how many) or of what was written. `refine` as in `encode`, `inversion_steps` as in
         `decode`: the first moves a latent, knowing the molecule, until it is written from there, and the second knows
         the latent alone. Raises `InputError` for both at once, as the latent of a molecule is then no longer its own,
         and for corrections below 0.
         """
         texts = list(one_or_many(smiles))
-        graphs = self.codec.graphs(texts, standardise=standardise)
+        graphs = self.codec.graphs(texts, standardize=standardize)
         usable = [g for g in graphs if isinstance(g, MolGraph)]
         strings: list[str] = []
-        many = _checked(corrections)
+        many = _checked(inversion_steps)
         if many and refine:
             raise InputError("refine moves a latent away from its molecule's own, which corrections look for: take one")
         if usable:
             z = self.codec.encode(usable, refine=refine).mean
-            strings = self.codec.reproduce(z, corrections=many, progress=progress)
+            strings = self.codec.reproduce(z, inversion_steps=many, progress=progress)
         written = iter(strings)
         rows = []
         for graph in graphs:
@@ -254,12 +258,12 @@ class Generator:
                 rows.append(("", False, str(graph)))
         frame = pd.DataFrame(rows, columns=["reconstruction", "exact", "error"])
         frame.insert(0, "smiles", _as_given(texts))
-        frame.attrs["refused"] = len(texts) - len(usable)
+        frame.attrs["rejected"] = len(texts) - len(usable)
         return indexed(frame, smiles)
 
     @torch.inference_mode()
     def likelihood(
-        self, smiles: str | Iterable[str], *, standardise: bool = False, progress: Progress | None = None
+        self, smiles: str | Iterable[str], *, standardize: bool = False, progress: Progress | None = None
     ) -> pd.DataFrame:
         """How well each molecule is known, one row out per row in: smiles, log_likelihood, symbols, error.
 
@@ -267,7 +271,7 @@ class Generator:
         q(z given x). symbols: how many its string has, the end counted.
         """
         texts = list(one_or_many(smiles))
-        graphs = self.codec.graphs(texts, standardise=standardise)
+        graphs = self.codec.graphs(texts, standardize=standardize)
         good = [isinstance(graph, MolGraph) for graph in graphs]
         packed = PackedGraphs.from_graphs([g for g in graphs if isinstance(g, MolGraph)], self.vocabulary)
 
@@ -282,13 +286,13 @@ class Generator:
         frame["error"] = ["" if isinstance(graph, MolGraph) else str(graph) for graph in graphs]
         return indexed(frame, smiles)
 
-    def calibration(self, smiles: str | Iterable[str]) -> Calibration:
+    def calibration(self, smiles: str | Iterable[str]) -> LikelihoodReference:
         """How well the model knows some thousand reference molecules: what is usual, for `explore.anomaly`.
 
         Raises `InputError` where fewer than 20 of them can be encoded.
         """
         known = np.asarray(per_symbol(self.likelihood(smiles)), dtype=np.float64)
-        return Calibration.of(self.checkpoint.name, self.model, known)
+        return LikelihoodReference.of(self.checkpoint.name, self.model, known)
 
     def _prior(self, name: str) -> Prior:
         learned = self.checkpoint.prior
@@ -304,7 +308,7 @@ def _tables(run: SeedRun, seeds: str | Iterable[str], options: AnalogOptions) ->
 
 
 def _as_given(texts: list[Any]) -> pd.Series[Any]:
-    """As a column, whatever they are: one of pandas' own kind refuses some of what is no SMILES."""
+    """As a column, whatever they are: one of pandas' own kind rejects some of what is no SMILES."""
     return pd.Series(texts, dtype=object)
 
 
@@ -320,10 +324,10 @@ def per_symbol(likelihood: pd.DataFrame) -> pd.Series[float]:
     return likelihood["log_likelihood"] / likelihood["symbols"].clip(lower=1)
 
 
-def _checked(corrections: int) -> int:
-    if not isinstance(corrections, int | np.integer) or corrections < 0:
-        raise InputError(f"corrections must be 0 (none) or a whole number above, got {corrections}")
-    return int(corrections)
+def _checked(inversion_steps: int) -> int:
+    if not isinstance(inversion_steps, int | np.integer) or inversion_steps < 0:
+        raise InputError(f"corrections must be 0 (none) or a whole number above, got {inversion_steps}")
+    return int(inversion_steps)
 
 
 def _one_or_each(name: str, given: object, kind: type[np.generic], usable: NDArray[np.bool_]) -> Any:

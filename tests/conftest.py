@@ -7,16 +7,16 @@ import pytest
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint():
-    """A VAE that has learnt thirty small molecules by heart; seconds to make, and mostly valid around them."""
+    """A VAE that has learned thirty small molecules by heart; seconds to make, and mostly valid around them."""
     from tiny_vae import SMALL, trained
 
     from molvae.checkpoint import Checkpoint, SamplingDefaults
-    from molvae.data.bloom_filter import SeenSet
+    from molvae.data.bloom_filter import BloomFilter
 
     model, config, vocabulary = trained("gaussian", "gru", 250)
     return Checkpoint(
         name="tiny", model=model, config=config, vocabulary=vocabulary, defaults=SamplingDefaults(),
-        seen=SeenSet.from_smiles(SMALL), card={"data": "thirty small molecules"},
+        seen=BloomFilter.from_smiles(SMALL), card={"data": "thirty small molecules"},
     )  # fmt: skip
 
 

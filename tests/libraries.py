@@ -37,8 +37,8 @@ def indexed(checkpoint, library, folder, **options):
     given = {"workers": 0, "shard_rows": 256, **options}
     return build_index(
         library if isinstance(library, list) else [library], folder, checkpoint.model, checkpoint.vocabulary,
-        model_id=ModelId.of("tiny", checkpoint.model, checkpoint.config.latent_size),
-        max_symbols=checkpoint.config.max_symbols, **given,
+        model_id=ModelId.of("tiny", checkpoint.model, checkpoint.config.latent_dim),
+        max_length=checkpoint.config.max_length, **given,
     )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ DRUGS = {
     "(E)-tamoxifen": "CC/C(=C(/c1ccccc1)c1ccc(OCCN(C)C)cc1)c1ccccc1",
     "tretinoin": "CC1=C(/C=C/C(C)=C/C=C/C(C)=C/C(=O)O)C(C)(C)CCC1",
     "diethylstilbestrol": "CC/C(=C(/CC)c1ccc(O)cc1)c1ccc(O)cc1",
-    # charges that neutralising cannot remove, and zwitterions
+    # charges that neutralizing cannot remove, and zwitterions
     "glycine zwitterion": "[NH3+]CC(=O)[O-]",
     "betaine": "C[N+](C)(C)CC(=O)[O-]",
     "levocarnitine": "C[N+](C)(C)C[C@H](O)CC(=O)[O-]",

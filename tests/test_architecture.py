@@ -1,4 +1,4 @@
-"""The three rules of the house: imports point down, neighbours keep apart, nobody inside imports the package root.
+"""The three rules of the house: imports point down, neighbors keep apart, nobody inside imports the package root.
 
 A module's layer is that of the first name of its path: molvae/chem/smiles.py is chem. A new first name has to be
 given a layer here.
@@ -74,7 +74,7 @@ def violations(package):
             if target == ROOT and part != ROOT:
                 found.append(f"{where} imports the package root ({name})")
             elif target not in (None, part) and LEVEL.get(target, -1) >= LEVEL[part]:
-                side = "its neighbour" if LEVEL[target] == LEVEL[part] else "upwards"
+                side = "its neighbor" if LEVEL[target] == LEVEL[part] else "upwards"
                 found.append(f"{where} imports {side}: {name}")
             elif name.split(".")[0] in ("torch", "torch_geometric", "lightning") and part in WITHOUT_TORCH:
                 found.append(f"{where} imports {name}, but {part} must load without torch")
@@ -91,9 +91,9 @@ def test_the_house_is_in_order():
         ("chem/smiles.py", "from molvae.data.rows import Record", "imports upwards: molvae.data.rows.Record"),
         ("chem/smiles.py", "from ..data import rows", "imports upwards: molvae.data.rows"),
         ("chem/smiles.py", "def f():\n    import molvae.data.rows", "imports upwards: molvae.data.rows"),
-        ("nn/config.py", "import molvae.viz", "imports its neighbour: molvae.viz"),
-        ("checkpoint.py", "from molvae import metrics", "imports its neighbour: molvae.metrics"),
-        ("checkpoint.py", "from . import metrics", "imports its neighbour: molvae.metrics"),
+        ("nn/config.py", "import molvae.viz", "imports its neighbor: molvae.viz"),
+        ("checkpoint.py", "from molvae import metrics", "imports its neighbor: molvae.metrics"),
+        ("checkpoint.py", "from . import metrics", "imports its neighbor: molvae.metrics"),
         ("data/rows.py", "import molvae", "imports the package root (molvae)"),
         ("data/rows.py", "from molvae import load", "imports the package root (molvae.load)"),
         ("chem/smiles.py", "import torch", "imports torch, but chem must load without torch"),

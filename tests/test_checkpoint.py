@@ -54,12 +54,12 @@ def test_round_trip(tiny_checkpoint, tiny_model):
 @pytest.mark.parametrize("prior", ["mixture", "flow"])
 @pytest.mark.parametrize("shape", [
     {"encoder": "gine", "latent": "gaussian"}, {"encoder": "gatv2", "latent": "hypersphere"},
-    {"encoder": "gps", "decoder": "transformer"}, {"encoder": "dmpnn", "reading_width": 8},
+    {"encoder": "gps", "decoder": "transformer"}, {"encoder": "dmpnn", "bilinear_dim": 8},
 ])  # fmt: skip
 def test_loading_leaves_random_numbers_alone_and_every_weight_is_the_saved_one(tiny_checkpoint, tmp_path, shape, prior):
     """Networks are made without drawing first weights; nothing must be left that nobody wrote."""
-    sizes = {"encoder_width": 16, "encoder_layers": 2, "decoder_width": 32, "latent_size": 8}
-    config = ModelConfig.from_dict({"vocabulary_size": len(tiny_checkpoint.vocabulary), **sizes, **shape})
+    sizes = {"encoder_dim": 16, "encoder_layers": 2, "decoder_dim": 32, "latent_dim": 8}
+    config = ModelConfig.from_dict({"vocab_size": len(tiny_checkpoint.vocabulary), **sizes, **shape})
     torch.manual_seed(5)
     model = Autoencoder.from_config(config).eval()
     learned = prior_from_config(PriorConfig(8, kind=prior))
@@ -141,14 +141,14 @@ def test_a_file_is_no_model(tiny_model):
         load(tiny_model / "config.json")
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "config.json", "vocabulary.json", "seen.npz"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "config.json", "vocabulary.json", "bloom_filter.npz"])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(CheckpointError, match=f"lacks {name}: it is not a whole model directory"):
         load(folder)
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "vocabulary.json", "seen.npz"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "vocabulary.json", "bloom_filter.npz"])
 def test_a_changed_file_is_named(folder, name):
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -167,13 +167,13 @@ def test_a_file_that_is_no_part_of_a_model_is_not_read(folder, name):
 def test_no_memory_is_taken_for_a_network_that_the_weights_do_not_fit(folder):
     """A width of 100,000 would take a hundred gigabytes."""
     config = json.loads((folder / "config.json").read_text())
-    _edit(folder, model={**config["model"], "decoder_width": 100_000})
+    _edit(folder, model={**config["model"], "decoder_dim": 100_000})
     with pytest.raises(CheckpointError, match=r"decoder\..* is \(.*\), and should be \(.*1000[01].*\)"):
         load(folder)
 
 
 def test_nor_is_it_for_such_a_prior(tiny_checkpoint, tmp_path):
-    size = tiny_checkpoint.config.latent_size
+    size = tiny_checkpoint.config.latent_dim
     folder = save(replace(tiny_checkpoint, prior=prior_from_config(PriorConfig(size))), tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     _edit(folder, prior={**config["prior"], "components": 1_000_000_000})
@@ -249,7 +249,7 @@ class _Trap:
 
 
 def test_loading_runs_no_code(folder, tmp_path, monkeypatch):
-    """A pickle in the place of the weights is refused, not run."""
+    """A pickle in the place of the weights is rejected, not run."""
     monkeypatch.chdir(tmp_path)
     torch.save({"a": _Trap()}, folder / "weights.safetensors")
     _resign(folder, "weights.safetensors")

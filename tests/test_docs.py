@@ -26,13 +26,6 @@ def commands() -> list[str]:
     return [line for line in lines if line.startswith("molvae ") and not elsewhere.search(line)]
 
 
-def test_the_floor_plan_names_every_module_and_no_other() -> None:
-    plan = README.split("## Floor plan")[1].split("\n## ")[0]
-    named = set(re.findall(r"^\s*([\w/]+\.py)\b", plan, flags=re.M))
-    modules = {str(p.relative_to(ROOT / "molvae")) for p in (ROOT / "molvae").rglob("*.py")}
-    assert named == {m for m in modules if not m.endswith("__init__.py") or m == "__init__.py"}
-
-
 def test_there_are_commands_to_test() -> None:
     assert len(commands()) >= 5
     assert blocks("python")

@@ -1,4 +1,4 @@
-"""The verbs as Python methods: what is promised of every table, checked against RDKit where that can be."""
+"""The commands as Python methods: what is promised of every table, checked against RDKit where that can be."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_properties_may_be_left_out_or_others(tiny, found):
 def test_workers_do_not_show(tiny, monkeypatch, queued):
     """Whether they do all that there is to do for a seed, or are so many that they only read what is decoded here.
 
-    Nor do two groups of seeds under way at once, of which the first has only seeds that are refused.
+    Nor do two groups of seeds under way at once, of which the first has only seeds that are rejected.
     """
     monkeypatch.setattr("molvae.generation.runner.SEEDS_AT_ONCE", 2)
     monkeypatch.setattr("molvae.generation.runner.QUEUED", queued)
@@ -242,9 +242,9 @@ def test_another_seed_other_molecules(tiny, found):
     assert all(other[seed] != smiles for seed, smiles in _by_seed(found).items())
 
 
-def test_a_spent_budget_is_reported(tiny):
+def test_a_spent_max_samples_is_reported(tiny):
     with pytest.warns(MolvaeWarning, match="CCO: .* of 500 distinct molecules from 64 strings"):
-        frame = tiny.analogs("CCO", 500, budget=64)
+        frame = tiny.analogs("CCO", 500, max_samples=64)
     assert 0 < len(frame) < 64
     assert len(frame.attrs["summary"]) == 1
 
@@ -252,9 +252,9 @@ def test_a_spent_budget_is_reported(tiny):
 @pytest.mark.parametrize(
     "short",
     [
-        lambda tiny: tiny.analogs("CCO", 500, budget=64),
+        lambda tiny: tiny.analogs("CCO", 500, max_samples=64),
         lambda tiny: list(tiny.iter_analogs("C1CC", 3)),
-        lambda tiny: tiny.sample(500, budget=64),
+        lambda tiny: tiny.sample(500, max_samples=64),
     ],
 )
 def test_a_warning_is_of_the_line_that_asked_whatever_lies_between(tiny, short):
@@ -280,13 +280,13 @@ def test_only_bad_seeds_and_none_at_all(tiny):
 
 
 def test_a_salt_is_stripped_when_asked(tiny):
-    assert set(_quietly(tiny.analogs, "CCO.[Na+].[Cl-]", 3, standardise=True)["seed"]) == {"CCO.[Na+].[Cl-]"}
+    assert set(_quietly(tiny.analogs, "CCO.[Na+].[Cl-]", 3, standardize=True)["seed"]) == {"CCO.[Na+].[Cl-]"}
 
 
-def test_greedy_and_radius_0_stays_at_the_seed(tiny):
+def test_greedy_and_noise_level_0_stays_at_the_seed(tiny):
     """So few different strings are there that the budget ends it."""
-    near = _quietly(tiny.analogs, "CCO", 50, radius=0.0, temperature=0.0, budget=200)
-    far = _quietly(tiny.analogs, "CCO", 50, radius=0.9, temperature=0.0, budget=200)
+    near = _quietly(tiny.analogs, "CCO", 50, noise_level=0.0, temperature=0.0, max_samples=200)
+    far = _quietly(tiny.analogs, "CCO", 50, noise_level=0.9, temperature=0.0, max_samples=200)
     assert len(near) < len(far)
     assert near["similarity"].mean() > far["similarity"].mean() or near.empty
 
@@ -298,7 +298,8 @@ def test_progress_is_told(tiny):
 
 
 @pytest.mark.parametrize(
-    "options", [{"n": 0}, {"radius": 2.0}, {"decodes": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"top_k": -2}]
+    "options",
+    [{"n": 0}, {"noise_level": 2.0}, {"samples_per_latent": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"top_k": -2}],
 )
 def test_impossible_options_are_named(tiny, options):
     with pytest.raises(InputError):
@@ -331,13 +332,13 @@ def _has(smiles, smarts):
 ALKANOLS = ["CC(C)CO", "CCCO"]
 STEERED = {
     "similarity": (0.15, 0.6), "keep": ["heavy_atoms<=7", "logp -3:1.5"], "without": ["[#7]"], "exclude": ["brenk"],
-    "novel_only": True, "rank": "similarity - 0.1*tpsa + heavy_atoms",
+    "exclude_training_set": True, "rank": "similarity - 0.1*tpsa + heavy_atoms",
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def steered(tiny) -> pd.DataFrame:
-    return _quietly(tiny.analogs, ALKANOLS, 6, budget=2_000, seed=1, **STEERED)
+    return _quietly(tiny.analogs, ALKANOLS, 6, max_samples=2_000, seed=1, **STEERED)
 
 
 @pytest.mark.parametrize("band", [(0.25, 0.6), "0.1:0.2"])
@@ -363,7 +364,7 @@ def test_a_target_is_the_median(tiny, target, n):
 
 def test_too_few_of_a_target_are_balanced_and_told_what_it_would_take(tiny):
     with pytest.warns(MolvaeWarning, match="it takes a budget of [0-9]+|the last strings gave none"):
-        frame = tiny.analogs("CCCO", 30, similarity=0.4, budget=400)
+        frame = tiny.analogs("CCCO", 30, similarity=0.4, max_samples=400)
     assert 0 < len(frame) < 30
     above = (frame["similarity"] >= 0.4).sum()
     assert abs(2 * above - len(frame)) <= 1
@@ -372,7 +373,7 @@ def test_too_few_of_a_target_are_balanced_and_told_what_it_would_take(tiny):
 
 
 def test_a_band_that_is_empty_says_so(tiny):
-    frame = _quietly(tiny.analogs, "CCCO", 5, similarity=(0.97, 0.99), budget=100)
+    frame = _quietly(tiny.analogs, "CCCO", 5, similarity=(0.97, 0.99), max_samples=100)
     assert len(frame) == 0
     assert tuple(frame.columns) == ANALOG_COLUMNS
     assert "the last strings gave none: ask for another similarity" in frame.attrs["summary"][0]
@@ -389,7 +390,7 @@ def test_every_wish_holds_for_every_row(tiny, steered):
         assert "N" not in row.smiles
         assert row.smiles not in SMALL
         assert row.novel
-    loose = _quietly(tiny.analogs, ALKANOLS, 6, budget=2_000, seed=1, similarity=(0.15, 0.6))
+    loose = _quietly(tiny.analogs, ALKANOLS, 6, max_samples=2_000, seed=1, similarity=(0.15, 0.6))
     assert any("N" in smiles or smiles in SMALL for smiles in loose["smiles"])  # the wishes are what keeps them away
 
 
@@ -405,10 +406,10 @@ def test_named_properties_are_columns_and_the_rank_is_the_formula(steered):
         assert all(first >= second for first, second in pairwise(group["rank"]))
 
 
-@pytest.mark.parametrize("options", [STEERED, {"similarity": 0.4}, {"keep_scaffold": True, "decodes": 3}])
+@pytest.mark.parametrize("options", [STEERED, {"similarity": 0.4}, {"keep_scaffold": True, "samples_per_latent": 3}])
 def test_company_changes_nothing_with_a_dial_or_with_wishes(tiny, options):
     """A seed's molecules do not depend on the seeds beside it."""
-    options = {"budget": 2000, "seed": 1, **options}
+    options = {"max_samples": 2000, "seed": 1, **options}
     alone = _quietly(tiny.analogs, "CCCO", 6, **options)
     together = _by_seed(_quietly(tiny.analogs, ["Oc1ccccc1", "CCCO", "C1CC", "CC(C)CO"], 6, **options))
     assert alone["smiles"].tolist() == together["CCCO"] != []
@@ -418,7 +419,7 @@ def test_company_changes_nothing_with_a_dial_or_with_wishes(tiny, options):
 def test_scaffold_and_patterns(tiny):
     """Of what the model knows two molecules are left, phenol and toluene."""
     frame = _quietly(
-        tiny.analogs, "Nc1ccccc1", 4, budget=4000, keep_scaffold=True, without=["[Cl]", "N"], contains=["[O,C]"]
+        tiny.analogs, "Nc1ccccc1", 4, max_samples=4000, keep_scaffold=True, without=["[Cl]", "N"], contains=["[O,C]"]
     )
     assert len(frame) > 1
     for smiles in frame["smiles"]:
@@ -439,12 +440,12 @@ def test_a_score_may_be_called_much_like_another_figure(tiny):
 
 def test_a_core_stays_and_its_groups_are_left(tiny):
     """A seed without the core is told so; strings leave the others' where their groups are."""
-    frame = _quietly(tiny.analogs, ["CCCO", "CC(C)CO", "CCN", "C("], 5, core="*CO", budget=600)
+    frame = _quietly(tiny.analogs, ["CCCO", "CC(C)CO", "CCN", "C("], 5, core="*CO", max_samples=600)
     assert set(frame["seed"]) == {"CCCO", "CC(C)CO"}
     assert "has not the core *CO that is to stay" in frame.attrs["errors"]["CCN"]
     assert set(frame.attrs["errors"]) == {"CCN", "C("}
     assert all(_has(smiles, "[CH2;D2]([!#1])[OH]") for smiles in frame["smiles"])
-    more = {"similarity": "0:1", "budget": 400}
+    more = {"similarity": "0:1", "max_samples": 400}
     groups = _quietly(tiny.analogs, "Nc1ccccc1", 60, core="*c1ccccc1", **more)
     anywhere = _quietly(tiny.analogs, "Nc1ccccc1", 60, contains="[!#1]c1[cH][cH][cH][cH][cH]1", **more)
     assert len(groups) > len(anywhere) > 0
@@ -457,7 +458,7 @@ def test_a_score_may_come_in_whatever_holds_numbers(tiny, kind):
         return kind([float(Chem.MolFromSmiles(text).GetNumAtoms()) for text in smiles])
 
     wishes = {"scores": {"atoms": atoms}, "keep": "atoms>2", "rank": "atoms", "similarity": (0.05, 1.0)}
-    frame = _quietly(tiny.analogs, ["CCCO", "C"], 5, budget=200, **wishes)
+    frame = _quietly(tiny.analogs, ["CCCO", "C"], 5, max_samples=200, **wishes)
     assert frame["atoms"].tolist() == [Chem.MolFromSmiles(text).GetNumAtoms() for text in frame["smiles"]]
     assert set(frame["seed"]) == {"CCCO"}
     assert frame["rank"].tolist() == frame["atoms"].tolist()
@@ -506,7 +507,14 @@ def test_a_bare_string_is_one_wish(tiny):
 
 
 def test_no_wishes_at_all_change_nothing(tiny):
-    empty = {"keep": (), "contains": None, "without": [], "exclude": None, "novel_only": False, "similarity": None}
+    empty = {
+        "keep": (),
+        "contains": None,
+        "without": [],
+        "exclude": None,
+        "exclude_training_set": False,
+        "similarity": None,
+    }
     pd.testing.assert_frame_equal(tiny.analogs("CCO", 5, **empty), tiny.analogs("CCO", 5))
 
 
@@ -523,10 +531,10 @@ def test_diverse_are_so_many_of_each_seed_and_the_best_is_among_them(tiny):
 
 def test_a_seed_with_nothing_stands_beside_others(tiny):
     """And no seeds at all still have the columns that were asked for."""
-    frame = _quietly(tiny.analogs, ["C1CCNC1", "CCO"], 3, keep="rings=0", contains="O", without="N", budget=100)
+    frame = _quietly(tiny.analogs, ["C1CCNC1", "CCO"], 3, keep="rings=0", contains="O", without="N", max_samples=100)
     assert "CCO" in set(frame["seed"])
     assert frame["mw"].dtype == float
-    nothing = _quietly(tiny.analogs, "CCO", 3, keep="rings>20", rank="fsp3", budget=64)
+    nothing = _quietly(tiny.analogs, "CCO", 3, keep="rings>20", rank="fsp3", max_samples=64)
     none = tiny.analogs([], 3, keep="rings>20", rank="fsp3")
     assert len(nothing) == len(none) == 0
     assert list(nothing.columns) == list(none.columns) == [*ANALOG_COLUMNS, "rings", "fsp3", "rank"]
@@ -535,7 +543,7 @@ def test_a_seed_with_nothing_stands_beside_others(tiny):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"radius": 0.2, "similarity": 0.5}, "radius and similarity exclude each other"),
+        ({"noise_level": 0.2, "similarity": 0.5}, "noise level and similarity exclude each other"),
         ({"similarity": 1.2}, "similarity is a target"),
         ({"similarity": "0.7:0.5"}, "similarity is a band"),
         ({"keep": ["mw<<500"]}, "cannot read the wish 'mw<<500'"),
@@ -566,9 +574,9 @@ def test_a_stream_of_one_string_is_one_seed(tiny):
 
 def test_novelty_needs_a_record_of_the_training_set(tiny_checkpoint):
     forgetful = Generator(dataclasses.replace(tiny_checkpoint, seen=None))
-    with pytest.raises(InputError, match="this model has no record of what it was trained on: no novel_only"):
-        forgetful.analogs("CCO", 3, novel_only=True)
-    assert forgetful.analogs("CCO", 3, novel_only=False)["novel"].isna().all()
+    with pytest.raises(InputError, match="this model has no record of what it was trained on: no exclude_training_set"):
+        forgetful.analogs("CCO", 3, exclude_training_set=True)
+    assert forgetful.analogs("CCO", 3, exclude_training_set=False)["novel"].isna().all()
 
 
 # --- sample ---
@@ -609,7 +617,7 @@ def test_encoding_is_a_function_of_the_molecule(tiny):
     """Not of the run, the spelling, or the rows beside it."""
     frame = tiny.encode(SMALL)
     latents = frame.filter(regex=r"^z\d").to_numpy()
-    assert latents.shape == (len(SMALL), tiny.checkpoint.config.latent_size)
+    assert latents.shape == (len(SMALL), tiny.checkpoint.config.latent_dim)
     np.testing.assert_array_equal(tiny.encode(SMALL).filter(regex=r"^z\d").to_numpy(), latents)
     alone = tiny.encode(SMALL[20]).filter(regex=r"^z\d").to_numpy()[0]
     np.testing.assert_allclose(alone, latents[20], atol=1e-5)
@@ -641,7 +649,7 @@ def test_exact_is_equality_with_the_canonical_input(tiny):
 
 
 def test_a_string_that_is_no_molecule_is_told(tiny):
-    latents = 30 * np.random.default_rng(0).standard_normal((40, tiny.checkpoint.config.latent_size))
+    latents = 30 * np.random.default_rng(0).standard_normal((40, tiny.checkpoint.config.latent_dim))
     frame = tiny.decode(latents, temperature=2.0)
     assert len(frame) == 40
     assert ((frame["smiles"] == "") == (frame["error"] != "")).all()
@@ -720,11 +728,11 @@ def test_what_has_no_likelihood_says_why(tiny):
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
-        ({"radius": -0.1}, "a radius lies in 0"),
-        ({"radius": float("nan")}, "a radius lies in 0"),
-        ({"radius": [0.5, 0.5, 2.0]}, "a radius lies in 0"),
-        ({"radius": [0.5, 0.5]}, "radius is a number, or one for each of 3 latents; there are 2"),
-        ({"radius": "far"}, "radius is a number, or one for each latent; got 'far'"),
+        ({"noise_level": -0.1}, "a noise level lies in 0"),
+        ({"noise_level": float("nan")}, "a noise level lies in 0"),
+        ({"noise_level": [0.5, 0.5, 2.0]}, "a noise level lies in 0"),
+        ({"noise_level": [0.5, 0.5]}, "noise level is a number, or one for each of 3 latents; there are 2"),
+        ({"noise_level": "far"}, "noise level is a number, or one for each latent; got 'far'"),
         ({"seed": 0.5}, "seed is a number, or one for each latent; got 0.5"),
         ({"seed": [[1, 2, 3]]}, "for each of 3 latents; there are 1 x 3"),
         ({"seed": 2**70}, "seed is a number"),
@@ -740,10 +748,10 @@ def test_numbers_that_cannot_be_used_in_decoding(tiny, wrong, complaint):
 def test_what_is_no_number_is_no_latent(tiny):
     """And the numbers of the other rows may come in whatever holds them."""
     z = np.random.default_rng(1).normal(size=(4, 12))
-    expected = tiny.decode(z, radius=np.array([0.1, 0.2, 0.3, 0.4]), seed=np.arange(4), temperature=1.0)
+    expected = tiny.decode(z, noise_level=np.array([0.1, 0.2, 0.3, 0.4]), seed=np.arange(4), temperature=1.0)
     z[1, 3], z[2, 0] = np.inf, np.nan
-    for radius, seed in (([0.1, 0.2, 0.3, 0.4], range(4)), (pd.Series([0.1, 0.2, 0.3, 0.4]), [0, 1, 2, 3])):
-        table = tiny.decode(z, radius=radius, seed=seed, temperature=1.0)
+    for noise_level, seed in (([0.1, 0.2, 0.3, 0.4], range(4)), (pd.Series([0.1, 0.2, 0.3, 0.4]), [0, 1, 2, 3])):
+        table = tiny.decode(z, noise_level=noise_level, seed=seed, temperature=1.0)
         assert table["error"][1] == table["error"][2] == "no latent"
         pd.testing.assert_frame_equal(table.iloc[[0, 3]], expected.iloc[[0, 3]])
 
@@ -756,14 +764,14 @@ def test_text_that_no_file_can_hold_costs_its_row_only(tiny):
         assert list(table["error"] == "") == [True, False]
 
 
-def test_a_radius_and_a_seed_for_each_latent(tiny):
+def test_a_noise_level_and_a_seed_for_each_latent(tiny):
     """A string then depends on its own two numbers, wherever it stands."""
     latents = np.random.default_rng(0).normal(size=(12, 12))
-    radius, seed = np.linspace(0, 1, 12), np.arange(12) + 100
-    together = tiny.decode(latents, radius=radius, seed=seed, temperature=1.5)
-    swapped = tiny.decode(latents[::-1].copy(), radius=radius[::-1], seed=seed[::-1].copy(), temperature=1.5)
+    noise_level, seed = np.linspace(0, 1, 12), np.arange(12) + 100
+    together = tiny.decode(latents, noise_level=noise_level, seed=seed, temperature=1.5)
+    swapped = tiny.decode(latents[::-1].copy(), noise_level=noise_level[::-1], seed=seed[::-1].copy(), temperature=1.5)
     pd.testing.assert_frame_equal(together, swapped[::-1].reset_index(drop=True))
-    others = tiny.decode(latents, radius=radius, seed=seed + 1, temperature=1.5)
+    others = tiny.decode(latents, noise_level=noise_level, seed=seed + 1, temperature=1.5)
     told_nothing = tiny.decode(latents, seed=seed, temperature=1.5)
     assert not together.equals(others)
     assert not together["log_likelihood"].equals(told_nothing["log_likelihood"])
@@ -772,25 +780,25 @@ def test_a_radius_and_a_seed_for_each_latent(tiny):
 def test_a_string_that_is_to_leave_a_molecule_s_begins_as_it_does(tiny):
     """As many of its symbols as there are before one of its atoms, and then another; the others are as without."""
     latents = tiny.encode(["CCCCO", "CCCCO", "CCO"] * 20)
-    leaving = ["CCCCO", "", "CCO"] * 20
-    table = tiny.decode(latents, temperature=1.0, seed=3, leaving=leaving)
+    branch_from = ["CCCCO", "", "CCO"] * 20
+    table = tiny.decode(latents, temperature=1.0, seed=3, branch_from=branch_from)
     free = tiny.decode(latents, temperature=1.0, seed=3)
     texts = table["smiles"].where(table["smiles"] != "", table["error"])
     assert (table["smiles"][1::3] == free["smiles"][1::3]).all()
-    assert not any(text == own for text, own in zip(texts, leaving, strict=True))
+    assert not any(text == own for text, own in zip(texts, branch_from, strict=True))
     assert (free["smiles"][::3] == "CCCCO").mean() > 0.5
     with pytest.raises(InputError, match="there are 60, and 2 of these"):
-        tiny.decode(latents, leaving=["C", "C"])
+        tiny.decode(latents, branch_from=["C", "C"])
     with pytest.raises(MoleculeError, match=r"\[U\]"):
-        tiny.decode(latents[:1], leaving=["[U]"])
+        tiny.decode(latents[:1], branch_from=["[U]"])
 
 
 def test_latents_off_the_sphere_are_put_there_before_they_are_decoded():
-    """Traversals and optimisation step off it, and the decoder of a hypersphere model has never seen such latents."""
+    """Traversals and optimization step off it, and the decoder of a hypersphere model has never seen such latents."""
     model, config, vocabulary = trained("hypersphere", "gru", 60)
     generator = Generator(Checkpoint("sphere", model, config, vocabulary), "cpu")
     there = generator.encode(list(SMALL)).iloc[:, 2:].to_numpy()
-    np.testing.assert_allclose(np.linalg.norm(there, axis=1), np.sqrt(config.latent_size), rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(there, axis=1), np.sqrt(config.latent_dim), rtol=1e-5)
     for off in (0.1 * there, 3.0 * there):
         pd.testing.assert_frame_equal(generator.decode(off), generator.decode(there))
 
@@ -811,8 +819,8 @@ def test_a_refined_latent_gives_back_its_molecule(tiny):
 
 
 def test_a_seed_s_refined_latent_does_not_depend_on_the_others(tiny):
-    alone = tiny.analogs(STRANGE[0], 5, budget=200)
-    beside = tiny.analogs([*STRANGE[1:], STRANGE[0]], 5, budget=200)
+    alone = tiny.analogs(STRANGE[0], 5, max_samples=200)
+    beside = tiny.analogs([*STRANGE[1:], STRANGE[0]], 5, max_samples=200)
     beside = beside[beside["seed"] == STRANGE[0]].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, beside, check_exact=True)
 
@@ -852,7 +860,7 @@ def test_what_is_written_and_is_no_molecule_is_said(tiny_checkpoint):
     """A network with fresh weights writes nonsense."""
     fresh = Autoencoder.from_config(tiny_checkpoint.config)
     frame = Generator(dataclasses.replace(tiny_checkpoint, model=fresh)).reconstruct(["CCO", "C1CC"])
-    assert frame.attrs["refused"] == 1
+    assert frame.attrs["rejected"] == 1
     assert frame["error"].str.contains("not a molecule|longer than the model writes").tolist() == [True, False]
 
 
@@ -868,7 +876,7 @@ def test_a_temperature_is_a_number(tiny):
 
 
 def test_wishes_may_be_any_iterable(tiny):
-    assert _quietly(tiny.analogs, "CCO", 3, keep=iter(["mw<1"]), budget=50).empty
+    assert _quietly(tiny.analogs, "CCO", 3, keep=iter(["mw<1"]), max_samples=50).empty
 
 
 @pytest.mark.parametrize("n", [0, "10", None])

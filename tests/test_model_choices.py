@@ -10,13 +10,13 @@ import pytest
 from tiny_vae import SMALL
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-TINY = {"encoder_width": 8, "encoder_layers": 1, "pooling_heads": 2, "latent_size": 4, "embedding_width": 8}
+TINY = {"encoder_dim": 8, "encoder_layers": 1, "pooling_heads": 2, "latent_dim": 4, "embedding_dim": 8}
 
 
 def test_the_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.syspath_prepend(BENCHMARKS)
     choices = importlib.import_module("model_choices")
-    monkeypatch.setattr(choices, "SHAPE", {**TINY, "decoder_width": 16})
+    monkeypatch.setattr(choices, "SHAPE", {**TINY, "decoder_dim": 16})
     long = "CC(C)Cc1ccc(cc1)C(C)C(=O)Oc1ccccc1"
     (tmp_path / "molecules.smi").write_text("\n".join([*SMALL, long]) + "\n")
     given = [tmp_path / "molecules.smi", tmp_path / "molecules.smi", "--molecules", 128, "--runs", tmp_path / "runs"]

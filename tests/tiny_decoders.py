@@ -13,11 +13,11 @@ ROWS, LENGTH = 5, 11
 
 def decoder(kind, **settings):
     torch.manual_seed(0)
-    return DECODERS[kind](tiny(decoder=kind, max_symbols=LENGTH, **settings)).eval()
+    return DECODERS[kind](tiny(decoder=kind, max_length=LENGTH, **settings)).eval()
 
 
 def inputs():
-    """Latents, radii, and symbols of which the first is the start."""
+    """Latents, noise levels, and symbols of which the first is the start."""
     generator = torch.Generator().manual_seed(1)
     symbols = torch.randint(3, len(VOCABULARY), (ROWS, LENGTH), generator=generator)
     symbols[:, 0] = START_ID

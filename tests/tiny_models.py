@@ -18,16 +18,16 @@ PACKED = PackedGraphs.from_graphs(GRAPHS, VOCABULARY)
 def tiny(**settings):
     small = ModelConfig(
         len(VOCABULARY),
-        encoder_width=8,
+        encoder_dim=8,
         encoder_layers=2,
         encoder_heads=2,
         pooling_heads=2,
-        latent_size=5,
-        decoder_width=8,
+        latent_dim=5,
+        decoder_dim=8,
         decoder_layers=2,
         decoder_heads=2,
-        reading_width=3,
-        embedding_width=6,
+        bilinear_dim=3,
+        embedding_dim=6,
     )
     return small.replace(**settings)
 

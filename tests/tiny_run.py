@@ -40,16 +40,16 @@ def packed_drugs() -> tuple[PackedGraphs, int]:
     return packed, len(vocabulary)
 
 
-def tiny_model(vocabulary_size: int, **changes: Any) -> ModelConfig:
+def tiny_model(vocab_size: int, **changes: Any) -> ModelConfig:
     return ModelConfig(
-        vocabulary_size=vocabulary_size,
-        encoder_width=16,
+        vocab_size=vocab_size,
+        encoder_dim=16,
         encoder_layers=2,
         pooling_heads=2,
-        latent_size=16,
-        decoder_width=32,
-        reading_width=16,
-        embedding_width=16,
+        latent_dim=16,
+        decoder_dim=32,
+        bilinear_dim=16,
+        embedding_dim=16,
     ).replace(**changes)
 
 

@@ -6,7 +6,7 @@ import torch
 from molecules import DRUGS
 
 from molvae.chem.tokenizer import Vocabulary, tokenize
-from molvae.data.featurize import featurise
+from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import ModelConfig
@@ -24,21 +24,21 @@ def trained(latent: str, decoder: str, steps: int) -> tuple[Autoencoder, ModelCo
     """A model of the small molecules with the vocabulary of real drugs."""
     vocabulary = Vocabulary.from_tokens(t for s in [*DRUGS.values(), *SMALL] for t in tokenize(s))
     config = ModelConfig(
-        len(vocabulary), encoder_width=16, encoder_layers=2, encoder_heads=2, pooling_heads=2, latent=latent,
-        latent_size=12, decoder=decoder, decoder_width=48, decoder_heads=2, reading_width=16,
-        embedding_width=16, max_symbols=80,
+        len(vocabulary), encoder_dim=16, encoder_layers=2, encoder_heads=2, pooling_heads=2, latent=latent,
+        latent_dim=12, decoder=decoder, decoder_dim=48, decoder_heads=2, bilinear_dim=16,
+        embedding_dim=16, max_length=80,
     )  # fmt: skip
-    packed = PackedGraphs.from_graphs(featurise(SMALL), vocabulary)
+    packed = PackedGraphs.from_graphs(featurize(SMALL), vocabulary)
     batch = packed.gather(torch.arange(len(packed)))
     with torch.random.fork_rng(), one_thread():  # the same weights whatever the machine's cores do
         torch.manual_seed(0)
         model = Autoencoder.from_config(config)
-        optimiser = torch.optim.AdamW(model.parameters(), lr=8e-3)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=8e-3)
         for _ in range(steps):
-            radius = torch.rand(batch.size) * (torch.rand(batch.size) < 0.5)
-            losses = model.losses(batch, radius)
+            noise_level = torch.rand(batch.size) * (torch.rand(batch.size) < 0.5)
+            losses = model.losses(batch, noise_level)
             loss = (losses.reconstruction + 0.003 * losses.kl).mean()
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
     return model.eval(), config, vocabulary

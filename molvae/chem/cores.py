@@ -20,7 +20,7 @@ def has_core(mol: Chem.Mol, core: str) -> bool:
     """Whether a molecule is the core with a group at each place that is open, and nothing else added anywhere.
 
     core: a SMILES with `*` (or `[*:1]`, `[1*]`) for the first atom of each group, such as `*c1ccc(C(N)=O)cc1`. Its
-    atoms have to have as many neighbours and the same charges in the molecule, and the stereo that it states. Of
+    atoms have to have as many neighbors and the same charges in the molecule, and the stereo that it states. Of
     several pieces, as in `*c1ccccc1.*N1CCOCC1`, each has to be there, whatever lies between. Raises `InputError` for a
     core that is no SMILES, has no open place, or more than six pieces.
     """

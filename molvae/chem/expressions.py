@@ -58,7 +58,7 @@ class Window:
             return f"{self.name}{sign}{'' if self.open_ended else '='}{bound:g}"
         return f"{self.name} {self.low:g}:{self.high:g}"
 
-    def admits(self, value: float) -> bool:
+    def accepts(self, value: float) -> bool:
         """Whether a value lies in the window; NaN does not."""
         if self.open_ended:
             return self.low < value < self.high

@@ -76,15 +76,15 @@ class Filters:
     def __bool__(self) -> bool:
         return bool(self.windows or self.contains or self.without or self.core)
 
-    def admit(self, mol: Chem.Mol) -> bool:
+    def accept(self, mol: Chem.Mol) -> bool:
         """Whether a molecule passes all of them."""
-        return not self.refusal(mol)
+        return not self.invalid_row(mol)
 
-    def refusal(self, mol: Chem.Mol) -> str:
+    def invalid_row(self, mol: Chem.Mol) -> str:
         """The first that a molecule does not pass, such as "mw<500" or "without Cl"; "" where it passes all."""
-        return next(self._refusals(mol), "")
+        return next(self._invalid_rows(mol), "")
 
-    def _refusals(self, mol: Chem.Mol) -> Iterator[str]:
+    def _invalid_rows(self, mol: Chem.Mol) -> Iterator[str]:
         yield from _outside(mol, [window for window in self.windows if window.name not in COSTLY])
         yield from (f"contains {smarts}" for smarts in self.contains if not has_substructure(mol, smarts))
         if self.core is not None and not has_core(mol, self.core):
@@ -94,4 +94,4 @@ class Filters:
 
 
 def _outside(mol: Chem.Mol, windows: Sequence[Window]) -> Iterator[str]:
-    return (str(window) for window in windows if not window.admits(lookup(window.name).function(mol)))
+    return (str(window) for window in windows if not window.accepts(lookup(window.name).function(mol)))

@@ -3,7 +3,7 @@
 The canonical SMILES already lists atoms and bonds in RDKit's canonical order, so one pass over its tokens
 gives the graph in that order: the arrays do not depend on how the input was written, an atom's row number is
 its position in the string that a decoder has to write, and no Python call per atom goes into RDKit (those
-calls, not the parsing, are what makes featurisers slow). RDKit stays the authority for what a SMILES does not
+calls, not the parsing, are what makes featurizers slow). RDKit stays the authority for what a SMILES does not
 spell out: rings and CIP labels.
 """
 
@@ -88,7 +88,7 @@ class RawGraph(NamedTuple):
 
 
 def graph_of(mol: Chem.Mol) -> MolGraph:
-    """The graph of a sanitised molecule.
+    """The graph of a sanitized molecule.
 
     Raises `MoleculeError` for what the tables above cannot hold: isotopes, atom maps, dative bonds, charges
     beyond 8, more than 999 atoms.
@@ -153,7 +153,7 @@ Bonds = dict[tuple[int, int], int]
 class _Symbol(dict[int, bytes]):
     """An atom symbol: its feature row, by the valence electrons that its bonds take.
 
-    A row is made when first asked for. Featurising is a look-up per atom this way, and no list per atom has
+    A row is made when first asked for. Featurizing is a look-up per atom this way, and no list per atom has
     to become an array.
     """
 
@@ -317,9 +317,9 @@ def _add_rings(
 def _add_stereo(
     mol: Chem.Mol, position: Sequence[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds
 ) -> None:
-    centres = {index: _COLUMNS * at + 4 for index, at in enumerate(position) if atom_rows[_COLUMNS * at + 4]}
-    _label(mol, list(centres))
-    for index, at in centres.items():
+    centers = {index: _COLUMNS * at + 4 for index, at in enumerate(position) if atom_rows[_COLUMNS * at + 4]}
+    _label(mol, list(centers))
+    for index, at in centers.items():
         atom = mol.GetAtomWithIdx(index)
         if atom.HasProp("_CIPCode"):
             atom_rows[at] = STEREO_LABELS.index(atom.GetProp("_CIPCode"))
@@ -330,19 +330,19 @@ def _add_stereo(
             bond_rows[_BOND_COLUMNS * number + 1] = BOND_STEREO.index(label)
 
 
-def _label(mol: Chem.Mol, centres: Sequence[int]) -> None:
+def _label(mol: Chem.Mol, centers: Sequence[int]) -> None:
     """CIP labels by today's rules, or none where the molecule is too symmetric to rank in reasonable time."""
-    _clear_labels(mol, centres)  # the parser's own follow older rules, and miss rings
+    _clear_labels(mol, centers)  # the parser's own follow older rules, and miss rings
     try:
         rdCIPLabeler.AssignCIPLabels(mol, maxRecursiveIterations=MAX_CIP_STEPS)
     except RuntimeError:  # those it had found by then depend on the order of the input: none of them counts
-        _clear_labels(mol, centres)
+        _clear_labels(mol, centers)
         for bond in mol.GetBonds():
             bond.ClearProp("_CIPCode")
 
 
-def _clear_labels(mol: Chem.Mol, centres: Sequence[int]) -> None:
-    for index in centres:
+def _clear_labels(mol: Chem.Mol, centers: Sequence[int]) -> None:
+    for index in centers:
         mol.GetAtomWithIdx(index).ClearProp("_CIPCode")
 
 

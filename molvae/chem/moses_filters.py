@@ -3,7 +3,7 @@
 22 medicinal-chemistry patterns of its own, and the 480 PAINS of Baell and Holloway 2010 as RDKit carries them in
 wehi_pains.csv. RDKit has since corrected some of these; MOSES has not, and its figures are what people compare with, so
 those few stand in moses_filters.json as MOSES has them. Only where MCF12 and 13 end in any atom, hydrogen or other,
-that is there said by a count of neighbours. Hydrogens in the patterns are those of the molecule, given or not.
+that is there said by a count of neighbors. Hydrogens in the patterns are those of the molecule, given or not.
 """
 
 from __future__ import annotations

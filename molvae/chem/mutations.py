@@ -109,7 +109,7 @@ def variants(
 ) -> Iterator[Variant]:
     """Up to `tries` variants of a molecule, as they are found; keep a `quiet` block open around them.
 
-    `smiles` is its canonical SMILES. Those whose canonical SMILES `fits` refuses are left out before more is asked of
+    `smiles` is its canonical SMILES. Those whose canonical SMILES `fits` rejects are left out before more is asked of
     them.
     """
     symbols, known = tokenize(smiles), {smiles}

@@ -54,7 +54,7 @@ def accessibility(mol: Chem.Mol) -> float:
     """1, easy to make, to 10, hard: Ertl and Schuffenhauer 2009, as in RDKit's Contrib (`sascorer.calculateScore`).
 
     How common its environments of radius 2 are in molecules that have been made, less penalties for size,
-    stereocentres, spiro and bridgehead atoms and large rings, and a bonus for symmetry. Raises `InputError` where
+    stereocenters, spiro and bridgehead atoms and large rings, and a bonus for symmetry. Raises `InputError` where
     RDKit's table of environments is not installed.
     """
     environments = _generator().GetSparseCountFingerprint(mol).GetNonzeroElements()
@@ -62,7 +62,7 @@ def accessibility(mol: Chem.Mol) -> float:
     common = sum(scores.get(name, _UNSEEN) * count for name, count in environments.items()) / sum(environments.values())
     complexity = (
         atoms**1.005 - atoms
-        + log10(_stereocentres(mol) + 1)
+        + log10(_stereocenters(mol) + 1)
         + log10(rdMolDescriptors.CalcNumSpiroAtoms(mol) + 1)
         + log10(rdMolDescriptors.CalcNumBridgeheadAtoms(mol) + 1)
         + (log10(2) if any(len(ring) > 8 for ring in mol.GetRingInfo().AtomRings()) else 0)
@@ -72,7 +72,7 @@ def accessibility(mol: Chem.Mol) -> float:
     return float(min(max(score if score <= 8 else 8 + log(score - 8), 1), 10))
 
 
-def _stereocentres(mol: Chem.Mol) -> int:
+def _stereocenters(mol: Chem.Mol) -> int:
     """Atoms that are one or could be, stated or not."""
     Chem.AssignStereochemistry(mol, force=True, flagPossibleStereoCenters=True)
     return int(rdMolDescriptors.CalcNumAtomStereoCenters(mol))

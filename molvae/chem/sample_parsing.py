@@ -38,7 +38,7 @@ def _read(string: str) -> Reading | None:
 def is_radical(smiles: str, mol: Chem.Mol | None = None) -> bool:
     """Whether a molecule, given by its canonical SMILES, has an unpaired electron.
 
-    Looked for only where there is a bracket that is neither aromatic nor a centre: most molecules have none.
+    Looked for only where there is a bracket that is neither aromatic nor a center: most molecules have none.
     """
     if not _BARE.search(smiles):
         return False

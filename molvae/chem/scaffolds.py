@@ -42,11 +42,11 @@ def _large_scaffold(mol: Chem.Mol) -> Chem.Mol:
     for atom in mol.GetAtoms():
         if kept[atom.GetIdx()]:
             continue
-        for neighbour in atom.GetNeighbors():
-            place = scaffold.GetAtomWithIdx(neighbour.GetIdx())
+        for neighbor in atom.GetNeighbors():
+            place = scaffold.GetAtomWithIdx(neighbor.GetIdx())
             # what is written in brackets, and [nH], has the hydrogens written there and no others
             written = place.GetNoImplicit() or (place.GetIsAromatic() and place.GetAtomicNum() != 6)
-            if inside[neighbour.GetIdx()] and written:
+            if inside[neighbor.GetIdx()] and written:
                 place.SetNumExplicitHs(place.GetNumExplicitHs() + 1)
         scaffold.RemoveAtom(atom.GetIdx())
     scaffold.CommitBatchEdit()
@@ -63,8 +63,8 @@ def _rings_and_chains_between(mol: Chem.Mol) -> list[bool]:
     while ends:
         index = ends.pop()
         degree[index] = 0
-        for neighbour in mol.GetAtomWithIdx(index).GetNeighbors():
-            degree[neighbour.GetIdx()] -= 1
-            if degree[neighbour.GetIdx()] == 1:
-                ends.append(neighbour.GetIdx())
+        for neighbor in mol.GetAtomWithIdx(index).GetNeighbors():
+            degree[neighbor.GetIdx()] -= 1
+            if degree[neighbor.GetIdx()] == 1:
+                ends.append(neighbor.GetIdx())
     return [bonds > 1 for bonds in degree]

@@ -16,7 +16,7 @@ from rdkit.Chem.MolStandardize import rdMolStandardize
 from molvae.errors import MoleculeError
 
 MAX_SMILES_LENGTH = 5000
-"""Longer strings are refused unread: RDKit's ring and stereo perception can take minutes on them."""
+"""Longer strings are rejected unread: RDKit's ring and stereo perception can take minutes on them."""
 
 SHOWN = 80
 """Characters of a SMILES that is told of."""
@@ -48,7 +48,7 @@ def quiet() -> Iterator[None]:
 
 
 def parse(smiles: str) -> Chem.Mol:
-    """Read one SMILES into a sanitised molecule.
+    """Read one SMILES into a sanitized molecule.
 
     Raises `MoleculeError` saying what is wrong with the string, e.g.
     "cannot read SMILES 'C1CC': ring 1 opened but not closed".
@@ -124,20 +124,20 @@ def without_stereo(mol: Chem.Mol) -> str:
     return str(Chem.MolToSmiles(mol, isomericSmiles=False))
 
 
-def standardise(mol: Chem.Mol, *, strip_salts: bool = True, neutralise: bool = False) -> Chem.Mol:
-    """A cleaned copy: functional groups normalised; stereo and, unless `neutralise`, charges kept.
+def standardize(mol: Chem.Mol, *, strip_salts: bool = True, neutralize: bool = False) -> Chem.Mol:
+    """A cleaned copy: functional groups normalized; stereo and, unless `neutralize`, charges kept.
 
     A group has one spelling afterwards: nitro is [N+](=O)[O-], and RDKit writes a sulfoxide as [S+][O-].
 
     `strip_salts` keeps the fragment with the most heavy atoms (organic ones preferred), so sodium acetate
-    becomes acetate. `neutralise` then adds or removes protons where that removes a charge; quaternary
+    becomes acetate. `neutralize` then adds or removes protons where that removes a charge; quaternary
     nitrogens keep theirs.
     """
     with quiet():
         clean = rdMolStandardize.Cleanup(mol)
         if strip_salts:
             clean = rdMolStandardize.LargestFragmentChooser(_FRAGMENTS).choose(clean)
-        if neutralise:
+        if neutralize:
             clean = rdMolStandardize.Uncharger().uncharge(clean)
         Chem.AssignStereochemistry(clean, cleanIt=True, force=True)
         return clean
@@ -158,7 +158,7 @@ def _read_bare(smiles: str) -> Chem.Mol | None:
 
 
 def _reason(smiles: str) -> str:
-    """Why RDKit refuses `smiles`: spelling first, then branches and rings, then atoms, then chemistry."""
+    """Why RDKit rejects `smiles`: spelling first, then branches and rings, then atoms, then chemistry."""
     return _misspelling(smiles) or _unbalanced(smiles) or _unknown_atom(smiles) or _impossible(smiles)
 
 
@@ -204,4 +204,4 @@ def _impossible(smiles: str) -> str:
     if mol is None:
         return "not valid SMILES syntax"
     problems = Chem.DetectChemistryProblems(mol)
-    return problems[0].Message().strip() if problems else "RDKit cannot sanitise it"
+    return problems[0].Message().strip() if problems else "RDKit cannot sanitize it"

@@ -43,10 +43,10 @@ def tokenize(smiles: str) -> list[str]:
     return tokens
 
 
-def misfit(symbols: Sequence[str], max_symbols: int | None, known: Container[str] | None) -> str:
-    """Why a model that writes up to `max_symbols` of the `known` symbols cannot write these, or nothing."""
-    if max_symbols is not None and len(symbols) > max_symbols:
-        return f"{len(symbols)} symbols, more than the {max_symbols} that the model writes"
+def misfit(symbols: Sequence[str], max_length: int | None, known: Container[str] | None) -> str:
+    """Why a model that writes up to `max_length` of the `known` symbols cannot write these, or nothing."""
+    if max_length is not None and len(symbols) > max_length:
+        return f"{len(symbols)} symbols, more than the {max_length} that the model writes"
     strange = next((symbol for symbol in symbols if symbol not in known), None) if known is not None else None
     return f"it has the symbol {strange!r}, which the model has never seen" if strange else ""
 

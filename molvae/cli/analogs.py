@@ -20,14 +20,14 @@ from molvae.cli.progress import progress
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molvae.data.rows import Record, Refusal
+    from molvae.data.rows import InvalidRow, Record
     from molvae.generator import Generator
 
 
 def analogs(
     seeds: options.Inputs,
     n: options.Count = 100,
-    radius: Annotated[
+    noise_level: Annotated[
         float | None,
         typer.Option(
             min=0.0,
@@ -44,13 +44,13 @@ def analogs(
             "Default: 0.4 or more, and the nearest of the others where these are too few.",
         ),
     ] = None,
-    decodes: Annotated[int, typer.Option(min=1, help="Strings from each latent.")] = 1,
+    samples_per_latent: Annotated[int, typer.Option(min=1, help="Strings from each latent.")] = 1,
     temperature: options.Temperature = None,
     top_k: options.TopK = 0,
     top_p: options.TopP = 1.0,
     grammar: options.Grammar = False,
     greedy: options.Greedy = False,
-    budget: options.Budget = 0,
+    max_samples: options.Budget = 0,
     keep: options.Keep = [],  # noqa: B006 - typer copies it
     contains: options.Contains = [],  # noqa: B006
     without: options.Without = [],  # noqa: B006
@@ -58,11 +58,13 @@ def analogs(
     keep_scaffold: Annotated[
         bool, typer.Option("--keep-scaffold", help="Keep the seed's Bemis-Murcko scaffold.")
     ] = False,
-    no_isomers: Annotated[
-        bool, typer.Option("--no-isomers", help="Nothing that is the seed but for its stereo.")
+    exclude_stereoisomers: Annotated[
+        bool, typer.Option("--exclude-stereoisomers", help="Nothing that is the seed but for its stereo.")
     ] = False,
     exclude: Annotated[str, typer.Option(help="Alerts that the seed lacks: pains,brenk,nih.", show_default=False)] = "",
-    novel_only: Annotated[bool, typer.Option("--novel-only", help="Only what is not in the training set.")] = False,
+    exclude_training_set: Annotated[
+        bool, typer.Option("--exclude-training-set", help="Only what is not in the training set.")
+    ] = False,
     rank: Annotated[
         str | None,
         typer.Option(
@@ -76,7 +78,7 @@ def analogs(
         bool,
         typer.Option("--refine/--no-refine", help="Mend latents that the decoder would not write the seed from."),
     ] = True,
-    standardise: options.Standardise = False,
+    standardize: options.Standardize = False,
     seed: options.Seed = 0,
     model: options.Model = "druglike",
     device: options.Device = "auto",
@@ -93,14 +95,14 @@ def analogs(
     from molvae.data.readers import is_file_like
 
     draws: dict[str, Any] = {
-        "radius": radius, "similarity": similarity, "decodes": decodes,
+        "noise_level": noise_level, "similarity": similarity, "samples_per_latent": samples_per_latent,
         "temperature": temperature_of(temperature, greedy), "top_k": top_k, "top_p": top_p,
-        "grammar": grammar, "budget": budget, "keep": keep, "contains": contains, "without": without,
+        "grammar": grammar, "max_samples": max_samples, "keep": keep, "contains": contains, "without": without,
         "core": core,
-        "keep_scaffold": keep_scaffold, "no_isomers": no_isomers,
-        "exclude": [name.strip() for name in exclude.split(",") if name.strip()], "novel_only": novel_only,
+        "keep_scaffold": keep_scaffold, "exclude_stereoisomers": exclude_stereoisomers,
+        "exclude": [name.strip() for name in exclude.split(",") if name.strip()], "exclude_training_set": exclude_training_set,
         "rank": rank, "scores": scores_of(score, device), "diverse": diverse, "refine": refine,
-        "standardise": standardise, "seed": seed,
+        "standardize": standardize, "seed": seed,
     }  # fmt: skip
     check_picture(picture)
     check_outputs(output, picture, inputs=seeds)
@@ -151,12 +153,12 @@ def _score(text: str) -> str:
 class _Run:
     """The seeds on their way through the generator, and the count of what became of them."""
 
-    def __init__(self, rows: Iterator[Record | Refusal], done: Mapping[str, int], *, named: bool) -> None:
+    def __init__(self, rows: Iterator[Record | InvalidRow], done: Mapping[str, int], *, named: bool) -> None:
         """`done` are the counts of the rows that an earlier run has dealt with; `named`: the table has their names."""
         self.counts, self.named = Counter(done), named
-        self.rows = islice(rows, self.counts["used"] + self.counts["refused"], None)
-        self.pending: deque[tuple[Record, int]] = deque()  # handed to the generator, and how many were refused before
-        self.refused = 0  # since the last of these
+        self.rows = islice(rows, self.counts["used"] + self.counts["rejected"], None)
+        self.pending: deque[tuple[Record, int]] = deque()  # handed to the generator, and how many were rejected before
+        self.rejected = 0  # since the last of these
 
     def tables(self, generator: Generator, n: int, draws: dict[str, Any]) -> Iterator[pd.DataFrame]:
         """A table for every few seeds, in its `attrs` the counts of the rows it is about."""
@@ -173,7 +175,7 @@ class _Run:
                     frame.insert(1, "name", names)
                 frame.attrs = {"counts": dict(counts)}
                 yield frame
-        self.counts["refused"] += self.refused
+        self.counts["rejected"] += self.rejected
 
     def _seeds(self) -> Iterator[str]:
         from molvae.cli.inputs import report
@@ -181,12 +183,12 @@ class _Run:
 
         for row in self.rows:
             if isinstance(row, Record):
-                self.pending.append((row, self.refused))
-                self.refused = 0
+                self.pending.append((row, self.rejected))
+                self.rejected = 0
                 yield row.smiles
             else:
                 report(row)
-                self.refused += 1
+                self.rejected += 1
 
     def _account(self, frame: pd.DataFrame) -> tuple[Counter[str], list[str]]:
         """What became of the rows that a table is about, and for each of its own the name of the seed."""
@@ -194,16 +196,18 @@ class _Run:
 
         counts, names = Counter(molecules=len(frame)), list[str]()
         for found in frame.attrs["found"]:
-            row, refused_before = self.pending.popleft()
+            row, rejected_before = self.pending.popleft()
             names += [row.name] * found
-            counts["refused"] += refused_before
+            counts["rejected"] += rejected_before
             reason = frame.attrs["errors"].get(row.smiles)
             if reason is not None:
                 report(row, reason)
-            counts["used" if reason is None else "refused"] += 1
+            counts["used" if reason is None else "rejected"] += 1
         return counts, names
 
     def summary(self) -> str:
-        """Such as "3 seeds: 2 used, 1 refused; 200 molecules"."""
-        used, refused = self.counts["used"], self.counts["refused"]
-        return f"{used + refused:,} seeds: {used:,} used, {refused:,} refused; {self.counts['molecules']:,} molecules"
+        """Such as "3 seeds: 2 used, 1 rejected; 200 molecules"."""
+        used, rejected = self.counts["used"], self.counts["rejected"]
+        return (
+            f"{used + rejected:,} seeds: {used:,} used, {rejected:,} rejected; {self.counts['molecules']:,} molecules"
+        )

@@ -16,7 +16,7 @@ from molvae.errors import InputError
 
 if TYPE_CHECKING:
     from molvae.generator import Generator
-    from molvae.nn.likelihood_reference import Calibration
+    from molvae.nn.likelihood_reference import LikelihoodReference
 
 
 def anomaly(
@@ -26,7 +26,7 @@ def anomaly(
         Path | None,
         typer.Option(show_default=False, help="Keep what is usual in this .json, to be a --reference again."),
     ] = None,
-    standardise: options.Standardise = False,
+    standardize: options.Standardize = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -53,7 +53,7 @@ def anomaly(
         usual = None if reference is None else _calibration(generator, reference, column)
         if usual is not None and save_reference is not None:
             usual.save(save_reference)
-        rows = list(read(molecules, column, standardised=standardise))
+        rows = list(read(molecules, column, standardized=standardize))
         method = partial(anomalies.anomaly, generator, reference=usual)
         frame = at_once(rows, method, named=any(row.name for row in rows))
         deliver(frame)
@@ -61,10 +61,10 @@ def anomaly(
         raise typer.Exit(1)
 
 
-def _calibration(generator: Generator, reference: str, column: str | None) -> Calibration:
+def _calibration(generator: Generator, reference: str, column: str | None) -> LikelihoodReference:
     from molvae.cli.inputs import read
-    from molvae.nn.likelihood_reference import Calibration
+    from molvae.nn.likelihood_reference import LikelihoodReference
 
     if reference.lower().endswith(".json"):
-        return Calibration.load(reference)
+        return LikelihoodReference.load(reference)
     return generator.calibration(smiles_of(read([reference], column)))

@@ -1,4 +1,4 @@
-"""The `molvae` command: its verbs, and what becomes of their errors."""
+"""The `molvae` command: its commands, and what becomes of their errors."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from molvae.cli import (
 )
 from molvae.cli import fit_prior as prior
 from molvae.cli import map as latent_map
-from molvae.cli import neighbors as neighbours
-from molvae.cli import optimize as optimise
+from molvae.cli import neighbors as neighbors
+from molvae.cli import optimize as optimize
 from molvae.errors import InputError, MolvaeError
 
 
@@ -96,9 +96,9 @@ app.command()(interpolate.interpolate)
 app.command()(traverse.traverse)
 app.command("map")(latent_map.latent_map)
 app.command()(cluster.cluster)
-app.command()(neighbours.neighbours)
+app.command()(neighbors.neighbors)
 app.command()(anomaly.anomaly)
-app.command()(optimise.optimise)
+app.command()(optimize.optimize)
 app.command()(screen.screen)
 app.command()(index.index)
 app.command()(search.search)

@@ -23,7 +23,7 @@ def cluster(
         typer.Option(show_default=False, help="A column with known classes, to compare with; of a .smi the names."),
     ] = None,
     seed: options.Seed = 0,
-    standardise: options.Standardise = False,
+    standardize: options.Standardize = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -42,7 +42,7 @@ def cluster(
     count = int(clusters) if clusters.isdecimal() else clusters
     with delivery(output, picture, tool.draw_clusters, DOTS, molecules) as deliver:
         generator = load(model, device)
-        rows = list(read(molecules, column, labels, standardised=standardise))
+        rows = list(read(molecules, column, labels, standardized=standardize))
         known = None if labels is None else names(rows, labels)
         named = labels is None and any(row.name for row in rows)
 

@@ -10,7 +10,7 @@ import typer
 from molvae.errors import InputError
 
 app = typer.Typer(
-    no_args_is_help=True, help="Named public datasets: what there is, under which licence, and how to get it."
+    no_args_is_help=True, help="Named public datasets: what there is, under which license, and how to get it."
 )
 
 Name = Annotated[str, typer.Argument(show_default=False, help="A dataset's name, as `molvae data list` shows it.")]
@@ -27,12 +27,12 @@ def list_() -> None:
 
 @app.command()
 def info(name: Name) -> None:
-    """What a dataset is, its licence, whom to cite, and its splits."""
+    """What a dataset is, its license, whom to cite, and its splits."""
     from molvae.data import datasets as catalog
 
     recipe = catalog.recipe(name)
     typer.echo(f"{recipe.name}: {recipe.description}")
-    typer.echo(f"licence: {recipe.licence}\ncite: {recipe.citation}\nsplits: {', '.join(recipe.splits)}")
+    typer.echo(f"license: {recipe.license}\ncite: {recipe.citation}\nsplits: {', '.join(recipe.splits)}")
     for part in recipe.parts:
         typer.echo(f"{part.split}: " + ", or ".join(source.address for source in part.sources))
     for step in recipe.cleaning:

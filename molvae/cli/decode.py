@@ -38,7 +38,7 @@ def decode(
     top_p: options.TopP = 1.0,
     grammar: options.Grammar = False,
     greedy: options.Greedy = False,
-    corrections: options.Corrections = 0,
+    inversion_steps: options.Corrections = 0,
     seed: options.Seed = 0,
     model: options.Model = "druglike",
     device: options.Device = "auto",
@@ -46,7 +46,7 @@ def decode(
 ) -> None:
     """Molecules from latents, one row out per row in: smiles, log_likelihood, error.
 
-    Greedy unless a temperature is given. With --corrections also distance, of the molecule's own latent from that asked
+    Greedy unless a temperature is given. With --inversion-steps also distance, of the molecule's own latent from that asked
     for: 0 where it is that; besides the greedy one strings are drawn for it, at the temperature or at 1.2.
     In Python: `Generator.decode`.
     """
@@ -56,7 +56,7 @@ def decode(
         generator = load(model, device)
         with progress("latents", len(table)) as advance:
             frame = generator.decode(
-                table, temperature=heat, top_k=top_k, top_p=top_p, grammar=grammar, corrections=corrections, seed=seed,
+                table, temperature=heat, top_k=top_k, top_p=top_p, grammar=grammar, inversion_steps=inversion_steps, seed=seed,
                 progress=advance,
             )  # fmt: skip
         valid = int((frame["error"] == "").sum())

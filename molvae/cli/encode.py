@@ -14,7 +14,7 @@ from molvae.errors import InputError
 
 def encode(
     molecules: options.Inputs,
-    standardise: options.Standardise = False,
+    standardize: options.Standardize = False,
     refine: options.Refine = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
@@ -34,8 +34,8 @@ def encode(
     count = usable = 0
     with destination(output, molecules) as write:
         generator = load(model, device)
-        latents = partial(generator.encode, standardise=standardise, refine=refine)
+        latents = partial(generator.encode, standardize=standardize, refine=refine)
         for frame in rowwise(read(molecules, column), latents):
             count, usable = count + len(frame), usable + int((frame["error"] == "").sum())
             write(frame)
-    end(count, usable, f"{count:,} rows: {usable:,} encoded, {count - usable:,} refused")
+    end(count, usable, f"{count:,} rows: {usable:,} encoded, {count - usable:,} rejected")

@@ -1,4 +1,4 @@
-"""What the verbs that look into a latent space share: whole files in, a table and a picture out."""
+"""What the commands that look into a latent space share: whole files in, a table and a picture out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from molvae.cli.outputs import check_outputs, check_picture, destination
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molvae.data.rows import Record, Refusal
+    from molvae.data.rows import InvalidRow, Record
 
 Molecule = Annotated[str, typer.Argument(show_default=False, help="A SMILES.")]
 Grid = Annotated[Path | None, typer.Option(show_default=False, help="Also draw the molecules to this .png or .svg.")]
@@ -40,9 +40,9 @@ def delivery(
     inputs: Sequence[str] = (),
     other: Path | None = None,
 ) -> Iterator[Callable[[pd.DataFrame], None]]:
-    """A function that takes the one table of a verb: to `-o`, to the picture, its summary to stderr.
+    """A function that takes the one table of a command: to `-o`, to the picture, its summary to stderr.
 
-    Where they, and an `other` file of the verb's own, go is looked at before the work is done; none may be one of the
+    Where they, and an `other` file of the command's own, go is looked at before the work is done; none may be one of the
     `inputs`.
     """
     check_picture(picture, formats)
@@ -70,29 +70,29 @@ def delivery(
         raise gone
 
 
-def molecules(rows: Iterator[Record | Refusal]) -> Iterator[str]:
+def molecules(rows: Iterator[Record | InvalidRow]) -> Iterator[str]:
     """The SMILES of the rows that are molecules; the others are reported."""
     return (row.smiles for row in usable(rows))
 
 
-def usable(rows: Iterator[Record | Refusal], refused: list[Record | Refusal] | None = None) -> Iterator[Record]:
-    """The rows that are molecules; the others are reported, and added to `refused`."""
+def usable(rows: Iterator[Record | InvalidRow], rejected: list[Record | InvalidRow] | None = None) -> Iterator[Record]:
+    """The rows that are molecules; the others are reported, and added to `rejected`."""
     from molvae.chem.smiles import parse
     from molvae.cli.inputs import report
     from molvae.data.rows import Record
     from molvae.errors import MoleculeError
 
-    refused = [] if refused is None else refused
+    rejected = [] if rejected is None else rejected
     for row in rows:
         if not isinstance(row, Record):
             report(row)
-            refused.append(row)
+            rejected.append(row)
             continue
         try:
             parse(row.smiles)
         except MoleculeError as error:
             report(row, str(error))
-            refused.append(row)
+            rejected.append(row)
         else:
             yield row
 

@@ -20,7 +20,7 @@ def fit_prior(
         Path, typer.Option("--output", "-o", show_default=False, help="The model directory to write; may be MODEL.")
     ],
     kind: Annotated[str, typer.Option(help="mixture (of Gaussians) or flow (matching).")] = "mixture",
-    radius: Annotated[
+    noise_level: Annotated[
         float | None,
         typer.Option(min=0, max=1, show_default=False, help="Noise added to its draws, as the decoder is told."),
     ] = None,
@@ -39,7 +39,7 @@ def fit_prior(
     from molvae.training.fit_prior import learn_prior
 
     folder = learn_prior(
-        model, data, output, kind=kind, radius=radius, molecules=molecules, column=column, seed=seed, device=device,
+        model, data, output, kind=kind, noise_level=noise_level, molecules=molecules, column=column, seed=seed, device=device,
         workers=workers, tell=lambda text: typer.echo(text, err=True),
     )  # fmt: skip
     typer.echo(folder)

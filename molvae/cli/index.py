@@ -20,7 +20,7 @@ def index(
     properties: Annotated[
         str, typer.Option(help="Properties to keep with each molecule, such as mw,logp,qed.")
     ] = "mw,logp,tpsa,hbd,hba,rotatable_bonds",
-    standardise: options.Standardise = False,
+    standardize: options.Standardize = False,
     shard_rows: Annotated[int, typer.Option(min=1, help="Rows that an interruption costs, at most.")] = 65_536,
     workers: options.Workers = None,
     model: options.Model = "druglike",
@@ -44,12 +44,12 @@ def index(
         try:
             done = index_library(
                 library, output, model=model, device=device, column=column, properties=names,
-                standardise=standardise, workers=workers, shard_rows=shard_rows, progress=tell,
+                standardize=standardize, workers=workers, shard_rows=shard_rows, progress=tell,
             )  # fmt: skip
         except CheckpointError as error:
             raise InputError(f"--model: {error}") from None
     typer.echo(done.counts.summary(), err=True)
-    if done.counts.refused:
-        typer.echo(f"the refused ones, by file, line and reason: {output / 'bad.csv'}", err=True)
+    if done.counts.rejected:
+        typer.echo(f"the rejected ones, by file, line and reason: {output / 'bad.csv'}", err=True)
     if done.counts.read and not done.counts.kept:
         raise typer.Exit(1)

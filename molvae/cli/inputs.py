@@ -1,4 +1,4 @@
-"""Rows from the command line: every one a record, or a refusal that is reported."""
+"""Rows from the command line: every one a record, or an invalid row that is reported."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import IO, Any
 
 import typer
 
-from molvae.chem.smiles import parse, quiet, standardise, write
+from molvae.chem.smiles import parse, quiet, standardize, write
 from molvae.data.readers import is_file_like, read_records, split_row
-from molvae.data.rows import ARGUMENT, Record, Refusal, make_row
+from molvae.data.rows import ARGUMENT, InvalidRow, Record, make_row
 from molvae.data.table_readers import SMILES_COLUMNS, csv_rows
 from molvae.errors import MoleculeError
 
@@ -21,35 +21,35 @@ _HEADER_BYTES = 65_536
 
 
 def read(
-    arguments: Sequence[str], column: str | None, name_column: str | None = None, *, standardised: bool = False
-) -> Iterator[Record | Refusal]:
+    arguments: Sequence[str], column: str | None, name_column: str | None = None, *, standardized: bool = False
+) -> Iterator[Record | InvalidRow]:
     """SMILES, files and `-` in order. Standard input may be a table too: what `molvae` writes into a pipe is one.
 
-    `standardised`: with groups normalised and salts stripped. Raises `InputError` at once for any file that is missing
+    `standardized`: with groups normalized and salts stripped. Raises `InputError` at once for any file that is missing
     or no file of molecules.
     """
     rows = [_rows(argument, position, column, name_column) for position, argument in enumerate(arguments, start=1)]
     found = chain.from_iterable(rows)
-    if not standardised:
+    if not standardized:
         return found
     return (replace(row, smiles=cleaned(row.smiles)) if isinstance(row, Record) else row for row in found)
 
 
 def cleaned(smiles: str) -> str:
-    """With groups normalised and salts stripped; what is no molecule as it is, to be refused where it is used."""
+    """With groups normalized and salts stripped; what is no molecule as it is, to be rejected where it is used."""
     try:
         with quiet():
-            return write(standardise(parse(smiles)))
+            return write(standardize(parse(smiles)))
     except MoleculeError:
         return smiles
 
 
-def report(row: Record | Refusal, reason: str = "") -> None:
+def report(row: Record | InvalidRow, reason: str = "") -> None:
     """One line on stderr for a row that cannot be used."""
     typer.echo(f"{row.where}: {reason}" if isinstance(row, Record) else str(row), err=True)
 
 
-def _rows(argument: str, position: int, column: str | None, name_column: str | None) -> Iterator[Record | Refusal]:
+def _rows(argument: str, position: int, column: str | None, name_column: str | None) -> Iterator[Record | InvalidRow]:
     if argument == "-":
         return _standard_input(column, name_column)
     if is_file_like(argument):
@@ -57,7 +57,7 @@ def _rows(argument: str, position: int, column: str | None, name_column: str | N
     return iter([make_row(*split_row(argument.strip()), ARGUMENT, position)])
 
 
-def _standard_input(column: str | None, name_column: str | None) -> Iterator[Record | Refusal]:
+def _standard_input(column: str | None, name_column: str | None) -> Iterator[Record | InvalidRow]:
     stream = Unread(getattr(sys.stdin, "buffer", sys.stdin))
     if column is not None or _is_header(stream.head):
         return csv_rows(stream, "-", "csv", column, name_column)  # type: ignore[arg-type]

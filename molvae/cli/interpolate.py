@@ -16,11 +16,11 @@ def interpolate(
     end: Molecule,
     steps: Annotated[int, typer.Option(min=2, help="Latents on the way, the ends counted.")] = 20,
     path: Annotated[str, typer.Option(help="spherical or linear.")] = "spherical",
-    decodes: Annotated[
+    samples_per_latent: Annotated[
         int, typer.Option(min=0, help="Strings to draw from each: what lies best on the way is taken.")
     ] = 16,
     seed: options.Seed = 0,
-    standardise: options.Standardise = False,
+    standardize: options.Standardize = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     output: options.Output = None,
@@ -36,6 +36,10 @@ def interpolate(
 
     with delivery(output, picture, interpolation.draw_path, GRID) as deliver:
         generator = load(model, device)
-        if standardise:
+        if standardize:
             start, end = cleaned(start), cleaned(end)
-        deliver(interpolation.interpolate(generator, start, end, steps=steps, path=path, decodes=decodes, seed=seed))
+        deliver(
+            interpolation.interpolate(
+                generator, start, end, steps=steps, path=path, samples_per_latent=samples_per_latent, seed=seed
+            )
+        )

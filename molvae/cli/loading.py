@@ -1,4 +1,4 @@
-"""The models that a verb works with."""
+"""The models that a command works with."""
 
 from __future__ import annotations
 

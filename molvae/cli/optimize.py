@@ -1,4 +1,4 @@
-"""`molvae optimise`: `molvae.explore.optimise`."""
+"""`molvae optimize`: `molvae.explore.optimize`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from molvae.cli.loading import load, scores_of
 from molvae.cli.progress import progress
 
 
-def optimise(
+def optimize(
     seeds: options.Inputs,
-    maximise: Annotated[
+    maximize: Annotated[
         str,
         typer.Option(
             help="A property, a sum such as 'qed - 0.1*sa', FILE.py:FUNCTION (of an RDKit Mol), or a folder that "
@@ -26,15 +26,15 @@ def optimise(
     target: Annotated[
         float | None, typer.Option(show_default=False, help="Stop at the first molecule that scores this much.")
     ] = None,
-    budget: Annotated[int, typer.Option(min=1, help="Strings to decode for each seed.")] = 5000,
+    max_samples: Annotated[int, typer.Option(min=1, help="Strings to decode for each seed.")] = 5000,
     population: Annotated[int, typer.Option(min=4, help="Latents of a generation.")] = 64,
     generations: Annotated[
         int,
         typer.Option(min=1, help="Generations that CMA-ES learns from before it begins anew at the best molecule."),
     ] = 1,
-    radius: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far out a generation is spread.")] = 0.5,
+    noise_level: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far out a generation is spread.")] = 0.5,
     seed: options.Seed = 0,
-    standardise: options.Standardise = False,
+    standardize: options.Standardize = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -44,28 +44,28 @@ def optimise(
     """Better molecules near each seed, within windows such as similarity>=0.4 or mw<500: CMA-ES in latent space.
 
     By default each generation is drawn around the best molecule so far, half of it as small changes of that, and CMA-ES
-    learns nothing from it: that finds more than longer runs do (benchmarks/optimise.md). --generations 10 lets it
+    learns nothing from it: that finds more than longer runs do (benchmarks/optimize.md). --generations 10 lets it
     learn. Ctrl+C ends the search; what it has found by then is delivered.
 
     Columns: seed, smiles, score, similarity, the other figures asked for, evaluation, string. In Python:
-    `molvae.explore.optimise`.
+    `molvae.explore.optimize`.
     """
     from molvae.cli.inputs import read
-    from molvae.explore import optimization as optimisation
+    from molvae.explore import optimization as optimization
     from molvae.explore.latent_search import Strategy
 
-    strategy = Strategy(population=population, generations=generations, radius=radius)
-    with delivery(output, picture, optimisation.draw_best, GRID, seeds) as deliver:
+    strategy = Strategy(population=population, generations=generations, noise_level=noise_level)
+    with delivery(output, picture, optimization.draw_best, GRID, seeds) as deliver:
         generator = load(model, device)
-        starts = list(molecules(read(seeds, column, standardised=standardise)))
+        starts = list(molecules(read(seeds, column, standardized=standardize)))
         interrupted = None
         try:
-            with progress("strings", budget * len(starts)) as advance:
-                frame = optimisation.optimise(
-                    generator, starts, maximise, keep=keep, scores=scores_of(score, device), target=target,
-                    budget=budget, strategy=strategy, seed=seed, progress=advance,
+            with progress("strings", max_samples * len(starts)) as advance:
+                frame = optimization.optimize(
+                    generator, starts, maximize, keep=keep, scores=scores_of(score, device), target=target,
+                    max_samples=max_samples, strategy=strategy, seed=seed, progress=advance,
                 )  # fmt: skip
-        except optimisation.Interrupted as stop:
+        except optimization.Interrupted as stop:
             if stop.frame.empty:
                 raise
             interrupted, frame = stop, stop.frame

@@ -1,4 +1,4 @@
-"""The options that several verbs share."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Workers = Annotated[int | None, typer.Option(min=0, help="Processes. Default: on
 Column = Annotated[
     str | None, typer.Option(help="The column with SMILES, where it is not called smiles.", show_default=False)
 ]
-Standardise = Annotated[bool, typer.Option("--standardise", help="First normalise groups and strip salts.")]
+Standardize = Annotated[bool, typer.Option("--standardize", help="First normalize groups and strip salts.")]
 Refine = Annotated[
     bool, typer.Option("--refine", help="Mend latents that the decoder would not write the molecule from.")
 ]
@@ -67,7 +67,7 @@ Picture = Annotated[
 Count = Annotated[int, typer.Option("-n", "--count", min=1, help="How many distinct valid molecules.")]
 Temperature = Annotated[
     float | None,
-    typer.Option(min=0.0, show_default=False, help="Below 1 favours likely symbols. Default: the model's own."),
+    typer.Option(min=0.0, show_default=False, help="Below 1 favors likely symbols. Default: the model's own."),
 ]
 TopK = Annotated[int, typer.Option(min=0, help="Draw from this many likeliest symbols only; 0: all.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest symbols with this total probability.")]

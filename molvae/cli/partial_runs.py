@@ -61,4 +61,4 @@ def _readable_again(text: str) -> bool:
 
 
 def _seeds(parts: Parts) -> str:
-    return f"{parts.counts['used'] + parts.counts['refused']:,} seeds"
+    return f"{parts.counts['used'] + parts.counts['rejected']:,} seeds"

@@ -12,9 +12,9 @@ from molvae.cli.row_commands import end, rowwise
 
 def reconstruct(
     molecules: options.Inputs,
-    standardise: options.Standardise = False,
+    standardize: options.Standardize = False,
     refine: options.Refine = False,
-    corrections: options.Corrections = 0,
+    inversion_steps: options.Corrections = 0,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -26,13 +26,15 @@ def reconstruct(
     """
     from molvae.cli.inputs import read
 
-    count = refused = exact = without = 0
+    count = rejected = exact = without = 0
     with destination(output, molecules) as write:
         generator = load(model, device)
-        written = partial(generator.reconstruct, standardise=standardise, refine=refine, corrections=corrections)
+        written = partial(
+            generator.reconstruct, standardize=standardize, refine=refine, inversion_steps=inversion_steps
+        )
         for frame in rowwise(read(molecules, column), written):
-            count, refused = count + len(frame), refused + frame.attrs["refused"]
+            count, rejected = count + len(frame), rejected + frame.attrs["rejected"]
             exact, without = exact + int(frame["exact"].sum()), without + int((frame["error"] != "").sum())
             write(frame)
-    others = f"{count - exact - without:,} another molecule, {without - refused:,} none, {refused:,} refused"
-    end(count, count - refused, f"{count:,} rows: {exact:,} exact, {others}")
+    others = f"{count - exact - without:,} another molecule, {without - rejected:,} none, {rejected:,} rejected"
+    end(count, count - rejected, f"{count:,} rows: {exact:,} exact, {others}")

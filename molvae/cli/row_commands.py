@@ -1,4 +1,4 @@
-"""Verbs with one row out per row in: chunks of rows through a method, the refused ones kept in their places."""
+"""Verbs with one row out per row in: chunks of rows through a method, the rejected ones kept in their places."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from molvae.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molvae.data.rows import Record, Refusal
+    from molvae.data.rows import InvalidRow, Record
 
 CHUNK = 2048
 
 
-def rowwise(rows: Iterator[Record | Refusal], method: Callable[[list[str]], pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Tables of `method` with a row for every row read; refusals stand in `error`, and are reported on stderr.
+def rowwise(rows: Iterator[Record | InvalidRow], method: Callable[[list[str]], pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Tables of `method` with a row for every row read; invalid rows stand in `error`, and are reported on stderr.
 
     Rows of files have a column of their names, too. Of no rows there is one table of none, for what
     is written is to have its columns.
@@ -40,7 +40,7 @@ def rowwise(rows: Iterator[Record | Refusal], method: Callable[[list[str]], pd.D
 
 
 def at_once(
-    rows: list[Record | Refusal], method: Callable[[list[str]], pd.DataFrame], *, named: bool = False
+    rows: list[Record | InvalidRow], method: Callable[[list[str]], pd.DataFrame], *, named: bool = False
 ) -> pd.DataFrame:
     """`rowwise` for a method that has to see all rows together."""
     from molvae.cli.inputs import report
@@ -57,7 +57,7 @@ def at_once(
     return frame
 
 
-def names(rows: list[Record | Refusal], column: str) -> list[str]:
+def names(rows: list[Record | InvalidRow], column: str) -> list[str]:
     """What stands in the column that was read as the name of each row; "" of those without a molecule.
 
     A .smi has names and no columns: that they are taken is told. Raises `InputError` where it has no names either.

@@ -24,7 +24,7 @@ def sample(
     top_p: options.TopP = 1.0,
     grammar: options.Grammar = False,
     greedy: options.Greedy = False,
-    budget: options.Budget = 0,
+    max_samples: options.Budget = 0,
     seed: options.Seed = 0,
     model: options.Model = "druglike",
     device: options.Device = "auto",
@@ -46,7 +46,7 @@ def sample(
                 top_k=top_k,
                 top_p=top_p,
                 grammar=grammar,
-                budget=budget,
+                max_samples=max_samples,
                 seed=seed,
                 progress=advance,
             )

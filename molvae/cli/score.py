@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from molvae.data.rows import Record, Refusal
+    from molvae.data.rows import InvalidRow, Record
     from molvae.metrics.scorer import Scorer, Scores
 
 SHOWN_SEEDS = 20
@@ -45,9 +45,7 @@ def score(
         str | None, typer.Option(help="Figures to compute, such as qed,sa,alerts. Default: all.", show_default=False)
     ] = None,
     score: options.Scores = [],  # noqa: B006 - typer copies it
-    nearest: Annotated[
-        bool, typer.Option(help="Find each molecule's nearest neighbour in TRAIN, or else TEST.")
-    ] = True,
+    nearest: Annotated[bool, typer.Option(help="Find each molecule's nearest neighbor in TRAIN, or else TEST.")] = True,
     fcd: Annotated[
         bool | None,
         typer.Option(
@@ -118,26 +116,26 @@ def score(
         raise typer.Exit(1)
 
 
-def _check_rank(rank_by: str, scorer: Scorer, neighbours: bool) -> None:
+def _check_rank(rank_by: str, scorer: Scorer, neighbors: bool) -> None:
     """Raises `InputError` for what no molecule will have; qed, the default, is not insisted on."""
     from molvae.errors import InputError
 
     known = [name for name in scorer.columns if name not in ("alerts", "scaffold")]
-    known += ["nearest_similarity"] * neighbours + ["similarity"] * scorer.seeded + scorer.score_names
+    known += ["nearest_similarity"] * neighbors + ["similarity"] * scorer.seeded + scorer.score_names
     if rank_by not in (*known, "qed"):
         raise InputError(f"--rank-by is a figure that is computed, one of {', '.join(known)}; got {rank_by!r}")
 
 
-def _write_rows(scorer: Scorer, rows: Iterator[Record | Refusal], output: Path | None) -> None:
+def _write_rows(scorer: Scorer, rows: Iterator[Record | InvalidRow], output: Path | None) -> None:
     """The table of molecules, as it comes; without `-o` only what it adds up to is kept. Bad rows are reported."""
     from contextlib import nullcontext
 
     from molvae.cli.inputs import report
     from molvae.io.writers import table_file
 
-    pending: deque[Record | Refusal] = deque()  # read, and not yet in a table
+    pending: deque[Record | InvalidRow] = deque()  # read, and not yet in a table
 
-    def noted() -> Iterator[Record | Refusal]:
+    def noted() -> Iterator[Record | InvalidRow]:
         for row in rows:
             pending.append(row)
             yield row

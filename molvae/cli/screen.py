@@ -15,7 +15,7 @@ from molvae.cli.outputs import check_outputs, destination
 from molvae.cli.progress import progress
 
 if TYPE_CHECKING:
-    from molvae.data.rows import Refusal
+    from molvae.data.rows import InvalidRow
     from molvae.screening.pipeline import Part
 
 
@@ -39,11 +39,11 @@ def screen(
     contains: options.Contains = [],  # noqa: B006
     without: options.Without = [],  # noqa: B006
     core: options.Core = None,
-    standardise: options.Standardise = False,
+    standardize: options.Standardize = False,
     report: Annotated[
         Path | None, typer.Option(help="Also write an .html page with pictures and a map.", show_default=False)
     ] = None,
-    refused: Annotated[
+    rejected: Annotated[
         Path | None, typer.Option(help="Write the rows that cannot be used to this .csv.", show_default=False)
     ] = None,
     ray: Annotated[
@@ -67,12 +67,12 @@ def screen(
         raise InputError(f"--report is an .html, got {report}; -o writes the table")
     from molvae.screening.screen import screen as screened
 
-    check_outputs(output, report, refused, inputs=[*library, *like])
+    check_outputs(output, report, rejected, inputs=[*library, *like])
     seeds = _seeds(like, column)
-    with destination(output) as write, _watched(library, refused) as taken:
+    with destination(output) as write, _watched(library, rejected) as taken:
         done = screened(
             _sources(library, column), like=seeds, top=top, by=by, scores=score, keep=keep, contains=contains,
-            without=without, core=core, standardise=standardise, model=model, device=device, column=column,
+            without=without, core=core, standardize=standardize, model=model, device=device, column=column,
             workers=workers, ray=ray, taken=taken,
         )  # fmt: skip
         write(done.table)
@@ -86,12 +86,12 @@ def screen(
 def _seeds(like: list[str], column: str | None) -> list[str]:
     """Every seed has to be readable: a shortlist around fewer than were given would be another one."""
     from molvae.cli.inputs import read
-    from molvae.data.rows import Refusal
+    from molvae.data.rows import InvalidRow
     from molvae.errors import InputError
 
     seeds = []
     for row in read(like, column):
-        if isinstance(row, Refusal):
+        if isinstance(row, InvalidRow):
             raise InputError(f"--like: {row}")
         seeds.append(row.smiles)
     return seeds
@@ -105,20 +105,20 @@ def _sources(library: list[str], column: str | None) -> list[Any]:
 
 
 @contextmanager
-def _watched(library: list[str], refused: Path | None) -> Iterator[Any]:
-    """A function that is shown every part: it moves the progress and writes down what was refused."""
+def _watched(library: list[str], rejected: Path | None) -> Iterator[Any]:
+    """A function that is shown every part: it moves the progress and writes down what was rejected."""
     from molvae.library.input_files import expected_rows, find_files
 
     files = None if "-" in library else find_files(library)
     total = expected_rows(files) if files and sys.stderr.isatty() else None  # it reads the beginning of every file
-    with progress("rows", total) as advance, _refusals(refused) as note:
+    with progress("rows", total) as advance, _invalid_rows(rejected) as note:
         read = 0
 
         def taken(part: Part) -> None:
             nonlocal read
             read += part.counts.read
-            for refusal in part.refusals:
-                note(refusal)
+            for invalid_row in part.invalid_rows:
+                note(invalid_row)
             if advance:
                 advance(read)
 
@@ -126,8 +126,8 @@ def _watched(library: list[str], refused: Path | None) -> Iterator[Any]:
 
 
 @contextmanager
-def _refusals(path: Path | None) -> Iterator[Any]:
-    """Where refusals go: all of them to a file, or the first ones to stderr."""
+def _invalid_rows(path: Path | None) -> Iterator[Any]:
+    """Where invalid rows go: all of them to a file, or the first ones to stderr."""
     import csv
 
     from molvae.cli.inputs import report
@@ -138,16 +138,18 @@ def _refusals(path: Path | None) -> Iterator[Any]:
         with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="", errors="replace") as stream:
             table = csv.writer(stream, lineterminator="\n")
             table.writerow(["source", "row", "value", "reason"])
-            yield lambda refusal: table.writerow([refusal.source, refusal.row, refusal.value, refusal.reason])
+            yield lambda invalid_row: table.writerow(
+                [invalid_row.source, invalid_row.row, invalid_row.value, invalid_row.reason]
+            )
         return
     count = 0
 
-    def tell(refusal: Refusal) -> None:
+    def tell(invalid_row: InvalidRow) -> None:
         nonlocal count
         count += 1
         if count <= REFUSALS_SHOWN:
-            report(refusal)
+            report(invalid_row)
 
     yield tell
     if count > REFUSALS_SHOWN:
-        typer.echo(f"... {count - REFUSALS_SHOWN:,} more rows refused; --refused FILE.csv lists them", err=True)
+        typer.echo(f"... {count - REFUSALS_SHOWN:,} more rows rejected; --rejected FILE.csv lists them", err=True)

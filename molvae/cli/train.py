@@ -34,7 +34,7 @@ def train(
         str | None, typer.Option(show_default=False, help="Validation data; else a share is split off.")
     ] = None,
     column: options.Column = None,
-    standardise: options.Standardise = False,
+    standardize: options.Standardize = False,
     start: Annotated[
         str | None, typer.Option("--from", show_default=False, help="Start from this model's weights and vocabulary.")
     ] = None,
@@ -42,23 +42,23 @@ def train(
         str | None, typer.Option(show_default=False, help="The model's name. Default: the folder's.")
     ] = None,
     encoder: Annotated[str | None, _model("dmpnn (default), gine, gatv2 or gps.")] = None,
-    encoder_width: Annotated[int | None, _model("Channels of an atom's state.")] = None,
+    encoder_dim: Annotated[int | None, _model("Channels of an atom's state.")] = None,
     encoder_layers: Annotated[int | None, _model("Message-passing layers.")] = None,
     pooling_heads: Annotated[int | None, _model("Attention heads that pool atoms into a molecule.")] = None,
     latent: Annotated[
         str | None, _model("gaussian (a VAE, default), deterministic (an autoencoder) or hypersphere.")
     ] = None,
-    latent_size: Annotated[int | None, _model("Dimensions of z.")] = None,
+    latent_dim: Annotated[int | None, _model("Dimensions of z.")] = None,
     decoder: Annotated[str | None, _model("gru (default) or transformer.")] = None,
-    decoder_width: Annotated[int | None, _model("Channels of the decoder's state.")] = None,
+    decoder_dim: Annotated[int | None, _model("Channels of the decoder's state.")] = None,
     decoder_layers: Annotated[int | None, _model("Layers of the decoder.")] = None,
-    reading_width: Annotated[
+    bilinear_dim: Annotated[
         int | None, _model("Channels in which the decoder's state is multiplied with z; 0: none.", min=0)
     ] = None,
-    max_symbols: Annotated[int | None, _model("The longest SMILES, in symbols.")] = None,
+    max_length: Annotated[int | None, _model("The longest SMILES, in symbols.")] = None,
     dropout: Annotated[float | None, _model("Dropout.")] = None,
     batch_size: Annotated[int | None, _training("Molecules a step, over all devices.")] = None,
-    max_steps: Annotated[int | None, _training("Optimiser steps.")] = None,
+    max_steps: Annotated[int | None, _training("Optimizer steps.")] = None,
     max_minutes: Annotated[float | None, _training("Stop, annealed, after this long.")] = None,
     learning_rate: Annotated[float | None, _training("AdamW's peak.")] = None,
     kl_weight: Annotated[float | None, _training("What a nat of KL costs beside one of reconstruction.")] = None,
@@ -71,22 +71,22 @@ def train(
         float | None, _training("Radius of noise on every latent that the decoder is not told.")
     ] = None,
     corruption: Annotated[float | None, _training("Share of the input's atoms and bonds that are masked.")] = None,
-    noise_share: Annotated[float | None, _training("Share of molecules decoded from a perturbed latent.")] = None,
-    noise_from: Annotated[float | None, _training("The least radius that a latent is perturbed by.")] = None,
-    noise_to: Annotated[float | None, _training("The largest.")] = None,
-    practice_weight: Annotated[
+    noise_prob: Annotated[float | None, _training("Share of molecules decoded from a perturbed latent.")] = None,
+    noise_min: Annotated[float | None, _training("The least noise level that a latent is perturbed by.")] = None,
+    noise_max: Annotated[float | None, _training("The largest.")] = None,
+    rl_weight: Annotated[
         float | None, _training("What strings that the decoder writes itself count, by what they are worth.")
     ] = None,
     freeze_encoder: Annotated[
         bool | None, _training("Train the decoder alone: the latents of --from stay as they are.")
     ] = None,
-    length_power: Annotated[
+    length_weight_exponent: Annotated[
         float | None, _training("Long molecules more often: as their symbols to this power.")
     ] = None,
-    neighbours: Annotated[
+    neighbors: Annotated[
         bool,
         typer.Option(
-            "--neighbours/--no-neighbours",
+            "--neighbors/--no-neighbors",
             rich_help_panel="Training",
             help="Decode a perturbed latent to a similar molecule, the less similar the further it was moved.",
         ),
@@ -106,8 +106,8 @@ def train(
 ) -> None:
     """Train a model on molecules, and write FOLDER/model for `--model`.
 
-    The data is packed once into FOLDER/packed; every row is counted, and refused ones are listed in
-    FOLDER/refused.csv. Run the same command again to go on after an interruption. In Python: `workflow.train_model`.
+    The data is packed once into FOLDER/packed; every row is counted, and rejected ones are listed in
+    FOLDER/rejected.csv. Run the same command again to go on after an interruption. In Python: `workflow.train_model`.
     """
     import sys
 
@@ -115,21 +115,21 @@ def train(
     from molvae.training.train import Machine, train_model
 
     shape = _given(
-        encoder=encoder, encoder_width=encoder_width, encoder_layers=encoder_layers,
-        pooling_heads=pooling_heads, latent=latent, latent_size=latent_size, decoder=decoder,
-        decoder_width=decoder_width, decoder_layers=decoder_layers, reading_width=reading_width,
-        max_symbols=max_symbols, dropout=dropout,
+        encoder=encoder, encoder_dim=encoder_dim, encoder_layers=encoder_layers,
+        pooling_heads=pooling_heads, latent=latent, latent_dim=latent_dim, decoder=decoder,
+        decoder_dim=decoder_dim, decoder_layers=decoder_layers, bilinear_dim=bilinear_dim,
+        max_length=max_length, dropout=dropout,
     )  # fmt: skip
     settings = _given(
         batch_size=batch_size, max_steps=max_steps, max_minutes=max_minutes, learning_rate=learning_rate,
         kl_weight=kl_weight, kl_cycles=kl_cycles, free_bits=free_bits, mmd_weight=mmd_weight, latent_noise=latent_noise,
-        corruption=corruption, noise_share=noise_share, noise_from=noise_from, noise_to=noise_to,
-        practice_weight=practice_weight, freeze_encoder=freeze_encoder, length_power=length_power,
+        corruption=corruption, noise_prob=noise_prob, noise_min=noise_min, noise_max=noise_max,
+        rl_weight=rl_weight, freeze_encoder=freeze_encoder, length_weight_exponent=length_weight_exponent,
         validate_every=validate_every, patience=patience, seed=seed, precision=precision, compile=compile,
     )  # fmt: skip
     folder = train_model(
-        data, output, valid=valid, column=column, standardise=standardise, shape=shape,
-        config=TrainConfig.from_dict(settings), neighbours=neighbours, start_from=start, name=name, workers=workers,
+        data, output, valid=valid, column=column, standardize=standardize, shape=shape,
+        config=TrainConfig.from_dict(settings), neighbors=neighbors, start_from=start, name=name, workers=workers,
         machine=Machine(accelerator, devices, nodes, strategy),
         progress=sys.stderr.isatty(), tell=lambda text: typer.echo(text, err=True),
     )  # fmt: skip

@@ -23,7 +23,7 @@ def traverse(
     span: Annotated[
         float | None, typer.Option(help="Standard deviations to either side: 5; along single dimensions 15.")
     ] = None,
-    standardise: options.Standardise = False,
+    standardize: options.Standardize = False,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     column: options.Column = None,
@@ -40,7 +40,7 @@ def traverse(
     with delivery(output, picture, traversal.draw_traversal, GRID, [reference or ""]) as deliver:
         known = None if reference is None else molecules(read([reference], column))
         along: dict[str, Any] = {"axes": _pair(axes), "directions": directions, "reference": known}
-        seed = cleaned(seed) if standardise else seed
+        seed = cleaned(seed) if standardize else seed
         deliver(traversal.traverse(load(model, device), seed, steps=steps, span=span, **along))
 
 

@@ -28,7 +28,7 @@ _CHUNK = 65_536  # strings hashed at a time: 6 MB of positions
 
 
 @dataclass(frozen=True, eq=False)
-class SeenSet:
+class BloomFilter:
     """The strings of a set, as bits. It compares strings: ask with canonical SMILES if built from those.
 
     bits: uint8, shape (bytes,), bit i is bit i % 8 of byte i // 8. hashes: bits set by each member.
@@ -40,7 +40,7 @@ class SeenSet:
     items: int
 
     @classmethod
-    def from_smiles(cls, smiles: Iterable[str], bits_per_item: int = 16) -> SeenSet:
+    def from_smiles(cls, smiles: Iterable[str], bits_per_item: int = 16) -> BloomFilter:
         """Read all strings once. Memory while building: 16 bytes a string and 1 byte a bit."""
         if bits_per_item < 1:
             raise InputError(f"bits_per_item must be 1 or more, got {bits_per_item}")
@@ -74,7 +74,7 @@ class SeenSet:
             np.savez(file, header=header, bits=self.bits)
 
     @classmethod
-    def load(cls, path: str | Path) -> SeenSet:
+    def load(cls, path: str | Path) -> BloomFilter:
         """Read what `save` wrote; nothing in the file is executed.
 
         Raises `CheckpointError` naming the file where it is missing, damaged, or of another format.

@@ -20,6 +20,7 @@ from molvae.data.druglike import build_druglike
 from molvae.data.rows import format_of
 from molvae.errors import InputError
 
+
 def _recipe_folder() -> Path:
     """`molvae/datasets` of an installed package, else `datasets/` at the top of a checkout."""
     package = Path(__file__).parents[1]
@@ -49,14 +50,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A dataset: what it is, under which licence, whom to cite, and its parts.
+    """A dataset: what it is, under which license, whom to cite, and its parts.
 
     With `cleaning` steps the parts are raw material, out of which train, valid and test are assembled.
     """
 
     name: str
     description: str
-    licence: str
+    license: str
     citation: str
     parts: tuple[Part, ...]
     cleaning: tuple[str, ...] = ()

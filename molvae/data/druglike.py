@@ -13,7 +13,7 @@ from rdkit import Chem
 from molvae.chem.smiles import canonical, parse, quiet, shortened, write
 from molvae.data.files import whole_file
 from molvae.data.readers import read_records
-from molvae.data.rows import Record, Refusal, RowCounts
+from molvae.data.rows import InvalidRow, Record, RowCounts
 from molvae.errors import InputError, MoleculeError
 
 ELEMENTS = frozenset({"C", "N", "O", "S", "F", "Cl", "Br", "I", "P", "B", "Si", "Se", "H"})
@@ -33,7 +33,7 @@ def clean_druglike(smiles: str) -> str:
         for atom in mol.GetAtoms():
             atom.SetIsotope(0)
         fragments = [(f.GetNumHeavyAtoms(), write(f)) for f in Chem.GetMolFrags(mol, asMols=True)]
-    # Read again: deuterium has become a plain hydrogen, and a centre that only isotopes made chiral is none
+    # Read again: deuterium has become a plain hydrogen, and a center that only isotopes made chiral is none
     # now.
     clean = canonical(max(fragments)[1])
     reason = _outside(parse(clean), clean)
@@ -80,7 +80,7 @@ def _outside(mol: Chem.Mol, smiles: str) -> str | None:
     return f"{len(smiles)} characters, more than {MAX_LENGTH}" if len(smiles) > MAX_LENGTH else None
 
 
-def _add(rows: Iterable[Record | Refusal], origin: str, origins: dict[str, str]) -> RowCounts:
+def _add(rows: Iterable[Record | InvalidRow], origin: str, origins: dict[str, str]) -> RowCounts:
     counts = RowCounts()
     for row in rows:
         try:
@@ -88,7 +88,7 @@ def _add(rows: Iterable[Record | Refusal], origin: str, origins: dict[str, str])
         except MoleculeError:
             smiles = ""
         if not smiles:
-            counts.refused += 1
+            counts.rejected += 1
         elif smiles in origins:
             counts.duplicate += 1
         else:
@@ -97,7 +97,7 @@ def _add(rows: Iterable[Record | Refusal], origin: str, origins: dict[str, str])
     return counts
 
 
-def _rows(path: Path, column: str | None) -> Iterator[Record | Refusal]:
+def _rows(path: Path, column: str | None) -> Iterator[Record | InvalidRow]:
     """The rows of a file, or of every file in a .zip, which holds one SMILES a line."""
     if path.suffix != ".zip":
         yield from read_records(path, column=column)

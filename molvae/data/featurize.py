@@ -1,4 +1,4 @@
-"""SMILES to graphs, in this process or in workers, in the order they came, every refusal with its reason."""
+"""SMILES to graphs, in this process or in workers, in the order they came, every invalid row with its reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph, RawGraph, graph_of, raw_graph_of
-from molvae.chem.smiles import parse, parse_quietly, quiet, standardise, write
+from molvae.chem.smiles import parse, parse_quietly, quiet, standardize, write
 from molvae.chem.tokenizer import END, misfit
 from molvae.errors import MoleculeError, MolvaeError
 
@@ -33,10 +33,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def featurise(smiles: Sequence[str], *, clean: bool = False) -> list[MolGraph | MoleculeError]:
+def featurize(smiles: Sequence[str], *, clean: bool = False) -> list[MolGraph | MoleculeError]:
     """One graph per SMILES, in order; where there is none, the `MoleculeError` that says why.
 
-    `clean` standardises first (normalised groups, salts stripped).
+    `clean` standardizes first (normalized groups, salts stripped).
     """
     return [_graph(text, clean) for text in smiles]
 
@@ -44,7 +44,7 @@ def featurise(smiles: Sequence[str], *, clean: bool = False) -> list[MolGraph | 
 def _graph(smiles: str, clean: bool) -> MolGraph | MoleculeError:
     try:
         mol = parse(smiles)
-        return graph_of(standardise(mol) if clean else mol)
+        return graph_of(standardize(mol) if clean else mol)
     except MoleculeError as error:
         return error
 
@@ -55,7 +55,7 @@ class Chunk:
 
     `atoms`, `bonds`, `ends` as in `MolGraph`, one molecule after the other, `sizes` (M, 3) the number of
     atoms, bonds and tokens of each. `tokens` index `symbols`, whose first is the end. `rows` (M,) is the
-    place of each among the rows, `keys` a digest of each canonical SMILES. `refused` gives the others'
+    place of each among the rows, `keys` a digest of each canonical SMILES. `rejected` gives the others'
     reasons by their place.
     """
 
@@ -67,44 +67,44 @@ class Chunk:
     symbols: list[str]
     rows: list[int]
     keys: list[bytes]
-    refused: dict[int, str]
+    rejected: dict[int, str]
 
 
-def featurise_chunk(
+def featurize_chunk(
     texts: Sequence[str | None],
     *,
     clean: bool = False,
-    max_symbols: int | None = None,
+    max_length: int | None = None,
     known: Container[str] | None = None,
     observe: Callable[[Chem.Mol], None] | None = None,
 ) -> Chunk:
-    """`featurise` into flat arrays. None is a row without SMILES: no molecule, and no reason.
+    """`featurize` into flat arrays. None is a row without SMILES: no molecule, and no reason.
 
-    Molecules of more than `max_symbols` symbols, or with a symbol outside `known`, are refused too. `observe` is shown
+    Molecules of more than `max_length` symbols, or with a symbol outside `known`, are rejected too. `observe` is shown
     each of the others, for whoever wants more of a molecule than its graph.
     """
-    ids, refused = _Numbers({END: 0}), dict[int, str]()
+    ids, rejected = _Numbers({END: 0}), dict[int, str]()
     graphs: list[RawGraph] = []
     rows: list[int] = []
     bare = not clean and observe is None
-    for row, mol, smiles in _written(texts, clean, bare, refused):
+    for row, mol, smiles in _written(texts, clean, bare, rejected):
         try:
             graph = raw_graph_of(mol, smiles)
         except MoleculeError as error:
-            refused[row] = str(error)
+            rejected[row] = str(error)
             continue
-        if reason := misfit(graph.tokens, max_symbols, known):
-            refused[row] = reason
+        if reason := misfit(graph.tokens, max_length, known):
+            rejected[row] = reason
         else:
             rows.append(row)
             graphs.append(graph)
             if observe is not None:
                 observe(mol)
-    return _flat(graphs, ids, rows, refused)
+    return _flat(graphs, ids, rows, rejected)
 
 
 def _written(
-    texts: Sequence[str | None], clean: bool, bare: bool, refused: dict[int, str]
+    texts: Sequence[str | None], clean: bool, bare: bool, rejected: dict[int, str]
 ) -> Iterator[tuple[int, Chem.Mol, str]]:
     """Row, molecule and canonical SMILES of each text, ready a few at a time.
 
@@ -119,9 +119,9 @@ def _written(
                     continue
                 try:
                     mol = parse_quietly(text, bare=bare)
-                    mol = standardise(mol) if clean else mol
+                    mol = standardize(mol) if clean else mol
                 except MoleculeError as error:
-                    refused[row] = str(error)
+                    rejected[row] = str(error)
                 else:
                     written.append((row, mol, write(mol)))
         yield from written
@@ -135,7 +135,7 @@ class _Numbers(dict[str, int]):
         return number
 
 
-def _flat(graphs: list[RawGraph], ids: _Numbers, rows: list[int], refused: dict[int, str]) -> Chunk:
+def _flat(graphs: list[RawGraph], ids: _Numbers, rows: list[int], rejected: dict[int, str]) -> Chunk:
     columns, bond_columns = len(ATOM_FEATURES), len(BOND_FEATURES)
     sizes = [(len(g.atoms) // columns, len(g.ends) // 2, len(g.tokens) + 1) for g in graphs]
     tokens = [i for g in graphs for i in (*map(ids.__getitem__, g.tokens), 0)]
@@ -148,7 +148,7 @@ def _flat(graphs: list[RawGraph], ids: _Numbers, rows: list[int], refused: dict[
         symbols=list(ids),
         rows=rows,
         keys=[hashlib.blake2b(g.smiles.encode(), digest_size=8).digest() for g in graphs],
-        refused=refused,
+        rejected=rejected,
     )
 
 

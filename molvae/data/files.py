@@ -19,7 +19,7 @@ _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary neighbour of `path` to write to; takes its place when the block ends well, else is
+    """A temporary neighbor of `path` to write to; takes its place when the block ends well, else is
     removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # a pid would be shared by threads, and by containers
@@ -67,7 +67,7 @@ def check_folder(path: Path, holding: str) -> None:
 
 @contextmanager
 def whole_folder(path: Path, holding: str) -> Iterator[Path]:
-    """A temporary neighbour of the folder `path` to write to, which takes its place when the block ends well.
+    """A temporary neighbor of the folder `path` to write to, which takes its place when the block ends well.
 
     An older one is moved aside first, and back should anything fail. Raises `InputError` as `check_folder` does.
     """

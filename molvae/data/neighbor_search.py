@@ -1,12 +1,12 @@
-"""Finds the neighbours of training molecules among each other, for `neighbours`.
+"""Finds the neighbors of training molecules among each other, for `neighbors`.
 
 Done without comparing all pairs: molecules that are nearest to the same one of some molecules drawn at random make up
-a cell, and only those within a cell are compared, in several rounds with other cells. Most neighbours share a cell in
+a cell, and only those within a cell are compared, in several rounds with other cells. Most neighbors share a cell in
 one of the rounds, near ones more surely than far ones.
 
 Of these count only such whose canonical SMILES begin and end alike, so that they differ in one stretch. A small change
 may turn a molecule's canonical order around, and then little of what the decoder knows of the seed's string helps it to
-write the neighbour's: it would learn to forget the seed.
+write the neighbor's: it would learn to forget the seed.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from molvae.chem.smiles import parse_quietly, quiet
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.featurize import in_chunks, map_chunks
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.neighbors import FURTHEST, Neighbours
+from molvae.data.neighbors import FURTHEST, Neighbors
 
 BANDS = (1 - FURTHEST, 0.55, 0.65, 0.75, 0.95)
-"""Bounds of Tanimoto similarity: between each two of them a molecule has `EACH` neighbours, if so many were found.
+"""Bounds of Tanimoto similarity: between each two of them a molecule has `EACH` neighbors, if so many were found.
 
 Above the last are stereoisomers and longer chains.
 """
 EACH = 3
 LEAST_SHARED = 0.5
-"""Share of the longer SMILES that two neighbours begin and end with alike, at the very least."""
+"""Share of the longer SMILES that two neighbors begin and end with alike, at the very least."""
 
 ROUNDS = 5
 _CELL = 600  # molecules of a cell, on average
@@ -45,7 +45,7 @@ Bits = NDArray[np.uint8]
 
 
 class Pairs(NamedTuple):
-    """Molecules and neighbours of theirs, N each, with the similarity of the two and what their strings share."""
+    """Molecules and neighbors of theirs, N each, with the similarity of the two and what their strings share."""
 
     row: Ints
     other: Ints
@@ -87,17 +87,17 @@ class Strings(NamedTuple):
         return shared
 
 
-def neighbours_of(
+def neighbors_of(
     data: PackedGraphs,
     vocabulary: Vocabulary,
     *,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
-) -> Neighbours:
-    """`find_neighbours` of packed molecules; on two cores about four minutes for a million."""
+) -> Neighbors:
+    """`find_neighbors` of packed molecules; on two cores about four minutes for a million."""
     parts = map_chunks(_fingerprints, in_chunks(data.smiles(vocabulary)), workers)
     prints = np.concatenate([np.zeros((0, BYTES), np.uint8), *parts])
-    return find_neighbours(prints, Strings.of(data), workers=workers, progress=progress)
+    return find_neighbors(prints, Strings.of(data), workers=workers, progress=progress)
 
 
 def _fingerprints(smiles: list[str]) -> Bits:
@@ -105,7 +105,7 @@ def _fingerprints(smiles: list[str]) -> Bits:
         return morgan_bits([parse_quietly(text, bare=True) for text in smiles])
 
 
-def find_neighbours(
+def find_neighbors(
     fingerprints: Bits,
     strings: Strings,
     *,
@@ -113,8 +113,8 @@ def find_neighbours(
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
-) -> Neighbours:
-    """Neighbours of every one of M molecules among the others, by their fingerprints, M x `BYTES` as by `morgan_bits`.
+) -> Neighbors:
+    """Neighbors of every one of M molecules among the others, by their fingerprints, M x `BYTES` as by `morgan_bits`.
 
     Those of many are kept whose strings share most. The cells are drawn at random, by `seed`. `progress` is called with
     the number of each round that is done.
@@ -150,7 +150,7 @@ def _nearest(shared: tuple[Bits, Bits], rows: list[int]) -> Ints:
 
 
 def _alike(shared: tuple[Bits, Strings], cells: list[Ints]) -> list[Pairs]:
-    """Neighbours within each cell."""
+    """Neighbors within each cell."""
     fingerprints, strings = shared
     found = []
     for members in cells:
@@ -162,7 +162,7 @@ def _alike(shared: tuple[Bits, Strings], cells: list[Ints]) -> list[Pairs]:
 
 
 def _chosen(pairs: Pairs) -> Pairs:
-    """Of each molecule's neighbours in each band the `EACH` that share most of its string; by molecule and band."""
+    """Of each molecule's neighbors in each band the `EACH` that share most of its string; by molecule and band."""
     band = np.searchsorted(np.array(BANDS, np.float32), pairs.similarity, side="right")
     group = pairs.row * (len(BANDS) + 1) + band
     order = np.lexsort((pairs.other, -pairs.shared, group))
@@ -178,9 +178,9 @@ def _place(group: Ints) -> Ints:
     return np.arange(len(group)) - np.repeat(first, np.diff(first, append=len(group)))
 
 
-def _table(pairs: Pairs, molecules: int) -> Neighbours:
+def _table(pairs: Pairs, molecules: int) -> Neighbors:
     shape = (molecules, EACH * (len(BANDS) - 1))
     rows, similarity = np.full(shape, -1, np.int32), np.zeros(shape, np.float16)
     place = _place(pairs.row)
     rows[pairs.row, place], similarity[pairs.row, place] = pairs.other, pairs.similarity
-    return Neighbours(torch.from_numpy(rows), torch.from_numpy(similarity))
+    return Neighbors(torch.from_numpy(rows), torch.from_numpy(similarity))

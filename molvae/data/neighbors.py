@@ -16,12 +16,12 @@ from molvae.data.graph_dataset import PackedGraphs, padded
 from molvae.errors import InputError
 
 FURTHEST = 0.55
-"""The largest Tanimoto distance of neighbours: nothing less alike is worth learning to write around a seed."""
+"""The largest Tanimoto distance of neighbors: nothing less alike is worth learning to write around a seed."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """N molecules that were made to be neighbours: flat `tokens` int16, each ended by END; `start`, N + 1 offsets."""
+    """N molecules that were made to be neighbors: flat `tokens` int16, each ended by END; `start`, N + 1 offsets."""
 
     tokens: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int16))
     start: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int64))
@@ -31,8 +31,8 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """Up to K neighbours of each of M molecules: `rows` M x K int32, `similarity` M x K float16.
+class Neighbors:
+    """Up to K neighbors of each of M molecules: `rows` M x K int32, `similarity` M x K float16.
 
     A row below M is one of the molecules, M + i the i-th that was made, and -1 none; those come last.
     """
@@ -46,20 +46,20 @@ class Neighbours:
 
     @property
     def share(self) -> float:
-        """Of the molecules, those that have a neighbour: 0 to 1."""
+        """Of the molecules, those that have a neighbor: 0 to 1."""
         return float((self.rows[:, 0] >= 0).float().mean()) if len(self) else 0.0
 
-    def to(self, device: torch.device | str) -> Neighbours:
+    def to(self, device: torch.device | str) -> Neighbors:
         made = Made(self.made.tokens.to(device), self.made.start.to(device))
-        return Neighbours(self.rows.to(device), self.similarity.to(device), made)
+        return Neighbors(self.rows.to(device), self.similarity.to(device), made)
 
-    def joined(self, made: Made, row: Tensor, similarity: Tensor) -> Neighbours:
+    def joined(self, made: Made, row: Tensor, similarity: Tensor) -> Neighbors:
         """These and those that were made, N, in the order of the molecules that they are of (`row` N, `similarity` N).
 
         Raises `InputError` where some were made before.
         """
         if len(self.made):
-            raise InputError("neighbours were made of these molecules before")
+            raise InputError("neighbors were made of these molecules before")
         place = torch.arange(len(row)) - torch.searchsorted(row, row)
         shape = (len(self), int(place.max()) + 1 if len(row) else 0)
         rows, likeness = torch.full(shape, -1, dtype=torch.int32), torch.zeros(shape, dtype=torch.float16)
@@ -67,13 +67,13 @@ class Neighbours:
         likeness[row, place] = similarity
         rows, likeness = torch.cat([rows, self.rows], dim=1), torch.cat([likeness, self.similarity], dim=1)
         order = (rows < 0).to(torch.uint8).argsort(dim=1, stable=True)
-        return Neighbours(rows.gather(1, order), likeness.gather(1, order), made)
+        return Neighbors(rows.gather(1, order), likeness.gather(1, order), made)
 
     def at(self, rows: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
-        """Of these molecules, B, the neighbour whose distance is nearest to the radius, B; and that distance.
+        """Of these molecules, B, the neighbor whose distance is nearest to the radius, B; and that distance.
 
         The distance is 1 - Tanimoto. A radius of 0 gives the molecule itself; one beyond `FURTHEST` the furthest
-        neighbour, and stays. A molecule without neighbours is its own, at a radius of 0 or beyond `FURTHEST`.
+        neighbor, and stays. A molecule without neighbors is its own, at a radius of 0 or beyond `FURTHEST`.
         """
         others = self.rows[rows]
         distance = (1 - self.similarity[rows].float()).masked_fill(others < 0, torch.inf)
@@ -109,4 +109,4 @@ class Neighbours:
                 rows, similarity, *made = parts
                 return cls(rows, similarity, Made(*made))
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, RuntimeError) as error:
-            raise InputError(f"{path} is damaged ({error}); delete it to look for neighbours again") from None
+            raise InputError(f"{path} is damaged ({error}); delete it to look for neighbors again") from None

@@ -11,29 +11,29 @@ import numpy as np
 import torch
 
 from molvae.chem.tokenizer import END, Vocabulary
-from molvae.data.featurize import Chunk, featurise_chunk, in_chunks, map_chunks
+from molvae.data.featurize import Chunk, featurize_chunk, in_chunks, map_chunks
 from molvae.data.graph_dataset import PackedGraphs, concatenate
-from molvae.data.rows import Record, Refusal, RowCounts
+from molvae.data.rows import InvalidRow, Record, RowCounts
 from molvae.errors import InputError
 
 
 @dataclass
 class Packing(RowCounts):
-    """What became of the rows, and the refused ones with their reasons: one each, so no reason is lost."""
+    """What became of the rows, and the rejected ones with their reasons: one each, so no reason is lost."""
 
-    refusals: list[Refusal] = field(default_factory=list)
+    invalid_rows: list[InvalidRow] = field(default_factory=list)
 
 
 def pack(
-    rows: Iterable[Record | Refusal],
+    rows: Iterable[Record | InvalidRow],
     *,
     vocabulary: Vocabulary | None = None,
-    max_symbols: int = 160,
+    max_length: int = 160,
     clean: bool = False,
     workers: int | None = None,
     progress: Callable[[Packing], None] | None = None,
 ) -> tuple[PackedGraphs, Vocabulary, Packing]:
-    """Featurise, de-duplicate and pack; with no `vocabulary`, the data's own symbols become it.
+    """Featurize, de-duplicate and pack; with no `vocabulary`, the data's own symbols become it.
 
     `progress` is called after every few hundred rows. Raises `InputError` when no row is usable, with the
     first reasons.
@@ -41,14 +41,14 @@ def pack(
     packing, parts = Packing(), list[PackedGraphs]()
     ids = {END: 0}  # provisional, in order of first sight: the vocabulary is known at the end
     seen: set[bytes] = set()
-    job = partial(_featurise_rows, clean=clean, max_symbols=max_symbols, known=vocabulary)
+    job = partial(_featurize_rows, clean=clean, max_length=max_length, known=vocabulary)
     for chunk_rows, chunk in _with_results(job, rows, workers):
-        _refuse(chunk_rows, chunk, packing)
-        parts.append(_admit(chunk, packing, seen, ids))
+        _reject(chunk_rows, chunk, packing)
+        parts.append(_accept(chunk, packing, seen, ids))
         if progress:
             progress(packing)
     if not packing.kept:
-        reasons = "; ".join(map(str, packing.refusals[:3])) or "it is empty"
+        reasons = "; ".join(map(str, packing.invalid_rows[:3])) or "it is empty"
         raise InputError(f"no usable molecule in the data: {reasons}")
     vocabulary = vocabulary or Vocabulary.from_tokens(ids)
     final = {token: i for i, token in enumerate(vocabulary.tokens)}
@@ -56,13 +56,13 @@ def pack(
     return concatenate(parts), vocabulary, packing
 
 
-def _featurise_rows(rows: list[str | None], clean: bool, max_symbols: int, known: Vocabulary | None) -> Chunk:
-    return featurise_chunk(rows, clean=clean, max_symbols=max_symbols, known=known)
+def _featurize_rows(rows: list[str | None], clean: bool, max_length: int, known: Vocabulary | None) -> Chunk:
+    return featurize_chunk(rows, clean=clean, max_length=max_length, known=known)
 
 
 def _with_results(
-    job: Callable[[list[str | None]], Chunk], rows: Iterable[Record | Refusal], workers: int | None
-) -> Iterator[tuple[list[Record | Refusal], Chunk]]:
+    job: Callable[[list[str | None]], Chunk], rows: Iterable[Record | InvalidRow], workers: int | None
+) -> Iterator[tuple[list[Record | InvalidRow], Chunk]]:
     """Each chunk of rows, as read, beside what the workers made of it."""
     chunks, for_workers = tee(in_chunks(rows))
     texts = ([row.smiles if isinstance(row, Record) else None for row in chunk] for chunk in for_workers)
@@ -71,17 +71,17 @@ def _with_results(
     return ((chunk, result) for result, chunk in zip(results, chunks, strict=False))
 
 
-def _refuse(rows: list[Record | Refusal], chunk: Chunk, packing: Packing) -> None:
+def _reject(rows: list[Record | InvalidRow], chunk: Chunk, packing: Packing) -> None:
     """Note every row that has no graph, in the order of the rows."""
     for place, row in enumerate(rows):
-        if isinstance(row, Refusal):
-            packing.refusals.append(row)
-        elif place in chunk.refused:
-            packing.refusals.append(Refusal(row.source, row.row, row.smiles, chunk.refused[place]))
-    packing.refused = len(packing.refusals)
+        if isinstance(row, InvalidRow):
+            packing.invalid_rows.append(row)
+        elif place in chunk.rejected:
+            packing.invalid_rows.append(InvalidRow(row.source, row.row, row.smiles, chunk.rejected[place]))
+    packing.rejected = len(packing.invalid_rows)
 
 
-def _admit(chunk: Chunk, packing: Packing, seen: set[bytes], ids: dict[str, int]) -> PackedGraphs:
+def _accept(chunk: Chunk, packing: Packing, seen: set[bytes], ids: dict[str, int]) -> PackedGraphs:
     """The molecules of a chunk that are new."""
     new = []
     for place, key in enumerate(chunk.keys):

@@ -1,4 +1,4 @@
-"""Streams rows of molecules out of files, standard input and arguments: each row is a record or a refusal.
+"""Streams rows of molecules out of files, standard input and arguments: each row is a record or an invalid row.
 
 The SMILES of text formats are not parsed here: a record holds the string as it stands, and the caller reads
 it. Memory stays flat whatever the size of the input.
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from molvae.chem.smiles import MAX_SMILES_LENGTH
-from molvae.data.rows import Record, Refusal, RowCounts, format_of, make_row, too_long
+from molvae.data.rows import InvalidRow, Record, RowCounts, format_of, make_row, too_long
 from molvae.data.table_readers import csv_rows, parquet_rows, sdf_rows
 from molvae.data.text_lines import UNKNOWN, Line, read_lines
 from molvae.errors import InputError
 
-__all__ = ["Record", "Refusal", "RowCounts", "is_file_like", "read_records"]
+__all__ = ["InvalidRow", "Record", "RowCounts", "is_file_like", "read_records"]
 
 _CX_EXTENSION = re.compile(r"^\|[^|]*\|\s*")
 _KNOWN = ".smi, .smiles, .txt, .csv, .tsv, .sdf (each also as .gz) and .parquet"
@@ -28,7 +28,7 @@ _KNOWN = ".smi, .smiles, .txt, .csv, .tsv, .sdf (each also as .gz) and .parquet"
 
 def read_records(
     path: str | Path | IO[Any], *, column: str | None = None, name_column: str | None = None
-) -> Iterator[Record | Refusal]:
+) -> Iterator[Record | InvalidRow]:
     """The rows of one file, `-` (standard input) or open stream; the last two are read like a .smi file.
 
     `column` and `name_column` name columns of a .csv, .tsv or .parquet (`name_column` also a property of an
@@ -70,7 +70,7 @@ def _checked_format(path: Path) -> str:
     return kind
 
 
-def _file_rows(path: str, kind: str, column: str | None, name_column: str | None) -> Iterator[Record | Refusal]:
+def _file_rows(path: str, kind: str, column: str | None, name_column: str | None) -> Iterator[Record | InvalidRow]:
     opener = gzip.open if path.lower().endswith(".gz") else open
     with cast(IO[bytes], opener(path, "rb")) as stream:
         if kind == "smi":
@@ -81,14 +81,14 @@ def _file_rows(path: str, kind: str, column: str | None, name_column: str | None
             yield from csv_rows(stream, path, kind, column, name_column)
 
 
-def _smi_rows(stream: IO[Any], source: str) -> Iterator[Record | Refusal]:
+def _smi_rows(stream: IO[Any], source: str) -> Iterator[Record | InvalidRow]:
     """SMILES, then optionally white space and a name; blank lines and lines starting with # are skipped."""
     for line in read_lines(stream, source):
         if line.problem is None and (not line.text.strip() or line.text.startswith("#")):
             continue
         smiles, name = split_row(line.text)
         if line.problem is not None and not (line.foreign and UNKNOWN not in smiles):
-            yield Refusal(source, line.row, line.text, _smiles_problem(smiles, line))
+            yield InvalidRow(source, line.row, line.text, _smiles_problem(smiles, line))
         elif line.row > 1 or smiles.lower() != "smiles":  # line 1 may be a header
             yield make_row(smiles, name, source, line.row)
 

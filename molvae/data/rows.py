@@ -1,4 +1,4 @@
-"""What one row of input becomes: a record, or a refusal with its reason; and the count of both."""
+"""What one row of input becomes: a record, or an invalid row with its reason; and the count of both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ARGUMENT = "argument"
 """The source of a SMILES that was given on the command line itself."""
 
 REFUSALS_SHOWN = 20
-"""Refusals, at most, that are told one by one."""
+"""InvalidRows, at most, that are told one by one."""
 
 _FORMATS = {
     ".smi": "smi",
@@ -52,7 +52,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class InvalidRow:
     """One row that gave no molecule, with its reason; `value` is what stood there, shortened.
 
     `name` is the row's, where it could be told.
@@ -77,25 +77,25 @@ class RowCounts:
 
     kept: int = 0
     duplicate: int = 0
-    refused: int = 0
+    rejected: int = 0
 
     @property
     def read(self) -> int:
-        return self.kept + self.duplicate + self.refused
+        return self.kept + self.duplicate + self.rejected
 
     def summary(self) -> str:
-        """One line, such as "1,000 read: 980 kept, 15 duplicate, 5 refused"."""
-        kept, duplicate, refused = self.kept, self.duplicate, self.refused
-        return f"{self.read:,} read: {kept:,} kept, {duplicate:,} duplicate, {refused:,} refused"
+        """One line, such as "1,000 read: 980 kept, 15 duplicate, 5 rejected"."""
+        kept, duplicate, rejected = self.kept, self.duplicate, self.rejected
+        return f"{self.read:,} read: {kept:,} kept, {duplicate:,} duplicate, {rejected:,} rejected"
 
 
-def make_row(smiles: str, name: str, source: str, row: int) -> Record | Refusal:
-    """A record, or the refusal of a SMILES that is empty or too long to be looked at."""
+def make_row(smiles: str, name: str, source: str, row: int) -> Record | InvalidRow:
+    """A record, or the invalid row of a SMILES that is empty or too long to be looked at."""
     smiles, name = smiles.strip(), name.strip()
     if not smiles:
-        return Refusal(source, row, "", "the SMILES field is empty", name)
+        return InvalidRow(source, row, "", "the SMILES field is empty", name)
     if len(smiles) > MAX_SMILES_LENGTH:
-        return Refusal(source, row, smiles, too_long(len(smiles)), name)
+        return InvalidRow(source, row, smiles, too_long(len(smiles)), name)
     return Record(smiles, name, source, row)
 
 

@@ -1,6 +1,6 @@
-"""Makes near neighbours of training molecules, of which a training set has few: `chem.variants` of each.
+"""Makes near neighbors of training molecules, of which a training set has few: `chem.variants` of each.
 
-Like those that are found (`neighbour_search`) they begin and end as the molecule's canonical SMILES does.
+Like those that are found (`neighbor_search`) they begin and end as the molecule's canonical SMILES does.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from molvae.chem.tokenizer import Vocabulary, tokenize
 from molvae.data.featurize import in_chunks, map_chunks
 from molvae.data.graph_dataset import PackedGraphs, offsets
 from molvae.data.neighbor_search import BANDS, LEAST_SHARED
-from molvae.data.neighbors import Made, Neighbours
+from molvae.data.neighbors import Made, Neighbors
 
 MIDDLE = 0.75
-"""One of the neighbours made is more like the molecule than this, the other less."""
+"""One of the neighbors made is more like the molecule than this, the other less."""
 
 TRIES = 2
-MADE_AT_ONCE = 256  # molecules whose neighbours a process makes at once
+MADE_AT_ONCE = 256  # molecules whose neighbors a process makes at once
 _SAMPLE = 20_000  # molecules that branches are taken from
 
 
@@ -40,7 +40,7 @@ class _Rules(NamedTuple):
 
 
 class _Some(NamedTuple):
-    """Neighbours that were made: of which molecule, how similar, and their symbols, one after the other."""
+    """Neighbors that were made: of which molecule, how similar, and their symbols, one after the other."""
 
     row: list[int]
     similarity: list[float]
@@ -48,15 +48,15 @@ class _Some(NamedTuple):
 
 
 def with_made(
-    found: Neighbours,
+    found: Neighbors,
     data: PackedGraphs,
     vocabulary: Vocabulary,
     *,
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
-) -> Neighbours:
-    """The neighbours found, and beside them up to two that are made of each molecule; ten minutes for a million on two
+) -> Neighbors:
+    """The neighbors found, and beside them up to two that are made of each molecule; ten minutes for a million on two
     cores.
 
     The same seed gives the same ones, whatever the number of workers. `progress` is called with the number of molecules
@@ -84,14 +84,14 @@ def _made(rules: _Rules, rows: list[tuple[int, str]]) -> _Some:
     some = _Some([], [], [])
     with quiet():
         for row, smiles in rows:
-            for similarity, ids in _neighbours(rules, row, smiles):
+            for similarity, ids in _neighbors(rules, row, smiles):
                 some.row.append(row)
                 some.similarity.append(similarity)
                 some.tokens.append(ids)
     return some
 
 
-def _neighbours(rules: _Rules, row: int, smiles: str) -> list[tuple[float, NDArray[np.uint16]]]:
+def _neighbors(rules: _Rules, row: int, smiles: str) -> list[tuple[float, NDArray[np.uint16]]]:
     """Of one molecule's variants the first in each band that begins and ends like it."""
     mol, symbols, random = parse_quietly(smiles), tokenize(smiles), np.random.default_rng([rules.seed, row])
     fingerprint = morgan(mol)

@@ -12,7 +12,7 @@ from typing import IO, Any
 from rdkit import Chem
 
 from molvae.chem.smiles import canonical_or_none, quiet, write
-from molvae.data.rows import Record, Refusal, make_row
+from molvae.data.rows import InvalidRow, Record, make_row
 from molvae.data.text_lines import UNKNOWN, Line, read_lines
 from molvae.errors import InputError
 
@@ -26,7 +26,7 @@ _BATCH = 8192
 
 def csv_rows(
     stream: IO[bytes], source: str, kind: str, column: str | None, name_column: str | None
-) -> Iterator[Record | Refusal]:
+) -> Iterator[Record | InvalidRow]:
     """The rows of a table whose first row holds the column names; `kind` is csv or tsv.
 
     A .csv may be separated by commas, semicolons or tabs, whichever its header has most of. Row numbers are
@@ -39,18 +39,20 @@ def csv_rows(
     at, name_at = _pick(columns, source, column, name_column)
     for line, fields in _split_rows(lines, delimiter):
         if isinstance(fields, str):
-            yield Refusal(source, line.row, line.text, fields)
+            yield InvalidRow(source, line.row, line.text, fields)
         elif len(fields) > at and UNKNOWN in fields[at]:
-            yield Refusal(source, line.row, fields[at], line.problem or "the SMILES field has bytes that are not UTF-8")
+            yield InvalidRow(
+                source, line.row, fields[at], line.problem or "the SMILES field has bytes that are not UTF-8"
+            )
         elif len(fields) > at:
             name = fields[name_at] if name_at is not None and name_at < len(fields) else ""
             yield make_row(fields[at], name, source, line.row)
         elif fields:
             reason = f"{len(fields)} fields, but the SMILES column {columns[at]!r} is number {at + 1}"
-            yield Refusal(source, line.row, line.text, reason)
+            yield InvalidRow(source, line.row, line.text, reason)
 
 
-def parquet_rows(path: str, column: str | None, name_column: str | None) -> Iterator[Record | Refusal]:
+def parquet_rows(path: str, column: str | None, name_column: str | None) -> Iterator[Record | InvalidRow]:
     """The rows of a .parquet file, read in batches and only the columns needed."""
     import pyarrow as pa  # half a second that a .smi need not pay
     import pyarrow.parquet as pq
@@ -71,7 +73,7 @@ def parquet_rows(path: str, column: str | None, name_column: str | None) -> Iter
         raise InputError(f"{path} cannot be read as parquet ({error}): write or download it again") from error
 
 
-def sdf_rows(stream: IO[bytes], source: str, name_column: str | None) -> Iterator[Record | Refusal]:
+def sdf_rows(stream: IO[bytes], source: str, name_column: str | None) -> Iterator[Record | InvalidRow]:
     """The records of an .sdf as canonical SMILES; the name is the title, or the property `name_column`."""
     block: list[str] = []
     row, size, problem, data = 1, 0, None, False
@@ -144,7 +146,7 @@ def _split_rows(lines: Iterator[Line], delimiter: str) -> Iterator[tuple[Line, l
     """The first line and the fields of each row, or the reason why it has none.
 
     Quoted fields may hold line breaks. A quote that is never closed must not swallow the rest of the file:
-    its line alone is refused, and the lines after it are rows again.
+    its line alone is rejected, and the lines after it are rows again.
     """
     waiting: deque[Line] = deque()
     while line := waiting.popleft() if waiting else next(lines, None):
@@ -169,23 +171,23 @@ def _split_rows(lines: Iterator[Line], delimiter: str) -> Iterator[tuple[Line, l
         yield line, reason if fields is None else fields
 
 
-def _value_row(value: Any, name: Any, source: str, row: int) -> Record | Refusal:
+def _value_row(value: Any, name: Any, source: str, row: int) -> Record | InvalidRow:
     name = "" if name is None else str(name)
     if value is not None and not isinstance(value, str):
-        return Refusal(source, row, str(value), f"the SMILES field is {type(value).__name__}, not text", name)
+        return InvalidRow(source, row, str(value), f"the SMILES field is {type(value).__name__}, not text", name)
     return make_row(value or "", name, source, row)
 
 
-def _sdf_row(text: str, problem: str | None, source: str, row: int, name_column: str | None) -> Record | Refusal:
+def _sdf_row(text: str, problem: str | None, source: str, row: int, name_column: str | None) -> Record | InvalidRow:
     title = text.partition("\n")[0].strip()
     if problem:
-        return Refusal(source, row, title, problem)
+        return InvalidRow(source, row, title, problem)
     with quiet():
         mol = next(Chem.ForwardSDMolSupplier(io.BytesIO(text.encode())), None)
         if mol is None:
-            return Refusal(source, row, title, _sdf_reason(text))
+            return InvalidRow(source, row, title, _sdf_reason(text))
         if mol.GetNumAtoms() == 0:
-            return Refusal(source, row, title, "no atoms in the record")
+            return InvalidRow(source, row, title, "no atoms in the record")
         name = title if name_column is None else _property(mol, name_column)
         return make_row(write(mol), name, source, row)
 

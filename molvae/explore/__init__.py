@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from molvae.explore.interpolation import draw_path as draw_path
     from molvae.explore.interpolation import interpolate as interpolate
     from molvae.explore.latent_transformer import LatentTransformer as LatentTransformer
-    from molvae.explore.nearest_neighbors import draw_neighbours as draw_neighbours
-    from molvae.explore.nearest_neighbors import neighbours as neighbours
+    from molvae.explore.nearest_neighbors import draw_neighbors as draw_neighbors
+    from molvae.explore.nearest_neighbors import neighbors as neighbors
     from molvae.explore.optimization import Interrupted as Interrupted
     from molvae.explore.optimization import draw_best as draw_best
-    from molvae.explore.optimization import optimise as optimise
+    from molvae.explore.optimization import optimize as optimize
     from molvae.explore.projection import draw_map as draw_map
     from molvae.explore.projection import latent_map as latent_map
     from molvae.explore.traversal import draw_traversal as draw_traversal
     from molvae.explore.traversal import traverse as traverse
-    from molvae.nn.likelihood_reference import Calibration as Calibration
+    from molvae.nn.likelihood_reference import LikelihoodReference as LikelihoodReference
 
 _HOME = {
-    **dict.fromkeys(("Calibration", "anomaly", "draw_anomalies"), "anomaly_detection"),
+    **dict.fromkeys(("LikelihoodReference", "anomaly", "draw_anomalies"), "anomaly_detection"),
     **dict.fromkeys(("cluster", "draw_clusters"), "clustering"),
     **dict.fromkeys(("interpolate", "draw_path"), "interpolation"),
-    **dict.fromkeys(("neighbours", "draw_neighbours"), "nearest_neighbors"),
-    **dict.fromkeys(("optimise", "draw_best", "Interrupted"), "optimization"),
+    **dict.fromkeys(("neighbors", "draw_neighbors"), "nearest_neighbors"),
+    **dict.fromkeys(("optimize", "draw_best", "Interrupted"), "optimization"),
     **dict.fromkeys(("latent_map", "draw_map"), "projection"),
     "LatentTransformer": "latent_transformer",
     **dict.fromkeys(("traverse", "draw_traversal"), "traversal"),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from molvae.errors import InputError
 from molvae.generator import Generator, per_symbol
-from molvae.nn.likelihood_reference import Calibration, weights_of
+from molvae.nn.likelihood_reference import LikelihoodReference, weights_of
 from molvae.viz.molecules import MOST_PANELS, Panel, save_panels
 
 
@@ -17,13 +17,13 @@ def anomaly(
     generator: Generator,
     smiles: Iterable[str],
     *,
-    reference: Calibration | Iterable[str] | None = None,
+    reference: LikelihoodReference | Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """How well the model reconstructs each molecule, one row out per row in (a pandas column's under its own index).
 
     log p(x given z) of a molecule's canonical SMILES, given the mean of its own posterior, is near 0 for what a model
     knows by heart, and far below for what is unlike its training. Longer strings have more to get wrong, hence
-    `per_symbol`. What is usual says a `reference`: some thousand molecules, or their `Calibration` as of
+    `per_symbol`. What is usual says a `reference`: some thousand molecules, or their `LikelihoodReference` as of
     `Generator.calibration`; by default the one that the model brings of its training set.
 
     Columns: smiles, error, log_likelihood (nats), per_symbol (nats), and percentile, 0 to 100: of 100 reference
@@ -51,11 +51,11 @@ def draw_anomalies(frame: pd.DataFrame, picture: str | Path, n: int = 20) -> Pat
     return save_panels([Panel.of(row["smiles"], _legend(row)) for _, row in odd.iterrows()], picture)
 
 
-def _usual(generator: Generator, reference: Calibration | Iterable[str] | None) -> Calibration | None:
+def _usual(generator: Generator, reference: LikelihoodReference | Iterable[str] | None) -> LikelihoodReference | None:
     usual = generator.checkpoint.usual if reference is None else reference
     if usual is None:
         return None
-    if not isinstance(usual, Calibration):
+    if not isinstance(usual, LikelihoodReference):
         return generator.calibration(usual)
     if usual.weights != weights_of(generator.model):
         raise InputError(

@@ -29,14 +29,14 @@ def interpolate(
     *,
     steps: int = 20,
     path: str = "spherical",
-    decodes: int = 16,
+    samples_per_latent: int = 16,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The molecules on the way from `start` to `end`, in order; neighbours that are the same molecule are one row.
+    """The molecules on the way from `start` to `end`, in order; neighbors that are the same molecule are one row.
 
     `steps` latents, the ends counted, are spread evenly over a great-circle arc ("spherical": keeps the length that
     latents have, White 2016) or a straight line ("linear"). Of each the likeliest string is decoded, which is mostly
-    one of the ends, and `decodes` are drawn at the model's temperature. What is taken lies best on the way: its
+    one of the ends, and `samples_per_latent` are drawn at the model's temperature. What is taken lies best on the way: its
     similarities to both ends, weighted by how near they are, have the greatest geometric mean; an end only where there
     is nothing else. With 0 decodes the likeliest strings are all, and holes stay where these are no molecules.
 
@@ -55,8 +55,8 @@ def interpolate(
     z = arc(first, last, position[1:-1, None])
     both = [canonical(start), canonical(end)]
     if both[0] == both[1]:
-        decodes = 0  # there is nothing between a molecule and itself
-    found = _decoded(generator, z, _radius(position[1:-1], _angle(first, last)), decodes, seed)
+        samples_per_latent = 0  # there is nothing between a molecule and itself
+    found = _decoded(generator, z, _noise_level(position[1:-1], _angle(first, last)), samples_per_latent, seed)
     ends = pd.DataFrame({"smiles": both, "log_likelihood": np.nan})
     table = pd.concat([ends.iloc[:1], _on_the_way(found, both, position[1:-1]), ends.iloc[1:]], ignore_index=True)
     table.insert(0, "position", position)
@@ -92,22 +92,22 @@ def _angle(a: Array, b: Array) -> float:
     return float(np.arccos(np.clip(a @ b / lengths, -1, 1))) if lengths else 0.0
 
 
-def _radius(t: Array, angle: float) -> Array:
+def _noise_level(t: Array, angle: float) -> Array:
     """How much noise the decoder is told: the other end is noise to the nearer one, the more the less alike they are.
 
-    cos(a) z1 + sin(a) z2 is z1 moved by a radius of sin(a), as of `models.latents.perturb`; halfway between unrelated
+    cos(a) z1 + sin(a) z2 is z1 moved by a noise level of sin(a), as of `models.latents.perturb`; halfway between unrelated
     molecules that is 0.71.
     """
     return np.sin(np.minimum(np.minimum(t, 1 - t) * angle, np.pi / 2))
 
 
-def _decoded(generator: Generator, z: Array, radius: Array, decodes: int, seed: int) -> pd.DataFrame:
+def _decoded(generator: Generator, z: Array, noise_level: Array, samples_per_latent: int, seed: int) -> pd.DataFrame:
     """The different molecules of each latent, the likeliest string's first: point, smiles, log_likelihood."""
-    tables = [proposed(generator, z, radius=radius).assign(point=range(len(z)))]
-    if decodes and len(z):
-        point = np.repeat(np.arange(len(z)), decodes)
+    tables = [proposed(generator, z, noise_level=noise_level).assign(point=range(len(z)))]
+    if samples_per_latent and len(z):
+        point = np.repeat(np.arange(len(z)), samples_per_latent)
         temperature = generator.checkpoint.defaults.temperature
-        drawn = proposed(generator, z[point], radius=radius[point], temperature=temperature, seed=seed)
+        drawn = proposed(generator, z[point], noise_level=noise_level[point], temperature=temperature, seed=seed)
         tables.append(drawn.assign(point=point))
     table = pd.concat(tables, ignore_index=True)
     return table[table["smiles"] != ""].drop_duplicates(["point", "smiles"])[["point", "smiles", "log_likelihood"]]

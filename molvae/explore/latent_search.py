@@ -1,4 +1,4 @@
-"""The search around one molecule: what CMA-ES asks for, and what is learnt of the molecules that it gets.
+"""The search around one molecule: what CMA-ES asks for, and what is learned of the molecules that it gets.
 
 Beside the latents that CMA-ES asks for, some of each generation are near the one that it began at, and their strings
 are made to leave that molecule's: small changes, of which latents give few.
@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Strategy:
-    """How the latent space is searched; the defaults are those that benchmarks/optimise.py did best with.
+    """How the latent space is searched; the defaults are those that benchmarks/optimize.py did best with.
 
     On its task 1,000 strings are enough for 91 % of 100 starts, and for 85 % where none departs. With earlier weights,
     and none departing, they were for 71 % with runs of one generation, for 65 % with runs of four and for 58 % with a
@@ -37,13 +37,13 @@ class Strategy:
     """
 
     population: int = 64  # latents of a generation, those of strings that depart included
-    decodes: int = 1  # strings from each latent, of which the best counts
+    samples_per_latent: int = 1  # strings from each latent, of which the best counts
     generations: int = 1  # of one run of CMA-ES, before the next begins at the best molecule
-    radius: float = 0.5  # spread of a run's first generation, 0 to 1 as of `Generator.analogs`
+    noise_level: float = 0.5  # spread of a run's first generation, 0 to 1 as of `Generator.analogs`
     temperature: float = 1.0  # of the symbols
     closeness: float = 0.3  # where to begin anew: what a similarity of 1 to the start is worth in score
     departing: float = 0.5  # share of a generation whose strings leave that of the molecule that the run began at
-    near: float = 0.2  # how far from its latent, as `radius`
+    near: float = 0.2  # how far from its latent, as `noise level`
 
     @property
     def departures(self) -> int:
@@ -51,26 +51,28 @@ class Strategy:
         return min(round(self.departing * self.population), self.population - 4)
 
     def __post_init__(self) -> None:
-        if self.population < 4 or self.decodes < 1 or self.generations < 1:
+        if self.population < 4 or self.samples_per_latent < 1 or self.generations < 1:
             raise InputError(f"a population is 4 or more, decodes and generations are 1 or more, got {self}")
-        if not 0 < self.radius <= 1:
-            raise InputError(f"radius must lie above 0 (the start itself) and at most at 1, got {self.radius}")
+        if not 0 < self.noise_level <= 1:
+            raise InputError(
+                f"noise level must lie above 0 (the start itself) and at most at 1, got {self.noise_level}"
+            )
         if not (0 <= self.departing <= 1 and 0 <= self.near <= 1):
             raise InputError(f"departing and near lie in 0 to 1, got {self.departing} and {self.near}")
 
 
 class Generation(NamedTuple):
-    """What is to be decoded, N rows: latents N x D, their radius, the random key of each string, what it leaves."""
+    """What is to be decoded, N rows: latents N x D, their noise level, the random key of each string, what it leaves."""
 
     z: Array
-    radius: Array
+    noise_level: Array
     keys: NDArray[np.int64]
-    leaving: list[str]
+    branch_from: list[str]
 
 
 @dataclass(frozen=True)
 class Known:
-    """What was learnt of a molecule, and after how many evaluations and strings."""
+    """What was learned of a molecule, and after how many evaluations and strings."""
 
     score: float  # NaN outside the windows
     gap: float  # how far outside; 0 is inside
@@ -101,12 +103,12 @@ class Search:
         plan: Strategy,
         start: str,
         *,
-        budget: int,
+        max_samples: int,
         target: float | None = None,
         seed: int = 0,
     ) -> None:
         self.generator, self.goal, self.plan, self.start = generator, goal, plan, canonical(start)
-        self.budget, self.target = budget, target
+        self.max_samples, self.target = max_samples, target
         self.random = np.random.default_rng(seed_key(seed, self.start) % 2**64)
         self.strings = self.valid = self.evaluations = 0
         self.known: dict[str, Known] = {}  # in the order of finding
@@ -124,7 +126,7 @@ class Search:
 
     @property
     def done(self) -> bool:
-        return self.strings >= self.budget or self.reached
+        return self.strings >= self.max_samples or self.reached
 
     @property
     def reached(self) -> bool:
@@ -135,14 +137,14 @@ class Search:
         """The next generation, CMA-ES's own first; of the last only what the budget still allows."""
         plan, count = self.plan, self.plan.departures
         self.asked = self.run.ask()
-        own = perturb(torch.tensor(self.centre), plan.radius, torch.tensor(np.array(self.asked)))
-        noise = torch.tensor(self.random.standard_normal((count, len(self.centre))))
-        near = perturb(torch.tensor(self.centre), plan.near, noise)
-        rows = np.repeat(np.arange(len(own) + count), plan.decodes)[: self.budget - self.strings]
+        own = perturb(torch.tensor(self.center), plan.noise_level, torch.tensor(np.array(self.asked)))
+        noise = torch.tensor(self.random.standard_normal((count, len(self.center))))
+        near = perturb(torch.tensor(self.center), plan.near, noise)
+        rows = np.repeat(np.arange(len(own) + count), plan.samples_per_latent)[: self.max_samples - self.strings]
         departs = rows >= len(own)
         return Generation(
             torch.cat([own, near]).numpy()[rows],
-            np.where(departs, plan.near, plan.radius),
+            np.where(departs, plan.near, plan.noise_level),
             self.random.integers(0, 2**62, len(rows)),
             [self.origin if leaves else "" for leaves in departs],
         )
@@ -152,10 +154,10 @@ class Search:
         self._learn(molecules)
         if self.done:  # the last generation may be short, which CMA-ES would not take
             return
-        own = molecules[: len(self.asked) * self.plan.decodes]
+        own = molecules[: len(self.asked) * self.plan.samples_per_latent]
         orders = [self.known[name].order if name in self.known else _NO_MOLECULE for name in own]
         rank = {order: place for place, order in enumerate(sorted(set(orders)))}
-        costs = np.array([rank[order] for order in orders]).reshape(-1, self.plan.decodes).min(axis=1)
+        costs = np.array([rank[order] for order in orders]).reshape(-1, self.plan.samples_per_latent).min(axis=1)
         self.run.tell(self.asked, costs.tolist())
         if self.run.countiter >= self.plan.generations:
             self._begin(self._next())
@@ -182,10 +184,10 @@ class Search:
         return known.score + self.plan.closeness * known.figures["similarity"]
 
     def _begin(self, name: str) -> None:
-        """A run of CMA-ES at a molecule, in units of the radius around its latent."""
+        """A run of CMA-ES at a molecule, in units of the noise level around its latent."""
         self.begun.add(name)
         try:
-            self.centre = latent_of(self.generator, name)
+            self.center = latent_of(self.generator, name)
         except MoleculeError:  # the model can write it, not read it
             self._begin(self._next())
             return
@@ -193,4 +195,4 @@ class Search:
         count = self.plan.population - self.plan.departures
         own = lambda *size: self.random.standard_normal(size)  # noqa: E731 - cma would seed and use NumPy's global one
         options = {"popsize": count, "CMA_diagonal": True, "randn": own, "seed": np.nan, "verbose": -9}
-        self.run = import_extra("cma").CMAEvolutionStrategy(np.zeros(len(self.centre)), 1.0, options)
+        self.run = import_extra("cma").CMAEvolutionStrategy(np.zeros(len(self.center)), 1.0, options)

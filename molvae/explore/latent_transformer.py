@@ -29,22 +29,22 @@ class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     `model`: a shipped model's name or a model directory; a pickle holds this name, not the weights, and finds them
     where it is loaded. `errors`: a molecule that cannot be encoded raises `MoleculeError` naming its row ("raise"), or
-    becomes a row of NaN ("nan"). `corrections` as in `Generator.decode`, for the way back.
+    becomes a row of NaN ("nan"). `inversion_steps` as in `Generator.decode`, for the way back.
     """
 
     def __init__(
-        self, model: str = "druglike", device: str = "auto", errors: str = "raise", corrections: int = 0
+        self, model: str = "druglike", device: str = "auto", errors: str = "raise", inversion_steps: int = 0
     ) -> None:
         self.model = model
         self.device = device
         self.errors = errors
-        self.corrections = corrections
+        self.inversion_steps = inversion_steps
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn's names
-        """Nothing is learnt: the model is loaded, so that a wrong name is an error now. Raises `CheckpointError`."""
+        """Nothing is learned: the model is loaded, so that a wrong name is an error now. Raises `CheckpointError`."""
         if self.errors not in ERRORS:
             raise InputError(f"errors is {' or '.join(ERRORS)}, got {self.errors!r}")
-        self.n_latents_ = int(self._generator.checkpoint.config.latent_size)
+        self.n_latents_ = int(self._generator.checkpoint.config.latent_dim)
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -57,11 +57,13 @@ class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def inverse_transform(self, X: Any) -> NDArray[np.object_]:
         """SMILES, N, of N x D latents; "" where the decoder writes no molecule, or a latent is NaN."""
-        return self._generator.decode(np.asarray(X), corrections=self.corrections)["smiles"].to_numpy(dtype=object)
+        return self._generator.decode(np.asarray(X), inversion_steps=self.inversion_steps)["smiles"].to_numpy(
+            dtype=object
+        )
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:  # noqa: ARG002
         """z0, z1 ..."""
-        return np.array([f"z{i}" for i in range(self._generator.checkpoint.config.latent_size)], dtype=object)
+        return np.array([f"z{i}" for i in range(self._generator.checkpoint.config.latent_dim)], dtype=object)
 
     @property
     def _generator(self) -> Generator:

@@ -24,7 +24,7 @@ from molvae.viz.molecules import save_grid
 CHUNK = 2048  # molecules that are encoded and compared at once
 
 
-def neighbours(
+def neighbors(
     generator: Generator,
     smiles: Iterable[str],
     of: str | Iterable[str],
@@ -38,19 +38,19 @@ def neighbours(
 
     Columns: seed, smiles (both as given), name (where there are any), distance (Euclidean; an unrelated pair is about
     sqrt(2 D) apart), similarity (Tanimoto of Morgan fingerprints). `attrs`: errors (SMILES to reason, of seeds and
-    molecules), how many `seeds`, `molecules` and `refused` rows there were, summary. Raises `InputError` where no seed
+    molecules), how many `seeds`, `molecules` and `rejected` rows there were, summary. Raises `InputError` where no seed
     can be encoded, `n` is below 1, or there are more or fewer names than molecules.
     """
     if n < 1:
-        raise InputError(f"the number of neighbours is 1 or more, got {n}")
+        raise InputError(f"the number of neighbors is 1 or more, got {n}")
     seeds = Points.of(generator, of, least=1)
-    errors, refused = _errors(seeds), _refused(seeds)
+    errors, rejected = _errors(seeds), _rejected(seeds)
     best = [_Nearest(canonical(text), n) for text in seeds.smiles]
     count, named = 0, False
     for chunk in in_chunks(_named(smiles, names), CHUNK):
         points = Points.of(generator, [text for text, _ in chunk])
         errors |= _errors(points)
-        refused += _refused(points)
+        rejected += _rejected(points)
         count += len(points.z)
         named = named or any(name for _, name in chunk)
         good = points.table["error"] == ""
@@ -62,14 +62,14 @@ def neighbours(
     if not named:
         del frame["name"]
     frame.attrs = {"errors": errors, "seeds": len(best), "molecules": count}
-    return refusing(frame, refused)
+    return refusing(frame, rejected)
 
 
 def refusing(frame: pd.DataFrame, rows: int) -> pd.DataFrame:
-    """The table of `neighbours`, in its summary so many more rows, of seeds or of molecules, that gave none."""
+    """The table of `neighbors`, in its summary so many more rows, of seeds or of molecules, that gave none."""
     seeds, molecules = frame.attrs["seeds"], frame.attrs["molecules"]
-    frame.attrs["refused"] = frame.attrs.get("refused", 0) + rows
-    told = f"{len(frame)} neighbours of {seeds} seeds in {molecules:,} molecules; {frame.attrs['refused']:,} refused"
+    frame.attrs["rejected"] = frame.attrs.get("rejected", 0) + rows
+    told = f"{len(frame)} neighbors of {seeds} seeds in {molecules:,} molecules; {frame.attrs['rejected']:,} rejected"
     frame.attrs["summary"] = [told]
     return frame
 
@@ -85,8 +85,8 @@ def _named(smiles: Iterable[str], names: Iterable[str] | None) -> Iterator[tuple
         yield text, name
 
 
-def draw_neighbours(frame: pd.DataFrame, picture: str | Path) -> Path:
-    """Each seed in blue and its neighbours with their similarity, as .png or .svg."""
+def draw_neighbors(frame: pd.DataFrame, picture: str | Path) -> Path:
+    """Each seed in blue and its neighbors with their similarity, as .png or .svg."""
     return save_grid(frame, picture)
 
 
@@ -127,7 +127,7 @@ def _table(seed: str, rows: list[tuple[float, str, str]]) -> pd.DataFrame:
     )
 
 
-def _refused(points: Points) -> int:
+def _rejected(points: Points) -> int:
     return len(points.table) - len(points.z)
 
 

@@ -1,4 +1,4 @@
-"""What an optimisation is after: properties, a property model or a user's function, within windows."""
+"""What an optimization is after: properties, a property model or a user's function, within windows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure to be maximised: `rank`, or where there is one `function` of canonical SMILES; and windows to keep.
+    """A figure to be maximized: `rank`, or where there is one `function` of canonical SMILES; and windows to keep.
 
     `scores`: figures of the user's own, which rank and windows may name.
     """
@@ -55,7 +55,7 @@ class Goal:
     @classmethod
     def of(
         cls,
-        maximise: str | Path | Function | PropertyModel,
+        maximize: str | Path | Function | PropertyModel,
         keep: Iterable[str] = (),
         scores: Mapping[str, Score] | None = None,
     ) -> Self:
@@ -67,10 +67,10 @@ class Goal:
         own = dict(scores or {})
         known = (SIMILARITY, *own)
         windows = tuple(Window.of(text, known) for text in keep)
-        if found := _function(maximise):
+        if found := _function(maximize):
             name, function = found
             return cls(name, Rank(()), function, windows, own)
-        text = str(maximise)
+        text = str(maximize)
         return cls(text, Rank.of(text, known), None, windows, own)
 
     @property
@@ -117,18 +117,18 @@ class Goal:
 
 
 def _function(
-    maximise: str | Path | Function | PropertyModel,
+    maximize: str | Path | Function | PropertyModel,
 ) -> tuple[str, Callable[[list[str]], Floats]] | None:
     """What is no sum of figures: its name, and it as a function of SMILES."""
-    text = str(maximise)
-    if isinstance(maximise, str | Path) and Path(maximise).is_dir() and text not in PROPERTIES:
-        maximise = PropertyModel.load(maximise)
-    if isinstance(maximise, PropertyModel):
-        return maximise.target, maximise
-    if isinstance(maximise, str | Path) and ".py:" not in text:
+    text = str(maximize)
+    if isinstance(maximize, str | Path) and Path(maximize).is_dir() and text not in PROPERTIES:
+        maximize = PropertyModel.load(maximize)
+    if isinstance(maximize, PropertyModel):
+        return maximize.target, maximize
+    if isinstance(maximize, str | Path) and ".py:" not in text:
         return None
-    if callable(maximise):
-        own = Tolerant(getattr(maximise, "__name__", "objective"), maximise)
+    if callable(maximize):
+        own = Tolerant(getattr(maximize, "__name__", "objective"), maximize)
         return own.name, lambda smiles: own([parse(one) for one in smiles])
     read = PythonScore.read(text)
     return read.name, lambda smiles: read([parse(one) for one in smiles])
@@ -136,7 +136,7 @@ def _function(
 
 def _outside(window: Window, value: float) -> float:
     """How far a value lies outside a window, by the size of the bound that it breaks; never 0 there."""
-    if window.admits(value):
+    if window.accepts(value):
         return 0.0
     bound = window.high if value >= window.high else window.low
     return max(abs(value - bound) / max(abs(bound), 1.0), 1e-9) if np.isfinite(value) else np.inf

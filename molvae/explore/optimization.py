@@ -30,29 +30,29 @@ class Interrupted(KeyboardInterrupt):
         self.frame = frame
 
 
-def optimise(
+def optimize(
     generator: Generator,
     seeds: str | Iterable[str],
-    maximise: str | Path | Function | PropertyModel = "qed",
+    maximize: str | Path | Function | PropertyModel = "qed",
     *,
     keep: str | Sequence[str] = (),
     scores: Mapping[str, Score] | None = None,
     target: float | None = None,
-    budget: int = 5000,
+    max_samples: int = 5000,
     strategy: Strategy | None = None,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> pd.DataFrame:
     """Molecules around each seed that score high and keep to the windows, the best first.
 
-    `maximise`: a property or sum of them ("qed", "qed - 0.1*sa", also "similarity"), a function of an RDKit molecule,
+    `maximize`: a property or sum of them ("qed", "qed - 0.1*sa", also "similarity"), a function of an RDKit molecule,
     "FILE.py:function", or a property model (`molvae fit`) or its folder. `keep`: windows ("similarity>=0.4", "mw<500").
     `scores`: figures more, name to a function of SMILES (`screens.read_scores` reads them), which both may name:
-    maximise="qed - hERG", keep="hERG<5".
-    `budget`: strings to decode per seed; `target`: stop at the first admissible molecule that scores this much.
+    maximize="qed - hERG", keep="hERG<5".
+    `max_samples`: strings to decode per seed; `target`: stop at the first admissible molecule that scores this much.
 
     A run of CMA-ES (Hansen 2016; diagonal, with the `cma` package) starts at a molecule's latent, with a normal
-    distribution of `radius` around it. Its generation is decoded in one call with those of all other seeds. Molecules
+    distribution of `noise level` around it. Its generation is decoded in one call with those of all other seeds. Molecules
     outside the windows rank behind those inside, by how far they are out, and what is no molecule comes last. After
     `generations` the next run begins at the latent of the best admissible molecule that none has begun at yet.
 
@@ -63,14 +63,15 @@ def optimise(
     other seeds there are. Raises `InputError`, `MissingExtraError` without cma, and on Ctrl+C `Interrupted`, which has
     what was found until then.
     """
-    if budget < 1:
-        raise InputError(f"the budget is 1 string or more, got {budget}")
+    if max_samples < 1:
+        raise InputError(f"the budget is 1 string or more, got {max_samples}")
     if target is not None and isnan(target):
         raise InputError("the target is a number that a score can reach, got nan")
-    goal, plan = Goal.of(maximise, each(keep), scores), strategy or Strategy()
+    goal, plan = Goal.of(maximize, each(keep), scores), strategy or Strategy()
     points = Points.of(generator, seeds, least=1)
     searches = {
-        text: Search(generator, goal, plan, text, budget=budget, target=target, seed=seed) for text in points.smiles
+        text: Search(generator, goal, plan, text, max_samples=max_samples, target=target, seed=seed)
+        for text in points.smiles
     }
     try:
         while live := [search for search in searches.values() if not search.done]:
@@ -91,8 +92,8 @@ def draw_best(frame: pd.DataFrame, picture: str | Path, n: int = 14) -> Path:
 def _generation(generator: Generator, searches: list[Search], plan: Strategy) -> None:
     """One generation of every search, decoded in one call."""
     asked = [search.ask() for search in searches]
-    z, radius, keys, leaving = (np.concatenate(parts) for parts in zip(*asked, strict=True))
-    options: dict[str, Any] = {"radius": radius, "seed": keys, "leaving": leaving.tolist()}
+    z, noise_level, keys, branch_from = (np.concatenate(parts) for parts in zip(*asked, strict=True))
+    options: dict[str, Any] = {"noise_level": noise_level, "seed": keys, "branch_from": branch_from.tolist()}
     table = proposed(generator, z, temperature=plan.temperature, **options)
     molecules = iter(table["smiles"])
     for search, generation in zip(searches, asked, strict=True):

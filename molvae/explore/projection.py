@@ -25,31 +25,31 @@ def latent_map(
     smiles: Iterable[str],
     *,
     method: str = "pca",
-    colour: str | Sequence[Any] | pd.Series[Any] | None = None,
+    color: str | Sequence[Any] | pd.Series[Any] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Two coordinates for each molecule, one row out per row in (a pandas column's under its own index).
 
     `method`: "pca", the two directions in which the latents are spread most, or "umap" (McInnes et al. 2018), which
-    keeps neighbours together and bends the rest. `colour` is the name of a property, or a value for each row: numbers
+    keeps neighbors together and bends the rest. `color` is the name of a property, or a value for each row: numbers
     or classes.
 
-    Columns: smiles, error, x, y (NaN where there is an error), and the colour under its name ("label" for a list).
-    `attrs`: colour (the name of its column or None), summary. Raises `InputError` for fewer than 3 molecules that can
-    be encoded, or a number of colours that is not that of the rows; `MissingExtraError` without umap-learn.
+    Columns: smiles, error, x, y (NaN where there is an error), and the color under its name ("label" for a list).
+    `attrs`: color (the name of its column or None), summary. Raises `InputError` for fewer than 3 molecules that can
+    be encoded, or a number of colors that is not that of the rows; `MissingExtraError` without umap-learn.
     """
     if method not in METHODS:
         raise InputError(f"a map is made by {' or '.join(METHODS)}, got {method!r}")
     points = Points.of(generator, smiles, least=LEAST)
     xy, told = _pca(points) if method == "pca" else _umap(points, seed)
-    frame, name = _coloured(points, points.with_columns(x=xy[:, 0], y=xy[:, 1]), colour)
-    frame.attrs = {"colour": name, "summary": [f"{len(xy):,} of {len(frame):,} molecules on the map, {told}"]}
+    frame, name = _colored(points, points.with_columns(x=xy[:, 0], y=xy[:, 1]), color)
+    frame.attrs = {"color": name, "summary": [f"{len(xy):,} of {len(frame):,} molecules on the map, {told}"]}
     return indexed(frame, smiles)
 
 
 def draw_map(frame: pd.DataFrame, picture: str | Path) -> Path:
     """The map as .png or .svg, or as .html that shows a molecule under the pointer and needs nothing else."""
-    return save_scatter(frame[frame["error"] == ""], picture, frame.attrs.get("colour"))
+    return save_scatter(frame[frame["error"] == ""], picture, frame.attrs.get("color"))
 
 
 def _pca(points: Points) -> tuple[Any, str]:
@@ -59,25 +59,25 @@ def _pca(points: Points) -> tuple[Any, str]:
 
 
 def _umap(points: Points, seed: int) -> tuple[Any, str]:
-    neighbours = min(15, len(points.z) - 1)
-    start = "spectral" if len(points.z) > neighbours + 2 else "random"  # the spectrum of very few has no solver
-    umap = import_extra("umap", "umap").UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1, init=start)
-    return umap.fit_transform(points.z), f"UMAP of {neighbours} neighbours"
+    neighbors = min(15, len(points.z) - 1)
+    start = "spectral" if len(points.z) > neighbors + 2 else "random"  # the spectrum of very few has no solver
+    umap = import_extra("umap", "umap").UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1, init=start)
+    return umap.fit_transform(points.z), f"UMAP of {neighbors} neighbors"
 
 
-def _coloured(points: Points, frame: pd.DataFrame, colour: Any) -> tuple[pd.DataFrame, str | None]:
-    """The table with a column to colour by, and that column's name."""
-    if colour is None:
+def _colored(points: Points, frame: pd.DataFrame, color: Any) -> tuple[pd.DataFrame, str | None]:
+    """The table with a column to color by, and that column's name."""
+    if color is None:
         return frame, None
-    if isinstance(colour, str):
-        name = lookup(colour).name
+    if isinstance(color, str):
+        name = lookup(color).name
         values = compute([parse(smiles) for smiles in points.smiles], [name])[name]
         return frame.join(points.with_columns(**{name: values})[name]), name
-    if len(colour) != len(frame):
-        raise InputError(f"a colour for each row is needed: {len(frame)} rows, {len(colour)} colours")
-    name = str(getattr(colour, "name", None) or "label")
+    if len(color) != len(frame):
+        raise InputError(f"a color for each row is needed: {len(frame)} rows, {len(color)} colors")
+    name = str(getattr(color, "name", None) or "label")
     name = "label" if name in frame.columns else name
-    return frame.assign(**{name: as_values(colour)}), name
+    return frame.assign(**{name: as_values(color)}), name
 
 
 def as_values(texts: Sequence[Any] | pd.Series[Any]) -> list[Any]:

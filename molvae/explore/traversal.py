@@ -68,15 +68,15 @@ def traverse(
         raise InputError('a reference is for directions="principal" or properties: latent dimensions need none')
     if directions not in ("latent", "principal") and tuple(axes) != (0, 1):
         raise InputError(f"axes are numbers of latent dimensions or principal components, not of {directions}")
-    centre = latent_of(generator, seed)
+    center = latent_of(generator, seed)
     first, second = _directions(generator, axes, directions, reference)
     offsets = np.linspace(-span, span, steps) if steps > 1 else np.zeros(1)
     if steps % 2:
         offsets[steps // 2] = 0.0  # of which there are else some 1e-16
     x, y = (side.ravel() for side in np.meshgrid(offsets, offsets[::-1]))
-    z = centre + x[:, None] * first.step + y[:, None] * second.step
+    z = center + x[:, None] * first.step + y[:, None] * second.step
     # a step is no noise: a decoder told so would lean on what molecules look like, and the properties hardly rise
-    table = proposed(generator, z, corrections=CORRECTIONS)
+    table = proposed(generator, z, inversion_steps=CORRECTIONS)
     middle, told = (x == 0) & (y == 0), ["smiles", "log_likelihood"]
     if middle.any():  # from the seed's latent, which is refined, the seed is written; its own lies a little beside it
         table.loc[middle, told] = proposed(generator, z[middle])[told].to_numpy()
@@ -105,7 +105,7 @@ def _directions(
     generator: Generator, axes: tuple[int, int], directions: str, reference: Iterable[str] | None
 ) -> tuple[Direction, Direction]:
     if directions == "latent":
-        size = generator.checkpoint.config.latent_size
+        size = generator.checkpoint.config.latent_dim
         if max(axes) >= size:
             raise InputError(f"this model's latents have the axes 0 to {size - 1}, got {max(axes)}")
         unit = np.eye(size)  # each dimension of an encoded molecule has spread 1 (models/latents.py)

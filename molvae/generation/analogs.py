@@ -41,28 +41,30 @@ class Draws:
     """How molecules are drawn around each seed."""
 
     wanted: int = 100  # distinct valid molecules, the seed itself not counted
-    radius: float = 0.5  # 0: the seed's own latent; 1: the prior
-    decodes: int = 1  # strings from each latent
+    noise_level: float = 0.5  # 0: the seed's own latent; 1: the prior
+    samples_per_latent: int = 1  # strings from each latent
     dial: Dial | None = None  # molecules of this similarity to the seed; finds out by itself how to draw them
-    budget: int = 0  # strings per seed at most; 0: 20 for each wanted molecule (50 for a strict dial), 1,000 at least
+    max_samples: int = (
+        0  # strings per seed at most; 0: 20 for each wanted molecule (50 for a strict dial), 1,000 at least
+    )
     options: DecodeOptions = field(default_factory=DecodeOptions)
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.wanted, Integral) or self.wanted < 1:
             raise InputError(f"the number of molecules must be 1 or more, got {self.wanted}")
-        if not 0 <= self.radius <= 1:
-            raise InputError(f"radius must lie in 0 (the seed itself) to 1 (anything), got {self.radius}")
-        if self.decodes < 1:
-            raise InputError(f"decodes per latent must be 1 or more, got {self.decodes}")
-        if self.budget < 0:
-            raise InputError(f"budget must be 0 (automatic) or more strings, got {self.budget}")
+        if not 0 <= self.noise_level <= 1:
+            raise InputError(f"noise level must lie in 0 (the seed itself) to 1 (anything), got {self.noise_level}")
+        if self.samples_per_latent < 1:
+            raise InputError(f"decodes per latent must be 1 or more, got {self.samples_per_latent}")
+        if self.max_samples < 0:
+            raise InputError(f"budget must be 0 (automatic) or more strings, got {self.max_samples}")
 
     @property
     def most(self) -> int:
         """The budget in strings."""
         strict = self.dial is not None and not self.dial.fills
-        return self.budget or max(1000, (50 if strict else 20) * self.wanted)
+        return self.max_samples or max(1000, (50 if strict else 20) * self.wanted)
 
 
 @dataclass
@@ -72,13 +74,13 @@ class Found:
     seed: str
     molecules: dict[str, float] = field(default_factory=dict)
     similarity: dict[str, float] = field(default_factory=dict)  # to the seed, of all looked at; of the prior's 0
-    radius: float = 0.5  # how far out the strings were drawn, where no dial says it
+    noise_level: float = 0.5  # how far out the strings were drawn, where no dial says it
     decoded: int = 0  # strings drawn
     valid: int = 0  # of these, molecules, repeats and the seed itself counted
     gauge: Gauge | None = None  # with a dial
     others: dict[str, float] = field(default_factory=dict)  # molecules outside the band of a dial that fills
     left_out: int = 0  # with a target: molecules that would have pulled the median away from it
-    refused: Counter[str] = field(default_factory=Counter)  # molecules by the first wish that they did not meet
+    rejected: Counter[str] = field(default_factory=Counter)  # molecules by the first wish that they did not meet
     lately: float = 0.0  # molecules that the last strings gave; rounds before count less, and so below
     drawn_lately: float = 0.0
 
@@ -87,7 +89,7 @@ class Found:
         head = f"{self.seed or 'prior'}: {len(self.molecules)} of {draws.wanted} distinct molecules "
         spent = f"from {self.decoded} strings ({self.valid} valid)"
         if self.gauge is None:
-            line = f"{head}{spent} at radius {self.radius:g}"
+            line = f"{head}{spent} at noise level {self.noise_level:g}"
         elif self.gauge.dial.fills:
             near = sum(self.gauge.dial.holds(self.similarity[name]) for name in self.molecules)
             line = f"{head}{spent}, {near} of them at {self.gauge.dial}"
@@ -100,21 +102,21 @@ class Found:
         said = []
         if self.gauge is not None and not self.molecules and self.similarity:
             said.append(f"the nearest of {len(self.similarity)} molecules is at {max(self.similarity.values()):.2f}")
-        if self.refused:
-            wishes = ", ".join(f"{count} by {wish}" for wish, count in self.refused.most_common())
-            said.append(f"{self.refused.total()} others were refused: {wishes}")
+        if self.rejected:
+            wishes = ", ".join(f"{count} by {wish}" for wish, count in self.rejected.most_common())
+            said.append(f"{self.rejected.total()} others were rejected: {wishes}")
         if self.left_out:
             said.append(f"{self.left_out} more were left out, for they lie on one side of the target")
         if self.lately * draws.most < self.drawn_lately:  # less than one for all the budget
-            other = "another radius" if self.gauge is None else "another similarity, a wider band"
-            wishes = ", other wishes" if self.refused else ""
+            other = "another noise level" if self.gauge is None else "another similarity, a wider band"
+            wishes = ", other wishes" if self.rejected else ""
             said.append(f"the last strings gave none: ask for {other}{wishes} or fewer")
         else:
             rate = self.lately / self.drawn_lately
             missing = draws.wanted - len(self.molecules) - self.left_out  # each that comes brings one of these back
             more = ceil(max(missing, 1) / rate)
-            budget = f"it takes a budget of {self.decoded + more}, or more"
-            said.append(f"{100 * rate:.2g} in 100 strings give one by now: {budget}")
+            max_samples = f"it takes a budget of {self.decoded + more}, or more"
+            said.append(f"{100 * rate:.2g} in 100 strings give one by now: {max_samples}")
         return "; ".join(said)
 
     def count(self, gained: int, drawn: int) -> None:
@@ -144,20 +146,22 @@ def draw_around(
     `noise_aware` is told how far out its latents are. Only what `steering` admits is kept. `progress` is called with
     the molecules found so far.
     """
-    found = [Found(seed, radius=draws.radius, gauge=_gauge(draws)) for seed in seeds]
+    found = [Found(seed, noise_level=draws.noise_level, gauge=_gauge(draws)) for seed in seeds]
     core = steering.core if steering else None
     sources = [SeedSampler.of(latents.row(i), draws.seed, seed, vocabulary, core) for i, seed in enumerate(seeds)]
     known: dict[str, Reading | None] = {"": None}  # a string that comes again, and most do, is not read again
     while active := [(one, source) for one, source in zip(found, sources, strict=True) if _round(one, draws)]:
         ways = [_ways(one, draws) for one, _ in active]
-        rows = Rows.of([s.next(one.decoded, part, draws.decodes) for (one, s), part in zip(active, ways, strict=True)])
+        rows = Rows.of(
+            [s.next(one.decoded, part, draws.samples_per_latent) for (one, s), part in zip(active, ways, strict=True)]
+        )
         strings = yield from _written(rows.written(engine, draws.options, noise_aware), vocabulary, known, workers)
         drawn = _parted(strings, ways)
         new = [_new(one, part) for (one, _), part in zip(active, drawn, strict=True)]
         if steering is not None:
             asked = [steering.ask(one.seed, part, workers) for (one, _), part in zip(active, new, strict=True)]
             yield
-            new = [_admitted(one, answer()) for (one, _), answer in zip(active, asked, strict=True)]
+            new = [_accepted(one, answer()) for (one, _), answer in zip(active, asked, strict=True)]
         for (one, _), part, how, wanted in zip(active, drawn, ways, new, strict=True):
             _keep(one, part, how, set(wanted), draws)
         if progress:
@@ -195,9 +199,9 @@ def _ways(found: Found, draws: Draws) -> list[Way]:
     """How each of the next strings of a seed is drawn; strings of one latent are drawn in one way."""
     size = _round(found, draws)
     if found.gauge is None:
-        return [Way(found.radius)] * size
-    latents = found.gauge.ways(-(-size // draws.decodes))
-    return [way for way in latents for _ in range(draws.decodes)][:size]
+        return [Way(found.noise_level)] * size
+    latents = found.gauge.ways(-(-size // draws.samples_per_latent))
+    return [way for way in latents for _ in range(draws.samples_per_latent)][:size]
 
 
 def _round(found: Found, draws: Draws) -> int:
@@ -209,7 +213,7 @@ def _round(found: Found, draws: Draws) -> int:
     # a dial leaves budget for what a round teaches
     most = LARGEST_ROUND if draws.dial is None else max(4 * SMALLEST_ROUND, draws.wanted)
     size = min(left, most, max(SMALLEST_ROUND, int(1.2 * missing / rate)))
-    return min(left, -(-size // draws.decodes) * draws.decodes)
+    return min(left, -(-size // draws.samples_per_latent) * draws.samples_per_latent)
 
 
 def _parted(drawn: Strings, ways: list[list[Way]]) -> list[Strings]:
@@ -231,10 +235,10 @@ def _new(found: Found, drawn: Strings) -> list[str]:
     return sorted(name for name in fresh if dial is None or dial.fills or dial.holds(found.similarity[name]))
 
 
-def _admitted(found: Found, refusals: dict[str, str]) -> list[str]:
+def _accepted(found: Found, invalid_rows: dict[str, str]) -> list[str]:
     """The molecules that meet every wish; the others are counted."""
-    found.refused.update(refusal for refusal in refusals.values() if refusal)
-    return sorted(molecule for molecule, refusal in refusals.items() if not refusal)
+    found.rejected.update(invalid_row for invalid_row in invalid_rows.values() if invalid_row)
+    return sorted(molecule for molecule, invalid_row in invalid_rows.items() if not invalid_row)
 
 
 def _similarities(seed: str, fresh: dict[str, bytes]) -> dict[str, float]:
@@ -254,7 +258,7 @@ def _keep(found: Found, drawn: Strings, ways: list[Way], wanted: set[str], draws
         found.valid += reading is not None
         new = molecule in wanted and molecule not in found.molecules and len(found.molecules) < draws.wanted
         if new and found.gauge is not None:
-            new = found.gauge.admits(found.similarity[molecule])
+            new = found.gauge.accepts(found.similarity[molecule])
             if not new and found.gauge.dial.fills:
                 found.others.setdefault(molecule, score)
         kept.append(new)

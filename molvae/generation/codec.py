@@ -15,7 +15,7 @@ from molvae.checkpoint import Checkpoint
 from molvae.chem.graph import MolGraph
 from molvae.chem.smiles import shortened
 from molvae.chem.tokenizer import Vocabulary, misfit, tokenize
-from molvae.data.featurize import featurise
+from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.parallel import HERE, Workers
 from molvae.errors import MoleculeError
@@ -37,7 +37,7 @@ from molvae.nn.priors import LatentSource
 class Codec:
     """Encodes and writes with a model, on the model's own device.
 
-    `max_symbols`: of the longest string. `noise_aware` as in `SamplingDefaults`, `precision` as in `Engine`. One is
+    `max_length`: of the longest string. `noise_aware` as in `SamplingDefaults`, `precision` as in `Engine`. One is
     pickled as what it was made of, so that another process makes its own.
     """
 
@@ -45,15 +45,15 @@ class Codec:
         self,
         model: Autoencoder,
         vocabulary: Vocabulary,
-        max_symbols: int,
+        max_length: int,
         *,
         noise_aware: bool = True,
         precision: str = "auto",
     ) -> None:
-        self.model, self.vocabulary, self.max_symbols = model, vocabulary, max_symbols
+        self.model, self.vocabulary, self.max_length = model, vocabulary, max_length
         self.noise_aware, self.precision = noise_aware, precision
         self.device = next(model.parameters()).device
-        self.engine = Engine(model.decoder, max_symbols, precision=precision, vocabulary=vocabulary)
+        self.engine = Engine(model.decoder, max_length, precision=precision, vocabulary=vocabulary)
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, precision: str = "auto") -> Self:
@@ -61,24 +61,24 @@ class Codec:
         return cls(
             checkpoint.model,
             checkpoint.vocabulary,
-            checkpoint.config.max_symbols,
+            checkpoint.config.max_length,
             noise_aware=checkpoint.defaults.noise_aware,
             precision=precision,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         kind = partial(type(self), noise_aware=self.noise_aware, precision=self.precision)
-        return kind, (self.model, self.vocabulary, self.max_symbols)
+        return kind, (self.model, self.vocabulary, self.max_length)
 
-    def graphs(self, smiles: Sequence[str], *, standardise: bool = False) -> list[MolGraph | MoleculeError]:
+    def graphs(self, smiles: Sequence[str], *, standardize: bool = False) -> list[MolGraph | MoleculeError]:
         """One graph per SMILES, in order, or why there is none or the model cannot write it."""
-        return [self._fitting(graph) for graph in featurise(smiles, clean=standardise)]
+        return [self._fitting(graph) for graph in featurize(smiles, clean=standardize)]
 
     def _fitting(self, graph: MolGraph | MoleculeError) -> MolGraph | MoleculeError:
         if isinstance(graph, MoleculeError):
             return graph
-        if reason := misfit(tokenize(graph.smiles), self.max_symbols, self.vocabulary):
-            way_out = "; standardise it first: --standardise, or standardise=True, strips salts"
+        if reason := misfit(tokenize(graph.smiles), self.max_length, self.vocabulary):
+            way_out = "; standardize it first: --standardize, or standardize=True, strips salts"
             return MoleculeError(f"SMILES {shortened(graph.smiles)}: {reason}{way_out if '.' in graph.smiles else ''}")
         return graph
 
@@ -95,32 +95,32 @@ class Codec:
         z: Tensor,
         options: DecodeOptions = GREEDY,
         *,
-        radius: float | NDArray[Any] = 0.0,
+        noise_level: float | NDArray[Any] = 0.0,
         seed: int | NDArray[Any] = 0,
-        leaving: Sequence[str] | None = None,
+        branch_from: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> Decoded:
-        """A string per latent, N x D; `radius`, `seed` and `leaving` as in `Generator.decode`.
+        """A string per latent, N x D; `noise level`, `seed` and `branch_from` as in `Generator.decode`.
 
         Latents of a model on a sphere have to lie there.
         """
         z, keys = z.to(self.device), self._keys(seed, len(z))
-        given = None if leaving is None else departures(leaving, keys, self.vocabulary)
-        return self.engine.decode(z, self._told(radius, len(z)), keys, options, progress, given=given)
+        given = None if branch_from is None else departures(branch_from, keys, self.vocabulary)
+        return self.engine.decode(z, self._told(noise_level, len(z)), keys, options, progress, given=given)
 
     def invert(
         self,
         z: Tensor,
         options: DecodeOptions = GREEDY,
         *,
-        corrections: int,
-        radius: float | NDArray[Any] = 0.0,
+        inversion_steps: int,
+        noise_level: float | NDArray[Any] = 0.0,
         seed: int | NDArray[Any] = 0,
         progress: Progress | None = None,
     ) -> Inverted:
         """The molecule whose own latent is nearest to each latent, N x D, as in `sampling.inversion`."""
-        z, told, keys = z.to(self.device), self._told(radius, len(z)), self._keys(seed, len(z))
-        return inverted(self.model, self.engine, self.vocabulary, z, told, keys, options, corrections, progress)
+        z, told, keys = z.to(self.device), self._told(noise_level, len(z)), self._keys(seed, len(z))
+        return inverted(self.model, self.engine, self.vocabulary, z, told, keys, options, inversion_steps, progress)
 
     def draw(
         self,
@@ -144,21 +144,21 @@ class Codec:
             progress=progress,
         )
 
-    def reproduce(self, z: Tensor, *, corrections: int = 0, progress: Progress | None = None) -> list[str]:
+    def reproduce(self, z: Tensor, *, inversion_steps: int = 0, progress: Progress | None = None) -> list[str]:
         """What molecules' own latents are read as, greedily or corrected; a string hangs on its own latent alone."""
-        if not corrections:
+        if not inversion_steps:
             return self.write(z, progress=progress).strings(self.vocabulary)
         alike = np.zeros(len(z), np.int64)  # a seed for each row, so that none hangs on where it stands
-        return self.invert(z, corrections=corrections, seed=alike, progress=progress).strings
+        return self.invert(z, inversion_steps=inversion_steps, seed=alike, progress=progress).strings
 
     def _keys(self, seed: int | NDArray[Any], count: int) -> Tensor:
         if isinstance(seed, np.ndarray):
             return row_keys(0, torch.from_numpy(seed).to(self.device))
         return row_keys(int(seed), torch.arange(count, device=self.device))
 
-    def _told(self, radius: float | NDArray[Any], count: int) -> Tensor:
+    def _told(self, noise_level: float | NDArray[Any], count: int) -> Tensor:
         """The noise that the decoder is told of, N."""
         told = torch.zeros(count, device=self.device)
         if self.noise_aware:
-            told += torch.as_tensor(radius, dtype=torch.float32, device=self.device)
+            told += torch.as_tensor(noise_level, dtype=torch.float32, device=self.device)
         return told

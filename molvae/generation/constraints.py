@@ -19,7 +19,7 @@ from molvae.data.parallel import HERE, Workers
 from molvae.errors import InputError
 
 UNJUDGED = "a process that ended whenever it looked"
-"""What refuses a molecule that no worker survives."""
+"""What rejects a molecule that no worker survives."""
 
 SeenBefore = Callable[[Sequence[str]], Iterable[bool]]
 Score = Callable[[Sequence[str]], Iterable[float]]
@@ -49,7 +49,7 @@ class Steering:
 
     `contains`, `without`: SMARTS that all have to, or none may, occur. `core`: what stays as it is, as of `has_core`.
     `scaffold`: keep the seed's scaffold.
-    `no_isomers`: nothing that is the seed but for its stereo.
+    `exclude_stereoisomers`: nothing that is the seed but for its stereo.
     `exclude`: sets of alerts ("PAINS", "BRENK", "NIH") of which a molecule may have none that the seed lacks.
     `seen`: says which molecules are known already; only the others pass. `scores`: figures of the user's own, of
     SMILES, which windows may name; they are asked last, and in this process.
@@ -60,7 +60,7 @@ class Steering:
     without: tuple[str, ...] = ()
     core: str | None = None
     scaffold: bool = False
-    no_isomers: bool = False
+    exclude_stereoisomers: bool = False
     exclude: tuple[str, ...] = ()
     seen: SeenBefore | None = None
     scores: Mapping[str, Score] = field(default_factory=dict)
@@ -83,11 +83,13 @@ class Steering:
     @property
     def idle(self) -> bool:
         """Whether it lets everything pass."""
-        return not (self.windows or self.filters or self.scaffold or self.no_isomers or self.exclude or self.seen)
+        return not (
+            self.windows or self.filters or self.scaffold or self.exclude_stereoisomers or self.exclude or self.seen
+        )
 
-    def admit(self, seed: str, molecules: Sequence[str]) -> list[str]:
+    def accept(self, seed: str, molecules: Sequence[str]) -> list[str]:
         """Those of `molecules` that meet every wish."""
-        return [molecule for molecule, refusal in self.ask(seed, molecules, HERE)().items() if not refusal]
+        return [molecule for molecule, invalid_row in self.ask(seed, molecules, HERE)().items() if not invalid_row]
 
     def ask(self, seed: str, molecules: Sequence[str], workers: Workers) -> Callable[[], dict[str, str]]:
         """For each of different molecules the first wish that it does not meet, "" where it meets all.
@@ -99,19 +101,19 @@ class Steering:
         new = [molecule for molecule in molecules if molecule not in old]
         scaffold = murcko(parse(seed)) if self.scaffold else None
         spared = frozenset(alerts(parse(seed), self.exclude)) if self.exclude and seed else frozenset()
-        flat = without_stereo(parse(seed)) if self.no_isomers and seed else None
+        flat = without_stereo(parse(seed)) if self.exclude_stereoisomers and seed else None
         answer = workers.submit(Judge(self.filters, scaffold, flat, self.exclude, spared), new)
 
-        def refusals() -> dict[str, str]:
+        def invalid_rows() -> dict[str, str]:
             judged = zip(new, answer.result(), strict=True)
-            told = {molecule: UNJUDGED if refusal is None else refusal for molecule, refusal in judged}
+            told = {molecule: UNJUDGED if invalid_row is None else invalid_row for molecule, invalid_row in judged}
             for window in self.own_windows:
-                left = [molecule for molecule, refusal in told.items() if not refusal]
+                left = [molecule for molecule, invalid_row in told.items() if not invalid_row]
                 values = scored(self.scores[window.name], window.name, left).tolist()
-                told |= {one: str(window) for one, x in zip(left, values, strict=True) if not window.admits(x)}
+                told |= {one: str(window) for one, x in zip(left, values, strict=True) if not window.accepts(x)}
             return old | told
 
-        return refusals
+        return invalid_rows
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,11 @@ class Judge:
 
     def __call__(self, molecules: Sequence[str]) -> list[str]:
         with quiet():
-            return [self._refusal(parse(molecule)) for molecule in molecules]
+            return [self._invalid_row(parse(molecule)) for molecule in molecules]
 
-    def _refusal(self, mol: Chem.Mol) -> str:
-        if refusal := self.filters.refusal(mol):
-            return refusal
+    def _invalid_row(self, mol: Chem.Mol) -> str:
+        if invalid_row := self.filters.invalid_row(mol):
+            return invalid_row
         if self.scaffold is not None and murcko(mol) != self.scaffold:
             return "keep the scaffold"
         if self.flat is not None and without_stereo(mol) == self.flat:

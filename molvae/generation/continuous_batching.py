@@ -37,16 +37,16 @@ class Slots:
         begun: Begun,
         keys: Tensor,
         options: DecodeOptions,
-        max_symbols: int,
+        max_length: int,
         slots: int,
         *,
         heat: Tensor | None,
         given: Tensor | None,
         mask: GrammarMask | None,
     ) -> None:
-        self.stepper, self.begun, self.options, self.max_symbols = stepper, begun, options, max_symbols
+        self.stepper, self.begun, self.options, self.max_length = stepper, begun, options, max_length
         device, self.count = keys.device, len(keys)
-        length = max_symbols + 1 + BURST  # room to write behind the end until the next refill
+        length = max_length + 1 + BURST  # room to write behind the end until the next refill
         self.symbols = torch.full((self.count + 1, length), PAD_ID, dtype=torch.int16, device=device)
         self.scores = torch.zeros((self.count + 1, length), device=device)
         places = torch.arange(length, device=device)
@@ -79,8 +79,8 @@ class Slots:
 
     def rows(self, first: int, last: int) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
         """Symbols and log-likelihoods of finished rows, off the device; cut off behind a string's end."""
-        symbols = self.symbols[first:last, : self.max_symbols + 1].cpu().numpy()
-        scores = self.scores[first:last, : self.max_symbols + 1].cpu().numpy()
+        symbols = self.symbols[first:last, : self.max_length + 1].cpu().numpy()
+        scores = self.scores[first:last, : self.max_length + 1].cpu().numpy()
         behind = np.cumsum(symbols == END_ID, axis=1) - (symbols == END_ID) > 0
         return np.where(behind, np.int16(PAD_ID), symbols), np.where(behind, 0, scores).sum(1)
 
@@ -108,7 +108,7 @@ class Slots:
 
     def _refill(self) -> None:
         """Slots that ended take the next waiting rows, or fall idle."""
-        due = (self.ended | (self.place > self.max_symbols)) & (self.row < self.count)
+        due = (self.ended | (self.place > self.max_length)) & (self.row < self.count)
         # those that are due first; should they be too many, those due last wait for the next refill
         slots = (due * self.place).topk(len(self.fresh)).indices
         due, rows = due[slots], self.next + self.fresh

@@ -2,7 +2,7 @@
 
 A fixed number of slots steps together; a slot whose string is finished takes the next waiting latent. The matrices thus
 always have the same shape, which keeps every step full and makes a string independent of what else is decoded: the same
-latent, radius and key give the same string, whatever the batch and however many threads.
+latent, noise level and key give the same string, whatever the batch and however many threads.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Engine:
     def __init__(
         self,
         decoder: GRUDecoder | TransformerDecoder,
-        max_symbols: int,
+        max_length: int,
         *,
         precision: str = "auto",
         slots: int = 0,
@@ -71,7 +71,7 @@ class Engine:
     ) -> None:
         self.device = next(decoder.parameters()).device
         on_cpu = self.device.type == "cpu"
-        self.max_symbols, self.vocabulary = max_symbols, vocabulary
+        self.max_length, self.vocabulary = max_length, vocabulary
         many = GPU_SLOTS if isinstance(decoder, GRUDecoder) else GPU_SLOTS_WITH_KEYS
         self.slots = slots or (CPU_SLOTS if on_cpu else many)
         self.waiting = CPU_WAITING if on_cpu else GPU_WAITING
@@ -81,7 +81,7 @@ class Engine:
     def decode(
         self,
         z: Tensor,
-        radius: Tensor,
+        noise_level: Tensor,
         keys: Tensor,
         options: DecodeOptions,
         progress: Callable[[int], None] | None = None,
@@ -89,26 +89,26 @@ class Engine:
         heat: Tensor | None = None,
         given: Tensor | None = None,
     ) -> Decoded:
-        """Write one string per latent: z N x D, its radius N, the key of its random stream N (`streams.row_keys`).
+        """Write one string per latent: z N x D, its noise level N, the key of its random stream N (`streams.row_keys`).
 
-        `heat` N multiplies the temperature. `given` N x at most max_symbols is what is said of symbols beforehand: an
+        `heat` N multiplies the temperature. `given` N x at most max_length is what is said of symbols beforehand: an
         id that is to stand there, minus an id that is not to, or PAD. `progress` is called with the number of finished
         strings now and then.
         """
         parts = []
-        for part in self.stream(z, radius, keys, options, heat=heat, given=given):
+        for part in self.stream(z, noise_level, keys, options, heat=heat, given=given):
             parts.append(part)
             if progress:
                 progress(sum(map(len, parts)))
         if not parts:
-            return Decoded(np.zeros((0, self.max_symbols + 1), np.int16), np.zeros(0, np.float32))
+            return Decoded(np.zeros((0, self.max_length + 1), np.int16), np.zeros(0, np.float32))
         symbols, scores = zip(*((p.symbols, p.log_likelihood) for p in parts), strict=True)
         return Decoded(np.concatenate(symbols), np.concatenate(scores))
 
     def stream(
         self,
         z: Tensor,
-        radius: Tensor,
+        noise_level: Tensor,
         keys: Tensor,
         options: DecodeOptions,
         *,
@@ -121,10 +121,10 @@ class Engine:
         def slots(rows: slice) -> Slots:
             return Slots(
                 self.stepper,
-                self._begin(z[rows], radius[rows]),
+                self._begin(z[rows], noise_level[rows]),
                 keys[rows],
                 options,
-                self.max_symbols,
+                self.max_length,
                 self.slots,
                 heat=None if heat is None else heat[rows],
                 given=None if given is None else given[rows],
@@ -150,12 +150,12 @@ class Engine:
         return RuleTensors(Rules(Grammar.of(self.vocabulary)), self.device)
 
     @torch.inference_mode()
-    def _begin(self, z: Tensor, radius: Tensor) -> Begun:
+    def _begin(self, z: Tensor, noise_level: Tensor) -> Begun:
         """First states; in blocks of one shape, so that the numbers do not depend on how many rows there are."""
         parts = []
         for rows in torch.arange(len(z), device=z.device).split(self.slots):
             padded = torch.cat([rows, rows[-1:].expand(self.slots - len(rows))])
-            parts.append(tuple(t[: len(rows)] for t in self.stepper.begin(z[padded], radius[padded])))
+            parts.append(tuple(t[: len(rows)] for t in self.stepper.begin(z[padded], noise_level[padded])))
         return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
 

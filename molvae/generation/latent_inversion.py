@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from molvae.chem.graph import MolGraph
 from molvae.chem.tokenizer import PAD_ID, Vocabulary, misfit, tokenize
-from molvae.data.featurize import featurise, in_chunks
+from molvae.data.featurize import featurize, in_chunks
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.errors import MoleculeError
 from molvae.generation.engine import Engine
@@ -76,15 +76,15 @@ def inverted(
     engine: Engine,
     vocabulary: Vocabulary,
     z: Tensor,
-    radius: Tensor,
+    noise_level: Tensor,
     keys: Tensor,
     options: DecodeOptions,
-    corrections: int,
+    inversion_steps: int,
     progress: Callable[[int], None] | None = None,
 ) -> Inverted:
-    """The molecules nearest to latents N x D, each written from, read back and corrected up to `corrections` times.
+    """The molecules nearest to latents N x D, each written from, read back and corrected up to `inversion_steps` times.
 
-    `radius` and `keys` N as in `Engine.decode`; a molecule depends on its own row alone. `options` say how the strings
+    `noise level` and `keys` N as in `Engine.decode`; a molecule depends on its own row alone. `options` say how the strings
     that are not greedy are drawn; where they say greedily, these are at a temperature of `DOUBT`. `progress` is called
     with the number of latents that are done.
     """
@@ -92,12 +92,12 @@ def inverted(
     strings, scores, distances = list[str](), [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
     for first in range(0, len(z), AT_ONCE):
         rows = slice(first, first + AT_ONCE)
-        reader = _Reader(model, vocabulary, engine.max_symbols)
-        part = _Inversion(reader, engine, options, z[rows], radius[rows], keys[rows])
-        for turn in range(corrections + 1):
+        reader = _Reader(model, vocabulary, engine.max_length)
+        part = _Inversion(reader, engine, options, z[rows], noise_level[rows], keys[rows])
+        for turn in range(inversion_steps + 1):
             part.advance(turn)
             done = part.done
-            if progress and turn < corrections:
+            if progress and turn < inversion_steps:
                 progress(len(strings) + done)
             if done == len(part.z):
                 break
@@ -114,10 +114,10 @@ class _Inversion:
     """Some latents on the way to their molecules."""
 
     def __init__(
-        self, reader: _Reader, engine: Engine, options: DecodeOptions, z: Tensor, radius: Tensor, keys: Tensor
+        self, reader: _Reader, engine: Engine, options: DecodeOptions, z: Tensor, noise_level: Tensor, keys: Tensor
     ) -> None:
         self.reader, self.engine, self.options = reader, engine, options
-        self.z, self.radius, self.keys = z, radius, keys
+        self.z, self.noise_level, self.keys = z, noise_level, keys
         self.aim = z.clone()  # what is written from
         self.nearest = torch.full((len(z),), -1, device=z.device)  # the reader's number of it, or -1
         self.distance = torch.full((len(z),), torch.inf, device=z.device)
@@ -150,7 +150,7 @@ class _Inversion:
         """The molecules found, and greedy strings where none was; how likely each is."""
         found, none = (torch.nonzero(which).squeeze(1) for which in (self.nearest >= 0, self.nearest < 0))
         likeliest = replace(self.options, temperature=0.0)
-        plain = self.engine.decode(self.z[none], self.radius[none], self.keys[none], likeliest)
+        plain = self.engine.decode(self.z[none], self.noise_level[none], self.keys[none], likeliest)
         greedy = iter(plain.strings(self.reader.vocabulary))
         strings = [self.reader.molecules[i] if i >= 0 else next(greedy) for i in self.nearest.tolist()]
         scores = np.empty(len(strings), np.float32)
@@ -164,7 +164,7 @@ class _Inversion:
             ids = [torch.from_numpy(self.reader.vocabulary.encode(strings[i]).astype(np.int64)) for i in some]
             tokens = pad_sequence(ids, batch_first=True, padding_value=PAD_ID).to(rows.device)
             own = rows[some]
-            parts.append(self.reader.model.log_likelihood(self.z[own], self.radius[own], tokens).cpu().numpy())
+            parts.append(self.reader.model.log_likelihood(self.z[own], self.noise_level[own], tokens).cpu().numpy())
         return np.concatenate(parts)
 
     def _strings(self, rows: Tensor, turn: int) -> list[str]:
@@ -173,8 +173,8 @@ class _Inversion:
         keys = torch.stack([row_keys(turn * STRINGS + i, self.keys[rows]) for i in range(each)], dim=1)
         heat = torch.ones(keys.shape, device=rows.device)
         heat[:, 0] = COLD / self.options.temperature
-        aim, radius = self.aim[rows].repeat_interleave(each, 0), self.radius[rows].repeat_interleave(each)
-        done = self.engine.decode(aim, radius, keys.flatten(), self.options, heat=heat.flatten())
+        aim, noise_level = self.aim[rows].repeat_interleave(each, 0), self.noise_level[rows].repeat_interleave(each)
+        done = self.engine.decode(aim, noise_level, keys.flatten(), self.options, heat=heat.flatten())
         return done.strings(self.reader.vocabulary)
 
 
@@ -184,7 +184,7 @@ class _Reader:
 
     model: Autoencoder
     vocabulary: Vocabulary
-    max_symbols: int
+    max_length: int
     molecules: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)  # of strings and of canonical SMILES; -1: no molecule
 
@@ -196,7 +196,7 @@ class _Reader:
         """The number of each string's molecule, or -1."""
         new = sorted({text for text in strings if text not in self.numbers})
         graphs = list[MolGraph]()
-        for text, graph in zip(new, featurise(new), strict=True):
+        for text, graph in zip(new, featurize(new), strict=True):
             self.numbers[text] = self._number(graph, graphs)
         if graphs:
             z = posteriors(self.model, PackedGraphs.from_graphs(graphs)).mean
@@ -204,7 +204,7 @@ class _Reader:
         return torch.tensor([self.numbers[text] for text in strings])
 
     def _number(self, graph: MolGraph | MoleculeError, fresh: list[MolGraph]) -> int:
-        if isinstance(graph, MoleculeError) or misfit(tokenize(graph.smiles), self.max_symbols, self.vocabulary):
+        if isinstance(graph, MoleculeError) or misfit(tokenize(graph.smiles), self.max_length, self.vocabulary):
             return -1
         if graph.smiles not in self.numbers:
             self.numbers[graph.smiles] = len(self.molecules)

@@ -31,15 +31,15 @@ class AnalogOptions(TypedDict, total=False):
     """Tanimoto to the seed: 0.6 for a median of that, (0.5, 0.7) or "0.5:0.7" for none outside. None: 0.4 or more, and
     where the budget gives too few of these, those nearest to the seed among the others."""
 
-    radius: float | None
+    noise_level: float | None
     """Instead of a similarity, how far from the seed's latent to draw: 0 stays at a draw of its posterior, 1 forgets
     it."""
 
-    decodes: int
+    samples_per_latent: int
     """Strings from each latent: 1."""
 
     temperature: float | None
-    """Below 1 favours likely symbols, 0 is greedy; None: the model's default."""
+    """Below 1 favors likely symbols, 0 is greedy; None: the model's default."""
 
     top_k: int
     """Draw from this many likeliest symbols; 0: all."""
@@ -51,7 +51,7 @@ class AnalogOptions(TypedDict, total=False):
     """Draw only symbols that the grammar of SMILES allows: False. More strings are molecules, each takes longer, and
     what was put right is seldom like the seed."""
 
-    budget: int
+    max_samples: int
     """Strings per seed at most; 0: 20 for each molecule, with a similarity 50, and at least 1,000."""
 
     keep: Sequence[str]
@@ -71,13 +71,13 @@ class AnalogOptions(TypedDict, total=False):
     keep_scaffold: bool
     """Only molecules with the seed's Bemis-Murcko scaffold."""
 
-    no_isomers: bool
+    exclude_stereoisomers: bool
     """No molecules that are the seed but for its stereo: their similarity, which does not know of stereo, is 1."""
 
     exclude: Sequence[str]
     """Sets of alerts (PAINS, BRENK, NIH) of which a molecule may have none that the seed lacks."""
 
-    novel_only: bool
+    exclude_training_set: bool
     """Only molecules that are not in the training set."""
 
     rank: str | None
@@ -97,8 +97,8 @@ class AnalogOptions(TypedDict, total=False):
     """Move a seed's latent, where the decoder would not write the seed from it, until it does: True. What is drawn is
     nearer to the seed and more of it valid."""
 
-    standardise: bool
-    """First normalise the seeds' groups and strip their salts."""
+    standardize: bool
+    """First normalize the seeds' groups and strip their salts."""
 
     seed: int
     """The same seed gives the same molecules: 0."""

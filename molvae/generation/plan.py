@@ -7,7 +7,7 @@ from typing import Self
 
 from molvae.chem.expressions import Window
 from molvae.chem.properties import PROPERTIES
-from molvae.data.bloom_filter import SeenSet
+from molvae.data.bloom_filter import BloomFilter
 from molvae.data.rows import each
 from molvae.errors import InputError
 from molvae.generation.analogs import Draws
@@ -25,11 +25,11 @@ class Asked:
     steering: Steering
     order: Order
     properties: tuple[str, ...]  # to be computed of every molecule
-    standardise: bool
+    standardize: bool
     refine: bool
 
     @classmethod
-    def of(cls, n: int, options: AnalogOptions, *, temperature: float, seen: SeenSet | None) -> Self:
+    def of(cls, n: int, options: AnalogOptions, *, temperature: float, seen: BloomFilter | None) -> Self:
         """`n` molecules of each seed; `temperature`: the model's default, `seen`: what it was trained on, if known.
 
         Raises `InputError` for an option that cannot be used.
@@ -42,7 +42,7 @@ class Asked:
             steering,
             order,
             tuple(name for name in order.columns(steering) if name in PROPERTIES),
-            options.get("standardise", False),
+            options.get("standardize", False),
             options.get("refine", True),
         )
 
@@ -59,16 +59,16 @@ class Asked:
 
 
 def _draws(n: int, options: AnalogOptions, temperature: float) -> Draws:
-    radius, similarity = options.get("radius"), options.get("similarity")
-    if radius is not None and similarity is not None:
-        raise InputError("radius and similarity exclude each other: a similarity finds its own radius")
+    noise_level, similarity = options.get("noise_level"), options.get("similarity")
+    if noise_level is not None and similarity is not None:
+        raise InputError("noise level and similarity exclude each other: a similarity finds its own noise level")
     asked = options.get("temperature")
     return Draws(
         wanted=n,
-        radius=radius or 0.0,
-        dial=Dial.of(similarity) if similarity is not None else NEAREST if radius is None else None,
-        decodes=options.get("decodes", 1),
-        budget=options.get("budget", 0),
+        noise_level=noise_level or 0.0,
+        dial=Dial.of(similarity) if similarity is not None else NEAREST if noise_level is None else None,
+        samples_per_latent=options.get("samples_per_latent", 1),
+        max_samples=options.get("max_samples", 0),
         options=DecodeOptions(
             temperature if asked is None else asked,
             options.get("top_k", 0),
@@ -79,10 +79,10 @@ def _draws(n: int, options: AnalogOptions, temperature: float) -> Draws:
     )
 
 
-def _steering(options: AnalogOptions, seen: SeenSet | None) -> Steering:
+def _steering(options: AnalogOptions, seen: BloomFilter | None) -> Steering:
     scores, keep = options.get("scores") or {}, each(options.get("keep"))
-    if options.get("novel_only", False) and seen is None:
-        raise InputError("this model has no record of what it was trained on: no novel_only")
+    if options.get("exclude_training_set", False) and seen is None:
+        raise InputError("this model has no record of what it was trained on: no exclude_training_set")
     windows = tuple(Window.of(text, ("similarity", *scores)) for text in keep)
     if any(window.name == "similarity" for window in windows):
         raise InputError('similarity is no property to keep: ask for similarity="0.4:1" (--similarity 0.4:1)')
@@ -92,8 +92,8 @@ def _steering(options: AnalogOptions, seen: SeenSet | None) -> Steering:
         without=each(options.get("without")),
         core=options.get("core"),
         scaffold=options.get("keep_scaffold", False),
-        no_isomers=options.get("no_isomers", False),
+        exclude_stereoisomers=options.get("exclude_stereoisomers", False),
         exclude=tuple(name.upper() for name in each(options.get("exclude"))),
-        seen=seen.contains if seen is not None and options.get("novel_only", False) else None,
+        seen=seen.contains if seen is not None and options.get("exclude_training_set", False) else None,
         scores=scores,
     )

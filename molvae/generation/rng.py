@@ -1,6 +1,6 @@
 """Random streams, one per row: the same row gives the same numbers in whatever batch it is drawn.
 
-torch's generators give a batch one stream, so a molecule would depend on its neighbours. Here a number is a hash of
+torch's generators give a batch one stream, so a molecule would depend on its neighbors. Here a number is a hash of
 (key of the row, counter), after the counter-based generators of Salmon et al. 2011 ("Parallel random numbers: as easy
 as 1, 2, 3"); the hash is the finaliser of SplitMix64 (Steele et al. 2014).
 """

@@ -22,7 +22,7 @@ from molvae.chem.cores import has_core
 from molvae.chem.graph import MolGraph
 from molvae.chem.sample_parsing import figures
 from molvae.chem.smiles import parse, shortened
-from molvae.data.bloom_filter import SeenSet
+from molvae.data.bloom_filter import BloomFilter
 from molvae.data.featurize import in_chunks, worker_count
 from molvae.data.parallel import HERE, Workers, memory_left
 from molvae.errors import MoleculeError, warn
@@ -52,7 +52,7 @@ class Drawn:
 class SeedRun:
     """Takes seeds to tables of their analogs. `seen`: what the model was trained on, where that is known."""
 
-    def __init__(self, codec: Codec, asked: Asked, seen: SeenSet | None) -> None:
+    def __init__(self, codec: Codec, asked: Asked, seen: BloomFilter | None) -> None:
         self.codec, self.asked, self.seen = codec, asked, seen
         self.at_once = max(1, min(SEEDS_AT_ONCE, SEEDS_AT_ONCE * 100 // asked.draws.wanted))
 
@@ -149,7 +149,7 @@ def drawn_around(
     codec: Codec, asked: Asked, seeds: list[str], workers: Workers, progress: Progress | None
 ) -> Job[list[Drawn | MoleculeError]]:
     """What is found around each seed, or why nothing can be."""
-    graphs = [_with_core(graph, asked.steering.core) for graph in codec.graphs(seeds, standardise=asked.standardise)]
+    graphs = [_with_core(graph, asked.steering.core) for graph in codec.graphs(seeds, standardize=asked.standardize)]
     usable = [graph for graph in graphs if isinstance(graph, MolGraph)]
     found: list[Found] = []
     if usable:
@@ -195,7 +195,7 @@ def _fatal(seed: str) -> MoleculeError:
     return MoleculeError(f"SMILES {shortened(seed)}: a process that ended whenever it worked on it")
 
 
-def described(drawn: Drawn, properties: Sequence[str], seen: SeenSet | None) -> pd.DataFrame:
+def described(drawn: Drawn, properties: Sequence[str], seen: BloomFilter | None) -> pd.DataFrame:
     """The molecules with similarity, likelihood, novelty, and their `properties`, which their figures are of."""
     found, smiles = drawn.found, list(drawn.found.molecules)
     unknown = (float("nan"),) * len(properties)

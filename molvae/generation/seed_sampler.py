@@ -32,7 +32,7 @@ class Rows(NamedTuple):
     """Strings to be written, N, as `Engine.stream` takes them."""
 
     z: Tensor
-    radius: Tensor
+    noise_level: Tensor
     keys: Tensor
     heat: Tensor
     given: Tensor
@@ -47,7 +47,7 @@ class Rows(NamedTuple):
 
     def written(self, engine: Engine, options: DecodeOptions, noise_aware: bool) -> Iterator[Decoded]:
         """The strings in blocks; a decoder that is not `noise_aware` is told of no noise."""
-        told = self.radius if noise_aware else torch.zeros_like(self.radius)
+        told = self.noise_level if noise_aware else torch.zeros_like(self.noise_level)
         heat = self.heat if bool((self.heat != 1).any()) else None
         given = self.given if self.given.shape[1] else None
         return engine.stream(self.z, told, self.keys, options, heat=heat, given=given)
@@ -114,16 +114,16 @@ class SeedSampler:
         is to stay."""
         return cls(latents, seed_key(seed, smiles), Text.of(smiles, vocabulary, core))
 
-    def next(self, first: int, ways: list[Way], decodes: int) -> Rows:
-        """The strings from number `first` on; `decodes` of them share a latent."""
+    def next(self, first: int, ways: list[Way], samples_per_latent: int) -> Rows:
+        """The strings from number `first` on; `samples_per_latent` of them share a latent."""
         device = self.latents.device
         strings = torch.arange(first, first + len(ways), device=device)
-        radius, heat, departs = torch.tensor(ways, device=device, dtype=torch.float32).unbind(1)
-        keys, own = row_keys(self.key, strings // decodes), row_keys(self.key ^ 1, strings)
+        noise_level, heat, departs = torch.tensor(ways, device=device, dtype=torch.float32).unbind(1)
+        keys, own = row_keys(self.key, strings // samples_per_latent), row_keys(self.key ^ 1, strings)
         z = self.latents.draw(normal(keys, self.latents.noise_size, stream=LATENT_NOISE))
         noise = normal(keys, z.shape[1], stream=RADIUS_NOISE)
-        z = self.latents.perturb(z.expand(len(ways), -1), radius[:, None], noise)
-        return Rows(z, radius, own, heat, self._given(departs > 0, own))
+        z = self.latents.perturb(z.expand(len(ways), -1), noise_level[:, None], noise)
+        return Rows(z, noise_level, own, heat, self._given(departs > 0, own))
 
     def _given(self, departs: Tensor, keys: Tensor) -> Tensor:
         if not departs.any():

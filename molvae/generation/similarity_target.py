@@ -1,6 +1,6 @@
 """The similarity dial: molecules this similar to the seed, by finding out how far from it to draw.
 
-No radius gives the same similarity around two seeds, and none a narrow one. So each seed's first strings are drawn in
+No noise level gives the same similarity around two seeds, and none a narrow one. So each seed's first strings are drawn in
 many ways; those that gave what was asked for get more of the next ones, and what is outside is not kept. A way has
 three axes: how far the latent is moved, how hot the symbols are drawn, and whether the string has to leave the seed's.
 The last is what reaches molecules near the seed: around a latent that is hardly moved nearly every string is the seed's
@@ -22,15 +22,15 @@ from molvae.errors import InputError
 class Way(NamedTuple):
     """How a string is drawn."""
 
-    radius: float  # how far its latent is moved from the seed's: 0 to 1
+    noise_level: float  # how far its latent is moved from the seed's: 0 to 1
     heat: float = 1.0  # multiplies the temperature
     departs: bool = False  # it is the seed's up to a place drawn at random, and another symbol stands there
 
 
 WAYS = (
-    *(Way(radius) for radius in (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)),
-    *(Way(radius, departs=True) for radius in (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8)),
-    *(Way(radius, heat=1.4, departs=True) for radius in (0.05, 0.1, 0.35)),
+    *(Way(noise_level) for noise_level in (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)),
+    *(Way(noise_level, departs=True) for noise_level in (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8)),
+    *(Way(noise_level, heat=1.4, departs=True) for noise_level in (0.05, 0.1, 0.35)),
 )
 HALF_WIDTH = 0.15
 """A target is met by what lies this far to either side, as much below as above."""
@@ -109,7 +109,7 @@ class Gauge:
             counts[place] += 1
         return [way for way, count in zip(WAYS, counts, strict=True) for _ in range(count)]
 
-    def admits(self, similarity: float) -> bool:
+    def accepts(self, similarity: float) -> bool:
         """Whether a molecule is wanted; with a target each half takes up to half of them. Counts those it admits."""
         if not self.dial.holds(similarity):
             return False

@@ -14,7 +14,7 @@ from molvae.errors import InputError
 class DecodeOptions:
     """Greedy, or sampled at a temperature from the most likely symbols."""
 
-    temperature: float = 1.0  # below 1 favours likely symbols; 0 is greedy
+    temperature: float = 1.0  # below 1 favors likely symbols; 0 is greedy
     top_k: int = 0  # only this many most likely symbols; 0: all
     top_p: float = 1.0  # only the likeliest symbols that together have this probability (nucleus)
     grammar: bool = False  # only symbols that the grammar of SMILES allows, as in `mask`

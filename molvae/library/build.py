@@ -56,7 +56,7 @@ def build_index(
     vocabulary: Vocabulary,
     *,
     model_id: ModelId,
-    max_symbols: int,
+    max_length: int,
     device: torch.device | str = "cpu",
     column: str | None = None,
     properties: Sequence[str] = PROPERTIES,
@@ -77,7 +77,7 @@ def build_index(
     files = find_files(library, aside=folder)
     _check_options(properties, shard_rows)
     settings = Settings(
-        format=FORMAT, model=model_id, properties=tuple(dict.fromkeys(properties)), standardised=clean, column=column,
+        format=FORMAT, model=model_id, properties=tuple(dict.fromkeys(properties)), standardized=clean, column=column,
         shard_rows=shard_rows, versions={name: version(name) for name in ("molvae", "rdkit", "torch")},
         inputs=tuple(check_files(files, column)),
     )  # fmt: skip
@@ -89,7 +89,7 @@ def build_index(
     seen, counts = _seen(folder, shards), total(shards)
     parts = embed(
         model, vocabulary, islice(read_files(files, column), counts.read, None), device=device,
-        max_symbols=max_symbols, properties=settings.properties, fingerprints=True, clean=clean, workers=workers,
+        max_length=max_length, properties=settings.properties, fingerprints=True, clean=clean, workers=workers,
         batch_size=min(BATCH, shard_rows),
     )  # fmt: skip
     pieces = _pieces(parts, seen, settings, counts, progress)
@@ -132,7 +132,7 @@ def _seen(folder: Path, shards: Iterable[Shard]) -> SeenDigests:
     seen = SeenDigests()
     for shard in shards:
         table = read_columns(files_of(folder, shard.name)["parquet"], ["smiles"])
-        seen.admit(digests_of(table.column("smiles").to_pylist()))
+        seen.accept(digests_of(table.column("smiles").to_pylist()))
     return seen
 
 
@@ -141,17 +141,17 @@ def _pieces(
 ) -> Iterator[Piece]:
     """What is kept of each batch, in as little memory as it takes on disk."""
     for part in parts:
-        piece = Piece.of(part, seen.admit(part.keys), settings.properties)
+        piece = Piece.of(part, seen.accept(part.keys), settings.properties)
         counts.kept += piece.table.num_rows
         counts.duplicate += piece.duplicate
-        counts.refused += len(piece.refusals)
+        counts.rejected += len(piece.invalid_rows)
         if progress:
             progress(counts)
         yield piece
 
 
 def _finish(folder: Path, manifest: Manifest) -> Manifest:
-    """Join what the shards refused and write the manifest, which makes the library whole."""
+    """Join what the shards rejected and write the manifest, which makes the library whole."""
     with whole_file(folder / BAD) as draft, draft.open("wb") as file:
         file.write((",".join(BAD_COLUMNS) + "\n").encode())
         for shard in manifest.shards:

@@ -1,6 +1,6 @@
-"""A stream of rows into latents, in flat memory: worker processes featurise, and without a GPU encode as well.
+"""A stream of rows into latents, in flat memory: worker processes featurize, and without a GPU encode as well.
 
-A batch goes through the network where it was featurised, so that N cores do N times the work of one; with a GPU the
+A batch goes through the network where it was featurized, so that N cores do N times the work of one; with a GPU the
 batches come together in this process, and the workers go on while the GPU encodes.
 """
 
@@ -19,22 +19,22 @@ from rdkit import Chem
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import compute, lookup
 from molvae.chem.tokenizer import Vocabulary
-from molvae.data.featurize import Chunk, featurise_chunk, in_chunks, map_chunks
+from molvae.data.featurize import Chunk, featurize_chunk, in_chunks, map_chunks
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.rows import Record, Refusal
+from molvae.data.rows import InvalidRow, Record
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.devices import repeatable
 
 BATCH = 512
-"""Rows that are featurised and encoded together."""
+"""Rows that are featurized and encoded together."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """What became of some rows that follow each other: K molecules, the refusals of the others; `read` in all.
+    """What became of some rows that follow each other: K molecules, the invalid rows of the others; `read` in all.
 
     records: the row of each molecule as it was read; smiles: canonical, isomeric; keys: (K,) a digest of it, the same
-    for the same molecule; latents: (K, D) means of q(z given x). refusals: every other row, with its reason.
+    for the same molecule; latents: (K, D) means of q(z given x). invalid rows: every other row, with its reason.
     properties: name to (K,), units as in `PROPERTIES`; fingerprints: (K, 256) packed as by `morgan_bits`, or (0, 256)
     where they were not asked for.
     """
@@ -43,22 +43,22 @@ class Embedded:
     smiles: list[str]
     keys: NDArray[np.uint64]
     latents: NDArray[np.float32]
-    refusals: list[Refusal]
+    invalid_rows: list[InvalidRow]
     properties: dict[str, NDArray[np.float64]]
     fingerprints: NDArray[np.uint8]
 
     @property
     def read(self) -> int:
-        return len(self.records) + len(self.refusals)
+        return len(self.records) + len(self.invalid_rows)
 
 
 def embed(
     model: Autoencoder,
     vocabulary: Vocabulary,
-    rows: Iterable[Record | Refusal],
+    rows: Iterable[Record | InvalidRow],
     *,
     device: torch.device | str,
-    max_symbols: int,
+    max_length: int,
     properties: Sequence[str] = (),
     fingerprints: bool = False,
     clean: bool = False,
@@ -67,16 +67,16 @@ def embed(
 ) -> Iterator[Embedded]:
     """Encode a stream of any length: one `Embedded` for every `batch_size` rows read, in their order.
 
-    `model` is in evaluation mode and on `device`; it writes `max_symbols` symbols at most, and molecules of more are
-    refused, as are those with a symbol outside `vocabulary`. `properties` and `fingerprints` are computed beside the
-    graphs, in `workers` processes (None: one per core; 0 or 1: in this one). `clean` standardises first and strips
+    `model` is in evaluation mode and on `device`; it writes `max_length` symbols at most, and molecules of more are
+    rejected, as are those with a symbol outside `vocabulary`. `properties` and `fingerprints` are computed beside the
+    graphs, in `workers` processes (None: one per core; 0 or 1: in this one). `clean` standardizes first and strips
     salts. The same rows give the same numbers, bit for bit on one device, whatever the workers; and rows that come
     later or earlier in the stream change nothing as long as they are whole batches.
     """
     for name in properties:
         lookup(name)  # its error now, and not out of a worker
     task = _Task(
-        model, torch.device(device), clean, max_symbols, frozenset(vocabulary.tokens), tuple(properties), fingerprints
+        model, torch.device(device), clean, max_length, frozenset(vocabulary.tokens), tuple(properties), fingerprints
     )
     batches, for_workers = tee(in_chunks(rows, batch_size))
     texts = ([row.smiles if isinstance(row, Record) else None for row in batch] for batch in for_workers)
@@ -92,7 +92,7 @@ class _Task:
     model: Autoencoder
     device: torch.device
     clean: bool
-    max_symbols: int
+    max_length: int
     known: frozenset[str]
     properties: tuple[str, ...]
     fingerprints: bool
@@ -111,7 +111,7 @@ class _Described(NamedTuple):
 def _describe(task: _Task, texts: list[str | None]) -> _Described:
     mols: list[Chem.Mol] = []
     observe = mols.append if task.properties or task.fingerprints else None
-    chunk = featurise_chunk(texts, clean=task.clean, max_symbols=task.max_symbols, known=task.known, observe=observe)
+    chunk = featurize_chunk(texts, clean=task.clean, max_length=task.max_length, known=task.known, observe=observe)
     return _Described(
         chunk=chunk,
         smiles=smiles_of(chunk),
@@ -127,12 +127,12 @@ def smiles_of(chunk: Chunk) -> list[str]:
     return "".join([symbols[token] for token in chunk.tokens.tolist()]).split("\n")[:-1]
 
 
-def _embedded(rows: list[Record | Refusal], described: _Described, task: _Task) -> Embedded:
+def _embedded(rows: list[Record | InvalidRow], described: _Described, task: _Task) -> Embedded:
     chunk = described.chunk
-    refusals = [
-        row if isinstance(row, Refusal) else Refusal(row.source, row.row, row.smiles, chunk.refused[place])
+    invalid_rows = [
+        row if isinstance(row, InvalidRow) else InvalidRow(row.source, row.row, row.smiles, chunk.rejected[place])
         for place, row in enumerate(rows)
-        if isinstance(row, Refusal) or place in chunk.refused
+        if isinstance(row, InvalidRow) or place in chunk.rejected
     ]
     latents = described.latents
     return Embedded(
@@ -140,7 +140,7 @@ def _embedded(rows: list[Record | Refusal], described: _Described, task: _Task) 
         smiles=described.smiles,
         keys=np.frombuffer(b"".join(chunk.keys), np.uint64),
         latents=encode_chunk(task.model, chunk, task.device) if latents is None else latents,
-        refusals=refusals,
+        invalid_rows=invalid_rows,
         properties=described.properties,
         fingerprints=described.fingerprints,
     )

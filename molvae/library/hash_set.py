@@ -25,7 +25,7 @@ class SeenDigests:
     def __len__(self) -> int:
         return sum(map(len, self._runs))
 
-    def admit(self, digests: Digests) -> NDArray[np.bool_]:
+    def accept(self, digests: Digests) -> NDArray[np.bool_]:
         """Which of them (N,) are new, each counted at its first place only; they are seen from now on."""
         new = np.zeros(len(digests), dtype=bool)
         new[np.unique(digests, return_index=True)[1]] = True

@@ -15,8 +15,8 @@ from molvae.checkpoint import Checkpoint
 from molvae.chem.expressions import Window
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.smiles import parse, standardise, write
-from molvae.data.rows import ARGUMENT, Record, Refusal, RowCounts, each, make_row, one_or_many
+from molvae.chem.smiles import parse, standardize, write
+from molvae.data.rows import ARGUMENT, InvalidRow, Record, RowCounts, each, make_row, one_or_many
 from molvae.errors import CheckpointError, InputError, MoleculeError, warn
 from molvae.library.build import PROPERTIES, SHARD_ROWS, build_index
 from molvae.library.embedding import embed
@@ -41,7 +41,7 @@ def index(
     device: str = "auto",
     column: str | None = None,
     properties: Sequence[str] = PROPERTIES,
-    standardise: bool = False,
+    standardize: bool = False,
     workers: int | None = None,
     shard_rows: int = SHARD_ROWS,
     progress: Callable[[RowCounts], None] | None = None,
@@ -51,7 +51,7 @@ def index(
     The folder gets sharded Parquet (SMILES, id, properties, latents in half precision), fingerprints, bad.csv with the
     rows that gave no molecule, and manifest.json. Interrupted and called again, it goes on and ends with the same
     bytes; it costs `shard_rows` rows at most. Memory is flat. `column` is the one with SMILES, `properties` those to
-    compute (units as in `PROPERTIES`); `standardise` normalises groups and strips salts first. Raises `InputError`,
+    compute (units as in `PROPERTIES`); `standardize` normalizes groups and strips salts first. Raises `InputError`,
     also where `output` was begun with other files, model or options, and `CheckpointError`.
     """
     paths = [library] if isinstance(library, str | Path) else library
@@ -59,7 +59,7 @@ def index(
     loaded = checkpoints.load(model, place)
     build_index(
         paths, output, loaded.model, loaded.vocabulary, model_id=_id_of(str(model), loaded),
-        max_symbols=loaded.config.max_symbols, device=place, column=column, properties=properties, clean=standardise,
+        max_length=loaded.config.max_length, device=place, column=column, properties=properties, clean=standardize,
         workers=workers, shard_rows=shard_rows, progress=progress,
     )  # fmt: skip
     return open_library(output, model=model, device=device)
@@ -163,19 +163,19 @@ class IndexedLibrary:
         seeds, errors = list[Seed](), dict[str, str]()
         for row, text in zip(rows, texts, strict=True):
             try:
-                if isinstance(row, Refusal):
+                if isinstance(row, InvalidRow):
                     raise MoleculeError(row.reason)
-                mol = standardise(parse(text)) if self.library.manifest.settings.standardised else parse(text)
+                mol = standardize(parse(text)) if self.library.manifest.settings.standardized else parse(text)
                 seeds.append(Seed(text, morgan_bits([mol])[0], canonical=write(mol)))
             except MoleculeError as error:
                 errors[text] = str(error)
         return seeds, errors
 
-    def _encoded(self, rows: Sequence[Record | Refusal], texts: list[str]) -> tuple[list[Seed], dict[str, str]]:
+    def _encoded(self, rows: Sequence[Record | InvalidRow], texts: list[str]) -> tuple[list[Seed], dict[str, str]]:
         loaded = self._model()
         parts = embed(
             loaded.model, loaded.vocabulary, rows, device=find_device(self.device), fingerprints=True, workers=0,
-            max_symbols=loaded.config.max_symbols, clean=self.library.manifest.settings.standardised,
+            max_length=loaded.config.max_length, clean=self.library.manifest.settings.standardized,
         )  # fmt: skip
         seeds, errors = list[Seed](), dict[str, str]()
         for part in parts:
@@ -183,7 +183,7 @@ class IndexedLibrary:
                 Seed(texts[record.row - 1], fingerprint, latent)
                 for record, fingerprint, latent in zip(part.records, part.fingerprints, part.latents, strict=True)
             ]
-            errors |= {texts[bad.row - 1]: bad.reason for bad in part.refusals}
+            errors |= {texts[bad.row - 1]: bad.reason for bad in part.invalid_rows}
         return seeds, errors
 
     def _model(self) -> Checkpoint:
@@ -228,4 +228,4 @@ def _column(hits: list[Hits], measure: str) -> NDArray[np.float64]:
 
 
 def _id_of(name: str, loaded: Checkpoint) -> ModelId:
-    return ModelId.of(name, loaded.model, loaded.config.latent_size)
+    return ModelId.of(name, loaded.model, loaded.config.latent_dim)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from molvae.data.files import digest
 from molvae.data.readers import read_records
-from molvae.data.rows import Record, Refusal, format_of
+from molvae.data.rows import InvalidRow, Record, format_of
 from molvae.errors import InputError
 
 
@@ -56,7 +56,7 @@ def check_files(files: Sequence[Path], column: str | None = None) -> list[InputF
     return [InputFile(str(path), path.stat().st_size, digest(path)) for path in files]
 
 
-def read_files(files: Sequence[Path], column: str | None = None) -> Iterator[Record | Refusal]:
+def read_files(files: Sequence[Path], column: str | None = None) -> Iterator[Record | InvalidRow]:
     """The rows of all files, one after the other."""
     return chain.from_iterable(read_records(path, column=column) for path in files)
 

@@ -44,7 +44,7 @@ class ByLatentCells(ByLatent):
         cells = faiss.read_index(str(cells_of(library, self.metric)), faiss.IO_FLAG_MMAP)
         options = {"nprobe": self.probes}
         if windows:
-            inside = np.concatenate([library.admitted(shard, windows) for shard in library.shards])
+            inside = np.concatenate([library.accepted(shard, windows) for shard in library.shards])
             options["sel"] = faiss.IDSelectorBatch(np.flatnonzero(inside))
         queries = comparable(self.latents, self.metric)
         figures, rows = cells.search(queries, min(most, len(library)), params=faiss.SearchParametersIVF(**options))
@@ -74,7 +74,7 @@ def comparable(latents: NDArray[Any], metric: str) -> NDArray[np.float32]:
 
 def _sorted_into_cells(library: Library, metric: str) -> Any:
     faiss = _faiss()
-    size, cells = library.manifest.settings.model.latent_size, cell_count(len(library))
+    size, cells = library.manifest.settings.model.latent_dim, cell_count(len(library))
     kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
     index = faiss.index_factory(size, f"IVF{cells},SQfp16", kind)
     index.cp.min_points_per_centroid = 1  # or it writes warnings of its own

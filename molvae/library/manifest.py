@@ -36,15 +36,15 @@ class ModelId:
 
     name: str
     weights: str
-    latent_size: int
+    latent_dim: int
 
     @classmethod
-    def of(cls, name: str, model: nn.Module, latent_size: int) -> Self:
+    def of(cls, name: str, model: nn.Module, latent_dim: int) -> Self:
         digest = hashlib.sha256()
         for key, tensor in sorted(model.state_dict().items()):
             digest.update(key.encode())
             digest.update(tensor.cpu().numpy().tobytes())
-        return cls(name, digest.hexdigest(), latent_size)
+        return cls(name, digest.hexdigest(), latent_dim)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Settings:
     format: str
     model: ModelId
     properties: tuple[str, ...]
-    standardised: bool
+    standardized: bool
     column: str | None
     shard_rows: int
     versions: dict[str, str]
@@ -90,12 +90,12 @@ class Shard:
     name: str
     kept: int
     duplicate: int
-    refused: int
+    rejected: int
     sha256: dict[str, str]
 
     @property
     def counts(self) -> RowCounts:
-        return RowCounts(self.kept, self.duplicate, self.refused)
+        return RowCounts(self.kept, self.duplicate, self.rejected)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def total(shards: Iterable[Shard]) -> RowCounts:
     for shard in shards:
         counts.kept += shard.kept
         counts.duplicate += shard.duplicate
-        counts.refused += shard.refused
+        counts.rejected += shard.rejected
     return counts
 
 

@@ -48,10 +48,10 @@ class ByFingerprint:
     def best(self, library: Library, most: int, windows: Sequence[Window] = ()) -> list[Best]:
         found = [Best(most) for _ in self._bits]
         for shard in library.shards:
-            planes, admitted = library.planes(shard), library.admitted(shard, windows)
+            planes, accepted = library.planes(shard), library.accepted(shard, windows)
             for bits, best in zip(self._bits, found, strict=True):
                 common = planes.common(bits)
-                places = np.flatnonzero(admitted & (common >= _least(len(bits), best.floor)[planes.sizes]))
+                places = np.flatnonzero(accepted & (common >= _least(len(bits), best.floor)[planes.sizes]))
                 similarity = _tanimoto(common[places], planes.sizes[places], len(bits))
                 best.add(library.starts[shard] + places, similarity)
         return found
@@ -86,8 +86,8 @@ class ByLatent:
     def best(self, library: Library, most: int, windows: Sequence[Window] = ()) -> list[Best]:
         found = [Best(most) for _ in self.latents]
         for shard in library.shards:
-            latents, admitted = library.latents(shard), library.admitted(shard, windows)
-            places = np.flatnonzero(admitted)
+            latents, accepted = library.latents(shard), library.accepted(shard, windows)
+            places = np.flatnonzero(accepted)
             block = torch.from_numpy(latents[places]).to(self.device).float()
             for start in range(0, len(found) if len(places) else 0, _QUERIES):
                 for query, scores in enumerate(self._scores(block, start), start):

@@ -91,10 +91,10 @@ class _Passing:
     def _look_at(self, rows: Rows) -> None:
         smiles = self.library.molecules(rows, ["smiles"])["smiles"].tolist()
         workers = self.workers if len(rows) > _FEW else 0
-        answers = map_chunks(_admitted, in_chunks(smiles), workers, shared=self.patterns)
+        answers = map_chunks(_accepted, in_chunks(smiles), workers, shared=self.patterns)
         self._known.update(zip(rows.tolist(), (answer for chunk in answers for answer in chunk), strict=True))
 
 
-def _admitted(patterns: Filters, smiles: list[str]) -> list[bool]:
+def _accepted(patterns: Filters, smiles: list[str]) -> list[bool]:
     with quiet():
-        return [patterns.admit(parse_quietly(text)) for text in smiles]
+        return [patterns.accept(parse_quietly(text)) for text in smiles]

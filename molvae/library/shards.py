@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from molvae.data.files import digest, whole_file
-from molvae.data.rows import Refusal, presentable
+from molvae.data.rows import InvalidRow, presentable
 from molvae.errors import InputError
 from molvae.library.embedding import Embedded
 from molvae.library.manifest import SHARDS, Shard, write_json
@@ -30,7 +30,7 @@ class Piece(NamedTuple):
 
     table: pa.Table
     packed: NDArray[np.uint8]
-    refusals: list[Refusal]
+    invalid_rows: list[InvalidRow]
     duplicate: int
 
     @classmethod
@@ -50,7 +50,7 @@ class Piece(NamedTuple):
         ]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
         table = pa.Table.from_arrays(arrays, schema=schema)
-        return cls(table, part.fingerprints[keep], part.refusals, len(new) - len(keep))
+        return cls(table, part.fingerprints[keep], part.invalid_rows, len(new) - len(keep))
 
 
 def write_shard(folder: Path, number: int, pieces: Sequence[Piece]) -> Shard:
@@ -60,13 +60,13 @@ def write_shard(folder: Path, number: int, pieces: Sequence[Piece]) -> Shard:
         _write_parquet(table, draft)
     with whole_file(paths["bits.npy"]) as draft:
         BitPlanes.of(np.concatenate([piece.packed for piece in pieces])).save(draft)
-    refusals = [bad for piece in pieces for bad in piece.refusals]
+    invalid_rows = [bad for piece in pieces for bad in piece.invalid_rows]
     with whole_file(paths["bad.csv"]) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(
-            (bad.source, bad.row, bad.value, bad.reason) for bad in refusals
+            (bad.source, bad.row, bad.value, bad.reason) for bad in invalid_rows
         )
     shard = Shard(
-        name=name, kept=table.num_rows, duplicate=sum(piece.duplicate for piece in pieces), refused=len(refusals),
+        name=name, kept=table.num_rows, duplicate=sum(piece.duplicate for piece in pieces), rejected=len(invalid_rows),
         sha256={suffix: digest(path) for suffix, path in paths.items()},
     )  # fmt: skip
     write_json(journal_of(folder, number), asdict(shard))

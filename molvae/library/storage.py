@@ -52,7 +52,7 @@ class Library:
             self._planes[shard] = BitPlanes.load(self._files(shard)["bits.npy"], self.manifest.shards[shard].kept)
         return self._planes[shard]
 
-    def admitted(self, shard: int, windows: Sequence[Window]) -> NDArray[np.bool_]:
+    def accepted(self, shard: int, windows: Sequence[Window]) -> NDArray[np.bool_]:
         """Which molecules of a shard have properties in all of the windows, (K,). Raises `InputError`."""
         for window in windows:
             if window.name not in self.properties:
@@ -79,7 +79,7 @@ class Library:
 
     def latents_at(self, rows: Rows) -> NDArray[np.float16]:
         """The latents of these molecules, (M, D)."""
-        parts = [np.zeros((0, self.manifest.settings.model.latent_size), np.float16)]
+        parts = [np.zeros((0, self.manifest.settings.model.latent_dim), np.float16)]
         for shard, groups, places in self._located(rows):
             parts.append(latents_of(read_columns(self._parquet(shard), [LATENT], groups))[places])
         latents = np.empty((len(rows), parts[0].shape[1]), np.float16)

@@ -29,7 +29,7 @@ INPUT = ("seed", "canonical", "novel", "sa", "alerts")
 COUNTS = ("proposed", "valid", "distinct", "effective", "usable_count")
 FIGURES = (
     "validity", "uniqueness", "novelty", "non_identity", "effective_novelty", "usable",
-    "similarity_mean", "similarity_q1", "similarity_median", "similarity_q3", "at_least_0_4", "at_least_0_6",
+    "similarity_mean", "similarity_q1", "similarity_median", "similarity_q3", "frac_similarity_ge_0_4", "frac_similarity_ge_0_6",
     "scaffold_kept", "internal_diversity",
 )  # fmt: skip
 COLUMNS = ("seed", "error", *COUNTS, *FIGURES)
@@ -42,7 +42,7 @@ DIVERSITY_SAMPLE = 128
 """Molecules of a seed at most that its diversity is measured on: 8128 pairs."""
 SIMILARITY_SAMPLE = 10_000
 
-_THRESHOLDS = {"at_least_0_4": 0.4, "at_least_0_6": 0.6}
+_THRESHOLDS = {"frac_similarity_ge_0_4": 0.4, "frac_similarity_ge_0_6": 0.6}
 
 
 class AnalogScores:
@@ -56,7 +56,7 @@ class AnalogScores:
     usable               effective molecules with a similarity of 0.4 or more, SA at most 0.5 above the seed's
                          and no PAINS or BRENK alert that the seed lacks / n
     similarity_*         mean, q1, median, q3 of Tanimoto to the seed, over distinct molecules other than the seed
-    at_least_0_4, _0_6   shares of those at that similarity or more
+    frac_similarity_ge_0_4, _0_6   shares of those at that similarity or more
     scaffold_kept        share of those with the seed's Bemis-Murcko scaffold; acyclic ones share the empty one
     internal_diversity   1 - mean Tanimoto over pairs of distinct molecules, the seed included where proposed;
                          beyond 128 molecules over 128 chosen by hash, blind to order and chunks

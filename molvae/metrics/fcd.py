@@ -1,6 +1,6 @@
 """The Fréchet ChemNet distance (Preuer et al. 2018): how far two sets of molecules lie apart, 0 for the same set.
 
-A network that learnt to predict assays, ChemNet, reads each SMILES; a Gaussian is fitted to its 512 activations
+A network that learned to predict assays, ChemNet, reads each SMILES; a Gaussian is fitted to its 512 activations
 over each set, and the distance is the one between the two Gaussians. Network and encoding are those of `fcd_torch`,
 so the figures compare with published ones. Its loop is not used: that one reads every activation into memory and
 draws from torch's global generator. Nor is its square root, whose scipy argument is gone in scipy 1.18.
@@ -110,9 +110,9 @@ class _Moments:
     def add(self, rows: NDArray[np.float64]) -> None:
         """Take in `rows` (n, 512), n at least 1."""
         total = self.count + len(rows)
-        centre = rows.mean(axis=0)
-        apart, centred = centre - self.mean, rows - centre
-        self.scatter += centred.T @ centred + np.outer(apart, apart) * (self.count * len(rows) / total)
+        center = rows.mean(axis=0)
+        apart, centered = center - self.mean, rows - center
+        self.scatter += centered.T @ centered + np.outer(apart, apart) * (self.count * len(rows) / total)
         self.mean += apart * (len(rows) / total)
         self.count = total
 

@@ -83,10 +83,10 @@ class Reference:
         return found
 
     @cached_property
-    def refused(self) -> int:
+    def rejected(self) -> int:
         """Rows given that are no molecules."""
         return int(
-            self._part("refused_rows", lambda: {"rows": np.array(len(self.smiles) - len(self.molecules))})["rows"]
+            self._part("rejected_rows", lambda: {"rows": np.array(len(self.smiles) - len(self.molecules))})["rows"]
         )
 
     @cached_property
@@ -116,7 +116,7 @@ class Reference:
         return Structures(_counter(found["fragments"]), _counter(found["scaffolds"]), found["fingerprints"])
 
     def finder(self, device: str) -> Finder:
-        """Finds neighbours by the fingerprints of `structures`; for who scores again and again it is made once."""
+        """Finds neighbors by the fingerprints of `structures`; for who scores again and again it is made once."""
         if device not in self._finders:
             self._finders[device] = Finder(self.structures.fingerprints, device=device)
         return self._finders[device]

@@ -12,12 +12,12 @@ from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.smiles import quiet
-from molvae.data.rows import Record, Refusal, presentable
+from molvae.data.rows import InvalidRow, Record, presentable
 from molvae.errors import InputError
 from molvae.metrics.molecules import COLUMNS, Read, read, table
 from molvae.metrics.structures import Structures, structures_of
 
-Row = Record | Refusal
+Row = Record | InvalidRow
 
 
 class Part(NamedTuple):
@@ -50,7 +50,7 @@ def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def as_rows(smiles: Iterable[Any], seeds: Iterable[str] | None = None) -> Iterator[Row]:
-    """Strings as rows; what is no string, as NaN in a column, is refused and stays in its place.
+    """Strings as rows; what is no string, as NaN in a column, is rejected and stays in its place.
 
     Raises `InputError`, at the row, where there are fewer or more `seeds` than `smiles`.
     """
@@ -64,7 +64,7 @@ def as_rows(smiles: Iterable[Any], seeds: Iterable[str] | None = None) -> Iterat
             yield Record(text, _seed_named(name), "argument", place)
         else:
             reason = f"the SMILES is {type(text).__name__}, not text"
-            yield Refusal("argument", place, str(text), reason, _seed_named(name))
+            yield InvalidRow("argument", place, str(text), reason, _seed_named(name))
     if names is not None and next(names, end) is not end:
         raise InputError(f"more seeds than molecules, which are {place:,}: each molecule needs its own")
 

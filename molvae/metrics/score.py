@@ -45,7 +45,7 @@ def score(
     novel), `test` and `scaffolds` (what the set should be like; MOSES has these two test sets) are SMILES, a file,
     or a named dataset such as "moses:train"; their statistics are computed once and kept. `seeds`: the molecule
     that each is an analog of, one for all or one each. `columns`: names out of `scoring.molecules.COLUMNS`, None
-    for all; alerts and QED take most of the time. `nearest`: find each one's nearest neighbour in `train`, or else
+    for all; alerts and QED take most of the time. `nearest`: find each one's nearest neighbor in `train`, or else
     in `test`. `scores`: columns of one's own by name, each a function of canonical SMILES (N) to numbers (N), NaN
     where there is none; a `PropertyModel` is one. `chemnet`: Fréchet ChemNet distances, by the extra `fcd`; None:
     if it is installed. `benchmarks`: whose metrics of the set, moses and guacamol; of `sample` valid molecules,

@@ -77,7 +77,7 @@ class Scorer:
     """Score rows as they come (`tables`), then the set (`scores`).
 
     `columns`: names out of `molecules.COLUMNS`, None for all of them. `nearest`: look for each molecule's nearest
-    neighbour in the training set, or the test set where there is none. `seeded`: the name of a row is the seed that it
+    neighbor in the training set, or the test set where there is none. `seeded`: the name of a row is the seed that it
     is an analog of; `named`: without seeds, names stand in a column. `scores`: columns of one's own by name, each a
     function of canonical SMILES (N) to numbers (N).
     `chemnet`: compute Fréchet ChemNet distances; None: where the library for it is installed.
@@ -113,7 +113,7 @@ class Scorer:
         self.benchmarks = benchmarks
         self.tally = Tally(sample, seed)
         self.analogs = AnalogScores() if seeded else None
-        self._neighbours = self.against.neighbours if nearest else None
+        self._neighbors = self.against.neighbors if nearest else None
         self._finder: Finder | None = None
         self._taken: list[Structures] = []
 
@@ -149,7 +149,7 @@ class Scorer:
 
         As long as every row may be in the sample its structures are taken along, or it would have to be read again.
         """
-        work = partial(described, columns=self.columns, bits=self.seeded or self._neighbours is not None)
+        work = partial(described, columns=self.columns, bits=self.seeded or self._neighbors is not None)
         both = partial(work, structured="moses" in self.benchmarks)
         both([Record("C", "", "", 0)])  # compiles patterns and reads tables here, once, for all processes to come
         parts = chain(
@@ -178,15 +178,15 @@ class Scorer:
                 frame["new_scaffold"] = _where(rings, new)
         elif self.seeded:
             frame["novel"] = None
-        if self._neighbours is not None:
-            self._finder = self._finder or Finder(self._neighbours.fingerprints, device=self.device)
+        if self._neighbors is not None:
+            self._finder = self._finder or Finder(self._neighbors.fingerprints, device=self.device)
             index, similarity = self._finder.nearest(bits[good], threads=threads_of(self.workers))
             frame["nearest"] = None
             names = frame.loc[good, "canonical"]
             # a molecule that is there is the nearest to itself: a stereoisomer has the same fingerprint
-            there = among(keys_of(names), self._neighbours.keys)
+            there = among(keys_of(names), self._neighbors.keys)
             frame.loc[good, "nearest"] = [
-                own if known else self._neighbours.molecules[i]
+                own if known else self._neighbors.molecules[i]
                 for own, known, i in zip(names, there, index, strict=True)
             ]
             frame["nearest_similarity"] = np.nan
@@ -279,9 +279,9 @@ class Scorer:
 
     def _notes_on_references(self) -> list[str]:
         return [
-            f"{reference.name}: {reference.refused:,} rows are no molecules and were left out"
+            f"{reference.name}: {reference.rejected:,} rows are no molecules and were left out"
             for reference in self.against.references
-            if reference.refused
+            if reference.rejected
         ]
 
 

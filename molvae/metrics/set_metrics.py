@@ -26,8 +26,8 @@ class Against:
     scaffolds: Reference | None = None
 
     @property
-    def neighbours(self) -> Reference | None:
-        """Where the nearest neighbour of each molecule is looked for."""
+    def neighbors(self) -> Reference | None:
+        """Where the nearest neighbor of each molecule is looked for."""
         return self.train or self.test
 
     @property

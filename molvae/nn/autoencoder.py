@@ -53,30 +53,30 @@ class Autoencoder(nn.Module):
         mean = self.latent.mean
         return unit_prior(mean.out_features, self.latent.spherical).to(mean.weight.device)
 
-    def log_likelihood(self, z: Tensor, radius: Tensor, tokens: Tensor) -> Tensor:
+    def log_likelihood(self, z: Tensor, noise_level: Tensor, tokens: Tensor) -> Tensor:
         """log p(tokens given z) in nats, B; `tokens` B x L end with END and are padded by PAD."""
-        return self.symbol_log_likelihood(z, radius, tokens).sum(1)
+        return self.symbol_log_likelihood(z, noise_level, tokens).sum(1)
 
-    def symbol_log_likelihood(self, z: Tensor, radius: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
+    def symbol_log_likelihood(self, z: Tensor, noise_level: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
         """Of each symbol given z and the symbols before it, drawn at a `temperature`, B x L; 0 of PAD."""
         symbols = functional.pad(tokens[:, :-1], (1, 0), value=START_ID)
-        logits = self.decoder(z, radius, symbols, (tokens != PAD_ID).sum(1)).float() / temperature
+        logits = self.decoder(z, noise_level, symbols, (tokens != PAD_ID).sum(1)).float() / temperature
         loss = functional.cross_entropy(logits.flatten(0, 1), tokens.flatten(), ignore_index=PAD_ID, reduction="none")
         return -loss.view_as(tokens)
 
     def losses(
         self,
         batch: GraphBatch,
-        radius: Tensor,
+        noise_level: Tensor,
         free_bits: float = 0.0,
         *,
         latent_noise: float = 0.0,
         corruption: float = 0.0,
         match_prior: bool = False,
     ) -> Losses:
-        """The parts of the loss, with z drawn from q, then moved by `radius` (B), as the decoder is told.
+        """The parts of the loss, with z drawn from q, then moved by `noise level` (B), as the decoder is told.
 
-        `latent_noise` is a radius that it is not told, `corruption` the share of the input that is masked;
+        `latent_noise` is a noise level that it is not told, `corruption` the share of the input that is masked;
         `match_prior` asks for the `mmd`.
         """
         posterior = self.encode(corrupted(batch, corruption) if corruption else batch)
@@ -84,6 +84,6 @@ class Autoencoder(nn.Module):
         discrepancy = mmd(z, self.prior().draw(torch.randn_like(z)))[None] if match_prior else z.new_zeros(0)
         if latent_noise:
             z = posterior.perturb(z, latent_noise, torch.randn_like(z))
-        z = posterior.perturb(z, radius[:, None], torch.randn_like(z))
-        reconstruction = -self.log_likelihood(z, radius, batch.tokens)
+        z = posterior.perturb(z, noise_level[:, None], torch.randn_like(z))
+        reconstruction = -self.log_likelihood(z, noise_level, batch.tokens)
         return Losses(reconstruction, kl_divergence(posterior, free_bits), discrepancy)

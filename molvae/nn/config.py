@@ -47,8 +47,8 @@ ENCODERS = ("gine", "gatv2", "dmpnn", "gps")
 LATENTS = ("deterministic", "gaussian", "hypersphere")
 DECODERS = ("gru", "transformer")
 _COUNTS = (
-    "vocabulary_size", "encoder_width", "encoder_layers", "encoder_heads", "pooling_heads", "latent_size",
-    "decoder_width", "decoder_layers", "decoder_heads", "embedding_width", "max_symbols",
+    "vocab_size", "encoder_dim", "encoder_layers", "encoder_heads", "pooling_heads", "latent_dim",
+    "decoder_dim", "decoder_layers", "decoder_heads", "embedding_dim", "max_length",
 )  # fmt: skip
 MOST, MOST_LAYERS = 100_000, 1_000
 """Far above what makes sense; a model directory that says more would take up all memory as it is read."""
@@ -58,23 +58,23 @@ MOST, MOST_LAYERS = 100_000, 1_000
 class ModelConfig(JsonConfig):
     """Encoder, latent and decoder, chosen apart."""
 
-    vocabulary_size: int  # symbols the decoder can write, the three special ones included
+    vocab_size: int  # symbols the decoder can write, the three special ones included
     encoder: str = "dmpnn"  # one of ENCODERS
-    encoder_width: int = 128  # channels of an atom's state
+    encoder_dim: int = 128  # channels of an atom's state
     encoder_layers: int = 4
-    encoder_heads: int = 4  # attention heads of gatv2 and gps; must divide encoder_width
+    encoder_heads: int = 4  # attention heads of gatv2 and gps; must divide encoder_dim
     pooling_heads: int = 32  # attention heads that pool atoms into a molecule, beside a sum
     position_feature: bool = True  # tell the encoder each atom's place in the canonical SMILES
     latent: str = "gaussian"  # one of LATENTS
-    latent_size: int = 128  # dimensions of z
+    latent_dim: int = 128  # dimensions of z
     decoder: str = "gru"  # one of DECODERS
-    decoder_width: int = 512  # channels of the decoder's state
+    decoder_dim: int = 512  # channels of the decoder's state
     decoder_layers: int = 1
-    decoder_heads: int = 8  # attention heads of the transformer; must divide decoder_width
-    reading_width: int = 256  # channels in which a state of the decoder is multiplied with z; 0: none
-    embedding_width: int = 128  # channels of a symbol's embedding (the transformer uses decoder_width)
+    decoder_heads: int = 8  # attention heads of the transformer; must divide decoder_dim
+    bilinear_dim: int = 256  # channels in which a state of the decoder is multiplied with z; 0: none
+    embedding_dim: int = 128  # channels of a symbol's embedding (the transformer uses decoder_dim)
     dropout: float = 0.0
-    max_symbols: int = 160  # the longest string the decoder writes, its end not counted
+    max_length: int = 160  # the longest string the decoder writes, its end not counted
 
     def __post_init__(self) -> None:
         _one_of("encoder", self.encoder, ENCODERS)
@@ -83,19 +83,19 @@ class ModelConfig(JsonConfig):
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
-            most = MOST_LAYERS if name.endswith("layers") else MAX_SMILES_LENGTH if name == "max_symbols" else MOST
+            most = MOST_LAYERS if name.endswith("layers") else MAX_SMILES_LENGTH if name == "max_length" else MOST
             if getattr(self, name) > most:
                 raise InputError(f"{name} must be {most:,} or less, got {getattr(self, name):,}")
-        if self.reading_width < 0:
-            raise InputError(f"reading_width must be 0 or more, got {self.reading_width}")
+        if self.bilinear_dim < 0:
+            raise InputError(f"bilinear_dim must be 0 or more, got {self.bilinear_dim}")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout must be 0 or more and less than 1, got {self.dropout}")
-        if self.encoder_width % self.encoder_heads:
-            heads, width = self.encoder_heads, self.encoder_width
-            raise InputError(f"encoder_heads {heads} must divide encoder_width {width}")
-        if self.decoder == "transformer" and self.decoder_width % self.decoder_heads:
-            heads, width = self.decoder_heads, self.decoder_width
-            raise InputError(f"decoder_heads {heads} must divide decoder_width {width}")
+        if self.encoder_dim % self.encoder_heads:
+            heads, width = self.encoder_heads, self.encoder_dim
+            raise InputError(f"encoder_heads {heads} must divide encoder_dim {width}")
+        if self.decoder == "transformer" and self.decoder_dim % self.decoder_heads:
+            heads, width = self.decoder_heads, self.decoder_dim
+            raise InputError(f"decoder_heads {heads} must divide decoder_dim {width}")
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -1,6 +1,6 @@
 """Decoders: latents in, symbols of SMILES out, one at a time.
 
-Both are told, beside z, how much noise z carries (the radius of `latents.perturb`). A decoder that knows can
+Both are told, beside z, how much noise z carries (the noise level of `latents.perturb`). A decoder that knows can
 be exact where z is clean and fall back on what molecules look like where it is not, instead of writing broken
 strings.
 
@@ -28,16 +28,16 @@ def waves(place: Tensor) -> Tensor:
 
 
 class Condition(nn.Module):
-    """z (B x D) and its radius (B) into one vector (B x width)."""
+    """z (B x D) and its noise level (B) into one vector (B x width)."""
 
     def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__()
-        self.latent = nn.Linear(config.latent_size, width)
-        self.radius = nn.Sequential(nn.Linear(3, width), nn.SiLU(), nn.Linear(width, 2 * width))
+        self.latent = nn.Linear(config.latent_dim, width)
+        self.noise_level = nn.Sequential(nn.Linear(3, width), nn.SiLU(), nn.Linear(width, 2 * width))
 
-    def forward(self, z: Tensor, radius: Tensor) -> Tensor:
-        clean = (1 - radius.square()).clamp(min=0).sqrt()
-        scale, shift = self.radius(torch.stack([radius, clean, radius.sqrt()], dim=1)).chunk(2, dim=1)
+    def forward(self, z: Tensor, noise_level: Tensor) -> Tensor:
+        clean = (1 - noise_level.square()).clamp(min=0).sqrt()
+        scale, shift = self.noise_level(torch.stack([noise_level, clean, noise_level.sqrt()], dim=1)).chunk(2, dim=1)
         out: Tensor = self.latent(z) * (1 + scale) + shift
         return out
 
@@ -51,20 +51,20 @@ class Reading(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        width, self.max_symbols = config.reading_width, config.max_symbols
+        width, self.max_length = config.bilinear_dim, config.max_length
         self.offer = Condition(config, width)
-        self.ask = nn.Linear(config.decoder_width, width)
+        self.ask = nn.Linear(config.decoder_dim, width)
         self.place = nn.Linear(2 * WAVES, width, bias=False)
-        self.answer = nn.Linear(width, config.vocabulary_size, bias=False)
+        self.answer = nn.Linear(width, config.vocab_size, bias=False)
 
     def places(self) -> Tensor:
-        """What is asked at each place of a string, whatever the state: (max_symbols + 1) x R."""
+        """What is asked at each place of a string, whatever the state: (max_length + 1) x R."""
         weight = self.place.weight
-        asked: Tensor = self.place(waves(torch.arange(self.max_symbols + 1, device=weight.device)).to(weight.dtype))
+        asked: Tensor = self.place(waves(torch.arange(self.max_length + 1, device=weight.device)).to(weight.dtype))
         return asked
 
     def forward(self, states: Tensor, places: Tensor, offer: Tensor) -> Tensor:
-        """States ... x H, their rows of `places()`, and what `offer` makes of their z and radius, ... x R: ... x V."""
+        """States ... x H, their rows of `places()`, and what `offer` makes of their z and noise level, ... x R: ... x V."""
         logits: Tensor = self.answer((self.ask(states) + places) * offer)
         return logits
 
@@ -74,35 +74,35 @@ class GRUDecoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.layers, self.width, self.max_symbols = config.decoder_layers, config.decoder_width, config.max_symbols
-        self.embedding = nn.Embedding(config.vocabulary_size, config.embedding_width)
-        self.condition = Condition(config, config.embedding_width + self.layers * self.width)
+        self.layers, self.width, self.max_length = config.decoder_layers, config.decoder_dim, config.max_length
+        self.embedding = nn.Embedding(config.vocab_size, config.embedding_dim)
+        self.condition = Condition(config, config.embedding_dim + self.layers * self.width)
         dropout = config.dropout if self.layers > 1 else 0.0
-        self.gru = nn.GRU(config.embedding_width, self.width, self.layers, batch_first=True, dropout=dropout)
-        self.output = nn.Linear(self.width, config.vocabulary_size)
-        self.reading = Reading(config) if config.reading_width else None
+        self.gru = nn.GRU(config.embedding_dim, self.width, self.layers, batch_first=True, dropout=dropout)
+        self.output = nn.Linear(self.width, config.vocab_size)
+        self.reading = Reading(config) if config.bilinear_dim else None
 
-    def start(self, z: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+    def start(self, z: Tensor, noise_level: Tensor) -> tuple[Tensor, Tensor]:
         """What is added to every symbol's embedding, B x E, and the first state, B x layers x H, in -1 to 1."""
-        condition = self.condition(z, radius)
+        condition = self.condition(z, noise_level)
         bias, hidden = condition.split([self.embedding.embedding_dim, self.layers * self.width], dim=1)
         return bias, hidden.tanh().view(len(z), self.layers, self.width)
 
-    def forward(self, z: Tensor, radius: Tensor, symbols: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, noise_level: Tensor, symbols: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START).
 
         Given `lengths` (B), only as many of a row's logits mean something, which on a CPU saves the work on the others.
         """
         if lengths is not None and z.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
-            short: Tensor = self.unpadded(z, radius, symbols, lengths)
+            short: Tensor = self.unpadded(z, noise_level, symbols, lengths)
             return short
-        bias, hidden = self.start(z, radius)
+        bias, hidden = self.start(z, noise_level)
         y, _ = self.gru(self.embedding(symbols) + bias[:, None], hidden.transpose(0, 1).contiguous())
-        return _logits(self, y, z, radius)
+        return _logits(self, y, z, noise_level)
 
-    def unpadded(self, z: Tensor, radius: Tensor, symbols: Tensor, lengths: Tensor) -> Tensor:
+    def unpadded(self, z: Tensor, noise_level: Tensor, symbols: Tensor, lengths: Tensor) -> Tensor:
         """The same without work on the others, which is nothing to compile."""
-        bias, hidden = self.start(z, radius)
+        bias, hidden = self.start(z, noise_level)
         real = Symbols.of(lengths)
         # the input is one of V embeddings plus one of B biases: so is what it adds to the gates
         weight, _, weight_bias, _ = self.gru.all_weights[0]
@@ -114,7 +114,7 @@ class GRUDecoder(nn.Module):
         logits: Tensor = self.output(y)
         if self.reading is not None:
             places = functional.embedding(real.step, self.reading.places())
-            offer = functional.embedding(real.row, self.reading.offer(z, radius))
+            offer = functional.embedding(real.row, self.reading.offer(z, noise_level))
             logits = logits + self.reading(y, places, offer)
         return real.padded(logits, symbols.shape[1])
 
@@ -124,33 +124,33 @@ class TransformerDecoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        width, self.max_symbols = config.decoder_width, config.max_symbols
-        self.embedding = nn.Embedding(config.vocabulary_size, width)
-        self.position = nn.Embedding(config.max_symbols + 1, width)
+        width, self.max_length = config.decoder_dim, config.max_length
+        self.embedding = nn.Embedding(config.vocab_size, width)
+        self.position = nn.Embedding(config.max_length + 1, width)
         nn.init.normal_(self.embedding.weight, std=0.02)
         nn.init.normal_(self.position.weight, std=0.02)
         self.condition = Condition(config, width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(width)
-        self.output = nn.Linear(width, config.vocabulary_size)
-        self.reading = Reading(config) if config.reading_width else None
+        self.output = nn.Linear(width, config.vocab_size)
+        self.reading = Reading(config) if config.bilinear_dim else None
 
-    def forward(self, z: Tensor, radius: Tensor, symbols: Tensor, lengths: Tensor | None = None) -> Tensor:  # noqa: ARG002
+    def forward(self, z: Tensor, noise_level: Tensor, symbols: Tensor, lengths: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START); see `GRUDecoder`."""
         position = self.position.weight[: symbols.shape[1]]
-        x = self.embedding(symbols) + position + self.condition(z, radius)[:, None]
+        x = self.embedding(symbols) + position + self.condition(z, noise_level)[:, None]
         for block in self.blocks:
             x = block(x)
         y = self.norm(x)
-        return _logits(self, y, z, radius)
+        return _logits(self, y, z, noise_level)
 
 
-def _logits(decoder: GRUDecoder | TransformerDecoder, states: Tensor, z: Tensor, radius: Tensor) -> Tensor:
+def _logits(decoder: GRUDecoder | TransformerDecoder, states: Tensor, z: Tensor, noise_level: Tensor) -> Tensor:
     """States B x L x H into logits B x L x V: their own, and what they read of z."""
     logits: Tensor = decoder.output(states)
     if decoder.reading is not None:
         places = decoder.reading.places()[: states.shape[1]]
-        logits = logits + decoder.reading(states, places, decoder.reading.offer(z, radius)[:, None])
+        logits = logits + decoder.reading(states, places, decoder.reading.offer(z, noise_level)[:, None])
     return logits
 
 
@@ -159,7 +159,7 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        width, self.heads = config.decoder_width, config.decoder_heads
+        width, self.heads = config.decoder_dim, config.decoder_heads
         self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))

@@ -25,7 +25,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        width = config.encoder_width
+        width = config.encoder_dim
         self.atom_embedding = FeatureEmbedding(ATOM_FEATURES, width)
         self.bond_embedding = FeatureEmbedding(BOND_FEATURES, width)
         self.position = nn.Linear(2 * WAVES, width) if config.position_feature else None
@@ -70,7 +70,7 @@ class NodeMessages(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.layers = nn.ModuleList(self.layer(config) for _ in range(config.encoder_layers))
-        self.norms = nn.ModuleList(nn.LayerNorm(config.encoder_width) for _ in range(config.encoder_layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(config.encoder_dim) for _ in range(config.encoder_layers))
         self.dropout = nn.Dropout(config.dropout)
 
     def layer(self, config: ModelConfig) -> nn.Module:
@@ -94,17 +94,17 @@ class GINEMessages(NodeMessages):
     def layer(self, config: ModelConfig) -> nn.Module:
         from torch_geometric.nn import GINEConv
 
-        conv: nn.Module = GINEConv(_two_layers(config.encoder_width))
+        conv: nn.Module = GINEConv(_two_layers(config.encoder_dim))
         return conv
 
 
 class GATv2Messages(NodeMessages):
-    """Attention over neighbours that depends on both ends (Brody et al. 2022)."""
+    """Attention over neighbors that depends on both ends (Brody et al. 2022)."""
 
     def layer(self, config: ModelConfig) -> nn.Module:
         from torch_geometric.nn import GATv2Conv
 
-        width, heads = config.encoder_width, config.encoder_heads
+        width, heads = config.encoder_dim, config.encoder_heads
         conv: nn.Module = GATv2Conv(width, width // heads, heads=heads, edge_dim=width)
         return conv
 
@@ -115,7 +115,7 @@ class GPSMessages(NodeMessages):
     def layer(self, config: ModelConfig) -> nn.Module:
         from torch_geometric.nn import GINEConv, GPSConv
 
-        width = config.encoder_width
+        width = config.encoder_dim
         conv: nn.Module = GPSConv(
             width,
             GINEConv(_two_layers(width)),
@@ -135,7 +135,7 @@ class DirectedMessages(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        width, layers = config.encoder_width, config.encoder_layers
+        width, layers = config.encoder_dim, config.encoder_layers
         self.start = nn.Linear(2 * width, width)
         self.update = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
         self.readout = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(layers))

@@ -3,7 +3,7 @@
 A stepper is made of a trained decoder and holds its weights arranged for steps of many strings side by side. Its
 tensors are written in place and keep their shapes, so that a step can be captured on a GPU. The interface:
 
-    begun = stepper.begin(z, radius)      what a string needs at its beginning: tensors with a row per latent
+    begun = stepper.begin(z, noise level)      what a string needs at its beginning: tensors with a row per latent
     state = stepper.state(begun, index)   room for len(index) strings in work, which begin as the rows `index`
     logits = stepper.step(symbols, state) ids S -> S x V, and the state moves on by these symbols
     state.restart(slots, ended, ...)      of the strings in these slots, those that ended give way to others
@@ -44,7 +44,7 @@ class State:
 class Stepper(Protocol):
     """A decoder that writes."""
 
-    def begin(self, z: Tensor, radius: Tensor) -> Begun: ...
+    def begin(self, z: Tensor, noise_level: Tensor) -> Begun: ...
     def state(self, begun: Begun, index: Tensor) -> State: ...
     def step(self, symbols: Tensor, state: State) -> Tensor: ...
 
@@ -100,10 +100,10 @@ class GRUStepper:
         """The biases that are but added to the gates: all but that of the state's part of the new, which is reset."""
         return torch.cat([(of_input + of_state)[: 2 * self.width], of_input[2 * self.width :]])
 
-    def begin(self, z: Tensor, radius: Tensor) -> Begun:
-        bias, hidden = self.decoder.start(z, radius)
+    def begin(self, z: Tensor, noise_level: Tensor) -> Begun:
+        bias, hidden = self.decoder.start(z, noise_level)
         gates = functional.linear(bias, self.first, self.first_bias)
-        return *self.output.begin(z, radius), gates, *hidden.unbind(1)
+        return *self.output.begin(z, noise_level), gates, *hidden.unbind(1)
 
     def state(self, begun: Begun, index: Tensor) -> State:
         return State(tuple(tensor[index] for tensor in begun))
@@ -142,8 +142,8 @@ class TransformerStepper:
         self.blocks = [_BlockStepper(block, precision) for block in decoder.blocks if isinstance(block, Block)]
         self.output = _Output(decoder, precision)
 
-    def begin(self, z: Tensor, radius: Tensor) -> Begun:
-        return *self.output.begin(z, radius), self.decoder.condition(z, radius)
+    def begin(self, z: Tensor, noise_level: Tensor) -> Begun:
+        return *self.output.begin(z, noise_level), self.decoder.condition(z, noise_level)
 
     def state(self, begun: Begun, index: Tensor) -> State:
         offer, written, condition = (tensor[index] for tensor in begun)
@@ -180,7 +180,7 @@ class _Output:
     """The last layer, and what the state reads of z where the decoder has a reading; counts the symbols written."""
 
     def __init__(self, decoder: GRUDecoder | TransformerDecoder, precision: str, *, bounded: bool = False) -> None:
-        self.reading, self.max_symbols = decoder.reading, decoder.max_symbols
+        self.reading, self.max_length = decoder.reading, decoder.max_length
         layers: list[nn.Linear] = [decoder.output]
         if self.reading is not None:
             self.places = self.reading.places()
@@ -192,9 +192,9 @@ class _Output:
         bias = functional.pad(torch.cat([layer.bias for layer in layers]), (0, spare))
         self.product = _product(weight, bias, precision, bounded=bounded)
 
-    def begin(self, z: Tensor, radius: Tensor) -> Begun:
+    def begin(self, z: Tensor, noise_level: Tensor) -> Begun:
         """What the latents have to offer, S x R (S x 0 where nothing is read), and no symbol written, S."""
-        offer = z[:, :0] if self.reading is None else self.reading.offer(z, radius)
+        offer = z[:, :0] if self.reading is None else self.reading.offer(z, noise_level)
         return offer, torch.zeros(len(z), dtype=torch.long, device=z.device)
 
     def __call__(self, states: Tensor, offer: Tensor, written: Tensor) -> Tensor:
@@ -204,7 +204,7 @@ class _Output:
         if self.reading is not None:  # the answer is a small product, and has the rounding of two others before it
             asked.add_(self.places.index_select(0, written)).mul_(offer)
             logits.addmm_(asked, self.reading.answer.weight.T)
-        written.add_(1).clamp_(max=self.max_symbols)  # strings that ended run along
+        written.add_(1).clamp_(max=self.max_length)  # strings that ended run along
         return logits
 
 

@@ -1,11 +1,11 @@
 """Latents: from an encoder's vector to z, in units that noise can be measured in.
 
 One interface for all: q(z given x), whose `draw` turns standard normal noise into z and whose `perturb` moves z by a
-radius; a prior (`models.priors`) has the same two. What pulls q towards the prior is `kl_divergence`, molecule by
+noise level; a prior (`models.priors`) has the same two. What pulls q towards the prior is `kl_divergence`, molecule by
 molecule, or `mmd`, on a batch as a whole (a Wasserstein autoencoder, also of points).
 
-The mean is standardised over the training set (batch normalisation without scale or shift), so that each
-latent dimension has mean 0 and spread 1 over encoded molecules. A radius then means the same in every
+The mean is standardized over the training set (batch normalization without scale or shift), so that each
+latent dimension has mean 0 and spread 1 over encoded molecules. A noise level then means the same in every
 dimension and every model, and a Gaussian latent cannot collapse (Zhu et al. 2020, "A batch normalized
 inference network keeps the KL vanishing away").
 """
@@ -39,14 +39,14 @@ class Posterior:
     spherical: bool = False
 
     def draw(self, noise: Tensor) -> Tensor:
-        """z from standard normal `noise` B x D, reparameterised (Kingma & Welling 2014); a point stays."""
+        """z from standard normal `noise` B x D, reparameterized (Kingma & Welling 2014); a point stays."""
         if self.log_variance is None:
             return self.mean
         return self.mean + (0.5 * self.log_variance).exp() * noise
 
-    def perturb(self, z: Tensor, radius: Tensor | float, noise: Tensor) -> Tensor:
-        """Move z (B x D) a `radius` of 0 (stay) to 1 (a draw from the unit prior); a number or B x 1."""
-        moved = perturb(z, radius, noise)
+    def perturb(self, z: Tensor, noise_level: Tensor | float, noise: Tensor) -> Tensor:
+        """Move z (B x D) a `noise level` of 0 (stay) to 1 (a draw from the unit prior); a number or B x 1."""
+        moved = perturb(z, noise_level, noise)
         return on_sphere(moved) if self.spherical else moved
 
     @property
@@ -78,11 +78,11 @@ class DeterministicLatent(nn.Module):
 
     def __init__(self, input_width: int, config: ModelConfig) -> None:
         super().__init__()
-        self.mean = nn.Linear(input_width, config.latent_size)
-        self.standardise = nn.BatchNorm1d(config.latent_size, affine=False)
+        self.mean = nn.Linear(input_width, config.latent_dim)
+        self.standardize = nn.BatchNorm1d(config.latent_dim, affine=False)
 
     def forward(self, molecule: Tensor) -> Posterior:
-        return Posterior(self.standardise(self.mean(molecule).float()))
+        return Posterior(self.standardize(self.mean(molecule).float()))
 
 
 class GaussianLatent(DeterministicLatent):
@@ -90,7 +90,7 @@ class GaussianLatent(DeterministicLatent):
 
     def __init__(self, input_width: int, config: ModelConfig) -> None:
         super().__init__(input_width, config)
-        self.log_variance = nn.Linear(input_width, config.latent_size)
+        self.log_variance = nn.Linear(input_width, config.latent_dim)
         nn.init.zeros_(self.log_variance.weight)
         nn.init.constant_(self.log_variance.bias, -3.0)
 
@@ -101,10 +101,10 @@ class GaussianLatent(DeterministicLatent):
 
 
 class HypersphereLatent(DeterministicLatent):
-    """A point on the sphere of radius sqrt(D), which has spread 1 in each dimension; the prior is uniform on it.
+    """A point on the sphere of noise level sqrt(D), which has spread 1 in each dimension; the prior is uniform on it.
 
-    Its noise is a projected normal: move in the surrounding space, return to the sphere; radius 1 is the uniform
-    distribution exactly. Trained with noise of one fixed radius (`latent_noise`) this is a spherical VAE whose
+    Its noise is a projected normal: move in the surrounding space, return to the sphere; noise level 1 is the uniform
+    distribution exactly. Trained with noise of one fixed noise level (`latent_noise`) this is a spherical VAE whose
     KL divergence from the prior is the same number for every molecule, and so drops out of the loss, as for the fixed
     concentration of Xu & Durrett 2018 ("Spherical latent spaces for stable variational autoencoders"). What
     spreads the molecules over the sphere is `mmd`. A von Mises-Fisher or power spherical (De Cao & Aziz 2020) posterior
@@ -135,7 +135,7 @@ def mmd(z: Tensor, prior: Tensor) -> Tensor:
     """Squared maximum mean discrepancy of two batches of latents (N x D and M x D, 2 rows or more each), 0-d.
 
     0 on average where both come from one distribution: the estimate is unbiased, so it may be negative, and is by a
-    little in training, where a batch is standardised by itself. Sum of inverse multiquadratic kernels
+    little in training, where a batch is standardized by itself. Sum of inverse multiquadratic kernels
     c / (c + |a - b|^2), as in Tolstikhin et al. 2018, "Wasserstein auto-encoders".
     """
     widths = 2 * z.shape[1] * torch.tensor(MMD_SCALES, device=z.device)[:, None, None]
@@ -151,19 +151,19 @@ def mmd(z: Tensor, prior: Tensor) -> Tensor:
 
 
 def on_sphere(z: Tensor) -> Tensor:
-    """Where the ray through each row (B x D) meets the sphere of radius sqrt(D): of normal noise, uniform draws."""
+    """Where the ray through each row (B x D) meets the sphere of noise level sqrt(D): of normal noise, uniform draws."""
     return math.sqrt(z.shape[1]) * normalize(z, dim=1)
 
 
-def perturb(z: Tensor, radius: Tensor | float, noise: Tensor) -> Tensor:
-    """Move z (B x D) a `radius` of 0 (stay) to 1 (a draw from the unit Gaussian) along `noise` (B x D).
+def perturb(z: Tensor, noise_level: Tensor | float, noise: Tensor) -> Tensor:
+    """Move z (B x D) a `noise level` of 0 (stay) to 1 (a draw from the unit Gaussian) along `noise` (B x D).
 
     sqrt(1 - r^2) z + r noise keeps the spread of the latent space at 1, so a perturbed latent is as typical
-    as an encoded one; `radius` is a number or B x 1.
+    as an encoded one; `noise level` is a number or B x 1.
     """
-    if isinstance(radius, float | int):
-        return math.sqrt(1 - radius**2) * z + radius * noise
-    return (1 - radius.square()).sqrt() * z + radius * noise
+    if isinstance(noise_level, float | int):
+        return math.sqrt(1 - noise_level**2) * z + noise_level * noise
+    return (1 - noise_level.square()).sqrt() * z + noise_level * noise
 
 
 LATENTS: dict[str, type[DeterministicLatent]] = {

@@ -23,7 +23,7 @@ LEAST, ENOUGH = 20, 5000
 
 
 @dataclass(frozen=True)
-class Calibration:
+class LikelihoodReference:
     """How well a model knows molecules of a reference set, the training set or a part of it.
 
     `percentiles`: log-likelihood per symbol (nats) at each percentile of `GRID`. `model` and `weights` say what

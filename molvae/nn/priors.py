@@ -6,7 +6,7 @@ al. 2020, "From variational to deterministic autoencoders"). A learned prior is 
 molecules after training (`training.priors`).
 
 All have the interface of a posterior: `draw` is a function of standard normal noise, so that samples come from the same
-random streams as analogs. A draw is then moved by `radius` (`perturb`), of which the decoder is told.
+random streams as analogs. A draw is then moved by `noise level` (`perturb`), of which the decoder is told.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ KINDS = ("mixture", "flow")
 class PriorConfig(JsonConfig):
     """What a learned prior is made of; saved beside its arrays."""
 
-    latent_size: int  # dimensions of z
+    latent_dim: int  # dimensions of z
     kind: str = "mixture"  # one of KINDS
-    spherical: bool = False  # draws lie on the sphere of radius sqrt(latent_size)
+    spherical: bool = False  # draws lie on the sphere of noise level sqrt(latent_dim)
     components: int = 4  # Gaussians of the mixture
     width: int = 512  # channels of the flow's network
     steps: int = 8  # of the flow's integration
-    radius: float = 0.8  # noise that is added to a draw, and that the decoder is told: 0 none, 1 the unit Gaussian
+    noise_level: float = 0.8  # noise that is added to a draw, and that the decoder is told: 0 none, 1 the unit Gaussian
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"kind of prior is one of {', '.join(KINDS)}; got {self.kind!r}")
-        for name in ("latent_size", "components", "width", "steps"):
+        for name in ("latent_dim", "components", "width", "steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if not 0 <= self.radius <= 1:
-            raise InputError(f"radius must lie in 0 to 1, got {self.radius}")
+        if not 0 <= self.noise_level <= 1:
+            raise InputError(f"noise level must lie in 0 to 1, got {self.noise_level}")
 
 
 class Prior(nn.Module):
@@ -62,16 +62,16 @@ class Prior(nn.Module):
     @property
     def noise_size(self) -> int:
         """How many normal numbers `draw` takes a row."""
-        return self.config.latent_size
+        return self.config.latent_dim
 
     @property
     def device(self) -> torch.device:
         return self._anywhere.device
 
     @property
-    def radius(self) -> float:
+    def noise_level(self) -> float:
         """How far a draw is moved on before it is decoded."""
-        return self.config.radius
+        return self.config.noise_level
 
     def row(self, _: int) -> Self:
         """A posterior has one for each molecule; a prior is the same for all."""
@@ -82,18 +82,18 @@ class Prior(nn.Module):
         z = self.transform(noise)
         return on_sphere(z) if self.config.spherical else z
 
-    def perturb(self, z: Tensor, radius: Tensor | float, noise: Tensor) -> Tensor:
+    def perturb(self, z: Tensor, noise_level: Tensor | float, noise: Tensor) -> Tensor:
         """As of a posterior."""
-        moved = perturb(z, radius, noise)
+        moved = perturb(z, noise_level, noise)
         return on_sphere(moved) if self.config.spherical else moved
 
     def transform(self, noise: Tensor) -> Tensor:
         return noise
 
 
-def unit_prior(latent_size: int, spherical: bool = False) -> Prior:
+def unit_prior(latent_dim: int, spherical: bool = False) -> Prior:
     """What training aims at, and for the decoder as far from a molecule as noise goes."""
-    return Prior(PriorConfig(latent_size, spherical=spherical, radius=1.0))
+    return Prior(PriorConfig(latent_dim, spherical=spherical, noise_level=1.0))
 
 
 class MixturePrior(Prior):
@@ -105,14 +105,14 @@ class MixturePrior(Prior):
 
     def __init__(self, config: PriorConfig) -> None:
         super().__init__(config)
-        count, size = config.components, config.latent_size
+        count, size = config.components, config.latent_dim
         self.register_buffer("weights", torch.full((count,), 1 / count))
         self.register_buffer("means", torch.zeros(count, size))
         self.register_buffer("factors", torch.zeros(count, size, size))  # lower triangles, covariance = L L^T
 
     @property
     def noise_size(self) -> int:
-        return self.config.latent_size + 1
+        return self.config.latent_dim + 1
 
     def transform(self, noise: Tensor) -> Tensor:
         place = torch.special.ndtr(noise[:, -1]) * self.weights.sum()
@@ -136,7 +136,7 @@ class FlowPrior(Prior):
 
     def __init__(self, config: PriorConfig) -> None:
         super().__init__(config)
-        size, width = config.latent_size, config.width
+        size, width = config.latent_dim, config.width
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("factor", torch.zeros(size, size))  # lower triangle, covariance = L L^T
         self.network = nn.Sequential(

@@ -17,7 +17,7 @@ TASKS = ("regression", "classification")
 
 
 class Estimator(Protocol):
-    """A frozen dataclass of arrays and nothing else: what it has learnt is stored without a line of code."""
+    """A frozen dataclass of arrays and nothing else: what it has learned is stored without a line of code."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 

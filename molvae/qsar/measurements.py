@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from molvae.chem.smiles import parse, write
 from molvae.data.readers import read_records
-from molvae.data.rows import Record, Refusal, RowCounts
+from molvae.data.rows import InvalidRow, Record, RowCounts
 from molvae.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -31,7 +31,7 @@ class Measurements:
 
     def __init__(self, task: str) -> None:
         self.task, self.counts = task, RowCounts()
-        self.refusals: list[Refusal] = []
+        self.invalid_rows: list[InvalidRow] = []
         self.smiles: list[str] = []
         self.values: Floats = np.empty(0)
         self.latents: NDArray[np.float32] = np.empty((0, 0), np.float32)
@@ -42,7 +42,7 @@ class Measurements:
         table = cls(task)
         rows = list(read_records(data, column=column, name_column=target))
         records = [row for row in rows if isinstance(row, Record)]
-        table.refusals = [row for row in rows if isinstance(row, Refusal)]
+        table.invalid_rows = [row for row in rows if isinstance(row, InvalidRow)]
         numbers = table._numbers([record.name for record in records], target)
         latents, errors = encode([record.smiles for record in records])
         usable = iter(latents)
@@ -52,34 +52,36 @@ class Measurements:
             if latent is None or math.isnan(number):
                 kind = "a finite number" if table.task == "regression" else "a label"
                 reason = error or f"its {target} is {record.name!r}, not {kind}"
-                table.refusals.append(Refusal(record.source, record.row, record.smiles, reason))
+                table.invalid_rows.append(InvalidRow(record.source, record.row, record.smiles, reason))
             else:
                 found.setdefault(write(parse(record.smiles)), (latent, []))[1].append((record, number))
         table._take(found if table.task == "regression" else table._agreed(found, target))
         return table
 
     def _agreed(self, found: Found, target: str) -> Found:
-        """Labels by majority; a molecule with as many of one as of the other is refused."""
+        """Labels by majority; a molecule with as many of one as of the other is rejected."""
         agreed: Found = {}
         for smiles, (latent, rows) in found.items():
             ones = sum(number for _, number in rows)
             if 2 * ones == len(rows):
                 reason = f"its {target} is 1 as often as 0, in rows {', '.join(str(record.row) for record, _ in rows)}"
-                self.refusals += [Refusal(record.source, record.row, record.smiles, reason) for record, _ in rows]
+                self.invalid_rows += [
+                    InvalidRow(record.source, record.row, record.smiles, reason) for record, _ in rows
+                ]
             else:
                 agreed[smiles] = latent, [(record, float(2 * ones > len(rows))) for record, _ in rows]
         return agreed
 
     def _take(self, found: Found) -> None:
         if not found:
-            raise InputError(f"no usable row: {'; '.join(map(str, self.refusals[:3])) or 'the table is empty'}")
+            raise InputError(f"no usable row: {'; '.join(map(str, self.invalid_rows[:3])) or 'the table is empty'}")
         self.smiles = list(found)
         self.latents = np.stack([latent for latent, _ in found.values()])
         self.values = np.array([np.mean([number for _, number in rows]) for _, rows in found.values()])
         if len(np.unique(self.values)) < 2:
             raise InputError(f"all {len(found)} usable values are {self.values[0]:g}: there is nothing to learn")
         measured = sum(len(rows) for _, rows in found.values())
-        self.counts = RowCounts(len(found), measured - len(found), len(self.refusals))
+        self.counts = RowCounts(len(found), measured - len(found), len(self.invalid_rows))
 
     def _numbers(self, texts: Sequence[str], target: str) -> list[float]:
         """Values as numbers, labels as 0 and 1, NaN for what is neither; decides the task where that is auto.
@@ -89,14 +91,14 @@ class Measurements:
         """
         kinds = [text.strip().lower() for text in texts]
         labels = {**dict.fromkeys(_POSITIVE, 1.0), **dict.fromkeys(_NEGATIVE, 0.0)}
-        labelled = sum(kind in labels for kind in kinds)
+        labeled = sum(kind in labels for kind in kinds)
         strange = [text for text, kind in zip(texts, kinds, strict=True) if kind and kind not in labels]
         if self.task == "auto":
             numbers = any(not math.isnan(_number(text)) for text in strange)
-            self.task = "regression" if numbers or len(set(strange)) >= labelled else "classification"
+            self.task = "regression" if numbers or len(set(strange)) >= labeled else "classification"
         if self.task == "regression":
             return [_number(text) for text in texts]
-        if labelled < len(strange):
+        if labeled < len(strange):
             known = f"{', '.join(_NEGATIVE)} or {', '.join(_POSITIVE)}"
             raise InputError(f"{target} is to be classified, but {min(strange)!r} is no label: labels are {known}")
         return [labels.get(kind, math.nan) for kind in kinds]

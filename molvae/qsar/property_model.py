@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 class PropertyModel:
     """Predicts one measured property: `predict` for SMILES, `of_molecules` or `of_latents` for those who have more.
 
-    `fitted` is what was learnt, `card` what it scored; `generator` makes the latents of a model that reads latents.
+    `fitted` is what was learned, `card` what it scored; `generator` makes the latents of a model that reads latents.
     """
 
     def __init__(self, fitted: Fitted, generator: Generator | None = None) -> None:
@@ -140,8 +140,8 @@ def fit_property_model(
     generator = Generator.load(place, device)
     table = Measurements.read(data, target, column, task, partial(latents_of, generator))
     if progress:
-        for refusal in table.refusals[:REFUSALS_SHOWN]:
-            progress(str(refusal))
+        for invalid_row in table.invalid_rows[:REFUSALS_SHOWN]:
+            progress(str(invalid_row))
     counts = morgan_counts([parse(text) for text in table.smiles])
     features: dict[str, NDArray[Any]] = {"latent": table.latents, "fingerprint": counts}
     trials = compared(features, table.values, table.smiles, table.task, trial, progress)

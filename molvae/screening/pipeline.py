@@ -12,15 +12,15 @@ from rdkit import Chem
 
 from molvae.chem.expressions import Window
 from molvae.chem.properties import COSTLY
-from molvae.chem.smiles import parse_quietly, quiet, standardise, write
-from molvae.data.featurize import Chunk, featurise_chunk, in_chunks, map_chunks
-from molvae.data.rows import Record, Refusal
+from molvae.chem.smiles import parse_quietly, quiet, standardize, write
+from molvae.data.featurize import Chunk, featurize_chunk, in_chunks, map_chunks
+from molvae.data.rows import InvalidRow, Record
 from molvae.errors import MoleculeError
 from molvae.library.embedding import BATCH, smiles_of
 from molvae.screening.query import Encoder, Question
 from molvae.screening.shortlist import Hit, Shortlist
 
-Row = Record | Refusal
+Row = Record | InvalidRow
 Floats = NDArray[np.float64]
 
 
@@ -30,22 +30,22 @@ class ScreenCounts:
 
     scored: int = 0
     filtered: int = 0
-    refused: int = 0
+    rejected: int = 0
 
     @property
     def read(self) -> int:
-        return self.scored + self.filtered + self.refused
+        return self.scored + self.filtered + self.rejected
 
     def add(self, other: ScreenCounts) -> None:
         """Count those of another part too."""
         self.scored += other.scored
         self.filtered += other.filtered
-        self.refused += other.refused
+        self.rejected += other.rejected
 
     def summary(self) -> str:
-        """One line, such as "1,000 read: 700 scored, 290 filtered out, 10 refused"."""
-        scored, filtered, refused = self.scored, self.filtered, self.refused
-        return f"{self.read:,} read: {scored:,} scored, {filtered:,} filtered out, {refused:,} refused"
+        """One line, such as "1,000 read: 700 scored, 290 filtered out, 10 rejected"."""
+        scored, filtered, rejected = self.scored, self.filtered, self.rejected
+        return f"{self.read:,} read: {scored:,} scored, {filtered:,} filtered out, {rejected:,} rejected"
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class Part:
 
     hits: list[Hit] = field(default_factory=list)
     counts: ScreenCounts = field(default_factory=ScreenCounts)
-    refusals: list[Refusal] = field(default_factory=list)
+    invalid_rows: list[InvalidRow] = field(default_factory=list)
 
-    def refuse(self, record: Record, reason: str) -> None:
-        self.refusals.append(Refusal(record.source, record.row, record.smiles, reason))
+    def reject(self, record: Record, reason: str) -> None:
+        self.invalid_rows.append(InvalidRow(record.source, record.row, record.smiles, reason))
 
 
 @dataclass(frozen=True)
@@ -132,12 +132,12 @@ def examine(question: Question, encoder: Encoder | None, task: Task) -> Part:
 
 def measure(question: Question, task: Task) -> Measured:
     """The half of the work that needs no network: read, filter, figures of molecules, and graphs for the network."""
-    part = Part(refusals=[row for row in task.rows if isinstance(row, Refusal)])
+    part = Part(invalid_rows=[row for row in task.rows if isinstance(row, InvalidRow)])
     records = [row for row in task.rows if isinstance(row, Record)]
     with quiet():
         if question.of_latents:
             return _with_graphs(question, records, part)
-        records, mols = _admitted(question, records, part)
+        records, mols = _accepted(question, records, part)
         figures = {name: score(mols) for name, score in question.of_molecules.items() if name not in COSTLY}
         inside = _inside(question.windows, figures, records, part)
         records, mols, figures = [records[i] for i in inside], [mols[i] for i in inside], _rows(figures, inside)
@@ -164,22 +164,22 @@ def rank(question: Question, measured: Measured, encoder: Encoder | None, floor:
     for i in np.flatnonzero(total >= floor):
         record = records[i]
         part.hits.append(Hit(float(total[i]), smiles[i], record.name, record.source, record.row))
-    part.counts.refused = len(part.refusals)
+    part.counts.rejected = len(part.invalid_rows)
     return part
 
 
 def _inside(
     windows: Sequence[Window], figures: dict[str, Floats], records: list[Record], part: Part
 ) -> NDArray[np.intp]:
-    """The places of those that lie in all windows; of the others those without a figure are refused."""
+    """The places of those that lie in all windows; of the others those without a figure are rejected."""
     asked = {window.name: figures[window.name] for window in windows}
     known = np.ones(len(records), bool)
     for values in asked.values():
         known &= np.isfinite(values)
-    _refuse(np.flatnonzero(~known), asked, records, part)
+    _reject(np.flatnonzero(~known), asked, records, part)
     inside = known.copy()
     for window in windows:
-        inside &= np.array([window.admits(value) for value in asked[window.name]], bool)
+        inside &= np.array([window.accepts(value) for value in asked[window.name]], bool)
     part.counts.filtered += int((known & ~inside).sum())
     return np.flatnonzero(inside)
 
@@ -193,22 +193,22 @@ def _figures(
     """
     costly = [name for name in question.of_molecules if name in COSTLY]
     best = question.rank.values({**figures, **{name: np.full(len(mols), question.best_of(name)) for name in costly}})
-    places = np.flatnonzero(~(best < floor))  # what has no figure stays: it is to be refused
+    places = np.flatnonzero(~(best < floor))  # what has no figure stays: it is to be rejected
     left = [mols[i] for i in places]
     return places, {**_rows(figures, places), **{name: question.of_molecules[name](left) for name in costly}}
 
 
-def _admitted(question: Question, records: list[Record], part: Part) -> tuple[list[Record], list[Chem.Mol]]:
+def _accepted(question: Question, records: list[Record], part: Part) -> tuple[list[Record], list[Chem.Mol]]:
     """Those that can be read and pass the filters; the others are counted."""
     passed, mols = [], []
     for record in records:
         try:
             mol = parse_quietly(record.smiles, bare=question.bare)
-            mol = standardise(mol) if question.clean else mol
+            mol = standardize(mol) if question.clean else mol
         except MoleculeError as error:
-            part.refuse(record, str(error))
+            part.reject(record, str(error))
             continue
-        if question.filters and not question.filters.admit(mol):
+        if question.filters and not question.filters.accept(mol):
             part.counts.filtered += 1
         else:
             passed.append(record)
@@ -225,22 +225,22 @@ def _with_graphs(question: Question, records: list[Record], part: Part) -> Measu
     asked: dict[str, Floats] = {}
     texts, clean = [record.smiles for record in records], question.clean
     if question.filters or windows:
-        records, admitted = _admitted(question, records, part)
-        asked = {window.name: question.of_molecules[window.name](admitted) for window in windows}
+        records, accepted = _accepted(question, records, part)
+        asked = {window.name: question.of_molecules[window.name](accepted) for window in windows}
         inside = _inside(windows, asked, records, part)
-        records, admitted, asked = [records[i] for i in inside], [admitted[i] for i in inside], _rows(asked, inside)
-        texts = [write(mol) for mol in admitted] if clean else [record.smiles for record in records]
+        records, accepted, asked = [records[i] for i in inside], [accepted[i] for i in inside], _rows(asked, inside)
+        texts = [write(mol) for mol in accepted] if clean else [record.smiles for record in records]
         clean = False  # is done
     mols: list[Chem.Mol] = []
-    chunk = featurise_chunk(
+    chunk = featurize_chunk(
         texts,
         clean=clean,
-        max_symbols=question.max_symbols,
+        max_length=question.max_length,
         known=question.known,
         observe=mols.append if question.of_molecules else None,
     )
-    for place, reason in chunk.refused.items():
-        part.refuse(records[place], reason)
+    for place, reason in chunk.rejected.items():
+        part.reject(records[place], reason)
     rows = np.array(chunk.rows, np.intp)
     rest = {name: score(mols) for name, score in question.of_molecules.items() if name not in asked}
     figures = {**_rows(asked, rows), **rest}
@@ -248,17 +248,17 @@ def _with_graphs(question: Question, records: list[Record], part: Part) -> Measu
 
 
 def _finite(question: Question, figures: dict[str, Floats], records: list[Record], part: Part) -> Floats:
-    """The rank of each; those without one are refused and get NaN, which reaches no floor."""
+    """The rank of each; those without one are rejected and get NaN, which reaches no floor."""
     total = question.rank.values(figures)
-    _refuse(np.flatnonzero(~np.isfinite(total)), figures, records, part)
+    _reject(np.flatnonzero(~np.isfinite(total)), figures, records, part)
     part.counts.scored += int(np.isfinite(total).sum())
     return np.where(np.isfinite(total), total, np.nan)
 
 
-def _refuse(places: NDArray[np.intp], figures: dict[str, Floats], records: list[Record], part: Part) -> None:
+def _reject(places: NDArray[np.intp], figures: dict[str, Floats], records: list[Record], part: Part) -> None:
     for i in places:
         lacking = ", ".join(name for name, values in figures.items() if not np.isfinite(values[i]))
-        part.refuse(records[i], f"it has no score: {lacking} cannot be computed")
+        part.reject(records[i], f"it has no score: {lacking} cannot be computed")
 
 
 def _rows(figures: dict[str, Floats], rows: NDArray[np.intp]) -> dict[str, Floats]:

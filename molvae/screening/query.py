@@ -21,11 +21,11 @@ from molvae.screening.scoring_functions import LatentScore, MoleculeScore, Tanim
 
 @dataclass(frozen=True)
 class Encoder:
-    """The network and what goes with it; `max_symbols` is the longest that it writes."""
+    """The network and what goes with it; `max_length` is the longest that it writes."""
 
     model: Autoencoder
     vocabulary: Vocabulary
-    max_symbols: int
+    max_length: int
     device: torch.device
 
     def __call__(self, chunk: Chunk) -> NDArray[np.float32]:
@@ -38,7 +38,7 @@ class Question:
     """The `top` best by `rank`, a sum of figures, each of which is computed of the molecule or of its latent.
 
     `windows`: of figures, which the filters do not know. `seeds`: canonical SMILES, which come first among equals.
-    `clean`: molecules are standardised first. `known` and `max_symbols`: what the encoder can read, where there are
+    `clean`: molecules are standardized first. `known` and `max_length`: what the encoder can read, where there are
     figures of latents.
     """
 
@@ -49,7 +49,7 @@ class Question:
     of_molecules: Mapping[str, MoleculeScore] = field(default_factory=dict)
     of_latents: Mapping[str, LatentScore] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
-    max_symbols: int = 0
+    max_length: int = 0
     seeds: frozenset[str] = frozenset()
     clean: bool = False
 

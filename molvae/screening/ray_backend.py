@@ -13,7 +13,7 @@ from typing import Any
 
 from molvae.data.featurize import in_chunks
 from molvae.data.readers import read_records
-from molvae.data.rows import Record, Refusal
+from molvae.data.rows import InvalidRow, Record
 from molvae.errors import InputError, MissingExtraError
 from molvae.library.embedding import BATCH
 from molvae.screening.pipeline import Part, Row, ScreenCounts, Task, examine
@@ -21,7 +21,7 @@ from molvae.screening.query import Encoder, Question
 from molvae.screening.shortlist import Hit, Shortlist
 
 BLOCK = 16 * BATCH
-"""Rows of a block: whole batches, so that each latent is computed beside the same neighbours as on one machine."""
+"""Rows of a block: whole batches, so that each latent is computed beside the same neighbors as on one machine."""
 
 CPUS = 0.5
 """Of an actor: one for every core, and half of the cores free for those who read. Actors that hold every core would
@@ -100,7 +100,7 @@ def _metadata(kind: Any, path: Path) -> Any:
 
 
 def _blocks(path: Path, column: str | None) -> Iterator[Any]:
-    """Tables of `BLOCK` rows: smiles, name, source, row, and the reason of those that are refusals."""
+    """Tables of `BLOCK` rows: smiles, name, source, row, and the reason of those that are invalid rows."""
     for rows in in_chunks(read_records(path, column=column), BLOCK):
         yield _table([_cells(row) for row in rows])
 
@@ -121,7 +121,7 @@ def _table(cells: list[dict[str, Any]]) -> Any:
 
 
 class _Screener:
-    """An actor: a block of rows in, its hits and refusals out, and a row with the counts."""
+    """An actor: a block of rows in, its hits and invalid rows out, and a row with the counts."""
 
     def __init__(self, question: Question, encoder: Encoder | None) -> None:
         self.question, self.encoder = question, encoder
@@ -132,7 +132,7 @@ class _Screener:
         for rows in in_chunks(map(_row, block.to_pylist()), BATCH):
             part = examine(self.question, self.encoder, Task(rows, self.shortlist.floor))
             self.shortlist.add(part.hits)
-            cells += [_hit_cells(hit) for hit in part.hits] + [_cells(refusal) for refusal in part.refusals]
+            cells += [_hit_cells(hit) for hit in part.hits] + [_cells(invalid_row) for invalid_row in part.invalid_rows]
             cells.append({"scored": part.counts.scored, "filtered": part.counts.filtered})
         return _table(cells)
 
@@ -140,7 +140,7 @@ class _Screener:
 def _row(cells: dict[str, Any]) -> Row:
     if cells["reason"] is None:
         return Record(cells["smiles"], cells["name"], cells["source"], cells["row"])
-    return Refusal(cells["source"], cells["row"], cells["smiles"], cells["reason"])
+    return InvalidRow(cells["source"], cells["row"], cells["smiles"], cells["reason"])
 
 
 def _hit_cells(hit: Hit) -> dict[str, Any]:
@@ -152,10 +152,10 @@ def _parts(table: Any) -> Iterable[Part]:
     part = Part()
     for cells in table.to_pylist():
         if cells["scored"] is not None:
-            part.counts = ScreenCounts(cells["scored"], cells["filtered"], len(part.refusals))
+            part.counts = ScreenCounts(cells["scored"], cells["filtered"], len(part.invalid_rows))
             yield part
             part = Part()
         elif cells["reason"] is not None:
-            part.refusals.append(Refusal(cells["source"], cells["row"], cells["smiles"], cells["reason"]))
+            part.invalid_rows.append(InvalidRow(cells["source"], cells["row"], cells["smiles"], cells["reason"]))
         else:
             part.hits.append(Hit(cells["score"], cells["smiles"], cells["name"], cells["source"], cells["row"]))

@@ -19,7 +19,7 @@ from molvae.chem.expressions import Rank, Window
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import PROPERTIES, compute
-from molvae.chem.smiles import canonical, parse, standardise, write
+from molvae.chem.smiles import canonical, parse, standardize, write
 from molvae.data.readers import read_records
 from molvae.data.rows import each, one_or_many, presentable
 from molvae.errors import InputError, MoleculeError
@@ -59,7 +59,7 @@ class Screened:
         bits = morgan_bits([parse(text) for text in [*molecules, *self.seeds]])
         picture = similarity_map(molecules, self.seeds, self.table["score"].to_numpy(), bits) if molecules else ""
         counts = {"read": self.counts.read, "scored": self.counts.scored, "filtered out": self.counts.filtered,
-                  "refused": self.counts.refused, "shortlist": len(molecules)}  # fmt: skip
+                  "rejected": self.counts.rejected, "shortlist": len(molecules)}  # fmt: skip
         shown = self.table.rename(columns={TANIMOTO: "similarity"}).drop(columns=["name", "source", "row", "copies"])
         write_html(
             Content(
@@ -81,7 +81,7 @@ def screen(
     contains: str | Sequence[str] = (),
     without: str | Sequence[str] = (),
     core: str | None = None,
-    standardise: bool = False,
+    standardize: bool = False,
     model: str | Path = "druglike",
     device: str = "auto",
     column: str | None = None,
@@ -98,7 +98,7 @@ def screen(
     "tanimoto - 0.1*sa". `scores`: property models, or functions as "FILE.py:function", each called by its target or
     name; without `by` the first one ranks, and without any "tanimoto". `keep`: windows of properties and of whatever
     may rank, such as "mw<500", "pIC50>6", "tanimoto 0.3:0.6"; `contains`, `without`, `core`: as in `Generator.analogs`.
-    `standardise`: first normalise the groups of seeds and library and strip their salts, which takes one to two ms
+    `standardize`: first normalize the groups of seeds and library and strip their salts, which takes one to two ms
     a molecule. The network runs only for "latent" and for models that read latents. `ray`: the address of a Ray cluster
     to run on. `taken` is shown what became of every batch of rows.
 
@@ -106,7 +106,7 @@ def screen(
     uncertainty), tanimoto and nearest where there are seeds, qed, sa, logp, mw, copies (how often it was read), source
     and row. Raises `InputError` for what cannot be used.
     """
-    asked = _Asked(like, by, scores, each(keep), standardise, model, device)
+    asked = _Asked(like, by, scores, each(keep), standardize, model, device)
     windows = tuple(window for window in asked.windows if window not in asked.of_figures)
     filters = Filters(windows, each(contains), each(without), core)
     question, encoder = asked.question(top, filters), asked.encoder()
@@ -201,7 +201,7 @@ class _Asked:
 
     def encoder(self) -> Encoder | None:
         g = self.generator
-        return None if g is None else Encoder(g.model, g.vocabulary, g.checkpoint.config.max_symbols, g.device)
+        return None if g is None else Encoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device)
 
     def question(self, top: int, filters: Filters) -> Question:
         if top < 1:
@@ -221,7 +221,7 @@ class _Asked:
                 of_molecules[name] = self._of_molecules(name)
         g = self.generator
         known = frozenset(g.vocabulary.tokens) if g else frozenset[str]()
-        most = g.checkpoint.config.max_symbols if g else 0
+        most = g.checkpoint.config.max_length if g else 0
         seeds, windows = frozenset(self.seeds), self.of_figures
         return Question(self.rank, top, filters, windows, of_molecules, of_latents, known, most, seeds, self.clean)
 
@@ -272,7 +272,7 @@ class _Asked:
 
 
 def _seed(text: str, clean: bool) -> str:
-    return write(standardise(parse(text))) if clean else canonical(text)
+    return write(standardize(parse(text))) if clean else canonical(text)
 
 
 def _latents(generator: Generator, smiles: Sequence[str]) -> NDArray[np.float32]:

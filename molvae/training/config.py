@@ -9,7 +9,16 @@ from molvae.nn.config import JsonConfig
 
 NOT_NEGATIVE = (
     *("max_minutes", "weight_decay", "warmup_steps", "gradient_clip", "kl_weight", "kl_delay_steps"),
-    *("kl_warmup_steps", "kl_cycles", "free_bits", "mmd_weight", "practice_weight", "length_power", "patience", "seed"),
+    *(
+        "kl_warmup_steps",
+        "kl_cycles",
+        "free_bits",
+        "mmd_weight",
+        "rl_weight",
+        "length_weight_exponent",
+        "patience",
+        "seed",
+    ),
 )
 
 
@@ -24,7 +33,7 @@ class TrainConfig(JsonConfig):
     """Everything but the data and the shape of the model."""
 
     batch_size: int = 128  # molecules a step, over all devices
-    max_steps: int = 20_000  # optimiser steps
+    max_steps: int = 20_000  # optimizer steps
     max_minutes: float = 0.0  # stop, annealed, after this long however many steps that was; 0: no time box
     learning_rate: float = 1.5e-3  # AdamW's peak
     weight_decay: float = 0.01
@@ -37,15 +46,15 @@ class TrainConfig(JsonConfig):
     kl_cycles: int = 0  # instead of delay and one rise: rise from 0 this often over the run; 0: once, as above
     free_bits: float = 0.0  # nats per latent dimension that cost nothing
     mmd_weight: float = 0.0  # what the discrepancy of all latents from the prior costs (a Wasserstein autoencoder)
-    latent_noise: float = 0.0  # radius by which every latent is moved, the decoder not told (de-noising)
+    latent_noise: float = 0.0  # noise level by which every latent is moved, the decoder not told (de-noising)
     corruption: float = 0.0  # share of the input's atoms and bonds that are masked (de-noising)
-    length_power: float = (
+    length_weight_exponent: float = (
         0.0  # molecules come in proportion to their symbols to this power; 0: all alike, 1.6: trains the long
     )
-    noise_share: float = 0.5  # share of molecules decoded from a latent that is moved
-    noise_from: float = 0.0  # by a radius drawn from this
-    noise_to: float = 1.0  # up to this: where a model draws its prior, or around seeds, is what it should see most
-    practice_weight: float = 0.0  # what strings that the decoder writes itself count beside those it is given
+    noise_prob: float = 0.5  # share of molecules decoded from a latent that is moved
+    noise_min: float = 0.0  # by a noise level drawn from this
+    noise_max: float = 1.0  # up to this: where a model draws its prior, or around seeds, is what it should see most
+    rl_weight: float = 0.0  # what strings that the decoder writes itself count beside those it is given
     freeze_encoder: bool = False  # train the decoder alone: latents stay as they are
     precision: str = "auto"  # one of PRECISIONS
     compile: bool = False  # torch.compile the decoder (its GRU stays as it is)
@@ -59,17 +68,17 @@ class TrainConfig(JsonConfig):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if self.batch_size < 2:
-            raise InputError("batch_size must be 2 or more: the latent is standardised over a batch")
+            raise InputError("batch_size must be 2 or more: the latent is standardized over a batch")
         for name in NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if self.learning_rate <= 0:
             raise InputError(f"learning_rate must be more than 0, got {self.learning_rate}")
-        for name in ("noise_share", "noise_from", "noise_to", "decay_share", "latent_noise", "corruption"):
+        for name in ("noise_prob", "noise_min", "noise_max", "decay_share", "latent_noise", "corruption"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must lie in 0 to 1, got {getattr(self, name)}")
-        if self.noise_from >= self.noise_to:
-            raise InputError(f"noise_from must be less than noise_to, got {self.noise_from} and {self.noise_to}")
+        if self.noise_min >= self.noise_max:
+            raise InputError(f"noise_min must be less than noise_max, got {self.noise_min} and {self.noise_max}")
         if self.precision not in PRECISIONS:
             raise InputError(f"precision is one of {', '.join(PRECISIONS)}; got {self.precision!r}")
 

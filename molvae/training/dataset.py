@@ -15,14 +15,14 @@ from typing import Any
 import torch
 
 from molvae.chem.tokenizer import Vocabulary
-from molvae.data.bloom_filter import SeenSet
+from molvae.data.bloom_filter import BloomFilter
 from molvae.data.datasets import MoleculeSource
 from molvae.data.files import digest, whole_file
 from molvae.data.graph_dataset import PackedGraphs, details
-from molvae.data.neighbor_search import ROUNDS, neighbours_of
-from molvae.data.neighbors import Neighbours
+from molvae.data.neighbor_search import ROUNDS, neighbors_of
+from molvae.data.neighbors import Neighbors
 from molvae.data.packing import Packing, pack
-from molvae.data.readers import Record, Refusal, read_records
+from molvae.data.readers import InvalidRow, Record, read_records
 from molvae.data.splits import assign_split
 from molvae.data.synthetic_neighbors import MADE_AT_ONCE, with_made
 from molvae.errors import InputError, MolvaeError
@@ -38,8 +38,8 @@ class Recipe:
 
     train: tuple[MoleculeSource, ...]
     valid: MoleculeSource | None
-    standardise: bool
-    max_symbols: int
+    standardize: bool
+    max_length: int
     vocabulary: Vocabulary | None
 
     def fingerprint(self) -> dict[str, Any]:
@@ -49,8 +49,8 @@ class Recipe:
             "valid_sha256": digest(self.valid.path) if self.valid else None,
             "columns": [source.column for source in self.train],
             "valid_column": self.valid.column if self.valid else None,
-            "standardise": self.standardise,
-            "max_symbols": self.max_symbols,
+            "standardize": self.standardize,
+            "max_length": self.max_length,
             "vocabulary": list(self.vocabulary.tokens) if self.vocabulary else None,
         }
 
@@ -65,9 +65,9 @@ class Packed:
     counts: dict[str, str] = field(default_factory=dict)
 
     @cached_property
-    def seen(self) -> SeenSet:
+    def seen(self) -> BloomFilter:
         """The training molecules, by which others are novel."""
-        return SeenSet.from_smiles(self.train.smiles(self.vocabulary))
+        return BloomFilter.from_smiles(self.train.smiles(self.vocabulary))
 
 
 def packed_data(recipe: Recipe, folder: Path, *, workers: int | None = None, tell: Tell = lambda _: None) -> Packed:
@@ -84,28 +84,28 @@ def packed_data(recipe: Recipe, folder: Path, *, workers: int | None = None, tel
             return _load_packed(home, known["counts"])
     except InputError:
         pass  # nothing there, or not whole: pack it
-    packed, refusals = _pack(recipe, workers, tell)
-    _write_refusals(folder / "refused.csv", refusals)
+    packed, invalid_rows = _pack(recipe, workers, tell)
+    _write_invalid_rows(folder / "rejected.csv", invalid_rows)
     _keep_packed(packed, home, fingerprint)
     return packed
 
 
-def packed_neighbours(
+def packed_neighbors(
     data: PackedGraphs, vocabulary: Vocabulary, path: Path, *, workers: int | None = None, tell: Tell = lambda _: None
-) -> Neighbours:
-    """Neighbours of the training molecules: found among each other, and made.
+) -> Neighbors:
+    """Neighbors of the training molecules: found among each other, and made.
 
     Out of the file `path` where they were found before.
     """
     if path.exists():
-        return Neighbours.load(path)
-    tell("looking for neighbours of the training molecules")
-    found = neighbours_of(
-        data, vocabulary, workers=workers, progress=lambda done: tell(f"neighbours: round {done} of {ROUNDS}")
+        return Neighbors.load(path)
+    tell("looking for neighbors of the training molecules")
+    found = neighbors_of(
+        data, vocabulary, workers=workers, progress=lambda done: tell(f"neighbors: round {done} of {ROUNDS}")
     )
-    tell(f"neighbours: of {found.share:.0%} of the molecules; making others")
+    tell(f"neighbors: of {found.share:.0%} of the molecules; making others")
     all_of = with_made(found, data, vocabulary, workers=workers, progress=lambda done: _now_and_then(done, tell))
-    tell(f"neighbours: {len(all_of.made):,} made")
+    tell(f"neighbors: {len(all_of.made):,} made")
     with whole_file(path) as draft:
         all_of.save(draft)
     return all_of
@@ -113,11 +113,11 @@ def packed_neighbours(
 
 def _now_and_then(done: int, tell: Tell) -> None:
     if done % (400 * MADE_AT_ONCE) == 0:
-        tell(f"neighbours: made of {done:,} molecules")
+        tell(f"neighbors: made of {done:,} molecules")
 
 
-def _pack(recipe: Recipe, workers: int | None, tell: Tell) -> tuple[Packed, list[Refusal]]:
-    counts, refusals = {}, []
+def _pack(recipe: Recipe, workers: int | None, tell: Tell) -> tuple[Packed, list[InvalidRow]]:
+    counts, invalid_rows = {}, []
 
     def packed(
         sources: Sequence[MoleculeSource], vocabulary: Vocabulary | None, what: str
@@ -125,7 +125,7 @@ def _pack(recipe: Recipe, workers: int | None, tell: Tell) -> tuple[Packed, list
         graphs, found, packing = _pack_some(sources, vocabulary, recipe, workers, tell)
         counts[what] = packing.summary()
         tell(f"{what}: {packing.summary()}")
-        refusals.extend(packing.refusals)
+        invalid_rows.extend(packing.invalid_rows)
         return graphs, found
 
     train, vocabulary = packed(recipe.train, recipe.vocabulary, "data")
@@ -134,7 +134,7 @@ def _pack(recipe: Recipe, workers: int | None, tell: Tell) -> tuple[Packed, list
     else:
         train, valid = split_off(train, vocabulary)
         tell(f"split: {len(train):,} for training, {len(valid):,} for validation")
-    return Packed(train, valid, vocabulary, counts), refusals
+    return Packed(train, valid, vocabulary, counts), invalid_rows
 
 
 def _pack_some(
@@ -145,19 +145,19 @@ def _pack_some(
     first = next(rows, None)  # a file without such a column is a mistake in the command; say so before the work
     try:
         return pack(
-            _again(first, rows), vocabulary=vocabulary, max_symbols=recipe.max_symbols, clean=recipe.standardise,
+            _again(first, rows), vocabulary=vocabulary, max_length=recipe.max_length, clean=recipe.standardize,
             workers=workers, progress=news,
         )  # fmt: skip
     except InputError as error:
         raise MolvaeError(str(error)) from None
 
 
-def _rows(sources: Sequence[MoleculeSource]) -> Iterator[Record | Refusal]:
+def _rows(sources: Sequence[MoleculeSource]) -> Iterator[Record | InvalidRow]:
     for source in sources:
         yield from read_records(source.path, column=source.column)
 
 
-def _again(first: Record | Refusal | None, rest: Iterator[Record | Refusal]) -> Iterator[Record | Refusal]:
+def _again(first: Record | InvalidRow | None, rest: Iterator[Record | InvalidRow]) -> Iterator[Record | InvalidRow]:
     if first is not None:
         yield first
         yield from rest
@@ -212,8 +212,8 @@ def _load_packed(home: Path, counts: dict[str, str]) -> Packed:
     return Packed(PackedGraphs.load(home / "train"), PackedGraphs.load(home / "valid"), vocabulary, counts)
 
 
-def _write_refusals(path: Path, refusals: list[Refusal]) -> None:
+def _write_invalid_rows(path: Path, invalid_rows: list[InvalidRow]) -> None:
     with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["source", "row", "value", "reason"])
-        writer.writerows([r.source, r.row, r.value, r.reason] for r in refusals)
+        writer.writerows([r.source, r.row, r.value, r.reason] for r in invalid_rows)

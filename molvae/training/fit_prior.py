@@ -17,7 +17,7 @@ from molvae.data.datasets import MoleculeSource, find_source
 from molvae.data.files import check_folder
 from molvae.data.packing import pack
 from molvae.data.readers import read_records
-from molvae.data.rows import REFUSALS_SHOWN, Record, Refusal
+from molvae.data.rows import REFUSALS_SHOWN, InvalidRow, Record
 from molvae.errors import CheckpointError, InputError, MissingExtraError
 from molvae.generation.rng import normal, row_keys
 from molvae.nn.devices import find_device
@@ -47,7 +47,7 @@ def fit_prior(z: Tensor, config: PriorConfig, *, seed: int = 0, tell: Tell = lam
 
 
 def fit_mixture(z: Tensor, config: PriorConfig, seed: int, tell: Tell) -> Prior:
-    """Expectation maximisation by scikit-learn."""
+    """Expectation maximization by scikit-learn."""
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
@@ -78,15 +78,15 @@ def fit_flow(z: Tensor, config: PriorConfig, seed: int, tell: Tell) -> Prior:  #
     prior.mean.copy_(z.mean(0))
     prior.factor.copy_(torch.linalg.cholesky(torch.cov(z.T) + RIDGE * torch.eye(z.shape[1], device=z.device)))
     z = torch.linalg.solve_triangular(prior.factor, (z - prior.mean).T, upper=False).T.contiguous()
-    optimiser = torch.optim.Adam(prior.parameters(), lr=FLOW_RATE)
+    optimizer = torch.optim.Adam(prior.parameters(), lr=FLOW_RATE)
     for step in range(FLOW_STEPS):
         end = z[torch.randint(len(z), (FLOW_BATCH,), device=z.device)]
         start, time = torch.randn_like(end), torch.rand(FLOW_BATCH, 1, device=z.device)
         loss = (prior.velocity(torch.lerp(start, end, time), time) - (end - start)).square().mean()
-        optimiser.param_groups[0]["lr"] = FLOW_RATE * min(1, step / 200) * (1 - step / FLOW_STEPS)
-        optimiser.zero_grad()
+        optimizer.param_groups[0]["lr"] = FLOW_RATE * min(1, step / 200) * (1 - step / FLOW_STEPS)
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         if (step + 1) % 1_000 == 0:
             tell(f"flow: step {step + 1:,} of {FLOW_STEPS:,}, squared error {float(loss.detach()):.3f}")
     return prior
@@ -101,7 +101,7 @@ def learn_prior(
     output: str | Path,
     *,
     kind: str = "mixture",
-    radius: float | None = None,
+    noise_level: float | None = None,
     molecules: int = MOLECULES,
     column: str | None = None,
     seed: int = 0,
@@ -111,7 +111,7 @@ def learn_prior(
 ) -> Path:
     """Fit a prior to the latents of `data` (files, or datasets: NAME or NAME:SPLIT); saved with the model in `output`.
 
-    Up to `molecules` rows are drawn at random. `kind` is "mixture" or "flow"; `radius` the noise that its draws are
+    Up to `molecules` rows are drawn at random. `kind` is "mixture" or "flow"; `noise level` the noise that its draws are
     moved by, 0 to 1, by default `PriorConfig`'s, or none where the decoder is not told of it. `output` may be the
     model's own directory. The same seed and data give the same prior. Raises `InputError` for a model, data or settings
     that cannot be used.
@@ -122,23 +122,28 @@ def learn_prior(
         raise InputError(str(error)) from None
     check_folder(Path(output), checkpoints.CONFIG)
     checkpoint = checkpoints.load(folder, find_device(device))
-    default = PriorConfig.radius if checkpoint.defaults.noise_aware else 0.0
-    config = checkpoint.model.prior().config.replace(kind=kind, radius=default if radius is None else radius)
+    default = PriorConfig.noise_level if checkpoint.defaults.noise_aware else 0.0
+    config = checkpoint.model.prior().config.replace(
+        kind=kind, noise_level=default if noise_level is None else noise_level
+    )
     sources = [find_source(item, column) for item in data]
     rows = drawn_rows(sources, molecules, seed)
     packed, _, packing = pack(
-        rows, vocabulary=checkpoint.vocabulary, max_symbols=checkpoint.config.max_symbols, workers=workers
+        rows, vocabulary=checkpoint.vocabulary, max_length=checkpoint.config.max_length, workers=workers
     )
     tell(packing.summary())
-    for refusal in packing.refusals[:REFUSALS_SHOWN]:
-        tell(str(refusal))
+    for invalid_row in packing.invalid_rows[:REFUSALS_SHOWN]:
+        tell(str(invalid_row))
     posterior = posteriors(checkpoint.model, packed)
     keys = row_keys(seed, torch.arange(len(packed), device=posterior.mean.device))
     prior = fit_prior(posterior.draw(normal(keys, posterior.noise_size)), config, seed=seed, tell=tell)
     note = (
         f"{kind} of {len(packed):,} encoded molecules of {', '.join(Path(s.named).name for s in sources)}, seed {seed}"
     )
-    card = {**_without_prior(checkpoint.card), "Learned prior": f"{note}, draws moved by radius {config.radius:g}"}
+    card = {
+        **_without_prior(checkpoint.card),
+        "Learned prior": f"{note}, draws moved by noise level {config.noise_level:g}",
+    }
     return checkpoints.save(dataclasses.replace(checkpoint, prior=prior, card=card), output)
 
 
@@ -149,11 +154,11 @@ def _without_prior(card: dict[str, Any]) -> dict[str, Any]:
     return {**card, "Scores": {name: value for name, value in card["Scores"].items() if "learned prior" not in name}}
 
 
-def drawn_rows(sources: Sequence[MoleculeSource], count: int, seed: int) -> list[Record | Refusal]:
+def drawn_rows(sources: Sequence[MoleculeSource], count: int, seed: int) -> list[Record | InvalidRow]:
     """`count` rows at random, each as likely, all where there are no more: reservoir sampling (Vitter 1985)."""
     if count < 1:
         raise InputError(f"the number of molecules must be 1 or more, got {count}")
-    random, kept, read = np.random.default_rng(seed), list[Record | Refusal](), 0
+    random, kept, read = np.random.default_rng(seed), list[Record | InvalidRow](), 0
     for source in sources:
         for row in read_records(source.path, column=source.column):
             read += 1

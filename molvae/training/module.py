@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from molvae.data.graph_dataset import GraphBatch, PackedGraphs
-from molvae.data.neighbors import Neighbours
+from molvae.data.neighbors import Neighbors
 from molvae.nn.autoencoder import Autoencoder, Losses
 from molvae.training.checkpoints import between_steps
 from molvae.training.config import TrainConfig, kl_weight_at, rate_factor, run_progress
@@ -65,16 +65,20 @@ class AutoencoderTraining(lightning.LightningModule):
         probe: Probe | None,
         metrics: MetricsFile,
         log_every: int,
-        neighbours: Neighbours | None = None,
+        neighbors: Neighbors | None = None,
         practice: Practice | None = None,
     ) -> None:
         super().__init__()
         self.model, self.config, self.probe, self.practice = model, config, probe, practice
         for part in (model.encoder, model.latent):
             part.requires_grad_(not config.freeze_encoder)
-        self.train_data, self.valid_data, self.neighbours = train, valid, neighbours
+        self.train_data, self.valid_data, self.neighbors = train, valid, neighbors
         self.metrics, self.log_every = metrics, log_every
-        often = train.token_start.diff().double() ** config.length_power if config.length_power else None
+        often = (
+            train.token_start.diff().double() ** config.length_weight_exponent
+            if config.length_weight_exponent
+            else None
+        )
         self.order = RowOrder(len(train), config.batch_size, config.seed, often)
         self.clock = StepClock()
         self.started = time.monotonic()
@@ -95,8 +99,8 @@ class AutoencoderTraining(lightning.LightningModule):
         """Each process puts the data on its own device."""
         self.train_data = placed(self.train_data, self.device)
         self.valid_data = placed(self.valid_data, self.device)
-        if self.neighbours is not None:
-            self.neighbours = self.neighbours.to(self.train_data.device)
+        if self.neighbors is not None:
+            self.neighbors = self.neighbors.to(self.train_data.device)
 
     def training_step(self, *_: Any) -> Tensor:
         with self.clock.data(self.device):
@@ -104,12 +108,12 @@ class AutoencoderTraining(lightning.LightningModule):
             rows = rows.to(self.train_data.device)
             batch = self.train_data.gather(rows).to(self.device)
         with self._random(TRAINING, self.global_step, self.global_rank):
-            radius = random_radius(batch.size, self.config, self.device)
-            if self.neighbours is not None:
-                batch, radius = self._to_neighbours(batch, rows, radius, self.neighbours)
+            noise_level = random_noise_level(batch.size, self.config, self.device)
+            if self.neighbors is not None:
+                batch, noise_level = self._to_neighbors(batch, rows, noise_level, self.neighbors)
             losses = self.model.losses(
                 batch,
-                radius,
+                noise_level,
                 self.config.free_bits,
                 latent_noise=self.config.latent_noise,
                 corruption=self.config.corruption,
@@ -120,27 +124,27 @@ class AutoencoderTraining(lightning.LightningModule):
         if self.practice is not None:
             with self._random(PRACTICE, self.global_step, self.global_rank):
                 better, practised = self.practice(self.model, self.train_data, rows)
-            loss = loss + self.config.practice_weight * better
+            loss = loss + self.config.rl_weight * better
         if (self.global_step + 1) % self.log_every == 0:
-            self._log_step(loss, losses, radius, weight, practised)
+            self._log_step(loss, losses, noise_level, weight, practised)
         return loss
 
-    def _to_neighbours(
-        self, batch: GraphBatch, rows: Tensor, radius: Tensor, neighbours: Neighbours
+    def _to_neighbors(
+        self, batch: GraphBatch, rows: Tensor, noise_level: Tensor, neighbors: Neighbors
     ) -> tuple[GraphBatch, Tensor]:
-        """The same input, but where a latent is moved the decoder is to write a neighbour about as far away."""
-        targets, radius = neighbours.at(rows, radius.to(rows.device))
-        tokens = neighbours.tokens_of(targets, self.train_data)
-        return replace(batch, tokens=tokens.to(self.device)), radius.to(self.device)
+        """The same input, but where a latent is moved the decoder is to write a neighbor about as far away."""
+        targets, noise_level = neighbors.at(rows, noise_level.to(rows.device))
+        tokens = neighbors.tokens_of(targets, self.train_data)
+        return replace(batch, tokens=tokens.to(self.device)), noise_level.to(self.device)
 
     def _log_step(
-        self, loss: Tensor, losses: Losses, radius: Tensor, kl_weight: float, practised: dict[str, float]
+        self, loss: Tensor, losses: Losses, noise_level: Tensor, kl_weight: float, practised: dict[str, float]
     ) -> None:
-        parts = {name: float(values.detach().mean()) for name, values in split_losses(losses, radius).items()}
+        parts = {name: float(values.detach().mean()) for name, values in split_losses(losses, noise_level).items()}
         parts |= {f"practice_{name}": value for name, value in practised.items()}
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         figures = {**parts, "loss": float(loss.detach()), "kl_weight": kl_weight, "learning_rate": rate}
-        self.log_dict(parts, prog_bar=True, logger=False, batch_size=len(radius))
+        self.log_dict(parts, prog_bar=True, logger=False, batch_size=len(noise_level))
         if self.trainer.is_global_zero:
             self.metrics.add(self.global_step, {f"train/{name}": value for name, value in figures.items()})
 
@@ -150,14 +154,14 @@ class AutoencoderTraining(lightning.LightningModule):
         first, last = index * VALIDATION_BATCH, min((index + 1) * VALIDATION_BATCH, len(self.valid_data))
         rows = torch.arange(first, last, device=self.valid_data.device)
         batch = self.valid_data.gather(rows).to(self.device)
-        # neighbours of validation molecules are not known: they are only asked to come back
-        config = self.config if self.neighbours is None else self.config.replace(noise_share=0.0)
+        # neighbors of validation molecules are not known: they are only asked to come back
+        config = self.config if self.neighbors is None else self.config.replace(noise_prob=0.0)
         with self._random(VALIDATION, index):
-            radius = random_radius(batch.size, config, self.device)
-            losses = self.model.losses(batch, radius, match_prior=self.config.mmd_weight > 0 and batch.size > 1)
+            noise_level = random_noise_level(batch.size, config, self.device)
+            losses = self.model.losses(batch, noise_level, match_prior=self.config.mmd_weight > 0 and batch.size > 1)
         loss = weighted(losses, self.config.kl_weight, self.config.mmd_weight)
         self.log("valid/loss", loss, batch_size=batch.size, prog_bar=True, logger=False)
-        for name, values in split_losses(losses, radius).items():
+        for name, values in split_losses(losses, noise_level).items():
             self.log(f"valid/{name}", values.mean(), batch_size=len(values), logger=False)
 
     def on_validation_epoch_end(self) -> None:
@@ -170,7 +174,7 @@ class AutoencoderTraining(lightning.LightningModule):
         state = np.random.SeedSequence([self.config.seed, purpose, index, rank]).generate_state(1, np.uint64)
         return _seeded(int(state[0] >> 1), self.device)
 
-    # --- optimiser ---
+    # --- optimizer ---
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -225,21 +229,21 @@ class AutoencoderTraining(lightning.LightningModule):
 
 
 def weighted(losses: Losses, kl_weight: float, mmd_weight: float) -> Tensor:
-    """What is minimised, nats a molecule, 0-d."""
+    """What is minimized, nats a molecule, 0-d."""
     return (losses.reconstruction + kl_weight * losses.kl).mean() + mmd_weight * losses.mmd.sum()
 
 
-def split_losses(losses: Losses, radius: Tensor) -> dict[str, Tensor]:
+def split_losses(losses: Losses, noise_level: Tensor) -> dict[str, Tensor]:
     """Reconstruction of clean and of perturbed latents apart, as they differ by an order of magnitude; the others."""
-    clean, moved = losses.reconstruction[radius == 0], losses.reconstruction[radius > 0]
+    clean, moved = losses.reconstruction[noise_level == 0], losses.reconstruction[noise_level > 0]
     parts = {"reconstruction": clean, "denoising": moved, "kl": losses.kl, "mmd": losses.mmd}
     return {name: values for name, values in parts.items() if len(values)}
 
 
-def random_radius(size: int, config: TrainConfig, device: torch.device) -> Tensor:
-    """How far each molecule's latent is moved: for a share of them by a radius as `config` has it, else 0."""
-    radius = config.noise_from + (config.noise_to - config.noise_from) * torch.rand(size, device=device)
-    return torch.where(torch.rand(size, device=device) < config.noise_share, radius, 0.0)
+def random_noise_level(size: int, config: TrainConfig, device: torch.device) -> Tensor:
+    """How far each molecule's latent is moved: for a share of them by a noise level as `config` has it, else 0."""
+    noise_level = config.noise_min + (config.noise_max - config.noise_min) * torch.rand(size, device=device)
+    return torch.where(torch.rand(size, device=device) < config.noise_prob, noise_level, 0.0)
 
 
 def placed(data: PackedGraphs, device: torch.device) -> PackedGraphs:

@@ -1,7 +1,7 @@
 """Practice: a decoder in training writes around molecules by itself, and what was good becomes likelier.
 
 From given strings alone a decoder never sees what it writes itself: some of it is no molecule, much is the molecule
-that it was to leave, or the same again, and how far away the rest lies is not quite what the radius says. So strings
+that it was to leave, or the same again, and how far away the rest lies is not quite what the noise level says. So strings
 are written around some molecules of each step, each is given a value, and a policy gradient (Williams 1992) makes those
 likelier that are worth more than the others around the same molecule (Kool et al. 2019, "Buy 4 REINFORCE samples, get a
 baseline for free!").
@@ -26,7 +26,7 @@ from molvae.chem.properties import accessibility
 from molvae.chem.sample_parsing import read
 from molvae.chem.smiles import parse_quietly, quiet
 from molvae.chem.tokenizer import PAD_ID, Vocabulary
-from molvae.data.bloom_filter import SeenSet
+from molvae.data.bloom_filter import BloomFilter
 from molvae.data.featurize import in_chunks
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.generation.engine import Engine
@@ -45,11 +45,11 @@ around has not; and where it is of the training set."""
 REACH = 0.5
 """How far off the similarity asked for a molecule may be before that is worth nothing."""
 ITSELF = 0.25
-"""The radius from which on the molecule itself is no longer wanted."""
+"""The noise level from which on the molecule itself is no longer wanted."""
 SPREAD = 0.3
 """How far values differ: what an advantage is measured in."""
 FAR = 0.75
-"""The radius from which on any molecule is as good, or with a `Likeness` as good as it makes what is written there more
+"""The noise level from which on any molecule is as good, or with a `Likeness` as good as it makes what is written there more
 like the training set."""
 
 
@@ -57,13 +57,13 @@ like the training set."""
 class Practice:
     """A `training.module.Practice`: `strings` around each of up to `molecules` of a step.
 
-    They are drawn at radii of `nearest` to `furthest` and the `temperature` at which the model will be used; with
+    They are drawn at noise levels of `nearest` to `furthest` and the `temperature` at which the model will be used; with
     `seen`, what it was trained on, new molecules are worth more, and far away those that `likeness` says.
     """
 
     vocabulary: Vocabulary
-    max_symbols: int
-    seen: SeenSet | None = None
+    max_length: int
+    seen: BloomFilter | None = None
     molecules: int = 24
     strings: int = 24
     temperature: float = 0.7
@@ -78,11 +78,11 @@ class Practice:
             around = posteriors(model, some)
         mean = around.mean.clone().repeat_interleave(self.strings, 0)  # a copy, for its gradient: inference has none
         each = self.nearest + (self.furthest - self.nearest) * torch.rand(len(some), device=mean.device)
-        radius = each.repeat_interleave(self.strings)
-        z = around.perturb(mean, radius[:, None], torch.randn_like(mean))
+        noise_level = each.repeat_interleave(self.strings)
+        z = around.perturb(mean, noise_level[:, None], torch.randn_like(mean))
         keys = row_keys(int(torch.randint(2**62, ())), torch.arange(len(z), device=z.device))
-        engine = Engine(model.decoder, self.max_symbols, precision="32")
-        written = engine.decode(z, radius, keys, DecodeOptions(self.temperature))
+        engine = Engine(model.decoder, self.max_length, precision="32")
+        written = engine.decode(z, noise_level, keys, DecodeOptions(self.temperature))
         groups = in_chunks(written.strings(self.vocabulary), self.strings)
         with quiet():
             judged = [
@@ -92,7 +92,7 @@ class Practice:
         values = torch.tensor([group.values for group in judged], device=z.device)
         symbols = torch.from_numpy(written.symbols).long().to(z.device)
         symbols = symbols[:, : int((symbols != PAD_ID).sum(1).max())]
-        likelihood = model.symbol_log_likelihood(z, radius, symbols, self.temperature).sum(1)
+        likelihood = model.symbol_log_likelihood(z, noise_level, symbols, self.temperature).sum(1)
         figures = _figures(judged) | ({"gap": self.likeness.gap()} if self.likeness else {})
         return -(advantages(values).flatten() * likelihood).mean(), figures
 
@@ -119,15 +119,15 @@ class Judged(NamedTuple):
 def judge(
     molecule: str,
     strings: Sequence[str],
-    radius: float,
-    seen: SeenSet | None = None,
+    noise_level: float,
+    seen: BloomFilter | None = None,
     likeness: Likeness | None = None,
 ) -> Judged:
-    """Values of strings written around a molecule, its canonical SMILES, at a radius; keep a `quiet` block open.
+    """Values of strings written around a molecule, its canonical SMILES, at a noise level; keep a `quiet` block open.
 
-    The best, 1, is a new molecule whose similarity is one minus the radius, as easy to make as the molecule and without
+    The best, 1, is a new molecule whose similarity is one minus the noise level, as easy to make as the molecule and without
     a new alert; of several that are the same each has its share of that. A string that is no molecule is worth 0, and
-    from the radius `FAR` on any other 1, and what a `likeness` adds.
+    from the noise level `FAR` on any other 1, and what a `likeness` adds.
     """
     mol = parse_quietly(molecule)
     fingerprint, hardest, known_alerts = morgan(mol), accessibility(mol) + USABLE_SA, set(alerts(mol, BRENK))
@@ -139,7 +139,7 @@ def judge(
         for name, one in others.items()
     }  # fmt: skip
     known = {name for name in others if seen is not None and name in seen}
-    count, far = Counter(names), radius >= FAR
+    count, far = Counter(names), noise_level >= FAR
     written = [name for name in names if name]
     worth = dict(zip(written, likeness.worth(written), strict=True)) if far and likeness else {}
 
@@ -147,9 +147,9 @@ def judge(
         if not name or far:
             return float(name != "") + float(worth.get(name, 0.0))
         if name == molecule:
-            more = 0.9 * max(0.0, 1 - radius / ITSELF)
+            more = 0.9 * max(0.0, 1 - noise_level / ITSELF)
         else:
-            near = max(0.0, 1 - abs(similarity[name] - (1 - radius)) / REACH)
+            near = max(0.0, 1 - abs(similarity[name] - (1 - noise_level)) / REACH)
             more = near * (1 if sound[name] else FLAWED) * (KNOWN if name in known else 1) / count[name]
         return VALID + (1 - VALID) * more
 
@@ -185,7 +185,7 @@ def _figures(judged: Sequence[Judged]) -> dict[str, float]:
 
 @contextmanager
 def _encoding(model: Autoencoder) -> Iterator[None]:
-    """Inside, the encoder is as in use: in training it would standardise latents by a few molecules."""
+    """Inside, the encoder is as in use: in training it would standardize latents by a few molecules."""
     parts = [part for part in (*model.encoder.modules(), *model.latent.modules()) if part.training]
     for part in parts:
         part.training = False

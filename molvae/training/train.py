@@ -23,7 +23,7 @@ from molvae.generator import Generator
 from molvae.nn.config import ModelConfig
 from molvae.nn.likelihood_reference import ENOUGH
 from molvae.training.config import TrainConfig
-from molvae.training.dataset import Packed, Recipe, Tell, packed_data, packed_neighbours
+from molvae.training.dataset import Packed, Recipe, Tell, packed_data, packed_neighbors
 from molvae.training.evaluation import probe
 from molvae.training.policy_gradient import Practice
 from molvae.training.process_state import left_as_it_was
@@ -72,10 +72,10 @@ def train_model(
     *,
     valid: str | Path | None = None,
     column: str | None = None,
-    standardise: bool = False,
+    standardize: bool = False,
     shape: dict[str, Any] | None = None,
     config: TrainConfig | None = None,
-    neighbours: bool = True,
+    neighbors: bool = True,
     start_from: str | Path | None = None,
     name: str | None = None,
     workers: int | None = None,
@@ -87,8 +87,8 @@ def train_model(
 
     `shape` holds settings of `ModelConfig`; with `start_from` (a model's name or directory) they change that
     model's own, and its weights and vocabulary are the first. Without `valid` a share of the data is split off by hash.
-    The packed data stays in `folder`/packed and refused rows are listed in `folder`/refused.csv. An
-    unfinished run in `folder` is resumed. With `neighbours` (see `training.run.train`) those of every training molecule
+    The packed data stays in `folder`/packed and rejected rows are listed in `folder`/rejected.csv. An
+    unfinished run in `folder` is resumed. With `neighbors` (see `training.run.train`) those of every training molecule
     are looked for first, which takes as long as packing. `tell` is given a line of news now and then.
 
     Raises `InputError` on settings or files that cannot be used, `CheckpointError` when `folder` holds another run.
@@ -99,27 +99,27 @@ def train_model(
     recipe = Recipe(
         train=tuple(find_source(item, column) for item in data),
         valid=find_source(valid, column, split="valid") if valid is not None else None,
-        standardise=standardise,
-        max_symbols=model_config.max_symbols,
+        standardize=standardize,
+        max_length=model_config.max_length,
         vocabulary=start.vocabulary if start else None,
     )
     machine.check()
-    neighbours = neighbours and config.noise_share > 0  # else no latent is moved
-    described = {**recipe.fingerprint(), "neighbours": neighbours}
-    if (folder / "last.ckpt").exists():  # another run's packed data would be replaced before it is refused
+    neighbors = neighbors and config.noise_prob > 0  # else no latent is moved
+    described = {**recipe.fingerprint(), "neighbors": neighbors}
+    if (folder / "last.ckpt").exists():  # another run's packed data would be replaced before it is rejected
         check_settings(folder / "settings.json", config, described)
     packed = packed_data(recipe, folder, workers=workers, tell=tell)
     near = None
-    if neighbours:
-        path = folder / "packed" / "neighbours.npz"
-        near = packed_neighbours(packed.train, packed.vocabulary, path, workers=workers, tell=tell)
-    model_config = model_config.replace(vocabulary_size=len(packed.vocabulary))
-    practising = config.practice_weight > 0
+    if neighbors:
+        path = folder / "packed" / "neighbors.npz"
+        near = packed_neighbors(packed.train, packed.vocabulary, path, workers=workers, tell=tell)
+    model_config = model_config.replace(vocab_size=len(packed.vocabulary))
+    practising = config.rl_weight > 0
     with _interrupts():
         trained = run_training(
-            folder, packed.train, packed.valid, model_config, config, neighbours=near,
-            probe=probe(packed.vocabulary, model_config.max_symbols),
-            practice=Practice(packed.vocabulary, model_config.max_symbols, packed.seen) if practising else None,
+            folder, packed.train, packed.valid, model_config, config, neighbors=near,
+            probe=probe(packed.vocabulary, model_config.max_length),
+            practice=Practice(packed.vocabulary, model_config.max_length, packed.seen) if practising else None,
             start_from=start.model if start else None, progress=progress,
             data=described,
             accelerator=machine.accelerator, devices=machine.chosen, nodes=machine.nodes, strategy=machine.strategy,
@@ -161,7 +161,7 @@ def _start(model: str | Path) -> Checkpoint:
 def _shape(settings: dict[str, Any], start: Checkpoint | None) -> ModelConfig:
     if start is not None:
         return start.config.replace(**settings)
-    return ModelConfig.from_dict({"vocabulary_size": 3, **settings})  # its size is known once the data is packed
+    return ModelConfig.from_dict({"vocab_size": 3, **settings})  # its size is known once the data is packed
 
 
 def _save(
@@ -186,7 +186,7 @@ def _save(
     }
     model = Checkpoint(
         name=name, model=trained.model, config=shape, vocabulary=packed.vocabulary,
-        defaults=SamplingDefaults(noise_aware=config.noise_share > 0 or config.practice_weight > 0),
+        defaults=SamplingDefaults(noise_aware=config.noise_prob > 0 or config.rl_weight > 0),
         seen=packed.seen, card=card,
     )  # fmt: skip
     checkpoints.save(calibrated(model, packed.train), folder / "model")

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from molvae.data.files import Claim
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.neighbors import Neighbours
+from molvae.data.neighbors import Neighbors
 from molvae.errors import CheckpointError, InputError
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import ModelConfig
@@ -54,7 +54,7 @@ def train(
     model_config: ModelConfig,
     config: TrainConfig,
     *,
-    neighbours: Neighbours | None = None,
+    neighbors: Neighbors | None = None,
     probe: Probe | None = None,
     practice: Practice | None = None,
     start_from: Autoencoder | None = None,
@@ -72,8 +72,8 @@ def train(
     The same seed, data and settings give the same losses, interrupted or not (a time box apart: it ends by
     the clock). `start_from` gives the first weights, where a run is not resumed. `strategy` is Lightning's.
 
-    With `neighbours`, of `train_data`, a latent that was moved is decoded to a neighbour of its molecule about as far
-    away as it was moved (`data.neighbours`), and not to the molecule itself. With `practice` what that gives counts as
+    With `neighbors`, of `train_data`, a latent that was moved is decoded to a neighbor of its molecule about as far
+    away as it was moved (`data.neighbors`), and not to the molecule itself. With `practice` what that gives counts as
     the configuration says.
 
     The folder gets last.ckpt, metrics.csv (a row every `log_every` steps and one per validation), settings.json,
@@ -81,14 +81,14 @@ def train(
     Progress is shown on stderr, if that is a terminal.
 
     Raises `CheckpointError` when the folder's checkpoint is of other settings or damaged, `InputError` on data or
-    batches too small, neighbours of other data, a new encoder that is to stay as it is, or a practice that is missing,
+    batches too small, neighbors of other data, a new encoder that is to stay as it is, or a practice that is missing,
     `MolvaeError` when another run begins in the folder, which goes on alone.
     """
     run = Run(Path(folder), config, log_every)
-    if neighbours is not None and len(neighbours) != len(train_data):
-        raise InputError(f"neighbours of {len(neighbours):,} molecules, but there are {len(train_data):,} to train on")
-    if config.practice_weight and practice is None:
-        raise InputError("practice_weight counts what a practice gives: pass one, or leave it at 0")
+    if neighbors is not None and len(neighbors) != len(train_data):
+        raise InputError(f"neighbors of {len(neighbors):,} molecules, but there are {len(train_data):,} to train on")
+    if config.rl_weight and practice is None:
+        raise InputError("rl_weight counts what a practice gives: pass one, or leave it at 0")
     described = {**(data or {}), "train_molecules": len(train_data), "valid_molecules": len(valid_data)}
     before = run.prepare(model_config, described, command)
     model = _first_model(model_config, config, start_from)
@@ -96,8 +96,8 @@ def train(
         claim, before = run.begin()
         metrics = MetricsFile(run.metrics.path, claim)
         module = AutoencoderTraining(
-            model, config, train_data, valid_data, probe, metrics, log_every, neighbours,
-            practice if config.practice_weight else None,
+            model, config, train_data, valid_data, probe, metrics, log_every, neighbors,
+            practice if config.rl_weight else None,
         )  # fmt: skip
         with left_as_it_was(), matrix_products(config.precision):
             trainer = run.trainer(accelerator, devices, nodes, strategy, progress and sys.stderr.isatty(), claim)
@@ -169,7 +169,7 @@ class Run:
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
-            sync_batchnorm=on_gpu,  # torch has none for CPUs: there each process standardises by its own part
+            sync_batchnorm=on_gpu,  # torch has none for CPUs: there each process standardizes by its own part
             logger=False,
             default_root_dir=self.folder,
             callbacks=self.callbacks(progress),

@@ -20,10 +20,10 @@ from molvae.errors import InputError, MoleculeError
 
 COLUMNS = 5
 MOST_PANELS = 250
-"""More make an image that viewers refuse to open."""
+"""More make an image that viewers reject to open."""
 
 _PANEL = (240, 210)
-_SEED_COLOUR = (0.80, 0.90, 1.0)
+_SEED_COLOR = (0.80, 0.90, 1.0)
 _LEGENDS = {"score": ("score", 2), "qed": ("QED", 2), "sa": ("SA", 1), "logp": ("logP", 1)}  # with their decimals
 FORMATS = (".png", ".svg")
 
@@ -128,8 +128,8 @@ def _draw(canvas: rdMolDraw2D.MolDraw2D, panels: list[Panel]) -> None:
         legends=[panel.legend for panel in panels],
         highlightAtoms=atoms,
         highlightBonds=bonds,
-        highlightAtomColors=[dict.fromkeys(indices, _SEED_COLOUR) for indices in atoms],
-        highlightBondColors=[dict.fromkeys(indices, _SEED_COLOUR) for indices in bonds],
+        highlightAtomColors=[dict.fromkeys(indices, _SEED_COLOR) for indices in atoms],
+        highlightBondColors=[dict.fromkeys(indices, _SEED_COLOR) for indices in bonds],
     )
     canvas.FinishDrawing()
 

@@ -16,7 +16,7 @@ from molvae.viz.molecules import svg
 
 FORMATS = (".png", ".svg", ".html")
 MOST_CLASSES = 20
-"""More have no colours of their own: the rarest share one."""
+"""More have no colors of their own: the rarest share one."""
 
 MOST_DRAWN = 10_000
 """Molecules that a page holds drawings of, about 2 kB each; the others show their SMILES alone."""
@@ -49,8 +49,8 @@ plot.on('plotly_unhover', () => { under = null; box.style.display = 'none'; });
 """Plotly's own hover box holds text only, so the drawing is laid beside it."""
 
 
-def save_scatter(frame: pd.DataFrame, path: str | Path, colour: str | None = None) -> Path:
-    """The rows of a table (x, y, smiles) as dots, coloured by one of its columns: numbers by a scale, else by class.
+def save_scatter(frame: pd.DataFrame, path: str | Path, color: str | None = None) -> Path:
+    """The rows of a table (x, y, smiles) as dots, colored by one of its columns: numbers by a scale, else by class.
 
     The suffix says the format. Raises `InputError` for another one, or for an empty table.
     """
@@ -59,20 +59,20 @@ def save_scatter(frame: pd.DataFrame, path: str | Path, colour: str | None = Non
         raise InputError(f"a map is drawn to {', '.join(FORMATS)}, got {path}")
     if frame.empty:
         raise InputError("no molecules to draw: the table is empty")
-    parts = _parts(frame, colour)
+    parts = _parts(frame, color)
     with whole_file(path) as draft:
         if path.suffix.lower() == ".html":
-            draft.write_text(_page(parts, colour), encoding="utf-8")
+            draft.write_text(_page(parts, color), encoding="utf-8")
         else:
-            _figure(parts, colour).savefig(draft, dpi=130, format=path.suffix[1:].lower())
+            _figure(parts, color).savefig(draft, dpi=130, format=path.suffix[1:].lower())
     return path
 
 
-def _parts(frame: pd.DataFrame, colour: str | None) -> dict[str, pd.DataFrame]:
-    """The rows of each class, the largest first; all under "" where the colour is a number or there is none."""
-    if colour is None or _is_number(frame[colour]):
+def _parts(frame: pd.DataFrame, color: str | None) -> dict[str, pd.DataFrame]:
+    """The rows of each class, the largest first; all under "" where the color is a number or there is none."""
+    if color is None or _is_number(frame[color]):
         return {"": frame}
-    names = frame[colour].astype(str).replace("", "(none)")
+    names = frame[color].astype(str).replace("", "(none)")
     if names.nunique() > MOST_CLASSES:
         names = names.where(names.isin(names.value_counts().index[: MOST_CLASSES - 1]), OTHERS)
     return {str(name): frame[names == name] for name in names.value_counts().index}
@@ -82,15 +82,15 @@ def _is_number(column: pd.Series[Any]) -> bool:
     return is_numeric_dtype(column) and not is_bool_dtype(column) and column.nunique() > 2
 
 
-def _figure(parts: dict[str, pd.DataFrame], colour: str | None) -> Any:
+def _figure(parts: dict[str, pd.DataFrame], color: str | None) -> Any:
     figure = import_extra("matplotlib.figure").Figure(figsize=(8, 6.5), layout="constrained")
     axis, palette = figure.subplots(), import_extra("matplotlib").colormaps["tab10" if len(parts) <= 10 else "tab20"]
     for number, (name, rows) in enumerate(parts.items()):
         looks = {"s": 10 if len(rows) > 1000 else 18, "alpha": 0.75, "linewidths": 0}
-        if name or colour is None:
+        if name or color is None:
             axis.scatter(rows["x"], rows["y"], label=f"{name} ({len(rows):,})", color=palette(number), **looks)
         else:
-            known = rows[colour].notna()
+            known = rows[color].notna()
             if not known.all():
                 unknown = rows[~known]
                 axis.scatter(
@@ -98,26 +98,26 @@ def _figure(parts: dict[str, pd.DataFrame], colour: str | None) -> Any:
                 )
                 axis.legend(fontsize="small", markerscale=1.5)
             rows = rows[known]
-            dots = axis.scatter(rows["x"], rows["y"], c=rows[colour].astype(float), cmap="viridis", **looks)
-            figure.colorbar(dots, label=colour)
+            dots = axis.scatter(rows["x"], rows["y"], c=rows[color].astype(float), cmap="viridis", **looks)
+            figure.colorbar(dots, label=color)
     if len(parts) > 1:
-        axis.legend(title=colour, fontsize="small", markerscale=1.5)
+        axis.legend(title=color, fontsize="small", markerscale=1.5)
     axis.set(xlabel="x", ylabel="y")
     axis.spines[["top", "right"]].set_visible(False)
     return figure
 
 
-def _page(parts: dict[str, pd.DataFrame], colour: str | None) -> str:
+def _page(parts: dict[str, pd.DataFrame], color: str | None) -> str:
     """One page without a single outside resource: plotly's script and every drawing are in it."""
     graphs = import_extra("plotly.graph_objects")
     figure = graphs.Figure()
     room = MOST_DRAWN
     for name, rows in parts.items():
-        shown = colour is not None and not name
+        shown = color is not None and not name
         marker: dict[str, Any] = {"size": 7, "opacity": 0.8}
         if shown:
-            marker |= {"color": rows[colour].astype(float), "colorscale": "Viridis", "colorbar": {"title": colour}}
-        text = [_label(row, colour) for _, row in rows.iterrows()]
+            marker |= {"color": rows[color].astype(float), "colorscale": "Viridis", "colorbar": {"title": color}}
+        text = [_label(row, color) for _, row in rows.iterrows()]
         drawings = [_packed(svg(smiles)) if i < room else "" for i, smiles in enumerate(rows["smiles"])]
         room -= len(rows)
         figure.add_trace(
@@ -127,7 +127,7 @@ def _page(parts: dict[str, pd.DataFrame], colour: str | None) -> str:
             )
         )  # fmt: skip
     figure.update_layout(
-        template="simple_white", xaxis_title="x", yaxis_title="y", legend_title=colour, hovermode="closest"
+        template="simple_white", xaxis_title="x", yaxis_title="y", legend_title=color, hovermode="closest"
     )
     page: str = figure.to_html(include_plotlyjs=True, post_script=_HOVER, default_height="95vh", div_id="map")
     return page
@@ -138,7 +138,7 @@ def _packed(drawing: str) -> str:
     return base64.b64encode(zlib.compress(drawing.encode(), 9)).decode()
 
 
-def _label(row: pd.Series[Any], colour: str | None) -> str:
-    value = row[colour] if colour is not None else None
+def _label(row: pd.Series[Any], color: str | None) -> str:
+    value = row[color] if color is not None else None
     number = f"{value:.3g}" if isinstance(value, float) else value
-    return row["smiles"] if colour is None else f"{row['smiles']}<br>{colour}: {number}"
+    return row["smiles"] if color is None else f"{row['smiles']}<br>{color}: {number}"

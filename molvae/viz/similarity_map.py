@@ -28,8 +28,8 @@ def coordinates(fingerprints: NDArray[np.uint8]) -> Floats:
     if len(fingerprints) < 2:
         return np.zeros((len(fingerprints), 2))
     squares = (1 - tanimoto_matrix(fingerprints, fingerprints).astype(np.float64)) ** 2
-    centred = squares - squares.mean(axis=0) - squares.mean(axis=1)[:, None] + squares.mean()
-    values, vectors = np.linalg.eigh(-centred / 2)
+    centered = squares - squares.mean(axis=0) - squares.mean(axis=1)[:, None] + squares.mean()
+    values, vectors = np.linalg.eigh(-centered / 2)
     axes = vectors[:, ::-1][:, :2] * np.sqrt(np.maximum(values[::-1][:2], 0))
     turned = np.where(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])] < 0, -1, 1)  # a sign is a matter of luck
     return np.asarray(axes * turned, np.float64)
@@ -48,10 +48,10 @@ def similarity_map(
     rows = [*range(shown), *range(len(molecules), len(molecules) + len(seeds))]
     places = _on_canvas(coordinates(fingerprints[rows]))
     dots = [
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}" stroke="#fff" stroke-width=".7">'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{color}" stroke="#fff" stroke-width=".7">'
         f"<title>{escape(smiles)}: {score:.3g}</title></circle>"
-        for (x, y), smiles, score, colour in zip(
-            places, molecules[:shown], scores, _colours(scores[:shown]), strict=False
+        for (x, y), smiles, score, color in zip(
+            places, molecules[:shown], scores, _colors(scores[:shown]), strict=False
         )
     ]
     diamonds = [
@@ -77,7 +77,7 @@ def _on_canvas(places: Floats) -> Floats:
     return np.asarray(middle + (places - (low + high) / 2) * scale, np.float64)
 
 
-def _colours(scores: Floats) -> list[str]:
+def _colors(scores: Floats) -> list[str]:
     """From pale to dark by rank: scores crowd together, ranks do not."""
     order = np.argsort(np.argsort(scores, kind="stable"), kind="stable") / max(len(scores) - 1, 1)
     return ["#" + bytes((_WORST + (_BEST - _WORST) * share).astype(np.uint8)).hex() for share in order]

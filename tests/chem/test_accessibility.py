@@ -18,6 +18,6 @@ def test_it_is_that_of_rdkit(smiles):
     assert accessibility(parse(smiles)) == pytest.approx(sascorer.calculateScore(parse(smiles)), rel=1e-12)
 
 
-def test_a_stereocentre_counts_stated_or_not():
+def test_a_stereocenter_counts_stated_or_not():
     stated, left_out, none = (accessibility(parse(text)) for text in ("C[C@H](F)Cl", "CC(F)Cl", "CC(C)Cl"))
     assert stated == left_out != none

@@ -89,7 +89,7 @@ def test_the_atoms_of_groups_are_open():
     assert open_atoms(parse("c1ccccc1N1CCOCC1"), "*c1ccccc1.*N1CCOCC1") == set()
 
 
-def test_a_core_that_is_none_is_refused():
+def test_a_core_that_is_none_is_rejected():
     for core in ("C(", "", "xyz", "*C(C)(C)(C)C"):
         with pytest.raises(InputError, match="cannot read the core"):
             has_core(parse("C"), core)

@@ -59,29 +59,29 @@ def test_a_window_in_words(text):
 
 @settings(deadline=None)
 @given(st.sampled_from(sorted(SIGNS)), NUMBERS, NUMBERS, SPACE)
-def test_a_bound_admits_what_python_compares(sign, bound, value, space):
+def test_a_bound_accepts_what_python_compares(sign, bound, value, space):
     window = Window.of(f"logp{space}{sign}{space}{bound!r}")
     for number in (value, bound, np.nextafter(bound, inf), np.nextafter(bound, -inf)):
-        assert window.admits(number) == SIGNS[sign](number, bound)
+        assert window.accepts(number) == SIGNS[sign](number, bound)
 
 
 @settings(deadline=None)
 @given(NUMBERS, NUMBERS, NUMBERS, st.booleans(), st.booleans(), SPACE)
-def test_a_range_admits_its_ends_and_what_lies_between(one, other, value, below, above, space):
+def test_a_range_accepts_its_ends_and_what_lies_between(one, other, value, below, above, space):
     low, high = min(one, other), max(one, other)
     if not (below or above):
         below = above = True
     text = f"logp {space}{low!r}{space}" if below else "logp "
     window = Window.of(f"{text}:{space}{high!r}" if above else f"{text}:")
     for number in (value, low, high, np.nextafter(low, -inf), np.nextafter(high, inf)):
-        assert window.admits(number) == ((not below or number >= low) and (not above or number <= high))
+        assert window.accepts(number) == ((not below or number >= low) and (not above or number <= high))
 
 
 @pytest.mark.parametrize("text", ["qed<5", "qed<=5", "qed>-5", "qed>=0", "qed :5", "qed -5:", "qed -5:5", "qed=0"])
-def test_no_window_admits_nan(text):
-    assert Window.of(text).admits(0.0)
-    assert not Window.of(text).admits(nan)
-    assert not Window("qed").admits(nan)
+def test_no_window_accepts_nan(text):
+    assert Window.of(text).accepts(0.0)
+    assert not Window.of(text).accepts(nan)
+    assert not Window("qed").accepts(nan)
 
 
 @pytest.mark.parametrize(

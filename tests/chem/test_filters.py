@@ -69,7 +69,7 @@ def test_no_sets_no_alerts():
 
 
 @pytest.mark.parametrize("name", ["pains", "CHEMBL", "", "FilterCatalogs"])
-def test_an_unknown_set_is_refused_by_name(name):
+def test_an_unknown_set_is_rejected_by_name(name):
     with pytest.raises(InputError, match="no set of alerts is called") as caught:
         alerts(parse("C"), ["PAINS", name])
     assert repr(name) in str(caught.value)

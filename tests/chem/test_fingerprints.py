@@ -48,7 +48,7 @@ def test_packed_bits_of_another_size():
 
 
 @pytest.mark.parametrize("bits", [0, -64, 100, 1023])
-def test_sizes_that_are_not_whole_words_are_refused(bits):
+def test_sizes_that_are_not_whole_words_are_rejected(bits):
     with pytest.raises(InputError, match="a multiple of 64, got"):
         morgan_bits(MOLS, bits=bits)
 
@@ -121,11 +121,11 @@ def test_no_sum_overflows_in_the_widest():
         np.zeros(BYTES, np.uint8),
     ],
 )
-def test_other_shapes_and_types_are_refused(bad):
+def test_other_shapes_and_types_are_rejected(bad):
     with pytest.raises(InputError, match=r"uint8 of shape \(N, a multiple of 8\), got"):
         tanimoto_matrix(bad, morgan_bits(MOLS))
 
 
-def test_different_widths_are_refused():
+def test_different_widths_are_rejected():
     with pytest.raises(InputError, match="different widths: 128 and 256 bytes"):
         tanimoto_matrix(morgan_bits(MOLS, bits=1024), morgan_bits(MOLS))

@@ -38,7 +38,7 @@ def test_bonds_have_an_order():
 
 
 def test_room_is_what_rdkit_accepts():
-    """With so many neighbours it reads an atom, with one more it does not."""
+    """With so many neighbors it reads an atom, with one more it does not."""
     room = {"C": 4, "N": 3, "O": 2, "F": 1, "B": 3, "S": 6, "[N+]": 4, "[O-]": 1, "[NH3+]": 1, "[C@@H]": 3, "[H]": 1}
     assert {symbol: _row(symbol)[2] for symbol in room} == room
     with quiet():

@@ -30,7 +30,7 @@ from molvae.chem.graph import (
 )
 from molvae.chem.smiles import canonical, parse
 from molvae.chem.tokenizer import Vocabulary, tokenize
-from molvae.data.featurize import featurise_chunk
+from molvae.data.featurize import featurize_chunk
 from molvae.errors import MoleculeError
 
 DRUGLIKE = Path(__file__).parents[3] / "shared" / "data" / "druglike_test.smi.gz"
@@ -85,7 +85,7 @@ def directions_of(smiles):
     return [DIRECTIONS.index(kept.get(bond.GetBondDir(), "")) for bond in Chem.MolFromSmiles(smiles, reader).GetBonds()]
 
 
-def labelled(mol):
+def labeled(mol):
     for atom in mol.GetAtoms():
         atom.ClearProp("_CIPCode")
     rdCIPLabeler.AssignCIPLabels(mol)
@@ -93,7 +93,7 @@ def labelled(mol):
 
 
 def atom_row(atom):
-    mol = labelled(Chem.Mol(atom.GetOwningMol())) if "@" in Chem.MolToSmiles(atom.GetOwningMol()) else None
+    mol = labeled(Chem.Mol(atom.GetOwningMol())) if "@" in Chem.MolToSmiles(atom.GetOwningMol()) else None
     label = mol.GetAtomWithIdx(atom.GetIdx()) if mol else atom
     return [
         atom.GetAtomicNum(),
@@ -107,7 +107,7 @@ def atom_row(atom):
 
 def bond_row(bond):
     mol = bond.GetOwningMol()
-    code = labelled(Chem.Mol(mol)).GetBondWithIdx(bond.GetIdx())
+    code = labeled(Chem.Mol(mol)).GetBondWithIdx(bond.GetIdx())
     return [
         ORDERS.index(bond.GetBondType()),
         BOND_STEREO.index(code.GetProp("_CIPCode") if code.HasProp("_CIPCode") else ""),
@@ -198,7 +198,7 @@ def key(graph):
         ("", "it is empty"),
     ],
 )
-def test_what_cannot_be_represented_is_refused_with_a_reason(smiles, reason):
+def test_what_cannot_be_represented_is_rejected_with_a_reason(smiles, reason):
     with pytest.raises(MoleculeError, match=reason):
         graph_of_smiles(smiles)
 
@@ -236,19 +236,19 @@ def test_too_symmetric_for_cip_labels_keeps_the_sides_of_a_double_bond(monkeypat
 
 @needs_data
 def test_nothing_is_lost_on_the_druglike_test_set():
-    """All 10,000: none refused, strings come back through a vocabulary, one graph per canonical SMILES."""
-    refused, graphs = [], {}
+    """All 10,000: none rejected, strings come back through a vocabulary, one graph per canonical SMILES."""
+    rejected, graphs = [], {}
     for smiles in druglike():
         try:
             graphs[canonical(smiles)] = graph_of_smiles(smiles)
         except MoleculeError as error:
-            refused.append(f"{smiles}: {error}")
-    assert refused == []
+            rejected.append(f"{smiles}: {error}")
+    assert rejected == []
     assert len(graphs) == 10_000
     assert all(graph.smiles == smiles for smiles, graph in graphs.items())
     vocabulary = Vocabulary.from_tokens(token for smiles in graphs for token in tokenize(smiles))
     assert all(vocabulary.decode(vocabulary.encode(smiles)) == smiles for smiles in graphs)
     assert len({key(graph) for graph in graphs.values()}) == len(graphs)
-    chunk = featurise_chunk(list(graphs))  # its molecules are parsed without what graphs do not show
+    chunk = featurize_chunk(list(graphs))  # its molecules are parsed without what graphs do not show
     assert chunk.atoms.tobytes() == b"".join(graph.atoms.tobytes() for graph in graphs.values())
     assert chunk.bonds.tobytes() == b"".join(graph.bonds.tobytes() for graph in graphs.values())

@@ -1,4 +1,4 @@
-"""The MOSES filters: each rule's own cases, and the same verdicts as the rules spelt out one after the other."""
+"""The MOSES filters: each rule's own cases, and the same verdicts as the rules spelled out one after the other."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def passes(smiles):
 SMILES = [*DRUGS.values(), *MCF.values(), PLAIN, "[H][H]", "*", "C", "C1CCCCCCC1", "C1CCCCCC1", "O=C1C=CC(=O)C=C1"]
 
 
-def test_the_verdicts_are_those_of_the_rules_spelt_out():
+def test_the_verdicts_are_those_of_the_rules_spelled_out():
     expected = {smiles: slowly(smiles) for smiles in SMILES}
     assert 10 < sum(expected.values()) < len(expected) - 10
     assert {smiles: passes(smiles) for smiles in SMILES} == expected
@@ -143,7 +143,7 @@ def test_each_pattern_of_moses_refuses(name):
 
 
 def test_hydrogens_count_as_atoms():
-    """A primary alkyl halide is refused for the two hydrogens beside the halogen; a tertiary one has none."""
+    """A primary alkyl halide is rejected for the two hydrogens beside the halogen; a tertiary one has none."""
     assert alerts_of("CCCBr") == ["MCF4"]
     assert not passes("CCCBr")
     assert passes("CC(C)(C)Br")
@@ -158,7 +158,7 @@ def test_hydrogens_count_as_atoms():
         ("O=C1NC(=S)SC1=Cc1ccccc1", "ene_rhod_A(235)"),
     ],
 )
-def test_pains_are_refused(smiles, name):
+def test_pains_are_rejected(smiles, name):
     assert name in alerts_of(smiles)
     assert not passes(smiles)
 

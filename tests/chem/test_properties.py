@@ -135,7 +135,7 @@ def test_no_molecules_make_empty_columns():
     assert compute([parse("C")], []) == {}
 
 
-def test_an_unknown_name_is_refused_with_the_nearest_known_one():
+def test_an_unknown_name_is_rejected_with_the_nearest_known_one():
     with pytest.raises(InputError, match="unknown property 'QEDs': did you mean 'qed'"):
         compute([], ["mw", "QEDs"])
 

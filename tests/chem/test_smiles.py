@@ -17,7 +17,7 @@ from molvae.chem.smiles import (
     parse,
     parse_quietly,
     quiet,
-    standardise,
+    standardize,
     write,
 )
 from molvae.errors import MoleculeError
@@ -78,7 +78,7 @@ def test_a_bare_molecule_is_written_like_a_whole_one(smiles):
 
 
 @pytest.mark.parametrize("smiles", BAD)
-def test_a_bare_molecule_is_refused_for_the_same_reason(smiles):
+def test_a_bare_molecule_is_rejected_for_the_same_reason(smiles):
     messages = []
     for bare in (False, True):
         with quiet(), pytest.raises(MoleculeError) as caught:
@@ -142,8 +142,8 @@ def test_canonical_is_a_fixed_point_and_keeps_stereo_and_charges(drug):
     again = parse(smiles)
     assert canonical(smiles) == smiles
     assert canonical_or_none(DRUGS[drug]) == smiles
-    centres = Chem.FindMolChiralCenters(again, useLegacyImplementation=False)
-    assert len(centres) == len(re.findall(r"\[[CSP]@", DRUGS[drug]))
+    centers = Chem.FindMolChiralCenters(again, useLegacyImplementation=False)
+    assert len(centers) == len(re.findall(r"\[[CSP]@", DRUGS[drug]))
     assert ("/" in smiles) == ("/" in DRUGS[drug])
     assert _charges(again) == _charges(mol)
 
@@ -153,14 +153,14 @@ def _charges(mol):
 
 
 @pytest.mark.parametrize("drug", [drug for drug in DRUGS if drug != "esomeprazole"])
-def test_standardising_keeps_a_clean_drug_as_it_is(drug):
-    assert write(standardise(parse(DRUGS[drug]))) == canonical(DRUGS[drug])
+def test_standardizing_keeps_a_clean_drug_as_it_is(drug):
+    assert write(standardize(parse(DRUGS[drug]))) == canonical(DRUGS[drug])
 
 
 def test_two_spellings_of_a_sulfoxide_become_one():
-    one = write(standardise(parse(DRUGS["esomeprazole"])))
+    one = write(standardize(parse(DRUGS["esomeprazole"])))
     assert one == "COc1ccc2[nH]c([S@+]([O-])Cc3ncc(C)c(OC)c3C)nc2c1"
-    assert write(standardise(parse(one))) == one
+    assert write(standardize(parse(one))) == one
 
 
 def test_stereoisomers_are_different_strings():
@@ -186,17 +186,17 @@ def test_stereoisomers_are_different_strings():
     ],
 )
 def test_salts_are_stripped_and_charges_kept_unless_asked(salt, kept, neutral):
-    assert write(standardise(parse(salt))) == canonical(DRUGS.get(kept, kept))
-    assert write(standardise(parse(salt), neutralise=True)) == canonical(DRUGS.get(neutral, neutral))
-    assert write(standardise(parse(salt), strip_salts=False)).count(".") == salt.count(".")
+    assert write(standardize(parse(salt))) == canonical(DRUGS.get(kept, kept))
+    assert write(standardize(parse(salt), neutralize=True)) == canonical(DRUGS.get(neutral, neutral))
+    assert write(standardize(parse(salt), strip_salts=False)).count(".") == salt.count(".")
 
 
 def test_the_largest_fragment_has_the_most_heavy_atoms():
     """RDKit counts hydrogens unless told otherwise, and kept butane (14 atoms) over fluorobenzene (12)."""
-    assert write(standardise(parse("CCCC.Fc1ccccc1"))) == "Fc1ccccc1"
+    assert write(standardize(parse("CCCC.Fc1ccccc1"))) == "Fc1ccccc1"
 
 
-def test_standardising_leaves_its_input_alone():
+def test_standardizing_leaves_its_input_alone():
     mol = parse("CC(=O)[O-].[Na+]")
-    standardise(mol, neutralise=True)
+    standardize(mol, neutralize=True)
     assert write(mol) == "CC(=O)[O-].[Na+]"

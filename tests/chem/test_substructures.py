@@ -135,22 +135,22 @@ def test_hydrogens_are_counted_as_if_they_were_atoms(pattern):
 
 
 @pytest.mark.parametrize("pattern", ["[#1]", "[#1,#7]-[#6]", "[H][H]", "[#6].[#1]", "[2H]-[#6]"])
-def test_hydrogens_that_cannot_be_counted_are_refused(pattern):
+def test_hydrogens_that_cannot_be_counted_are_rejected(pattern):
     with pytest.raises(InputError, match="cannot be counted"):
         Patterns({"it": pattern}, hydrogens=True)
 
 
 @given(st.sampled_from(SMILES), st.sampled_from(SMILES), st.integers(0, 10**6), st.integers(1, 5), st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_a_piece_of_a_molecule_is_found_in_it(text, other, place, radius, hydrogens):
+def test_a_piece_of_a_molecule_is_found_in_it(text, other, place, noise_level, hydrogens):
     mol = Chem.AddHs(parse(text)) if hydrogens else parse(text)
     start = place % mol.GetNumAtoms()
-    bonds = Chem.FindAtomEnvironmentOfRadiusN(mol, radius, start, useHs=True, enforceSize=False)
+    bonds = Chem.FindAtomEnvironmentOfRadiusN(mol, noise_level, start, useHs=True, enforceSize=False)
     ends = (mol.GetBondWithIdx(i) for i in bonds)
     atoms = {start, *(i for bond in ends for i in (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()))}
     assume(any(mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i in atoms))
     piece = Chem.MolFragmentToSmarts(mol, sorted(atoms))
-    assume(not (hydrogens and "[2H]" in piece))  # deuterium is no count of hydrogens: it is refused
+    assume(not (hydrogens and "[2H]" in piece))  # deuterium is no count of hydrogens: it is rejected
     patterns = Patterns({"piece": piece}, hydrogens=hydrogens)
     assert patterns.any_in(parse(text))
     assert patterns.found(parse(other)) == by_loop({"piece": piece}, parse(other), hydrogens)

@@ -99,6 +99,6 @@ def test_saved_and_loaded():
 
 
 @pytest.mark.parametrize("tokens", [(), ("C",), (START, PAD, END), (*SPECIAL, "C", "C")])
-def test_a_malformed_vocabulary_is_refused(tokens):
+def test_a_malformed_vocabulary_is_rejected(tokens):
     with pytest.raises(InputError, match="a vocabulary"):
         Vocabulary(tokens)

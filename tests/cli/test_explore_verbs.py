@@ -1,4 +1,4 @@
-"""The verbs that look into a latent space: each gives what Python gives, a picture, and its summary on stderr."""
+"""The commands that look into a latent space: each gives what Python gives, a picture, and its summary on stderr."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from molvae import explore
 from molvae.chem.smiles import canonical
 from molvae.cli.app import app
 from molvae.errors import InputError
-from molvae.explore import optimization as optimisation
+from molvae.explore import optimization as optimization
 from molvae.explore.latent_search import Strategy
 
 KINDS = ["ring" if "1" in smiles else "chain" for smiles in SMALL]
@@ -49,7 +49,7 @@ def _same(result, expected):
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(result.stdout)), written, rtol=1e-6, check_dtype=False)
 
 
-@pytest.mark.parametrize("verb", ["interpolate", "traverse", "map", "cluster", "neighbours", "anomaly", "optimise"])
+@pytest.mark.parametrize("verb", ["interpolate", "traverse", "map", "cluster", "neighbors", "anomaly", "optimize"])
 def test_help_and_python(verb):
     text = " ".join(CliRunner().invoke(app, [verb, "--help"]).stdout.split())
     assert "In Python" in text
@@ -58,9 +58,9 @@ def test_help_and_python(verb):
 
 def test_interpolate(molvae, tiny, tmp_path):
     picture = tmp_path / "path.png"
-    result = molvae("interpolate", "CCCCO", "c1ccccc1N", "--steps", 12, "--path", "linear", "--decodes", 2, "--seed", 3,
+    result = molvae("interpolate", "CCCCO", "c1ccccc1N", "--steps", 12, "--path", "linear", "--samples-per-latent", 2, "--seed", 3,
                     "--picture", picture)  # fmt: skip
-    expected = explore.interpolate(tiny, "CCCCO", "c1ccccc1N", steps=12, path="linear", decodes=2, seed=3)
+    expected = explore.interpolate(tiny, "CCCCO", "c1ccccc1N", steps=12, path="linear", samples_per_latent=2, seed=3)
     _same(result, expected)
     assert result.stderr.splitlines() == expected.attrs["summary"]
     assert picture.stat().st_size > 3000
@@ -81,12 +81,12 @@ def test_traverse(molvae, tiny, library, tmp_path):
 def test_map(molvae, tiny, library, tmp_path):
     picture = tmp_path / "map.html"
     result = molvae("map", library, "--column", "structure", "--color-by", "kind", "--picture", picture)
-    colour = pd.Series([*KINDS, "chain"], name="kind")
-    _same(result, explore.latent_map(tiny, [*SMALL, "C1CC"], colour=colour))
+    color = pd.Series([*KINDS, "chain"], name="kind")
+    _same(result, explore.latent_map(tiny, [*SMALL, "C1CC"], color=color))
     assert "library.csv, line 32: cannot read SMILES 'C1CC'" in result.stderr
     assert "30 of 31 molecules on the map" in result.stderr
     assert "plotly_hover" in picture.read_text()
-    numbers = molvae("map", library, "--column", "structure", "--colour-by", "value").stdout
+    numbers = molvae("map", library, "--column", "structure", "--color-by", "value").stdout
     assert pd.read_csv(io.StringIO(numbers))["value"].tolist()[:3] == [0, 1, 2]
     assert "qed" in molvae("map", library, "--column", "structure", "--color-by", "qed").stdout
 
@@ -105,21 +105,21 @@ def test_cluster(molvae, tiny, library, tmp_path):
     assert list(pd.read_parquet(file)["label"]) == [*KINDS, "chain"]
 
 
-def test_neighbours(molvae, tiny, library, tmp_path):
+def test_neighbors(molvae, tiny, library, tmp_path):
     seeds = tmp_path / "seeds.smi"
     seeds.write_text("CCO\nC1CC\n")
     picture = tmp_path / "near.png"
-    result = molvae("neighbours", library, "--column", "structure", "--of", seeds, "--of", DRUGS["aspirin"], "-n", 3,
+    result = molvae("neighbors", library, "--column", "structure", "--of", seeds, "--of", DRUGS["aspirin"], "-n", 3,
                     "--picture", picture)  # fmt: skip
-    _same(result, explore.neighbours(tiny, SMALL, ["CCO", DRUGS["aspirin"]], n=3))
+    _same(result, explore.neighbors(tiny, SMALL, ["CCO", DRUGS["aspirin"]], n=3))
     assert "line 2: cannot read SMILES 'C1CC'" in result.stderr
     assert picture.stat().st_size > 3000
 
 
-def test_neighbours_have_the_names_of_their_file(molvae, tmp_path):
+def test_neighbors_have_the_names_of_their_file(molvae, tmp_path):
     file = tmp_path / "library.smi"
     file.write_text("C1CC broken\n" + "".join(f"{smiles} compound {i}\n" for i, smiles in enumerate(SMALL)))
-    table = pd.read_csv(io.StringIO(molvae("neighbours", file, "--of", "CCO", "-n", 4).stdout))
+    table = pd.read_csv(io.StringIO(molvae("neighbors", file, "--of", "CCO", "-n", 4).stdout))
     assert table["name"].tolist() == [f"compound {SMALL.index(smiles)}" for smiles in table["smiles"]]
 
 
@@ -136,13 +136,13 @@ def test_anomaly_and_what_is_usual(molvae, tiny, library, tmp_path):
     assert "percentile" not in molvae("anomaly", "CCO").stdout
 
 
-def test_optimise(molvae, tiny, tmp_path):
+def test_optimize(molvae, tiny, tmp_path):
     picture = tmp_path / "best.png"
-    result = molvae("optimise", "CCCO", "C1CC", "--maximise", "logp", "--keep", "similarity>=0.2", "--keep", "mw<110",
-                    "--budget", 64, "--population", 16, "--radius", 0.7, "--seed", 2, "--picture", picture)  # fmt: skip
-    plan = Strategy(population=16, radius=0.7)
-    expected = explore.optimise(
-        tiny, "CCCO", "logp", keep=["similarity>=0.2", "mw<110"], budget=64, strategy=plan, seed=2
+    result = molvae("optimize", "CCCO", "C1CC", "--maximize", "logp", "--keep", "similarity>=0.2", "--keep", "mw<110",
+                    "--max-samples", 64, "--population", 16, "--noise-level", 0.7, "--seed", 2, "--picture", picture)  # fmt: skip
+    plan = Strategy(population=16, noise_level=0.7)
+    expected = explore.optimize(
+        tiny, "CCCO", "logp", keep=["similarity>=0.2", "mw<110"], max_samples=64, strategy=plan, seed=2
     )
     _same(result, expected)
     assert "argument 2: cannot read SMILES 'C1CC'" in result.stderr
@@ -150,10 +150,10 @@ def test_optimise(molvae, tiny, tmp_path):
     assert picture.stat().st_size > 3000
 
 
-def test_optimise_for_a_function_of_ones_own(molvae, tmp_path):
+def test_optimize_for_a_function_of_ones_own(molvae, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("def atoms(mol):\n    return mol.GetNumAtoms()\n")
-    result = molvae("optimise", "CCCO", "--maximise", f"{file}:atoms", "--target", 5, "--budget", 640)
+    result = molvae("optimize", "CCCO", "--maximize", f"{file}:atoms", "--target", 5, "--max-samples", 640)
     table = pd.read_csv(io.StringIO(result.stdout))
     assert table["score"][0] >= 5
     assert "best atoms" in result.stderr
@@ -161,7 +161,7 @@ def test_optimise_for_a_function_of_ones_own(molvae, tmp_path):
 
 def test_an_interrupted_search_delivers_what_it_has_found(molvae, tiny, tmp_path, monkeypatch):
     """And ends as an interrupted command does; where it has found nothing, what stands at -o stays."""
-    table, whole = tmp_path / "best.csv", optimisation._generation
+    table, whole = tmp_path / "best.csv", optimization._generation
     generations = []
 
     def interrupted(*arguments):
@@ -169,29 +169,31 @@ def test_an_interrupted_search_delivers_what_it_has_found(molvae, tiny, tmp_path
             raise KeyboardInterrupt
         generations.append(whole(*arguments))
 
-    monkeypatch.setattr(optimisation, "_generation", interrupted)
-    arguments = ["optimise", "CCCO", "--maximise", "logp", "--population", 16, "-o", table]
-    result = molvae(*arguments, "--budget", 640, code=130)
+    monkeypatch.setattr(optimization, "_generation", interrupted)
+    arguments = ["optimize", "CCCO", "--maximize", "logp", "--population", 16, "-o", table]
+    result = molvae(*arguments, "--max-samples", 640, code=130)
     assert "molvae: interrupted" in result.stderr
     assert "from 48 strings" in result.stderr
-    monkeypatch.setattr(optimisation, "_generation", whole)
+    monkeypatch.setattr(optimization, "_generation", whole)
     plan = Strategy(population=16)
-    expected = explore.optimise(tiny, "CCCO", "logp", budget=48, strategy=plan)
+    expected = explore.optimize(tiny, "CCCO", "logp", max_samples=48, strategy=plan)
     assert pd.read_csv(table)["smiles"].tolist() == expected["smiles"].tolist() != []
-    monkeypatch.setattr(optimisation, "_generation", interrupted)  # at once
+    monkeypatch.setattr(optimization, "_generation", interrupted)  # at once
     before = table.read_text()
     molvae(*arguments, code=130)
     assert table.read_text() == before
 
 
 def test_nothing_admissible_is_a_failure(molvae):
-    result = molvae("optimise", "CCO", "--keep", "mw>900", "--budget", 64, code=1)
+    result = molvae("optimize", "CCO", "--keep", "mw>900", "--max-samples", 64, code=1)
     assert "none admissible" in result.stderr
 
 
 def test_a_table_without_rows_is_delivered_and_the_picture_is_not_there(molvae, tmp_path):
     table, picture = tmp_path / "none.csv", tmp_path / "none.png"
-    result = molvae("optimise", "CCO", "--keep", "mw>900", "--budget", 64, "-o", table, "--picture", picture, code=1)
+    result = molvae(
+        "optimize", "CCO", "--keep", "mw>900", "--max-samples", 64, "-o", table, "--picture", picture, code=1
+    )
     assert "none admissible" in result.stderr
     assert f"no {picture}: there is nothing to draw" in result.stderr
     assert table.read_text().startswith("seed,smiles,score")
@@ -202,9 +204,9 @@ def test_a_picture_that_fails_does_not_take_the_table_with_it(molvae, tmp_path, 
     def fail(*_):
         raise InputError("the disk is full")
 
-    monkeypatch.setattr("molvae.explore.nearest_neighbors.draw_neighbours", fail)
+    monkeypatch.setattr("molvae.explore.nearest_neighbors.draw_neighbors", fail)
     table = tmp_path / "near.csv"
-    result = molvae("neighbours", "CCO", "CCN", "--of", "CCC", "-o", table, "--picture", tmp_path / "a.png", code=2)
+    result = molvae("neighbors", "CCO", "CCN", "--of", "CCC", "-o", table, "--picture", tmp_path / "a.png", code=2)
     assert "the disk is full" in result.stderr
     assert len(pd.read_csv(table)) == 2
 
@@ -212,9 +214,9 @@ def test_a_picture_that_fails_does_not_take_the_table_with_it(molvae, tmp_path, 
 def test_only_odd_rows_is_a_failure(molvae, tmp_path):
     assert "C1CC" in molvae("anomaly", "C1CC", code=1).stdout
     assert "nothing to draw" in molvae("anomaly", "C1CC", "--picture", tmp_path / "none.png", code=1).stderr
-    assert "0 neighbours" in molvae("neighbours", "C1CC", "--of", "CCC", code=1).stderr
-    told = molvae("neighbours", "C1CC", "C1CC", "[U]", "CCO", "--of", "CCC").stderr
-    assert "1 neighbours of 1 seeds in 1 molecules; 3 refused" in told
+    assert "0 neighbors" in molvae("neighbors", "C1CC", "--of", "CCC", code=1).stderr
+    told = molvae("neighbors", "C1CC", "C1CC", "[U]", "CCO", "--of", "CCC").stderr
+    assert "1 neighbors of 1 seeds in 1 molecules; 3 rejected" in told
 
 
 def test_names_of_a_smi_file_are_told_to_be_its_labels(molvae, tmp_path):
@@ -225,8 +227,8 @@ def test_names_of_a_smi_file_are_told_to_be_its_labels(molvae, tmp_path):
     assert "which has no columns" not in molvae("map", file, "--color-by", "qed").stderr
     file.write_text("CCO\nCCN\nCCC\n")
     for words in (["map", "--color-by", "kind"], ["cluster", "--labels", "kind"]):
-        refused = molvae(words[0], file, *words[1:], code=2)
-        assert f"{file} has neither columns nor names that could be kind" in refused.stderr
+        rejected = molvae(words[0], file, *words[1:], code=2)
+        assert f"{file} has neither columns nor names that could be kind" in rejected.stderr
 
 
 def test_a_place_for_a_model_is_looked_at_first(molvae, tmp_path, monkeypatch):
@@ -259,11 +261,11 @@ def test_rows_of_a_reference_that_are_no_molecules_are_named(molvae, library):
         (["traverse", "CCO", "--reference", "nowhere.smi"], "nowhere.smi does not exist"),
         (["map", "CCO", "CCN", "CCC", "-o", "a.png", "--picture", "a.png"], "a.png is given for two outputs"),
         (["anomaly", "CCO", "--reference", "r.smi", "--save-reference", "u.txt"], "--save-reference is a .json, got"),
-        (["optimise", "CCO", "--target", "nan"], "the target is a number that a score can reach"),
+        (["optimize", "CCO", "--target", "nan"], "the target is a number that a score can reach"),
         (["cluster", "CCO", "CCN", "CCC", "--clusters", "few"], "from 1 to the 3 different molecules, got few"),
         (["anomaly", "CCO", "--save-reference", "u.json"], "name both"),
-        (["optimise", "CCO", "--maximise", "qde"], "did you mean 'qed'"),
-        (["optimise", "CCO", "--radius", "0"], "radius must lie above 0"),
+        (["optimize", "CCO", "--maximize", "qde"], "did you mean 'qed'"),
+        (["optimize", "CCO", "--noise-level", "0"], "noise level must lie above 0"),
     ],
 )  # fmt: skip
 def test_wrong_usage(molvae, words, message, tmp_path, monkeypatch):
@@ -276,7 +278,7 @@ def test_wrong_usage(molvae, words, message, tmp_path, monkeypatch):
 def test_salts_are_stripped_and_names_kept(molvae, verb, tmp_path):
     file = tmp_path / "some.smi"
     file.write_text("\n".join([f"{smiles}.Cl salt {i}" for i, smiles in enumerate(SMALL)] + ["C1CC broken"]) + "\n")
-    table = pd.read_csv(io.StringIO(molvae(verb, file, "--standardise").stdout))
+    table = pd.read_csv(io.StringIO(molvae(verb, file, "--standardize").stdout))
     names = [f"salt {i}" for i in range(len(SMALL))]
     assert table["smiles"].tolist() == [*map(canonical, SMALL), "C1CC"]
     assert table["name"].tolist() == [*names, "broken"]
@@ -288,25 +290,25 @@ def test_one_salt_is_stripped_too(molvae):
         return pd.read_csv(io.StringIO(molvae(*arguments).stdout))
 
     few = ["--steps", 3]
-    assert of("interpolate", "CCCCO.Cl", "CCO", *few, "--standardise").equals(of("interpolate", "CCCCO", "CCO", *few))
-    assert of("traverse", "CCCCO.Cl", *few, "--standardise").equals(of("traverse", "CCCCO", *few))
-    assert "--standardise" in molvae("traverse", "CCCCO.Cl", *few, code=2).stderr
-    near = of("neighbours", "CCO.Cl", "CCCO", "--of", "CCCCO.Cl", "--standardise")
+    assert of("interpolate", "CCCCO.Cl", "CCO", *few, "--standardize").equals(of("interpolate", "CCCCO", "CCO", *few))
+    assert of("traverse", "CCCCO.Cl", *few, "--standardize").equals(of("traverse", "CCCCO", *few))
+    assert "--standardize" in molvae("traverse", "CCCCO.Cl", *few, code=2).stderr
+    near = of("neighbors", "CCO.Cl", "CCCO", "--of", "CCCCO.Cl", "--standardize")
     assert near["smiles"].tolist() == ["CCCO", "CCO"]
-    assert set(of("optimise", "CCCO.Cl", "--budget", 16, "--standardise")["seed"]) == {"CCCO"}
+    assert set(of("optimize", "CCCO.Cl", "--max-samples", 16, "--standardize")["seed"]) == {"CCCO"}
 
 
-def test_optimise_by_a_score_of_ones_own(molvae, tmp_path):
+def test_optimize_by_a_score_of_ones_own(molvae, tmp_path):
     """That is to be small, and keeps to a window."""
     (tmp_path / "mine.py").write_text("def weight(mol):\n    return mol.GetNumHeavyAtoms()\n")
-    arguments = ["--score", f"{tmp_path / 'mine.py'}:weight", "--maximise", "-weight", "--keep", "weight>2"]
-    table = pd.read_csv(io.StringIO(molvae("optimise", "CCCCO", *arguments, "--budget", 128).stdout))
+    arguments = ["--score", f"{tmp_path / 'mine.py'}:weight", "--maximize", "-weight", "--keep", "weight>2"]
+    table = pd.read_csv(io.StringIO(molvae("optimize", "CCCCO", *arguments, "--max-samples", 128).stdout))
     assert (table["score"] == -table["weight"]).all()
     assert 2 < table["weight"].min() < 5
     assert table["score"].is_monotonic_decreasing
 
 
-@pytest.mark.parametrize("more", [[], ["--standardise"]])
+@pytest.mark.parametrize("more", [[], ["--standardize"]])
 def test_a_file_is_no_molecule_to_go_from(molvae, library, more):
     for verb in (["interpolate", library, "CCO"], ["traverse", library]):
         assert "cannot read SMILES" in molvae(*verb, *more, code=2).stderr

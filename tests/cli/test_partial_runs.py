@@ -22,7 +22,7 @@ from molvae.io.partial_results import Parts
 GROUP = 8  # seeds that make a table; 64 would make long tests
 MOLVAE = [
     sys.executable, "-W", "ignore", "-c",
-    f"from molvae import __main__, seedruns; seedruns.SEEDS_AT_ONCE = {GROUP}; __main__.main()",
+    f"from molvae import __main__; from molvae.generation import runner; runner.SEEDS_AT_ONCE = {GROUP}; __main__.main()",
 ]  # fmt: skip
 # as many threads as here: with others the last digit of a likelihood may be another
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "TERM": "dumb"}
@@ -130,7 +130,7 @@ def test_what_is_said(molvae, stopped, seeds, tmp_path):
     again = molvae(*command)
     assert again.stdout == ""
     assert again.stderr.splitlines()[0] == f"going on after 9 seeds, kept in {tmp_path / 'out.csv.parts'}"
-    assert _summary(again) == "29 seeds: 20 used, 9 refused; 40 molecules"
+    assert _summary(again) == "29 seeds: 20 used, 9 rejected; 40 molecules"
     place = "seeds.smi, line 6: cannot read SMILES 'C1CC'"
     assert (place in "\n".join(lines), place in again.stderr) == (True, False)
 
@@ -148,7 +148,7 @@ def test_other_settings_are_an_error(molvae, stopped, seeds, tmp_path):
     command = [seeds, "-o", tmp_path / "out.csv"]
     stopped(1, *command)
     for change, message in [
-        (["--radius", "0.3"], "radius: None before, now 0.3"),
+        (["--noise-level", "0.3"], "noise level: None before, now 0.3"),
         (["--keep", "mw<300"], "keep: [] before, now ['mw<300']"),
         (["--seed", "1", "--greedy"], "temperature: None before, now 0.0; seed: 0 before, now 1"),
         (["CCO"], "input 2: None before, now CCO"),

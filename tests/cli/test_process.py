@@ -53,7 +53,7 @@ def test_what_ships_works_without_what_takes_long_to_import():
 
 
 def test_what_goes_into_a_pipe_is_utf8_whatever_the_locale(tiny_model, tmp_path):
-    """As on Windows, where Python's own way would be to write bytes that no verb reads again, or to fail."""
+    """As on Windows, where Python's own way would be to write bytes that no command reads again, or to fail."""
     (tmp_path / "a.smi").write_text("CCO\t\u03b2-ethanol\nCCN\t\u00e9thylamine\n", encoding="utf-8")
     command = [*MOLVAE, "encode", str(tmp_path / "a.smi"), "--model", str(tiny_model)]
     done = subprocess.run(command, capture_output=True, env={**ENVIRONMENT, "PYTHONIOENCODING": "cp1252"})

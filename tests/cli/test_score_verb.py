@@ -42,10 +42,10 @@ def score(*arguments, code=0, stdin=None, fcd=False):
 
 
 def strictly(text):
-    def refused(name):
+    def rejected(name):
         raise AssertionError(f"{name} is no JSON")
 
-    return json.loads(text, parse_constant=refused)
+    return json.loads(text, parse_constant=rejected)
 
 
 def test_everything_at_once(files, tmp_path):
@@ -318,7 +318,7 @@ def test_nor_what_is_read_as_a_column_of_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [[], ["CCO", "--sample", "1"], ["CCO", "--workers", "-1"]])
-def test_typers_own_refusals(arguments):
+def test_typers_own_invalid_rows(arguments):
     assert CliRunner().invoke(app, ["score", *arguments]).exit_code == 2
 
 

@@ -37,8 +37,8 @@ def test_the_table_is_pythons(library):
     result = run("screen", library, "--like", SEED, "--top", 4, "--keep", "mw<400", "--workers", 0)
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(result.stdout)), expected, check_dtype=False, rtol=1e-6)
     lines = result.stderr.splitlines()
-    assert lines[-1].endswith("25 refused; 4 on the shortlist")
-    assert lines[-2] == "... 5 more rows refused; --refused FILE.csv lists them"
+    assert lines[-1].endswith("25 rejected; 4 on the shortlist")
+    assert lines[-2] == "... 5 more rows rejected; --rejected FILE.csv lists them"
     assert lines[0].startswith(f"{library}, line {len(DRUGS) + 1}: cannot read SMILES 'C1CC'")
 
 
@@ -60,10 +60,10 @@ def test_a_file_may_have_a_name_that_is_no_text(tmp_path):
     assert pd.read_csv(tmp_path.with_suffix(".csv"))["source"][0].endswith(r"caf\udce9.smi")
 
 
-def test_files_of_seeds_refusals_and_the_page(library, tmp_path):
+def test_files_of_seeds_invalid_rows_and_the_page(library, tmp_path):
     (tmp_path / "seeds.smi").write_text(f"{SEED} aspirin\n{DRUGS['warfarin']}\n")
     run("screen", library, "--like", tmp_path / "seeds.smi", "--top", 3, "-o", tmp_path / "s.parquet",
-        "--report", tmp_path / "s.html", "--refused", tmp_path / "bad.csv", "--workers", 0)  # fmt: skip
+        "--report", tmp_path / "s.html", "--rejected", tmp_path / "bad.csv", "--workers", 0)  # fmt: skip
     assert list(pd.read_parquet(tmp_path / "s.parquet")["tanimoto"][:2]) == [1, 1]
     bad = pd.read_csv(tmp_path / "bad.csv")
     assert len(bad) == 25
@@ -73,13 +73,15 @@ def test_files_of_seeds_refusals_and_the_page(library, tmp_path):
 
 def test_salts_of_seeds_and_library(tmp_path):
     (tmp_path / "lib.smi").write_text("CC(=O)[O-].[Na+]\nCCN.Cl\n")
-    found = run("screen", tmp_path / "lib.smi", "--like", "CC(=O)[O-].[K+]", "--standardise", "--workers", 0).stdout
+    found = run("screen", tmp_path / "lib.smi", "--like", "CC(=O)[O-].[K+]", "--standardize", "--workers", 0).stdout
     assert pd.read_csv(io.StringIO(found))["smiles"].tolist() == ["CC(=O)[O-]", "CCN"]
 
 
 def test_the_shortlist_goes_on_to_analogs(library, tiny_model):
     found = run("screen", library, "--like", "CCOC", "--top", 2, "--keep", "mw<200", "--workers", 0).stdout
-    table = run("analogs", "-", "-n", 2, "--radius", 0.7, "--model", tiny_model, "--device", "cpu", stdin=found).stdout
+    table = run(
+        "analogs", "-", "-n", 2, "--noise-level", 0.7, "--model", tiny_model, "--device", "cpu", stdin=found
+    ).stdout
     assert set(pd.read_csv(io.StringIO(table))["seed"]) <= set(pd.read_csv(io.StringIO(found))["smiles"])
 
 
@@ -111,6 +113,6 @@ def test_fit_then_screen_then_rank_analogs(library, tiny_model, tmp_path):
     assert json.loads((model / "model.json").read_text())["target"] == "pIC50"
     table = pd.read_csv(io.StringIO(run("screen", library, "--score", model, "--top", 5, "--workers", 0).stdout))
     assert list(table["pIC50"]) == sorted(table["pIC50"], reverse=True)
-    ranked = run("analogs", "CCO", "-n", 3, "--radius", 0.8, "--rank", "-pIC50", "--score", model,
+    ranked = run("analogs", "CCO", "-n", 3, "--noise-level", 0.8, "--rank", "-pIC50", "--score", model,
                  "--model", tiny_model, "--device", "cpu").stdout  # fmt: skip
     assert list(pd.read_csv(io.StringIO(ranked))["pIC50"]) == sorted(pd.read_csv(io.StringIO(ranked))["pIC50"])

@@ -1,4 +1,4 @@
-"""`molvae train`, from files to a model that the other verbs use."""
+"""`molvae train`, from files to a model that the other commands use."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from typer.testing import CliRunner
 
 from molvae.checkpoint import load
 from molvae.cli.app import app
-from molvae.data.featurize import featurise
+from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.neighbors import Neighbours
+from molvae.data.neighbors import Neighbors
 from molvae.training.config import TrainConfig
 from molvae.training.fit_prior import learn_prior
 from molvae.training.policy_gradient import Practice
 from molvae.training.train import Machine, calibrated, train_model
 
-SHAPE = ["--encoder-width", 16, "--encoder-layers", 1, "--latent-size", 8, "--decoder-width", 24]
+SHAPE = ["--encoder-dim", 16, "--encoder-layers", 1, "--latent-dim", 8, "--decoder-dim", 24]
 RUN = [*SHAPE, "--batch-size", 8, "--max-steps", 4, "--workers", 1, "--accelerator", "cpu"]
 
 
@@ -32,7 +32,7 @@ RUN = [*SHAPE, "--batch-size", 8, "--max-steps", 4, "--workers", 1, "--accelerat
 def data(tmp_path):
     """Thirty molecules, three repeats, two bad rows."""
     file = tmp_path / "data.smi"
-    file.write_text("\n".join([*SMALL, "OCC", *SMALL[:2], "C1CC broken", "[2H]C labelled"]) + "\n")
+    file.write_text("\n".join([*SMALL, "OCC", *SMALL[:2], "C1CC broken", "[2H]C labeled"]) + "\n")
     return file
 
 
@@ -45,23 +45,23 @@ def _run(*arguments, code=0):
 def test_from_a_file_to_a_model(data, tmp_path):
     result = _run(data, "-o", tmp_path / "run", *RUN)
     assert result.stdout == f"{tmp_path / 'run' / 'model'}\n"
-    assert "data: 35 read: 30 kept, 3 duplicate, 2 refused" in result.stderr
+    assert "data: 35 read: 30 kept, 3 duplicate, 2 rejected" in result.stderr
     (told,) = [line for line in result.stderr.splitlines() if line.startswith("4 steps")]
     assert "of validation molecules 0% come back exactly" in told
     assert f"are molecules, which is too little to use: train it for longer; the model is {tmp_path}" in told
     model = load(tmp_path / "run" / "model")
     assert model.name == "run"
-    assert model.config.encoder_width == 16
+    assert model.config.encoder_dim == 16
     assert model.card["training"]["steps"] == 4
     assert model.card["rows"]["training molecules"] + model.card["rows"]["validation molecules"] == 30
     assert model.seen is not None
     assert len(model.seen) == model.card["rows"]["training molecules"]
     assert model.usual is not None
     assert model.usual.molecules == len(model.seen)
-    with (tmp_path / "run" / "refused.csv").open() as file:
-        refused = list(csv.DictReader(file))
-    assert [(row["row"], row["source"]) for row in refused] == [("34", str(data)), ("35", str(data))]
-    assert "ring 1 opened" in refused[0]["reason"]
+    with (tmp_path / "run" / "rejected.csv").open() as file:
+        rejected = list(csv.DictReader(file))
+    assert [(row["row"], row["source"]) for row in rejected] == [("34", str(data)), ("35", str(data))]
+    assert "ring 1 opened" in rejected[0]["reason"]
     used = CliRunner().invoke(app, ["reconstruct", "CCO", "--model", str(tmp_path / "run" / "model")])
     assert used.exit_code == 0
     odd = CliRunner().invoke(app, ["anomaly", "CCO", "--model", str(tmp_path / "run" / "model")])
@@ -70,7 +70,7 @@ def test_from_a_file_to_a_model(data, tmp_path):
 
 def test_without_a_calibration_a_model_is_a_model(tiny_checkpoint):
     """Of few molecules, or of a network that has diverged."""
-    packed = PackedGraphs.from_graphs(featurise(SMALL), tiny_checkpoint.vocabulary)
+    packed = PackedGraphs.from_graphs(featurize(SMALL), tiny_checkpoint.vocabulary)
     assert calibrated(tiny_checkpoint, packed).usual is not None
     assert calibrated(tiny_checkpoint, packed.select(torch.arange(5))).usual is None
     network = deepcopy(tiny_checkpoint.model)
@@ -118,7 +118,7 @@ def test_other_data_is_another_run(data, tmp_path):
 def test_validation_data_and_another_shape(data, tmp_path):
     (tmp_path / "valid.csv").write_text("smiles\nCCO\nCCN\n")
     _run(data, "-o", tmp_path / "run", "--valid", tmp_path / "valid.csv", *RUN, "--latent", "deterministic",
-         "--decoder", "transformer", "--encoder", "gatv2", "--name", "mine", "--noise-share", 0)  # fmt: skip
+         "--decoder", "transformer", "--encoder", "gatv2", "--name", "mine", "--noise-prob", 0)  # fmt: skip
     model = load(tmp_path / "run" / "model")
     assert (model.name, model.config.latent, model.config.decoder) == ("mine", "deterministic", "transformer")
     assert model.card["rows"]["validation molecules"] == 2
@@ -135,15 +135,15 @@ def test_starting_from_a_model(data, tiny_model, tmp_path):
     assert (model.model.decoder.output.weight - before).abs().max() < 1e-3
 
 
-def test_neighbours_are_found_once_or_not_at_all(data, tmp_path):
-    near = tmp_path / "run" / "packed" / "neighbours.npz"
-    assert "looking for neighbours" in _run(data, "-o", tmp_path / "run", *RUN).stderr
-    assert len(Neighbours.load(near)) == len(PackedGraphs.load(tmp_path / "run" / "packed" / "train"))
-    assert "looking for neighbours" not in _run(data, "-o", tmp_path / "run", *RUN).stderr
-    _run(data, "-o", tmp_path / "without", *RUN, "--no-neighbours")
-    assert not (tmp_path / "without" / "packed" / "neighbours.npz").exists()
+def test_neighbors_are_found_once_or_not_at_all(data, tmp_path):
+    near = tmp_path / "run" / "packed" / "neighbors.npz"
+    assert "looking for neighbors" in _run(data, "-o", tmp_path / "run", *RUN).stderr
+    assert len(Neighbors.load(near)) == len(PackedGraphs.load(tmp_path / "run" / "packed" / "train"))
+    assert "looking for neighbors" not in _run(data, "-o", tmp_path / "run", *RUN).stderr
+    _run(data, "-o", tmp_path / "without", *RUN, "--no-neighbors")
+    assert not (tmp_path / "without" / "packed" / "neighbors.npz").exists()
     changed = _run(data, "-o", tmp_path / "without", *RUN, code=1)
-    assert "neighbours False -> True" in changed.stderr
+    assert "neighbors False -> True" in changed.stderr
 
 
 def test_a_decoder_may_practise_alone(data, tmp_path, monkeypatch):
@@ -155,9 +155,9 @@ def test_a_decoder_may_practise_alone(data, tmp_path, monkeypatch):
         return loss, figures
 
     monkeypatch.setattr(Practice, "__call__", spied)
-    _run(data, "-o", tmp_path / "first", *RUN, "--no-neighbours")
+    _run(data, "-o", tmp_path / "first", *RUN, "--no-neighbors")
     start = tmp_path / "first" / "model"
-    practice = ("--practice-weight", 1, "--freeze-encoder", "--noise-share", 0)
+    practice = ("--rl-weight", 1, "--freeze-encoder", "--noise-prob", 0)
     out = _run(data, "-o", tmp_path / "run", *RUN, "--from", start, *practice)
     assert Path(out.stdout.strip()) == tmp_path / "run" / "model"
     assert [known for known, _ in told] == 4 * [len(load(start).seen)]
@@ -165,14 +165,27 @@ def test_a_decoder_may_practise_alone(data, tmp_path, monkeypatch):
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert {name.partition(".")[0] for name in changed} == {"decoder"}
     assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["defaults"]["noise_aware"]
-    refused = _run(data, "-o", tmp_path / "new", *RUN, "--freeze-encoder", code=2)
-    assert "has to be trained" in refused.stderr
+    rejected = _run(data, "-o", tmp_path / "new", *RUN, "--freeze-encoder", code=2)
+    assert "has to be trained" in rejected.stderr
 
 
 def test_settings_are_kept(data, tmp_path):
-    _run(data, "-o", tmp_path / "run", *RUN, "--seed", 5, "--precision", "32", "--length-power", 1.5, "--noise-to", 0.5)
+    _run(
+        data,
+        "-o",
+        tmp_path / "run",
+        *RUN,
+        "--seed",
+        5,
+        "--precision",
+        "32",
+        "--length-weight-exponent",
+        1.5,
+        "--noise-max",
+        0.5,
+    )
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
-    assert [settings["training"][name] for name in ("seed", "length_power", "noise_to")] == [5, 1.5, 0.5]
+    assert [settings["training"][name] for name in ("seed", "length_weight_exponent", "noise_max")] == [5, 1.5, 0.5]
     assert settings["data"]["train_sha256"]
 
 
@@ -217,7 +230,7 @@ def test_python_gives_the_same(data, tmp_path):
     told: list[str] = []
     folder = train_model(
         [data], tmp_path / "run",
-        shape={"encoder_width": 16, "encoder_layers": 1, "latent_size": 8, "decoder_width": 24},
+        shape={"encoder_dim": 16, "encoder_layers": 1, "latent_dim": 8, "decoder_dim": 24},
         config=TrainConfig(batch_size=8, max_steps=4), workers=1, machine=Machine("cpu"), tell=told.append,
     )  # fmt: skip
     _run(data, "-o", tmp_path / "cli", *RUN)

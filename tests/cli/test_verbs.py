@@ -1,4 +1,4 @@
-"""Each verb from its arguments to its exit code: data on stdout, everything else on stderr."""
+"""Each command from its arguments to its exit code: data on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def test_the_verbs_are_all(molvae):
 
 
 def test_analogs_are_what_python_gives(molvae, tiny):
-    result = molvae("analogs", "CCO", "c1ccccc1", "-n", 5, "--radius", 0.6, "--seed", 3)
-    expected = tiny.analogs(["CCO", "c1ccccc1"], 5, radius=0.6, seed=3)
+    result = molvae("analogs", "CCO", "c1ccccc1", "-n", 5, "--noise-level", 0.6, "--seed", 3)
+    expected = tiny.analogs(["CCO", "c1ccccc1"], 5, noise_level=0.6, seed=3)
     table = _table(result)
     assert tuple(table.columns) == ANALOG_COLUMNS
     pd.testing.assert_frame_equal(table, expected, check_dtype=False)
-    assert result.stderr.splitlines()[-1] == "2 seeds: 2 used, 0 refused; 10 molecules"
+    assert result.stderr.splitlines()[-1] == "2 seeds: 2 used, 0 rejected; 10 molecules"
 
 
 STRANGE = "CC(C)CC(=O)NCc1ccccc1"
@@ -71,17 +71,19 @@ STRANGE = "CC(C)CC(=O)NCc1ccccc1"
 
 def test_every_option_of_drawing_arrives(molvae, tiny):
     result = molvae(
-        "analogs", "CCO", "-n", 4, "--decodes", 2, "--temperature", 0.8, "--top-k", 5, "--top-p", 0.9, "--budget", 300,
+        "analogs", "CCO", "-n", 4, "--samples-per-latent", 2, "--temperature", 0.8, "--top-k", 5, "--top-p", 0.9, "--max-samples", 300,
         "--grammar",
     )  # fmt: skip
-    expected = tiny.analogs("CCO", 4, decodes=2, temperature=0.8, top_k=5, top_p=0.9, budget=300, grammar=True)
+    expected = tiny.analogs(
+        "CCO", 4, samples_per_latent=2, temperature=0.8, top_k=5, top_p=0.9, max_samples=300, grammar=True
+    )
     pd.testing.assert_frame_equal(_table(result), expected, check_dtype=False)
-    as_encoded = molvae("analogs", STRANGE, "-n", 4, "--no-refine", "--budget", 200)
-    expected = tiny.analogs(STRANGE, 4, refine=False, budget=200)
+    as_encoded = molvae("analogs", STRANGE, "-n", 4, "--no-refine", "--max-samples", 200)
+    expected = tiny.analogs(STRANGE, 4, refine=False, max_samples=200)
     pd.testing.assert_frame_equal(_table(as_encoded), expected, check_dtype=False)
-    assert not expected.equals(tiny.analogs(STRANGE, 4, budget=200))
-    greedy = molvae("analogs", "CCO", "-n", 4, "--greedy", "--radius", 0.9, "--budget", 200)
-    expected = tiny.analogs("CCO", 4, temperature=0.0, radius=0.9, budget=200)
+    assert not expected.equals(tiny.analogs(STRANGE, 4, max_samples=200))
+    greedy = molvae("analogs", "CCO", "-n", 4, "--greedy", "--noise-level", 0.9, "--max-samples", 200)
+    expected = tiny.analogs("CCO", 4, temperature=0.0, noise_level=0.9, max_samples=200)
     pd.testing.assert_frame_equal(_table(greedy), expected, check_dtype=False)
 
 
@@ -93,38 +95,38 @@ def test_every_option_of_drawing_arrives(molvae, tiny):
         (["--keep", "mw<90", "--keep", "logp -1:1.5"], {"keep": ["mw<90", "logp -1:1.5"]}),
         (["--contains", "CO", "--contains", "CCC", "--without", "N", "--without", "[Cl]"],
          {"contains": ["CO", "CCC"], "without": ["N", "[Cl]"]}),
-        (["--keep-scaffold", "--exclude", "pains, BRENK", "--novel-only"],
-         {"keep_scaffold": True, "exclude": ["PAINS", "BRENK"], "novel_only": True}),
+        (["--keep-scaffold", "--exclude", "pains, BRENK", "--exclude-training-set"],
+         {"keep_scaffold": True, "exclude": ["PAINS", "BRENK"], "exclude_training_set": True}),
         (["--rank", "similarity - 0.2*tpsa", "--diverse", 3], {"rank": "similarity - 0.2*tpsa", "diverse": 3}),
         (["--rank", "-sa"], {"rank": "-sa"}),
         (["--core", "*CO"], {"core": "*CO"}),
     ],
 )  # fmt: skip
 def test_every_wish_arrives(molvae, tiny, arguments, options):
-    result = molvae("analogs", "CC(C)CO", "-n", 15, "--budget", 300, *arguments)
+    result = molvae("analogs", "CC(C)CO", "-n", 15, "--max-samples", 300, *arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        expected = tiny.analogs("CC(C)CO", 15, budget=300, **options)
-        plain = tiny.analogs("CC(C)CO", 15, budget=300)
+        expected = tiny.analogs("CC(C)CO", 15, max_samples=300, **options)
+        plain = tiny.analogs("CC(C)CO", 15, max_samples=300)
     assert len(expected)
     pd.testing.assert_frame_equal(_table(result), expected, check_dtype=False)
     assert not expected.equals(plain)
 
 
 def test_too_few_of_a_similarity_is_said_with_what_it_would_take(molvae):
-    result = molvae("analogs", "CCCO", "-n", 30, "--similarity", 0.4, "--budget", 400)
+    result = molvae("analogs", "CCCO", "-n", 30, "--similarity", 0.4, "--max-samples", 400)
     assert "of 30 distinct molecules at similarity 0.4 from 400 strings" in result.stderr
     assert "it takes a budget of" in result.stderr or "the last strings gave none" in result.stderr
 
 
-def test_what_wishes_refuse_is_said(molvae):
-    result = molvae("analogs", "CCCO", "-n", 30, "--keep", "mw<20", "--budget", 200, code=1)
-    assert "others were refused: " in result.stderr
+def test_what_wishes_reject_is_said(molvae):
+    result = molvae("analogs", "CCCO", "-n", 30, "--keep", "mw<20", "--max-samples", 200, code=1)
+    assert "others were rejected: " in result.stderr
     assert " by mw<20; the last strings gave none: ask for another similarity, a wider band, other wishes or fewer" in (
         result.stderr
     )
-    radius = molvae("analogs", "CCCO", "-n", 300, "--radius", 0.5, "--without", "N", "--budget", 200)
-    assert " by without N; " in radius.stderr
+    noise_level = molvae("analogs", "CCCO", "-n", 300, "--noise-level", 0.5, "--without", "N", "--max-samples", 200)
+    assert " by without N; " in noise_level.stderr
 
 
 @pytest.mark.parametrize("verb", ["analogs", "encode", "reconstruct", "map", "anomaly"])
@@ -164,17 +166,17 @@ def test_bad_rows_are_reported_with_their_place_and_counted(molvae, tmp_path):
     assert "library.smi, line 3: cannot read SMILES 'C1CC': ring 1 opened but not closed" in result.stderr
     assert "library.smi, line 4: SMILES [U]: it has the symbol '[U]'" in result.stderr
     assert "argument 2: cannot read SMILES 'c1ccccc'" in result.stderr
-    assert result.stderr.splitlines()[-1] == "5 seeds: 2 used, 3 refused; 4 molecules"
+    assert result.stderr.splitlines()[-1] == "5 seeds: 2 used, 3 rejected; 4 molecules"
 
 
-def test_corrections_are_those_of_python(molvae, tiny, tmp_path):
+def test_inversion_steps_are_those_of_python(molvae, tiny, tmp_path):
     molecules = ["CC(C)CCO", "Cc1ccc(O)cc1", "CCCC(C)N"]
-    table = _table(molvae("reconstruct", *molecules, "--corrections", 6))
-    pd.testing.assert_frame_equal(table, tiny.reconstruct(molecules, corrections=6), check_dtype=False)
+    table = _table(molvae("reconstruct", *molecules, "--inversion-steps", 6))
+    pd.testing.assert_frame_equal(table, tiny.reconstruct(molecules, inversion_steps=6), check_dtype=False)
     molvae("encode", *molecules, "-o", tmp_path / "z.parquet")
-    table = _table(molvae("decode", tmp_path / "z.parquet", "--corrections", 6)).fillna({"smiles": ""})
-    pd.testing.assert_frame_equal(table, tiny.decode(tiny.encode(molecules), corrections=6), rtol=1e-4)
-    assert "Invalid value" in molvae("reconstruct", "CCO", "--corrections", -1, code=2).stderr
+    table = _table(molvae("decode", tmp_path / "z.parquet", "--inversion-steps", 6)).fillna({"smiles": ""})
+    pd.testing.assert_frame_equal(table, tiny.decode(tiny.encode(molecules), inversion_steps=6), rtol=1e-4)
+    assert "Invalid value" in molvae("reconstruct", "CCO", "--inversion-steps", -1, code=2).stderr
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".smi", ".sdf", ".parquet"])
@@ -199,7 +201,7 @@ def test_a_page_and_a_picture(molvae, tmp_path):
 
 def test_nothing_delivered_is_a_failure_and_leaves_no_file(molvae, tmp_path):
     result = molvae("analogs", "C1CC", "-n", 3, "-o", tmp_path / "out.csv", "--picture", tmp_path / "a.png", code=1)
-    assert "1 seeds: 0 used, 1 refused; 0 molecules" in result.stderr
+    assert "1 seeds: 0 used, 1 rejected; 0 molecules" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -211,7 +213,7 @@ def test_what_is_older_is_not_taken_for_what_was_asked(molvae, tmp_path):
 
 
 def test_seeds_of_files_keep_their_names(molvae, tmp_path):
-    """The same molecule may come twice, under two names; a row that is refused has none of its own."""
+    """The same molecule may come twice, under two names; a row that is rejected has none of its own."""
     file = tmp_path / "seeds.csv"
     file.write_text('smiles,name\nCCO,"alcohol, plain"\nC1CC,broken\nCCN,amine\nCCO,again\n')
     table = _table(molvae("analogs", file, "-n", 3))
@@ -228,12 +230,12 @@ def test_a_name_behind_a_smiles_is_not_part_of_it(molvae):
 
 
 def test_how_near_the_nearest_came_is_said(molvae):
-    result = molvae("analogs", "CCCO", "-n", 5, "--similarity", "0.97:0.99", "--budget", 200, code=1)
+    result = molvae("analogs", "CCCO", "-n", 5, "--similarity", "0.97:0.99", "--max-samples", 200, code=1)
     assert re.search(r"the nearest of \d+ molecules is at 0\.\d\d; ", result.stderr)
 
 
 def test_fewer_than_asked_for_is_said(molvae):
-    result = molvae("analogs", "CCO", "-n", 500, "--budget", 64)
+    result = molvae("analogs", "CCO", "-n", 500, "--max-samples", 64)
     assert "of 500 distinct molecules from 64 strings" in result.stderr
 
 
@@ -252,7 +254,7 @@ def test_fewer_than_asked_for_is_said(molvae):
     ],
 )
 def test_standard_input_is_lines_or_a_table(molvae, text):
-    """What a verb writes into a pipe is a table, so a verb reads one there."""
+    """What a command writes into a pipe is a table, so a command reads one there."""
     assert _table(molvae("reconstruct", "-", stdin=text))["smiles"].tolist() == ["CCO", "CCN"]
 
 
@@ -318,7 +320,7 @@ def test_the_count_of_reconstructions_is_on_stderr(molvae, tiny):
     known = tiny.reconstruct(SMALL)
     exact, bad = int(known["exact"].sum()), int((known["error"] != "").sum())
     assert molvae("reconstruct", *SMALL, "C1CC").stderr.splitlines()[-1] == (
-        f"31 rows: {exact} exact, {30 - exact - bad} another molecule, {bad} none, 1 refused"
+        f"31 rows: {exact} exact, {30 - exact - bad} another molecule, {bad} none, 1 rejected"
     )
 
 
@@ -348,7 +350,7 @@ def test_data(molvae):
     listed = molvae("data", "list", model=None).stdout
     assert [line.split("\t")[0] for line in listed.splitlines()] == catalog.names()
     text = molvae("data", "info", "moses", model=None).stdout
-    assert "licence:" in text
+    assert "license:" in text
     assert "train" in text
 
 
@@ -379,7 +381,10 @@ def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
         (["analogs", "nowhere.smi"], "nowhere.smi does not exist"),
         (["analogs", "CCO", "--top-p", "0"], "top_p must lie above 0"),
         (["analogs", "CCO", "--greedy", "--temperature", "2"], "give one of them"),
-        (["analogs", "CCO", "--similarity", "0.5", "--radius", "0.3"], "radius and similarity exclude each other"),
+        (
+            ["analogs", "CCO", "--similarity", "0.5", "--noise-level", "0.3"],
+            "noise level and similarity exclude each other",
+        ),
         (["analogs", "CCO", "--similarity", "0.7:0.5"], "within 0 to 1, got 0.7:0.5"),
         (["analogs", "CCO", "--similarity", "1"], "a target such as 0.6 or a band such as 0.5:0.7, got '1'"),
         (["analogs", "CCO", "--similarity", "near"], "got 'near'"),
@@ -412,12 +417,12 @@ def test_wrong_usage_is_one_line(molvae, arguments, message):
     [
         ["analogs"],
         ["analogs", "CCO", "-n", "0"],
-        ["analogs", "CCO", "--radius", "2"],
+        ["analogs", "CCO", "--noise-level", "2"],
         ["analogs", "CCO", "--diverse", "-1"],
         ["sample", "--nothing"],
     ],
 )
-def test_typers_own_refusals(molvae, arguments):
+def test_typers_own_invalid_rows(molvae, arguments):
     assert molvae(*arguments, code=2).stderr
 
 

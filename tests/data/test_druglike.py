@@ -52,7 +52,7 @@ def test_what_is_kept(given_smiles: str, expected: str) -> None:
         ("", "empty"),
     ],
 )
-def test_what_is_refused(smiles: str, reason: str) -> None:
+def test_what_is_rejected(smiles: str, reason: str) -> None:
     with pytest.raises(MoleculeError, match=reason):
         clean_druglike(smiles)
 
@@ -74,8 +74,8 @@ def test_the_first_part_wins_and_zips_are_read(tmp_path: Path) -> None:
     files = build_druglike(parts, tmp_path, progress=heard.append)
     assert [file.name for file in files] == [f"druglike_{split}.smi.gz" for split in ("train", "valid", "test")]
     assert heard == [
-        "a.csv: 2 read: 2 kept, 0 duplicate, 0 refused",
-        "b.zip: 2 read: 1 kept, 1 duplicate, 0 refused",
+        "a.csv: 2 read: 2 kept, 0 duplicate, 0 rejected",
+        "b.zip: 2 read: 1 kept, 1 duplicate, 0 rejected",
     ]
     lines = sorted(line for file in files for line in gzip.decompress(file.read_bytes()).decode().splitlines())
     assert lines == sorted([f"{DRUGS[0]}\tfirst", f"{DRUGS[1]}\tfirst", f"{DRUGS[2]}\tsecond"])

@@ -1,4 +1,4 @@
-"""Featurising in this process and in workers: order kept, reasons kept, no hang."""
+"""Featurizing in this process and in workers: order kept, reasons kept, no hang."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from molecules import DRUGS
 
 from molvae.chem.graph import MolGraph, graph_of_smiles
 from molvae.chem.tokenizer import END
-from molvae.data import featurize as featurise_module
-from molvae.data.featurize import featurise, featurise_chunk, in_chunks, map_chunks, worker_count
+from molvae.data import featurize as featurize_module
+from molvae.data.featurize import featurize, featurize_chunk, in_chunks, map_chunks, worker_count
 from molvae.errors import MoleculeError, MolvaeError
 
 SMILES = ["CCO", "", "C1CC", "[13CH4]", "c1ccccc1"]
 
 
 def test_one_result_per_string_in_order():
-    results = featurise(SMILES)
+    results = featurize(SMILES)
     assert [type(result) for result in results] == [MolGraph, *[MoleculeError] * 3, MolGraph]
     assert results[0].smiles == "CCO"
     assert [str(result).split(":")[-1].strip() for result in results[1:3]] == [
         "it is empty",
         "ring 1 opened but not closed",
     ]
-    assert featurise([]) == []
+    assert featurize([]) == []
 
 
 def test_cleaning_strips_salts():
-    dirty, clean = featurise(["C[NH3+].[Cl-]"]) + featurise(["C[NH3+].[Cl-]"], clean=True)
+    dirty, clean = featurize(["C[NH3+].[Cl-]"]) + featurize(["C[NH3+].[Cl-]"], clean=True)
     assert (dirty.smiles, clean.smiles) == ("C[NH3+].[Cl-]", "C[NH3+]")
 
 
 def test_a_chunk_holds_the_same_graphs():
     texts = [*DRUGS.values(), None, "C1CC", "C"]
-    chunk, graphs = featurise_chunk(texts), [graph_of_smiles(text) for text in [*DRUGS.values(), "C"]]
+    chunk, graphs = featurize_chunk(texts), [graph_of_smiles(text) for text in [*DRUGS.values(), "C"]]
     for name in ("atoms", "bonds", "ends"):
         np.testing.assert_array_equal(getattr(chunk, name), np.concatenate([getattr(graph, name) for graph in graphs]))
     assert chunk.sizes[:, :2].tolist() == [[len(graph.atoms), len(graph.bonds)] for graph in graphs]
     assert chunk.rows == [*range(len(DRUGS)), len(texts) - 1]
-    assert list(chunk.refused) == [len(DRUGS) + 1]
+    assert list(chunk.rejected) == [len(DRUGS) + 1]
     assert len(set(chunk.keys)) == len(graphs)
     strings = "".join(chunk.symbols[i] for i in chunk.tokens).split(END)
     assert strings == [*(graph.smiles for graph in graphs), ""]
@@ -52,17 +52,17 @@ def test_a_chunk_holds_the_same_graphs():
 
 @pytest.mark.parametrize("texts", [[], [None], ["C1"]])
 def test_a_chunk_without_molecules_has_the_right_shapes(texts):
-    chunk = featurise_chunk(texts)
+    chunk = featurize_chunk(texts)
     shapes = [array.shape for array in (chunk.atoms, chunk.bonds, chunk.ends, chunk.tokens, chunk.sizes)]
     assert shapes == [(0, 7), (0, 4), (0, 2), (0,), (0, 3)]
 
 
-def test_what_a_model_cannot_write_is_refused():
-    chunk = featurise_chunk(["CCC", "CCCC", "CN"], max_symbols=3, known={"C"})
+def test_what_a_model_cannot_write_is_rejected():
+    chunk = featurize_chunk(["CCC", "CCCC", "CN"], max_length=3, known={"C"})
     assert chunk.rows == [0]
-    assert list(chunk.refused) == [1, 2]
-    assert chunk.refused[1] == "4 symbols, more than the 3 that the model writes"
-    assert "'N'" in chunk.refused[2]
+    assert list(chunk.rejected) == [1, 2]
+    assert chunk.rejected[1] == "4 symbols, more than the 3 that the model writes"
+    assert "'N'" in chunk.rejected[2]
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (4, [4]), (9, [4, 4, 1])])
@@ -100,9 +100,9 @@ def scaled(factor, chunk):
 @pytest.fixture(params=[True, False], ids=["forked", "started anew"])
 def forks(request, monkeypatch):
     """Processes as on Linux, and as where a fork is not safe."""
-    if request.param and not featurise_module.FORKS:
+    if request.param and not featurize_module.FORKS:
         pytest.skip("no fork on this system")
-    monkeypatch.setattr(featurise_module, "FORKS", request.param)
+    monkeypatch.setattr(featurize_module, "FORKS", request.param)
 
 
 @pytest.mark.usefixtures("forks")
@@ -128,9 +128,9 @@ def test_without_fork_a_script_needs_no_main_guard(tmp_path):
     """molvae.score("library.smi") in a script on macOS or Windows began the script again in every worker."""
     script = tmp_path / "script.py"
     script.write_text(
-        "from molvae.data import featurise\n"
-        "featurise.FORKS = False\n"
-        "print([len(part) for part in featurise.map_chunks(featurise.featurise, [['CCO'], ['C', 'CC(']], 2)])\n"
+        "from molvae.data import featurize\n"
+        "featurize.FORKS = False\n"
+        "print([len(part) for part in featurize.map_chunks(featurize.featurize, [['CCO'], ['C', 'CC(']], 2)])\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[1, 2]\n"

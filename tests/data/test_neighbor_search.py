@@ -1,4 +1,4 @@
-"""Neighbours against RDKit's Tanimoto of all pairs."""
+"""Neighbors against RDKit's Tanimoto of all pairs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rdkit.Chem import rdFingerprintGenerator
 from molvae.chem.tokenizer import Vocabulary, tokenize
 from molvae.data import neighbor_search as module
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.neighbor_search import BANDS, EACH, LEAST_SHARED, Strings, find_neighbours, neighbours_of
-from molvae.data.neighbors import Neighbours
+from molvae.data.neighbor_search import BANDS, EACH, LEAST_SHARED, Strings, find_neighbors, neighbors_of
+from molvae.data.neighbors import Neighbors
 
 GROUPS = (
     "C",
@@ -61,8 +61,8 @@ def packed() -> tuple[PackedGraphs, Vocabulary]:
 
 
 @pytest.fixture(scope="module")
-def found(packed: tuple[PackedGraphs, Vocabulary]) -> Neighbours:
-    return neighbours_of(*packed, workers=1)
+def found(packed: tuple[PackedGraphs, Vocabulary]) -> Neighbors:
+    return neighbors_of(*packed, workers=1)
 
 
 def in_common(a: str, b: str) -> float:
@@ -73,7 +73,7 @@ def in_common(a: str, b: str) -> float:
     return min(begin + end, len(first), len(second)) / max(len(first), len(second))
 
 
-def test_neighbours_are_as_similar_as_rdkit_says(found: Neighbours, similarity: np.ndarray) -> None:
+def test_neighbors_are_as_similar_as_rdkit_says(found: Neighbors, similarity: np.ndarray) -> None:
     for row, (others, likeness) in enumerate(zip(found.rows.tolist(), found.similarity.tolist(), strict=True)):
         there = [other for other in others if other >= 0]
         assert others[: len(there)] == there, "they come first"
@@ -82,7 +82,7 @@ def test_neighbours_are_as_similar_as_rdkit_says(found: Neighbours, similarity: 
         assert likeness[: len(there)] == pytest.approx(similarity[row, there], abs=1e-3)
 
 
-def test_every_band_has_those_that_share_most_of_the_string(found: Neighbours, similarity: np.ndarray) -> None:
+def test_every_band_has_those_that_share_most_of_the_string(found: Neighbors, similarity: np.ndarray) -> None:
     """All these molecules are in one cell: none is missed."""
     assert len(MOLECULES) < 600
     for row, others in enumerate(found.rows.tolist()):
@@ -93,7 +93,7 @@ def test_every_band_has_those_that_share_most_of_the_string(found: Neighbours, s
             assert mine == pytest.approx([share for share in shares if share >= LEAST_SHARED][:EACH])
 
 
-def test_a_turned_string_is_no_neighbour(similarity: np.ndarray, found: Neighbours) -> None:
+def test_a_turned_string_is_no_neighbor(similarity: np.ndarray, found: Neighbors) -> None:
     """However similar the molecules are."""
     turned = [
         (i, j) for i, j in np.argwhere((similarity >= 0.55) & (similarity < 0.95))
@@ -103,7 +103,7 @@ def test_a_turned_string_is_no_neighbour(similarity: np.ndarray, found: Neighbou
     assert not any(j in found.rows[i].tolist() for i, j in turned)
 
 
-def test_a_stranger_has_none_and_counts_in_the_share(found: Neighbours) -> None:
+def test_a_stranger_has_none_and_counts_in_the_share(found: Neighbors) -> None:
     assert found.rows[MOLECULES.index("[Na+]")].tolist() == [-1] * found.rows.shape[1]
     with_any = sum(any(other >= 0 for other in others) for others in found.rows.tolist())
     assert len(MOLECULES) / 2 < with_any <= len(MOLECULES) - 3
@@ -111,12 +111,12 @@ def test_a_stranger_has_none_and_counts_in_the_share(found: Neighbours) -> None:
 
 
 def test_cells_find_most_of_what_there_is(
-    packed: tuple[PackedGraphs, Vocabulary], found: Neighbours, monkeypatch: pytest.MonkeyPatch
+    packed: tuple[PackedGraphs, Vocabulary], found: Neighbors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With cells of ten a molecule meets few others in a round, but most of the near ones in five."""
     monkeypatch.setattr(module, "_CELL", 10)
     monkeypatch.setattr(module, "_LARGEST", 20)
-    some = neighbours_of(*packed, workers=1)
+    some = neighbors_of(*packed, workers=1)
     there, got = (int((n.similarity >= 0.65).sum()) for n in (found, some))
     assert there > 50
     assert got > 0.7 * there
@@ -127,7 +127,7 @@ def test_workers_change_nothing_and_the_seed_does(
 ) -> None:
     monkeypatch.setattr(module, "_CELL", 10)
     prints, strings = module._fingerprints(MOLECULES), Strings.of(packed[0])
-    one, two, other = (find_neighbours(prints, strings, workers=w, seed=s) for w, s in ((1, 0), (2, 0), (1, 1)))
+    one, two, other = (find_neighbors(prints, strings, workers=w, seed=s) for w, s in ((1, 0), (2, 0), (1, 1)))
     assert torch.equal(one.rows, two.rows)
     assert torch.equal(one.similarity, two.similarity)
     assert not torch.equal(one.rows, other.rows)
@@ -136,6 +136,6 @@ def test_workers_change_nothing_and_the_seed_does(
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_molecules(packed: tuple[PackedGraphs, Vocabulary], count: int) -> None:
     alike = [MOLECULES.index(Chem.CanonSmiles(s)) for s in ("CC(=O)Nc1ccc(F)cc1", "CC(=O)Nc1ccc(Cl)cc1")]
-    few = neighbours_of(packed[0].select(torch.tensor(alike[:count], dtype=torch.long)), packed[1], workers=1)
+    few = neighbors_of(packed[0].select(torch.tensor(alike[:count], dtype=torch.long)), packed[1], workers=1)
     assert len(few) == count
     assert few.share == (count == 2)

@@ -1,4 +1,4 @@
-"""The neighbour that is nearest to a radius; kept on disk."""
+"""The neighbor that is nearest to a noise level; kept on disk."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 
 from molvae.chem.tokenizer import END_ID, PAD_ID
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.neighbors import FURTHEST, Made, Neighbours
+from molvae.data.neighbors import FURTHEST, Made, Neighbors
 from molvae.errors import InputError
 
 
 @given(st.lists(st.floats(0.45, 0.94), max_size=4), st.floats(0, 1))
-def test_the_nearest_to_the_radius_is_taken(similarities: list[float], radius: float) -> None:
+def test_the_nearest_to_the_noise_level_is_taken(similarities: list[float], noise_level: float) -> None:
     """Against a search through the list."""
     width = 4
     rows = torch.tensor([[*range(1, len(similarities) + 1), *[-1] * (width - len(similarities))]], dtype=torch.int32)
     likeness = torch.tensor([[*similarities, *[0.0] * (width - len(similarities))]], dtype=torch.float16)
-    target, told = Neighbours(rows, likeness).at(torch.tensor([0]), torch.tensor([radius]))
-    asked = float(torch.tensor(radius))
+    target, told = Neighbors(rows, likeness).at(torch.tensor([0]), torch.tensor([noise_level]))
+    asked = float(torch.tensor(noise_level))
     if asked == 0 or not similarities:
         assert (int(target), float(told)) == (0, asked if asked >= FURTHEST else 0)
         return
@@ -33,10 +33,10 @@ def test_the_nearest_to_the_radius_is_taken(similarities: list[float], radius: f
     assert float(told) == pytest.approx(asked if asked >= FURTHEST else distances[int(target) - 1])
 
 
-def some() -> Neighbours:
+def some() -> Neighbors:
     """Of three molecules; the last row of the first is one that was made."""
     made = Made(torch.tensor([5, 6, END_ID], dtype=torch.int16), torch.tensor([0, 3]))
-    return Neighbours(torch.tensor([[1, 3], [0, -1], [-1, -1]], dtype=torch.int32), torch.rand(3, 2).half(), made)
+    return Neighbors(torch.tensor([[1, 3], [0, -1], [-1, -1]], dtype=torch.int32), torch.rand(3, 2).half(), made)
 
 
 def test_what_is_to_be_written_is_a_molecule_or_one_that_was_made() -> None:
@@ -54,8 +54,8 @@ def test_what_is_to_be_written_is_a_molecule_or_one_that_was_made() -> None:
 
 def test_kept_and_read_back(tmp_path: Path) -> None:
     found = some()
-    found.save(tmp_path / "neighbours.npz")
-    again = Neighbours.load(tmp_path / "neighbours.npz")
+    found.save(tmp_path / "neighbors.npz")
+    again = Neighbors.load(tmp_path / "neighbors.npz")
     assert torch.equal(found.rows, again.rows)
     assert torch.equal(found.similarity, again.similarity)
     assert torch.equal(found.made.tokens, again.made.tokens)
@@ -63,8 +63,8 @@ def test_kept_and_read_back(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
-    path = tmp_path / "neighbours.npz"
+    path = tmp_path / "neighbors.npz"
     some().save(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"neighbours\.npz is damaged .* delete it to look for neighbours again"):
-        Neighbours.load(path)
+    with pytest.raises(InputError, match=r"neighbors\.npz is damaged .* delete it to look for neighbors again"):
+        Neighbors.load(path)

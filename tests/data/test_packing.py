@@ -1,4 +1,4 @@
-"""Packing a data set: every row is kept, a duplicate, or refused by name, and workers change nothing."""
+"""Packing a data set: every row is kept, a duplicate, or rejected by name, and workers change nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from molvae.chem.smiles import canonical
 from molvae.chem.tokenizer import SPECIAL, Vocabulary, tokenize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.packing import pack
-from molvae.data.rows import Record, Refusal
+from molvae.data.rows import InvalidRow, Record
 from molvae.errors import InputError
 
 
@@ -28,7 +28,7 @@ def strings(packed, vocabulary):
 
 MIXED = [
     Record("CCO", "", "library.smi", 1),
-    Refusal("library.smi", 2, "", "the SMILES field is empty"),
+    InvalidRow("library.smi", 2, "", "the SMILES field is empty"),
     Record("OCC", "", "library.smi", 3),
     Record("C1CC", "", "library.smi", 4),
     Record("c1ccccc1", "", "library.smi", 6),
@@ -42,9 +42,9 @@ MIXED = [
 def test_every_row_is_accounted_for(workers):
     packed, vocabulary, packing = pack(iter(MIXED), workers=workers)
     assert strings(packed, vocabulary) == ["CCO", "c1ccccc1"]
-    assert (packing.kept, packing.duplicate, packing.refused, packing.read) == (2, 2, 4, len(MIXED))
-    assert packing.summary() == "8 read: 2 kept, 2 duplicate, 4 refused"
-    assert list(map(str, packing.refusals)) == [
+    assert (packing.kept, packing.duplicate, packing.rejected, packing.read) == (2, 2, 4, len(MIXED))
+    assert packing.summary() == "8 read: 2 kept, 2 duplicate, 4 rejected"
+    assert list(map(str, packing.invalid_rows)) == [
         "library.smi, line 2: the SMILES field is empty",
         "library.smi, line 4: cannot read SMILES 'C1CC': ring 1 opened but not closed",
         "library.smi, line 7: the atom [13CH4] has an isotope label, which graphs do not carry; remove it first",
@@ -64,8 +64,8 @@ def test_a_given_vocabulary_refuses_what_it_lacks():
     packed, vocabulary, packing = pack(records(["CO", "CCN", "C=C", "CC"]), vocabulary=given, workers=0)
     assert vocabulary is given
     assert strings(packed, given) == ["CO", "CC"]
-    assert [(refusal.row, refusal.value) for refusal in packing.refusals] == [(2, "CCN"), (3, "C=C")]
-    assert "'N', which the model has never seen" in packing.refusals[0].reason
+    assert [(invalid_row.row, invalid_row.value) for invalid_row in packing.invalid_rows] == [(2, "CCN"), (3, "C=C")]
+    assert "'N', which the model has never seen" in packing.invalid_rows[0].reason
 
 
 def test_a_special_symbol_is_not_a_symbol_of_the_data():
@@ -75,7 +75,7 @@ def test_a_special_symbol_is_not_a_symbol_of_the_data():
 
 @pytest.mark.parametrize(("symbols", "kept"), [(9, 1), (10, 2)])
 def test_the_longest_string_that_fits(symbols, kept):
-    assert pack(records(["C", "C" * 10]), max_symbols=symbols, workers=0)[2].kept == kept
+    assert pack(records(["C", "C" * 10]), max_length=symbols, workers=0)[2].kept == kept
 
 
 def test_cleaning_comes_before_comparing():
@@ -87,7 +87,7 @@ def test_cleaning_comes_before_comparing():
 
 
 def test_workers_change_nothing():
-    """More than a chunk, with duplicates and refusals across chunk borders."""
+    """More than a chunk, with duplicates and invalid rows across chunk borders."""
     rows = records([*(f"C{'C' * (i % 70)}O" for i in range(700)), "C1", *DRUGS.values(), *["N" * 9] * 500])
     one, vocabulary, packing = pack(rows, workers=1)
     two, same_vocabulary, same_packing = pack(rows, workers=2)

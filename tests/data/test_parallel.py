@@ -71,10 +71,10 @@ class Unreadable:
     """Pickles, and is not to be had from that."""
 
     def __reduce__(self):
-        return _refused, ()
+        return _rejected, ()
 
 
-def _refused():
+def _rejected():
     raise ValueError("not here")
 
 

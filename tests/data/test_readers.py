@@ -1,4 +1,4 @@
-"""Rows in, rows out: every row is a record or a refusal, whatever happened to the file."""
+"""Rows in, rows out: every row is a record or an invalid row, whatever happened to the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from molvae.chem.smiles import canonical
-from molvae.data.readers import Record, Refusal, RowCounts, is_file_like, read_records
+from molvae.data.readers import InvalidRow, Record, RowCounts, is_file_like, read_records
 from molvae.errors import InputError
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
@@ -61,7 +61,7 @@ def pairs(path: Path) -> list[tuple[str, str]]:
     return [(row.smiles, row.name) for row in rows if isinstance(row, Record)]
 
 
-def shape(rows: list[Record | Refusal]) -> list[tuple[int, bool]]:
+def shape(rows: list[Record | InvalidRow]) -> list[tuple[int, bool]]:
     return [(row.row, isinstance(row, Record)) for row in rows]
 
 
@@ -101,12 +101,12 @@ def test_any_bytes_give_rows_in_order_or_an_input_error(data: bytes) -> None:
 
 
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
-def test_counts_add_up(kept: int, duplicate: int, refused: int) -> None:
-    assert RowCounts(kept, duplicate, refused).read == kept + duplicate + refused
+def test_counts_add_up(kept: int, duplicate: int, rejected: int) -> None:
+    assert RowCounts(kept, duplicate, rejected).read == kept + duplicate + rejected
 
 
 def test_counts_in_words() -> None:
-    assert RowCounts(980, 15, 5).summary() == "1,000 read: 980 kept, 15 duplicate, 5 refused"
+    assert RowCounts(980, 15, 5).summary() == "1,000 read: 980 kept, 15 duplicate, 5 rejected"
 
 
 def test_smi_skips_header_comments_and_blank_lines(tmp_path: Path) -> None:
@@ -123,9 +123,9 @@ def test_smi_skips_header_comments_and_blank_lines(tmp_path: Path) -> None:
 def test_where(tmp_path: Path) -> None:
     path = write_as(".smi", tmp_path, DRUGS)
     assert [row.where for row in read_records(path) if isinstance(row, Record)][1] == f"{path}, line 2"
-    assert str(Refusal("library.smi", 48, "C1CC", "ring 1 opened")) == "library.smi, line 48: ring 1 opened"
-    assert Refusal("a.sdf.gz", 2, "", "x").__str__() == "a.sdf.gz, record 2: x"
-    assert Refusal("a", 1, "C" * 500, "x").value == "C" * 80 + "..."
+    assert str(InvalidRow("library.smi", 48, "C1CC", "ring 1 opened")) == "library.smi, line 48: ring 1 opened"
+    assert InvalidRow("a.sdf.gz", 2, "", "x").__str__() == "a.sdf.gz, record 2: x"
+    assert InvalidRow("a", 1, "C" * 500, "x").value == "C" * 80 + "..."
 
 
 def test_an_undecodable_row_costs_that_row_only(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_bytes_that_are_no_text_beside_a_molecule_cost_nothing(tmp_path: Path) -
     rows = list(read_records(put(tmp_path / "a.sdf", whole)))
     assert shape(rows) == [(1, True), (2, False), (3, True)]
     assert rows[0] == Record("CCO", "caf\ufffd", str(tmp_path / "a.sdf"), 1)
-    assert isinstance(rows[1], Refusal)
+    assert isinstance(rows[1], InvalidRow)
     assert "is not UTF-8" in rows[1].reason
 
 
@@ -163,18 +163,18 @@ def test_the_most_telling_column_is_taken_wherever_it_stands(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("suffix", [".smi", ".smi.gz", ".csv", ".csv.gz", ".tsv"])
-def test_a_row_of_two_million_characters_is_one_refusal(tmp_path: Path, suffix: str) -> None:
+def test_a_row_of_two_million_characters_is_one_invalid_row(tmp_path: Path, suffix: str) -> None:
     limit = csv.field_size_limit()
     header = "" if "smi" in suffix else "smiles\n"
     rows = list(read_records(put(tmp_path / f"a{suffix}", f"{header}CCO\n{'C' * 2_000_000}\nCCN\n")))
     assert [isinstance(row, Record) for row in rows] == [True, False, True]
-    assert isinstance(rows[1], Refusal)
+    assert isinstance(rows[1], InvalidRow)
     assert "characters, more than" in rows[1].reason
     assert "2,000,00" in rows[1].reason
     assert csv.field_size_limit() == limit, "the csv module's limit is global and not ours to change"
 
 
-def test_a_long_smiles_in_parquet_is_refused(tmp_path: Path) -> None:
+def test_a_long_smiles_in_parquet_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"smiles": ["CCO", "C" * 6000, None, ""]}), path)
     assert shape(list(read_records(path))) == [(1, True), (2, False), (3, False), (4, False)]
@@ -188,11 +188,11 @@ def test_a_truncated_gz_delivers_what_came_before_the_break(tmp_path: Path, suff
     *records, last = read_records(path)
     assert len(records) > 100
     assert [(r.smiles, r.name) for r in records if isinstance(r, Record)] == rows[: len(records)]
-    assert isinstance(last, Refusal)
+    assert isinstance(last, InvalidRow)
     assert "truncated" in last.reason
 
 
-def test_a_missing_smiles_is_refused_and_a_name_is_not_taken_for_one(tmp_path: Path) -> None:
+def test_a_missing_smiles_is_rejected_and_a_name_is_not_taken_for_one(tmp_path: Path) -> None:
     path = put(tmp_path / "a.smi", "CCO\tethanol\n\tno structure\nCCN\tethylamine\n")
     rows = list(read_records(path))
     assert shape(rows) == [(1, True), (2, False), (3, True)]
@@ -212,7 +212,7 @@ def test_a_quote_that_is_never_closed_does_not_swallow_the_file(tmp_path: Path) 
     path = put(tmp_path / "a.csv", 'smiles,name\nCCO,ethanol\nCCC,"propane\n' + "CCN,amine\n" * 300)
     rows = list(read_records(path))
     assert len(rows) == 302
-    assert [row.row for row in rows if isinstance(row, Refusal)] == [3]
+    assert [row.row for row in rows if isinstance(row, InvalidRow)] == [3]
 
 
 def test_semicolons_as_in_a_chembl_export(tmp_path: Path) -> None:

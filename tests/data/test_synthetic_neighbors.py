@@ -1,4 +1,4 @@
-"""Neighbours that are made, beside those that were found."""
+"""Neighbors that are made, beside those that were found."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rdkit.Chem import rdFingerprintGenerator
 
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.neighbor_search import BANDS, neighbours_of
-from molvae.data.neighbors import Neighbours
+from molvae.data.neighbor_search import BANDS, neighbors_of
+from molvae.data.neighbors import Neighbors
 from molvae.data.synthetic_neighbors import MIDDLE, with_made
 from molvae.errors import InputError
 
@@ -25,17 +25,17 @@ def packed() -> tuple[PackedGraphs, Vocabulary]:
     return packed_of(MOLECULES)
 
 
-def nothing_found(molecules: int) -> Neighbours:
-    return Neighbours(torch.full((molecules, 3), -1, dtype=torch.int32), torch.zeros(molecules, 3).half())
+def nothing_found(molecules: int) -> Neighbors:
+    return Neighbors(torch.full((molecules, 3), -1, dtype=torch.int32), torch.zeros(molecules, 3).half())
 
 
 @pytest.fixture(scope="module")
-def made(packed: tuple[PackedGraphs, Vocabulary]) -> Neighbours:
+def made(packed: tuple[PackedGraphs, Vocabulary]) -> Neighbors:
     return with_made(nothing_found(len(packed[0])), *packed, workers=0)
 
 
-def written(near: Neighbours, packed: tuple[PackedGraphs, Vocabulary]) -> list[tuple[str, str, float]]:
-    """Molecule, neighbour and similarity of all there are."""
+def written(near: Neighbors, packed: tuple[PackedGraphs, Vocabulary]) -> list[tuple[str, str, float]]:
+    """Molecule, neighbor and similarity of all there are."""
     data, vocabulary = packed
     row, column = (near.rows >= 0).nonzero(as_tuple=True)
     tokens = near.tokens_of(near.rows[row, column].long(), data)
@@ -44,7 +44,7 @@ def written(near: Neighbours, packed: tuple[PackedGraphs, Vocabulary]) -> list[t
     return list(zip((MOLECULES[i] for i in row.tolist()), others, similarity, strict=True))
 
 
-def test_they_are_molecules_as_similar_as_rdkit_says(made: Neighbours, packed: tuple[PackedGraphs, Vocabulary]) -> None:
+def test_they_are_molecules_as_similar_as_rdkit_says(made: Neighbors, packed: tuple[PackedGraphs, Vocabulary]) -> None:
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     found = written(made, packed)
     assert len(found) == len(made.made) >= len(MOLECULES) // 2
@@ -55,15 +55,15 @@ def test_they_are_molecules_as_similar_as_rdkit_says(made: Neighbours, packed: t
         assert BANDS[0] <= similarity < BANDS[-1]
 
 
-def test_of_a_molecule_there_is_one_in_each_band(made: Neighbours) -> None:
+def test_of_a_molecule_there_is_one_in_each_band(made: Neighbors) -> None:
     for row, similarity in zip(made.rows, made.similarity, strict=True):
         near = [s >= MIDDLE for s in similarity[row >= 0].tolist()]
         assert len(near) == len(set(near))
     assert (made.rows[:, 1:] >= 0).sum() <= (made.rows[:, :1] >= 0).sum()  # none stands before one
 
 
-def test_they_stand_beside_those_that_were_found(packed: tuple[PackedGraphs, Vocabulary], made: Neighbours) -> None:
-    found = neighbours_of(*packed, workers=1)
+def test_they_stand_beside_those_that_were_found(packed: tuple[PackedGraphs, Vocabulary], made: Neighbors) -> None:
+    found = neighbors_of(*packed, workers=1)
     both = with_made(found, *packed, workers=0)
     assert sorted(written(both, packed)) == sorted(written(found, packed) + written(made, packed))
     assert both.share >= max(found.share, made.share)
@@ -71,7 +71,7 @@ def test_they_stand_beside_those_that_were_found(packed: tuple[PackedGraphs, Voc
         with_made(both, *packed, workers=0)
 
 
-def test_the_same_in_workers(packed: tuple[PackedGraphs, Vocabulary], made: Neighbours) -> None:
+def test_the_same_in_workers(packed: tuple[PackedGraphs, Vocabulary], made: Neighbors) -> None:
     again = with_made(nothing_found(len(MOLECULES)), *packed, workers=2)
     assert torch.equal(again.rows, made.rows)
     assert torch.equal(again.made.tokens, made.made.tokens)
@@ -79,7 +79,7 @@ def test_the_same_in_workers(packed: tuple[PackedGraphs, Vocabulary], made: Neig
     assert not torch.equal(other.made.tokens, made.made.tokens)
 
 
-def test_none_is_longer_than_what_the_model_writes(packed: tuple[PackedGraphs, Vocabulary], made: Neighbours) -> None:
+def test_none_is_longer_than_what_the_model_writes(packed: tuple[PackedGraphs, Vocabulary], made: Neighbors) -> None:
     longest = int(packed[0].token_start.diff().max())
     assert int(made.made.start.diff().max()) <= longest
 

@@ -19,7 +19,7 @@ from molvae.chem.tokenizer import START_ID
 from molvae.errors import CheckpointError, InputError
 from molvae.explore.anomaly_detection import anomaly, draw_anomalies
 from molvae.generator import Generator
-from molvae.nn.likelihood_reference import GRID, Calibration, weights_of
+from molvae.nn.likelihood_reference import GRID, LikelihoodReference, weights_of
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def usual(tiny):
     return tiny.calibration(SMALL)
 
 
-def test_what_was_learnt_is_usual_and_what_was_not_is_odd(tiny, usual):
+def test_what_was_learned_is_usual_and_what_was_not_is_odd(tiny, usual):
     odd = [DRUGS["morphine"], DRUGS["sofosbuvir"], DRUGS["caffeine"]]
     table = anomaly(tiny, [*SMALL, *odd], reference=usual)
     assert table["percentile"][:30].median() == pytest.approx(50, abs=5)
@@ -68,12 +68,12 @@ def test_bad_rows_keep_their_place(tiny, usual):
 
 
 def test_a_calibration_is_kept_and_used_again(tiny, usual, tmp_path):
-    again = Calibration.load(usual.save(tmp_path / "sub" / "usual.json"))
+    again = LikelihoodReference.load(usual.save(tmp_path / "sub" / "usual.json"))
     assert again == usual
     assert anomaly(tiny, SMALL, reference=again).equals(anomaly(tiny, SMALL, reference=list(SMALL)))
 
 
-def test_a_calibration_of_other_weights_is_refused(usual):
+def test_a_calibration_of_other_weights_is_rejected(usual):
     model, config, vocabulary = trained("gaussian", "gru", 1)
     other = Generator(Checkpoint(name="tiny", model=model, config=config, vocabulary=vocabulary))
     with pytest.raises(InputError, match="other weights"):
@@ -95,8 +95,8 @@ def test_a_model_brings_its_own(tiny, usual, tmp_path):
     changed = dataclasses.replace(own.checkpoint, model=trained("gaussian", "gru", 1)[0])
     with pytest.raises(InputError, match="other weights"):
         anomaly(Generator(changed), drugs)
-    (folder / "usual.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=r"usual\.json is damaged"):
+    (folder / "likelihood_reference.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"likelihood_reference\.json is damaged"):
         Generator.load(folder, "cpu")
 
 
@@ -116,13 +116,13 @@ def test_what_is_no_calibration(tiny, usual, tmp_path):
     for content in ("no json", "[]", "{}", json.dumps(one_number)):
         file.write_text(content)
         with pytest.raises(InputError, match="is no calibration"):
-            Calibration.load(file)
+            LikelihoodReference.load(file)
     usual.save(file)
     file.write_text(json.dumps(json.loads(file.read_text()) | {"percentiles": [1, 2]}))
     with pytest.raises(InputError, match=f"2 percentiles, a calibration {len(GRID)}"):
-        Calibration.load(file)
+        LikelihoodReference.load(file)
     with pytest.raises(InputError, match="is no calibration"):
-        Calibration.load(tmp_path / "nowhere.json")
+        LikelihoodReference.load(tmp_path / "nowhere.json")
 
 
 def test_the_picture_shows_the_oddest(tiny, usual, tmp_path):

@@ -1,4 +1,4 @@
-"""From one molecule to another: the ends stay, neighbours merge, the arc is an arc."""
+"""From one molecule to another: the ends stay, neighbors merge, the arc is an arc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
 from molvae.errors import InputError, MoleculeError
-from molvae.explore.interpolation import _angle, _arc, _on_the_way, _radius, draw_path, interpolate
+from molvae.explore.interpolation import _angle, _arc, _noise_level, _on_the_way, draw_path, interpolate
 
 COLUMNS = ["position", "points", "smiles", "similarity_start", "similarity_end", "log_likelihood"]
 
@@ -31,7 +31,7 @@ def test_the_ends_are_as_given_and_every_point_is_accounted_for(path):
     assert path["points"].sum() + holes == 15
 
 
-def test_neighbours_differ_and_all_are_canonical_molecules(path):
+def test_neighbors_differ_and_all_are_canonical_molecules(path):
     names = path["smiles"].tolist()
     assert all(a != b for a, b in pairwise(names))
     assert [Chem.CanonSmiles(name) for name in names] == names
@@ -59,8 +59,8 @@ def test_how_much_noise_is_told_follows_from_the_angle():
         points = _arc(a, b, t[:, None])
         along = points @ a / np.linalg.norm(a) ** 2
         across = np.linalg.norm(points - along[:, None] * a, axis=1) / np.linalg.norm(a)
-        np.testing.assert_allclose(_radius(t, _angle(a, b)), across, atol=1e-6)
-        np.testing.assert_allclose(_radius(1 - t, _angle(a, b)), across, atol=1e-6)
+        np.testing.assert_allclose(_noise_level(t, _angle(a, b)), across, atol=1e-6)
+        np.testing.assert_allclose(_noise_level(1 - t, _angle(a, b)), across, atol=1e-6)
 
 
 def test_two_steps_are_the_ends_alone(tiny):
@@ -83,14 +83,20 @@ def test_what_is_taken_lies_best_on_the_way():
 
 
 def test_drawing_finds_more_on_the_way(tiny):
-    paths = [interpolate(tiny, "OCCCC", "c1ccccc1N", steps=15, decodes=decodes)["smiles"] for decodes in (0, 16)]
+    paths = [
+        interpolate(tiny, "OCCCC", "c1ccccc1N", steps=15, samples_per_latent=samples_per_latent)["smiles"]
+        for samples_per_latent in (0, 16)
+    ]
     assert paths[1].nunique() > paths[0].nunique()
 
 
-def test_more_decodes_leave_no_more_holes(tiny):
-    def holes(decodes):
+def test_more_samples_per_latent_leave_no_more_holes(tiny):
+    def holes(samples_per_latent):
         ends = [("CC(=O)OC", "Clc1ccccc1"), ("C1CCNC1", "COCCO"), (DRUGS["aspirin"], DRUGS["caffeine"])]
-        return sum(20 - interpolate(tiny, *pair, steps=20, decodes=decodes)["points"].sum() for pair in ends)
+        return sum(
+            20 - interpolate(tiny, *pair, steps=20, samples_per_latent=samples_per_latent)["points"].sum()
+            for pair in ends
+        )
 
     assert holes(30) < holes(0)
 

@@ -14,14 +14,14 @@ class _Writes:
     def __init__(self, *smiles):
         self.smiles = smiles
 
-    def decode(self, latents, *, radius):
+    def decode(self, latents, *, noise_level):
         error = ["" if text else "not a molecule" for text in self.smiles]
-        return pd.DataFrame({"smiles": self.smiles, "log_likelihood": radius * len(latents), "error": error})
+        return pd.DataFrame({"smiles": self.smiles, "log_likelihood": noise_level * len(latents), "error": error})
 
 
 def test_radicals_are_no_proposals():
     written = _Writes("CCO", "C[CH]C", "", "[O-][N+](=O)c1ccccc1", "CC1(C)CCCC(C)(C)N1[O]", "C[C@H](F)Cl")
-    table = proposed(written, np.zeros((6, 2)), radius=0.5)
+    table = proposed(written, np.zeros((6, 2)), noise_level=0.5)
     assert list(table["smiles"]) == ["CCO", "", "", "[O-][N+](=O)c1ccccc1", "", "C[C@H](F)Cl"]
     assert list(table["error"]) == [
         "", "a radical: C[CH]C", "not a molecule", "", "a radical: CC1(C)CCCC(C)(C)N1[O]", ""
@@ -30,4 +30,4 @@ def test_radicals_are_no_proposals():
 
 
 def test_of_no_latents_there_is_nothing():
-    assert proposed(_Writes(), np.zeros((0, 2)), radius=0.5).empty
+    assert proposed(_Writes(), np.zeros((0, 2)), noise_level=0.5).empty

@@ -39,8 +39,8 @@ def test_back_again(tiny, latents):
     expected = tiny.decode(z)["smiles"]
     assert list(latents.inverse_transform(z)) == list(expected)
     assert expected[0] == ""
-    latents = clone(latents).set_params(corrections=4)
-    assert list(latents.inverse_transform(z)) == list(tiny.decode(z, corrections=4)["smiles"])
+    latents = clone(latents).set_params(inversion_steps=4)
+    assert list(latents.inverse_transform(z)) == list(tiny.decode(z, inversion_steps=4)["smiles"])
 
 
 def test_in_a_pipeline_with_cross_validation_and_a_search(latents):

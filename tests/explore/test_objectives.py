@@ -91,8 +91,8 @@ def test_a_property_model_and_its_folder(tiny_model, tmp_path):
     table.write_text("smiles,weight\n" + "".join(f"{n},{Descriptors.MolWt(Chem.MolFromSmiles(n))}\n" for n in names))
     model = fit_property_model(table, "weight", split="random", folds=2, model=tiny_model, device="cpu")
     expected = model.predict(["CCCCC", "CCO"])["prediction"]
-    for maximise in (model, str(model.save(tmp_path / "model"))):
-        goal = Goal.of(maximise)
+    for maximize in (model, str(model.save(tmp_path / "model"))):
+        goal = Goal.of(maximize)
         assert goal.name == "weight"
         np.testing.assert_allclose(goal.judge("C", ["CCCCC", "CCO"]).score, expected)
 
@@ -116,7 +116,7 @@ def test_nothing_to_judge():
 
 
 @pytest.mark.parametrize(
-    ("maximise", "keep", "message"),
+    ("maximize", "keep", "message"),
     [
         ("qde", [], "did you mean 'qed'"),
         ("qed", ["similarty>0.4"], "did you mean 'similarity'"),
@@ -124,6 +124,6 @@ def test_nothing_to_judge():
         ("nowhere.py:f", [], "cannot read the score 'nowhere.py:f'"),
     ],
 )
-def test_what_cannot_be_read(maximise, keep, message):
+def test_what_cannot_be_read(maximize, keep, message):
     with pytest.raises(InputError, match=message):
-        Goal.of(maximise, keep)
+        Goal.of(maximize, keep)

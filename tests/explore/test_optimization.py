@@ -11,16 +11,21 @@ from rdkit.Chem import Crippen, rdFingerprintGenerator
 from molvae.errors import InputError
 from molvae.explore.latent_search import Search, Strategy
 from molvae.explore.objectives import Goal
-from molvae.explore.optimization import draw_best, optimise
+from molvae.explore.optimization import draw_best, optimize
 
-SMALL_PLAN = Strategy(population=16, radius=0.7)
+SMALL_PLAN = Strategy(population=16, noise_level=0.7)
 COLUMNS = ["seed", "smiles", "score", "similarity", "logp", "mw", "evaluation", "string"]
 
 
 @pytest.fixture(scope="module")
 def best(tiny):
-    return optimise(
-        tiny, ["CCCO", "Cc1ccccc1", "C1CC"], "logp", keep=["similarity>=0.2", "mw<110"], budget=160, strategy=SMALL_PLAN
+    return optimize(
+        tiny,
+        ["CCCO", "Cc1ccccc1", "C1CC"],
+        "logp",
+        keep=["similarity>=0.2", "mw<110"],
+        max_samples=160,
+        strategy=SMALL_PLAN,
     )
 
 
@@ -61,20 +66,22 @@ def test_it_finds_better_ones_than_it_began_with(best):
 def test_company_and_numpys_global_generator_change_nothing(tiny, best):
     np.random.seed(5)
     before = np.random.get_state()[1].copy()
-    alone = optimise(tiny, "Cc1ccccc1", "logp", keep=["similarity>=0.2", "mw<110"], budget=160, strategy=SMALL_PLAN)
+    alone = optimize(
+        tiny, "Cc1ccccc1", "logp", keep=["similarity>=0.2", "mw<110"], max_samples=160, strategy=SMALL_PLAN
+    )
     same = best[best["seed"] == "Cc1ccccc1"].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, same, check_like=True)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
 def test_another_seed_other_molecules(tiny):
-    tables = [optimise(tiny, "CCCO", "logp", budget=48, strategy=SMALL_PLAN, seed=seed) for seed in (1, 1, 2)]
+    tables = [optimize(tiny, "CCCO", "logp", max_samples=48, strategy=SMALL_PLAN, seed=seed) for seed in (1, 1, 2)]
     assert tables[0].equals(tables[1])
     assert not tables[0].equals(tables[2])
 
 
 def test_a_target_stops_it(tiny):
-    table = optimise(tiny, "CCCO", "logp", target=1.0, budget=2000, strategy=SMALL_PLAN)
+    table = optimize(tiny, "CCCO", "logp", target=1.0, max_samples=2000, strategy=SMALL_PLAN)
     (run,) = table.attrs["runs"]
     assert run["reached"]
     assert run["strings"] < 2000
@@ -83,7 +90,7 @@ def test_a_target_stops_it(tiny):
 
 
 def test_without_a_target_nothing_reaches_it(tiny):
-    endless = optimise(tiny, "CCCO", lambda _: float("inf"), budget=64, strategy=SMALL_PLAN)
+    endless = optimize(tiny, "CCCO", lambda _: float("inf"), max_samples=64, strategy=SMALL_PLAN)
     (run,) = endless.attrs["runs"]
     assert run["strings"] == 64
     assert not run["reached"]
@@ -92,18 +99,18 @@ def test_without_a_target_nothing_reaches_it(tiny):
 def test_a_folder_called_as_a_property_is_none(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "qed").mkdir()
-    assert optimise(tiny, "CCCO", budget=16, strategy=SMALL_PLAN).attrs["runs"][0]["strings"] == 16
+    assert optimize(tiny, "CCCO", max_samples=16, strategy=SMALL_PLAN).attrs["runs"][0]["strings"] == 16
 
 
-def test_several_generations_and_decodes(tiny):
-    plan = Strategy(population=8, decodes=3, generations=4, radius=0.7)
-    table = optimise(tiny, "CCCO", "logp", budget=200, strategy=plan)
+def test_several_generations_and_samples_per_latent(tiny):
+    plan = Strategy(population=8, samples_per_latent=3, generations=4, noise_level=0.7)
+    table = optimize(tiny, "CCCO", "logp", max_samples=200, strategy=plan)
     assert table.attrs["runs"][0]["strings"] == 200  # the last of the generations of 24 is cut short
     assert len(table)
 
 
 def test_nothing_admissible(tiny):
-    table = optimise(tiny, "CCO", "qed", keep="mw>900", budget=32, strategy=SMALL_PLAN)
+    table = optimize(tiny, "CCO", "qed", keep="mw>900", max_samples=32, strategy=SMALL_PLAN)
     assert len(table) == 0
     assert list(table.columns)[:4] == ["seed", "smiles", "score", "similarity"]
     assert "none admissible" in table.attrs["summary"][0]
@@ -114,11 +121,11 @@ def test_ranks_of_a_generation(tiny):
     """The admissible by score, then the others by how far they are out, then what is no molecule."""
     told = []
     plan = Strategy(population=6, generations=9, departing=0)
-    search = Search(tiny, Goal.of("heavy_atoms", ["mw<50"]), plan, "CCO", budget=99)
+    search = Search(tiny, Goal.of("heavy_atoms", ["mw<50"]), plan, "CCO", max_samples=99)
     asked = search.ask()
     assert asked.z.shape == (6, 12)
     assert len(set(asked.keys)) == 6
-    assert asked.leaving == [""] * 6
+    assert asked.branch_from == [""] * 6
     search.run.tell = lambda _, costs: told.append(costs)
     search.tell(["CC", "", "CCCO", "CCCCCCO", "CCC", "CC"])
     assert told == [[1, 4, 2, 3, 0, 1]]
@@ -128,12 +135,12 @@ def test_ranks_of_a_generation(tiny):
 
 def test_some_strings_leave_the_molecule_that_the_run_began_at(tiny):
     """CMA-ES is not told of them; what they give counts as everything else does."""
-    plan = Strategy(population=8, decodes=2, departing=0.5, near=0.1)
-    search = Search(tiny, Goal.of("heavy_atoms", ["mw<110"]), plan, "CCO", budget=40)
+    plan = Strategy(population=8, samples_per_latent=2, departing=0.5, near=0.1)
+    search = Search(tiny, Goal.of("heavy_atoms", ["mw<110"]), plan, "CCO", max_samples=40)
     asked = search.ask()
-    assert asked.leaving == [""] * 8 + ["CCO"] * 8
-    assert asked.radius.tolist() == [0.5] * 8 + [0.1] * 8
-    distance = np.linalg.norm(asked.z - search.centre, axis=1)
+    assert asked.branch_from == [""] * 8 + ["CCO"] * 8
+    assert asked.noise_level.tolist() == [0.5] * 8 + [0.1] * 8
+    distance = np.linalg.norm(asked.z - search.center, axis=1)
     assert distance[8:].max() < distance[:8].min()
     np.testing.assert_array_equal(asked.z[::2], asked.z[1::2])
     assert len(np.unique(asked.z, axis=0)) == 8
@@ -142,42 +149,42 @@ def test_some_strings_leave_the_molecule_that_the_run_began_at(tiny):
     search.tell(["CC"] * 8 + ["CCCCN", "CCCO"] * 4)
     assert told == [4]
     assert search.origin == "CCCCN"
-    assert search.ask().leaving[-1] == "CCCCN"
+    assert search.ask().branch_from[-1] == "CCCCN"
     search.tell(["CCC"] * 16)
-    assert search.ask().leaving == [""] * 8  # of the last generation what the budget allows
+    assert search.ask().branch_from == [""] * 8  # of the last generation what the budget allows
 
 
 def test_a_run_begins_at_the_best_that_is_new(tiny):
     plan = Strategy(population=4, closeness=0.0)
-    search = Search(tiny, Goal.of("heavy_atoms", ["mw<110"]), plan, "CCO", budget=99)
+    search = Search(tiny, Goal.of("heavy_atoms", ["mw<110"]), plan, "CCO", max_samples=99)
     for expected in ("CCCCCO", "CCCCN", "CCO"):
         search.ask()
         search.tell(["CCCCN", "CCCCCO", "", "CCCCCCCCCCC"])
         latent = tiny.encode(expected, refine=True).iloc[0, 2:].to_numpy(float)
-        np.testing.assert_allclose(search.centre, latent, rtol=1e-6)
+        np.testing.assert_allclose(search.center, latent, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"budget": 0}, "1 string or more, got 0"),
-        ({"maximise": "qde"}, "did you mean 'qed'"),
+        ({"max_samples": 0}, "1 string or more, got 0"),
+        ({"maximize": "qde"}, "did you mean 'qed'"),
         ({"keep": "similarity>2<1"}, "cannot read the wish"),
     ],
 )
 def test_what_cannot_be_asked(tiny, options, message):
     with pytest.raises(InputError, match=message):
-        optimise(tiny, "CCO", **options)
+        optimize(tiny, "CCO", **options)
 
 
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
         ("population", 3, "a population is 4 or more"),
-        ("decodes", 0, "decodes and generations are 1 or more"),
+        ("samples_per_latent", 0, "decodes and generations are 1 or more"),
         ("generations", 0, "decodes and generations are 1 or more"),
-        ("radius", 0.0, "radius must lie above 0"),
-        ("radius", 1.5, "radius must lie above 0"),
+        ("noise_level", 0.0, "noise level must lie above 0"),
+        ("noise_level", 1.5, "noise level must lie above 0"),
         ("departing", -0.1, "departing and near lie in 0 to 1"),
         ("near", 1.1, "departing and near lie in 0 to 1"),
     ],
@@ -189,9 +196,9 @@ def test_what_is_no_strategy(option, value, message):
 
 def test_seeds_that_cannot_be_read(tiny):
     with pytest.raises(InputError, match="a molecule is needed, and there are 0"):
-        optimise(tiny, "C1CC")
+        optimize(tiny, "C1CC")
     with pytest.raises(InputError, match="there is none that can be read"):
-        optimise(tiny, [])
+        optimize(tiny, [])
 
 
 def test_the_picture_begins_with_the_seed(best, tmp_path):

@@ -1,4 +1,4 @@
-"""Maps: coordinates, colours, and the page that shows what the pointer is on."""
+"""Maps: coordinates, colors, and the page that shows what the pointer is on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS = [*SMALL[:12], "C1CC", *SMALL[12:]]
 
 @pytest.fixture(scope="module")
 def mapped(tiny):
-    return latent_map(tiny, ROWS, colour="logp")
+    return latent_map(tiny, ROWS, color="logp")
 
 
 def test_a_row_out_per_row_in_and_the_principal_components(tiny, mapped):
@@ -38,13 +38,13 @@ def test_a_row_out_per_row_in_and_the_principal_components(tiny, mapped):
     assert "30 of 31 molecules" in mapped.attrs["summary"][0]
 
 
-def test_colours_of_ones_own(tiny):
+def test_colors_of_ones_own(tiny):
     labels = pd.Series(["ring" if "1" in row else "chain" for row in ROWS], name="kind")
-    table = latent_map(tiny, ROWS, colour=labels)
-    assert table.attrs["colour"] == "kind"
+    table = latent_map(tiny, ROWS, color=labels)
+    assert table.attrs["color"] == "kind"
     assert list(table["kind"]) == list(labels)
-    assert latent_map(tiny, ROWS, colour=list(labels)).attrs["colour"] == "label"
-    assert latent_map(tiny, ROWS, colour=labels.rename("smiles")).attrs["colour"] == "label"
+    assert latent_map(tiny, ROWS, color=list(labels)).attrs["color"] == "label"
+    assert latent_map(tiny, ROWS, color=labels.rename("smiles")).attrs["color"] == "label"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_missing_is_one_thing_however_it_is_written():
 
 
 def test_a_molecule_without_a_number_is_in_the_picture(tiny):
-    table = latent_map(tiny, SMALL, colour=pd.Series([np.nan, *map(float, range(1, len(SMALL)))], name="value"))
+    table = latent_map(tiny, SMALL, color=pd.Series([np.nan, *map(float, range(1, len(SMALL)))], name="value"))
     dots = _figure({"": table}, "value").axes[0].collections
     assert [np.ma.count(part.get_offsets()[:, 0]) for part in dots] == [1, len(SMALL) - 1]
     assert dots[0].get_label() == "missing (1)"
@@ -81,8 +81,8 @@ def test_a_molecule_without_a_number_is_in_the_picture(tiny):
     [
         (["CCO", "CCN"], {}, "3 different molecules or more are needed, and there are 2: 2 of 2"),
         (ROWS, {"method": "tsne"}, "pca or umap, got 'tsne'"),
-        (ROWS, {"colour": "qde"}, "did you mean 'qed'"),
-        (ROWS, {"colour": ["a"]}, "31 rows, 1 colours"),
+        (ROWS, {"color": "qde"}, "did you mean 'qed'"),
+        (ROWS, {"color": ["a"]}, "31 rows, 1 colors"),
     ],
 )
 def test_what_is_no_map(tiny, rows, options, message):
@@ -140,6 +140,6 @@ def test_another_format_and_nothing_to_draw(mapped, tmp_path):
 
 def test_a_column_is_answered_under_its_own_index(tiny):
     column = pd.Series([*SMALL[:6], "C1CC"], index=list("zyxxabc"))
-    frame = latent_map(tiny, column, colour="qed")
+    frame = latent_map(tiny, column, color="qed")
     assert frame.index.equals(column.index)
-    pd.testing.assert_frame_equal(frame.reset_index(drop=True), latent_map(tiny, list(column), colour="qed"))
+    pd.testing.assert_frame_equal(frame.reset_index(drop=True), latent_map(tiny, list(column), color="qed"))

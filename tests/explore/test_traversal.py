@@ -26,8 +26,8 @@ def test_the_grid_lies_as_promised(tiny):
     assert list(table["x"][:5]) == [-2, -1, 0, 1, 2]
     assert list(table["y"][::5]) == [2, 1, 0, -1, -2]
     assert table.attrs["axes"] == ("z3", "z1")
-    centre = table[(table["x"] == 0) & (table["y"] == 0)].iloc[0]
-    assert (centre["smiles"], centre["similarity"]) == ("CCCCO", 1)
+    center = table[(table["x"] == 0) & (table["y"] == 0)].iloc[0]
+    assert (center["smiles"], center["similarity"]) == ("CCCCO", 1)
 
 
 def test_an_axis_is_a_dimension_of_the_latent(tiny):
@@ -35,7 +35,7 @@ def test_an_axis_is_a_dimension_of_the_latent(tiny):
     z = tiny.encode("CCCCO").iloc[0, 2:].to_numpy(float)
     moved = np.stack([z + shift * np.eye(12)[3] for shift in (-2, 0, 2)])
     table = traverse(tiny, "CCCCO", axes=(3, 1), steps=3, span=2)
-    assert list(table["smiles"][3:6]) == list(tiny.decode(moved, corrections=4)["smiles"])
+    assert list(table["smiles"][3:6]) == list(tiny.decode(moved, inversion_steps=4)["smiles"])
 
 
 @pytest.mark.parametrize("span", [0.9, 3.1, 7.2])
@@ -56,7 +56,7 @@ def test_the_middle_is_the_seed_even_where_another_lies_nearer(tiny, monkeypatch
 
     def drawn_to_another(generator, z, **options):
         table = decode(generator, z, **options)
-        return table.assign(smiles="CCO") if options.get("corrections") else table
+        return table.assign(smiles="CCO") if options.get("inversion_steps") else table
 
     monkeypatch.setattr(Generator, "decode", drawn_to_another)
     table = traverse(tiny, "CCCCO", steps=3)

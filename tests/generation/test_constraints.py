@@ -51,7 +51,7 @@ def _alerts(smiles, names):
 
 def _checked(steering, expected, seed=ASPIRIN):
     """The molecules of the pool that pass are those that the slow filter lets pass: neither all nor none."""
-    passed = steering.admit(seed, POOL)
+    passed = steering.accept(seed, POOL)
     assert passed == [molecule for molecule in POOL if expected(molecule)]
     assert 0 < len(passed) < len(POOL)
     assert not steering.idle
@@ -63,8 +63,8 @@ def _checked(steering, expected, seed=ASPIRIN):
 
 def test_idle_lets_everything_pass():
     assert Steering().idle
-    assert Steering().admit(ASPIRIN, POOL) == POOL
-    assert Steering(contains=("C",)).admit(ASPIRIN, []) == []
+    assert Steering().accept(ASPIRIN, POOL) == POOL
+    assert Steering(contains=("C",)).accept(ASPIRIN, []) == []
 
 
 def test_windows():
@@ -82,7 +82,7 @@ def test_windows():
 def test_every_pattern_has_to_occur():
     patterns = ("C(=O)[OX2H1]", "c1ccccc1")
     both = _checked(Steering(contains=patterns), lambda m: all(_has(m, p) for p in patterns))
-    assert len(both) < len(Steering(contains=patterns[:1]).admit(ASPIRIN, POOL))
+    assert len(both) < len(Steering(contains=patterns[:1]).accept(ASPIRIN, POOL))
 
 
 def test_no_pattern_may_occur():
@@ -114,7 +114,7 @@ def test_alerts_of_the_seed_are_spared_and_others_are_not():
     assert own
     passed = _checked(Steering(exclude=names), lambda m: _alerts(m, names) <= own, seed)
     assert "Cc1ccc([N+](=O)[O-])cc1" in passed
-    assert "Cc1ccc([N+](=O)[O-])cc1" not in Steering(exclude=names).admit("CCO", POOL)
+    assert "Cc1ccc([N+](=O)[O-])cc1" not in Steering(exclude=names).accept("CCO", POOL)
     assert "CN=[N+]=[N-]" not in passed
 
 
@@ -157,7 +157,7 @@ def test_all_wishes_at_once():
         ({"exclude": ("PAINS", "CHEMBL")}, "no set of alerts is called 'CHEMBL'"),
     ],
 )
-def test_a_wish_that_cannot_be_read_is_refused_at_once(options, message, capfd):
+def test_a_wish_that_cannot_be_read_is_rejected_at_once(options, message, capfd):
     with pytest.raises(InputError, match=message):
         Steering(**options)
     assert capfd.readouterr().err == ""
@@ -168,7 +168,7 @@ def test_rdkit_says_nothing(capfd):
         windows=tuple(map(Window.of, ("qed>0", "sa :10", "np -9:9"))), contains=("C",), scaffold=True,
         exclude=("PAINS", "BRENK", "NIH"),
     )  # fmt: skip
-    steering.admit(ASPIRIN, [*POOL, "[H]C", "C[H]", "C/C=C/C", "CC(C)(C)[Pt]"])
+    steering.accept(ASPIRIN, [*POOL, "[H]C", "C[H]", "C/C=C/C", "CC(C)(C)[Pt]"])
     assert capfd.readouterr() == ("", "")
 
 
@@ -217,13 +217,13 @@ def test_where_there_are_no_more_all_are_picked(count):
 
 
 @pytest.mark.parametrize("count", [0, -1])
-def test_a_pick_of_none_is_refused(count):
+def test_a_pick_of_none_is_rejected(count):
     with pytest.raises(InputError, match="1 molecule or more"):
         diverse(SMALL, count)
 
 
 @pytest.mark.parametrize("seed", ["C[C@H](N)C(=O)O", "CC(N)C(=O)O"])
-def test_what_is_the_seed_but_for_its_stereo_is_refused(seed):
+def test_what_is_the_seed_but_for_its_stereo_is_rejected(seed):
     others = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "NCCC(=O)O", "CC[C@H](N)C(=O)O"]
-    refusals = Steering(no_isomers=True).ask(seed, others, HERE)()
-    assert refusals == dict(zip(others, ["no isomers"] * 3 + [""] * 2, strict=True))
+    invalid_rows = Steering(exclude_stereoisomers=True).ask(seed, others, HERE)()
+    assert invalid_rows == dict(zip(others, ["no isomers"] * 3 + [""] * 2, strict=True))

@@ -29,33 +29,33 @@ def parts(request, tiny_checkpoint, tiny_transformer):
 
 
 def _latents(config, count):
-    """Latents, the radii told, and keys: of every row its own, whatever the number of rows."""
+    """Latents, the noise levels told, and keys: of every row its own, whatever the number of rows."""
     rows = torch.arange(count)
-    return normal(row_keys(1, rows), config.latent_size), (rows % 3) * 0.4, row_keys(2, rows)
+    return normal(row_keys(1, rows), config.latent_dim), (rows % 3) * 0.4, row_keys(2, rows)
 
 
 def _decoded(parts, count, options, rows=slice(None), precision="32", **settings):
     model, config, vocabulary = parts
-    z, radius, keys = _latents(config, count)
-    engine = Engine(model.decoder, config.max_symbols, precision=precision, vocabulary=vocabulary, **settings)
-    return engine.decode(z[rows], radius[rows], keys[rows], options)
+    z, noise_level, keys = _latents(config, count)
+    engine = Engine(model.decoder, config.max_length, precision=precision, vocabulary=vocabulary, **settings)
+    return engine.decode(z[rows], noise_level[rows], keys[rows], options)
 
 
 @torch.inference_mode()
-def _naive(model, z, radius, longest):
+def _naive(model, z, noise_level, longest):
     """Greedy decoding of one latent, the whole prefix anew for every symbol."""
     symbols = [START_ID]
     while len(symbols) <= longest + 1 and symbols[-1] != END_ID:
-        symbols.append(int(model.decoder(z[None], radius[None], torch.tensor([symbols]))[0, -1].argmax()))
+        symbols.append(int(model.decoder(z[None], noise_level[None], torch.tensor([symbols]))[0, -1].argmax()))
     return symbols[1:]
 
 
 def test_greedy_is_the_naive_loop(parts):
     model, config, _ = parts
-    z, radius, _ = _latents(config, 12)
+    z, noise_level, _ = _latents(config, 12)
     symbols = _decoded(parts, 12, GREEDY).symbols
     for i in range(12):
-        expected = _naive(model, z[i], radius[i], config.max_symbols)
+        expected = _naive(model, z[i], noise_level[i], config.max_length)
         assert symbols[i, : len(expected)].tolist() == expected
         assert (symbols[i, len(expected) :] == PAD_ID).all()
 
@@ -66,13 +66,13 @@ def test_greedy_is_the_naive_loop(parts):
 def test_log_likelihood_is_the_models(parts, options):
     """Under the model itself, whatever the temperature and the cut."""
     model, config, _ = parts
-    z, radius, _ = _latents(config, 40)
+    z, noise_level, _ = _latents(config, 40)
     decoded = _decoded(parts, 40, options)
     tokens = torch.from_numpy(decoded.symbols.astype(np.int64))
     ends = (tokens == END_ID).int().argmax(1)
     whole = torch.tensor([END_ID in row and PAD_ID not in row[:end] for row, end in zip(tokens, ends, strict=True)])
     with torch.inference_mode():
-        expected = model.log_likelihood(z, radius, tokens)
+        expected = model.log_likelihood(z, noise_level, tokens)
     assert whole.sum() >= 5  # PAD within a string is no target of training, so the two could not agree on it
     np.testing.assert_allclose(decoded.log_likelihood[whole], expected[whole], rtol=1e-4, atol=1e-3)
 
@@ -82,7 +82,7 @@ def test_log_likelihood_is_the_models(parts, options):
 def test_every_row_in_its_order(parts, count, precision):
     """More rows than slots: strings that end early hand their slot on, and still stand in the order of the latents."""
     decoded = _decoded(parts, count, DecodeOptions(), precision=precision)
-    assert decoded.symbols.shape == (count, parts[1].max_symbols + 1)
+    assert decoded.symbols.shape == (count, parts[1].max_length + 1)
     assert decoded.log_likelihood.shape == (count,)
     assert len(decoded.strings(parts[2])) == count
     for i in {0, 1, 150, count - 1} & set(range(count)):
@@ -94,13 +94,13 @@ def test_every_row_in_its_order(parts, count, precision):
 def test_strings_begin_as_they_are_told(parts):
     """And go on as the model has them after such a beginning; rows of which nothing is said are as ever."""
     model, config, _ = parts
-    z, radius, keys = _latents(config, 200)
+    z, noise_level, keys = _latents(config, 200)
     free = _decoded(parts, 200, DecodeOptions())
     given = torch.from_numpy(free.symbols[:, :4].astype(np.int64)).roll(1, 0)
     given[given == END_ID] = PAD_ID  # a beginning is no end
     given[::2] = PAD_ID
-    engine = Engine(model.decoder, config.max_symbols, precision="32")
-    told = engine.decode(z, radius, keys, DecodeOptions(), given=given)
+    engine = Engine(model.decoder, config.max_length, precision="32")
+    told = engine.decode(z, noise_level, keys, DecodeOptions(), given=given)
     assert np.array_equal(told.symbols[::2], free.symbols[::2])
     where = given.numpy() != PAD_ID
     assert where.sum() > 100
@@ -108,7 +108,7 @@ def test_strings_begin_as_they_are_told(parts):
     tokens = torch.from_numpy(told.symbols.astype(np.int64))
     whole = torch.tensor([END_ID in row and PAD_ID not in row[: row.index(END_ID)] for row in tokens.tolist()])
     with torch.inference_mode():
-        expected = model.log_likelihood(z, radius, tokens)
+        expected = model.log_likelihood(z, noise_level, tokens)
     np.testing.assert_allclose(told.log_likelihood[whole], expected[whole], rtol=1e-4, atol=1e-3)
 
 
@@ -116,21 +116,21 @@ def test_strings_begin_as_they_are_told(parts):
 def test_strings_leave_another_where_they_are_told(parts, options):
     """They are it up to there and differ there; greedily, they go on as the plain loop does."""
     model, config, vocabulary = parts
-    z, radius, keys = _latents(config, 200)
+    z, noise_level, keys = _latents(config, 200)
     free = torch.from_numpy(_decoded(parts, 200, options).symbols.astype(np.int64))
     length = ((free == PAD_ID) | (free == END_ID)).int().argmax(1)
     end = (torch.arange(200) % 7).minimum(length - 1).clamp(min=0)[:, None]
     place = torch.arange(7)
     given = torch.where(place < end, free[:, :7], torch.where(place == end, -free[:, :7], PAD_ID))
-    engine = Engine(model.decoder, config.max_symbols, precision="32", vocabulary=vocabulary)
-    left = torch.from_numpy(engine.decode(z, radius, keys, options, given=given).symbols.astype(np.int64))
+    engine = Engine(model.decoder, config.max_length, precision="32", vocabulary=vocabulary)
+    left = torch.from_numpy(engine.decode(z, noise_level, keys, options, given=given).symbols.astype(np.int64))
     for i, place in enumerate(end[:, 0].tolist()):
         assert left[i, :place].tolist() == free[i, :place].tolist()
         assert left[i, place] not in (free[i, place], PAD_ID)
         if options is GREEDY and i < 20:
             begun = torch.tensor([[START_ID, *free[i, :place].tolist()]])
             with torch.no_grad():
-                logits = model.decoder(z[i : i + 1], radius[i : i + 1], begun)[0, -1]
+                logits = model.decoder(z[i : i + 1], noise_level[i : i + 1], begun)[0, -1]
             logits[free[i, place]] = -torch.inf
             assert left[i, place] == logits.argmax()
 
@@ -168,13 +168,13 @@ def test_with_the_grammar_a_string_without_fault_is_the_same(tiny_checkpoint):
 def test_the_grammar_needs_the_vocabulary(parts):
     model, config, _ = parts
     with pytest.raises(InputError, match="vocabulary"):
-        Engine(model.decoder, config.max_symbols).decode(*_latents(config, 3), DecodeOptions(grammar=True))
+        Engine(model.decoder, config.max_length).decode(*_latents(config, 3), DecodeOptions(grammar=True))
 
 
 def test_a_string_cut_at_the_longest_length_is_none(parts):
     model, config, vocabulary = parts
-    z, radius, keys = _latents(config, 20)
-    decoded = Engine(model.decoder, 3).decode(z, radius, keys, DecodeOptions(temperature=5.0))
+    z, noise_level, keys = _latents(config, 20)
+    decoded = Engine(model.decoder, 3).decode(z, noise_level, keys, DecodeOptions(temperature=5.0))
     ended = (decoded.symbols == END_ID).any(1)
     assert decoded.symbols.shape == (20, 4)
     assert not ended.all()
@@ -207,9 +207,9 @@ def test_blocks_are_the_whole_in_order(parts, monkeypatch):
     """Also where the latents are more than may wait at once."""
     model, config, _ = parts
     monkeypatch.setattr("molvae.generation.engine.CPU_WAITING", 150)
-    z, radius, keys = _latents(config, 400)
-    engine = Engine(model.decoder, config.max_symbols, precision="32", slots=16)
-    blocks = list(engine.stream(z, radius, keys, DecodeOptions(), block=20))
+    z, noise_level, keys = _latents(config, 400)
+    engine = Engine(model.decoder, config.max_length, precision="32", slots=16)
+    blocks = list(engine.stream(z, noise_level, keys, DecodeOptions(), block=20))
     assert len(blocks) > 4
     whole = _decoded(parts, 400, DecodeOptions())
     assert np.array_equal(np.concatenate([b.symbols for b in blocks]), whole.symbols)
@@ -218,10 +218,10 @@ def test_blocks_are_the_whole_in_order(parts, monkeypatch):
 
 def test_progress_counts_finished_strings(parts):
     model, config, _ = parts
-    z, radius, keys = _latents(config, 2000)
+    z, noise_level, keys = _latents(config, 2000)
     seen: list[int] = []
-    engine = Engine(model.decoder, config.max_symbols, slots=16)
-    engine.decode(z, radius, keys, DecodeOptions(temperature=0.8), seen.append)
+    engine = Engine(model.decoder, config.max_length, slots=16)
+    engine.decode(z, noise_level, keys, DecodeOptions(temperature=0.8), seen.append)
     assert seen == sorted(seen)
     assert len(seen) > 1
     assert seen[-1] == 2000
@@ -234,20 +234,20 @@ def test_strings_come_as_often_as_they_should(decoder):
     False positive rate 1 in 10,000 if the seeds were random; they are fixed.
     """
     config = ModelConfig(
-        5, encoder_width=4, encoder_layers=1, encoder_heads=1, pooling_heads=1, latent_size=3, decoder=decoder,
-        decoder_width=8, decoder_heads=2, embedding_width=4, max_symbols=2,
+        5, encoder_dim=4, encoder_layers=1, encoder_heads=1, pooling_heads=1, latent_dim=3, decoder=decoder,
+        decoder_dim=8, decoder_heads=2, embedding_dim=4, max_length=2,
     )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = Autoencoder.from_config(config).eval()
         model.decoder.output.weight.data.mul_(4)  # far from uniform
     count = 20_000
-    z, radius = torch.tensor([[0.3, -1.0, 0.8]]), torch.tensor([0.25])
+    z, noise_level = torch.tensor([[0.3, -1.0, 0.8]]), torch.tensor([0.25])
     engine = Engine(model.decoder, 2, precision="32")
     decoded = engine.decode(
-        z.expand(count, -1), radius.expand(count), row_keys(9, torch.arange(count)), DecodeOptions()
+        z.expand(count, -1), noise_level.expand(count), row_keys(9, torch.arange(count)), DecodeOptions()
     )
-    exact = _probabilities(model, z, radius)
+    exact = _probabilities(model, z, noise_level)
     observed = Counter(tuple(row) for row in decoded.symbols.tolist())
     assert set(observed) <= set(exact)
     assert sum(exact.values()) == pytest.approx(1, abs=1e-5)
@@ -255,7 +255,7 @@ def test_strings_come_as_often_as_they_should(decoder):
     assert statistic < _quantile(cells - 1, 3.719)
 
 
-def _probabilities(model, z, radius) -> dict[tuple[int, ...], float]:
+def _probabilities(model, z, noise_level) -> dict[tuple[int, ...], float]:
     strings = set()
     for symbols in product(range(5), repeat=3):
         end = symbols.index(END_ID) + 1 if END_ID in symbols else 3
@@ -265,7 +265,7 @@ def _probabilities(model, z, radius) -> dict[tuple[int, ...], float]:
         total, prefix = 0.0, [START_ID]
         for symbol in string:
             with torch.inference_mode():
-                total += float(model.decoder(z, radius, torch.tensor([prefix]))[0, -1].log_softmax(0)[symbol])
+                total += float(model.decoder(z, noise_level, torch.tensor([prefix]))[0, -1].log_softmax(0)[symbol])
             prefix.append(symbol)
             if symbol == END_ID:
                 break

@@ -27,14 +27,14 @@ def latents(generator, smiles):
 
 @pytest.fixture(scope="module")
 def corrected(tiny):
-    return tiny.decode(latents(tiny, STRANGE), corrections=6)
+    return tiny.decode(latents(tiny, STRANGE), inversion_steps=6)
 
 
 def test_of_drugs_more_come_back_and_none_is_lost():
     """The weights that ship, without whose mistakes there would be nothing to correct."""
     generator, drugs = molvae.load("druglike", "cpu"), list(DRUGS.values())
     plain = generator.reconstruct(drugs)
-    found = generator.reconstruct(drugs, corrections=8)
+    found = generator.reconstruct(drugs, inversion_steps=8)
     assert (found["exact"] | ~plain["exact"]).all()
     assert found["exact"].sum() > plain["exact"].sum()
     assert (found["reconstruction"] == found["smiles"].map(CanonSmiles))[found["exact"]].all()
@@ -49,7 +49,7 @@ def test_the_distance_is_that_of_the_molecules_own_latent(tiny, corrected):
 
 def test_at_no_distance_it_is_the_molecule_and_its_likelihood(tiny_checkpoint):
     tiny = Generator(tiny_checkpoint, precision="32")
-    found = tiny.decode(latents(tiny, SMALL), corrections=6)
+    found = tiny.decode(latents(tiny, SMALL), inversion_steps=6)
     there = found["distance"] < SAME
     assert there.sum() >= 28
     assert found["smiles"][there].tolist() == [CanonSmiles(s) for s, yes in zip(SMALL, there, strict=True) if yes]
@@ -58,10 +58,10 @@ def test_at_no_distance_it_is_the_molecule_and_its_likelihood(tiny_checkpoint):
     )
 
 
-def test_more_corrections_are_never_further(tiny, corrected):
+def test_more_inversion_steps_are_never_further(tiny, corrected):
     far = np.inf
     for many in (1, 3, 6, 10):
-        distance = tiny.decode(latents(tiny, STRANGE), corrections=many)["distance"].fillna(np.inf)
+        distance = tiny.decode(latents(tiny, STRANGE), inversion_steps=many)["distance"].fillna(np.inf)
         assert (distance <= far).all()
         far = distance
     plain = tiny.decode(latents(tiny, STRANGE))["smiles"].tolist()
@@ -76,16 +76,16 @@ def test_a_row_depends_on_itself_alone(tiny, corrected, monkeypatch):
     z = latents(tiny, STRANGE)
     seeds = np.arange(len(z))
     for rows in ([3], [7, 0, 5]):
-        some = tiny.decode(z[rows], corrections=6, seed=seeds[rows])
-        expected = tiny.decode(z, corrections=6, seed=seeds).loc[rows].reset_index(drop=True)
+        some = tiny.decode(z[rows], inversion_steps=6, seed=seeds[rows])
+        expected = tiny.decode(z, inversion_steps=6, seed=seeds).loc[rows].reset_index(drop=True)
         pd.testing.assert_frame_equal(some, expected, rtol=1e-4, atol=1e-5)
     monkeypatch.setattr("molvae.generation.latent_inversion.AT_ONCE", 3)
-    pd.testing.assert_frame_equal(tiny.decode(z, corrections=6), corrected, rtol=1e-4, atol=1e-5)
+    pd.testing.assert_frame_equal(tiny.decode(z, inversion_steps=6), corrected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_reconstruction_does_not_hang_on_what_stands_before_it(tiny):
-    alone = tiny.reconstruct(STRANGE, corrections=3)
-    behind = tiny.reconstruct(["CCO", "C1CC", *STRANGE], corrections=3)
+    alone = tiny.reconstruct(STRANGE, inversion_steps=3)
+    behind = tiny.reconstruct(["CCO", "C1CC", *STRANGE], inversion_steps=3)
     assert behind["reconstruction"].tolist()[2:] == alone["reconstruction"].tolist()
 
 
@@ -95,14 +95,14 @@ def test_when_all_is_found_it_ends(tiny, monkeypatch):
         "molvae.generation.latent_inversion._Inversion.advance",
         lambda part, turn, real=_Inversion.advance: (turns.append(turn), real(part, turn)),
     )
-    assert tiny.decode(latents(tiny, ["CCO"]), corrections=500)["distance"][0] < SAME
+    assert tiny.decode(latents(tiny, ["CCO"]), inversion_steps=500)["distance"][0] < SAME
     assert turns == [0]
 
 
 def test_where_nothing_is_a_molecule_what_was_written_is_told(tiny):
     """Far out, at temperature so high that only by chance a string is one."""
     z = 30 * np.random.default_rng(0).standard_normal((20, 12)).astype(np.float32)
-    plain, found = tiny.decode(z), tiny.decode(z, corrections=1, temperature=8.0)
+    plain, found = tiny.decode(z), tiny.decode(z, inversion_steps=1, temperature=8.0)
     none = found["smiles"] == ""
     assert none.any()
     assert found["distance"].isna().tolist() == none.tolist()
@@ -113,15 +113,15 @@ def test_where_nothing_is_a_molecule_what_was_written_is_told(tiny):
 def test_rows_without_a_latent_stay_in_their_places_and_progress_adds_up(tiny):
     z = latents(tiny, [*SMALL[:5], "C1CC", *SMALL[5:9]])
     steps = []
-    found = tiny.decode(z, corrections=2, progress=steps.append)
+    found = tiny.decode(z, inversion_steps=2, progress=steps.append)
     assert list(found.columns) == ["smiles", "log_likelihood", "distance", "error"]
     assert found["error"].tolist() == [*[""] * 5, "no latent", *[""] * 4]
     assert np.isnan(found["distance"][5])
     assert steps == sorted(steps)
     assert steps[-1] == 9
     assert len(z) < AT_ONCE
-    assert len(tiny.decode(z[:0], corrections=2)) == 0
-    assert tiny.reconstruct(["C1CC"], corrections=2)["reconstruction"].tolist() == [""]
+    assert len(tiny.decode(z[:0], inversion_steps=2)) == 0
+    assert tiny.reconstruct(["C1CC"], inversion_steps=2)["reconstruction"].tolist() == [""]
 
 
 @pytest.mark.parametrize(("latent", "decoder"), [("hypersphere", "gru"), ("deterministic", "transformer")])
@@ -129,29 +129,29 @@ def test_every_kind_of_model_can_be_corrected(latent, decoder):
     model, config, vocabulary = trained(latent, decoder, 60)
     generator = Generator(Checkpoint("other", model, config, vocabulary), "cpu")
     plain = generator.reconstruct(list(SMALL))["exact"].sum()
-    found = generator.reconstruct(list(SMALL), corrections=8)
+    found = generator.reconstruct(list(SMALL), inversion_steps=8)
     assert found["exact"].sum() > plain
 
 
-def test_what_cannot_be_asked_is_refused(tiny):
+def test_what_cannot_be_asked_is_rejected(tiny):
     z = latents(tiny, SMALL[:2])
     with pytest.raises(InputError, match="corrections must be 0"):
-        tiny.decode(z, corrections=-1)
+        tiny.decode(z, inversion_steps=-1)
     with pytest.raises(InputError, match="corrections must be 0"):
-        tiny.reconstruct("CCO", corrections=-1)
+        tiny.reconstruct("CCO", inversion_steps=-1)
     with pytest.raises(InputError, match=r"a whole number above, got 2\.5"):
-        tiny.decode(z, corrections=2.5)
+        tiny.decode(z, inversion_steps=2.5)
     with pytest.raises(InputError, match="take one"):
-        tiny.reconstruct("CCO", corrections=2, refine=True)
+        tiny.reconstruct("CCO", inversion_steps=2, refine=True)
     with pytest.raises(InputError, match="leaving is for those that are not"):
-        tiny.decode(z, corrections=2, leaving=["CCO", ""])
+        tiny.decode(z, inversion_steps=2, branch_from=["CCO", ""])
 
 
 def test_an_evaluation_counts_the_same(tiny, tiny_checkpoint):
-    from molvae.data.featurize import featurise
+    from molvae.data.featurize import featurize
     from molvae.data.graph_dataset import PackedGraphs
 
-    data = PackedGraphs.from_graphs(featurise(STRANGE), tiny_checkpoint.vocabulary)
+    data = PackedGraphs.from_graphs(featurize(STRANGE), tiny_checkpoint.vocabulary)
     evaluator = Evaluator(Codec.of(tiny_checkpoint))
-    expected = tiny.reconstruct(STRANGE, corrections=8)["exact"].tolist()
-    assert evaluator.exact(data, corrections=8).tolist() == expected
+    expected = tiny.reconstruct(STRANGE, inversion_steps=8)["exact"].tolist()
+    assert evaluator.exact(data, inversion_steps=8).tolist() == expected

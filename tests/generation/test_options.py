@@ -26,8 +26,8 @@ def test_every_option_is_known():
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("radus", "radius"), ("similar", "similarity"), ("novel", "novel_only"), ("ranking", "rank"),
-                       ("scaffold", "keep_scaffold"), ("temprature", "temperature"), ("standardize", "standardise")]
+    ("name", "near"), [("radus", "noise_level"), ("similar", "similarity"), ("novel", "exclude_training_set"), ("ranking", "rank"),
+                       ("scaffold", "keep_scaffold"), ("temprature", "temperature"), ("standardize", "standardize")]
 )  # fmt: skip
 def test_an_unknown_option_is_told_the_nearest(name, near):
     with pytest.raises(InputError, match=f"no option '{name}': did you mean '{near}'"):

@@ -35,13 +35,13 @@ def test_uniform_along_one_row():
 @pytest.mark.parametrize(
     ("a", "b"),
     [
-        (uniform(row_keys(0, ROWS), 0), uniform(row_keys(0, ROWS), 1)),  # neighbouring numbers of a row
-        (uniform(row_keys(0, ROWS), 0), uniform(row_keys(0, ROWS + 1), 0)),  # neighbouring rows
-        (uniform(row_keys(0, ROWS), 0), uniform(row_keys(1, ROWS), 0)),  # neighbouring seeds
-        (normal(row_keys(0, ROWS), 1)[:, 0], normal(row_keys(0, ROWS), 1, stream=1)[:, 0]),  # neighbouring streams
+        (uniform(row_keys(0, ROWS), 0), uniform(row_keys(0, ROWS), 1)),  # neighboring numbers of a row
+        (uniform(row_keys(0, ROWS), 0), uniform(row_keys(0, ROWS + 1), 0)),  # neighboring rows
+        (uniform(row_keys(0, ROWS), 0), uniform(row_keys(1, ROWS), 0)),  # neighboring seeds
+        (normal(row_keys(0, ROWS), 1)[:, 0], normal(row_keys(0, ROWS), 1, stream=1)[:, 0]),  # neighboring streams
     ],
 )
-def test_neighbours_are_unrelated(a, b):
+def test_neighbors_are_unrelated(a, b):
     assert abs(np.corrcoef(a.numpy(), b.numpy())[0, 1]) < 4 / N**0.5
 
 

@@ -117,10 +117,10 @@ def test_neither_half_takes_more_than_half(wanted, target, similarities):
     for similarity in similarities:
         inside = abs(similarity - target) <= HALF_WIDTH + 1e-12
         peers = [s for s in taken if (s >= target) == (similarity >= target)]
-        admitted = gauge.admits(similarity)
+        accepted = gauge.accepts(similarity)
         if abs(abs(similarity - target) - HALF_WIDTH) > 1e-9:  # on the edge, rounding decides
-            assert admitted == (inside and len(peers) < half)
-        if admitted:
+            assert accepted == (inside and len(peers) < half)
+        if accepted:
             taken.append(similarity)
     assert gauge.above == sum(s >= target for s in taken) <= half
     assert gauge.below == sum(s < target for s in taken) <= half
@@ -130,7 +130,7 @@ def test_neither_half_takes_more_than_half(wanted, target, similarities):
 @given(st.floats(0, 1))
 def test_a_band_takes_all_that_lies_in_it(similarity):
     gauge = Gauge(Dial(0.5, 0.7), 1)
-    assert all(gauge.admits(similarity) == (0.5 <= similarity <= 0.7) for _ in range(3))
+    assert all(gauge.accepts(similarity) == (0.5 <= similarity <= 0.7) for _ in range(3))
 
 
 @settings(deadline=None)
@@ -168,24 +168,24 @@ def test_a_band_is_not_balanced():
     assert Gauge(Dial(0.5, 0.7), 4).balanced(molecules) == list(molecules)
 
 
-# --- a seed whose similarity falls with the radius ---
+# --- a seed whose similarity falls with the noise level ---
 
 
 def _falls(way):
     """0.9 at the nearest way, 0.2 at the farthest."""
-    return float(np.exp(-1.6 * (way.radius + 0.06) * way.heat * (0.5 if way.departs else 1)))
+    return float(np.exp(-1.6 * (way.noise_level + 0.06) * way.heat * (0.5 if way.departs else 1)))
 
 
-def _searched(asked, wanted=60, budget=3000, seed=0):
+def _searched(asked, wanted=60, max_samples=3000, seed=0):
     """The similarities found, the gauge, and the ways of the last full round."""
     random = np.random.default_rng(seed)
     gauge, found, spent, last = Gauge(Dial.of(asked), wanted), [], 0, []
-    while len(found) < wanted and spent < budget:
-        ways = gauge.ways(min(128, budget - spent))
+    while len(found) < wanted and spent < max_samples:
+        ways = gauge.ways(min(128, max_samples - spent))
         kept = []
         for way in ways:
             similarity = float(np.clip(_falls(way) + random.normal(0, 0.07), 0, 1))
-            good = random.random() < 0.3 and len(found) < wanted and gauge.admits(similarity)  # the others are no news
+            good = random.random() < 0.3 and len(found) < wanted and gauge.accepts(similarity)  # the others are no news
             kept.append(good)
             if good:
                 found.append(similarity)
@@ -206,7 +206,7 @@ def test_both_halves_are_filled_and_the_median_is_met(target):
 @pytest.mark.parametrize("target", [0.3, 0.45, 0.6, 0.8])
 def test_the_strings_go_where_the_band_is(target):
     band = (target - 0.05, target + 0.05)
-    _, _, last, spent = _searched(band, wanted=400, budget=1280)
+    _, _, last, spent = _searched(band, wanted=400, max_samples=1280)
     assert spent == 1280
     assert len(last) == 128
     right = [way for way in last if abs(_falls(way) - target) < 0.13]

@@ -31,13 +31,13 @@ def library(tmp_path_factory):
     return folder, rows
 
 
-def test_every_row_is_kept_a_duplicate_or_refused(tiny_checkpoint, library, tmp_path):
+def test_every_row_is_kept_a_duplicate_or_rejected(tiny_checkpoint, library, tmp_path):
     folder, rows = library
     counts = indexed(tiny_checkpoint, folder, tmp_path / "lib").counts
     assert counts.read == rows
-    assert counts.refused == 2 * len(BAD) + 2
+    assert counts.rejected == 2 * len(BAD) + 2
     assert counts.kept == len(distinct())
-    assert counts.duplicate == rows - counts.kept - counts.refused
+    assert counts.duplicate == rows - counts.kept - counts.rejected
     with (tmp_path / "lib" / "bad.csv").open() as file:
         bad = list(csv.DictReader(file))
     assert [row["value"] for row in bad[:3]] == BAD[:3]
@@ -45,7 +45,7 @@ def test_every_row_is_kept_a_duplicate_or_refused(tiny_checkpoint, library, tmp_
     assert bad[0]["line"] == str(len(SMILES) + 1)
     assert bad[0]["reason"].endswith("ring 1 opened but not closed")
     assert bad[-1]["file"].endswith("c.parquet")
-    assert len(bad) == counts.refused
+    assert len(bad) == counts.rejected
 
 
 def test_a_row_holds_what_was_computed_of_the_molecule(tiny_checkpoint, library, tmp_path):
@@ -59,7 +59,7 @@ def test_a_row_holds_what_was_computed_of_the_molecule(tiny_checkpoint, library,
     for name, values in compute(mols, PROPERTIES).items():
         np.testing.assert_allclose(frame[name], values, rtol=1e-12)
     rows = [Record(smiles, "", "", 1) for smiles in frame["smiles"]]
-    (alone,) = embed(tiny_checkpoint.model, tiny_checkpoint.vocabulary, rows, device="cpu", max_symbols=80, workers=0)
+    (alone,) = embed(tiny_checkpoint.model, tiny_checkpoint.vocabulary, rows, device="cpu", max_length=80, workers=0)
     assert table.schema.field("latent").type.value_type == "halffloat"
     np.testing.assert_allclose(np.stack(frame["latent"]), alone.latents, rtol=2e-3, atol=1e-3)
     planes = BitPlanes.load(tmp_path / "lib" / "shards" / "00000.bits.npy", len(frame))
@@ -166,19 +166,19 @@ def test_a_whole_library_is_left_alone(tiny_checkpoint, long_library, undisturbe
     ("change", "complaint"),
     [
         ({"properties": ("mw",)}, "other properties"),
-        ({"clean": True}, "other standardised: False, and now True"),
+        ({"clean": True}, "other standardized: False, and now True"),
         ({"column": "other"}, "other column: None, and now other"),
         ({"shard_rows": 32}, "other shard_rows: 64, and now 32"),
     ],
 )
-def test_other_settings_are_refused(tiny_checkpoint, long_library, tmp_path, whole, change, complaint):
+def test_other_settings_are_rejected(tiny_checkpoint, long_library, tmp_path, whole, change, complaint):
     _begin(tiny_checkpoint, long_library, tmp_path / "lib", whole)
     with pytest.raises(InputError, match=complaint):
         index_long(tiny_checkpoint, long_library, tmp_path / "lib", **change)
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_another_file_or_model_is_refused(tiny_checkpoint, long_library, tmp_path, whole):
+def test_another_file_or_model_is_rejected(tiny_checkpoint, long_library, tmp_path, whole):
     file = tmp_path / "copy.smi"
     file.write_bytes(long_library.read_bytes())
     _begin(tiny_checkpoint, file, tmp_path / "lib", whole)
@@ -209,12 +209,12 @@ def test_killed_before_anything_was_written(tiny_checkpoint, long_library, undis
     assert contents(tmp_path / "lib") == undisturbed
 
 
-@pytest.mark.parametrize(("text", "kept", "refused"), [("CCO\n", 1, 0), ("C1CC\n", 0, 1), ("# nothing\n", 0, 0)])
-def test_one_molecule_and_none(tiny_checkpoint, tmp_path, text, kept, refused):
+@pytest.mark.parametrize(("text", "kept", "rejected"), [("CCO\n", 1, 0), ("C1CC\n", 0, 1), ("# nothing\n", 0, 0)])
+def test_one_molecule_and_none(tiny_checkpoint, tmp_path, text, kept, rejected):
     (tmp_path / "a.smi").write_text(text)
     counts = indexed(tiny_checkpoint, tmp_path / "a.smi", tmp_path / "lib").counts
-    assert (counts.kept, counts.duplicate, counts.refused) == (kept, 0, refused)
-    assert (tmp_path / "lib" / "bad.csv").read_text().count("\n") == 1 + refused
+    assert (counts.kept, counts.duplicate, counts.rejected) == (kept, 0, rejected)
+    assert (tmp_path / "lib" / "bad.csv").read_text().count("\n") == 1 + rejected
 
 
 def test_what_is_written_is_not_read_and_what_is_anothers_stays(tiny_checkpoint, tmp_path):
@@ -224,7 +224,7 @@ def test_what_is_written_is_not_read_and_what_is_anothers_stays(tiny_checkpoint,
     (tmp_path / "lib" / ".gitattributes").write_text("* binary\n")
     for _ in range(2):
         counts = indexed(tiny_checkpoint, tmp_path, tmp_path / "lib").counts
-        assert (counts.kept, counts.duplicate, counts.refused) == (1, 0, 1)
+        assert (counts.kept, counts.duplicate, counts.rejected) == (1, 0, 1)
     assert (tmp_path / "lib" / ".gitattributes").read_text() == "* binary\n"
     assert (tmp_path / "lib" / ".git").is_dir()
 

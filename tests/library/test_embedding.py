@@ -9,7 +9,7 @@ from molecules import DRUGS
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import PROPERTIES, compute
 from molvae.chem.smiles import canonical, parse
-from molvae.data.rows import Record, Refusal
+from molvae.data.rows import InvalidRow, Record
 from molvae.errors import InputError
 from molvae.library.embedding import embed
 
@@ -19,7 +19,7 @@ def records(smiles):
 
 
 def embedded(checkpoint, rows, **options):
-    given = {"device": "cpu", "max_symbols": checkpoint.config.max_symbols, "workers": 0, **options}
+    given = {"device": "cpu", "max_length": checkpoint.config.max_length, "workers": 0, **options}
     return list(embed(checkpoint.model, checkpoint.vocabulary, iter(rows), **given))
 
 
@@ -34,20 +34,20 @@ def test_latents_are_those_of_the_generator(tiny):
     assert got.properties == {}
 
 
-def test_every_row_is_kept_or_refused_by_name(tiny_checkpoint):
-    refusal = Refusal("library.smi", 2, "", "the SMILES field is empty")
+def test_every_row_is_kept_or_rejected_by_name(tiny_checkpoint):
+    invalid_row = InvalidRow("library.smi", 2, "", "the SMILES field is empty")
     rows = [*records(["CCO", "", "C1CC", "OCC", "[13CH4]", "C" * 200]), Record("[Pt]", "", "other.csv", 9)]
-    rows[1] = refusal
+    rows[1] = invalid_row
     (got,) = embedded(tiny_checkpoint, rows)
     assert [row.row for row in got.records] == [1, 4]
     assert got.smiles == ["CCO", "CCO"]
     assert got.keys[0] == got.keys[1]
-    assert [(bad.source, bad.row) for bad in got.refusals] == [
+    assert [(bad.source, bad.row) for bad in got.invalid_rows] == [
         ("library.smi", 2), ("library.smi", 3), ("library.smi", 5), ("library.smi", 6), ("other.csv", 9),
     ]  # fmt: skip
-    assert got.refusals[0] is refusal
-    assert "ring 1 opened" in got.refusals[1].reason
-    assert "[Pt]" in got.refusals[4].reason
+    assert got.invalid_rows[0] is invalid_row
+    assert "ring 1 opened" in got.invalid_rows[1].reason
+    assert "[Pt]" in got.invalid_rows[4].reason
     assert got.read == len(rows)
 
 
@@ -59,7 +59,7 @@ def test_workers_change_no_bit(tiny_checkpoint, workers):
     together = embedded(tiny_checkpoint, rows, workers=workers, **options)
     assert [part.read for part in alone] == [part.read for part in together]
     for a, b in zip(alone, together, strict=True):
-        assert (a.records, a.smiles, a.refusals) == (b.records, b.smiles, b.refusals)
+        assert (a.records, a.smiles, a.invalid_rows) == (b.records, b.smiles, b.invalid_rows)
         assert a.latents.tobytes() == b.latents.tobytes()
         assert a.fingerprints.tobytes() == b.fingerprints.tobytes()
         assert {k: v.tobytes() for k, v in a.properties.items()} == {k: v.tobytes() for k, v in b.properties.items()}
@@ -73,7 +73,7 @@ def test_a_batch_is_the_same_wherever_the_stream_begins(tiny_checkpoint):
 
 
 def test_properties_and_fingerprints_are_those_of_the_molecules(tiny_checkpoint):
-    """All properties: some of them need what the featuriser leaves out of a molecule."""
+    """All properties: some of them need what the featurizer leaves out of a molecule."""
     (got,) = embedded(tiny_checkpoint, records(DRUGS.values()), properties=tuple(PROPERTIES), fingerprints=True)
     mols = [parse(row.smiles) for row in got.records]
     for name, values in compute(mols, list(PROPERTIES)).items():
@@ -81,11 +81,11 @@ def test_properties_and_fingerprints_are_those_of_the_molecules(tiny_checkpoint)
     np.testing.assert_array_equal(got.fingerprints, morgan_bits(mols))
 
 
-@pytest.mark.parametrize("rows", [[], [Refusal("a.smi", 1, "", "empty")]])
+@pytest.mark.parametrize("rows", [[], [InvalidRow("a.smi", 1, "", "empty")]])
 def test_nothing_to_embed(tiny_checkpoint, rows):
     got = embedded(tiny_checkpoint, rows, fingerprints=True, properties=("mw",))
     assert sum(part.read for part in got) == len(rows)
-    assert all(part.latents.shape == (0, tiny_checkpoint.config.latent_size) for part in got)
+    assert all(part.latents.shape == (0, tiny_checkpoint.config.latent_dim) for part in got)
 
 
 def test_an_unknown_property_is_named_before_any_row_is_read(tiny_checkpoint):

@@ -17,7 +17,7 @@ def test_it_is_a_set(batches):
         for value in batch:
             new.append(value not in plain)
             plain.add(value)
-        assert seen.admit(np.array(batch, np.uint64)).tolist() == new
+        assert seen.accept(np.array(batch, np.uint64)).tolist() == new
     assert len(seen) == len(plain)
 
 

@@ -117,16 +117,16 @@ def test_another_model_is_not_taken_for_the_librarys_own(library, tiny_model, tm
 
 
 def test_counts_are_those_of_the_rows(library):
-    assert library.counts.read == len(DRUGS) + len(SMALL) == library.counts.kept + library.counts.refused
+    assert library.counts.read == len(DRUGS) + len(SMALL) == library.counts.kept + library.counts.rejected
     assert len(library) == library.counts.kept
     assert np.isin([canonical(smiles) for smiles in SMALL], library.library.molecules(np.arange(len(library)))).all()
 
 
 @pytest.mark.parametrize("by", ["tanimoto", "both"])
-def test_seeds_are_standardised_as_the_library_is(tiny_model, tmp_path, by):
+def test_seeds_are_standardized_as_the_library_is(tiny_model, tmp_path, by):
     (tmp_path / "a.smi").write_text("CC(=O)[O-] acetate\nCCO ethanol\nCCN amine\n")
     made = molvae.index(
-        tmp_path / "a.smi", tmp_path / "lib", model=tiny_model, device="cpu", standardise=True, workers=0
+        tmp_path / "a.smi", tmp_path / "lib", model=tiny_model, device="cpu", standardize=True, workers=0
     )
     best = made.search("CC(=O)[O-].[Na+]", top=1, by=by).iloc[0]
     assert (best["id"], best["similarity"]) == ("acetate", 1)

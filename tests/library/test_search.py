@@ -134,7 +134,7 @@ def test_what_nothing_passes_is_empty(library):
 
 def test_a_window_on_what_is_not_in_the_library_says_how_to_get_it(library):
     with pytest.raises(InputError, match=r"holds mw, .* and not qed: .* --properties mw,.*,qed"):
-        library.admitted(0, [Window.of("qed>0.5")])
+        library.accepted(0, [Window.of("qed>0.5")])
 
 
 def test_fusion_is_reciprocal_rank(library, mols):
@@ -185,7 +185,7 @@ def test_one_molecule_and_none(tiny_checkpoint, tmp_path, text, size):
     library = Library(tmp_path / "lib")
     measures = {
         "t": ByFingerprint(morgan_bits([parse("CCO")])),
-        "l": ByLatent(np.ones((1, tiny_checkpoint.config.latent_size), np.float32)),
+        "l": ByLatent(np.ones((1, tiny_checkpoint.config.latent_dim), np.float32)),
     }
     for by in (["t"], ["l"], ["t", "l"]):
         (hits,) = search(library, measures, 10, by=by, filters=Filters(contains=("O",)), workers=0)

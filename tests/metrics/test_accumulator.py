@@ -103,6 +103,6 @@ def test_nothing_at_all():
 
 
 @pytest.mark.parametrize("size", [0, -1])
-def test_a_sample_of_nothing_is_refused(size):
+def test_a_sample_of_nothing_is_rejected(size):
     with pytest.raises(InputError, match="at least 1 molecule"):
         Tally(size, 0)

@@ -115,8 +115,8 @@ def slowly(seed, rows):
         "similarity_q1": q1,
         "similarity_median": median,
         "similarity_q3": q3,
-        "at_least_0_4": share(sum(v >= 0.4 for v in values), len(values)),
-        "at_least_0_6": share(sum(v >= 0.6 for v in values), len(values)),
+        "frac_similarity_ge_0_4": share(sum(v >= 0.4 for v in values), len(values)),
+        "frac_similarity_ge_0_6": share(sum(v >= 0.6 for v in values), len(values)),
         "scaffold_kept": share(sum(scaffold(c) == scaffold(seed) for c in similar), len(similar)),
         "internal_diversity": 1 - mean(pairs) if pairs else None,
     }
@@ -175,7 +175,7 @@ def test_pooled_and_averaged(frames):
     ]
     np.testing.assert_allclose(similarities, sorted(values), rtol=1e-6)
     assert overall["similarity_median"] == close(np.median(values))
-    assert overall["at_least_0_6"] == mean(v >= 0.6 for v in values)
+    assert overall["frac_similarity_ge_0_6"] == mean(v >= 0.6 for v in values)
 
 
 MIXED = pd.concat(
@@ -239,7 +239,13 @@ def test_only_the_seed_itself():
     row = table.to_dict("records")[0]
     assert [row[name] for name in COUNTS] == [3, 3, 1, 0, 0]
     assert (row["validity"], row["novelty"], row["non_identity"], row["usable"]) == (1, 1, 0, 0)
-    for name in ("similarity_mean", "similarity_median", "at_least_0_4", "scaffold_kept", "internal_diversity"):
+    for name in (
+        "similarity_mean",
+        "similarity_median",
+        "frac_similarity_ge_0_4",
+        "scaffold_kept",
+        "internal_diversity",
+    ):
         assert row[name] is None
         assert overall[f"{name}_per_seed"] is None
     assert similarities.shape == (0,)
@@ -338,7 +344,7 @@ def test_similarities_are_bounded_and_keep_their_quantiles(frames, monkeypatch):
     assert abs(np.median(some) - np.median(everything)) < 0.1
 
 
-def test_rows_of_another_kind_are_refused_and_none_counted(frames):
+def test_rows_of_another_kind_are_rejected_and_none_counted(frames):
     scores = AnalogScores()
     for wrong, complaint in [
         (frames[ASPIRIN].drop(columns=["sa", "alerts"]), "there is no sa, alerts"),

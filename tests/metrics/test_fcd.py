@@ -91,7 +91,7 @@ def test_too_long_molecules_are_skipped_and_counted():
 
 
 @pytest.mark.usefixtures("library")
-def test_unusable_input_is_refused():
+def test_unusable_input_is_rejected():
     with pytest.raises(InputError, match="2 molecules or more, got 0"):
         activations([])
     with pytest.raises(InputError, match="batch_size must be at least 1, got 0"):

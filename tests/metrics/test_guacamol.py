@@ -159,7 +159,7 @@ def test_sets_without_spread_or_overlap(name, generated, reference, expected):
 @pytest.mark.parametrize(
     "bad", [np.array([]), np.array([1.0, nan]), np.array([inf, 1]), np.ones((3, 1)), np.array(1.0)]
 )
-def test_unusable_columns_are_refused(bad):
+def test_unusable_columns_are_rejected(bad):
     good = table_of(MOLS)
     for name in ("MolWt", "NumHDonors"):
         with pytest.raises(InputError, match=f"generated column '{name}' must be finite numbers"):

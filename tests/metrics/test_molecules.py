@@ -208,7 +208,7 @@ def test_an_unknown_column_has_no_figures():
 @pytest.mark.parametrize(
     ("unknown", "nearest"), [("QEDs", "qed"), ("lipinsky", "lipinski"), ("moses", "moses_filters"), ("alert", "alerts")]
 )
-def test_an_unknown_column_is_refused_with_the_nearest(unknown, nearest):
+def test_an_unknown_column_is_rejected_with_the_nearest(unknown, nearest):
     with pytest.raises(InputError, match=f"no column is called '{unknown}': did you mean '{nearest}'") as caught:
         chosen(["mw", unknown])
     assert all(name in str(caught.value) for name in COLUMNS)

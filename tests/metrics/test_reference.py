@@ -77,7 +77,7 @@ def test_what_cannot_be_read_again_is_left_out(of):
 
 
 @pytest.mark.parametrize("smiles", [[], ["C1CC", ""]])
-def test_a_set_without_a_valid_molecule_is_refused_by_its_name(of, smiles):
+def test_a_set_without_a_valid_molecule_is_rejected_by_its_name(of, smiles):
     for ask in PARTS.values():
         with pytest.raises(InputError, match=f"the test set has no valid molecule among {len(smiles)}"):
             ask(of(smiles, name="the test set"))

@@ -103,9 +103,9 @@ def test_a_named_dataset_and_its_splits(tmp_path):
     assert found.test.smiles == ["CCN"]
     assert found.scaffolds.smiles == ["CCC"]
     assert [r.name for r in (found.train, found.test)] == ["druglike:train", "druglike:test"]
-    assert found.neighbours is found.train
-    assert references(test=["CCO"]).neighbours.smiles == ["CCO"]
-    assert references().neighbours is None
+    assert found.neighbors is found.train
+    assert references(test=["CCO"]).neighbors.smiles == ["CCO"]
+    assert references().neighbors is None
 
 
 def test_references_that_cannot_be_read(tmp_path):

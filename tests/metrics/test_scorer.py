@@ -17,7 +17,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from scipy.stats import wasserstein_distance
 
 from molvae.chem.smiles import canonical, parse
-from molvae.data.rows import Record, Refusal
+from molvae.data.rows import InvalidRow, Record
 from molvae.errors import InputError, MissingExtraError
 from molvae.metrics import scorer as scorer_module
 from molvae.metrics import set_metrics as set_figures
@@ -69,10 +69,10 @@ def cosine(a, b):
 
 
 def strictly(text):
-    def refused(name):
+    def rejected(name):
         raise AssertionError(f"{name} is no JSON")
 
-    return json.loads(text, parse_constant=refused)
+    return json.loads(text, parse_constant=rejected)
 
 
 def all_figures(scores):
@@ -101,9 +101,9 @@ def test_a_row_out_for_every_row_in(against):
     assert scores.figures["MOSES"]["valid"] == scores.figures["GuacaMol"]["validity"] == 2 / 9
 
 
-def test_refusals_keep_their_place_and_their_reason():
+def test_invalid_rows_keep_their_place_and_their_reason():
     rows = iter(
-        [Refusal("a.smi", 1, "junk", "no row"), Record("CCO", "x", "a.smi", 2), Refusal("a.smi", 3, "", "empty")]
+        [InvalidRow("a.smi", 1, "junk", "no row"), Record("CCO", "x", "a.smi", 2), InvalidRow("a.smi", 3, "", "empty")]
     )
     table, _ = scored(rows, columns=())
     assert table["smiles"].tolist() == ["junk", "CCO", ""]
@@ -173,7 +173,7 @@ def test_a_score_that_is_missing_is_told(against):
     assert "1 valid molecules lack a figure; their error column says which" in scores.notes
 
 
-def test_the_nearest_neighbour(fifty, against):
+def test_the_nearest_neighbor(fifty, against):
     table, _ = fifty
     for text, found, value in zip(SET, table["nearest"], table["nearest_similarity"], strict=True):
         similarities = [similarity(text, other) for other in TRAIN]
@@ -423,7 +423,7 @@ def test_no_figure_is_ever_nan(against, monkeypatch, value):
     strictly(scores.to_json())
 
 
-def test_json_with_nan_is_refused_rather_than_written():
+def test_json_with_nan_is_rejected_rather_than_written():
     with pytest.raises(ValueError, match="not JSON compliant"):
         Scores({}, {"MOSES": {"x": float("nan")}}, [], pd.DataFrame()).to_json()
 
@@ -555,6 +555,6 @@ def test_every_molecule_has_its_seed(seeds):
 
 def test_rows_of_any_iterable():
     rows = list(as_rows(iter(["CCO", np.nan, pd.NA, b"CCO"])))
-    assert [type(row) for row in rows] == [Record, Refusal, Refusal, Refusal]
+    assert [type(row) for row in rows] == [Record, InvalidRow, InvalidRow, InvalidRow]
     assert [row.row for row in rows] == [1, 2, 3, 4]
     assert [row.smiles for row in as_rows(pd.Series(["CCO", "C"], index=[5, 7]))] == ["CCO", "C"]

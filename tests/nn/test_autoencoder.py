@@ -23,8 +23,8 @@ def test_every_combination_trains_every_parameter(encoder, latent, decoder):
     network = model(encoder=encoder, latent=latent, decoder=decoder)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     batch = batch_of(*range(2, 14))
-    radius = torch.linspace(0, 1, 12)  # both ends: a root has no slope at 0
-    losses = network.losses(batch, radius)
+    noise_level = torch.linspace(0, 1, 12)  # both ends: a root has no slope at 0
+    losses = network.losses(batch, noise_level)
     (losses.reconstruction + losses.kl).mean().backward()
     assert losses.reconstruction.shape == losses.kl.shape == (12,)
     for name, parameter in network.named_parameters():
@@ -32,7 +32,7 @@ def test_every_combination_trains_every_parameter(encoder, latent, decoder):
         assert parameter.grad.isfinite().all(), name
     optimizer.step()
     torch.manual_seed(1)
-    assert network.losses(batch, radius).reconstruction.isfinite().all()
+    assert network.losses(batch, noise_level).reconstruction.isfinite().all()
 
 
 def test_the_same_seed_gives_the_same_weights():
@@ -53,14 +53,14 @@ def test_a_latent_does_not_depend_on_the_batch(encoder):
 def test_likelihood_is_the_sum_of_what_each_symbol_costs(decoder):
     network = model(decoder=decoder).eval()
     batch = batch_of(0, 1, 2, 3)
-    z, radius = torch.randn(4, 5), torch.tensor([0.0, 0.2, 0.5, 1.0])
-    result = network.log_likelihood(z, radius, batch.tokens).detach()
+    z, noise_level = torch.randn(4, 5), torch.tensor([0.0, 0.2, 0.5, 1.0])
+    result = network.log_likelihood(z, noise_level, batch.tokens).detach()
     for row in range(4):
         expected, symbols = 0.0, [START_ID]
         for target in batch.tokens[row].tolist():
             if target == PAD_ID:
                 break
-            logits = network.decoder(z[row : row + 1], radius[row : row + 1], torch.tensor([symbols]))[0, -1]
+            logits = network.decoder(z[row : row + 1], noise_level[row : row + 1], torch.tensor([symbols]))[0, -1]
             expected += float(logits.log_softmax(0)[target].detach())
             symbols.append(target)
         assert symbols[-1] == END_ID
@@ -70,22 +70,24 @@ def test_likelihood_is_the_sum_of_what_each_symbol_costs(decoder):
 def test_padding_costs_nothing():
     network = model().eval()
     tokens = batch_of(2, 3).tokens
-    z, radius = torch.randn(2, 5), torch.zeros(2)
+    z, noise_level = torch.randn(2, 5), torch.zeros(2)
     wider = torch.nn.functional.pad(tokens, (0, 9), value=PAD_ID)
-    torch.testing.assert_close(network.log_likelihood(z, radius, wider), network.log_likelihood(z, radius, tokens))
+    torch.testing.assert_close(
+        network.log_likelihood(z, noise_level, wider), network.log_likelihood(z, noise_level, tokens)
+    )
 
 
 @pytest.mark.parametrize("latent", LATENTS)
 def test_losses_are_those_of_one_draw(latent):
     """Radius 0 and a clamped seed: the reconstruction is minus the likelihood of the drawn latent."""
     network = model(latent=latent).eval()
-    batch, radius = batch_of(2, 3, 4), torch.zeros(3)
+    batch, noise_level = batch_of(2, 3, 4), torch.zeros(3)
     torch.manual_seed(7)
-    losses = network.losses(batch, radius)
+    losses = network.losses(batch, noise_level)
     torch.manual_seed(7)
     posterior = network.encode(batch)
     z = posterior.draw(torch.randn_like(posterior.mean))
-    torch.testing.assert_close(losses.reconstruction, -network.log_likelihood(z, radius, batch.tokens))
+    torch.testing.assert_close(losses.reconstruction, -network.log_likelihood(z, noise_level, batch.tokens))
     assert (losses.kl > 0).all() if latent == "gaussian" else (losses.kl == 0).all()
 
 
@@ -130,11 +132,11 @@ def test_a_corrupted_input_is_to_be_written_whole():
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_a_handful_of_molecules_is_learned(decoder):
     """Fifty steps on six molecules must halve the loss, or something is not connected."""
-    network = model(decoder=decoder, decoder_width=32, latent="deterministic").train()
+    network = model(decoder=decoder, decoder_dim=32, latent="deterministic").train()
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
-    batch, radius, history = batch_of(*range(2, 8)), torch.zeros(6), []
+    batch, noise_level, history = batch_of(*range(2, 8)), torch.zeros(6), []
     for _ in range(50):
-        loss = network.losses(batch, radius).reconstruction.mean()
+        loss = network.losses(batch, noise_level).reconstruction.mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -13,32 +13,32 @@ from molvae.nn.decoders import waves
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_symbol_does_not_see_those_after_it(kind):
     network = decoder(kind)
-    z, radius, symbols = inputs()
+    z, noise_level, symbols = inputs()
     changed = symbols.clone()
     changed[:, 6:] = 3
-    torch.testing.assert_close(network(z, radius, changed)[:, :6], network(z, radius, symbols)[:, :6])
+    torch.testing.assert_close(network(z, noise_level, changed)[:, :6], network(z, noise_level, symbols)[:, :6])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_latent_and_radius_are_heard(kind):
+def test_latent_and_noise_level_are_heard(kind):
     network = decoder(kind)
-    z, radius, symbols = inputs()
-    logits = network(z, radius, symbols)
-    assert not torch.allclose(network(z + 1, radius, symbols), logits, atol=1e-4)
-    assert not torch.allclose(network(z, radius * 0.5, symbols)[1:], logits[1:], atol=1e-4)
+    z, noise_level, symbols = inputs()
+    logits = network(z, noise_level, symbols)
+    assert not torch.allclose(network(z + 1, noise_level, symbols), logits, atol=1e-4)
+    assert not torch.allclose(network(z, noise_level * 0.5, symbols)[1:], logits[1:], atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_read_is_a_product_of_state_and_latent(kind):
     """Written out for each channel: the weight of the answer, times what the state asks, times what z offers."""
     network = decoder(kind)
-    z, radius, symbols = inputs()
+    z, noise_level, symbols = inputs()
     states = []
     network.output.register_forward_pre_hook(lambda _, given: states.append(given[0]))
-    logits = network(z, radius, symbols)
+    logits = network(z, noise_level, symbols)
     reading, network.reading = network.reading, None
-    without = network(z, radius, symbols)
-    offer = reading.offer(z, radius)
+    without = network(z, noise_level, symbols)
+    offer = reading.offer(z, noise_level)
     for row, place, symbol in [(0, 0, 3), (2, 5, 7), (4, 10, 1)]:
         read = 0.0
         for channel in range(3):

@@ -26,11 +26,11 @@ def no_gradients():
 @pytest.mark.parametrize("reading", [0, 3])
 @pytest.mark.parametrize("precision", TOLERANCE)
 def test_steps_are_the_whole(kind, layers, reading, precision):
-    network = decoder(kind, decoder_layers=layers, reading_width=reading)
-    z, radius, symbols = inputs()
-    whole = network(z, radius, symbols)
+    network = decoder(kind, decoder_layers=layers, bilinear_dim=reading)
+    z, noise_level, symbols = inputs()
+    whole = network(z, noise_level, symbols)
     stepper = stepper_of(network, precision)
-    state = stepper.state(stepper.begin(z, radius), torch.arange(ROWS))
+    state = stepper.state(stepper.begin(z, noise_level), torch.arange(ROWS))
     for place in range(LENGTH):
         logits = stepper.step(symbols[:, place], state)
         assert logits.dtype == torch.float32
@@ -42,8 +42,8 @@ def test_steps_are_the_whole(kind, layers, reading, precision):
 def test_strings_begin_as_the_rows_they_are_given(kind, precision):
     """In any order and number, and without a trace of the others."""
     stepper = stepper_of(decoder(kind), precision)
-    z, radius, symbols = inputs()
-    begun, index = stepper.begin(z, radius), torch.tensor([4, 0, 0, 3])
+    z, noise_level, symbols = inputs()
+    begun, index = stepper.begin(z, noise_level), torch.tensor([4, 0, 0, 3])
     everyone, some = stepper.state(begun, torch.arange(ROWS)), stepper.state(begun, index)
     for place in range(LENGTH):
         expected = stepper.step(symbols[:, place], everyone)
@@ -54,10 +54,10 @@ def test_strings_begin_as_the_rows_they_are_given(kind, precision):
 def test_a_new_string_takes_the_place_of_one_that_ended(kind):
     """Slots 1 and 3 restart after four symbols, slot 4 does not, so that strings of two lengths stand side by side."""
     network = decoder(kind)
-    z, radius, symbols = inputs()
-    whole = network(z, radius, symbols)
+    z, noise_level, symbols = inputs()
+    whole = network(z, noise_level, symbols)
     stepper = stepper_of(network, "32")
-    begun = stepper.begin(z, radius)
+    begun = stepper.begin(z, noise_level)
     state = stepper.state(begun, torch.arange(ROWS))
     for place in range(4):
         stepper.step(symbols[:, place], state)
@@ -72,8 +72,8 @@ def test_a_new_string_takes_the_place_of_one_that_ended(kind):
 def test_strings_that_ended_may_run_along(kind):
     """Beyond the longest length, without an error and without harm to the others."""
     stepper = stepper_of(decoder(kind), "32")
-    z, radius, symbols = inputs()
-    state = stepper.state(stepper.begin(z, radius), torch.arange(ROWS))
+    z, noise_level, symbols = inputs()
+    state = stepper.state(stepper.begin(z, noise_level), torch.arange(ROWS))
     for place in range(3 * LENGTH):
         assert torch.isfinite(stepper.step(symbols[:, place % LENGTH], state)).all()
 

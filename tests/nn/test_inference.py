@@ -6,14 +6,14 @@ import pytest
 import torch
 from tiny_vae import SMALL
 
-from molvae.data.featurize import featurise
+from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.nn import inference as encoding
 
 
 @pytest.mark.parametrize("refine", [False, True])
 def test_threads_and_batches_do_not_show(tiny_checkpoint, monkeypatch, set_threads, refine):
-    packed = PackedGraphs.from_graphs(featurise(SMALL), tiny_checkpoint.vocabulary)
+    packed = PackedGraphs.from_graphs(featurize(SMALL), tiny_checkpoint.vocabulary)
     whole = encoding.posteriors(tiny_checkpoint.model, packed, refine=refine)
     monkeypatch.setattr(encoding, "BATCH", 7)
     found = []
@@ -28,7 +28,7 @@ def test_threads_and_batches_do_not_show(tiny_checkpoint, monkeypatch, set_threa
 
 
 def test_what_is_refined_is_refined(tiny_checkpoint):
-    packed = PackedGraphs.from_graphs(featurise(SMALL), tiny_checkpoint.vocabulary)
+    packed = PackedGraphs.from_graphs(featurize(SMALL), tiny_checkpoint.vocabulary)
     plain, refined = (
         encoding.posteriors(tiny_checkpoint.model, packed, refine=refine).mean for refine in (False, True)
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_vae import SMALL, trained
 
-from molvae.data.featurize import featurise
+from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.generation.codec import Codec
 from molvae.generation.token_sampling import GREEDY
@@ -16,7 +16,7 @@ from molvae.training.evaluation import Evaluator
 
 @pytest.fixture(scope="module")
 def batch(tiny_checkpoint):
-    packed = PackedGraphs.from_graphs(featurise(SMALL), tiny_checkpoint.vocabulary)
+    packed = PackedGraphs.from_graphs(featurize(SMALL), tiny_checkpoint.vocabulary)
     return packed.gather(torch.arange(len(packed)))
 
 
@@ -71,13 +71,13 @@ def test_the_model_and_the_caller_s_settings_stay(tiny_checkpoint, batch, moved)
 
 def test_on_a_sphere_they_stay_on_it(batch):
     model, config, vocabulary = trained("hypersphere", "gru", 3)
-    packed = PackedGraphs.from_graphs(featurise(SMALL), vocabulary)
+    packed = PackedGraphs.from_graphs(featurize(SMALL), vocabulary)
     tokens = packed.gather(torch.arange(len(packed))).tokens
     with torch.no_grad():
         z = model.encode(batch).mean
     found = refined(model, z, tokens)
     assert not torch.equal(found, z)
-    torch.testing.assert_close(found.norm(dim=1), torch.full((len(z),), config.latent_size**0.5))
+    torch.testing.assert_close(found.norm(dim=1), torch.full((len(z),), config.latent_dim**0.5))
 
 
 def test_none(tiny_checkpoint, batch):

@@ -101,16 +101,16 @@ def test_free_bits_cost_their_floor_and_pull_no_more():
     torch.testing.assert_close(mean.grad[:, 1], mean.detach()[:, 1])
 
 
-@pytest.mark.parametrize("radius", [0.0, 0.3, 0.9, 1.0])
-def test_moving_keeps_the_spread(radius):
+@pytest.mark.parametrize("noise_level", [0.0, 0.3, 0.9, 1.0])
+def test_moving_keeps_the_spread(noise_level):
     z, noise = normal(20_000, 3), normal(20_000, 3, seed=1)
-    moved = perturb(z, radius, noise)
+    moved = perturb(z, noise_level, noise)
     torch.testing.assert_close(moved.std(0), torch.ones(3), atol=0.03, rtol=0)
-    torch.testing.assert_close((moved * z).mean(0), torch.full((3,), (1 - radius**2) ** 0.5), atol=0.05, rtol=0)
-    torch.testing.assert_close(perturb(z, torch.full((len(z), 1), radius), noise), moved)
+    torch.testing.assert_close((moved * z).mean(0), torch.full((3,), (1 - noise_level**2) ** 0.5), atol=0.05, rtol=0)
+    torch.testing.assert_close(perturb(z, torch.full((len(z), 1), noise_level), noise), moved)
 
 
-def test_radius_0_stays_and_1_forgets():
+def test_noise_level_0_stays_and_1_forgets():
     z, noise = normal(4, 3), normal(4, 3, seed=1)
     assert torch.equal(perturb(z, 0, noise), z)
     assert torch.equal(perturb(z, 1, noise), noise)
@@ -140,7 +140,7 @@ def test_the_prior_of_the_sphere_is_uniform():
     torch.testing.assert_close(draws.std(0), torch.ones(3), atol=0.02, rtol=0)
 
 
-def test_more_radius_is_further_away_on_the_sphere():
+def test_more_noise_level_is_further_away_on_the_sphere():
     z, noise = on_sphere(normal(500, 5)), normal(500, 5, seed=1)
     posterior = Posterior(z, spherical=True)
     cosines = [float((posterior.perturb(z, r, noise) * z).sum(1).mean() / 5) for r in (0.0, 0.2, 0.5, 0.8, 1.0)]
@@ -170,7 +170,7 @@ def test_discrepancy_is_that_of_all_pairs():
 
 
 def test_discrepancy_sees_what_mean_and_spread_do_not():
-    """A standardised latent has mean 0 and spread 1 anyhow; corners of a cube have them too and are no Gaussian."""
+    """A standardized latent has mean 0 and spread 1 anyhow; corners of a cube have them too and are no Gaussian."""
     corners = normal(2000, 4).sign()
     same = mmd(normal(2000, 4, seed=1), normal(2000, 4, seed=2))
     assert abs(float(same)) < 0.005

@@ -48,20 +48,20 @@ def test_states_and_gradients_are_those_of_torch(lengths, layers, spare):
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_decoder_that_knows_the_lengths_gives_the_same_logits_within_them(layers):
     network = decoder("gru", decoder_layers=layers)
-    z, radius, symbols = inputs()
+    z, noise_level, symbols = inputs()
     lengths = torch.tensor([11, 1, 5, 5, 8])
     within = torch.arange(symbols.shape[1]) < lengths[:, None]
-    whole, short = network(z, radius, symbols), network(z, radius, symbols, lengths)
+    whole, short = network(z, noise_level, symbols), network(z, noise_level, symbols, lengths)
     torch.testing.assert_close(short[within], whole[within])
     assert not short[~within].any()
 
 
 def test_its_gradients_are_those_of_the_whole():
     network = decoder("gru", decoder_layers=2)
-    z, radius, symbols = inputs()
+    z, noise_level, symbols = inputs()
     lengths = torch.tensor([11, 1, 5, 5, 8])
     within = torch.arange(symbols.shape[1]) < lengths[:, None]
     weights = list(network.parameters())
-    losses = [network(z, radius, symbols, known)[within].square().sum() for known in (None, lengths)]
+    losses = [network(z, noise_level, symbols, known)[within].square().sum() for known in (None, lengths)]
     for theirs, ours in zip(*(torch.autograd.grad(loss, weights) for loss in losses), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

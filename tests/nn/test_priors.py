@@ -51,7 +51,7 @@ def test_where_latents_are_spherical_draws_are_too(prior):
 def test_the_unit_prior_is_the_noise_and_fully_noisy():
     noise = normal(4, 3)
     assert torch.equal(unit_prior(3).draw(noise), noise)
-    assert unit_prior(3).radius == 1
+    assert unit_prior(3).noise_level == 1
 
 
 def test_a_mixture_has_the_weights_means_and_covariances_of_its_parts():
@@ -91,7 +91,7 @@ def test_a_flow_integrates_its_velocity():
     [
         ({"kind": "vine"}, "kind of prior is one of mixture, flow; got 'vine'"),
         ({"components": 0}, "components must be 1 or more, got 0"),
-        ({"radius": 1.5}, "radius must lie in 0 to 1, got 1.5"),
+        ({"noise_level": 1.5}, "noise level must lie in 0 to 1, got 1.5"),
         ({"widht": 3}, "did you mean 'width'"),
     ],
 )

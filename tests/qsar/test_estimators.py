@@ -67,7 +67,7 @@ def test_the_gaussian_process_is_scikit_learns_at_its_own_hyperparameters():
     np.testing.assert_allclose(std, spread, rtol=1e-4)
 
 
-def test_the_gaussian_process_finds_about_the_evidence_that_an_optimiser_finds():
+def test_the_gaussian_process_finds_about_the_evidence_that_an_optimizer_finds():
     own = GaussianProcess.fit(X, Y, 0)
     kernel = ConstantKernel(1.0) * RBF(own.length[0], length_scale_bounds="fixed") + WhiteKernel(0.1)
     best = GaussianProcessRegressor(kernel, alpha=0, n_restarts_optimizer=2, random_state=0).fit(X, Y - own.mean[0])

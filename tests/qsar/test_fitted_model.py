@@ -116,7 +116,7 @@ def test_trees_that_are_none_are_not_walked(tmp_path, arrays, complaint):
 
 
 def test_other_arrays_that_are_none(tmp_path):
-    of_two = {name: np.ones(2) for name in ("centre", "scale", "weights")} | {"bias": [0.0], "noise": [1.0]}
+    of_two = {name: np.ones(2) for name in ("center", "scale", "weights")} | {"bias": [0.0], "noise": [1.0]}
     with pytest.raises(CheckpointError, match="cannot load"):
         load(_crafted(tmp_path / "a", "ridge", of_two | {"covariance": np.eye(2)}))
     counts = {"x": np.full((1, 2048), 2**31 - 1, np.int32), "y": [0.0], "mean": [0.0], "amplitude": [1.0],

@@ -41,7 +41,7 @@ def test_every_row_is_accounted_for(fitted, tiny):
     kept = len(DRUGS) - unreadable
     assert (
         fitted.card["Data"]["rows"]
-        == f"{kept + 1 + 4 + unreadable} read: {kept} kept, 1 duplicate, {4 + unreadable} refused"
+        == f"{kept + 1 + 4 + unreadable} read: {kept} kept, 1 duplicate, {4 + unreadable} rejected"
     )
     assert fitted.card["Data"]["file"] == "logp.csv"
 
@@ -138,7 +138,7 @@ def test_labels(tmp_path, tiny_model):
     assert frame["prediction"][active].mean() > frame["prediction"][~active].mean() + 0.2
 
 
-def _refused(path, message, tiny_model, target="y", **options):
+def _rejected(path, message, tiny_model, target="y", **options):
     with pytest.raises(InputError, match=message):
         fit_property_model(path, target, model=tiny_model, device="cpu", **options)
 
@@ -146,16 +146,16 @@ def _refused(path, message, tiny_model, target="y", **options):
 def test_data_that_cannot_be_used_is_an_error_that_says_why(tmp_path, tiny_model):
     path = tmp_path / "d.csv"
     path.write_text("smiles,y\nCCO,1.5\nCCN,1.5\n")
-    _refused(path, "nothing to learn", tiny_model)
-    _refused(path, "no column 'z'", tiny_model, target="z")
-    _refused(path, "split is random or scaffold", tiny_model, split="time")
-    _refused(path, "the task is", tiny_model, task="guess")
-    _refused(path, "2 folds or more", tiny_model, folds=1)
-    _refused(path, "is no label", tiny_model, task="classification")
+    _rejected(path, "nothing to learn", tiny_model)
+    _rejected(path, "no column 'z'", tiny_model, target="z")
+    _rejected(path, "split is random or scaffold", tiny_model, split="time")
+    _rejected(path, "the task is", tiny_model, task="guess")
+    _rejected(path, "2 folds or more", tiny_model, folds=1)
+    _rejected(path, "is no label", tiny_model, task="classification")
     path.write_text("smiles,y\nC1CC,1.5\n")
-    _refused(path, "no usable row: .*line 2: cannot read SMILES 'C1CC'", tiny_model)
+    _rejected(path, "no usable row: .*line 2: cannot read SMILES 'C1CC'", tiny_model)
     path.write_text("smiles,y\nCCO,1.5\nCCN,2.5\n")
-    _refused(path, "5 folds need 5 molecules", tiny_model, split="random")
+    _rejected(path, "5 folds need 5 molecules", tiny_model, split="random")
 
 
 def test_without_scikit_learn_it_says_which_extra(table, monkeypatch):

@@ -15,7 +15,7 @@ from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan, morgan_bits
 from molvae.chem.smiles import parse
 from molvae.chem.tokenizer import tokenize
-from molvae.data.rows import Record, Refusal
+from molvae.data.rows import InvalidRow, Record
 from molvae.screening.pipeline import ScreenCounts, screen
 from molvae.screening.query import Encoder, Question
 from molvae.screening.scoring_functions import Cosine, Property, Tanimoto
@@ -32,7 +32,7 @@ def library(times=3):
             other = Chem.MolToSmiles(parse(text), doRandom=True) if turn else text
             rows.append(Record(other, name, "lib.smi", turn * 100 + i + 1))
         rows.append(Record("C1CC", "bad", "lib.smi", turn * 100 + 90))
-        rows.append(Refusal("lib.smi", turn * 100 + 91, "", "the SMILES field is empty"))
+        rows.append(InvalidRow("lib.smi", turn * 100 + 91, "", "the SMILES field is empty"))
     return rows
 
 
@@ -42,13 +42,13 @@ def asked(top=10, **options):
 
 
 def run(question, rows, **options):
-    counts, refusals = ScreenCounts(), []
+    counts, invalid_rows = ScreenCounts(), []
 
     def taken(part):
         counts.add(part.counts)
-        refusals.extend(part.refusals)
+        invalid_rows.extend(part.invalid_rows)
 
-    return screen([rows], question, taken=taken, **options), counts, refusals
+    return screen([rows], question, taken=taken, **options), counts, invalid_rows
 
 
 def odd(mols):
@@ -56,34 +56,36 @@ def odd(mols):
     return np.array([np.nan if (n := mol.GetNumAtoms()) < 15 else float(n % 5) for mol in mols])
 
 
-def by_hand(top, admit=lambda _: True):
+def by_hand(top, accept=lambda _: True):
     best = {Chem.MolToSmiles(parse(text)): DataStructs.TanimotoSimilarity(morgan(parse(text)), morgan(parse(SEED)))
-            for text in DRUGS.values() if admit(parse(text))}  # fmt: skip
+            for text in DRUGS.values() if accept(parse(text))}  # fmt: skip
     return sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))[:top]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_best_of_all_rows(workers):
-    hits, counts, refusals = run(asked(), library(), workers=workers)
+    hits, counts, invalid_rows = run(asked(), library(), workers=workers)
     expected = by_hand(10)
     assert [hit.smiles for hit in hits] == [smiles for smiles, _ in expected]
     assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected])
     assert [hit.copies for hit in hits] == [3] * 10
     assert all(hit.row < 90 and parse(DRUGS[hit.name]) for hit in hits)  # the first of its copies
-    assert (counts.scored, counts.filtered, counts.refused) == (3 * len(DRUGS), 0, 6)
+    assert (counts.scored, counts.filtered, counts.rejected) == (3 * len(DRUGS), 0, 6)
     assert counts.read == len(library())
-    assert Counter(refusal.row for refusal in refusals) == Counter(t * 100 + r for t in range(3) for r in (90, 91))
+    assert Counter(invalid_row.row for invalid_row in invalid_rows) == Counter(
+        t * 100 + r for t in range(3) for r in (90, 91)
+    )
 
 
 def test_filters_come_first():
-    def admit(mol):
+    def accept(mol):
         return Descriptors.MolWt(mol) < 300 and mol.HasSubstructMatch(Chem.MolFromSmarts("c1ccccc1")) and (
             not mol.HasSubstructMatch(Chem.MolFromSmarts("[Cl,Br]"))
         )  # fmt: skip
 
     filters = Filters((Window.of("mw<300"), Window.of("qed>0")), ("c1ccccc1",), ("[Cl,Br]",))
     hits, counts, _ = run(asked(50, filters=filters), library(1), workers=0)
-    assert [hit.smiles for hit in hits] == [smiles for smiles, _ in by_hand(50, admit)]
+    assert [hit.smiles for hit in hits] == [smiles for smiles, _ in by_hand(50, accept)]
     assert counts.scored == len(hits)
     assert counts.filtered == len(DRUGS) - len(hits)
 
@@ -92,7 +94,7 @@ def test_filters_come_first():
 @pytest.mark.parametrize("top", [3, 50])
 def test_windows_of_figures_are_counted_whatever_ends_up_on_the_list(top, workers):
     """A figure that does not rank, and is missing for some, and one that does."""
-    hits, counts, refusals = run(
+    hits, counts, invalid_rows = run(
         Question(
             Rank.of("tanimoto", ["tanimoto"]),
             top,
@@ -110,24 +112,24 @@ def test_windows_of_figures_are_counted_whatever_ends_up_on_the_list(top, worker
     assert [hit.smiles for hit in hits] == [s for s in similarity if s in good][:top]
     assert counts.scored == 30 * len(good)
     assert counts.filtered == 30 * (len(mols) - len(missing) - len(good))
-    assert sum("odd cannot be computed" in refusal.reason for refusal in refusals) == 30 * len(missing)
+    assert sum("odd cannot be computed" in invalid_row.reason for invalid_row in invalid_rows) == 30 * len(missing)
     assert counts.read == len(library(30))
 
 
 @pytest.mark.parametrize("latent", [False, True])
 def test_a_batch_of_which_nothing_is_left_before_the_windows(tiny, latent):
     g = tiny
-    encoder = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_symbols, g.device) if latent else None
+    encoder = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device) if latent else None
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
     of_latents = {"latent": Cosine(z)} if latent else {}
     windows = (Window.of("odd>2", ["odd"]), *([Window.of("latent>0", ["latent"])] if latent else []))
     for filters, expected in ((Filters((Window.of("mw<1"),)), (0, len(DRUGS), 2)), (Filters(), (0, 0, 1))):
         rows = library(1) if filters else [Record("C1CC", "bad", "lib.smi", 1)]
-        known, most = frozenset(g.vocabulary.tokens), g.checkpoint.config.max_symbols
+        known, most = frozenset(g.vocabulary.tokens), g.checkpoint.config.max_length
         question = Question(Rank.of("odd", ["odd"]), 5, filters, windows, {"odd": odd}, of_latents, known, most)
         hits, counts, _ = run(question, rows, encoder=encoder, workers=0)
         assert hits == []
-        assert (counts.scored, counts.filtered, counts.refused) == expected
+        assert (counts.scored, counts.filtered, counts.rejected) == expected
 
 
 def test_what_lies_outside_a_window_of_molecules_is_not_encoded(tiny):
@@ -138,12 +140,12 @@ def test_what_lies_outside_a_window_of_molecules_is_not_encoded(tiny):
         return real(chunk)
 
     g = tiny
-    real = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_symbols, g.device)
+    real = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device)
     encoder.device = g.device
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
     question = Question(
         Rank.of("latent", ["latent"]), 5, windows=(Window.of("odd>2", ["odd"]),), of_molecules={"odd": odd},
-        of_latents={"latent": Cosine(z)}, known=frozenset(g.vocabulary.tokens), max_symbols=80,
+        of_latents={"latent": Cosine(z)}, known=frozenset(g.vocabulary.tokens), max_length=80,
     )  # fmt: skip
     _, counts, _ = run(question, library(1), encoder=encoder, workers=0)
     assert 0 < len(encoded) == counts.scored < len(DRUGS) / 2
@@ -152,7 +154,7 @@ def test_what_lies_outside_a_window_of_molecules_is_not_encoded(tiny):
 def test_windows_of_latents_too(tiny):
     """On the other path, where figures of molecules wait for the network."""
     g = tiny
-    encoder = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_symbols, g.device)
+    encoder = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device)
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
     table = g.encode(list(DRUGS.values()))
     table = table[table["error"] == ""]
@@ -165,15 +167,15 @@ def test_windows_of_latents_too(tiny):
         of_latents={"latent": Cosine(z)},
         of_molecules={"odd": odd},
         known=frozenset(g.vocabulary.tokens),
-        max_symbols=g.checkpoint.config.max_symbols,
+        max_length=g.checkpoint.config.max_length,
     )
-    hits, counts, refusals = run(question, library(1), encoder=encoder, workers=0)
+    hits, counts, invalid_rows = run(question, library(1), encoder=encoder, workers=0)
     sizes = np.array([parse(text).GetNumAtoms() for text in table["smiles"]])
     small, good = sizes < 15, (sizes >= 15) & (sizes % 5 > 2) & (cosine < half)
     assert good.any()
     assert {hit.smiles for hit in hits} == {Chem.CanonSmiles(text) for text in table["smiles"][good]}
     assert (counts.scored, counts.filtered) == (good.sum(), (~small & ~good).sum())
-    assert sum("odd cannot be computed" in refusal.reason for refusal in refusals) == small.sum()
+    assert sum("odd cannot be computed" in invalid_row.reason for invalid_row in invalid_rows) == small.sum()
 
 
 def test_a_sum_of_figures():
@@ -208,16 +210,16 @@ def test_costly_figures_are_spared_where_they_cannot_help():
     assert len(seen) < 0.7 * counts.scored
 
 
-def test_what_has_no_score_is_refused_and_named():
+def test_what_has_no_score_is_rejected_and_named():
     def odd(mols):
         return np.array([np.nan if mol.GetNumAtoms() < 15 else 1.0 for mol in mols])
 
-    hits, counts, refusals = run(
+    hits, counts, invalid_rows = run(
         Question(Rank.of("odd", ["odd"]), 100, of_molecules={"odd": odd}), library(1), workers=0
     )
     small = [name for name, text in DRUGS.items() if parse(text).GetNumAtoms() < 15]
     assert len(hits) == counts.scored == len(DRUGS) - len(small)
-    assert sum("odd cannot be computed" in refusal.reason for refusal in refusals) == len(small)
+    assert sum("odd cannot be computed" in invalid_row.reason for invalid_row in invalid_rows) == len(small)
     assert [hit.smiles for hit in hits] == sorted(hit.smiles for hit in hits)  # all are equal
 
 
@@ -225,22 +227,22 @@ def test_no_rows_and_one():
     assert run(asked(), [], workers=0)[0] == []
     hits, counts, _ = run(asked(), [Record(SEED, "it", "x", 1)], workers=0)
     assert [(hit.score, hit.name) for hit in hits] == [(1.0, "it")]
-    assert counts.summary() == "1 read: 1 scored, 0 filtered out, 0 refused"
+    assert counts.summary() == "1 read: 1 scored, 0 filtered out, 0 rejected"
 
 
 @pytest.mark.parametrize("filtered", [False, True])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_latents(tiny, workers, filtered):
     config, known = tiny.checkpoint.config, frozenset(tiny.vocabulary.tokens)
-    encoder = Encoder(tiny.model, tiny.vocabulary, config.max_symbols, tiny.device)
+    encoder = Encoder(tiny.model, tiny.vocabulary, config.max_length, tiny.device)
     frame = tiny.encode(list(DRUGS.values())).query("error == ''")
     z = frame.filter(regex=r"^z\d+$").to_numpy(np.float32)
     cosine = Cosine(z[:2])
     question = Question(
         Rank.of("latent", ["latent"]), 5, Filters((Window.of("mw<250"),)) if filtered else Filters(),
-        of_latents={"latent": cosine}, known=known, max_symbols=config.max_symbols,
+        of_latents={"latent": cosine}, known=known, max_length=config.max_length,
     )  # fmt: skip
-    hits, counts, refusals = run(question, library(2), workers=workers, encoder=encoder)
+    hits, counts, invalid_rows = run(question, library(2), workers=workers, encoder=encoder)
     expected = [(score, Chem.MolToSmiles(parse(text)))
                 for score, text in zip(cosine(z), frame["smiles"], strict=True)
                 if not filtered or Descriptors.MolWt(parse(text)) < 250]  # fmt: skip
@@ -248,16 +250,16 @@ def test_latents(tiny, workers, filtered):
     assert [hit.score for hit in hits] == pytest.approx([score for score, _ in best], abs=1e-5)
     assert counts.scored == 2 * len(expected)
     assert counts.read == len(library(2))
-    assert len(refusals) == counts.refused >= 4
+    assert len(invalid_rows) == counts.rejected >= 4
 
 
-def test_symbols_that_the_model_has_never_seen_are_refused(tiny):
+def test_symbols_that_the_model_has_never_seen_are_rejected(tiny):
     question = Question(
         Rank.of("latent", ["latent"]), 5, of_latents={"latent": Cosine(np.ones((1, 12), np.float32))},
-        known=frozenset(tokenize("CCO")), max_symbols=80,
+        known=frozenset(tokenize("CCO")), max_length=80,
     )  # fmt: skip
     encoder = Encoder(tiny.model, tiny.vocabulary, 80, tiny.device)
-    hits, counts, refusals = run(question, [*library(1)[:5], Record("CCO", "", "x", 1)], workers=0, encoder=encoder)
+    hits, counts, invalid_rows = run(question, [*library(1)[:5], Record("CCO", "", "x", 1)], workers=0, encoder=encoder)
     assert [hit.smiles for hit in hits] == ["CCO"]
-    assert all("never seen" in refusal.reason for refusal in refusals)
-    assert counts.refused == 5
+    assert all("never seen" in invalid_row.reason for invalid_row in invalid_rows)
+    assert counts.rejected == 5

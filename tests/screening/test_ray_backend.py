@@ -31,7 +31,7 @@ def test_blocks_through_actors_are_the_screen(library, monkeypatch):
     question = Question(
         Rank.of("tanimoto", ["tanimoto"]), 7, of_molecules={"tanimoto": Tanimoto(morgan_bits([parse("CCOc1ccccc1")]))}
     )
-    counts, refusals, shortlist = ScreenCounts(), [], Shortlist(7)
+    counts, invalid_rows, shortlist = ScreenCounts(), [], Shortlist(7)
     actors = [cluster._Screener(question, None), cluster._Screener(question, None)]
     tables = [actors[i % 2](block) for i, block in enumerate(cluster._blocks(library, None))]
     assert len(tables) > 1
@@ -39,13 +39,13 @@ def test_blocks_through_actors_are_the_screen(library, monkeypatch):
         for part in cluster._parts(table):
             shortlist.add(part.hits)
             counts.add(part.counts)
-            refusals += part.refusals
+            invalid_rows += part.invalid_rows
     alone = ScreenCounts()
     expected = screen([read_records(library)], question, workers=0, taken=lambda part: alone.add(part.counts))
     assert shortlist.hits() == expected
     assert counts == alone
     assert counts.read == 12 * len(DRUGS) + 2
-    assert sorted(refusal.row for refusal in refusals) == [9, 10]
+    assert sorted(invalid_row.row for invalid_row in invalid_rows) == [9, 10]
 
 
 def test_without_ray_it_says_which_extra(library, monkeypatch):

@@ -31,7 +31,7 @@ def library(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def potency(tmp_path_factory, tiny_model, few_trees):  # noqa: ARG001
-    """A model of the number of characters, which is easily learnt."""
+    """A model of the number of characters, which is easily learned."""
     folder = tmp_path_factory.mktemp("potency")
     pd.DataFrame({"smiles": list(DRUGS.values()), "size/1": [len(t) / 10 for t in DRUGS.values()]}).to_csv(
         folder / "d.csv", index=False
@@ -65,12 +65,12 @@ def test_salts_are_stripped_where_asked(tmp_path, tiny_model, by):
     """Of seeds and library, whichever way a molecule goes; without it a salt is another molecule."""
     (tmp_path / "a.smi").write_text("CC(=O)[O-].[Na+]\nCC(=O)[O-]\nCCN.Cl\nCCC(N)=O\nC1CC\n")
     options = {"by": by, "workers": 0, "model": tiny_model, "device": "cpu"}
-    table = molvae.screen(tmp_path / "a.smi", like="CC(=O)[O-].[K+]", standardise=True, **options).table
+    table = molvae.screen(tmp_path / "a.smi", like="CC(=O)[O-].[K+]", standardize=True, **options).table
     assert sorted(table["smiles"]) == ["CC(=O)[O-]", "CCC(N)=O", "CCN"]
     first = table.iloc[0]
     assert (first["smiles"], first["tanimoto"], first["copies"]) == ("CC(=O)[O-]", 1, 2)
     assert first["nearest"] == "CC(=O)[O-]"
-    wishes = {"keep": "mw<50", "standardise": True, **options}
+    wishes = {"keep": "mw<50", "standardize": True, **options}
     assert molvae.screen(tmp_path / "a.smi", like="CCO", **wishes).table["smiles"].tolist() == ["CCN"]
     if by != "latent":
         asked = molvae.screen(tmp_path / "a.smi", like="CC(=O)[O-].[K+]", **options).table
@@ -95,7 +95,7 @@ def test_a_folder_of_files(library):
     assert (table["score"] == table["tanimoto"]).all()
     assert set(table["nearest"]) <= set(map(canonical, SEEDS))
     assert done.counts.read == len(DRUGS) + 5 + 1
-    assert done.counts.refused == 1
+    assert done.counts.rejected == 1
     pd.testing.assert_frame_equal(molvae.screen(library, like=SEEDS, top=8, workers=2).table, table)
 
 
@@ -165,7 +165,7 @@ def test_a_score_needs_a_name_of_its_own(tmp_path):
         read_scores([f"{tmp_path / 'rules.py'}:qed"])
 
 
-def test_two_scores_of_one_name_are_refused(library, tmp_path):
+def test_two_scores_of_one_name_are_rejected(library, tmp_path):
     scores = []
     for file in ("one.py", "two.py"):
         (tmp_path / file).write_text("def worth(mol):\n    return 1\n")
@@ -176,7 +176,7 @@ def test_two_scores_of_one_name_are_refused(library, tmp_path):
         molvae.screen(library, scores=scores, workers=0)
 
 
-def test_windows_of_what_is_not_there_are_refused(library):
+def test_windows_of_what_is_not_there_are_rejected(library):
     with pytest.raises(InputError, match="latent takes seeds"):
         molvae.screen(library, by="qed", keep="latent>0.5")
     with pytest.raises(InputError, match="did you mean"):
@@ -204,7 +204,7 @@ def test_scores_rank_analogs_too(tiny, potency, tmp_path):
         "def carbons(mol):\n    return sum(a.GetSymbol() == 'C' for a in mol.GetAtoms())\n"
     )
     scores = read_scores([str(potency), f"{tmp_path / 'rules.py'}:carbons"], "cpu")
-    table = tiny.analogs("CCO", 6, radius=0.8, rank="carbons - 0.1*size_1", scores=scores)
+    table = tiny.analogs("CCO", 6, noise_level=0.8, rank="carbons - 0.1*size_1", scores=scores)
     assert {"carbons", "size_1", "rank"} <= set(table.columns)
     np.testing.assert_allclose(table["rank"], table["carbons"] - 0.1 * table["size_1"])
     assert list(table["rank"]) == sorted(table["rank"], reverse=True)

@@ -1,4 +1,4 @@
-"""Nearest neighbours: pruned, threaded or on another device, they are those of the whole matrix."""
+"""Nearest neighbors: pruned, threaded or on another device, they are those of the whole matrix."""
 
 from __future__ import annotations
 
@@ -137,12 +137,12 @@ def test_one_of_each():
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_an_empty_reference_is_refused(device):
+def test_an_empty_reference_is_rejected(device):
     with pytest.raises(InputError, match="the reference holds no fingerprint"):
         nearest(PACKED[:2], PACKED[:0], device=device)
 
 
-def test_what_else_is_refused():
+def test_what_else_is_rejected():
     with pytest.raises(InputError, match="different widths: 128 and 64 bytes"):
         nearest(PACKED, PACKED[:, :64])
     with pytest.raises(InputError, match="threads is at least 1, got 0"):

@@ -51,7 +51,7 @@ def test_threads_make_no_difference(threads, monkeypatch):
     np.testing.assert_array_equal(power_means(some, threads=threads), power_means(some, threads=3))
 
 
-def test_what_is_refused():
+def test_what_is_rejected():
     with pytest.raises(InputError, match="got int64"):
         power_means(PACKED.astype(np.int64))
     with pytest.raises(InputError, match="powers are above 0"):

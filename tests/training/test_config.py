@@ -21,8 +21,8 @@ def test_unknown_setting_names_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("batch_size", 1), ("max_steps", 0), ("validate_every", 0), ("noise_share", 1.1), ("decay_share", -0.1),
-        ("noise_from", 1.0), ("noise_to", 0.0), ("noise_to", 1.1),
+        ("batch_size", 1), ("max_steps", 0), ("validate_every", 0), ("noise_prob", 1.1), ("decay_share", -0.1),
+        ("noise_min", 1.0), ("noise_max", 0.0), ("noise_max", 1.1),
         ("precision", "fp8"), ("kl_cycles", -1), ("mmd_weight", -1.0), ("latent_noise", 1.1), ("corruption", -0.1),
         ("seed", -1), ("patience", -1), ("max_minutes", -1.0), ("learning_rate", 0.0),
     ],

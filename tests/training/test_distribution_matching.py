@@ -12,7 +12,7 @@ from rdkit.Chem import Descriptors, rdMolDescriptors
 from tiny_vae import SMALL, trained
 
 from molvae.chem.smiles import quiet
-from molvae.data.featurize import featurise
+from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.nn.devices import one_thread
 from molvae.training.config import TrainConfig
@@ -36,7 +36,7 @@ def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def data() -> PackedGraphs:
     vocabulary = trained("gaussian", "gru", steps=1)[2]
-    return PackedGraphs.from_graphs(featurise(SMALL), vocabulary)
+    return PackedGraphs.from_graphs(featurize(SMALL), vocabulary)
 
 
 @pytest.fixture
@@ -126,29 +126,29 @@ def test_it_counts_far_away_alone(likeness: Likeness) -> None:
 def test_a_decoder_that_practises_comes_to_write_what_is_missing() -> None:
     """Its rings per molecule rise when the training set is said to have more of them, and fall when it has fewer."""
     model, config, vocabulary = trained("gaussian", "gru", steps=60)
-    data = PackedGraphs.from_graphs(featurise(SMALL), vocabulary)
+    data = PackedGraphs.from_graphs(featurize(SMALL), vocabulary)
     rows = torch.arange(len(SMALL))
     start = {name: value.clone() for name, value in model.state_dict().items()}
     found = {}
     for more in (-1.0, 1.0):
         model.load_state_dict(start)
-        optimiser = torch.optim.AdamW(model.decoder.parameters(), lr=1e-2)
+        optimizer = torch.optim.AdamW(model.decoder.parameters(), lr=1e-2)
         likeness = Likeness.to(data, vocabulary)
         likeness.mean[RINGS] += more * likeness.spread[RINGS]
         likeness.spread[np.arange(len(likeness.spread)) != RINGS] = 1e6  # the others are as good as any
         likeness.count = MEMORY
         likeness.off[RINGS] = -more
         practice = Practice(
-            vocabulary, config.max_symbols, molecules=len(SMALL), strings=8, temperature=1.0,
+            vocabulary, config.max_length, molecules=len(SMALL), strings=8, temperature=1.0,
             nearest=0.8, furthest=1.0, likeness=likeness,
         )  # fmt: skip
         with torch.random.fork_rng():
             torch.manual_seed(0)
             for _ in range(30):
                 loss, figures = practice(model, data, rows)
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss.backward()
-                optimiser.step()
+                optimizer.step()
         assert figures["gap"] == likeness.gap()
         likeness.count = 1  # forgets: what it writes now
         practice(model, data, rows)
@@ -162,10 +162,10 @@ def test_a_resumed_run_remembers_what_was_written(tmp_path: Path, data: PackedGr
     def run(folder: Path, steps: int) -> dict[str, torch.Tensor]:
         """Each time with a likeness that was told nothing."""
         practice = Practice(
-            vocabulary, shape.max_symbols, molecules=8, strings=8, temperature=1.0,
+            vocabulary, shape.max_length, molecules=8, strings=8, temperature=1.0,
             nearest=0.8, furthest=1.0, likeness=Likeness.to(data, vocabulary),
         )  # fmt: skip
-        config = TrainConfig(batch_size=8, max_steps=steps, practice_weight=1.0, decay_share=0.0, precision="32")
+        config = TrainConfig(batch_size=8, max_steps=steps, rl_weight=1.0, decay_share=0.0, precision="32")
         options = {"accelerator": "cpu", "devices": 1, "log_every": 1, "progress": False}
         with one_thread():  # sums depend, in their last digit, on the number of threads
             return train(folder, data, data, shape, config, practice=practice, **options).model.state_dict()

@@ -62,7 +62,7 @@ def test_collapsed_dimensions_and_few_molecules_are_no_trouble(kind: str, monkey
     assert float((draws[:, 2:] - 0.5).abs().max()) < 0.5
 
 
-def test_too_few_molecules_are_refused() -> None:
+def test_too_few_molecules_are_rejected() -> None:
     with pytest.raises(InputError, match="3 molecules or more, got 2"):
         fit_prior(normal(2, 4), PriorConfig(4, kind="mixture", **SMALL))
     with pytest.raises(InputError, match="2 molecules or more, got 1"):

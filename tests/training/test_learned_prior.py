@@ -35,7 +35,7 @@ def learned(tiny_model, molecules, tmp_path_factory):
     """The tiny model with a mixture."""
     told: list[str] = []
     folder = learn_prior(
-        tiny_model, [molecules], tmp_path_factory.mktemp("models") / "learned", kind="mixture", radius=0.1,
+        tiny_model, [molecules], tmp_path_factory.mktemp("models") / "learned", kind="mixture", noise_level=0.1,
         device="cpu", workers=0, tell=told.append,
     )  # fmt: skip
     assert f"{len(SMALL)}" in told[0], "every row is accounted for"
@@ -43,7 +43,7 @@ def learned(tiny_model, molecules, tmp_path_factory):
 
 
 def _smiles(folder, **options):
-    return Generator.load(folder, "cpu").sample(12, budget=300, **options)["smiles"].tolist()
+    return Generator.load(folder, "cpu").sample(12, max_samples=300, **options)["smiles"].tolist()
 
 
 @pytest.mark.filterwarnings("ignore::molvae.errors.MolvaeWarning")
@@ -64,11 +64,11 @@ def test_everything_else_stays(tiny_model, learned):
     before, after = checkpoints.load(tiny_model), checkpoints.load(learned)
     for name in ("name", "config", "defaults"):
         assert getattr(before, name) == getattr(after, name)
-    for file in ("weights.safetensors", "vocabulary.json", "seen.npz"):
+    for file in ("weights.safetensors", "vocabulary.json", "bloom_filter.npz"):
         assert (learned / file).read_bytes() == (tiny_model / file).read_bytes()
     assert set(after.card) - set(before.card) == {"Learned prior"}
     assert f"{len(SMALL)} encoded molecules" in after.card["Learned prior"]
-    assert checkpoints.describe(after)["prior"]["radius"] == 0.1
+    assert checkpoints.describe(after)["prior"]["noise_level"] == 0.1
     assert checkpoints.describe(before)["prior"] == "unit"
 
 
@@ -117,12 +117,12 @@ def test_a_prior_survives_being_saved(tiny_checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"latent_size": 13}, "the prior has 13 dimensions, the latent 12"),
+        ({"latent_dim": 13}, "the prior has 13 dimensions, the latent 12"),
         ({"kind": "vine"}, "kind of prior"),
         ({"components": 3}, "cannot load"),
     ],
 )
-def test_a_prior_that_does_not_fit_is_refused(learned, tmp_path, changes, message):
+def test_a_prior_that_does_not_fit_is_rejected(learned, tmp_path, changes, message):
     folder = tmp_path / "model"
     folder.mkdir()
     for file in learned.iterdir():
@@ -174,7 +174,7 @@ def test_wrong_usage_is_named(tiny_model, molecules, tiny, tmp_path):
 def test_the_verb(tiny_model, molecules, learned, tmp_path):
     """The same files as from Python; then samples of both priors."""
     output = tmp_path / "model"
-    arguments = ["fit-prior", tiny_model, molecules, "-o", output, "--radius", 0.1, "--workers", 0]
+    arguments = ["fit-prior", tiny_model, molecules, "-o", output, "--noise-level", 0.1, "--workers", 0]
     done = CliRunner().invoke(app, list(map(str, [*arguments, "--kind", "mixture", "--device", "cpu"])))
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(output)

@@ -10,8 +10,8 @@ from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from tiny_vae import SMALL, trained
 
 from molvae.chem.smiles import quiet
-from molvae.data.bloom_filter import SeenSet
-from molvae.data.featurize import featurise
+from molvae.data.bloom_filter import BloomFilter
+from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.training.policy_gradient import VALID, Practice, advantages, judge
 
@@ -26,9 +26,9 @@ def similarity(a: str, b: str) -> float:
     return float(DataStructs.TanimotoSimilarity(*(morgan.GetFingerprint(Chem.MolFromSmiles(s)) for s in (a, b))))
 
 
-def values(strings: list[str], radius: float, seen: SeenSet | None = None) -> list[float]:
+def values(strings: list[str], noise_level: float, seen: BloomFilter | None = None) -> list[float]:
     with quiet():
-        return judge(SEED, strings, radius, seen).values
+        return judge(SEED, strings, noise_level, seen).values
 
 
 def test_the_best_is_a_new_molecule_as_far_away_as_asked_for() -> None:
@@ -50,13 +50,13 @@ def test_far_away_any_molecule_is_as_good() -> None:
 
 
 def test_repeats_share_what_they_are_worth_and_flaws_and_what_is_known_lower_it() -> None:
-    radius = 1 - similarity(NEAR, SEED)
-    whole = values([NEAR], radius)[0] - VALID
-    assert values([NEAR, "CNC(=O)Cc1ccc(OCC)cc1"], radius) == [pytest.approx(VALID + whole / 2)] * 2
-    assert values([NEAR], radius, SeenSet.from_smiles([NEAR]))[0] == pytest.approx(VALID + 0.6 * whole)
-    assert values([NEAR], radius, SeenSet.from_smiles([FAR]))[0] == pytest.approx(VALID + whole)
-    radius = 1 - similarity(ALDEHYDE, SEED)
-    assert values([ALDEHYDE], radius)[0] == pytest.approx(VALID + 0.5 * (1 - VALID))
+    noise_level = 1 - similarity(NEAR, SEED)
+    whole = values([NEAR], noise_level)[0] - VALID
+    assert values([NEAR, "CNC(=O)Cc1ccc(OCC)cc1"], noise_level) == [pytest.approx(VALID + whole / 2)] * 2
+    assert values([NEAR], noise_level, BloomFilter.from_smiles([NEAR]))[0] == pytest.approx(VALID + 0.6 * whole)
+    assert values([NEAR], noise_level, BloomFilter.from_smiles([FAR]))[0] == pytest.approx(VALID + whole)
+    noise_level = 1 - similarity(ALDEHYDE, SEED)
+    assert values([ALDEHYDE], noise_level)[0] == pytest.approx(VALID + 0.5 * (1 - VALID))
 
 
 def test_figures_are_those_of_the_strings() -> None:
@@ -79,19 +79,19 @@ def test_advantages_are_over_the_mean_of_the_others() -> None:
 @pytest.mark.parametrize("decoder", ["gru", "transformer"])
 def test_a_decoder_that_practises_writes_better_strings(decoder: str) -> None:
     model, config, vocabulary = trained("gaussian", decoder, steps=60)
-    data = PackedGraphs.from_graphs(featurise(SMALL), vocabulary)
-    practice = Practice(vocabulary, config.max_symbols, molecules=len(SMALL), strings=8, temperature=1.0)
+    data = PackedGraphs.from_graphs(featurize(SMALL), vocabulary)
+    practice = Practice(vocabulary, config.max_length, molecules=len(SMALL), strings=8, temperature=1.0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimiser = torch.optim.AdamW(model.decoder.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.decoder.parameters(), lr=3e-3)
     rows, figures = torch.arange(len(SMALL)), []
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model.train()
         for _ in range(30):
             loss, found = practice(model, data, rows)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             figures.append(found)
     first, last = (np.mean([[f["value"], f["valid"]] for f in part], 0) for part in (figures[:5], figures[-5:]))
     assert last[0] > first[0] + 0.04, (first, last)
@@ -104,8 +104,8 @@ def test_a_decoder_that_practises_writes_better_strings(decoder: str) -> None:
 
 def test_random_numbers_are_those_of_torch() -> None:
     model, config, vocabulary = trained("deterministic", "gru", steps=2)
-    data, rows = PackedGraphs.from_graphs(featurise(SMALL), vocabulary), torch.arange(4)
-    practice = Practice(vocabulary, config.max_symbols, strings=3)
+    data, rows = PackedGraphs.from_graphs(featurize(SMALL), vocabulary), torch.arange(4)
+    practice = Practice(vocabulary, config.max_length, strings=3)
     losses = []
     for seed in (1, 1, 2):
         with torch.random.fork_rng():

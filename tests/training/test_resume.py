@@ -108,8 +108,8 @@ def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         run_tiny(tmp_path, max_steps=4)
 
 
-@pytest.mark.parametrize("change", [{"batch_size": 8}, {"model": {"latent_size": 8}}, {"data": {"file": "b"}}])
-def test_other_settings_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
+@pytest.mark.parametrize("change", [{"batch_size": 8}, {"model": {"latent_dim": 8}}, {"data": {"file": "b"}}])
+def test_other_settings_are_rejected(tmp_path: Path, change: dict[str, object]) -> None:
     run_tiny(tmp_path, max_steps=2, data={"file": "a"})
     name = next(iter(change["model"] if "model" in change else change.get("data", change)))  # type: ignore[call-overload]
     with pytest.raises(CheckpointError, match=f"other settings .*{name}"):

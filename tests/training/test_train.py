@@ -17,7 +17,7 @@ from tiny_run import SETTINGS, packed_drugs, run_tiny, tiny_model
 
 from molvae.chem.tokenizer import PAD_ID
 from molvae.data.graph_dataset import GraphBatch, PackedGraphs
-from molvae.data.neighbors import FURTHEST, Neighbours
+from molvae.data.neighbors import FURTHEST, Neighbors
 from molvae.errors import InputError, MissingExtraError
 from molvae.nn.autoencoder import Autoencoder
 from molvae.training.curves import draw_curves
@@ -56,7 +56,7 @@ def test_cycles_follow_the_run(tmp_path: Path) -> None:
 
 def test_matching_the_prior_matches_it(tmp_path: Path) -> None:
     """A Wasserstein autoencoder: the discrepancy is logged, weighed in, and falls."""
-    options = {"max_steps": 60, "noise_share": 0.0, "validate_every": 60, "kl_weight": 0.0, "batch_size": 40}
+    options = {"max_steps": 60, "noise_prob": 0.0, "validate_every": 60, "kl_weight": 0.0, "batch_size": 40}
     run_tiny(tmp_path, model={"latent": "hypersphere"}, mmd_weight=300.0, **options)
     found = column(tmp_path, "train/mmd")
     assert np.mean(found[-10:]) < 0.5 * np.mean(found[:5])
@@ -67,7 +67,7 @@ def test_matching_the_prior_matches_it(tmp_path: Path) -> None:
 
 def test_denoising_trains(tmp_path: Path) -> None:
     """The noise is in training alone: a validation of the same rows is better."""
-    options = {"max_steps": 120, "noise_share": 0.0, "validate_every": 120}
+    options = {"max_steps": 120, "noise_prob": 0.0, "validate_every": 120}
     run_tiny(tmp_path, model={"latent": "deterministic"}, latent_noise=0.5, corruption=0.2, **options)
     losses = column(tmp_path, "train/reconstruction")
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
@@ -75,47 +75,47 @@ def test_denoising_trains(tmp_path: Path) -> None:
     assert column(tmp_path, "valid/reconstruction")[-1] < np.mean(losses[-10:])
 
 
-def test_moved_latents_are_decoded_to_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row i's only neighbour is row i + 1: where a latent is moved its SMILES is the target, and its distance told."""
+def test_moved_latents_are_decoded_to_neighbors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row i's only neighbor is row i + 1: where a latent is moved its SMILES is the target, and its distance told."""
     data, _ = packed_drugs()
-    near = Neighbours(
+    near = Neighbors(
         (torch.arange(len(data), dtype=torch.int32)[:, None] + 1) % len(data),
         torch.full((len(data), 1), 0.75, dtype=torch.float16),
     )
     asked: list[tuple[GraphBatch, torch.Tensor]] = []
     losses = Autoencoder.losses
 
-    def spied(model: Autoencoder, batch: GraphBatch, radius: torch.Tensor, *a: Any, **b: Any) -> Any:
+    def spied(model: Autoencoder, batch: GraphBatch, noise_level: torch.Tensor, *a: Any, **b: Any) -> Any:
         if model.training:
-            asked.append((batch, radius))
-        return losses(model, batch, radius, *a, **b)
+            asked.append((batch, noise_level))
+        return losses(model, batch, noise_level, *a, **b)
 
     monkeypatch.setattr(Autoencoder, "losses", spied)
-    run_tiny(tmp_path, max_steps=4, noise_share=0.5, neighbours=near)
+    run_tiny(tmp_path, max_steps=4, noise_prob=0.5, neighbors=near)
     order = RowOrder(len(data), SETTINGS["batch_size"], seed=0)
     moved = 0
-    for step, (batch, radius) in enumerate(asked):
+    for step, (batch, noise_level) in enumerate(asked):
         rows = order.rows(step)
         assert torch.equal(batch.atoms, data.gather(rows).atoms), "what is read stays"
-        expected = data.tokens_of(torch.where(radius > 0, (rows + 1) % len(data), rows))
+        expected = data.tokens_of(torch.where(noise_level > 0, (rows + 1) % len(data), rows))
         assert torch.equal(batch.tokens, expected)
-        assert all(r in (0, 0.25) or r >= FURTHEST for r in radius.tolist())
-        moved += int((radius == 0.25).sum())
+        assert all(r in (0, 0.25) or r >= FURTHEST for r in noise_level.tolist())
+        moved += int((noise_level == 0.25).sum())
     assert 5 < moved < 60
-    assert column(tmp_path, "valid/denoising") == [], "no neighbours of validation molecules are known"
+    assert column(tmp_path, "valid/denoising") == [], "no neighbors of validation molecules are known"
 
 
 def test_latents_are_moved_as_far_as_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
     losses = Autoencoder.losses
 
-    def spied(model: Autoencoder, batch: GraphBatch, radius: torch.Tensor, *a: Any, **b: Any) -> Any:
-        asked.extend(radius.tolist())
-        return losses(model, batch, radius, *a, **b)
+    def spied(model: Autoencoder, batch: GraphBatch, noise_level: torch.Tensor, *a: Any, **b: Any) -> Any:
+        asked.extend(noise_level.tolist())
+        return losses(model, batch, noise_level, *a, **b)
 
     monkeypatch.setattr(Autoencoder, "losses", spied)
-    run_tiny(tmp_path, max_steps=8, batch_size=47, noise_share=0.75, noise_from=0.5, noise_to=0.75)
-    moved = [radius for radius in asked if radius]
+    run_tiny(tmp_path, max_steps=8, batch_size=47, noise_prob=0.75, noise_min=0.5, noise_max=0.75)
+    moved = [noise_level for noise_level in asked if noise_level]
     assert len(moved) / len(asked) == pytest.approx(0.75, abs=0.1)
     assert min(moved) >= 0.5
     assert max(moved) <= 0.75
@@ -135,17 +135,17 @@ def test_long_molecules_come_more_often_where_that_is_asked_for(
 
     monkeypatch.setattr(Autoencoder, "losses", spied)
     for power in lengths:
-        run_tiny(tmp_path / str(power), max_steps=6, batch_size=47, length_power=power)
+        run_tiny(tmp_path / str(power), max_steps=6, batch_size=47, length_weight_exponent=power)
     symbols = packed_drugs()[0].token_start.diff().double()
     for power, found in lengths.items():
         expected = (symbols * symbols**power).sum() / (symbols**power).sum()
         assert np.mean(found) == pytest.approx(float(expected), rel=0.02)
 
 
-def test_neighbours_of_other_data_are_refused(tmp_path: Path) -> None:
-    near = Neighbours(torch.full((3, 1), -1, dtype=torch.int32), torch.zeros(3, 1, dtype=torch.float16))
-    with pytest.raises(InputError, match="neighbours of 3 molecules, but there are 47 to train on"):
-        run_tiny(tmp_path, neighbours=near)
+def test_neighbors_of_other_data_are_rejected(tmp_path: Path) -> None:
+    near = Neighbors(torch.full((3, 1), -1, dtype=torch.int32), torch.zeros(3, 1, dtype=torch.float16))
+    with pytest.raises(InputError, match="neighbors of 3 molecules, but there are 47 to train on"):
+        run_tiny(tmp_path, neighbors=near)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "tf32"])
@@ -238,22 +238,22 @@ def test_a_practice_counts_as_the_settings_say(tmp_path: Path) -> None:
 
     run_tiny(tmp_path / "without", practice=practice, max_steps=3)
     assert not asked
-    run_tiny(tmp_path / "with", practice=practice, practice_weight=1.0, max_steps=60, learning_rate=5e-2)
+    run_tiny(tmp_path / "with", practice=practice, rl_weight=1.0, max_steps=60, learning_rate=5e-2)
     assert asked == [SETTINGS["batch_size"]] * 60
     noise = column(tmp_path / "with", "train/practice_noise")
     assert len(set(noise)) == 60
-    run_tiny(tmp_path / "again", practice=practice, practice_weight=1.0, max_steps=3)
+    run_tiny(tmp_path / "again", practice=practice, rl_weight=1.0, max_steps=3)
     assert column(tmp_path / "again", "train/practice_noise") == noise[:3], "it has random numbers of its own"
     with pytest.raises(InputError, match="pass one"):
-        run_tiny(tmp_path / "missing", practice_weight=1.0)
+        run_tiny(tmp_path / "missing", rl_weight=1.0)
 
 
-def test_what_is_practised_is_learnt(tmp_path: Path) -> None:
+def test_what_is_practised_is_learned(tmp_path: Path) -> None:
     def practice(model: Autoencoder, *_: Any) -> tuple[torch.Tensor, dict[str, float]]:
         return (model.decoder.embedding.weight - 1).square().sum(), {}
 
     options = {"max_steps": 40, "learning_rate": 5e-2, "practice": practice}
-    trained = {w: run_tiny(tmp_path / str(w), practice_weight=w, **options) for w in (0.0, 1.0)}
+    trained = {w: run_tiny(tmp_path / str(w), rl_weight=w, **options) for w in (0.0, 1.0)}
     off = {w: float((run.model.decoder.embedding.weight.detach() - 1).abs().mean()) for w, run in trained.items()}
     assert off[1.0] < 0.5 * off[0.0]
 
@@ -274,7 +274,7 @@ def test_process_is_left_as_it_was(tmp_path: Path, capfd: pytest.CaptureFixture[
 def test_settings_say_how_to_repeat_the_run(tmp_path: Path) -> None:
     run_tiny(tmp_path, max_steps=1, data={"files": {"drugs.smi": "sha256:0"}}, command="molvae train drugs.smi")
     found = json.loads((tmp_path / "settings.json").read_text())
-    assert found["model"]["encoder_width"] == 16
+    assert found["model"]["encoder_dim"] == 16
     assert found["training"]["batch_size"] == 16
     assert found["data"] == {"files": {"drugs.smi": "sha256:0"}, "train_molecules": 47, "valid_molecules": 47}
     assert found["command"] == "molvae train drugs.smi"
@@ -300,7 +300,7 @@ def test_curves_are_drawn_where_matplotlib_is(tmp_path: Path, monkeypatch: pytes
     assert draw_curves(tmp_path).stat().st_size > 10_000
 
 
-def test_empty_data_is_refused(tmp_path: Path) -> None:
+def test_empty_data_is_rejected(tmp_path: Path) -> None:
     from molvae.training.config import TrainConfig
     from molvae.training.trainer import train
 

@@ -47,9 +47,9 @@ def test_every_seed_starts_a_row():
 
 
 def test_the_seed_is_blue():
-    colour = "#CCE5FF"
-    assert colour in grid(ANALOGS, ".svg").decode()
-    assert colour not in grid(ANALOGS.drop(columns="seed"), ".svg").decode()
+    color = "#CCE5FF"
+    assert color in grid(ANALOGS, ".svg").decode()
+    assert color not in grid(ANALOGS.drop(columns="seed"), ".svg").decode()
 
 
 def test_legends():

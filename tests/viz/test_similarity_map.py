@@ -44,8 +44,8 @@ def test_the_picture():
     tags = [element.tag.split("}")[1] for element in tree]
     assert tags.count("circle") == len(molecules)
     assert tags.count("path") == 2
-    colours = [element.get("fill") for element in tree if element.tag.endswith("circle")]
-    assert (colours[0], colours[-1]) == ("#d6e2ee", "#08519c")  # the best is drawn last, over the others
+    colors = [element.get("fill") for element in tree if element.tag.endswith("circle")]
+    assert (colors[0], colors[-1]) == ("#d6e2ee", "#08519c")  # the best is drawn last, over the others
 
 
 def test_of_very_many_seeds_some_are_drawn():
