@@ -68,13 +68,13 @@ class MolGraph:
     """One molecule in canonical atom order, and the string that it is the graph of.
 
     `atoms` (A, 7) uint8, a row per heavy atom, columns as in `ATOM_FEATURES`; `bonds` (B, 4) uint8, columns
-    as in `BOND_FEATURES`; `ends` (B, 2) uint16, the atoms each bond joins, the smaller position first.
+    as in `BOND_FEATURES`; `bond_index` (B, 2) uint16, the atoms each bond joins, the smaller position first.
     """
 
     smiles: str
     atoms: NDArray[np.uint8]
     bonds: NDArray[np.uint8]
-    ends: NDArray[np.uint16]
+    bond_index: NDArray[np.uint16]
 
 
 class RawGraph(NamedTuple):
@@ -84,7 +84,7 @@ class RawGraph(NamedTuple):
     tokens: list[str]
     atoms: bytearray
     bonds: bytearray
-    ends: array[int]
+    bond_index: array[int]
 
 
 def graph_of(mol: Chem.Mol) -> MolGraph:
@@ -99,7 +99,7 @@ def graph_of(mol: Chem.Mol) -> MolGraph:
         raw.smiles,
         np.frombuffer(raw.atoms, np.uint8).reshape(-1, _COLUMNS),
         np.frombuffer(raw.bonds, np.uint8).reshape(-1, _BOND_COLUMNS),
-        np.frombuffer(raw.ends, np.uint16).reshape(-1, 2),
+        np.frombuffer(raw.bond_index, np.uint16).reshape(-1, 2),
     )
 
 

@@ -53,7 +53,7 @@ def _graph(smiles: str, clean: bool) -> MolGraph | MoleculeError:
 class Chunk:
     """The graphs of M of some rows in flat arrays: quick to pass between processes, which M objects are not.
 
-    `atoms`, `bonds`, `ends` as in `MolGraph`, one molecule after the other, `sizes` (M, 3) the number of
+    `atoms`, `bonds`, `bond_index` as in `MolGraph`, one molecule after the other, `sizes` (M, 3) the number of
     atoms, bonds and tokens of each. `tokens` index `symbols`, whose first is the end. `rows` (M,) is the
     place of each among the rows, `keys` a digest of each canonical SMILES. `rejected` gives the others'
     reasons by their place.
@@ -61,7 +61,7 @@ class Chunk:
 
     atoms: NDArray[np.uint8]
     bonds: NDArray[np.uint8]
-    ends: NDArray[np.uint16]
+    bond_index: NDArray[np.uint16]
     tokens: NDArray[np.int16]
     sizes: NDArray[np.int64]
     symbols: list[str]
@@ -137,12 +137,12 @@ class _Numbers(dict[str, int]):
 
 def _flat(graphs: list[RawGraph], ids: _Numbers, rows: list[int], rejected: dict[int, str]) -> Chunk:
     columns, bond_columns = len(ATOM_FEATURES), len(BOND_FEATURES)
-    sizes = [(len(g.atoms) // columns, len(g.ends) // 2, len(g.tokens) + 1) for g in graphs]
+    sizes = [(len(g.atoms) // columns, len(g.bond_index) // 2, len(g.tokens) + 1) for g in graphs]
     tokens = [i for g in graphs for i in (*map(ids.__getitem__, g.tokens), 0)]
     return Chunk(
         atoms=np.frombuffer(bytearray().join([g.atoms for g in graphs]), np.uint8).reshape(-1, columns),
         bonds=np.frombuffer(bytearray().join([g.bonds for g in graphs]), np.uint8).reshape(-1, bond_columns),
-        ends=np.frombuffer(bytearray().join([g.ends for g in graphs]), np.uint16).reshape(-1, 2),
+        bond_index=np.frombuffer(bytearray().join([g.bond_index for g in graphs]), np.uint16).reshape(-1, 2),
         tokens=np.array(tokens, np.int16),
         sizes=np.array(sizes, np.int64).reshape(-1, 3),
         symbols=list(ids),

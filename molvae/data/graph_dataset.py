@@ -22,24 +22,34 @@ from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph
 from molvae.chem.tokenizer import PAD_ID, Vocabulary
 from molvae.errors import InputError
 
-FORMAT = "molvae-packed-2"
+FORMAT = "molvae-packed-3"
 
 
 @dataclass(frozen=True)
 class GraphBatch:
     """B molecules as one disconnected graph of A atoms and E directed edges, as PyG's layers take it.
 
-    `atoms` A x 7 and `edges` E x 4 hold feature columns (`chem.graph`), `edge_index` 2 x E; the second half
-    of the edges are the first half reversed. `position` A is an atom's place in its canonical SMILES, `owner`
-    A its molecule. `tokens` B x L are ids ended by END and padded by PAD; a batch that is only to be encoded
-    has L = 0.
+    Attributes
+    ----------
+    x
+        Atom features, A x 7 (columns of `chem.graph.ATOM_FEATURES`).
+    edge_index
+        Source and target atom of every directed edge, 2 x E; the second half are the first half reversed.
+    edge_attr
+        Bond features, E x 4 (columns of `chem.graph.BOND_FEATURES`).
+    position
+        Position of each atom in the canonical SMILES of its molecule, A.
+    batch
+        Index of the molecule that each atom belongs to, A, ascending.
+    tokens
+        Token ids, B x L, terminated by END and padded with PAD; L = 0 in a batch for the encoder alone.
     """
 
-    atoms: Tensor
-    edges: Tensor
+    x: Tensor
     edge_index: Tensor
+    edge_attr: Tensor
     position: Tensor
-    owner: Tensor
+    batch: Tensor
     tokens: Tensor
 
     @property
@@ -54,13 +64,13 @@ class GraphBatch:
 class PackedGraphs:
     """M molecules: flat rows, and where each molecule's rows start (M + 1 offsets, int64).
 
-    `atoms` (total, 7) uint8, `bonds` (total, 4) uint8, `ends` (total, 2) int16 within the molecule, `tokens`
+    `atoms` (total, 7) uint8, `bonds` (total, 4) uint8, `bond_index` (total, 2) int16 within the molecule, `tokens`
     (total,) int16. All on one device.
     """
 
     atoms: Tensor
     bonds: Tensor
-    ends: Tensor
+    bond_index: Tensor
     tokens: Tensor
     atom_start: Tensor
     bond_start: Tensor
@@ -85,13 +95,13 @@ class PackedGraphs:
         cls,
         atoms: NDArray[np.uint8],
         bonds: NDArray[np.uint8],
-        ends: NDArray[np.uint16],
+        bond_index: NDArray[np.uint16],
         tokens: NDArray[np.int16],
         sizes: NDArray[np.int64],
     ) -> PackedGraphs:
         """From flat rows, molecule after molecule; `sizes` (M, 3) counts their atoms, bonds and tokens."""
         # positions stay below 1000, so that the signed type, which torch can index by, holds them
-        rows = (torch.from_numpy(array) for array in (atoms, bonds, ends.astype(np.int16), tokens))
+        rows = (torch.from_numpy(array) for array in (atoms, bonds, bond_index.astype(np.int16), tokens))
         return cls(*rows, *(offsets(sizes[:, column]) for column in range(3)))
 
     @classmethod
@@ -104,7 +114,7 @@ class PackedGraphs:
         return cls(
             atoms=_stack([g.atoms for g in graphs], np.uint8, len(ATOM_FEATURES)),
             bonds=_stack([g.bonds for g in graphs], np.uint8, len(BOND_FEATURES)),
-            ends=_stack([g.ends for g in graphs], np.int16, 2),
+            bond_index=_stack([g.bond_index for g in graphs], np.int16, 2),
             tokens=_stack(ids, np.int16),
             atom_start=offsets([len(g.atoms) for g in graphs]),
             bond_start=offsets([len(g.bonds) for g in graphs]),
@@ -113,17 +123,17 @@ class PackedGraphs:
 
     def gather(self, rows: Tensor) -> GraphBatch:
         """The batch of these molecules, in this order; `rows` B int64 on the arrays' device."""
-        atom_index, position, owner = _ragged(self.atom_start, rows)
-        bond_index, _, bond_owner = _ragged(self.bond_start, rows)
-        first_atom = torch.searchsorted(owner, torch.arange(len(rows), device=rows.device))
-        ends = self.ends[bond_index].long() + first_atom[bond_owner, None]
-        bonds = self.bonds[bond_index].long()
+        atom_rows, position, batch = _ragged(self.atom_start, rows)
+        bond_rows, _, bond_batch = _ragged(self.bond_start, rows)
+        first_atom = torch.searchsorted(batch, torch.arange(len(rows), device=rows.device))
+        bond_index = self.bond_index[bond_rows].long() + first_atom[bond_batch, None]
+        bond_attr = self.bonds[bond_rows].long()
         return GraphBatch(
-            atoms=self.atoms[atom_index].long(),
-            edges=torch.cat([bonds, bonds]),
-            edge_index=torch.cat([ends, ends.flip(1)]).T.contiguous(),
+            x=self.atoms[atom_rows].long(),
+            edge_index=torch.cat([bond_index, bond_index.flip(1)]).T.contiguous(),
+            edge_attr=torch.cat([bond_attr, bond_attr]),
             position=position,
-            owner=owner,
+            batch=batch,
             tokens=self.tokens_of(rows),
         )
 
@@ -142,7 +152,7 @@ class PackedGraphs:
         bonds, _, _ = _ragged(self.bond_start, rows)
         tokens, _, _ = _ragged(self.token_start, rows)
         starts = (_starts(start.diff()[rows]) for start in (self.atom_start, self.bond_start, self.token_start))
-        return PackedGraphs(self.atoms[atoms], self.bonds[bonds], self.ends[bonds], self.tokens[tokens], *starts)
+        return PackedGraphs(self.atoms[atoms], self.bonds[bonds], self.bond_index[bonds], self.tokens[tokens], *starts)
 
     def save(self, folder: Path | str, **details: Any) -> None:
         """Write one `.npy` per array and `packed.json`, last, with `details` in it."""
@@ -175,7 +185,7 @@ class PackedGraphs:
 
     def _check_lengths(self, folder: Path) -> None:
         """A copy that was broken off leaves arrays that do not belong together: found here, not in a batch."""
-        for start, names in (("atom", ("atoms",)), ("bond", ("bonds", "ends")), ("token", ("tokens",))):
+        for start, names in (("atom", ("atoms",)), ("bond", ("bonds", "bond_index")), ("token", ("tokens",))):
             offsets = getattr(self, f"{start}_start")
             for name in names:
                 rows = len(getattr(self, name))

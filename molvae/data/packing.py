@@ -91,7 +91,7 @@ def _accept(chunk: Chunk, packing: Packing, seen: set[bytes], ids: dict[str, int
     packing.kept += len(new)
     packing.duplicate += len(chunk.keys) - len(new)
     table = np.array([ids.setdefault(symbol, len(ids)) for symbol in chunk.symbols], np.int16)
-    part = PackedGraphs.from_arrays(chunk.atoms, chunk.bonds, chunk.ends, table[chunk.tokens], chunk.sizes)
+    part = PackedGraphs.from_arrays(chunk.atoms, chunk.bonds, chunk.bond_index, table[chunk.tokens], chunk.sizes)
     return part if len(new) == len(part) else part.select(torch.tensor(new, dtype=torch.long))
 
 

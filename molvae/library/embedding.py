@@ -150,7 +150,7 @@ def _embedded(rows: list[Record | InvalidRow], described: _Described, task: _Tas
 def encode_chunk(model: Autoencoder, chunk: Chunk, device: torch.device) -> NDArray[np.float32]:
     """The means of q(z given x), (K, D). On a CPU one thread computes them: leave the other cores other chunks."""
     sizes = chunk.sizes * np.array([1, 1, 0])  # tokens are for those who decode
-    packed = PackedGraphs.from_arrays(chunk.atoms, chunk.bonds, chunk.ends, np.zeros(0, np.int16), sizes)
+    packed = PackedGraphs.from_arrays(chunk.atoms, chunk.bonds, chunk.bond_index, np.zeros(0, np.int16), sizes)
     if not len(packed):  # which the encoder does not take
         return np.zeros((0, model.latent.mean.out_features), np.float32)
     with repeatable(device):

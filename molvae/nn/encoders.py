@@ -34,12 +34,12 @@ class Encoder(nn.Module):
         self.output_width = self.pooling.output_width
 
     def forward(self, batch: GraphBatch) -> Tensor:
-        x = self.atom_embedding(batch.atoms)  # A x W
+        x = self.atom_embedding(batch.x)  # A x W
         if self.position is not None:
             x = x + self.position(waves(batch.position).to(x.dtype))
-        edges = self.bond_embedding(batch.edges)  # E x W
+        edges = self.bond_embedding(batch.edge_attr)  # E x W
         states = self.messages(x, edges, batch)
-        pooled: Tensor = self.pooling(torch.cat([x, *states], dim=1), batch.owner, batch.size)
+        pooled: Tensor = self.pooling(torch.cat([x, *states], dim=1), batch.batch, batch.size)
         return pooled
 
 
@@ -126,7 +126,7 @@ class GPSMessages(NodeMessages):
         return conv
 
     def step(self, layer: nn.Module, x: Tensor, edges: Tensor, batch: GraphBatch) -> Tensor:
-        out: Tensor = layer(x, batch.edge_index, batch.owner, edge_attr=edges)
+        out: Tensor = layer(x, batch.edge_index, batch.batch, edge_attr=edges)
         return out
 
 

@@ -18,8 +18,8 @@ def corrupted(batch: GraphBatch, share: float) -> GraphBatch:
     A masked atom has every feature 0: a wildcard with a charge that no molecule has. A masked bond becomes a
     plain single one, in both directions. Drawn from torch's generator.
     """
-    bonds = torch.rand(len(batch.edges) // 2, 1, device=batch.edges.device) < share
-    atoms = torch.rand(len(batch.atoms), 1, device=batch.atoms.device) < share
+    bonds = torch.rand(len(batch.edge_attr) // 2, 1, device=batch.edge_attr.device) < share
+    atoms = torch.rand(len(batch.x), 1, device=batch.x.device) < share
     return replace(
-        batch, atoms=batch.atoms.masked_fill(atoms, 0), edges=batch.edges.masked_fill(torch.cat([bonds, bonds]), 0)
+        batch, x=batch.x.masked_fill(atoms, 0), edge_attr=batch.edge_attr.masked_fill(torch.cat([bonds, bonds]), 0)
     )

@@ -68,10 +68,10 @@ def check(smiles):
     graph = graph_of_smiles(smiles)
     assert graph.smiles == canonical(smiles)
     mol = Chem.MolFromSmiles(graph.smiles)
-    assert (graph.atoms.dtype, graph.bonds.dtype, graph.ends.dtype) == (np.uint8, np.uint8, np.uint16)
+    assert (graph.atoms.dtype, graph.bonds.dtype, graph.bond_index.dtype) == (np.uint8, np.uint8, np.uint16)
     written = [symbol.count("@") for symbol in ATOM.findall(graph.smiles)]  # the molecule is in the string's order
     assert graph.atoms.tolist() == [[*atom_row(atom), written[atom.GetIdx()]] for atom in mol.GetAtoms()]
-    bonds = [mol.GetBondBetweenAtoms(*ends) for ends in graph.ends.tolist()]
+    bonds = [mol.GetBondBetweenAtoms(*ends) for ends in graph.bond_index.tolist()]
     assert sorted(bond.GetIdx() for bond in bonds) == list(range(mol.GetNumBonds()))
     directions = directions_of(graph.smiles)
     assert graph.bonds.tolist() == [[*bond_row(bond), directions[bond.GetIdx()]] for bond in bonds]
@@ -143,7 +143,7 @@ def test_values_stay_inside_the_tables():
         graph = graph_of_smiles(smiles)
         assert (graph.atoms < [f.size for f in ATOM_FEATURES]).all()
         assert (graph.bonds < [f.size for f in BOND_FEATURES]).all()
-        assert (graph.ends < len(graph.atoms)).all()
+        assert (graph.bond_index < len(graph.atoms)).all()
 
 
 @given(st.sampled_from([*DRUGS.values(), *ODD.split()]), st.integers(0, 2**31 - 1))
@@ -153,7 +153,7 @@ def test_the_way_it_is_written_does_not_matter(smiles, seed):
     variant = Chem.MolToRandomSmilesVect(mol, 1, randomSeed=seed)[0]
     expected, graph = graph_of(mol), graph_of_smiles(variant)
     assert graph.smiles == expected.smiles
-    for name in ("atoms", "bonds", "ends"):
+    for name in ("atoms", "bonds", "bond_index"):
         np.testing.assert_array_equal(getattr(graph, name), getattr(expected, name))
 
 
@@ -178,7 +178,7 @@ def test_different_molecules_have_different_graphs(a, b):
 
 def key(graph):
     """All that the network sees. The number of atoms tells where one array ends and the next begins."""
-    return len(graph.atoms), graph.atoms.tobytes(), graph.bonds.tobytes(), graph.ends.tobytes()
+    return len(graph.atoms), graph.atoms.tobytes(), graph.bonds.tobytes(), graph.bond_index.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -206,13 +206,13 @@ def test_what_cannot_be_represented_is_rejected_with_a_reason(smiles, reason):
 def test_the_largest_molecule_is_read():
     graph = graph_of_smiles("C" * MAX_ATOMS)
     assert len(graph.atoms) == MAX_ATOMS
-    assert graph.ends[-1].tolist() == [MAX_ATOMS - 2, MAX_ATOMS - 1]
+    assert graph.bond_index[-1].tolist() == [MAX_ATOMS - 2, MAX_ATOMS - 1]
 
 
 @pytest.mark.parametrize("smiles", ["C", "*", "[H+]", "[Cl-]"])
 def test_one_atom_has_no_bonds(smiles):
     graph = graph_of_smiles(smiles)
-    assert (graph.atoms.shape, graph.bonds.shape, graph.ends.shape) == ((1, 7), (0, 4), (0, 2))
+    assert (graph.atoms.shape, graph.bonds.shape, graph.bond_index.shape) == ((1, 7), (0, 4), (0, 2))
 
 
 def test_too_symmetric_for_cip_labels_keeps_the_parity(monkeypatch):

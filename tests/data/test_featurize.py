@@ -40,7 +40,7 @@ def test_cleaning_strips_salts():
 def test_a_chunk_holds_the_same_graphs():
     texts = [*DRUGS.values(), None, "C1CC", "C"]
     chunk, graphs = featurize_chunk(texts), [graph_of_smiles(text) for text in [*DRUGS.values(), "C"]]
-    for name in ("atoms", "bonds", "ends"):
+    for name in ("atoms", "bonds", "bond_index"):
         np.testing.assert_array_equal(getattr(chunk, name), np.concatenate([getattr(graph, name) for graph in graphs]))
     assert chunk.sizes[:, :2].tolist() == [[len(graph.atoms), len(graph.bonds)] for graph in graphs]
     assert chunk.rows == [*range(len(DRUGS)), len(texts) - 1]
@@ -53,7 +53,7 @@ def test_a_chunk_holds_the_same_graphs():
 @pytest.mark.parametrize("texts", [[], [None], ["C1"]])
 def test_a_chunk_without_molecules_has_the_right_shapes(texts):
     chunk = featurize_chunk(texts)
-    shapes = [array.shape for array in (chunk.atoms, chunk.bonds, chunk.ends, chunk.tokens, chunk.sizes)]
+    shapes = [array.shape for array in (chunk.atoms, chunk.bonds, chunk.bond_index, chunk.tokens, chunk.sizes)]
     assert shapes == [(0, 7), (0, 4), (0, 2), (0,), (0, 3)]
 
 

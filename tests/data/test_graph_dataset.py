@@ -26,26 +26,26 @@ PACKED = PackedGraphs.from_graphs(GRAPHS, VOCABULARY)
 
 def by_loop(graphs, vocabulary):
     """The batch, made one molecule and one bond at a time."""
-    atoms, position, owner, bonds, ends, ids = [], [], [], [], [], []
+    atoms, position, batch, bonds, bond_index, ids = [], [], [], [], [], []
     for number, graph in enumerate(graphs):
-        for bond, (a, b) in zip(graph.bonds.tolist(), graph.ends.tolist(), strict=True):
+        for bond, (a, b) in zip(graph.bonds.tolist(), graph.bond_index.tolist(), strict=True):
             bonds.append(bond)
-            ends.append((a + len(atoms), b + len(atoms)))
+            bond_index.append((a + len(atoms), b + len(atoms)))
         for place, atom in enumerate(graph.atoms.tolist()):
             position.append(place)
-            owner.append(number)
+            batch.append(number)
             atoms.append(atom)
         ids.append(vocabulary.encode(graph.smiles).tolist())
     width = max(map(len, ids), default=0)
     tokens = [row + [PAD_ID] * (width - len(row)) for row in ids]
-    index = ends + [(b, a) for a, b in ends]
+    edge_index = bond_index + [(b, a) for a, b in bond_index]
     return GraphBatch(
-        torch.tensor(atoms, dtype=torch.long).view(-1, 7),
-        torch.tensor(bonds + bonds, dtype=torch.long).view(-1, 4),
-        torch.tensor(index, dtype=torch.long).view(-1, 2).T,
-        torch.tensor(position, dtype=torch.long),
-        torch.tensor(owner, dtype=torch.long),
-        torch.tensor(tokens, dtype=torch.long).view(len(graphs), width),
+        x=torch.tensor(atoms, dtype=torch.long).view(-1, 7),
+        edge_index=torch.tensor(edge_index, dtype=torch.long).view(-1, 2).T,
+        edge_attr=torch.tensor(bonds + bonds, dtype=torch.long).view(-1, 4),
+        position=torch.tensor(position, dtype=torch.long),
+        batch=torch.tensor(batch, dtype=torch.long),
+        tokens=torch.tensor(tokens, dtype=torch.long).view(len(graphs), width),
     )
 
 
@@ -70,8 +70,8 @@ def test_the_second_half_of_the_edges_is_the_first_reversed():
     batch = PACKED.gather(torch.arange(len(PACKED)))
     forward, backward = batch.edge_index.chunk(2, dim=1)
     assert torch.equal(forward.flip(0), backward)
-    assert torch.equal(*batch.edges.chunk(2))
-    assert torch.equal(batch.owner[forward[0]], batch.owner[forward[1]])  # no bond between two molecules
+    assert torch.equal(*batch.edge_attr.chunk(2))
+    assert torch.equal(batch.batch[forward[0]], batch.batch[forward[1]])  # no bond between two molecules
 
 
 def test_strings_come_back():

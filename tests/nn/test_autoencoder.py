@@ -126,7 +126,7 @@ def test_a_corrupted_input_is_to_be_written_whole():
     whole = network.losses(batch, torch.zeros(3)).reconstruction
     masked = network.losses(batch, torch.zeros(3), corruption=1.0).reconstruction
     assert (whole - masked).abs().min() > 0
-    assert int(batch.atoms.max()) > 0, "the batch itself is left as it was"
+    assert int(batch.x.max()) > 0, "the batch itself is left as it was"
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

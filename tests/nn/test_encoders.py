@@ -91,7 +91,7 @@ def test_directed_messages_are_those_of_the_paper():
     torch.manual_seed(0)
     batch = batch_of_smiles("C", "CC(=O)Oc1ccccc1C(=O)O", "CO")
     network = DirectedMessages(tiny(encoder_layers=3)).eval()
-    x, edges = torch.randn(len(batch.atoms), 8), torch.randn(len(batch.edges) // 2, 8).repeat(2, 1)
+    x, edges = torch.randn(len(batch.x), 8), torch.randn(len(batch.edge_attr) // 2, 8).repeat(2, 1)
     expected = directed_by_loop(network, x, edges, batch)
     for state, slow in zip(network(x, edges, batch), expected, strict=True):
         torch.testing.assert_close(state, slow, atol=1e-5, rtol=1e-4)

@@ -96,7 +96,7 @@ def test_moved_latents_are_decoded_to_neighbors(tmp_path: Path, monkeypatch: pyt
     moved = 0
     for step, (batch, noise_level) in enumerate(asked):
         rows = order.rows(step)
-        assert torch.equal(batch.atoms, data.gather(rows).atoms), "what is read stays"
+        assert torch.equal(batch.x, data.gather(rows).x), "what is read stays"
         expected = data.tokens_of(torch.where(noise_level > 0, (rows + 1) % len(data), rows))
         assert torch.equal(batch.tokens, expected)
         assert all(r in (0, 0.25) or r >= FURTHEST for r in noise_level.tolist())
