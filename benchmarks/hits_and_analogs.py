@@ -69,7 +69,7 @@ def main() -> None:
     owned = {canonical_or_none(text) for text in rows}
     lines, better, start = [], [], time.perf_counter()
     for name, seed in SEEDS.items():
-        hits = molvae.screen(options.library, like=seed, by=RANK, top=options.hits).table
+        hits = molvae.screen(options.library, seeds=seed, rank_by=RANK, top=options.hits).table
         library = described(list(hits["smiles"]), seed)
         lines.append(f"| {name} | best of the library | {len(rows):,} | {cells(library)} |")
         for what, given in (("analogs of the hits", list(hits["smiles"])), ("analogs of the seed", [seed])):

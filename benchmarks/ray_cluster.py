@@ -29,7 +29,7 @@ STORE = 300_000_000  # bytes of a node's objects
 
 def timed(path: Path, **options: Any) -> tuple[pd.DataFrame, str, float]:
     start = time.perf_counter()
-    done = molvae.screen(path.resolve(), like=SEED, **options)
+    done = molvae.screen(path.resolve(), seeds=SEED, **options)
     return done.table, done.counts.summary(), time.perf_counter() - start
 
 

@@ -141,7 +141,7 @@ def latents(options: argparse.Namespace) -> dict[str, Any]:
     wanted = _brute_force(library, queries)
     probes = []
     for number in PROBES:
-        seconds, found = seconds_of(lambda number=number: ByLatentCells(queries, probes=number).best(library, TOP))
+        seconds, found = seconds_of(lambda number=number: ByLatentCells(queries, nprobe=number).best(library, TOP))
         probes.append({"probes": number, "seconds": seconds / len(queries), "recall": _recall(found, exact)})
         print(probes[-1], file=sys.stderr)
     return {
@@ -228,7 +228,7 @@ def _search_noisy(folder: Path, pipe: Any) -> None:
     exact_s, exact = seconds_of(lambda: ByLatent(queries).best(library, TOP))
     probes = []
     for number in PROBES:
-        seconds, found = seconds_of(lambda number=number: ByLatentCells(queries, probes=number).best(library, TOP))
+        seconds, found = seconds_of(lambda number=number: ByLatentCells(queries, nprobe=number).best(library, TOP))
         probes.append({"probes": number, "seconds": seconds / len(queries), "recall": _recall(found, exact)})
     pipe.send({
         "molecules": len(library), "making_cells": making, "exact_alone": alone, "exact": exact_s / len(queries),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from molvae.qsar.property_model import PropertyModel as PropertyModel
     from molvae.qsar.property_model import fit_property_model as fit_property_model
     from molvae.qsar.property_model import load_property_model as load_property_model
-    from molvae.screening.screen import Screened as Screened
+    from molvae.screening.screen import ScreenResult as ScreenResult
     from molvae.screening.screen import screen as screen
 
     __version__: str
@@ -51,7 +51,7 @@ _HOME = {
     "score": "molvae.metrics.score",
     "Scores": "molvae.metrics.scorer",
     **dict.fromkeys(("PropertyModel", "fit_property_model", "load_property_model"), "molvae.qsar.property_model"),
-    **dict.fromkeys(("Screened", "screen"), "molvae.screening.screen"),
+    **dict.fromkeys(("ScreenResult", "screen"), "molvae.screening.screen"),
 }
 
 _MODULES = ("explore",)

@@ -29,7 +29,7 @@ def index(
 ) -> None:
     """A library for `molvae search`: every molecule once, with its latent, fingerprint and properties.
 
-    Interrupted and started again, it goes on where it was. Rows without a molecule: bad.csv in the folder.
+    Interrupted and started again, it goes on where it was. Rows without a molecule: invalid_rows.csv in the folder.
     """
     from molvae.errors import CheckpointError, InputError
     from molvae.library.indexed_library import index as index_library
@@ -50,6 +50,6 @@ def index(
             raise InputError(f"--model: {error}") from None
     typer.echo(done.counts.summary(), err=True)
     if done.counts.rejected:
-        typer.echo(f"the rejected ones, by file, line and reason: {output / 'bad.csv'}", err=True)
+        typer.echo(f"the rejected ones, by file, line and reason: {output / 'invalid_rows.csv'}", err=True)
     if done.counts.read and not done.counts.kept:
         raise typer.Exit(1)

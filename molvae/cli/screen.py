@@ -58,7 +58,7 @@ def screen(
 ) -> None:
     """The best molecules of a library, in one pass: a shortlist, ranked, each molecule once.
 
-    Columns: smiles, name, score, the figures asked for, nearest seed, qed, sa, logp, mw, copies, source, row.
+    Columns: smiles, name, score, the figures asked for, nearest_seed, qed, sa, logp, mw, n_occurrences, source, row.
     In Python: `molvae.screen`.
     """
     from molvae.errors import InputError
@@ -71,9 +71,9 @@ def screen(
     seeds = _seeds(like, column)
     with destination(output) as write, _watched(library, rejected) as taken:
         done = screened(
-            _sources(library, column), like=seeds, top=top, by=by, scores=score, keep=keep, contains=contains,
-            without=without, core=core, standardize=standardize, model=model, device=device, column=column,
-            workers=workers, ray=ray, taken=taken,
+            _sources(library, column), seeds=seeds, top=top, rank_by=by, scores=score, filters=keep, include_smarts=contains,
+            exclude_smarts=without, core=core, standardize=standardize, model=model, device=device, column=column,
+            workers=workers, ray=ray, on_part=taken,
         )  # fmt: skip
         write(done.table)
     if report is not None:

@@ -52,8 +52,8 @@ def search(
     with destination(output, seeds) as write, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they say what is said below with the place of the row
         frame = opened.search(
-            [row.smiles for row in usable], top, by=by, metric=metric, probes=probes, keep=keep, contains=contains,
-            without=without, core=core, workers=workers,
+            [row.smiles for row in usable], rank_by=by, metric=metric, nprobe=probes, top=top, filters=keep, include_smarts=contains,
+            exclude_smarts=without, core=core, workers=workers,
         )  # fmt: skip
         write(frame)
     for row in usable:

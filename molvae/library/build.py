@@ -27,7 +27,7 @@ from molvae.library.embedding import BATCH, Embedded, embed
 from molvae.library.hash_set import SeenDigests, digests_of
 from molvae.library.input_files import check_files, find_files, read_files
 from molvae.library.manifest import (
-    BAD,
+    INVALID_ROWS,
     FORMAT,
     MANIFEST,
     SETTINGS,
@@ -40,7 +40,7 @@ from molvae.library.manifest import (
     total,
     write_json,
 )
-from molvae.library.shards import BAD_COLUMNS, Piece, files_of, is_whole, journal_of, read_columns, write_shard
+from molvae.library.shards import INVALID_ROW_COLUMNS, Piece, files_of, is_whole, journal_of, read_columns, write_shard
 from molvae.nn.autoencoder import Autoencoder
 
 PROPERTIES = ("mw", "logp", "tpsa", "hbd", "hba", "rotatable_bonds")
@@ -68,7 +68,7 @@ def build_index(
     """Index files and folders of molecules into `folder`, or go on where an interrupted index stopped.
 
     Canonical isomeric SMILES, each once in the whole library, their `properties`, latents in half precision and Morgan
-    fingerprints; rows that give no molecule in bad.csv. Memory is flat but for 8 bytes a molecule. The bytes depend on
+    fingerprints; rows that give no molecule in invalid_rows.csv. Memory is flat but for 8 bytes a molecule. The bytes depend on
     the files, the settings and the device, not on `workers`. `progress` is told the counts after every few hundred
     rows. Raises `InputError` for what cannot be read, for `shard_rows` that are neither a multiple of `BATCH` nor
     fewer, and where `folder` holds a library of other files or settings.
@@ -152,10 +152,10 @@ def _pieces(
 
 def _finish(folder: Path, manifest: Manifest) -> Manifest:
     """Join what the shards rejected and write the manifest, which makes the library whole."""
-    with whole_file(folder / BAD) as draft, draft.open("wb") as file:
-        file.write((",".join(BAD_COLUMNS) + "\n").encode())
+    with whole_file(folder / INVALID_ROWS) as draft, draft.open("wb") as file:
+        file.write((",".join(INVALID_ROW_COLUMNS) + "\n").encode())
         for shard in manifest.shards:
-            with files_of(folder, shard.name)["bad.csv"].open("rb") as part:
+            with files_of(folder, shard.name)["invalid_rows.csv"].open("rb") as part:
                 shutil.copyfileobj(part, file)
     manifest.save(folder)
     return _tidy(folder, manifest)
@@ -163,7 +163,9 @@ def _finish(folder: Path, manifest: Manifest) -> Manifest:
 
 def _tidy(folder: Path, manifest: Manifest) -> Manifest:
     """Remove what only an interrupted index needs, and the drafts that interruptions have left."""
-    needed = (path for name in (SETTINGS, f"{SHARDS}/*.bad.csv", f"{SHARDS}/*.json") for path in folder.glob(name))
+    needed = (
+        path for name in (SETTINGS, f"{SHARDS}/*.invalid_rows.csv", f"{SHARDS}/*.json") for path in folder.glob(name)
+    )
     for path in [*needed, *drafts(folder), *drafts(folder / SHARDS)]:
         path.unlink(missing_ok=True)
     return manifest

@@ -48,7 +48,7 @@ def index(
 ) -> IndexedLibrary:
     """Index files and folders of molecules (.smi .csv .tsv .sdf .parquet, .gz) into the folder `output`.
 
-    The folder gets sharded Parquet (SMILES, id, properties, latents in half precision), fingerprints, bad.csv with the
+    The folder gets sharded Parquet (SMILES, id, properties, latents in half precision), fingerprints, invalid_rows.csv with the
     rows that gave no molecule, and manifest.json. Interrupted and called again, it goes on and ends with the same
     bytes; it costs `shard_rows` rows at most. Memory is flat. `column` is the one with SMILES, `properties` those to
     compute (units as in `PROPERTIES`); `standardize` normalizes groups and strips salts first. Raises `InputError`,
@@ -103,43 +103,49 @@ class IndexedLibrary:
     def search(
         self,
         seeds: str | Iterable[str],
-        top: int = 100,
         *,
-        by: str = "both",
+        rank_by: str = "both",
         metric: str = "cosine",
-        probes: int = 0,
-        keep: str | Sequence[str] = (),
-        contains: str | Sequence[str] = (),
-        without: str | Sequence[str] = (),
+        nprobe: int = 0,
+        top: int = 100,
+        filters: str | Sequence[str] = (),
+        include_smarts: str | Sequence[str] = (),
+        exclude_smarts: str | Sequence[str] = (),
         core: str | None = None,
         workers: int | None = None,
     ) -> pd.DataFrame:
         """The `top` molecules nearest to each seed, the nearest first, as if compared with every molecule.
 
-        `by` is tanimoto (Morgan, radius 2, 2048 bits), latent (`metric` cosine or l2) or both: the two lists, 1000 deep
-        or ten times `top`, fused by reciprocal rank (Cormack, Clarke and Buettcher 2009). With `probes` latents are
+        `rank_by` is tanimoto (Morgan, radius 2, 2048 bits), latent (`metric` cosine or l2) or both: the two lists, 1000 deep
+        or ten times `top`, fused by reciprocal rank (Cormack, Clarke and Buettcher 2009). With `nprobe` latents are
         compared only in that many of the cells that the library's are sorted into: quicker, and it may miss some
-        (`ByLatentCells`). `keep` are windows of the library's properties such as "mw<500", `contains` and `without`
+        (`ByLatentCells`). `filters` are windows of the library's properties such as "mw<500", `include_smarts` and `exclude_smarts`
         SMARTS, `core` as in `Generator.analogs`; ranks are among what passes.
 
         Columns: seed, rank, smiles, id, similarity (Tanimoto), latent_distance (1 - cosine, or Euclidean; not by
         tanimoto alone), the library's properties. `attrs["errors"]`: seed to reason, of those that cannot be used.
         Raises `InputError` for an option that cannot be used, `CheckpointError` for a damaged model.
         """
-        if by not in RANKINGS:
-            raise InputError(f"a library is searched by {', '.join(RANKINGS)}, got {by!r}")
-        if by == "tanimoto" and (metric != "cosine" or probes):
-            raise InputError("metric and probes are about latents, which are not looked at by tanimoto")
-        filters = Filters(tuple(map(Window.of, each(keep))), each(contains), each(without), core)
-        found, errors = self._seeds(list(one_or_many(seeds)), latents=by != "tanimoto")
+        if rank_by not in RANKINGS:
+            raise InputError(f"a library is searched by {', '.join(RANKINGS)}, got {rank_by!r}")
+        if rank_by == "tanimoto" and (metric != "cosine" or nprobe):
+            raise InputError("metric and nprobe are about latents, which are not looked at by tanimoto")
+        molecule_filters = Filters(
+            tuple(map(Window.of, each(filters))), each(include_smarts), each(exclude_smarts), core
+        )
+        found, errors = self._seeds(list(one_or_many(seeds)), latents=rank_by != "tanimoto")
         measures: dict[str, Measure] = {"tanimoto": ByFingerprint(np.array([seed.fingerprint for seed in found]))}
-        if by != "tanimoto":
+        if rank_by != "tanimoto":
             latents = np.array([seed.latent for seed in found], np.float32)
             exact = ByLatent(latents, metric, find_device(self.device))
-            measures["latent"] = ByLatentCells(latents, metric, probes=probes) if probes else exact
-        deep = top + EQUALS if by == "tanimoto" else top
-        hits = search(self.library, measures, deep, by=RANKINGS[by], filters=filters, workers=workers) if found else []
-        if by == "tanimoto":
+            measures["latent"] = ByLatentCells(latents, metric, nprobe=nprobe) if nprobe else exact
+        deep = top + EQUALS if rank_by == "tanimoto" else top
+        hits = (
+            search(self.library, measures, deep, by=RANKINGS[rank_by], filters=molecule_filters, workers=workers)
+            if found
+            else []
+        )
+        if rank_by == "tanimoto":
             hits = [self._itself_first(one, seed, top) for one, seed in zip(hits, found, strict=True)]
         frame = self._table(found, hits, measures)
         frame.attrs["errors"] = errors

@@ -26,23 +26,23 @@ _POINTS = 64  # latents for each centroid to learn from
 
 
 class ByLatentCells(ByLatent):
-    """`ByLatent`, approximately: the nearest of those in the `probes` nearest cells.
+    """`ByLatent`, approximately: the nearest of those in the `nprobe` nearest cells.
 
     The cells are made when first needed, and kept in the library's folder. Raises `MissingExtraError` without faiss.
     """
 
-    def __init__(self, latents: NDArray[np.float32], metric: str = "cosine", *, probes: int = 64) -> None:
+    def __init__(self, latents: NDArray[np.float32], metric: str = "cosine", *, nprobe: int = 64) -> None:
         super().__init__(latents, metric)
-        if probes < 1:
-            raise InputError(f"at least one cell is looked into, got {probes}")
-        self.probes = probes
+        if nprobe < 1:
+            raise InputError(f"at least one cell is looked into, got {nprobe}")
+        self.nprobe = nprobe
 
     def best(self, library: Library, most: int, windows: Sequence[Window] = ()) -> list[Best]:
         if not len(library):
             return [Best(most) for _ in self.latents]
         faiss = _faiss()
         cells = faiss.read_index(str(cells_of(library, self.metric)), faiss.IO_FLAG_MMAP)
-        options = {"nprobe": self.probes}
+        options = {"nprobe": self.nprobe}
         if windows:
             inside = np.concatenate([library.accepted(shard, windows) for shard in library.shards])
             options["sel"] = faiss.IDSelectorBatch(np.flatnonzero(inside))

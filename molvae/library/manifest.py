@@ -4,9 +4,9 @@ lib.molvae/
   settings.json            written first: what an interrupted index has to be gone on with
   shards/00000.parquet     smiles, id, file, row, properties, latent (float16), of the first 65,536 rows read
   shards/00000.bits.npy    their fingerprints (`BitPlanes`)
-  shards/00000.bad.csv     while the index is being made, as is
+  shards/00000.invalid_rows.csv while the index is being made, as is
   shards/00000.json        what is in a shard that is done, and the sha256 of its files
-  bad.csv                  file, line, value, reason of every row that gave no molecule
+  invalid_rows.csv         file, line, value, reason of every row that gave no molecule
   manifest.json            written last: settings, counts, shards
 """
 
@@ -26,8 +26,8 @@ from molvae.data.rows import RowCounts
 from molvae.errors import InputError
 from molvae.library.input_files import InputFile
 
-FORMAT = "molvae-library-1"
-MANIFEST, SETTINGS, BAD, SHARDS = "manifest.json", "settings.json", "bad.csv", "shards"
+FORMAT = "molvae-library-2"
+MANIFEST, SETTINGS, INVALID_ROWS, SHARDS = "manifest.json", "settings.json", "invalid_rows.csv", "shards"
 
 
 @dataclass(frozen=True)

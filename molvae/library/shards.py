@@ -20,7 +20,7 @@ from molvae.library.embedding import Embedded
 from molvae.library.manifest import SHARDS, Shard, write_json
 from molvae.similarity.bit_planes import BitPlanes
 
-BAD_COLUMNS = ("file", "line", "value", "reason")
+INVALID_ROW_COLUMNS = ("source", "row", "value", "reason")
 _ROW_GROUP = 8192  # rows that are read together for the sake of one of them
 LATENT = "latent"
 
@@ -61,7 +61,7 @@ def write_shard(folder: Path, number: int, pieces: Sequence[Piece]) -> Shard:
     with whole_file(paths["bits.npy"]) as draft:
         BitPlanes.of(np.concatenate([piece.packed for piece in pieces])).save(draft)
     invalid_rows = [bad for piece in pieces for bad in piece.invalid_rows]
-    with whole_file(paths["bad.csv"]) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(paths["invalid_rows.csv"]) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(
             (bad.source, bad.row, bad.value, bad.reason) for bad in invalid_rows
         )
@@ -89,7 +89,7 @@ def journal_of(folder: Path, number: int) -> Path:
 
 def files_of(folder: Path, name: str) -> dict[str, Path]:
     """The files of a shard by their suffix."""
-    return {suffix: folder / SHARDS / f"{name}.{suffix}" for suffix in ("parquet", "bits.npy", "bad.csv")}
+    return {suffix: folder / SHARDS / f"{name}.{suffix}" for suffix in ("parquet", "bits.npy", "invalid_rows.csv")}
 
 
 def is_whole(folder: Path, shard: Shard) -> bool:

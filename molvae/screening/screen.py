@@ -41,12 +41,12 @@ Source = str | Path | Iterable[Row]
 
 TANIMOTO, LATENT = "tanimoto", "latent"
 DESCRIBED = ("qed", "sa", "logp", "mw")
-_TAKEN = {"smiles", "name", "score", "nearest", "copies", "source", "row", "seed", "similarity", "log_likelihood",
-          "novel", "rank", TANIMOTO, LATENT, *PROPERTIES}  # fmt: skip
+_TAKEN = {"smiles", "name", "score", "nearest_seed", "n_occurrences", "source", "row", "seed", "similarity", "log_likelihood",
+          "not_in_training", "rank", TANIMOTO, LATENT, *PROPERTIES}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Screened:
+class ScreenResult:
     """`table`: a row for each molecule of the shortlist, the best first; `counts`: what became of all rows."""
 
     table: pd.DataFrame
@@ -60,7 +60,9 @@ class Screened:
         picture = similarity_map(molecules, self.seeds, self.table["score"].to_numpy(), bits) if molecules else ""
         counts = {"read": self.counts.read, "scored": self.counts.scored, "filtered out": self.counts.filtered,
                   "rejected": self.counts.rejected, "shortlist": len(molecules)}  # fmt: skip
-        shown = self.table.rename(columns={TANIMOTO: "similarity"}).drop(columns=["name", "source", "row", "copies"])
+        shown = self.table.rename(columns={TANIMOTO: "similarity"}).drop(
+            columns=["name", "source", "row", "n_occurrences"]
+        )
         write_html(
             Content(
                 title=title, counts=counts, figures={}, notes=[], molecules=shown, rank_by="score",
@@ -73,13 +75,13 @@ class Screened:
 def screen(
     library: str | Path | Sequence[Source],
     *,
-    like: str | Iterable[str] = (),
+    seeds: str | Iterable[str] = (),
     top: int = 1000,
-    by: str | None = None,
+    rank_by: str | None = None,
     scores: Sequence[Score] = (),
-    keep: str | Sequence[str] = (),
-    contains: str | Sequence[str] = (),
-    without: str | Sequence[str] = (),
+    filters: str | Sequence[str] = (),
+    include_smarts: str | Sequence[str] = (),
+    exclude_smarts: str | Sequence[str] = (),
     core: str | None = None,
     standardize: bool = False,
     model: str | Path = "druglike",
@@ -87,8 +89,8 @@ def screen(
     column: str | None = None,
     workers: int | None = None,
     ray: str | None = None,
-    taken: Callable[[Part], None] = lambda _: None,
-) -> Screened:
+    on_part: Callable[[Part], None] = lambda _: None,
+) -> ScreenResult:
     """The `top` molecules of a library in one pass and in flat memory, each once.
 
     Among equals the seeds themselves come first, and then the order is that of their SMILES.
@@ -106,15 +108,15 @@ def screen(
     uncertainty), tanimoto and nearest where there are seeds, qed, sa, logp, mw, copies (how often it was read), source
     and row. Raises `InputError` for what cannot be used.
     """
-    asked = _Asked(like, by, scores, each(keep), standardize, model, device)
+    asked = _Asked(seeds, rank_by, scores, each(filters), standardize, model, device)
     windows = tuple(window for window in asked.windows if window not in asked.of_figures)
-    filters = Filters(windows, each(contains), each(without), core)
-    question, encoder = asked.question(top, filters), asked.encoder()
+    molecule_filters = Filters(windows, each(include_smarts), each(exclude_smarts), core)
+    question, encoder = asked.question(top, molecule_filters), asked.encoder()
     counts = ScreenCounts()
 
     def counted(part: Part) -> None:
         counts.add(part.counts)
-        taken(part)
+        on_part(part)
 
     sources = [library] if isinstance(library, str | Path) else list(library)
     if ray is None:
@@ -122,7 +124,7 @@ def screen(
         hits = screen_rows(rows, question, encoder=encoder, workers=workers, taken=counted)
     else:
         hits = screen_on_ray(_files(sources), question, address=ray, column=column, encoder=encoder, taken=counted)
-    return Screened(asked.table(hits), counts, asked.seeds)
+    return ScreenResult(asked.table(hits), counts, asked.seeds)
 
 
 def read_score(score: Score, device: str = "auto") -> tuple[str, PropertyModel | PythonScore]:
@@ -184,7 +186,7 @@ class _Asked:
         wishes = [window.name for window in self.of_figures]
         self.names = tuple(dict.fromkeys([*self.rank.names, *wishes]))  # of the figures that are computed of all rows
         if not self.seeds and (likeness := [name for name in self.names if name in (TANIMOTO, LATENT)]):
-            raise InputError(f"{' and '.join(likeness)} takes seeds: give one or more as like (--like)")
+            raise InputError(f"{' and '.join(likeness)} takes seeds: give one or more as seeds (--seeds)")
         self.generator = self._generator(model, device)
 
     def _generator(self, model: str | Path, device: str) -> Generator | None:
@@ -247,7 +249,7 @@ class _Asked:
             "score": np.array([hit.score for hit in hits], dtype=float),
             **self._figures(smiles, mols),
             **compute(mols, DESCRIBED),
-            "copies": np.array([hit.copies for hit in hits], dtype=int),
+            "n_occurrences": np.array([hit.n_occurrences for hit in hits], dtype=int),
             "source": np.array([presentable(hit.source) for hit in hits], dtype=object),
             "row": np.array([hit.row for hit in hits], dtype=int),
         }
@@ -258,7 +260,7 @@ class _Asked:
         if self.seeds:
             similarity = self._tanimoto().to_each(mols)
             columns[TANIMOTO] = similarity.max(axis=1).astype(float)
-            columns["nearest"] = np.array(self.seeds, dtype=object)[similarity.argmax(axis=1)]
+            columns["nearest_seed"] = np.array(self.seeds, dtype=object)[similarity.argmax(axis=1)]
         if LATENT in self.names and self.generator is not None:
             columns[LATENT] = self._cosine()(_latents(self.generator, smiles))
         for name, property_model in self.models.items():

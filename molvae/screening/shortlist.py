@@ -16,7 +16,7 @@ class Hit:
     name: str
     source: str
     row: int
-    copies: int = 1
+    n_occurrences: int = 1
 
 
 class Shortlist:
@@ -24,7 +24,7 @@ class Shortlist:
     of `seeds` (canonical SMILES; a fingerprint cannot tell their stereoisomers from them), and then the first SMILES.
 
     It holds up to twice as many: sorting now and then costs less than keeping a heap in order. A molecule that comes
-    again is counted in `copies` and keeps the first place, by source and row, at which it was read; that count is
+    again is counted in `n_occurrences` and keeps the first place, by source and row, at which it was read; that count is
     exact for those in the end on the list, for none of them was ever below the floor.
     """
 
@@ -44,7 +44,7 @@ class Shortlist:
                 self._hits[hit.smiles] = hit
             else:
                 first = min(known, hit, key=lambda each: (each.source, each.row))
-                self._hits[hit.smiles] = replace(first, copies=known.copies + hit.copies)
+                self._hits[hit.smiles] = replace(first, n_occurrences=known.n_occurrences + hit.n_occurrences)
             if len(self._hits) >= 2 * self.top:
                 self._cut()
 

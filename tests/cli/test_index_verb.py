@@ -35,14 +35,14 @@ def library(folder, tiny_model, tmp_path_factory):
     assert done.stdout == ""
     read = len(DRUGS) + len(SMALL) + 2
     assert f"{read} read: {read - 2} kept, 1 duplicate, 1 rejected" in done.stderr
-    assert f"{made / 'bad.csv'}" in done.stderr
+    assert f"{made / 'invalid_rows.csv'}" in done.stderr
     return made
 
 
 def test_bad_rows_have_a_file_of_their_own(library, folder):
-    (bad,) = csv.DictReader((library / "bad.csv").open())
-    assert bad["file"] == str(folder / "a.smi")
-    assert bad["line"] == str(len(DRUGS) + 1)
+    (bad,) = csv.DictReader((library / "invalid_rows.csv").open())
+    assert bad["source"] == str(folder / "a.smi")
+    assert bad["row"] == str(len(DRUGS) + 1)
     assert "ring 1 opened" in bad["reason"]
 
 

@@ -33,7 +33,7 @@ def run(*arguments, code=0, stdin=None):
 
 
 def test_the_table_is_pythons(library):
-    expected = package.screen(library, like=SEED, top=4, keep=["mw<400"], workers=0).table
+    expected = package.screen(library, seeds=SEED, top=4, filters=["mw<400"], workers=0).table
     result = run("screen", library, "--like", SEED, "--top", 4, "--keep", "mw<400", "--workers", 0)
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(result.stdout)), expected, check_dtype=False, rtol=1e-6)
     lines = result.stderr.splitlines()

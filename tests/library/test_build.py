@@ -38,13 +38,13 @@ def test_every_row_is_kept_a_duplicate_or_rejected(tiny_checkpoint, library, tmp
     assert counts.rejected == 2 * len(BAD) + 2
     assert counts.kept == len(distinct())
     assert counts.duplicate == rows - counts.kept - counts.rejected
-    with (tmp_path / "lib" / "bad.csv").open() as file:
+    with (tmp_path / "lib" / "invalid_rows.csv").open() as file:
         bad = list(csv.DictReader(file))
     assert [row["value"] for row in bad[:3]] == BAD[:3]
-    assert bad[0]["file"].endswith("a.smi.gz")
-    assert bad[0]["line"] == str(len(SMILES) + 1)
+    assert bad[0]["source"].endswith("a.smi.gz")
+    assert bad[0]["row"] == str(len(SMILES) + 1)
     assert bad[0]["reason"].endswith("ring 1 opened but not closed")
-    assert bad[-1]["file"].endswith("c.parquet")
+    assert bad[-1]["source"].endswith("c.parquet")
     assert len(bad) == counts.rejected
 
 
@@ -214,7 +214,7 @@ def test_one_molecule_and_none(tiny_checkpoint, tmp_path, text, kept, rejected):
     (tmp_path / "a.smi").write_text(text)
     counts = indexed(tiny_checkpoint, tmp_path / "a.smi", tmp_path / "lib").counts
     assert (counts.kept, counts.duplicate, counts.rejected) == (kept, 0, rejected)
-    assert (tmp_path / "lib" / "bad.csv").read_text().count("\n") == 1 + rejected
+    assert (tmp_path / "lib" / "invalid_rows.csv").read_text().count("\n") == 1 + rejected
 
 
 def test_what_is_written_is_not_read_and_what_is_anothers_stays(tiny_checkpoint, tmp_path):

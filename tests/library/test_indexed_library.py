@@ -27,7 +27,7 @@ def library(tiny_model, tmp_path_factory):
 
 def test_a_seed_finds_itself_first(library):
     for by in ("tanimoto", "latent", "both"):
-        frame = library.search([ASPIRIN, "OCC"], top=3, by=by)
+        frame = library.search([ASPIRIN, "OCC"], top=3, rank_by=by)
         best = frame[frame["rank"] == 1]
         assert best["smiles"].tolist() == [canonical(ASPIRIN), "CCO"]
         assert best["similarity"].tolist() == [1, 1]
@@ -49,18 +49,18 @@ def test_a_seed_is_found_before_its_stereoisomers(tiny_model, tmp_path):
     if len(library) < 5:
         pytest.skip("the tiny model cannot read them")
     for top in (1, 2, 9):
-        frame = library.search(alanines, top=top, by="tanimoto")
+        frame = library.search(alanines, top=top, rank_by="tanimoto")
         best = frame[frame["rank"] == 1]
         assert best["smiles"].tolist() == alanines
         assert frame.groupby("seed").size().tolist() == [min(top, 5)] * 3
         assert frame["similarity"].tolist()[: min(top, 3)] == [1.0] * min(top, 3)
-        both = library.search(alanines, top=top, by="both")
+        both = library.search(alanines, top=top, rank_by="both")
         assert both[both["rank"] == 1]["smiles"].tolist() == alanines
 
 
 def test_a_latent_search_is_in_order_of_distance(library):
     for metric in ("cosine", "l2"):
-        frame = library.search(ASPIRIN, top=len(library) + 5, by="latent", metric=metric)
+        frame = library.search(ASPIRIN, top=len(library) + 5, rank_by="latent", metric=metric)
         assert len(frame) == len(library)
         assert frame["latent_distance"].is_monotonic_increasing
     assert frame["latent_distance"].max() > 1
@@ -69,7 +69,7 @@ def test_a_latent_search_is_in_order_of_distance(library):
 def test_bad_seeds_are_told_with_their_reason(library):
     for by in ("tanimoto", "both"):
         with pytest.warns(MolvaeWarning, match="ring 1 opened"):
-            frame = library.search(["C1CC", "CCO", ""], top=2, by=by)
+            frame = library.search(["C1CC", "CCO", ""], top=2, rank_by=by)
         assert set(frame["seed"]) == {"CCO"}
         assert set(frame.attrs["errors"]) == {"C1CC", ""}
     with pytest.warns(MolvaeWarning):
@@ -83,20 +83,20 @@ def test_wishes_are_kept(library):
     cored = library.search([ASPIRIN], top=50, core="*CO")
     assert 0 < len(cored) < len(library)
     assert all(has_core(parse(smiles), "*CO") for smiles in cored["smiles"])
-    frame = library.search([ASPIRIN], top=50, keep=["mw<100"], contains="[OX2H]", without=["C=O"])
+    frame = library.search([ASPIRIN], top=50, filters=["mw<100"], include_smarts="[OX2H]", exclude_smarts=["C=O"])
     assert set(frame["smiles"]) == {"CCO", "CCCO", "CC(C)O", "OCCO", "NCCO", "CC(C)CO", "CCCCO", "COCCO", "Oc1ccccc1"}
 
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"by": "looks"}, "latent, tanimoto, both, got 'looks'"),
+        ({"rank_by": "looks"}, "latent, tanimoto, both, got 'looks'"),
         ({"metric": "dot"}, "cosine or l2"),
-        ({"by": "tanimoto", "metric": "l2"}, "metric and probes are about latents"),
-        ({"by": "tanimoto", "probes": 3}, "metric and probes are about latents"),
-        ({"keep": "mww<3"}, "did you mean 'mw'"),
-        ({"keep": "qed>0.5"}, "--properties"),
-        ({"contains": "C1("}, "SMARTS"),
+        ({"rank_by": "tanimoto", "metric": "l2"}, "metric and nprobe are about latents"),
+        ({"rank_by": "tanimoto", "nprobe": 3}, "metric and nprobe are about latents"),
+        ({"filters": "mww<3"}, "did you mean 'mw'"),
+        ({"filters": "qed>0.5"}, "--properties"),
+        ({"include_smarts": "C1("}, "SMARTS"),
         ({"top": 0}, "1 or more"),
     ],
 )
@@ -111,7 +111,7 @@ def test_another_model_is_not_taken_for_the_librarys_own(library, tiny_model, tm
     opened = molvae.open_library(library.library.folder, model=moved, device="cpu")
     assert opened.search("CCO", top=1)["smiles"].tolist() == ["CCO"]
     stranger = molvae.open_library(library.library.folder, model="druglike", device="cpu")
-    assert stranger.search("CCO", top=1, by="tanimoto")["smiles"].tolist() == ["CCO"]
+    assert stranger.search("CCO", top=1, rank_by="tanimoto")["smiles"].tolist() == ["CCO"]
     with pytest.raises(InputError, match="of other weights than 'druglike' has now"):
         stranger.search("CCO", top=1)
 
@@ -128,5 +128,5 @@ def test_seeds_are_standardized_as_the_library_is(tiny_model, tmp_path, by):
     made = molvae.index(
         tmp_path / "a.smi", tmp_path / "lib", model=tiny_model, device="cpu", standardize=True, workers=0
     )
-    best = made.search("CC(=O)[O-].[Na+]", top=1, by=by).iloc[0]
+    best = made.search("CC(=O)[O-].[Na+]", top=1, rank_by=by).iloc[0]
     assert (best["id"], best["similarity"]) == ("acetate", 1)

@@ -39,7 +39,7 @@ def queries(library):
 def test_all_cells_are_the_whole_library(library, queries, metric, windows):
     cells = cell_count(len(library))
     assert cells > 3
-    found = ByLatentCells(queries, metric, probes=cells).best(library, 10, windows)
+    found = ByLatentCells(queries, metric, nprobe=cells).best(library, 10, windows)
     for near, exact in zip(found, ByLatent(queries, metric).best(library, 10, windows), strict=True):
         np.testing.assert_allclose(near.scores, exact.scores, rtol=1e-3, atol=1e-3)
         assert len(set(near.rows) & set(exact.rows)) >= 9  # the tenth may be a tie
@@ -47,7 +47,7 @@ def test_all_cells_are_the_whole_library(library, queries, metric, windows):
 
 def test_few_cells_find_most(library, queries):
     def recall(probes):
-        found = ByLatentCells(queries, probes=probes).best(library, 10)
+        found = ByLatentCells(queries, nprobe=probes).best(library, 10)
         exact = ByLatent(queries).best(library, 10)
         return np.mean([len(set(a.rows) & set(b.rows)) / 10 for a, b in zip(found, exact, strict=True)])
 
@@ -72,7 +72,7 @@ def test_one_molecule_and_none(tiny_checkpoint, queries, tmp_path, text):
 
 def test_no_cell_is_no_search(queries):
     with pytest.raises(InputError, match="at least one cell"):
-        ByLatentCells(queries, probes=0)
+        ByLatentCells(queries, nprobe=0)
 
 
 def test_without_faiss_the_extra_is_named(library, queries, monkeypatch):

@@ -68,7 +68,7 @@ def test_the_best_of_all_rows(workers):
     expected = by_hand(10)
     assert [hit.smiles for hit in hits] == [smiles for smiles, _ in expected]
     assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected])
-    assert [hit.copies for hit in hits] == [3] * 10
+    assert [hit.n_occurrences for hit in hits] == [3] * 10
     assert all(hit.row < 90 and parse(DRUGS[hit.name]) for hit in hits)  # the first of its copies
     assert (counts.scored, counts.filtered, counts.rejected) == (3 * len(DRUGS), 0, 6)
     assert counts.read == len(library())
@@ -205,7 +205,7 @@ def test_costly_figures_are_spared_where_they_cannot_help():
     best = sorted(scores, key=lambda s: (-scores[s], s))[:3]
     assert [hit.smiles for hit in hits] == best
     assert [hit.score for hit in hits] == pytest.approx([scores[s] for s in best])
-    assert [hit.copies for hit in hits] == [30] * 3
+    assert [hit.n_occurrences for hit in hits] == [30] * 3
     assert counts.scored == 30 * len(DRUGS)
     assert len(seen) < 0.7 * counts.scored
 

@@ -44,7 +44,7 @@ def test_the_seed_itself_comes_before_its_stereoisomers(tmp_path):
     alanines = ["CC(N)C(=O)O", "C[C@@H](N)C(=O)O", "C[C@H](N)C(=O)O"]
     (tmp_path / "a.smi").write_text("\n".join(alanines) + "\n")
     for alanine in alanines:
-        table = molvae.screen(tmp_path / "a.smi", like=alanine, top=1, workers=0).table
+        table = molvae.screen(tmp_path / "a.smi", seeds=alanine, top=1, workers=0).table
         assert table["smiles"].tolist() == [alanine]
 
 
@@ -52,28 +52,28 @@ def test_a_bare_string_is_one_wish(tmp_path):
     (tmp_path / "a.smi").write_text("CC(C)=O\nCOC\nCCN\n")
 
     def found(**wishes):
-        return molvae.screen(tmp_path / "a.smi", like="CCO", workers=0, **wishes).table["smiles"].tolist()
+        return molvae.screen(tmp_path / "a.smi", seeds="CCO", workers=0, **wishes).table["smiles"].tolist()
 
-    assert found(contains="CO") == found(contains=["CO"]) == ["COC"]
+    assert found(include_smarts="CO") == found(include_smarts=["CO"]) == ["COC"]
     assert found(core="*OC") == ["COC"]
-    assert sorted(found(without="CN")) == sorted(found(without=["CN"])) == ["CC(C)=O", "COC"]
-    assert sorted(found(keep="mw>46")) == ["CC(C)=O", "COC"]
+    assert sorted(found(exclude_smarts="CN")) == sorted(found(exclude_smarts=["CN"])) == ["CC(C)=O", "COC"]
+    assert sorted(found(filters="mw>46")) == ["CC(C)=O", "COC"]
 
 
 @pytest.mark.parametrize("by", ["tanimoto", "latent", "tanimoto - 0.001*mw"])
 def test_salts_are_stripped_where_asked(tmp_path, tiny_model, by):
     """Of seeds and library, whichever way a molecule goes; without it a salt is another molecule."""
     (tmp_path / "a.smi").write_text("CC(=O)[O-].[Na+]\nCC(=O)[O-]\nCCN.Cl\nCCC(N)=O\nC1CC\n")
-    options = {"by": by, "workers": 0, "model": tiny_model, "device": "cpu"}
-    table = molvae.screen(tmp_path / "a.smi", like="CC(=O)[O-].[K+]", standardize=True, **options).table
+    options = {"rank_by": by, "workers": 0, "model": tiny_model, "device": "cpu"}
+    table = molvae.screen(tmp_path / "a.smi", seeds="CC(=O)[O-].[K+]", standardize=True, **options).table
     assert sorted(table["smiles"]) == ["CC(=O)[O-]", "CCC(N)=O", "CCN"]
     first = table.iloc[0]
-    assert (first["smiles"], first["tanimoto"], first["copies"]) == ("CC(=O)[O-]", 1, 2)
-    assert first["nearest"] == "CC(=O)[O-]"
-    wishes = {"keep": "mw<50", "standardize": True, **options}
-    assert molvae.screen(tmp_path / "a.smi", like="CCO", **wishes).table["smiles"].tolist() == ["CCN"]
+    assert (first["smiles"], first["tanimoto"], first["n_occurrences"]) == ("CC(=O)[O-]", 1, 2)
+    assert first["nearest_seed"] == "CC(=O)[O-]"
+    wishes = {"filters": "mw<50", "standardize": True, **options}
+    assert molvae.screen(tmp_path / "a.smi", seeds="CCO", **wishes).table["smiles"].tolist() == ["CCN"]
     if by != "latent":
-        asked = molvae.screen(tmp_path / "a.smi", like="CC(=O)[O-].[K+]", **options).table
+        asked = molvae.screen(tmp_path / "a.smi", seeds="CC(=O)[O-].[K+]", **options).table
         assert "CCN.Cl" in set(asked["smiles"])
         assert asked["tanimoto"].max() < 1
 
@@ -86,34 +86,34 @@ def test_info_knows_property_models(potency):
 
 
 def test_a_folder_of_files(library):
-    done = molvae.screen(library, like=SEEDS, top=8, workers=0)
+    done = molvae.screen(library, seeds=SEEDS, top=8, workers=0)
     table = done.table
     assert list(table.columns) == [
-        "smiles", "name", "score", "tanimoto", "nearest", "qed", "sa", "logp", "mw", "copies", "source", "row",
+        "smiles", "name", "score", "tanimoto", "nearest_seed", "qed", "sa", "logp", "mw", "n_occurrences", "source", "row",
     ]  # fmt: skip
     assert list(table["smiles"][:2]) == sorted(map(canonical, SEEDS))  # both have similarity 1
     assert (table["score"] == table["tanimoto"]).all()
-    assert set(table["nearest"]) <= set(map(canonical, SEEDS))
+    assert set(table["nearest_seed"]) <= set(map(canonical, SEEDS))
     assert done.counts.read == len(DRUGS) + 5 + 1
     assert done.counts.rejected == 1
-    pd.testing.assert_frame_equal(molvae.screen(library, like=SEEDS, top=8, workers=2).table, table)
+    pd.testing.assert_frame_equal(molvae.screen(library, seeds=SEEDS, top=8, workers=2).table, table)
 
 
 def test_every_kind_of_figure_may_rank(library, tmp_path, tiny_model, potency):
     (tmp_path / "rules.py").write_text("def ring_count(mol):\n    return mol.GetRingInfo().NumRings()\n")
     rules = f"{tmp_path / 'rules.py'}:ring_count"
-    options = {"like": SEEDS, "top": 5, "workers": 0, "model": tiny_model, "device": "cpu"}
+    options = {"seeds": SEEDS, "top": 5, "workers": 0, "model": tiny_model, "device": "cpu"}
     by_rings = molvae.screen(library, scores=[rules], **options).table
     assert list(by_rings["ring_count"]) == sorted(by_rings["ring_count"], reverse=True)
     assert by_rings["ring_count"].iloc[0] == 5
     by_model = molvae.screen(library, scores=[potency, rules], **options).table
     assert {"size_1", "size_1_uncertainty", "ring_count"} <= set(by_model.columns)
     np.testing.assert_allclose(by_model["score"], by_model["size_1"], rtol=1e-4)
-    by_sum = molvae.screen(library, by="tanimoto + 0.1*ring_count - qed", scores=[rules], **options).table
+    by_sum = molvae.screen(library, rank_by="tanimoto + 0.1*ring_count - qed", scores=[rules], **options).table
     np.testing.assert_allclose(
         by_sum["score"], by_sum["tanimoto"] + 0.1 * by_sum["ring_count"] - by_sum["qed"], rtol=1e-6
     )
-    by_latent = molvae.screen(library, by="latent", **options).table
+    by_latent = molvae.screen(library, rank_by="latent", **options).table
     np.testing.assert_allclose(by_latent["score"], by_latent["latent"], atol=1e-5)
     assert by_latent["latent"].iloc[0] == pytest.approx(1, abs=1e-5)
 
@@ -121,42 +121,42 @@ def test_every_kind_of_figure_may_rank(library, tmp_path, tiny_model, potency):
 def test_windows_of_scores(library, tmp_path, tiny_model, potency):
     """What ranks, what does not, and what is only asked for by a window, which then has a column too."""
     (tmp_path / "mine.py").write_text("def cycles(mol):\n    return mol.GetRingInfo().NumRings()\n")
-    options = {"like": SEEDS, "workers": 0, "scores": [potency, f"{tmp_path / 'mine.py'}:cycles"], "device": "cpu"}
+    options = {"seeds": SEEDS, "workers": 0, "scores": [potency, f"{tmp_path / 'mine.py'}:cycles"], "device": "cpu"}
     options["model"] = tiny_model
-    everything = molvae.screen(library, by="tanimoto", **options).table
+    everything = molvae.screen(library, rank_by="tanimoto", **options).table
     wishes = ["size_1>2.5", "cycles 1:3", "tanimoto<0.5", "latent<0.9", "mw<400"]
-    done = molvae.screen(library, by="tanimoto", keep=wishes, **options)
-    latent = molvae.screen(library, by="latent", **options).table.set_index("smiles")["latent"]
+    done = molvae.screen(library, rank_by="tanimoto", filters=wishes, **options)
+    latent = molvae.screen(library, rank_by="latent", **options).table.set_index("smiles")["latent"]
     near = everything["smiles"].map(latent)
     rows = (everything["size_1"] > 2.5) & everything["cycles"].between(1, 3) & (everything["tanimoto"] < 0.5)
     expected = everything[rows & (near < 0.9) & (everything["mw"] < 400)]
     assert 0 < len(expected) < len(everything)
     assert done.table["smiles"].tolist() == expected["smiles"].tolist()
     np.testing.assert_allclose(done.table["latent"], near[expected.index], atol=1e-5)
-    assert "tpsa" in molvae.screen(library, by="qed", keep="tpsa<90", workers=0).table.columns
-    assert done.counts.scored == done.table["copies"].sum()
+    assert "tpsa" in molvae.screen(library, rank_by="qed", filters="tpsa<90", workers=0).table.columns
+    assert done.counts.scored == done.table["n_occurrences"].sum()
     assert done.counts.read == len(DRUGS) + 6
 
 
 def test_no_network_is_loaded_where_none_is_needed(library):
-    assert len(molvae.screen(library, like=SEEDS, top=3, workers=0, model="no such model").table) == 3
-    assert len(molvae.screen(library, by="-mw", top=3, workers=0, model="no such model").table) == 3
+    assert len(molvae.screen(library, seeds=SEEDS, top=3, workers=0, model="no such model").table) == 3
+    assert len(molvae.screen(library, rank_by="-mw", top=3, workers=0, model="no such model").table) == 3
 
 
 def test_what_cannot_be_asked_is_said_before_the_work(library, tiny_model):
     for message, options in {
         "takes seeds": {},
-        "latent takes seeds": {"by": "latent"},
-        "did you mean 'tanimoto'": {"by": "tanimot", "like": SEEDS},
-        "cannot read SMILES 'C1CC'": {"like": "C1CC"},
-        "1 molecule or more": {"like": SEEDS, "top": 0},
-        "cannot read SMARTS": {"like": SEEDS, "contains": ["c1cc"]},
-        "cannot read the wish": {"like": SEEDS, "keep": ["light"]},
+        "latent takes seeds": {"rank_by": "latent"},
+        "did you mean 'tanimoto'": {"rank_by": "tanimot", "seeds": SEEDS},
+        "cannot read SMILES 'C1CC'": {"seeds": "C1CC"},
+        "1 molecule or more": {"seeds": SEEDS, "top": 0},
+        "cannot read SMARTS": {"seeds": SEEDS, "include_smarts": ["c1cc"]},
+        "cannot read the wish": {"seeds": SEEDS, "filters": ["light"]},
     }.items():
         with pytest.raises(InputError, match=message):
             molvae.screen(library, model=tiny_model, device="cpu", **options)
     with pytest.raises(InputError, match="a cluster reads files"):
-        molvae.screen([[]], like=SEEDS, ray="local")
+        molvae.screen([[]], seeds=SEEDS, ray="local")
 
 
 def test_a_score_needs_a_name_of_its_own(tmp_path):
@@ -178,20 +178,20 @@ def test_two_scores_of_one_name_are_rejected(library, tmp_path):
 
 def test_windows_of_what_is_not_there_are_rejected(library):
     with pytest.raises(InputError, match="latent takes seeds"):
-        molvae.screen(library, by="qed", keep="latent>0.5")
+        molvae.screen(library, rank_by="qed", filters="latent>0.5")
     with pytest.raises(InputError, match="did you mean"):
-        molvae.screen(library, by="qed", keep="tanimto>0.5")
+        molvae.screen(library, rank_by="qed", filters="tanimto>0.5")
 
 
 def test_nothing_passes(library, tmp_path):
-    done = molvae.screen(library, like=SEEDS, keep=["mw<1"], workers=0)
+    done = molvae.screen(library, seeds=SEEDS, filters=["mw<1"], workers=0)
     assert len(done.table) == 0
     assert done.counts.filtered == done.counts.read - 1
     done.write_report(tmp_path / "empty.html")
 
 
 def test_the_report_has_pictures_and_a_map(library, tmp_path):
-    molvae.screen(library, like=SEEDS, top=8, workers=0).write_report(tmp_path / "s.html", "a <library>")
+    molvae.screen(library, seeds=SEEDS, top=8, workers=0).write_report(tmp_path / "s.html", "a <library>")
     page = (tmp_path / "s.html").read_text()
     assert page.count("<circle") == 8
     assert page.count("<title>seed ") == 2

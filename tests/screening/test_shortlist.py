@@ -29,7 +29,7 @@ def test_it_is_what_sorting_everything_gives(names, top, size, order: random.Ran
         shortlist.add(hits[start : start + size])
     got = shortlist.hits()
     assert [(h.smiles, h.score, h.name, h.row) for h in got] == [(h.smiles, h.score, h.name, h.row) for h in expected]
-    assert [h.copies for h in got] == [Counter(names)[h.smiles] for h in got]
+    assert [h.n_occurrences for h in got] == [Counter(names)[h.smiles] for h in got]
 
 
 def test_memory_and_floor_follow_the_best():
