@@ -38,7 +38,7 @@ HELD_OUT, OTHER_CLASS = "zinc-np", "zinc"
 
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "deterministic": ({"latent": "deterministic"}, {}),
-    "de-noising": ({"latent": "deterministic"}, {"latent_noise": 0.3, "corruption": 0.05}),
+    "de-noising": ({"latent": "deterministic"}, {"latent_noise": 0.3, "mask_prob": 0.05}),
     "Wasserstein": ({"latent": "deterministic"}, {"mmd_weight": 300.0}),
     "hypersphere": ({"latent": "hypersphere"}, {"latent_noise": 0.3, "mmd_weight": 300.0}),
     "Gaussian, KL 0.01": ({"latent": "gaussian"}, {"kl_weight": 0.01}),
@@ -136,7 +136,7 @@ def settings(name: str, seed: int, vocabulary: Vocabulary, size: Size) -> tuple[
     config = TrainConfig(
         batch_size=size.batch, max_steps=size.steps, learning_rate=2e-3, warmup_steps=size.steps // 20,
         kl_delay_steps=size.steps // 10, kl_warmup_steps=size.steps // 5, noise_prob=0.0, validate_every=size.steps,
-        checkpoint_every=size.steps, seed=seed,
+        checkpoint_every=size.steps, random_state=seed,
     )  # fmt: skip
     return shape, replace(config, **trained)
 

@@ -40,7 +40,7 @@ TRAINING = {
 }  # fmt: skip
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "base": ({}, {}),
-    "base, other seed": ({}, {"seed": 1}),
+    "base, other seed": ({}, {"random_state": 1}),
     "no position feature": ({"position_feature": False}, {}),
     "gatv2 encoder": ({"encoder": "gatv2"}, {}),
     "dmpnn encoder": ({"encoder": "dmpnn"}, {}),

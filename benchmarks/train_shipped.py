@@ -88,8 +88,8 @@ class Recipe:
 
 
 FRESH = TrainConfig(max_steps=1_000_000, learning_rate=2e-3)
-MORE = {"learning_rate": 1.5e-3, "warmup_steps": 200, "decay_share": 0.75, "kl_delay_steps": 0, "kl_warmup_steps": 0}
-PRACTICE = {"freeze_encoder": True, "warmup_steps": 50, "decay_share": 0.75}
+MORE = {"learning_rate": 1.5e-3, "warmup_steps": 200, "decay_fraction": 0.75, "kl_delay_steps": 0, "kl_warmup_steps": 0}
+PRACTICE = {"freeze_encoder": True, "warmup_steps": 50, "decay_fraction": 0.75}
 AROUND_MOLECULES = {
     "rl_weight": 2.0,
     "batch_size": 96,
@@ -109,13 +109,13 @@ RECIPES = {
     "druglike-ae": Recipe(
         "mix",
         "deterministic",
-        FRESH.replace(learning_rate=1e-3, warmup_steps=200, noise_prob=0.15, decay_share=0.6),
+        FRESH.replace(learning_rate=1e-3, warmup_steps=200, noise_prob=0.15, decay_fraction=0.6),
         start="druglike",
     ),
     "moses": Recipe(
         "moses",
         "gaussian",
-        FRESH.replace(decay_share=0.6),
+        FRESH.replace(decay_fraction=0.6),
         prior_noise_level=0.95,
         practice=FROM_THE_PRIOR,
         strings={"molecules": 16, "strings": 8, "temperature": 1.0, "nearest": 0.85, "furthest": 1.0},

@@ -70,7 +70,7 @@ def train(
     latent_noise: Annotated[
         float | None, _training("Radius of noise on every latent that the decoder is not told.")
     ] = None,
-    corruption: Annotated[float | None, _training("Share of the input's atoms and bonds that are masked.")] = None,
+    mask_prob: Annotated[float | None, _training("Share of the input's atoms and bonds that are masked.")] = None,
     noise_prob: Annotated[float | None, _training("Share of molecules decoded from a perturbed latent.")] = None,
     noise_min: Annotated[float | None, _training("The least noise level that a latent is perturbed by.")] = None,
     noise_max: Annotated[float | None, _training("The largest.")] = None,
@@ -123,9 +123,9 @@ def train(
     settings = _given(
         batch_size=batch_size, max_steps=max_steps, max_minutes=max_minutes, learning_rate=learning_rate,
         kl_weight=kl_weight, kl_cycles=kl_cycles, free_bits=free_bits, mmd_weight=mmd_weight, latent_noise=latent_noise,
-        corruption=corruption, noise_prob=noise_prob, noise_min=noise_min, noise_max=noise_max,
+        mask_prob=mask_prob, noise_prob=noise_prob, noise_min=noise_min, noise_max=noise_max,
         rl_weight=rl_weight, freeze_encoder=freeze_encoder, length_weight_exponent=length_weight_exponent,
-        validate_every=validate_every, patience=patience, seed=seed, precision=precision, compile=compile,
+        validate_every=validate_every, patience=patience, random_state=seed, precision=precision, compile=compile,
     )  # fmt: skip
     folder = train_model(
         data, output, valid=valid, column=column, standardize=standardize, shape=shape,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self, get_type_hints
 
 from molvae.chem.smiles import MAX_SMILES_LENGTH
@@ -43,6 +43,17 @@ class JsonConfig:
         return self.from_dict({**dataclasses.asdict(self), **changes})  # type: ignore[call-overload]
 
 
+def option(
+    help: str, *, min: float | None = None, max: float | None = None, choices: tuple[str, ...] | None = None
+) -> dict[str, Any]:
+    """Metadata of a setting: its help text, its smallest and largest value, or the values it can take.
+
+    The command line generates its options from these.
+    """
+    described = {"help": help, "min": min, "max": max, "choices": choices}
+    return {key: value for key, value in described.items() if value is not None}
+
+
 ENCODERS = ("gine", "gatv2", "dmpnn", "gps")
 LATENTS = ("deterministic", "gaussian", "hypersphere")
 DECODERS = ("gru", "transformer")
@@ -58,23 +69,44 @@ MOST, MOST_LAYERS = 100_000, 1_000
 class ModelConfig(JsonConfig):
     """Encoder, latent and decoder, chosen apart."""
 
-    vocab_size: int  # symbols the decoder can write, the three special ones included
-    encoder: str = "dmpnn"  # one of ENCODERS
-    encoder_dim: int = 128  # channels of an atom's state
-    encoder_layers: int = 4
-    encoder_heads: int = 4  # attention heads of gatv2 and gps; must divide encoder_dim
-    pooling_heads: int = 32  # attention heads that pool atoms into a molecule, beside a sum
-    position_feature: bool = True  # tell the encoder each atom's place in the canonical SMILES
-    latent: str = "gaussian"  # one of LATENTS
-    latent_dim: int = 128  # dimensions of z
-    decoder: str = "gru"  # one of DECODERS
-    decoder_dim: int = 512  # channels of the decoder's state
-    decoder_layers: int = 1
-    decoder_heads: int = 8  # attention heads of the transformer; must divide decoder_dim
-    bilinear_dim: int = 256  # channels in which a state of the decoder is multiplied with z; 0: none
-    embedding_dim: int = 128  # channels of a symbol's embedding (the transformer uses decoder_dim)
-    dropout: float = 0.0
-    max_length: int = 160  # the longest string the decoder writes, its end not counted
+    vocab_size: int = field(metadata=option("Tokens in the vocabulary, the three special tokens included.", min=1))
+    encoder: str = field(default="dmpnn", metadata=option("Graph encoder.", choices=ENCODERS))
+    encoder_dim: int = field(default=128, metadata=option("Channels of each atom's hidden state.", min=1))
+    encoder_layers: int = field(default=4, metadata=option("Message-passing layers.", min=1))
+    encoder_heads: int = field(
+        default=4, metadata=option("Attention heads of the gatv2 and gps encoders; must divide encoder_dim.", min=1)
+    )
+    pooling_heads: int = field(
+        default=32, metadata=option("Attention heads of the pooling layer, used in addition to a sum.", min=1)
+    )
+    position_feature: bool = field(
+        default=True, metadata=option("Give the encoder each atom's position in the canonical SMILES.")
+    )
+    latent: str = field(
+        default="gaussian",
+        metadata=option(
+            "Latent space: gaussian (a VAE), deterministic (an autoencoder) or hypersphere.", choices=LATENTS
+        ),
+    )
+    latent_dim: int = field(default=128, metadata=option("Dimensions of the latent vector z.", min=1))
+    decoder: str = field(default="gru", metadata=option("SMILES decoder.", choices=DECODERS))
+    decoder_dim: int = field(default=512, metadata=option("Channels of the decoder's hidden state.", min=1))
+    decoder_layers: int = field(default=1, metadata=option("Decoder layers.", min=1))
+    decoder_heads: int = field(
+        default=8, metadata=option("Attention heads of the transformer decoder; must divide decoder_dim.", min=1)
+    )
+    bilinear_dim: int = field(
+        default=256,
+        metadata=option("Channels of the bilinear product of the decoder's state with z; 0 disables it.", min=0),
+    )
+    embedding_dim: int = field(
+        default=128, metadata=option("Channels of a token embedding (the transformer uses decoder_dim).", min=1)
+    )
+    dropout: float = field(default=0.0, metadata=option("Dropout probability, 0 to 1 (1 excluded).", min=0))
+    max_length: int = field(
+        default=160,
+        metadata=option("Longest SMILES that the decoder generates, in tokens, without the end token.", min=1),
+    )
 
     def __post_init__(self) -> None:
         _one_of("encoder", self.encoder, ENCODERS)

@@ -1,86 +1,137 @@
-"""How a model is trained, as data: saved in the run's folder, so that the run can be repeated."""
+"""Hyperparameters of training, and the schedules of the learning rate and the KL weight."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 from molvae.errors import InputError
-from molvae.nn.config import JsonConfig
-
-NOT_NEGATIVE = (
-    *("max_minutes", "weight_decay", "warmup_steps", "gradient_clip", "kl_weight", "kl_delay_steps"),
-    *(
-        "kl_warmup_steps",
-        "kl_cycles",
-        "free_bits",
-        "mmd_weight",
-        "rl_weight",
-        "length_weight_exponent",
-        "patience",
-        "seed",
-    ),
-)
-
+from molvae.nn.config import JsonConfig, option
 
 PRECISIONS = ("auto", "32", "tf32", "bf16")
-"""auto is bf16 on a GPU, else 32. tf32 rounds the inputs of a GPU's matrix products to 10 bits (those of its GRU are
-rounded so with 32, too, unless torch is told otherwise); bf16 rounds on a GPU whatever can be rounded, on a CPU matrix
-products alone."""
+"""Floating-point precisions of a training.
+
+- "auto": bf16 on a GPU, 32 on a CPU.
+- "32": float32. On a GPU, cuDNN may still use TF32 in the GRU unless it is disabled in torch.
+- "tf32": inputs of matrix products are rounded to TF32 (10-bit mantissa) on a GPU; no effect on a CPU.
+- "bf16": mixed precision with bfloat16 on a GPU; on a CPU only the inputs of matrix products are rounded.
+"""
 
 
 @dataclass(frozen=True)
 class TrainConfig(JsonConfig):
-    """Everything but the data and the shape of the model."""
+    """Hyperparameters of a training run: everything except the data and the architecture.
 
-    batch_size: int = 128  # molecules a step, over all devices
-    max_steps: int = 20_000  # optimizer steps
-    max_minutes: float = 0.0  # stop, annealed, after this long however many steps that was; 0: no time box
-    learning_rate: float = 1.5e-3  # AdamW's peak
-    weight_decay: float = 0.01
-    warmup_steps: int = 500  # the learning rate rises linearly over these
-    decay_share: float = 0.4  # and falls linearly to 0 over this last share of the run
-    gradient_clip: float = 1.0  # largest gradient norm; 0: no limit
-    kl_weight: float = 0.003  # what a nat of KL costs beside a nat of reconstruction (Gaussian latent only)
-    kl_delay_steps: int = 1_000  # plain autoencoder first
-    kl_warmup_steps: int = 3_000  # then the KL weight rises linearly over these
-    kl_cycles: int = 0  # instead of delay and one rise: rise from 0 this often over the run; 0: once, as above
-    free_bits: float = 0.0  # nats per latent dimension that cost nothing
-    mmd_weight: float = 0.0  # what the discrepancy of all latents from the prior costs (a Wasserstein autoencoder)
-    latent_noise: float = 0.0  # noise level by which every latent is moved, the decoder not told (de-noising)
-    corruption: float = 0.0  # share of the input's atoms and bonds that are masked (de-noising)
-    length_weight_exponent: float = (
-        0.0  # molecules come in proportion to their symbols to this power; 0: all alike, 1.6: trains the long
+    Each field's ``metadata`` holds its help text (``help``), its range (``min``, ``max``) and its
+    values (``choices``); the options of ``molvae train`` are generated from them.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    batch_size: int = field(default=128, metadata=option("Molecules per optimizer step, over all devices.", min=2))
+    max_steps: int = field(default=20_000, metadata=option("Optimizer steps.", min=1))
+    max_minutes: float = field(
+        default=0.0,
+        metadata=option(
+            "Time limit in minutes; the learning-rate schedule is shortened to end with it. 0: no limit.", min=0
+        ),
     )
-    noise_prob: float = 0.5  # share of molecules decoded from a latent that is moved
-    noise_min: float = 0.0  # by a noise level drawn from this
-    noise_max: float = 1.0  # up to this: where a model draws its prior, or around seeds, is what it should see most
-    rl_weight: float = 0.0  # what strings that the decoder writes itself count beside those it is given
-    freeze_encoder: bool = False  # train the decoder alone: latents stay as they are
-    precision: str = "auto"  # one of PRECISIONS
-    compile: bool = False  # torch.compile the decoder (its GRU stays as it is)
-    validate_every: int = 2_000  # steps between validations
-    checkpoint_every: int = 500  # steps between checkpoints
-    patience: int = 0  # stop after this many validations without improvement; 0: never
-    seed: int = 0  # of the weights, the order of the data and the noise
+    learning_rate: float = field(default=1.5e-3, metadata=option("Peak learning rate of AdamW.", min=0))
+    weight_decay: float = field(default=0.01, metadata=option("Weight decay of AdamW.", min=0))
+    warmup_steps: int = field(
+        default=500, metadata=option("Steps over which the learning rate rises linearly to its peak.", min=0)
+    )
+    decay_fraction: float = field(
+        default=0.4,
+        metadata=option(
+            "Fraction of the run, at its end, over which the learning rate falls linearly to 0.", min=0, max=1
+        ),
+    )
+    gradient_clip: float = field(
+        default=1.0, metadata=option("Largest norm of the gradient; 0 disables clipping.", min=0)
+    )
+    kl_weight: float = field(
+        default=0.003, metadata=option("Weight of the KL divergence in the loss (Gaussian latents only).", min=0)
+    )
+    kl_delay_steps: int = field(
+        default=1_000, metadata=option("Steps at the start during which the KL weight is 0.", min=0)
+    )
+    kl_warmup_steps: int = field(
+        default=3_000, metadata=option("Steps over which the KL weight then rises linearly.", min=0)
+    )
+    kl_cycles: int = field(
+        default=0,
+        metadata=option("Cycles of KL annealing over the run; 0: a single rise, after the delay.", min=0),
+    )
+    free_bits: float = field(
+        default=0.0, metadata=option("KL divergence per latent dimension that is not penalized, in nats.", min=0)
+    )
+    mmd_weight: float = field(
+        default=0.0,
+        metadata=option(
+            "Weight of the maximum mean discrepancy between latents and prior (a Wasserstein autoencoder).", min=0
+        ),
+    )
+    latent_noise: float = field(
+        default=0.0,
+        metadata=option(
+            "Noise level added to every latent without conditioning the decoder on it (a denoising autoencoder).",
+            min=0,
+            max=1,
+        ),
+    )
+    mask_prob: float = field(
+        default=0.0,
+        metadata=option(
+            "Probability that the features of an input atom or bond are masked (a denoising autoencoder).",
+            min=0,
+            max=1,
+        ),
+    )
+    length_weight_exponent: float = field(
+        default=0.0,
+        metadata=option(
+            "Molecules are sampled in proportion to (number of tokens) ** this; 0: uniformly, 1.6: favors long SMILES.",
+            min=0,
+        ),
+    )
+    noise_prob: float = field(
+        default=0.5,
+        metadata=option("Probability that a molecule's latent is perturbed before it is decoded.", min=0, max=1),
+    )
+    noise_min: float = field(default=0.0, metadata=option("Smallest noise level of that perturbation.", min=0, max=1))
+    noise_max: float = field(default=1.0, metadata=option("Largest noise level of that perturbation.", min=0, max=1))
+    rl_weight: float = field(default=0.0, metadata=option("Weight of the policy-gradient loss; 0 disables it.", min=0))
+    freeze_encoder: bool = field(
+        default=False, metadata=option("Train the decoder only; the latents of the initial model do not change.")
+    )
+    precision: str = field(default="auto", metadata=option("Floating-point precision.", choices=PRECISIONS))
+    compile: bool = field(default=False, metadata=option("Compile the decoder with torch.compile."))
+    validate_every: int = field(default=2_000, metadata=option("Steps between validations.", min=1))
+    checkpoint_every: int = field(default=500, metadata=option("Steps between checkpoints.", min=1))
+    patience: int = field(
+        default=0,
+        metadata=option("Stop after this many validations without improvement; 0 disables early stopping.", min=0),
+    )
+    random_state: int = field(
+        default=0, metadata=option("Random seed of the initial weights, the order of the data and the noise.", min=0)
+    )
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "max_steps", "validate_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if self.batch_size < 2:
-            raise InputError("batch_size must be 2 or more: the latent is standardized over a batch")
-        for name in NOT_NEGATIVE:
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        for setting in fields(self):
+            value, limits = getattr(self, setting.name), setting.metadata
+            if "choices" in limits and value not in limits["choices"]:
+                raise InputError(f"{setting.name} must be one of {', '.join(limits['choices'])}; got {value!r}")
+            if "min" in limits and not value >= limits["min"]:
+                raise InputError(f"{setting.name} must be {limits['min']} or more, got {value}")
+            if "max" in limits and not value <= limits["max"]:
+                raise InputError(f"{setting.name} must be {limits['max']} or less, got {value}")
         if self.learning_rate <= 0:
             raise InputError(f"learning_rate must be more than 0, got {self.learning_rate}")
-        for name in ("noise_prob", "noise_min", "noise_max", "decay_share", "latent_noise", "corruption"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} must lie in 0 to 1, got {getattr(self, name)}")
         if self.noise_min >= self.noise_max:
             raise InputError(f"noise_min must be less than noise_max, got {self.noise_min} and {self.noise_max}")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"precision is one of {', '.join(PRECISIONS)}; got {self.precision!r}")
 
 
 def run_progress(config: TrainConfig, step: int, minutes: float, reserve: float = 0.0) -> float:
@@ -98,7 +149,7 @@ def rate_factor(config: TrainConfig, step: int, progress: float) -> float:
     `progress` is how far the run is (`run_progress`).
     """
     warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
-    decay = min(1.0, (1.0 - progress) / config.decay_share) if config.decay_share else 1.0
+    decay = min(1.0, (1.0 - progress) / config.decay_fraction) if config.decay_fraction else 1.0
     return warm * max(0.0, decay)
 
 

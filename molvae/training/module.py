@@ -79,7 +79,7 @@ class AutoencoderTraining(lightning.LightningModule):
             if config.length_weight_exponent
             else None
         )
-        self.order = RowOrder(len(train), config.batch_size, config.seed, often)
+        self.order = RowOrder(len(train), config.batch_size, config.random_state, often)
         self.clock = StepClock()
         self.started = time.monotonic()
         self.minutes_before = 0.0  # spent by the runs that this one resumes
@@ -116,7 +116,7 @@ class AutoencoderTraining(lightning.LightningModule):
                 noise_level,
                 self.config.free_bits,
                 latent_noise=self.config.latent_noise,
-                corruption=self.config.corruption,
+                corruption=self.config.mask_prob,
                 match_prior=self.config.mmd_weight > 0,
             )
         weight = kl_weight_at(self.config, self.global_step, self.progress)
@@ -171,7 +171,7 @@ class AutoencoderTraining(lightning.LightningModule):
             self.log_dict({f"valid/{k}": float(v) for k, v in found.items()}, prog_bar=True, logger=False)
 
     def _random(self, purpose: int, index: int, rank: int = 0) -> Any:
-        state = np.random.SeedSequence([self.config.seed, purpose, index, rank]).generate_state(1, np.uint64)
+        state = np.random.SeedSequence([self.config.random_state, purpose, index, rank]).generate_state(1, np.uint64)
         return _seeded(int(state[0] >> 1), self.device)
 
     # --- optimizer ---

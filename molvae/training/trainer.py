@@ -206,7 +206,7 @@ class Run:
 
 def _first_model(config: ModelConfig, training: TrainConfig, start_from: Autoencoder | None) -> Autoencoder:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(training.seed)
+        torch.manual_seed(training.random_state)
         model = Autoencoder.from_config(config)
     given = set() if start_from is None else _copy_weights(start_from, model)
     if training.freeze_encoder and (new := {n for n in model.state_dict() if not n.startswith("decoder.")} - given):

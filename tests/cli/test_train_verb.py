@@ -185,7 +185,11 @@ def test_settings_are_kept(data, tmp_path):
         0.5,
     )
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
-    assert [settings["training"][name] for name in ("seed", "length_weight_exponent", "noise_max")] == [5, 1.5, 0.5]
+    assert [settings["training"][name] for name in ("random_state", "length_weight_exponent", "noise_max")] == [
+        5,
+        1.5,
+        0.5,
+    ]
     assert settings["data"]["train_sha256"]
 
 

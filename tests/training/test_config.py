@@ -21,10 +21,10 @@ def test_unknown_setting_names_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("batch_size", 1), ("max_steps", 0), ("validate_every", 0), ("noise_prob", 1.1), ("decay_share", -0.1),
+        ("batch_size", 1), ("max_steps", 0), ("validate_every", 0), ("noise_prob", 1.1), ("decay_fraction", -0.1),
         ("noise_min", 1.0), ("noise_max", 0.0), ("noise_max", 1.1),
-        ("precision", "fp8"), ("kl_cycles", -1), ("mmd_weight", -1.0), ("latent_noise", 1.1), ("corruption", -0.1),
-        ("seed", -1), ("patience", -1), ("max_minutes", -1.0), ("learning_rate", 0.0),
+        ("precision", "fp8"), ("kl_cycles", -1), ("mmd_weight", -1.0), ("latent_noise", 1.1), ("mask_prob", -0.1),
+        ("random_state", -1), ("patience", -1), ("max_minutes", -1.0), ("learning_rate", 0.0),
     ],
 )  # fmt: skip
 def test_impossible_values_are_named(name: str, value: object) -> None:
@@ -47,12 +47,12 @@ def test_kl_weight_rises_again_and_again() -> None:
 
 
 def test_rate_rises_stays_and_falls_to_nothing() -> None:
-    config = TrainConfig(warmup_steps=10, decay_share=0.4)
+    config = TrainConfig(warmup_steps=10, decay_fraction=0.4)
     assert rate_factor(config, 0, 0.0) == pytest.approx(0.1)
     assert rate_factor(config, 9, 0.1) == rate_factor(config, 500, 0.6) == 1.0
     assert rate_factor(config, 800, 0.8) == pytest.approx(0.5)
     assert rate_factor(config, 1000, 1.0) == rate_factor(config, 1001, 1.1) == 0.0
-    assert rate_factor(config.replace(decay_share=0.0), 999, 0.999) == 1.0
+    assert rate_factor(config.replace(decay_fraction=0.0), 999, 0.999) == 1.0
 
 
 def test_progress_is_the_further_of_steps_and_time() -> None:

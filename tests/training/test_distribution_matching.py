@@ -165,7 +165,7 @@ def test_a_resumed_run_remembers_what_was_written(tmp_path: Path, data: PackedGr
             vocabulary, shape.max_length, molecules=8, strings=8, temperature=1.0,
             nearest=0.8, furthest=1.0, likeness=Likeness.to(data, vocabulary),
         )  # fmt: skip
-        config = TrainConfig(batch_size=8, max_steps=steps, rl_weight=1.0, decay_share=0.0, precision="32")
+        config = TrainConfig(batch_size=8, max_steps=steps, rl_weight=1.0, decay_fraction=0.0, precision="32")
         options = {"accelerator": "cpu", "devices": 1, "log_every": 1, "progress": False}
         with one_thread():  # sums depend, in their last digit, on the number of threads
             return train(folder, data, data, shape, config, practice=practice, **options).model.state_dict()

@@ -23,7 +23,7 @@ TESTS = Path(__file__).parents[1]
 def started(folder: Path, steps: int) -> subprocess.Popen[bytes]:
     """A run in a process of its own, which has logged so many steps and would go on for long."""
     path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
-    script, settings = TESTS / "tiny_run.py", ["max_steps=1000000", "decay_share=0.0"]
+    script, settings = TESTS / "tiny_run.py", ["max_steps=1000000", "decay_fraction=0.0"]
     command = [sys.executable, str(script), str(folder), *settings]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE)
     try:
@@ -50,7 +50,7 @@ def test_of_two_runs_in_one_folder_the_later_goes_on(tmp_path: Path) -> None:
     """The same command begun twice: the earlier is told so, and the curve is of the later alone."""
     earlier = started(tmp_path / "run", 13)
     try:
-        later = run_tiny(tmp_path / "run", max_steps=60, decay_share=0.0)
+        later = run_tiny(tmp_path / "run", max_steps=60, decay_fraction=0.0)
         _, told = earlier.communicate(timeout=60)
     finally:
         earlier.kill()
@@ -68,8 +68,8 @@ def test_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     before = torch.load(killed / "last.ckpt", weights_only=True)["global_step"]
     assert before >= 10
     last = before + 25
-    resumed = run_tiny(killed, max_steps=last, decay_share=0.0)
-    uninterrupted = run_tiny(whole, max_steps=last, decay_share=0.0)
+    resumed = run_tiny(killed, max_steps=last, decay_fraction=0.0)
+    uninterrupted = run_tiny(whole, max_steps=last, decay_fraction=0.0)
     assert resumed.steps == uninterrupted.steps == last
     for name, value in uninterrupted.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
@@ -91,9 +91,9 @@ def test_finished_run_is_read_back_at_once(tmp_path: Path) -> None:
 
 def test_finished_run_can_be_given_more_steps(tmp_path: Path) -> None:
     """Lightning saves the end of a run as the end of an epoch, and would begin the next with the first rows."""
-    run_tiny(tmp_path / "two", max_steps=20, decay_share=0.0)
-    longer = run_tiny(tmp_path / "two", max_steps=33, decay_share=0.0)
-    run_tiny(tmp_path / "one", max_steps=33, decay_share=0.0)
+    run_tiny(tmp_path / "two", max_steps=20, decay_fraction=0.0)
+    longer = run_tiny(tmp_path / "two", max_steps=33, decay_fraction=0.0)
+    run_tiny(tmp_path / "one", max_steps=33, decay_fraction=0.0)
     assert longer.steps == 33
     assert longer.minutes > 0
     one, two = (read_metrics(tmp_path / name / "metrics.csv") for name in ("one", "two"))

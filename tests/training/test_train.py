@@ -41,7 +41,7 @@ def test_loss_falls(tmp_path: Path, latent: str) -> None:
 
 
 def test_schedules_are_those_of_the_settings(tmp_path: Path) -> None:
-    run_tiny(tmp_path, max_steps=20, kl_weight=0.5, kl_delay_steps=4, kl_warmup_steps=8, decay_share=0.5)
+    run_tiny(tmp_path, max_steps=20, kl_weight=0.5, kl_delay_steps=4, kl_warmup_steps=8, decay_fraction=0.5)
     weights = column(tmp_path, "train/kl_weight")
     assert (weights[4], weights[8], weights[12], weights[-1]) == (0.0, 0.25, 0.5, 0.5)
     rates = column(tmp_path, "train/learning_rate")
@@ -68,7 +68,7 @@ def test_matching_the_prior_matches_it(tmp_path: Path) -> None:
 def test_denoising_trains(tmp_path: Path) -> None:
     """The noise is in training alone: a validation of the same rows is better."""
     options = {"max_steps": 120, "noise_prob": 0.0, "validate_every": 120}
-    run_tiny(tmp_path, model={"latent": "deterministic"}, latent_noise=0.5, corruption=0.2, **options)
+    run_tiny(tmp_path, model={"latent": "deterministic"}, latent_noise=0.5, mask_prob=0.2, **options)
     losses = column(tmp_path, "train/reconstruction")
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
     assert column(tmp_path, "train/mmd") == []
