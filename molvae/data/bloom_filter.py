@@ -6,7 +6,6 @@ item that rate is 0.05 %, and 2.2 million molecules take 4.4 MB.
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from molvae.data.hashing import hash_texts
 from molvae.errors import CheckpointError, InputError
 
 FORMAT = 1
@@ -109,8 +109,7 @@ def _hashed(smiles: Iterable[str]) -> Iterator[NDArray[np.uint64]]:
     """Two 64-bit words a string, (strings, 2), in chunks. blake2b is the same on every platform and run."""
     strings = iter(smiles)
     while chunk := list(islice(strings, _CHUNK)):
-        digests = b"".join(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in chunk)
-        yield np.frombuffer(digests, dtype="<u8").astype(np.uint64).reshape(-1, 2)
+        yield hash_texts(chunk, 16)
 
 
 def _positions(words: NDArray[np.uint64], hashes: int, size: int) -> NDArray[np.int64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import multiprocessing
 import os
 import sys
@@ -25,6 +24,7 @@ from rdkit import Chem
 from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph, RawGraph, graph_of, raw_graph_of
 from molvae.chem.smiles import parse, parse_quietly, quiet, standardize, write
 from molvae.chem.tokenizer import END, misfit
+from molvae.data.hashing import hash_text
 from molvae.errors import MoleculeError, MolvaeError
 
 CHUNK = 512  # rows that go to a worker at once
@@ -147,7 +147,7 @@ def _flat(graphs: list[RawGraph], ids: _Numbers, rows: list[int], rejected: dict
         sizes=np.array(sizes, np.int64).reshape(-1, 3),
         symbols=list(ids),
         rows=rows,
-        keys=[hashlib.blake2b(g.smiles.encode(), digest_size=8).digest() for g in graphs],
+        keys=[hash_text(g.smiles) for g in graphs],
         rejected=rejected,
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from molvae.chem.scaffolds import murcko
 from molvae.chem.smiles import parse, without_stereo
+from molvae.data.hashing import hash_text
 from molvae.errors import InputError
 
 FRACTIONS: Mapping[str, float] = MappingProxyType({"train": 0.98, "valid": 0.01, "test": 0.01})
@@ -22,8 +22,7 @@ def assign_split(smiles: str, fractions: Mapping[str, float] = FRACTIONS, seed: 
     `InputError` for fractions that are negative or do not sum to 1.
     """
     _check(fractions)
-    digest = hashlib.blake2b(f"{seed} {smiles}".encode(), digest_size=8).digest()
-    place = int.from_bytes(digest) / 2**64  # uniform in [0, 1)
+    place = int.from_bytes(hash_text(f"{seed} {smiles}")) / 2**64  # uniform in [0, 1)
     chosen = ""
     for name, fraction in fractions.items():
         if fraction > 0:  # a split of nothing gets nothing, even when rounding leaves a little over

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from molvae.data.hashing import weights_digest
 from molvae.errors import InputError
 from molvae.generator import Generator, per_symbol
-from molvae.nn.likelihood_reference import LikelihoodReference, weights_of
+from molvae.nn.likelihood_reference import LikelihoodReference
 from molvae.viz.molecules import MOST_PANELS, Panel, save_panels
 
 
@@ -57,7 +58,7 @@ def _usual(generator: Generator, reference: LikelihoodReference | Iterable[str] 
         return None
     if not isinstance(usual, LikelihoodReference):
         return generator.calibration(usual)
-    if usual.weights != weights_of(generator.model):
+    if usual.weights != weights_digest(generator.model):
         raise InputError(
             f"the calibration is of a model {usual.model!r} with other weights than {generator.checkpoint.name!r}: "
             "make one with the model in use"

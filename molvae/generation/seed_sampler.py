@@ -5,7 +5,6 @@ Every string is a function of the random seed, the molecule and its own number, 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -18,6 +17,7 @@ from molvae.chem.cores import open_atoms
 from molvae.chem.grammar import Class, class_of
 from molvae.chem.smiles import parse
 from molvae.chem.tokenizer import PAD_ID, Vocabulary
+from molvae.data.hashing import hash_text
 from molvae.generation.engine import Decoded, Engine
 from molvae.generation.rng import normal, row_keys, uniform
 from molvae.generation.similarity_target import Way
@@ -133,5 +133,4 @@ class SeedSampler:
 
 def seed_key(seed: int, smiles: str) -> int:
     """A stream of its own for every seed molecule, the same wherever it stands in the input."""
-    digest = hashlib.blake2b(f"{seed}/{smiles}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    return int.from_bytes(hash_text(f"{seed}/{smiles}"), "little", signed=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from molvae.data.hashing import hash_texts
 from molvae.errors import InputError
-from molvae.metrics.reference import Keys, keys_of
+from molvae.metrics.reference import Keys
 
 INVALID_KEPT = 20
 
@@ -31,7 +32,7 @@ class Tally:
         """Rows as `molecules.describe` makes them, and any columns beside."""
         good = (rows["canonical"] != "").to_numpy()
         valid = rows[good]
-        self._keys.append(keys_of(valid["canonical"]))
+        self._keys.append(hash_texts(valid["canonical"]))
         kept = valid.assign(_place=np.arange(self.valid, self.valid + len(valid)), _lot=self.random.random(len(valid)))
         self._kept.append(kept)
         if sum(map(len, self._kept)) > 2 * self.size:
@@ -47,7 +48,7 @@ class Tally:
         return self.read - self.valid
 
     def keys(self) -> Keys:
-        """`keys_of` every valid row, in order."""
+        """`hash_texts` every valid row, in order."""
         return np.concatenate(self._keys) if self._keys else np.empty(0, np.uint64)
 
     def sample(self) -> pd.DataFrame:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import compute
 from molvae.chem.scaffolds import murcko
 from molvae.chem.smiles import parse_quietly, quiet, write
+from molvae.data.hashing import hash_text, hash_texts
 from molvae.errors import InputError, MoleculeError
 from molvae.metrics.set_metrics import share
 
@@ -221,7 +221,7 @@ class _Seed:
         if self._reference is None:
             return
         first = {row.canonical: row for row in reversed(rows) if row.canonical}
-        known = np.isin(np.array([_key(text) for text in first], dtype=np.uint64), self._keys)
+        known = np.isin(hash_texts(first), self._keys)
         readable = {text for text, old in zip(first, known, strict=True) if old}
         fresh = []
         for text in first.keys() - readable:
@@ -265,7 +265,7 @@ def _measure(row: _Row, seed: _Reference) -> _Molecule | None:
         mol = parse_quietly(row.canonical)
     except MoleculeError:
         return None
-    fingerprint, key = morgan(mol), _key(row.canonical)
+    fingerprint, key = morgan(mol), int.from_bytes(hash_text(row.canonical), "little")
     marks = ["distinct", *(["known"] if row.novel is not None else []), *(["novel"] if row.novel else [])]
     if row.canonical == seed.canonical:
         return _Molecule(key, fingerprint.ToBinary(), np.nan, tuple(marks))
@@ -278,11 +278,6 @@ def _measure(row: _Row, seed: _Reference) -> _Molecule | None:
         if similarity >= USABLE_SIMILARITY and row.sa <= seed.sa + USABLE_SA and row.alerts <= seed.alerts:
             marks.append("usable_count")
     return _Molecule(key, fingerprint.ToBinary(), similarity, tuple(marks))
-
-
-def _key(canonical: str) -> int:
-    """64 bits for a molecule; two of a million meet with a chance of 3e-8."""
-    return int.from_bytes(blake2b(canonical.encode(), digest_size=8).digest(), "little")
 
 
 def _figures(counts: Counter[str], similarities: NDArray[np.float64]) -> dict[str, float | None]:

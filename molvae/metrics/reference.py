@@ -23,6 +23,7 @@ from molvae.chem.smiles import MAX_SMILES_LENGTH, canonical_or_none, parse_quiet
 from molvae.data.datasets import MoleculeSource, data_folder
 from molvae.data.featurize import in_chunks, map_chunks
 from molvae.data.files import digest, whole_file
+from molvae.data.hashing import hash_texts
 from molvae.data.readers import read_records
 from molvae.data.rows import Record
 from molvae.errors import InputError
@@ -91,18 +92,18 @@ class Reference:
 
     @cached_property
     def keys(self) -> Keys:
-        """Of the distinct molecules, sorted: `keys_of`."""
-        return self._part("keys", lambda: {"keys": np.unique(keys_of(self.molecules))})["keys"]
+        """Of the distinct molecules, sorted: `hash_texts`."""
+        return self._part("keys", lambda: {"keys": np.unique(hash_texts(self.molecules))})["keys"]
 
     @cached_property
     def flat_keys(self) -> Keys:
         """The same for molecules without their stereo."""
-        return self._part("flat", lambda: {"keys": np.unique(keys_of(self._map(without_stereo)))})["keys"]
+        return self._part("flat", lambda: {"keys": np.unique(hash_texts(self._map(without_stereo)))})["keys"]
 
     @cached_property
     def scaffold_keys(self) -> Keys:
         """Of the distinct Bemis-Murcko scaffolds, sorted."""
-        return self._part("scaffolds", lambda: {"keys": np.unique(keys_of(self._map(_scaffolds)))})["keys"]
+        return self._part("scaffolds", lambda: {"keys": np.unique(hash_texts(self._map(_scaffolds)))})["keys"]
 
     @cached_property
     def fingerprints(self) -> NDArray[np.uint8]:
@@ -202,11 +203,6 @@ def content_hash(smiles: Iterable[str]) -> str:
     for text in smiles:
         digest.update(text.encode("utf-8", "surrogatepass").replace(b"\n", b"\0") + b"\n")
     return digest.hexdigest()[:24]
-
-
-def keys_of(texts: Iterable[str]) -> Keys:
-    """A 64-bit digest of each string: of a million, two different ones share one with a chance of 3e-8."""
-    return np.frombuffer(b"".join(hashlib.blake2b(t.encode(), digest_size=8).digest() for t in texts), np.uint64)
 
 
 def among(keys: Keys, known: Keys) -> NDArray[np.bool_]:

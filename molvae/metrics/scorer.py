@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from molvae.chem.smiles import canonical_or_none
 from molvae.data.featurize import in_chunks, map_chunks
+from molvae.data.hashing import hash_texts
 from molvae.data.rows import Record
 from molvae.errors import InputError
 from molvae.metrics import fcd, moses
 from molvae.metrics.accumulator import Tally
 from molvae.metrics.analogs import AnalogScores
 from molvae.metrics.molecules import COLUMNS, chosen, fingerprints
-from molvae.metrics.reference import among, keys_of
+from molvae.metrics.reference import among
 from molvae.metrics.row_metrics import Part, Row, described
 from molvae.metrics.set_metrics import Against, SetFigures, averages, mean
 from molvae.metrics.structures import Structures, merged, structures
@@ -170,11 +171,11 @@ class Scorer:
         """The columns that compare with references and seeds; None where a row is no molecule."""
         good = (frame["canonical"] != "").to_numpy()
         if self.against.train is not None:
-            known = among(keys_of(frame["canonical"]), self.against.train.keys)
+            known = among(hash_texts(frame["canonical"]), self.against.train.keys)
             frame["novel"] = _where(good, ~known)
             if "scaffold" in self.columns:
                 rings = good & (frame["scaffold"].fillna("") != "").to_numpy()
-                new = ~among(keys_of(frame["scaffold"].fillna("")), self.against.train.scaffold_keys)
+                new = ~among(hash_texts(frame["scaffold"].fillna("")), self.against.train.scaffold_keys)
                 frame["new_scaffold"] = _where(rings, new)
         elif self.seeded:
             frame["novel"] = None
@@ -184,7 +185,7 @@ class Scorer:
             frame["nearest"] = None
             names = frame.loc[good, "canonical"]
             # a molecule that is there is the nearest to itself: a stereoisomer has the same fingerprint
-            there = among(keys_of(names), self._neighbors.keys)
+            there = among(hash_texts(names), self._neighbors.keys)
             frame.loc[good, "nearest"] = [
                 own if known else self._neighbors.molecules[i]
                 for own, known, i in zip(names, there, index, strict=True)

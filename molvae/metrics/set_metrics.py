@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from molvae.data.hashing import hash_texts
 from molvae.errors import InputError, MissingExtraError
 from molvae.metrics import fcd, guacamol, moses
 from molvae.metrics.molecules import COLUMNS
-from molvae.metrics.reference import GUACAMOL_MOLECULES, Reference, among, guacamol_columns, keys_of, without_stereo
+from molvae.metrics.reference import GUACAMOL_MOLECULES, Reference, among, guacamol_columns, without_stereo
 from molvae.metrics.structures import Structures
 
 
@@ -96,7 +97,7 @@ class SetFigures:
         if not molecules:
             return found
         columns = guacamol_columns(molecules, self.workers)
-        flat = np.unique(keys_of(without_stereo(molecules)))
+        flat = np.unique(hash_texts(without_stereo(molecules)))
         found["uniqueness"] = len(flat) / len(molecules)
         found["novelty"] = float((~among(flat, train.flat_keys)).mean())
         found["KL divergence"] = guacamol.kl_score(guacamol.kl_divergences(columns, train.guacamol))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from molvae.data.files import whole_file
+from molvae.data.hashing import weights_digest
 from molvae.errors import InputError
 
 GRID = np.array([0, 0.1, 0.2, 0.5, *range(1, 100), 99.5, 99.8, 99.9, 100])
@@ -42,7 +42,7 @@ class LikelihoodReference:
         if len(known) < LEAST:
             raise InputError(f"a calibration takes {LEAST} molecules or more, {len(known)} could be encoded")
         values = tuple(float(f"{value:.6g}") for value in np.percentile(known, GRID))
-        return cls(name, weights_of(model), len(known), values)
+        return cls(name, weights_digest(model), len(known), values)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -64,12 +64,3 @@ class LikelihoodReference:
     def percentile(self, per_symbol: NDArray[np.float64]) -> NDArray[np.float64]:
         """The share, in per cent, of reference molecules that the model knows less well."""
         return np.where(np.isnan(per_symbol), np.nan, np.interp(per_symbol, self.percentiles, GRID))
-
-
-def weights_of(model: nn.Module) -> str:
-    """A digest of a model's weights, as it is saved, by which a calibration knows it."""
-    digest = hashlib.blake2b(digest_size=16)
-    for tensor in model.state_dict().values():
-        kept = tensor.half() if tensor.is_floating_point() else tensor
-        digest.update(kept.cpu().numpy().tobytes())
-    return digest.hexdigest()
