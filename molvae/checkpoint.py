@@ -12,7 +12,6 @@ card.json, card.md    what it was trained on, for how long, on what, and what it
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.files import digest, whole_folder
-from molvae.errors import CheckpointError, InputError
+from molvae.errors import CheckpointError, InputError, did_you_mean
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import JsonConfig, ModelConfig
 from molvae.nn.likelihood_reference import LikelihoodReference
@@ -101,10 +100,9 @@ def locate(name_or_path: str | Path) -> Path:
         return path
     if str(name_or_path) in names:
         return SHIPPED / str(name_or_path)
-    near = difflib.get_close_matches(str(name_or_path), names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(str(name_or_path), names)
     known = f"the shipped models are {', '.join(names)}" if names else "no models are shipped with this version"
-    raise CheckpointError(f"no model {str(name_or_path)!r}: {hint}it is no directory, and {known}")
+    raise CheckpointError(f"no model {str(name_or_path)!r}{hint}: it is not a directory, and {known}")
 
 
 def save(checkpoint: Checkpoint, folder: Path | str) -> Path:

@@ -1,4 +1,4 @@
-"""Every error that molvae raises on purpose. Imports nothing of molvae, so that everything may import it."""
+"""Exceptions and warnings of molvae, and helpers for error messages. Imports no other module of the package."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import importlib
 import sys
 import traceback
 import warnings
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 
 class MolvaeError(Exception):
-    """The root: catch this to catch whatever molvae has to say about a user's input or files."""
+    """Base class of all exceptions that molvae raises on purpose."""
 
 
 class InputError(MolvaeError, ValueError):
-    """A value, option or file that cannot be used; the message names it, the rule, and the way out."""
+    """An argument, option or file that cannot be used."""
 
 
 class MoleculeError(InputError):
-    """One molecule cannot be read or represented. Batches catch it and go on with the next row."""
+    """A molecule that cannot be parsed or represented. Batch functions catch it and continue with the next row."""
 
 
 class CheckpointError(MolvaeError):
@@ -26,24 +28,55 @@ class CheckpointError(MolvaeError):
 
 
 class MissingExtraError(MolvaeError, ImportError):
-    """An optional dependency is absent; the message names the extra that brings it."""
+    """An optional dependency that is not installed. The message names the extra that installs it."""
 
 
 class MolvaeWarning(UserWarning):
-    """Some rows could not be used, or fewer molecules were found than asked for; the rest was delivered."""
+    """The result is incomplete: some rows were invalid, or fewer molecules were found than requested."""
 
 
-def warn(message: str, kind: type[Warning] = MolvaeWarning) -> None:
-    """Warns at the line that called into molvae, however deep the call has gone, be it through another library."""
+def warn(message: str, category: type[Warning] = MolvaeWarning) -> None:
+    """Issue a warning that points at the code that called molvae.
+
+    The stack level is that of the outermost molvae frame, so the reported line is the user's even when the call went
+    through another library in between.
+    """
     stack = enumerate(traceback.walk_stack(sys._getframe()), start=1)
-    ours = [level for level, (frame, _) in stack if frame.f_globals.get("__name__", "").partition(".")[0] == "molvae"]
-    warnings.warn(message, kind, stacklevel=ours[-1] + 1)
+    levels = [level for level, (frame, _) in stack if frame.f_globals.get("__name__", "").partition(".")[0] == "molvae"]
+    warnings.warn(message, category, stacklevel=levels[-1] + 1)
 
 
 def import_extra(name: str, extra: str = "explore") -> Any:
-    """The module `name`, such as sklearn.cluster. Raises `MissingExtraError` naming the extra that brings it."""
+    """Import a module of an optional dependency.
+
+    Parameters
+    ----------
+    name : str
+        Dotted name of the module, such as "sklearn.cluster".
+    extra : str
+        The extra of molvae that installs it, such as "fit".
+
+    Raises
+    ------
+    MissingExtraError
+        If the module cannot be imported.
+    """
     try:
         return importlib.import_module(name)
-    except ImportError:
-        needed = name.split(".")[0]
-        raise MissingExtraError(f"this needs {needed}: pip install 'molvae[{extra}]'") from None
+    except ImportError as error:
+        package = name.partition(".")[0]
+        message = f"{package} is required but cannot be imported ({error}); run: pip install 'molvae[{extra}]'"
+        raise MissingExtraError(message) from error
+
+
+def did_you_mean(value: str, known: Iterable[str]) -> str:
+    """A hint for the error message about an unknown name: the most similar known name, ignoring case.
+
+    >>> f"unknown property 'tpza'{did_you_mean('tpza', ['mw', 'tpsa'])}"
+    "unknown property 'tpza' (did you mean 'tpsa'?)"
+    >>> did_you_mean("solubility", ["mw", "tpsa"])
+    ''
+    """
+    names = {name.lower(): name for name in known}
+    nearest = get_close_matches(value.lower(), names, n=1)
+    return f" (did you mean {names[nearest[0]]!r}?)" if nearest else ""

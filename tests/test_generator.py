@@ -553,7 +553,7 @@ def test_a_seed_with_nothing_stands_beside_others(tiny):
         ({"exclude": ["pain"]}, "no set of alerts is called 'PAIN'"),
         ({"rank": "similarty"}, "did you mean 'similarity'"),
         ({"diverse": -1}, "diverse is 0"),
-        ({"similarty": 0.5}, "no option 'similarty': did you mean 'similarity'"),
+        ({"similarty": 0.5}, "no option 'similarty' .did you mean 'similarity'"),
         ({"n": 0}, "number of molecules"),
         ({"n": 2.5}, "number of molecules"),
         ({"keep": "similarity>0.4"}, "similarity is no property to keep: ask for similarity="),

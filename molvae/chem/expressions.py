@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from math import inf, isinf
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.chem.properties import PROPERTIES, lookup
-from molvae.errors import InputError
+from molvae.chem.properties import PROPERTIES
+from molvae.errors import InputError, did_you_mean
 
 _FIGURE = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NUMBER = rf"[+-]?{_FIGURE}"
@@ -101,7 +100,7 @@ def _figure(name: str, known: Sequence[str]) -> str:
     """The name of a property, or one of `known`. Raises `InputError` naming the nearest of both."""
     if name in known:
         return name
-    near = get_close_matches(name.lower(), [*known, *PROPERTIES], n=1, cutoff=0.0)[0]
-    if name not in PROPERTIES and near in known:
-        raise InputError(f"unknown figure {name!r}: did you mean {near!r}? Known: {', '.join([*known, *PROPERTIES])}")
-    return lookup(name).name
+    if name in PROPERTIES:
+        return name
+    every = [*known, *PROPERTIES]
+    raise InputError(f"unknown property {name!r}{did_you_mean(name, every)}; known: {', '.join(every)}")

@@ -11,7 +11,6 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from io import StringIO
 from math import inf, log, log10
@@ -25,7 +24,7 @@ from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator, rdMolD
 
 from molvae.chem.smiles import quiet
 from molvae.chem.substructures import Patterns, Traits
-from molvae.errors import InputError
+from molvae.errors import InputError, did_you_mean
 
 
 @cache
@@ -182,8 +181,7 @@ def lookup(name: str) -> Property:
     """The property called `name`. Raises `InputError` naming the nearest known one."""
     if name in PROPERTIES:
         return PROPERTIES[name]
-    nearest = get_close_matches(name.lower(), PROPERTIES, n=1, cutoff=0.0)[0]
-    raise InputError(f"unknown property {name!r}: did you mean {nearest!r}? Known: {', '.join(PROPERTIES)}")
+    raise InputError(f"unknown property {name!r}{did_you_mean(name, PROPERTIES)}; known: {', '.join(PROPERTIES)}")
 
 
 def compute(mols: Sequence[Chem.Mol], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:

@@ -6,7 +6,6 @@ contains no data set itself, only the recipes and a small sample library.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import tempfile
@@ -18,7 +17,7 @@ from typing import Any
 from molvae.data.downloads import DownloadSource, bring, state
 from molvae.data.druglike import build_druglike
 from molvae.data.rows import format_of
-from molvae.errors import InputError
+from molvae.errors import InputError, did_you_mean
 
 
 def _recipe_folder() -> Path:
@@ -85,9 +84,7 @@ def names() -> list[str]:
 def recipe(name: str) -> Recipe:
     """The recipe of a named dataset. Raises `InputError` naming the nearest known one."""
     if name not in names():
-        near = difflib.get_close_matches(name, names(), n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise InputError(f"no dataset is called {name!r}{hint}: known are {', '.join(names())}")
+        raise InputError(f"unknown dataset {name!r}{did_you_mean(name, names())}; known: {', '.join(names())}")
     return Recipe.from_json((_RECIPES / f"{name}.json").read_text(encoding="utf-8"))
 
 

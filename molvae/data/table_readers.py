@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from rdkit import Chem
 from molvae.chem.smiles import canonical_or_none, quiet, write
 from molvae.data.rows import InvalidRow, Record, make_row
 from molvae.data.text_lines import UNKNOWN, Line, read_lines
-from molvae.errors import InputError
+from molvae.errors import InputError, did_you_mean
 
 SMILES_COLUMNS = ("smiles", "canonical_smiles", "structure", "mol")
 NAME_COLUMNS = ("name", "id", "title")
@@ -115,8 +114,7 @@ def _pick(columns: Sequence[str], source: str, column: str | None, name_column: 
 def _position(columns: Sequence[str], source: str, wanted: str, option: str) -> int:
     if wanted in columns:
         return list(columns).index(wanted)
-    near = difflib.get_close_matches(wanted, columns, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = did_you_mean(wanted, columns)
     found = ", ".join(columns)
     raise InputError(f"{source} has no column {wanted!r}{hint}: it has {found}; give one of them by {option}")
 

@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molvae.api import load
-from molvae.errors import InputError, MissingExtraError, MoleculeError
+from molvae.errors import InputError, MoleculeError, import_extra
 from molvae.generator import Generator
 
-try:
-    from sklearn.base import BaseEstimator, TransformerMixin
-except ImportError:
-    raise MissingExtraError("LatentTransformer needs scikit-learn: pip install 'molvae[explore]'") from None
+import_extra("sklearn.base")
+from sklearn.base import BaseEstimator, TransformerMixin  # noqa: E402
 
 ERRORS = ("raise", "nan")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Self, TypedDict
 
 import numpy as np
@@ -13,7 +12,7 @@ import pandas as pd
 from molvae.chem.expressions import Rank
 from molvae.chem.properties import lookup
 from molvae.data.rows import each
-from molvae.errors import InputError
+from molvae.errors import InputError, did_you_mean
 from molvae.generation.constraints import Score, Steering, diverse, scored
 from molvae.generation.similarity_target import Dial
 
@@ -179,8 +178,7 @@ def read_order(options: AnalogOptions) -> Order:
     """The order that the options ask for, once all of them are known to be options."""
     for name in options:
         if name not in AnalogOptions.__annotations__:
-            near = get_close_matches(name, AnalogOptions.__annotations__, n=1, cutoff=0.0)[0]
-            raise InputError(f"analogs has no option {name!r}: did you mean {near!r}?")
+            raise InputError(f"analogs has no option {name!r}{did_you_mean(name, AnalogOptions.__annotations__)}")
     similarity = options.get("similarity")
     return Order.of(
         options.get("rank"),

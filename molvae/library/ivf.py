@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from molvae.chem.expressions import Window
 from molvae.data.files import whole_file
-from molvae.errors import InputError, MissingExtraError
+from molvae.errors import InputError, import_extra
 from molvae.library.measures import ByLatent
 from molvae.library.storage import Library
 from molvae.similarity.top_k import Best
@@ -40,7 +40,7 @@ class ByLatentCells(ByLatent):
     def best(self, library: Library, most: int, windows: Sequence[Window] = ()) -> list[Best]:
         if not len(library):
             return [Best(most) for _ in self.latents]
-        faiss = _faiss()
+        faiss = import_extra("faiss", "search")
         cells = faiss.read_index(str(cells_of(library, self.metric)), faiss.IO_FLAG_MMAP)
         options = {"nprobe": self.nprobe}
         if windows:
@@ -60,7 +60,7 @@ def cells_of(library: Library, metric: str) -> Path:
     path = library.folder / f"cells-{metric}.faiss"
     if not path.exists():
         with whole_file(path) as draft:
-            _faiss().write_index(_sorted_into_cells(library, metric), str(draft))
+            import_extra("faiss", "search").write_index(_sorted_into_cells(library, metric), str(draft))
     return path
 
 
@@ -73,7 +73,7 @@ def comparable(latents: NDArray[Any], metric: str) -> NDArray[np.float32]:
 
 
 def _sorted_into_cells(library: Library, metric: str) -> Any:
-    faiss = _faiss()
+    faiss = import_extra("faiss", "search")
     size, cells = library.manifest.settings.model.latent_dim, cell_count(len(library))
     kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
     index = faiss.index_factory(size, f"IVF{cells},SQfp16", kind)
@@ -93,11 +93,3 @@ def _sample(library: Library, most: int) -> NDArray[np.float16]:
     """Latents of molecules from all over the library, at regular steps."""
     step = max(1, len(library) // most)
     return np.concatenate([library.latents(shard)[::step] for shard in library.shards])
-
-
-def _faiss() -> Any:
-    try:
-        import faiss
-    except ImportError:
-        raise MissingExtraError('approximate search needs faiss: pip install "molvae[search]"') from None
-    return faiss

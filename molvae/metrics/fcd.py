@@ -8,19 +8,17 @@ draws from torch's global generator. Nor is its square root, whose scipy argumen
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from molvae.chem.smiles import parse_quietly, quiet, write
-from molvae.errors import InputError, MissingExtraError
+from molvae.errors import InputError, import_extra
 
 WIDTH = 512
 """Activations of ChemNet's last recurrent layer, each -1 to 1."""
@@ -125,10 +123,7 @@ def _canonical(smiles: list[str]) -> list[str]:
 @cache
 def _chemnet(device: str) -> Callable[[list[str]], NDArray[np.float64]]:
     """ChemNet on `device`, loaded once: SMILES of at most `MAX_LENGTH` -> activations (n, 512)."""
-    try:
-        library: Any = importlib.import_module("fcd_torch.utils")
-    except ImportError:
-        raise MissingExtraError("the Fréchet ChemNet distance needs fcd_torch: pip install 'molvae[fcd]'") from None
+    library = import_extra("fcd_torch.utils", "fcd")
     import torch
 
     weights = Path(library.__file__).parent / "ChemNet_v0.13_pretrained.pt"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from molvae.chem.properties import PROPERTIES, qed
 from molvae.chem.scaffolds import murcko
 from molvae.chem.smiles import parse_quietly, quiet, write
 from molvae.chem.substructures import traits
-from molvae.errors import InputError, MoleculeError
+from molvae.errors import InputError, MoleculeError, did_you_mean
 
 Row = dict[str, Any]
 
@@ -79,8 +78,7 @@ def chosen(names: Collection[str] | None) -> tuple[str, ...]:
     """The columns asked for (None: all) and those that they need, in order. Raises `InputError` for an unknown one."""
     wanted = set(COLUMNS if names is None else names)
     for name in sorted(wanted - set(COLUMNS)):
-        nearest = get_close_matches(name.lower(), COLUMNS, n=1, cutoff=0.0)[0]
-        raise InputError(f"no column is called {name!r}: did you mean {nearest!r}? Known: {', '.join(COLUMNS)}")
+        raise InputError(f"unknown column {name!r}{did_you_mean(name, COLUMNS)}; known: {', '.join(COLUMNS)}")
     wanted |= {need for name in wanted for need in COLUMNS[name].needs if need in COLUMNS}
     return tuple(name for name in COLUMNS if name in wanted)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 from dataclasses import dataclass, field
 from typing import Any, Self, get_type_hints
 
 from molvae.chem.smiles import MAX_SMILES_LENGTH
-from molvae.errors import InputError
+from molvae.errors import InputError, did_you_mean
 
 
 class JsonConfig:
@@ -23,9 +22,7 @@ class JsonConfig:
         known = get_type_hints(cls)
         for key in values:
             if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise InputError(f"{cls.__name__} has no setting {key!r}{hint}")
+                raise InputError(f"{cls.__name__} has no setting {key!r}{did_you_mean(key, known)}")
             if not _fits(values[key], known[key]):
                 kind = known[key].__name__
                 raise InputError(f"{cls.__name__}: {key} must be of type {kind}, got {values[key]!r}")
@@ -140,6 +137,4 @@ def _fits(value: Any, kind: Any) -> bool:
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        near = difflib.get_close_matches(value, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"{name} is one of {', '.join(known)}; got {value!r}{hint}")
+        raise InputError(f"{name} must be one of {', '.join(known)}; got {value!r}{did_you_mean(value, known)}")

@@ -18,7 +18,7 @@ from molvae.checkpoint import CONFIG, SHIPPED, WEIGHTS, card_text, locate
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.smiles import parse, parse_quietly, quiet
 from molvae.data.rows import REFUSALS_SHOWN, indexed, one_or_many
-from molvae.errors import CheckpointError, InputError, MissingExtraError, MoleculeError
+from molvae.errors import CheckpointError, InputError, MoleculeError, import_extra
 from molvae.generator import Generator
 from molvae.qsar import fitted_model as storage
 from molvae.qsar.candidates import TASKS
@@ -132,7 +132,7 @@ def fit_property_model(
     Molecules that occur twice are used once, with the mean of their values. `model` makes the latents. Raises
     `InputError` for data that cannot be used, `MissingExtraError` without scikit-learn.
     """
-    _require_sklearn()
+    import_extra("sklearn", "fit")  # raise before any work is done
     trial = Trial(split, folds, seed)
     if task not in ("auto", *TASKS):
         raise InputError(f"the task is auto, {' or '.join(TASKS)}, got {task!r}")
@@ -186,10 +186,3 @@ def weights_sha256(folder: Path) -> str:
         return str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["sha256"][WEIGHTS])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / CONFIG} cannot be read ({error!r}): it is not a whole model") from None
-
-
-def _require_sklearn() -> None:
-    try:
-        import sklearn  # noqa: F401 - half a second that nobody but `fit` has to pay
-    except ImportError:
-        raise MissingExtraError('fitting needs scikit-learn: pip install "molvae[fit]"') from None

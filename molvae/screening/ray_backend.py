@@ -14,7 +14,7 @@ from typing import Any
 from molvae.data.featurize import in_chunks
 from molvae.data.readers import read_records
 from molvae.data.rows import InvalidRow, Record
-from molvae.errors import InputError, MissingExtraError
+from molvae.errors import InputError, import_extra
 from molvae.library.embedding import BATCH
 from molvae.screening.pipeline import Part, Row, ScreenCounts, Task, examine
 from molvae.screening.query import Encoder, Question
@@ -65,11 +65,8 @@ def screen_on_ray(
 
 
 def _connected(address: str) -> Any:
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise MissingExtraError('a screen on a cluster needs Ray: pip install "molvae[ray]"') from None
+    ray = import_extra("ray", "ray")
+    import_extra("ray.data", "ray")
     if not ray.is_initialized():
         try:
             ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from molvae.errors import MissingExtraError
+from molvae.errors import MissingExtraError, import_extra
 from molvae.training.metrics_file import Row, read_metrics
 
 PANELS = {
@@ -29,13 +29,9 @@ def draw_curves(folder: Path) -> Path:
 
     Raises `MissingExtraError` where matplotlib is not installed.
     """
-    try:
-        # the figure alone: pyplot would choose a window system for the process
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("drawing curves needs matplotlib: pip install 'molvae[plot]'") from None
     rows = read_metrics(folder / "metrics.csv")
-    figure = Figure(figsize=(13, 7), layout="constrained")
+    # the figure alone: pyplot would select a GUI backend for the process
+    figure = import_extra("matplotlib.figure", "plot").Figure(figsize=(13, 7), layout="constrained")
     axes = figure.subplots(2, 3).flat
     for axis, (name, (title, unit, scale)) in zip(axes, PANELS.items(), strict=False):
         _draw(axis, rows, [f"train/{name}", f"valid/{name}"], title, unit, scale)

@@ -18,7 +18,7 @@ from molvae.data.files import check_folder
 from molvae.data.packing import pack
 from molvae.data.readers import read_records
 from molvae.data.rows import REFUSALS_SHOWN, InvalidRow, Record
-from molvae.errors import CheckpointError, InputError, MissingExtraError
+from molvae.errors import CheckpointError, InputError, import_extra
 from molvae.generation.rng import normal, row_keys
 from molvae.nn.devices import find_device
 from molvae.nn.inference import posteriors
@@ -48,12 +48,8 @@ def fit_prior(z: Tensor, config: PriorConfig, *, seed: int = 0, tell: Tell = lam
 
 def fit_mixture(z: Tensor, config: PriorConfig, seed: int, tell: Tell) -> Prior:
     """Expectation maximization by scikit-learn."""
-    try:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
-    except ImportError:
-        raise MissingExtraError("fitting a mixture needs scikit-learn: pip install 'molvae[fit]'") from None
-    model = GaussianMixture(
+    mixture, exceptions = import_extra("sklearn.mixture", "fit"), import_extra("sklearn.exceptions", "fit")
+    model = mixture.GaussianMixture(
         config.components,
         max_iter=MIXTURE_ROUNDS,
         tol=1e-2,
@@ -62,7 +58,7 @@ def fit_mixture(z: Tensor, config: PriorConfig, seed: int, tell: Tell) -> Prior:
         random_state=seed,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of a density are not needed
+        warnings.simplefilter("ignore", exceptions.ConvergenceWarning)  # the last digits of a density are not needed
         model.fit(z.cpu().double().numpy())
     tell(f"{config.components} Gaussians, {model.n_iter_} rounds, log-density {model.lower_bound_:.1f} nats a latent")
     prior = MixturePrior(config)

@@ -136,7 +136,7 @@ def test_no_molecules_make_empty_columns():
 
 
 def test_an_unknown_name_is_rejected_with_the_nearest_known_one():
-    with pytest.raises(InputError, match="unknown property 'QEDs': did you mean 'qed'"):
+    with pytest.raises(InputError, match=r"unknown property 'QEDs' \(did you mean 'qed'"):
         compute([], ["mw", "QEDs"])
 
 

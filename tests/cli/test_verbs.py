@@ -389,7 +389,7 @@ def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
         (["analogs", "CCO", "--similarity", "1"], "a target such as 0.6 or a band such as 0.5:0.7, got '1'"),
         (["analogs", "CCO", "--similarity", "near"], "got 'near'"),
         (["analogs", "CCO", "--keep", "mw<500", "--keep", "logp=a"], "cannot read the wish 'logp=a'"),
-        (["analogs", "CCO", "--keep", "lgp<5"], "unknown property 'lgp': did you mean 'logp'?"),
+        (["analogs", "CCO", "--keep", "lgp<5"], "unknown property 'lgp' .did you mean 'logp'?"),
         (["analogs", "CCO", "--keep", "logp 4:1"], "nothing can fit 'logp 4:1'"),
         (["analogs", "CCO", "--contains", "C("], "cannot read SMARTS 'C('"),
         (["analogs", "CCO", "--without", ""], "cannot read SMARTS ''"),

@@ -52,7 +52,7 @@ def test_every_recipe_is_complete(name: str) -> None:
 
 
 def test_an_unknown_name_names_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"'mosses' \(did you mean 'moses'\?\): known are druglike, guacamol"):
+    with pytest.raises(InputError, match=r"'mosses' \(did you mean 'moses'\?\); known: druglike, guacamol"):
         recipe("mosses")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 
 import numpy as np
 import pytest
@@ -76,13 +76,6 @@ def test_no_cell_is_no_search(queries):
 
 
 def test_without_faiss_the_extra_is_named(library, queries, monkeypatch):
-    real = builtins.__import__
-
-    def absent(name, *rest, **options):
-        if name == "faiss":
-            raise ImportError
-        return real(name, *rest, **options)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
+    monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(MissingExtraError, match=r"molvae\[search\]"):
         ByLatentCells(queries).best(library, 5)

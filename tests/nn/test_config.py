@@ -20,7 +20,7 @@ def test_to_json_and_back(encoder, latent, decoder):
 
 
 def test_an_unknown_setting_names_the_nearest():
-    with pytest.raises(InputError, match="no setting 'latent_sise'; did you mean 'latent_dim'"):
+    with pytest.raises(InputError, match=r"no setting 'latent_sise' \(did you mean 'latent_dim'"):
         ModelConfig.from_dict({"vocab_size": 9, "latent_sise": 4})
     with pytest.raises(InputError, match=r"no setting 'qqq'$"):
         ModelConfig(9).replace(qqq=4)
@@ -34,9 +34,9 @@ def test_a_missing_setting_is_named():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"encoder": "gin"}, "encoder is one of .*; got 'gin'; did you mean 'gine'"),
-        ({"latent": "uniform"}, "latent is one of deterministic, gaussian, hypersphere; got 'uniform'"),
-        ({"decoder": "lstm"}, "decoder is one of gru, transformer; got 'lstm'"),
+        ({"encoder": "gin"}, "encoder.* one of .*; got 'gin' .did you mean 'gine'"),
+        ({"latent": "uniform"}, "latent.* one of deterministic, gaussian, hypersphere; got 'uniform'"),
+        ({"decoder": "lstm"}, "decoder.* one of gru, transformer; got 'lstm'"),
         ({"latent_dim": 0}, "latent_dim must be 1 or more, got 0"),
         ({"pooling_heads": 0}, "pooling_heads must be 1 or more, got 0"),
         ({"encoder_heads": 0}, "encoder_heads must be 1 or more, got 0"),
