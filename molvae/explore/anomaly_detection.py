@@ -1,4 +1,4 @@
-"""The odd ones out: how well a model knows each molecule, measured against molecules it should know."""
+"""Anomaly detection: the likelihood of each molecule under a model, as a percentile of reference molecules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from molvae.data.hashing import weights_digest
 from molvae.errors import InputError
 from molvae.generator import Generator, per_symbol
 from molvae.nn.likelihood_reference import LikelihoodReference
-from molvae.viz.molecules import MOST_PANELS, Panel, save_panels
+from molvae.viz.molecules import MAX_PANELS, Panel, save_panels
+
+ANOMALY_PERCENTILE = 1
+"""Molecules below this percentile of the reference are counted as anomalies in the summary."""
 
 
 def anomaly(
@@ -20,53 +23,81 @@ def anomaly(
     *,
     reference: LikelihoodReference | Iterable[str] | None = None,
 ) -> pd.DataFrame:
-    """How well the model reconstructs each molecule, one row out per row in (a pandas column's under its own index).
+    """Score how well a model reconstructs each molecule, compared with reference molecules.
 
-    log p(x given z) of a molecule's canonical SMILES, given the mean of its own posterior, is near 0 for what a model
-    knows by heart, and far below for what is unlike its training. Longer strings have more to get wrong, hence
-    `per_symbol`. What is usual says a `reference`: some thousand molecules, or their `LikelihoodReference` as of
-    `Generator.calibration`; by default the one that the model brings of its training set.
+    The log-likelihood log p(x | z) of a molecule's canonical SMILES, given its own latent, is close to 0 for
+    molecules like those of the training set and far below 0 for others. Longer SMILES have lower likelihoods, so
+    molecules are compared by the mean log-likelihood per token.
 
-    Columns: smiles, error, log_likelihood (nats), per_symbol (nats), and percentile, 0 to 100: of 100 reference
-    molecules so many are known less well; below 1 is an anomaly worth a look. Where nothing says what is usual there
-    is no percentile. `attrs`: summary. Raises `InputError` for a calibration of another model.
+    Parameters
+    ----------
+    generator : Generator
+        The model.
+    smiles : iterable of str
+        Molecules. A pandas Series keeps its index in the result.
+    reference : LikelihoodReference or iterable of str, optional
+        Molecules that define what is usual (a thousand or so), or the result of `Generator.calibration` for them.
+        By default the reference that is saved with the model, computed from its training set.
+
+    Returns
+    -------
+    DataFrame
+        One row per input with the columns `smiles`, `error`, `log_likelihood` (nats), `log_likelihood_per_token`
+        (nats) and, if there is a reference, `percentile` (0 to 100): the share of reference molecules with a lower
+        log-likelihood per token. Values below 1 mark anomalies. `attrs`: statistics (counts of read, valid and
+        anomalous molecules), summary.
+
+    Raises
+    ------
+    InputError
+        If the reference was computed with other weights.
     """
-    frame = generator.likelihood(smiles)
-    table = frame[["smiles", "error", "log_likelihood"]].assign(per_symbol=per_symbol(frame))
-    good = int((table["error"] == "").sum())
-    summary = f"{len(table):,} molecules: {good:,} read"
-    usual = _usual(generator, reference)
-    if usual is not None:
-        table["percentile"] = usual.percentile(table["per_symbol"].to_numpy())
-        odd = int((table["percentile"] < 1).sum())
-        summary += f", {odd:,} known less well than 99 % of the {usual.molecules:,} reference molecules"
+    likelihoods = generator.likelihood(smiles)
+    table = likelihoods[["smiles", "error", "log_likelihood"]].assign(
+        log_likelihood_per_token=per_symbol(likelihoods)
+    )
+    statistics = {"read": len(table), "valid": int((table["error"] == "").sum())}
+    summary = "read {read:,} molecules ({valid:,} valid)".format(**statistics)
+    reference = _resolve_reference(generator, reference)
+    if reference is None:
+        summary += "; no percentiles: the model has no likelihood reference, and no reference molecules were given"
     else:
-        summary += "; the model has no calibration, so a reference has to say what is usual"
-    table.attrs = {"summary": [summary]}
+        table["percentile"] = reference.percentile(table["log_likelihood_per_token"].to_numpy())
+        statistics["anomalies"] = int((table["percentile"] < ANOMALY_PERCENTILE).sum())
+        summary += (
+            f"; {statistics['anomalies']:,} anomalies below percentile {ANOMALY_PERCENTILE} "
+            f"of {reference.molecules:,} reference molecules"
+        )
+    table.attrs = {"statistics": statistics, "summary": [summary]}
     return table
 
 
-def draw_anomalies(frame: pd.DataFrame, picture: str | Path, n: int = 20) -> Path:
-    """The `n` molecules that the model knows least, the oddest first, as .png or .svg."""
-    odd = frame[frame["error"] == ""].sort_values("per_symbol", kind="stable").head(min(n, MOST_PANELS))
-    return save_panels([Panel.of(row["smiles"], _legend(row)) for _, row in odd.iterrows()], picture)
+def draw_anomalies(frame: pd.DataFrame, path: str | Path, n: int = 20) -> Path:
+    """Save the `n` least likely molecules of an `anomaly` table, the least likely first, as .png or .svg."""
+    ranked = frame[frame["error"] == ""].sort_values("log_likelihood_per_token", kind="stable")
+    rows = ranked.head(min(n, MAX_PANELS)).iterrows()
+    return save_panels([Panel.from_smiles(row["smiles"], _legend(row)) for _, row in rows], path)
 
 
-def _usual(generator: Generator, reference: LikelihoodReference | Iterable[str] | None) -> LikelihoodReference | None:
-    usual = generator.checkpoint.usual if reference is None else reference
-    if usual is None:
+def _resolve_reference(
+    generator: Generator, reference: LikelihoodReference | Iterable[str] | None
+) -> LikelihoodReference | None:
+    """The reference to compare with: the given one, one computed from the given molecules, or the model's own."""
+    if reference is None:
+        reference = generator.checkpoint.usual
+    if reference is None:
         return None
-    if not isinstance(usual, LikelihoodReference):
-        return generator.calibration(usual)
-    if usual.weights != weights_digest(generator.model):
+    if not isinstance(reference, LikelihoodReference):
+        return generator.calibration(reference)
+    if reference.weights != weights_digest(generator.model):
         raise InputError(
-            f"the calibration is of a model {usual.model!r} with other weights than {generator.checkpoint.name!r}: "
-            "make one with the model in use"
+            f"the likelihood reference of model {reference.model!r} was computed with other weights than those of "
+            f"{generator.checkpoint.name!r}: compute it again with this model"
         )
-    return usual
+    return reference
 
 
 def _legend(row: pd.Series[float]) -> str:
-    if "percentile" in row.index:
-        return f"percentile {row['percentile']:.3g}   {row['per_symbol']:.2f} nats"
-    return f"{row['per_symbol']:.2f} nats a symbol"
+    """Such as "percentile 0.3   -2.17 nats"."""
+    nats = f"{row['log_likelihood_per_token']:.2f} nats"
+    return f"percentile {row['percentile']:.3g}   {nats}" if "percentile" in row.index else f"{nats} per token"

@@ -1,4 +1,4 @@
-"""Groups of molecules that lie together in latent space, and how well they agree with groups that are known."""
+"""Clusters of molecules in latent space, and their agreement with known classes."""
 
 from __future__ import annotations
 
@@ -13,136 +13,183 @@ from numpy.typing import NDArray
 
 from molvae.data.rows import indexed
 from molvae.errors import InputError, import_extra
-from molvae.explore.latent_points import Points
-from molvae.explore.projection import is_missing
+from molvae.explore.latent_points import Array, EncodedMolecules, n_distinct_rows
+from molvae.explore.projection import is_missing, principal_components
 from molvae.generator import Generator
 from molvae.viz.scatter import save_scatter
 
 METHODS = ("kmeans", "agglomerative", "hdbscan")
-MOST = 20
-"""Clusters that "auto" tries at most."""
+MAX_AUTO_CLUSTERS = 20
+"""Largest number of clusters that `n_clusters="auto"` tries."""
 
-_SAMPLED = 5000  # molecules that a silhouette is computed of: its time grows with their square
+SILHOUETTE_SAMPLE_SIZE = 5000
+"""The silhouette coefficient is computed from at most this many molecules: its cost grows with their square."""
+
+NOISE = -1
+"""Label of molecules in no cluster (scikit-learn's convention)."""
 
 
 def cluster(
     generator: Generator,
     smiles: Iterable[str],
     *,
-    clusters: int | str = "auto",
+    n_clusters: int | str = "auto",
     method: str = "kmeans",
     labels: Sequence[Any] | pd.Series[Any] | None = None,
-    seed: int = 0,
+    random_state: int = 0,
 ) -> pd.DataFrame:
-    """Cluster molecules by their latents, one row out per row in (a pandas column's under its own index).
+    """Cluster molecules by their latents.
 
-    `method`: "kmeans", "agglomerative" (Ward) or "hdbscan", which finds the number itself and leaves what belongs
-    nowhere in cluster -1. `clusters`: how many, or "auto" for the number of 2 to 20 with the largest silhouette.
-    `labels`, one for each row, are only compared with; a missing one is left out, as what is in no cluster is.
+    Parameters
+    ----------
+    generator : Generator
+        The model.
+    smiles : iterable of str
+        Molecules, at least 3 different ones. A pandas Series keeps its index in the result.
+    n_clusters : int or "auto"
+        Number of clusters. "auto" takes the number from 2 to 20 with the largest silhouette coefficient.
+    method : {"kmeans", "agglomerative", "hdbscan"}
+        "agglomerative" uses Ward linkage. "hdbscan" [1]_ determines the number of clusters itself and labels
+        molecules in no cluster -1.
+    labels : sequence, optional
+        A known class per row to compare the clusters with. Missing labels are ignored, and so are molecules in no
+        cluster.
+    random_state : int
+        Seed of k-means and of the sample that the silhouette coefficient is computed from.
 
-    Columns: smiles, error, cluster (from 0, the largest first; missing where there is an error), typical (the one
-    nearest to its cluster's mean), label where there are any, x and y (principal components, for the picture).
-    `attrs`: scores (clusters, silhouette of the clusters; and of the labels: purity of the clusters, adjusted Rand
-    index, silhouette of the labels themselves; all at most 1, silhouette and Rand index 0 for chance; NaN where not
-    defined), summary. Raises `InputError` for numbers that cannot be, `MissingExtraError` without scikit-learn.
+    Returns
+    -------
+    DataFrame
+        One row per input with the columns `smiles`, `error`, `cluster` (from 0, the largest first; missing for an
+        error), `is_representative` (True for the molecule closest to its cluster's mean), `label` (if labels are
+        given), `x` and `y` (principal components, for the map). `attrs`: statistics (clusters, silhouette; with labels
+        also purity, adjusted_rand and silhouette_of_labels; NaN where undefined), summary.
+
+    Raises
+    ------
+    InputError
+        For an unknown method, an impossible number of clusters or a wrong number of labels.
+    MissingExtraError
+        If scikit-learn is not installed.
+
+    References
+    ----------
+    .. [1] Campello, Moulavi and Sander, "Density-based clustering based on hierarchical density estimates", 2013.
     """
-    points = Points.of(generator, smiles, least=3)
-    found = _by_size(_cluster(points.z, clusters, method, seed))
-    xy = import_extra("sklearn.decomposition").PCA(2, svd_solver="full").fit_transform(points.z)
-    frame = points.with_columns(cluster=found, typical=_typical(points.z, found))
-    inside = found >= 0
-    scores = {"clusters": int(found.max()) + 1, "silhouette": _silhouette(points.z[inside], found[inside], seed)}
+    molecules = EncodedMolecules.from_smiles(generator, smiles, min_distinct=3)
+    latents = molecules.latents
+    assigned = _order_by_size(_fit_clusters(latents, n_clusters, method, random_state))
+    frame = molecules.with_columns(cluster=assigned, is_representative=_is_representative(latents, assigned))
+    clustered = assigned != NOISE
+    statistics = {
+        "clusters": int(assigned.max()) + 1,
+        "silhouette": silhouette(latents[clustered], assigned[clustered], random_state),
+    }
     if labels is not None:
         if len(labels) != len(frame):
-            raise InputError(f"a label for each row is needed: {len(frame)} rows, {len(labels)} labels")
+            raise InputError(f"labels must hold one value per row: got {len(labels)} labels for {len(frame)} rows")
         frame["label"] = ["" if is_missing(label) else label for label in labels]
         known = frame.loc[frame["error"] == "", "label"].astype(str).to_numpy()
-        scores |= _agreement(points.z, found, known, seed)
-    frame = frame.join(points.with_columns(x=xy[:, 0], y=xy[:, 1])[["x", "y"]])
-    frame.attrs = {"scores": scores, "summary": [", ".join(_words(scores))]}
+        statistics |= label_agreement(latents, assigned, known, random_state)
+    xy = principal_components(2).fit_transform(latents)
+    frame = frame.join(molecules.with_columns(x=xy[:, 0], y=xy[:, 1])[["x", "y"]])
+    frame.attrs = {"statistics": statistics, "summary": [_summary(statistics)]}
     return indexed(frame, smiles)
 
 
-def draw_clusters(frame: pd.DataFrame, picture: str | Path) -> Path:
-    """The clusters on a map of the first two principal components; formats as of `draw_map`."""
-    shown = frame[frame["error"] == ""]
-    return save_scatter(shown.assign(cluster=shown["cluster"].astype(str)), picture, "cluster")
+def draw_clusters(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Save a `cluster` table as a map of its first two principal components: .png, .svg or .html."""
+    valid = frame[frame["error"] == ""]
+    return save_scatter(valid.assign(cluster=valid["cluster"].astype(str)), path, "cluster")
 
 
-def purity(found: NDArray[Any], labels: NDArray[Any]) -> float:
-    """The share of molecules whose label is the commonest of their cluster, 0 to 1; rises with more clusters."""
-    table = pd.crosstab(found, labels).to_numpy()
+def purity(clusters: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Share of molecules that carry the most frequent label of their cluster (0 to 1); grows with more clusters."""
+    table = pd.crosstab(clusters, labels).to_numpy()
     return float(table.max(axis=1).sum() / table.sum())
 
 
-def _cluster(z: NDArray[np.float64], clusters: int | str, method: str, seed: int) -> NDArray[np.int64]:
-    if method not in METHODS:
-        raise InputError(f"clusters are found by {', '.join(METHODS)}, got {method!r}")
-    if method == "hdbscan":
-        if clusters != "auto":
-            raise InputError(f"hdbscan finds the number of clusters itself: leave it at auto, got {clusters}")
-        return _dense(z)
-
-    def into(count: int) -> NDArray[np.int64]:
-        sklearn = import_extra("sklearn.cluster")
-        means = sklearn.KMeans(count, n_init=4, random_state=seed)
-        return np.asarray((means if method == "kmeans" else sklearn.AgglomerativeClustering(count)).fit_predict(z))
-
-    different = len(np.unique(z.round(4), axis=0))  # digits beyond depend on the batch
-    if clusters == "auto":
-        tried = [into(count) for count in range(2, min(MOST, different, len(z) - 1) + 1)]
-        return max(tried, key=lambda found: _silhouette(z, found, seed))
-    if not isinstance(clusters, Integral) or not 1 <= clusters <= different:
-        raise InputError(f"clusters are auto or a number from 1 to the {different} different molecules, got {clusters}")
-    return into(int(clusters))
-
-
-def _dense(z: NDArray[np.float64]) -> NDArray[np.int64]:
-    """HDBSCAN (Campello et al. 2013) on ten principal components: among many dimensions nothing is dense."""
-    reduced = import_extra("sklearn.decomposition").PCA(min(10, *z.shape), svd_solver="full").fit_transform(z)
-    least = max(2, min(10, len(z) // 5))
-    return np.asarray(import_extra("sklearn.cluster").HDBSCAN(min_cluster_size=least, copy=True).fit_predict(reduced))
-
-
-def _by_size(found: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same clusters, numbered from the largest; -1 stays what belongs nowhere."""
-    names, sizes = np.unique(found[found >= 0], return_counts=True)
-    number = {name: place for place, name in enumerate(names[np.argsort(-sizes, kind="stable")])}
-    return np.array([number.get(name, -1) for name in found], dtype=np.int64)
-
-
-def _typical(z: NDArray[np.float64], found: NDArray[np.int64]) -> NDArray[np.bool_]:
-    typical = np.zeros(len(z), dtype=bool)
-    for name in range(found.max() + 1):
-        rows = np.flatnonzero(found == name)
-        typical[rows[np.linalg.norm(z[rows] - z[rows].mean(0), axis=1).argmin()]] = True
-    return typical
-
-
-def _silhouette(z: NDArray[np.float64], found: NDArray[Any], seed: int) -> float:
-    """-1 to 1; NaN where there are not 2 groups or more, and one with 2 members, among those that are looked at."""
-    rows = np.random.default_rng(seed).permutation(len(z))[:_SAMPLED]
-    if not 1 < len(set(found[rows])) < len(rows):
+def silhouette(latents: Array, clusters: NDArray[Any], random_state: int) -> float:
+    """Silhouette coefficient (-1 to 1) of a random sample; NaN if the sample has too few or too many clusters."""
+    rows = np.random.default_rng(random_state).permutation(len(latents))[:SILHOUETTE_SAMPLE_SIZE]
+    if not 1 < len(set(clusters[rows])) < len(rows):
         return float("nan")
-    return float(import_extra("sklearn.metrics").silhouette_score(z[rows], found[rows]))
+    return float(import_extra("sklearn.metrics").silhouette_score(latents[rows], clusters[rows]))
 
 
-def _agreement(z: NDArray[np.float64], found: NDArray[np.int64], labels: NDArray[Any], seed: int) -> dict[str, float]:
-    rows = labels != ""
-    if not rows.any():
-        raise InputError("no molecule has a label: is it the right column?")
-    inside = rows & (found >= 0)
-    rand = (
-        import_extra("sklearn.metrics").adjusted_rand_score(labels[inside], found[inside]) if inside.any() else np.nan
-    )
+def label_agreement(
+    latents: Array, clusters: NDArray[np.int64], labels: NDArray[Any], random_state: int
+) -> dict[str, float]:
+    """Purity, adjusted Rand index and silhouette of the known labels; a label of "" is unknown."""
+    labelled = labels != ""
+    if not labelled.any():
+        raise InputError("no valid molecule has a label: check the column of the labels")
+    both = labelled & (clusters != NOISE)
+    adjusted_rand = np.nan
+    if both.any():
+        adjusted_rand = import_extra("sklearn.metrics").adjusted_rand_score(labels[both], clusters[both])
     return {
-        "purity": purity(found[inside], labels[inside]) if inside.any() else np.nan,
-        "adjusted_rand": float(rand),
-        "silhouette_of_labels": _silhouette(z[rows], labels[rows], seed),
+        "purity": purity(clusters[both], labels[both]) if both.any() else np.nan,
+        "adjusted_rand": float(adjusted_rand),
+        "silhouette_of_labels": silhouette(latents[labelled], labels[labelled], random_state),
     }
 
 
-def _words(scores: dict[str, float]) -> list[str]:
+def _fit_clusters(latents: Array, n_clusters: int | str, method: str, random_state: int) -> NDArray[np.int64]:
+    """Cluster labels (M,) as scikit-learn numbers them."""
+    if method not in METHODS:
+        raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    if method == "hdbscan":
+        if n_clusters != "auto":
+            raise InputError(f"hdbscan determines the number of clusters itself: use 'auto' instead of {n_clusters}")
+        return _fit_hdbscan(latents)
+
+    def fit(count: int) -> NDArray[np.int64]:
+        sklearn = import_extra("sklearn.cluster")
+        if method == "kmeans":
+            model = sklearn.KMeans(count, n_init=4, random_state=random_state)
+        else:
+            model = sklearn.AgglomerativeClustering(count)
+        return np.asarray(model.fit_predict(latents))
+
+    n_distinct = n_distinct_rows(latents)
+    if n_clusters == "auto":
+        candidates = [fit(count) for count in range(2, min(MAX_AUTO_CLUSTERS, n_distinct, len(latents) - 1) + 1)]
+        return max(candidates, key=lambda clusters: silhouette(latents, clusters, random_state))
+    if not isinstance(n_clusters, Integral) or not 1 <= n_clusters <= n_distinct:
+        raise InputError(
+            f"the number of clusters must be 'auto' or from 1 to {n_distinct} (the different molecules), "
+            f"got {n_clusters}"
+        )
+    return fit(int(n_clusters))
+
+
+def _fit_hdbscan(latents: Array) -> NDArray[np.int64]:
+    """HDBSCAN on the first 10 principal components: in more dimensions no region is dense."""
+    reduced = principal_components(min(10, *latents.shape)).fit_transform(latents)
+    min_cluster_size = max(2, min(10, len(latents) // 5))
+    model = import_extra("sklearn.cluster").HDBSCAN(min_cluster_size=min_cluster_size, copy=True)
+    return np.asarray(model.fit_predict(reduced))
+
+
+def _order_by_size(clusters: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same clusters numbered from the largest; noise stays -1."""
+    labels, sizes = np.unique(clusters[clusters >= 0], return_counts=True)
+    rank = {label: place for place, label in enumerate(labels[np.argsort(-sizes, kind="stable")])}
+    return np.array([rank.get(label, NOISE) for label in clusters], dtype=np.int64)
+
+
+def _is_representative(latents: Array, clusters: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Mark the molecule of each cluster that is closest to the cluster's mean."""
+    marked = np.zeros(len(latents), dtype=bool)
+    for label in range(clusters.max() + 1):
+        rows = np.flatnonzero(clusters == label)
+        marked[rows[np.linalg.norm(latents[rows] - latents[rows].mean(0), axis=1).argmin()]] = True
+    return marked
+
+
+def _summary(statistics: dict[str, float]) -> str:
+    """Such as "3 clusters, silhouette 0.312, purity 0.900"."""
     names = {"adjusted_rand": "adjusted Rand index", "silhouette_of_labels": "silhouette of the labels"}
-    figures = [f"{names.get(name, name)} {value:.3f}" for name, value in scores.items() if name != "clusters"]
-    return [f"{scores['clusters']} clusters", *figures]
+    scores = [f"{names.get(name, name)} {value:.3f}" for name, value in statistics.items() if name != "clusters"]
+    return ", ".join([f"{statistics['clusters']} clusters", *scores])

@@ -1,8 +1,8 @@
-"""Molecules as points of latent space, those that cannot be encoded set aside with their reasons."""
+"""Shared by the explore functions: molecules encoded as points of the latent space, and latents decoded to molecules."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,74 +15,124 @@ from molvae.data.rows import one_or_many
 from molvae.errors import InputError, MoleculeError
 from molvae.generator import Generator
 
-_WITH_GAPS = {"i": "Int64", "b": "boolean"}  # types that may miss a value; floats and text may anyhow
+Array = NDArray[np.float64]
 
-REFERENCE = 1000
-"""Molecules drawn from the prior, where a tool needs some and is given none."""
+N_PRIOR_SAMPLES = 1000
+"""Molecules sampled from the prior when the caller gives no reference molecules."""
+
+_DUPLICATE_DECIMALS = 4
+"""Latents that agree to so many decimals count as one: further digits depend on the batch size."""
+
+_NULLABLE_TYPES = {"i": "Int64", "b": "boolean"}
+"""Integer and Boolean columns need a nullable type to mark missing values."""
 
 
 @dataclass(frozen=True)
-class Points:
-    """N molecules, of which M could be encoded.
+class EncodedMolecules:
+    """N input molecules, M of which the model encoded.
 
-    `table`: smiles, error ("" where there is none), a row for each of the N. `z`: M x D, means of their posteriors.
+    Attributes
+    ----------
+    table : DataFrame
+        N rows with the columns `smiles` (as given) and `error` ("" for an encoded molecule).
+    latents : ndarray of shape (M, D)
+        Posterior means of the encoded molecules, in the order of the table.
     """
 
     table: pd.DataFrame
-    z: NDArray[np.float64]
+    latents: Array
 
     @classmethod
-    def of(cls, generator: Generator, smiles: str | Iterable[str], *, least: int = 0) -> Points:
-        """Encode molecules. Raises `InputError` where fewer than `least` different ones can be."""
+    def from_smiles(
+        cls, generator: Generator, smiles: str | Iterable[str], *, min_distinct: int = 0
+    ) -> EncodedMolecules:
+        """Encode molecules. Raises `InputError` if fewer than `min_distinct` different ones can be encoded."""
         frame = generator.encode(list(one_or_many(smiles)))
-        good = frame["error"] == ""
-        z = frame[good].iloc[:, 2:].to_numpy(dtype=np.float64)
-        different = len(z) if least <= 1 else len(np.unique(z.round(4), axis=0))  # digits beyond depend on the batch
-        if different < least:
-            if not len(frame):
-                raise InputError("a molecule is needed, and there is none that can be read")
-            needed = "a molecule is" if least == 1 else f"{least} different molecules or more are"
-            first = "".join(f"; {row['smiles']!r}: {row['error']}" for _, row in frame[~good].head(3).iterrows())
-            raise InputError(
-                f"{needed} needed, and there are {different}: {good.sum()} of {len(frame)} could be encoded{first}"
-            )
-        return cls(frame[["smiles", "error"]], z)
+        valid = frame["error"] == ""
+        latents = frame[valid].iloc[:, 2:].to_numpy(dtype=np.float64)
+        n_distinct = len(latents) if min_distinct <= 1 else n_distinct_rows(latents)
+        if n_distinct < min_distinct:
+            raise InputError(_too_few(frame, n_distinct, min_distinct))
+        return cls(frame[["smiles", "error"]], latents)
 
     @property
     def smiles(self) -> list[str]:
-        """The M molecules as they were given."""
+        """The M encoded molecules, as given."""
         return list(self.table.loc[self.table["error"] == "", "smiles"])
 
+    @property
+    def errors(self) -> dict[str, str]:
+        """SMILES of each rejected molecule to the reason."""
+        rejected = self.table[self.table["error"] != ""]
+        return dict(zip(rejected["smiles"], rejected["error"], strict=True))
+
+    @property
+    def n_rejected(self) -> int:
+        """Number of molecules that were not encoded, repeats included."""
+        return len(self.table) - len(self.latents)
+
     def with_columns(self, **columns: NDArray[Any] | list[Any]) -> pd.DataFrame:
-        """The table with a column of each M values; missing where there is an error."""
+        """The table with additional columns of M values each; rows with an error get missing values."""
         rows = self.table.index[self.table["error"] == ""]
         frame = self.table.copy()
         for name, values in columns.items():
             column = pd.Series(values, index=rows)
-            kind: Any = _WITH_GAPS.get(column.dtype.kind, column.dtype)
-            frame[name] = column.astype(kind).reindex(frame.index)
+            dtype: Any = _NULLABLE_TYPES.get(column.dtype.kind, column.dtype)
+            frame[name] = column.astype(dtype).reindex(frame.index)
         return frame
 
 
-def latent_of(generator: Generator, smiles: str) -> NDArray[np.float64]:
-    """The latent, D, of one molecule, refined so that it gives it back. Raises `MoleculeError` where there is none."""
+def n_distinct_rows(latents: Array) -> int:
+    """Number of different latents in an N x D array, compared to 4 decimals."""
+    return len(np.unique(latents.round(_DUPLICATE_DECIMALS), axis=0))
+
+
+def optimized_latent(generator: Generator, smiles: str) -> Array:
+    """Latent (D,) of one molecule, optimized until the decoder reconstructs it. Raises `MoleculeError`."""
     frame = generator.encode(smiles, refine=True)
     if frame["error"][0]:
         raise MoleculeError(frame["error"][0])
     return frame.iloc[0, 2:].to_numpy(dtype=np.float64)
 
 
-def proposed(generator: Generator, latents: NDArray[np.float64], **options: Any) -> pd.DataFrame:
-    """`Generator.decode` for proposals: a radical, which nobody can use, is no molecule."""
-    table = generator.decode(latents, **options)
-    radicals = {row: text for row, text in table["smiles"].items() if is_radical(text)}
-    table.loc[list(radicals), "error"] = [f"a radical: {text}" for text in radicals.values()]
+def decode_molecules(
+    generator: Generator,
+    latents: Array,
+    *,
+    noise_level: float | Array = 0.0,
+    temperature: float = 0.0,
+    random_state: int | NDArray[np.int64] = 0,
+    branch_from: Sequence[str] | None = None,
+    inversion_steps: int = 0,
+) -> pd.DataFrame:
+    """`Generator.decode` with radicals treated as invalid samples: nobody can use them as proposals."""
+    table = generator.decode(
+        latents,
+        noise_level=noise_level,
+        temperature=temperature,
+        seed=random_state,
+        branch_from=branch_from,
+        inversion_steps=inversion_steps,
+    )
+    radicals = {row: smiles for row, smiles in table["smiles"].items() if is_radical(smiles)}
+    table.loc[list(radicals), "error"] = [f"radical: {smiles}" for smiles in radicals.values()]
     table.loc[list(radicals), "smiles"] = ""
     return table
 
 
-def reference_points(generator: Generator, smiles: Iterable[str] | None, least: int) -> Points:
-    """The molecules that say how a latent space lies: the caller's, or draws from the prior."""
+def encode_reference(generator: Generator, smiles: Iterable[str] | None, min_distinct: int) -> EncodedMolecules:
+    """Encode the caller's reference molecules, or 1,000 samples from the prior if there are none."""
     if smiles is None:
-        smiles = generator.sample(REFERENCE)["smiles"]
-    return Points.of(generator, smiles, least=least)
+        smiles = generator.sample(N_PRIOR_SAMPLES)["smiles"]
+    return EncodedMolecules.from_smiles(generator, smiles, min_distinct=min_distinct)
+
+
+def _too_few(frame: pd.DataFrame, n_distinct: int, min_distinct: int) -> str:
+    """Error message that names the first rejected molecules of an encoded table."""
+    needed = "at least 1 molecule is" if min_distinct == 1 else f"at least {min_distinct} different molecules are"
+    if frame.empty:
+        return f"{needed} needed, but the input is empty"
+    rejected = frame[frame["error"] != ""]
+    examples = "".join(f"; {row['smiles']!r}: {row['error']}" for _, row in rejected.head(3).iterrows())
+    n_encoded = len(frame) - len(rejected)
+    return f"{needed} needed, got {n_distinct}: {n_encoded} of {len(frame)} could be encoded{examples}"

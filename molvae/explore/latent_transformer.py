@@ -1,4 +1,4 @@
-"""Latents as features: a scikit-learn transformer, for pipelines, searches and cross-validation."""
+"""Latents as features for scikit-learn: pipelines, cross-validation and hyperparameter searches."""
 
 from __future__ import annotations
 
@@ -13,21 +13,34 @@ from molvae.errors import InputError, MoleculeError, import_extra
 from molvae.generator import Generator
 
 import_extra("sklearn.base")
-from sklearn.base import BaseEstimator, TransformerMixin  # noqa: E402
+from sklearn.base import BaseEstimator, TransformerMixin  # noqa: E402 - after the check, which names the extra
 
 ERRORS = ("raise", "nan")
 
 
 class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """SMILES to latents (means of the posteriors), and back by decoding.
+    """Transform SMILES to latents (posterior means), and latents to SMILES by decoding.
 
+    A pickle or clone stores the name of the model, not its weights.
+
+    Parameters
+    ----------
+    model : str
+        Name of a shipped model, or a model directory.
+    device : str
+        "auto", "cpu", "cuda" or another device name.
+    errors : {"raise", "nan"}
+        What to do with a molecule that cannot be encoded: raise `MoleculeError`, which names its row, or return a row
+        of NaN.
+    inversion_steps : int
+        Latent inversion steps of `inverse_transform`, as in `Generator.decode`.
+
+    Examples
+    --------
     >>> from sklearn.linear_model import Ridge
     >>> from sklearn.pipeline import make_pipeline
-    >>> model = make_pipeline(LatentTransformer(), Ridge()).fit(smiles, solubility)
-
-    `model`: a shipped model's name or a model directory; a pickle holds this name, not the weights, and finds them
-    where it is loaded. `errors`: a molecule that cannot be encoded raises `MoleculeError` naming its row ("raise"), or
-    becomes a row of NaN ("nan"). `inversion_steps` as in `Generator.decode`, for the way back.
+    >>> pipeline = make_pipeline(LatentTransformer(), Ridge())
+    >>> pipeline.fit(smiles, solubility).predict(["CCO"])  # doctest: +SKIP
     """
 
     def __init__(
@@ -38,34 +51,34 @@ class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.errors = errors
         self.inversion_steps = inversion_steps
 
-    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn's names
-        """Nothing is learned: the model is loaded, so that a wrong name is an error now. Raises `CheckpointError`."""
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
+        """Load the model; nothing is learned from the data. Raises `CheckpointError` for an unknown model."""
         if self.errors not in ERRORS:
-            raise InputError(f"errors is {' or '.join(ERRORS)}, got {self.errors!r}")
+            raise InputError(f"errors must be {' or '.join(ERRORS)}, got {self.errors!r}")
         self.n_latents_ = int(self._generator.checkpoint.config.latent_dim)
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Latents, N x D, of N SMILES: a list, an array, a Series, or a table with one column."""
-        frame = self._generator.encode(_texts(X))
-        bad = frame[frame["error"] != ""]
-        if self.errors == "raise" and len(bad):
-            raise MoleculeError(f"row {bad.index[0]} (counted from 0): {bad['error'].iloc[0]}")
+        """Latents (N, D) of N SMILES: a list, an array, a Series, or a table with one column."""
+        frame = self._generator.encode(_smiles_list(X))
+        rejected = frame[frame["error"] != ""]
+        if self.errors == "raise" and len(rejected):
+            raise MoleculeError(f"row {rejected.index[0]} (counted from 0): {rejected['error'].iloc[0]}")
         return np.array(frame.iloc[:, 2:], dtype=np.float32)
 
     def inverse_transform(self, X: Any) -> NDArray[np.object_]:
-        """SMILES, N, of N x D latents; "" where the decoder writes no molecule, or a latent is NaN."""
-        return self._generator.decode(np.asarray(X), inversion_steps=self.inversion_steps)["smiles"].to_numpy(
-            dtype=object
-        )
+        """SMILES (N,) of latents (N, D); "" for an invalid sample or a latent with NaN."""
+        table = self._generator.decode(np.asarray(X), inversion_steps=self.inversion_steps)
+        return table["smiles"].to_numpy(dtype=object)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:  # noqa: ARG002
-        """z0, z1 ..."""
+        """Names of the latent dimensions: z0, z1, ..."""
         return np.array([f"z{i}" for i in range(self._generator.checkpoint.config.latent_dim)], dtype=object)
 
     @property
     def _generator(self) -> Generator:
-        return load(self.model, self.device)  # kept outside the estimator, which scikit-learn clones and pickles freely
+        """The model, cached outside the estimator, because scikit-learn clones and pickles estimators."""
+        return load(self.model, self.device)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -78,12 +91,13 @@ class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def _texts(molecules: Any) -> list[str]:
+def _smiles_list(molecules: Any) -> list[str]:
+    """SMILES from a list, an array, a Series or a table with one column."""
     if isinstance(molecules, str) or not isinstance(molecules, Iterable):
-        raise InputError("molecules are a list, an array, a Series or a column of SMILES, not one of them")
+        raise InputError(f"X must be a list, array, Series or one-column table of SMILES, got {molecules!r:.60}")
     array = np.asarray(molecules, dtype=object)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise InputError(f"molecules are one column of SMILES, got {' x '.join(map(str, array.shape))}")
+        raise InputError(f"X must be one column of SMILES, got an array of shape {array.shape}")
     return list(array)

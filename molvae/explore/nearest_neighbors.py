@@ -1,15 +1,14 @@
-"""The nearest molecules of a file in latent space, and how similar their structures are."""
+"""Nearest neighbors of seeds among molecules, by Euclidean distance in latent space."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from molvae.chem.fingerprints import morgan, tanimoto
@@ -17,120 +16,143 @@ from molvae.chem.smiles import canonical, parse
 from molvae.data.featurize import in_chunks
 from molvae.data.rows import one_or_many
 from molvae.errors import InputError
-from molvae.explore.latent_points import Points
+from molvae.explore.latent_points import Array, EncodedMolecules
 from molvae.generator import Generator
-from molvae.viz.molecules import save_grid
+from molvae.viz.molecules import save_table_image
 
-CHUNK = 2048  # molecules that are encoded and compared at once
+CHUNK_SIZE = 2048
+"""Molecules that are encoded and compared at once."""
 
 
 def neighbors(
     generator: Generator,
     smiles: Iterable[str],
-    of: str | Iterable[str],
-    *,
+    seeds: str | Iterable[str],
     n: int = 10,
+    *,
     names: Iterable[str] | None = None,
 ) -> pd.DataFrame:
-    """The `n` molecules of `smiles` nearest to each seed (`of`) in latent space, nearest first; a seed is not its own.
+    """Find the `n` molecules that are nearest to each seed in latent space.
 
-    The molecules stream through, so there may be any number of them; repeats are kept once. `names`: one for each.
+    Parameters
+    ----------
+    generator : Generator
+        The model.
+    smiles : iterable of str
+        Molecules to search. They are processed in chunks, so the iterable may be of any length; duplicates count once.
+    seeds : str or iterable of str
+        Query molecules. A seed is not its own neighbor.
+    n : int
+        Number of neighbors per seed, at least 1.
+    names : iterable of str, optional
+        One name per molecule.
 
-    Columns: seed, smiles (both as given), name (where there are any), distance (Euclidean; an unrelated pair is about
-    sqrt(2 D) apart), similarity (Tanimoto of Morgan fingerprints). `attrs`: errors (SMILES to reason, of seeds and
-    molecules), how many `seeds`, `molecules` and `rejected` rows there were, summary. Raises `InputError` where no seed
-    can be encoded, `n` is below 1, or there are more or fewer names than molecules.
+    Returns
+    -------
+    DataFrame
+        Columns: `seed`, `smiles` (both as given), `name` (if any molecule has one), `distance` (Euclidean; about
+        sqrt(2 D) between unrelated molecules in D dimensions) and `similarity` (Tanimoto), nearest first. `attrs`:
+        errors (SMILES to reason), statistics (seeds, molecules, neighbors, rejected), summary.
+
+    Raises
+    ------
+    InputError
+        If no seed can be encoded, `n` is below 1, or the numbers of names and molecules differ.
     """
     if n < 1:
-        raise InputError(f"the number of neighbors is 1 or more, got {n}")
-    seeds = Points.of(generator, of, least=1)
-    errors, rejected = _errors(seeds), _rejected(seeds)
-    best = [_Nearest(canonical(text), n) for text in seeds.smiles]
-    count, named = 0, False
-    for chunk in in_chunks(_named(smiles, names), CHUNK):
-        points = Points.of(generator, [text for text, _ in chunk])
-        errors |= _errors(points)
-        rejected += _rejected(points)
-        count += len(points.z)
-        named = named or any(name for _, name in chunk)
-        good = points.table["error"] == ""
-        rows = [(canonical(text), text, name) for (text, name), ok in zip(chunk, good, strict=True) if ok]
-        for one, distances in zip(best, cdist(seeds.z, points.z), strict=True):
-            one.add(rows, distances)
-    tables = [_table(text, one.rows) for text, one in zip(seeds.smiles, best, strict=True)]
+        raise InputError(f"the number of neighbors must be at least 1, got {n}")
+    queries = EncodedMolecules.from_smiles(generator, seeds, min_distinct=1)
+    errors, n_rejected, n_molecules, has_names = queries.errors, queries.n_rejected, 0, False
+    found = [_NearestMolecules(canonical(seed), n) for seed in queries.smiles]
+    for chunk in in_chunks(_with_names(smiles, names), CHUNK_SIZE):
+        molecules = EncodedMolecules.from_smiles(generator, [text for text, _ in chunk])
+        errors |= molecules.errors
+        n_rejected += molecules.n_rejected
+        n_molecules += len(molecules.latents)
+        has_names = has_names or any(name for _, name in chunk)
+        valid = molecules.table["error"] == ""
+        keys = [(canonical(text), text, name) for (text, name), ok in zip(chunk, valid, strict=True) if ok]
+        distances = cdist(queries.latents, molecules.latents)  # (seeds, molecules)
+        for nearest, row in zip(found, distances, strict=True):
+            nearest.add(keys, row)
+    tables = [_seed_table(seed, nearest.neighbors) for seed, nearest in zip(queries.smiles, found, strict=True)]
     frame = pd.concat(tables, ignore_index=True)
-    if not named:
+    if not has_names:
         del frame["name"]
-    frame.attrs = {"errors": errors, "seeds": len(best), "molecules": count}
-    return refusing(frame, rejected)
+    statistics = {"seeds": len(found), "molecules": n_molecules, "neighbors": len(frame), "rejected": 0}
+    frame.attrs = {"errors": errors, "statistics": statistics}
+    return add_rejected(frame, n_rejected)
 
 
-def refusing(frame: pd.DataFrame, rows: int) -> pd.DataFrame:
-    """The table of `neighbors`, in its summary so many more rows, of seeds or of molecules, that gave none."""
-    seeds, molecules = frame.attrs["seeds"], frame.attrs["molecules"]
-    frame.attrs["rejected"] = frame.attrs.get("rejected", 0) + rows
-    told = f"{len(frame)} neighbors of {seeds} seeds in {molecules:,} molecules; {frame.attrs['rejected']:,} rejected"
-    frame.attrs["summary"] = [told]
+def draw_neighbors(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Save each seed of a `neighbors` table, highlighted, and its neighbors with their similarity: .png or .svg."""
+    return save_table_image(frame, path)
+
+
+def add_rejected(frame: pd.DataFrame, n_rows: int) -> pd.DataFrame:
+    """Count `n_rows` more rejected rows in the statistics and the summary of a `neighbors` table."""
+    statistics = frame.attrs["statistics"]
+    statistics["rejected"] += n_rows
+    frame.attrs["summary"] = [
+        f"{statistics['neighbors']} neighbors of {statistics['seeds']} seeds among {statistics['molecules']:,} "
+        f"molecules; {statistics['rejected']:,} rejected"
+    ]
     return frame
 
 
-def _named(smiles: Iterable[str], names: Iterable[str] | None) -> Iterator[tuple[str, str]]:
+class _Neighbor(NamedTuple):
+    distance: float
+    smiles: str  # as given
+    name: str
+
+
+class _NearestMolecules:
+    """The nearest molecules to one seed so far, in ascending order of distance, by their canonical SMILES."""
+
+    def __init__(self, seed: str, n: int) -> None:
+        self.seed, self.n = seed, n
+        self._nearest: dict[str, _Neighbor] = {}
+
+    @property
+    def neighbors(self) -> list[_Neighbor]:
+        return list(self._nearest.values())
+
+    def add(self, molecules: list[tuple[str, str, str]], distances: Array) -> None:
+        """Add molecules (canonical SMILES, SMILES as given, name); among equal distances the first added stays."""
+        limit = self.neighbors[-1].distance if len(self._nearest) >= self.n else np.inf
+        nearer = dict[str, _Neighbor]()
+        for i in np.argsort(distances, kind="stable"):
+            molecule, text, name = molecules[i]
+            if len(nearer) >= self.n or distances[i] >= limit:
+                break
+            if molecule != self.seed and molecule not in self._nearest:
+                nearer.setdefault(molecule, _Neighbor(float(distances[i]), text, name))
+        merged = sorted((self._nearest | nearer).items(), key=lambda item: item[1].distance)
+        self._nearest = dict(merged[: self.n])
+
+
+def _with_names(smiles: Iterable[str], names: Iterable[str] | None) -> Iterator[tuple[str, str]]:
+    """Pairs of SMILES and name, "" without names. Raises `InputError` if their numbers differ."""
     if names is None:
         yield from ((text, "") for text in one_or_many(smiles))
         return
     end: Any = object()
     for text, name in zip_longest(one_or_many(smiles), one_or_many(names), fillvalue=end):
         if text is end or name is end:
-            raise InputError(f"a name for each molecule is needed, and there are {'more' if text is end else 'fewer'}")
+            difference = "more names than molecules" if text is end else "fewer names than molecules"
+            raise InputError(f"names must hold one name per molecule: there are {difference}")
         yield text, name
 
 
-def draw_neighbors(frame: pd.DataFrame, picture: str | Path) -> Path:
-    """Each seed in blue and its neighbors with their similarity, as .png or .svg."""
-    return save_grid(frame, picture)
-
-
-class _Nearest:
-    """The nearest molecules to one seed so far: canonical SMILES to (distance, SMILES as given, name), in order."""
-
-    def __init__(self, seed: str, n: int) -> None:
-        self.seed, self.n = seed, n
-        self.known: dict[str, tuple[float, str, str]] = {}
-
-    @property
-    def rows(self) -> list[tuple[float, str, str]]:
-        return list(self.known.values())
-
-    def add(self, molecules: list[tuple[str, str, str]], distances: NDArray[np.float64]) -> None:
-        """Take in more (canonical SMILES, SMILES as given, name); among equally near ones the earlier stays."""
-        farthest = self.rows[-1][0] if len(self.known) >= self.n else np.inf
-        nearer = dict[str, tuple[float, str, str]]()
-        for i in np.argsort(distances, kind="stable"):
-            molecule, text, name = molecules[i]
-            if len(nearer) >= self.n or distances[i] >= farthest:
-                break
-            if molecule != self.seed and molecule not in self.known:
-                nearer.setdefault(molecule, (float(distances[i]), text, name))
-        self.known = dict(sorted((self.known | nearer).items(), key=lambda item: item[1][0])[: self.n])
-
-
-def _table(seed: str, rows: list[tuple[float, str, str]]) -> pd.DataFrame:
-    similarity = tanimoto(morgan(parse(seed)), [morgan(parse(smiles)) for _, smiles, _ in rows])
+def _seed_table(seed: str, neighbors: list[_Neighbor]) -> pd.DataFrame:
+    """The rows of one seed."""
+    similarity = tanimoto(morgan(parse(seed)), [morgan(parse(neighbor.smiles)) for neighbor in neighbors])
     return pd.DataFrame(
         {
             "seed": seed,
-            "smiles": [smiles for _, smiles, _ in rows],
-            "name": np.array([name for *_, name in rows], dtype=object),
-            "distance": [distance for distance, _, _ in rows],
+            "smiles": [neighbor.smiles for neighbor in neighbors],
+            "name": np.array([neighbor.name for neighbor in neighbors], dtype=object),
+            "distance": [neighbor.distance for neighbor in neighbors],
             "similarity": similarity,
         }
     )
-
-
-def _rejected(points: Points) -> int:
-    return len(points.table) - len(points.z)
-
-
-def _errors(points: Points) -> dict[str, str]:
-    bad = points.table[points.table["error"] != ""]
-    return dict(zip(bad["smiles"], bad["error"], strict=True))

@@ -1,4 +1,4 @@
-"""Better molecules near a start: CMA-ES in latent space, begun anew from the best molecule so far."""
+"""Optimization of molecules in latent space, starting from seeds."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ import pandas as pd
 
 from molvae.data.rows import each
 from molvae.errors import InputError
-from molvae.explore.latent_points import Points, proposed
-from molvae.explore.latent_search import Search, Strategy
-from molvae.explore.objectives import Function, Goal
+from molvae.explore.latent_points import EncodedMolecules, decode_molecules
+from molvae.explore.latent_search import LatentSearch, SearchStrategy
+from molvae.explore.objective import Objective, ObjectiveLike
 from molvae.generation.constraints import Score
 from molvae.generator import Generator
-from molvae.qsar.property_model import PropertyModel
-from molvae.viz.molecules import save_grid
+from molvae.viz.molecules import save_table_image
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl+C in the midst of a search; `frame` is the table of what was found until then."""
+class OptimizationInterrupted(KeyboardInterrupt):
+    """Raised by `optimize` on Ctrl+C; `frame` is the table of the molecules found so far."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         super().__init__()
@@ -33,109 +32,159 @@ class Interrupted(KeyboardInterrupt):
 def optimize(
     generator: Generator,
     seeds: str | Iterable[str],
-    maximize: str | Path | Function | PropertyModel = "qed",
+    objective: ObjectiveLike = "qed",
     *,
-    keep: str | Sequence[str] = (),
+    filters: str | Sequence[str] = (),
     scores: Mapping[str, Score] | None = None,
     target: float | None = None,
     max_samples: int = 5000,
-    strategy: Strategy | None = None,
-    seed: int = 0,
+    strategy: SearchStrategy | None = None,
+    random_state: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> pd.DataFrame:
-    """Molecules around each seed that score high and keep to the windows, the best first.
+    """Find molecules near each seed that maximize an objective and pass filters.
 
-    `maximize`: a property or sum of them ("qed", "qed - 0.1*sa", also "similarity"), a function of an RDKit molecule,
-    "FILE.py:function", or a property model (`molvae fit`) or its folder. `keep`: windows ("similarity>=0.4", "mw<500").
-    `scores`: figures more, name to a function of SMILES (`screens.read_scores` reads them), which both may name:
-    maximize="qed - hERG", keep="hERG<5".
-    `max_samples`: strings to decode per seed; `target`: stop at the first admissible molecule that scores this much.
+    By default this is a local search with restarts. Each generation samples latents from a normal distribution around
+    the latent of one molecule, and lets half of its samples branch off that molecule's SMILES at a random position.
+    The next generation is sampled around the best feasible molecule that was not a center before. CMA-ES [1]_ draws
+    the latents, but it restarts after every generation, so its adaptation plays no part. With
+    `SearchStrategy(n_generations=10)` each run is a diagonal CMA-ES of ten generations, which ranks feasible molecules
+    by their score, infeasible ones after them by their constraint violation, and invalid samples last.
 
-    A run of CMA-ES (Hansen 2016; diagonal, with the `cma` package) starts at a molecule's latent, with a normal
-    distribution of `noise level` around it. Its generation is decoded in one call with those of all other seeds. Molecules
-    outside the windows rank behind those inside, by how far they are out, and what is no molecule comes last. After
-    `generations` the next run begins at the latent of the best admissible molecule that none has begun at yet.
+    The samples of all seeds are decoded together, and the result of a seed does not depend on the other seeds.
 
-    Columns: seed, smiles, score, similarity (Tanimoto to the seed) and the other figures that were asked for,
-    evaluation and string (how many molecules were scored, and strings decoded, up to this one). Only molecules inside
-    the windows are rows, the seed itself is not. `attrs`: errors (SMILES to reason), runs (of each seed
-    best, admissible, evaluations, strings, valid, reached), summary. The same `seed` gives the same molecules, whatever
-    other seeds there are. Raises `InputError`, `MissingExtraError` without cma, and on Ctrl+C `Interrupted`, which has
-    what was found until then.
+    Parameters
+    ----------
+    generator : Generator
+        The model.
+    seeds : str or iterable of str
+        Molecules to start from.
+    objective : str, Path, callable or PropertyModel
+        Score to maximize: a property or weighted sum of properties ("qed", "qed - 0.1*sa"; "similarity" is the Tanimoto
+        similarity to the seed), a function of an RDKit molecule, "FILE.py:FUNCTION", or a property model or its
+        directory.
+    filters : str or sequence of str
+        Constraints such as "similarity>=0.4" or "mw<500". Only molecules that pass all of them are returned.
+    scores : mapping of str to callable, optional
+        User-defined scores (functions of a list of SMILES) that the objective and the filters may name, as in
+        objective="qed - hERG" and filters="hERG<5".
+    target : float, optional
+        Stop the search of a seed at the first feasible molecule with at least this score.
+    max_samples : int
+        Number of samples per seed.
+    strategy : SearchStrategy, optional
+        Settings of the search.
+    random_state : int
+        Seed of all random numbers.
+    progress : callable, optional
+        Called with the number of samples so far, over all seeds, after each generation.
+
+    Returns
+    -------
+    DataFrame
+        The feasible molecules of each seed, the best first: `seed`, `smiles`, `score`, `similarity` and the other
+        properties that objective and filters name, `n_evaluations` and `n_samples` (how many molecules were scored and
+        samples decoded until this one was found). The seed itself is no row. `attrs`: errors (SMILES to reason),
+        statistics (a dict per seed: seed, best_score, feasible, evaluations, samples, valid, reached_target), summary.
+
+    Raises
+    ------
+    InputError
+        If an option is invalid or no seed can be encoded.
+    MissingExtraError
+        If the `cma` package is not installed.
+    OptimizationInterrupted
+        On Ctrl+C, with the molecules found so far.
+
+    References
+    ----------
+    .. [1] Hansen, "The CMA evolution strategy: A tutorial", 2016, https://arxiv.org/abs/1604.00772
     """
     if max_samples < 1:
-        raise InputError(f"the budget is 1 string or more, got {max_samples}")
+        raise InputError(f"max_samples must be at least 1, got {max_samples}")
     if target is not None and isnan(target):
-        raise InputError("the target is a number that a score can reach, got nan")
-    goal, plan = Goal.of(maximize, each(keep), scores), strategy or Strategy()
-    points = Points.of(generator, seeds, least=1)
+        raise InputError("target must be a number, got nan")
+    parsed, strategy = Objective.parse(objective, each(filters), scores), strategy or SearchStrategy()
+    molecules = EncodedMolecules.from_smiles(generator, seeds, min_distinct=1)
     searches = {
-        text: Search(generator, goal, plan, text, max_samples=max_samples, target=target, seed=seed)
-        for text in points.smiles
+        seed: LatentSearch(
+            generator, parsed, strategy, seed, max_samples=max_samples, target=target, random_state=random_state
+        )
+        for seed in molecules.smiles
     }
     try:
-        while live := [search for search in searches.values() if not search.done]:
-            _generation(generator, live, plan)
+        while active := [search for search in searches.values() if not search.done]:
+            run_generation(generator, active, strategy.temperature)
             if progress:
-                progress(sum(search.strings for search in searches.values()))
-        return _found(searches, goal, points)
+                progress(sum(search.n_samples for search in searches.values()))
+        return _result_table(searches, parsed, molecules.errors)
     except KeyboardInterrupt:
-        raise Interrupted(_found(searches, goal, points)) from None
+        raise OptimizationInterrupted(_result_table(searches, parsed, molecules.errors)) from None
 
 
-def draw_best(frame: pd.DataFrame, picture: str | Path, n: int = 14) -> Path:
-    """Each seed in blue and its `n` best molecules with similarity and score, as .png or .svg."""
+def draw_best(frame: pd.DataFrame, path: str | Path, n: int = 14) -> Path:
+    """Save each seed of an `optimize` table, highlighted, and its `n` best molecules with similarity and score."""
     best = frame.groupby("seed", sort=False).head(n)
-    return save_grid(best[["seed", "smiles", "similarity", "score"]], picture)
+    return save_table_image(best[["seed", "smiles", "similarity", "score"]], path)
 
 
-def _generation(generator: Generator, searches: list[Search], plan: Strategy) -> None:
-    """One generation of every search, decoded in one call."""
-    asked = [search.ask() for search in searches]
-    z, noise_level, keys, branch_from = (np.concatenate(parts) for parts in zip(*asked, strict=True))
-    options: dict[str, Any] = {"noise_level": noise_level, "seed": keys, "branch_from": branch_from.tolist()}
-    table = proposed(generator, z, temperature=plan.temperature, **options)
-    molecules = iter(table["smiles"])
-    for search, generation in zip(searches, asked, strict=True):
-        search.tell(list(islice(molecules, len(generation.z))))
+def run_generation(generator: Generator, searches: list[LatentSearch], temperature: float) -> None:
+    """Decode one generation of every search in a single call."""
+    generations = [search.ask() for search in searches]
+    table = decode_molecules(
+        generator,
+        np.concatenate([generation.latents for generation in generations]),
+        noise_level=np.concatenate([generation.noise_level for generation in generations]),
+        temperature=temperature,
+        random_state=np.concatenate([generation.keys for generation in generations]),
+        branch_from=[smiles for generation in generations for smiles in generation.branch_from],
+    )
+    decoded = iter(table["smiles"])
+    for search, generation in zip(searches, generations, strict=True):
+        search.tell(list(islice(decoded, len(generation.latents))))
 
 
-def _found(searches: dict[str, Search], goal: Goal, points: Points) -> pd.DataFrame:
-    """The table of all seeds."""
-    frame = pd.concat([_table(text, search, goal) for text, search in searches.items()], ignore_index=True)
-    bad = points.table[points.table["error"] != ""]
-    frame.attrs = {
-        "errors": dict(zip(bad["smiles"], bad["error"], strict=True)),
-        "runs": [_figures(text, search) for text, search in searches.items()],
-    }
-    frame.attrs["summary"] = [_words(row, goal.name) for row in frame.attrs["runs"]]
+def _result_table(searches: dict[str, LatentSearch], objective: Objective, errors: dict[str, str]) -> pd.DataFrame:
+    """The feasible molecules of all seeds, with errors and statistics."""
+    tables = [_seed_table(seed, search, objective) for seed, search in searches.items()]
+    frame = pd.concat(tables, ignore_index=True)
+    statistics = [_statistics(seed, search) for seed, search in searches.items()]
+    summary = [_summary_line(row, objective.name) for row in statistics]
+    frame.attrs = {"errors": errors, "statistics": statistics, "summary": summary}
     return frame
 
 
-def _table(text: str, search: Search, goal: Goal) -> pd.DataFrame:
-    """The admissible molecules of one seed, the best first."""
+def _seed_table(seed: str, search: LatentSearch, objective: Objective) -> pd.DataFrame:
+    """The feasible molecules of one seed, the best first."""
     rows = [
-        {"seed": text, "smiles": name, "score": known.score, **known.figures,
-         "evaluation": known.evaluation, "string": known.string}
-        for name, known in search.found.items()
-    ]  # fmt: skip
-    frame = pd.DataFrame(rows, columns=["seed", "smiles", "score", *goal.names, "evaluation", "string"])
-    return frame.sort_values("score", ascending=False, kind="stable")
+        {
+            "seed": seed,
+            "smiles": smiles,
+            "score": candidate.score,
+            **candidate.properties,
+            "n_evaluations": candidate.n_evaluations,
+            "n_samples": candidate.n_samples,
+        }
+        for smiles, candidate in search.feasible.items()
+    ]
+    columns = ["seed", "smiles", "score", *objective.property_names, "n_evaluations", "n_samples"]
+    return pd.DataFrame(rows, columns=columns).sort_values("score", ascending=False, kind="stable")
 
 
-def _figures(text: str, search: Search) -> dict[str, Any]:
+def _statistics(seed: str, search: LatentSearch) -> dict[str, Any]:
     return {
-        "seed": text,
-        "best": search.best,
-        "admissible": len(search.found),
-        "evaluations": search.evaluations,
-        "strings": search.strings,
-        "valid": search.valid,
-        "reached": search.reached,
+        "seed": seed,
+        "best_score": search.best_score,
+        "feasible": len(search.feasible),
+        "evaluations": search.n_evaluations,
+        "samples": search.n_samples,
+        "valid": search.n_valid,
+        "reached_target": search.reached_target,
     }
 
 
-def _words(row: dict[str, Any], name: str) -> str:
-    best = f"best {name} {row['best']:.3f}" if row["admissible"] else "none admissible"
-    spent = f"from {row['strings']:,} strings ({row['valid']:,} valid)"
-    return f"{row['seed']}: {best}, {row['admissible']:,} molecules in {row['evaluations']:,} evaluations {spent}"
+def _summary_line(row: dict[str, Any], objective: str) -> str:
+    """Such as "CCO: best qed 0.512, 31 feasible molecules, 40 evaluations, 64 samples (60 valid)"."""
+    best = f"best {objective} {row['best_score']:.3f}, " if row["feasible"] else ""
+    counts = f"{row['feasible']:,} feasible molecules, {row['evaluations']:,} evaluations"
+    return f"{row['seed']}: {best}{counts}, {row['samples']:,} samples ({row['valid']:,} valid)"

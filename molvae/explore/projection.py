@@ -1,4 +1,4 @@
-"""A map of molecules: their latents in two dimensions."""
+"""Maps of molecules: latents projected to two dimensions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from molvae.chem.properties import compute, lookup
 from molvae.chem.smiles import parse
 from molvae.data.rows import indexed
 from molvae.errors import InputError, import_extra
-from molvae.explore.latent_points import Points
+from molvae.explore.latent_points import Array, EncodedMolecules
 from molvae.generator import Generator
 from molvae.viz.scatter import save_scatter
 
 METHODS = ("pca", "umap")
-LEAST = 3
+MIN_MOLECULES = 3
 
 
 def latent_map(
@@ -25,71 +25,108 @@ def latent_map(
     smiles: Iterable[str],
     *,
     method: str = "pca",
-    color: str | Sequence[Any] | pd.Series[Any] | None = None,
-    seed: int = 0,
+    color_by: str | Sequence[Any] | pd.Series[Any] | None = None,
+    random_state: int = 0,
 ) -> pd.DataFrame:
-    """Two coordinates for each molecule, one row out per row in (a pandas column's under its own index).
+    """Project molecules to two dimensions by their latents.
 
-    `method`: "pca", the two directions in which the latents are spread most, or "umap" (McInnes et al. 2018), which
-    keeps neighbors together and bends the rest. `color` is the name of a property, or a value for each row: numbers
-    or classes.
+    Parameters
+    ----------
+    generator : Generator
+        The model.
+    smiles : iterable of str
+        Molecules, at least 3 different ones. A pandas Series keeps its index in the result.
+    method : {"pca", "umap"}
+        "pca" takes the first two principal components. "umap" [1]_ preserves neighborhoods rather than distances.
+    color_by : str or sequence, optional
+        Name of a property such as "qed", or one value per row: numbers or classes.
+    random_state : int
+        Seed of UMAP.
 
-    Columns: smiles, error, x, y (NaN where there is an error), and the color under its name ("label" for a list).
-    `attrs`: color (the name of its column or None), summary. Raises `InputError` for fewer than 3 molecules that can
-    be encoded, or a number of colors that is not that of the rows; `MissingExtraError` without umap-learn.
+    Returns
+    -------
+    DataFrame
+        One row per input with the columns `smiles`, `error`, `x`, `y` (NaN for an error) and the color under its own
+        name ("label" for a list). `attrs`: color_by (name of the color's column or None), statistics (read, mapped,
+        and for PCA the explained_variance_ratio of both axes), summary.
+
+    Raises
+    ------
+    InputError
+        If fewer than 3 different molecules can be encoded, or the number of colors differs from that of the rows.
+    MissingExtraError
+        If scikit-learn (PCA) or umap-learn (UMAP) is not installed.
+
+    References
+    ----------
+    .. [1] McInnes, Healy and Melville, "UMAP: Uniform manifold approximation and projection", 2018,
+       https://arxiv.org/abs/1802.03426
     """
     if method not in METHODS:
-        raise InputError(f"a map is made by {' or '.join(METHODS)}, got {method!r}")
-    points = Points.of(generator, smiles, least=LEAST)
-    xy, told = _pca(points) if method == "pca" else _umap(points, seed)
-    frame, name = _colored(points, points.with_columns(x=xy[:, 0], y=xy[:, 1]), color)
-    frame.attrs = {"color": name, "summary": [f"{len(xy):,} of {len(frame):,} molecules on the map, {told}"]}
+        raise InputError(f"method must be {' or '.join(METHODS)}, got {method!r}")
+    molecules = EncodedMolecules.from_smiles(generator, smiles, min_distinct=MIN_MOLECULES)
+    statistics: dict[str, Any] = {"read": len(molecules.table), "mapped": len(molecules.latents)}
+    if method == "pca":
+        pca = principal_components(2).fit(molecules.latents)
+        xy = pca.transform(molecules.latents)
+        statistics["explained_variance_ratio"] = pca.explained_variance_ratio_.tolist()
+        shares = " and ".join(f"{share:.1%}" for share in statistics["explained_variance_ratio"])
+        description = f"principal components with {shares} of the variance"
+    else:
+        xy, n_neighbors = _fit_umap(molecules.latents, random_state)
+        description = f"UMAP of {n_neighbors} neighbors"
+    frame, column = _add_color(molecules, molecules.with_columns(x=xy[:, 0], y=xy[:, 1]), color_by)
+    summary = f"{statistics['mapped']:,} of {statistics['read']:,} molecules on the map, {description}"
+    frame.attrs = {"color_by": column, "statistics": statistics, "summary": [summary]}
     return indexed(frame, smiles)
 
 
-def draw_map(frame: pd.DataFrame, picture: str | Path) -> Path:
-    """The map as .png or .svg, or as .html that shows a molecule under the pointer and needs nothing else."""
-    return save_scatter(frame[frame["error"] == ""], picture, frame.attrs.get("color"))
+def draw_map(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Save a `latent_map` table as .png or .svg, or as a self-contained .html that shows molecules on hover."""
+    return save_scatter(frame[frame["error"] == ""], path, frame.attrs.get("color_by"))
 
 
-def _pca(points: Points) -> tuple[Any, str]:
-    pca = import_extra("sklearn.decomposition").PCA(2, svd_solver="full").fit(points.z)
-    shares = " and ".join(f"{share:.1%}" for share in pca.explained_variance_ratio_)
-    return pca.transform(points.z), f"principal components with {shares} of the variance"
+def principal_components(n_components: int | None = None) -> Any:
+    """A scikit-learn PCA with the exact solver, which is deterministic."""
+    return import_extra("sklearn.decomposition").PCA(n_components, svd_solver="full")
 
 
-def _umap(points: Points, seed: int) -> tuple[Any, str]:
-    neighbors = min(15, len(points.z) - 1)
-    start = "spectral" if len(points.z) > neighbors + 2 else "random"  # the spectrum of very few has no solver
-    umap = import_extra("umap", "umap").UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1, init=start)
-    return umap.fit_transform(points.z), f"UMAP of {neighbors} neighbors"
+def column_values(values: Sequence[Any] | pd.Series[Any]) -> list[Any]:
+    """Numbers if all known values are numbers or spell one, else the values as they are.
 
-
-def _colored(points: Points, frame: pd.DataFrame, color: Any) -> tuple[pd.DataFrame, str | None]:
-    """The table with a column to color by, and that column's name."""
-    if color is None:
-        return frame, None
-    if isinstance(color, str):
-        name = lookup(color).name
-        values = compute([parse(smiles) for smiles in points.smiles], [name])[name]
-        return frame.join(points.with_columns(**{name: values})[name]), name
-    if len(color) != len(frame):
-        raise InputError(f"a color for each row is needed: {len(frame)} rows, {len(color)} colors")
-    name = str(getattr(color, "name", None) or "label")
-    name = "label" if name in frame.columns else name
-    return frame.assign(**{name: as_values(color)}), name
-
-
-def as_values(texts: Sequence[Any] | pd.Series[Any]) -> list[Any]:
-    """Numbers where all are numbers (a file has them as text), else as they are; what is missing is NaN, or ""."""
-    given = pd.Series([not is_missing(text) for text in texts], dtype=bool)
-    values = pd.Series(list(texts), dtype=object)
-    numbers = pd.to_numeric(values.where(given, None), errors="coerce")
-    if given.any() and numbers[given].notna().all():
+    Missing values become NaN among numbers and "" otherwise.
+    """
+    known = pd.Series([not is_missing(value) for value in values], dtype=bool)
+    column = pd.Series(list(values), dtype=object)
+    numbers = pd.to_numeric(column.where(known, None), errors="coerce")
+    if known.any() and numbers[known].notna().all():
         return [float(number) for number in numbers]
-    return list(values.where(given, ""))
+    return list(column.where(known, ""))
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value of a table says that there is none: empty, None, NaN, or text that spells it."""
+    """Whether a table's value is missing: None, NaN, NA, empty text, or text that spells one of them."""
     return value is None or value is pd.NA or value != value or str(value).strip().lower() in ("", "nan", "<na>")
+
+
+def _fit_umap(latents: Array, random_state: int) -> tuple[Any, int]:
+    """Coordinates (M, 2) and the number of neighbors used."""
+    n_neighbors = min(15, len(latents) - 1)
+    init = "spectral" if len(latents) > n_neighbors + 2 else "random"  # the spectral solver fails for very few rows
+    umap = import_extra("umap", "umap").UMAP(n_neighbors=n_neighbors, random_state=random_state, n_jobs=1, init=init)
+    return umap.fit_transform(latents), n_neighbors
+
+
+def _add_color(molecules: EncodedMolecules, frame: pd.DataFrame, color_by: Any) -> tuple[pd.DataFrame, str | None]:
+    """The table with a column to color by, and the name of that column."""
+    if color_by is None:
+        return frame, None
+    if isinstance(color_by, str):
+        name = lookup(color_by).name
+        values = compute([parse(smiles) for smiles in molecules.smiles], [name])[name]
+        return frame.join(molecules.with_columns(**{name: values})[name]), name
+    if len(color_by) != len(frame):
+        raise InputError(f"color_by must hold one value per row: got {len(color_by)} values for {len(frame)} rows")
+    name = str(getattr(color_by, "name", None) or "label")
+    name = "label" if name in frame.columns else name
+    return frame.assign(**{name: column_values(color_by)}), name

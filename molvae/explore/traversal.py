@@ -1,4 +1,4 @@
-"""A grid of molecules around one, along two directions of the latent space."""
+"""Latent traversal: a grid of molecules around one, along two directions of the latent space."""
 
 from __future__ import annotations
 
@@ -9,30 +9,38 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import compute, lookup
 from molvae.chem.smiles import parse
 from molvae.errors import InputError, import_extra
-from molvae.explore.latent_points import Points, latent_of, proposed, reference_points
+from molvae.explore.latent_points import (
+    Array,
+    EncodedMolecules,
+    decode_molecules,
+    encode_reference,
+    optimized_latent,
+)
+from molvae.explore.projection import principal_components
 from molvae.generator import Generator
 from molvae.viz.molecules import Panel, save_panels
 
-Vector = NDArray[np.float64]
-LEAST_REFERENCE = 20
+MIN_REFERENCE = 20
+"""Reference molecules that a direction is computed from, at least."""
 
-CORRECTIONS = 4
-"""Of a place no molecule may be found at once; with these there is one at 49 of 49 and not at 46."""
+INVERSION_STEPS = 4
+"""Latent inversion steps per grid point: with 4, 49 of 49 points of a 7 x 7 grid hold a molecule, without 46."""
+
+_COLUMNS = ["x", "y", "smiles", "similarity", "log_likelihood"]
 
 
 @dataclass(frozen=True)
 class Direction:
-    """One way through a latent space: `step` (D) is as long as the latents are spread along it."""
+    """A direction of the latent space; `step` (D,) is as long as the standard deviation of the latents along it."""
 
-    name: str
-    step: Vector
-    property: str = ""  # that rises along it
+    label: str
+    step: Array
+    property: str = ""  # that increases along it
 
 
 def traverse(
@@ -45,138 +53,177 @@ def traverse(
     steps: int = 7,
     span: float | None = None,
 ) -> pd.DataFrame:
-    """The molecules on a grid of `steps` x `steps` latents around the seed's, row by row, as near as they are written.
+    """Decode a grid of latents around a molecule's own.
 
-    `directions` are "latent" (dimensions of the latent space, those numbered `axes`), "principal" (principal components
-    `axes` of the reference molecules' latents) or one or two properties such as "qed" or "logp,tpsa": the direction in
-    which the latents vary most together with each, the first component of partial least squares (with one property, the
-    second direction is the first principal component; it is made orthogonal to the first). `reference` are SMILES;
-    without them, molecules drawn from the prior. The grid reaches `span` standard deviations to either side: 5 by
-    default, and 15 along single dimensions, each of which is little among so many.
+    Parameters
+    ----------
+    generator : Generator
+        The model.
+    seed : str
+        SMILES of the molecule at the center.
+    axes : tuple of two int
+        Indices of the two latent dimensions or principal components, from 0.
+    directions : str
+        "latent": dimensions of the latent space. "principal": principal components of the reference molecules'
+        latents. Otherwise one or two properties such as "qed" or "logp,tpsa": the direction with the largest
+        covariance between latents and property, which is the first component of partial least squares. With one
+        property, the second direction is the first principal component. The second is made orthogonal to the first.
+    reference : iterable of str, optional
+        At least 20 molecules that principal components and property directions are computed from; 1,000 samples from
+        the prior by default.
+    steps : int
+        Grid points per side.
+    span : float, optional
+        Extent of the grid to either side in standard deviations: 5 by default, 15 for latent dimensions, because a
+        single one of many has little effect.
 
-    Columns: x, y (in standard deviations), smiles ("" where nothing valid was written), similarity (Tanimoto to the
-    seed), log_likelihood (nats), and the properties named. `attrs`: seed, axes (two names) and summary. Raises
-    `MoleculeError` for a seed that cannot be encoded, `InputError` for what cannot be a direction or a grid.
+    Returns
+    -------
+    DataFrame
+        `steps` x `steps` rows, from the top row to the bottom, with the columns `x`, `y` (standard deviations),
+        `smiles` ("" if the sample is invalid), `similarity` (Tanimoto to the seed), `log_likelihood` (nats) and the
+        named properties. `attrs`: seed, axes (labels of both directions), statistics (points, valid, distinct),
+        summary.
+
+    Raises
+    ------
+    MoleculeError
+        If the seed cannot be encoded.
+    InputError
+        For an impossible grid, unknown directions, or too few reference molecules.
     """
     if span is None:
         span = 15.0 if directions == "latent" else 5.0
     if steps < 1 or not 0 < span < np.inf:
-        raise InputError(f"a grid has 1 step or more and a span above 0, got {steps} and {span:g}")
+        raise InputError(f"a grid needs steps >= 1 and a positive, finite span, got steps={steps} and span={span:g}")
     if len(axes) != 2 or axes[0] == axes[1] or min(axes) < 0:
-        raise InputError(f"axes are two different numbers from 0 on, such as 0,1, got {','.join(map(str, axes))}")
+        raise InputError(f"axes must be two different indices >= 0 such as 0,1, got {','.join(map(str, axes))}")
     if directions == "latent" and reference is not None:
-        raise InputError('a reference is for directions="principal" or properties: latent dimensions need none')
+        raise InputError('directions="latent" uses no reference: leave it out, or use "principal" or properties')
     if directions not in ("latent", "principal") and tuple(axes) != (0, 1):
-        raise InputError(f"axes are numbers of latent dimensions or principal components, not of {directions}")
-    center = latent_of(generator, seed)
+        raise InputError(f"axes select latent dimensions or principal components; directions={directions!r} has none")
+    center = optimized_latent(generator, seed)  # (D,)
     first, second = _directions(generator, axes, directions, reference)
     offsets = np.linspace(-span, span, steps) if steps > 1 else np.zeros(1)
     if steps % 2:
-        offsets[steps // 2] = 0.0  # of which there are else some 1e-16
-    x, y = (side.ravel() for side in np.meshgrid(offsets, offsets[::-1]))
-    z = center + x[:, None] * first.step + y[:, None] * second.step
-    # a step is no noise: a decoder told so would lean on what molecules look like, and the properties hardly rise
-    table = proposed(generator, z, inversion_steps=CORRECTIONS)
-    middle, told = (x == 0) & (y == 0), ["smiles", "log_likelihood"]
-    if middle.any():  # from the seed's latent, which is refined, the seed is written; its own lies a little beside it
-        table.loc[middle, told] = proposed(generator, z[middle])[told].to_numpy()
-    return _described(table, x, y, seed, (first, second))
+        offsets[steps // 2] = 0.0  # linspace may give 1e-16
+    x, y = (side.ravel() for side in np.meshgrid(offsets, offsets[::-1]))  # (steps ** 2,)
+    latents = center + x[:, None] * first.step + y[:, None] * second.step
+    # no noise level is passed: with one, the decoder relies more on its prior, and the properties hardly change
+    table = decode_molecules(generator, latents, inversion_steps=INVERSION_STEPS)
+    middle, columns = (x == 0) & (y == 0), ["smiles", "log_likelihood"]
+    if middle.any():  # the optimized latent decodes to the seed, while inversion moves to the nearest posterior mean
+        table.loc[middle, columns] = decode_molecules(generator, latents[middle])[columns].to_numpy()
+    return _grid_table(table, x, y, seed, (first, second))
 
 
-def draw_traversal(frame: pd.DataFrame, picture: str | Path) -> Path:
-    """The grid of `traverse` as .png or .svg, the seed's own place in blue, where nothing is written an empty one."""
-    columns = int((frame["y"] == frame["y"].iloc[0]).sum())
-    numbers = list(frame.columns[5:])
+def draw_traversal(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Save a `traverse` table as a grid, the seed highlighted and invalid samples left blank, as .png or .svg."""
+    n_columns = int((frame["y"] == frame["y"].iloc[0]).sum())
+    properties = list(frame.columns[len(_COLUMNS) :])
     panels = [
-        Panel.of(row["smiles"], _legend(row, numbers), seed=row["x"] == row["y"] == 0) for _, row in frame.iterrows()
+        Panel.from_smiles(row["smiles"], _legend(row, properties), highlight=row["x"] == row["y"] == 0)
+        for _, row in frame.iterrows()
     ]
-    return save_panels(panels, picture, columns)
+    return save_panels(panels, path, n_columns)
 
 
-def _legend(row: pd.Series[Any], numbers: Sequence[str]) -> str:
+def _legend(row: pd.Series[Any], properties: Sequence[str]) -> str:
     """Such as "+1.0 -2.0   0.62   logp 1.9"."""
+    offset = f"{row['x']:+.1f} {row['y']:+.1f}"
     if not row["smiles"]:
-        return f"{row['x']:+.1f} {row['y']:+.1f}"
-    figures = [f"{name} {row[name]:.3g}" for name in numbers]
-    return "   ".join([f"{row['x']:+.1f} {row['y']:+.1f}", f"{row['similarity']:.2f}", *figures])
+        return offset
+    return "   ".join([offset, f"{row['similarity']:.2f}", *(f"{name} {row[name]:.3g}" for name in properties)])
 
 
 def _directions(
     generator: Generator, axes: tuple[int, int], directions: str, reference: Iterable[str] | None
 ) -> tuple[Direction, Direction]:
+    """The two directions of the grid."""
     if directions == "latent":
-        size = generator.checkpoint.config.latent_dim
-        if max(axes) >= size:
-            raise InputError(f"this model's latents have the axes 0 to {size - 1}, got {max(axes)}")
-        unit = np.eye(size)  # each dimension of an encoded molecule has spread 1 (models/latents.py)
+        n_dims = generator.checkpoint.config.latent_dim
+        if max(axes) >= n_dims:
+            raise InputError(f"this model has latent dimensions 0 to {n_dims - 1}, got {max(axes)}")
+        unit = np.eye(n_dims)  # each dimension has unit variance over encoded molecules
         return Direction(f"z{axes[0]}", unit[axes[0]]), Direction(f"z{axes[1]}", unit[axes[1]])
     names = [] if directions == "principal" else [lookup(name.strip()).name for name in directions.split(",")]
     if len(names) > 2:
         raise InputError(f"a grid has two directions, got {len(names)}: {', '.join(names)}")
     if len(set(names)) < len(names):
-        raise InputError(f"a grid has two different directions, got {names[0]} twice")
-    points = reference_points(generator, reference, LEAST_REFERENCE)
+        raise InputError(f"a grid needs two different directions, got {names[0]} twice")
+    molecules = encode_reference(generator, reference, MIN_REFERENCE)
     if not names:
-        return _principal(points, axes[0]), _principal(points, axes[1])
-    properties = [_along(points, name) for name in names]
-    first, second = (*properties, _principal(points, 0))[:2]
-    return first, _orthogonal(second, first, points)
+        return _principal_direction(molecules, axes[0]), _principal_direction(molecules, axes[1])
+    candidates = [_property_direction(molecules, name) for name in names]
+    first, second = (*candidates, _principal_direction(molecules, 0))[:2]
+    return first, _orthogonalize(second, first, molecules)
 
 
-def _principal(points: Points, component: int) -> Direction:
-    pca = import_extra("sklearn.decomposition").PCA(svd_solver="full").fit(points.z)
+def _principal_direction(molecules: EncodedMolecules, component: int) -> Direction:
+    pca = principal_components().fit(molecules.latents)
     if component >= len(pca.components_):
-        raise InputError(f"{len(points.z)} molecules have {len(pca.components_)} principal components, got {component}")
+        raise InputError(
+            f"{len(molecules.latents)} molecules have {len(pca.components_)} principal components, "
+            f"got component {component}"
+        )
     share = pca.explained_variance_ratio_[component]
-    name = f"component {component} ({share:.0%} of the variance)"
-    return Direction(name, _as_spread(pca.components_[component], points))
+    return Direction(
+        f"component {component} ({share:.0%} of the variance)", _scaled(pca.components_[component], molecules)
+    )
 
 
-def _along(points: Points, name: str) -> Direction:
-    """The direction along which the property rises, by partial least squares.
+def _property_direction(molecules: EncodedMolecules, name: str) -> Direction:
+    """First partial least squares component of a property; the label reports its cross-validated R².
 
-    Its quality on molecules left out is in the name.
-    The gradient of a regression would not do: it points where latents hardly vary, and no molecules lie there.
+    The gradient of a regression is no alternative: it points where latents hardly vary and no molecules lie.
     """
-    values = compute([parse(smiles) for smiles in points.smiles], [name])[name]
-    slope = (points.z - points.z.mean(0)).T @ (values - values.mean())
-    if np.ptp(values) == 0 or not np.linalg.norm(slope):
-        raise InputError(f"{name} does not differ among the reference molecules: it has no direction")
-    squares = import_extra("sklearn.cross_decomposition").PLSRegression(1, scale=False)
-    quality = import_extra("sklearn.model_selection").cross_val_score(squares, points.z, values, cv=5).mean()
-    return Direction(f"{name} (R² {quality:.2f})", _as_spread(slope / np.linalg.norm(slope), points), name)
+    latents = molecules.latents
+    values = compute([parse(smiles) for smiles in molecules.smiles], [name])[name]
+    covariance = (latents - latents.mean(0)).T @ (values - values.mean())
+    if np.ptp(values) == 0 or not np.linalg.norm(covariance):
+        raise InputError(f"{name} is the same for all reference molecules, so it defines no direction")
+    regression = import_extra("sklearn.cross_decomposition").PLSRegression(1, scale=False)
+    r2 = import_extra("sklearn.model_selection").cross_val_score(regression, latents, values, cv=5).mean()
+    return Direction(f"{name} (R² {r2:.2f})", _scaled(covariance / np.linalg.norm(covariance), molecules), name)
 
 
-def _orthogonal(other: Direction, first: Direction, points: Points) -> Direction:
-    """What is left of a direction beside the first."""
+def _orthogonalize(direction: Direction, first: Direction, molecules: EncodedMolecules) -> Direction:
+    """Remove the component of `first` from a direction."""
     unit = first.step / np.linalg.norm(first.step)
-    rest = other.step - (other.step @ unit) * unit
-    if np.linalg.norm(rest) < 1e-6 * np.linalg.norm(other.step):
-        raise InputError(f"{first.name} and {other.name} are one direction: name two different ones")
-    return replace(other, step=_as_spread(rest / np.linalg.norm(rest), points))
+    rest = direction.step - (direction.step @ unit) * unit
+    if np.linalg.norm(rest) < 1e-6 * np.linalg.norm(direction.step):
+        raise InputError(f"{first.label} and {direction.label} are the same direction: choose two different ones")
+    return replace(direction, step=_scaled(rest / np.linalg.norm(rest), molecules))
 
 
-def _as_spread(unit: Vector, points: Points) -> Vector:
-    """A unit vector made as long as the standard deviation of the points along it."""
-    step: Vector = unit * (points.z @ unit).std()
+def _scaled(unit: Array, molecules: EncodedMolecules) -> Array:
+    """A unit vector scaled to the standard deviation of the latents along it."""
+    step: Array = unit * (molecules.latents @ unit).std()
     return step
 
 
-def _described(
-    table: pd.DataFrame, x: Vector, y: Vector, seed: str, directions: tuple[Direction, Direction]
+def _grid_table(
+    table: pd.DataFrame, x: Array, y: Array, seed: str, directions: tuple[Direction, Direction]
 ) -> pd.DataFrame:
-    good = (table["smiles"] != "").to_numpy()
-    molecules = [parse(smiles) for smiles in table["smiles"][good]]
+    """The table of `traverse` from decoded samples and their offsets."""
+    valid = (table["smiles"] != "").to_numpy()
+    mols = [parse(smiles) for smiles in table["smiles"][valid]]
     frame = pd.DataFrame({"x": x, "y": y, "smiles": table["smiles"], "similarity": np.nan})
-    frame.loc[good, "similarity"] = tanimoto(morgan(parse(seed)), [morgan(mol) for mol in molecules])
+    frame.loc[valid, "similarity"] = tanimoto(morgan(parse(seed)), [morgan(mol) for mol in mols])
     frame["log_likelihood"] = table["log_likelihood"]
-    for name, values in compute(molecules, [d.property for d in directions if d.property]).items():
-        frame.loc[good, name] = values
-    distinct = frame.loc[good, "smiles"].nunique()
-    across, up = (direction.name for direction in directions)
+    for name, values in compute(mols, [d.property for d in directions if d.property]).items():
+        frame.loc[valid, name] = values
+    statistics = {
+        "points": len(frame),
+        "valid": int(valid.sum()),
+        "distinct": frame.loc[valid, "smiles"].nunique(),
+    }
+    x_label, y_label = (direction.label for direction in directions)
+    counts = "{points} points, {valid} valid molecules, {distinct} distinct".format(**statistics)
     frame.attrs = {
         "seed": seed,
-        "axes": (across, up),
-        "summary": [f"{len(frame)} places, across {across}, up {up}: {good.sum()} molecules, {distinct} distinct"],
+        "axes": (x_label, y_label),
+        "statistics": statistics,
+        "summary": [f"{counts}; x: {x_label}, y: {y_label}"],
     }
     return frame

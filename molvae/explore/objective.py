@@ -1,0 +1,171 @@
+"""The objective of an optimization: a score to maximize and filters as constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem
+
+from molvae.chem.expressions import Rank, Window
+from molvae.chem.fingerprints import morgan, tanimoto
+from molvae.chem.properties import PROPERTIES, compute
+from molvae.chem.smiles import parse
+from molvae.generation.constraints import Score, scored
+from molvae.qsar.property_model import PropertyModel
+from molvae.screening.scoring_functions import PythonScore, Tolerant
+
+Floats = NDArray[np.float64]
+MolFunction = Callable[[Chem.Mol], float]
+"""A score of an RDKit molecule, to be maximized; NaN or an exception where it is undefined."""
+
+ObjectiveLike = str | Path | MolFunction | PropertyModel
+"""What `Objective.parse` accepts."""
+
+SIMILARITY = "similarity"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """K molecules evaluated for one seed.
+
+    Attributes
+    ----------
+    properties : dict of str to ndarray of shape (K,)
+        Values by property name; NaN where a value was not needed.
+    violation : ndarray of shape (K,)
+        Constraint violation: the distance to the first violated filter, relative to its bound. 0 is feasible.
+    score : ndarray of shape (K,)
+        Objective of the feasible molecules, NaN for the others.
+    """
+
+    properties: dict[str, Floats]
+    violation: Floats
+    score: Floats
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A score to maximize, subject to filters.
+
+    Attributes
+    ----------
+    name : str
+        Name of the score, for messages.
+    expression : Rank
+        Weighted sum of properties; empty if there is a `function`.
+    function : callable or None
+        From a list of canonical SMILES to an array of scores, instead of an expression.
+    filters : tuple of Window
+        Constraints on properties, scores or the similarity to the seed.
+    scores : mapping of str to callable
+        User-defined scores that the expression and the filters may name.
+    """
+
+    name: str
+    expression: Rank
+    function: Callable[[list[str]], Floats] | None
+    filters: tuple[Window, ...]
+    scores: Mapping[str, Score] = field(default_factory=dict)
+
+    @classmethod
+    def parse(
+        cls,
+        objective: ObjectiveLike,
+        filters: Iterable[str] = (),
+        scores: Mapping[str, Score] | None = None,
+    ) -> Self:
+        """Create an objective from "qed", "qed - 0.1*sa", "FILE.py:FUNCTION", a function, or a property model.
+
+        Parameters
+        ----------
+        objective : str, Path, callable or PropertyModel
+            The score; a path may be the directory of a property model.
+        filters : iterable of str
+            Expressions such as "mw<500" or "similarity>=0.4".
+        scores : mapping of str to callable, optional
+            User-defined scores, which objective and filters may name, as in "qed - hERG".
+
+        Raises
+        ------
+        InputError
+            If an expression cannot be parsed or names an unknown property.
+        """
+        scores = dict(scores or {})
+        known = (SIMILARITY, *scores)
+        windows = tuple(Window.of(text, known) for text in filters)
+        named_function = _as_function(objective)
+        if named_function is not None:
+            name, function = named_function
+            return cls(name, Rank(()), function, windows, scores)
+        text = str(objective)
+        return cls(text, Rank.of(text, known), None, windows, scores)
+
+    @property
+    def property_names(self) -> tuple[str, ...]:
+        """Names of all values that are computed, each once, the similarity first."""
+        filtered = (window.name for window in self.filters)
+        return tuple(dict.fromkeys((SIMILARITY, *self.expression.names, *filtered)))
+
+    def evaluate(self, seed: str, smiles: Sequence[str]) -> Evaluation:
+        """Evaluate canonical SMILES. The score, which may be expensive, is computed for feasible molecules only."""
+        mols = np.array([parse(text) for text in smiles], dtype=object)
+        values = {name: np.full(len(mols), np.nan) for name in self.property_names}
+        values[SIMILARITY] = tanimoto(morgan(parse(seed)), [morgan(mol) for mol in mols])
+        violation = np.zeros(len(mols))
+        for window in sorted(self.filters, key=lambda window: self._cost_rank(window.name)):
+            column = self._fill(values[window.name], window.name, smiles, mols, violation == 0)
+            violation[violation == 0] = [_violation(window, value) for value in column[violation == 0]]
+        feasible, score = violation == 0, np.full(len(mols), np.nan)
+        if self.function is not None:
+            score[feasible] = self.function([text for text, ok in zip(smiles, feasible, strict=True) if ok])
+        else:
+            columns = {
+                name: self._fill(values[name], name, smiles, mols, feasible)[feasible]
+                for name in self.expression.names
+            }
+            score[feasible] = self.expression.values(columns)
+        return Evaluation(values, violation, score)
+
+    def _cost_rank(self, name: str) -> int:
+        """Filters on the cheapest values are applied first: similarity, properties, user-defined scores."""
+        return 0 if name == SIMILARITY else 2 if name in self.scores else 1
+
+    def _fill(
+        self, values: Floats, name: str, smiles: Sequence[str], mols: NDArray[np.object_], rows: NDArray[np.bool_]
+    ) -> Floats:
+        """Compute the missing values of the selected rows in place; returns the array."""
+        missing = np.flatnonzero(rows & np.isnan(values))
+        if len(missing) and name in self.scores:
+            values[missing] = scored(self.scores[name], name, [smiles[row] for row in missing.tolist()])
+        elif len(missing):
+            values[missing] = compute(list(mols[missing]), [name])[name]
+        return values
+
+
+def _as_function(objective: ObjectiveLike) -> tuple[str, Callable[[list[str]], Floats]] | None:
+    """Name and function of SMILES of an objective that is not an expression, else None."""
+    text = str(objective)
+    if isinstance(objective, str | Path) and Path(objective).is_dir() and text not in PROPERTIES:
+        objective = PropertyModel.load(objective)
+    if isinstance(objective, PropertyModel):
+        return objective.target, objective
+    if isinstance(objective, str | Path) and ".py:" not in text:
+        return None
+    if callable(objective):
+        score = Tolerant(getattr(objective, "__name__", "objective"), objective)
+        return score.name, lambda smiles: score([parse(one) for one in smiles])
+    from_file = PythonScore.read(text)
+    return from_file.name, lambda smiles: from_file([parse(one) for one in smiles])
+
+
+def _violation(window: Window, value: float) -> float:
+    """Distance of a value to a filter's bound, relative to the bound; positive whenever the filter rejects it."""
+    if window.accepts(value):
+        return 0.0
+    bound = window.high if value >= window.high else window.low
+    return max(abs(value - bound) / max(abs(bound), 1.0), 1e-9) if np.isfinite(value) else np.inf
