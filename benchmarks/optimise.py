@@ -23,7 +23,7 @@ from rdkit.Chem import QED, rdFingerprintGenerator
 from seeds import drawn
 
 from molvae.explore import optimize
-from molvae.explore.latent_search import Strategy
+from molvae.explore.latent_search import SearchStrategy
 from molvae.generator import Generator
 
 RANGE, TARGET, SIMILARITY = (0.7, 0.8), 0.9, 0.4
@@ -46,22 +46,22 @@ def starts(source: Path, generator: Generator, count: int) -> list[str]:
 
 
 def runs(
-    generator: Generator, seeds: list[str], max_samples: int, strategy: Strategy, seed: int
+    generator: Generator, seeds: list[str], max_samples: int, strategy: SearchStrategy, seed: int
 ) -> Iterator[pd.DataFrame]:
     """A row for each start: evaluations and strings up to the success, or all that were spent."""
     for first in range(0, len(seeds), TOGETHER):
         table = optimize(
-            generator, seeds[first : first + TOGETHER], "qed", keep=f"similarity>={SIMILARITY}", target=TARGET,
-            max_samples=max_samples, strategy=strategy, seed=seed,
+            generator, seeds[first : first + TOGETHER], "qed", filters=f"similarity>={SIMILARITY}", target=TARGET,
+            max_samples=max_samples, strategy=strategy, random_state=seed,
         )  # fmt: skip
-        done = pd.DataFrame(table.attrs["runs"]).assign(decoded=lambda frame: frame["strings"])
+        done = pd.DataFrame(table.attrs["statistics"]).assign(decoded=lambda frame: frame["samples"])
         best = table.drop_duplicates("seed").set_index("seed")
-        reached = [row.reached and succeeds(row.seed, best.loc[row.seed, "smiles"]) for row in done.itertuples()]
-        assert reached == list(done["reached"]), "a success that RDKit does not confirm"
-        success = best.reindex(done["seed"])[["evaluation", "string"]].to_numpy()
-        done.loc[done["reached"], ["evaluations", "strings"]] = success[done["reached"]]
+        reached = [row.reached_target and succeeds(row.seed, best.loc[row.seed, "smiles"]) for row in done.itertuples()]
+        assert reached == list(done["reached_target"]), "a success that RDKit does not confirm"
+        success = best.reindex(done["seed"])[["n_evaluations", "n_samples"]].to_numpy()
+        done.loc[done["reached_target"], ["evaluations", "samples"]] = success[done["reached_target"]]
         yield done
-        print(f"{first + len(done)} starts, {done['reached'].mean():.1%} of the last", flush=True)
+        print(f"{first + len(done)} starts, {done['reached_target'].mean():.1%} of the last", flush=True)
 
 
 def succeeds(start: str, smiles: str) -> bool:
@@ -78,12 +78,12 @@ def interval(rate: float, count: int) -> tuple[float, float]:
     return center - half, center + half
 
 
-def report(done: pd.DataFrame, options: argparse.Namespace, strategy: Strategy, minutes: float) -> str:
-    rate, count = done["reached"].mean(), len(done)
+def report(done: pd.DataFrame, options: argparse.Namespace, strategy: SearchStrategy, minutes: float) -> str:
+    rate, count = done["reached_target"].mean(), len(done)
     low, high = interval(rate, count)
-    won = done[done["reached"]]
+    won = done[done["reached_target"]]
     by_strings = " | ".join(
-        f"{(done['reached'] & (done['strings'] <= at)).mean():.1%}" for at in AT if at <= options.max_samples
+        f"{(done['reached_target'] & (done['samples'] <= at)).mean():.1%}" for at in AT if at <= options.max_samples
     )
     return "\n".join([
         "# From QED 0.7-0.8 to 0.9, similar to the start", "",
@@ -97,9 +97,9 @@ def report(done: pd.DataFrame, options: argparse.Namespace, strategy: Strategy, 
         "|---" * (1 + sum(at <= options.max_samples for at in AT)) + "|",
         f"| success | {by_strings} |", "",
         f"A success took {won['evaluations'].median():.0f} evaluations of QED (median; mean "
-        f"{won['evaluations'].mean():.0f}) out of {won['strings'].median():.0f} strings (mean "
-        f"{won['strings'].mean():.0f}): only molecules that are new and similar enough are evaluated. A failure spent "
-        f"{done.loc[~done['reached'], 'evaluations'].mean():.0f} evaluations. Of all strings "
+        f"{won['evaluations'].mean():.0f}) out of {won['samples'].median():.0f} strings (mean "
+        f"{won['samples'].mean():.0f}): only molecules that are new and similar enough are evaluated. A failure spent "
+        f"{done.loc[~done['reached_target'], 'evaluations'].mean():.0f} evaluations. Of all strings "
         f"{done['valid'].sum() / done['decoded'].sum():.0%} were molecules.", "",
         f"`{strategy}`. {minutes:.0f} minutes on {os.cpu_count()} cores that other work shared. Made by "
         "`benchmarks/optimize.py`.", "",
@@ -115,11 +115,11 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
-    defaults = Strategy()
+    defaults = SearchStrategy()
     for name, value in vars(defaults).items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
     options = parser.parse_args()
-    strategy = Strategy(**{name: getattr(options, name) for name in vars(defaults)})
+    strategy = SearchStrategy(**{name: getattr(options, name) for name in vars(defaults)})
     warnings.simplefilter("ignore")
     generator = Generator.load(options.model, options.device)
     seeds, begin = starts(options.source, generator, options.starts), time.perf_counter()

@@ -35,8 +35,8 @@ def anomaly(
 ) -> None:
     """How well the model knows each molecule, one row out per row in: the likelihood of its reconstruction.
 
-    Columns: smiles, error, log_likelihood, per_symbol (nats), percentile: of 100 molecules of --reference, or of the
-    training set where the model has a calibration of it, so many are known less well; below 1 is odd. In Python:
+    Columns: smiles, error, log_likelihood, log_likelihood_per_token (nats), percentile: of 100 molecules of
+    --reference, or of the training set where the model has a calibration of it, so many are known less well; below 1 is odd. In Python:
     `molvae.explore.anomaly`.
     """
     from molvae.cli.inputs import read

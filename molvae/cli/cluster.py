@@ -32,8 +32,8 @@ def cluster(
 ) -> None:
     """Groups of molecules that lie together in latent space, one row out per row in.
 
-    Columns: smiles, name (where there are any), error, cluster, typical, label, x, y. With labels stderr tells purity,
-    adjusted Rand index and silhouettes. In Python: `molvae.explore.cluster`.
+    Columns: smiles, name (where there are any), error, cluster, is_representative, label, x, y. With labels stderr
+    tells purity, adjusted Rand index and silhouettes. In Python: `molvae.explore.cluster`.
     """
     from molvae.cli.inputs import read
     from molvae.cli.row_commands import at_once, names
@@ -47,6 +47,6 @@ def cluster(
         named = labels is None and any(row.name for row in rows)
 
         def grouped(smiles: list[str]) -> pd.DataFrame:
-            return tool.cluster(generator, smiles, clusters=count, method=method, labels=known, seed=seed)
+            return tool.cluster(generator, smiles, n_clusters=count, method=method, labels=known, random_state=seed)
 
         deliver(at_once(rows, grouped, named=named))

@@ -28,7 +28,7 @@ def interpolate(
 ) -> None:
     """The molecules on the way from one to another, each with its similarity to both.
 
-    Columns: position, points, smiles, similarity_start, similarity_end, log_likelihood. In Python:
+    Columns: position, n_merged, smiles, similarity_start, similarity_end, log_likelihood. In Python:
     `molvae.explore.interpolate`.
     """
     from molvae.cli.inputs import cleaned
@@ -40,6 +40,6 @@ def interpolate(
             start, end = cleaned(start), cleaned(end)
         deliver(
             interpolation.interpolate(
-                generator, start, end, steps=steps, path=path, samples_per_latent=samples_per_latent, seed=seed
+                generator, start, end, steps=steps, path=path, samples_per_latent=samples_per_latent, random_state=seed
             )
         )

@@ -51,6 +51,6 @@ def latent_map(
         named = name_column is None and any(row.name for row in rows)
 
         def mapped(smiles: list[str]) -> pd.DataFrame:
-            return projection.latent_map(generator, smiles, method=method, color=color, seed=seed)
+            return projection.latent_map(generator, smiles, method=method, color_by=color, random_state=seed)
 
         deliver(at_once(rows, mapped, named=named))

@@ -38,6 +38,6 @@ def neighbors(
         texts, named = tee(usable(read(library, column, standardized=standardize), rejected))
         names = (row.name for row in named)
         found = neighborhood.neighbors(generator, (row.smiles for row in texts), seeds, n=n, names=names)
-        deliver(reported(neighborhood.refusing(found, len(rejected))))
+        deliver(reported(neighborhood.add_rejected(found, len(rejected))))
     if found.empty:
         raise typer.Exit(1)

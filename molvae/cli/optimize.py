@@ -47,14 +47,14 @@ def optimize(
     learns nothing from it: that finds more than longer runs do (benchmarks/optimize.md). --generations 10 lets it
     learn. Ctrl+C ends the search; what it has found by then is delivered.
 
-    Columns: seed, smiles, score, similarity, the other figures asked for, evaluation, string. In Python:
+    Columns: seed, smiles, score, similarity, the other figures asked for, n_evaluations, n_samples. In Python:
     `molvae.explore.optimize`.
     """
     from molvae.cli.inputs import read
-    from molvae.explore import optimization as optimization
-    from molvae.explore.latent_search import Strategy
+    from molvae.explore import optimization
+    from molvae.explore.latent_search import SearchStrategy
 
-    strategy = Strategy(population=population, generations=generations, noise_level=noise_level)
+    strategy = SearchStrategy(population_size=population, n_generations=generations, noise_level=noise_level)
     with delivery(output, picture, optimization.draw_best, GRID, seeds) as deliver:
         generator = load(model, device)
         starts = list(molecules(read(seeds, column, standardized=standardize)))
@@ -62,10 +62,10 @@ def optimize(
         try:
             with progress("strings", max_samples * len(starts)) as advance:
                 frame = optimization.optimize(
-                    generator, starts, maximize, keep=keep, scores=scores_of(score, device), target=target,
-                    max_samples=max_samples, strategy=strategy, seed=seed, progress=advance,
+                    generator, starts, maximize, filters=keep, scores=scores_of(score, device), target=target,
+                    max_samples=max_samples, strategy=strategy, random_state=seed, progress=advance,
                 )  # fmt: skip
-        except optimization.Interrupted as stop:
+        except optimization.OptimizationInterrupted as stop:
             if stop.frame.empty:
                 raise
             interrupted, frame = stop, stop.frame

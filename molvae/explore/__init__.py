@@ -1,4 +1,4 @@
-"""Analysis of a latent space: each function takes a `Generator` and returns a table, each `draw_*` saves an image of one.
+"""Analysis of a latent space: functions of a `Generator` that return a table, and `draw_*` to save a table as an image.
 
 >>> from molvae import explore, load
 >>> path = explore.interpolate(load(), "CC(=O)Oc1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1")  # doctest: +SKIP

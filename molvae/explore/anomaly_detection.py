@@ -53,11 +53,9 @@ def anomaly(
         If the reference was computed with other weights.
     """
     likelihoods = generator.likelihood(smiles)
-    table = likelihoods[["smiles", "error", "log_likelihood"]].assign(
-        log_likelihood_per_token=per_symbol(likelihoods)
-    )
+    table = likelihoods[["smiles", "error", "log_likelihood"]].assign(log_likelihood_per_token=per_symbol(likelihoods))
     statistics = {"read": len(table), "valid": int((table["error"] == "").sum())}
-    summary = "read {read:,} molecules ({valid:,} valid)".format(**statistics)
+    summary = f"read {statistics['read']:,} molecules ({statistics['valid']:,} valid)"
     reference = _resolve_reference(generator, reference)
     if reference is None:
         summary += "; no percentiles: the model has no likelihood reference, and no reference molecules were given"

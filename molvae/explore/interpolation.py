@@ -94,12 +94,9 @@ def interpolate(
     valid = table[table["smiles"] != ""]
     statistics = {"points": steps, "distinct": valid["smiles"].nunique(), "invalid": steps - len(valid)}
     merged = _merge_runs(valid)
-    merged.attrs = {
-        "statistics": statistics,
-        "summary": ["{points} points: {distinct} distinct molecules, {invalid} points without a valid one".format(
-            **statistics
-        )],
-    }  # fmt: skip
+    n_distinct, n_invalid = statistics["distinct"], statistics["invalid"]
+    summary = f"{steps} points: {n_distinct} distinct molecules, {n_invalid} points without a valid one"
+    merged.attrs = {"statistics": statistics, "summary": [summary]}
     return merged
 
 
@@ -120,7 +117,11 @@ def linear_interpolation(a: Array, b: Array, t: Array) -> Array:
 
 
 def spherical_interpolation(a: Array, b: Array, t: Array) -> Array:
-    """Points (N, D) of the great circle from `a` to `b` (D,) at the positions `t` (N, 1); a line if they are parallel."""
+    """Points (N, D) of the great circle from `a` to `b` (D,) at the positions `t` (N, 1); a line if both are parallel.
+
+    >>> spherical_interpolation(np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([[0.5]])).round(3)
+    array([[0.707, 0.707]])
+    """
     angle = _angle(a, b)
     if np.sin(angle) < 1e-6:
         return linear_interpolation(a, b, t)

@@ -1,4 +1,4 @@
-"""Shared by the explore functions: molecules encoded as points of the latent space, and latents decoded to molecules."""
+"""Encoding and decoding shared by the explore functions."""
 
 from __future__ import annotations
 

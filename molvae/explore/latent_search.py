@@ -1,8 +1,8 @@
 """Search around one seed in latent space: latents proposed by CMA-ES, and branches of the current best molecule.
 
-CMA-ES proposes latents around a center. Part of each generation is sampled close to that center instead, and its samples
-are forced to branch off the center's own SMILES at a random position: small structural changes, which latents alone
-rarely give.
+CMA-ES proposes latents around a center. Part of each generation is sampled close to that center instead, and its
+samples are forced to branch off the center's own SMILES at a random position: small structural changes, which latents
+alone rarely give.
 """
 
 from __future__ import annotations

@@ -125,8 +125,7 @@ class Objective:
             score[feasible] = self.function([text for text, ok in zip(smiles, feasible, strict=True) if ok])
         else:
             columns = {
-                name: self._fill(values[name], name, smiles, mols, feasible)[feasible]
-                for name in self.expression.names
+                name: self._fill(values[name], name, smiles, mols, feasible)[feasible] for name in self.expression.names
             }
             score[feasible] = self.expression.values(columns)
         return Evaluation(values, violation, score)

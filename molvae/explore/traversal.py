@@ -219,7 +219,7 @@ def _grid_table(
         "distinct": frame.loc[valid, "smiles"].nunique(),
     }
     x_label, y_label = (direction.label for direction in directions)
-    counts = "{points} points, {valid} valid molecules, {distinct} distinct".format(**statistics)
+    counts = f"{len(frame)} points, {statistics['valid']} valid molecules, {statistics['distinct']} distinct"
     frame.attrs = {
         "seed": seed,
         "axes": (x_label, y_label),

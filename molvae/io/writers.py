@@ -18,7 +18,7 @@ import pandas as pd
 from molvae.chem.smiles import parse
 from molvae.data.files import whole_file
 from molvae.errors import InputError, MoleculeError
-from molvae.viz.molecules import MOST_PANELS, PAGE_HEAD, grid, molecule_column, svg
+from molvae.viz.molecules import MAX_PANELS, PAGE_HEAD, molecule_column, molecule_svg, render_table
 
 Write = Callable[[pd.DataFrame], None]
 
@@ -177,7 +177,7 @@ class _Html(_Writer):
     def _seed(self, seed: str, others: int) -> None:
         self.seed, self.count = seed, 0
         self.file.write(
-            f'<tr class="seed"><td class="picture">{svg(seed)}</td><td class="smiles">'
+            f'<tr class="seed"><td class="picture">{molecule_svg(seed)}</td><td class="smiles">'
             f'{html.escape(seed)}</td><td colspan="{others}">seed</td></tr>\n'
         )
 
@@ -185,7 +185,7 @@ class _Html(_Writer):
         cells = "".join(f"<td>{html.escape(cell(row[name]))}</td>" for name in shown)
         smiles = row[column]
         self.file.write(
-            f'<tr><td class="picture">{svg(smiles)}</td><td class="smiles">{html.escape(smiles)}</td>{cells}</tr>\n'
+            f'<tr><td class="picture">{molecule_svg(smiles)}</td><td class="smiles">{html.escape(smiles)}</td>{cells}</tr>\n'
         )
 
     def finish(self) -> None:
@@ -198,12 +198,12 @@ class _Picture(_Writer):
         self.frames: list[pd.DataFrame] = []
 
     def rows(self, frame: pd.DataFrame) -> None:
-        if sum(map(len, self.frames)) < MOST_PANELS:
+        if sum(map(len, self.frames)) < MAX_PANELS:
             self.frames.append(frame)
 
     def finish(self) -> None:
         frame = pd.concat([f for f in self.frames if len(f)] or [pd.DataFrame({"smiles": []})])
-        self.draft.write_bytes(grid(frame, self.path.suffix))
+        self.draft.write_bytes(render_table(frame, self.path.suffix))
 
 
 _WRITERS: dict[str, type[_Writer]] = {

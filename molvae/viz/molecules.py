@@ -22,6 +22,14 @@ PANELS_PER_ROW = 5
 MAX_PANELS = 250
 """Image viewers fail to open grids of more panels."""
 
+PAGE_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>TITLE</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body { font: 15px/1.45 system-ui, sans-serif; color: #1c2733; background: #f4f6f8; margin: 2rem auto; max-width: 84rem;
+       padding: 0 1.5rem; }
+"""
+
 IMAGE_FORMATS = (".png", ".svg")
 
 _PANEL_SIZE = (240, 210)  # pixels: width, height

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from molvae.data.files import whole_file
 from molvae.viz.histograms import Axis, Floats, histogram
-from molvae.viz.molecules import PAGE_HEAD, svg
+from molvae.viz.molecules import PAGE_HEAD, molecule_svg
 
 MOST_DRAWN = 12
 """Molecules drawn at either end of the ranking."""
@@ -212,7 +212,7 @@ def _more(count: int, what: str) -> str:
 
 
 def _drawing(smiles: str, width: int = 220, height: int = 160) -> str:
-    return svg(smiles, width, height) or '<span class="none">no drawing</span>'
+    return molecule_svg(smiles, width, height) or '<span class="none">no drawing</span>'
 
 
 # ---- numbers and words ----

@@ -12,7 +12,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from molvae.data.files import whole_file
 from molvae.errors import InputError, import_extra
-from molvae.viz.molecules import svg
+from molvae.viz.molecules import molecule_svg
 
 FORMATS = (".png", ".svg", ".html")
 MOST_CLASSES = 20
@@ -118,7 +118,7 @@ def _page(parts: dict[str, pd.DataFrame], color: str | None) -> str:
         if shown:
             marker |= {"color": rows[color].astype(float), "colorscale": "Viridis", "colorbar": {"title": color}}
         text = [_label(row, color) for _, row in rows.iterrows()]
-        drawings = [_packed(svg(smiles)) if i < room else "" for i, smiles in enumerate(rows["smiles"])]
+        drawings = [_packed(molecule_svg(smiles)) if i < room else "" for i, smiles in enumerate(rows["smiles"])]
         room -= len(rows)
         figure.add_trace(
             graphs.Scattergl(

@@ -15,8 +15,8 @@ from molvae import explore
 from molvae.chem.smiles import canonical
 from molvae.cli.app import app
 from molvae.errors import InputError
-from molvae.explore import optimization as optimization
-from molvae.explore.latent_search import Strategy
+from molvae.explore import optimization
+from molvae.explore.latent_search import SearchStrategy
 
 KINDS = ["ring" if "1" in smiles else "chain" for smiles in SMALL]
 
@@ -60,7 +60,9 @@ def test_interpolate(molvae, tiny, tmp_path):
     picture = tmp_path / "path.png"
     result = molvae("interpolate", "CCCCO", "c1ccccc1N", "--steps", 12, "--path", "linear", "--samples-per-latent", 2, "--seed", 3,
                     "--picture", picture)  # fmt: skip
-    expected = explore.interpolate(tiny, "CCCCO", "c1ccccc1N", steps=12, path="linear", samples_per_latent=2, seed=3)
+    expected = explore.interpolate(
+        tiny, "CCCCO", "c1ccccc1N", steps=12, path="linear", samples_per_latent=2, random_state=3
+    )
     _same(result, expected)
     assert result.stderr.splitlines() == expected.attrs["summary"]
     assert picture.stat().st_size > 3000
@@ -82,7 +84,7 @@ def test_map(molvae, tiny, library, tmp_path):
     picture = tmp_path / "map.html"
     result = molvae("map", library, "--column", "structure", "--color-by", "kind", "--picture", picture)
     color = pd.Series([*KINDS, "chain"], name="kind")
-    _same(result, explore.latent_map(tiny, [*SMALL, "C1CC"], color=color))
+    _same(result, explore.latent_map(tiny, [*SMALL, "C1CC"], color_by=color))
     assert "library.csv, line 32: cannot read SMILES 'C1CC'" in result.stderr
     assert "30 of 31 molecules on the map" in result.stderr
     assert "plotly_hover" in picture.read_text()
@@ -95,7 +97,7 @@ def test_cluster(molvae, tiny, library, tmp_path):
     picture = tmp_path / "clusters.png"
     result = molvae("cluster", library, "--column", "structure", "--clusters", 3, "--labels", "kind", "--seed", 4,
                     "--picture", picture)  # fmt: skip
-    expected = explore.cluster(tiny, [*SMALL, "C1CC"], clusters=3, labels=[*KINDS, "chain"], seed=4)
+    expected = explore.cluster(tiny, [*SMALL, "C1CC"], n_clusters=3, labels=[*KINDS, "chain"], random_state=4)
     _same(result, expected)
     assert expected.attrs["summary"][0] in result.stderr
     assert "purity" in result.stderr
@@ -140,9 +142,9 @@ def test_optimize(molvae, tiny, tmp_path):
     picture = tmp_path / "best.png"
     result = molvae("optimize", "CCCO", "C1CC", "--maximize", "logp", "--keep", "similarity>=0.2", "--keep", "mw<110",
                     "--max-samples", 64, "--population", 16, "--noise-level", 0.7, "--seed", 2, "--picture", picture)  # fmt: skip
-    plan = Strategy(population=16, noise_level=0.7)
+    plan = SearchStrategy(population_size=16, noise_level=0.7)
     expected = explore.optimize(
-        tiny, "CCCO", "logp", keep=["similarity>=0.2", "mw<110"], max_samples=64, strategy=plan, seed=2
+        tiny, "CCCO", "logp", filters=["similarity>=0.2", "mw<110"], max_samples=64, strategy=plan, random_state=2
     )
     _same(result, expected)
     assert "argument 2: cannot read SMILES 'C1CC'" in result.stderr
@@ -161,7 +163,7 @@ def test_optimize_for_a_function_of_ones_own(molvae, tmp_path):
 
 def test_an_interrupted_search_delivers_what_it_has_found(molvae, tiny, tmp_path, monkeypatch):
     """And ends as an interrupted command does; where it has found nothing, what stands at -o stays."""
-    table, whole = tmp_path / "best.csv", optimization._generation
+    table, whole = tmp_path / "best.csv", optimization.run_generation
     generations = []
 
     def interrupted(*arguments):
@@ -169,16 +171,16 @@ def test_an_interrupted_search_delivers_what_it_has_found(molvae, tiny, tmp_path
             raise KeyboardInterrupt
         generations.append(whole(*arguments))
 
-    monkeypatch.setattr(optimization, "_generation", interrupted)
+    monkeypatch.setattr(optimization, "run_generation", interrupted)
     arguments = ["optimize", "CCCO", "--maximize", "logp", "--population", 16, "-o", table]
     result = molvae(*arguments, "--max-samples", 640, code=130)
     assert "molvae: interrupted" in result.stderr
-    assert "from 48 strings" in result.stderr
-    monkeypatch.setattr(optimization, "_generation", whole)
-    plan = Strategy(population=16)
+    assert "48 samples" in result.stderr
+    monkeypatch.setattr(optimization, "run_generation", whole)
+    plan = SearchStrategy(population_size=16)
     expected = explore.optimize(tiny, "CCCO", "logp", max_samples=48, strategy=plan)
     assert pd.read_csv(table)["smiles"].tolist() == expected["smiles"].tolist() != []
-    monkeypatch.setattr(optimization, "_generation", interrupted)  # at once
+    monkeypatch.setattr(optimization, "run_generation", interrupted)  # at once
     before = table.read_text()
     molvae(*arguments, code=130)
     assert table.read_text() == before
@@ -186,7 +188,7 @@ def test_an_interrupted_search_delivers_what_it_has_found(molvae, tiny, tmp_path
 
 def test_nothing_admissible_is_a_failure(molvae):
     result = molvae("optimize", "CCO", "--keep", "mw>900", "--max-samples", 64, code=1)
-    assert "none admissible" in result.stderr
+    assert ": 0 feasible molecules" in result.stderr
 
 
 def test_a_table_without_rows_is_delivered_and_the_picture_is_not_there(molvae, tmp_path):
@@ -194,7 +196,7 @@ def test_a_table_without_rows_is_delivered_and_the_picture_is_not_there(molvae, 
     result = molvae(
         "optimize", "CCO", "--keep", "mw>900", "--max-samples", 64, "-o", table, "--picture", picture, code=1
     )
-    assert "none admissible" in result.stderr
+    assert ": 0 feasible molecules" in result.stderr
     assert f"no {picture}: there is nothing to draw" in result.stderr
     assert table.read_text().startswith("seed,smiles,score")
     assert not picture.exists()
@@ -216,7 +218,7 @@ def test_only_odd_rows_is_a_failure(molvae, tmp_path):
     assert "nothing to draw" in molvae("anomaly", "C1CC", "--picture", tmp_path / "none.png", code=1).stderr
     assert "0 neighbors" in molvae("neighbors", "C1CC", "--of", "CCC", code=1).stderr
     told = molvae("neighbors", "C1CC", "C1CC", "[U]", "CCO", "--of", "CCC").stderr
-    assert "1 neighbors of 1 seeds in 1 molecules; 3 rejected" in told
+    assert "1 neighbors of 1 seeds among 1 molecules; 3 rejected" in told
 
 
 def test_names_of_a_smi_file_are_told_to_be_its_labels(molvae, tmp_path):
@@ -254,18 +256,18 @@ def test_rows_of_a_reference_that_are_no_molecules_are_named(molvae, library):
         (["interpolate", "CCO", "CCN", "--picture", "a.gif"], "--picture is a .png or .svg, got a.gif"),
         (["traverse", "CCO", "--axes", "one"], "--axes are two numbers such as 0,1, got 'one'"),
         (["map", "CCO", "CCN", "CCC", "--picture", "a.pdf"], ".png or .svg or .html, got a.pdf"),
-        (["map", "CCO", "C1CC"], "3 different molecules or more are needed, and there are 1: 1 of 2 could be encoded; "
+        (["map", "CCO", "C1CC"], "at least 3 different molecules are needed, got 1: 1 of 2 could be encoded; "
          "'C1CC': cannot read"),
-        (["map", "CCO", "CCO", "OCC"], "3 different molecules or more are needed, and there are 1"),
+        (["map", "CCO", "CCO", "OCC"], "at least 3 different molecules are needed, got 1"),
         (["map", "CCO", "CCN", "CCC", "--color-by", "logq"], "no row has a 'logq', and no property is called so"),
         (["traverse", "CCO", "--reference", "nowhere.smi"], "nowhere.smi does not exist"),
         (["map", "CCO", "CCN", "CCC", "-o", "a.png", "--picture", "a.png"], "a.png is given for two outputs"),
         (["anomaly", "CCO", "--reference", "r.smi", "--save-reference", "u.txt"], "--save-reference is a .json, got"),
-        (["optimize", "CCO", "--target", "nan"], "the target is a number that a score can reach"),
-        (["cluster", "CCO", "CCN", "CCC", "--clusters", "few"], "from 1 to the 3 different molecules, got few"),
+        (["optimize", "CCO", "--target", "nan"], "target must be a number"),
+        (["cluster", "CCO", "CCN", "CCC", "--clusters", "few"], "from 1 to 3 (the different molecules), got few"),
         (["anomaly", "CCO", "--save-reference", "u.json"], "name both"),
         (["optimize", "CCO", "--maximize", "qde"], "did you mean 'qed'"),
-        (["optimize", "CCO", "--noise-level", "0"], "noise level must lie above 0"),
+        (["optimize", "CCO", "--noise-level", "0"], "noise_level must be above 0"),
     ],
 )  # fmt: skip
 def test_wrong_usage(molvae, words, message, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ import pytest
 
 from molvae.cli.exploration import GRID, delivery
 from molvae.cli.outputs import drawn
-from molvae.viz.molecules import save_grid
+from molvae.viz.molecules import save_table_image
 
 MOLVAE = [sys.executable, "-W", "ignore", "-m", "molvae"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}
@@ -85,7 +85,7 @@ def test_a_picture_is_drawn_though_nobody_reads_the_table(tmp_path):
             take(table)
             raise BrokenPipeError
 
-    for context in (delivery(None, tmp_path / "whole.png", save_grid, GRID), drawn(tmp_path / "parts.png")):
+    for context in (delivery(None, tmp_path / "whole.png", save_table_image, GRID), drawn(tmp_path / "parts.png")):
         with pytest.raises(BrokenPipeError):
             leave(context)
     for name in ("whole.png", "parts.png"):

@@ -48,11 +48,11 @@ def test_the_likelihood_is_that_of_teacher_forcing(tiny):
             total += float(decoder(z, torch.zeros(1), prefix)[0, -1].log_softmax(0)[int(ids[place])])
     row = anomaly(tiny, [smiles]).iloc[0]
     assert row["log_likelihood"] == pytest.approx(total, abs=1e-4)
-    assert row["per_symbol"] == pytest.approx(total / len(ids), abs=1e-5)
+    assert row["log_likelihood_per_token"] == pytest.approx(total / len(ids), abs=1e-5)
 
 
 def test_percentiles_are_shares_of_the_reference(tiny, usual):
-    known = anomaly(tiny, SMALL)["per_symbol"].to_numpy()
+    known = anomaly(tiny, SMALL)["log_likelihood_per_token"].to_numpy()
     for value in np.quantile(known, [0.1, 0.33, 0.8]):
         expected = percentileofscore(known, value)
         assert usual.percentile(np.array([value]))[0] == pytest.approx(expected, abs=4)  # between 30 molecules
@@ -62,7 +62,7 @@ def test_percentiles_are_shares_of_the_reference(tiny, usual):
 
 def test_bad_rows_keep_their_place(tiny, usual):
     table = anomaly(tiny, ["CCO", "C1CC", "CCN"], reference=usual)
-    assert list(table.columns) == ["smiles", "error", "log_likelihood", "per_symbol", "percentile"]
+    assert list(table.columns) == ["smiles", "error", "log_likelihood", "log_likelihood_per_token", "percentile"]
     assert list(table["percentile"].isna()) == [False, True, False]
     assert "percentile" not in anomaly(tiny, ["CCO"]).columns
     assert len(anomaly(tiny, [])) == 0

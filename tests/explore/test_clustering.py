@@ -45,7 +45,7 @@ def test_the_largest_is_first_and_each_has_one_typical_molecule(clustered):
     good = _good(clustered)
     sizes = good["cluster"].value_counts()
     assert list(sizes.sort_index()) == sorted(sizes, reverse=True)
-    assert list(good[good["typical"]]["cluster"].sort_values()) == [0, 1, 2]
+    assert list(good[good["is_representative"]]["cluster"].sort_values()) == [0, 1, 2]
     assert pd.isna(clustered["cluster"].iloc[-1])
     assert list(clustered["smiles"]) == ROWS
 

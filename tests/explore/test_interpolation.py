@@ -28,7 +28,7 @@ def test_the_ends_are_as_given_and_every_point_is_accounted_for(path):
     assert (path["position"].iloc[0], path["position"].is_monotonic_increasing) == (0, True)
     (summary,) = path.attrs["summary"]
     holes = int(summary.split("molecules, ")[1].split()[0])
-    assert path["points"].sum() + holes == 15
+    assert path["n_merged"].sum() + holes == 15
 
 
 def test_neighbors_differ_and_all_are_canonical_molecules(path):
@@ -94,7 +94,7 @@ def test_more_samples_per_latent_leave_no_more_holes(tiny):
     def holes(samples_per_latent):
         ends = [("CC(=O)OC", "Clc1ccccc1"), ("C1CCNC1", "COCCO"), (DRUGS["aspirin"], DRUGS["caffeine"])]
         return sum(
-            20 - interpolate(tiny, *pair, steps=20, samples_per_latent=samples_per_latent)["points"].sum()
+            20 - interpolate(tiny, *pair, steps=20, samples_per_latent=samples_per_latent)["n_merged"].sum()
             for pair in ends
         )
 

@@ -9,7 +9,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator
 
 from molvae.errors import InputError
-from molvae.explore.objectives import Goal
+from molvae.explore.objective import Goal
 from molvae.screening.scoring_functions import ScoreWarning
 
 START, *OTHERS = (DRUGS[name] for name in ("diazepam", "bromazepam", "aspirin", "imatinib"))

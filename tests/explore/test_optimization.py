@@ -9,11 +9,11 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import Crippen, rdFingerprintGenerator
 
 from molvae.errors import InputError
-from molvae.explore.latent_search import Search, Strategy
-from molvae.explore.objectives import Goal
+from molvae.explore.latent_search import Search, SearchStrategy
+from molvae.explore.objective import Goal
 from molvae.explore.optimization import draw_best, optimize
 
-SMALL_PLAN = Strategy(population=16, noise_level=0.7)
+SMALL_PLAN = SearchStrategy(population_size=16, noise_level=0.7)
 COLUMNS = ["seed", "smiles", "score", "similarity", "logp", "mw", "evaluation", "string"]
 
 
@@ -103,7 +103,7 @@ def test_a_folder_called_as_a_property_is_none(tiny, tmp_path, monkeypatch):
 
 
 def test_several_generations_and_samples_per_latent(tiny):
-    plan = Strategy(population=8, samples_per_latent=3, generations=4, noise_level=0.7)
+    plan = SearchStrategy(population_size=8, samples_per_latent=3, generations=4, noise_level=0.7)
     table = optimize(tiny, "CCCO", "logp", max_samples=200, strategy=plan)
     assert table.attrs["runs"][0]["strings"] == 200  # the last of the generations of 24 is cut short
     assert len(table)
@@ -120,7 +120,7 @@ def test_nothing_admissible(tiny):
 def test_ranks_of_a_generation(tiny):
     """The admissible by score, then the others by how far they are out, then what is no molecule."""
     told = []
-    plan = Strategy(population=6, generations=9, departing=0)
+    plan = SearchStrategy(population_size=6, generations=9, departing=0)
     search = Search(tiny, Goal.of("heavy_atoms", ["mw<50"]), plan, "CCO", max_samples=99)
     asked = search.ask()
     assert asked.z.shape == (6, 12)
@@ -135,7 +135,7 @@ def test_ranks_of_a_generation(tiny):
 
 def test_some_strings_leave_the_molecule_that_the_run_began_at(tiny):
     """CMA-ES is not told of them; what they give counts as everything else does."""
-    plan = Strategy(population=8, samples_per_latent=2, departing=0.5, near=0.1)
+    plan = SearchStrategy(population_size=8, samples_per_latent=2, departing=0.5, near=0.1)
     search = Search(tiny, Goal.of("heavy_atoms", ["mw<110"]), plan, "CCO", max_samples=40)
     asked = search.ask()
     assert asked.branch_from == [""] * 8 + ["CCO"] * 8
@@ -155,7 +155,7 @@ def test_some_strings_leave_the_molecule_that_the_run_began_at(tiny):
 
 
 def test_a_run_begins_at_the_best_that_is_new(tiny):
-    plan = Strategy(population=4, closeness=0.0)
+    plan = SearchStrategy(population_size=4, closeness=0.0)
     search = Search(tiny, Goal.of("heavy_atoms", ["mw<110"]), plan, "CCO", max_samples=99)
     for expected in ("CCCCCO", "CCCCN", "CCO"):
         search.ask()
@@ -191,7 +191,7 @@ def test_what_cannot_be_asked(tiny, options, message):
 )
 def test_what_is_no_strategy(option, value, message):
     with pytest.raises(InputError, match=message):
-        Strategy(**{option: value})
+        SearchStrategy(**{option: value})
 
 
 def test_seeds_that_cannot_be_read(tiny):

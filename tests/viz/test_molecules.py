@@ -1,4 +1,4 @@
-"""Grids of molecules: one panel each, the seed first, in PNG and SVG."""
+"""Grids of molecules as PNG and SVG, and drawings of single molecules."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from molecules import DRUGS
 from molvae.chem.scaffolds import scaffold_of
 from molvae.chem.smiles import parse
 from molvae.errors import InputError
-from molvae.viz.molecules import COLUMNS, MOST_PANELS, Panel, grid, save_grid, svg
+from molvae.viz.molecules import (
+    MAX_PANELS,
+    PANELS_PER_ROW,
+    Panel,
+    molecule_svg,
+    render_table,
+    save_table_image,
+    table_panels,
+)
 
 SMILES = list(DRUGS.values())
+HIGHLIGHT = "#CCE5FF"
 ANALOGS = pd.DataFrame(
     {
         "seed": ["CCO"] * 3 + ["c1ccccc1"],
@@ -27,91 +36,91 @@ ANALOGS = pd.DataFrame(
 )
 
 
-def _size(png: bytes) -> tuple[int, int]:
+def png_size(png: bytes) -> tuple[int, int]:
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = struct.unpack(">II", png[16:24])
     return width, height
 
 
+def grid_size(n_molecules: int) -> tuple[int, int]:
+    return png_size(render_table(pd.DataFrame({"smiles": SMILES[:n_molecules]})))
+
+
 @pytest.mark.parametrize(("count", "rows"), [(1, 1), (5, 1), (6, 2), (40, 8)])
-def test_a_panel_for_each_molecule(count, rows):
-    width, height = _size(grid(pd.DataFrame({"smiles": SMILES[:count]})))
-    one = _size(grid(pd.DataFrame({"smiles": SMILES[:1]})))
-    assert (width, height) == (one[0] * min(count, COLUMNS), one[1] * rows)
+def test_one_panel_per_molecule(count, rows):
+    panel_width, panel_height = grid_size(1)
+    assert grid_size(count) == (panel_width * min(count, PANELS_PER_ROW), panel_height * rows)
 
 
 def test_every_seed_starts_a_row():
-    """Seed and three analogs, an empty panel, then the other seed and its analog."""
-    one = _size(grid(pd.DataFrame({"smiles": SMILES[:1]})))
-    assert _size(grid(ANALOGS)) == (one[0] * COLUMNS, one[1] * 2)
+    """Seed and three analogs, a blank panel, then the other seed and its analog."""
+    panel_width, panel_height = grid_size(1)
+    assert png_size(render_table(ANALOGS)) == (panel_width * PANELS_PER_ROW, panel_height * 2)
 
 
-def test_the_seed_is_blue():
-    color = "#CCE5FF"
-    assert color in grid(ANALOGS, ".svg").decode()
-    assert color not in grid(ANALOGS.drop(columns="seed"), ".svg").decode()
+def test_seeds_are_highlighted():
+    assert HIGHLIGHT in render_table(ANALOGS, ".svg").decode()
+    assert HIGHLIGHT not in render_table(ANALOGS.drop(columns="seed"), ".svg").decode()
 
 
 def test_legends():
-    from molvae.viz.molecules import _panels
-
-    legends = [panel.legend for panel in _panels(ANALOGS)]
-    assert legends[:2] == ["seed", "0.72   QED 0.61   SA 2.3   logP 0.0"]
-    assert [panel.seed for panel in _panels(ANALOGS)] == [True] + [False] * 4 + [True, False]
+    panels = list(table_panels(ANALOGS))
+    assert [panel.legend for panel in panels[:2]] == ["seed", "0.72   QED 0.61   SA 2.3   logP 0.0"]
+    assert [panel.highlight for panel in panels] == [True] + [False] * 4 + [True, False]
 
 
-def test_no_more_than_viewers_open():
-    many = pd.DataFrame({"smiles": ["C" * (1 + i % 5) for i in range(MOST_PANELS + 100)]})
-    assert _size(grid(many))[1] == _size(grid(many.head(MOST_PANELS)))[1]
+def test_number_of_panels_is_limited():
+    many = pd.DataFrame({"smiles": ["C" * (1 + i % 5) for i in range(MAX_PANELS + 100)]})
+    assert png_size(render_table(many))[1] == png_size(render_table(many.head(MAX_PANELS)))[1]
 
 
-def test_same_table_same_picture(tmp_path):
-    assert save_grid(ANALOGS, tmp_path / "a.png").read_bytes() == grid(ANALOGS, ".png")
-    assert save_grid(ANALOGS, tmp_path / "a.svg").read_bytes() == grid(ANALOGS, ".svg")
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_saved_file_holds_the_rendered_image(tmp_path, suffix):
+    assert save_table_image(ANALOGS, tmp_path / f"a{suffix}").read_bytes() == render_table(ANALOGS, suffix)
 
 
-def test_reconstructions_are_drawn_not_their_inputs():
+def test_reconstructions_are_drawn_instead_of_inputs():
     frame = pd.DataFrame({"smiles": ["CCO", "CCN"], "reconstruction": ["c1ccccc1", ""]})
-    assert grid(frame, ".svg") == grid(pd.DataFrame({"smiles": ["c1ccccc1"]}), ".svg")
+    assert render_table(frame, ".svg") == render_table(pd.DataFrame({"smiles": ["c1ccccc1"]}), ".svg")
 
 
-def test_nothing_to_draw():
-    with pytest.raises(InputError, match="no molecules to draw"):
-        grid(ANALOGS.iloc[:0])
+def test_empty_table_is_rejected():
+    with pytest.raises(InputError, match="table is empty"):
+        render_table(ANALOGS.iloc[:0])
 
 
-def test_another_format():
-    with pytest.raises(InputError, match=r"\.png or \.svg, got '\.gif'"):
-        grid(ANALOGS, ".gif")
+def test_unknown_format_is_rejected():
+    with pytest.raises(InputError, match=r"\.gif"):
+        render_table(ANALOGS, ".gif")
 
 
 @pytest.mark.parametrize("smiles", SMILES)
-def test_one_molecule_for_a_page(smiles):
-    text = svg(smiles)
+def test_svg_of_a_molecule(smiles):
+    text = molecule_svg(smiles)
     assert text.startswith("<svg")
     assert text.rstrip().endswith("</svg>")
 
 
 @pytest.mark.parametrize("smiles", ["", "C1CC", "nothing"])
-def test_what_is_no_molecule_is_no_drawing(smiles):
-    assert svg(smiles) == ""
+def test_invalid_smiles_have_no_svg(smiles):
+    assert molecule_svg(smiles) == ""
 
 
-def test_an_analog_lies_as_its_seed_does():
-    """The scaffold, atom by atom; one without it is drawn in its own way, what cannot be read has an empty place."""
-    seed, analog = DRUGS["imatinib"], "CCc1ccc(NC(=O)c2ccc(CN3CCOCC3)cc2)cc1Nc1nccc(-c2cccnc2)n1"
-    other = "Cc1cc(NC(=O)c2ccc(CN3CCN(CCC)CC3)c(C)c2)ccc1Nc1nccc(-c2cccnc2)n1"
-    alike = analog.replace("CN3CCOCC3", "CN3CCN(CC)CC3")
-    drawn = Panel.of(seed, seed=True).mol.GetConformer().GetPositions()
+def test_analogs_are_aligned_to_the_scaffold_of_their_seed():
+    """Molecules without that scaffold keep their own coordinates, and an invalid seed aligns nothing."""
+    seed, other_scaffold = DRUGS["imatinib"], "CCc1ccc(NC(=O)c2ccc(CN3CCOCC3)cc2)cc1Nc1nccc(-c2cccnc2)n1"
+    longer_chain = "Cc1cc(NC(=O)c2ccc(CN3CCN(CCC)CC3)c(C)c2)ccc1Nc1nccc(-c2cccnc2)n1"
+    same_scaffold = other_scaffold.replace("CN3CCOCC3", "CN3CCN(CC)CC3")
+    seed_positions = Panel.from_smiles(seed, highlight=True).mol.GetConformer().GetPositions()
     scaffold = scaffold_of(parse(seed))
-    for smiles, same in ((alike, True), (other, False), (analog, False)):
+    for smiles, aligned in ((same_scaffold, True), (longer_chain, False), (other_scaffold, False)):
         mol = parse(smiles)
-        positions = Panel.of(smiles, like=seed).mol.GetConformer().GetPositions()
-        assert mol.HasSubstructMatch(scaffold) == same
-        if same:
-            at, seeds = mol.GetSubstructMatch(scaffold), parse(seed).GetSubstructMatch(scaffold)
-            np.testing.assert_allclose(positions[list(at)], drawn[list(seeds)], atol=1e-3)
+        positions = Panel.from_smiles(smiles, align_to=seed).mol.GetConformer().GetPositions()
+        assert mol.HasSubstructMatch(scaffold) == aligned
+        if aligned:
+            atoms, seed_atoms = mol.GetSubstructMatch(scaffold), parse(seed).GetSubstructMatch(scaffold)
+            np.testing.assert_allclose(positions[list(atoms)], seed_positions[list(seed_atoms)], atol=1e-3)
         else:
-            np.testing.assert_allclose(positions, Panel.of(smiles).mol.GetConformer().GetPositions())
-    assert Panel.of("C1CC", like=seed).mol is None
-    assert Panel.of("CCO", like="C1CC").mol is not None
+            np.testing.assert_allclose(positions, Panel.from_smiles(smiles).mol.GetConformer().GetPositions())
+    assert Panel.from_smiles("C1CC", align_to=seed).mol is None
+    assert Panel.from_smiles("CCO", align_to="C1CC").mol is not None
