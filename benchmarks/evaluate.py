@@ -161,7 +161,7 @@ def moses_metrics(checkpoint: Checkpoint, count: int) -> dict[str, str]:
     strings = evaluator.prior(count, temperature=1.0, prior=checkpoint.prior)
     found = score(
         [s or "" for s in strings],
-        train="moses:train", test="moses:test", scaffolds="moses:test_scaffolds",
+        train="moses:train", test="moses:test", test_scaffolds="moses:test_scaffolds",
         columns=("qed", "sa", "logp", "mw", "moses_filters"), nearest=False, benchmarks=("moses",),
     )  # fmt: skip
     return {name: f"{value:.4f}" for name, value in found.figures["MOSES"].items() if value is not None}
@@ -215,7 +215,7 @@ def defaults(checkpoint: Checkpoint, path: Path, count: int) -> dict[str, str]:
         "strings for a seed, median": f"{costs['strings'].median():.0f}",
         "valid": f"{costs['valid'].sum() / costs['strings'].sum():.3f}",
         "median Tanimoto to the seed": f"{worth['similarity_median']:.3f}",
-        "share at 0.4 or more": f"{worth['frac_similarity_ge_0_4']:.3f}",
+        "share at 0.4 or more": f"{worth['frac_similarity_ge_0.4']:.3f}",
         "effective novelty": f"{worth['effective_novelty']:.3f}",
         "usable": f"{worth['usable']:.3f}",
         "median SA of analogs": f"{frame['sa'].median():.2f}",

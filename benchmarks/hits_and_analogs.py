@@ -42,7 +42,7 @@ BEST = 10  # molecules compared
 
 def described(smiles: list[str], seed: str) -> pd.DataFrame:
     """Figures of molecules, `tanimoto` being to the seed, and the rank."""
-    frame = molvae.score(smiles, columns=("qed", "sa"), nearest=False, chemnet=False, workers=0).molecules
+    frame = molvae.score(smiles, columns=("qed", "sa"), nearest=False, fcd=False, workers=0).molecules
     frame = frame.rename(columns={"canonical": "molecule"})[["molecule", "qed", "sa"]]
     frame["tanimoto"] = tanimoto(morgan(parse(seed)), [morgan(parse(text)) for text in frame["molecule"]])
     frame["score"] = Rank.of(RANK, ["tanimoto"]).values(

@@ -78,7 +78,7 @@ def usable(molecules: dict[str, list[str]], seen: BloomFilter) -> int:
     scores = AnalogScores()
     for seed, some in molecules.items():
         mols = [parse(text) for text in some]
-        columns = {"canonical": some, "novel": ~seen.contains(some), "sa": compute(mols, ["sa"])["sa"]}
+        columns = {"canonical": some, "not_in_training": ~seen.contains(some), "sa": compute(mols, ["sa"])["sa"]}
         scores.add(pd.DataFrame({"seed": seed, **columns, "alerts": [alerts(mol) for mol in mols]}))
     count = scores.overall()["usable_count"]
     assert count is not None

@@ -69,8 +69,8 @@ def moses_sets() -> Against:
 
 def ours(smiles: list[str], against: Against, chemnet: bool) -> dict[str, float | None]:
     done = score(
-        smiles, train=against.train, test=against.test, scaffolds=against.scaffolds, columns=COLUMNS, nearest=False,
-        chemnet=chemnet, benchmarks=("moses",),
+        smiles, train=against.train, test=against.test, test_scaffolds=against.test_scaffolds, columns=COLUMNS, nearest=False,
+        fcd=chemnet, benchmarks=("moses",),
     )  # fmt: skip
     return done.figures["MOSES"]
 

@@ -129,7 +129,7 @@ def scored(analogs: pd.DataFrame) -> dict[str, float | None]:
 
 def worth_row(name: str, analogs: pd.DataFrame, per_seed: pd.DataFrame) -> str:
     worth = scored(analogs)
-    cells = ("effective_novelty", "usable", "similarity_median", "frac_similarity_ge_0_4", "frac_similarity_ge_0_6")
+    cells = ("effective_novelty", "usable", "similarity_median", "frac_similarity_ge_0.4", "frac_similarity_ge_0.6")
     figures = " | ".join(f"{worth[key]:.3f}" for key in cells)
     return (
         f"| {name} | {(per_seed['found'] >= DEFAULT_N).mean():.1%} | {figures} | {per_seed['strings'].median():,.0f} |"

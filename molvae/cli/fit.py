@@ -41,8 +41,8 @@ def fit(
 
     check_folder(output, SETTINGS)
     fitted = fit_property_model(
-        data, target, column=column, task=task, split=split, folds=folds, seed=seed, model=model, device=device,
+        data, target, column=column, task=task, split=split, folds=folds, random_state=seed, model=model, device=device,
         progress=lambda line: typer.echo(line, err=True),
     )  # fmt: skip
     fitted.save(output)
-    typer.echo(card_text(f"{target}, a {fitted.fitted.task}", fitted.card))
+    typer.echo(card_text(f"{target}, a {fitted.fitted_model.task}", fitted.card))

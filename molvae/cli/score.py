@@ -101,7 +101,7 @@ def score(
     )
     scorer = Scorer(
         against, columns=names, nearest=nearest, seeded=seeds is not None, named=seeds is None,
-        scores=scores_of(score, device), chemnet=fcd, sample=sample, seed=seed, workers=workers, device=place,
+        scores=scores_of(score, device), fcd=fcd, sample_size=sample, random_state=seed, workers=workers, device=place,
     )  # fmt: skip
     if report is not None:
         _check_rank(rank_by, scorer, nearest and (train or test) is not None)

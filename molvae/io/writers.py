@@ -219,8 +219,18 @@ def _name_column(frame: pd.DataFrame) -> str | None:
 
 _PLACES = ("seed", "name", "source")
 _TYPES = {
-    "string": (*_PLACES, "smiles", "reconstruction", "error", "canonical", "alerts", "scaffold", "nearest"),
-    "boolean": ("novel", "new_scaffold", "lipinski", "veber", "moses_filters"),
+    "string": (
+        *_PLACES,
+        "smiles",
+        "reconstruction",
+        "error",
+        "canonical",
+        "alerts",
+        "scaffold",
+        "nearest",
+        "nearest_neighbor",
+    ),
+    "boolean": ("novel", "not_in_training", "scaffold_not_in_training", "lipinski", "veber", "moses_filters"),
 }
 
 

@@ -16,13 +16,13 @@ class Tally:
     """Of a stream of any length, in memory that grows by 8 bytes a valid row.
 
     The sample is `size` valid rows drawn at random, each as likely; all of them where there are no more. It depends on
-    `seed` and on the order of the rows, not on how they were cut into tables. Raises `InputError` for a `size` below 1.
+    `random_state` and on the order of the rows, not on how they were cut into tables. Raises `InputError` for a `size` below 1.
     """
 
-    def __init__(self, size: int, seed: int) -> None:
+    def __init__(self, size: int, random_state: int) -> None:
         if size < 1:
             raise InputError(f"a sample holds at least 1 molecule, got {size}")
-        self.size, self.seed, self.random = size, seed, np.random.default_rng(seed)
+        self.size, self.random_state, self.random = size, random_state, np.random.default_rng(random_state)
         self.read = self.valid = self.incomplete = 0
         self._keys: list[Keys] = []
         self._kept: list[pd.DataFrame] = []

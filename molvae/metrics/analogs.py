@@ -25,12 +25,12 @@ from molvae.data.hashing import hash_text, hash_texts
 from molvae.errors import InputError, MoleculeError
 from molvae.metrics.set_metrics import share
 
-INPUT = ("seed", "canonical", "novel", "sa", "alerts")
+INPUT = ("seed", "canonical", "not_in_training", "sa", "alerts")
 COUNTS = ("proposed", "valid", "distinct", "effective", "usable_count")
 FIGURES = (
     "validity", "uniqueness", "novelty", "non_identity", "effective_novelty", "usable",
-    "similarity_mean", "similarity_q1", "similarity_median", "similarity_q3", "frac_similarity_ge_0_4", "frac_similarity_ge_0_6",
-    "scaffold_kept", "internal_diversity",
+    "similarity_mean", "similarity_q1", "similarity_median", "similarity_q3", "frac_similarity_ge_0.4", "frac_similarity_ge_0.6",
+    "scaffold_retention", "internal_diversity",
 )  # fmt: skip
 COLUMNS = ("seed", "error", *COUNTS, *FIGURES)
 """Of `AnalogScores.per_seed`, in order."""
@@ -42,7 +42,7 @@ DIVERSITY_SAMPLE = 128
 """Molecules of a seed at most that its diversity is measured on: 8128 pairs."""
 SIMILARITY_SAMPLE = 10_000
 
-_THRESHOLDS = {"frac_similarity_ge_0_4": 0.4, "frac_similarity_ge_0_6": 0.6}
+_THRESHOLDS = {"frac_similarity_ge_0.4": 0.4, "frac_similarity_ge_0.6": 0.6}
 
 
 class AnalogScores:
@@ -56,8 +56,8 @@ class AnalogScores:
     usable               effective molecules with a similarity of 0.4 or more, SA at most 0.5 above the seed's
                          and no PAINS or BRENK alert that the seed lacks / n
     similarity_*         mean, q1, median, q3 of Tanimoto to the seed, over distinct molecules other than the seed
-    frac_similarity_ge_0_4, _0_6   shares of those at that similarity or more
-    scaffold_kept        share of those with the seed's Bemis-Murcko scaffold; acyclic ones share the empty one
+    frac_similarity_ge_0.4, _0_6   shares of those at that similarity or more
+    scaffold_retention        share of those with the seed's Bemis-Murcko scaffold; acyclic ones share the empty one
     internal_diversity   1 - mean Tanimoto over pairs of distinct molecules, the seed included where proposed;
                          beyond 128 molecules over 128 chosen by hash, blind to order and chunks
 
@@ -71,7 +71,7 @@ class AnalogScores:
         """Count a chunk, a row each proposed analog; other columns are ignored.
 
         seed: SMILES as given. canonical: canonical isomeric SMILES, "" or missing where invalid.
-        novel: True, False, or missing where unknown. sa: float, NaN where invalid (and never usable).
+        not_in_training: True, False, or missing where unknown. sa: float, NaN where invalid (and never usable).
         alerts: "set: name", as a list or joined by ";", missing for none; sets but PAINS and BRENK are ignored.
         Of a molecule that a seed has more than once, the first row's values hold.
 
@@ -151,7 +151,10 @@ def _read(rows: pd.DataFrame) -> Iterator[tuple[str, _Row]]:
     except (TypeError, ValueError) as error:
         raise InputError(f"column 'sa' must hold numbers: {error}") from error
     texts = [[v if isinstance(v, str) else "" for v in rows[name]] for name in ("seed", "canonical")]
-    novel = [_flag(v) if known else None for v, known in zip(rows["novel"], rows["novel"].notna(), strict=True)]
+    novel = [
+        _flag(v) if known else None
+        for v, known in zip(rows["not_in_training"], rows["not_in_training"].notna(), strict=True)
+    ]
     names = map(_alert_names, rows["alerts"])
     for seed, canonical, *values in zip(*texts, novel, sa.tolist(), names, strict=True):
         yield seed, _Row(canonical, *values)
@@ -159,7 +162,7 @@ def _read(rows: pd.DataFrame) -> Iterator[tuple[str, _Row]]:
 
 def _flag(value: object) -> bool:
     if value not in (0, 1):  # as which True and False compare too
-        raise InputError(f"column 'novel' must hold True, False or nothing, got {value!r}")
+        raise InputError(f"column 'not_in_training' must hold True, False or nothing, got {value!r}")
     return bool(value)
 
 
@@ -292,7 +295,7 @@ def _figures(counts: Counter[str], similarities: NDArray[np.float64]) -> dict[st
         "usable": share(counts["usable_count"], counts["proposed"]),
         **_spread(similarities),
         **{name: share(counts[name], counts["others"]) for name in _THRESHOLDS},
-        "scaffold_kept": share(counts["scaffold"], counts["others"]),
+        "scaffold_retention": share(counts["scaffold"], counts["others"]),
     }
 
 

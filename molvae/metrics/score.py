@@ -26,15 +26,15 @@ def score(
     *,
     train: Molecules | None = None,
     test: Molecules | None = None,
-    scaffolds: Molecules | None = None,
+    test_scaffolds: Molecules | None = None,
     seeds: str | Iterable[str] | None = None,
     columns: Collection[str] | None = None,
     nearest: bool = True,
     scores: Mapping[str, Score] | None = None,
-    chemnet: bool | None = None,
+    fcd: bool | None = None,
     benchmarks: Collection[str] = BENCHMARKS,
-    sample: int = SAMPLE,
-    seed: int = 0,
+    sample_size: int = SAMPLE,
+    random_state: int = 0,
     workers: int | None = None,
     device: str = "auto",
 ) -> Scores:
@@ -42,14 +42,14 @@ def score(
     a pandas column's under its own index.
 
     `smiles`: one or many, or the path of a file, whose names then stand in a column. `train` (what is not in it is
-    novel), `test` and `scaffolds` (what the set should be like; MOSES has these two test sets) are SMILES, a file,
+    novel), `test` and `test_scaffolds` (what the set should be like; MOSES has these two test sets) are SMILES, a file,
     or a named dataset such as "moses:train"; their statistics are computed once and kept. `seeds`: the molecule
     that each is an analog of, one for all or one each. `columns`: names out of `scoring.molecules.COLUMNS`, None
     for all; alerts and QED take most of the time. `nearest`: find each one's nearest neighbor in `train`, or else
     in `test`. `scores`: columns of one's own by name, each a function of canonical SMILES (N) to numbers (N), NaN
-    where there is none; a `PropertyModel` is one. `chemnet`: Fréchet ChemNet distances, by the extra `fcd`; None:
-    if it is installed. `benchmarks`: whose metrics of the set, moses and guacamol; of `sample` valid molecules,
-    drawn at random under `seed` where there are more.
+    where there is none; a `PropertyModel` is one. `fcd`: Fréchet ChemNet distances, by the extra `fcd`; None:
+    if it is installed. `benchmarks`: whose metrics of the set, moses and guacamol; of `sample_size` valid molecules,
+    drawn at random under `random_state` where there are more.
 
     Raises `InputError` for an unknown column, for more or fewer seeds than molecules, for what holds no SMILES, as a
     whole DataFrame, and for a file or a reference that cannot be read or a reference without a valid molecule.
@@ -59,11 +59,11 @@ def score(
         raise InputError(f"seeds are given with SMILES, not with a file: give the column of SMILES of {file}")
     rows = _rows(smiles, seeds) if file is None else read_records(file)
     place = str(find_device(device))
-    against = references(train, test, scaffolds, workers=workers, device=place)
+    against = references(train, test, test_scaffolds, workers=workers, device=place)
     columns = [columns] if isinstance(columns, str) else columns
     scorer = Scorer(
         against, columns=columns, nearest=nearest, seeded=seeds is not None, named=file is not None, scores=scores,
-        chemnet=chemnet, benchmarks=benchmarks, sample=sample, seed=seed, workers=workers, device=place,
+        fcd=fcd, benchmarks=benchmarks, sample_size=sample_size, random_state=random_state, workers=workers, device=place,
     )  # fmt: skip
     table = indexed(joined(scorer.tables(rows)), smiles if file is None else None)
     return replace(scorer.scores(), molecules=table)
@@ -87,7 +87,7 @@ def _rows(smiles: Any, seeds: str | Iterable[str] | None) -> Iterable[Row]:
 def references(
     train: Molecules | None = None,
     test: Molecules | None = None,
-    scaffolds: Molecules | None = None,
+    test_scaffolds: Molecules | None = None,
     *,
     workers: int | None = None,
     device: str = "cpu",
@@ -106,5 +106,7 @@ def references(
         return Reference(source, source.named, workers=workers, device=device, tell=tell)
 
     return Against(
-        found(train, "training", "train"), found(test, "test", "test"), found(scaffolds, "scaffold", "test_scaffolds")
+        found(train, "training", "train"),
+        found(test, "test", "test"),
+        found(test_scaffolds, "scaffold", "test_scaffolds"),
     )

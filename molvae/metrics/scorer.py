@@ -41,8 +41,8 @@ SEEDS_NAMED = 3
 """Seeds that are no molecules, at most, that a note names."""
 
 TAKEN = (
-    *("smiles", "error", "canonical", "seed", "name", "novel", "new_scaffold"),
-    *("nearest", "nearest_similarity", "similarity"),
+    *("smiles", "error", "canonical", "seed", "name", "not_in_training", "scaffold_not_in_training"),
+    *("nearest_neighbor", "nearest_similarity", "similarity"),
 )
 """Columns of the table beside those of `molecules.COLUMNS`."""
 
@@ -81,9 +81,9 @@ class Scorer:
     neighbor in the training set, or the test set where there is none. `seeded`: the name of a row is the seed that it
     is an analog of; `named`: without seeds, names stand in a column. `scores`: columns of one's own by name, each a
     function of canonical SMILES (N) to numbers (N).
-    `chemnet`: compute Fréchet ChemNet distances; None: where the library for it is installed.
-    `benchmarks`: out of `BENCHMARKS`. `sample` and `seed`: see `Tally`. Raises `InputError` for an unknown column or
-    benchmark, or a `sample` below 1.
+    `fcd`: compute Fréchet ChemNet distances; None: where the library for it is installed.
+    `benchmarks`: out of `BENCHMARKS`. `sample_size` and `random_state`: see `Tally`. Raises `InputError` for an unknown column or
+    benchmark, or a `sample_size` below 1.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class Scorer:
         seeded: bool = False,
         named: bool = False,
         scores: Mapping[str, Score] | None = None,
-        chemnet: bool | None = None,
+        fcd: bool | None = None,
         benchmarks: Collection[str] = BENCHMARKS,
-        sample: int = SAMPLE,
-        seed: int = 0,
+        sample_size: int = SAMPLE,
+        random_state: int = 0,
         workers: int | None = None,
         device: str = "cpu",
     ) -> None:
@@ -110,9 +110,9 @@ class Scorer:
         self._scores = dict(scores or {})
         if taken := [name for name in self._scores if name in TAKEN or name in COLUMNS]:
             raise InputError(f"a score cannot be called {taken[0]!r}, for that is another column: rename it")
-        self.seeded, self.named, self.chemnet, self.workers, self.device = seeded, named, chemnet, workers, device
+        self.seeded, self.named, self.compute_fcd, self.workers, self.device = seeded, named, fcd, workers, device
         self.benchmarks = benchmarks
-        self.tally = Tally(sample, seed)
+        self.tally = Tally(sample_size, random_state)
         self.analogs = AnalogScores() if seeded else None
         self._neighbors = self.against.neighbors if nearest else None
         self._finder: Finder | None = None
@@ -125,7 +125,7 @@ class Scorer:
 
     def _needed(self, seeded: bool) -> set[str]:
         compared = (
-            {"moses_filters", "logp", "sa", "qed", "mw"} if self.against.test or self.against.scaffolds else set()
+            {"moses_filters", "logp", "sa", "qed", "mw"} if self.against.test or self.against.test_scaffolds else set()
         )
         return compared | ({"sa", "alerts"} if seeded else set())
 
@@ -164,7 +164,7 @@ class Scorer:
         """What would fail once all rows are read fails now."""
         for reference in self.against.references:
             _ = reference.molecules
-        if self.against.references and self.chemnet:
+        if self.against.references and self.compute_fcd:
             fcd.activations(("C", "CC"), device=self.device)
 
     def _placed(self, frame: pd.DataFrame, bits: NDArray[np.uint8]) -> pd.DataFrame:
@@ -172,21 +172,21 @@ class Scorer:
         good = (frame["canonical"] != "").to_numpy()
         if self.against.train is not None:
             known = among(hash_texts(frame["canonical"]), self.against.train.keys)
-            frame["novel"] = _where(good, ~known)
+            frame["not_in_training"] = _where(good, ~known)
             if "scaffold" in self.columns:
                 rings = good & (frame["scaffold"].fillna("") != "").to_numpy()
                 new = ~among(hash_texts(frame["scaffold"].fillna("")), self.against.train.scaffold_keys)
-                frame["new_scaffold"] = _where(rings, new)
+                frame["scaffold_not_in_training"] = _where(rings, new)
         elif self.seeded:
-            frame["novel"] = None
+            frame["not_in_training"] = None
         if self._neighbors is not None:
             self._finder = self._finder or Finder(self._neighbors.fingerprints, device=self.device)
             index, similarity = self._finder.nearest(bits[good], threads=threads_of(self.workers))
-            frame["nearest"] = None
+            frame["nearest_neighbor"] = None
             names = frame.loc[good, "canonical"]
             # a molecule that is there is the nearest to itself: a stereoisomer has the same fingerprint
             there = among(hash_texts(names), self._neighbors.keys)
-            frame.loc[good, "nearest"] = [
+            frame.loc[good, "nearest_neighbor"] = [
                 own if known else self._neighbors.molecules[i]
                 for own, known, i in zip(names, there, index, strict=True)
             ]
@@ -226,7 +226,11 @@ class Scorer:
         if self.against.train is not None:
             counts["novel"] = int((~among(distinct, self.against.train.keys)).sum())
         of_set = SetFigures(
-            self.against, chemnet=self.chemnet, workers=self.workers, device=self.device, seed=self.tally.seed
+            self.against,
+            compute_fcd=self.compute_fcd,
+            workers=self.workers,
+            device=self.device,
+            random_state=self.tally.random_state,
         )
         figures: Figures = {}
         if "moses" in self.benchmarks:

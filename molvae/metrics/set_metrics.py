@@ -20,11 +20,11 @@ from molvae.metrics.structures import Structures
 
 @dataclass(frozen=True)
 class Against:
-    """What to compare with: `train` says what is novel, `test` and `scaffolds` what the set should be like."""
+    """What to compare with: `train` says what is novel, `test` and `test_scaffolds` what the set should be like."""
 
     train: Reference | None = None
     test: Reference | None = None
-    scaffolds: Reference | None = None
+    test_scaffolds: Reference | None = None
 
     @property
     def neighbors(self) -> Reference | None:
@@ -34,18 +34,26 @@ class Against:
     @property
     def references(self) -> list[Reference]:
         """All that there are."""
-        return [found for found in (self.train, self.test, self.scaffolds) if found is not None]
+        return [found for found in (self.train, self.test, self.test_scaffolds) if found is not None]
 
 
 class SetFigures:
     """Computes metrics of a set `against` others; `notes` say what is missing and why.
 
     `counts` are those of all rows that were read: read, valid, distinct, and novel where there is a training set.
-    `chemnet`, `workers`, `device` and `seed` as in `Scorer`.
+    `compute_fcd`, `workers`, `device` and `random_state` as in `Scorer`.
     """
 
-    def __init__(self, against: Against, *, chemnet: bool | None, workers: int | None, device: str, seed: int) -> None:
-        self.against, self.chemnet, self.workers, self.device, self.seed = against, chemnet, workers, device, seed
+    def __init__(
+        self, against: Against, *, compute_fcd: bool | None, workers: int | None, device: str, random_state: int
+    ) -> None:
+        self.against, self.compute_fcd, self.workers, self.device, self.random_state = (
+            against,
+            compute_fcd,
+            workers,
+            device,
+            random_state,
+        )
         self.notes: list[str] = []
 
     def moses(
@@ -63,7 +71,7 @@ class SetFigures:
         found |= dict.fromkeys(moses.DIVERSITY)
         if filters:
             found["Filters"] = mean(sample, "moses_filters")
-        both = {"Test": self.against.test, "TestSF": self.against.scaffolds}
+        both = {"Test": self.against.test, "TestSF": self.against.test_scaffolds}
         references = {label: reference for label, reference in both.items() if reference is not None}
         found |= {f"{name}/{label}": None for label in references for name in moses.LIKENESS}
         if self.against.test is not None:
@@ -88,7 +96,7 @@ class SetFigures:
     def guacamol(self, counts: Mapping[str, int], sample: pd.DataFrame, train: Reference) -> dict[str, float | None]:
         """GuacaMol's, which compares with what was trained on."""
         if len(sample) > GUACAMOL_MOLECULES:  # not the first ones: rows may come in any order
-            rows = np.random.default_rng(self.seed).permutation(len(sample))[:GUACAMOL_MOLECULES]
+            rows = np.random.default_rng(self.random_state).permutation(len(sample))[:GUACAMOL_MOLECULES]
             sample = sample.iloc[np.sort(rows)]
             self._note(f"GuacaMol's figures but validity are of {len(sample):,} of those, drawn at random")
         molecules = list(sample["canonical"])
@@ -108,12 +116,12 @@ class SetFigures:
 
     def _activations(self, sample: pd.DataFrame) -> fcd.Activations | None:
         """ChemNet's, of the set itself; None, and a note, where there are none."""
-        if self.chemnet is False:
+        if self.compute_fcd is False:
             return None
         try:
             return fcd.activations(sample["canonical"], device=self.device)
         except MissingExtraError as error:
-            if self.chemnet:
+            if self.compute_fcd:
                 raise
             self._note(f"no FCD: {error}")
         except InputError as error:

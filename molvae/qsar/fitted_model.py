@@ -41,7 +41,7 @@ class Encoder:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedModel:
     """`estimator` predicts `target` (a `task`) from the representation of `candidate`.
 
     `calibration` multiplies its spread, so that on held-out molecules error / uncertainty has a mean square of 1;
@@ -71,7 +71,7 @@ class Fitted:
         return mean, self.calibration * np.hypot(spread, self.doubt)
 
 
-def save(fitted: Fitted, card: str, folder: Path) -> None:
+def save(fitted: FittedModel, card: str, folder: Path) -> None:
     """Write the folder, which appears whole or not at all; `card` is its card as Markdown."""
     arrays = {f.name: getattr(fitted.estimator, f.name) for f in dataclasses.fields(fitted.estimator)}  # type: ignore[arg-type]
     with whole_folder(folder, SETTINGS) as draft:
@@ -88,7 +88,7 @@ def save(fitted: Fitted, card: str, folder: Path) -> None:
         (draft / "card.md").write_text(card, encoding="utf-8")
 
 
-def load(folder: Path) -> Fitted:
+def load(folder: Path) -> FittedModel:
     """Read a folder. Raises `CheckpointError` saying what is missing, damaged, or of another version."""
     settings, card = _json(folder, SETTINGS), _json(folder, CARD)
     if settings.get("format") != FORMAT:
@@ -104,7 +104,7 @@ def load(folder: Path) -> Fitted:
         estimator = candidate.estimator(**load_file(weights))
         if candidate.representation == "fingerprint":
             estimator.predict(np.zeros((1, BITS), np.uint8))  # of another width it is none of fingerprints
-        return Fitted(
+        return FittedModel(
             target=str(settings["target"]), task=settings["task"], candidate=candidate,
             estimator=estimator, calibration=float(settings["calibration"]),
             doubt=float(settings.get("doubt", 0)),  # which older models do not have

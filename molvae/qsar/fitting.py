@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from molvae.errors import InputError
 from molvae.qsar.candidates import REPRESENTATIONS, candidates
 from molvae.qsar.estimators import MOST_ROWS
-from molvae.qsar.fitted_model import Encoder, Fitted
+from molvae.qsar.fitted_model import Encoder, FittedModel
 from molvae.qsar.validation import FIGURES, SPLITS, Validation, folds_of, validate
 
 Floats = NDArray[np.float64]
@@ -54,9 +54,11 @@ def compared(
     return sorted(done, key=lambda v: -_mean(v.figures[FIGURES[task][0]]))
 
 
-def fitted(best: Validation, x: NDArray[Any], y: Floats, target: str, task: str, encoder: Encoder, seed: int) -> Fitted:
+def fitted(
+    best: Validation, x: NDArray[Any], y: Floats, target: str, task: str, encoder: Encoder, seed: int
+) -> FittedModel:
     """The best candidate on all molecules, its uncertainty calibrated on those that it predicted unseen."""
-    return Fitted(
+    return FittedModel(
         target=target,
         task=task,
         candidate=best.candidate,
@@ -103,7 +105,7 @@ def _calibration(validation: Validation, y: Floats) -> float:
 
 
 def _spread(validation: Validation, y: Floats) -> Floats:
-    """Of each held-out molecule, with the doubt that there is in any case; `Fitted.predict` calibrates the same."""
+    """Of each held-out molecule, with the doubt that there is in any case; `FittedModel.predict` calibrates the same."""
     spread: Floats = np.hypot(validation.spread, _doubt(validation, y))
     return spread
 

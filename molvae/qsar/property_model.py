@@ -22,7 +22,7 @@ from molvae.errors import CheckpointError, InputError, MoleculeError, import_ext
 from molvae.generator import Generator
 from molvae.qsar import fitted_model as storage
 from molvae.qsar.candidates import TASKS
-from molvae.qsar.fitted_model import Encoder, Fitted
+from molvae.qsar.fitted_model import Encoder, FittedModel
 from molvae.qsar.fitting import Progress, Trial, card_of, compared, fitted
 from molvae.qsar.measurements import Measurements
 
@@ -30,13 +30,13 @@ Floats = NDArray[np.float64]
 
 
 class PropertyModel:
-    """Predicts one measured property: `predict` for SMILES, `of_molecules` or `of_latents` for those who have more.
+    """Predicts one measured property: `predict` for SMILES, `predict_mols` or `predict_latents` for those who have more.
 
-    `fitted` is what was learned, `card` what it scored; `generator` makes the latents of a model that reads latents.
+    `fitted_model` is what was learned, `card` what it scored; `generator` makes the latents of a model that reads latents.
     """
 
-    def __init__(self, fitted: Fitted, generator: Generator | None = None) -> None:
-        self.fitted = fitted
+    def __init__(self, fitted_model: FittedModel, generator: Generator | None = None) -> None:
+        self.fitted_model = fitted_model
         self.generator = generator
 
     @classmethod
@@ -55,22 +55,22 @@ class PropertyModel:
 
     def save(self, path: str | Path) -> Path:
         """Write a folder, which appears whole or not at all, in place of an older one."""
-        title = f"{self.target}, a {self.fitted.task}"
-        storage.save(self.fitted, card_text(title, self.card), Path(path))
+        title = f"{self.target}, a {self.fitted_model.task}"
+        storage.save(self.fitted_model, card_text(title, self.card), Path(path))
         return Path(path)
 
     @property
     def target(self) -> str:
-        return self.fitted.target
+        return self.fitted_model.target
 
     @property
     def card(self) -> dict[str, Any]:
-        return self.fitted.card
+        return self.fitted_model.card
 
     @property
-    def reads_latents(self) -> bool:
+    def uses_latents(self) -> bool:
         """Whether it needs latents; otherwise it needs fingerprints and no network."""
-        return self.fitted.encoder is not None
+        return self.fitted_model.encoder is not None
 
     def predict(self, smiles: str | Iterable[str]) -> pd.DataFrame:
         """One row out per row in: smiles, prediction, uncertainty (one standard deviation), error.
@@ -84,20 +84,20 @@ class PropertyModel:
         good = np.array([not error for error in errors], dtype=bool)
         frame["error"] = np.array(errors, dtype=object)
         if good.any():
-            frame.loc[good, "prediction"], frame.loc[good, "uncertainty"] = self.fitted.predict(features)
+            frame.loc[good, "prediction"], frame.loc[good, "uncertainty"] = self.fitted_model.predict(features)
         return indexed(frame, smiles)
 
     def __call__(self, smiles: Sequence[str]) -> Floats:
         """The predictions alone, (N,): what `scores` of `analogs` and `score` take."""
         return self.predict(smiles)["prediction"].to_numpy(dtype=np.float64)
 
-    def of_molecules(self, mols: Sequence[Chem.Mol]) -> Floats:
+    def predict_mols(self, mols: Sequence[Chem.Mol]) -> Floats:
         """Predictions (N,) of a model that reads fingerprints."""
-        return self.fitted.predict(morgan_counts(mols))[0]
+        return self.fitted_model.predict(morgan_counts(mols))[0]
 
-    def of_latents(self, latents: NDArray[np.float32]) -> Floats:
+    def predict_latents(self, latents: NDArray[np.float32]) -> Floats:
         """Predictions (N,) of a model that reads latents, (N, D) from its own encoder."""
-        return self.fitted.predict(latents)[0]
+        return self.fitted_model.predict(latents)[0]
 
     def _features(self, texts: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
         """Features of those that have any, and for every text what is wrong with it, or nothing."""
@@ -120,7 +120,7 @@ def fit_property_model(
     task: str = "auto",
     split: str = "scaffold",
     folds: int = 5,
-    seed: int = 0,
+    random_state: int = 0,
     model: str | Path = "druglike",
     device: str = "auto",
     progress: Progress | None = None,
@@ -133,7 +133,7 @@ def fit_property_model(
     `InputError` for data that cannot be used, `MissingExtraError` without scikit-learn.
     """
     import_extra("sklearn", "fit")  # raise before any work is done
-    trial = Trial(split, folds, seed)
+    trial = Trial(split, folds, random_state)
     if task not in ("auto", *TASKS):
         raise InputError(f"the task is auto, {' or '.join(TASKS)}, got {task!r}")
     place = locate(model)
@@ -147,7 +147,7 @@ def fit_property_model(
     trials = compared(features, table.values, table.smiles, table.task, trial, progress)
     encoder = Encoder(generator.checkpoint.name, _place(model, place), weights_sha256(place))
     x = features[trials[0].candidate.representation]
-    chosen = fitted(trials[0], x, table.values, target, table.task, encoder, seed)
+    chosen = fitted(trials[0], x, table.values, target, table.task, encoder, random_state)
     card = {"Data": table.summary(Path(data).name), **card_of(trials, table.values, table.task, trial)}
     card["Encoder of the latents"] = f"{encoder.name}, weights sha256 {encoder.sha256[:16]}"
     return PropertyModel(replace(chosen, card=card), generator if chosen.encoder else None)

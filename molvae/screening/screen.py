@@ -192,7 +192,9 @@ class _Asked:
     def _generator(self, model: str | Path, device: str) -> Generator | None:
         """The one network that all figures of latents share; None where there are none."""
         models = {name: self.models[name] for name in self.names if name in self.models}
-        readers = {name: m.fitted.encoder.sha256 for name, m in models.items() if m.fitted.encoder is not None}
+        readers = {
+            name: m.fitted_model.encoder.sha256 for name, m in models.items() if m.fitted_model.encoder is not None
+        }
         if LATENT in self.names:
             readers[LATENT] = weights_sha256(locate(model))
         weights = set(readers.values())
@@ -213,10 +215,10 @@ class _Asked:
         for name in self.names:
             if name in self.models:
                 property_model = self.models[name]
-                if property_model.reads_latents:
-                    of_latents[name] = property_model.of_latents
+                if property_model.uses_latents:
+                    of_latents[name] = property_model.predict_latents
                 else:
-                    of_molecules[name] = property_model.of_molecules
+                    of_molecules[name] = property_model.predict_mols
             elif name == LATENT:
                 of_latents[name] = self._cosine()
             else:

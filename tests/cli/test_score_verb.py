@@ -15,8 +15,8 @@ from molvae.metrics.score import score as score_in_python
 
 SMILES = list(DRUGS.values())[:8]
 ROWS = [*SMILES[:5], "C1CC", SMILES[0]]
-TEXT = {"smiles", "name", "error", "canonical", "alerts", "scaffold", "nearest"}
-FLAGS = {"lipinski", "veber", "moses_filters", "novel", "new_scaffold"}
+TEXT = {"smiles", "name", "error", "canonical", "alerts", "scaffold", "nearest_neighbor"}
+FLAGS = {"lipinski", "veber", "moses_filters", "not_in_training", "scaffold_not_in_training"}
 
 
 @pytest.fixture(autouse=True)
@@ -53,13 +53,13 @@ def test_everything_at_once(files, tmp_path):
     table, page, data = (tmp_path / "out" / name for name in ("rows.csv", "page.html", "set.json"))
     result = score(molecules, "--train", train, "--test", test, "-o", table, "--report", page)
     found = strictly(result.stdout)
-    expected = score_in_python(ROWS, train=train, test=test, chemnet=False, workers=1, device="cpu")
+    expected = score_in_python(ROWS, train=train, test=test, fcd=False, workers=1, device="cpu")
     assert found == json.loads(expected.to_json())
     rows = pd.read_csv(table, keep_default_na=False)
     assert rows["smiles"].tolist() == ROWS
     assert list(rows.columns) == ["smiles", "name", *expected.molecules.columns[1:]]
     assert rows["canonical"].tolist() == expected.molecules["canonical"].tolist()
-    assert rows["novel"].tolist() == ["False"] * 3 + ["True"] * 2 + ["", "False"]
+    assert rows["not_in_training"].tolist() == ["False"] * 3 + ["True"] * 2 + ["", "False"]
     text = page.read_text()
     assert "<svg" in text
     assert "C1CC" in text
@@ -190,8 +190,8 @@ def test_parquet(files, tmp_path, monkeypatch, order):
     for name in table.columns:
         assert (table[name].dtype == "float64") == (name not in TEXT | FLAGS), name
     assert {value for name in FLAGS for value in table[name].dropna()} == {True, False}
-    assert table[sorted(FLAGS - {"new_scaffold"})].notna().all(axis=1).tolist() == good
-    assert table["nearest"].notna().tolist() == good
+    assert table[sorted(FLAGS - {"scaffold_not_in_training"})].notna().all(axis=1).tolist() == good
+    assert table["nearest_neighbor"].notna().tolist() == good
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".sdf", ".smi"])
@@ -356,7 +356,7 @@ def test_a_table_for_a_reader(files):
     """On a terminal: no JSON, every figure by its name."""
     from molvae.cli import score as verb
 
-    scores = score_in_python(ROWS, test=files[2], chemnet=False, workers=1, device="cpu")
+    scores = score_in_python(ROWS, test=files[2], fcd=False, workers=1, device="cpu")
     sections = dict(verb._tables(scores))
     assert list(sections) == list(scores.figures)
     cells = [list(column.cells) for column in sections["MOSES"].columns]

@@ -104,8 +104,8 @@ SCORED = pd.DataFrame(
         "moses_filters": [None, False, True],
         "scaffold": [None, "", "c1ccccc1"],
         "novel": [None, True, False],
-        "new_scaffold": [None, None, True],
-        "nearest": [None, "CO", "c1ccccc1"],
+        "scaffold_not_in_training": [None, None, True],
+        "nearest_neighbor": [None, "CO", "c1ccccc1"],
         "nearest_similarity": [np.nan, 0.3, 1.0],
     }
 )

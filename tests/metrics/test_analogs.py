@@ -50,7 +50,7 @@ def scored(seed, smiles, novel=lambda text: "F" not in text):
             "seed": seed,
             "smiles": smiles,
             "canonical": canonicals,
-            "novel": [novel(text) for text in canonicals],
+            "not_in_training": [novel(text) for text in canonicals],
             "sa": [compute([mol], ["sa"])["sa"][0] if mol else np.nan for mol in mols],
             "alerts": [alerts(mol) if mol else [] for mol in mols],
         }
@@ -88,7 +88,7 @@ def slowly(seed, rows):
     distinct = list({row["canonical"]: row for row in valid}.values())
     others = [row for row in distinct if row["canonical"] != own]
     similar = {row["canonical"]: tanimoto(row["canonical"], seed) for row in others}
-    effective = [row for row in others if row["novel"] is not False]
+    effective = [row for row in others if row["not_in_training"] is not False]
     (sa,), own_alerts = compute([parse(seed)], ["sa"])["sa"], set(alerts(parse(seed)))
     usable = [
         row
@@ -97,7 +97,7 @@ def slowly(seed, rows):
     ]
     values = list(similar.values())
     q1, median, q3 = np.percentile(values, [25, 50, 75]) if values else [None] * 3
-    unknown = any(row["novel"] is None for row in distinct)
+    unknown = any(row["not_in_training"] is None for row in distinct)
     pairs = [tanimoto(a["canonical"], b["canonical"]) for a, b in combinations(distinct, 2)]
     return {
         "proposed": len(rows),
@@ -107,7 +107,7 @@ def slowly(seed, rows):
         "usable_count": len(usable),
         "validity": share(len(valid), len(rows)),
         "uniqueness": share(len(distinct), len(valid)),
-        "novelty": None if unknown else share(sum(row["novel"] for row in distinct), len(distinct)),
+        "novelty": None if unknown else share(sum(row["not_in_training"] for row in distinct), len(distinct)),
         "non_identity": share(sum(row["canonical"] != own for row in valid), len(valid)),
         "effective_novelty": share(len(effective), len(rows)),
         "usable": share(len(usable), len(rows)),
@@ -115,9 +115,9 @@ def slowly(seed, rows):
         "similarity_q1": q1,
         "similarity_median": median,
         "similarity_q3": q3,
-        "frac_similarity_ge_0_4": share(sum(v >= 0.4 for v in values), len(values)),
-        "frac_similarity_ge_0_6": share(sum(v >= 0.6 for v in values), len(values)),
-        "scaffold_kept": share(sum(scaffold(c) == scaffold(seed) for c in similar), len(similar)),
+        "frac_similarity_ge_0.4": share(sum(v >= 0.4 for v in values), len(values)),
+        "frac_similarity_ge_0.6": share(sum(v >= 0.6 for v in values), len(values)),
+        "scaffold_retention": share(sum(scaffold(c) == scaffold(seed) for c in similar), len(similar)),
         "internal_diversity": 1 - mean(pairs) if pairs else None,
     }
 
@@ -175,12 +175,12 @@ def test_pooled_and_averaged(frames):
     ]
     np.testing.assert_allclose(similarities, sorted(values), rtol=1e-6)
     assert overall["similarity_median"] == close(np.median(values))
-    assert overall["frac_similarity_ge_0_6"] == mean(v >= 0.6 for v in values)
+    assert overall["frac_similarity_ge_0.6"] == mean(v >= 0.6 for v in values)
 
 
 MIXED = pd.concat(
     [scored(seed, smiles[:8], lambda text: len(text) % 3 > 0) for seed, smiles in PROPOSED.items()]
-    + [pd.DataFrame({"seed": "c1cc", "canonical": ["C", ""], "novel": True, "sa": 1.0, "alerts": [[], []]})]
+    + [pd.DataFrame({"seed": "c1cc", "canonical": ["C", ""], "not_in_training": True, "sa": 1.0, "alerts": [[], []]})]
 )
 WHOLE = tables(MIXED)
 
@@ -212,7 +212,9 @@ def same(found, expected):
 
 
 def test_a_seed_that_is_no_molecule_is_counted_and_left_out(frames, capfd):
-    bad = pd.DataFrame({"seed": ["C1CC", None], "canonical": ["C", ""], "novel": True, "sa": 1.0, "alerts": ""})
+    bad = pd.DataFrame(
+        {"seed": ["C1CC", None], "canonical": ["C", ""], "not_in_training": True, "sa": 1.0, "alerts": ""}
+    )
     table, overall, similarities = tables(bad, frames[ASPIRIN])
     assert list(table["seed"]) == ["C1CC", "", ASPIRIN]
     assert "ring 1 opened but not closed" in table["error"][0]
@@ -242,8 +244,8 @@ def test_only_the_seed_itself():
     for name in (
         "similarity_mean",
         "similarity_median",
-        "frac_similarity_ge_0_4",
-        "scaffold_kept",
+        "frac_similarity_ge_0.4",
+        "scaffold_retention",
         "internal_diversity",
     ):
         assert row[name] is None
@@ -255,7 +257,7 @@ def test_nothing_valid():
     row = one(scored(ASPIRIN, ["c1cc", ""]))
     assert (row["validity"], row["effective_novelty"], row["usable"]) == (0, 0, 0)
     assert [row[name] for name in COUNTS] == [2, 0, 0, 0, 0]
-    for name in ("uniqueness", "novelty", "non_identity", "similarity_q1", "scaffold_kept", "internal_diversity"):
+    for name in ("uniqueness", "novelty", "non_identity", "similarity_q1", "scaffold_retention", "internal_diversity"):
         assert row[name] is None
 
 
@@ -269,22 +271,22 @@ def test_no_rows_at_all(frames):
 
 @pytest.mark.parametrize("unknown", [None, np.nan, pd.NA])
 def test_without_a_known_training_set_novelty_is_none_and_no_condition(frames, unknown):
-    row = one(frames[ASPIRIN].assign(novel=unknown))
-    known = one(frames[ASPIRIN].assign(novel=True))
+    row = one(frames[ASPIRIN].assign(not_in_training=unknown))
+    known = one(frames[ASPIRIN].assign(not_in_training=True))
     assert row["novelty"] is None
     assert {**row, "novelty": 1} == known
 
 
 def test_novelty_known_of_some_only(frames):
     frame = frames[VALPROIC]
-    row = one(frame.assign(novel=[None, True, False, True, False, True]))
+    row = one(frame.assign(not_in_training=[None, True, False, True, False, True]))
     assert row["novelty"] is None
     assert row["effective"] == 4, "the seed and one that is not novel are left out"
 
 
 def test_stereoisomers_are_as_similar_as_can_be_and_not_the_seed():
     row = one(scored(NAPROXEN, ["COc1ccc2cc([C@@H](C)C(=O)O)ccc2c1", "COc1ccc2cc(C(C)C(=O)O)ccc2c1", NAPROXEN]))
-    assert row["similarity_q1"] == row["similarity_q3"] == row["scaffold_kept"] == 1
+    assert row["similarity_q1"] == row["similarity_q3"] == row["scaffold_retention"] == 1
     assert (row["distinct"], row["effective"], row["usable_count"]) == (3, 2, 2)
     assert row["non_identity"] == 2 / 3
     assert row["internal_diversity"] == 0
@@ -304,7 +306,7 @@ def test_stereoisomers_are_as_similar_as_can_be_and_not_the_seed():
         ({"alerts": np.nan}, 1),
         ({"alerts": [["Brenk: phenol_ester", "NIH: any"]]}, 1),
         ({"alerts": [np.array(["Brenk: aldehyde"])]}, 0),
-        ({"novel": False}, 0),
+        ({"not_in_training": False}, 0),
         ({"canonical": "CCCC"}, 0),
     ],
 )
@@ -348,7 +350,10 @@ def test_rows_of_another_kind_are_rejected_and_none_counted(frames):
     scores = AnalogScores()
     for wrong, complaint in [
         (frames[ASPIRIN].drop(columns=["sa", "alerts"]), "there is no sa, alerts"),
-        (frames[ASPIRIN].assign(novel="True"), "'novel' must hold True, False or nothing, got 'True'"),
+        (
+            frames[ASPIRIN].assign(not_in_training="True"),
+            "'not_in_training' must hold True, False or nothing, got 'True'",
+        ),
         (frames[ASPIRIN].assign(sa="easy"), "'sa' must hold numbers"),
         (frames[ASPIRIN].assign(alerts=3), "'alerts' must hold lists or text, got 3"),
     ]:

@@ -23,7 +23,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 def scored(smiles, **options):
-    return score(smiles, **{"workers": 1, "chemnet": False, "device": "cpu", "columns": ("logp",), **options})
+    return score(smiles, **{"workers": 1, "fcd": False, "device": "cpu", "columns": ("logp",), **options})
 
 
 def test_it_is_the_packages_score():
@@ -31,7 +31,7 @@ def test_it_is_the_packages_score():
 
 
 def test_a_row_for_every_row_although_a_sample_is_judged():
-    scores = scored([*SMILES, "C1CC"], sample=3)
+    scores = scored([*SMILES, "C1CC"], sample_size=3)
     assert len(scores.molecules) == 9
     assert scores.counts["sampled"] == 3
     assert scores.molecules["error"].astype(bool).tolist() == [False] * 8 + [True]
@@ -44,12 +44,14 @@ def test_one_string_is_one_molecule():
 def test_no_molecules():
     scores = scored([], train=SMILES)
     assert len(scores.molecules) == 0
-    assert {"smiles", "error", "canonical", "logp", "novel", "nearest"} <= set(scores.molecules.columns)
+    assert {"smiles", "error", "canonical", "logp", "not_in_training", "nearest_neighbor"} <= set(
+        scores.molecules.columns
+    )
 
 
 @pytest.mark.parametrize("smiles", [[], ["C1CC"]])
 def test_without_a_valid_molecule_every_figure_is_there_and_none(smiles):
-    options = {"train": SMILES, "test": SMILES, "scaffolds": SMILES, "columns": None}
+    options = {"train": SMILES, "test": SMILES, "test_scaffolds": SMILES, "columns": None}
     full, empty = scored(SMILES, **options).figures, scored(smiles, **options).figures
     assert {section: list(found) for section, found in empty.items()} == {s: list(found) for s, found in full.items()}
     values = [value for found in empty.values() for value in found.values() if value is not None]
@@ -80,7 +82,7 @@ def test_a_reference_is_a_list_a_file_or_a_reference(tmp_path):
     (tmp_path / "train.smi").write_text("\n".join([*SMILES, "C1CC"]))
     pd.DataFrame({"smiles": SMILES}).to_csv(tmp_path / "train.csv", index=False)
     listed = scored(["CCO", SMILES[0]], train=SMILES)
-    assert listed.molecules["novel"].tolist() == [True, False]
+    assert listed.molecules["not_in_training"].tolist() == [True, False]
     for same in (
         str(tmp_path / "train.smi"),
         tmp_path / "train.csv",
@@ -101,7 +103,7 @@ def test_a_named_dataset_and_its_splits(tmp_path):
     found = references("druglike", "druglike", "druglike:valid")
     assert found.train.smiles == ["CCO"]
     assert found.test.smiles == ["CCN"]
-    assert found.scaffolds.smiles == ["CCC"]
+    assert found.test_scaffolds.smiles == ["CCC"]
     assert [r.name for r in (found.train, found.test)] == ["druglike:train", "druglike:test"]
     assert found.neighbors is found.train
     assert references(test=["CCO"]).neighbors.smiles == ["CCO"]
@@ -162,8 +164,8 @@ def test_workers(workers):
 
 def test_a_column_is_answered_under_its_own_index():
     column = pd.Series(["CCO", "C1CC", "CCN"], index=[4, 2, 4])
-    found = score(column, columns=["qed"], workers=1, chemnet=False).molecules
+    found = score(column, columns=["qed"], workers=1, fcd=False).molecules
     assert found.index.equals(column.index)
     pd.testing.assert_frame_equal(
-        found.reset_index(drop=True), score(list(column), columns=["qed"], workers=1, chemnet=False).molecules
+        found.reset_index(drop=True), score(list(column), columns=["qed"], workers=1, fcd=False).molecules
     )

@@ -42,7 +42,7 @@ def against(tmp_path_factory):
 
 def scored(rows, against=None, **options):
     """Scores with the table of all rows in `molecules`."""
-    scorer = Scorer(against, **{"workers": 1, "chemnet": False, **options})
+    scorer = Scorer(against, **{"workers": 1, "fcd": False, **options})
     table = joined(scorer.tables(as_rows(rows) if isinstance(rows, list) else rows))
     return table, scorer.scores()
 
@@ -92,7 +92,7 @@ def test_a_row_out_for_every_row_in(against):
     for place, reason in enumerate(["empty", "ring 1", "6,000 characters", "float, not", "NoneType, not", "int, not"]):
         assert reason in table["error"][place + 1]
     bad = table[table["canonical"] == ""]
-    comparing = ["novel", "new_scaffold", "nearest", "nearest_similarity"]
+    comparing = ["not_in_training", "scaffold_not_in_training", "nearest_neighbor", "nearest_similarity"]
     assert bad[[*COLUMNS, *comparing]].drop(columns=["alerts", "scaffold"]).isna().all(axis=None)
     assert scores.counts["read"] == 9
     assert scores.counts["valid"] == scores.counts["distinct"] == scores.counts["sampled"] == 2
@@ -118,7 +118,7 @@ def test_what_cannot_be_read_again_costs_its_row_only(against):
     assert table["canonical"].tolist() == ["CCO", "", "CCN"]
     assert table["smiles"][1] == chain
     assert "cannot be read again" in table["error"][1]
-    assert table.loc[1, ["logp", "moses_filters", "novel", "nearest"]].isna().all()
+    assert table.loc[1, ["logp", "moses_filters", "not_in_training", "nearest_neighbor"]].isna().all()
     assert scores.counts["valid"] == 2
 
 
@@ -140,10 +140,10 @@ def test_numbers_are_numbers_whatever_stands_beside_them():
 def test_novel_and_new_scaffold(fifty):
     table, scores = fifty
     known, scaffolds = set(TRAIN), {murcko(text) for text in TRAIN}
-    assert table["novel"].tolist() == [text not in known for text in SET]
-    assert {True, False} == set(table["novel"])
+    assert table["not_in_training"].tolist() == [text not in known for text in SET]
+    assert {True, False} == set(table["not_in_training"])
     expected = [None if not murcko(text) else murcko(text) not in scaffolds for text in SET]
-    assert table["new_scaffold"].tolist() == expected
+    assert table["scaffold_not_in_training"].tolist() == expected
     assert {True, False, None} == set(expected)
     assert scores.counts["novel"] == len(set(SET) - known)
 
@@ -151,8 +151,8 @@ def test_novel_and_new_scaffold(fifty):
 def test_a_stereoisomer_is_novel(tmp_path):
     train = Against(Reference(["C[C@H](N)C(=O)O", "C[C@H]1CCCO1"], folder=tmp_path, workers=1))
     table, _ = scored(["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "C[C@@H]1CCCO1"], train, columns=CHEAP)
-    assert table["novel"].tolist() == [False, True, True]
-    assert table["new_scaffold"].tolist() == [None, None, False]
+    assert table["not_in_training"].tolist() == [False, True, True]
+    assert table["scaffold_not_in_training"].tolist() == [None, None, False]
     assert table["nearest_similarity"].tolist() == [1, 1, 1]
 
 
@@ -160,7 +160,7 @@ def test_what_is_there_is_the_nearest_to_itself(tmp_path):
     alanines = ["CC(N)C(=O)O", "C[C@@H](N)C(=O)O", "C[C@H](N)C(=O)O"]
     train = Against(Reference(alanines, "alanines", folder=tmp_path, workers=1))
     table, _ = scored([*alanines, "CCC(N)C(=O)O"], train, columns=CHEAP)
-    assert table["nearest"].tolist() == [*alanines, alanines[0]]
+    assert table["nearest_neighbor"].tolist() == [*alanines, alanines[0]]
 
 
 def test_a_score_that_is_missing_is_told(against):
@@ -175,14 +175,14 @@ def test_a_score_that_is_missing_is_told(against):
 
 def test_the_nearest_neighbor(fifty, against):
     table, _ = fifty
-    for text, found, value in zip(SET, table["nearest"], table["nearest_similarity"], strict=True):
+    for text, found, value in zip(SET, table["nearest_neighbor"], table["nearest_similarity"], strict=True):
         similarities = [similarity(text, other) for other in TRAIN]
         assert value == pytest.approx(max(similarities), abs=1e-6)
         assert found == TRAIN[int(np.argmax(similarities))]
     of_test, _ = scored(SET[:3], Against(test=against.test), columns=CHEAP)
-    assert set(of_test["nearest"]) <= set(TEST)
+    assert set(of_test["nearest_neighbor"]) <= set(TEST)
     without, _ = scored(SET[:3], against, columns=CHEAP, nearest=False)
-    assert "nearest" not in without.columns
+    assert "nearest_neighbor" not in without.columns
     assert "nearest_similarity" not in without.columns
 
 
@@ -191,13 +191,13 @@ def test_columns(against):
     assert list(table.columns) == ["smiles", "error", "canonical", "logp", "scaffold"]
     assert set(scores.figures["Molecules"]) == {"mean logp"}
     table, _ = scored(["CCO"], Against(against.train), columns=("logp",))
-    assert "new_scaffold" not in table.columns
+    assert "scaffold_not_in_training" not in table.columns
     with pytest.raises(InputError, match="did you mean 'logp'"):
         Scorer(columns=("lugp",))
     with pytest.raises(InputError, match="no benchmark is called 'nosuch'"):
         Scorer(benchmarks=("nosuch",))
     with pytest.raises(InputError, match="at least 1 molecule"):
-        Scorer(sample=0)
+        Scorer(sample_size=0)
 
 
 def test_benchmarks(against):
@@ -303,23 +303,23 @@ def test_the_order_of_molecules_makes_no_difference(fifty, against):
 
 
 def test_the_set_is_judged_by_a_sample(against):
-    _, scores = scored(SET, against, columns=CHEAP, sample=10, seed=1)
+    _, scores = scored(SET, against, columns=CHEAP, sample_size=10, random_state=1)
     assert scores.counts["sampled"] == len(scores.molecules) == 10
     assert scores.counts["distinct"] == len(set(SET))  # of all
     assert "the metrics of the set are of 10 valid molecules drawn at random from 50" in scores.notes
-    again = scored(SET, against, columns=CHEAP, sample=10, seed=1)[1]
-    other = scored(SET, against, columns=CHEAP, sample=10, seed=2)[1]
+    again = scored(SET, against, columns=CHEAP, sample_size=10, random_state=1)[1]
+    other = scored(SET, against, columns=CHEAP, sample_size=10, random_state=2)[1]
     assert all_figures(again) == all_figures(scores) != all_figures(other)
 
 
 def test_what_is_all_in_the_sample_is_read_once(against, monkeypatch):
     """Written in any way; and the structures taken along are those of the canonical SMILES."""
     rows = [Chem.MolToSmiles(parse(text), doRandom=True) for text in SET[:12]] + ["C1CC", SET[0]]
-    options = {"columns": CHEAP, "sample": 14}
+    options = {"columns": CHEAP, "sample_size": 14}
     along = scored(rows, against, **options)[1]
     structures, given = scorer_module.structures, []
     monkeypatch.setattr(scorer_module, "structures", lambda s, w: given.extend(s) or structures(s, w))
-    scorer = Scorer(against, **options, workers=1, chemnet=False)
+    scorer = Scorer(against, **options, workers=1, fcd=False)
     _ = joined(scorer.tables(as_rows(rows)))
     assert all_figures(scorer.scores()) == all_figures(along)
     assert given == []
@@ -329,10 +329,10 @@ def test_what_is_all_in_the_sample_is_read_once(against, monkeypatch):
 
 
 def test_more_than_the_sample_in_several_streams(against):
-    scorer = Scorer(against, columns=CHEAP, workers=1, chemnet=False, sample=20)
+    scorer = Scorer(against, columns=CHEAP, workers=1, fcd=False, sample_size=20)
     for start in (0, 15, 30):
         _ = joined(scorer.tables(as_rows(SET[start : start + 15])))
-    assert all_figures(scorer.scores()) == all_figures(scored(SET[:45], against, columns=CHEAP, sample=20)[1])
+    assert all_figures(scorer.scores()) == all_figures(scored(SET[:45], against, columns=CHEAP, sample_size=20)[1])
 
 
 def test_guacamol_takes_its_molecules_from_the_whole_sample(against, monkeypatch):
@@ -348,7 +348,7 @@ def test_guacamol_takes_its_molecules_from_the_whole_sample(against, monkeypatch
 
 
 def test_figures_may_be_asked_for_on_the_way(against):
-    scorer = Scorer(against, columns=CHEAP, workers=1, chemnet=False)
+    scorer = Scorer(against, columns=CHEAP, workers=1, fcd=False)
     _ = joined(scorer.tables(as_rows(SET[:20])))
     early = scorer.scores()
     _ = joined(scorer.tables(as_rows(SET[20:])))
@@ -402,7 +402,7 @@ def test_a_reference_without_scaffolds(tmp_path):
     assert any(note.startswith("no Scaf/Test") for note in scores.notes)
 
 
-@pytest.mark.parametrize("role", ["train", "test", "scaffolds"])
+@pytest.mark.parametrize("role", ["train", "test", "test_scaffolds"])
 def test_an_empty_reference_fails_before_any_row_is_read(role, tmp_path):
     def rows():
         raise AssertionError("a row was read")
@@ -469,7 +469,7 @@ def chemnet(monkeypatch):
 
 def test_fcd_figures(chemnet, tmp_path):
     sets = [Reference(smiles, folder=tmp_path, workers=1) for smiles in (["CCCC"], ["CC"], ["CCC"])]
-    _, scores = scored(["CCCCC", "CCCCC"], Against(*sets), columns=(), chemnet=None)
+    _, scores = scored(["CCCCC", "CCCCC"], Against(*sets), columns=(), fcd=None)
     assert scores.figures["MOSES"]["FCD/Test"] == pytest.approx(9)
     assert scores.figures["MOSES"]["FCD/TestSF"] == pytest.approx(4)
     assert scores.figures["GuacaMol"]["FCD score"] == pytest.approx(exp(-0.2))
@@ -477,7 +477,7 @@ def test_fcd_figures(chemnet, tmp_path):
 
 
 def test_without_fcd_the_network_is_not_asked(chemnet, against):
-    _, scores = scored(["CCO"], against, columns=CHEAP, chemnet=False)
+    _, scores = scored(["CCO"], against, columns=CHEAP, fcd=False)
     assert chemnet == []
     assert scores.figures["MOSES"]["FCD/Test"] is None
 
@@ -489,20 +489,20 @@ def test_without_the_library_there_is_a_note_or_where_it_was_asked_for_an_error(
 
     monkeypatch.setattr(scorer_module.fcd, "activations", missing)
     compared = against if reference else None
-    _, scores = scored(["CCO", "CCN"], compared, columns=CHEAP, chemnet=None)
+    _, scores = scored(["CCO", "CCN"], compared, columns=CHEAP, fcd=None)
     assert ("no FCD: pip install it" in scores.notes) == reference
     if reference:
         with pytest.raises(MissingExtraError):
-            next(Scorer(compared, chemnet=True).tables(iter(())))
+            next(Scorer(compared, fcd=True).tables(iter(())))
 
 
 def test_fcd_of_one_molecule_is_none_with_a_note(tmp_path):
     pytest.importorskip("fcd_torch")
     test = Reference(["CCO", "CCN", "CCC"], folder=tmp_path, workers=1)
-    _, scores = scored(["CCO"], Against(test=test), columns=(), chemnet=None)
+    _, scores = scored(["CCO"], Against(test=test), columns=(), fcd=None)
     assert scores.figures["MOSES"]["FCD/Test"] is None
     assert any("needs 2 molecules or more" in note for note in scores.notes)
-    _, scores = scored(["CCO", "CCN", "CCC"], Against(test=test), columns=(), chemnet=True)
+    _, scores = scored(["CCO", "CCN", "CCC"], Against(test=test), columns=(), fcd=True)
     assert scores.figures["MOSES"]["FCD/Test"] == pytest.approx(0, abs=1e-6)
 
 
@@ -542,7 +542,7 @@ def test_a_row_per_seed_and_all_of_them(analogs):
 
 def test_without_a_training_set_novelty_is_unknown():
     table, scores = scored(as_rows(["CCN"], ["CCO"]), seeded=True, columns=())
-    assert table["novel"].tolist() == [None]
+    assert table["not_in_training"].tolist() == [None]
     assert scores.figures["Analogs"]["novelty"] is None
     assert scores.figures["Analogs"]["effective_novelty"] == 1
 

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from molvae.errors import CheckpointError, InputError
 from molvae.qsar.candidates import ESTIMATORS, Candidate
-from molvae.qsar.fitted_model import Encoder, Fitted, load, save
+from molvae.qsar.fitted_model import Encoder, FittedModel, load, save
 from molvae.qsar.fitting import fitted as fit_best
 from molvae.qsar.validation import Validation
 
@@ -24,7 +24,9 @@ def fitted(kind):
     task = "classification" if kind == "logistic" else "regression"
     y = (Y > 0).astype(float) if task == "classification" else Y
     estimator = ESTIMATORS[kind].fit(X, y, 0)
-    return Fitted("pIC50", task, Candidate("latent", kind), estimator, 1.5, Encoder("tiny", "/x", "ab"), {"Data": "40"})
+    return FittedModel(
+        "pIC50", task, Candidate("latent", kind), estimator, 1.5, Encoder("tiny", "/x", "ab"), {"Data": "40"}
+    )
 
 
 @pytest.mark.parametrize("kind", list(ESTIMATORS))

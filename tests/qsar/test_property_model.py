@@ -103,7 +103,7 @@ def on_latents(fitted, tiny, tmp_path):
         y = np.array([v for v, error in zip(LOGP.values(), errors, strict=True) if not error])
         encoder = Encoder("tiny", str(folder), weights_sha256(folder))
         ridge = replace(
-            fitted.fitted, candidate=Candidate("latent", "ridge"), estimator=Ridge.fit(z, y, 0), encoder=encoder
+            fitted.fitted_model, candidate=Candidate("latent", "ridge"), estimator=Ridge.fit(z, y, 0), encoder=encoder
         )
         return PropertyModel(ridge, tiny).save(tmp_path / "latent.molvae-property")
 
@@ -131,7 +131,7 @@ def test_labels(tmp_path, tiny_model):
     label = {text: "active" if value > 2.5 else "inactive" for text, value in LOGP.items()}
     pd.DataFrame({"smiles": list(label), "activity": list(label.values())}).to_csv(path, index=False)
     model = fit_property_model(path, "activity", split="random", folds=3, model=tiny_model, device="cpu")
-    assert model.fitted.task == "classification"
+    assert model.fitted_model.task == "classification"
     frame = model.predict(list(label)).query("error == ''")
     assert frame["prediction"].between(0, 1).all()
     active = np.array([label[text] == "active" for text in frame["smiles"]])
