@@ -35,7 +35,7 @@ def asked(generator: Generator, seeds: list[str], target: float, n: int, max_sam
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of those that it cannot, and of those that are short
         for frame in generator.iter_analogs(seeds, n, similarity=target, max_samples=max_samples, properties=()):
-            found = spent(frame.attrs["summary"])
+            found = spent(frame.attrs["statistics"])
             medians = frame.groupby("seed", sort=False)["similarity"].median()
             found.loc[found["found"] > 0, "median"] = medians.to_numpy()
             parts.append(found)
@@ -46,8 +46,8 @@ def line(name: str, table: pd.DataFrame, target: float, n: int) -> str:
     near = (table["median"] - target).abs() <= NEAR
     return (
         f"| {name} | {table['median'].median():.3f} | {near.mean():.1%} | {(table['found'] >= n).mean():.1%} | "
-        f"{table['found'].median():.0f} | {table['found'].sum() / table['strings'].sum():.3f} | "
-        f"{table['valid'].sum() / table['strings'].sum():.2f} | {table['strings'].median():.0f} |"
+        f"{table['found'].median():.0f} | {table['found'].sum() / table['samples'].sum():.3f} | "
+        f"{table['valid'].sum() / table['samples'].sum():.2f} | {table['samples'].median():.0f} |"
     )
 
 

@@ -39,7 +39,7 @@ def asked(generator: Generator, seeds: Sequence[str], n: int, **options: Any) ->
         warnings.simplefilter("ignore")  # of seeds that it cannot read, and of those that are short
         for frame in generator.iter_analogs(seeds, n, **options):
             tables.append(frame)
-            costs.append(spent(frame.attrs["summary"]))
+            costs.append(spent(frame.attrs["statistics"]))
     return pd.concat(tables, ignore_index=True), pd.concat(costs, ignore_index=True)
 
 
@@ -76,8 +76,8 @@ def goal_row(generator: Generator, seeds: Sequence[str], band: str, n: int, max_
     short = per_seed.loc[~full, "found"]
     return (
         f"| {n:,} at {band} | {full.mean():.1%} | {short.median() if len(short) else n:.0f} | "
-        f"{per_seed['strings'].median():,.0f} | {per_seed['found'].sum() / per_seed['strings'].sum():.3f} | "
-        f"{per_seed['valid'].sum() / per_seed['strings'].sum():.2f} | {seconds:.1f} |"
+        f"{per_seed['samples'].median():,.0f} | {per_seed['found'].sum() / per_seed['samples'].sum():.3f} | "
+        f"{per_seed['valid'].sum() / per_seed['samples'].sum():.2f} | {seconds:.1f} |"
     )
 
 
@@ -104,7 +104,7 @@ def core_rows(generator: Generator, seeds: Sequence[str], n: int) -> list[str]:
         "| wish | seeds | gave all | found (median) | strings (median) | kept of the strings | valid |",
         "|---" * 7 + "|",
     ]
-    for name in ("core", "contains"):
+    for name in ("core", "include_smarts"):
         rows = []
         for seed, core in cores.items():
             wish = core if name == "core" else Chem.MolToSmarts(as_queries(core)[0])
@@ -112,8 +112,8 @@ def core_rows(generator: Generator, seeds: Sequence[str], n: int) -> list[str]:
         costs = pd.concat(rows)
         lines.append(
             f"| {name} | {len(costs)} | {(costs['found'] >= n).mean():.1%} | {costs['found'].median():.0f} | "
-            f"{costs['strings'].median():,.0f} | {costs['found'].sum() / costs['strings'].sum():.3f} | "
-            f"{costs['valid'].sum() / costs['strings'].sum():.2f} |"
+            f"{costs['samples'].median():,.0f} | {costs['found'].sum() / costs['samples'].sum():.3f} | "
+            f"{costs['valid'].sum() / costs['samples'].sum():.2f} |"
         )
         print(lines[-1], flush=True)
     return lines
@@ -132,7 +132,7 @@ def worth_row(name: str, analogs: pd.DataFrame, per_seed: pd.DataFrame) -> str:
     cells = ("effective_novelty", "usable", "similarity_median", "frac_similarity_ge_0.4", "frac_similarity_ge_0.6")
     figures = " | ".join(f"{worth[key]:.3f}" for key in cells)
     return (
-        f"| {name} | {(per_seed['found'] >= DEFAULT_N).mean():.1%} | {figures} | {per_seed['strings'].median():,.0f} |"
+        f"| {name} | {(per_seed['found'] >= DEFAULT_N).mean():.1%} | {figures} | {per_seed['samples'].median():,.0f} |"
     )
 
 
@@ -167,7 +167,7 @@ def main() -> None:
         "| settings | gave all | effective novelty | usable | similarity (median) | at 0.4 or more | 0.6 | strings |",
         "|---" * 8 + "|",
     ]  # fmt: skip
-    for name, wish in (("default", {}), ("--exclude pains,brenk", {"exclude": ["PAINS", "BRENK"]})):
+    for name, wish in (("default", {}), ("--alerts pains,brenk", {"alerts": ["PAINS", "BRENK"]})):
         text.append(worth_row(name, *asked(generator, seeds, DEFAULT_N, properties=["sa"], **wish)))
         print(text[-1], flush=True)
     text += [

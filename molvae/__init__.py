@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from molvae.errors import MoleculeError as MoleculeError
     from molvae.errors import MolvaeError as MolvaeError
     from molvae.errors import MolvaeWarning as MolvaeWarning
-    from molvae.generation.options import AnalogOptions as AnalogOptions
     from molvae.generator import Generator as Generator
     from molvae.library.indexed_library import IndexedLibrary as IndexedLibrary
     from molvae.library.indexed_library import index as index
@@ -46,7 +45,6 @@ _HOME = {
         ("CheckpointError", "InputError", "MissingExtraError", "MoleculeError", "MolvaeError", "MolvaeWarning"),
         "molvae.errors",
     ),
-    "AnalogOptions": "molvae.generation.options",
     "Generator": "molvae.generator",
     **dict.fromkeys(("IndexedLibrary", "index", "open_library"), "molvae.library.indexed_library"),
     "score": "molvae.metrics.score",

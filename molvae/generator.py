@@ -1,10 +1,10 @@
-"""The object users hold: molecules in, tables of molecules out."""
+"""The `Generator`: a loaded model with methods that take SMILES or latents and return pandas tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -22,8 +22,8 @@ from molvae.data.rows import indexed, one_or_many
 from molvae.errors import InputError
 from molvae.generation.analogs import Draws
 from molvae.generation.codec import Codec
-from molvae.generation.options import PROPERTIES, AnalogOptions, Progress
-from molvae.generation.plan import Asked
+from molvae.generation.constraints import Score
+from molvae.generation.options import PROPERTIES, AnalogOptions, AnalogTask, Progress
 from molvae.generation.runner import Drawn, SeedRun, described, joined, reported
 from molvae.generation.scheduling import finish
 from molvae.generation.token_sampling import DecodeOptions
@@ -33,19 +33,37 @@ from molvae.nn.latents import on_sphere
 from molvae.nn.likelihood_reference import LikelihoodReference
 from molvae.nn.priors import Prior
 
-SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "novel")
+SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "not_in_training")
+"""Columns of a table of `Generator.sample`."""
 
 
 class Generator:
-    """A loaded model with its commands. Every command takes SMILES (one or many) and returns a pandas DataFrame.
+    """A trained model that generates, encodes and decodes molecules.
 
-    Rows that cannot be used never stop the others. Where there is one row out per row in, they stand in an `error`
-    column, and a pandas column is answered under its own index; otherwise they stand in `frame.attrs["errors"]` (SMILES
-    to reason), with a `MolvaeWarning`.
+    All methods take SMILES (one string or an iterable) or latents and return a pandas DataFrame. An invalid row never
+    stops the others. Methods that return one row per input row report it in an `error` column, and keep the index of a
+    pandas input; the others report it in `frame.attrs["errors"]` (SMILES to reason) and with a `MolvaeWarning`.
+
+    Parameters
+    ----------
+    checkpoint
+        The model and its data, as returned by `molvae.checkpoint.load`.
+    device
+        The torch device to run on.
+    precision
+        Number format of the decoder's matrix products: "32", "bf16", "int8" (CPU only), or "auto", the fastest that
+        the device supports. Molecules are reproducible for the same `random_state`, device and precision.
+
+    Examples
+    --------
+    >>> from molvae import Generator
+    >>> generator = Generator.load("druglike", device="cpu")
+    >>> table = generator.analogs("CC(=O)Nc1ccc(O)cc1", n=10, random_state=1)
+    >>> list(table.columns)
+    ['seed', 'smiles', 'similarity', 'log_likelihood', 'qed', 'sa', 'logp', 'mw', 'not_in_training']
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device | str = "cpu", precision: str = "auto") -> None:
-        """Takes the checkpoint to the device: its model, and the learned prior where it has one."""
         self.device = torch.device(device)
         checkpoint.model.to(self.device).eval()
         if checkpoint.prior is not None:
@@ -54,48 +72,295 @@ class Generator:
         self.model, self.vocabulary = self.codec.model, self.codec.vocabulary
 
     def __repr__(self) -> str:
-        shape = self.checkpoint.config
-        return f"<Generator {self.checkpoint.name!r}: {shape.latent} latent of {shape.latent_dim}, on {self.device}>"
+        config, prior = self.checkpoint.config, self.checkpoint.prior
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        return (
+            f"Generator(name={self.checkpoint.name!r}, encoder={config.encoder!r}, latent={config.latent!r}, "
+            f"latent_dim={config.latent_dim}, decoder={config.decoder!r}, parameters={parameters:,}, "
+            f"learned_prior={prior.config.kind if prior else None!r}, device={str(self.device)!r})"
+        )
 
     @classmethod
     def load(cls, model: str | Path = "druglike", device: str = "auto", precision: str = "auto") -> Self:
-        """A shipped model by name, or a model directory by path.
+        """Load a shipped model by name, or a model directory by path.
 
-        `precision` is that of the decoder's products: "32", "bf16", "int8" (CPUs only), or "auto", the quickest that
-        the device has. The same seed gives the same molecules under the same precision.
-        Raises `CheckpointError`, and `InputError` for a device that is not there or a precision it does not have.
+        Parameters
+        ----------
+        model
+            Name of a shipped model ("druglike", "druglike-ae", "moses") or path of a model directory.
+        device
+            "cpu", "cuda", "cuda:1", ..., or "auto": a GPU if there is one, else the CPU.
+        precision
+            As in `Generator`.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no such model, or a file of it is missing or damaged.
+        InputError
+            If the device does not exist, or does not support the precision.
         """
         chosen = find_device(device)
         return cls(checkpoints.load(model, chosen), chosen, precision)
 
-    def analogs(self, seeds: str | Iterable[str], n: int = 100, **options: Unpack[AnalogOptions]) -> pd.DataFrame:
-        """`n` distinct valid analogs of each seed, the most similar first; options as described in `AnalogOptions`.
+    def analogs(
+        self,
+        seeds: str | Iterable[str],
+        n: int = 100,
+        *,
+        similarity: str | float | tuple[float, float] | None = None,
+        noise_level: float | None = None,
+        samples_per_latent: int = 1,
+        temperature: float | None = None,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        grammar: bool = False,
+        max_samples: int = 0,
+        filters: str | Sequence[str] = (),
+        include_smarts: str | Sequence[str] = (),
+        exclude_smarts: str | Sequence[str] = (),
+        core: str | None = None,
+        keep_scaffold: bool = False,
+        exclude_stereoisomers: bool = False,
+        alerts: str | Sequence[str] = (),
+        exclude_training_set: bool = False,
+        rank_by: str | None = None,
+        scores: Mapping[str, Score] | None = None,
+        n_diverse: int = 0,
+        properties: str | Sequence[str] = PROPERTIES,
+        optimize_latents: bool = True,
+        standardize: bool = False,
+        random_state: int = 0,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """Generate distinct valid analogs of each seed, the most similar first.
 
-        Latents are drawn around the seed's own and decoded until there are `n` molecules of the kind asked for, or the
-        budget is spent.
+        Latents are drawn around the latent of the seed and decoded until `n` molecules satisfy all conditions, or
+        `max_samples` samples have been decoded. For each seed, the noise level, the temperature and the branching
+        strategy adapt to the requested similarity.
 
-        Columns: seed, smiles, similarity (Tanimoto of Morgan fingerprints, radius 2, 2048 bits), log_likelihood (nats,
-        of the string given its latent), qed, sa, logp, mw, novel (not in the training set; None where the model
-        has no record of it), what else `keep` and `rank` name, and the rank. `attrs`: errors (seed to
-        reason) and summary (a line per seed). Raises `InputError` for an option that cannot be used.
+        Parameters
+        ----------
+        seeds
+            SMILES of the seed molecules.
+        n
+            Number of distinct valid molecules per seed; the seed itself does not count.
+        similarity
+            Tanimoto similarity to the seed (Morgan fingerprints, radius 2, 2048 bits). A number such as 0.6 is the
+            median of the analogs; a range such as (0.5, 0.7) or "0.5:0.7" bounds each of them. Default: 0.4 or more;
+            if these are too few, the most similar of the other molecules follow.
+        noise_level
+            Fixed noise level instead of a similarity, 0 to 1: 0 samples the posterior of the seed, 1 the prior.
+        samples_per_latent
+            Number of samples that are decoded from each latent.
+        temperature
+            Sampling temperature: below 1 favors likely tokens, 0 is greedy. Default: the temperature of the model.
+        top_k
+            Sample from the `top_k` most likely tokens only; 0 disables it.
+        top_p
+            Nucleus sampling: sample from the smallest set of most likely tokens with this total probability.
+        grammar
+            Mask tokens that the grammar of SMILES does not allow. More samples are valid; each takes longer, and the
+            samples that this repairs are rarely similar to the seed.
+        max_samples
+            Maximum number of samples per seed; 0: 20 per requested molecule, 50 with a `similarity`, and at least
+            1,000.
+        filters
+            Conditions on properties or `scores`, all of which must hold, such as "mw<500", "logp 1:4" or "pIC50>6".
+        include_smarts, exclude_smarts
+            SMARTS patterns, all of which must, or none of which may, occur.
+        core
+            SMILES of a core with `*` at each open position, such as "*c1ccc(C(N)=O)cc1". All other atoms of the core
+            keep their neighbors; samples branch from the seed at its substituents. Several fragments are separated by
+            a dot. A seed that lacks the core is an error of that seed.
+        keep_scaffold
+            Return only molecules with the Bemis-Murcko scaffold of the seed.
+        exclude_stereoisomers
+            Drop stereoisomers of the seed. They have similarity 1, because the fingerprint ignores chirality.
+        alerts
+            Sets of structural alerts ("pains", "brenk", "nih"). A molecule is dropped if it has an alert that the seed
+            lacks.
+        exclude_training_set
+            Drop molecules of the training set.
+        rank_by
+            Weighted sum of columns to sort by, descending, instead of the similarity: "qed", "-sa",
+            "similarity - 0.2*sa".
+        scores
+            Scoring functions by column name: each takes a list of SMILES and returns as many numbers. `filters` and
+            `rank_by` may name them.
+        n_diverse
+            Select this many diverse molecules (MaxMin) from the best 3 * `n_diverse`; 0 returns all. If `similarity`
+            is a number, half of them are above and half below it.
+        properties
+            Property columns to compute; `()` for none.
+        optimize_latents
+            Optimize the latent of a seed that the decoder does not reconstruct until it does. Samples are then closer
+            to the seed, and more of them are valid.
+        standardize
+            Normalize functional groups of the seeds and strip salts first.
+        random_state
+            Seed of the random numbers: the same value gives the same molecules.
+        workers
+            Number of worker processes. Default: one per core, none for few molecules; 0: none. On a CPU the workers
+            share the seeds; on a GPU they parse the samples.
+        progress
+            Callback that receives the number of molecules found so far.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `seed`, `smiles` (canonical), `similarity`, `log_likelihood` (nats, of the sample given its latent),
+            `properties`, `not_in_training` (None if the model has no record of its training set), other properties
+            and scores that `filters`, `rank_by` and `scores` name, and `rank`.
+
+            `attrs["errors"]` maps invalid seeds to the reason. `attrs["statistics"]` has a dict per valid seed:
+            `seed`, `requested`, `found`, `in_range` (found within the similarity range), `samples`, `valid`,
+            `rejected` (number of molecules by filter), `unbalanced` (molecules dropped to keep the median), and the
+            estimated `samples_needed` (None: none of the last samples was accepted). `attrs["summary"]` has the same
+            as a sentence per seed.
+
+        Raises
+        ------
+        InputError
+            If an option is invalid, or options contradict each other.
+
+        See Also
+        --------
+        iter_analogs : The same as a stream, for many seeds.
+
+        Examples
+        --------
+        >>> from molvae import Generator
+        >>> generator = Generator.load("druglike", device="cpu")
+        >>> table = generator.analogs("CC(=O)Nc1ccc(O)cc1", n=20, similarity="0.4:0.8", filters=["mw<250"])
+        >>> bool(table["similarity"].between(0.4, 0.8).all() and (table["mw"] < 250).all())
+        True
+        >>> table.attrs["statistics"][0]["found"]
+        20
         """
-        run = self._run(n, options)
-        return joined(list(_tables(run, seeds, options)), run.asked.columns)
+        options = AnalogOptions(
+            n=n,
+            similarity=similarity,
+            noise_level=noise_level,
+            samples_per_latent=samples_per_latent,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            grammar=grammar,
+            max_samples=max_samples,
+            filters=filters,
+            include_smarts=include_smarts,
+            exclude_smarts=exclude_smarts,
+            core=core,
+            keep_scaffold=keep_scaffold,
+            exclude_stereoisomers=exclude_stereoisomers,
+            alerts=alerts,
+            exclude_training_set=exclude_training_set,
+            rank_by=rank_by,
+            scores=scores,
+            n_diverse=n_diverse,
+            properties=properties,
+            optimize_latents=optimize_latents,
+            standardize=standardize,
+            random_state=random_state,
+        )
+        run = self._run(options)
+        return joined(list(run.tables(one_or_many(seeds), workers, progress)), run.task.columns)
 
     def iter_analogs(
-        self, seeds: str | Iterable[str], n: int = 100, **options: Unpack[AnalogOptions]
+        self,
+        seeds: str | Iterable[str],
+        n: int = 100,
+        *,
+        similarity: str | float | tuple[float, float] | None = None,
+        noise_level: float | None = None,
+        samples_per_latent: int = 1,
+        temperature: float | None = None,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        grammar: bool = False,
+        max_samples: int = 0,
+        filters: str | Sequence[str] = (),
+        include_smarts: str | Sequence[str] = (),
+        exclude_smarts: str | Sequence[str] = (),
+        core: str | None = None,
+        keep_scaffold: bool = False,
+        exclude_stereoisomers: bool = False,
+        alerts: str | Sequence[str] = (),
+        exclude_training_set: bool = False,
+        rank_by: str | None = None,
+        scores: Mapping[str, Score] | None = None,
+        n_diverse: int = 0,
+        properties: str | Sequence[str] = PROPERTIES,
+        optimize_latents: bool = True,
+        standardize: bool = False,
+        random_state: int = 0,
+        workers: int | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[pd.DataFrame]:
-        """`analogs` as a stream: a table for every few seeds, in flat memory. Options are checked at once.
+        """Generate analogs of many seeds as a stream of tables, in constant memory.
 
-        Of many seeds a CPU's worker processes take a few at a time, all the way to their analogs. Otherwise, while the
-        strings of some seeds are read in worker processes, those of the next are decoded. `attrs` has `seeds` too:
-        those that a table is about, rejected ones included.
+        Parameters
+        ----------
+        seeds
+            SMILES of the seed molecules, read as they are needed.
+        n, similarity, ..., progress
+            As in `analogs`. They are validated before the first seed is read.
+
+        Yields
+        ------
+        pandas.DataFrame
+            A table as of `analogs` for every few seeds, in order. In addition, `attrs["seeds"]` lists the seeds that
+            the table covers, invalid ones included, and `attrs["rows_per_seed"]` their numbers of rows.
+
+        Raises
+        ------
+        InputError
+            If an option is invalid, or options contradict each other.
+
+        Examples
+        --------
+        >>> from molvae import Generator
+        >>> generator = Generator.load("druglike", device="cpu")
+        >>> for table in generator.iter_analogs(["CCO", "CCN"], n=5):
+        ...     print(table.attrs["seeds"], table.attrs["rows_per_seed"])
+        ['CCO', 'CCN'] [5, 5]
         """
-        return _tables(self._run(n, options), seeds, options)
+        options = AnalogOptions(
+            n=n,
+            similarity=similarity,
+            noise_level=noise_level,
+            samples_per_latent=samples_per_latent,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            grammar=grammar,
+            max_samples=max_samples,
+            filters=filters,
+            include_smarts=include_smarts,
+            exclude_smarts=exclude_smarts,
+            core=core,
+            keep_scaffold=keep_scaffold,
+            exclude_stereoisomers=exclude_stereoisomers,
+            alerts=alerts,
+            exclude_training_set=exclude_training_set,
+            rank_by=rank_by,
+            scores=scores,
+            n_diverse=n_diverse,
+            properties=properties,
+            optimize_latents=optimize_latents,
+            standardize=standardize,
+            random_state=random_state,
+        )
+        return self._run(options).tables(one_or_many(seeds), workers, progress)
 
-    def _run(self, n: int, options: AnalogOptions) -> SeedRun:
-        temperature, seen = self.checkpoint.defaults.temperature, self.checkpoint.seen
-        return SeedRun(self.codec, Asked.of(n, options, temperature=temperature, seen=seen), seen)
+    def _run(self, options: AnalogOptions) -> SeedRun:
+        training_filter = self.checkpoint.seen
+        task = AnalogTask.from_options(
+            options, temperature=self.checkpoint.defaults.temperature, training_filter=training_filter
+        )
+        return SeedRun(self.codec, task, training_filter)
 
     def sample(
         self,
@@ -107,43 +372,93 @@ class Generator:
         top_p: float = 1.0,
         grammar: bool = False,
         max_samples: int = 0,
-        seed: int = 0,
+        random_state: int = 0,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """`n` distinct valid molecules from the prior, in the order they were drawn; options as in `analogs`.
+        """Generate distinct valid molecules from the prior, in the order in which they were sampled.
 
-        `prior`: "unit", what training aimed at; "learned", fitted to what it reached and saved with the model; "auto",
-        learned where there is one. Raises `InputError` for another, or where none was learned.
+        Parameters
+        ----------
+        n
+            Number of distinct valid molecules.
+        prior
+            "unit": the standard normal distribution (on a sphere: the uniform one); "learned": the prior fitted to the
+            latents of the training set; "auto": the learned prior if the model has one.
+        temperature, top_k, top_p, grammar, max_samples, random_state, progress
+            As in `analogs`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `smiles`, `log_likelihood` (nats), `qed`, `sa`, `logp`, `mw` and `not_in_training`. `attrs` as in
+            `analogs`.
+
+        Raises
+        ------
+        InputError
+            If an option is invalid, or the model has no learned prior and `prior` is "learned".
+
+        Examples
+        --------
+        >>> from molvae import Generator
+        >>> generator = Generator.load("druglike", device="cpu")
+        >>> len(generator.sample(20, random_state=4))
+        20
         """
-        source, usual = self._prior(prior), self.checkpoint.defaults.temperature
-        options = DecodeOptions(usual if temperature is None else temperature, top_k, top_p, grammar)
-        draws = Draws(wanted=n, noise_level=source.noise_level, max_samples=max_samples, options=options, seed=seed)
+        source = self._prior(prior)
+        if temperature is None:
+            temperature = self.checkpoint.defaults.temperature
+        options = DecodeOptions(temperature, top_k, top_p, grammar)
+        draws = Draws(
+            wanted=n, noise_level=source.noise_level, max_samples=max_samples, options=options, seed=random_state
+        )
         (found,) = finish(self.codec.draw([""], source, draws, progress=progress))
-        short = [found.summary(draws)] if len(found.molecules) < n else []
         drawn = Drawn(found, figures(list(found.molecules), PROPERTIES))
         frame = described(drawn, PROPERTIES, self.checkpoint.seen)[list(SAMPLE_COLUMNS)]
-        return reported(frame, {}, [found.summary(draws)], short)
+        return reported(frame, {}, [found], draws)
 
     def encode(
         self,
         smiles: str | Iterable[str],
         *,
         standardize: bool = False,
-        refine: bool = False,
+        optimize_latents: bool = False,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """Latents (means of the posterior), one row out per row in: smiles, error ("" when there is none), z0, z1 ...
+        """Encode molecules: one row of latents per input row.
 
-        `refine`: move those that the decoder would not write the molecule from, by gradient, until it does. Rows with
-        an error have NaN latents.
+        Parameters
+        ----------
+        smiles
+            SMILES of the molecules.
+        standardize
+            Normalize functional groups and strip salts first.
+        optimize_latents
+            Optimize each latent by gradient descent until the decoder reconstructs its molecule.
+        progress
+            Callback that receives the number of molecules encoded so far.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `smiles` (as passed), `error` ("" for a valid molecule), and `z0`, `z1`, ...: the mean of the
+            posterior q(z|x), NaN in rows with an error.
+
+        Examples
+        --------
+        >>> from molvae import Generator
+        >>> generator = Generator.load("druglike", device="cpu")
+        >>> latents = generator.encode(["CCO", "not a molecule"])
+        >>> latents.shape, (latents["error"] == "").tolist()
+        ((2, 130), [True, False])
         """
         texts = list(one_or_many(smiles))
         graphs = self.codec.graphs(texts, standardize=standardize)
         usable = [g for g in graphs if isinstance(g, MolGraph)]
         z = np.full((len(texts), self.checkpoint.config.latent_dim), np.nan, dtype=np.float32)
-        good = np.array([isinstance(g, MolGraph) for g in graphs], dtype=bool)
+        valid = np.array([isinstance(g, MolGraph) for g in graphs], dtype=bool)
         if usable:
-            z[good] = self.codec.encode(usable, refine=refine, progress=progress).mean.cpu().numpy()
+            z[valid] = self.codec.encode(usable, refine=optimize_latents, progress=progress).mean.cpu().numpy()
         columns = pd.DataFrame(z, columns=[f"z{i}" for i in range(z.shape[1])])
         error = ["" if isinstance(g, MolGraph) else str(g) for g in graphs]
         frame = pd.concat([pd.DataFrame({"smiles": texts, "error": error}, dtype=object), columns], axis=1)
@@ -158,66 +473,101 @@ class Generator:
         top_k: int = 0,
         top_p: float = 1.0,
         grammar: bool = False,
-        seed: int | Sequence[int] | NDArray[Any] = 0,
+        random_state: int | Sequence[int] | NDArray[Any] = 0,
         branch_from: Sequence[str] | None = None,
         inversion_steps: int = 0,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """One string per latent (N x D, or a table from `encode`): smiles, log_likelihood, error.
+        """Decode latents: one molecule per row, greedily by default.
 
-        Greedy unless a temperature is given. smiles is canonical, "" where the string is no molecule; error then holds
-        the string. `noise level` says how much noise the latents carry, 0 to 1: a decoder that was trained to be told leans
-        the more on what molecules look like. It and `seed` may be N numbers, one for each latent: a string then depends
-        on its own alone, wherever it stands. Where the model's latents lie on a sphere, others are put there first.
+        Parameters
+        ----------
+        latents
+            Array of shape (N, D), or a table with columns `z0`, `z1`, ... as returned by `encode`. For a model with a
+            spherical latent space they are first projected onto the sphere.
+        noise_level
+            Noise level of the latents, 0 to 1, that the decoder is conditioned on: one number, or one per latent. The
+            higher it is, the more a noise-conditioned decoder relies on what molecules look like in general.
+        temperature, top_k, top_p, grammar
+            As in `analogs`; temperature 0 is greedy.
+        random_state
+            Seed of the random numbers: one number, or one per latent. With one per latent, a sample depends on its
+            own row only.
+        branch_from
+            One SMILES per latent to branch from, or "" for none. The sample has the tokens of this SMILES up to a
+            random atom, a different token there, and is decoded freely after it. This yields close analogs, because
+            near the latent of a molecule almost every free sample is that molecule.
+        inversion_steps
+            Maximum number of latent inversion steps; 0 disables it. Each step encodes the decoded molecules and moves
+            the latent against the difference, until a molecule encodes to the latent itself. The molecule with the
+            nearest latent is returned. Samples are drawn beside the greedy one, at `temperature` or, if that is 0, at
+            1.2. 32 steps take about 20 times as long as plain decoding.
+        progress
+            Callback that receives the number of latents decoded so far.
 
-        `branch_from`: a SMILES for each latent, which its string is to leave: up to an atom drawn at random it is
-        that, there another symbol stands, and from there on it goes freely; "" for none. Near a molecule's latent
-        nearly every string is its own, and these are its near analogs.
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `smiles` (canonical, "" if the sample is not a valid molecule), `log_likelihood` (nats) and `error`
+            (which then quotes the sample). With `inversion_steps` also `distance`: root mean square difference between
+            `latents` and the latent of the molecule, in standard deviations of the latent space. Rows with numbers
+            that are not finite have the error "latent is not finite".
 
-        `inversion_steps`: how often at most what was written is encoded again and the latent corrected by what it missed,
-        which ends where it has come to lie at the latent itself; the molecule whose own latent is nearest is given, and
-        how near in a column `distance` (`sampling.inversion`). Besides the greedy one strings are then drawn, at the
-        temperature or at 1.2. With 32 it takes some twenty times as long.
+        Raises
+        ------
+        InputError
+            If `latents` has the wrong width or is not numeric, an option is invalid, or both `branch_from` and
+            `inversion_steps` are passed.
 
-        A row that is not all finite numbers is no latent, and says so in its error. Raises `InputError` for latents of
-        another width or that are no numbers, for an option that cannot be used, and for `inversion_steps` of strings that
-        are `branch_from`, which are not meant to come back.
+        Examples
+        --------
+        >>> from molvae import Generator
+        >>> generator = Generator.load("druglike", device="cpu")
+        >>> generator.decode(generator.encode(["OCc1ccccc1O"]))["smiles"].tolist()
+        ['OCc1ccccc1O']
         """
         z = _latent_array(latents, self.checkpoint.config.latent_dim)
         usable: NDArray[np.bool_] = np.asarray(np.isfinite(z).all(1))
         points = torch.from_numpy(z[usable])
         points = on_sphere(points) if self.model.latent.spherical else points
-        told = _one_or_each("noise_level", noise_level, np.float32, usable)
-        if not np.all((told >= 0) & (told <= 1)):
-            raise InputError("a noise level lies in 0 (a molecule's own latent) to 1 (anything)")
-        numbers = _one_or_each("seed", seed, np.int64, usable)
+        noise_levels = _number_or_array("noise_level", noise_level, np.float32, usable)
+        if not np.all((noise_levels >= 0) & (noise_levels <= 1)):
+            raise InputError(f"noise_level must be between 0 and 1, got {noise_level}")
+        random_states = _number_or_array("random_state", random_state, np.int64, usable)
         if branch_from is not None:
             if len(branch_from) != len(z):
                 raise InputError(
-                    f"leaving is a SMILES for each latent: there are {len(z)}, and {len(branch_from)} of these"
+                    f"branch_from needs one SMILES per latent: {len(z)} latents, {len(branch_from)} SMILES"
                 )
             branch_from = [branch_from[row] for row in np.flatnonzero(usable).tolist()]
         options = DecodeOptions(temperature, top_k, top_p, grammar)
-        frame = pd.DataFrame({"smiles": "", "log_likelihood": np.nan, "error": "no latent"}, index=range(len(z)))
-        if many := _checked(inversion_steps):
+        frame = pd.DataFrame(
+            {"smiles": "", "log_likelihood": np.nan, "error": "latent is not finite"}, index=range(len(z))
+        )
+        if steps := _checked_inversion_steps(inversion_steps):
             if branch_from is not None:
-                raise InputError("corrections are for strings that are to come back, leaving is for those that are not")
+                raise InputError("pass either inversion_steps or branch_from, not both: inversion undoes a branch")
             found = self.codec.invert(
-                points, options, inversion_steps=many, noise_level=told, seed=numbers, progress=progress
+                points, options, inversion_steps=steps, noise_level=noise_levels, seed=random_states, progress=progress
             )
-            strings, scores = found.strings, found.log_likelihood
+            samples, log_likelihood = found.strings, found.log_likelihood
             frame.insert(2, "distance", np.nan)
             frame.loc[usable, "distance"] = found.distance.astype(float)
         else:
-            done = self.codec.write(
-                points, options, noise_level=told, seed=numbers, branch_from=branch_from, progress=progress
+            decoded = self.codec.write(
+                points,
+                options,
+                noise_level=noise_levels,
+                seed=random_states,
+                branch_from=branch_from,
+                progress=progress,
             )
-            strings, scores = done.strings(self.vocabulary), done.log_likelihood
-        known = {text: canonical_or_none(text) for text in set(strings)}
-        molecules = [known[text] for text in strings]
-        frame.loc[usable, "smiles"] = [m or "" for m in molecules]
-        frame.loc[usable, "log_likelihood"] = scores.astype(float)
-        frame.loc[usable, "error"] = [_fault(text, m) for text, m in zip(strings, molecules, strict=True)]
+            samples, log_likelihood = decoded.strings(self.vocabulary), decoded.log_likelihood
+        canonical = {sample: canonical_or_none(sample) for sample in set(samples)}
+        molecules = [canonical[sample] for sample in samples]
+        frame.loc[usable, "smiles"] = [molecule or "" for molecule in molecules]
+        frame.loc[usable, "log_likelihood"] = log_likelihood.astype(float)
+        frame.loc[usable, "error"] = [_sample_error(*pair) for pair in zip(samples, molecules, strict=True)]
         return indexed(frame, latents if isinstance(latents, pd.DataFrame) else None)
 
     def reconstruct(
@@ -225,137 +575,188 @@ class Generator:
         smiles: str | Iterable[str],
         *,
         standardize: bool = False,
-        refine: bool = False,
+        optimize_latents: bool = False,
         inversion_steps: int = 0,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """Encode and decode greedily, one row out per row in: smiles, reconstruction, exact, error.
+        """Encode molecules and decode them greedily: one row per input row.
 
-        exact: the reconstruction is the canonical isomeric SMILES of the input. error: why there is none, of the input
-        (`attrs["rejected"]` says of how many) or of what was written. `refine` as in `encode`, `inversion_steps` as in
-        `decode`: the first moves a latent, knowing the molecule, until it is written from there, and the second knows
-        the latent alone. Raises `InputError` for both at once, as the latent of a molecule is then no longer its own,
-        and for corrections below 0.
+        Parameters
+        ----------
+        smiles
+            SMILES of the molecules.
+        standardize, optimize_latents
+            As in `encode`. Optimization uses the molecule that is to be reconstructed.
+        inversion_steps
+            As in `decode`. Latent inversion uses the latent only.
+        progress
+            Callback that receives the number of molecules decoded so far.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `smiles` (as passed), `reconstruction` (canonical SMILES, "" if there is none), `exact` (whether it
+            is the canonical isomeric SMILES of the input), and `error` (of the input, or of the decoded sample).
+            `attrs["n_invalid"]` is the number of invalid input rows.
+
+        Raises
+        ------
+        InputError
+            If `inversion_steps` is invalid, or is combined with `optimize_latents`: an optimized latent is not the
+            latent that the encoder assigns to the molecule.
+
+        Examples
+        --------
+        >>> from molvae import Generator
+        >>> generator = Generator.load("druglike", device="cpu")
+        >>> generator.reconstruct(["OCc1ccccc1O"])["exact"].tolist()
+        [True]
         """
         texts = list(one_or_many(smiles))
         graphs = self.codec.graphs(texts, standardize=standardize)
         usable = [g for g in graphs if isinstance(g, MolGraph)]
-        strings: list[str] = []
-        many = _checked(inversion_steps)
-        if many and refine:
-            raise InputError("refine moves a latent away from its molecule's own, which corrections look for: take one")
+        decoded: list[str] = []
+        steps = _checked_inversion_steps(inversion_steps)
+        if steps and optimize_latents:
+            raise InputError("pass either optimize_latents or inversion_steps, not both: an optimized latent has moved")
         if usable:
-            z = self.codec.encode(usable, refine=refine).mean
-            strings = self.codec.reproduce(z, inversion_steps=many, progress=progress)
-        written = iter(strings)
+            z = self.codec.encode(usable, refine=optimize_latents).mean
+            decoded = self.codec.reproduce(z, inversion_steps=steps, progress=progress)
+        samples = iter(decoded)
         rows = []
         for graph in graphs:
             if isinstance(graph, MolGraph):
-                string = next(written)
-                molecule = canonical_or_none(string)
-                rows.append((molecule or "", molecule == graph.smiles, _fault(string, molecule)))
+                sample = next(samples)
+                molecule = canonical_or_none(sample)
+                rows.append((molecule or "", molecule == graph.smiles, _sample_error(sample, molecule)))
             else:
                 rows.append(("", False, str(graph)))
         frame = pd.DataFrame(rows, columns=["reconstruction", "exact", "error"])
-        frame.insert(0, "smiles", _as_given(texts))
-        frame.attrs["rejected"] = len(texts) - len(usable)
+        frame.insert(0, "smiles", _object_column(texts))
+        frame.attrs["n_invalid"] = len(texts) - len(usable)
         return indexed(frame, smiles)
 
     @torch.inference_mode()
     def likelihood(
         self, smiles: str | Iterable[str], *, standardize: bool = False, progress: Progress | None = None
     ) -> pd.DataFrame:
-        """How well each molecule is known, one row out per row in: smiles, log_likelihood, symbols, error.
+        """Log-likelihood of molecules under the model: one row per input row.
 
-        log_likelihood: log p(x given z) in nats, of the molecule's canonical SMILES given its own latent, the mean of
-        q(z given x). symbols: how many its string has, the end counted.
+        Parameters
+        ----------
+        smiles
+            SMILES of the molecules.
+        standardize
+            Normalize functional groups and strip salts first.
+        progress
+            Callback that receives the number of molecules finished so far.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `smiles` (as passed), `log_likelihood` (log p(x|z) in nats, of the canonical SMILES x given the
+            mean z of its own posterior), `n_tokens` (tokens of x, the end token included), and `error`.
+
+        Examples
+        --------
+        >>> from molvae import Generator
+        >>> generator = Generator.load("druglike", device="cpu")
+        >>> generator.likelihood(["CCO"])["n_tokens"].tolist()
+        [4]
         """
         texts = list(one_or_many(smiles))
         graphs = self.codec.graphs(texts, standardize=standardize)
-        good = [isinstance(graph, MolGraph) for graph in graphs]
+        valid = [isinstance(graph, MolGraph) for graph in graphs]
         packed = PackedGraphs.from_graphs([g for g in graphs if isinstance(g, MolGraph)], self.vocabulary)
 
-        def scored(batch: GraphBatch) -> NDArray[np.float32]:
-            clean = torch.zeros(batch.size, device=self.device)
-            score = self.model.log_likelihood(self.model.encode(batch).mean, clean, batch.tokens)
-            return torch.stack([score, (batch.tokens != PAD_ID).sum(1)], dim=1).cpu().numpy()
+        def likelihood_and_length(batch: GraphBatch) -> NDArray[np.float32]:
+            noise_level = torch.zeros(batch.size, device=self.device)
+            log_likelihood = self.model.log_likelihood(self.model.encode(batch).mean, noise_level, batch.tokens)
+            return torch.stack([log_likelihood, (batch.tokens != PAD_ID).sum(1)], dim=1).cpu().numpy()  # B x 2
 
-        parts = [np.empty((0, 2), np.float32), *in_batches(scored, packed, self.model, progress)]
-        frame = pd.DataFrame({"smiles": _as_given(texts), "log_likelihood": np.nan, "symbols": 0})
-        frame.loc[good, "log_likelihood"], frame.loc[good, "symbols"] = np.concatenate(parts).astype(float).T
+        parts = [np.empty((0, 2), np.float32), *in_batches(likelihood_and_length, packed, self.model, progress)]
+        frame = pd.DataFrame({"smiles": _object_column(texts), "log_likelihood": np.nan, "n_tokens": 0})
+        frame.loc[valid, "log_likelihood"], frame.loc[valid, "n_tokens"] = np.concatenate(parts).astype(float).T
         frame["error"] = ["" if isinstance(graph, MolGraph) else str(graph) for graph in graphs]
         return indexed(frame, smiles)
 
-    def calibration(self, smiles: str | Iterable[str]) -> LikelihoodReference:
-        """How well the model knows some thousand reference molecules: what is usual, for `explore.anomaly`.
+    def likelihood_reference(self, smiles: str | Iterable[str]) -> LikelihoodReference:
+        """The distribution of the log-likelihood per token over reference molecules, for `molvae.explore.anomaly`.
 
-        Raises `InputError` where fewer than 20 of them can be encoded.
+        Parameters
+        ----------
+        smiles
+            SMILES of some thousand reference molecules, such as a sample of the training set.
+
+        Raises
+        ------
+        InputError
+            If fewer than 20 of the molecules can be encoded.
         """
-        known = np.asarray(per_symbol(self.likelihood(smiles)), dtype=np.float64)
+        known = np.asarray(log_likelihood_per_token(self.likelihood(smiles)), dtype=np.float64)
         return LikelihoodReference.of(self.checkpoint.name, self.model, known)
 
     def _prior(self, name: str) -> Prior:
         learned = self.checkpoint.prior
         if name not in ("auto", "unit", "learned"):
-            raise InputError(f"prior is one of auto, unit, learned; got {name!r}")
+            raise InputError(f"prior must be 'auto', 'unit' or 'learned', got {name!r}")
         if name == "learned" and learned is None:
-            raise InputError(f"the model {self.checkpoint.name!r} has no learned prior: molvae fit-prior gives it one")
+            raise InputError(
+                f"the model {self.checkpoint.name!r} has no learned prior: fit one with `molvae fit-prior`, "
+                "or pass prior='unit'"
+            )
         return self.model.prior() if learned is None or name == "unit" else learned
 
 
-def _tables(run: SeedRun, seeds: str | Iterable[str], options: AnalogOptions) -> Iterator[pd.DataFrame]:
-    return run.tables(one_or_many(seeds), options.get("workers"), options.get("progress"))
+def log_likelihood_per_token(likelihood: pd.DataFrame) -> pd.Series[float]:
+    """Log-likelihood per token, in nats, of a table returned by `Generator.likelihood`."""
+    return likelihood["log_likelihood"] / likelihood["n_tokens"].clip(lower=1)
 
 
-def _as_given(texts: list[Any]) -> pd.Series[Any]:
-    """As a column, whatever they are: one of pandas' own kind rejects some of what is no SMILES."""
-    return pd.Series(texts, dtype=object)
+def _object_column(values: list[Any]) -> pd.Series[Any]:
+    """Input values as a column of Python objects: pandas' string type rejects some values that are not valid text."""
+    return pd.Series(values, dtype=object)
 
 
-def _fault(string: str, molecule: str | None) -> str:
-    """What is wrong with a string that was written, "" where it is a molecule."""
+def _sample_error(sample: str, molecule: str | None) -> str:
+    """What is wrong with a decoded sample; "" for a valid molecule."""
     if molecule:
         return ""
-    return f"not a molecule: {string!r}" if string else "longer than the model writes"
+    return f"not a molecule: {sample!r}" if sample else "longer than the maximum length of the model"
 
 
-def per_symbol(likelihood: pd.DataFrame) -> pd.Series[float]:
-    """Nats per symbol of a table of `Generator.likelihood`: longer strings have more to get wrong."""
-    return likelihood["log_likelihood"] / likelihood["symbols"].clip(lower=1)
-
-
-def _checked(inversion_steps: int) -> int:
+def _checked_inversion_steps(inversion_steps: int) -> int:
     if not isinstance(inversion_steps, int | np.integer) or inversion_steps < 0:
-        raise InputError(f"corrections must be 0 (none) or a whole number above, got {inversion_steps}")
+        raise InputError(f"inversion_steps must be a whole number of 0 or more, got {inversion_steps}")
     return int(inversion_steps)
 
 
-def _one_or_each(name: str, given: object, kind: type[np.generic], usable: NDArray[np.bool_]) -> Any:
-    """A number, or an array with one for each of the latents that are `usable`; from whatever holds numbers."""
+def _number_or_array(name: str, values: object, dtype: type[np.generic], usable: NDArray[np.bool_]) -> Any:
+    """One number for all latents, or the numbers of the `usable` latents from an array-like with one per latent."""
     try:
-        numbers = np.asarray(given)
-        exact = numbers.astype(kind, casting="same_kind")
+        array = np.asarray(values)
+        exact = array.astype(dtype, casting="same_kind")
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{name} is a number, or one for each latent; got {given!r:.60}: {error}") from None
-    if numbers.shape == ():
+        raise InputError(f"{name} must be a number or one number per latent, got {values!r:.60}: {error}") from None
+    if array.shape == ():
         return exact[()].item()
-    if numbers.shape != usable.shape:
-        shape = " x ".join(map(str, numbers.shape))
-        raise InputError(f"{name} is a number, or one for each of {len(usable)} latents; there are {shape}")
+    if array.shape != usable.shape:
+        raise InputError(f"{name} must be a number or one per latent ({len(usable)}), got an array of {array.shape}")
     return exact[usable]
 
 
 def _latent_array(latents: NDArray[Any] | pd.DataFrame, size: int) -> NDArray[np.float32]:
+    """Latents as an array of shape (N, size)."""
     if isinstance(latents, pd.DataFrame):
         columns = [f"z{i}" for i in range(size)]
         missing = [c for c in columns if c not in latents.columns]
         if missing:
-            raise InputError(f"a table of latents has columns z0 to z{size - 1}; {missing[0]} is missing")
+            raise InputError(f"a table of latents needs columns z0 to z{size - 1}: {missing[0]} is missing")
         latents = latents[columns].to_numpy()
     try:
         z = np.atleast_2d(np.asarray(latents, dtype=np.float32))
     except (TypeError, ValueError) as error:
-        raise InputError(f"latents are numbers: {error}") from None
+        raise InputError(f"latents must be numeric: {error}") from None
     if z.ndim != 2 or z.shape[1] != size:
-        raise InputError(f"latents must be N x {size} for this model, got {' x '.join(map(str, z.shape))}")
+        raise InputError(f"latents must have shape (N, {size}) for this model, got {z.shape}")
     return z

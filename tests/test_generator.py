@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import threading
 import warnings
 from itertools import pairwise
@@ -20,7 +21,7 @@ from molvae import api
 from molvae.checkpoint import Checkpoint, save
 from molvae.data.parallel import HERE, Workers
 from molvae.errors import InputError, MoleculeError, MolvaeWarning
-from molvae.generation.options import ANALOG_COLUMNS
+from molvae.generation.options import ANALOG_COLUMNS, AnalogOptions
 from molvae.generator import SAMPLE_COLUMNS, Generator
 from molvae.nn.autoencoder import Autoencoder
 
@@ -40,7 +41,7 @@ def _by_seed(frame: pd.DataFrame) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def found(tiny) -> pd.DataFrame:
-    return _quietly(tiny.analogs, SEEDS, 12, seed=1)
+    return _quietly(tiny.analogs, SEEDS, 12, random_state=1)
 
 
 # --- analogs ---
@@ -49,7 +50,7 @@ def found(tiny) -> pd.DataFrame:
 def test_analogs_have_the_columns_that_are_promised(found):
     assert tuple(found.columns) == ANALOG_COLUMNS
     assert tuple(ANALOG_COLUMNS) == (
-        "seed", "smiles", "similarity", "log_likelihood", "qed", "sa", "logp", "mw", "novel",
+        "seed", "smiles", "similarity", "log_likelihood", "qed", "sa", "logp", "mw", "not_in_training",
     )  # fmt: skip
     assert set(found["seed"]) == set(SEEDS)
 
@@ -81,32 +82,32 @@ def test_similarity_and_properties_are_rdkits(found):
 def test_novel_means_not_in_the_training_set(found):
     members = found["smiles"].isin(SMALL)
     assert members.any()
-    assert not found.loc[members, "novel"].any()
-    assert found.loc[~members, "novel"].mean() > 0.9  # a Bloom filter is wrong now and then
+    assert not found.loc[members, "not_in_training"].any()
+    assert found.loc[~members, "not_in_training"].mean() > 0.9  # a Bloom filter is wrong now and then
 
 
 def test_same_seed_same_molecules_however_they_are_asked_for(tiny, found):
     """Alone, together, in another order, and as a stream of small groups."""
     expected = _by_seed(found)
     for seed in SEEDS[:2]:
-        assert _quietly(tiny.analogs, seed, 12, seed=1)["smiles"].tolist() == expected[seed]
-    assert _by_seed(_quietly(tiny.analogs, SEEDS[::-1], 12, seed=1)) == expected
-    again = _quietly(tiny.analogs, ["C1CC", *SEEDS, *SMALL[3:6]], 12, seed=1)
+        assert _quietly(tiny.analogs, seed, 12, random_state=1)["smiles"].tolist() == expected[seed]
+    assert _by_seed(_quietly(tiny.analogs, SEEDS[::-1], 12, random_state=1)) == expected
+    again = _quietly(tiny.analogs, ["C1CC", *SEEDS, *SMALL[3:6]], 12, random_state=1)
     assert {s: m for s, m in _by_seed(again).items() if s in SEEDS} == expected
 
 
 def test_a_stream_gives_the_same(tiny, found, monkeypatch):
     monkeypatch.setattr("molvae.generation.runner.SEEDS_AT_ONCE", 1)
-    frames = _quietly(lambda: list(tiny.iter_analogs(iter(SEEDS), 12, seed=1)))
+    frames = _quietly(lambda: list(tiny.iter_analogs(iter(SEEDS), 12, random_state=1)))
     assert len(frames) == len(SEEDS)
     pd.testing.assert_frame_equal(pd.concat(frames, ignore_index=True), found, rtol=1e-4)
 
 
 def test_properties_may_be_left_out_or_others(tiny, found):
-    bare = _quietly(tiny.analogs, SEEDS, 12, seed=1, properties=())
-    assert list(bare.columns) == ["seed", "smiles", "similarity", "log_likelihood", "novel"]
+    bare = _quietly(tiny.analogs, SEEDS, 12, random_state=1, properties=())
+    assert list(bare.columns) == ["seed", "smiles", "similarity", "log_likelihood", "not_in_training"]
     pd.testing.assert_frame_equal(bare, found[bare.columns], check_dtype=False)
-    other = _quietly(tiny.analogs, SEEDS[0], 12, seed=1, properties=["heavy_atoms"])
+    other = _quietly(tiny.analogs, SEEDS[0], 12, random_state=1, properties=["heavy_atoms"])
     counts = [Chem.MolFromSmiles(text).GetNumHeavyAtoms() for text in other["smiles"]]
     assert other["heavy_atoms"].tolist() == counts
 
@@ -119,7 +120,13 @@ def test_workers_do_not_show(tiny, monkeypatch, queued):
     """
     monkeypatch.setattr("molvae.generation.runner.SEEDS_AT_ONCE", 2)
     monkeypatch.setattr("molvae.generation.runner.QUEUED", queued)
-    options = {"n": 12, "seed": 1, "keep": ["mw<200"], "rank": "qed - similarity", "similarity": "0.1:0.9"}
+    options = {
+        "n": 12,
+        "random_state": 1,
+        "filters": ["mw<200"],
+        "rank_by": "qed - similarity",
+        "similarity": "0.1:0.9",
+    }
     here = _quietly(tiny.analogs, ["C1CC", "x", *SEEDS], workers=0, **options)
     there = _quietly(tiny.analogs, ["C1CC", "x", *SEEDS], workers=2, **options)
     pd.testing.assert_frame_equal(here, there)
@@ -140,7 +147,7 @@ def test_a_seed_that_no_worker_survives_is_told_and_costs_no_other(tiny, found, 
     monkeypatch.setattr("molvae.generation.runner.Workers", _Deadly)
     monkeypatch.setattr("molvae.generation.runner.QUEUED", 1)
     with pytest.warns(MolvaeWarning, match="SMILES c1ccccc1: a process that ended whenever it worked on it"):
-        frame = tiny.analogs(SEEDS, 12, seed=1, workers=2)
+        frame = tiny.analogs(SEEDS, 12, random_state=1, workers=2)
     assert list(frame.attrs["errors"]) == [SEEDS[1]]
     others = found[found["seed"] != SEEDS[1]].reset_index(drop=True)
     pd.testing.assert_frame_equal(frame, others, rtol=1e-4)
@@ -175,7 +182,7 @@ def test_a_model_that_cannot_travel_is_decoded_here(tiny, found, monkeypatch):
     monkeypatch.setattr("molvae.generation.runner.QUEUED", 1)
     hook = tiny.model.encoder.register_forward_hook(lambda *_, lock=threading.Lock(): None)  # noqa: ARG005
     try:
-        frame = _quietly(tiny.analogs, SEEDS, 12, seed=1, workers=2)
+        frame = _quietly(tiny.analogs, SEEDS, 12, random_state=1, workers=2)
     finally:
         hook.remove()
     pd.testing.assert_frame_equal(frame, found, rtol=1e-4)
@@ -238,12 +245,12 @@ def test_a_stream_reads_no_further_than_it_needs(tiny, monkeypatch, workers, ahe
 
 
 def test_another_seed_other_molecules(tiny, found):
-    other = _by_seed(_quietly(tiny.analogs, SEEDS, 12, seed=2))
+    other = _by_seed(_quietly(tiny.analogs, SEEDS, 12, random_state=2))
     assert all(other[seed] != smiles for seed, smiles in _by_seed(found).items())
 
 
 def test_a_spent_max_samples_is_reported(tiny):
-    with pytest.warns(MolvaeWarning, match="CCO: .* of 500 distinct molecules from 64 strings"):
+    with pytest.warns(MolvaeWarning, match="CCO: .* of 500 molecules from 64 samples"):
         frame = tiny.analogs("CCO", 500, max_samples=64)
     assert 0 < len(frame) < 64
     assert len(frame.attrs["summary"]) == 1
@@ -331,14 +338,14 @@ def _has(smiles, smarts):
 
 ALKANOLS = ["CC(C)CO", "CCCO"]
 STEERED = {
-    "similarity": (0.15, 0.6), "keep": ["heavy_atoms<=7", "logp -3:1.5"], "without": ["[#7]"], "exclude": ["brenk"],
-    "exclude_training_set": True, "rank": "similarity - 0.1*tpsa + heavy_atoms",
+    "similarity": (0.15, 0.6), "filters": ["heavy_atoms<=7", "logp -3:1.5"], "exclude_smarts": ["[#7]"], "alerts": ["brenk"],
+    "exclude_training_set": True, "rank_by": "similarity - 0.1*tpsa + heavy_atoms",
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def steered(tiny) -> pd.DataFrame:
-    return _quietly(tiny.analogs, ALKANOLS, 6, max_samples=2_000, seed=1, **STEERED)
+    return _quietly(tiny.analogs, ALKANOLS, 6, max_samples=2_000, random_state=1, **STEERED)
 
 
 @pytest.mark.parametrize("band", [(0.25, 0.6), "0.1:0.2"])
@@ -363,20 +370,23 @@ def test_a_target_is_the_median(tiny, target, n):
 
 
 def test_too_few_of_a_target_are_balanced_and_told_what_it_would_take(tiny):
-    with pytest.warns(MolvaeWarning, match="it takes a budget of [0-9]+|the last strings gave none"):
+    with pytest.warns(MolvaeWarning, match="max_samples=[0-9]+ would be needed|the last samples gave no molecules"):
         frame = tiny.analogs("CCCO", 30, similarity=0.4, max_samples=400)
     assert 0 < len(frame) < 30
     above = (frame["similarity"] >= 0.4).sum()
     assert abs(2 * above - len(frame)) <= 1
-    (line,) = frame.attrs["summary"]
-    assert line.startswith(f"CCCO: {len(frame)} of 30 distinct molecules at similarity 0.4 from 400 strings (")
+    (statistics,) = frame.attrs["statistics"]
+    assert statistics["found"] == len(frame)
+    assert statistics["samples"] == 400
+    assert statistics["samples_needed"] is None or statistics["samples_needed"] > 400
 
 
 def test_a_band_that_is_empty_says_so(tiny):
     frame = _quietly(tiny.analogs, "CCCO", 5, similarity=(0.97, 0.99), max_samples=100)
     assert len(frame) == 0
     assert tuple(frame.columns) == ANALOG_COLUMNS
-    assert "the last strings gave none: ask for another similarity" in frame.attrs["summary"][0]
+    assert frame.attrs["statistics"][0]["samples_needed"] is None
+    assert "a wider similarity range" in frame.attrs["summary"][0]
 
 
 def test_every_wish_holds_for_every_row(tiny, steered):
@@ -389,8 +399,8 @@ def test_every_wish_holds_for_every_row(tiny, steered):
         assert -3 <= Crippen.MolLogP(mol) <= 1.5
         assert "N" not in row.smiles
         assert row.smiles not in SMALL
-        assert row.novel
-    loose = _quietly(tiny.analogs, ALKANOLS, 6, max_samples=2_000, seed=1, similarity=(0.15, 0.6))
+        assert row.not_in_training
+    loose = _quietly(tiny.analogs, ALKANOLS, 6, max_samples=2_000, random_state=1, similarity=(0.15, 0.6))
     assert any("N" in smiles or smiles in SMALL for smiles in loose["smiles"])  # the wishes are what keeps them away
 
 
@@ -409,17 +419,23 @@ def test_named_properties_are_columns_and_the_rank_is_the_formula(steered):
 @pytest.mark.parametrize("options", [STEERED, {"similarity": 0.4}, {"keep_scaffold": True, "samples_per_latent": 3}])
 def test_company_changes_nothing_with_a_dial_or_with_wishes(tiny, options):
     """A seed's molecules do not depend on the seeds beside it."""
-    options = {"max_samples": 2000, "seed": 1, **options}
+    options = {"max_samples": 2000, "random_state": 1, **options}
     alone = _quietly(tiny.analogs, "CCCO", 6, **options)
     together = _by_seed(_quietly(tiny.analogs, ["Oc1ccccc1", "CCCO", "C1CC", "CC(C)CO"], 6, **options))
     assert alone["smiles"].tolist() == together["CCCO"] != []
-    assert _by_seed(_quietly(tiny.analogs, ["CCCO"], 6, **{**options, "seed": 3})) != {"CCCO": together["CCCO"]}
+    assert _by_seed(_quietly(tiny.analogs, ["CCCO"], 6, **{**options, "random_state": 3})) != {"CCCO": together["CCCO"]}
 
 
 def test_scaffold_and_patterns(tiny):
     """Of what the model knows two molecules are left, phenol and toluene."""
     frame = _quietly(
-        tiny.analogs, "Nc1ccccc1", 4, max_samples=4000, keep_scaffold=True, without=["[Cl]", "N"], contains=["[O,C]"]
+        tiny.analogs,
+        "Nc1ccccc1",
+        4,
+        max_samples=4000,
+        keep_scaffold=True,
+        exclude_smarts=["[Cl]", "N"],
+        include_smarts=["[O,C]"],
     )
     assert len(frame) > 1
     for smiles in frame["smiles"]:
@@ -432,7 +448,7 @@ def test_scaffold_and_patterns(tiny):
 
 def test_a_score_may_be_called_much_like_another_figure(tiny):
     scores = {"similarity_to_x": lambda smiles: [5.0] * len(smiles)}
-    frame = _quietly(tiny.analogs, "CCCO", 2, scores=scores, keep="similarity_to_x>3", properties="tpsa")
+    frame = _quietly(tiny.analogs, "CCCO", 2, scores=scores, filters="similarity_to_x>3", properties="tpsa")
     assert set(frame["similarity_to_x"]) == {5.0}
     assert "tpsa" in frame
     assert "qed" not in frame
@@ -447,7 +463,7 @@ def test_a_core_stays_and_its_groups_are_left(tiny):
     assert all(_has(smiles, "[CH2;D2]([!#1])[OH]") for smiles in frame["smiles"])
     more = {"similarity": "0:1", "max_samples": 400}
     groups = _quietly(tiny.analogs, "Nc1ccccc1", 60, core="*c1ccccc1", **more)
-    anywhere = _quietly(tiny.analogs, "Nc1ccccc1", 60, contains="[!#1]c1[cH][cH][cH][cH][cH]1", **more)
+    anywhere = _quietly(tiny.analogs, "Nc1ccccc1", 60, include_smarts="[!#1]c1[cH][cH][cH][cH][cH]1", **more)
     assert len(groups) > len(anywhere) > 0
 
 
@@ -457,7 +473,7 @@ def test_a_score_may_come_in_whatever_holds_numbers(tiny, kind):
         assert len(smiles)  # of none it is not asked: here, of methane's
         return kind([float(Chem.MolFromSmiles(text).GetNumAtoms()) for text in smiles])
 
-    wishes = {"scores": {"atoms": atoms}, "keep": "atoms>2", "rank": "atoms", "similarity": (0.05, 1.0)}
+    wishes = {"scores": {"atoms": atoms}, "filters": "atoms>2", "rank_by": "atoms", "similarity": (0.05, 1.0)}
     frame = _quietly(tiny.analogs, ["CCCO", "C"], 5, max_samples=200, **wishes)
     assert frame["atoms"].tolist() == [Chem.MolFromSmiles(text).GetNumAtoms() for text in frame["smiles"]]
     assert set(frame["seed"]) == {"CCCO"}
@@ -473,7 +489,7 @@ def test_a_score_may_come_in_whatever_holds_numbers(tiny, kind):
     ],
 )
 def test_a_score_that_gives_something_else(tiny, score, complaint):
-    for wishes in ({"rank": "x"}, {"keep": "x>0"}):
+    for wishes in ({"rank_by": "x"}, {"filters": "x>0"}):
         with pytest.raises(InputError, match=complaint):
             _quietly(tiny.analogs, "CCCO", 2, scores={"x": score}, **wishes)
 
@@ -488,18 +504,18 @@ def test_scores_of_ones_own_can_be_wished_for(tiny, monkeypatch, workers):
         asked.update(smiles)
         return np.array([Chem.MolFromSmiles(text).GetNumAtoms() for text in smiles], dtype=float)
 
-    wishes = {"scores": {"atoms": atoms}, "keep": ["atoms 3:4", "mw<75"], "similarity": "0:1", "workers": workers}
+    wishes = {"scores": {"atoms": atoms}, "filters": ["atoms 3:4", "mw<75"], "similarity": "0:1", "workers": workers}
     frame = _quietly(tiny.analogs, SEEDS, 6, **wishes)
     assert len(frame) >= 8
     assert set(frame["atoms"]) == {3, 4}
     assert frame["mw"].max() < 75
     assert max(Descriptors.MolWt(Chem.MolFromSmiles(text)) for text in asked) < 75
-    assert any("by atoms 3:4" in line for line in _quietly(tiny.analogs, SEEDS, 60, **wishes).attrs["summary"])
+    assert any(row["rejected"]["atoms 3:4"] for row in _quietly(tiny.analogs, SEEDS, 60, **wishes).attrs["statistics"])
 
 
 def test_a_bare_string_is_one_wish(tiny):
     """Not one for each of its letters."""
-    wishes = {"contains": "CCO", "without": "CN", "keep": "mw<100", "exclude": "PAINS"}
+    wishes = {"include_smarts": "CCO", "exclude_smarts": "CN", "filters": "mw<100", "alerts": "PAINS"}
     lists = {name: [wish] for name, wish in wishes.items()}
     frame = tiny.analogs("CC(C)CO", 5, **wishes)
     pd.testing.assert_frame_equal(frame, tiny.analogs("CC(C)CO", 5, **lists))
@@ -508,10 +524,10 @@ def test_a_bare_string_is_one_wish(tiny):
 
 def test_no_wishes_at_all_change_nothing(tiny):
     empty = {
-        "keep": (),
-        "contains": None,
-        "without": [],
-        "exclude": None,
+        "filters": (),
+        "include_smarts": None,
+        "exclude_smarts": [],
+        "alerts": None,
         "exclude_training_set": False,
         "similarity": None,
     }
@@ -519,8 +535,8 @@ def test_no_wishes_at_all_change_nothing(tiny):
 
 
 def test_diverse_are_so_many_of_each_seed_and_the_best_is_among_them(tiny):
-    full = tiny.analogs(ALKANOLS, 12, rank="qed")
-    few = tiny.analogs(ALKANOLS, 12, rank="qed", diverse=4)
+    full = tiny.analogs(ALKANOLS, 12, rank_by="qed")
+    few = tiny.analogs(ALKANOLS, 12, rank_by="qed", n_diverse=4)
     for seed in ALKANOLS:
         picked, best = (frame.loc[frame["seed"] == seed, "smiles"].tolist() for frame in (few, full))
         assert len(picked) == 4
@@ -531,11 +547,13 @@ def test_diverse_are_so_many_of_each_seed_and_the_best_is_among_them(tiny):
 
 def test_a_seed_with_nothing_stands_beside_others(tiny):
     """And no seeds at all still have the columns that were asked for."""
-    frame = _quietly(tiny.analogs, ["C1CCNC1", "CCO"], 3, keep="rings=0", contains="O", without="N", max_samples=100)
+    frame = _quietly(
+        tiny.analogs, ["C1CCNC1", "CCO"], 3, filters="rings=0", include_smarts="O", exclude_smarts="N", max_samples=100
+    )
     assert "CCO" in set(frame["seed"])
     assert frame["mw"].dtype == float
-    nothing = _quietly(tiny.analogs, "CCO", 3, keep="rings>20", rank="fsp3", max_samples=64)
-    none = tiny.analogs([], 3, keep="rings>20", rank="fsp3")
+    nothing = _quietly(tiny.analogs, "CCO", 3, filters="rings>20", rank_by="fsp3", max_samples=64)
+    none = tiny.analogs([], 3, filters="rings>20", rank_by="fsp3")
     assert len(nothing) == len(none) == 0
     assert list(nothing.columns) == list(none.columns) == [*ANALOG_COLUMNS, "rings", "fsp3", "rank"]
 
@@ -543,21 +561,20 @@ def test_a_seed_with_nothing_stands_beside_others(tiny):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"noise_level": 0.2, "similarity": 0.5}, "noise level and similarity exclude each other"),
+        ({"noise_level": 0.2, "similarity": 0.5}, "either noise_level or similarity"),
         ({"similarity": 1.2}, "similarity is a target"),
         ({"similarity": "0.7:0.5"}, "similarity is a band"),
-        ({"keep": ["mw<<500"]}, "cannot read the wish 'mw<<500'"),
-        ({"keep": ["lgp<3"]}, "did you mean 'logp'"),
-        ({"contains": ["C("]}, "cannot read SMARTS"),
-        ({"without": ["C("]}, "cannot read SMARTS"),
-        ({"exclude": ["pain"]}, "no set of alerts is called 'PAIN'"),
-        ({"rank": "similarty"}, "did you mean 'similarity'"),
-        ({"diverse": -1}, "diverse is 0"),
-        ({"similarty": 0.5}, "no option 'similarty' .did you mean 'similarity'"),
+        ({"filters": ["mw<<500"]}, "cannot read the wish 'mw<<500'"),
+        ({"filters": ["lgp<3"]}, "did you mean 'logp'"),
+        ({"include_smarts": ["C("]}, "cannot read SMARTS"),
+        ({"exclude_smarts": ["C("]}, "cannot read SMARTS"),
+        ({"alerts": ["pain"]}, "no set of alerts is called 'PAIN'"),
+        ({"rank_by": "similarty"}, "did you mean 'similarity'"),
+        ({"n_diverse": -1}, "n_diverse must be 0"),
         ({"n": 0}, "number of molecules"),
         ({"n": 2.5}, "number of molecules"),
-        ({"keep": "similarity>0.4"}, "similarity is no property to keep: ask for similarity="),
-        ({"n": 5, "diverse": 20}, "20 diverse ones cannot be picked out of 5"),
+        ({"filters": "similarity>0.4"}, "filters cannot name similarity: pass similarity="),
+        ({"n": 5, "n_diverse": 20}, "n_diverse=20 molecules out of n=5"),
     ],
 )
 def test_a_stream_refuses_options_before_it_is_read(tiny, options, message):
@@ -567,6 +584,18 @@ def test_a_stream_refuses_options_before_it_is_read(tiny, options, message):
         tiny.analogs([], **options)
 
 
+@pytest.mark.parametrize("function", [molvae.analogs, Generator.analogs, Generator.iter_analogs])
+def test_every_option_is_explicit(function):
+    parameters = inspect.signature(function).parameters
+    assert {field.name for field in dataclasses.fields(AnalogOptions)} <= set(parameters)
+    assert all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values())
+
+
+def test_unknown_option_is_a_type_error(tiny):
+    with pytest.raises(TypeError, match="similarty"):
+        tiny.analogs("CCO", similarty=0.5)
+
+
 def test_a_stream_of_one_string_is_one_seed(tiny):
     (frame,) = tiny.iter_analogs("CCO", 3)
     assert set(frame["seed"]) == {"CCO"}
@@ -574,25 +603,25 @@ def test_a_stream_of_one_string_is_one_seed(tiny):
 
 def test_novelty_needs_a_record_of_the_training_set(tiny_checkpoint):
     forgetful = Generator(dataclasses.replace(tiny_checkpoint, seen=None))
-    with pytest.raises(InputError, match="this model has no record of what it was trained on: no exclude_training_set"):
+    with pytest.raises(InputError, match="record of its training set"):
         forgetful.analogs("CCO", 3, exclude_training_set=True)
-    assert forgetful.analogs("CCO", 3, exclude_training_set=False)["novel"].isna().all()
+    assert forgetful.analogs("CCO", 3, exclude_training_set=False)["not_in_training"].isna().all()
 
 
 # --- sample ---
 
 
 def test_samples_are_valid_and_distinct_and_repeatable(tiny):
-    frame = tiny.sample(15, seed=4)
+    frame = tiny.sample(15, random_state=4)
     assert tuple(frame.columns) == SAMPLE_COLUMNS
     assert frame["smiles"].is_unique
     assert all(Chem.CanonSmiles(s) == s for s in frame["smiles"])
-    pd.testing.assert_frame_equal(frame, tiny.sample(15, seed=4))
-    assert frame["smiles"].tolist() != tiny.sample(15, seed=5)["smiles"].tolist()
+    pd.testing.assert_frame_equal(frame, tiny.sample(15, random_state=4))
+    assert frame["smiles"].tolist() != tiny.sample(15, random_state=5)["smiles"].tolist()
 
 
 def test_fewer_samples_begin_as_more_do(tiny):
-    assert tiny.sample(20, seed=4)["smiles"].tolist()[:5] == tiny.sample(5, seed=4)["smiles"].tolist()
+    assert tiny.sample(20, random_state=4)["smiles"].tolist()[:5] == tiny.sample(5, random_state=4)["smiles"].tolist()
 
 
 # --- encode, decode, reconstruct ---
@@ -637,7 +666,7 @@ def test_decoding_what_was_encoded_reconstructs(tiny):
     for given in (latents, latents.filter(regex=r"^z\d").to_numpy()):
         decoded = tiny.decode(given)
         assert decoded["smiles"].tolist() == expected["reconstruction"].tolist()
-    assert decoded["error"].iloc[-1] == "no latent"
+    assert decoded["error"].iloc[-1] == "latent is not finite"
 
 
 def test_exact_is_equality_with_the_canonical_input(tiny):
@@ -653,18 +682,18 @@ def test_a_string_that_is_no_molecule_is_told(tiny):
     frame = tiny.decode(latents, temperature=2.0)
     assert len(frame) == 40
     assert ((frame["smiles"] == "") == (frame["error"] != "")).all()
-    assert frame["error"].str.contains("not a molecule: '|longer than").any()
+    assert frame["error"].str.contains("not a molecule: '|longer than the maximum").any()
 
 
 def test_sampled_decoding_follows_its_seed(tiny):
     latents = tiny.encode(SMALL)
-    one, same, other = (tiny.decode(latents, temperature=1.5, seed=s)["smiles"].tolist() for s in (1, 1, 2))
+    one, same, other = (tiny.decode(latents, temperature=1.5, random_state=s)["smiles"].tolist() for s in (1, 1, 2))
     assert one == same != other
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (2, 3, 4)])
 def test_latents_of_another_shape_are_named(tiny, shape):
-    with pytest.raises(InputError, match="latents must be N x 12"):
+    with pytest.raises(InputError, match=r"latents must have shape \(N, 12\)"):
         tiny.decode(np.zeros(shape))
 
 
@@ -713,7 +742,7 @@ def test_the_likelihood_of_what_is_reconstructed_is_that_of_its_decoding(tiny_ch
     exact = (decoded["smiles"] == known["smiles"]).to_numpy()
     assert exact.sum() > 20
     np.testing.assert_allclose(known["log_likelihood"][exact], decoded["log_likelihood"][exact], atol=1e-4)
-    assert list(known["symbols"][:2]) == [4, 4]  # C C O end
+    assert list(known["n_tokens"][:2]) == [4, 4]  # C C O end
 
 
 def test_what_has_no_likelihood_says_why(tiny):
@@ -728,31 +757,31 @@ def test_what_has_no_likelihood_says_why(tiny):
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
-        ({"noise_level": -0.1}, "a noise level lies in 0"),
-        ({"noise_level": float("nan")}, "a noise level lies in 0"),
-        ({"noise_level": [0.5, 0.5, 2.0]}, "a noise level lies in 0"),
-        ({"noise_level": [0.5, 0.5]}, "noise level is a number, or one for each of 3 latents; there are 2"),
-        ({"noise_level": "far"}, "noise level is a number, or one for each latent; got 'far'"),
-        ({"seed": 0.5}, "seed is a number, or one for each latent; got 0.5"),
-        ({"seed": [[1, 2, 3]]}, "for each of 3 latents; there are 1 x 3"),
-        ({"seed": 2**70}, "seed is a number"),
+        ({"noise_level": -0.1}, "noise_level must be between 0 and 1"),
+        ({"noise_level": float("nan")}, "noise_level must be between 0 and 1"),
+        ({"noise_level": [0.5, 0.5, 2.0]}, "noise_level must be between 0 and 1"),
+        ({"noise_level": [0.5, 0.5]}, r"noise_level must be a number or one per latent \(3\)"),
+        ({"noise_level": "far"}, "noise_level must be a number or one number per latent, got 'far'"),
+        ({"random_state": 0.5}, "random_state must be a number or one number per latent, got 0.5"),
+        ({"random_state": [[1, 2, 3]]}, r"one per latent \(3\), got an array of \(1, 3\)"),
+        ({"random_state": 2**70}, "random_state must be a number"),
     ],
 )
 def test_numbers_that_cannot_be_used_in_decoding(tiny, wrong, complaint):
     with pytest.raises(InputError, match=complaint):
         tiny.decode(np.zeros((3, 12)), **wrong)
-    with pytest.raises(InputError, match="latents are numbers"):
+    with pytest.raises(InputError, match="latents must be numeric"):
         tiny.decode(np.array([["a"] * 12]))
 
 
 def test_what_is_no_number_is_no_latent(tiny):
     """And the numbers of the other rows may come in whatever holds them."""
     z = np.random.default_rng(1).normal(size=(4, 12))
-    expected = tiny.decode(z, noise_level=np.array([0.1, 0.2, 0.3, 0.4]), seed=np.arange(4), temperature=1.0)
+    expected = tiny.decode(z, noise_level=np.array([0.1, 0.2, 0.3, 0.4]), random_state=np.arange(4), temperature=1.0)
     z[1, 3], z[2, 0] = np.inf, np.nan
     for noise_level, seed in (([0.1, 0.2, 0.3, 0.4], range(4)), (pd.Series([0.1, 0.2, 0.3, 0.4]), [0, 1, 2, 3])):
-        table = tiny.decode(z, noise_level=noise_level, seed=seed, temperature=1.0)
-        assert table["error"][1] == table["error"][2] == "no latent"
+        table = tiny.decode(z, noise_level=noise_level, random_state=seed, temperature=1.0)
+        assert table["error"][1] == table["error"][2] == "latent is not finite"
         pd.testing.assert_frame_equal(table.iloc[[0, 3]], expected.iloc[[0, 3]])
 
 
@@ -768,11 +797,13 @@ def test_a_noise_level_and_a_seed_for_each_latent(tiny):
     """A string then depends on its own two numbers, wherever it stands."""
     latents = np.random.default_rng(0).normal(size=(12, 12))
     noise_level, seed = np.linspace(0, 1, 12), np.arange(12) + 100
-    together = tiny.decode(latents, noise_level=noise_level, seed=seed, temperature=1.5)
-    swapped = tiny.decode(latents[::-1].copy(), noise_level=noise_level[::-1], seed=seed[::-1].copy(), temperature=1.5)
+    together = tiny.decode(latents, noise_level=noise_level, random_state=seed, temperature=1.5)
+    swapped = tiny.decode(
+        latents[::-1].copy(), noise_level=noise_level[::-1], random_state=seed[::-1].copy(), temperature=1.5
+    )
     pd.testing.assert_frame_equal(together, swapped[::-1].reset_index(drop=True))
-    others = tiny.decode(latents, noise_level=noise_level, seed=seed + 1, temperature=1.5)
-    told_nothing = tiny.decode(latents, seed=seed, temperature=1.5)
+    others = tiny.decode(latents, noise_level=noise_level, random_state=seed + 1, temperature=1.5)
+    told_nothing = tiny.decode(latents, random_state=seed, temperature=1.5)
     assert not together.equals(others)
     assert not together["log_likelihood"].equals(told_nothing["log_likelihood"])
 
@@ -781,13 +812,13 @@ def test_a_string_that_is_to_leave_a_molecule_s_begins_as_it_does(tiny):
     """As many of its symbols as there are before one of its atoms, and then another; the others are as without."""
     latents = tiny.encode(["CCCCO", "CCCCO", "CCO"] * 20)
     branch_from = ["CCCCO", "", "CCO"] * 20
-    table = tiny.decode(latents, temperature=1.0, seed=3, branch_from=branch_from)
-    free = tiny.decode(latents, temperature=1.0, seed=3)
+    table = tiny.decode(latents, temperature=1.0, random_state=3, branch_from=branch_from)
+    free = tiny.decode(latents, temperature=1.0, random_state=3)
     texts = table["smiles"].where(table["smiles"] != "", table["error"])
     assert (table["smiles"][1::3] == free["smiles"][1::3]).all()
     assert not any(text == own for text, own in zip(texts, branch_from, strict=True))
     assert (free["smiles"][::3] == "CCCCO").mean() > 0.5
-    with pytest.raises(InputError, match="there are 60, and 2 of these"):
+    with pytest.raises(InputError, match="60 latents, 2 SMILES"):
         tiny.decode(latents, branch_from=["C", "C"])
     with pytest.raises(MoleculeError, match=r"\[U\]"):
         tiny.decode(latents[:1], branch_from=["[U]"])
@@ -809,10 +840,10 @@ STRANGE = ["CC(=O)NCc1ccccc1", "CC(C)CCO", "CCO"]
 
 
 def test_a_refined_latent_gives_back_its_molecule(tiny):
-    plain, refined = (tiny.reconstruct(STRANGE, refine=refine)["exact"].tolist() for refine in (False, True))
+    plain, refined = (tiny.reconstruct(STRANGE, optimize_latents=refine)["exact"].tolist() for refine in (False, True))
     assert plain == [False, False, True]
     assert sum(refined) > sum(plain)
-    z, moved = (tiny.encode(STRANGE, refine=refine).filter(regex="z").to_numpy() for refine in (False, True))
+    z, moved = (tiny.encode(STRANGE, optimize_latents=refine).filter(regex="z").to_numpy() for refine in (False, True))
     assert not np.array_equal(z[0], moved[0])
     decoded = tiny.decode(moved)["smiles"]
     assert [smiles == text for smiles, text in zip(decoded, STRANGE, strict=True)] == refined
@@ -842,13 +873,16 @@ def test_a_model_that_was_written_anew_is_read_anew(tiny_checkpoint, tmp_path, m
 
 
 def test_a_generator_says_what_it_is(tiny):
-    assert repr(tiny) == "<Generator 'tiny': gaussian latent of 12, on cpu>"
+    parameters = sum(parameter.numel() for parameter in tiny.model.parameters())
+    assert repr(tiny) == (
+        "Generator(name='tiny', encoder='dmpnn', latent='gaussian', latent_dim=12, decoder='gru', "
+        f"parameters={parameters:,}, learned_prior=None, device='cpu')"
+    )
 
 
 def test_the_package_has_its_parts():
     assert molvae.explore.interpolate is not None
-    assert molvae.AnalogOptions is not None
-    assert {"explore", "AnalogOptions"} <= set(dir(molvae))
+    assert {"explore", "analogs"} <= set(dir(molvae))
 
 
 def test_a_molecule_is_no_smiles(tiny):
@@ -860,13 +894,13 @@ def test_what_is_written_and_is_no_molecule_is_said(tiny_checkpoint):
     """A network with fresh weights writes nonsense."""
     fresh = Autoencoder.from_config(tiny_checkpoint.config)
     frame = Generator(dataclasses.replace(tiny_checkpoint, model=fresh)).reconstruct(["CCO", "C1CC"])
-    assert frame.attrs["rejected"] == 1
-    assert frame["error"].str.contains("not a molecule|longer than the model writes").tolist() == [True, False]
+    assert frame.attrs["n_invalid"] == 1
+    assert frame["error"].str.contains("not a molecule|longer than the maximum").tolist() == [True, False]
 
 
 def test_a_seed_may_be_an_integer_of_numpys(tiny):
     z = tiny.encode(["CCO", "CCN"]).filter(regex="^z").to_numpy()
-    first, second = (tiny.decode(z, temperature=1.0, seed=seed) for seed in (3, np.int64(3)))
+    first, second = (tiny.decode(z, temperature=1.0, random_state=seed) for seed in (3, np.int64(3)))
     pd.testing.assert_frame_equal(first, second)
 
 
@@ -876,13 +910,13 @@ def test_a_temperature_is_a_number(tiny):
 
 
 def test_wishes_may_be_any_iterable(tiny):
-    assert _quietly(tiny.analogs, "CCO", 3, keep=iter(["mw<1"]), max_samples=50).empty
+    assert _quietly(tiny.analogs, "CCO", 3, filters=iter(["mw<1"]), max_samples=50).empty
 
 
 @pytest.mark.parametrize("n", [0, "10", None])
 def test_how_many_is_a_number_above_0(tiny, n):
     with pytest.raises(InputError, match=f"the number of molecules must be 1 or more, got {n}"):
-        tiny.analogs("CCO", n, diverse=3)
+        tiny.analogs("CCO", n, n_diverse=3)
 
 
 def test_a_column_is_answered_under_its_own_index(tiny):

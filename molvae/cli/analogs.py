@@ -89,7 +89,7 @@ def analogs(
     """Distinct valid molecules around each seed, the most similar first.
 
     Columns: seed, name (of seeds from files), smiles, similarity (Tanimoto, Morgan 2, 2048 bits), log_likelihood, qed,
-    sa, logp, mw, novel. In Python: `Generator.analogs`.
+    sa, logp, mw, not_in_training. In Python: `Generator.analogs`.
     """
     from molvae.cli.inputs import read
     from molvae.data.readers import is_file_like
@@ -97,12 +97,12 @@ def analogs(
     draws: dict[str, Any] = {
         "noise_level": noise_level, "similarity": similarity, "samples_per_latent": samples_per_latent,
         "temperature": temperature_of(temperature, greedy), "top_k": top_k, "top_p": top_p,
-        "grammar": grammar, "max_samples": max_samples, "keep": keep, "contains": contains, "without": without,
+        "grammar": grammar, "max_samples": max_samples, "filters": keep, "include_smarts": contains, "exclude_smarts": without,
         "core": core,
         "keep_scaffold": keep_scaffold, "exclude_stereoisomers": exclude_stereoisomers,
-        "exclude": [name.strip() for name in exclude.split(",") if name.strip()], "exclude_training_set": exclude_training_set,
-        "rank": rank, "scores": scores_of(score, device), "diverse": diverse, "refine": refine,
-        "standardize": standardize, "seed": seed,
+        "alerts": [name.strip() for name in exclude.split(",") if name.strip()], "exclude_training_set": exclude_training_set,
+        "rank_by": rank, "scores": scores_of(score, device), "n_diverse": diverse, "optimize_latents": refine,
+        "standardize": standardize, "random_state": seed,
     }  # fmt: skip
     check_picture(picture)
     check_outputs(output, picture, inputs=seeds)
@@ -195,7 +195,7 @@ class _Run:
         from molvae.cli.inputs import report
 
         counts, names = Counter(molecules=len(frame)), list[str]()
-        for found in frame.attrs["found"]:
+        for found in frame.attrs["rows_per_seed"]:
             row, rejected_before = self.pending.popleft()
             names += [row.name] * found
             counts["rejected"] += rejected_before

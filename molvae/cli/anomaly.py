@@ -67,4 +67,4 @@ def _calibration(generator: Generator, reference: str, column: str | None) -> Li
 
     if reference.lower().endswith(".json"):
         return LikelihoodReference.load(reference)
-    return generator.calibration(smiles_of(read([reference], column)))
+    return generator.likelihood_reference(smiles_of(read([reference], column)))

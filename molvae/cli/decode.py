@@ -56,7 +56,7 @@ def decode(
         generator = load(model, device)
         with progress("latents", len(table)) as advance:
             frame = generator.decode(
-                table, temperature=heat, top_k=top_k, top_p=top_p, grammar=grammar, inversion_steps=inversion_steps, seed=seed,
+                table, temperature=heat, top_k=top_k, top_p=top_p, grammar=grammar, inversion_steps=inversion_steps, random_state=seed,
                 progress=advance,
             )  # fmt: skip
         valid = int((frame["error"] == "").sum())

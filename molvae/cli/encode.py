@@ -34,7 +34,7 @@ def encode(
     count = usable = 0
     with destination(output, molecules) as write:
         generator = load(model, device)
-        latents = partial(generator.encode, standardize=standardize, refine=refine)
+        latents = partial(generator.encode, standardize=standardize, optimize_latents=refine)
         for frame in rowwise(read(molecules, column), latents):
             count, usable = count + len(frame), usable + int((frame["error"] == "").sum())
             write(frame)

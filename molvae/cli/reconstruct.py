@@ -30,10 +30,10 @@ def reconstruct(
     with destination(output, molecules) as write:
         generator = load(model, device)
         written = partial(
-            generator.reconstruct, standardize=standardize, refine=refine, inversion_steps=inversion_steps
+            generator.reconstruct, standardize=standardize, optimize_latents=refine, inversion_steps=inversion_steps
         )
         for frame in rowwise(read(molecules, column), written):
-            count, rejected = count + len(frame), rejected + frame.attrs["rejected"]
+            count, rejected = count + len(frame), rejected + frame.attrs["n_invalid"]
             exact, without = exact + int(frame["exact"].sum()), without + int((frame["error"] != "").sum())
             write(frame)
     others = f"{count - exact - without:,} another molecule, {without - rejected:,} none, {rejected:,} rejected"

@@ -32,7 +32,7 @@ def sample(
 ) -> None:
     """Distinct valid molecules from the prior, in the order they were drawn.
 
-    Columns: smiles, log_likelihood, qed, sa, logp, mw, novel. In Python: `Generator.sample`.
+    Columns: smiles, log_likelihood, qed, sa, logp, mw, not_in_training. In Python: `Generator.sample`.
     """
     heat = temperature_of(temperature, greedy)
     with destination(output) as write:
@@ -47,7 +47,7 @@ def sample(
                 top_p=top_p,
                 grammar=grammar,
                 max_samples=max_samples,
-                seed=seed,
+                random_state=seed,
                 progress=advance,
             )
         typer.echo("\n".join(frame.attrs["summary"]), err=True)

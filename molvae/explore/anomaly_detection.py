@@ -9,7 +9,7 @@ import pandas as pd
 
 from molvae.data.hashing import weights_digest
 from molvae.errors import InputError
-from molvae.generator import Generator, per_symbol
+from molvae.generator import Generator, log_likelihood_per_token
 from molvae.nn.likelihood_reference import LikelihoodReference
 from molvae.viz.molecules import MAX_PANELS, Panel, save_panels
 
@@ -36,7 +36,7 @@ def anomaly(
     smiles : iterable of str
         Molecules. A pandas Series keeps its index in the result.
     reference : LikelihoodReference or iterable of str, optional
-        Molecules that define what is usual (a thousand or so), or the result of `Generator.calibration` for them.
+        Molecules that define what is usual (a thousand or so), or the result of `Generator.likelihood_reference` for them.
         By default the reference that is saved with the model, computed from its training set.
 
     Returns
@@ -53,7 +53,9 @@ def anomaly(
         If the reference was computed with other weights.
     """
     likelihoods = generator.likelihood(smiles)
-    table = likelihoods[["smiles", "error", "log_likelihood"]].assign(log_likelihood_per_token=per_symbol(likelihoods))
+    table = likelihoods[["smiles", "error", "log_likelihood"]].assign(
+        log_likelihood_per_token=log_likelihood_per_token(likelihoods)
+    )
     statistics = {"read": len(table), "valid": int((table["error"] == "").sum())}
     summary = f"read {statistics['read']:,} molecules ({statistics['valid']:,} valid)"
     reference = _resolve_reference(generator, reference)
@@ -86,7 +88,7 @@ def _resolve_reference(
     if reference is None:
         return None
     if not isinstance(reference, LikelihoodReference):
-        return generator.calibration(reference)
+        return generator.likelihood_reference(reference)
     if reference.weights != weights_digest(generator.model):
         raise InputError(
             f"the likelihood reference of model {reference.model!r} was computed with other weights than those of "

@@ -89,7 +89,7 @@ def n_distinct_rows(latents: Array) -> int:
 
 def optimized_latent(generator: Generator, smiles: str) -> Array:
     """Latent (D,) of one molecule, optimized until the decoder reconstructs it. Raises `MoleculeError`."""
-    frame = generator.encode(smiles, refine=True)
+    frame = generator.encode(smiles, optimize_latents=True)
     if frame["error"][0]:
         raise MoleculeError(frame["error"][0])
     return frame.iloc[0, 2:].to_numpy(dtype=np.float64)
@@ -110,7 +110,7 @@ def decode_molecules(
         latents,
         noise_level=noise_level,
         temperature=temperature,
-        seed=random_state,
+        random_state=random_state,
         branch_from=branch_from,
         inversion_steps=inversion_steps,
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,40 +85,66 @@ class Found:
     lately: float = 0.0  # molecules that the last strings gave; rounds before count less, and so below
     drawn_lately: float = 0.0
 
+    def statistics(self, draws: Draws) -> dict[str, Any]:
+        """Counts of this seed, as documented in `Generator.analogs`."""
+        dial = self.gauge.dial if self.gauge else None
+        return {
+            "seed": self.seed,
+            "requested": draws.wanted,
+            "found": len(self.molecules),
+            "in_range": sum(dial is None or dial.holds(self.similarity[name]) for name in self.molecules),
+            "samples": self.decoded,
+            "valid": self.valid,
+            "rejected": dict(self.rejected),
+            "unbalanced": self.left_out,
+            "samples_needed": self.samples_needed(draws),
+        }
+
+    def samples_needed(self, draws: Draws) -> int | None:
+        """Estimated number of samples for all requested molecules; None if the recent samples gave too few.
+
+        That is, if at the recent rate not even one more molecule is expected from another `max_samples` samples.
+        """
+        if len(self.molecules) >= draws.wanted:
+            return self.decoded
+        if self.lately * draws.most < self.drawn_lately:
+            return None
+        # each molecule on the scarce side also readmits one that was dropped to keep the median
+        missing = draws.wanted - len(self.molecules) - self.left_out
+        return self.decoded + ceil(max(missing, 1) * self.drawn_lately / self.lately)
+
     def summary(self, draws: Draws) -> str:
-        """A line: how many of what was wanted, from how many strings, and where they are too few what it would take."""
-        head = f"{self.seed or 'prior'}: {len(self.molecules)} of {draws.wanted} distinct molecules "
-        spent = f"from {self.decoded} strings ({self.valid} valid)"
+        """The statistics as a sentence, with a suggestion if there are too few molecules."""
+        origin = f"{self.seed or 'prior'}: {len(self.molecules)} of {draws.wanted} molecules"
+        samples = f"from {self.decoded} samples ({self.valid} valid)"
         if self.gauge is None:
-            line = f"{head}{spent} at noise level {self.noise_level:g}"
+            text = f"{origin} {samples}, noise level {self.noise_level:g}"
         elif self.gauge.dial.fills:
-            near = sum(self.gauge.dial.holds(self.similarity[name]) for name in self.molecules)
-            line = f"{head}{spent}, {near} of them at {self.gauge.dial}"
+            in_range = sum(self.gauge.dial.holds(self.similarity[name]) for name in self.molecules)
+            text = f"{origin} {samples}, {in_range} of them with {self.gauge.dial}"
         else:
-            line = f"{head}at {self.gauge.dial} {spent}"
-        return f"{line}; {self.outlook(draws)}" if len(self.molecules) < draws.wanted else line
+            text = f"{origin} with {self.gauge.dial} {samples}"
+        return f"{text}; {self.outlook(draws)}" if len(self.molecules) < draws.wanted else text
 
     def outlook(self, draws: Draws) -> str:
-        """Why there are too few, and what it would take."""
-        said = []
+        """Why too few molecules were found, and what would help."""
+        parts = []
         if self.gauge is not None and not self.molecules and self.similarity:
-            said.append(f"the nearest of {len(self.similarity)} molecules is at {max(self.similarity.values()):.2f}")
+            parts.append(f"highest similarity of {len(self.similarity)} molecules: {max(self.similarity.values()):.2f}")
         if self.rejected:
-            wishes = ", ".join(f"{count} by {wish}" for wish, count in self.rejected.most_common())
-            said.append(f"{self.rejected.total()} others were rejected: {wishes}")
+            counts = ", ".join(f"{count} by {name}" for name, count in self.rejected.most_common())
+            parts.append(f"{self.rejected.total()} molecules rejected ({counts})")
         if self.left_out:
-            said.append(f"{self.left_out} more were left out, for they lie on one side of the target")
-        if self.lately * draws.most < self.drawn_lately:  # less than one for all the budget
-            other = "another noise level" if self.gauge is None else "another similarity, a wider band"
-            wishes = ", other wishes" if self.rejected else ""
-            said.append(f"the last strings gave none: ask for {other}{wishes} or fewer")
+            parts.append(f"{self.left_out} molecules dropped to keep the median similarity at the target")
+        needed = self.samples_needed(draws)
+        if needed is None:
+            advice = "another noise level" if self.gauge is None else "a wider similarity range"
+            filters = ", weaker filters" if self.rejected else ""
+            parts.append(f"the last samples gave no molecules: try {advice}{filters} or fewer molecules")
         else:
-            rate = self.lately / self.drawn_lately
-            missing = draws.wanted - len(self.molecules) - self.left_out  # each that comes brings one of these back
-            more = ceil(max(missing, 1) / rate)
-            max_samples = f"it takes a budget of {self.decoded + more}, or more"
-            said.append(f"{100 * rate:.2g} in 100 strings give one by now: {max_samples}")
-        return "; ".join(said)
+            rate = 100 * self.lately / self.drawn_lately
+            parts.append(f"{rate:.2g} % of the last samples gave a molecule: max_samples={needed} would be needed")
+        return "; ".join(parts)
 
     def count(self, gained: int, drawn: int) -> None:
         """A round of so many strings, and the molecules that it gave."""

@@ -1,136 +1,104 @@
-"""What users ask of `analogs`: the options, and in which order the molecules come back."""
+"""Options of `Generator.analogs`: validated, resolved against a model, and the order of the resulting rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Self, TypedDict
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 import pandas as pd
 
-from molvae.chem.expressions import Rank
+from molvae.chem.expressions import Rank, Window
+from molvae.chem.properties import PROPERTIES as KNOWN_PROPERTIES
 from molvae.chem.properties import lookup
+from molvae.data.bloom_filter import BloomFilter
 from molvae.data.rows import each
-from molvae.errors import InputError, did_you_mean
+from molvae.errors import InputError
+from molvae.generation.analogs import Draws
 from molvae.generation.constraints import Score, Steering, diverse, scored
-from molvae.generation.similarity_target import Dial
+from molvae.generation.similarity_target import NEAREST, Dial
+from molvae.generation.token_sampling import DecodeOptions
 
 PROPERTIES = ("qed", "sa", "logp", "mw")
-_FOUND = ("seed", "smiles", "similarity", "log_likelihood")
-ANALOG_COLUMNS = (*_FOUND, *PROPERTIES, "novel")
+"""Property columns that are computed by default."""
+
+_LEADING_COLUMNS = ("seed", "smiles", "similarity", "log_likelihood")
+ANALOG_COLUMNS = (*_LEADING_COLUMNS, *PROPERTIES, "not_in_training")
+"""Columns of a table of analogs with default options."""
 
 Progress = Callable[[int], None]
-
-
-class AnalogOptions(TypedDict, total=False):
-    """Every option of `Generator.analogs`; all may be left out."""
-
-    similarity: str | float | tuple[float, float] | None
-    """Tanimoto to the seed: 0.6 for a median of that, (0.5, 0.7) or "0.5:0.7" for none outside. None: 0.4 or more, and
-    where the budget gives too few of these, those nearest to the seed among the others."""
-
-    noise_level: float | None
-    """Instead of a similarity, how far from the seed's latent to draw: 0 stays at a draw of its posterior, 1 forgets
-    it."""
-
-    samples_per_latent: int
-    """Strings from each latent: 1."""
-
-    temperature: float | None
-    """Below 1 favors likely symbols, 0 is greedy; None: the model's default."""
-
-    top_k: int
-    """Draw from this many likeliest symbols; 0: all."""
-
-    top_p: float
-    """Draw from the likeliest symbols of this total probability: 1."""
-
-    grammar: bool
-    """Draw only symbols that the grammar of SMILES allows: False. More strings are molecules, each takes longer, and
-    what was put right is seldom like the seed."""
-
-    max_samples: int
-    """Strings per seed at most; 0: 20 for each molecule, with a similarity 50, and at least 1,000."""
-
-    keep: Sequence[str]
-    """Windows of properties, or of `scores`, all of which must hold: "mw<500", "logp 1:4", "pIC50>6"."""
-
-    contains: Sequence[str]
-    """SMARTS, all of which must occur."""
-
-    without: Sequence[str]
-    """SMARTS, none of which may occur."""
-
-    core: str | None
-    """What stays as it is: a SMILES with * at each place where a group may be, such as "[*]c1ccc(C(N)=O)cc1". Nothing
-    is added anywhere else, and of several pieces each stays (`chem.cores.has_core`). Strings leave the seed's at its
-    groups. A seed without the core is an error of its own."""
-
-    keep_scaffold: bool
-    """Only molecules with the seed's Bemis-Murcko scaffold."""
-
-    exclude_stereoisomers: bool
-    """No molecules that are the seed but for its stereo: their similarity, which does not know of stereo, is 1."""
-
-    exclude: Sequence[str]
-    """Sets of alerts (PAINS, BRENK, NIH) of which a molecule may have none that the seed lacks."""
-
-    exclude_training_set: bool
-    """Only molecules that are not in the training set."""
-
-    rank: str | None
-    """Instead of similarity, the order: "qed", "-sa", "similarity - 0.2*sa"; the highest first."""
-
-    scores: Mapping[str, Score]
-    """Columns of one's own, which `rank` and `keep` may name: a function of SMILES (N) to numbers (N) for each."""
-
-    diverse: int
-    """Of the best, return this many that are unlike each other; 0: return all. Where a median was asked for, half are
-    from above it and half from below."""
-
-    properties: str | Sequence[str] | None
-    """Columns of properties, which take longer than the molecules themselves: qed, sa, logp, mw; () for none."""
-
-    refine: bool
-    """Move a seed's latent, where the decoder would not write the seed from it, until it does: True. What is drawn is
-    nearer to the seed and more of it valid."""
-
-    standardize: bool
-    """First normalize the seeds' groups and strip their salts."""
-
-    seed: int
-    """The same seed gives the same molecules: 0."""
-
-    workers: int | None
-    """Processes: one for each core; for a few molecules none are started. On a CPU they share many seeds among them,
-    otherwise they read what is decoded. 0: none."""
-
-    progress: Progress | None
-    """Told how many molecules there are so far."""
+"""Callback that receives the number of items finished so far."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """How the molecules of one seed are sorted and thinned out."""
+class AnalogOptions:
+    """Options of `Generator.analogs` as passed by the caller; see there for their meaning."""
+
+    n: int = 100
+    similarity: str | float | tuple[float, float] | None = None
+    noise_level: float | None = None
+    samples_per_latent: int = 1
+    temperature: float | None = None
+    top_k: int = 0
+    top_p: float = 1.0
+    grammar: bool = False
+    max_samples: int = 0
+    filters: str | Sequence[str] | None = ()
+    include_smarts: str | Sequence[str] | None = ()
+    exclude_smarts: str | Sequence[str] | None = ()
+    core: str | None = None
+    keep_scaffold: bool = False
+    exclude_stereoisomers: bool = False
+    alerts: str | Sequence[str] | None = ()
+    exclude_training_set: bool = False
+    rank_by: str | None = None
+    scores: Mapping[str, Score] | None = None
+    n_diverse: int = 0
+    properties: str | Sequence[str] | None = PROPERTIES
+    optimize_latents: bool = True
+    standardize: bool = False
+    random_state: int = 0
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """Order of the analogs of one seed, and the selection of a diverse subset.
+
+    Attributes
+    ----------
+    rank
+        Weighted sum of columns to sort by, descending; None sorts by similarity.
+    n_diverse
+        Number of diverse molecules to select; 0 keeps all.
+    target_similarity
+        Median similarity that the diverse subset keeps, or None.
+    scores
+        Scoring functions of the caller by column name.
+    """
 
     rank: Rank | None = None
-    diverse: int = 0
-    median: float | None = None  # that the similarities of the diverse ones are to have, too
+    n_diverse: int = 0
+    target_similarity: float | None = None
     scores: Mapping[str, Score] = field(default_factory=dict)
-    properties: tuple[str, ...] = PROPERTIES
 
-    def columns(self, steering: Steering) -> tuple[str, ...]:
-        """The columns of the table: the usual ones, those that wishes and rank name, and the rank."""
-        named = (
-            [window.name for window in steering.windows] + list(self.rank.names if self.rank else ()) + [*self.scores]
-        )
-        usual = (*_FOUND, *self.properties, "novel")
-        more = [name for name in dict.fromkeys(named) if name not in usual]
-        return (*usual, *more, *(["rank"] if self.rank else []))
+    @classmethod
+    def from_options(cls, options: AnalogOptions) -> Self:
+        """Raises `InputError` for an invalid ranking, a negative `n_diverse`, or a score named like a column."""
+        scores = options.scores or {}
+        if options.n_diverse < 0:
+            raise InputError(f"n_diverse must be 0 (keep all) or a positive number, got {options.n_diverse}")
+        for name in scores:
+            if name in (*ANALOG_COLUMNS, "rank", "name"):
+                raise InputError(f"a score cannot be named {name!r}: the table already has that column; rename it")
+        rank = None
+        if options.rank_by is not None:
+            rank = Rank.of(options.rank_by, ["similarity", "log_likelihood", *scores])
+        target = None if options.similarity is None else Dial.of(options.similarity).target
+        return cls(rank, options.n_diverse, target, scores)
 
-    def applied(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows in order, or the diverse ones among the best of them."""
+    def apply(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows with score and rank columns, sorted, and reduced to the diverse subset if one is requested."""
         by = "similarity"
         molecules = list(frame["smiles"])
         frame = frame.assign(**{name: scored(score, name, molecules) for name, score in self.scores.items()})
@@ -138,52 +106,140 @@ class Order:
             by = "rank"
             frame = frame.assign(rank=self.rank.values({name: frame[name].to_numpy() for name in self.rank.names}))
         frame = frame.iloc[np.argsort(-frame[by].to_numpy(), kind="stable")].reset_index(drop=True)
-        return frame.iloc[self._picked(frame)].reset_index(drop=True) if self.diverse else frame
+        return frame.iloc[self._diverse_rows(frame)].reset_index(drop=True) if self.n_diverse else frame
 
-    def _picked(self, frame: pd.DataFrame) -> list[int]:
-        """Places of the diverse ones, ascending."""
-        if self.median is None:
-            return diverse(list(frame["smiles"]), self.diverse)
-        above = (frame["similarity"] >= self.median).to_numpy()
-        places = list[int]()
-        for side, count in ((above, self.diverse // 2), (~above, self.diverse - self.diverse // 2)):
-            here = np.flatnonzero(side)
+    def _diverse_rows(self, frame: pd.DataFrame) -> list[int]:
+        """Positions of the diverse subset, ascending; half above and half below the target similarity if there is one.
+
+        MaxMin alone would prefer molecules with a low similarity to the seed and thereby shift the median.
+        """
+        smiles = frame["smiles"]
+        if self.target_similarity is None:
+            return diverse(list(smiles), self.n_diverse)
+        above = (frame["similarity"] >= self.target_similarity).to_numpy()
+        n_above = self.n_diverse // 2
+        selected = list[int]()
+        for side, count in ((above, n_above), (~above, self.n_diverse - n_above)):
+            rows = np.flatnonzero(side)
             if count:
-                places += here[diverse(list(frame["smiles"].iloc[here]), count)].tolist()
-        return sorted(places)
+                selected += rows[diverse(list(smiles.iloc[rows]), count)].tolist()
+        return sorted(selected)
+
+
+@dataclass(frozen=True)
+class AnalogTask:
+    """`AnalogOptions` resolved against a model: everything that is the same for all seeds of a call.
+
+    Attributes
+    ----------
+    draws
+        How samples are drawn, and how many.
+    constraints
+        What each molecule has to satisfy.
+    ordering
+        Order and selection of the molecules of each seed.
+    columns
+        Columns of the resulting table.
+    properties
+        The columns that are molecular properties and have to be computed.
+    standardize, optimize_latents
+        How seeds are encoded.
+    """
+
+    draws: Draws
+    constraints: Steering
+    ordering: Ordering
+    columns: tuple[str, ...]
+    properties: tuple[str, ...]
+    standardize: bool
+    optimize_latents: bool
 
     @classmethod
-    def of(
-        cls,
-        rank: str | None,
-        count: int,
-        scores: Mapping[str, Score] | None = None,
-        properties: str | Sequence[str] | None = None,
-        median: float | None = None,
+    def from_options(
+        cls, options: AnalogOptions, *, temperature: float, training_filter: BloomFilter | None = None
     ) -> Self:
-        """Raises `InputError` for a rank that cannot be read, a property that is not known or a negative count, and for
-        a score that is called as another column is."""
-        if count < 0:
-            raise InputError(f"diverse is 0 (all) or a number of molecules, got {count}")
-        for name in scores or {}:
-            if name in (*ANALOG_COLUMNS, "rank", "name"):
-                raise InputError(f"a score cannot be called {name!r}, for that is another column: rename it")
-        known = ["similarity", "log_likelihood", *(scores or {})]
-        asked = PROPERTIES if properties is None else each(properties)
-        chosen = tuple(dict.fromkeys(lookup(name).name for name in asked))
-        return cls(None if rank is None else Rank.of(rank, known), count, median, scores or {}, chosen)
+        """Resolve the options for a model with this default temperature and record of its training set.
+
+        Raises
+        ------
+        InputError
+            If an option is invalid, or options contradict each other.
+        """
+        ordering = Ordering.from_options(options)
+        requested = PROPERTIES if options.properties is None else each(options.properties)
+        properties = tuple(dict.fromkeys(lookup(name).name for name in requested))
+        constraints = _constraints(options, training_filter)
+        draws = _draws(options, temperature)
+        if options.n_diverse > options.n:
+            raise InputError(
+                f"cannot select n_diverse={options.n_diverse} molecules out of n={options.n}: "
+                f"raise n, to {3 * options.n_diverse} for a selection from the best third"
+            )
+        columns = _columns(properties, ordering, constraints)
+        return cls(
+            draws,
+            constraints,
+            ordering,
+            columns,
+            tuple(name for name in columns if name in KNOWN_PROPERTIES),
+            options.standardize,
+            options.optimize_latents,
+        )
+
+    def for_worker(self) -> Self | None:
+        """The task for a worker process, without the caller's scoring functions.
+
+        None if a filter uses a scoring function: these run in the calling process only.
+        """
+        if self.constraints.own_windows:
+            return None
+        return replace(self, ordering=Ordering(), constraints=replace(self.constraints, scores={}))
 
 
-def read_order(options: AnalogOptions) -> Order:
-    """The order that the options ask for, once all of them are known to be options."""
-    for name in options:
-        if name not in AnalogOptions.__annotations__:
-            raise InputError(f"analogs has no option {name!r}{did_you_mean(name, AnalogOptions.__annotations__)}")
-    similarity = options.get("similarity")
-    return Order.of(
-        options.get("rank"),
-        options.get("diverse", 0),
-        options.get("scores"),
-        options.get("properties"),
-        None if similarity is None else Dial.of(similarity).target,
+def _columns(properties: Sequence[str], ordering: Ordering, constraints: Steering) -> tuple[str, ...]:
+    """The default columns, those named by filters, ranking and scores, and the rank."""
+    named = [window.name for window in constraints.windows]
+    named += [*(ordering.rank.names if ordering.rank else ()), *ordering.scores]
+    default = (*_LEADING_COLUMNS, *properties, "not_in_training")
+    additional = [name for name in dict.fromkeys(named) if name not in default]
+    return (*default, *additional, *(["rank"] if ordering.rank else []))
+
+
+def _draws(options: AnalogOptions, temperature: float) -> Draws:
+    noise_level, similarity = options.noise_level, options.similarity
+    if noise_level is not None and similarity is not None:
+        raise InputError("pass either noise_level or similarity, not both: a similarity adapts the noise level itself")
+    return Draws(
+        wanted=options.n,
+        noise_level=noise_level or 0.0,
+        dial=Dial.of(similarity) if similarity is not None else NEAREST if noise_level is None else None,
+        samples_per_latent=options.samples_per_latent,
+        max_samples=options.max_samples,
+        options=DecodeOptions(
+            temperature if options.temperature is None else options.temperature,
+            options.top_k,
+            options.top_p,
+            options.grammar,
+        ),
+        seed=options.random_state,
+    )
+
+
+def _constraints(options: AnalogOptions, training_filter: BloomFilter | None) -> Steering:
+    scores = options.scores or {}
+    if options.exclude_training_set and training_filter is None:
+        raise InputError("exclude_training_set needs a model with a record of its training set; this one has none")
+    windows = tuple(Window.of(text, ("similarity", *scores)) for text in each(options.filters))
+    if any(window.name == "similarity" for window in windows):
+        raise InputError('filters cannot name similarity: pass similarity="0.4:1" (--similarity 0.4:1) instead')
+    return Steering(
+        windows=windows,
+        contains=each(options.include_smarts),
+        without=each(options.exclude_smarts),
+        core=options.core,
+        scaffold=options.keep_scaffold,
+        exclude_stereoisomers=options.exclude_stereoisomers,
+        exclude=tuple(name.upper() for name in each(options.alerts)),
+        seen=training_filter.contains if training_filter is not None and options.exclude_training_set else None,
+        scores=scores,
     )

@@ -26,10 +26,9 @@ from molvae.data.bloom_filter import BloomFilter
 from molvae.data.featurize import in_chunks, worker_count
 from molvae.data.parallel import HERE, Workers, memory_left
 from molvae.errors import MoleculeError, warn
-from molvae.generation.analogs import Found
+from molvae.generation.analogs import Draws, Found
 from molvae.generation.codec import Codec
-from molvae.generation.options import Progress
-from molvae.generation.plan import Asked
+from molvae.generation.options import AnalogTask, Progress
 from molvae.generation.scheduling import Job, Tally, finish, take_turns
 from molvae.nn.devices import one_thread
 from molvae.nn.latents import Posterior
@@ -52,9 +51,9 @@ class Drawn:
 class SeedRun:
     """Takes seeds to tables of their analogs. `seen`: what the model was trained on, where that is known."""
 
-    def __init__(self, codec: Codec, asked: Asked, seen: BloomFilter | None) -> None:
-        self.codec, self.asked, self.seen = codec, asked, seen
-        self.at_once = max(1, min(SEEDS_AT_ONCE, SEEDS_AT_ONCE * 100 // asked.draws.wanted))
+    def __init__(self, codec: Codec, task: AnalogTask, seen: BloomFilter | None) -> None:
+        self.codec, self.task, self.seen = codec, task, seen
+        self.at_once = max(1, min(SEEDS_AT_ONCE, SEEDS_AT_ONCE * 100 // task.draws.wanted))
 
     def tables(
         self, seeds: Iterable[str], workers: int | None = None, progress: Progress | None = None
@@ -65,8 +64,8 @@ class SeedRun:
         """
         groups, first = in_chunks(seeds, self.at_once), list[list[str]]()
         if workers is None:
-            first += islice(groups, MOLECULES_HERE // (self.at_once * self.asked.draws.wanted) + 1)
-            few = sum(map(len, first)) * self.asked.draws.wanted <= MOLECULES_HERE
+            first += islice(groups, MOLECULES_HERE // (self.at_once * self.task.draws.wanted) + 1)
+            few = sum(map(len, first)) * self.task.draws.wanted <= MOLECULES_HERE
             cores = 0 if few else worker_count()
             workers = cores if cores > 1 else 0
         workers = worker_count(workers)
@@ -92,7 +91,7 @@ class SeedRun:
 
     def _analogs_of(self, workers: Workers, seeds: list[str], progress: Progress | None) -> Job[pd.DataFrame]:
         """Decoded here, read by `workers`."""
-        drawn = yield from drawn_around(self.codec, self.asked, seeds, workers, progress)
+        drawn = yield from drawn_around(self.codec, self.task, seeds, workers, progress)
         return self._table(seeds, drawn)
 
     def _analogs_apart(
@@ -119,45 +118,44 @@ class SeedRun:
         """What another process needs to draw as this one does, or None where something in it cannot travel."""
         import cloudpickle
 
-        if (asked := self.asked.abroad()) is None:
+        if (task := self.task.for_worker()) is None:
             return None
         try:
-            return Luggage(cloudpickle.dumps((self.codec, asked)))
+            return Luggage(cloudpickle.dumps((self.codec, task)))
         except (pickle.PicklingError, TypeError, AttributeError):
             return None
 
     def _table(self, seeds: list[str], drawn: Sequence[Drawn | MoleculeError]) -> pd.DataFrame:
-        draws, order, columns = self.asked.draws, self.asked.order, list(self.asked.columns)
+        draws, order, columns = self.task.draws, self.task.ordering, list(self.task.columns)
         errors, tables, found = dict[str, str](), list[pd.DataFrame](), list[Found]()
         for seed, one in zip(seeds, drawn, strict=True):
             if isinstance(one, MoleculeError):
                 errors[str(seed)] = str(one)
             else:
-                frame = described(one, self.asked.properties, self.seen).assign(seed=seed)
-                tables.append(order.applied(frame)[columns])
+                frame = described(one, self.task.properties, self.seen).assign(seed=seed)
+                tables.append(order.apply(frame)[columns])
                 found.append(one.found)
         frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-        short = [one.summary(draws) for one in found if len(one.molecules) < draws.wanted]
-        frame = reported(frame, errors, [one.summary(draws) for one in found], short)
+        frame = reported(frame, errors, found, draws)
         lengths = map(len, tables)
         frame.attrs["seeds"] = seeds
-        frame.attrs["found"] = [next(lengths) if isinstance(one, Drawn) else 0 for one in drawn]
+        frame.attrs["rows_per_seed"] = [next(lengths) if isinstance(one, Drawn) else 0 for one in drawn]
         return frame
 
 
 def drawn_around(
-    codec: Codec, asked: Asked, seeds: list[str], workers: Workers, progress: Progress | None
+    codec: Codec, task: AnalogTask, seeds: list[str], workers: Workers, progress: Progress | None
 ) -> Job[list[Drawn | MoleculeError]]:
     """What is found around each seed, or why nothing can be."""
-    graphs = [_with_core(graph, asked.steering.core) for graph in codec.graphs(seeds, standardize=asked.standardize)]
+    graphs = [_with_core(graph, task.constraints.core) for graph in codec.graphs(seeds, standardize=task.standardize)]
     usable = [graph for graph in graphs if isinstance(graph, MolGraph)]
     found: list[Found] = []
     if usable:
         # one molecule at a time: a latent must not depend, in its last digit, on the seeds beside it
-        latents = Posterior.concatenate([codec.encode([graph], refine=asked.refine) for graph in usable])
+        latents = Posterior.concatenate([codec.encode([graph], refine=task.optimize_latents) for graph in usable])
         names = [graph.smiles for graph in usable]
-        found = yield from codec.draw(names, latents, asked.draws, asked.steering, workers, progress)
-    pending = [workers.submit(partial(figures, names=asked.properties), list(one.molecules)) for one in found]
+        found = yield from codec.draw(names, latents, task.draws, task.constraints, workers, progress)
+    pending = [workers.submit(partial(figures, names=task.properties), list(one.molecules)) for one in found]
     yield
     drawn = (Drawn(one, known.result()) for one, known in zip(found, pending, strict=True))
     return [next(drawn) if isinstance(graph, MolGraph) else graph for graph in graphs]
@@ -172,12 +170,12 @@ def _with_core(graph: MolGraph | MoleculeError, core: str | None) -> MolGraph | 
 class Luggage:
     """A codec and what is asked of it, on the way to a worker process, which unpacks them once."""
 
-    unpacked: ClassVar[dict[str, tuple[Codec, Asked]]] = {}
+    unpacked: ClassVar[dict[str, tuple[Codec, AnalogTask]]] = {}
 
     def __init__(self, packed: bytes) -> None:
         self.packed, self.tag = packed, uuid4().hex
 
-    def unpack(self) -> tuple[Codec, Asked]:
+    def unpack(self) -> tuple[Codec, AnalogTask]:
         if self.tag not in self.unpacked:
             self.unpacked.clear()
             self.unpacked[self.tag] = pickle.loads(self.packed)
@@ -186,9 +184,9 @@ class Luggage:
 
 def _drawn_apart(luggage: Luggage, seeds: list[str]) -> list[Drawn | MoleculeError]:
     """In a worker process, which has one thread as there is one of it for each core."""
-    codec, asked = luggage.unpack()
+    codec, task = luggage.unpack()
     with one_thread():
-        return finish(drawn_around(codec, asked, seeds, HERE, None))
+        return finish(drawn_around(codec, task, seeds, HERE, None))
 
 
 def _fatal(seed: str) -> MoleculeError:
@@ -204,13 +202,18 @@ def described(drawn: Drawn, properties: Sequence[str], seen: BloomFilter | None)
         smiles=np.array(smiles, dtype=object),
         similarity=np.array([found.similarity[name] for name in smiles], dtype=float),
         log_likelihood=np.array(list(found.molecules.values()), dtype=float),
-        novel=None if seen is None else ~seen.contains(smiles),
+        not_in_training=None if seen is None else ~seen.contains(smiles),
     )
 
 
-def reported(frame: pd.DataFrame, errors: dict[str, str], summary: list[str], short: list[str]) -> pd.DataFrame:
-    """The table with what is to be known of it; what went wrong or fell short is warned of."""
-    frame.attrs = {"errors": errors, "summary": summary}
+def reported(frame: pd.DataFrame, errors: dict[str, str], found: list[Found], draws: Draws) -> pd.DataFrame:
+    """The table with errors, statistics and summary in its `attrs`; errors and shortfalls are also warnings."""
+    frame.attrs = {
+        "errors": errors,
+        "statistics": [one.statistics(draws) for one in found],
+        "summary": [one.summary(draws) for one in found],
+    }
+    short = [one.summary(draws) for one in found if len(one.molecules) < draws.wanted]
     for message in [*errors.values(), *short]:
         warn(message)
     return frame
@@ -225,6 +228,7 @@ def joined(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     out = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
     out.attrs = {
         "errors": {k: v for a in attrs for k, v in a["errors"].items()},
+        "statistics": [row for a in attrs for row in a["statistics"]],
         "summary": [line for a in attrs for line in a["summary"]],
     }
     return out

@@ -201,7 +201,7 @@ def calibrated(checkpoint: Checkpoint, train: PackedGraphs) -> Checkpoint:
     drawn = train.select(rows).smiles(checkpoint.vocabulary)
     generator = Generator(checkpoint, next(checkpoint.model.parameters()).device)
     try:
-        return replace(checkpoint, usual=generator.calibration(drawn))
+        return replace(checkpoint, usual=generator.likelihood_reference(drawn))
     except InputError:
         return checkpoint
 

@@ -58,7 +58,7 @@ def test_the_verbs_are_all(molvae):
 
 def test_analogs_are_what_python_gives(molvae, tiny):
     result = molvae("analogs", "CCO", "c1ccccc1", "-n", 5, "--noise-level", 0.6, "--seed", 3)
-    expected = tiny.analogs(["CCO", "c1ccccc1"], 5, noise_level=0.6, seed=3)
+    expected = tiny.analogs(["CCO", "c1ccccc1"], 5, noise_level=0.6, random_state=3)
     table = _table(result)
     assert tuple(table.columns) == ANALOG_COLUMNS
     pd.testing.assert_frame_equal(table, expected, check_dtype=False)
@@ -79,7 +79,7 @@ def test_every_option_of_drawing_arrives(molvae, tiny):
     )
     pd.testing.assert_frame_equal(_table(result), expected, check_dtype=False)
     as_encoded = molvae("analogs", STRANGE, "-n", 4, "--no-refine", "--max-samples", 200)
-    expected = tiny.analogs(STRANGE, 4, refine=False, max_samples=200)
+    expected = tiny.analogs(STRANGE, 4, optimize_latents=False, max_samples=200)
     pd.testing.assert_frame_equal(_table(as_encoded), expected, check_dtype=False)
     assert not expected.equals(tiny.analogs(STRANGE, 4, max_samples=200))
     greedy = molvae("analogs", "CCO", "-n", 4, "--greedy", "--noise-level", 0.9, "--max-samples", 200)
@@ -92,13 +92,13 @@ def test_every_option_of_drawing_arrives(molvae, tiny):
     [
         (["--similarity", "0.2:0.6"], {"similarity": (0.2, 0.6)}),
         (["--similarity", 0.4], {"similarity": 0.4}),
-        (["--keep", "mw<90", "--keep", "logp -1:1.5"], {"keep": ["mw<90", "logp -1:1.5"]}),
+        (["--keep", "mw<90", "--keep", "logp -1:1.5"], {"filters": ["mw<90", "logp -1:1.5"]}),
         (["--contains", "CO", "--contains", "CCC", "--without", "N", "--without", "[Cl]"],
-         {"contains": ["CO", "CCC"], "without": ["N", "[Cl]"]}),
+         {"include_smarts": ["CO", "CCC"], "exclude_smarts": ["N", "[Cl]"]}),
         (["--keep-scaffold", "--exclude", "pains, BRENK", "--exclude-training-set"],
-         {"keep_scaffold": True, "exclude": ["PAINS", "BRENK"], "exclude_training_set": True}),
-        (["--rank", "similarity - 0.2*tpsa", "--diverse", 3], {"rank": "similarity - 0.2*tpsa", "diverse": 3}),
-        (["--rank", "-sa"], {"rank": "-sa"}),
+         {"keep_scaffold": True, "alerts": ["PAINS", "BRENK"], "exclude_training_set": True}),
+        (["--rank", "similarity - 0.2*tpsa", "--diverse", 3], {"rank_by": "similarity - 0.2*tpsa", "n_diverse": 3}),
+        (["--rank", "-sa"], {"rank_by": "-sa"}),
         (["--core", "*CO"], {"core": "*CO"}),
     ],
 )  # fmt: skip
@@ -115,15 +115,16 @@ def test_every_wish_arrives(molvae, tiny, arguments, options):
 
 def test_too_few_of_a_similarity_is_said_with_what_it_would_take(molvae):
     result = molvae("analogs", "CCCO", "-n", 30, "--similarity", 0.4, "--max-samples", 400)
-    assert "of 30 distinct molecules at similarity 0.4 from 400 strings" in result.stderr
-    assert "it takes a budget of" in result.stderr or "the last strings gave none" in result.stderr
+    assert "of 30 molecules with similarity 0.4 from 400 samples" in result.stderr
+    assert "would be needed" in result.stderr or "the last samples gave no molecules" in result.stderr
 
 
 def test_what_wishes_reject_is_said(molvae):
     result = molvae("analogs", "CCCO", "-n", 30, "--keep", "mw<20", "--max-samples", 200, code=1)
     assert "others were rejected: " in result.stderr
-    assert " by mw<20; the last strings gave none: ask for another similarity, a wider band, other wishes or fewer" in (
-        result.stderr
+    assert (
+        " by mw<20); the last samples gave no molecules: try a wider similarity range, weaker filters or fewer molecules"
+        in (result.stderr)
     )
     noise_level = molvae("analogs", "CCCO", "-n", 300, "--noise-level", 0.5, "--without", "N", "--max-samples", 200)
     assert " by without N; " in noise_level.stderr
@@ -236,7 +237,7 @@ def test_how_near_the_nearest_came_is_said(molvae):
 
 def test_fewer_than_asked_for_is_said(molvae):
     result = molvae("analogs", "CCO", "-n", 500, "--max-samples", 64)
-    assert "of 500 distinct molecules from 64 strings" in result.stderr
+    assert "of 500 molecules from 64 samples" in result.stderr
 
 
 # --- standard input ---
@@ -282,8 +283,8 @@ def test_nothing_on_standard_input(molvae):
 def test_samples_are_what_python_gives(molvae, tiny):
     result = molvae("sample", "-n", 6, "--seed", 2)
     assert tuple(_table(result).columns) == SAMPLE_COLUMNS
-    pd.testing.assert_frame_equal(_table(result), tiny.sample(6, seed=2), check_dtype=False)
-    assert result.stderr.startswith("prior: 6 of 6 distinct molecules")
+    pd.testing.assert_frame_equal(_table(result), tiny.sample(6, random_state=2), check_dtype=False)
+    assert result.stderr.startswith("prior: 6 of 6 molecules")
 
 
 def test_latents_there_and_back(molvae, tiny, tmp_path):

@@ -25,7 +25,7 @@ from molvae.nn.likelihood_reference import GRID, LikelihoodReference
 
 @pytest.fixture(scope="module")
 def usual(tiny):
-    return tiny.calibration(SMALL)
+    return tiny.likelihood_reference(SMALL)
 
 
 def test_what_was_learned_is_usual_and_what_was_not_is_odd(tiny, usual):
@@ -111,7 +111,7 @@ def test_weights_are_known_again_when_they_were_saved(tmp_path):
 
 def test_what_is_no_calibration(tiny, usual, tmp_path):
     with pytest.raises(InputError, match="20 molecules or more, 5 could be"):
-        tiny.calibration([*SMALL[:5], "C1CC"])
+        tiny.likelihood_reference([*SMALL[:5], "C1CC"])
     file = tmp_path / "u.json"
     one_number = {"model": "m", "weights": "w", "molecules": 1, "percentiles": 5}
     for content in ("no json", "[]", "{}", json.dumps(one_number)):

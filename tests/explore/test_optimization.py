@@ -160,7 +160,7 @@ def test_a_run_begins_at_the_best_that_is_new(tiny):
     for expected in ("CCCCCO", "CCCCN", "CCO"):
         search.ask()
         search.tell(["CCCCN", "CCCCCO", "", "CCCCCCCCCCC"])
-        latent = tiny.encode(expected, refine=True).iloc[0, 2:].to_numpy(float)
+        latent = tiny.encode(expected, optimize_latents=True).iloc[0, 2:].to_numpy(float)
         np.testing.assert_allclose(search.center, latent, rtol=1e-6)
 
 

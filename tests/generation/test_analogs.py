@@ -89,38 +89,38 @@ def test_a_dial_that_fills_gives_the_nearest_of_what_it_saw(tiny_checkpoint):
     assert rest[0] < 0.4
     unused = set(filled.others) - set(filled.molecules)
     assert max(filled.similarity[name] for name in unused) <= rest[-1]
-    assert f"15 of 15 distinct molecules from 600 strings ({filled.valid} valid), " in filled.summary(draws)
-    assert f", {len(strict.molecules)} of them at similarity 0.4 to 1" in filled.summary(draws)
-    assert f"{len(strict.molecules)} of 15" in strict.summary(draws)
+    statistics = filled.statistics(draws)
+    assert statistics["found"] == 15
+    assert statistics["in_range"] == len(strict.molecules) == strict.statistics(draws)["found"]
+    assert (statistics["samples"], statistics["valid"]) == (600, filled.valid)
 
 
-# --- what it would take ---
+# --- estimate of the samples needed ---
 
 
 def _short(**values):
     return Found("CCO", similarity={}, **values)
 
 
-def test_an_outlook_is_a_max_samples_at_the_pace_of_the_last_strings():
+def test_samples_needed_follows_the_recent_rate():
     found = _short(molecules=dict.fromkeys(map(str, range(12)), 0.0))
     found.count(gained=12, drawn=50)
-    found.count(gained=0, drawn=65)  # rounds before count seven tenths: 8.4 of 100
+    found.count(gained=0, drawn=65)  # earlier rounds are weighted by 0.7: 8.4 of 100
     draws = Draws(wanted=20, max_samples=115)
-    assert found.outlook(draws) == "8.4 in 100 strings give one by now: it takes a budget of 211, or more"
-    found.left_out = 3  # of the eight; they fit once the five others are there
-    assert found.outlook(draws) == (
-        "3 more were left out, for they lie on one side of the target; "
-        "8.4 in 100 strings give one by now: it takes a budget of 175, or more"
-    )
+    assert found.samples_needed(draws) == 211
+    assert "8.4 %" in found.outlook(draws)
+    found.left_out = 3  # three of the eight missing molecules are there and fit once the median allows them
+    assert found.samples_needed(draws) == 175
+    assert "3 molecules dropped" in found.outlook(draws)
 
 
-def test_no_outlook_where_the_last_strings_gave_nothing():
+def test_samples_needed_is_unknown_without_recent_molecules():
     found = _short()
     found.count(gained=0, drawn=100)
-    assert found.outlook(Draws(max_samples=100)) == "the last strings gave none: ask for another noise level or fewer"
-    found.rejected.update(["mw<20", "mw<20", "keep the scaffold"])
+    assert found.samples_needed(Draws(max_samples=100)) is None
+    assert "another noise level" in found.outlook(Draws(max_samples=100))
+    found.rejected.update(["mw<20", "mw<20", "keep_scaffold"])
     found.gauge = Gauge(NEAREST, 100)
-    assert found.outlook(Draws(max_samples=100)) == (
-        "3 others were rejected: 2 by mw<20, 1 by keep the scaffold; "
-        "the last strings gave none: ask for another similarity, a wider band, other wishes or fewer"
-    )
+    outlook = found.outlook(Draws(max_samples=100))
+    assert "3 molecules rejected (2 by mw<20, 1 by keep_scaffold)" in outlook
+    assert "a wider similarity range, weaker filters or fewer molecules" in outlook

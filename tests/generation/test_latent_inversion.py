@@ -115,7 +115,7 @@ def test_rows_without_a_latent_stay_in_their_places_and_progress_adds_up(tiny):
     steps = []
     found = tiny.decode(z, inversion_steps=2, progress=steps.append)
     assert list(found.columns) == ["smiles", "log_likelihood", "distance", "error"]
-    assert found["error"].tolist() == [*[""] * 5, "no latent", *[""] * 4]
+    assert found["error"].tolist() == [*[""] * 5, "latent is not finite", *[""] * 4]
     assert np.isnan(found["distance"][5])
     assert steps == sorted(steps)
     assert steps[-1] == 9
