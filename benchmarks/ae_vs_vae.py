@@ -31,7 +31,7 @@ from molvae.data.packing import pack
 from molvae.data.readers import Record, read_records
 from molvae.nn.config import ModelConfig
 from molvae.training.config import TrainConfig
-from molvae.training.trainer import train
+from molvae.training.trainer import train_autoencoder
 
 HELD_OUT, OTHER_CLASS = "zinc-np", "zinc"
 """Natural products, and the screening compounds of the same supplier's catalog that they are told apart from."""
@@ -121,7 +121,7 @@ def figures(name: str, seed: int, study: measures.Study, size: Size, runs: Path)
     done = folder / "figures.json"
     if not done.exists():
         shape, config = settings(name, seed, study.vocabulary, size)
-        model = train(folder, study.train, study.test, shape, config, progress=False).model
+        model = train_autoencoder(folder, study.train, study.test, shape, config, progress_bar=False).model
         model.to("cuda" if torch.cuda.is_available() else "cpu")
         found = measures.measure(model, study, size.counts, shape.max_length, noise_aware=config.noise_prob > 0)
         done.write_text(json.dumps(found, indent=2), encoding="utf-8")

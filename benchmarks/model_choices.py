@@ -31,7 +31,7 @@ from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import ModelConfig
 from molvae.training.config import TrainConfig
 from molvae.training.evaluation import Evaluator
-from molvae.training.trainer import train
+from molvae.training.trainer import train_autoencoder
 
 SHAPE = {"encoder": "gine", "pooling_heads": 8, "decoder_dim": 384, "bilinear_dim": 0}
 TRAINING = {
@@ -110,7 +110,7 @@ def figures(
         config = TrainConfig.from_dict({**TRAINING, **of_training})
         config = config.replace(max_steps=molecules // config.batch_size)
         begin = time.process_time()
-        model = train(_done(runs, name).parent, known, test, shape, config, progress=False).model
+        model = train_autoencoder(_done(runs, name).parent, known, test, shape, config, progress_bar=False).model
         found = {"CPU minutes": (time.process_time() - begin) / 60, **measured(model, shape, test, vocabulary)}
         _done(runs, name).write_text(json.dumps(found), encoding="utf-8")
     return read(runs, name)

@@ -52,7 +52,7 @@ from molvae.training.evaluation import probe
 from molvae.training.fit_prior import learn_prior
 from molvae.training.policy_gradient import Practice
 from molvae.training.train import calibrated
-from molvae.training.trainer import Trained, train
+from molvae.training.trainer import TrainingResult, train_autoencoder
 
 MOSES_SHARE = 600_000  # molecules of MOSES that the druglike models are trained on
 HELD_OUT = 5_000  # molecules of MOSES train that `moses` is validated on
@@ -117,7 +117,7 @@ RECIPES = {
         "gaussian",
         FRESH.replace(decay_fraction=0.6),
         prior_noise_level=0.95,
-        practice=FROM_THE_PRIOR,
+        policy_gradient=FROM_THE_PRIOR,
         strings={"molecules": 16, "strings": 8, "temperature": 1.0, "nearest": 0.85, "furthest": 1.0},
         like_its_data=True,
     ),
@@ -191,16 +191,16 @@ def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> N
     like = Likeness.to(data.train, data.vocabulary) if arguments.practice and recipe.like_its_data else None
     seen = BloomFilter.load(folder / "seen.npz")
     practice = Practice(data.vocabulary, shape.max_length, seen, likeness=like, **recipe.strings)
-    trained = train(
+    trained = train_autoencoder(
         out / name,
         data.train,
         data.valid,
         shape,
         config,
         neighbors=neighbors,
-        probe=probe(data.vocabulary, shape.max_length),
-        practice=practice,
-        start_from=first.model if first else None,
+        validation_metrics=probe(data.vocabulary, shape.max_length),
+        policy_gradient=practice,
+        init_from=first.model if first else None,
     )
     card = {
         "What it is": f"{shape.encoder} encoder, {shape.latent} latent of {shape.latent_dim}, "
@@ -276,7 +276,7 @@ def packed(read: Iterator[Record | InvalidRow], vocabulary: Vocabulary | None) -
 
 def training(
     model: str,
-    trained: Trained,
+    trained: TrainingResult,
     config: TrainConfig,
     practice: Practice,
     neighbors: Neighbors | None,
@@ -284,7 +284,7 @@ def training(
 ) -> dict[str, str]:
     """How it was trained, and how the model was that it began with."""
     told = {
-        "steps": f"{trained.steps:,} of {config.batch_size} molecules ({trained.molecules:,} molecules seen)",
+        "steps": f"{trained.steps:,} of {config.batch_size} molecules ({trained.n_molecules:,} molecules seen)",
         "time": f"{trained.minutes:.0f} minutes on {_hardware()}",
         "settings": ", ".join(f"{name} {value}" for name, value in asdict(config).items()),
     }

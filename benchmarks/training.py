@@ -31,8 +31,8 @@ from molvae.data.readers import read_records
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import DECODERS, ENCODERS, ModelConfig
 from molvae.training.config import TrainConfig
-from molvae.training.module import random_noise_level
-from molvae.training.trainer import train
+from molvae.training.module import sample_noise_levels
+from molvae.training.trainer import train_autoencoder
 
 WARM_UP = 2
 LARGE = 8192  # rows and columns of the matrices whose product is the limit
@@ -88,18 +88,18 @@ def measure(data: PackedGraphs, near: Neighbors | None, model: ModelConfig, conf
     valid = data.select(torch.arange(2))
     for count in (WARM_UP, config.max_steps):
         with tempfile.TemporaryDirectory() as folder:
-            trained = train(
+            trained = train_autoencoder(
                 Path(folder), data, valid, model, config.replace(max_steps=count), neighbors=near, devices=1,
-                progress=False,
+                progress_bar=False,
             )  # fmt: skip
-    return trained.molecules / trained.step_seconds, trained.data_share
+    return trained.n_molecules / trained.step_seconds, trained.batch_fraction
 
 
 def operations(data: PackedGraphs, shape: ModelConfig, molecules: int = 64) -> float:
     """Floating-point operations of a step in matrix products, a molecule; counted on the CPU, which skips padding."""
     model, batch = Autoencoder.from_config(shape), data.gather(torch.arange(molecules))
     with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: in_place}) as counter:
-        losses = model.losses(batch, random_noise_level(molecules, TrainConfig(), torch.device("cpu")))
+        losses = model.losses(batch, sample_noise_levels(molecules, TrainConfig(), torch.device("cpu")))
         (losses.reconstruction + losses.kl).mean().backward()
     return counter.get_total_flops() / molecules
 

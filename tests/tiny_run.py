@@ -18,7 +18,7 @@ from molvae.data.packing import pack
 from molvae.data.readers import Record
 from molvae.nn.config import ModelConfig
 from molvae.training.config import TrainConfig
-from molvae.training.trainer import Trained, train
+from molvae.training.trainer import TrainingResult, train_autoencoder
 
 SETTINGS: dict[str, Any] = {
     "batch_size": 16,
@@ -53,13 +53,13 @@ def tiny_model(vocab_size: int, **changes: Any) -> ModelConfig:
     ).replace(**changes)
 
 
-def run_tiny(folder: Path, *, model: dict[str, Any] | None = None, **options: Any) -> Trained:
+def run_tiny(folder: Path, *, model: dict[str, Any] | None = None, **options: Any) -> TrainingResult:
     """Train on the drugs; settings of `TrainConfig` and options of `train` go by name."""
     data, size = packed_drugs()
     settings = {k: options.pop(k) for k in list(options) if k in TrainConfig.__dataclass_fields__}
     config = TrainConfig(**{**SETTINGS, **settings})
-    options = {"accelerator": "cpu", "devices": 1, "log_every": 1, "progress": False, **options}
-    return train(folder, data, data, tiny_model(size, **(model or {})), config, **options)
+    options = {"accelerator": "cpu", "devices": 1, "log_every": 1, "progress_bar": False, **options}
+    return train_autoencoder(folder, data, data, tiny_model(size, **(model or {})), config, **options)
 
 
 if __name__ == "__main__":

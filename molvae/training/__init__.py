@@ -1,0 +1,1 @@
+"""Training of autoencoders: configuration, data, training loop, checkpoints, policy gradients and learned priors."""

@@ -1,4 +1,4 @@
-"""last.ckpt: written whole or not at all, and read back so that a run goes on exactly where it was."""
+"""last.ckpt, the checkpoint of a run: written atomically, and read back to resume the run at the same step."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from molvae.data.files import Claim
+from molvae.data.files import Claim, whole_file
 from molvae.errors import CheckpointError
 from molvae.nn.autoencoder import Autoencoder
 from molvae.training.config import TrainConfig, run_progress
 
+REQUIRED_KEYS = frozenset({"state_dict", "optimizer_states", "global_step", "loops", "minutes", "reserved_minutes"})
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the old checkpoint, then takes its place: a kill at any moment leaves one that is whole.
+    """Writes a checkpoint next to the old one and then replaces it, so that a killed process leaves a complete file.
 
-    Lightning's own way goes through the system's temporary folder; from there to another disk a move copies. A run
-    whose folder is another's by now (`claim`) ends here.
+    Lightning writes to the system's temporary folder first; moving the file from there to another disk is a copy,
+    which is not atomic.
+
+    Parameters
+    ----------
+    claim
+        Claim of this run on its folder. Saving raises `MolvaeError` once a later run has taken the folder.
     """
 
     def __init__(self, claim: Claim | None = None) -> None:
@@ -31,75 +38,79 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
         if self.claim is not None:
             self.claim.check()
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
+        with whole_file(Path(path)) as draft, draft.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
 
 
 class LastCheckpoint(Callback):
-    """Saves every so many steps, and at the end.
+    """Saves a checkpoint every `every` steps and at the end of the run.
 
-    A step's checkpoint is written as the next step begins, when its row of metrics is written and its
-    validation, if there was one, is over: what a resumed run has to repeat is then whole steps.
+    The checkpoint of a step is written when the next step begins. By then the step's metrics are written and its
+    validation is done, so a resumed run repeats whole steps only.
     """
 
     def __init__(self, path: Path, every: int) -> None:
-        self.path, self.every, self.first = path, every, 0
+        self.path, self.every, self.first_step = path, every, 0
 
     def on_train_start(self, trainer: lightning.Trainer, _: Any) -> None:
-        self.first = trainer.global_step
+        self.first_step = trainer.global_step
 
     def on_train_batch_start(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
-        if trainer.global_step % self.every == 0 and trainer.global_step != self.first:
+        if trainer.global_step % self.every == 0 and trainer.global_step != self.first_step:
             trainer.save_checkpoint(self.path)
-            module.clock.pause()
+            module.timer.pause()
 
     def on_train_end(self, trainer: lightning.Trainer, _: Any) -> None:
         trainer.save_checkpoint(self.path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
-    """What last.ckpt holds, or None where there is none. Raises `CheckpointError` when it cannot be read."""
+    """Read last.ckpt; None if the file does not exist.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged.
+    """
     if not path.exists():
         return None
     try:
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if missing := {"state_dict", "optimizer_states", "global_step", "loops", "minutes"} - set(found):
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if missing := REQUIRED_KEYS - set(checkpoint):
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-    except Exception as error:  # torch.load fails in as many ways as a file can be broken
+    except Exception as error:  # torch.load raises many types of errors for damaged files
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{path} is damaged ({reason}); delete it to start the run again") from None
-    return found
+    return checkpoint
 
 
-def finished(checkpoint: dict[str, Any], config: TrainConfig) -> bool:
-    """Whether a run is over under these settings: more steps or minutes than it had make it go on."""
-    stopped = bool(config.patience) and bool(checkpoint.get("stopped_early"))
-    reserve = checkpoint.get("reserve", 0.0)
-    return stopped or run_progress(config, checkpoint["global_step"], checkpoint["minutes"], reserve) >= 1.0
+def is_finished(checkpoint: dict[str, Any], config: TrainConfig) -> bool:
+    """Whether a run is complete under these settings. More steps or minutes than before extend it."""
+    stopped_early = bool(config.patience) and bool(checkpoint.get("stopped_early"))
+    progress = run_progress(config, checkpoint["global_step"], checkpoint["minutes"], checkpoint["reserved_minutes"])
+    return stopped_early or progress >= 1.0
 
 
 def load_weights(model: Autoencoder, checkpoint: dict[str, Any]) -> None:
-    """Put a checkpoint's weights into a model of the same shape."""
+    """Copy the weights of a checkpoint into a model of the same architecture."""
     state = {name.removeprefix("model."): value for name, value in checkpoint["state_dict"].items()}
     model.load_state_dict(state)
 
 
-def between_steps(checkpoint: dict[str, Any]) -> None:
-    """Make a checkpoint's counters say what it is: so many steps done, none begun, in the first epoch.
+def reset_loop_counters(checkpoint: dict[str, Any]) -> None:
+    """Set Lightning's loop counters to: `global_step` steps complete, none started, in the first epoch.
 
-    Lightning counts a batch as begun or ended depending on the hook that saved, and the whole run as
-    ended in the last one; a run resumed from such counters validates a step early or late, or begins a second epoch.
+    Lightning's own counters depend on the hook that saved the checkpoint: a batch counts as started or complete, and
+    after the last hook the whole epoch counts as complete. A run resumed from such counters would validate a step
+    early or late, or start a second epoch.
     """
-    done = checkpoint["global_step"]
+    steps = checkpoint["global_step"]
     fit = checkpoint["loops"]["fit_loop"]
     batches, epochs = fit["epoch_loop.batch_progress"], fit["epoch_progress"]
     for part in ("total", "current"):
-        batches[part] = dict.fromkeys(batches[part], done)
+        batches[part] = dict.fromkeys(batches[part], steps)
         epochs[part] = {**dict.fromkeys(epochs[part], 0), "ready": 1, "started": 1}
     batches["is_last_batch"] = False
-    fit["epoch_loop.state_dict"]["_batches_that_stepped"] = done
+    fit["epoch_loop.state_dict"]["_batches_that_stepped"] = steps

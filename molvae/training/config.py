@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
-from molvae.errors import InputError
+from molvae.errors import InputError, did_you_mean
 from molvae.nn.config import JsonConfig, option
 
 PRECISIONS = ("auto", "32", "tf32", "bf16")
@@ -123,7 +123,8 @@ class TrainConfig(JsonConfig):
         for setting in fields(self):
             value, limits = getattr(self, setting.name), setting.metadata
             if "choices" in limits and value not in limits["choices"]:
-                raise InputError(f"{setting.name} must be one of {', '.join(limits['choices'])}; got {value!r}")
+                hint = did_you_mean(str(value), limits["choices"])
+                raise InputError(f"{setting.name} must be one of {', '.join(limits['choices'])}, got {value!r}{hint}")
             if "min" in limits and not value >= limits["min"]:
                 raise InputError(f"{setting.name} must be {limits['min']} or more, got {value}")
             if "max" in limits and not value <= limits["max"]:
@@ -134,33 +135,38 @@ class TrainConfig(JsonConfig):
             raise InputError(f"noise_min must be less than noise_max, got {self.noise_min} and {self.noise_max}")
 
 
-def run_progress(config: TrainConfig, step: int, minutes: float, reserve: float = 0.0) -> float:
-    """How far a run is, 0 to 1 (and beyond, by a step): in steps or in its time box, whichever is further.
+def run_progress(config: TrainConfig, step: int, minutes: float, reserved_minutes: float = 0.0) -> float:
+    """Completed fraction of a run: of its steps or of its time limit, whichever is larger.
 
-    `reserve` minutes of the box, at most half of it, are kept for the validation at the end.
+    It exceeds 1 if the last step ended after the time limit. `reserved_minutes` of the time limit, at most half
+    of it, are kept for the validation at the end.
     """
-    box = max(config.max_minutes - reserve, config.max_minutes / 2)
-    return max(step / config.max_steps, minutes / box if box else 0.0)
+    time_limit = max(config.max_minutes - reserved_minutes, config.max_minutes / 2)
+    return max(step / config.max_steps, minutes / time_limit if time_limit else 0.0)
 
 
-def rate_factor(config: TrainConfig, step: int, progress: float) -> float:
-    """The learning rate as a share of its peak: linear warm-up, constant, linear decay at the end.
+def learning_rate_factor(config: TrainConfig, step: int, progress: float) -> float:
+    """Learning rate as a fraction of its peak: linear warm-up, constant, linear decay to 0 at the end.
 
-    `progress` is how far the run is (`run_progress`).
+    `progress` is the completed fraction of the run (`run_progress`).
     """
-    warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    warmup = min(1.0, (step + 1) / max(1, config.warmup_steps))
     decay = min(1.0, (1.0 - progress) / config.decay_fraction) if config.decay_fraction else 1.0
-    return warm * max(0.0, decay)
+    return warmup * max(0.0, decay)
 
 
 def kl_weight_at(config: TrainConfig, step: int, progress: float) -> float:
-    """The KL weight at a step: 0 during the delay, then a linear rise to its value.
+    """Weight of the KL divergence at a step: 0 during the delay, then a linear rise to ``config.kl_weight``.
 
-    With `kl_cycles`, that many times over the run (`progress` 0 to 1): up in the first half of a cycle, there in the
-    second (Fu et al. 2019, "Cyclical annealing schedule").
+    With ``kl_cycles`` the weight is annealed that many times over the run (`progress` from 0 to 1): in each cycle
+    it rises during the first half and is constant during the second half [1]_.
+
+    References
+    ----------
+    .. [1] Fu et al. (2019), "Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing", NAACL.
     """
     if config.kl_cycles:
-        done = config.kl_cycles * progress
-        return config.kl_weight * (min(1.0, 2 * (done % 1)) if progress < 1 else 1.0)
-    since = step - config.kl_delay_steps
-    return config.kl_weight * min(1.0, max(0.0, since / max(1, config.kl_warmup_steps)))
+        position = config.kl_cycles * progress
+        return config.kl_weight * (min(1.0, 2 * (position % 1)) if progress < 1 else 1.0)
+    steps_after_delay = step - config.kl_delay_steps
+    return config.kl_weight * min(1.0, max(0.0, steps_after_delay / max(1, config.kl_warmup_steps)))

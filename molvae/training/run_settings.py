@@ -1,4 +1,4 @@
-"""settings.json: what is needed to repeat a run, kept in its folder and checked when the run is resumed."""
+"""settings.json of a run: everything needed to repeat the run, compared when the run is resumed."""
 
 from __future__ import annotations
 
@@ -12,79 +12,82 @@ from typing import Any
 
 import torch
 
+from molvae.data.files import whole_file
 from molvae.errors import CheckpointError
 from molvae.nn.config import ModelConfig
 from molvae.training.config import TrainConfig
 
-MAY_CHANGE = ("max_steps", "max_minutes")
-"""A finished run may be given more; everything else would make it another run."""
+EXTENDABLE = ("max_steps", "max_minutes")
+"""Settings that may differ when a run is resumed: a finished run can be extended."""
 
 
-def keep_settings(
-    path: Path,
-    model: ModelConfig,
-    training: TrainConfig,
-    data: dict[str, Any],
-    *,
-    command: str | None = None,
-    resuming: bool = False,
+def write_settings(
+    path: Path, model: ModelConfig, training: TrainConfig, data: dict[str, Any], *, resuming: bool = False
 ) -> None:
-    """Write what is needed to repeat the run, or check that a resumed run has the settings it began with.
+    """Write the settings of a run with the versions of its libraries and its hardware.
 
-    Raises `CheckpointError` naming what changed.
+    Raises
+    ------
+    CheckpointError
+        If `resuming` and the file at `path` has other settings; the message lists the differences.
     """
-    now = {"model": dataclasses.asdict(model), "training": dataclasses.asdict(training), "data": data}
-    now = json.loads(json.dumps(now))  # as it will be read back: tuples are lists
+    settings = {"model": dataclasses.asdict(model), "training": dataclasses.asdict(training), "data": data}
+    settings = json.loads(json.dumps(settings))  # tuples become lists, as in the file
     if resuming:
-        _check(path, now)
-    text = json.dumps({**now, "command": command, "versions": _versions(), "machine": _machine()}, indent=2)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text + "\n", encoding="utf-8")
-    os.replace(part, path)
+        _compare(path, settings)
+    text = json.dumps({**settings, "versions": _versions(), "hardware": _hardware()}, indent=2)
+    with whole_file(path) as draft:
+        draft.write_text(text + "\n", encoding="utf-8")
 
 
 def check_settings(path: Path, training: TrainConfig, data: dict[str, Any]) -> None:
-    """What `keep_settings` checks, as far as it can be told before the data is packed."""
-    _check(path, json.loads(json.dumps({"training": dataclasses.asdict(training), "data": data})))
+    """Compare the settings that are known before the data is packed.
+
+    Raises
+    ------
+    CheckpointError
+        If the file at `path` has other settings.
+    """
+    _compare(path, json.loads(json.dumps({"training": dataclasses.asdict(training), "data": data})))
 
 
-def _check(path: Path, now: dict[str, Any]) -> None:
-    if path.exists() and (changed := _changes(_read(path), now)):
+def _compare(path: Path, settings: dict[str, Any]) -> None:
+    if path.exists() and (differences := _differences(_read(path), settings)):
         raise CheckpointError(
-            f"{path.parent} holds a run with other settings ({'; '.join(changed)}): resume it with its own, "
-            "or choose another folder"
+            f"{path.parent} holds a run with other settings ({'; '.join(differences)}): resume it with its own "
+            "settings, or choose another folder"
         )
 
 
-def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Settings that both runs name and name differently (an older run names fewer)."""
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Settings that have different values in both; settings that only one of them has are ignored."""
     return [
-        f"{key} {before[part][key]!r} -> {value!r}"
-        for part in now
-        for key, value in now[part].items()
-        if key in before.get(part, {}) and before[part][key] != value and key not in MAY_CHANGE
+        f"{key} {before[section][key]!r} -> {value!r}"
+        for section in now
+        for key, value in now[section].items()
+        if key in before.get(section, {}) and before[section][key] != value and key not in EXTENDABLE
     ]
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged ({error}); delete the folder to start again") from None
-    return found
+    return settings
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in ("molvae", "torch", "lightning", "torch-geometric", "numpy", "rdkit"):
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
+            versions[name] = "not installed as a package"
+    return versions
 
 
-def _machine() -> dict[str, Any]:
+def _hardware() -> dict[str, Any]:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     threads = torch.get_num_threads()
     return {"system": platform.platform(), "cpus": os.cpu_count(), "threads": threads, "gpus": gpus}

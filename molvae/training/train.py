@@ -26,10 +26,9 @@ from molvae.training.config import TrainConfig
 from molvae.training.dataset import Packed, Recipe, Tell, packed_data, packed_neighbors
 from molvae.training.evaluation import probe
 from molvae.training.policy_gradient import Practice
-from molvae.training.process_state import left_as_it_was
 from molvae.training.run_settings import check_settings
-from molvae.training.trainer import Trained, first_process
-from molvae.training.trainer import train as run_training
+from molvae.training.runtime import restored_process_state
+from molvae.training.trainer import TrainingResult, is_first_process, train_autoencoder
 
 LITTLE = 0.1
 """From a model that gives back fewer of its molecules, and fewer of whose draws are molecules, nothing is to be had."""
@@ -47,7 +46,7 @@ class Machine:
     def check(self) -> None:
         """Raises `InputError` when there is no such machine: before hours of packing, not after."""
         try:
-            with left_as_it_was():
+            with restored_process_state():
                 lightning.Trainer(
                     accelerator=self.accelerator, devices=self.chosen, num_nodes=self.nodes, strategy=self.strategy,
                     logger=False, enable_checkpointing=False,
@@ -116,22 +115,22 @@ def train_model(
     model_config = model_config.replace(vocab_size=len(packed.vocabulary))
     practising = config.rl_weight > 0
     with _interrupts():
-        trained = run_training(
+        trained = train_autoencoder(
             folder, packed.train, packed.valid, model_config, config, neighbors=near,
-            probe=probe(packed.vocabulary, model_config.max_length),
-            practice=Practice(packed.vocabulary, model_config.max_length, packed.seen) if practising else None,
-            start_from=start.model if start else None, progress=progress,
+            validation_metrics=probe(packed.vocabulary, model_config.max_length),
+            policy_gradient=Practice(packed.vocabulary, model_config.max_length, packed.seen) if practising else None,
+            init_from=start.model if start else None, progress_bar=progress,
             data=described,
             accelerator=machine.accelerator, devices=machine.chosen, nodes=machine.nodes, strategy=machine.strategy,
         )  # fmt: skip
-    if first_process():
+    if is_first_process():
         if not checkpoints.holds(folder / "model", trained.model):  # else its learned prior, too, is to stay
             _save(folder, name or folder.resolve().name, trained, packed, recipe, model_config, config)
         tell(f"{_worth(trained)}; the model is {folder / 'model'}")
     return folder / "model"
 
 
-def _worth(trained: Trained) -> str:
+def _worth(trained: TrainingResult) -> str:
     """What a run came to, in a line, and what to do where that is little."""
     exact, valid = (trained.metrics.get(f"valid/{name}", 0.0) for name in ("exact", "prior_valid"))
     line = (
@@ -165,7 +164,13 @@ def _shape(settings: dict[str, Any], start: Checkpoint | None) -> ModelConfig:
 
 
 def _save(
-    folder: Path, name: str, trained: Trained, packed: Packed, recipe: Recipe, shape: ModelConfig, config: TrainConfig
+    folder: Path,
+    name: str,
+    trained: TrainingResult,
+    packed: Packed,
+    recipe: Recipe,
+    shape: ModelConfig,
+    config: TrainConfig,
 ) -> None:
     sources = [*recipe.train, *([recipe.valid] if recipe.valid else [])]
     card = {
@@ -177,7 +182,7 @@ def _save(
         },
         "training": {
             "steps": trained.steps,
-            "molecules seen, repeats counted": trained.molecules,
+            "molecules seen, repeats counted": trained.n_molecules,
             "minutes": round(trained.minutes, 2),
         },
         "hardware": _hardware(folder),
@@ -209,4 +214,4 @@ def calibrated(checkpoint: Checkpoint, train: PackedGraphs) -> Checkpoint:
 def _hardware(folder: Path) -> dict[str, Any]:
     """The machine and the versions that the run noted in its settings."""
     settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-    return {**settings.get("machine", {}), **settings.get("versions", {})}
+    return {**settings.get("hardware", {}), **settings.get("versions", {})}

@@ -1,4 +1,4 @@
-"""One training run in one folder: settings, checkpoints, curves; started, stopped and resumed."""
+"""One training run in one folder: its settings, checkpoints and learning curves; started and resumed."""
 
 from __future__ import annotations
 
@@ -12,42 +12,58 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 
-from molvae.data.files import Claim
+from molvae.data.files import Claim, drafts
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.neighbors import Neighbors
 from molvae.errors import CheckpointError, InputError
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import ModelConfig
-from molvae.training.callbacks import Compilation, TimeBox, ValidationRow
+from molvae.nn.decoders import GRUDecoder
+from molvae.training.batches import StepDataModule
 from molvae.training.checkpoints import (
     AtomicCheckpointIO,
     LastCheckpoint,
-    finished,
+    is_finished,
     load_weights,
     read_checkpoint,
 )
 from molvae.training.config import TrainConfig
-from molvae.training.data_module import Ticks
-from molvae.training.metrics_file import MetricsFile, last_figures, read_metrics
-from molvae.training.module import AutoencoderTraining, Practice, Probe
-from molvae.training.process_state import left_as_it_was, matrix_products
-from molvae.training.run_settings import keep_settings
+from molvae.training.curves import CurveDrawer, MetricsFile, latest_metrics, read_metrics
+from molvae.training.module import AutoencoderModule, PolicyGradientLoss, ValidationMetrics
+from molvae.training.run_settings import write_settings
+from molvae.training.runtime import matmul_precision, restored_process_state
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a run gave: the model, how long it took, and its last logged figures."""
+class TrainingResult:
+    """The trained model and the statistics of its run.
+
+    Attributes
+    ----------
+    model
+        The model on the CPU, in evaluation mode.
+    steps, minutes
+        Optimizer steps and minutes of the whole run, resumed parts included.
+    n_molecules
+        Training molecules processed, repetitions included.
+    metrics
+        Latest value of every metric, e.g. ``metrics["valid/loss"]``.
+    batch_fraction
+        Fraction of the time of steps that was spent on gathering batches.
+    step_seconds
+        Seconds spent in training steps by the last part of the run, without validations and checkpoints.
+    """
 
     model: Autoencoder
     steps: int
     minutes: float
-    molecules: int  # training molecules seen, repeats counted
+    n_molecules: int
     metrics: dict[str, float]
-    data_share: float  # of a step's time, spent on getting its batch
-    step_seconds: float  # of the last run, in training steps: validations and checkpoints are not in it
+    batch_fraction: float
+    step_seconds: float
 
 
-def train(
+def train_autoencoder(
     folder: Path,
     train_data: PackedGraphs,
     valid_data: PackedGraphs,
@@ -55,105 +71,146 @@ def train(
     config: TrainConfig,
     *,
     neighbors: Neighbors | None = None,
-    probe: Probe | None = None,
-    practice: Practice | None = None,
-    start_from: Autoencoder | None = None,
+    validation_metrics: ValidationMetrics | None = None,
+    policy_gradient: PolicyGradientLoss | None = None,
+    init_from: Autoencoder | None = None,
     accelerator: str = "auto",
     devices: int | str = "auto",
     nodes: int = 1,
     strategy: str = "auto",
-    progress: bool = True,
+    progress_bar: bool = True,
     log_every: int = 50,
     data: dict[str, Any] | None = None,
-    command: str | None = None,
-) -> Trained:
-    """Train in `folder`, going on from its last checkpoint where there is one; a finished run is just read back.
+) -> TrainingResult:
+    """Train an autoencoder on packed graphs.
 
-    The same seed, data and settings give the same losses, interrupted or not (a time box apart: it ends by
-    the clock). `start_from` gives the first weights, where a run is not resumed. `strategy` is Lightning's.
+    A run that was interrupted continues from its last checkpoint; a finished run is read back. The same data,
+    settings and random state give the same losses, interrupted or not, unless the run has a time limit.
 
-    With `neighbors`, of `train_data`, a latent that was moved is decoded to a neighbor of its molecule about as far
-    away as it was moved (`data.neighbors`), and not to the molecule itself. With `practice` what that gives counts as
-    the configuration says.
+    The folder receives last.ckpt, metrics.csv (a row every `log_every` steps and one per validation), settings.json
+    and, if matplotlib is installed, curves.png.
 
-    The folder gets last.ckpt, metrics.csv (a row every `log_every` steps and one per validation), settings.json,
-    in which `data` (files, counts, checksums) and `command` are recorded too, and, with matplotlib, curves.png.
-    Progress is shown on stderr, if that is a terminal.
+    Parameters
+    ----------
+    folder
+        Folder of the run.
+    train_data, valid_data
+        Molecules to train on and to validate on.
+    model_config, config
+        Architecture and hyperparameters.
+    neighbors
+        Neighbors of `train_data`. A perturbed latent is then decoded to a neighbor whose Tanimoto distance is about
+        the noise level (`molvae.data.neighbors`), instead of the molecule itself.
+    validation_metrics
+        Additional metrics, computed at every validation.
+    policy_gradient
+        Additional loss, added with the weight ``config.rl_weight``.
+    init_from
+        Model whose weights initialize a new run.
+    accelerator, devices, nodes, strategy
+        Hardware, as in `lightning.Trainer`.
+    progress_bar
+        Show a progress bar on stderr if that is a terminal.
+    log_every
+        Steps between rows of metrics.csv.
+    data
+        Description of the data (files, checksums), saved in settings.json and compared when the run is resumed.
 
-    Raises `CheckpointError` when the folder's checkpoint is of other settings or damaged, `InputError` on data or
-    batches too small, neighbors of other data, a new encoder that is to stay as it is, or a practice that is missing,
-    `MolvaeError` when another run begins in the folder, which goes on alone.
+    Returns
+    -------
+    TrainingResult
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds a run with other settings or a damaged checkpoint.
+    InputError
+        If there is no data, the neighbors belong to other data, a frozen encoder would not be initialized, or the
+        policy-gradient loss is missing.
+    MolvaeError
+        If a later run has taken the folder.
     """
-    run = Run(Path(folder), config, log_every)
     if neighbors is not None and len(neighbors) != len(train_data):
         raise InputError(f"neighbors of {len(neighbors):,} molecules, but there are {len(train_data):,} to train on")
-    if config.rl_weight and practice is None:
-        raise InputError("rl_weight counts what a practice gives: pass one, or leave it at 0")
-    described = {**(data or {}), "train_molecules": len(train_data), "valid_molecules": len(valid_data)}
-    before = run.prepare(model_config, described, command)
-    model = _first_model(model_config, config, start_from)
-    if before is None or not finished(before, config):
-        claim, before = run.begin()
-        metrics = MetricsFile(run.metrics.path, claim)
-        module = AutoencoderTraining(
-            model, config, train_data, valid_data, probe, metrics, log_every, neighbors,
-            practice if config.rl_weight else None,
-        )  # fmt: skip
-        with left_as_it_was(), matrix_products(config.precision):
-            trainer = run.trainer(accelerator, devices, nodes, strategy, progress and sys.stderr.isatty(), claim)
-            resumed = str(run.checkpoint) if before else None
-            trainer.fit(module, datamodule=Ticks(len(valid_data)), ckpt_path=resumed, weights_only=True)
+    if config.rl_weight and policy_gradient is None:
+        raise InputError(f"rl_weight is {config.rl_weight} but there is no policy_gradient: pass one, or set it to 0")
+    run = TrainingRun(Path(folder), config)
+    description = {**(data or {}), "train_molecules": len(train_data), "valid_molecules": len(valid_data)}
+    checkpoint = run.prepare(model_config, description)
+    model = _initial_model(model_config, config, init_from)
+    if checkpoint is None or not is_finished(checkpoint, config):
+        claim, checkpoint = run.claim_folder()
+        module = AutoencoderModule(
+            model,
+            config,
+            train_data,
+            valid_data,
+            MetricsFile(run.metrics_path, claim),
+            log_every=log_every,
+            neighbors=neighbors,
+            validation_metrics=validation_metrics,
+            policy_gradient=policy_gradient if config.rl_weight else None,
+        )
+        with restored_process_state(), matmul_precision(config.precision):
+            trainer = run.trainer(accelerator, devices, nodes, strategy, progress_bar and sys.stderr.isatty(), claim)
+            trainer.fit(
+                module,
+                datamodule=StepDataModule(len(valid_data)),
+                ckpt_path=str(run.checkpoint_path) if checkpoint else None,
+                weights_only=True,
+            )
         if claim is not None:
             claim.release()
     return run.result(model)
 
 
-def first_process() -> bool:
-    """Whether this is the process that writes, of those that share a run."""
+def is_first_process() -> bool:
+    """Whether this is process 0 of the run, the only one that writes files."""
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run's folder and what belongs to it."""
+class TrainingRun:
+    """The folder of a run, and the trainer that is configured for it."""
 
     folder: Path
     config: TrainConfig
-    log_every: int
 
     @property
-    def checkpoint(self) -> Path:
+    def checkpoint_path(self) -> Path:
         return self.folder / "last.ckpt"
 
     @property
-    def metrics(self) -> MetricsFile:
-        return MetricsFile(self.folder / "metrics.csv")
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.csv"
 
-    def prepare(self, model: ModelConfig, data: dict[str, Any], command: str | None) -> dict[str, Any] | None:
-        """Make the folder ready, or see that it holds this run, and return its checkpoint, if there is one."""
+    def prepare(self, model: ModelConfig, data: dict[str, Any]) -> dict[str, Any] | None:
+        """Create the folder or check that it holds this run; return the run's checkpoint, if there is one."""
         for name in ("train_molecules", "valid_molecules"):
             if not data[name]:
-                raise InputError(f"{name} is 0: training needs some of both")
+                raise InputError(f"{name} is 0: training needs molecules to train on and to validate on")
         self.folder.mkdir(parents=True, exist_ok=True)
-        found = read_checkpoint(self.checkpoint)
-        if first_process():  # the other processes of a run find the folder made
+        checkpoint = read_checkpoint(self.checkpoint_path)
+        if is_first_process():
             path = self.folder / "settings.json"
-            keep_settings(path, model, self.config, data, command=command, resuming=found is not None)
-        return found
+            write_settings(path, model, self.config, data, resuming=checkpoint is not None)
+        return checkpoint
 
-    def begin(self) -> tuple[Claim | None, dict[str, Any] | None]:
-        """The folder as this run's, for the same command may have been begun twice, and the checkpoint to go on from.
+    def claim_folder(self) -> tuple[Claim | None, dict[str, Any] | None]:
+        """Claim the folder, in case the same command was started twice; return the claim and the checkpoint.
 
-        What was logged behind that is forgotten.
+        Metrics of steps after the checkpoint and temporary files of killed processes are deleted.
         """
-        claim = Claim(self.folder / "run") if first_process() else None
-        found = read_checkpoint(self.checkpoint)
-        if first_process():
-            self.metrics.keep_before(found["global_step"] if found else 0)
-        return claim, found
+        claim = Claim(self.folder / "run") if is_first_process() else None
+        checkpoint = read_checkpoint(self.checkpoint_path)
+        if is_first_process():
+            for path in drafts(self.folder):
+                path.unlink(missing_ok=True)
+            MetricsFile(self.metrics_path).truncate(checkpoint["global_step"] if checkpoint else 0)
+        return claim, checkpoint
 
     def trainer(
-        self, accelerator: str, devices: int | str, nodes: int, strategy: str, progress: bool, claim: Claim | None
+        self, accelerator: str, devices: int | str, nodes: int, strategy: str, progress_bar: bool, claim: Claim | None
     ) -> lightning.Trainer:
         on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
         return lightning.Trainer(
@@ -169,57 +226,112 @@ class Run:
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
-            sync_batchnorm=on_gpu,  # torch has none for CPUs: there each process standardizes by its own part
+            sync_batchnorm=on_gpu,  # not implemented for CPUs, where each process uses its own part of the batch
             logger=False,
             default_root_dir=self.folder,
-            callbacks=self.callbacks(progress),
+            callbacks=self.callbacks(progress_bar),
             plugins=[AtomicCheckpointIO(claim)],
             enable_checkpointing=False,
-            enable_progress_bar=progress,
+            enable_progress_bar=progress_bar,
             enable_model_summary=False,
         )
 
-    def callbacks(self, progress: bool) -> list[Callback]:
-        found: list[Callback] = [TimeBox(), Compilation(), ValidationRow(self.folder)]
+    def callbacks(self, progress_bar: bool) -> list[Callback]:
+        callbacks: list[Callback] = [StopAtLimit(), CompileDecoder(), SaveValidationMetrics(self.folder)]
         if self.config.patience:
-            found.append(EarlyStopping("valid/loss", patience=self.config.patience))
-        if progress:
-            found.append(RichProgressBar(console_kwargs={"stderr": True}))
-        return [*found, LastCheckpoint(self.checkpoint, self.config.checkpoint_every)]
+            callbacks.append(EarlyStopping("valid/loss", patience=self.config.patience))
+        if progress_bar:
+            callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
+        return [*callbacks, LastCheckpoint(self.checkpoint_path, self.config.checkpoint_every)]
 
-    def result(self, model: Autoencoder) -> Trained:
-        """What the run's last checkpoint holds: the one truth, whichever processes did the training."""
-        last = read_checkpoint(self.checkpoint)
-        if last is None:
-            raise CheckpointError(f"{self.checkpoint} is gone: the run left no checkpoint")
-        load_weights(model, last)
-        return Trained(
+    def result(self, model: Autoencoder) -> TrainingResult:
+        """The state of the last checkpoint, which is the same for every process of the run."""
+        checkpoint = read_checkpoint(self.checkpoint_path)
+        if checkpoint is None:
+            raise CheckpointError(f"{self.checkpoint_path} does not exist: the run wrote no checkpoint")
+        load_weights(model, checkpoint)
+        return TrainingResult(
             model=model.cpu().eval().requires_grad_(),
-            steps=last["global_step"],
-            minutes=last["minutes"],
-            molecules=last["global_step"] * self.config.batch_size,
-            metrics=last_figures(read_metrics(self.metrics.path)),
-            data_share=last.get("data_share", 0.0),
-            step_seconds=last.get("step_seconds", 0.0),
+            steps=checkpoint["global_step"],
+            minutes=checkpoint["minutes"],
+            n_molecules=checkpoint["global_step"] * self.config.batch_size,
+            metrics=latest_metrics(read_metrics(self.metrics_path)),
+            batch_fraction=checkpoint["batch_fraction"],
+            step_seconds=checkpoint["step_seconds"],
         )
 
 
-def _first_model(config: ModelConfig, training: TrainConfig, start_from: Autoencoder | None) -> Autoencoder:
+class StopAtLimit(Callback):
+    """Stops the run at its limit of steps or minutes, and reserves time for the validation at the end."""
+
+    validation_start = 0.0
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
+        module.timer.end_step()
+        if module.progress_at_end() >= 1.0:
+            trainer.should_stop = True
+
+    def on_validation_start(self, _: lightning.Trainer, module: Any) -> None:
+        self.validation_start = module.minutes()
+
+    def on_validation_end(self, _: lightning.Trainer, module: Any) -> None:
+        module.reserved_minutes = max(module.reserved_minutes, module.minutes() - self.validation_start)
+        module.timer.pause()
+
+
+class CompileDecoder(Callback):
+    """Compiles the decoder for the duration of the run, if the settings say so."""
+
+    def setup(self, _: lightning.Trainer, module: Any, stage: str) -> None:  # noqa: ARG002
+        if module.config.compile:
+            decoder = module.model.decoder
+            if isinstance(decoder, GRUDecoder):  # disabled here because importing torch.compiler is slow
+                decoder.unpadded = torch.compiler.disable(decoder.unpadded)  # type: ignore[method-assign]
+            # in place, which keeps the names of the weights; dynamic, because batches differ in length
+            decoder.compile(dynamic=True)
+
+    def teardown(self, _: lightning.Trainer, module: Any, stage: str) -> None:  # noqa: ARG002
+        module.model.decoder._compiled_call_impl = None
+        vars(module.model.decoder).pop("unpadded", None)
+
+
+class SaveValidationMetrics(Callback):
+    """Adds the metrics of each validation to metrics.csv and draws the learning curves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.curves = CurveDrawer(folder)
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        if trainer.is_global_zero:
+            metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("valid/")}
+            module.metrics_file.add(trainer.global_step - 1, metrics)  # steps are counted from 0 in the file
+            self.curves.draw()
+
+
+def _initial_model(model_config: ModelConfig, config: TrainConfig, init_from: Autoencoder | None) -> Autoencoder:
+    """A model with random weights, or with those of `init_from` where name and shape agree."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(training.random_state)
-        model = Autoencoder.from_config(config)
-    given = set() if start_from is None else _copy_weights(start_from, model)
-    if training.freeze_encoder and (new := {n for n in model.state_dict() if not n.startswith("decoder.")} - given):
-        raise InputError(f"freeze_encoder: {min(new)} is new and has to be trained; start from a model of this shape")
+        torch.manual_seed(config.random_state)
+        model = Autoencoder.from_config(model_config)
+    copied = set() if init_from is None else _copy_weights(init_from, model)
+    if config.freeze_encoder:
+        random = {name for name in model.state_dict() if not name.startswith("decoder.")} - copied
+        if random:
+            raise InputError(
+                f"freeze_encoder: {min(random)} has random weights and must be trained; "
+                "initialize from a model with this architecture"
+            )
     return model
 
 
 def _copy_weights(source: Autoencoder, target: Autoencoder) -> set[str]:
-    """Weights that both models have, by name; what only one has (a variance, say) stays as it is."""
-    known, given = target.state_dict(), source.state_dict()
-    shared = [name for name in given if name in known and known[name].shape == given[name].shape]
+    """Copy the weights whose name and shape agree, and return their names."""
+    source_state, target_state = source.state_dict(), target.state_dict()
+    shared = [
+        name for name, value in source_state.items() if name in target_state and target_state[name].shape == value.shape
+    ]
     if not shared:
-        raise InputError("the model to start from has no weight of a shape that the one to train has")
+        raise InputError("no weight of the initial model fits: no name and shape agree with the model to train")
     for name in shared:
-        known[name].copy_(given[name])
+        target_state[name].copy_(source_state[name])
     return set(shared)

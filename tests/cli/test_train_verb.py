@@ -224,7 +224,7 @@ def test_an_interrupt_is_an_interrupt(data, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise SystemExit(1)
 
-    monkeypatch.setattr("molvae.training.train.run_training", interrupted)
+    monkeypatch.setattr("molvae.training.train.train_autoencoder", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_model([data], tmp_path / "a", config=TrainConfig(), machine=Machine("cpu"), workers=1)
     assert "molvae: interrupted" in _run(data, "-o", tmp_path / "b", *RUN, code=130).stderr

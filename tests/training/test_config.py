@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from molvae.errors import InputError
-from molvae.training.config import TrainConfig, kl_weight_at, rate_factor, run_progress
+from molvae.training.config import TrainConfig, kl_weight_at, learning_rate_factor, run_progress
 
 
 def test_json_and_back() -> None:
@@ -48,11 +48,11 @@ def test_kl_weight_rises_again_and_again() -> None:
 
 def test_rate_rises_stays_and_falls_to_nothing() -> None:
     config = TrainConfig(warmup_steps=10, decay_fraction=0.4)
-    assert rate_factor(config, 0, 0.0) == pytest.approx(0.1)
-    assert rate_factor(config, 9, 0.1) == rate_factor(config, 500, 0.6) == 1.0
-    assert rate_factor(config, 800, 0.8) == pytest.approx(0.5)
-    assert rate_factor(config, 1000, 1.0) == rate_factor(config, 1001, 1.1) == 0.0
-    assert rate_factor(config.replace(decay_fraction=0.0), 999, 0.999) == 1.0
+    assert learning_rate_factor(config, 0, 0.0) == pytest.approx(0.1)
+    assert learning_rate_factor(config, 9, 0.1) == learning_rate_factor(config, 500, 0.6) == 1.0
+    assert learning_rate_factor(config, 800, 0.8) == pytest.approx(0.5)
+    assert learning_rate_factor(config, 1000, 1.0) == learning_rate_factor(config, 1001, 1.1) == 0.0
+    assert learning_rate_factor(config.replace(decay_fraction=0.0), 999, 0.999) == 1.0
 
 
 def test_progress_is_the_further_of_steps_and_time() -> None:

@@ -16,10 +16,10 @@ from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.nn.devices import one_thread
 from molvae.training.config import TrainConfig
+from molvae.training.curves import read_metrics
 from molvae.training.distribution_matching import COMPARED, LARGEST, LEAST_SPREAD, PULL, Likeness
-from molvae.training.metrics_file import read_metrics
 from molvae.training.policy_gradient import Practice, judge
-from molvae.training.trainer import train
+from molvae.training.trainer import train_autoencoder
 
 MEMORY = 400
 """Molecules that are remembered here: a twentieth, so that little has to be written."""
@@ -166,14 +166,16 @@ def test_a_resumed_run_remembers_what_was_written(tmp_path: Path, data: PackedGr
             nearest=0.8, furthest=1.0, likeness=Likeness.to(data, vocabulary),
         )  # fmt: skip
         config = TrainConfig(batch_size=8, max_steps=steps, rl_weight=1.0, decay_fraction=0.0, precision="32")
-        options = {"accelerator": "cpu", "devices": 1, "log_every": 1, "progress": False}
+        options = {"accelerator": "cpu", "devices": 1, "log_every": 1, "progress_bar": False}
         with one_thread():  # sums depend, in their last digit, on the number of threads
-            return train(folder, data, data, shape, config, practice=practice, **options).model.state_dict()
+            return train_autoencoder(
+                folder, data, data, shape, config, policy_gradient=practice, **options
+            ).model.state_dict()
 
     whole = run(tmp_path / "whole", 12)
     run(tmp_path / "stopped", 7)
     resumed = run(tmp_path / "stopped", 12)
-    gaps = [column(tmp_path / name, "train/practice_gap") for name in ("whole", "stopped")]
+    gaps = [column(tmp_path / name, "train/rl_gap") for name in ("whole", "stopped")]
     assert gaps[0] == gaps[1]
     assert len(set(gaps[0])) > 6, "it writes molecules"
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())

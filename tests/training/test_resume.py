@@ -15,7 +15,7 @@ from tiny_run import run_tiny
 
 from molvae.errors import CheckpointError
 from molvae.training.checkpoints import AtomicCheckpointIO
-from molvae.training.metrics_file import MetricsFile, read_metrics
+from molvae.training.curves import MetricsFile, read_metrics
 
 TESTS = Path(__file__).parents[1]
 
@@ -133,7 +133,7 @@ def test_metrics_survive_a_line_cut_short_and_new_columns(tmp_path: Path) -> Non
     with path.open("a") as file:
         file.write("3,0.12")
     assert [row["step"] for row in read_metrics(path)] == [0, 1, 2, 2]
-    MetricsFile(path).keep_before(2)
+    MetricsFile(path).truncate(2)
     resumed = MetricsFile(path)
     resumed.add(2, {"train/loss": 0.5, "valid/exact": 1.0})
     assert read_metrics(path) == [

@@ -20,9 +20,8 @@ from molvae.data.graph_dataset import GraphBatch, PackedGraphs
 from molvae.data.neighbors import FURTHEST, Neighbors
 from molvae.errors import InputError, MissingExtraError
 from molvae.nn.autoencoder import Autoencoder
-from molvae.training.curves import draw_curves
-from molvae.training.metrics_file import read_metrics
-from molvae.training.row_order import RowOrder
+from molvae.training.batches import RowSampler
+from molvae.training.curves import draw_curves, read_metrics
 
 
 def column(folder: Path, name: str) -> list[float]:
@@ -35,8 +34,8 @@ def test_loss_falls(tmp_path: Path, latent: str) -> None:
     losses = column(tmp_path, "train/loss")
     assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
     assert trained.metrics["valid/loss"] == pytest.approx(column(tmp_path, "valid/loss")[-1])
-    assert (trained.steps, trained.molecules) == (100, 1600)
-    assert 0 < trained.data_share < 1
+    assert (trained.steps, trained.n_molecules) == (100, 1600)
+    assert 0 < trained.batch_fraction < 1
     assert (max(column(tmp_path, "train/kl")) > 0) == (latent == "gaussian")
 
 
@@ -92,7 +91,7 @@ def test_moved_latents_are_decoded_to_neighbors(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(Autoencoder, "losses", spied)
     run_tiny(tmp_path, max_steps=4, noise_prob=0.5, neighbors=near)
-    order = RowOrder(len(data), SETTINGS["batch_size"], seed=0)
+    order = RowSampler(len(data), SETTINGS["batch_size"], seed=0)
     moved = 0
     for step, (batch, noise_level) in enumerate(asked):
         rows = order.rows(step)
@@ -174,7 +173,7 @@ def test_time_box_ends_in_time_with_the_rate_at_nothing(tmp_path: Path) -> None:
 def test_stops_early_and_stays_stopped(tmp_path: Path) -> None:
     """A rate too small to learn anything from: the validation loss is flat from the start."""
     options = {"learning_rate": 1e-12, "patience": 2, "validate_every": 3, "max_steps": 200, "kl_weight": 0.0}
-    trained = run_tiny(tmp_path, probe=lambda *_: {"exact": 0.0}, **options)
+    trained = run_tiny(tmp_path, validation_metrics=lambda *_: {"exact": 0.0}, **options)
     assert trained.steps < 100
     assert run_tiny(tmp_path, **options).steps == trained.steps
 
@@ -187,7 +186,7 @@ def test_probe_is_asked_at_each_validation_and_logged(tmp_path: Path) -> None:
         asked.append((model.training, len(data)))
         return {"exact": len(asked) / 10}
 
-    trained = run_tiny(tmp_path, max_steps=25, probe=probe)
+    trained = run_tiny(tmp_path, max_steps=25, validation_metrics=probe)
     assert asked == [(False, len(packed_drugs()[0]))] * 3
     assert column(tmp_path, "valid/exact") == pytest.approx([0.1, 0.2, 0.3])
     steps = [row["step"] for row in read_metrics(tmp_path / "metrics.csv") if "valid/exact" in row]
@@ -199,20 +198,20 @@ def test_starts_from_the_weights_of_another_model(tmp_path: Path) -> None:
     _, size = packed_drugs()
     source = Autoencoder.from_config(tiny_model(size, latent="deterministic"))
     options = {"learning_rate": 1e-12, "weight_decay": 0.0, "max_steps": 1}
-    trained = run_tiny(tmp_path, start_from=source, **options)
+    trained = run_tiny(tmp_path, init_from=source, **options)
     for name, value in source.named_parameters():
         assert torch.allclose(value, trained.model.get_parameter(name), atol=1e-9), name
     other = Autoencoder.from_config(tiny_model(size))
     other.encoder = other.latent = other.decoder = torch.nn.Identity()  # type: ignore[assignment]
     with pytest.raises(InputError, match="no weight"):
-        run_tiny(tmp_path / "other", start_from=other, max_steps=1)
+        run_tiny(tmp_path / "other", init_from=other, max_steps=1)
 
 
 def test_a_frozen_encoder_gives_the_same_latents_and_the_decoder_learns(tmp_path: Path) -> None:
     data, size = packed_drugs()
     source = Autoencoder.from_config(tiny_model(size))
     source.encode(data.gather(torch.arange(len(data))))  # so that it knows the spread of its latents
-    trained = run_tiny(tmp_path, start_from=source, freeze_encoder=True, max_steps=12, validate_every=6)
+    trained = run_tiny(tmp_path, init_from=source, freeze_encoder=True, max_steps=12, validate_every=6)
     before, after = source.state_dict(), trained.model.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
@@ -226,7 +225,7 @@ def test_a_new_encoder_cannot_stay_as_it_is(tmp_path: Path) -> None:
     point = Autoencoder.from_config(tiny_model(packed_drugs()[1], latent="deterministic"))
     for start in (None, point):
         with pytest.raises(InputError, match="is new and has to be trained"):
-            run_tiny(tmp_path, start_from=start, freeze_encoder=True, max_steps=1)
+            run_tiny(tmp_path, init_from=start, freeze_encoder=True, max_steps=1)
 
 
 def test_a_practice_counts_as_the_settings_say(tmp_path: Path) -> None:
@@ -236,14 +235,14 @@ def test_a_practice_counts_as_the_settings_say(tmp_path: Path) -> None:
         asked.append(len(data.gather(rows).tokens))
         return (model.decoder.embedding.weight - 1).square().sum(), {"noise": float(torch.rand(()))}
 
-    run_tiny(tmp_path / "without", practice=practice, max_steps=3)
+    run_tiny(tmp_path / "without", policy_gradient=practice, max_steps=3)
     assert not asked
-    run_tiny(tmp_path / "with", practice=practice, rl_weight=1.0, max_steps=60, learning_rate=5e-2)
+    run_tiny(tmp_path / "with", policy_gradient=practice, rl_weight=1.0, max_steps=60, learning_rate=5e-2)
     assert asked == [SETTINGS["batch_size"]] * 60
-    noise = column(tmp_path / "with", "train/practice_noise")
+    noise = column(tmp_path / "with", "train/rl_noise")
     assert len(set(noise)) == 60
-    run_tiny(tmp_path / "again", practice=practice, rl_weight=1.0, max_steps=3)
-    assert column(tmp_path / "again", "train/practice_noise") == noise[:3], "it has random numbers of its own"
+    run_tiny(tmp_path / "again", policy_gradient=practice, rl_weight=1.0, max_steps=3)
+    assert column(tmp_path / "again", "train/rl_noise") == noise[:3], "it has random numbers of its own"
     with pytest.raises(InputError, match="pass one"):
         run_tiny(tmp_path / "missing", rl_weight=1.0)
 
@@ -252,7 +251,7 @@ def test_what_is_practised_is_learned(tmp_path: Path) -> None:
     def practice(model: Autoencoder, *_: Any) -> tuple[torch.Tensor, dict[str, float]]:
         return (model.decoder.embedding.weight - 1).square().sum(), {}
 
-    options = {"max_steps": 40, "learning_rate": 5e-2, "practice": practice}
+    options = {"max_steps": 40, "learning_rate": 5e-2, "policy_gradient": practice}
     trained = {w: run_tiny(tmp_path / str(w), rl_weight=w, **options) for w in (0.0, 1.0)}
     off = {w: float((run.model.decoder.embedding.weight.detach() - 1).abs().mean()) for w, run in trained.items()}
     assert off[1.0] < 0.5 * off[0.0]
@@ -266,20 +265,19 @@ def test_process_is_left_as_it_was(tmp_path: Path, capfd: pytest.CaptureFixture[
         return [torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), levels, list(warnings.filters)]
 
     before = state()
-    run_tiny(tmp_path, max_steps=4, progress=True)
+    run_tiny(tmp_path, max_steps=4, progress_bar=True)
     assert state() == before
     assert capfd.readouterr() == ("", ""), "no terminal, no progress"
 
 
 def test_settings_say_how_to_repeat_the_run(tmp_path: Path) -> None:
-    run_tiny(tmp_path, max_steps=1, data={"files": {"drugs.smi": "sha256:0"}}, command="molvae train drugs.smi")
+    run_tiny(tmp_path, max_steps=1, data={"files": {"drugs.smi": "sha256:0"}})
     found = json.loads((tmp_path / "settings.json").read_text())
     assert found["model"]["encoder_dim"] == 16
     assert found["training"]["batch_size"] == 16
     assert found["data"] == {"files": {"drugs.smi": "sha256:0"}, "train_molecules": 47, "valid_molecules": 47}
-    assert found["command"] == "molvae train drugs.smi"
     assert {"molvae", "torch", "python"} <= set(found["versions"])
-    assert found["machine"]["cpus"] >= 1
+    assert found["hardware"]["cpus"] >= 1
 
 
 def test_clips_gradients_and_runs_in_bf16(tmp_path: Path) -> None:
@@ -302,8 +300,8 @@ def test_curves_are_drawn_where_matplotlib_is(tmp_path: Path, monkeypatch: pytes
 
 def test_empty_data_is_rejected(tmp_path: Path) -> None:
     from molvae.training.config import TrainConfig
-    from molvae.training.trainer import train
+    from molvae.training.trainer import train_autoencoder
 
     data, size = packed_drugs()
     with pytest.raises(InputError, match="valid_molecules is 0"):
-        train(tmp_path, data, data.select(torch.arange(0)), tiny_model(size), TrainConfig())
+        train_autoencoder(tmp_path, data, data.select(torch.arange(0)), tiny_model(size), TrainConfig())
