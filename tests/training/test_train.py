@@ -91,7 +91,7 @@ def test_moved_latents_are_decoded_to_neighbors(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(Autoencoder, "losses", spied)
     run_tiny(tmp_path, max_steps=4, noise_prob=0.5, neighbors=near)
-    order = RowSampler(len(data), SETTINGS["batch_size"], seed=0)
+    order = RowSampler(len(data), SETTINGS["batch_size"], random_state=0)
     moved = 0
     for step, (batch, noise_level) in enumerate(asked):
         rows = order.rows(step)
@@ -224,7 +224,7 @@ def test_a_frozen_encoder_gives_the_same_latents_and_the_decoder_learns(tmp_path
 def test_a_new_encoder_cannot_stay_as_it_is(tmp_path: Path) -> None:
     point = Autoencoder.from_config(tiny_model(packed_drugs()[1], latent="deterministic"))
     for start in (None, point):
-        with pytest.raises(InputError, match="is new and has to be trained"):
+        with pytest.raises(InputError, match="has random weights and must be trained"):
             run_tiny(tmp_path, init_from=start, freeze_encoder=True, max_steps=1)
 
 
