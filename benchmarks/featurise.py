@@ -24,8 +24,8 @@ from pathlib import Path
 import torch
 from rdkit import Chem
 
-from molvae.data.featurize import in_chunks, map_chunks
 from molvae.data.packing import pack
+from molvae.data.parallel import chunked, map_chunks
 from molvae.data.readers import Record, read_records
 
 
@@ -40,7 +40,7 @@ def pyg_chunk(smiles: list[str]) -> int:
 
 
 def by_rdkit(records: Sequence[Record], workers: int) -> None:
-    assert sum(map(len, map_chunks(rdkit_chunk, in_chunks(r.smiles for r in records), workers))) == len(records)
+    assert sum(map(len, map_chunks(rdkit_chunk, chunked(r.smiles for r in records), workers))) == len(records)
 
 
 def by_molvae(records: Sequence[Record], workers: int) -> None:
@@ -48,7 +48,7 @@ def by_molvae(records: Sequence[Record], workers: int) -> None:
 
 
 def by_pyg(records: Sequence[Record], workers: int) -> None:
-    assert sum(map_chunks(pyg_chunk, in_chunks(r.smiles for r in records), workers)) == len(records)
+    assert sum(map_chunks(pyg_chunk, chunked(r.smiles for r in records), workers)) == len(records)
 
 
 CONTESTANTS: dict[str, Callable[[Sequence[Record], int], None]] = {

@@ -38,8 +38,9 @@ from memory import memory_of
 from molvae import checkpoint
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import compute
-from molvae.data.datasets import find_source
-from molvae.data.featurize import Chunk, featurize_chunk, in_chunks, map_chunks, worker_count
+from molvae.data.datasets import resolve_source
+from molvae.data.featurize import FeaturizedChunk, featurize_chunk
+from molvae.data.parallel import chunked, map_chunks, worker_count
 from molvae.data.readers import read_records
 from molvae.data.rows import Record
 from molvae.library.build import PROPERTIES
@@ -60,7 +61,7 @@ def write_rows(rows: int, path: Path) -> Path:
 
 
 def moses() -> Iterator[str]:
-    source = find_source("moses:train")
+    source = resolve_source("moses:train")
     for row in read_records(source.path, column=source.column):
         if isinstance(row, Record):
             yield row.smiles
@@ -103,7 +104,7 @@ def limits() -> dict[str, float]:
     """Rows a second on all cores: featurizer alone, network alone, and both."""
     smiles = list(islice(moses(), LIMIT_ROWS))
     start = time.perf_counter()
-    chunks = list(map_chunks(_featurize, in_chunks(smiles, BATCH)))
+    chunks = list(map_chunks(_featurize, chunked(smiles, BATCH)))
     featurizer = len(smiles) / (time.perf_counter() - start)
     model = checkpoint.load(MODEL).model
     start = time.perf_counter()
@@ -113,7 +114,7 @@ def limits() -> dict[str, float]:
     return {"featurizer": featurizer, "network": network, "both": 1 / (1 / featurizer + 1 / network)}
 
 
-def _featurize(smiles: list[str]) -> Chunk:
+def _featurize(smiles: list[str]) -> FeaturizedChunk:
     mols: list[Any] = []
     chunk = featurize_chunk(smiles, observe=mols.append)
     compute(mols, PROPERTIES)
@@ -121,7 +122,7 @@ def _featurize(smiles: list[str]) -> Chunk:
     return chunk
 
 
-def _encode(model: Any, chunks: list[Chunk]) -> np.ndarray[Any, Any]:
+def _encode(model: Any, chunks: list[FeaturizedChunk]) -> np.ndarray[Any, Any]:
     return encode_chunk(model, chunks[0], torch.device("cpu"))
 
 

@@ -16,7 +16,7 @@ from unittest.mock import patch
 from reading_alone import parse_and_write
 
 from molvae.chem.sample_parsing import read
-from molvae.data.parallel import Pending, Workers
+from molvae.data.parallel import PendingResults, WorkerPool
 from molvae.generation import runner as seedruns
 from molvae.generation.engine import Engine
 from molvae.generator import Generator
@@ -33,7 +33,7 @@ def end_to_end(generator: Generator, seeds: list[str], workers: int, rounds: int
     with _recorded() as (strings, latents):
         molecules = analogs(0)  # the same strings, whoever reads them
     # as the generator has them, so that they are the same processes
-    crew = Workers(workers, modules=(seedruns.__name__,) if generator.device.type == "cpu" else ())
+    crew = WorkerPool(workers, modules=(seedruns.__name__,) if generator.device.type == "cpu" else ())
     contestants: dict[str, Callable[[], int]] = {
         "molecules": analogs,
         "parse and write": lambda: _count(crew.submit(parse_and_write, strings).result()),
@@ -67,9 +67,9 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 def _recorded() -> Iterator[tuple[list[str], list[Call]]]:
     """The strings that are read, and the calls by which latents are decoded, while the block runs."""
     strings, latents = list[str](), list[Call]()
-    submit, stream = Workers.submit, Engine.stream
+    submit, stream = WorkerPool.submit, Engine.stream
 
-    def noting(crew: Workers, function: Any, items: Sequence[str]) -> Pending[Any]:
+    def noting(crew: WorkerPool, function: Any, items: Sequence[str]) -> PendingResults[Any]:
         if function is read:
             strings.extend(items)
         return submit(crew, function, items)
@@ -78,5 +78,5 @@ def _recorded() -> Iterator[tuple[list[str], list[Call]]]:
         latents.append((part, named))
         return stream(engine, *part, **named)
 
-    with patch.object(Workers, "submit", noting), patch.object(Engine, "stream", watching):
+    with patch.object(WorkerPool, "submit", noting), patch.object(Engine, "stream", watching):
         yield strings, latents

@@ -36,7 +36,7 @@ import numpy as np
 from memory import memory_of
 
 from molvae.chem.smiles import parse_quietly, quiet
-from molvae.data.featurize import in_chunks, map_chunks
+from molvae.data.parallel import chunked, map_chunks
 from molvae.data.readers import Record, read_records
 from molvae.metrics import fcd
 from molvae.metrics.moses import cosine
@@ -99,7 +99,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
         found["values of molvae"] = ours(smiles, against, chemnet=False)
         found["molvae"].append(time.perf_counter() - start)
         start = time.perf_counter()
-        assert sum(map_chunks(_parsed, in_chunks(smiles), jobs)) == len(smiles)
+        assert sum(map_chunks(_parsed, chunked(smiles), jobs)) == len(smiles)
         found["parse"].append(time.perf_counter() - start)
         start = time.perf_counter()
         found["values of moses"] = peer.get_all_metrics(smiles, n_jobs=jobs)
@@ -129,7 +129,7 @@ def sizes(options: argparse.Namespace) -> list[dict[str, float]]:
     order, found = np.random.default_rng(0).permutation(len(train)), list[dict[str, float]]()
     for size in options.sizes:
         drawn = [train[row] for row in order[:size]]
-        counted = Counter(chain.from_iterable(map_chunks(_scaffolds, in_chunks(drawn), options.jobs)))
+        counted = Counter(chain.from_iterable(map_chunks(_scaffolds, chunked(drawn), options.jobs)))
         found.append({"molecules": len(drawn), "Scaf/Test": cosine(counted, scaffolds) or 0.0})
         if size <= options.chemnet_most:
             found[-1]["FCD/Test"] = fcd.distance(fcd.activations(drawn), test)

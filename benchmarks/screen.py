@@ -30,7 +30,8 @@ from rdkit import DataStructs
 
 from molvae.chem.fingerprints import morgan
 from molvae.chem.smiles import canonical_or_none, parse, parse_quietly, quiet
-from molvae.data.featurize import featurize_chunk, in_chunks, map_chunks, worker_count
+from molvae.data.featurize import featurize_chunk
+from molvae.data.parallel import chunked, map_chunks, worker_count
 from molvae.data.readers import Record, read_records
 from molvae.generator import Generator
 from molvae.library.embedding import BATCH, encode_chunk
@@ -112,7 +113,7 @@ def limit(source: Path, work: Callable[[Any, list[str]], int], shared: Any, work
     texts = [row.smiles for row in islice(read_records(source), LIMIT_ROWS) if isinstance(row, Record)]
     texts = [text for text in texts if canonical_or_none(text)]
     start, used = time.perf_counter(), computed()
-    done = sum(map_chunks(work, in_chunks(texts, BATCH), workers, shared=shared))
+    done = sum(map_chunks(work, chunked(texts, BATCH), workers, shared=shared))
     return done / (time.perf_counter() - start), done / (computed() - used)
 
 

@@ -39,7 +39,7 @@ from vector_libraries import compared
 
 from molvae.chem.fingerprints import morgan, morgan_bits
 from molvae.chem.smiles import parse
-from molvae.data.featurize import in_chunks, map_chunks, worker_count
+from molvae.data.parallel import chunked, map_chunks, worker_count
 from molvae.data.rows import Record
 from molvae.library.embedding import Embedded
 from molvae.library.ivf import ByLatentCells, cells_of, comparable
@@ -112,7 +112,7 @@ class _FPSim2:
 
 class _RDKit:
     def __init__(self, library: Library) -> None:
-        texts = (chunk for shard in library.shards for chunk in in_chunks(_smiles(library, shard)))
+        texts = (chunk for shard in library.shards for chunk in chunked(_smiles(library, shard)))
         binary = (text for chunk in map_chunks(_binary, texts) for text in chunk)
         self.fingerprints = [DataStructs.CreateFromBinaryText(text) for text in binary]
 

@@ -38,7 +38,7 @@ from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint, SamplingDefaults
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.bloom_filter import BloomFilter
-from molvae.data.graph_dataset import PackedGraphs, concatenate, details
+from molvae.data.graph_dataset import PackedGraphs, concatenate, read_metadata
 from molvae.data.neighbors import Neighbors
 from molvae.data.packing import pack
 from molvae.data.readers import read_records
@@ -141,7 +141,7 @@ class Data:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        about, near = details(folder), folder / "neighbors.npz"
+        about, near = read_metadata(folder), folder / "neighbors.npz"
         return cls(
             PackedGraphs.load(folder),
             Neighbors.load(near) if near.exists() else None,

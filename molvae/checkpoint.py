@@ -26,7 +26,7 @@ from torch.overrides import TorchFunctionMode
 
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.bloom_filter import BloomFilter
-from molvae.data.files import digest, whole_folder
+from molvae.data.files import atomic_write_folder, checksum
 from molvae.errors import CheckpointError, InputError, did_you_mean
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import JsonConfig, ModelConfig
@@ -108,7 +108,7 @@ def locate(name_or_path: str | Path) -> Path:
 def save(checkpoint: Checkpoint, folder: Path | str) -> Path:
     """Write a model directory; it appears whole or not at all, in place of an older one."""
     folder = Path(folder)
-    with whole_folder(folder, holding=CONFIG) as draft:
+    with atomic_write_folder(folder, holding=CONFIG) as draft:
         _write(checkpoint, draft)
     return folder
 
@@ -128,7 +128,7 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
         "name": checkpoint.name,
         "model": dataclasses.asdict(checkpoint.config),
         "defaults": dataclasses.asdict(checkpoint.defaults),
-        "sha256": {f: digest(folder / f) for f in FILES if (folder / f).exists()},
+        "sha256": {f: checksum(folder / f) for f in FILES if (folder / f).exists()},
     }
     if checkpoint.prior is not None:
         config["prior"] = dataclasses.asdict(checkpoint.prior.config)
@@ -157,7 +157,7 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
         if name not in FILES:
             raise CheckpointError(f"{folder / CONFIG} names {name!r}, which is no file of a model: do not use it")
         path = _present(folder, files.get(name, name))
-        if digest(path) != expected:
+        if checksum(path) != expected:
             raise CheckpointError(f"{path} is damaged (its sha256 is not the one in {CONFIG}): copy it again")
     try:
         shape = ModelConfig.from_dict(config["model"])

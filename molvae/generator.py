@@ -18,7 +18,7 @@ from molvae.chem.sample_parsing import figures
 from molvae.chem.smiles import canonical_or_none
 from molvae.chem.tokenizer import PAD_ID
 from molvae.data.graph_dataset import GraphBatch, PackedGraphs
-from molvae.data.rows import indexed, one_or_many
+from molvae.data.rows import as_smiles_iterable, with_index_of
 from molvae.errors import InputError
 from molvae.generation.analogs import Draws
 from molvae.generation.codec import Codec
@@ -266,7 +266,7 @@ class Generator:
             random_state=random_state,
         )
         run = self._run(options)
-        return joined(list(run.tables(one_or_many(seeds), workers, progress)), run.task.columns)
+        return joined(list(run.tables(as_smiles_iterable(seeds), workers, progress)), run.task.columns)
 
     def iter_analogs(
         self,
@@ -353,7 +353,7 @@ class Generator:
             standardize=standardize,
             random_state=random_state,
         )
-        return self._run(options).tables(one_or_many(seeds), workers, progress)
+        return self._run(options).tables(as_smiles_iterable(seeds), workers, progress)
 
     def _run(self, options: AnalogOptions) -> SeedRun:
         training_filter = self.checkpoint.seen
@@ -452,7 +452,7 @@ class Generator:
         >>> latents.shape, (latents["error"] == "").tolist()
         ((2, 130), [True, False])
         """
-        texts = list(one_or_many(smiles))
+        texts = list(as_smiles_iterable(smiles))
         graphs = self.codec.graphs(texts, standardize=standardize)
         usable = [g for g in graphs if isinstance(g, MolGraph)]
         z = np.full((len(texts), self.checkpoint.config.latent_dim), np.nan, dtype=np.float32)
@@ -462,7 +462,7 @@ class Generator:
         columns = pd.DataFrame(z, columns=[f"z{i}" for i in range(z.shape[1])])
         error = ["" if isinstance(g, MolGraph) else str(g) for g in graphs]
         frame = pd.concat([pd.DataFrame({"smiles": texts, "error": error}, dtype=object), columns], axis=1)
-        return indexed(frame, smiles)
+        return with_index_of(frame, smiles)
 
     def decode(
         self,
@@ -568,7 +568,7 @@ class Generator:
         frame.loc[usable, "smiles"] = [molecule or "" for molecule in molecules]
         frame.loc[usable, "log_likelihood"] = log_likelihood.astype(float)
         frame.loc[usable, "error"] = [_sample_error(*pair) for pair in zip(samples, molecules, strict=True)]
-        return indexed(frame, latents if isinstance(latents, pd.DataFrame) else None)
+        return with_index_of(frame, latents if isinstance(latents, pd.DataFrame) else None)
 
     def reconstruct(
         self,
@@ -612,7 +612,7 @@ class Generator:
         >>> generator.reconstruct(["OCc1ccccc1O"])["exact"].tolist()
         [True]
         """
-        texts = list(one_or_many(smiles))
+        texts = list(as_smiles_iterable(smiles))
         graphs = self.codec.graphs(texts, standardize=standardize)
         usable = [g for g in graphs if isinstance(g, MolGraph)]
         decoded: list[str] = []
@@ -634,7 +634,7 @@ class Generator:
         frame = pd.DataFrame(rows, columns=["reconstruction", "exact", "error"])
         frame.insert(0, "smiles", _object_column(texts))
         frame.attrs["n_invalid"] = len(texts) - len(usable)
-        return indexed(frame, smiles)
+        return with_index_of(frame, smiles)
 
     @torch.inference_mode()
     def likelihood(
@@ -664,7 +664,7 @@ class Generator:
         >>> generator.likelihood(["CCO"])["n_tokens"].tolist()
         [4]
         """
-        texts = list(one_or_many(smiles))
+        texts = list(as_smiles_iterable(smiles))
         graphs = self.codec.graphs(texts, standardize=standardize)
         valid = [isinstance(graph, MolGraph) for graph in graphs]
         packed = PackedGraphs.from_graphs([g for g in graphs if isinstance(g, MolGraph)], self.vocabulary)
@@ -678,7 +678,7 @@ class Generator:
         frame = pd.DataFrame({"smiles": _object_column(texts), "log_likelihood": np.nan, "n_tokens": 0})
         frame.loc[valid, "log_likelihood"], frame.loc[valid, "n_tokens"] = np.concatenate(parts).astype(float).T
         frame["error"] = ["" if isinstance(graph, MolGraph) else str(graph) for graph in graphs]
-        return indexed(frame, smiles)
+        return with_index_of(frame, smiles)
 
     def likelihood_reference(self, smiles: str | Iterable[str]) -> LikelihoodReference:
         """The distribution of the log-likelihood per token over reference molecules, for `molvae.explore.anomaly`.

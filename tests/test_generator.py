@@ -19,7 +19,7 @@ from tiny_vae import SMALL, trained
 import molvae
 from molvae import api
 from molvae.checkpoint import Checkpoint, save
-from molvae.data.parallel import HERE, Workers
+from molvae.data.parallel import SERIAL, WorkerPool
 from molvae.errors import InputError, MoleculeError, MolvaeWarning
 from molvae.generation.options import ANALOG_COLUMNS, AnalogOptions
 from molvae.generator import SAMPLE_COLUMNS, Generator
@@ -134,17 +134,17 @@ def test_workers_do_not_show(tiny, monkeypatch, queued):
     assert here.attrs == there.attrs
 
 
-class _Deadly(Workers):
+class _Deadly(WorkerPool):
     """Processes that all end at one seed, as far as one can see from here."""
 
     def submit(self, function, items, size=1):
-        pending = HERE.submit(function, items, size)
+        pending = SERIAL.submit(function, items, size)
         pending.done = [None if item == SEEDS[1] else one for item, one in zip(items, pending.result(), strict=True)]
         return pending
 
 
 def test_a_seed_that_no_worker_survives_is_told_and_costs_no_other(tiny, found, monkeypatch):
-    monkeypatch.setattr("molvae.generation.runner.Workers", _Deadly)
+    monkeypatch.setattr("molvae.generation.runner.WorkerPool", _Deadly)
     monkeypatch.setattr("molvae.generation.runner.QUEUED", 1)
     with pytest.warns(MolvaeWarning, match="SMILES c1ccccc1: a process that ended whenever it worked on it"):
         frame = tiny.analogs(SEEDS, 12, random_state=1, workers=2)
@@ -160,9 +160,9 @@ def test_an_interrupt_ends_the_workers(tiny, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    class Interrupted(Workers):
+    class Interrupted(WorkerPool):
         def submit(self, function, items, size=1):
-            pending = HERE.submit(function, items, size)
+            pending = SERIAL.submit(function, items, size)
             pending.result = interrupted
             pending.cancel = lambda: heard.append("cancel")
             return pending
@@ -170,7 +170,7 @@ def test_an_interrupt_ends_the_workers(tiny, monkeypatch):
         def stop(self):
             heard.append("stop")
 
-    monkeypatch.setattr("molvae.generation.runner.Workers", Interrupted)
+    monkeypatch.setattr("molvae.generation.runner.WorkerPool", Interrupted)
     monkeypatch.setattr("molvae.generation.runner.SEEDS_AT_ONCE", 2)
     monkeypatch.setattr("molvae.generation.runner.QUEUED", 1)
     with pytest.raises(KeyboardInterrupt):
@@ -193,12 +193,12 @@ def test_for_a_few_molecules_no_worker_is_started(tiny, monkeypatch, many, start
     """However many seeds they are of; seeds beyond those that tell so are not read before they are needed."""
     crews = []
 
-    class Crew(Workers):
+    class Crew(WorkerPool):
         def __init__(self, count=0, modules=()):
             super().__init__(0, modules)
             crews.append(count)
 
-    monkeypatch.setattr("molvae.generation.runner.Workers", Crew)
+    monkeypatch.setattr("molvae.generation.runner.WorkerPool", Crew)
     monkeypatch.setattr("molvae.generation.runner.worker_count", lambda workers=None: 2 if workers is None else workers)
     monkeypatch.setattr("molvae.generation.runner.MOLECULES_HERE", 24)
     monkeypatch.setattr("molvae.generation.runner.SEEDS_AT_ONCE", 4)
@@ -213,18 +213,18 @@ def test_for_a_few_molecules_no_worker_is_started(tiny, monkeypatch, many, start
 def test_there_are_as_many_networks_as_memory_has_room_for(tiny, monkeypatch, memory, apart):
     with_network = []
 
-    class Crew(Workers):
+    class Crew(WorkerPool):
         def __init__(self, count=0, modules=()):
             super().__init__(0, modules)
             with_network.extend([count] * ("molvae.generation.runner" in modules))
             self.count = count
 
         def submit(self, function, items, size=1):
-            return HERE.submit(function, items, size)
+            return SERIAL.submit(function, items, size)
 
-    monkeypatch.setattr("molvae.generation.runner.Workers", Crew)
+    monkeypatch.setattr("molvae.generation.runner.WorkerPool", Crew)
     monkeypatch.setattr("molvae.generation.runner.QUEUED", 1)
-    monkeypatch.setattr("molvae.generation.runner.memory_left", lambda: memory)
+    monkeypatch.setattr("molvae.generation.runner.available_memory", lambda: memory)
     _quietly(tiny.analogs, [SEEDS[0]] * 4, 2, workers=3)
     assert with_network == apart
 

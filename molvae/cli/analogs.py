@@ -92,7 +92,7 @@ def analogs(
     sa, logp, mw, not_in_training. In Python: `Generator.analogs`.
     """
     from molvae.cli.inputs import read
-    from molvae.data.readers import is_file_like
+    from molvae.data.readers import looks_like_file
 
     draws: dict[str, Any] = {
         "noise_level": noise_level, "similarity": similarity, "samples_per_latent": samples_per_latent,
@@ -109,7 +109,7 @@ def analogs(
     generator = load(model, device)
     settings = _settings(generator, model, n, draws, score, column)
     with kept(output, seeds, settings) as parts:
-        named = any(text == "-" or is_file_like(text) for text in seeds)
+        named = any(text == "-" or looks_like_file(text) for text in seeds)
         run = _Run(read(seeds, column), parts.counts if parts else {}, named=named)
         tables = run.tables(generator, n, draws)
         if parts:

@@ -21,8 +21,8 @@ def list_() -> None:
     """The names of the datasets, with a line on each."""
     from molvae.data import datasets as catalog
 
-    for name in catalog.names():
-        typer.echo(f"{name}\t{catalog.recipe(name).description}")
+    for name in catalog.list_datasets():
+        typer.echo(f"{name}\t{catalog.load_recipe(name).description}")
 
 
 @app.command()
@@ -30,7 +30,7 @@ def info(name: Name) -> None:
     """What a dataset is, its license, whom to cite, and its splits."""
     from molvae.data import datasets as catalog
 
-    recipe = catalog.recipe(name)
+    recipe = catalog.load_recipe(name)
     typer.echo(f"{recipe.name}: {recipe.description}")
     typer.echo(f"license: {recipe.license}\ncite: {recipe.citation}\nsplits: {', '.join(recipe.splits)}")
     for part in recipe.parts:
@@ -49,9 +49,9 @@ def fetch(
     """Download a dataset; prints its files. What is there and has its checksum is not fetched again."""
     from molvae.data import datasets as catalog
 
-    recipe = catalog.recipe(name)
+    recipe = catalog.load_recipe(name)
     try:
-        files = catalog.fetch(recipe, folder, progress=lambda text: typer.echo(text, err=True))
+        files = catalog.fetch_dataset(recipe, folder, progress=lambda text: typer.echo(text, err=True))
     except InputError as error:  # not the command's fault, as the name is known
         typer.echo(f"molvae: {error}", err=True)
         raise typer.Exit(1) from None

@@ -35,11 +35,11 @@ def fit(
     Stdout carries the card: what every candidate scored. In Python: `molvae.fit_property_model`.
     """
     from molvae.checkpoint import card_text
-    from molvae.data.files import check_folder
+    from molvae.data.files import check_output_folder
     from molvae.qsar.fitted_model import SETTINGS
     from molvae.qsar.property_model import fit_property_model
 
-    check_folder(output, SETTINGS)
+    check_output_folder(output, SETTINGS)
     fitted = fit_property_model(
         data, target, column=column, task=task, split=split, folds=folds, random_state=seed, model=model, device=device,
         progress=lambda line: typer.echo(line, err=True),

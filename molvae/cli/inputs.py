@@ -12,7 +12,7 @@ from typing import IO, Any
 import typer
 
 from molvae.chem.smiles import parse, quiet, standardize, write
-from molvae.data.readers import is_file_like, read_records, split_row
+from molvae.data.readers import looks_like_file, read_records, split_smi_line
 from molvae.data.rows import ARGUMENT, InvalidRow, Record, make_row
 from molvae.data.table_readers import SMILES_COLUMNS, csv_rows
 from molvae.errors import MoleculeError
@@ -46,15 +46,15 @@ def cleaned(smiles: str) -> str:
 
 def report(row: Record | InvalidRow, reason: str = "") -> None:
     """One line on stderr for a row that cannot be used."""
-    typer.echo(f"{row.where}: {reason}" if isinstance(row, Record) else str(row), err=True)
+    typer.echo(f"{row.location}: {reason}" if isinstance(row, Record) else str(row), err=True)
 
 
 def _rows(argument: str, position: int, column: str | None, name_column: str | None) -> Iterator[Record | InvalidRow]:
     if argument == "-":
         return _standard_input(column, name_column)
-    if is_file_like(argument):
+    if looks_like_file(argument):
         return read_records(argument, column=column, name_column=name_column)
-    return iter([make_row(*split_row(argument.strip()), ARGUMENT, position)])
+    return iter([make_row(*split_smi_line(argument.strip()), ARGUMENT, position)])
 
 
 def _standard_input(column: str | None, name_column: str | None) -> Iterator[Record | InvalidRow]:

@@ -20,7 +20,7 @@ GRID = (".png", ".svg")
 
 def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[str] = ()) -> None:
     """Raises `InputError` for a file that cannot be written, is read, or is written twice: before the work is done."""
-    from molvae.data.rows import format_of
+    from molvae.data.rows import file_format
     from molvae.errors import InputError
     from molvae.io.writers import check_format
 
@@ -35,7 +35,7 @@ def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[st
         if path.exists() and any(path.samefile(name) for given in inputs for name in _files_of(given)):
             raise InputError(f"{path} is read, and writing it would destroy it: name another file")
         for folder in (Path(given) for given in inputs if os.path.isdir(given)):
-            if path.resolve().is_relative_to(folder.resolve()) and format_of(path.name) is not None:
+            if path.resolve().is_relative_to(folder.resolve()) and file_format(path.name) is not None:
                 raise InputError(f"{path} lies in {folder}, whose files are read: name a file in another folder")
         above = next(folder for folder in path.resolve().parents if folder.exists())
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):

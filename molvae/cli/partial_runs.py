@@ -43,21 +43,21 @@ def kept(output: Path | None, inputs: Sequence[str], settings: Mapping[str, Any]
 
 def contents(text: str) -> str:
     """A file or folder by its name and a digest of all that it holds; anything else as it stands."""
-    from molvae.data.files import digest
+    from molvae.data.files import checksum
 
     if not os.path.exists(text):
         return text
     path = Path(text)
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    whole = hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()
+    whole = hashlib.sha256("".join(map(checksum, files)).encode()).hexdigest()
     return f"{path.name} (digest {whole[:16]})"
 
 
 def _readable_again(text: str) -> bool:
     """Whether an argument is a SMILES or a regular file, rather than standard input or a named pipe."""
-    from molvae.data.readers import is_file_like
+    from molvae.data.readers import looks_like_file
 
-    return os.path.isfile(text) or not is_file_like(text)
+    return os.path.isfile(text) or not looks_like_file(text)
 
 
 def _seeds(parts: Parts) -> str:

@@ -24,12 +24,12 @@ def rowwise(rows: Iterator[Record | InvalidRow], method: Callable[[list[str]], p
     Rows of files have a column of their names, too. Of no rows there is one table of none, for what
     is written is to have its columns.
     """
-    from molvae.data.featurize import in_chunks
+    from molvae.data.parallel import chunked
     from molvae.data.rows import ARGUMENT
 
     done, named = 0, False
     with progress("rows") as advance:
-        for chunk in in_chunks(rows, CHUNK):
+        for chunk in chunked(rows, CHUNK):
             named = named if done else any(row.name or row.source != ARGUMENT for row in chunk)
             yield at_once(chunk, method, named=named)
             done += len(chunk)
@@ -62,10 +62,10 @@ def names(rows: list[Record | InvalidRow], column: str) -> list[str]:
 
     A .smi has names and no columns: that they are taken is told. Raises `InputError` where it has no names either.
     """
-    from molvae.data.rows import Record, format_of
+    from molvae.data.rows import Record, file_format
 
     found = [row.name if isinstance(row, Record) else "" for row in rows]
-    if files := sorted({row.source for row in rows if format_of(row.source) == "smi"}):
+    if files := sorted({row.source for row in rows if file_format(row.source) == "smi"}):
         if not any(found):
             raise InputError(f"{', '.join(files)} has neither columns nor names that could be {column}")
         typer.echo(f"{column}: the names in {', '.join(files)}, which has no columns", err=True)

@@ -207,7 +207,7 @@ def _number(value: float | None) -> str:
 def _write_report(scores: Scores, path: Path, title: str, rank_by: str) -> None:
     import pandas as pd
 
-    from molvae.data.files import whole_file
+    from molvae.data.files import atomic_write
     from molvae.io.writers import write_table
     from molvae.viz.report import Content, write_html
 
@@ -217,7 +217,7 @@ def _write_report(scores: Scores, path: Path, title: str, rank_by: str) -> None:
         write_table(table, path)
         return
     if path.suffix.lower() == ".json":
-        with whole_file(path) as draft:
+        with atomic_write(path) as draft:
             draft.write_text(scores.to_json() + "\n", encoding="utf-8")
         return
     write_html(

@@ -131,11 +131,11 @@ def _invalid_rows(path: Path | None) -> Iterator[Any]:
     import csv
 
     from molvae.cli.inputs import report
-    from molvae.data.files import whole_file
-    from molvae.data.rows import REFUSALS_SHOWN
+    from molvae.data.files import atomic_write
+    from molvae.data.rows import MAX_INVALID_ROWS_SHOWN
 
     if path is not None:
-        with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="", errors="replace") as stream:
+        with atomic_write(path) as draft, draft.open("w", encoding="utf-8", newline="", errors="replace") as stream:
             table = csv.writer(stream, lineterminator="\n")
             table.writerow(["source", "row", "value", "reason"])
             yield lambda invalid_row: table.writerow(
@@ -147,9 +147,11 @@ def _invalid_rows(path: Path | None) -> Iterator[Any]:
     def tell(invalid_row: InvalidRow) -> None:
         nonlocal count
         count += 1
-        if count <= REFUSALS_SHOWN:
+        if count <= MAX_INVALID_ROWS_SHOWN:
             report(invalid_row)
 
     yield tell
-    if count > REFUSALS_SHOWN:
-        typer.echo(f"... {count - REFUSALS_SHOWN:,} more rows rejected; --rejected FILE.csv lists them", err=True)
+    if count > MAX_INVALID_ROWS_SHOWN:
+        typer.echo(
+            f"... {count - MAX_INVALID_ROWS_SHOWN:,} more rows rejected; --rejected FILE.csv lists them", err=True
+        )

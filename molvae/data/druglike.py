@@ -11,7 +11,7 @@ from pathlib import Path
 from rdkit import Chem
 
 from molvae.chem.smiles import canonical, parse, quiet, shortened, write
-from molvae.data.files import whole_file
+from molvae.data.files import atomic_write
 from molvae.data.readers import read_records
 from molvae.data.rows import InvalidRow, Record, RowCounts
 from molvae.errors import InputError, MoleculeError
@@ -113,7 +113,7 @@ def _rows(path: Path, column: str | None) -> Iterator[Record | InvalidRow]:
 
 def _write(path: Path, lines: Iterable[str]) -> Path:
     with (
-        whole_file(path) as draft,
+        atomic_write(path) as draft,
         draft.open("wb") as raw,
         gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file,
     ):

@@ -18,7 +18,7 @@ _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary neighbor of `path` to write to; takes its place when the block ends well, else is
     removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,18 +30,18 @@ def whole_file(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def drafts(folder: Path) -> list[Path]:
-    """What writers of a `whole_file` in a folder have left that were killed."""
+def abandoned_drafts(folder: Path) -> list[Path]:
+    """What writers of a `atomic_write` in a folder have left that were killed."""
     return [path for path in folder.glob(".*") if _DRAFT.fullmatch(path.name) and path.is_file()]
 
 
-class Claim:
+class FolderLock:
     """A folder as one run's own. Whoever claims it later has it, and the earlier run is told when it next checks."""
 
     def __init__(self, path: Path) -> None:
         """Write the claim to `path`, in that folder."""
         self.path, self.token = path, uuid.uuid4().hex
-        with whole_file(path) as draft:
+        with atomic_write(path) as draft:
             draft.write_text(self.token, encoding="utf-8")
 
     def check(self) -> None:
@@ -59,19 +59,19 @@ class Claim:
         self.path.unlink()
 
 
-def check_folder(path: Path, holding: str) -> None:
+def check_output_folder(path: Path, holding: str) -> None:
     """Raises `InputError` where `path` is there and neither an empty folder nor an older one: with a file `holding`."""
     if path.exists() and not (path / holding).exists() and (path.is_file() or any(path.iterdir())):
         raise InputError(f"{path} exists and has no {holding} in it: choose another place")
 
 
 @contextmanager
-def whole_folder(path: Path, holding: str) -> Iterator[Path]:
+def atomic_write_folder(path: Path, holding: str) -> Iterator[Path]:
     """A temporary neighbor of the folder `path` to write to, which takes its place when the block ends well.
 
-    An older one is moved aside first, and back should anything fail. Raises `InputError` as `check_folder` does.
+    An older one is moved aside first, and back should anything fail. Raises `InputError` as `check_output_folder` does.
     """
-    check_folder(path, holding)
+    check_output_folder(path, holding)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
@@ -97,7 +97,7 @@ def _replace_folder(draft: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def digest(path: Path, algorithm: str = "sha256") -> str:
+def checksum(path: Path, algorithm: str = "sha256") -> str:
     """The checksum of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()

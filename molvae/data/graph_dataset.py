@@ -134,12 +134,12 @@ class PackedGraphs:
             edge_attr=torch.cat([bond_attr, bond_attr]),
             position=position,
             batch=batch,
-            tokens=self.tokens_of(rows),
+            tokens=self.gather_tokens(rows),
         )
 
-    def tokens_of(self, rows: Tensor) -> Tensor:
+    def gather_tokens(self, rows: Tensor) -> Tensor:
         """What the decoder is to write for these molecules, B x L: the `tokens` of their batch."""
-        return padded(self.tokens, self.token_start, rows)
+        return pad_rows(self.tokens, self.token_start, rows)
 
     def smiles(self, vocabulary: Vocabulary) -> Iterator[str]:
         """The canonical SMILES that each molecule was packed with, one after the other."""
@@ -154,14 +154,14 @@ class PackedGraphs:
         starts = (_starts(start.diff()[rows]) for start in (self.atom_start, self.bond_start, self.token_start))
         return PackedGraphs(self.atoms[atoms], self.bonds[bonds], self.bond_index[bonds], self.tokens[tokens], *starts)
 
-    def save(self, folder: Path | str, **details: Any) -> None:
-        """Write one `.npy` per array and `packed.json`, last, with `details` in it."""
+    def save(self, folder: Path | str, **metadata: Any) -> None:
+        """Write one `.npy` per array and `packed.json`, last, with `metadata` in it."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "packed.json").unlink(missing_ok=True)  # an older one must not vouch for half of a new one
         for field in fields(self):
             np.save(folder / f"{field.name}.npy", getattr(self, field.name).cpu().numpy())
-        text = json.dumps({"format": FORMAT, "molecules": len(self), **details}, indent=2)
+        text = json.dumps({"format": FORMAT, "molecules": len(self), **metadata}, indent=2)
         (folder / "packed.json").write_text(text, encoding="utf-8")
 
     @classmethod
@@ -171,7 +171,7 @@ class PackedGraphs:
         Raises `InputError` when the folder is not such a folder, or is incomplete.
         """
         folder = Path(folder)
-        molecules = details(folder).get("molecules")
+        molecules = read_metadata(folder).get("molecules")
         try:
             # copy-on-write, since torch has no read-only tensors
             arrays = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="c") for f in fields(cls)}
@@ -193,7 +193,7 @@ class PackedGraphs:
                     raise _damaged(folder, f"{name}.npy and {start}_start.npy do not belong together")
 
 
-def details(folder: Path | str) -> dict[str, Any]:
+def read_metadata(folder: Path | str) -> dict[str, Any]:
     """What `packed.json` says of a packed folder. Raises `InputError` when there is none of this format."""
     path = Path(folder) / "packed.json"
     if not path.exists():
@@ -224,7 +224,7 @@ def concatenate(parts: list[PackedGraphs]) -> PackedGraphs:
     return PackedGraphs(**joined)
 
 
-def padded(tokens: Tensor, start: Tensor, rows: Tensor) -> Tensor:
+def pad_rows(tokens: Tensor, start: Tensor, rows: Tensor) -> Tensor:
     """Rows B of flat `tokens`, of which each begins at its `start`: B x L, filled up with PAD."""
     index, column, owner = _ragged(start, rows)
     width = int(column.max()) + 1 if len(column) else 0

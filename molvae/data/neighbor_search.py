@@ -21,20 +21,20 @@ from numpy.typing import NDArray
 from molvae.chem.fingerprints import BYTES, morgan_bits, tanimoto_matrix
 from molvae.chem.smiles import parse_quietly, quiet
 from molvae.chem.tokenizer import Vocabulary
-from molvae.data.featurize import in_chunks, map_chunks
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.neighbors import FURTHEST, Neighbors
+from molvae.data.neighbors import MAX_DISTANCE, Neighbors
+from molvae.data.parallel import chunked, map_chunks
 
-BANDS = (1 - FURTHEST, 0.55, 0.65, 0.75, 0.95)
-"""Bounds of Tanimoto similarity: between each two of them a molecule has `EACH` neighbors, if so many were found.
+SIMILARITY_BANDS = (1 - MAX_DISTANCE, 0.55, 0.65, 0.75, 0.95)
+"""Bounds of Tanimoto similarity: between each two of them a molecule has `NEIGHBORS_PER_BAND` neighbors, if so many were found.
 
 Above the last are stereoisomers and longer chains.
 """
-EACH = 3
-LEAST_SHARED = 0.5
+NEIGHBORS_PER_BAND = 3
+MIN_SHARED_FRACTION = 0.5
 """Share of the longer SMILES that two neighbors begin and end with alike, at the very least."""
 
-ROUNDS = 5
+N_ROUNDS = 5
 _CELL = 600  # molecules of a cell, on average
 _LARGEST = 1_500  # molecules that are compared with each other: a larger cell is shared out
 _LOOKED_UP = 2_048  # molecules that a process finds the cell of at once
@@ -57,7 +57,7 @@ class Pairs(NamedTuple):
         return Pairs(self.row[rows], self.other[rows], self.similarity[rows], self.shared[rows])
 
 
-class Strings(NamedTuple):
+class TokenMatrix(NamedTuple):
     """The symbols of M strings, M x L uint8, from the beginning and from the end, filled up with 0; and how many, M."""
 
     symbols: Bits
@@ -87,17 +87,17 @@ class Strings(NamedTuple):
         return shared
 
 
-def neighbors_of(
+def find_neighbors(
     data: PackedGraphs,
     vocabulary: Vocabulary,
     *,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Neighbors:
-    """`find_neighbors` of packed molecules; on two cores about four minutes for a million."""
-    parts = map_chunks(_fingerprints, in_chunks(data.smiles(vocabulary)), workers)
+    """`search_fingerprints` of packed molecules; on two cores about four minutes for a million."""
+    parts = map_chunks(_fingerprints, chunked(data.smiles(vocabulary)), workers)
     prints = np.concatenate([np.zeros((0, BYTES), np.uint8), *parts])
-    return find_neighbors(prints, Strings.of(data), workers=workers, progress=progress)
+    return search_fingerprints(prints, TokenMatrix.of(data), workers=workers, progress=progress)
 
 
 def _fingerprints(smiles: list[str]) -> Bits:
@@ -105,11 +105,11 @@ def _fingerprints(smiles: list[str]) -> Bits:
         return morgan_bits([parse_quietly(text, bare=True) for text in smiles])
 
 
-def find_neighbors(
+def search_fingerprints(
     fingerprints: Bits,
-    strings: Strings,
+    strings: TokenMatrix,
     *,
-    rounds: int = ROUNDS,
+    rounds: int = N_ROUNDS,
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
@@ -124,7 +124,7 @@ def find_neighbors(
     rounds = rounds if len(fingerprints) > 1 else 0
     folded = np.bitwise_or.reduce(fingerprints.reshape(-1, 4, BYTES // 4), axis=1)
     for done in range(1, rounds + 1):
-        jobs = in_chunks(_cells(folded, random, workers), 8)
+        jobs = chunked(_cells(folded, random, workers), 8)
         parts = [part for some in map_chunks(_alike, jobs, workers, shared=(fingerprints, strings)) for part in some]
         found = _chosen(Pairs(*map(np.concatenate, zip(found, *parts, strict=True))))
         if progress:
@@ -135,7 +135,7 @@ def find_neighbors(
 def _cells(folded: Bits, random: np.random.Generator, workers: int | None) -> list[Ints]:
     """Molecules by the one, of some drawn at random, that they are most like."""
     pivots = folded[random.choice(len(folded), max(1, len(folded) // _CELL), replace=False)]
-    rows = in_chunks(range(len(folded)), _LOOKED_UP)
+    rows = chunked(range(len(folded)), _LOOKED_UP)
     nearest = np.concatenate(list(map_chunks(_nearest, rows, workers, shared=(folded, pivots))))
     order = random.permutation(len(folded))
     order = order[np.argsort(nearest[order], kind="stable")]
@@ -149,26 +149,26 @@ def _nearest(shared: tuple[Bits, Bits], rows: list[int]) -> Ints:
     return nearest
 
 
-def _alike(shared: tuple[Bits, Strings], cells: list[Ints]) -> list[Pairs]:
+def _alike(shared: tuple[Bits, TokenMatrix], cells: list[Ints]) -> list[Pairs]:
     """Neighbors within each cell."""
     fingerprints, strings = shared
     found = []
     for members in cells:
         similarity = tanimoto_matrix(fingerprints[members], fingerprints[members])
-        i, j = np.nonzero((similarity >= BANDS[0]) & (similarity < BANDS[-1]))
+        i, j = np.nonzero((similarity >= SIMILARITY_BANDS[0]) & (similarity < SIMILARITY_BANDS[-1]))
         pairs = Pairs(members[i], members[j], similarity[i, j], strings.shared(members[i], members[j]))
-        found.append(_chosen(pairs.at(pairs.shared >= LEAST_SHARED)))
+        found.append(_chosen(pairs.at(pairs.shared >= MIN_SHARED_FRACTION)))
     return found
 
 
 def _chosen(pairs: Pairs) -> Pairs:
-    """Of each molecule's neighbors in each band the `EACH` that share most of its string; by molecule and band."""
-    band = np.searchsorted(np.array(BANDS, np.float32), pairs.similarity, side="right")
-    group = pairs.row * (len(BANDS) + 1) + band
+    """Of each molecule's neighbors in each band the `NEIGHBORS_PER_BAND` that share most of its string; by molecule and band."""
+    band = np.searchsorted(np.array(SIMILARITY_BANDS, np.float32), pairs.similarity, side="right")
+    group = pairs.row * (len(SIMILARITY_BANDS) + 1) + band
     order = np.lexsort((pairs.other, -pairs.shared, group))
     again = (np.diff(group[order], prepend=-1) == 0) & (np.diff(pairs.other[order], prepend=-1) == 0)
     order = order[~again]
-    order = order[_place(group[order]) < EACH]
+    order = order[_place(group[order]) < NEIGHBORS_PER_BAND]
     return pairs.at(order)
 
 
@@ -179,7 +179,7 @@ def _place(group: Ints) -> Ints:
 
 
 def _table(pairs: Pairs, molecules: int) -> Neighbors:
-    shape = (molecules, EACH * (len(BANDS) - 1))
+    shape = (molecules, NEIGHBORS_PER_BAND * (len(SIMILARITY_BANDS) - 1))
     rows, similarity = np.full(shape, -1, np.int32), np.zeros(shape, np.float16)
     place = _place(pairs.row)
     rows[pairs.row, place], similarity[pairs.row, place] = pairs.other, pairs.similarity

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from molvae.chem.tokenizer import PAD_ID
-from molvae.data.graph_dataset import PackedGraphs, padded
+from molvae.data.graph_dataset import PackedGraphs, pad_rows
 from molvae.errors import InputError
 
-FURTHEST = 0.55
+MAX_DISTANCE = 0.55
 """The largest Tanimoto distance of neighbors: nothing less alike is worth learning to write around a seed."""
 
 
 @dataclass(frozen=True)
-class Made:
+class SyntheticMolecules:
     """N molecules that were made to be neighbors: flat `tokens` int16, each ended by END; `start`, N + 1 offsets."""
 
     tokens: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int16))
@@ -39,7 +39,7 @@ class Neighbors:
 
     rows: Tensor
     similarity: Tensor
-    made: Made = field(default_factory=Made)
+    made: SyntheticMolecules = field(default_factory=SyntheticMolecules)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -50,10 +50,10 @@ class Neighbors:
         return float((self.rows[:, 0] >= 0).float().mean()) if len(self) else 0.0
 
     def to(self, device: torch.device | str) -> Neighbors:
-        made = Made(self.made.tokens.to(device), self.made.start.to(device))
+        made = SyntheticMolecules(self.made.tokens.to(device), self.made.start.to(device))
         return Neighbors(self.rows.to(device), self.similarity.to(device), made)
 
-    def joined(self, made: Made, row: Tensor, similarity: Tensor) -> Neighbors:
+    def joined(self, made: SyntheticMolecules, row: Tensor, similarity: Tensor) -> Neighbors:
         """These and those that were made, N, in the order of the molecules that they are of (`row` N, `similarity` N).
 
         Raises `InputError` where some were made before.
@@ -72,8 +72,8 @@ class Neighbors:
     def at(self, rows: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
         """Of these molecules, B, the neighbor whose distance is nearest to the radius, B; and that distance.
 
-        The distance is 1 - Tanimoto. A radius of 0 gives the molecule itself; one beyond `FURTHEST` the furthest
-        neighbor, and stays. A molecule without neighbors is its own, at a radius of 0 or beyond `FURTHEST`.
+        The distance is 1 - Tanimoto. A radius of 0 gives the molecule itself; one beyond `MAX_DISTANCE` the furthest
+        neighbor, and stays. A molecule without neighbors is its own, at a radius of 0 or beyond `MAX_DISTANCE`.
         """
         others = self.rows[rows]
         distance = (1 - self.similarity[rows].float()).masked_fill(others < 0, torch.inf)
@@ -81,12 +81,15 @@ class Neighbors:
         found = (radius > 0) & (others[:, 0] >= 0)
         target = torch.where(found, others.gather(1, nearest)[:, 0].long(), rows)
         near = torch.where(found, distance.gather(1, nearest)[:, 0], 0.0)
-        return target, torch.where(radius < FURTHEST, near, radius)
+        return target, torch.where(radius < MAX_DISTANCE, near, radius)
 
-    def tokens_of(self, targets: Tensor, data: PackedGraphs) -> Tensor:
+    def gather_tokens(self, targets: Tensor, data: PackedGraphs) -> Tensor:
         """What the decoder is to write for `targets`, B, as `at` gives them; `data` are the molecules. B x L."""
         made = targets >= len(self)
-        parts = data.tokens_of(targets[~made]), padded(self.made.tokens, self.made.start, targets[made] - len(self))
+        parts = (
+            data.gather_tokens(targets[~made]),
+            pad_rows(self.made.tokens, self.made.start, targets[made] - len(self)),
+        )
         width = max(part.shape[1] for part in parts)
         tokens = torch.full((len(targets), width), PAD_ID, dtype=torch.long, device=targets.device)
         for rows, part in zip((~made, made), parts, strict=True):
@@ -107,6 +110,6 @@ class Neighbors:
             with np.load(path) as arrays:
                 parts = (torch.from_numpy(arrays[name]) for name in ("rows", "similarity", "made", "made_start"))
                 rows, similarity, *made = parts
-                return cls(rows, similarity, Made(*made))
+                return cls(rows, similarity, SyntheticMolecules(*made))
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, RuntimeError) as error:
             raise InputError(f"{path} is damaged ({error}); delete it to look for neighbors again") from None

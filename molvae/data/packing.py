@@ -11,14 +11,15 @@ import numpy as np
 import torch
 
 from molvae.chem.tokenizer import END, Vocabulary
-from molvae.data.featurize import Chunk, featurize_chunk, in_chunks, map_chunks
+from molvae.data.featurize import FeaturizedChunk, featurize_chunk
 from molvae.data.graph_dataset import PackedGraphs, concatenate
+from molvae.data.parallel import chunked, map_chunks
 from molvae.data.rows import InvalidRow, Record, RowCounts
 from molvae.errors import InputError
 
 
 @dataclass
-class Packing(RowCounts):
+class PackingReport(RowCounts):
     """What became of the rows, and the rejected ones with their reasons: one each, so no reason is lost."""
 
     invalid_rows: list[InvalidRow] = field(default_factory=list)
@@ -31,14 +32,14 @@ def pack(
     max_length: int = 160,
     clean: bool = False,
     workers: int | None = None,
-    progress: Callable[[Packing], None] | None = None,
-) -> tuple[PackedGraphs, Vocabulary, Packing]:
+    progress: Callable[[PackingReport], None] | None = None,
+) -> tuple[PackedGraphs, Vocabulary, PackingReport]:
     """Featurize, de-duplicate and pack; with no `vocabulary`, the data's own symbols become it.
 
     `progress` is called after every few hundred rows. Raises `InputError` when no row is usable, with the
     first reasons.
     """
-    packing, parts = Packing(), list[PackedGraphs]()
+    packing, parts = PackingReport(), list[PackedGraphs]()
     ids = {END: 0}  # provisional, in order of first sight: the vocabulary is known at the end
     seen: set[bytes] = set()
     job = partial(_featurize_rows, clean=clean, max_length=max_length, known=vocabulary)
@@ -56,22 +57,22 @@ def pack(
     return concatenate(parts), vocabulary, packing
 
 
-def _featurize_rows(rows: list[str | None], clean: bool, max_length: int, known: Vocabulary | None) -> Chunk:
+def _featurize_rows(rows: list[str | None], clean: bool, max_length: int, known: Vocabulary | None) -> FeaturizedChunk:
     return featurize_chunk(rows, clean=clean, max_length=max_length, known=known)
 
 
 def _with_results(
-    job: Callable[[list[str | None]], Chunk], rows: Iterable[Record | InvalidRow], workers: int | None
-) -> Iterator[tuple[list[Record | InvalidRow], Chunk]]:
+    job: Callable[[list[str | None]], FeaturizedChunk], rows: Iterable[Record | InvalidRow], workers: int | None
+) -> Iterator[tuple[list[Record | InvalidRow], FeaturizedChunk]]:
     """Each chunk of rows, as read, beside what the workers made of it."""
-    chunks, for_workers = tee(in_chunks(rows))
+    chunks, for_workers = tee(chunked(rows))
     texts = ([row.smiles if isinstance(row, Record) else None for row in chunk] for chunk in for_workers)
     results = map_chunks(job, texts, workers)
     # results first: when they end, zip has not taken a chunk yet, and the workers have been sent home
     return ((chunk, result) for result, chunk in zip(results, chunks, strict=False))
 
 
-def _reject(rows: list[Record | InvalidRow], chunk: Chunk, packing: Packing) -> None:
+def _reject(rows: list[Record | InvalidRow], chunk: FeaturizedChunk, packing: PackingReport) -> None:
     """Note every row that has no graph, in the order of the rows."""
     for place, row in enumerate(rows):
         if isinstance(row, InvalidRow):
@@ -81,7 +82,7 @@ def _reject(rows: list[Record | InvalidRow], chunk: Chunk, packing: Packing) -> 
     packing.rejected = len(packing.invalid_rows)
 
 
-def _accept(chunk: Chunk, packing: Packing, seen: set[bytes], ids: dict[str, int]) -> PackedGraphs:
+def _accept(chunk: FeaturizedChunk, packing: PackingReport, seen: set[bytes], ids: dict[str, int]) -> PackedGraphs:
     """The molecules of a chunk that are new."""
     new = []
     for place, key in enumerate(chunk.keys):

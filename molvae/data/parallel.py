@@ -1,226 +1,406 @@
-"""How much memory there is to use."""
+"""Worker processes: apply a function to many items in parallel, with the same results for any number of workers.
+
+`map_chunks` streams chunks of any number of items through processes that live for one call. On Linux they are forked,
+so large data can be shared with them without a copy.
+
+`WorkerPool` keeps its processes for the calls that follow and isolates crashes: if a worker process dies, only the item
+that kills it has no result.
+
+Workers of both kinds exit when their parent process dies, even if it is killed.
+"""
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from importlib import import_module
+from itertools import islice
 from math import inf
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from molvae.data.featurize import end_with, in_chunks
 from molvae.errors import MolvaeError
-
-ROOT = Path("/")
-
-
-def memory_left() -> float:
-    """Bytes that this process and its children may still take; inf where that cannot be told, as on macOS.
-
-    That is of the machine's memory or of a control group's, which a container or a batch job has, whichever is less.
-    """
-    return min(_of_machine(), *map(_of_group, _groups()))
-
-
-def _of_machine() -> float:
-    for line in _text("proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            return 1024.0 * int(line.split()[1])
-    return inf
-
-
-def _groups() -> list[Path]:
-    """The control group of this process and those around it, each of which may have a limit (version 2)."""
-    own = next((line[3:] for line in _text("proc/self/cgroup").splitlines() if line.startswith("0::")), "/")
-    path = Path(own.strip("/"))
-    return [Path("sys/fs/cgroup") / group for group in (path, *path.parents)]
-
-
-def _of_group(group: Path) -> float:
-    limit, used = _text(group / "memory.max").strip(), _text(group / "memory.current").strip()
-    return max(0.0, float(limit) - float(used)) if limit.isdecimal() and used.isdecimal() else inf
-
-
-def _text(path: str | Path) -> str:
-    try:
-        return (ROOT / path).read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return ""
-
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CHUNK = 128  # items that go to a worker at once
-DEATHS = 3  # of a worker with one item alone, after which the item is to blame
-IDLE_SECONDS = 60  # after which workers without work end
+CHUNK_SIZE = 512
+"""Default number of items in a chunk of `chunked`."""
+
+POOL_CHUNK_SIZE = 128
+"""Default number of items that `WorkerPool.submit` sends to a worker at once."""
+
+FORK_IS_SAFE = sys.platform == "linux"
+"""Whether workers are forked. A fork starts in milliseconds, and the workers run RDKit only, no torch threads."""
+
+_MAX_ATTEMPTS = 3  # worker processes that a single item may kill before it is given up
+_IDLE_SECONDS = 60  # idle workers of a pool exit after this time
+_PARENT_CHECK_SECONDS = 1
+_ROOT = Path("/")  # of the file system, for tests
 
 
-class Workers:
-    """`count` processes, shared by all that ask for the same; 0: what is submitted is done here and at once.
+def worker_count(workers: int | None = None) -> int:
+    """Return the number of worker processes to use.
 
-    `modules` are imported by each of them at its start: what is large and comes in later looks like a leak of memory,
-    for which loky starts a process anew.
+    Parameters
+    ----------
+    workers : int, optional
+        Requested number; None means one per CPU core that this process may use.
+
+    Returns
+    -------
+    int
+        0 in a daemonic process, which must not have child processes.
+    """
+    if multiprocessing.current_process().daemon:
+        return 0
+    if workers is not None:
+        return max(0, workers)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def chunked(items: Iterable[Item], size: int = CHUNK_SIZE) -> Iterator[list[Item]]:
+    """Split items into lists of `size` items; the last list may be shorter.
+
+    >>> list(chunked(range(5), 2))
+    [[0, 1], [2, 3], [4]]
+    """
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+# --- start and end of worker processes ----------------------------------------------------------------------------
+
+
+def _exit_with_parent(parent: int) -> None:
+    """Exit this process when process `parent` ends: a killed parent cannot stop its workers."""
+    threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()
+
+
+def _watch_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    os._exit(1)
+
+
+# --- one call: a stream of chunks ---------------------------------------------------------------------------------
+
+_shared: Any = None
+"""In a worker of `map_chunks`: the data shared by all chunks."""
+
+
+def map_chunks(
+    function: Callable[..., Result], chunks: Iterable[list[Item]], workers: int | None = None, *, shared: Any = None
+) -> Iterator[Result]:
+    """Apply a function to each chunk and yield the results in order.
+
+    Only a few chunks are read ahead, so that memory use does not depend on the length of the stream.
+
+    Parameters
+    ----------
+    function : callable
+        Called as `function(chunk)`, or as `function(shared, chunk)` if `shared` is given. Must be picklable.
+    chunks : iterable of list
+        The input, such as `chunked(items)`.
+    workers : int, optional
+        Number of processes, as in `worker_count`; with 0 or 1 everything runs in this process.
+    shared : object, optional
+        Data for every call. Each worker receives it once; forked workers share it with the parent without a copy.
+
+    Raises
+    ------
+    MolvaeError
+        If a worker process dies, for example because the system is out of memory. Exceptions of `function` are raised
+        unchanged.
+    """
+    count = worker_count(workers)
+    if count <= 1:
+        yield from (function(chunk) if shared is None else function(shared, chunk) for chunk in chunks)
+        return
+    pending: deque[Future[Result]] = deque()
+    task = function if shared is None else partial(_call_with_shared, function)
+    with _executor(count, shared) as executor:
+        try:
+            for chunk in chunks:
+                pending.append(executor.submit(task, chunk))
+                if len(pending) > 2 * count:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BrokenProcessPool:
+            raise MolvaeError(
+                "a worker process died, most likely because the system ran out of memory; "
+                f"run with fewer workers than {count}"
+            ) from None
+        finally:
+            for future in pending:  # the consumer stopped early: do not compute the remaining results
+                future.cancel()
+
+
+def _executor(count: int, shared: Any) -> Executor:
+    """Worker processes that never import the caller's main module, so that scripts need no `__main__` guard."""
+    if FORK_IS_SAFE:
+        context = multiprocessing.get_context("fork")
+        return ProcessPoolExecutor(count, mp_context=context, initializer=_start_mapper, initargs=(shared,))
+    import loky
+
+    executor: Executor = loky.ProcessPoolExecutor(count, initializer=_start_mapper, initargs=(shared,))
+    return executor
+
+
+def _start_mapper(shared: Any) -> None:
+    """Initialize a worker of `map_chunks`."""
+    global _shared
+    _shared = shared
+    _exit_with_parent(os.getppid())
+    gc.disable()  # molecules and graphs contain no reference cycles; collection passes only cost time
+
+
+def _call_with_shared(function: Callable[[Any, list[Item]], Result], chunk: list[Item]) -> Result:
+    return function(_shared, chunk)
+
+
+# --- many calls: a pool that isolates crashes ---------------------------------------------------------------------
+
+
+class WorkerPool:
+    """Worker processes that are kept between calls and survive the crash of any of them.
+
+    Pools with the same arguments share their processes, which start when they are first needed.
+
+    Parameters
+    ----------
+    count : int
+        Number of processes; with 0 everything runs in this process as soon as it is submitted.
+    modules : tuple of str
+        Modules that every worker imports when it starts. Without this, a large import during the first task looks like
+        a memory leak to loky, which then replaces the process.
     """
 
     def __init__(self, count: int = 0, modules: tuple[str, ...] = ()) -> None:
         self.count, self.modules = count, modules
 
     def submit(
-        self, function: Callable[[list[Item]], list[Result]], items: Sequence[Item], size: int = CHUNK
-    ) -> Pending[Result]:
-        """Begin `function`, which gives a result for each of its items, on all of them, in chunks of this `size`."""
-        return Pending(self, function, items, size)
+        self, function: Callable[[list[Item]], list[Result]], items: Sequence[Item], size: int = POOL_CHUNK_SIZE
+    ) -> PendingResults[Result]:
+        """Start computing `function`, which maps a list of items to a list of results, in chunks of `size` items."""
+        return PendingResults(self, function, items, size)
 
-    def start(self, function: Callable[[list[Item]], list[Result]], chunk: list[Item]) -> Future[list[Result]]:
-        """One chunk, in some worker. The processes are started when they are first needed."""
+    def submit_chunk(self, function: Callable[[list[Item]], list[Result]], chunk: list[Item]) -> Future[list[Result]]:
+        """Start computing one chunk in one worker."""
         from loky.process_executor import ShutdownExecutorError
 
-        pool = _Pools.find(self.count, self.modules)
+        executor = _Executors.get(self.count, self.modules)
         try:
-            future: Future[list[Result]] = pool.submit(function, chunk)
-        except (BrokenProcessPool, ShutdownExecutorError):  # since it was last asked
-            future = _Pools.find(self.count, self.modules, instead_of=pool).submit(function, chunk)
+            future: Future[list[Result]] = executor.submit(function, chunk)
+        except (BrokenProcessPool, ShutdownExecutorError):  # it broke after it was returned
+            future = _Executors.get(self.count, self.modules, replacing=executor).submit(function, chunk)
         return future
 
     def stop(self) -> None:
-        """End the processes, whatever they are at; who waits for their answer gets a `ShutdownExecutorError`."""
-        _Pools.stop(self.count, self.modules)
+        """Kill the processes. Waiting for a pending result then raises loky's `ShutdownExecutorError`."""
+        _Executors.stop(self.count, self.modules)
 
 
-HERE = Workers(0)
+SERIAL = WorkerPool(0)
+"""A pool without processes: every function runs in this process at once."""
 
 
-class Pending(Generic[Result]):
-    """Results that are on their way."""
+class PendingResults(Generic[Result]):
+    """Results that workers are computing, returned by `WorkerPool.submit`."""
 
     def __init__(
-        self, workers: Workers, function: Callable[[list[Any]], list[Result]], items: Sequence[Any], size: int = CHUNK
+        self,
+        pool: WorkerPool,
+        function: Callable[[list[Any]], list[Result]],
+        items: Sequence[Any],
+        size: int = POOL_CHUNK_SIZE,
     ) -> None:
-        self.workers, self.function = workers, function
+        self.pool, self.function = pool, function
         self.done: list[Result | None] | None = None
         self.chunks: list[list[Any]] = []
         self.futures: list[Future[list[Result]]] = []
-        self.begun_again = False
-        if workers.count:
-            self.chunks = list(in_chunks(items, size))
-            self.futures = [workers.start(function, chunk) for chunk in self.chunks]
+        self.resubmitted = False
+        if pool.count:
+            self.chunks = list(chunked(items, size))
+            self.futures = [pool.submit_chunk(function, chunk) for chunk in self.chunks]
         else:
             self.done = list(function(list(items)))
 
     def result(self, progress: Callable[[list[Result | None]], None] | None = None) -> list[Result | None]:
-        """A result for each item, in order; None where an item brings down whatever process works on it.
+        """Wait for the results, in the order of the items.
 
-        `progress` is told the results so far. Raises what the function raises, and `MolvaeError` where processes end
-        without being given anything.
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with the list of results so far, after every chunk.
+
+        Returns
+        -------
+        list
+            One result per item; None for an item that kills every worker process that computes it.
+
+        Raises
+        ------
+        MolvaeError
+            If worker processes die before they compute anything. Exceptions of the function are raised unchanged.
         """
         if self.done is None:
             done: list[Result | None] = []
-            for place in range(len(self.chunks)):
-                done += self._collected(place)
+            for index in range(len(self.chunks)):
+                done += self._collect(index)
                 if progress:
                     progress(done)
             self.done, self.chunks, self.futures = done, [], []
         return self.done
 
     def cancel(self) -> None:
-        """Let go of what is not begun: nobody will ask for it."""
+        """Cancel all chunks that have not been started."""
         for future in self.futures:
             future.cancel()
 
-    def _collected(self, place: int) -> Sequence[Result | None]:
-        from loky.process_executor import TerminatedWorkerError
+    def _collect(self, index: int) -> Sequence[Result | None]:
+        """Wait for one chunk.
 
-        try:
-            return self.futures[place].result()
-        except TerminatedWorkerError:  # it takes with it all that was under way
-            if self.begun_again:
-                return self._again(self.chunks[place])
-        self.begun_again = True
-        for later in range(place, len(self.chunks)):
-            future = self.futures[later]
-            if not future.done() or future.exception() is not None:
-                self.futures[later] = self.workers.start(self.function, self.chunks[later])
-        return self._collected(place)
-
-    def _again(self, chunk: list[Any]) -> Sequence[Result | None]:
-        """Alone, in new processes; and if these die too, one by one, so that only the item to blame is lost.
-
-        To be blamed it has to be there as often as `DEATHS`: now and then another program has a process killed.
+        A crash fails all running chunks. After the first one they are resubmitted; after a second one, chunks are
+        computed one at a time.
         """
         from loky.process_executor import TerminatedWorkerError
 
-        for _ in range(DEATHS if len(chunk) == 1 else 1):
+        try:
+            return self.futures[index].result()
+        except TerminatedWorkerError:
+            if self.resubmitted:
+                return self._retry(self.chunks[index])
+        self.resubmitted = True
+        for later in range(index, len(self.chunks)):
+            future = self.futures[later]
+            if not future.done() or future.exception() is not None:
+                self.futures[later] = self.pool.submit_chunk(self.function, self.chunks[later])
+        return self._collect(index)
+
+    def _retry(self, chunk: list[Any]) -> Sequence[Result | None]:
+        """Compute a chunk alone; if this kills the workers, too, compute its items one by one to lose only one of them.
+
+        A single item is tried several times, because a worker may also be killed for reasons outside this program.
+        """
+        from loky.process_executor import TerminatedWorkerError
+
+        for _ in range(_MAX_ATTEMPTS if len(chunk) == 1 else 1):
             try:
-                return self.workers.start(self.function, chunk).result()
+                return self.pool.submit_chunk(self.function, chunk).result()
             except TerminatedWorkerError:
                 continue
         if len(chunk) > 1:
-            return [result for item in chunk for result in self._again([item])]
+            return [result for item in chunk for result in self._retry([item])]
         try:
-            self.workers.start(_nothing, chunk[:0]).result()
+            self.pool.submit_chunk(_identity, chunk[:0]).result()
         except TerminatedWorkerError:
             raise MolvaeError(
-                f"worker processes end before they do anything: stderr may tell why, or memory is short of what "
-                f"{self.workers.count} take; workers=0 does without"
+                "worker processes die before they compute anything: standard error may show the reason, or there is "
+                f"not enough memory for {self.pool.count} of them; workers=0 runs without worker processes"
             ) from None
         return [None]
 
 
-class _Pools:
-    """The processes of each kind that there are; a forked process has none of them."""
+class _Executors:
+    """The loky executors of this process, one per number of workers and modules. A forked child starts with none."""
 
     lock = threading.Lock()
-    known: dict[tuple[int, tuple[str, ...]], Any] = {}  # noqa: RUF012 - shared is what they are to be
+    running: dict[tuple[int, tuple[str, ...]], Any] = {}  # noqa: RUF012 - shared on purpose
 
     @classmethod
-    def find(cls, count: int, modules: tuple[str, ...], instead_of: Any = None) -> Any:
+    def get(cls, count: int, modules: tuple[str, ...], replacing: Any = None) -> Any:
         import loky
 
         with cls.lock:
-            pool = cls.known.get((count, modules))
-            if pool is None or pool is instead_of:
-                if not cls.known:  # before multiprocessing waits for its children, which would wait for work
-                    Finalize(None, cls.end, exitpriority=20)
-                start = {"initializer": _begin, "initargs": (os.getpid(), modules)}
-                pool = loky.ProcessPoolExecutor(count, timeout=IDLE_SECONDS, **start)
-                cls.known[count, modules] = pool
-        return pool
+            executor = cls.running.get((count, modules))
+            if executor is None or executor is replacing:
+                if not cls.running:  # shut down before multiprocessing joins its children, which would wait for tasks
+                    Finalize(None, cls.stop_all, exitpriority=20)
+                start = {"initializer": _start_pool_worker, "initargs": (os.getpid(), modules)}
+                executor = loky.ProcessPoolExecutor(count, timeout=_IDLE_SECONDS, **start)
+                cls.running[count, modules] = executor
+        return executor
 
     @classmethod
     def stop(cls, count: int, modules: tuple[str, ...]) -> None:
         with cls.lock:
-            pool = cls.known.get((count, modules))
-        if pool is not None:
-            pool.shutdown(kill_workers=True)
+            executor = cls.running.get((count, modules))
+        if executor is not None:
+            executor.shutdown(kill_workers=True)
 
     @classmethod
-    def end(cls) -> None:
-        for pool in cls.known.values():
-            pool.shutdown(kill_workers=True)
+    def stop_all(cls) -> None:
+        for executor in cls.running.values():
+            executor.shutdown(kill_workers=True)
 
     @classmethod
-    def renew(cls) -> None:
-        cls.lock, cls.known = threading.Lock(), {}
+    def forget(cls) -> None:
+        cls.lock, cls.running = threading.Lock(), {}
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Pools.renew)
+    os.register_at_fork(after_in_child=_Executors.forget)
 
 
-def _begin(parent: int, modules: tuple[str, ...]) -> None:
-    """What each process does first. Ctrl+C is for its parent to answer."""
+def _start_pool_worker(parent: int, modules: tuple[str, ...]) -> None:
+    """Initialize a worker of `WorkerPool`. The parent handles Ctrl+C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with(parent)
+    _exit_with_parent(parent)
     for name in modules:
         import_module(name)
 
 
-def _nothing(items: list[Any]) -> list[Any]:
+def _identity(items: list[Any]) -> list[Any]:
     return items
+
+
+# --- memory -------------------------------------------------------------------------------------------------------
+
+
+def available_memory() -> float:
+    """Return the memory that this process and its children may still allocate, in bytes; inf if unknown, as on macOS.
+
+    This is the smallest of the available memory of the machine and the remaining limits of the control groups (cgroup
+    v2) that a container or a batch job runs in.
+    """
+    return min(_machine_memory(), *map(_cgroup_memory, _cgroups()))
+
+
+def _machine_memory() -> float:
+    for line in _read_text("proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return 1024.0 * int(line.split()[1])
+    return inf
+
+
+def _cgroups() -> list[Path]:
+    """The control group of this process and its ancestors, each of which may have a limit."""
+    own = next((line[3:] for line in _read_text("proc/self/cgroup").splitlines() if line.startswith("0::")), "/")
+    path = Path(own.strip("/"))
+    return [Path("sys/fs/cgroup") / group for group in (path, *path.parents)]
+
+
+def _cgroup_memory(group: Path) -> float:
+    limit, used = _read_text(group / "memory.max").strip(), _read_text(group / "memory.current").strip()
+    return max(0.0, float(limit) - float(used)) if limit.isdecimal() and used.isdecimal() else inf
+
+
+def _read_text(path: str | Path) -> str:
+    try:
+        return (_ROOT / path).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""

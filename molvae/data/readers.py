@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from molvae.chem.smiles import MAX_SMILES_LENGTH
-from molvae.data.rows import InvalidRow, Record, RowCounts, format_of, make_row, too_long
+from molvae.data.rows import InvalidRow, Record, RowCounts, file_format, make_row, too_long_message
 from molvae.data.table_readers import csv_rows, parquet_rows, sdf_rows
-from molvae.data.text_lines import UNKNOWN, Line, read_lines
+from molvae.data.text_lines import Line, UNKNOWN, read_lines
 from molvae.errors import InputError
 
-__all__ = ["InvalidRow", "Record", "RowCounts", "is_file_like", "read_records"]
+__all__ = ["InvalidRow", "Record", "RowCounts", "looks_like_file", "read_records"]
 
 _CX_EXTENSION = re.compile(r"^\|[^|]*\|\s*")
 _KNOWN = ".smi, .smiles, .txt, .csv, .tsv, .sdf (each also as .gz) and .parquet"
@@ -47,9 +47,9 @@ def read_records(
     return _file_rows(str(path), kind, column, name_column)
 
 
-def is_file_like(argument: str) -> bool:
+def looks_like_file(argument: str) -> bool:
     """Whether an argument is a file rather than a SMILES: `-`, something that exists, or a known suffix."""
-    return argument == "-" or os.path.exists(argument) or format_of(argument) is not None
+    return argument == "-" or os.path.exists(argument) or file_format(argument) is not None
 
 
 def _checked_format(path: Path) -> str:
@@ -57,7 +57,7 @@ def _checked_format(path: Path) -> str:
         raise InputError(f"{path} is a directory, a file is needed: name one file in it")
     if not path.exists():
         raise InputError(f"{path} does not exist: check the spelling and the current directory")
-    kind = format_of(path.name)
+    kind = file_format(path.name)
     if kind is None:
         raise InputError(f"{path} is of no known format: its suffix must be one of {_KNOWN}")
     if path.is_file():  # a named pipe can be read only once
@@ -86,14 +86,14 @@ def _smi_rows(stream: IO[Any], source: str) -> Iterator[Record | InvalidRow]:
     for line in read_lines(stream, source):
         if line.problem is None and (not line.text.strip() or line.text.startswith("#")):
             continue
-        smiles, name = split_row(line.text)
+        smiles, name = split_smi_line(line.text)
         if line.problem is not None and not (line.foreign and UNKNOWN not in smiles):
             yield InvalidRow(source, line.row, line.text, _smiles_problem(smiles, line))
         elif line.row > 1 or smiles.lower() != "smiles":  # line 1 may be a header
             yield make_row(smiles, name, source, line.row)
 
 
-def split_row(text: str) -> tuple[str, str]:
+def split_smi_line(text: str) -> tuple[str, str]:
     """The SMILES and the name. A leading tab means that the SMILES is missing, not that the name is one.
 
     What ChemAxon writes between the two, such as |&1:1|, is neither.
@@ -108,4 +108,4 @@ def _smiles_problem(smiles: str, line: Line) -> str:
     """A cut line of one word is a long SMILES; otherwise something else on the line is long."""
     if len(smiles) <= MAX_SMILES_LENGTH or line.problem is None:
         return line.problem or ""
-    return too_long(line.length if smiles == line.text else len(smiles))
+    return too_long_message(line.length if smiles == line.text else len(smiles))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ARGUMENT = "argument"
 """The source of a SMILES that was given on the command line itself."""
 
-REFUSALS_SHOWN = 20
+MAX_INVALID_ROWS_SHOWN = 20
 """InvalidRows, at most, that are told one by one."""
 
 _FORMATS = {
@@ -46,7 +46,7 @@ class Record:
     row: int
 
     @property
-    def where(self) -> str:
+    def location(self) -> str:
         """The place for a message, such as "library.smi, line 48"."""
         return _where(self.source, self.row)
 
@@ -95,11 +95,11 @@ def make_row(smiles: str, name: str, source: str, row: int) -> Record | InvalidR
     if not smiles:
         return InvalidRow(source, row, "", "the SMILES field is empty", name)
     if len(smiles) > MAX_SMILES_LENGTH:
-        return InvalidRow(source, row, smiles, too_long(len(smiles)), name)
+        return InvalidRow(source, row, smiles, too_long_message(len(smiles)), name)
     return Record(smiles, name, source, row)
 
 
-def one_or_many(smiles: str | Iterable[Any]) -> Iterable[Any]:
+def as_smiles_iterable(smiles: str | Iterable[Any]) -> Iterable[Any]:
     """SMILES given from Python: one of them is many too.
 
     Raises `InputError` for a table, whose rows are its column names to who goes through it, and for what has no rows.
@@ -113,24 +113,24 @@ def one_or_many(smiles: str | Iterable[Any]) -> Iterable[Any]:
     return smiles
 
 
-def indexed(frame: pd.DataFrame, rows: object) -> pd.DataFrame:
+def with_index_of(frame: pd.DataFrame, rows: object) -> pd.DataFrame:
     """A table with a row for each of `rows`, under the index of these where they are of pandas."""
     if hasattr(rows, "iloc") and hasattr(rows, "index"):
         frame.index = rows.index.copy()  # or who renames one would rename the other
     return frame
 
 
-def presentable(text: str) -> str:
+def escape_surrogates(text: str) -> str:
     """Without lone surrogates, what Python makes of bytes that are not text: a table's column cannot hold them."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
-def too_long(length: int) -> str:
+def too_long_message(length: int) -> str:
     """The reason for refusing a SMILES of `length` characters unread."""
     return f"a SMILES of {length:,} characters, more than {MAX_SMILES_LENGTH:,}"
 
 
-def format_of(name: str) -> str | None:
+def file_format(name: str) -> str | None:
     """The format that a file name announces (smi, csv, tsv, sdf, parquet), or None."""
     lower = name.lower()
     kind = _FORMATS.get(os.path.splitext(lower.removesuffix(".gz"))[1])
@@ -140,10 +140,10 @@ def format_of(name: str) -> str | None:
 def _where(source: str, row: int) -> str:
     if source == ARGUMENT:
         return f"argument {row}"
-    unit = _UNITS.get(format_of(source) or "", "line")
+    unit = _UNITS.get(file_format(source) or "", "line")
     return f"{'standard input' if source == '-' else source}, {unit} {row}"
 
 
-def each(asked: str | Iterable[str] | None) -> tuple[str, ...]:
+def as_tuple(asked: str | Iterable[str] | None) -> tuple[str, ...]:
     """Wishes given from Python: a bare string is one, and not one for each of its letters; None is none."""
     return (asked,) if isinstance(asked, str) else tuple(asked or ())

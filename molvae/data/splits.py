@@ -33,7 +33,7 @@ def assign_split(smiles: str, fractions: Mapping[str, float] = FRACTIONS, seed: 
     return chosen
 
 
-def scaffold_key(smiles: str) -> str:
+def scaffold_group(smiles: str) -> str:
     """The Bemis-Murcko scaffold, as of `chem.scaffolds`, by which molecules are kept together.
 
     A molecule without rings has no scaffold and is its own key, without stereo; one common empty key would put all of

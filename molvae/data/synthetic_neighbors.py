@@ -17,16 +17,16 @@ from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.mutations import Pieces, shared, variants
 from molvae.chem.smiles import parse_quietly, quiet
 from molvae.chem.tokenizer import Vocabulary, tokenize
-from molvae.data.featurize import in_chunks, map_chunks
 from molvae.data.graph_dataset import PackedGraphs, offsets
-from molvae.data.neighbor_search import BANDS, LEAST_SHARED
-from molvae.data.neighbors import Made, Neighbors
+from molvae.data.neighbor_search import MIN_SHARED_FRACTION, SIMILARITY_BANDS
+from molvae.data.neighbors import Neighbors, SyntheticMolecules
+from molvae.data.parallel import chunked, map_chunks
 
-MIDDLE = 0.75
+BAND_BOUNDARY = 0.75
 """One of the neighbors made is more like the molecule than this, the other less."""
 
-TRIES = 2
-MADE_AT_ONCE = 256  # molecules whose neighbors a process makes at once
+N_ATTEMPTS = 2
+SYNTHETIC_CHUNK_SIZE = 256  # molecules whose neighbors a process makes at once
 _SAMPLE = 20_000  # molecules that branches are taken from
 
 
@@ -47,7 +47,7 @@ class _Some(NamedTuple):
     tokens: list[NDArray[np.uint16]]
 
 
-def with_made(
+def add_synthetic_neighbors(
     found: Neighbors,
     data: PackedGraphs,
     vocabulary: Vocabulary,
@@ -67,16 +67,18 @@ def with_made(
     some = data.select(torch.arange(0, len(data), every))
     rules = _Rules(Pieces.of(some.smiles(vocabulary)), vocabulary, longest, seed)
     parts, done = list[_Some](), 0
-    for part in map_chunks(_made, in_chunks(enumerate(data.smiles(vocabulary)), MADE_AT_ONCE), workers, shared=rules):
+    for part in map_chunks(
+        _made, chunked(enumerate(data.smiles(vocabulary)), SYNTHETIC_CHUNK_SIZE), workers, shared=rules
+    ):
         parts.append(part)
-        done = min(done + MADE_AT_ONCE, len(data))
+        done = min(done + SYNTHETIC_CHUNK_SIZE, len(data))
         if progress:
             progress(done)
     row = np.array([r for part in parts for r in part.row], np.int64)
     similarity = np.array([s for part in parts for s in part.similarity], np.float16)
     tokens = [ids for part in parts for ids in part.tokens]
     flat = np.concatenate([np.zeros(0, np.int16), *(ids.astype(np.int16) for ids in tokens)])
-    made = Made(torch.from_numpy(flat), offsets([len(ids) for ids in tokens]))
+    made = SyntheticMolecules(torch.from_numpy(flat), offsets([len(ids) for ids in tokens]))
     return found.joined(made, torch.from_numpy(row), torch.from_numpy(similarity))
 
 
@@ -97,10 +99,10 @@ def _neighbors(rules: _Rules, row: int, smiles: str) -> list[tuple[float, NDArra
     fingerprint = morgan(mol)
     fits = partial(_fits, rules, symbols)
     bands: dict[bool, tuple[float, NDArray[np.uint16]]] = {}
-    for variant in variants(mol, smiles, rules.pieces, random, tries=TRIES, fits=fits):
+    for variant in variants(mol, smiles, rules.pieces, random, tries=N_ATTEMPTS, fits=fits):
         similarity = float(tanimoto(fingerprint, [morgan(variant.mol)])[0])
-        if BANDS[0] <= similarity < BANDS[-1]:
-            bands.setdefault(similarity >= MIDDLE, (similarity, rules.vocabulary.encode(variant.smiles)))
+        if SIMILARITY_BANDS[0] <= similarity < SIMILARITY_BANDS[-1]:
+            bands.setdefault(similarity >= BAND_BOUNDARY, (similarity, rules.vocabulary.encode(variant.smiles)))
     return list(bands.values())
 
 
@@ -108,5 +110,7 @@ def _fits(rules: _Rules, symbols: list[str], smiles: str) -> bool:
     """Whether a variant begins and ends like its molecule's symbols, and can be written."""
     theirs = tokenize(smiles)
     return (
-        len(theirs) < rules.most_symbols and shared(symbols, theirs) >= LEAST_SHARED and rules.vocabulary.knows(theirs)
+        len(theirs) < rules.most_symbols
+        and shared(symbols, theirs) >= MIN_SHARED_FRACTION
+        and rules.vocabulary.knows(theirs)
     )

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from molvae.data.rows import indexed
+from molvae.data.rows import with_index_of
 from molvae.errors import InputError, import_extra
 from molvae.explore.latent_points import Array, EncodedMolecules, n_distinct_rows
 from molvae.explore.projection import is_missing, principal_components
@@ -94,7 +94,7 @@ def cluster(
     xy = principal_components(2).fit_transform(latents)
     frame = frame.join(molecules.with_columns(x=xy[:, 0], y=xy[:, 1])[["x", "y"]])
     frame.attrs = {"statistics": statistics, "summary": [_summary(statistics)]}
-    return indexed(frame, smiles)
+    return with_index_of(frame, smiles)
 
 
 def draw_clusters(frame: pd.DataFrame, path: str | Path) -> Path:

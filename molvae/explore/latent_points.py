@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from molvae.chem.sample_parsing import is_radical
-from molvae.data.rows import one_or_many
+from molvae.data.rows import as_smiles_iterable
 from molvae.errors import InputError, MoleculeError
 from molvae.generator import Generator
 
@@ -47,7 +47,7 @@ class EncodedMolecules:
         cls, generator: Generator, smiles: str | Iterable[str], *, min_distinct: int = 0
     ) -> EncodedMolecules:
         """Encode molecules. Raises `InputError` if fewer than `min_distinct` different ones can be encoded."""
-        frame = generator.encode(list(one_or_many(smiles)))
+        frame = generator.encode(list(as_smiles_iterable(smiles)))
         valid = frame["error"] == ""
         latents = frame[valid].iloc[:, 2:].to_numpy(dtype=np.float64)
         n_distinct = len(latents) if min_distinct <= 1 else n_distinct_rows(latents)

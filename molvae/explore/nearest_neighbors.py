@@ -13,8 +13,8 @@ from scipy.spatial.distance import cdist
 
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.smiles import canonical, parse
-from molvae.data.featurize import in_chunks
-from molvae.data.rows import one_or_many
+from molvae.data.parallel import chunked
+from molvae.data.rows import as_smiles_iterable
 from molvae.errors import InputError
 from molvae.explore.latent_points import Array, EncodedMolecules
 from molvae.generator import Generator
@@ -64,7 +64,7 @@ def neighbors(
     queries = EncodedMolecules.from_smiles(generator, seeds, min_distinct=1)
     errors, n_rejected, n_molecules, has_names = queries.errors, queries.n_rejected, 0, False
     found = [_NearestMolecules(canonical(seed), n) for seed in queries.smiles]
-    for chunk in in_chunks(_with_names(smiles, names), CHUNK_SIZE):
+    for chunk in chunked(_with_names(smiles, names), CHUNK_SIZE):
         molecules = EncodedMolecules.from_smiles(generator, [text for text, _ in chunk])
         errors |= molecules.errors
         n_rejected += molecules.n_rejected
@@ -134,10 +134,10 @@ class _NearestMolecules:
 def _with_names(smiles: Iterable[str], names: Iterable[str] | None) -> Iterator[tuple[str, str]]:
     """Pairs of SMILES and name, "" without names. Raises `InputError` if their numbers differ."""
     if names is None:
-        yield from ((text, "") for text in one_or_many(smiles))
+        yield from ((text, "") for text in as_smiles_iterable(smiles))
         return
     end: Any = object()
-    for text, name in zip_longest(one_or_many(smiles), one_or_many(names), fillvalue=end):
+    for text, name in zip_longest(as_smiles_iterable(smiles), as_smiles_iterable(names), fillvalue=end):
         if text is end or name is end:
             difference = "more names than molecules" if text is end else "fewer names than molecules"
             raise InputError(f"names must hold one name per molecule: there are {difference}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from molvae.data.rows import each
+from molvae.data.rows import as_tuple
 from molvae.errors import InputError
 from molvae.explore.latent_points import EncodedMolecules, decode_molecules
 from molvae.explore.latent_search import LatentSearch, SearchStrategy
@@ -104,7 +104,7 @@ def optimize(
         raise InputError(f"max_samples must be at least 1, got {max_samples}")
     if target is not None and isnan(target):
         raise InputError("target must be a number, got nan")
-    parsed, strategy = Objective.parse(objective, each(filters), scores), strategy or SearchStrategy()
+    parsed, strategy = Objective.parse(objective, as_tuple(filters), scores), strategy or SearchStrategy()
     molecules = EncodedMolecules.from_smiles(generator, seeds, min_distinct=1)
     searches = {
         seed: LatentSearch(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from molvae.chem.properties import compute, lookup
 from molvae.chem.smiles import parse
-from molvae.data.rows import indexed
+from molvae.data.rows import with_index_of
 from molvae.errors import InputError, import_extra
 from molvae.explore.latent_points import Array, EncodedMolecules
 from molvae.generator import Generator
@@ -78,7 +78,7 @@ def latent_map(
     frame, column = _add_color(molecules, molecules.with_columns(x=xy[:, 0], y=xy[:, 1]), color_by)
     summary = f"{statistics['mapped']:,} of {statistics['read']:,} molecules on the map, {description}"
     frame.attrs = {"color_by": column, "statistics": statistics, "summary": [summary]}
-    return indexed(frame, smiles)
+    return with_index_of(frame, smiles)
 
 
 def draw_map(frame: pd.DataFrame, path: str | Path) -> Path:

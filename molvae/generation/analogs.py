@@ -21,7 +21,7 @@ from molvae.chem.fingerprints import morgan_bits, tanimoto_to
 from molvae.chem.sample_parsing import Reading, read
 from molvae.chem.smiles import parse
 from molvae.chem.tokenizer import Vocabulary
-from molvae.data.parallel import HERE, Pending, Workers
+from molvae.data.parallel import PendingResults, SERIAL, WorkerPool
 from molvae.errors import InputError
 from molvae.generation.constraints import Steering
 from molvae.generation.engine import Decoded, Engine
@@ -163,7 +163,7 @@ def draw_around(
     *,
     noise_aware: bool,
     steering: Steering | None = None,
-    workers: Workers = HERE,
+    workers: WorkerPool = SERIAL,
     progress: Callable[[int], None] | None = None,
 ) -> Job[list[Found]]:
     """`draws.wanted` distinct valid molecules around each seed, or as many as the budget gives; in the seeds' order.
@@ -201,11 +201,11 @@ def draw_around(
 
 
 def _written(
-    blocks: Iterable[Decoded], vocabulary: Vocabulary, known: dict[str, Reading | None], workers: Workers
+    blocks: Iterable[Decoded], vocabulary: Vocabulary, known: dict[str, Reading | None], workers: WorkerPool
 ) -> Job[Strings]:
     """All strings with their molecules; those of a block are read while the next is written."""
     written: list[tuple[str, float]] = []
-    pending: list[tuple[list[str], Pending[Reading | None]]] = []
+    pending: list[tuple[list[str], PendingResults[Reading | None]]] = []
     for block in blocks:
         strings = block.strings(vocabulary)
         written += zip(strings, block.log_likelihood.tolist(), strict=True)

@@ -17,7 +17,7 @@ from molvae.chem.smiles import shortened
 from molvae.chem.tokenizer import Vocabulary, misfit, tokenize
 from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.parallel import HERE, Workers
+from molvae.data.parallel import SERIAL, WorkerPool
 from molvae.errors import MoleculeError
 from molvae.generation.analogs import Draws, Found, draw_around
 from molvae.generation.constraints import Steering
@@ -128,7 +128,7 @@ class Codec:
         latents: LatentSource,
         draws: Draws,
         steering: Steering | None = None,
-        workers: Workers = HERE,
+        workers: WorkerPool = SERIAL,
         progress: Progress | None = None,
     ) -> Job[list[Found]]:
         """The molecules found around each seed, or drawn from a prior; as `sampling.analogs.draw_around`."""

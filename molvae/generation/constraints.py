@@ -15,7 +15,7 @@ from molvae.chem.filters import Filters, alerts
 from molvae.chem.fingerprints import morgan
 from molvae.chem.scaffolds import murcko
 from molvae.chem.smiles import parse, quiet, without_stereo
-from molvae.data.parallel import HERE, Workers
+from molvae.data.parallel import SERIAL, WorkerPool
 from molvae.errors import InputError
 
 UNJUDGED = "a process that ended whenever it looked"
@@ -89,9 +89,9 @@ class Steering:
 
     def accept(self, seed: str, molecules: Sequence[str]) -> list[str]:
         """Those of `molecules` that meet every wish."""
-        return [molecule for molecule, invalid_row in self.ask(seed, molecules, HERE)().items() if not invalid_row]
+        return [molecule for molecule, invalid_row in self.ask(seed, molecules, SERIAL)().items() if not invalid_row]
 
-    def ask(self, seed: str, molecules: Sequence[str], workers: Workers) -> Callable[[], dict[str, str]]:
+    def ask(self, seed: str, molecules: Sequence[str], workers: WorkerPool) -> Callable[[], dict[str, str]]:
         """For each of different molecules the first wish that it does not meet, "" where it meets all.
 
         Asked by `workers`: what is returned waits for their answer. What is quick to tell is asked first.

@@ -20,8 +20,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from molvae.chem.graph import MolGraph
 from molvae.chem.tokenizer import PAD_ID, Vocabulary, misfit, tokenize
-from molvae.data.featurize import featurize, in_chunks
+from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
+from molvae.data.parallel import chunked
 from molvae.errors import MoleculeError
 from molvae.generation.engine import Engine
 from molvae.generation.rng import row_keys
@@ -160,7 +161,7 @@ class _Inversion:
 
     def _likelihood(self, rows: Tensor, strings: list[str]) -> NDArray[np.float32]:
         parts = [np.zeros(0, np.float32)]
-        for some in in_chunks(range(len(rows)), BATCH):
+        for some in chunked(range(len(rows)), BATCH):
             ids = [torch.from_numpy(self.reader.vocabulary.encode(strings[i]).astype(np.int64)) for i in some]
             tokens = pad_sequence(ids, batch_first=True, padding_value=PAD_ID).to(rows.device)
             own = rows[some]

@@ -13,7 +13,7 @@ from molvae.chem.expressions import Rank, Window
 from molvae.chem.properties import PROPERTIES as KNOWN_PROPERTIES
 from molvae.chem.properties import lookup
 from molvae.data.bloom_filter import BloomFilter
-from molvae.data.rows import each
+from molvae.data.rows import as_tuple
 from molvae.errors import InputError
 from molvae.generation.analogs import Draws
 from molvae.generation.constraints import Score, Steering, diverse, scored
@@ -166,7 +166,7 @@ class AnalogTask:
             If an option is invalid, or options contradict each other.
         """
         ordering = Ordering.from_options(options)
-        requested = PROPERTIES if options.properties is None else each(options.properties)
+        requested = PROPERTIES if options.properties is None else as_tuple(options.properties)
         properties = tuple(dict.fromkeys(lookup(name).name for name in requested))
         constraints = _constraints(options, training_filter)
         draws = _draws(options, temperature)
@@ -229,17 +229,17 @@ def _constraints(options: AnalogOptions, training_filter: BloomFilter | None) ->
     scores = options.scores or {}
     if options.exclude_training_set and training_filter is None:
         raise InputError("exclude_training_set needs a model with a record of its training set; this one has none")
-    windows = tuple(Window.of(text, ("similarity", *scores)) for text in each(options.filters))
+    windows = tuple(Window.of(text, ("similarity", *scores)) for text in as_tuple(options.filters))
     if any(window.name == "similarity" for window in windows):
         raise InputError('filters cannot name similarity: pass similarity="0.4:1" (--similarity 0.4:1) instead')
     return Steering(
         windows=windows,
-        contains=each(options.include_smarts),
-        without=each(options.exclude_smarts),
+        contains=as_tuple(options.include_smarts),
+        without=as_tuple(options.exclude_smarts),
         core=options.core,
         scaffold=options.keep_scaffold,
         exclude_stereoisomers=options.exclude_stereoisomers,
-        exclude=tuple(name.upper() for name in each(options.alerts)),
+        exclude=tuple(name.upper() for name in as_tuple(options.alerts)),
         seen=training_filter.contains if training_filter is not None and options.exclude_training_set else None,
         scores=scores,
     )

@@ -23,8 +23,7 @@ from molvae.chem.graph import MolGraph
 from molvae.chem.sample_parsing import figures
 from molvae.chem.smiles import parse, shortened
 from molvae.data.bloom_filter import BloomFilter
-from molvae.data.featurize import in_chunks, worker_count
-from molvae.data.parallel import HERE, Workers, memory_left
+from molvae.data.parallel import SERIAL, WorkerPool, available_memory, chunked, worker_count
 from molvae.errors import MoleculeError, warn
 from molvae.generation.analogs import Draws, Found
 from molvae.generation.codec import Codec
@@ -62,7 +61,7 @@ class SeedRun:
 
         Who does the work hangs on how much there is of it, for which some groups are looked at beforehand.
         """
-        groups, first = in_chunks(seeds, self.at_once), list[list[str]]()
+        groups, first = chunked(seeds, self.at_once), list[list[str]]()
         if workers is None:
             first += islice(groups, MOLECULES_HERE // (self.at_once * self.task.draws.wanted) + 1)
             few = sum(map(len, first)) * self.task.draws.wanted <= MOLECULES_HERE
@@ -82,20 +81,20 @@ class SeedRun:
 
         To share them out there have to be enough, of which `begun` are known of; with fewer all cores decode for one.
         """
-        apart = int(min(workers, memory_left() / 2 / WORKER_BYTES))
+        apart = int(min(workers, available_memory() / 2 / WORKER_BYTES))
         fair = begun // (QUEUED * apart) if apart > 1 else 0
         if self.codec.device.type == "cpu" and fair and (luggage := self._luggage()):
-            crew = Workers(apart, modules=(__name__,))
+            crew = WorkerPool(apart, modules=(__name__,))
             return partial(self._analogs_apart, crew, luggage, min(part, fair))
-        return partial(self._analogs_of, Workers(workers))
+        return partial(self._analogs_of, WorkerPool(workers))
 
-    def _analogs_of(self, workers: Workers, seeds: list[str], progress: Progress | None) -> Job[pd.DataFrame]:
+    def _analogs_of(self, workers: WorkerPool, seeds: list[str], progress: Progress | None) -> Job[pd.DataFrame]:
         """Decoded here, read by `workers`."""
         drawn = yield from drawn_around(self.codec, self.task, seeds, workers, progress)
         return self._table(seeds, drawn)
 
     def _analogs_apart(
-        self, workers: Workers, luggage: Luggage, part: int, seeds: list[str], progress: Progress | None
+        self, workers: WorkerPool, luggage: Luggage, part: int, seeds: list[str], progress: Progress | None
     ) -> Job[pd.DataFrame]:
         """The same, where each of the workers does all that there is to do for `part` seeds at a time."""
 
@@ -144,7 +143,7 @@ class SeedRun:
 
 
 def drawn_around(
-    codec: Codec, task: AnalogTask, seeds: list[str], workers: Workers, progress: Progress | None
+    codec: Codec, task: AnalogTask, seeds: list[str], workers: WorkerPool, progress: Progress | None
 ) -> Job[list[Drawn | MoleculeError]]:
     """What is found around each seed, or why nothing can be."""
     graphs = [_with_core(graph, task.constraints.core) for graph in codec.graphs(seeds, standardize=task.standardize)]
@@ -186,7 +185,7 @@ def _drawn_apart(luggage: Luggage, seeds: list[str]) -> list[Drawn | MoleculeErr
     """In a worker process, which has one thread as there is one of it for each core."""
     codec, task = luggage.unpack()
     with one_thread():
-        return finish(drawn_around(codec, task, seeds, HERE, None))
+        return finish(drawn_around(codec, task, seeds, SERIAL, None))
 
 
 def _fatal(seed: str) -> MoleculeError:

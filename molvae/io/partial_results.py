@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from molvae.data.files import Claim, drafts, whole_file
+from molvae.data.files import FolderLock, abandoned_drafts, atomic_write
 from molvae.errors import InputError
 
 SETTINGS = "settings.json"
@@ -42,9 +42,9 @@ class Parts:
         self._check(json.loads(json.dumps(settings)))  # as it will be read back: tuples are lists
         folder.mkdir(parents=True, exist_ok=True)
         self._remove_after(self.tables)
-        with whole_file(folder / SETTINGS) as draft:
+        with atomic_write(folder / SETTINGS) as draft:
             draft.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        self.claim = Claim(folder / RUN)
+        self.claim = FolderLock(folder / RUN)
 
     def keep(self, tables: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         """Store these tables as they come; then all there are, the earlier ones first, read back one by one."""
@@ -63,7 +63,7 @@ class Parts:
 
     def _add(self, table: pd.DataFrame) -> None:
         self.claim.check()
-        with whole_file(self._file(self.tables)) as draft:
+        with atomic_write(self._file(self.tables)) as draft:
             table.to_parquet(draft, index=False)
         self.tables += 1
         self.counts.update(table.attrs[COUNTS])
@@ -103,5 +103,5 @@ class Parts:
     def _remove_after(self, number: int) -> None:
         """All tables from this one on, and what writers that were killed have left."""
         tables = [path for path in sorted(self.folder.glob("*.parquet")) if path >= self._file(number)]
-        for path in [*reversed(tables), *drafts(self.folder)]:
+        for path in [*reversed(tables), *abandoned_drafts(self.folder)]:
             path.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from typing import IO, Any
 import pandas as pd
 
 from molvae.chem.smiles import parse
-from molvae.data.files import whole_file
+from molvae.data.files import atomic_write
 from molvae.errors import InputError, MoleculeError
 from molvae.viz.molecules import MAX_PANELS, PAGE_HEAD, molecule_column, molecule_svg, render_table
 
@@ -31,7 +31,7 @@ def table_file(path: str | Path) -> Iterator[Write]:
     """
     path = Path(path)
     check_format(path)
-    with whole_file(path) as draft:
+    with atomic_write(path) as draft:
         writer = _WRITERS[path.suffix.lower()](draft, path)
         try:
             yield writer.add

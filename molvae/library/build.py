@@ -19,16 +19,16 @@ import torch
 
 from molvae.chem.properties import lookup
 from molvae.chem.tokenizer import Vocabulary
-from molvae.data.featurize import in_chunks
-from molvae.data.files import drafts, whole_file
+from molvae.data.files import abandoned_drafts, atomic_write
+from molvae.data.parallel import chunked
 from molvae.data.rows import RowCounts
 from molvae.errors import InputError
 from molvae.library.embedding import BATCH, Embedded, embed
 from molvae.library.hash_set import SeenDigests, digests_of
 from molvae.library.input_files import check_files, find_files, read_files
 from molvae.library.manifest import (
-    INVALID_ROWS,
     FORMAT,
+    INVALID_ROWS,
     MANIFEST,
     SETTINGS,
     SHARDS,
@@ -93,7 +93,7 @@ def build_index(
         batch_size=min(BATCH, shard_rows),
     )  # fmt: skip
     pieces = _pieces(parts, seen, settings, counts, progress)
-    for number, of_shard in enumerate(in_chunks(pieces, max(1, shard_rows // BATCH)), start=len(shards)):
+    for number, of_shard in enumerate(chunked(pieces, max(1, shard_rows // BATCH)), start=len(shards)):
         shards.append(write_shard(folder, number, of_shard))
     return _finish(folder, Manifest(settings, tuple(shards)))
 
@@ -152,7 +152,7 @@ def _pieces(
 
 def _finish(folder: Path, manifest: Manifest) -> Manifest:
     """Join what the shards rejected and write the manifest, which makes the library whole."""
-    with whole_file(folder / INVALID_ROWS) as draft, draft.open("wb") as file:
+    with atomic_write(folder / INVALID_ROWS) as draft, draft.open("wb") as file:
         file.write((",".join(INVALID_ROW_COLUMNS) + "\n").encode())
         for shard in manifest.shards:
             with files_of(folder, shard.name)["invalid_rows.csv"].open("rb") as part:
@@ -166,6 +166,6 @@ def _tidy(folder: Path, manifest: Manifest) -> Manifest:
     needed = (
         path for name in (SETTINGS, f"{SHARDS}/*.invalid_rows.csv", f"{SHARDS}/*.json") for path in folder.glob(name)
     )
-    for path in [*needed, *drafts(folder), *drafts(folder / SHARDS)]:
+    for path in [*needed, *abandoned_drafts(folder), *abandoned_drafts(folder / SHARDS)]:
         path.unlink(missing_ok=True)
     return manifest

@@ -19,8 +19,9 @@ from rdkit import Chem
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import compute, lookup
 from molvae.chem.tokenizer import Vocabulary
-from molvae.data.featurize import Chunk, featurize_chunk, in_chunks, map_chunks
+from molvae.data.featurize import FeaturizedChunk, featurize_chunk
 from molvae.data.graph_dataset import PackedGraphs
+from molvae.data.parallel import chunked, map_chunks
 from molvae.data.rows import InvalidRow, Record
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.devices import repeatable
@@ -78,7 +79,7 @@ def embed(
     task = _Task(
         model, torch.device(device), clean, max_length, frozenset(vocabulary.tokens), tuple(properties), fingerprints
     )
-    batches, for_workers = tee(in_chunks(rows, batch_size))
+    batches, for_workers = tee(chunked(rows, batch_size))
     texts = ([row.smiles if isinstance(row, Record) else None for row in batch] for batch in for_workers)
     # results first: when they end, zip has not taken a batch yet, and the workers have been sent home
     for described, batch in zip(map_chunks(_describe, texts, workers, shared=task), batches, strict=False):
@@ -101,7 +102,7 @@ class _Task:
 class _Described(NamedTuple):
     """What a worker makes of a batch; latents only where they need no other device."""
 
-    chunk: Chunk
+    chunk: FeaturizedChunk
     smiles: list[str]
     properties: dict[str, NDArray[np.float64]]
     fingerprints: NDArray[np.uint8]
@@ -121,7 +122,7 @@ def _describe(task: _Task, texts: list[str | None]) -> _Described:
     )
 
 
-def smiles_of(chunk: Chunk) -> list[str]:
+def smiles_of(chunk: FeaturizedChunk) -> list[str]:
     """The canonical SMILES of the molecules."""
     symbols = ["\n", *chunk.symbols[1:]]  # the first is the end
     return "".join([symbols[token] for token in chunk.tokens.tolist()]).split("\n")[:-1]
@@ -147,7 +148,7 @@ def _embedded(rows: list[Record | InvalidRow], described: _Described, task: _Tas
 
 
 @torch.inference_mode()
-def encode_chunk(model: Autoencoder, chunk: Chunk, device: torch.device) -> NDArray[np.float32]:
+def encode_chunk(model: Autoencoder, chunk: FeaturizedChunk, device: torch.device) -> NDArray[np.float32]:
     """The means of q(z given x), (K, D). On a CPU one thread computes them: leave the other cores other chunks."""
     sizes = chunk.sizes * np.array([1, 1, 0])  # tokens are for those who decode
     packed = PackedGraphs.from_arrays(chunk.atoms, chunk.bonds, chunk.bond_index, np.zeros(0, np.int16), sizes)

@@ -16,7 +16,7 @@ from molvae.chem.expressions import Window
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.smiles import parse, standardize, write
-from molvae.data.rows import ARGUMENT, InvalidRow, Record, RowCounts, each, make_row, one_or_many
+from molvae.data.rows import ARGUMENT, InvalidRow, Record, RowCounts, as_smiles_iterable, as_tuple, make_row
 from molvae.errors import CheckpointError, InputError, MoleculeError, warn
 from molvae.library.build import PROPERTIES, SHARD_ROWS, build_index
 from molvae.library.embedding import embed
@@ -131,9 +131,9 @@ class IndexedLibrary:
         if rank_by == "tanimoto" and (metric != "cosine" or nprobe):
             raise InputError("metric and nprobe are about latents, which are not looked at by tanimoto")
         molecule_filters = Filters(
-            tuple(map(Window.of, each(filters))), each(include_smarts), each(exclude_smarts), core
+            tuple(map(Window.of, as_tuple(filters))), as_tuple(include_smarts), as_tuple(exclude_smarts), core
         )
-        found, errors = self._seeds(list(one_or_many(seeds)), latents=rank_by != "tanimoto")
+        found, errors = self._seeds(list(as_smiles_iterable(seeds)), latents=rank_by != "tanimoto")
         measures: dict[str, Measure] = {"tanimoto": ByFingerprint(np.array([seed.fingerprint for seed in found]))}
         if rank_by != "tanimoto":
             latents = np.array([seed.latent for seed in found], np.float32)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from molvae.data.files import digest
+from molvae.data.files import checksum
 from molvae.data.readers import read_records
-from molvae.data.rows import InvalidRow, Record, format_of
+from molvae.data.rows import InvalidRow, Record, file_format
 from molvae.errors import InputError
 
 
@@ -53,7 +53,7 @@ def check_files(files: Sequence[Path], column: str | None = None) -> list[InputF
     """Size and sha256 of every file, once its first row could be read. Raises `InputError`."""
     for path in files:
         next(read_records(path, column=column), None)  # a column that is missing, before hours of work
-    return [InputFile(str(path), path.stat().st_size, digest(path)) for path in files]
+    return [InputFile(str(path), path.stat().st_size, checksum(path)) for path in files]
 
 
 def read_files(files: Sequence[Path], column: str | None = None) -> Iterator[Record | InvalidRow]:
@@ -62,7 +62,7 @@ def read_files(files: Sequence[Path], column: str | None = None) -> Iterator[Rec
 
 
 def _is_readable(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and format_of(path.name) is not None
+    return path.is_file() and not path.name.startswith(".") and file_format(path.name) is not None
 
 
 _SAMPLE = 1 << 20  # bytes from the beginning of a file
@@ -80,7 +80,7 @@ def expected_rows(files: Iterable[Path]) -> int | None:
 
 
 def _rows(path: Path) -> int | None:
-    kind = format_of(path.name)
+    kind = file_format(path.name)
     if not path.is_file() or kind is None:
         return None
     if kind == "parquet":

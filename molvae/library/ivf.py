@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molvae.chem.expressions import Window
-from molvae.data.files import whole_file
+from molvae.data.files import atomic_write
 from molvae.errors import InputError, import_extra
 from molvae.library.measures import ByLatent
 from molvae.library.storage import Library
@@ -59,7 +59,7 @@ def cells_of(library: Library, metric: str) -> Path:
     """The file of a library's cells, made where there is none yet: a minute for a million molecules on two cores."""
     path = library.folder / f"cells-{metric}.faiss"
     if not path.exists():
-        with whole_file(path) as draft:
+        with atomic_write(path) as draft:
             import_extra("faiss", "search").write_index(_sorted_into_cells(library, metric), str(draft))
     return path
 

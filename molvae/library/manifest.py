@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from torch import nn
 
-from molvae.data.files import whole_file
+from molvae.data.files import atomic_write
 from molvae.data.rows import RowCounts
 from molvae.errors import InputError
 from molvae.library.input_files import InputFile
@@ -145,7 +145,7 @@ def total(shards: Iterable[Shard]) -> RowCounts:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    with whole_file(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

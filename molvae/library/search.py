@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from molvae.chem.filters import Filters
 from molvae.chem.smiles import parse_quietly, quiet
-from molvae.data.featurize import in_chunks, map_chunks
+from molvae.data.parallel import chunked, map_chunks
 from molvae.library.measures import Measure, fused
 from molvae.library.storage import Library, Rows
 from molvae.similarity.top_k import Best
@@ -91,7 +91,7 @@ class _Passing:
     def _look_at(self, rows: Rows) -> None:
         smiles = self.library.molecules(rows, ["smiles"])["smiles"].tolist()
         workers = self.workers if len(rows) > _FEW else 0
-        answers = map_chunks(_accepted, in_chunks(smiles), workers, shared=self.patterns)
+        answers = map_chunks(_accepted, chunked(smiles), workers, shared=self.patterns)
         self._known.update(zip(rows.tolist(), (answer for chunk in answers for answer in chunk), strict=True))
 
 

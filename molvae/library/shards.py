@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from molvae.data.files import digest, whole_file
-from molvae.data.rows import InvalidRow, presentable
+from molvae.data.files import atomic_write, checksum
+from molvae.data.rows import InvalidRow, escape_surrogates
 from molvae.errors import InputError
 from molvae.library.embedding import Embedded
 from molvae.library.manifest import SHARDS, Shard, write_json
@@ -42,8 +42,8 @@ class Piece(NamedTuple):
         schema = _schema(properties, latents.shape[1])
         columns = [
             [part.smiles[i] for i in keep],
-            [presentable(record.name or f"{Path(record.source).name}:{record.row}") for record in records],
-            [presentable(record.source) for record in records],
+            [escape_surrogates(record.name or f"{Path(record.source).name}:{record.row}") for record in records],
+            [escape_surrogates(record.source) for record in records],
             [record.row for record in records],
             *(part.properties[name][keep] for name in properties),
             pa.FixedSizeListArray.from_arrays(pa.array(latents.ravel()), latents.shape[1]),
@@ -56,18 +56,18 @@ class Piece(NamedTuple):
 def write_shard(folder: Path, number: int, pieces: Sequence[Piece]) -> Shard:
     """Write the files of a shard and, when they are all there, its journal."""
     paths, table = files_of(folder, name := f"{number:05d}"), pa.concat_tables([piece.table for piece in pieces])
-    with whole_file(paths["parquet"]) as draft:
+    with atomic_write(paths["parquet"]) as draft:
         _write_parquet(table, draft)
-    with whole_file(paths["bits.npy"]) as draft:
+    with atomic_write(paths["bits.npy"]) as draft:
         BitPlanes.of(np.concatenate([piece.packed for piece in pieces])).save(draft)
     invalid_rows = [bad for piece in pieces for bad in piece.invalid_rows]
-    with whole_file(paths["invalid_rows.csv"]) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(paths["invalid_rows.csv"]) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(
             (bad.source, bad.row, bad.value, bad.reason) for bad in invalid_rows
         )
     shard = Shard(
         name=name, kept=table.num_rows, duplicate=sum(piece.duplicate for piece in pieces), rejected=len(invalid_rows),
-        sha256={suffix: digest(path) for suffix, path in paths.items()},
+        sha256={suffix: checksum(path) for suffix, path in paths.items()},
     )  # fmt: skip
     write_json(journal_of(folder, number), asdict(shard))
     return shard
@@ -95,7 +95,7 @@ def files_of(folder: Path, name: str) -> dict[str, Path]:
 def is_whole(folder: Path, shard: Shard) -> bool:
     """Whether the files of a shard are those that were written."""
     paths = files_of(folder, shard.name)
-    return all(paths[s].is_file() and digest(paths[s]) == expected for s, expected in shard.sha256.items())
+    return all(paths[s].is_file() and checksum(paths[s]) == expected for s, expected in shard.sha256.items())
 
 
 def read_columns(path: Path, columns: Sequence[str], groups: Sequence[int] | None = None) -> pa.Table:

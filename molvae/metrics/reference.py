@@ -21,9 +21,9 @@ from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.scaffolds import murcko
 from molvae.chem.smiles import MAX_SMILES_LENGTH, canonical_or_none, parse_quietly, quiet
 from molvae.data.datasets import MoleculeSource, data_folder
-from molvae.data.featurize import in_chunks, map_chunks
-from molvae.data.files import digest, whole_file
+from molvae.data.files import atomic_write, checksum
 from molvae.data.hashing import hash_texts
+from molvae.data.parallel import chunked, map_chunks
 from molvae.data.readers import read_records
 from molvae.data.rows import Record
 from molvae.errors import InputError
@@ -165,24 +165,24 @@ class Reference:
         self.tell(f"{self.name}: computing {name}, kept for the next time")
         arrays = build()
         try:
-            with whole_file(path) as draft, draft.open("wb") as file:
+            with atomic_write(path) as draft, draft.open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
         except OSError as error:
             self.tell(f"{path} cannot be written ({error.strerror or error}): {name} will be computed again next time")
         return arrays
 
     def _canonical(self) -> Arrays:
-        texts = [text for part in map_chunks(_readable, in_chunks(self.smiles), self.workers) for text in part]
+        texts = [text for part in map_chunks(_readable, chunked(self.smiles), self.workers) for text in part]
         return {"text": np.frombuffer("\n".join(texts).encode(), np.uint8)}
 
     def _chunks(self, function: Callable[[list[str]], Any]) -> list[Any]:
-        return list(map_chunks(function, in_chunks(self.molecules), self.workers))
+        return list(map_chunks(function, chunked(self.molecules), self.workers))
 
     def _map(self, function: Callable[[list[str]], list[str]]) -> list[str]:
         return [text for part in self._chunks(function) for text in part]
 
     def _properties(self, smiles: list[str]) -> Arrays:
-        parts = map_chunks(partial(describe, columns=CHARTED), in_chunks(smiles), self.workers)
+        parts = map_chunks(partial(describe, columns=CHARTED), chunked(smiles), self.workers)
         frame = pd.concat(list(parts), ignore_index=True)
         return {name: frame[name].to_numpy(np.float64) for name in CHARTED}
 
@@ -193,7 +193,7 @@ class Reference:
 
 def file_hash(source: MoleculeSource) -> str:
     """Under which the statistics of a file are kept: that of its bytes, which are quicker to read than its rows."""
-    contents = digest(source.path)
+    contents = checksum(source.path)
     return hashlib.sha256(f"{FORMAT} {rdkit.__version__} {source.column} {contents}".encode()).hexdigest()[:24]
 
 
@@ -215,8 +215,8 @@ def among(keys: Keys, known: Keys) -> NDArray[np.bool_]:
 
 def guacamol_columns(smiles: Iterable[str], workers: int | None = None) -> Arrays:
     """`guacamol.COLUMNS` of the distinct ones of valid molecules, their stereo taken off first."""
-    flat = dict.fromkeys(text for part in map_chunks(without_stereo, in_chunks(smiles), workers) for text in part)
-    parts = list(map_chunks(_guacamol, in_chunks(flat), workers))
+    flat = dict.fromkeys(text for part in map_chunks(without_stereo, chunked(smiles), workers) for text in part)
+    parts = list(map_chunks(_guacamol, chunked(flat), workers))
     columns = {name: np.array([row[name] for rows, _ in parts for row in rows]) for name in guacamol.DESCRIPTORS}
     bits = np.concatenate([bits for _, bits in parts])
     return {**columns, guacamol.INTERNAL_SIMILARITY: guacamol.internal_nearest(bits)}

@@ -12,7 +12,7 @@ from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.smiles import quiet
-from molvae.data.rows import InvalidRow, Record, presentable
+from molvae.data.rows import InvalidRow, Record, escape_surrogates
 from molvae.errors import InputError
 from molvae.metrics.molecules import COLUMNS, Read, read, table
 from molvae.metrics.structures import Structures, structures_of
@@ -32,14 +32,16 @@ def described(rows: list[Row], columns: Collection[str], bits: bool, structured:
     """The rows with the name of each as `seed`."""
     with quiet():
         molecules = [
-            read(presentable(row.smiles)) if isinstance(row, Record) else Read(presentable(row.value), row.reason)
+            read(escape_surrogates(row.smiles))
+            if isinstance(row, Record)
+            else Read(escape_surrogates(row.value), row.reason)
             for row in rows
         ]
         found = structures_of([m.again for m in molecules if m.again is not None]) if structured else None
         packed = morgan_bits([m.again or Chem.Mol() for m in molecules]) if bits else np.empty((0, 256), np.uint8)
         frame = table(molecules, tuple(columns))
     frame = frame.astype({name: "float64" for name in columns if isinstance(COLUMNS[name].missing, float)})
-    frame.insert(0, "seed", [presentable(row.name) for row in rows])
+    frame.insert(0, "seed", [escape_surrogates(row.name) for row in rows])
     return Part(frame, packed, found)
 
 

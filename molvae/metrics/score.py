@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from molvae.data.datasets import find_source
+from molvae.data.datasets import resolve_source
 from molvae.data.readers import read_records
-from molvae.data.rows import format_of, indexed, one_or_many
+from molvae.data.rows import as_smiles_iterable, file_format, with_index_of
 from molvae.errors import InputError
 from molvae.metrics.reference import Reference
 from molvae.metrics.row_metrics import Row, as_rows, joined
@@ -65,19 +65,19 @@ def score(
         against, columns=columns, nearest=nearest, seeded=seeds is not None, named=file is not None, scores=scores,
         fcd=fcd, benchmarks=benchmarks, sample_size=sample_size, random_state=random_state, workers=workers, device=place,
     )  # fmt: skip
-    table = indexed(joined(scorer.tables(rows)), smiles if file is None else None)
+    table = with_index_of(joined(scorer.tables(rows)), smiles if file is None else None)
     return replace(scorer.scores(), molecules=table)
 
 
 def _file(smiles: object) -> str | Path | None:
-    if isinstance(smiles, Path) or (isinstance(smiles, str) and format_of(smiles) is not None):
+    if isinstance(smiles, Path) or (isinstance(smiles, str) and file_format(smiles) is not None):
         return smiles
     return None
 
 
 def _rows(smiles: Any, seeds: str | Iterable[str] | None) -> Iterable[Row]:
     """Molecules in hand, with their seeds."""
-    molecules = one_or_many(smiles)
+    molecules = as_smiles_iterable(smiles)
     if isinstance(seeds, str):
         molecules = list(molecules)
         seeds = [seeds] * len(molecules)
@@ -100,9 +100,9 @@ def references(
             return what
         if not isinstance(what, str | Path):
             # NaN, as in a column, is no molecule
-            texts = [text if isinstance(text, str) else "" for text in one_or_many(what)]
+            texts = [text if isinstance(text, str) else "" for text in as_smiles_iterable(what)]
             return Reference(texts, f"the {role} set", workers=workers, device=device, tell=tell)
-        source = find_source(what, split=split)
+        source = resolve_source(what, split=split)
         return Reference(source, source.named, workers=workers, device=device, tell=tell)
 
     return Against(

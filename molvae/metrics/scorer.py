@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from molvae.chem.smiles import canonical_or_none
-from molvae.data.featurize import in_chunks, map_chunks
 from molvae.data.hashing import hash_texts
+from molvae.data.parallel import chunked, map_chunks
 from molvae.data.rows import Record
 from molvae.errors import InputError
 from molvae.metrics import fcd, moses
@@ -154,8 +154,8 @@ class Scorer:
         both = partial(work, structured="moses" in self.benchmarks)
         both([Record("C", "", "", 0)])  # compiles patterns and reads tables here, once, for all processes to come
         parts = chain(
-            map_chunks(both, in_chunks(islice(rows, self.tally.size)), self.workers),
-            map_chunks(work, in_chunks(rows), self.workers),
+            map_chunks(both, chunked(islice(rows, self.tally.size)), self.workers),
+            map_chunks(work, chunked(rows), self.workers),
         )
         first = next(parts, None)
         return chain([work([]) if first is None else first], parts)

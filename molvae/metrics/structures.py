@@ -13,7 +13,7 @@ from rdkit import Chem
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.scaffolds import scaffold_of
 from molvae.chem.smiles import parse_quietly, quiet
-from molvae.data.featurize import in_chunks, map_chunks
+from molvae.data.parallel import chunked, map_chunks
 
 BITS = 1024
 """MOSES's fingerprints are half as wide as `molvae.chem.fingerprints`."""
@@ -31,7 +31,7 @@ class Structures:
 
 def structures(smiles: Iterable[str], workers: int | None = None) -> Structures:
     """The structures of valid molecules, in their order. Raises `MoleculeError` for one that is not valid."""
-    return merged(map_chunks(_of_chunk, in_chunks(smiles), workers))
+    return merged(map_chunks(_of_chunk, chunked(smiles), workers))
 
 
 def structures_of(mols: Sequence[Chem.Mol]) -> Structures:

@@ -9,8 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from molvae.data.featurize import in_chunks
 from molvae.data.graph_dataset import GraphBatch, PackedGraphs
+from molvae.data.parallel import chunked
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.devices import Lanes, repeatable
 from molvae.nn.latent_optimization import refined
@@ -62,7 +62,7 @@ def in_batches(
     rows = torch.arange(len(data), device=data.device)
     batches, results = rows.split(BATCH) if len(rows) else (), list[Result]()
     with Lanes(device, len(batches)) as lanes:
-        for group in in_chunks(batches, lanes.count):
+        for group in chunked(batches, lanes.count):
             results += lanes.map(done, group)
             if progress:
                 progress(int(group[-1][-1]) + 1)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from molvae.data.files import whole_file
+from molvae.data.files import atomic_write
 from molvae.data.hashing import weights_digest
 from molvae.errors import InputError
 
@@ -57,7 +57,7 @@ class LikelihoodReference:
         return table
 
     def save(self, path: str | Path) -> Path:
-        with whole_file(Path(path)) as draft:
+        with atomic_write(Path(path)) as draft:
             draft.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
         return Path(path)
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from molvae.chem.fingerprints import BITS
-from molvae.data.files import digest, whole_folder
+from molvae.data.files import atomic_write_folder, checksum
 from molvae.errors import CheckpointError
 from molvae.qsar.candidates import REPRESENTATIONS, TASKS, Candidate, Estimator
 
@@ -74,14 +74,14 @@ class FittedModel:
 def save(fitted: FittedModel, card: str, folder: Path) -> None:
     """Write the folder, which appears whole or not at all; `card` is its card as Markdown."""
     arrays = {f.name: getattr(fitted.estimator, f.name) for f in dataclasses.fields(fitted.estimator)}  # type: ignore[arg-type]
-    with whole_folder(folder, SETTINGS) as draft:
+    with atomic_write_folder(folder, SETTINGS) as draft:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, draft / WEIGHTS)
         settings = {
             "format": FORMAT, "target": fitted.target, "task": fitted.task,
             "representation": fitted.candidate.representation, "kind": fitted.candidate.kind,
             "calibration": fitted.calibration, "doubt": fitted.doubt,
             "encoder": None if fitted.encoder is None else dataclasses.asdict(fitted.encoder),
-            "sha256": digest(draft / WEIGHTS),
+            "sha256": checksum(draft / WEIGHTS),
         }  # fmt: skip
         (draft / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         (draft / CARD).write_text(json.dumps(fitted.card, indent=2) + "\n", encoding="utf-8")
@@ -95,7 +95,7 @@ def load(folder: Path) -> FittedModel:
         found = settings.get("format")
         raise CheckpointError(f"{folder}: format {found!r}, but this version of molvae reads {FORMAT!r}: fit it again")
     weights = folder / WEIGHTS
-    if not weights.exists() or digest(weights) != settings.get("sha256"):
+    if not weights.exists() or checksum(weights) != settings.get("sha256"):
         raise CheckpointError(f"{weights} is missing or damaged (its sha256 is not that in {SETTINGS}): copy it again")
     try:
         candidate = Candidate(settings["representation"], settings["kind"])

@@ -17,7 +17,7 @@ from rdkit import Chem
 from molvae.checkpoint import CONFIG, SHIPPED, WEIGHTS, card_text, locate
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.smiles import parse, parse_quietly, quiet
-from molvae.data.rows import REFUSALS_SHOWN, indexed, one_or_many
+from molvae.data.rows import MAX_INVALID_ROWS_SHOWN, as_smiles_iterable, with_index_of
 from molvae.errors import CheckpointError, InputError, MoleculeError, import_extra
 from molvae.generator import Generator
 from molvae.qsar import fitted_model as storage
@@ -78,14 +78,14 @@ class PropertyModel:
         Prediction is in the unit of the target or, of a classification, the probability of the label 1. Rows with an
         error have NaN. A pandas column is answered under its own index.
         """
-        texts = list(one_or_many(smiles))
+        texts = list(as_smiles_iterable(smiles))
         frame = pd.DataFrame({"smiles": texts, "prediction": np.nan, "uncertainty": np.nan, "error": ""})
         features, errors = self._features(texts)
         good = np.array([not error for error in errors], dtype=bool)
         frame["error"] = np.array(errors, dtype=object)
         if good.any():
             frame.loc[good, "prediction"], frame.loc[good, "uncertainty"] = self.fitted_model.predict(features)
-        return indexed(frame, smiles)
+        return with_index_of(frame, smiles)
 
     def __call__(self, smiles: Sequence[str]) -> Floats:
         """The predictions alone, (N,): what `scores` of `analogs` and `score` take."""
@@ -140,7 +140,7 @@ def fit_property_model(
     generator = Generator.load(place, device)
     table = Measurements.read(data, target, column, task, partial(latents_of, generator))
     if progress:
-        for invalid_row in table.invalid_rows[:REFUSALS_SHOWN]:
+        for invalid_row in table.invalid_rows[:MAX_INVALID_ROWS_SHOWN]:
             progress(str(invalid_row))
     counts = morgan_counts([parse(text) for text in table.smiles])
     features: dict[str, NDArray[Any]] = {"latent": table.latents, "fingerprint": counts}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.data.splits import scaffold_key
+from molvae.data.splits import scaffold_group
 from molvae.errors import InputError
 from molvae.qsar.candidates import Candidate
 
@@ -45,7 +45,7 @@ def folds_of(smiles: Sequence[str], y: Floats, task: str, split: str, count: int
     """
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-    groups = [scaffold_key(text) for text in smiles] if split == "scaffold" else None
+    groups = [scaffold_group(text) for text in smiles] if split == "scaffold" else None
     fewest = len(smiles) if groups is None else len(set(groups))
     if task == "classification":
         fewest = min(fewest, int(y.sum()), int(len(y) - y.sum()))

@@ -13,7 +13,8 @@ from rdkit import Chem
 from molvae.chem.expressions import Window
 from molvae.chem.properties import COSTLY
 from molvae.chem.smiles import parse_quietly, quiet, standardize, write
-from molvae.data.featurize import Chunk, featurize_chunk, in_chunks, map_chunks
+from molvae.data.featurize import FeaturizedChunk, featurize_chunk
+from molvae.data.parallel import chunked, map_chunks
 from molvae.data.rows import InvalidRow, Record
 from molvae.errors import MoleculeError
 from molvae.library.embedding import BATCH, smiles_of
@@ -80,7 +81,7 @@ class Measured:
     records: list[Record]
     smiles: list[str]
     figures: dict[str, Floats]
-    chunk: Chunk | None
+    chunk: FeaturizedChunk | None
 
 
 def screen(
@@ -97,7 +98,7 @@ def screen(
     so that a latent does not depend, in its last digit, on how sources are spread over processes or machines.
     """
     shortlist = Shortlist(question.top, question.seeds)
-    batches = (batch for rows in sources for batch in in_chunks(rows, BATCH))
+    batches = (batch for rows in sources for batch in chunked(rows, BATCH))
     tasks = ([Task(batch, shortlist.floor)] for batch in batches)
     for part in _parts(question, encoder, tasks, shortlist, workers):
         shortlist.add(part.hits)

@@ -13,7 +13,7 @@ from molvae.chem.expressions import Rank, Window
 from molvae.chem.filters import Filters
 from molvae.chem.properties import lookup
 from molvae.chem.tokenizer import Vocabulary
-from molvae.data.featurize import Chunk
+from molvae.data.featurize import FeaturizedChunk
 from molvae.library.embedding import encode_chunk
 from molvae.nn.autoencoder import Autoencoder
 from molvae.screening.scoring_functions import LatentScore, MoleculeScore, Tanimoto
@@ -28,7 +28,7 @@ class Encoder:
     max_length: int
     device: torch.device
 
-    def __call__(self, chunk: Chunk) -> NDArray[np.float32]:
+    def __call__(self, chunk: FeaturizedChunk) -> NDArray[np.float32]:
         """Latents (K, D) of the K molecules of a chunk."""
         return encode_chunk(self.model, chunk, self.device)
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from molvae.data.featurize import in_chunks
+from molvae.data.parallel import chunked
 from molvae.data.readers import read_records
 from molvae.data.rows import InvalidRow, Record
 from molvae.errors import InputError, import_extra
@@ -98,7 +98,7 @@ def _metadata(kind: Any, path: Path) -> Any:
 
 def _blocks(path: Path, column: str | None) -> Iterator[Any]:
     """Tables of `BLOCK` rows: smiles, name, source, row, and the reason of those that are invalid rows."""
-    for rows in in_chunks(read_records(path, column=column), BLOCK):
+    for rows in chunked(read_records(path, column=column), BLOCK):
         yield _table([_cells(row) for row in rows])
 
 
@@ -126,7 +126,7 @@ class _Screener:
 
     def __call__(self, block: Any) -> Any:
         cells: list[dict[str, Any]] = []
-        for rows in in_chunks(map(_row, block.to_pylist()), BATCH):
+        for rows in chunked(map(_row, block.to_pylist()), BATCH):
             part = examine(self.question, self.encoder, Task(rows, self.shortlist.floor))
             self.shortlist.add(part.hits)
             cells += [_hit_cells(hit) for hit in part.hits] + [_cells(invalid_row) for invalid_row in part.invalid_rows]

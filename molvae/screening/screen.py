@@ -21,7 +21,7 @@ from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import PROPERTIES, compute
 from molvae.chem.smiles import canonical, parse, standardize, write
 from molvae.data.readers import read_records
-from molvae.data.rows import each, one_or_many, presentable
+from molvae.data.rows import as_smiles_iterable, as_tuple, escape_surrogates
 from molvae.errors import InputError, MoleculeError
 from molvae.generator import Generator
 from molvae.library.input_files import find_files
@@ -108,9 +108,9 @@ def screen(
     uncertainty), tanimoto and nearest where there are seeds, qed, sa, logp, mw, copies (how often it was read), source
     and row. Raises `InputError` for what cannot be used.
     """
-    asked = _Asked(seeds, rank_by, scores, each(filters), standardize, model, device)
+    asked = _Asked(seeds, rank_by, scores, as_tuple(filters), standardize, model, device)
     windows = tuple(window for window in asked.windows if window not in asked.of_figures)
-    molecule_filters = Filters(windows, each(include_smarts), each(exclude_smarts), core)
+    molecule_filters = Filters(windows, as_tuple(include_smarts), as_tuple(exclude_smarts), core)
     question, encoder = asked.question(top, molecule_filters), asked.encoder()
     counts = ScreenCounts()
 
@@ -175,7 +175,7 @@ class _Asked:
         model: str | Path,
         device: str,
     ) -> None:
-        self.seeds, self.clean = [_seed(text, clean) for text in one_or_many(like)], clean
+        self.seeds, self.clean = [_seed(text, clean) for text in as_smiles_iterable(like)], clean
         read = _read(scores, device)
         self.models = {name: score for name, score in read.items() if isinstance(score, PropertyModel)}
         self.functions = {name: score for name, score in read.items() if isinstance(score, PythonScore)}
@@ -252,7 +252,7 @@ class _Asked:
             **self._figures(smiles, mols),
             **compute(mols, DESCRIBED),
             "n_occurrences": np.array([hit.n_occurrences for hit in hits], dtype=int),
-            "source": np.array([presentable(hit.source) for hit in hits], dtype=object),
+            "source": np.array([escape_surrogates(hit.source) for hit in hits], dtype=object),
             "row": np.array([hit.row for hit in hits], dtype=int),
         }
         return pd.DataFrame(columns)

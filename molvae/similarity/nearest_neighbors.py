@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from molvae.chem.fingerprints import bit_counts, word_rows
-from molvae.data.featurize import in_chunks, map_chunks
+from molvae.data.parallel import chunked, map_chunks
 from molvae.errors import InputError
 from molvae.similarity.bit_slicing import Words
 from molvae.similarity.fingerprint_index import BitReference, Ints
@@ -56,8 +56,8 @@ class Finder:
         index, similarity = np.zeros(len(words), dtype=np.int64), np.zeros(len(words), dtype=np.float32)
         order = np.argsort(bit_counts(words), kind="stable")  # those of a size need the same blocks
         lots = np.split(order, range(_BATCH, len(order), _BATCH)) if len(order) else []
-        found = map_chunks(_search, in_chunks(lots, _LOTS), workers, shared=(sliced, words))
-        for rows, (indices, similarities) in zip(in_chunks(lots, _LOTS), found, strict=True):
+        found = map_chunks(_search, chunked(lots, _LOTS), workers, shared=(sliced, words))
+        for rows, (indices, similarities) in zip(chunked(lots, _LOTS), found, strict=True):
             index[np.concatenate(rows)], similarity[np.concatenate(rows)] = indices, similarities
         return index, similarity
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molvae.chem.fingerprints import word_rows
-from molvae.data.featurize import in_chunks, map_chunks
+from molvae.data.parallel import chunked, map_chunks
 from molvae.errors import InputError
 from molvae.similarity.bit_slicing import Words, added, numbers
 from molvae.similarity.fingerprint_index import BitReference, Ints
@@ -44,7 +44,7 @@ def power_means(
     tiles = [(a, b) for a in range(len(sliced.planes)) for b in range(a, len(sliced.planes))]
     workers = processes(threads, n * n)
     found = map_chunks(
-        _tiles, in_chunks(tiles, _LOTS), workers, shared=(sliced, sliced.set_bits(sliced.words), exponents)
+        _tiles, chunked(tiles, _LOTS), workers, shared=(sliced, sliced.set_bits(sliced.words), exponents)
     )
     for (a, b), (of_a, of_b) in zip(tiles, chain.from_iterable(found), strict=True):
         sums[:, a] += of_a.reshape(sums[:, a].shape)

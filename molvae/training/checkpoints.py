@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from molvae.data.files import Claim, whole_file
+from molvae.data.files import FolderLock, atomic_write
 from molvae.errors import CheckpointError
 from molvae.nn.autoencoder import Autoencoder
 from molvae.training.config import TrainConfig, run_progress
@@ -31,14 +31,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Claim of this run on its folder. Saving raises `MolvaeError` once a later run has taken the folder.
     """
 
-    def __init__(self, claim: Claim | None = None) -> None:
+    def __init__(self, claim: FolderLock | None = None) -> None:
         super().__init__()
         self.claim = claim
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
         if self.claim is not None:
             self.claim.check()
-        with whole_file(Path(path)) as draft, draft.open("wb") as file:
+        with atomic_write(Path(path)) as draft, draft.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from molvae.data.files import Claim, whole_file
+from molvae.data.files import FolderLock, atomic_write
 from molvae.errors import MissingExtraError, import_extra
 
 Metrics = dict[str, float]
@@ -40,7 +40,7 @@ class MetricsFile:
         Claim of this run on its folder. `add` raises `MolvaeError` once a later run has taken the folder.
     """
 
-    def __init__(self, path: Path, claim: Claim | None = None) -> None:
+    def __init__(self, path: Path, claim: FolderLock | None = None) -> None:
         self.path, self.claim = path, claim
         self._columns: list[str] = []
 
@@ -65,7 +65,7 @@ class MetricsFile:
             self._columns = []
 
     def _write(self, rows: list[Metrics], columns: list[str]) -> None:
-        with whole_file(self.path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        with atomic_write(self.path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows({**row, "step": int(row["step"])} for row in rows)

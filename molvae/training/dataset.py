@@ -17,14 +17,14 @@ import torch
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.datasets import MoleculeSource
-from molvae.data.files import digest, whole_file
-from molvae.data.graph_dataset import PackedGraphs, details
-from molvae.data.neighbor_search import ROUNDS, neighbors_of
+from molvae.data.files import atomic_write, checksum
+from molvae.data.graph_dataset import PackedGraphs, read_metadata
+from molvae.data.neighbor_search import N_ROUNDS, find_neighbors
 from molvae.data.neighbors import Neighbors
-from molvae.data.packing import Packing, pack
+from molvae.data.packing import PackingReport, pack
 from molvae.data.readers import InvalidRow, Record, read_records
 from molvae.data.splits import assign_split
-from molvae.data.synthetic_neighbors import MADE_AT_ONCE, with_made
+from molvae.data.synthetic_neighbors import SYNTHETIC_CHUNK_SIZE, add_synthetic_neighbors
 from molvae.errors import InputError, MolvaeError
 
 VALID_SHARE, LEAST_VALID, MOST_VALID = 0.01, 50, 5_000
@@ -45,8 +45,8 @@ class Recipe:
     def fingerprint(self) -> dict[str, Any]:
         """Equal for equal contents, wherever the files lie."""
         return {
-            "train_sha256": [digest(source.path) for source in self.train],
-            "valid_sha256": digest(self.valid.path) if self.valid else None,
+            "train_sha256": [checksum(source.path) for source in self.train],
+            "valid_sha256": checksum(self.valid.path) if self.valid else None,
             "columns": [source.column for source in self.train],
             "valid_column": self.valid.column if self.valid else None,
             "standardize": self.standardize,
@@ -78,7 +78,7 @@ def packed_data(recipe: Recipe, folder: Path, *, workers: int | None = None, tel
     fingerprint = recipe.fingerprint()
     home = folder / "packed"
     try:
-        known = details(home / "train")
+        known = read_metadata(home / "train")
         if known.get("recipe") == fingerprint:
             tell(f"packed before: {known['molecules']:,} molecules for training")
             return _load_packed(home, known["counts"])
@@ -100,19 +100,21 @@ def packed_neighbors(
     if path.exists():
         return Neighbors.load(path)
     tell("looking for neighbors of the training molecules")
-    found = neighbors_of(
-        data, vocabulary, workers=workers, progress=lambda done: tell(f"neighbors: round {done} of {ROUNDS}")
+    found = find_neighbors(
+        data, vocabulary, workers=workers, progress=lambda done: tell(f"neighbors: round {done} of {N_ROUNDS}")
     )
     tell(f"neighbors: of {found.share:.0%} of the molecules; making others")
-    all_of = with_made(found, data, vocabulary, workers=workers, progress=lambda done: _now_and_then(done, tell))
+    all_of = add_synthetic_neighbors(
+        found, data, vocabulary, workers=workers, progress=lambda done: _now_and_then(done, tell)
+    )
     tell(f"neighbors: {len(all_of.made):,} made")
-    with whole_file(path) as draft:
+    with atomic_write(path) as draft:
         all_of.save(draft)
     return all_of
 
 
 def _now_and_then(done: int, tell: Tell) -> None:
-    if done % (400 * MADE_AT_ONCE) == 0:
+    if done % (400 * SYNTHETIC_CHUNK_SIZE) == 0:
         tell(f"neighbors: made of {done:,} molecules")
 
 
@@ -139,7 +141,7 @@ def _pack(recipe: Recipe, workers: int | None, tell: Tell) -> tuple[Packed, list
 
 def _pack_some(
     sources: Sequence[MoleculeSource], vocabulary: Vocabulary | None, recipe: Recipe, workers: int | None, tell: Tell
-) -> tuple[PackedGraphs, Vocabulary, Packing]:
+) -> tuple[PackedGraphs, Vocabulary, PackingReport]:
     news = _news(tell)
     rows = _rows(sources)
     first = next(rows, None)  # a file without such a column is a mistake in the command; say so before the work
@@ -163,11 +165,11 @@ def _again(first: Record | InvalidRow | None, rest: Iterator[Record | InvalidRow
         yield from rest
 
 
-def _news(tell: Tell) -> Callable[[Packing], None]:
+def _news(tell: Tell) -> Callable[[PackingReport], None]:
     """A line for every 100,000 rows."""
     told = 0
 
-    def news(packing: Packing) -> None:
+    def news(packing: PackingReport) -> None:
         nonlocal told
         if packing.read // 100_000 > told:
             told = packing.read // 100_000
@@ -213,7 +215,7 @@ def _load_packed(home: Path, counts: dict[str, str]) -> Packed:
 
 
 def _write_invalid_rows(path: Path, invalid_rows: list[InvalidRow]) -> None:
-    with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["source", "row", "value", "reason"])
         writer.writerows([r.source, r.row, r.value, r.reason] for r in invalid_rows)

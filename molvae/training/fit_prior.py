@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from molvae import checkpoint as checkpoints
-from molvae.data.datasets import MoleculeSource, find_source
-from molvae.data.files import check_folder
+from molvae.data.datasets import MoleculeSource, resolve_source
+from molvae.data.files import check_output_folder
 from molvae.data.packing import pack
 from molvae.data.readers import read_records
-from molvae.data.rows import REFUSALS_SHOWN, InvalidRow, Record
+from molvae.data.rows import InvalidRow, MAX_INVALID_ROWS_SHOWN, Record
 from molvae.errors import CheckpointError, InputError, import_extra
 from molvae.generation.rng import normal, row_keys
 from molvae.nn.devices import find_device
@@ -116,19 +116,19 @@ def learn_prior(
         folder = checkpoints.locate(model)
     except CheckpointError as error:
         raise InputError(str(error)) from None
-    check_folder(Path(output), checkpoints.CONFIG)
+    check_output_folder(Path(output), checkpoints.CONFIG)
     checkpoint = checkpoints.load(folder, find_device(device))
     default = PriorConfig.noise_level if checkpoint.defaults.noise_aware else 0.0
     config = checkpoint.model.prior().config.replace(
         kind=kind, noise_level=default if noise_level is None else noise_level
     )
-    sources = [find_source(item, column) for item in data]
+    sources = [resolve_source(item, column) for item in data]
     rows = drawn_rows(sources, molecules, seed)
     packed, _, packing = pack(
         rows, vocabulary=checkpoint.vocabulary, max_length=checkpoint.config.max_length, workers=workers
     )
     tell(packing.summary())
-    for invalid_row in packing.invalid_rows[:REFUSALS_SHOWN]:
+    for invalid_row in packing.invalid_rows[:MAX_INVALID_ROWS_SHOWN]:
         tell(str(invalid_row))
     posterior = posteriors(checkpoint.model, packed)
     keys = row_keys(seed, torch.arange(len(packed), device=posterior.mean.device))

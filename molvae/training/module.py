@@ -150,7 +150,7 @@ class AutoencoderModule(lightning.LightningModule):
     ) -> tuple[GraphBatch, Tensor]:
         """Replace the targets of perturbed latents by neighbors, and the noise levels by their distances."""
         targets, noise_level = neighbors.at(rows, noise_level.to(rows.device))
-        tokens = neighbors.tokens_of(targets, self.train_data)
+        tokens = neighbors.gather_tokens(targets, self.train_data)
         return replace(batch, tokens=tokens.to(self.device)), noise_level.to(self.device)
 
     def _log_step(

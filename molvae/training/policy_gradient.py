@@ -27,8 +27,8 @@ from molvae.chem.sample_parsing import read
 from molvae.chem.smiles import parse_quietly, quiet
 from molvae.chem.tokenizer import PAD_ID, Vocabulary
 from molvae.data.bloom_filter import BloomFilter
-from molvae.data.featurize import in_chunks
 from molvae.data.graph_dataset import PackedGraphs
+from molvae.data.parallel import chunked
 from molvae.generation.engine import Engine
 from molvae.generation.rng import row_keys
 from molvae.generation.token_sampling import DecodeOptions
@@ -83,7 +83,7 @@ class Practice:
         keys = row_keys(int(torch.randint(2**62, ())), torch.arange(len(z), device=z.device))
         engine = Engine(model.decoder, self.max_length, precision="32")
         written = engine.decode(z, noise_level, keys, DecodeOptions(self.temperature))
-        groups = in_chunks(written.strings(self.vocabulary), self.strings)
+        groups = chunked(written.strings(self.vocabulary), self.strings)
         with quiet():
             judged = [
                 judge(molecule, group, float(r), self.seen, self.likeness)

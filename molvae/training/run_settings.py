@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from molvae.data.files import whole_file
+from molvae.data.files import atomic_write
 from molvae.errors import CheckpointError
 from molvae.nn.config import ModelConfig
 from molvae.training.config import TrainConfig
@@ -36,7 +36,7 @@ def write_settings(
     if resuming:
         _compare(path, settings)
     text = json.dumps({**settings, "versions": _versions(), "hardware": _hardware()}, indent=2)
-    with whole_file(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text + "\n", encoding="utf-8")
 
 

@@ -15,8 +15,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint, SamplingDefaults
-from molvae.data.datasets import find_source
-from molvae.data.files import digest
+from molvae.data.datasets import resolve_source
+from molvae.data.files import checksum
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.errors import CheckpointError, InputError
 from molvae.generator import Generator
@@ -96,8 +96,8 @@ def train_model(
     start = _start(start_from) if start_from is not None else None
     model_config = _shape(shape or {}, start)
     recipe = Recipe(
-        train=tuple(find_source(item, column) for item in data),
-        valid=find_source(valid, column, split="valid") if valid is not None else None,
+        train=tuple(resolve_source(item, column) for item in data),
+        valid=resolve_source(valid, column, split="valid") if valid is not None else None,
         standardize=standardize,
         max_length=model_config.max_length,
         vocabulary=start.vocabulary if start else None,
@@ -174,7 +174,7 @@ def _save(
 ) -> None:
     sources = [*recipe.train, *([recipe.valid] if recipe.valid else [])]
     card = {
-        "data": {source.named: f"sha256 {digest(source.path)}" for source in sources},
+        "data": {source.named: f"sha256 {checksum(source.path)}" for source in sources},
         "rows": {
             **packed.counts,
             "training molecules": len(packed.train),

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 
-from molvae.data.files import Claim, drafts
+from molvae.data.files import FolderLock, abandoned_drafts
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.neighbors import Neighbors
 from molvae.errors import CheckpointError, InputError
@@ -196,21 +196,21 @@ class TrainingRun:
             write_settings(path, model, self.config, data, resuming=checkpoint is not None)
         return checkpoint
 
-    def claim_folder(self) -> tuple[Claim | None, dict[str, Any] | None]:
+    def claim_folder(self) -> tuple[FolderLock | None, dict[str, Any] | None]:
         """Claim the folder, in case the same command was started twice; return the claim and the checkpoint.
 
         Metrics of steps after the checkpoint and temporary files of killed processes are deleted.
         """
-        claim = Claim(self.folder / "run") if is_first_process() else None
+        claim = FolderLock(self.folder / "run") if is_first_process() else None
         checkpoint = read_checkpoint(self.checkpoint_path)
         if is_first_process():
-            for path in drafts(self.folder):
+            for path in abandoned_drafts(self.folder):
                 path.unlink(missing_ok=True)
             MetricsFile(self.metrics_path).truncate(checkpoint["global_step"] if checkpoint else 0)
         return claim, checkpoint
 
     def trainer(
-        self, accelerator: str, devices: int | str, nodes: int, strategy: str, progress_bar: bool, claim: Claim | None
+        self, accelerator: str, devices: int | str, nodes: int, strategy: str, progress_bar: bool, claim: FolderLock | None
     ) -> lightning.Trainer:
         on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
         return lightning.Trainer(

@@ -15,7 +15,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 
 from molvae.chem.scaffolds import scaffold_of
 from molvae.chem.smiles import parse, quiet
-from molvae.data.files import whole_file
+from molvae.data.files import atomic_write
 from molvae.errors import InputError, MoleculeError
 
 PANELS_PER_ROW = 5
@@ -83,7 +83,7 @@ def save_table_image(frame: pd.DataFrame, path: str | Path) -> Path:
     The file is replaced atomically.
     """
     path = Path(path)
-    with whole_file(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(render_table(frame, path.suffix))
     return path
 
@@ -112,7 +112,7 @@ def render_table(frame: pd.DataFrame, suffix: str = ".png") -> bytes:
 def save_panels(panels: list[Panel], path: str | Path, n_columns: int = PANELS_PER_ROW) -> Path:
     """Draw panels row by row to a .png or .svg file, which is replaced atomically. Returns the path."""
     path = Path(path)
-    with whole_file(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(render_panels(panels, path.suffix, n_columns))
     return path
 

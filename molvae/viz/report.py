@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from molvae.data.files import whole_file
+from molvae.data.files import atomic_write
 from molvae.viz.histograms import Axis, Floats, histogram
 from molvae.viz.molecules import PAGE_HEAD, molecule_svg
 
@@ -68,7 +68,7 @@ _BENEATH = ("qed", "sa", "logp", "mw", "tpsa", *_SIMILARITIES)  # the figures un
 def write_html(content: Content, path: str | Path) -> None:
     """Write the page, which appears whole or not at all."""
     page = html(content)
-    with whole_file(Path(path)) as draft:
+    with atomic_write(Path(path)) as draft:
         draft.write_text(page, encoding="utf-8", errors="replace", newline="\n")  # what is no Unicode becomes a "?"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from molvae.data.files import whole_file
+from molvae.data.files import atomic_write
 from molvae.errors import InputError, import_extra
 from molvae.viz.molecules import molecule_svg
 
@@ -60,7 +60,7 @@ def save_scatter(frame: pd.DataFrame, path: str | Path, color: str | None = None
     if frame.empty:
         raise InputError("no molecules to draw: the table is empty")
     parts = _parts(frame, color)
-    with whole_file(path) as draft:
+    with atomic_write(path) as draft:
         if path.suffix.lower() == ".html":
             draft.write_text(_page(parts, color), encoding="utf-8")
         else:

@@ -16,7 +16,7 @@ def test_smiles_and_files_mix(tmp_path):
     (tmp_path / "two.csv").write_text("id,smiles\n1,CCN\n2,CCC\n")
     rows = list(read(["CC(=O)O", str(tmp_path / "two.csv"), "CCO", ""], None))
     assert [row.smiles for row in rows if isinstance(row, Record)] == ["CC(=O)O", "CCN", "CCC", "CCO"]
-    assert rows[0].where == "argument 1"
+    assert rows[0].location == "argument 1"
     assert str(rows[-1]) == "argument 4: the SMILES field is empty"
 
 

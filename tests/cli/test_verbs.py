@@ -349,7 +349,7 @@ def test_data(molvae):
     from molvae.data import datasets as catalog
 
     listed = molvae("data", "list", model=None).stdout
-    assert [line.split("\t")[0] for line in listed.splitlines()] == catalog.names()
+    assert [line.split("\t")[0] for line in listed.splitlines()] == catalog.list_datasets()
     text = molvae("data", "info", "moses", model=None).stdout
     assert "license:" in text
     assert "train" in text
@@ -363,13 +363,13 @@ def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
         progress("on its way")
         return [folder / f"{recipe.name}.csv"]
 
-    monkeypatch.setattr(catalog, "fetch", fetched)
+    monkeypatch.setattr(catalog, "fetch_dataset", fetched)
     assert molvae("data", "fetch", "moses", "--folder", tmp_path, model=None).stdout == f"{tmp_path}/moses.csv\n"
 
     def offline(*_, **__):
         raise InputError("cannot fetch train.csv: no route to host")
 
-    monkeypatch.setattr(catalog, "fetch", offline)
+    monkeypatch.setattr(catalog, "fetch_dataset", offline)
     assert "no route to host" in molvae("data", "fetch", "moses", code=1, model=None).stderr
 
 

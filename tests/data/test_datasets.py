@@ -7,7 +7,7 @@ import gzip
 import pytest
 
 from molvae.data import datasets as catalog
-from molvae.data.datasets import MoleculeSource, find_source
+from molvae.data.datasets import MoleculeSource, resolve_source
 from molvae.data.downloads import DownloadSource
 from molvae.errors import InputError
 
@@ -25,35 +25,35 @@ def druglike(tmp_path, monkeypatch):
 def test_a_file(tmp_path):
     path = tmp_path / "a.smi"
     path.write_text("CCO\n")
-    assert find_source(path) == MoleculeSource(path, None, str(path))
-    assert find_source(str(path), "structure") == MoleculeSource(path, "structure", str(path))
+    assert resolve_source(path) == MoleculeSource(path, None, str(path))
+    assert resolve_source(str(path), "structure") == MoleculeSource(path, "structure", str(path))
 
 
 def test_a_column_of_a_file(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("structure,x\nCCO,1\n")
-    assert find_source(f"{path}:structure") == MoleculeSource(path, "structure", f"{path}:structure")
+    assert resolve_source(f"{path}:structure") == MoleculeSource(path, "structure", f"{path}:structure")
 
 
 def test_a_file_of_no_known_format_is_still_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "moses").write_text("CCO\n")
-    assert str(find_source("moses").path) == "moses"
+    assert str(resolve_source("moses").path) == "moses"
 
 
 def test_a_dataset_and_its_splits(druglike):
-    assert find_source("druglike") == MoleculeSource(druglike / "druglike_train.smi.gz", None, "druglike:train")
-    assert find_source("druglike", split="valid").path == druglike / "druglike_valid.smi.gz"
-    named = find_source("druglike:test", split="valid")
+    assert resolve_source("druglike") == MoleculeSource(druglike / "druglike_train.smi.gz", None, "druglike:train")
+    assert resolve_source("druglike", split="valid").path == druglike / "druglike_valid.smi.gz"
+    named = resolve_source("druglike:test", split="valid")
     assert (named.path, named.named) == (druglike / "druglike_test.smi.gz", "druglike:test")
 
 
 def test_a_dataset_knows_its_column(monkeypatch, tmp_path):
-    part = catalog.Part("train", (DownloadSource(file="a.csv"),), column="structure_a")
-    monkeypatch.setattr(catalog, "recipe", lambda name: catalog.Recipe(name, "d", "l", "c", (part,)))
-    monkeypatch.setattr(catalog, "find", lambda *_: tmp_path / "a.csv")
-    assert find_source("some").column == "structure_a"
-    assert find_source("some", "other").column == "other"
+    part = catalog.DatasetFile("train", (DownloadSource(file="a.csv"),), column="structure_a")
+    monkeypatch.setattr(catalog, "load_recipe", lambda name: catalog.Recipe(name, "d", "l", "c", (part,)))
+    monkeypatch.setattr(catalog, "dataset_path", lambda *_: tmp_path / "a.csv")
+    assert resolve_source("some").column == "structure_a"
+    assert resolve_source("some", "other").column == "other"
 
 
 @pytest.mark.usefixtures("druglike")
@@ -69,9 +69,9 @@ def test_a_dataset_knows_its_column(monkeypatch, tmp_path):
 )
 def test_what_cannot_be_found(item, reason):
     with pytest.raises(InputError, match=reason):
-        find_source(item)
+        resolve_source(item)
 
 
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(InputError, match="is no file"):
-        find_source(tmp_path)
+        resolve_source(tmp_path)

@@ -14,8 +14,9 @@ from molecules import DRUGS
 
 from molvae.chem.graph import MolGraph, graph_of_smiles
 from molvae.chem.tokenizer import END
-from molvae.data import featurize as featurize_module
-from molvae.data.featurize import featurize, featurize_chunk, in_chunks, map_chunks, worker_count
+from molvae.data import parallel
+from molvae.data.featurize import featurize, featurize_chunk
+from molvae.data.parallel import chunked, map_chunks, worker_count
 from molvae.errors import MoleculeError, MolvaeError
 
 SMILES = ["CCO", "", "C1CC", "[13CH4]", "c1ccccc1"]
@@ -67,7 +68,7 @@ def test_what_a_model_cannot_write_is_rejected():
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (4, [4]), (9, [4, 4, 1])])
 def test_chunks(count, sizes):
-    chunks = list(in_chunks(iter(range(count)), 4))
+    chunks = list(chunked(iter(range(count)), 4))
     assert [len(chunk) for chunk in chunks] == sizes
     assert [item for chunk in chunks for item in chunk] == list(range(count))
 
@@ -100,9 +101,9 @@ def scaled(factor, chunk):
 @pytest.fixture(params=[True, False], ids=["forked", "started anew"])
 def forks(request, monkeypatch):
     """Processes as on Linux, and as where a fork is not safe."""
-    if request.param and not featurize_module.FORKS:
+    if request.param and not parallel.FORK_IS_SAFE:
         pytest.skip("no fork on this system")
-    monkeypatch.setattr(featurize_module, "FORKS", request.param)
+    monkeypatch.setattr(parallel, "FORK_IS_SAFE", request.param)
 
 
 @pytest.mark.usefixtures("forks")
@@ -128,9 +129,9 @@ def test_without_fork_a_script_needs_no_main_guard(tmp_path):
     """molvae.score("library.smi") in a script on macOS or Windows began the script again in every worker."""
     script = tmp_path / "script.py"
     script.write_text(
-        "from molvae.data import featurize\n"
-        "featurize.FORKS = False\n"
-        "print([len(part) for part in featurize.map_chunks(featurize.featurize, [['CCO'], ['C', 'CC(']], 2)])\n"
+        "from molvae.data import featurize, parallel\n"
+        "parallel.FORK_IS_SAFE = False\n"
+        "print([len(part) for part in parallel.map_chunks(featurize.featurize, [['CCO'], ['C', 'CC(']], 2)])\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[1, 2]\n"

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from molvae.data import files
-from molvae.data.files import whole_file, whole_folder
+from molvae.data.files import atomic_write, atomic_write_folder
 
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
@@ -18,7 +18,7 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
 
     def write(letter):
         try:
-            with whole_file(path) as draft, draft.open("w") as file:
+            with atomic_write(path) as draft, draft.open("w") as file:
                 file.write(letter * 100_000)
                 both.wait()
         except OSError as error:
@@ -35,7 +35,7 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
 
 
 def _folder(path, text):
-    with whole_folder(path, "config.json") as draft:
+    with atomic_write_folder(path, "config.json") as draft:
         (draft / "config.json").write_text(text)
 
 

@@ -15,7 +15,7 @@ from molecules import DRUGS
 
 from molvae.chem.graph import graph_of_smiles
 from molvae.chem.tokenizer import END_ID, PAD_ID, Vocabulary, tokenize
-from molvae.data.graph_dataset import FORMAT, GraphBatch, PackedGraphs, concatenate, details
+from molvae.data.graph_dataset import FORMAT, GraphBatch, PackedGraphs, concatenate, read_metadata
 from molvae.errors import InputError, MoleculeError
 
 # one atom, no bonds; two fragments; then real ones
@@ -121,7 +121,7 @@ def test_saved_and_mapped(tmp_path, graphs):
     loaded = PackedGraphs.load(str(tmp_path / "packed"))
     assert_same(loaded, packed)
     assert_same(loaded.gather(torch.arange(len(graphs))), by_loop(graphs, VOCABULARY))
-    assert details(tmp_path / "packed") == {"format": FORMAT, "molecules": len(graphs), "source": "drugs"}
+    assert read_metadata(tmp_path / "packed") == {"format": FORMAT, "molecules": len(graphs), "source": "drugs"}
 
 
 def test_writing_to_mapped_arrays_does_not_reach_the_file(tmp_path):

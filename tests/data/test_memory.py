@@ -29,12 +29,12 @@ def _limit(group, most, used):
     ],
 )
 def test_the_least_of_all_limits(tmp_path, monkeypatch, files, left):
-    monkeypatch.setattr(memory, "ROOT", tmp_path)
+    monkeypatch.setattr(memory, "_ROOT", tmp_path)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert memory.memory_left() == left
+    assert memory.available_memory() == left
 
 
 def test_here_there_is_some():
-    assert memory.memory_left() > 0
+    assert memory.available_memory() > 0

@@ -14,7 +14,7 @@ from rdkit.Chem import rdFingerprintGenerator
 from molvae.chem.tokenizer import Vocabulary, tokenize
 from molvae.data import neighbor_search as module
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.neighbor_search import BANDS, EACH, LEAST_SHARED, Strings, find_neighbors, neighbors_of
+from molvae.data.neighbor_search import MIN_SHARED_FRACTION, NEIGHBORS_PER_BAND, SIMILARITY_BANDS, TokenMatrix, find_neighbors, search_fingerprints
 from molvae.data.neighbors import Neighbors
 
 GROUPS = (
@@ -62,7 +62,7 @@ def packed() -> tuple[PackedGraphs, Vocabulary]:
 
 @pytest.fixture(scope="module")
 def found(packed: tuple[PackedGraphs, Vocabulary]) -> Neighbors:
-    return neighbors_of(*packed, workers=1)
+    return find_neighbors(*packed, workers=1)
 
 
 def in_common(a: str, b: str) -> float:
@@ -86,18 +86,20 @@ def test_every_band_has_those_that_share_most_of_the_string(found: Neighbors, si
     """All these molecules are in one cell: none is missed."""
     assert len(MOLECULES) < 600
     for row, others in enumerate(found.rows.tolist()):
-        for low, high in pairwise(BANDS):
+        for low, high in pairwise(SIMILARITY_BANDS):
             band = [i for i, s in enumerate(similarity[row]) if low <= s < high and i != row]
             shares = sorted((in_common(MOLECULES[row], MOLECULES[i]) for i in band), reverse=True)
             mine = sorted((in_common(MOLECULES[row], MOLECULES[i]) for i in others if i in band), reverse=True)
-            assert mine == pytest.approx([share for share in shares if share >= LEAST_SHARED][:EACH])
+            assert mine == pytest.approx(
+                [share for share in shares if share >= MIN_SHARED_FRACTION][:NEIGHBORS_PER_BAND]
+            )
 
 
 def test_a_turned_string_is_no_neighbor(similarity: np.ndarray, found: Neighbors) -> None:
     """However similar the molecules are."""
     turned = [
         (i, j) for i, j in np.argwhere((similarity >= 0.55) & (similarity < 0.95))
-        if in_common(MOLECULES[i], MOLECULES[j]) < LEAST_SHARED
+        if in_common(MOLECULES[i], MOLECULES[j]) < MIN_SHARED_FRACTION
     ]  # fmt: skip
     assert turned
     assert not any(j in found.rows[i].tolist() for i, j in turned)
@@ -116,7 +118,7 @@ def test_cells_find_most_of_what_there_is(
     """With cells of ten a molecule meets few others in a round, but most of the near ones in five."""
     monkeypatch.setattr(module, "_CELL", 10)
     monkeypatch.setattr(module, "_LARGEST", 20)
-    some = neighbors_of(*packed, workers=1)
+    some = find_neighbors(*packed, workers=1)
     there, got = (int((n.similarity >= 0.65).sum()) for n in (found, some))
     assert there > 50
     assert got > 0.7 * there
@@ -126,8 +128,8 @@ def test_workers_change_nothing_and_the_seed_does(
     packed: tuple[PackedGraphs, Vocabulary], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CELL", 10)
-    prints, strings = module._fingerprints(MOLECULES), Strings.of(packed[0])
-    one, two, other = (find_neighbors(prints, strings, workers=w, seed=s) for w, s in ((1, 0), (2, 0), (1, 1)))
+    prints, strings = module._fingerprints(MOLECULES), TokenMatrix.of(packed[0])
+    one, two, other = (search_fingerprints(prints, strings, workers=w, seed=s) for w, s in ((1, 0), (2, 0), (1, 1)))
     assert torch.equal(one.rows, two.rows)
     assert torch.equal(one.similarity, two.similarity)
     assert not torch.equal(one.rows, other.rows)
@@ -136,6 +138,6 @@ def test_workers_change_nothing_and_the_seed_does(
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_molecules(packed: tuple[PackedGraphs, Vocabulary], count: int) -> None:
     alike = [MOLECULES.index(Chem.CanonSmiles(s)) for s in ("CC(=O)Nc1ccc(F)cc1", "CC(=O)Nc1ccc(Cl)cc1")]
-    few = neighbors_of(packed[0].select(torch.tensor(alike[:count], dtype=torch.long)), packed[1], workers=1)
+    few = find_neighbors(packed[0].select(torch.tensor(alike[:count], dtype=torch.long)), packed[1], workers=1)
     assert len(few) == count
     assert few.share == (count == 2)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from molvae.chem.tokenizer import END_ID, PAD_ID
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.neighbors import FURTHEST, Made, Neighbors
+from molvae.data.neighbors import MAX_DISTANCE, Neighbors, SyntheticMolecules
 from molvae.errors import InputError
 
 
@@ -25,17 +25,17 @@ def test_the_nearest_to_the_noise_level_is_taken(similarities: list[float], nois
     target, told = Neighbors(rows, likeness).at(torch.tensor([0]), torch.tensor([noise_level]))
     asked = float(torch.tensor(noise_level))
     if asked == 0 or not similarities:
-        assert (int(target), float(told)) == (0, asked if asked >= FURTHEST else 0)
+        assert (int(target), float(told)) == (0, asked if asked >= MAX_DISTANCE else 0)
         return
     distances = [1 - float(x) for x in likeness[0, : len(similarities)]]
     best = min(abs(d - asked) for d in distances)
     assert abs(distances[int(target) - 1] - asked) == pytest.approx(best, abs=1e-6)
-    assert float(told) == pytest.approx(asked if asked >= FURTHEST else distances[int(target) - 1])
+    assert float(told) == pytest.approx(asked if asked >= MAX_DISTANCE else distances[int(target) - 1])
 
 
 def some() -> Neighbors:
     """Of three molecules; the last row of the first is one that was made."""
-    made = Made(torch.tensor([5, 6, END_ID], dtype=torch.int16), torch.tensor([0, 3]))
+    made = SyntheticMolecules(torch.tensor([5, 6, END_ID], dtype=torch.int16), torch.tensor([0, 3]))
     return Neighbors(torch.tensor([[1, 3], [0, -1], [-1, -1]], dtype=torch.int32), torch.rand(3, 2).half(), made)
 
 
@@ -47,9 +47,9 @@ def test_what_is_to_be_written_is_a_molecule_or_one_that_was_made() -> None:
         tokens=torch.tensor([7, END_ID, 8, 8, 8, 8, END_ID, END_ID], dtype=torch.int16),
         token_start=torch.tensor([0, 2, 7, 8]),
     )
-    tokens = some().tokens_of(torch.tensor([3, 0, 3, 2]), data)
+    tokens = some().gather_tokens(torch.tensor([3, 0, 3, 2]), data)
     assert tokens.tolist() == [[5, 6, END_ID], [7, END_ID, PAD_ID], [5, 6, END_ID], [END_ID, PAD_ID, PAD_ID]]
-    assert torch.equal(some().tokens_of(torch.tensor([1, 0]), data), data.tokens_of(torch.tensor([1, 0])))
+    assert torch.equal(some().gather_tokens(torch.tensor([1, 0]), data), data.gather_tokens(torch.tensor([1, 0])))
 
 
 def test_kept_and_read_back(tmp_path: Path) -> None:

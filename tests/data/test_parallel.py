@@ -15,8 +15,8 @@ import pytest
 from loky.process_executor import ShutdownExecutorError
 
 from molvae.chem.sample_parsing import read
-from molvae.data.featurize import worker_count
-from molvae.data.parallel import CHUNK, HERE, Workers
+from molvae.data import parallel
+from molvae.data.parallel import POOL_CHUNK_SIZE, SERIAL, WorkerPool, worker_count
 from molvae.errors import MolvaeError
 
 
@@ -64,7 +64,7 @@ def whose(items):
 
 
 def in_its_own(numbers):
-    return Workers(1).submit(doubled, numbers).result()
+    return WorkerPool(1).submit(doubled, numbers).result()
 
 
 class Unreadable:
@@ -82,8 +82,8 @@ def broken(numbers):
     raise ValueError(f"not {numbers[0]}")
 
 
-@pytest.mark.parametrize("workers", [HERE, Workers(1), Workers(2)])
-@pytest.mark.parametrize("count", [0, 1, CHUNK, 3 * CHUNK + 1])
+@pytest.mark.parametrize("workers", [SERIAL, WorkerPool(1), WorkerPool(2)])
+@pytest.mark.parametrize("count", [0, 1, POOL_CHUNK_SIZE, 3 * POOL_CHUNK_SIZE + 1])
 def test_results_in_order(workers, count):
     first, second = workers.submit(doubled, range(count)), workers.submit(doubled, [7])
     assert second.result() == [14]
@@ -93,7 +93,7 @@ def test_results_in_order(workers, count):
 
 def test_only_the_item_that_kills_is_lost():
     """Wherever it stands; the others of its chunk and of chunks beside it are worked on again."""
-    workers, numbers = Workers(2), [*range(6), 13, *range(20, 30)]
+    workers, numbers = WorkerPool(2), [*range(6), 13, *range(20, 30)]
     other, fate = workers.submit(doubled, range(500)), workers.submit(fatal, numbers, size=4)
     heard = []
     assert fate.result(lambda done: heard.append(len(done))) == [None if n == 13 else 2 * n for n in numbers]
@@ -103,12 +103,12 @@ def test_only_the_item_that_kills_is_lost():
 
 
 def test_an_item_is_not_to_blame_for_what_ends_a_worker_now_and_then(tmp_path):
-    assert Workers(1).submit(unlucky, [tmp_path]).result() == [2]
+    assert WorkerPool(1).submit(unlucky, [tmp_path]).result() == [2]
 
 
 def test_workers_that_are_stopped_are_gone_and_others_come(tmp_path, capfd):
     """What they are at is not waited for, what was not begun never is, and nobody complains."""
-    workers, files = Workers(2), [tmp_path / str(number) for number in range(12)]
+    workers, files = WorkerPool(2), [tmp_path / str(number) for number in range(12)]
     work = workers.submit(asleep, files, size=1)
     while not files[1].exists():
         time.sleep(0.01)
@@ -117,12 +117,12 @@ def test_workers_that_are_stopped_are_gone_and_others_come(tmp_path, capfd):
     with pytest.raises(ShutdownExecutorError):
         work.result()
     assert [file.name for file in sorted(tmp_path.iterdir())] == ["0", "1"]
-    assert Workers(2).submit(doubled, [1]).result() == [2]
+    assert WorkerPool(2).submit(doubled, [1]).result() == [2]
     assert capfd.readouterr().err == ""
 
 
 def test_what_is_cancelled_is_not_begun(tmp_path):
-    workers, files = Workers(1), [tmp_path / str(number) for number in range(12)]
+    workers, files = WorkerPool(1), [tmp_path / str(number) for number in range(12)]
     work = workers.submit(touched, files, size=1)
     work.cancel()
     assert workers.submit(doubled, [1]).result() == [2]
@@ -130,25 +130,27 @@ def test_what_is_cancelled_is_not_begun(tmp_path):
 
 
 def test_processes_that_cannot_begin_are_no_molecules_fault():
-    with pytest.raises(MolvaeError, match="before they do anything"):
-        Workers(1, modules=("no_such_module",)).submit(doubled, [1, 2]).result()
+    with pytest.raises(MolvaeError, match="before they compute anything"):
+        WorkerPool(1, modules=("no_such_module",)).submit(doubled, [1, 2]).result()
 
 
 def test_processes_that_end_whatever_they_are_given(monkeypatch):
-    monkeypatch.setattr("molvae.data.parallel._nothing", deadly)
-    with pytest.raises(MolvaeError, match="memory is short of what 1 take; workers=0 does without"):
-        Workers(1).submit(deadly, [1]).result()
+    monkeypatch.setattr(parallel, "_identity", deadly)
+    with pytest.raises(MolvaeError, match="not enough memory for 1 of them; workers=0 runs without"):
+        WorkerPool(1).submit(deadly, [1]).result()
 
 
 def test_a_task_that_cannot_be_read_is_no_molecules_fault():
     with pytest.raises(BrokenProcessPool, match="un-serialize"):
-        Workers(1).submit(Unreadable(), [1, 2]).result()
-    assert Workers(1).submit(doubled, [1]).result() == [2]
+        WorkerPool(1).submit(Unreadable(), [1, 2]).result()
+    assert WorkerPool(1).submit(doubled, [1]).result() == [2]
 
 
 def test_threads_share_the_processes():
     found = []
-    threads = [threading.Thread(target=lambda: found.extend(Workers(1).submit(whose, [0]).result())) for _ in range(3)]
+    threads = [
+        threading.Thread(target=lambda: found.extend(WorkerPool(1).submit(whose, [0]).result())) for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -168,7 +170,7 @@ def test_a_daemon_has_no_workers():
         assert pool.apply(worker_count, (4,)) == 0
 
 
-@pytest.mark.parametrize("workers", [HERE, Workers(1)])
+@pytest.mark.parametrize("workers", [SERIAL, WorkerPool(1)])
 def test_an_error_is_raised_where_the_result_is_asked_for(workers):
     with pytest.raises(ValueError, match="not 5"):
         workers.submit(broken, [5]).result()
@@ -178,16 +180,16 @@ def test_a_script_needs_no_main_guard(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from molvae.chem.sample_parsing import read\n"
-        "from molvae.data.parallel import Workers\n"
-        "print([r and r.smiles for r in Workers(2).submit(read, ['OCC', 'C1CC', 'c1ccccc1']).result()])\n"
+        "from molvae.data.parallel import WorkerPool\n"
+        "print([r and r.smiles for r in WorkerPool(2).submit(read, ['OCC', 'C1CC', 'c1ccccc1']).result()])\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "['CCO', None, 'c1ccccc1']\n"
 
 
 def test_workers_do_not_import_torch():
-    assert Workers(1).submit(_modules, [0]).result() == [False]
-    assert Workers(1).submit(read, ["C"]).result()[0].smiles == "C"
+    assert WorkerPool(1).submit(_modules, [0]).result() == [False]
+    assert WorkerPool(1).submit(read, ["C"]).result()[0].smiles == "C"
 
 
 def _modules(items):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from molvae.chem.smiles import canonical
-from molvae.data.readers import InvalidRow, Record, RowCounts, is_file_like, read_records
+from molvae.data.readers import InvalidRow, Record, RowCounts, looks_like_file, read_records
 from molvae.errors import InputError
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
@@ -122,7 +122,7 @@ def test_smi_skips_header_comments_and_blank_lines(tmp_path: Path) -> None:
 
 def test_where(tmp_path: Path) -> None:
     path = write_as(".smi", tmp_path, DRUGS)
-    assert [row.where for row in read_records(path) if isinstance(row, Record)][1] == f"{path}, line 2"
+    assert [row.location for row in read_records(path) if isinstance(row, Record)][1] == f"{path}, line 2"
     assert str(InvalidRow("library.smi", 48, "C1CC", "ring 1 opened")) == "library.smi, line 48: ring 1 opened"
     assert InvalidRow("a.sdf.gz", 2, "", "x").__str__() == "a.sdf.gz, record 2: x"
     assert InvalidRow("a", 1, "C" * 500, "x").value == "C" * 80 + "..."
@@ -294,9 +294,9 @@ def test_streams_and_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_looks_like_a_file(tmp_path: Path) -> None:
     for argument in ("-", "a.smi", "b.csv.gz", "C:/d.SDF", str(tmp_path)):
-        assert is_file_like(argument)
+        assert looks_like_file(argument)
     for argument in ("CCO", "[Na+].[Cl-]", "F/C=C/F", ASPIRIN, "C" * 10_000):
-        assert not is_file_like(argument)
+        assert not looks_like_file(argument)
 
 
 def test_what_chemaxon_adds_is_no_name(tmp_path):

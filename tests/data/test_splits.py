@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molvae.data.splits import assign_split, scaffold_key
+from molvae.data.splits import assign_split, scaffold_group
 from molvae.errors import InputError, MoleculeError
 
 THIRDS = {"train": 0.5, "valid": 0.25, "test": 0.25}
@@ -51,12 +51,12 @@ def test_wrong_fractions(fractions: dict[str, float]) -> None:
 @given(st.sampled_from(RINGS), st.integers(0, 5))
 def test_side_chains_do_not_change_the_scaffold(ring: str, length: int) -> None:
     decorated = Chem.MolToSmiles(Chem.MolFromSmiles(f"{'C' * length}{ring}"))
-    assert scaffold_key(decorated) == scaffold_key(ring)
+    assert scaffold_group(decorated) == scaffold_group(ring)
 
 
 def test_scaffold_key() -> None:
-    assert scaffold_key("CC(=O)Oc1ccccc1C(=O)O") == "c1ccccc1"
-    assert scaffold_key("C[C@H]1CCC[C@@H](C2CC2)C1") == scaffold_key("C[C@@H]1CCC[C@H](C2CC2)C1")
-    assert scaffold_key("C[C@H](N)C(=O)O") == "CC(N)C(=O)O", "without rings a molecule is its own key"
+    assert scaffold_group("CC(=O)Oc1ccccc1C(=O)O") == "c1ccccc1"
+    assert scaffold_group("C[C@H]1CCC[C@@H](C2CC2)C1") == scaffold_group("C[C@@H]1CCC[C@H](C2CC2)C1")
+    assert scaffold_group("C[C@H](N)C(=O)O") == "CC(N)C(=O)O", "without rings a molecule is its own key"
     with pytest.raises(MoleculeError):
-        scaffold_key("C1CC")
+        scaffold_group("C1CC")

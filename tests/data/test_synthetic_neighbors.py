@@ -10,9 +10,9 @@ from rdkit.Chem import rdFingerprintGenerator
 
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.neighbor_search import BANDS, neighbors_of
+from molvae.data.neighbor_search import SIMILARITY_BANDS, find_neighbors
 from molvae.data.neighbors import Neighbors
-from molvae.data.synthetic_neighbors import MIDDLE, with_made
+from molvae.data.synthetic_neighbors import BAND_BOUNDARY, add_synthetic_neighbors
 from molvae.errors import InputError
 
 PARTS = ("C", "F", "Cl", "OC", "C#N", "N(C)C", "C(F)(F)F", "CC", "O", "C(C)C", "C(=O)O", "C(N)=O")
@@ -31,14 +31,14 @@ def nothing_found(molecules: int) -> Neighbors:
 
 @pytest.fixture(scope="module")
 def made(packed: tuple[PackedGraphs, Vocabulary]) -> Neighbors:
-    return with_made(nothing_found(len(packed[0])), *packed, workers=0)
+    return add_synthetic_neighbors(nothing_found(len(packed[0])), *packed, workers=0)
 
 
 def written(near: Neighbors, packed: tuple[PackedGraphs, Vocabulary]) -> list[tuple[str, str, float]]:
     """Molecule, neighbor and similarity of all there are."""
     data, vocabulary = packed
     row, column = (near.rows >= 0).nonzero(as_tuple=True)
-    tokens = near.tokens_of(near.rows[row, column].long(), data)
+    tokens = near.gather_tokens(near.rows[row, column].long(), data)
     others = [vocabulary.decode(ids.tolist()) for ids in tokens]
     similarity = near.similarity[row, column].tolist()
     return list(zip((MOLECULES[i] for i in row.tolist()), others, similarity, strict=True))
@@ -52,30 +52,30 @@ def test_they_are_molecules_as_similar_as_rdkit_says(made: Neighbors, packed: tu
         assert other == Chem.CanonSmiles(other) != molecule
         prints = [generator.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in (molecule, other)]
         assert DataStructs.TanimotoSimilarity(*prints) == pytest.approx(similarity, abs=1e-3)
-        assert BANDS[0] <= similarity < BANDS[-1]
+        assert SIMILARITY_BANDS[0] <= similarity < SIMILARITY_BANDS[-1]
 
 
 def test_of_a_molecule_there_is_one_in_each_band(made: Neighbors) -> None:
     for row, similarity in zip(made.rows, made.similarity, strict=True):
-        near = [s >= MIDDLE for s in similarity[row >= 0].tolist()]
+        near = [s >= BAND_BOUNDARY for s in similarity[row >= 0].tolist()]
         assert len(near) == len(set(near))
     assert (made.rows[:, 1:] >= 0).sum() <= (made.rows[:, :1] >= 0).sum()  # none stands before one
 
 
 def test_they_stand_beside_those_that_were_found(packed: tuple[PackedGraphs, Vocabulary], made: Neighbors) -> None:
-    found = neighbors_of(*packed, workers=1)
-    both = with_made(found, *packed, workers=0)
+    found = find_neighbors(*packed, workers=1)
+    both = add_synthetic_neighbors(found, *packed, workers=0)
     assert sorted(written(both, packed)) == sorted(written(found, packed) + written(made, packed))
     assert both.share >= max(found.share, made.share)
     with pytest.raises(InputError, match="were made"):
-        with_made(both, *packed, workers=0)
+        add_synthetic_neighbors(both, *packed, workers=0)
 
 
 def test_the_same_in_workers(packed: tuple[PackedGraphs, Vocabulary], made: Neighbors) -> None:
-    again = with_made(nothing_found(len(MOLECULES)), *packed, workers=2)
+    again = add_synthetic_neighbors(nothing_found(len(MOLECULES)), *packed, workers=2)
     assert torch.equal(again.rows, made.rows)
     assert torch.equal(again.made.tokens, made.made.tokens)
-    other = with_made(nothing_found(len(MOLECULES)), *packed, workers=0, seed=1)
+    other = add_synthetic_neighbors(nothing_found(len(MOLECULES)), *packed, workers=0, seed=1)
     assert not torch.equal(other.made.tokens, made.made.tokens)
 
 
@@ -87,5 +87,5 @@ def test_none_is_longer_than_what_the_model_writes(packed: tuple[PackedGraphs, V
 def test_of_no_molecules() -> None:
     data, vocabulary = packed_of(["CCO"])
     none = data.select(torch.zeros(0, dtype=torch.int64))
-    assert len(with_made(nothing_found(0), none, vocabulary, workers=0)) == 0
-    assert len(with_made(nothing_found(1), data, vocabulary, workers=0).made) <= 2
+    assert len(add_synthetic_neighbors(nothing_found(0), none, vocabulary, workers=0)) == 0
+    assert len(add_synthetic_neighbors(nothing_found(1), data, vocabulary, workers=0).made) <= 2

@@ -11,7 +11,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from tiny_vae import SMALL
 
 from molvae.chem.expressions import Window
-from molvae.data.parallel import HERE
+from molvae.data.parallel import SERIAL
 from molvae.errors import InputError
 from molvae.generation.constraints import Steering, diverse
 
@@ -225,5 +225,5 @@ def test_a_pick_of_none_is_rejected(count):
 @pytest.mark.parametrize("seed", ["C[C@H](N)C(=O)O", "CC(N)C(=O)O"])
 def test_what_is_the_seed_but_for_its_stereo_is_rejected(seed):
     others = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "NCCC(=O)O", "CC[C@H](N)C(=O)O"]
-    invalid_rows = Steering(exclude_stereoisomers=True).ask(seed, others, HERE)()
+    invalid_rows = Steering(exclude_stereoisomers=True).ask(seed, others, SERIAL)()
     assert invalid_rows == dict(zip(others, ["no isomers"] * 3 + [""] * 2, strict=True))

@@ -283,7 +283,7 @@ def test_averages(fifty):
 
 def test_cuts_and_workers_make_no_difference(against, monkeypatch):
     monkeypatch.setattr(scorer_module, "TOGETHER", 2)
-    monkeypatch.setattr(scorer_module, "in_chunks", lambda rows: ([row] for row in rows))
+    monkeypatch.setattr(scorer_module, "chunked", lambda rows: ([row] for row in rows))
     rows = [*SET[:6], "C1CC", *SET[6:12]]
     cut = scored(rows, against)
     monkeypatch.undo()

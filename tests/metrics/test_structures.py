@@ -13,7 +13,7 @@ from rdkit import Chem
 from rdkit.Chem import BRICS, rdFingerprintGenerator
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
-from molvae.data.featurize import CHUNK
+from molvae.data.featurize import CHUNK_SIZE
 from molvae.errors import MoleculeError
 from molvae.metrics.structures import structures
 
@@ -96,10 +96,10 @@ def test_a_set_is_the_sum_of_its_molecules_repeats_included(smiles):
 
 
 def test_workers_make_no_difference():
-    many = (SMILES * (CHUNK // len(SMILES) + 1))[: CHUNK + 11]  # two chunks
+    many = (SMILES * (CHUNK_SIZE // len(SMILES) + 1))[: CHUNK_SIZE + 11]  # two chunks
     here, there = structures(many, 0), structures(iter(many), 2)
-    assert len(here.fingerprints) == CHUNK + 11
-    assert sum(here.fragments.values()) > CHUNK + 11
+    assert len(here.fingerprints) == CHUNK_SIZE + 11
+    assert sum(here.fragments.values()) > CHUNK_SIZE + 11
     assert here.fragments == there.fragments
     assert here.scaffolds == there.scaffolds
     np.testing.assert_array_equal(here.fingerprints, there.fingerprints)

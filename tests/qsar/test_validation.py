@@ -7,7 +7,7 @@ import pytest
 from molecules import DRUGS
 from sklearn.metrics import r2_score, roc_auc_score
 
-from molvae.data.splits import scaffold_key
+from molvae.data.splits import scaffold_group
 from molvae.errors import InputError
 from molvae.qsar.candidates import Candidate, candidates
 from molvae.qsar.estimators import MOST_ROWS
@@ -26,7 +26,7 @@ def test_every_row_is_held_out_once(task, split):
     assert sorted(np.concatenate([held for _, held in folds])) == list(range(len(SMILES)))
     assert all(not set(fitted) & set(held) for fitted, held in folds)
     if split == "scaffold":
-        keys = [scaffold_key(text) for text in SMILES]
+        keys = [scaffold_group(text) for text in SMILES]
         assert all(not {keys[i] for i in fitted} & {keys[i] for i in held} for fitted, held in folds)
 
 

@@ -17,7 +17,7 @@ from tiny_run import SETTINGS, packed_drugs, run_tiny, tiny_model
 
 from molvae.chem.tokenizer import PAD_ID
 from molvae.data.graph_dataset import GraphBatch, PackedGraphs
-from molvae.data.neighbors import FURTHEST, Neighbors
+from molvae.data.neighbors import MAX_DISTANCE, Neighbors
 from molvae.errors import InputError, MissingExtraError
 from molvae.nn.autoencoder import Autoencoder
 from molvae.training.batches import RowSampler
@@ -96,9 +96,9 @@ def test_moved_latents_are_decoded_to_neighbors(tmp_path: Path, monkeypatch: pyt
     for step, (batch, noise_level) in enumerate(asked):
         rows = order.rows(step)
         assert torch.equal(batch.x, data.gather(rows).x), "what is read stays"
-        expected = data.tokens_of(torch.where(noise_level > 0, (rows + 1) % len(data), rows))
+        expected = data.gather_tokens(torch.where(noise_level > 0, (rows + 1) % len(data), rows))
         assert torch.equal(batch.tokens, expected)
-        assert all(r in (0, 0.25) or r >= FURTHEST for r in noise_level.tolist())
+        assert all(r in (0, 0.25) or r >= MAX_DISTANCE for r in noise_level.tolist())
         moved += int((noise_level == 0.25).sum())
     assert 5 < moved < 60
     assert column(tmp_path, "valid/denoising") == [], "no neighbors of validation molecules are known"
