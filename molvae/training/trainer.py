@@ -210,7 +210,13 @@ class TrainingRun:
         return claim, checkpoint
 
     def trainer(
-        self, accelerator: str, devices: int | str, nodes: int, strategy: str, progress_bar: bool, claim: FolderLock | None
+        self,
+        accelerator: str,
+        devices: int | str,
+        nodes: int,
+        strategy: str,
+        progress_bar: bool,
+        claim: FolderLock | None,
     ) -> lightning.Trainer:
         on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
         return lightning.Trainer(

@@ -60,5 +60,7 @@ def test_progress_is_the_further_of_steps_and_time() -> None:
     assert run_progress(config, 50, 2.0) == 0.5
     assert run_progress(config, 50, 8.0) == 0.8
     assert run_progress(config, 0, 8.0, reserved_minutes=2.0) == 1.0
-    assert run_progress(config, 0, 2.5, reserved_minutes=60.0) == 0.5, "half of the box is for training whatever follows"
+    assert run_progress(config, 0, 2.5, reserved_minutes=60.0) == 0.5, (
+        "half of the box is for training whatever follows"
+    )
     assert run_progress(config.replace(max_minutes=0.0), 10, 1e9) == 0.1
