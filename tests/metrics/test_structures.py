@@ -13,7 +13,7 @@ from rdkit import Chem
 from rdkit.Chem import BRICS, rdFingerprintGenerator
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
-from molvae.data.featurize import CHUNK_SIZE
+from molvae.data.parallel import CHUNK_SIZE
 from molvae.errors import MoleculeError
 from molvae.metrics.structures import structures
 
