@@ -27,11 +27,11 @@ def scores_of(paths: list[str], device: str) -> dict[str, Any]:
     """What --score names; the models of properties are imported only for that, since they take a second."""
     if not paths:
         return {}
-    from molvae.screening.screen import read_scores
+    from molvae.screening.scoring_functions import load_scoring_functions
 
     for path in paths:
         if ".py:" not in path and not Path(path).exists():
             raise InputError(
                 f"--score: {path} does not exist: name a folder that `molvae fit` wrote, or FILE.py:FUNCTION"
             )
-    return read_scores(paths, device)
+    return load_scoring_functions(paths, device)

@@ -16,7 +16,7 @@ from molvae.cli.progress import progress
 
 if TYPE_CHECKING:
     from molvae.data.rows import InvalidRow
-    from molvae.screening.pipeline import Part
+    from molvae.screening.pipeline import PartialResult
 
 
 def screen(
@@ -114,7 +114,7 @@ def _watched(library: list[str], rejected: Path | None) -> Iterator[Any]:
     with progress("rows", total) as advance, _invalid_rows(rejected) as note:
         read = 0
 
-        def taken(part: Part) -> None:
+        def taken(part: PartialResult) -> None:
             nonlocal read
             read += part.counts.read
             for invalid_row in part.invalid_rows:

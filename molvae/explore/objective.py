@@ -14,16 +14,16 @@ from rdkit import Chem
 from molvae.chem.expressions import Rank, Window
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import PROPERTIES, compute
+from molvae.chem.scoring_functions import as_scoring_function
 from molvae.chem.smiles import parse
 from molvae.generation.constraints import Score, scored
 from molvae.qsar.property_model import PropertyModel
-from molvae.screening.scoring_functions import PythonScore, Tolerant
 
 Floats = NDArray[np.float64]
-MolFunction = Callable[[Chem.Mol], float]
-"""A score of an RDKit molecule, to be maximized; NaN or an exception where it is undefined."""
+UserFunction = Callable[[list[str]], Iterable[float]] | Callable[[Chem.Mol], float]
+"""A score to be maximized, of a list of SMILES or of an RDKit molecule; NaN or an exception where it is undefined."""
 
-ObjectiveLike = str | Path | MolFunction | PropertyModel
+ObjectiveLike = str | Path | UserFunction | PropertyModel
 """What `Objective.parse` accepts."""
 
 SIMILARITY = "similarity"
@@ -155,11 +155,8 @@ def _as_function(objective: ObjectiveLike) -> tuple[str, Callable[[list[str]], F
         return objective.target, objective
     if isinstance(objective, str | Path) and ".py:" not in text:
         return None
-    if callable(objective):
-        score = Tolerant(getattr(objective, "__name__", "objective"), objective)
-        return score.name, lambda smiles: score([parse(one) for one in smiles])
-    from_file = PythonScore.read(text)
-    return from_file.name, lambda smiles: from_file([parse(one) for one in smiles])
+    function = as_scoring_function(objective if callable(objective) else text)
+    return function.name, function
 
 
 def _violation(window: Window, value: float) -> float:

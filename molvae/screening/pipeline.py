@@ -1,4 +1,9 @@
-"""One pass over a library: workers filter and score, the network encodes if it is asked, a shortlist remains."""
+"""One pass over a library: worker processes filter and score molecules, the network encodes them if needed.
+
+A batch of rows goes through two steps. `prepare_batch` runs without the network: it parses, filters and scores
+molecules and builds graphs. `finish_batch` encodes the graphs, if there are scores of latents, and collects the hits.
+Without a GPU, workers do both; with one, the main process does the second step.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +23,7 @@ from molvae.data.parallel import chunked, map_chunks
 from molvae.data.rows import InvalidRow, Record
 from molvae.errors import MoleculeError
 from molvae.library.embedding import BATCH, smiles_of
-from molvae.screening.query import Encoder, Question
+from molvae.screening.query import LatentEncoder, ScreenQuery
 from molvae.screening.shortlist import Hit, Shortlist
 
 Row = Record | InvalidRow
@@ -27,7 +32,7 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class ScreenCounts:
-    """What became of each row: `read` is the sum of the others. Molecules that come twice are scored twice."""
+    """How many rows were scored, filtered out and rejected as invalid. A molecule that occurs twice counts twice."""
 
     scored: int = 0
     filtered: int = 0
@@ -35,232 +40,265 @@ class ScreenCounts:
 
     @property
     def read(self) -> int:
+        """All rows: the sum of the other counts."""
         return self.scored + self.filtered + self.rejected
 
     def add(self, other: ScreenCounts) -> None:
-        """Count those of another part too."""
+        """Add the counts of other rows."""
         self.scored += other.scored
         self.filtered += other.filtered
         self.rejected += other.rejected
 
     def summary(self) -> str:
-        """One line, such as "1,000 read: 700 scored, 290 filtered out, 10 rejected"."""
+        """Return one line, such as "1,000 read: 700 scored, 290 filtered out, 10 rejected"."""
         scored, filtered, rejected = self.scored, self.filtered, self.rejected
         return f"{self.read:,} read: {scored:,} scored, {filtered:,} filtered out, {rejected:,} rejected"
 
 
 @dataclass(frozen=True)
-class Task:
-    """Rows for a worker, and the score below which it need not hand anything back."""
+class RowBatch:
+    """Rows for a worker, and the score below which a molecule cannot enter the shortlist."""
 
     rows: list[Row]
-    floor: float = -inf
+    threshold: float = -inf
 
 
 @dataclass
-class Part:
-    """What became of some rows: the hits among them, and every row counted."""
+class PartialResult:
+    """The result of a batch: its hits, the counts of its rows, and its invalid rows with their reasons."""
 
     hits: list[Hit] = field(default_factory=list)
     counts: ScreenCounts = field(default_factory=ScreenCounts)
     invalid_rows: list[InvalidRow] = field(default_factory=list)
 
     def reject(self, record: Record, reason: str) -> None:
+        """Add an invalid row."""
         self.invalid_rows.append(InvalidRow(record.source, record.row, record.smiles, reason))
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Some rows after the workers' half. K records with their molecules' figures, (K,) each, and a SMILES each.
+class PreparedBatch:
+    """A batch after the step without the network: K records, their canonical SMILES and their scores, (K,) each.
 
-    Without latents to wait for the figures are all there, and only what may be a hit is here: its records, SMILES and
-    figures. With latents `chunk` holds the graphs to encode.
+    Without scores of latents the scores are complete, and only molecules that reach the threshold are here. With them,
+    `chunk` holds the graphs to encode.
     """
 
-    part: Part
+    result: PartialResult
     records: list[Record]
     smiles: list[str]
-    figures: dict[str, Floats]
+    scores: dict[str, Floats]
     chunk: FeaturizedChunk | None
 
 
-def screen(
+def screen_rows(
     sources: Iterable[Iterable[Row]],
-    question: Question,
+    query: ScreenQuery,
     *,
-    encoder: Encoder | None = None,
+    encoder: LatentEncoder | None = None,
     workers: int | None = None,
-    taken: Callable[[Part], None] = lambda _: None,
+    on_part: Callable[[PartialResult], None] = lambda _: None,
 ) -> list[Hit]:
-    """The best hits of all rows, in order; `taken` is shown what became of every batch of rows.
+    """Screen rows and return the best molecules in order.
 
-    `encoder` is needed where the question has figures of latents. Batches never reach from one source into the next,
-    so that a latent does not depend, in its last digit, on how sources are spread over processes or machines.
+    A batch never spans two sources, so that the rounding of latents does not depend on how sources are distributed
+    over processes or machines.
+
+    Parameters
+    ----------
+    sources : iterable of iterables of Record or InvalidRow
+        Rows, source by source.
+    query : ScreenQuery
+        Filters and scores.
+    encoder : LatentEncoder, optional
+        Needed for scores of latents.
+    workers : int, optional
+        Worker processes; default one per core, 0 or 1 for none.
+    on_part : callable
+        Called with the `PartialResult` of every batch.
     """
-    shortlist = Shortlist(question.top, question.seeds)
+    shortlist = Shortlist(query.top, query.seeds)
     batches = (batch for rows in sources for batch in chunked(rows, BATCH))
-    tasks = ([Task(batch, shortlist.floor)] for batch in batches)
-    for part in _parts(question, encoder, tasks, shortlist, workers):
-        shortlist.add(part.hits)
-        taken(part)
+    tasks = ([RowBatch(batch, shortlist.threshold)] for batch in batches)
+    for result in _process(query, encoder, tasks, shortlist, workers):
+        shortlist.add(result.hits)
+        on_part(result)
     return shortlist.hits()
 
 
-def _parts(
-    question: Question, encoder: Encoder | None, tasks: Iterable[list[Task]], shortlist: Shortlist, workers: int | None
-) -> Iterator[Part]:
-    """All the work in the workers; with a GPU, for which they would have to queue, the network's part here."""
+def _process(
+    query: ScreenQuery,
+    encoder: LatentEncoder | None,
+    tasks: Iterable[list[RowBatch]],
+    shortlist: Shortlist,
+    workers: int | None,
+) -> Iterator[PartialResult]:
+    """Process batches in workers; encode in this process if the encoder is on a GPU, which workers cannot share."""
     if encoder is None or encoder.device.type == "cpu":
-        yield from map_chunks(_examine, tasks, workers, shared=(question, encoder))
+        yield from map_chunks(_process_task, tasks, workers, shared=(query, encoder))
     else:
-        for measured in map_chunks(_measure, tasks, workers, shared=question):
-            yield rank(question, measured, encoder, shortlist.floor)
+        for prepared in map_chunks(_prepare_task, tasks, workers, shared=query):
+            yield finish_batch(query, prepared, encoder, shortlist.threshold)
 
 
-def _examine(shared: tuple[Question, Encoder | None], tasks: list[Task]) -> Part:
-    question, encoder = shared
-    return examine(question, encoder, tasks[0])
+def _process_task(shared: tuple[ScreenQuery, LatentEncoder | None], tasks: list[RowBatch]) -> PartialResult:
+    query, encoder = shared
+    return process_batch(query, encoder, tasks[0])
 
 
-def _measure(question: Question, tasks: list[Task]) -> Measured:
-    return measure(question, tasks[0])
+def _prepare_task(query: ScreenQuery, tasks: list[RowBatch]) -> PreparedBatch:
+    return prepare_batch(query, tasks[0])
 
 
-def examine(question: Question, encoder: Encoder | None, task: Task) -> Part:
-    """All that a batch of rows takes: both halves of the work."""
-    return rank(question, measure(question, task), encoder, task.floor)
+def process_batch(query: ScreenQuery, encoder: LatentEncoder | None, batch: RowBatch) -> PartialResult:
+    """Run both steps for a batch of rows."""
+    return finish_batch(query, prepare_batch(query, batch), encoder, batch.threshold)
 
 
-def measure(question: Question, task: Task) -> Measured:
-    """The half of the work that needs no network: read, filter, figures of molecules, and graphs for the network."""
-    part = Part(invalid_rows=[row for row in task.rows if isinstance(row, InvalidRow)])
-    records = [row for row in task.rows if isinstance(row, Record)]
+def prepare_batch(query: ScreenQuery, batch: RowBatch) -> PreparedBatch:
+    """Run the step that needs no network: parse, filter, score molecules, and build graphs for the network."""
+    result = PartialResult(invalid_rows=[row for row in batch.rows if isinstance(row, InvalidRow)])
+    records = [row for row in batch.rows if isinstance(row, Record)]
     with quiet():
-        if question.of_latents:
-            return _with_graphs(question, records, part)
-        records, mols = _accepted(question, records, part)
-        figures = {name: score(mols) for name, score in question.of_molecules.items() if name not in COSTLY}
-        inside = _inside(question.windows, figures, records, part)
-        records, mols, figures = [records[i] for i in inside], [mols[i] for i in inside], _rows(figures, inside)
-        places, figures = _figures(question, mols, figures, task.floor)
-        part.counts.scored += len(mols) - len(places)
+        if query.latent_scores:
+            return _prepare_with_graphs(query, records, result)
+        records, mols = _filter_molecules(query, records, result)
+        scores = {name: score(mols) for name, score in query.molecule_scores.items() if name not in COSTLY}
+        inside = _filter_scores(query.score_ranges, scores, records, result)
+        records, mols, scores = [records[i] for i in inside], [mols[i] for i in inside], _take(scores, inside)
+        places, scores = _add_costly_scores(query, mols, scores, batch.threshold)
+        result.counts.scored += len(mols) - len(places)
         mols, records = [mols[i] for i in places], [records[i] for i in places]
-        total = _finite(question, figures, records, part)
-        near = np.flatnonzero(total >= task.floor)
-        return Measured(part, [records[i] for i in near], [write(mols[i]) for i in near], _rows(figures, near), None)
+        total = _finite_totals(query, scores, records, result)
+        hits = np.flatnonzero(total >= batch.threshold)
+        return PreparedBatch(
+            result, [records[i] for i in hits], [write(mols[i]) for i in hits], _take(scores, hits), None
+        )
 
 
-def rank(question: Question, measured: Measured, encoder: Encoder | None, floor: float) -> Part:
-    """The other half: figures of latents, where they are asked for, and hits of all that reaches the floor."""
-    part, figures, records, smiles = measured.part, measured.figures, measured.records, measured.smiles
-    if measured.chunk is not None and encoder is not None:
-        latents = encoder(measured.chunk)
-        figures = {**figures, **{name: score(latents) for name, score in question.of_latents.items()}}
-        windows = [window for window in question.windows if window.name in question.of_latents]
-        inside = _inside(windows, figures, records, part)
-        records, smiles, figures = [records[i] for i in inside], [smiles[i] for i in inside], _rows(figures, inside)
-        total = _finite(question, figures, records, part)
+def finish_batch(
+    query: ScreenQuery, prepared: PreparedBatch, encoder: LatentEncoder | None, threshold: float
+) -> PartialResult:
+    """Run the other step: compute the scores of latents, if any, and collect the hits that reach the threshold."""
+    result, scores, records, smiles = prepared.result, prepared.scores, prepared.records, prepared.smiles
+    if prepared.chunk is not None and encoder is not None:
+        latents = encoder(prepared.chunk)
+        scores = {**scores, **{name: score(latents) for name, score in query.latent_scores.items()}}
+        ranges = [allowed for allowed in query.score_ranges if allowed.name in query.latent_scores]
+        inside = _filter_scores(ranges, scores, records, result)
+        records, smiles, scores = [records[i] for i in inside], [smiles[i] for i in inside], _take(scores, inside)
+        total = _finite_totals(query, scores, records, result)
     else:
-        total = question.rank.values(figures)
-    for i in np.flatnonzero(total >= floor):
+        total = query.ranking.values(scores)
+    for i in np.flatnonzero(total >= threshold):
         record = records[i]
-        part.hits.append(Hit(float(total[i]), smiles[i], record.name, record.source, record.row))
-    part.counts.rejected = len(part.invalid_rows)
-    return part
+        result.hits.append(Hit(float(total[i]), smiles[i], record.name, record.source, record.row))
+    result.counts.rejected = len(result.invalid_rows)
+    return result
 
 
-def _inside(
-    windows: Sequence[Window], figures: dict[str, Floats], records: list[Record], part: Part
-) -> NDArray[np.intp]:
-    """The places of those that lie in all windows; of the others those without a figure are rejected."""
-    asked = {window.name: figures[window.name] for window in windows}
-    known = np.ones(len(records), bool)
-    for values in asked.values():
-        known &= np.isfinite(values)
-    _reject(np.flatnonzero(~known), asked, records, part)
-    inside = known.copy()
-    for window in windows:
-        inside &= np.array([window.accepts(value) for value in asked[window.name]], bool)
-    part.counts.filtered += int((known & ~inside).sum())
-    return np.flatnonzero(inside)
-
-
-def _figures(
-    question: Question, mols: list[Chem.Mol], figures: dict[str, Floats], floor: float
-) -> tuple[NDArray[np.intp], dict[str, Floats]]:
-    """All figures of those, by place, that may reach the floor: costly ones are computed where they can still help.
-
-    At its best a costly property has the better end of its range; what does not reach the floor with that is spared it.
-    """
-    costly = [name for name in question.of_molecules if name in COSTLY]
-    best = question.rank.values({**figures, **{name: np.full(len(mols), question.best_of(name)) for name in costly}})
-    places = np.flatnonzero(~(best < floor))  # what has no figure stays: it is to be rejected
-    left = [mols[i] for i in places]
-    return places, {**_rows(figures, places), **{name: question.of_molecules[name](left) for name in costly}}
-
-
-def _accepted(question: Question, records: list[Record], part: Part) -> tuple[list[Record], list[Chem.Mol]]:
-    """Those that can be read and pass the filters; the others are counted."""
+def _filter_molecules(
+    query: ScreenQuery, records: list[Record], result: PartialResult
+) -> tuple[list[Record], list[Chem.Mol]]:
+    """Return the valid molecules that pass the filters; count the others."""
     passed, mols = [], []
     for record in records:
         try:
-            mol = parse_quietly(record.smiles, bare=question.bare)
-            mol = standardize(mol) if question.clean else mol
+            mol = parse_quietly(record.smiles, bare=query.fingerprints_only)
+            mol = standardize(mol) if query.standardize else mol
         except MoleculeError as error:
-            part.reject(record, str(error))
+            result.reject(record, str(error))
             continue
-        if question.filters and not question.filters.accept(mol):
-            part.counts.filtered += 1
+        if query.filters and not query.filters.accept(mol):
+            result.counts.filtered += 1
         else:
             passed.append(record)
             mols.append(mol)
     return passed, mols
 
 
-def _with_graphs(question: Question, records: list[Record], part: Part) -> Measured:
-    """As `measure`, for figures of latents.
+def _filter_scores(
+    ranges: Sequence[Window], scores: dict[str, Floats], records: list[Record], result: PartialResult
+) -> NDArray[np.intp]:
+    """Return the places of the molecules with scores in all ranges; reject those without a score, count the others."""
+    limited = {allowed.name: scores[allowed.name] for allowed in ranges}
+    known = np.ones(len(records), bool)
+    for values in limited.values():
+        known &= np.isfinite(values)
+    _reject(np.flatnonzero(~known), limited, records, result)
+    inside = known.copy()
+    for allowed in ranges:
+        inside &= np.array([allowed.accepts(value) for value in limited[allowed.name]], bool)
+    result.counts.filtered += int((known & ~inside).sum())
+    return np.flatnonzero(inside)
 
-    Filters and windows come first, for a graph takes longer than to read once more, and the network longer still.
+
+def _add_costly_scores(
+    query: ScreenQuery, mols: list[Chem.Mol], scores: dict[str, Floats], threshold: float
+) -> tuple[NDArray[np.intp], dict[str, Floats]]:
+    """Return the places of the molecules that may reach the threshold, and all their scores.
+
+    Costly properties are computed only for molecules that would reach it with the best value of their range.
     """
-    windows = [window for window in question.windows if window.name in question.of_molecules]
-    asked: dict[str, Floats] = {}
-    texts, clean = [record.smiles for record in records], question.clean
-    if question.filters or windows:
-        records, accepted = _accepted(question, records, part)
-        asked = {window.name: question.of_molecules[window.name](accepted) for window in windows}
-        inside = _inside(windows, asked, records, part)
-        records, accepted, asked = [records[i] for i in inside], [accepted[i] for i in inside], _rows(asked, inside)
+    costly = [name for name in query.molecule_scores if name in COSTLY]
+    bounds = {name: np.full(len(mols), query.best_value(name)) for name in costly}
+    upper_bound = query.ranking.values({**scores, **bounds})
+    places = np.flatnonzero(~(upper_bound < threshold))  # NaN stays: a molecule without a score is rejected later
+    remaining = [mols[i] for i in places]
+    return places, {**_take(scores, places), **{name: query.molecule_scores[name](remaining) for name in costly}}
+
+
+def _prepare_with_graphs(query: ScreenQuery, records: list[Record], result: PartialResult) -> PreparedBatch:
+    """Run `prepare_batch` for scores of latents.
+
+    Filters come first: a graph takes longer than parsing a SMILES twice, and the network takes even longer.
+    """
+    ranges = [allowed for allowed in query.score_ranges if allowed.name in query.molecule_scores]
+    computed: dict[str, Floats] = {}
+    texts, clean = [record.smiles for record in records], query.standardize
+    if query.filters or ranges:
+        records, accepted = _filter_molecules(query, records, result)
+        computed = {allowed.name: query.molecule_scores[allowed.name](accepted) for allowed in ranges}
+        inside = _filter_scores(ranges, computed, records, result)
+        records, accepted, computed = (
+            [records[i] for i in inside],
+            [accepted[i] for i in inside],
+            _take(computed, inside),
+        )
         texts = [write(mol) for mol in accepted] if clean else [record.smiles for record in records]
-        clean = False  # is done
+        clean = False  # the molecules are standardized by now
     mols: list[Chem.Mol] = []
     chunk = featurize_chunk(
         texts,
         clean=clean,
-        max_length=question.max_length,
-        known=question.known,
-        observe=mols.append if question.of_molecules else None,
+        max_length=query.max_length,
+        known=query.known_tokens,
+        observe=mols.append if query.molecule_scores else None,
     )
     for place, reason in chunk.rejected.items():
-        part.reject(records[place], reason)
+        result.reject(records[place], reason)
     rows = np.array(chunk.rows, np.intp)
-    rest = {name: score(mols) for name, score in question.of_molecules.items() if name not in asked}
-    figures = {**_rows(asked, rows), **rest}
-    return Measured(part, [records[i] for i in chunk.rows], smiles_of(chunk), figures, chunk)
+    rest = {name: score(mols) for name, score in query.molecule_scores.items() if name not in computed}
+    scores = {**_take(computed, rows), **rest}
+    return PreparedBatch(result, [records[i] for i in chunk.rows], smiles_of(chunk), scores, chunk)
 
 
-def _finite(question: Question, figures: dict[str, Floats], records: list[Record], part: Part) -> Floats:
-    """The rank of each; those without one are rejected and get NaN, which reaches no floor."""
-    total = question.rank.values(figures)
-    _reject(np.flatnonzero(~np.isfinite(total)), figures, records, part)
-    part.counts.scored += int(np.isfinite(total).sum())
+def _finite_totals(
+    query: ScreenQuery, scores: dict[str, Floats], records: list[Record], result: PartialResult
+) -> Floats:
+    """Return the weighted sums that rank the molecules; those without one are rejected and get NaN."""
+    total = query.ranking.values(scores)
+    _reject(np.flatnonzero(~np.isfinite(total)), scores, records, result)
+    result.counts.scored += int(np.isfinite(total).sum())
     return np.where(np.isfinite(total), total, np.nan)
 
 
-def _reject(places: NDArray[np.intp], figures: dict[str, Floats], records: list[Record], part: Part) -> None:
+def _reject(places: NDArray[np.intp], scores: dict[str, Floats], records: list[Record], result: PartialResult) -> None:
+    """Reject the molecules at these places, naming the scores that they lack."""
     for i in places:
-        lacking = ", ".join(name for name, values in figures.items() if not np.isfinite(values[i]))
-        part.reject(records[i], f"it has no score: {lacking} cannot be computed")
+        missing = ", ".join(name for name, values in scores.items() if not np.isfinite(values[i]))
+        result.reject(records[i], f"no score: {missing} cannot be computed")
 
 
-def _rows(figures: dict[str, Floats], rows: NDArray[np.intp]) -> dict[str, Floats]:
-    return {name: values[rows] for name, values in figures.items()}
+def _take(scores: dict[str, Floats], places: NDArray[np.intp]) -> dict[str, Floats]:
+    return {name: values[places] for name, values in scores.items()}

@@ -1,4 +1,4 @@
-"""What is asked of a library: filters that a molecule has to pass, and the figures that rank it."""
+"""The query of a screen: the filters that a molecule has to pass, and the scores that rank it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from molvae.chem.tokenizer import Vocabulary
 from molvae.data.featurize import FeaturizedChunk
 from molvae.library.embedding import encode_chunk
 from molvae.nn.autoencoder import Autoencoder
-from molvae.screening.scoring_functions import LatentScore, MoleculeScore, Tanimoto
+from molvae.screening.scoring_functions import LatentScore, MoleculeScore, TanimotoScore
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """The network and what goes with it; `max_length` is the longest that it writes."""
+class LatentEncoder:
+    """The network that encodes molecules, on its device. `max_length`: the most tokens of a molecule."""
 
     model: Autoencoder
     vocabulary: Vocabulary
@@ -29,38 +29,53 @@ class Encoder:
     device: torch.device
 
     def __call__(self, chunk: FeaturizedChunk) -> NDArray[np.float32]:
-        """Latents (K, D) of the K molecules of a chunk."""
+        """Return the latents of the K molecules of a chunk: (K, D)."""
         return encode_chunk(self.model, chunk, self.device)
 
 
 @dataclass(frozen=True)
-class Question:
-    """The `top` best by `rank`, a sum of figures, each of which is computed of the molecule or of its latent.
+class ScreenQuery:
+    """What a screen computes and keeps.
 
-    `windows`: of figures, which the filters do not know. `seeds`: canonical SMILES, which come first among equals.
-    `clean`: molecules are standardized first. `known` and `max_length`: what the encoder can read, where there are
-    figures of latents.
+    Attributes
+    ----------
+    ranking : Rank
+        Weighted sum of scores; the highest is the best.
+    top : int
+        Molecules on the shortlist.
+    filters : Filters
+        Property ranges, SMARTS patterns and core that molecules have to match.
+    score_ranges : tuple of Window
+        Ranges of scores, which `filters` cannot compute.
+    molecule_scores, latent_scores : mapping of str to callable
+        Scores by name, computed from RDKit molecules and from latents.
+    known_tokens, max_length : frozenset of str, int
+        What the encoder can read; used only with latent scores.
+    seeds : frozenset of str
+        Canonical SMILES of the seeds, which come first among molecules with equal scores.
+    standardize : bool
+        Whether molecules are standardized first.
     """
 
-    rank: Rank
+    ranking: Rank
     top: int
     filters: Filters = field(default_factory=Filters)
-    windows: tuple[Window, ...] = ()
-    of_molecules: Mapping[str, MoleculeScore] = field(default_factory=dict)
-    of_latents: Mapping[str, LatentScore] = field(default_factory=dict)
-    known: frozenset[str] = frozenset()
+    score_ranges: tuple[Window, ...] = ()
+    molecule_scores: Mapping[str, MoleculeScore] = field(default_factory=dict)
+    latent_scores: Mapping[str, LatentScore] = field(default_factory=dict)
+    known_tokens: frozenset[str] = frozenset()
     max_length: int = 0
     seeds: frozenset[str] = frozenset()
-    clean: bool = False
+    standardize: bool = False
 
-    def best_of(self, name: str) -> float:
-        """What a property may be at its best for the rank: an end of its range."""
+    def best_value(self, name: str) -> float:
+        """Return the value of a property that ranks highest: the upper or the lower end of its range."""
         low, high = lookup(name).range
-        return high if sum(weight for term, weight in self.rank.terms if term == name) > 0 else low
+        return high if sum(weight for term, weight in self.ranking.terms if term == name) > 0 else low
 
     @property
-    def bare(self) -> bool:
-        """Whether molecules are only looked at by fingerprint: then RDKit can leave out a tenth of its work."""
-        if self.filters or self.clean:
+    def fingerprints_only(self) -> bool:
+        """Whether only fingerprints are computed from the molecules, so that RDKit can skip a tenth of its parsing."""
+        if self.filters or self.standardize:
             return False
-        return all(isinstance(score, Tanimoto) for score in self.of_molecules.values())
+        return all(isinstance(score, TanimotoScore) for score in self.molecule_scores.values())

@@ -1,6 +1,6 @@
-"""The same screen on a Ray cluster: Ray Data reads, actors hold the network, the shortlist is put together here.
+"""The same screen on a Ray cluster: Ray Data reads the files, actors hold the network, one shortlist is merged here.
 
-What is a cluster's business (where tasks run, what is tried again, what is spilled to disk) is left to Ray.
+Scheduling, retries and spilling to disk are left to Ray.
 """
 
 from __future__ import annotations
@@ -16,55 +16,73 @@ from molvae.data.readers import read_records
 from molvae.data.rows import InvalidRow, Record
 from molvae.errors import InputError, import_extra
 from molvae.library.embedding import BATCH
-from molvae.screening.pipeline import Part, Row, ScreenCounts, Task, examine
-from molvae.screening.query import Encoder, Question
+from molvae.screening.pipeline import PartialResult, Row, RowBatch, ScreenCounts, process_batch
+from molvae.screening.query import LatentEncoder, ScreenQuery
 from molvae.screening.shortlist import Hit, Shortlist
 
 BLOCK = 16 * BATCH
-"""Rows of a block: whole batches, so that each latent is computed beside the same neighbors as on one machine."""
+"""Rows of a block: whole batches, so that every latent is computed in the same batch as on one machine."""
 
-CPUS = 0.5
-"""Of an actor: one for every core, and half of the cores free for those who read. Actors that hold every core would
-wait for rows for ever."""
+CPUS_PER_ACTOR = 0.5
+"""One actor for every core takes half of the cores; the others read. Actors that took all would wait forever."""
 
 
 def screen_on_ray(
     files: Sequence[Path],
-    question: Question,
+    query: ScreenQuery,
     *,
     address: str,
     column: str | None = None,
-    encoder: Encoder | None = None,
-    taken: Callable[[Part], None] = lambda _: None,
+    encoder: LatentEncoder | None = None,
+    on_part: Callable[[PartialResult], None] = lambda _: None,
 ) -> list[Hit]:
-    """`screen` of files on the cluster at `address` ("auto": the one that this machine belongs to; "local": a new one).
+    """Screen files on a Ray cluster; the hits are those of `screen_rows`, whatever the number of machines.
 
-    Every machine reads the files under the same path. The same hits as on one machine, whatever the number of
-    machines. With an encoder on a GPU there is an actor for each GPU, else for each core. Raises `MissingExtraError`
-    without Ray, `InputError` where there is no cluster.
+    Parameters
+    ----------
+    files : sequence of Path
+        Files that every machine of the cluster can read under the same path.
+    query : ScreenQuery
+        Filters and scores.
+    address : str
+        Address of the cluster; "auto" for the one that this machine belongs to, "local" to start a new one.
+    column : str, optional
+        Column of the SMILES.
+    encoder : LatentEncoder, optional
+        Needed for scores of latents. There is one actor for each GPU if it is on a GPU, else for each core.
+    on_part : callable
+        Called with the `PartialResult` of every batch.
+
+    Raises
+    ------
+    MissingExtraError
+        If Ray is not installed.
+    InputError
+        If there is no cluster at `address`.
     """
-    ray = _connected(address)
-    blocks = ray.data.read_datasource(_source(files, column))
+    ray = _connect(address)
+    blocks = ray.data.read_datasource(_datasource(files, column))
     on_gpu = encoder is not None and encoder.device.type != "cpu"
     actors = int(ray.cluster_resources().get("GPU" if on_gpu else "CPU", 1))
-    parts = blocks.map_batches(
-        _Screener,
-        fn_constructor_args=(question, encoder),
-        batch_size=None,  # a block as it was read
+    tables = blocks.map_batches(
+        _ScreenActor,
+        fn_constructor_args=(query, encoder),
+        batch_size=None,  # whole blocks, as they were read
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, actors)),
-        num_cpus=CPUS,
+        num_cpus=CPUS_PER_ACTOR,
         num_gpus=int(on_gpu),
     )
-    shortlist = Shortlist(question.top, question.seeds)
-    for table in parts.iter_batches(batch_size=None, batch_format="pyarrow"):
-        for part in _parts(table):
-            shortlist.add(part.hits)
-            taken(part)
+    shortlist = Shortlist(query.top, query.seeds)
+    for table in tables.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for result in _results_from_table(table):
+            shortlist.add(result.hits)
+            on_part(result)
     return shortlist.hits()
 
 
-def _connected(address: str) -> Any:
+def _connect(address: str) -> Any:
+    """Import Ray and connect to the cluster."""
     ray = import_extra("ray", "ray")
     import_extra("ray.data", "ray")
     if not ray.is_initialized():
@@ -72,13 +90,13 @@ def _connected(address: str) -> Any:
             ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(f"no Ray cluster at {address!r}: {error}; start one with `ray start --head`") from None
-    logging.getLogger("ray.data").setLevel(logging.WARNING)  # of every data set it tells begin, plan and end
+    logging.getLogger("ray.data").setLevel(logging.WARNING)  # it logs the plan of every dataset otherwise
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray
 
 
-def _source(files: Sequence[Path], column: str | None) -> Any:
-    """The rows of the files as Ray reads them: a task for each file, which gives block after block."""
+def _datasource(files: Sequence[Path], column: str | None) -> Any:
+    """Return a Ray datasource of the rows: a task for each file, which yields block after block."""
     from ray.data import Datasource, ReadTask
     from ray.data.block import BlockMetadata
 
@@ -87,72 +105,74 @@ def _source(files: Sequence[Path], column: str | None) -> Any:
             return sum(path.stat().st_size for path in files)
 
         def get_read_tasks(self, *_: Any, **__: Any) -> list[Any]:
-            return [ReadTask(partial(_blocks, path, column), _metadata(BlockMetadata, path)) for path in files]
+            return [ReadTask(partial(_read_blocks, path, column), _metadata(BlockMetadata, path)) for path in files]
 
     return Library()  # type: ignore[no-untyped-call]
 
 
-def _metadata(kind: Any, path: Path) -> Any:
-    return kind(num_rows=None, size_bytes=path.stat().st_size, input_files=[str(path)], exec_stats=None)
+def _metadata(block_metadata: Any, path: Path) -> Any:
+    return block_metadata(num_rows=None, size_bytes=path.stat().st_size, input_files=[str(path)], exec_stats=None)
 
 
-def _blocks(path: Path, column: str | None) -> Iterator[Any]:
-    """Tables of `BLOCK` rows: smiles, name, source, row, and the reason of those that are invalid rows."""
+def _read_blocks(path: Path, column: str | None) -> Iterator[Any]:
+    """Yield tables of `BLOCK` rows: smiles, name, source, row, and the reason of an invalid row."""
     for rows in chunked(read_records(path, column=column), BLOCK):
-        yield _table([_cells(row) for row in rows])
+        yield _table([_row_to_dict(row) for row in rows])
 
 
-def _cells(row: Row) -> dict[str, Any]:
+class _ScreenActor:
+    """An actor: takes a block of rows, returns its hits, its invalid rows and the counts of each batch."""
+
+    def __init__(self, query: ScreenQuery, encoder: LatentEncoder | None) -> None:
+        self.query, self.encoder = query, encoder
+        self.shortlist = Shortlist(query.top, query.seeds)  # of this actor's rows: a threshold for later batches
+
+    def __call__(self, block: Any) -> Any:
+        entries: list[dict[str, Any]] = []
+        for rows in chunked(map(_row_from_dict, block.to_pylist()), BATCH):
+            result = process_batch(self.query, self.encoder, RowBatch(rows, self.shortlist.threshold))
+            self.shortlist.add(result.hits)
+            entries += [_hit_to_dict(hit) for hit in result.hits]
+            entries += [_row_to_dict(invalid_row) for invalid_row in result.invalid_rows]
+            entries.append({"scored": result.counts.scored, "filtered": result.counts.filtered})
+        return _table(entries)
+
+
+def _results_from_table(table: Any) -> Iterable[PartialResult]:
+    """Yield the results of the batches in an actor's table; an entry with counts ends a batch."""
+    result = PartialResult()
+    for entry in table.to_pylist():
+        if entry["scored"] is not None:
+            result.counts = ScreenCounts(entry["scored"], entry["filtered"], len(result.invalid_rows))
+            yield result
+            result = PartialResult()
+        elif entry["reason"] is not None:
+            result.invalid_rows.append(InvalidRow(entry["source"], entry["row"], entry["smiles"], entry["reason"]))
+        else:
+            result.hits.append(Hit(entry["score"], entry["smiles"], entry["name"], entry["source"], entry["row"]))
+
+
+def _table(entries: list[dict[str, Any]]) -> Any:
+    """Return an Arrow table of rows, hits and counts; columns that an entry lacks are null."""
+    import pyarrow as pa
+
+    text, integer = pa.string(), pa.int64()
+    schema = {"smiles": text, "name": text, "source": text, "row": integer, "reason": text, "score": pa.float64(),
+              "scored": integer, "filtered": integer}  # fmt: skip
+    return pa.Table.from_pylist(entries, pa.schema(schema))
+
+
+def _row_to_dict(row: Row) -> dict[str, Any]:
     if isinstance(row, Record):
         return {"smiles": row.smiles, "name": row.name, "source": row.source, "row": row.row, "reason": None}
     return {"smiles": row.value, "name": "", "source": row.source, "row": row.row, "reason": row.reason}
 
 
-def _table(cells: list[dict[str, Any]]) -> Any:
-    import pyarrow as pa
-
-    text, number = pa.string(), pa.int64()
-    schema = {"smiles": text, "name": text, "source": text, "row": number, "reason": text, "score": pa.float64(),
-              "scored": number, "filtered": number}  # fmt: skip
-    return pa.Table.from_pylist(cells, pa.schema(schema))
+def _row_from_dict(entry: dict[str, Any]) -> Row:
+    if entry["reason"] is None:
+        return Record(entry["smiles"], entry["name"], entry["source"], entry["row"])
+    return InvalidRow(entry["source"], entry["row"], entry["smiles"], entry["reason"])
 
 
-class _Screener:
-    """An actor: a block of rows in, its hits and invalid rows out, and a row with the counts."""
-
-    def __init__(self, question: Question, encoder: Encoder | None) -> None:
-        self.question, self.encoder = question, encoder
-        self.shortlist = Shortlist(question.top, question.seeds)  # what it has seen so far: a floor for what comes
-
-    def __call__(self, block: Any) -> Any:
-        cells: list[dict[str, Any]] = []
-        for rows in chunked(map(_row, block.to_pylist()), BATCH):
-            part = examine(self.question, self.encoder, Task(rows, self.shortlist.floor))
-            self.shortlist.add(part.hits)
-            cells += [_hit_cells(hit) for hit in part.hits] + [_cells(invalid_row) for invalid_row in part.invalid_rows]
-            cells.append({"scored": part.counts.scored, "filtered": part.counts.filtered})
-        return _table(cells)
-
-
-def _row(cells: dict[str, Any]) -> Row:
-    if cells["reason"] is None:
-        return Record(cells["smiles"], cells["name"], cells["source"], cells["row"])
-    return InvalidRow(cells["source"], cells["row"], cells["smiles"], cells["reason"])
-
-
-def _hit_cells(hit: Hit) -> dict[str, Any]:
+def _hit_to_dict(hit: Hit) -> dict[str, Any]:
     return {"score": hit.score, "smiles": hit.smiles, "name": hit.name, "source": hit.source, "row": hit.row}
-
-
-def _parts(table: Any) -> Iterable[Part]:
-    """What an actor wrote, as it would have been handed over on one machine."""
-    part = Part()
-    for cells in table.to_pylist():
-        if cells["scored"] is not None:
-            part.counts = ScreenCounts(cells["scored"], cells["filtered"], len(part.invalid_rows))
-            yield part
-            part = Part()
-        elif cells["reason"] is not None:
-            part.invalid_rows.append(InvalidRow(cells["source"], cells["row"], cells["smiles"], cells["reason"]))
-        else:
-            part.hits.append(Hit(cells["score"], cells["smiles"], cells["name"], cells["source"], cells["row"]))

@@ -1,15 +1,10 @@
-"""What molecules are scored by: likeness to seeds, properties, a function of one's own; of molecules or of latents."""
+"""Scores of a screen: similarity to seeds, properties, property models and functions of the user's own."""
 
 from __future__ import annotations
 
-import sys
-import tokenize
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from math import nan
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,147 +12,122 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto_matrix
-from molvae.chem.properties import compute
-from molvae.errors import InputError, warn
+from molvae.chem.properties import PROPERTIES
+from molvae.chem.scoring_functions import ScoringFunction, as_scoring_function, by_name, column_name
+from molvae.errors import InputError
+from molvae.qsar.property_model import PropertyModel
 
 Floats = NDArray[np.float64]
+ScoreSpec = str | Path | PropertyModel | Callable[..., Any]
+Scores = Mapping[str, ScoreSpec] | Iterable[ScoreSpec]
+
+TANIMOTO, LATENT = "tanimoto", "latent"
+
+RESERVED_NAMES = frozenset({
+    *PROPERTIES, TANIMOTO, LATENT, "smiles", "name", "score", "seed", "similarity", "log_likelihood", "rank",
+    "not_in_training", "nearest_seed", "n_occurrences", "source", "row",
+})  # fmt: skip
+"""Names of columns, which a score cannot have."""
 
 
 class MoleculeScore(Protocol):
-    """A figure of molecules (N,), NaN where there is none; worker processes compute it."""
+    """A score computed from N molecules: (N,), NaN where there is none. Worker processes compute it."""
 
     def __call__(self, mols: Sequence[Chem.Mol]) -> Floats: ...
 
 
 class LatentScore(Protocol):
-    """A figure of latents (N, D) -> (N,); computed where the network is."""
+    """A score computed from latents (N, D): (N,). It is computed on the encoder's side."""
 
     def __call__(self, latents: NDArray[np.float32]) -> Floats: ...
 
 
 @dataclass(frozen=True)
-class Tanimoto:
-    """Similarity to the nearest seed, 0 to 1; seeds: (S, 256) packed Morgan fingerprints."""
+class TanimotoScore:
+    """Tanimoto similarity to the nearest seed, 0 to 1.
+
+    seeds: (S, 256), packed Morgan fingerprints as from `morgan_bits`.
+    """
 
     seeds: NDArray[np.uint8]
 
     def __call__(self, mols: Sequence[Chem.Mol]) -> Floats:
-        return np.asarray(self.to_each(mols).max(axis=1), np.float64)
+        return np.asarray(self.to_each_seed(mols).max(axis=1), np.float64)
 
-    def to_each(self, mols: Sequence[Chem.Mol]) -> NDArray[np.float32]:
-        """Similarity to every seed: (N, S)."""
+    def to_each_seed(self, mols: Sequence[Chem.Mol]) -> NDArray[np.float32]:
+        """Return the similarity of N molecules to every seed: (N, S)."""
         return tanimoto_matrix(morgan_bits(mols), self.seeds)
 
 
 @dataclass(frozen=True)
-class Cosine:
-    """Cosine of the angle to the nearest seed's latent, -1 to 1; seeds: (S, D)."""
+class CosineScore:
+    """Cosine similarity to the latent of the nearest seed, -1 to 1. seeds: (S, D)."""
 
     seeds: NDArray[np.float32]
 
     def __call__(self, latents: NDArray[np.float32]) -> Floats:
-        return np.asarray(self.to_each(latents).max(axis=1), np.float64)
+        return np.asarray(self.to_each_seed(latents).max(axis=1), np.float64)
 
-    def to_each(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cosine to every seed: (N, S)."""
-        return np.asarray(_unit(latents) @ _unit(self.seeds).T, np.float32)
-
-
-@dataclass(frozen=True)
-class Property:
-    """A property of the table in `chem.properties`."""
-
-    name: str
-
-    def __call__(self, mols: Sequence[Chem.Mol]) -> Floats:
-        return compute(mols, [self.name])[self.name]
+    def to_each_seed(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the similarity of N latents (N, D) to every seed: (N, S)."""
+        return np.asarray(_normalized(latents) @ _normalized(self.seeds).T, np.float32)
 
 
-class ScoreWarning(UserWarning):
-    """A function of one's own fails so often that it may be wrong; the molecules in question have no score."""
+class PropertyModelFunction(ScoringFunction):
+    """The predictions of a property model."""
+
+    def __init__(self, model: PropertyModel, name: str | None = None) -> None:
+        self.model, self.name = model, name or column_name(model.target)
+
+    def __call__(self, smiles: Sequence[str]) -> Floats:
+        """Return the predictions for SMILES: (N,)."""
+        return self.model(smiles)
+
+    def score_molecules(self, mols: Sequence[Chem.Mol]) -> Floats:
+        """Return the predictions of a model of fingerprints: (N,)."""
+        return self.model.predict_mols(mols)
 
 
-class Tolerant:
-    """A function of one's own, an RDKit molecule in, a number out; what fails on a molecule gives it no score.
+def load_scoring_function(spec: ScoreSpec, name: str | None = None, device: str = "auto") -> ScoringFunction:
+    """Adapt what a user gives as a score, as `as_scoring_function` does, and load property models.
 
-    What fails on all that are scored together gives a `ScoreWarning` with the first reason, once. It is no error: part
-    of a library may be what the function is not made for.
+    Parameters
+    ----------
+    spec : str, Path, PropertyModel or callable
+        The folder of a property model, a loaded one, or what `as_scoring_function` accepts.
+    name : str, optional
+        Name of the column. Default: the target of the model, or the name of the function.
+    device : str
+        Device of a property model's encoder.
+
+    Raises
+    ------
+    InputError
+        If `spec` is not a score, or if its name is that of another column.
+    CheckpointError
+        If a property model is missing or damaged.
     """
-
-    def __init__(self, name: str, function: Callable[[Chem.Mol], float]) -> None:
-        self.name, self.function, self.warned = name, function, False
-
-    def __call__(self, mols: Sequence[Chem.Mol]) -> Floats:
-        values, errors = list[float](), list[Exception]()
-        for mol in mols:
-            try:
-                values.append(float(self.function(mol)))
-            except Exception as error:  # whatever a stranger's function raises is about this molecule
-                values.append(nan)
-                errors.append(error)
-        if mols and len(errors) == len(mols) and not self.warned:  # or, it may be, about all
-            self.warned = True
-            warn(
-                f"{self.name} failed on each of {len(mols)} molecules, first with {errors[0]!r}; it is called with an "
-                "RDKit Mol and returns a number, NaN where there is none",
-                ScoreWarning,
-            )
-        return np.array(values, dtype=np.float64)
+    function: ScoringFunction
+    if isinstance(spec, str | Path) and ".py:" not in str(spec) and str(spec) not in PROPERTIES:
+        spec = PropertyModel.load(spec, device=device)
+    if isinstance(spec, PropertyModel):
+        function = PropertyModelFunction(spec, name)
+    else:
+        function = as_scoring_function(str(spec) if isinstance(spec, Path) else spec, name)
+    if function.name in RESERVED_NAMES and spec != function.name:
+        raise InputError(f"a score cannot be called {function.name!r}, the name of another column: rename it")
+    return function
 
 
-@dataclass(frozen=True)
-class PythonScore:
-    """A function of a file, as `Tolerant` has it; it warns once in each process.
-
-    It carries its text, and so works in processes and on machines that do not have the file.
-    """
-
-    path: str
-    name: str
-    text: str
-
-    @classmethod
-    def read(cls, place: str) -> PythonScore:
-        """From "FILE.py:function". Raises `InputError` where there is no such file or function."""
-        path, _, name = place.rpartition(":")
-        try:
-            with tokenize.open(path) as file:  # in the encoding that it states, as Python reads it
-                score = cls(path, name, file.read())
-        except (OSError, SyntaxError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"cannot read the score {place!r}: {reason}; write FILE.py:FUNCTION") from None
-        score._tolerant  # noqa: B018 - its errors now, and not out of a worker
-        return score
-
-    def __call__(self, mols: Sequence[Chem.Mol]) -> Floats:
-        return self._tolerant(mols)
-
-    @cached_property
-    def _tolerant(self) -> Tolerant:
-        return Tolerant(f"{self.path}:{self.name}", self._function)
-
-    @cached_property
-    def _function(self) -> Any:
-        # under a name that is nobody else's among Python's modules, where dataclasses look theirs up
-        module = ModuleType(f"{__name__}:{self.path}:{hash(self.text)}")
-        module.__file__ = self.path
-        sys.modules[module.__name__] = module
-        try:
-            exec(compile(self.text, self.path, "exec"), module.__dict__)
-        except ModuleNotFoundError as error:
-            beside = Path(self.path).with_name(f"{error.name}.py").exists()
-            hint = "; a score has to stand in one file, for worker processes get no other" if beside else ""
-            raise InputError(f"{self.path} cannot be run: {error!r}{hint}") from error
-        except Exception as error:
-            raise InputError(f"{self.path} cannot be run: {error!r}") from error
-        if not callable(getattr(module, self.name, None)):
-            raise InputError(f"{self.path} has no function {self.name!r}")
-        return getattr(module, self.name)
-
-    def __getstate__(self) -> dict[str, str]:
-        return {"path": self.path, "name": self.name, "text": self.text}
+def load_scoring_functions(scores: Scores, device: str = "auto") -> dict[str, ScoringFunction]:
+    """Adapt several scores, as `load_scoring_function` does, by name. Raises `InputError` if two have the same name."""
+    if isinstance(scores, Mapping):
+        return {name: load_scoring_function(spec, name, device) for name, spec in scores.items()}
+    specs = [scores] if isinstance(scores, str | Path | PropertyModel) or callable(scores) else scores
+    return by_name(load_scoring_function(spec, device=device) for spec in specs)
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _normalized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors (N, D) scaled to length 1."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(length, 1e-12), np.float32)

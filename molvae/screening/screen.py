@@ -1,11 +1,9 @@
-"""`molvae.screen`: from a library of any length to a ranked shortlist, on one machine or on many."""
+"""`molvae.screen`: from a library of any length to a ranked shortlist, on one machine or on a cluster."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from molvae.chem.expressions import Rank, Window
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import PROPERTIES, compute
+from molvae.chem.scoring_functions import PropertyFunction, ScoringFunction
 from molvae.chem.smiles import canonical, parse, standardize, write
 from molvae.data.readers import read_records
 from molvae.data.rows import as_smiles_iterable, as_tuple, escape_surrogates
@@ -26,38 +25,53 @@ from molvae.errors import InputError, MoleculeError
 from molvae.generator import Generator
 from molvae.library.input_files import find_files
 from molvae.qsar.property_model import PropertyModel, weights_sha256
-from molvae.screening.pipeline import Part, Row, ScreenCounts
-from molvae.screening.pipeline import screen as screen_rows
-from molvae.screening.query import Encoder, Question
+from molvae.screening.pipeline import PartialResult, Row, ScreenCounts, screen_rows
+from molvae.screening.query import LatentEncoder, ScreenQuery
 from molvae.screening.ray_backend import screen_on_ray
-from molvae.screening.scoring_functions import Cosine, LatentScore, MoleculeScore, Property, PythonScore, Tanimoto
+from molvae.screening.scoring_functions import (
+    LATENT,
+    TANIMOTO,
+    CosineScore,
+    LatentScore,
+    MoleculeScore,
+    PropertyModelFunction,
+    Scores,
+    TanimotoScore,
+    load_scoring_functions,
+)
 from molvae.screening.shortlist import Hit
 from molvae.viz.report import Content, write_html
 from molvae.viz.similarity_map import similarity_map
 
-Floats = NDArray[np.float64]
-Score = str | Path | PropertyModel
 Source = str | Path | Iterable[Row]
 
-TANIMOTO, LATENT = "tanimoto", "latent"
-DESCRIBED = ("qed", "sa", "logp", "mw")
-_TAKEN = {"smiles", "name", "score", "nearest_seed", "n_occurrences", "source", "row", "seed", "similarity", "log_likelihood",
-          "not_in_training", "rank", TANIMOTO, LATENT, *PROPERTIES}  # fmt: skip
+DESCRIPTORS = ("qed", "sa", "logp", "mw")
+"""Properties that every shortlist has."""
 
 
 @dataclass(frozen=True)
 class ScreenResult:
-    """`table`: a row for each molecule of the shortlist, the best first; `counts`: what became of all rows."""
+    """The result of a screen.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row for each molecule of the shortlist, the best first; see `screen` for its columns.
+    counts : ScreenCounts
+        How many rows were read, scored, filtered out and rejected.
+    seeds : list of str
+        Canonical SMILES of the seeds.
+    """
 
     table: pd.DataFrame
     counts: ScreenCounts
     seeds: list[str]
 
     def write_report(self, path: str | Path, title: str = "shortlist") -> None:
-        """A page with counts, pictures, distributions and the map of the shortlist around its seeds."""
+        """Write an HTML page with counts, structures, distributions and a map of the shortlist around its seeds."""
         molecules = list(self.table["smiles"])
         bits = morgan_bits([parse(text) for text in [*molecules, *self.seeds]])
-        picture = similarity_map(molecules, self.seeds, self.table["score"].to_numpy(), bits) if molecules else ""
+        image = similarity_map(molecules, self.seeds, self.table["score"].to_numpy(), bits) if molecules else ""
         counts = {"read": self.counts.read, "scored": self.counts.scored, "filtered out": self.counts.filtered,
                   "rejected": self.counts.rejected, "shortlist": len(molecules)}  # fmt: skip
         shown = self.table.rename(columns={TANIMOTO: "similarity"}).drop(
@@ -66,7 +80,7 @@ class ScreenResult:
         write_html(
             Content(
                 title=title, counts=counts, figures={}, notes=[], molecules=shown, rank_by="score",
-                pictures={"Map: the nearer, the more alike; dark dots score best, diamonds are seeds": picture},
+                pictures={"Similarity map: near points are similar; dark points score best, diamonds are seeds": image},
             ),
             path,
         )  # fmt: skip
@@ -78,7 +92,7 @@ def screen(
     seeds: str | Iterable[str] = (),
     top: int = 1000,
     rank_by: str | None = None,
-    scores: Sequence[Score] = (),
+    scores: Scores = (),
     filters: str | Sequence[str] = (),
     include_smarts: str | Sequence[str] = (),
     exclude_smarts: str | Sequence[str] = (),
@@ -89,178 +103,184 @@ def screen(
     column: str | None = None,
     workers: int | None = None,
     ray: str | None = None,
-    on_part: Callable[[Part], None] = lambda _: None,
+    on_part: Callable[[PartialResult], None] = lambda _: None,
 ) -> ScreenResult:
-    """The `top` molecules of a library in one pass and in flat memory, each once.
+    """Rank a library in one pass and return the best molecules, each once. Memory does not grow with the library.
 
-    Among equals the seeds themselves come first, and then the order is that of their SMILES.
+    The network runs only for "latent" and for property models of latents. Among molecules with equal scores, seeds
+    come first, and then the order of SMILES decides.
 
-    `library`: files, folders, or rows. `like`: seeds, as SMILES. `by`: what ranks, the highest first: "tanimoto" (to
-    the nearest seed), "latent" (cosine to the nearest seed's), a property, a score, or a sum such as
-    "tanimoto - 0.1*sa". `scores`: property models, or functions as "FILE.py:function", each called by its target or
-    name; without `by` the first one ranks, and without any "tanimoto". `keep`: windows of properties and of whatever
-    may rank, such as "mw<500", "pIC50>6", "tanimoto 0.3:0.6"; `contains`, `without`, `core`: as in `Generator.analogs`.
-    `standardize`: first normalize the groups of seeds and library and strip their salts, which takes one to two ms
-    a molecule. The network runs only for "latent" and for models that read latents. `ray`: the address of a Ray cluster
-    to run on. `taken` is shown what became of every batch of rows.
+    Parameters
+    ----------
+    library : str, Path or sequence
+        File, folder, or several of them; or iterables of `Record` and `InvalidRow`. "-" is standard input.
+    seeds : str or iterable of str
+        SMILES of the molecules to compare with. Needed for "tanimoto" and "latent".
+    top : int
+        Length of the shortlist.
+    rank_by : str, optional
+        What ranks molecules, highest first: "tanimoto" (similarity to the nearest seed), "latent" (cosine similarity
+        to the latent of the nearest seed), a property, a score, or a weighted sum such as "tanimoto - 0.1*sa".
+        Default: the first score if there are any, else "tanimoto".
+    scores : sequence or mapping
+        Property models (folders or `PropertyModel`) and scoring functions: callables that take a list of SMILES and
+        return one number each, functions of one RDKit Mol, or "FILE.py:FUNCTION". In a mapping, the keys are their
+        names; otherwise they are called by target or function name.
+    filters : str or sequence of str
+        Ranges of properties and scores, such as "mw<500", "pIC50>6" or "tanimoto 0.3:0.6".
+    include_smarts, exclude_smarts : str or sequence of str
+        SMARTS patterns that molecules must contain, and must not contain.
+    core : str, optional
+        Substructure with attachment points (*) that molecules must have; other atoms may only be attached there.
+    standardize : bool
+        Normalize functional groups and strip salts of seeds and library first; takes 1 to 2 ms a molecule.
+    model : str or Path
+        Model that computes latents.
+    device : str
+        Device of the network: "auto", "cpu", "cuda", "mps".
+    column : str, optional
+        Column of the SMILES in tables. Default: "smiles".
+    workers : int, optional
+        Worker processes; default one per core, 0 or 1 for none.
+    ray : str, optional
+        Address of a Ray cluster to run on, or "auto" or "local".
+    on_part : callable
+        Called with the `PartialResult` of every batch of rows, for example to show progress.
 
-    Columns: smiles (canonical), name, score, the figures that were asked for (of a property model also its
-    uncertainty), tanimoto and nearest where there are seeds, qed, sa, logp, mw, copies (how often it was read), source
-    and row. Raises `InputError` for what cannot be used.
+    Returns
+    -------
+    ScreenResult
+        Its `table` has the columns smiles (canonical), name, score (that of `rank_by`), tanimoto and nearest_seed (if
+        there are seeds), the scores and properties that were used (property models also with their uncertainty), qed,
+        sa, logp, mw, n_occurrences (how often the molecule was read), and source and row (where it was read first).
+
+    Raises
+    ------
+    InputError
+        If an option, a file or a seed cannot be used.
+    CheckpointError
+        If a model is missing or damaged.
+    MissingExtraError
+        If `ray` is given and Ray is not installed.
     """
-    asked = _Asked(seeds, rank_by, scores, as_tuple(filters), standardize, model, device)
-    windows = tuple(window for window in asked.windows if window not in asked.of_figures)
-    molecule_filters = Filters(windows, as_tuple(include_smarts), as_tuple(exclude_smarts), core)
-    question, encoder = asked.question(top, molecule_filters), asked.encoder()
-    counts = ScreenCounts()
+    plan = _ScreenPlan(seeds, rank_by, scores, as_tuple(filters), standardize, model, device)
+    property_ranges = tuple(allowed for allowed in plan.ranges if allowed not in plan.score_ranges)
+    query = plan.query(top, Filters(property_ranges, as_tuple(include_smarts), as_tuple(exclude_smarts), core))
+    encoder, counts = plan.encoder(), ScreenCounts()
 
-    def counted(part: Part) -> None:
-        counts.add(part.counts)
-        on_part(part)
+    def count(result: PartialResult) -> None:
+        counts.add(result.counts)
+        on_part(result)
 
     sources = [library] if isinstance(library, str | Path) else list(library)
     if ray is None:
         rows = (part for source in sources for part in _rows(source, column))
-        hits = screen_rows(rows, question, encoder=encoder, workers=workers, taken=counted)
+        hits = screen_rows(rows, query, encoder=encoder, workers=workers, on_part=count)
     else:
-        hits = screen_on_ray(_files(sources), question, address=ray, column=column, encoder=encoder, taken=counted)
-    return ScreenResult(asked.table(hits), counts, asked.seeds)
+        hits = screen_on_ray(_files(sources), query, address=ray, column=column, encoder=encoder, on_part=count)
+    return ScreenResult(plan.table(hits), counts, plan.seeds)
 
 
-def read_score(score: Score, device: str = "auto") -> tuple[str, PropertyModel | PythonScore]:
-    """A property model by its folder, or a function by "FILE.py:function"; and the name that a rank calls it by."""
-    found: PropertyModel | PythonScore
-    if isinstance(score, str) and ".py:" in score:
-        found = PythonScore.read(score)
-        name = found.name
-    else:
-        found = score if isinstance(score, PropertyModel) else PropertyModel.load(score, device=device)
-        name = re.sub(r"\W+|^(?=\d)", "_", found.target)
-    if name in _TAKEN:
-        raise InputError(f"a score cannot be called {name!r}, for that is something else already: rename it")
-    return name, found
-
-
-def read_scores(scores: Iterable[Score], device: str = "auto") -> dict[str, Callable[[Sequence[str]], Floats]]:
-    """The same as functions of SMILES, for `Generator.analogs`."""
-    return {name: partial(_of_smiles, score) for name, score in _read(scores, device).items()}
-
-
-def _read(scores: Iterable[Score], device: str) -> dict[str, PropertyModel | PythonScore]:
-    """By their names, of which none may come twice."""
-    found: dict[str, PropertyModel | PythonScore] = {}
-    for name, score in (read_score(one, device) for one in scores):
-        if name in found:
-            raise InputError(f"two scores are called {name!r}, and a table has one column of a name: rename one")
-        found[name] = score
-    return found
-
-
-def _of_smiles(score: PropertyModel | PythonScore, smiles: Sequence[str]) -> Floats:
-    if isinstance(score, PropertyModel):
-        return score(smiles)
-    return score([parse(text) for text in smiles])
-
-
-class _Asked:
-    """The figures that were asked for by name, and what is needed to compute them."""
+class _ScreenPlan:
+    """The scores that the options name, what is needed to compute them, and the table of the hits."""
 
     def __init__(
         self,
-        like: str | Iterable[str],
-        by: str | None,
-        scores: Sequence[Score],
-        keep: Sequence[str],
-        clean: bool,
+        seeds: str | Iterable[str],
+        rank_by: str | None,
+        scores: Scores,
+        filters: Sequence[str],
+        standardize: bool,
         model: str | Path,
         device: str,
     ) -> None:
-        self.seeds, self.clean = [_seed(text, clean) for text in as_smiles_iterable(like)], clean
-        read = _read(scores, device)
-        self.models = {name: score for name, score in read.items() if isinstance(score, PropertyModel)}
-        self.functions = {name: score for name, score in read.items() if isinstance(score, PythonScore)}
-        known = [*read, TANIMOTO, LATENT]
-        self.rank = Rank.of(by or known[0], known)
-        self.windows = [Window.of(text, known) for text in keep]
-        self.of_figures = tuple(window for window in self.windows if window.name not in PROPERTIES)
-        wishes = [window.name for window in self.of_figures]
-        self.names = tuple(dict.fromkeys([*self.rank.names, *wishes]))  # of the figures that are computed of all rows
-        if not self.seeds and (likeness := [name for name in self.names if name in (TANIMOTO, LATENT)]):
-            raise InputError(f"{' and '.join(likeness)} takes seeds: give one or more as seeds (--seeds)")
-        self.generator = self._generator(model, device)
+        self.standardize = standardize
+        self.seeds = [_canonical_seed(text, standardize) for text in as_smiles_iterable(seeds)]
+        self.functions = load_scoring_functions(scores, device)
+        known = [*self.functions, TANIMOTO, LATENT]
+        self.ranking = Rank.of(rank_by or known[0], known)
+        self.ranges = [Window.of(text, known) for text in filters]
+        self.score_ranges = tuple(allowed for allowed in self.ranges if allowed.name not in PROPERTIES)
+        """Ranges of scores; the others are ranges of properties."""
+        self.names = tuple(dict.fromkeys([*self.ranking.names, *(allowed.name for allowed in self.score_ranges)]))
+        """Scores that are computed for all rows."""
+        if not self.seeds and (similarities := [name for name in self.names if name in (TANIMOTO, LATENT)]):
+            raise InputError(f"{' and '.join(similarities)} needs at least one seed: give seeds (--seeds)")
+        self.generator = self._load_generator(model, device)
 
-    def _generator(self, model: str | Path, device: str) -> Generator | None:
-        """The one network that all figures of latents share; None where there are none."""
+    @property
+    def models(self) -> Mapping[str, PropertyModel]:
+        """The property models by name."""
+        return {name: f.model for name, f in self.functions.items() if isinstance(f, PropertyModelFunction)}
+
+    def _load_generator(self, model: str | Path, device: str) -> Generator | None:
+        """Load the one network that all scores of latents share; None if there are no such scores."""
         models = {name: self.models[name] for name in self.names if name in self.models}
-        readers = {
+        encoders = {
             name: m.fitted_model.encoder.sha256 for name, m in models.items() if m.fitted_model.encoder is not None
         }
         if LATENT in self.names:
-            readers[LATENT] = weights_sha256(locate(model))
-        weights = set(readers.values())
-        if len(weights) > 1:
-            raise InputError(f"{' and '.join(readers)} read latents of different models: a screen runs one")
+            encoders[LATENT] = weights_sha256(locate(model))
+        if len(set(encoders.values())) > 1:
+            raise InputError(f"{' and '.join(encoders)} use latents of different models: a screen can run only one")
         loaded = next((m.generator for m in models.values() if m.generator is not None), None)
-        return loaded if loaded or not weights else Generator.load(model, device)
+        return loaded if loaded or not encoders else Generator.load(model, device)
 
-    def encoder(self) -> Encoder | None:
+    def encoder(self) -> LatentEncoder | None:
+        """Return the encoder of molecules; None if there are no scores of latents."""
         g = self.generator
-        return None if g is None else Encoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device)
+        return None if g is None else LatentEncoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device)
 
-    def question(self, top: int, filters: Filters) -> Question:
+    def query(self, top: int, filters: Filters) -> ScreenQuery:
+        """Return the query with a function for each score."""
         if top < 1:
-            raise InputError(f"a shortlist is of 1 molecule or more, got {top}")
-        of_molecules: dict[str, MoleculeScore] = {}
-        of_latents: dict[str, LatentScore] = {}
+            raise InputError(f"top must be at least 1, got {top}")
+        molecule_scores: dict[str, MoleculeScore] = {}
+        latent_scores: dict[str, LatentScore] = {}
         for name in self.names:
-            if name in self.models:
-                property_model = self.models[name]
-                if property_model.uses_latents:
-                    of_latents[name] = property_model.predict_latents
-                else:
-                    of_molecules[name] = property_model.predict_mols
-            elif name == LATENT:
-                of_latents[name] = self._cosine()
+            if name == LATENT:
+                latent_scores[name] = self._cosine()
+            elif name == TANIMOTO:
+                molecule_scores[name] = self._tanimoto()
+            elif name in self.models and self.models[name].uses_latents:
+                latent_scores[name] = self.models[name].predict_latents
             else:
-                of_molecules[name] = self._of_molecules(name)
+                function: ScoringFunction = self.functions.get(name) or PropertyFunction(name)
+                molecule_scores[name] = function.score_molecules
         g = self.generator
-        known = frozenset(g.vocabulary.tokens) if g else frozenset[str]()
-        most = g.checkpoint.config.max_length if g else 0
-        seeds, windows = frozenset(self.seeds), self.of_figures
-        return Question(self.rank, top, filters, windows, of_molecules, of_latents, known, most, seeds, self.clean)
-
-    def _of_molecules(self, name: str) -> MoleculeScore:
-        if name == TANIMOTO:
-            return self._tanimoto()
-        return self.functions.get(name) or Property(name)
-
-    def _tanimoto(self) -> Tanimoto:
-        return Tanimoto(morgan_bits([parse(seed) for seed in self.seeds]))
-
-    def _cosine(self) -> Cosine:
-        assert self.generator is not None
-        return Cosine(_latents(self.generator, self.seeds))
+        return ScreenQuery(
+            ranking=self.ranking,
+            top=top,
+            filters=filters,
+            score_ranges=self.score_ranges,
+            molecule_scores=molecule_scores,
+            latent_scores=latent_scores,
+            known_tokens=frozenset(g.vocabulary.tokens) if g else frozenset(),
+            max_length=g.checkpoint.config.max_length if g else 0,
+            seeds=frozenset(self.seeds),
+            standardize=self.standardize,
+        )
 
     def table(self, hits: Sequence[Hit]) -> pd.DataFrame:
-        """The shortlist with every figure that was asked for; a thousand rows are described in a moment."""
+        """Return the shortlist with all scores and properties that were asked for."""
         smiles = [hit.smiles for hit in hits]
         mols = [parse(text) for text in smiles]
         columns: dict[str, Any] = {
             "smiles": np.array(smiles, dtype=object),
             "name": np.array([hit.name for hit in hits], dtype=object),
             "score": np.array([hit.score for hit in hits], dtype=float),
-            **self._figures(smiles, mols),
-            **compute(mols, DESCRIBED),
+            **self._score_columns(smiles, mols),
+            **compute(mols, DESCRIPTORS),
             "n_occurrences": np.array([hit.n_occurrences for hit in hits], dtype=int),
             "source": np.array([escape_surrogates(hit.source) for hit in hits], dtype=object),
             "row": np.array([hit.row for hit in hits], dtype=int),
         }
         return pd.DataFrame(columns)
 
-    def _figures(self, smiles: Sequence[str], mols: Sequence[Chem.Mol]) -> dict[str, Any]:
+    def _score_columns(self, smiles: Sequence[str], mols: Sequence[Chem.Mol]) -> dict[str, Any]:
         columns: dict[str, Any] = {}
         if self.seeds:
-            similarity = self._tanimoto().to_each(mols)
+            similarity = self._tanimoto().to_each_seed(mols)
             columns[TANIMOTO] = similarity.max(axis=1).astype(float)
             columns["nearest_seed"] = np.array(self.seeds, dtype=object)[similarity.argmax(axis=1)]
         if LATENT in self.names and self.generator is not None:
@@ -269,18 +289,25 @@ class _Asked:
             predicted = property_model.predict(smiles)
             columns[name] = predicted["prediction"].to_numpy()
             columns[f"{name}_uncertainty"] = predicted["uncertainty"].to_numpy()
-        columns |= {name: function(mols) for name, function in self.functions.items()}
-        asked = [*self.rank.names, *(window.name for window in self.windows)]
-        rest = [name for name in dict.fromkeys(asked) if name in PROPERTIES and name not in DESCRIBED]
+        columns |= {name: f.score_molecules(mols) for name, f in self.functions.items() if name not in self.models}
+        asked = [*self.ranking.names, *(allowed.name for allowed in self.ranges)]
+        rest = [name for name in dict.fromkeys(asked) if name in PROPERTIES and name not in DESCRIPTORS]
         return columns | compute(mols, rest)
 
+    def _tanimoto(self) -> TanimotoScore:
+        return TanimotoScore(morgan_bits([parse(seed) for seed in self.seeds]))
 
-def _seed(text: str, clean: bool) -> str:
-    return write(standardize(parse(text))) if clean else canonical(text)
+    def _cosine(self) -> CosineScore:
+        assert self.generator is not None
+        return CosineScore(_latents(self.generator, self.seeds))
+
+
+def _canonical_seed(smiles: str, standardized: bool) -> str:
+    return write(standardize(parse(smiles))) if standardized else canonical(smiles)
 
 
 def _latents(generator: Generator, smiles: Sequence[str]) -> NDArray[np.float32]:
-    """(N, D). Raises `MoleculeError` for what the model cannot read."""
+    """Return the latents of molecules: (N, D). Raises `MoleculeError` if the model cannot encode one."""
     frame = generator.encode(smiles)
     for error in frame["error"]:
         if error:
@@ -290,6 +317,7 @@ def _latents(generator: Generator, smiles: Sequence[str]) -> NDArray[np.float32]
 
 
 def _rows(source: Source, column: str | None) -> list[Iterable[Row]]:
+    """Return the rows of a source, file by file."""
     if isinstance(source, str | Path):
         if str(source) == "-":
             return [read_records("-")]
@@ -298,7 +326,10 @@ def _rows(source: Source, column: str | None) -> list[Iterable[Row]]:
 
 
 def _files(sources: Sequence[Source]) -> list[Path]:
+    """Return the absolute paths of the files of all sources. Raises `InputError` for rows."""
     files = [source for source in sources if isinstance(source, str | Path)]
     if len(files) < len(sources):
-        raise InputError("a cluster reads files, which every machine can open; got rows")
+        raise InputError(
+            "a cluster can screen only files, which every machine can open; got rows: write them to a file"
+        )
     return [path.resolve() for path in find_files(files)]

@@ -1,4 +1,4 @@
-"""The best of a stream, each molecule once, in memory that does not grow with the stream."""
+"""The best molecules of a stream, each once, in memory that does not grow with the stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from math import inf
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A molecule (canonical SMILES) with its score, where it was read, and how often."""
+    """A molecule with its score, the first place where it was read, and how often it was read.
+
+    smiles: canonical; source, row: as in `Record`.
+    """
 
     score: float
     smiles: str
@@ -20,24 +23,32 @@ class Hit:
 
 
 class Shortlist:
-    """The `top` best hits of all that were added, whatever their order: the best score first, and among equals those
-    of `seeds` (canonical SMILES; a fingerprint cannot tell their stereoisomers from them), and then the first SMILES.
+    """The best molecules of all that were added, in any order of arrival.
 
-    It holds up to twice as many: sorting now and then costs less than keeping a heap in order. A molecule that comes
-    again is counted in `n_occurrences` and keeps the first place, by source and row, at which it was read; that count is
-    exact for those in the end on the list, for none of them was ever below the floor.
+    The highest score comes first; among equal scores the seeds, whose stereoisomers have the same fingerprint, and
+    then the order of SMILES decides. A molecule that is added again is counted in `n_occurrences` and keeps the first
+    place, by source and row. The count is exact for the final list, whose molecules were never below the threshold.
+
+    Up to twice as many molecules are held and sorted now and then, which is cheaper than a heap.
+
+    Parameters
+    ----------
+    top : int
+        Molecules to keep.
+    seeds : container of str
+        Canonical SMILES of the seeds.
     """
 
     def __init__(self, top: int, seeds: Container[str] = ()) -> None:
         self.top, self.seeds = top, seeds
-        self.floor = -inf
-        """No score below this one can be on the list any more."""
+        self.threshold = -inf
+        """Molecules with lower scores cannot enter the list any more."""
         self._hits: dict[str, Hit] = {}
 
     def add(self, hits: Iterable[Hit]) -> None:
-        """Take up those that may be on the list."""
+        """Add molecules."""
         for hit in hits:
-            if hit.score < self.floor:
+            if hit.score < self.threshold:
                 continue
             known = self._hits.get(hit.smiles)
             if known is None:
@@ -46,18 +57,18 @@ class Shortlist:
                 first = min(known, hit, key=lambda each: (each.source, each.row))
                 self._hits[hit.smiles] = replace(first, n_occurrences=known.n_occurrences + hit.n_occurrences)
             if len(self._hits) >= 2 * self.top:
-                self._cut()
+                self._truncate()
 
     def hits(self) -> list[Hit]:
-        """The best, in order."""
-        self._cut()
+        """Return the best molecules in order."""
+        self._truncate()
         return list(self._hits.values())
 
-    def _cut(self) -> None:
-        best = sorted(self._hits.values(), key=self._order)[: self.top]
+    def _truncate(self) -> None:
+        best = sorted(self._hits.values(), key=self._sort_key)[: self.top]
         self._hits = {hit.smiles: hit for hit in best}
         if len(best) == self.top:
-            self.floor = best[-1].score
+            self.threshold = best[-1].score
 
-    def _order(self, hit: Hit) -> tuple[float, bool, str]:
+    def _sort_key(self, hit: Hit) -> tuple[float, bool, str]:
         return (-hit.score, hit.smiles not in self.seeds, hit.smiles)

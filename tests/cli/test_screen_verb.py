@@ -93,7 +93,7 @@ def test_a_library_may_come_through_a_pipe():
 
 
 def test_wrong_usage(library, tmp_path):
-    assert "takes seeds" in run("screen", library, code=2).stderr
+    assert "needs at least one seed" in run("screen", library, code=2).stderr
     assert "--like: argument 1" in run("screen", library, "--like", "", code=2).stderr
     assert "does not exist" in run("screen", tmp_path / "no.smi", "--like", SEED, code=2).stderr
     assert "--report is an .html" in run("screen", library, "--like", SEED, "--report", "x.pdf", code=2).stderr

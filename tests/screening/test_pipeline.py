@@ -1,4 +1,4 @@
-"""One pass against doing it by hand: the same hits, every row counted, whatever the workers."""
+"""A screen against a plain loop: the same hits, every row counted, with and without workers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from rdkit.Chem import Descriptors
 from molvae.chem.expressions import Rank, Window
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan, morgan_bits
+from molvae.chem.scoring_functions import PropertyFunction
 from molvae.chem.smiles import parse
 from molvae.chem.tokenizer import tokenize
 from molvae.data.rows import InvalidRow, Record
-from molvae.screening.pipeline import ScreenCounts, screen
-from molvae.screening.query import Encoder, Question
-from molvae.screening.scoring_functions import Cosine, Property, Tanimoto
+from molvae.screening.pipeline import ScreenCounts, screen_rows
+from molvae.screening.query import LatentEncoder, ScreenQuery
+from molvae.screening.scoring_functions import CosineScore, TanimotoScore
 
 NAMES = list(DRUGS)
 SEED = "CC(=O)Nc1ccccc1"
 
 
 def library(times=3):
-    """The drugs several times over, written in other ways, with bad rows among them."""
+    """The drugs several times as different SMILES, with invalid rows."""
     rows = []
     for turn in range(times):
         for i, (name, text) in enumerate(DRUGS.items()):
@@ -36,40 +37,46 @@ def library(times=3):
     return rows
 
 
-def asked(top=10, **options):
+def tanimoto_query(top=10, **options):
     seeds = morgan_bits([parse(SEED)])
-    return Question(Rank.of("tanimoto", ["tanimoto"]), top, of_molecules={"tanimoto": Tanimoto(seeds)}, **options)
+    return ScreenQuery(
+        Rank.of("tanimoto", ["tanimoto"]), top, molecule_scores={"tanimoto": TanimotoScore(seeds)}, **options
+    )
 
 
-def run(question, rows, **options):
+def run(query, rows, **options):
     counts, invalid_rows = ScreenCounts(), []
 
-    def taken(part):
-        counts.add(part.counts)
-        invalid_rows.extend(part.invalid_rows)
+    def collect(result):
+        counts.add(result.counts)
+        invalid_rows.extend(result.invalid_rows)
 
-    return screen([rows], question, taken=taken, **options), counts, invalid_rows
+    return screen_rows([rows], query, on_part=collect, **options), counts, invalid_rows
+
+
+def property_score(name):
+    return PropertyFunction(name).score_molecules
 
 
 def odd(mols):
-    """A number that small molecules do not have."""
+    """A score that molecules of less than 15 atoms do not have."""
     return np.array([np.nan if (n := mol.GetNumAtoms()) < 15 else float(n % 5) for mol in mols])
 
 
-def by_hand(top, accept=lambda _: True):
+def expected_hits(top, accept=lambda _: True):
     best = {Chem.MolToSmiles(parse(text)): DataStructs.TanimotoSimilarity(morgan(parse(text)), morgan(parse(SEED)))
             for text in DRUGS.values() if accept(parse(text))}  # fmt: skip
     return sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))[:top]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_best_of_all_rows(workers):
-    hits, counts, invalid_rows = run(asked(), library(), workers=workers)
-    expected = by_hand(10)
+def test_hits_equal_those_of_a_plain_loop(workers):
+    hits, counts, invalid_rows = run(tanimoto_query(), library(), workers=workers)
+    expected = expected_hits(10)
     assert [hit.smiles for hit in hits] == [smiles for smiles, _ in expected]
     assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected])
     assert [hit.n_occurrences for hit in hits] == [3] * 10
-    assert all(hit.row < 90 and parse(DRUGS[hit.name]) for hit in hits)  # the first of its copies
+    assert all(hit.row < 90 and parse(DRUGS[hit.name]) for hit in hits)  # the first occurrence
     assert (counts.scored, counts.filtered, counts.rejected) == (3 * len(DRUGS), 0, 6)
     assert counts.read == len(library())
     assert Counter(invalid_row.row for invalid_row in invalid_rows) == Counter(
@@ -77,36 +84,36 @@ def test_the_best_of_all_rows(workers):
     )
 
 
-def test_filters_come_first():
+def test_filters():
     def accept(mol):
         return Descriptors.MolWt(mol) < 300 and mol.HasSubstructMatch(Chem.MolFromSmarts("c1ccccc1")) and (
             not mol.HasSubstructMatch(Chem.MolFromSmarts("[Cl,Br]"))
         )  # fmt: skip
 
     filters = Filters((Window.of("mw<300"), Window.of("qed>0")), ("c1ccccc1",), ("[Cl,Br]",))
-    hits, counts, _ = run(asked(50, filters=filters), library(1), workers=0)
-    assert [hit.smiles for hit in hits] == [smiles for smiles, _ in by_hand(50, accept)]
+    hits, counts, _ = run(tanimoto_query(50, filters=filters), library(1), workers=0)
+    assert [hit.smiles for hit in hits] == [smiles for smiles, _ in expected_hits(50, accept)]
     assert counts.scored == len(hits)
     assert counts.filtered == len(DRUGS) - len(hits)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("top", [3, 50])
-def test_windows_of_figures_are_counted_whatever_ends_up_on_the_list(top, workers):
-    """A figure that does not rank, and is missing for some, and one that does."""
+def test_score_ranges(top, workers):
+    """One limited score ranks; the other does not, and some molecules lack it."""
     hits, counts, invalid_rows = run(
-        Question(
+        ScreenQuery(
             Rank.of("tanimoto", ["tanimoto"]),
             top,
-            windows=(Window.of("odd>2", ["odd"]), Window.of("tanimoto 0.1:0.3", ["tanimoto"])),
-            of_molecules={"tanimoto": Tanimoto(morgan_bits([parse(SEED)])), "odd": odd},
+            score_ranges=(Window.of("odd>2", ["odd"]), Window.of("tanimoto 0.1:0.3", ["tanimoto"])),
+            molecule_scores={"tanimoto": TanimotoScore(morgan_bits([parse(SEED)])), "odd": odd},
         ),
         library(30),
         workers=workers,
     )
     mols = {Chem.MolToSmiles(mol): mol for mol in map(parse, DRUGS.values())}
     missing = {smiles for smiles, mol in mols.items() if mol.GetNumAtoms() < 15}
-    similarity = dict(by_hand(len(mols)))
+    similarity = dict(expected_hits(len(mols)))
     good = {s for s in set(mols) - missing if 0.1 <= similarity[s] <= 0.3 and mols[s].GetNumAtoms() % 5 > 2}
     assert 3 < len(good) < len(mols) - len(missing)
     assert [hit.smiles for hit in hits] == [s for s in similarity if s in good][:top]
@@ -117,22 +124,22 @@ def test_windows_of_figures_are_counted_whatever_ends_up_on_the_list(top, worker
 
 
 @pytest.mark.parametrize("latent", [False, True])
-def test_a_batch_of_which_nothing_is_left_before_the_windows(tiny, latent):
+def test_batch_without_molecules_left(tiny, latent):
     g = tiny
-    encoder = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device) if latent else None
+    encoder = LatentEncoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device) if latent else None
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
-    of_latents = {"latent": Cosine(z)} if latent else {}
+    latent_scores = {"latent": CosineScore(z)} if latent else {}
     windows = (Window.of("odd>2", ["odd"]), *([Window.of("latent>0", ["latent"])] if latent else []))
     for filters, expected in ((Filters((Window.of("mw<1"),)), (0, len(DRUGS), 2)), (Filters(), (0, 0, 1))):
         rows = library(1) if filters else [Record("C1CC", "bad", "lib.smi", 1)]
         known, most = frozenset(g.vocabulary.tokens), g.checkpoint.config.max_length
-        question = Question(Rank.of("odd", ["odd"]), 5, filters, windows, {"odd": odd}, of_latents, known, most)
-        hits, counts, _ = run(question, rows, encoder=encoder, workers=0)
+        query = ScreenQuery(Rank.of("odd", ["odd"]), 5, filters, windows, {"odd": odd}, latent_scores, known, most)
+        hits, counts, _ = run(query, rows, encoder=encoder, workers=0)
         assert hits == []
         assert (counts.scored, counts.filtered, counts.rejected) == expected
 
 
-def test_what_lies_outside_a_window_of_molecules_is_not_encoded(tiny):
+def test_filtered_molecules_are_not_encoded(tiny):
     encoded = []
 
     def encoder(chunk):
@@ -140,36 +147,35 @@ def test_what_lies_outside_a_window_of_molecules_is_not_encoded(tiny):
         return real(chunk)
 
     g = tiny
-    real = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device)
+    real = LatentEncoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device)
     encoder.device = g.device
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
-    question = Question(
-        Rank.of("latent", ["latent"]), 5, windows=(Window.of("odd>2", ["odd"]),), of_molecules={"odd": odd},
-        of_latents={"latent": Cosine(z)}, known=frozenset(g.vocabulary.tokens), max_length=80,
+    query = ScreenQuery(
+        Rank.of("latent", ["latent"]), 5, score_ranges=(Window.of("odd>2", ["odd"]),), molecule_scores={"odd": odd},
+        latent_scores={"latent": CosineScore(z)}, known_tokens=frozenset(g.vocabulary.tokens), max_length=80,
     )  # fmt: skip
-    _, counts, _ = run(question, library(1), encoder=encoder, workers=0)
+    _, counts, _ = run(query, library(1), encoder=encoder, workers=0)
     assert 0 < len(encoded) == counts.scored < len(DRUGS) / 2
 
 
-def test_windows_of_latents_too(tiny):
-    """On the other path, where figures of molecules wait for the network."""
+def test_ranges_of_latent_scores(tiny):
     g = tiny
-    encoder = Encoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device)
+    encoder = LatentEncoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device)
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
     table = g.encode(list(DRUGS.values()))
     table = table[table["error"] == ""]
-    cosine = Cosine(z)(table.filter(regex=r"^z").to_numpy(np.float32))
+    cosine = CosineScore(z)(table.filter(regex=r"^z").to_numpy(np.float32))
     half = float(np.median(cosine)) + 1e-4
-    question = Question(
+    query = ScreenQuery(
         Rank.of("latent", ["latent"]),
         100,
-        windows=(Window("latent", high=half), Window.of("odd>2", ["odd"])),
-        of_latents={"latent": Cosine(z)},
-        of_molecules={"odd": odd},
-        known=frozenset(g.vocabulary.tokens),
+        score_ranges=(Window("latent", high=half), Window.of("odd>2", ["odd"])),
+        latent_scores={"latent": CosineScore(z)},
+        molecule_scores={"odd": odd},
+        known_tokens=frozenset(g.vocabulary.tokens),
         max_length=g.checkpoint.config.max_length,
     )
-    hits, counts, invalid_rows = run(question, library(1), encoder=encoder, workers=0)
+    hits, counts, invalid_rows = run(query, library(1), encoder=encoder, workers=0)
     sizes = np.array([parse(text).GetNumAtoms() for text in table["smiles"]])
     small, good = sizes < 15, (sizes >= 15) & (sizes % 5 > 2) & (cosine < half)
     assert good.any()
@@ -178,29 +184,29 @@ def test_windows_of_latents_too(tiny):
     assert sum("odd cannot be computed" in invalid_row.reason for invalid_row in invalid_rows) == small.sum()
 
 
-def test_a_sum_of_figures():
+def test_weighted_sum():
     rank = Rank.of("tanimoto - 0.01*mw", ["tanimoto"])
-    figures = {"tanimoto": Tanimoto(morgan_bits([parse(SEED)])), "mw": Property("mw")}
-    hits, _, _ = run(Question(rank, 3, of_molecules=figures), library(1), workers=0)
-    scores = {Chem.MolToSmiles(parse(t)): float(figures["tanimoto"]([parse(t)])[0] - 0.01 * Descriptors.MolWt(parse(t)))
-              for t in DRUGS.values()}  # fmt: skip
+    tanimoto = TanimotoScore(morgan_bits([parse(SEED)]))
+    query = ScreenQuery(rank, 3, molecule_scores={"tanimoto": tanimoto, "mw": property_score("mw")})
+    hits, _, _ = run(query, library(1), workers=0)
+    scores = {Chem.MolToSmiles(mol): float(tanimoto([mol])[0] - 0.01 * Descriptors.MolWt(mol))
+              for mol in map(parse, DRUGS.values())}  # fmt: skip
     assert [hit.smiles for hit in hits] == sorted(scores, key=lambda s: -scores[s])[:3]
 
 
-def test_costly_figures_are_spared_where_they_cannot_help():
-    """What is left out is only what could not have been on the list."""
+def test_costly_properties_are_computed_only_where_they_can_change_the_hits():
     seen = []
 
     def counted(mols):
         seen.extend(mols)
-        return Property("qed")(mols)
+        return property_score("qed")(mols)
 
     rank = Rank.of("tanimoto + 0.2*qed - 0.01*sa", ["tanimoto"])
-    tanimoto = Tanimoto(morgan_bits([parse(SEED)]))
-    question = Question(rank, 3, of_molecules={"tanimoto": tanimoto, "qed": counted, "sa": Property("sa")})
-    hits, counts, _ = run(question, library(30), workers=0)
+    tanimoto = TanimotoScore(morgan_bits([parse(SEED)]))
+    query = ScreenQuery(rank, 3, molecule_scores={"tanimoto": tanimoto, "qed": counted, "sa": property_score("sa")})
+    hits, counts, _ = run(query, library(30), workers=0)
     mols = {Chem.MolToSmiles(parse(text)): parse(text) for text in DRUGS.values()}
-    scores = {s: float(tanimoto([m])[0] + 0.2 * Property("qed")([m])[0] - 0.01 * Property("sa")([m])[0])
+    scores = {s: float(tanimoto([m])[0] + 0.2 * property_score("qed")([m])[0] - 0.01 * property_score("sa")([m])[0])
               for s, m in mols.items()}  # fmt: skip
     best = sorted(scores, key=lambda s: (-scores[s], s))[:3]
     assert [hit.smiles for hit in hits] == best
@@ -210,12 +216,12 @@ def test_costly_figures_are_spared_where_they_cannot_help():
     assert len(seen) < 0.7 * counts.scored
 
 
-def test_what_has_no_score_is_rejected_and_named():
+def test_molecules_without_score_are_rejected():
     def odd(mols):
         return np.array([np.nan if mol.GetNumAtoms() < 15 else 1.0 for mol in mols])
 
     hits, counts, invalid_rows = run(
-        Question(Rank.of("odd", ["odd"]), 100, of_molecules={"odd": odd}), library(1), workers=0
+        ScreenQuery(Rank.of("odd", ["odd"]), 100, molecule_scores={"odd": odd}), library(1), workers=0
     )
     small = [name for name, text in DRUGS.items() if parse(text).GetNumAtoms() < 15]
     assert len(hits) == counts.scored == len(DRUGS) - len(small)
@@ -223,26 +229,26 @@ def test_what_has_no_score_is_rejected_and_named():
     assert [hit.smiles for hit in hits] == sorted(hit.smiles for hit in hits)  # all are equal
 
 
-def test_no_rows_and_one():
-    assert run(asked(), [], workers=0)[0] == []
-    hits, counts, _ = run(asked(), [Record(SEED, "it", "x", 1)], workers=0)
-    assert [(hit.score, hit.name) for hit in hits] == [(1.0, "it")]
+def test_zero_rows_and_one_row():
+    assert run(tanimoto_query(), [], workers=0)[0] == []
+    hits, counts, _ = run(tanimoto_query(), [Record(SEED, "seed", "x", 1)], workers=0)
+    assert [(hit.score, hit.name) for hit in hits] == [(1.0, "seed")]
     assert counts.summary() == "1 read: 1 scored, 0 filtered out, 0 rejected"
 
 
 @pytest.mark.parametrize("filtered", [False, True])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_latents(tiny, workers, filtered):
+def test_latent_scores(tiny, workers, filtered):
     config, known = tiny.checkpoint.config, frozenset(tiny.vocabulary.tokens)
-    encoder = Encoder(tiny.model, tiny.vocabulary, config.max_length, tiny.device)
+    encoder = LatentEncoder(tiny.model, tiny.vocabulary, config.max_length, tiny.device)
     frame = tiny.encode(list(DRUGS.values())).query("error == ''")
     z = frame.filter(regex=r"^z\d+$").to_numpy(np.float32)
-    cosine = Cosine(z[:2])
-    question = Question(
+    cosine = CosineScore(z[:2])
+    query = ScreenQuery(
         Rank.of("latent", ["latent"]), 5, Filters((Window.of("mw<250"),)) if filtered else Filters(),
-        of_latents={"latent": cosine}, known=known, max_length=config.max_length,
+        latent_scores={"latent": cosine}, known_tokens=known, max_length=config.max_length,
     )  # fmt: skip
-    hits, counts, invalid_rows = run(question, library(2), workers=workers, encoder=encoder)
+    hits, counts, invalid_rows = run(query, library(2), workers=workers, encoder=encoder)
     expected = [(score, Chem.MolToSmiles(parse(text)))
                 for score, text in zip(cosine(z), frame["smiles"], strict=True)
                 if not filtered or Descriptors.MolWt(parse(text)) < 250]  # fmt: skip
@@ -253,13 +259,13 @@ def test_latents(tiny, workers, filtered):
     assert len(invalid_rows) == counts.rejected >= 4
 
 
-def test_symbols_that_the_model_has_never_seen_are_rejected(tiny):
-    question = Question(
-        Rank.of("latent", ["latent"]), 5, of_latents={"latent": Cosine(np.ones((1, 12), np.float32))},
-        known=frozenset(tokenize("CCO")), max_length=80,
+def test_unknown_tokens_are_rejected(tiny):
+    query = ScreenQuery(
+        Rank.of("latent", ["latent"]), 5, latent_scores={"latent": CosineScore(np.ones((1, 12), np.float32))},
+        known_tokens=frozenset(tokenize("CCO")), max_length=80,
     )  # fmt: skip
-    encoder = Encoder(tiny.model, tiny.vocabulary, 80, tiny.device)
-    hits, counts, invalid_rows = run(question, [*library(1)[:5], Record("CCO", "", "x", 1)], workers=0, encoder=encoder)
+    encoder = LatentEncoder(tiny.model, tiny.vocabulary, 80, tiny.device)
+    hits, counts, invalid_rows = run(query, [*library(1)[:5], Record("CCO", "", "x", 1)], workers=0, encoder=encoder)
     assert [hit.smiles for hit in hits] == ["CCO"]
     assert all("never seen" in invalid_row.reason for invalid_row in invalid_rows)
     assert counts.rejected == 5

@@ -1,4 +1,4 @@
-"""What travels between Ray's tasks is what travels between processes; the cluster itself is in benchmarks/."""
+"""Blocks and tables that Ray passes around give the same result; benchmarks/ray_cluster.py runs a real ray_backend."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.smiles import parse
 from molvae.data.readers import read_records
 from molvae.errors import MissingExtraError
-from molvae.screening import ray_backend as cluster
-from molvae.screening.pipeline import ScreenCounts, screen
-from molvae.screening.query import Question
-from molvae.screening.scoring_functions import Tanimoto
+from molvae.screening import ray_backend
+from molvae.screening.pipeline import ScreenCounts, screen_rows
+from molvae.screening.query import ScreenQuery
+from molvae.screening.scoring_functions import TanimotoScore
 from molvae.screening.shortlist import Shortlist
 
 
@@ -26,30 +26,32 @@ def library(tmp_path):
     return path
 
 
-def test_blocks_through_actors_are_the_screen(library, monkeypatch):
-    monkeypatch.setattr(cluster, "BLOCK", cluster.BATCH)  # several blocks
-    question = Question(
-        Rank.of("tanimoto", ["tanimoto"]), 7, of_molecules={"tanimoto": Tanimoto(morgan_bits([parse("CCOc1ccccc1")]))}
+def test_actors_find_the_same_hits(library, monkeypatch):
+    monkeypatch.setattr(ray_backend, "BLOCK", ray_backend.BATCH)  # several blocks
+    query = ScreenQuery(
+        Rank.of("tanimoto", ["tanimoto"]),
+        7,
+        molecule_scores={"tanimoto": TanimotoScore(morgan_bits([parse("CCOc1ccccc1")]))},
     )
     counts, invalid_rows, shortlist = ScreenCounts(), [], Shortlist(7)
-    actors = [cluster._Screener(question, None), cluster._Screener(question, None)]
-    tables = [actors[i % 2](block) for i, block in enumerate(cluster._blocks(library, None))]
+    actors = [ray_backend._ScreenActor(query, None), ray_backend._ScreenActor(query, None)]
+    tables = [actors[i % 2](block) for i, block in enumerate(ray_backend._read_blocks(library, None))]
     assert len(tables) > 1
     for table in reversed(tables):  # in any order
-        for part in cluster._parts(table):
-            shortlist.add(part.hits)
-            counts.add(part.counts)
-            invalid_rows += part.invalid_rows
+        for result in ray_backend._results_from_table(table):
+            shortlist.add(result.hits)
+            counts.add(result.counts)
+            invalid_rows += result.invalid_rows
     alone = ScreenCounts()
-    expected = screen([read_records(library)], question, workers=0, taken=lambda part: alone.add(part.counts))
+    expected = screen_rows([read_records(library)], query, workers=0, on_part=lambda result: alone.add(result.counts))
     assert shortlist.hits() == expected
     assert counts == alone
     assert counts.read == 12 * len(DRUGS) + 2
     assert sorted(invalid_row.row for invalid_row in invalid_rows) == [9, 10]
 
 
-def test_without_ray_it_says_which_extra(library, monkeypatch):
+def test_missing_ray_names_the_extra(library, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    question = Question(Rank.of("qed"), 1)
+    query = ScreenQuery(Rank.of("qed"), 1)
     with pytest.raises(MissingExtraError, match=r"molvae\[ray\]"):
-        cluster.screen_on_ray([library], question, address="auto")
+        ray_backend.screen_on_ray([library], query, address="auto")

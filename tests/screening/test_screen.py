@@ -1,4 +1,4 @@
-"""`molvae.screen` from files to table and page."""
+"""`molvae.screen` from files to a table and a report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from molvae.chem.smiles import canonical
 from molvae.cli.app import app
 from molvae.errors import InputError
 from molvae.qsar.property_model import fit_property_model
-from molvae.screening.screen import read_scores
+from molvae.screening.scoring_functions import load_scoring_functions
 
 SEEDS = [DRUGS["aspirin"], DRUGS["warfarin"]]
 
@@ -31,7 +31,7 @@ def library(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def potency(tmp_path_factory, tiny_model, few_trees):  # noqa: ARG001
-    """A model of the number of characters, which is easily learned."""
+    """A property model of the length of the SMILES, which is easy to learn."""
     folder = tmp_path_factory.mktemp("potency")
     pd.DataFrame({"smiles": list(DRUGS.values()), "size/1": [len(t) / 10 for t in DRUGS.values()]}).to_csv(
         folder / "d.csv", index=False
@@ -40,7 +40,7 @@ def potency(tmp_path_factory, tiny_model, few_trees):  # noqa: ARG001
     return model.save(folder / "size.molvae-property")
 
 
-def test_the_seed_itself_comes_before_its_stereoisomers(tmp_path):
+def test_seed_comes_before_its_stereoisomers(tmp_path):
     alanines = ["CC(N)C(=O)O", "C[C@@H](N)C(=O)O", "C[C@H](N)C(=O)O"]
     (tmp_path / "a.smi").write_text("\n".join(alanines) + "\n")
     for alanine in alanines:
@@ -48,11 +48,11 @@ def test_the_seed_itself_comes_before_its_stereoisomers(tmp_path):
         assert table["smiles"].tolist() == [alanine]
 
 
-def test_a_bare_string_is_one_wish(tmp_path):
+def test_a_string_is_one_filter(tmp_path):
     (tmp_path / "a.smi").write_text("CC(C)=O\nCOC\nCCN\n")
 
-    def found(**wishes):
-        return molvae.screen(tmp_path / "a.smi", seeds="CCO", workers=0, **wishes).table["smiles"].tolist()
+    def found(**options):
+        return molvae.screen(tmp_path / "a.smi", seeds="CCO", workers=0, **options).table["smiles"].tolist()
 
     assert found(include_smarts="CO") == found(include_smarts=["CO"]) == ["COC"]
     assert found(core="*OC") == ["COC"]
@@ -60,36 +60,37 @@ def test_a_bare_string_is_one_wish(tmp_path):
     assert sorted(found(filters="mw>46")) == ["CC(C)=O", "COC"]
 
 
-@pytest.mark.parametrize("by", ["tanimoto", "latent", "tanimoto - 0.001*mw"])
-def test_salts_are_stripped_where_asked(tmp_path, tiny_model, by):
-    """Of seeds and library, whichever way a molecule goes; without it a salt is another molecule."""
+@pytest.mark.parametrize("rank_by", ["tanimoto", "latent", "tanimoto - 0.001*mw"])
+def test_standardize_strips_salts(tmp_path, tiny_model, rank_by):
+    """Of seeds and library, with and without latents; otherwise a salt is another molecule."""
     (tmp_path / "a.smi").write_text("CC(=O)[O-].[Na+]\nCC(=O)[O-]\nCCN.Cl\nCCC(N)=O\nC1CC\n")
-    options = {"rank_by": by, "workers": 0, "model": tiny_model, "device": "cpu"}
+    options = {"rank_by": rank_by, "workers": 0, "model": tiny_model, "device": "cpu"}
     table = molvae.screen(tmp_path / "a.smi", seeds="CC(=O)[O-].[K+]", standardize=True, **options).table
     assert sorted(table["smiles"]) == ["CC(=O)[O-]", "CCC(N)=O", "CCN"]
     first = table.iloc[0]
     assert (first["smiles"], first["tanimoto"], first["n_occurrences"]) == ("CC(=O)[O-]", 1, 2)
     assert first["nearest_seed"] == "CC(=O)[O-]"
-    wishes = {"filters": "mw<50", "standardize": True, **options}
-    assert molvae.screen(tmp_path / "a.smi", seeds="CCO", **wishes).table["smiles"].tolist() == ["CCN"]
-    if by != "latent":
+    filtered = {"filters": "mw<50", "standardize": True, **options}
+    assert molvae.screen(tmp_path / "a.smi", seeds="CCO", **filtered).table["smiles"].tolist() == ["CCN"]
+    if rank_by != "latent":
         asked = molvae.screen(tmp_path / "a.smi", seeds="CC(=O)[O-].[K+]", **options).table
         assert "CCN.Cl" in set(asked["smiles"])
         assert asked["tanimoto"].max() < 1
 
 
-def test_info_knows_property_models(potency):
+def test_info_shows_property_models(potency):
     text = CliRunner().invoke(app, ["info", str(potency)]).stdout
     assert text.startswith("target: size/1\ntask: regression\n")
     assert "Held-out figures" in text
     assert json.loads(CliRunner().invoke(app, ["info", str(potency), "--json"]).stdout)["target"] == "size/1"
 
 
-def test_a_folder_of_files(library):
+def test_folder_of_files(library):
     done = molvae.screen(library, seeds=SEEDS, top=8, workers=0)
     table = done.table
     assert list(table.columns) == [
-        "smiles", "name", "score", "tanimoto", "nearest_seed", "qed", "sa", "logp", "mw", "n_occurrences", "source", "row",
+        "smiles", "name", "score", "tanimoto", "nearest_seed", "qed", "sa", "logp", "mw", "n_occurrences", "source",
+        "row",
     ]  # fmt: skip
     assert list(table["smiles"][:2]) == sorted(map(canonical, SEEDS))  # both have similarity 1
     assert (table["score"] == table["tanimoto"]).all()
@@ -99,7 +100,7 @@ def test_a_folder_of_files(library):
     pd.testing.assert_frame_equal(molvae.screen(library, seeds=SEEDS, top=8, workers=2).table, table)
 
 
-def test_every_kind_of_figure_may_rank(library, tmp_path, tiny_model, potency):
+def test_every_kind_of_score_can_rank(library, tmp_path, tiny_model, potency):
     (tmp_path / "rules.py").write_text("def ring_count(mol):\n    return mol.GetRingInfo().NumRings()\n")
     rules = f"{tmp_path / 'rules.py'}:ring_count"
     options = {"seeds": SEEDS, "top": 5, "workers": 0, "model": tiny_model, "device": "cpu"}
@@ -118,14 +119,14 @@ def test_every_kind_of_figure_may_rank(library, tmp_path, tiny_model, potency):
     assert by_latent["latent"].iloc[0] == pytest.approx(1, abs=1e-5)
 
 
-def test_windows_of_scores(library, tmp_path, tiny_model, potency):
-    """What ranks, what does not, and what is only asked for by a window, which then has a column too."""
+def test_filters_on_scores(library, tmp_path, tiny_model, potency):
+    """Filters on scores that rank, that do not rank, and that are used by no other option."""
     (tmp_path / "mine.py").write_text("def cycles(mol):\n    return mol.GetRingInfo().NumRings()\n")
     options = {"seeds": SEEDS, "workers": 0, "scores": [potency, f"{tmp_path / 'mine.py'}:cycles"], "device": "cpu"}
     options["model"] = tiny_model
     everything = molvae.screen(library, rank_by="tanimoto", **options).table
-    wishes = ["size_1>2.5", "cycles 1:3", "tanimoto<0.5", "latent<0.9", "mw<400"]
-    done = molvae.screen(library, rank_by="tanimoto", filters=wishes, **options)
+    filters = ["size_1>2.5", "cycles 1:3", "tanimoto<0.5", "latent<0.9", "mw<400"]
+    done = molvae.screen(library, rank_by="tanimoto", filters=filters, **options)
     latent = molvae.screen(library, rank_by="latent", **options).table.set_index("smiles")["latent"]
     near = everything["smiles"].map(latent)
     rows = (everything["size_1"] > 2.5) & everything["cycles"].between(1, 3) & (everything["tanimoto"] < 0.5)
@@ -138,59 +139,42 @@ def test_windows_of_scores(library, tmp_path, tiny_model, potency):
     assert done.counts.read == len(DRUGS) + 6
 
 
-def test_no_network_is_loaded_where_none_is_needed(library):
+def test_network_is_not_loaded_unless_needed(library):
     assert len(molvae.screen(library, seeds=SEEDS, top=3, workers=0, model="no such model").table) == 3
     assert len(molvae.screen(library, rank_by="-mw", top=3, workers=0, model="no such model").table) == 3
 
 
-def test_what_cannot_be_asked_is_said_before_the_work(library, tiny_model):
+def test_invalid_options(library, tiny_model):
     for message, options in {
-        "takes seeds": {},
-        "latent takes seeds": {"rank_by": "latent"},
+        "needs at least one seed": {},
+        "latent needs at least one seed": {"rank_by": "latent"},
         "did you mean 'tanimoto'": {"rank_by": "tanimot", "seeds": SEEDS},
         "cannot read SMILES 'C1CC'": {"seeds": "C1CC"},
-        "1 molecule or more": {"seeds": SEEDS, "top": 0},
+        "top must be at least 1": {"seeds": SEEDS, "top": 0},
         "cannot read SMARTS": {"seeds": SEEDS, "include_smarts": ["c1cc"]},
         "cannot read the wish": {"seeds": SEEDS, "filters": ["light"]},
     }.items():
         with pytest.raises(InputError, match=message):
             molvae.screen(library, model=tiny_model, device="cpu", **options)
-    with pytest.raises(InputError, match="a cluster reads files"):
+    with pytest.raises(InputError, match="a cluster can screen only files"):
         molvae.screen([[]], seeds=SEEDS, ray="local")
 
 
-def test_a_score_needs_a_name_of_its_own(tmp_path):
-    (tmp_path / "rules.py").write_text("def qed(mol):\n    return 1\n")
-    with pytest.raises(InputError, match="cannot be called 'qed'"):
-        read_scores([f"{tmp_path / 'rules.py'}:qed"])
-
-
-def test_two_scores_of_one_name_are_rejected(library, tmp_path):
-    scores = []
-    for file in ("one.py", "two.py"):
-        (tmp_path / file).write_text("def worth(mol):\n    return 1\n")
-        scores.append(f"{tmp_path / file}:worth")
-    with pytest.raises(InputError, match="two scores are called 'worth'"):
-        read_scores(scores)
-    with pytest.raises(InputError, match="two scores are called 'worth'"):
-        molvae.screen(library, scores=scores, workers=0)
-
-
-def test_windows_of_what_is_not_there_are_rejected(library):
-    with pytest.raises(InputError, match="latent takes seeds"):
+def test_filters_on_unknown_scores_are_errors(library):
+    with pytest.raises(InputError, match="latent needs at least one seed"):
         molvae.screen(library, rank_by="qed", filters="latent>0.5")
     with pytest.raises(InputError, match="did you mean"):
         molvae.screen(library, rank_by="qed", filters="tanimto>0.5")
 
 
-def test_nothing_passes(library, tmp_path):
+def test_no_molecule_passes(library, tmp_path):
     done = molvae.screen(library, seeds=SEEDS, filters=["mw<1"], workers=0)
     assert len(done.table) == 0
     assert done.counts.filtered == done.counts.read - 1
     done.write_report(tmp_path / "empty.html")
 
 
-def test_the_report_has_pictures_and_a_map(library, tmp_path):
+def test_report_has_structures_and_a_map(library, tmp_path):
     molvae.screen(library, seeds=SEEDS, top=8, workers=0).write_report(tmp_path / "s.html", "a <library>")
     page = (tmp_path / "s.html").read_text()
     assert page.count("<circle") == 8
@@ -199,12 +183,12 @@ def test_the_report_has_pictures_and_a_map(library, tmp_path):
     assert "a &lt;library&gt;" in page
 
 
-def test_scores_rank_analogs_too(tiny, potency, tmp_path):
+def test_scores_rank_analogs(tiny, potency, tmp_path):
     (tmp_path / "rules.py").write_text(
         "def carbons(mol):\n    return sum(a.GetSymbol() == 'C' for a in mol.GetAtoms())\n"
     )
-    scores = read_scores([str(potency), f"{tmp_path / 'rules.py'}:carbons"], "cpu")
-    table = tiny.analogs("CCO", 6, noise_level=0.8, rank="carbons - 0.1*size_1", scores=scores)
+    scores = load_scoring_functions([str(potency), f"{tmp_path / 'rules.py'}:carbons"], "cpu")
+    table = tiny.analogs("CCO", 6, noise_level=0.8, rank_by="carbons - 0.1*size_1", scores=scores)
     assert {"carbons", "size_1", "rank"} <= set(table.columns)
     np.testing.assert_allclose(table["rank"], table["carbons"] - 0.1 * table["size_1"])
     assert list(table["rank"]) == sorted(table["rank"], reverse=True)

@@ -1,4 +1,4 @@
-"""The shortlist is what sorting everything would give, in any order of arrival."""
+"""The shortlist equals the head of the sorted list, in any order of arrival."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ NAMES = [a + b for a in "CNOS" for b in "CNOSFB"]
 
 
 def hits_of(names):
-    """Scores of one decimal, a function of the name, so that many are equal."""
+    """Hits with scores of one decimal, many of them equal."""
     return [Hit(round(sum(map(ord, n)) % 7 / 10, 1), n, f"name {i}", "lib.smi", i) for i, n in enumerate(names, 1)]
 
 
 @given(st.lists(st.sampled_from(NAMES), max_size=80), st.integers(1, 8), st.integers(1, 9), st.randoms())
-def test_it_is_what_sorting_everything_gives(names, top, size, order: random.Random):
+def test_shortlist_equals_head_of_sorted_list(names, top, size, order: random.Random):
     hits = hits_of(names)
     first = {hit.smiles: hit for hit in reversed(hits)}
     expected = sorted(first.values(), key=lambda hit: (-hit.score, hit.smiles))[:top]
@@ -32,16 +32,16 @@ def test_it_is_what_sorting_everything_gives(names, top, size, order: random.Ran
     assert [h.n_occurrences for h in got] == [Counter(names)[h.smiles] for h in got]
 
 
-def test_memory_and_floor_follow_the_best():
+def test_memory_and_threshold():
     shortlist = Shortlist(3)
     shortlist.add(Hit(float(i), f"C{i}", "", "", i) for i in range(1000))
     assert len(shortlist._hits) < 6
-    assert shortlist.floor >= 994
+    assert shortlist.threshold >= 994
     assert [hit.score for hit in shortlist.hits()] == [999, 998, 997]
-    assert shortlist.floor == 997
+    assert shortlist.threshold == 997
 
 
-def test_a_seed_comes_before_its_equals():
+def test_seeds_come_first_among_equal_scores():
     hits = [Hit(1.0, "C[C@@H](N)O", "", "", 1), Hit(1.0, "CC(N)O", "", "", 2), Hit(1.0, "C[C@H](N)O", "", "", 3)]
     shortlist = Shortlist(1, {"C[C@H](N)O", "CCC"})
     for hit in [*hits, Hit(0.5, "CCC", "", "", 4)]:
@@ -49,6 +49,6 @@ def test_a_seed_comes_before_its_equals():
     assert shortlist.hits() == hits[2:]
 
 
-def test_an_empty_one():
+def test_empty_shortlist():
     assert Shortlist(5).hits() == []
-    assert Shortlist(5).floor == -float("inf")
+    assert Shortlist(5).threshold == -float("inf")
