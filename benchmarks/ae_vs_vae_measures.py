@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from molvae.chem.fingerprints import morgan, tanimoto
-from molvae.chem.properties import compute
+from molvae.chem.properties import compute_properties
 from molvae.chem.smiles import canonical_or_none, parse
 from molvae.chem.tokenizer import PAD_ID, Vocabulary
 from molvae.data.graph_dataset import PackedGraphs
@@ -206,7 +206,7 @@ def classes(evaluator: Evaluator, one: PackedGraphs, other: PackedGraphs) -> Fig
 def probes(evaluator: Evaluator, test: PackedGraphs) -> Figures:
     """R2, cross-validated, of properties read off the latents by a plane."""
     z, mols = latents(evaluator, test), [parse(s) for s in targets(test, evaluator.codec.vocabulary)]
-    known = compute(mols, PROBED)
+    known = compute_properties(mols, PROBED)
     probe = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 7)))
     return {f"R2 {name}": float(cross_val_score(probe, z, known[name], cv=3).mean()) for name in PROBED}
 

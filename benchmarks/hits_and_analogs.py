@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 import molvae
-from molvae.chem.expressions import Rank
+from molvae.chem.expressions import RankExpression
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.smiles import canonical_or_none, parse
 from molvae.data.readers import Record, read_records
@@ -45,7 +45,7 @@ def described(smiles: list[str], seed: str) -> pd.DataFrame:
     frame = molvae.score(smiles, columns=("qed", "sa"), nearest=False, fcd=False, workers=0).molecules
     frame = frame.rename(columns={"canonical": "molecule"})[["molecule", "qed", "sa"]]
     frame["tanimoto"] = tanimoto(morgan(parse(seed)), [morgan(parse(text)) for text in frame["molecule"]])
-    frame["score"] = Rank.of(RANK, ["tanimoto"]).values(
+    frame["score"] = RankExpression.from_text(RANK, ["tanimoto"]).values(
         {name: frame[name].to_numpy() for name in ("tanimoto", "qed", "sa")}
     )
     return frame.sort_values(["score", "molecule"], ascending=[False, True])

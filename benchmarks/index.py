@@ -37,7 +37,7 @@ from memory import memory_of
 
 from molvae import checkpoint
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.properties import compute
+from molvae.chem.properties import compute_properties
 from molvae.data.datasets import resolve_source
 from molvae.data.featurize import FeaturizedChunk, featurize_chunk
 from molvae.data.parallel import chunked, map_chunks, worker_count
@@ -117,7 +117,7 @@ def limits() -> dict[str, float]:
 def _featurize(smiles: list[str]) -> FeaturizedChunk:
     mols: list[Any] = []
     chunk = featurize_chunk(smiles, observe=mols.append)
-    compute(mols, PROPERTIES)
+    compute_properties(mols, PROPERTIES)
     morgan_bits(mols)
     return chunk
 

@@ -25,7 +25,7 @@ from sklearn.metrics import roc_auc_score
 
 import molvae
 from molvae.chem.fingerprints import morgan_bits, tanimoto_matrix
-from molvae.chem.smiles import canonical_or_none, parse, quiet, standardize, write
+from molvae.chem.smiles import canonical_or_none, parse, silence_rdkit, standardize, write
 
 STEMS = {
     "olol": "beta blockers", "pril(?:at)?": "ACE inhibitors", "sartan": "angiotensin antagonists",
@@ -52,7 +52,7 @@ def freesolv(data: Path) -> pd.DataFrame:
 
 def solubility(data: Path) -> pd.DataFrame:
     """Aqueous solubility, log10 mol/l (the set of RDKit's book: Huuskonen 2000)."""
-    with quiet():
+    with silence_rdkit():
         mols = [mol for part in ("train", "test") for mol in Chem.SDMolSupplier(str(data / f"solubility.{part}.sdf"))]
         return pd.DataFrame([{"smiles": write(mol), "target": float(mol.GetProp("SOL"))} for mol in mols if mol])
 
@@ -79,7 +79,7 @@ def regression(name: str, table: pd.DataFrame, model: str) -> list[str]:
 def drugs(data: Path) -> pd.DataFrame:
     """Approved drugs with their names, salts stripped, one row for each molecule."""
     table = pd.read_parquet(data / "chembl_approved_drugs.parquet").dropna(subset=["smiles", "pref_name"])
-    with quiet():
+    with silence_rdkit():
         texts = [canonical_or_none(text) for text in table["smiles"]]
         table["smiles"] = [text and write(standardize(parse(text))) for text in texts]
     table["name"] = table["pref_name"].str.lower().str.split().str[0]  # "IMATINIB MESYLATE"

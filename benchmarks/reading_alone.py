@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from molvae.chem.smiles import molecule_or_none, quiet, write
+from molvae.chem.smiles import parse_or_none, silence_rdkit, write
 
 
 def parse_and_write(strings: Sequence[str]) -> list[str | None]:
     """All that RDKit must do to say which molecule a string is."""
-    with quiet():
-        mols = map(molecule_or_none, strings)
+    with silence_rdkit():
+        mols = map(parse_or_none, strings)
         return [None if mol is None else write(mol) for mol in mols]

@@ -22,8 +22,8 @@ from sampling_decode import threads_of
 
 from molvae.chem.filters import alerts
 from molvae.chem.fingerprints import morgan_bits, tanimoto_to
-from molvae.chem.properties import compute
-from molvae.chem.sample_parsing import read
+from molvae.chem.properties import compute_properties
+from molvae.chem.sample_parsing import parse_samples
 from molvae.chem.smiles import canonical, parse
 from molvae.data.bloom_filter import BloomFilter
 from molvae.generator import Generator
@@ -78,7 +78,11 @@ def usable(molecules: dict[str, list[str]], seen: BloomFilter) -> int:
     scores = AnalogScores()
     for seed, some in molecules.items():
         mols = [parse(text) for text in some]
-        columns = {"canonical": some, "not_in_training": ~seen.contains(some), "sa": compute(mols, ["sa"])["sa"]}
+        columns = {
+            "canonical": some,
+            "not_in_training": ~seen.contains(some),
+            "sa": compute_properties(mols, ["sa"])["sa"],
+        }
         scores.add(pd.DataFrame({"seed": seed, **columns, "alerts": [alerts(mol) for mol in mols]}))
     count = scores.overall()["usable_count"]
     assert count is not None
@@ -117,7 +121,9 @@ def _collected(seed: str, proposals: Proposals) -> list[str]:
     (query,) = morgan_bits([parse(seed)])
     end, found, known = time.perf_counter() + SECONDS, list[str](), {seed}
     for block in _blocks(proposals(seed, random.Random(seed))):
-        fresh = {one.smiles: one.fingerprint for one in read(block) if one is not None and one.smiles not in known}
+        fresh = {
+            one.smiles: one.fingerprint for one in parse_samples(block) if one is not None and one.smiles not in known
+        }
         known |= fresh.keys()
         if fresh:
             others = np.frombuffer(b"".join(fresh.values()), np.uint8).reshape(len(fresh), -1)

@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from reading_alone import parse_and_write
 
-from molvae.chem.sample_parsing import read
+from molvae.chem.sample_parsing import parse_samples
 from molvae.data.parallel import PendingResults, WorkerPool
 from molvae.generation import runner as seedruns
 from molvae.generation.engine import Engine
@@ -37,7 +37,7 @@ def end_to_end(generator: Generator, seeds: list[str], workers: int, rounds: int
     contestants: dict[str, Callable[[], int]] = {
         "molecules": analogs,
         "parse and write": lambda: _count(crew.submit(parse_and_write, strings).result()),
-        "parse, write, fingerprint": lambda: _count(crew.submit(read, strings).result()),
+        "parse, write, fingerprint": lambda: _count(crew.submit(parse_samples, strings).result()),
         "decode": lambda: sum(
             len(block) for part, named in latents for block in generator.codec.engine.stream(*part, **named)
         ),
@@ -70,7 +70,7 @@ def _recorded() -> Iterator[tuple[list[str], list[Call]]]:
     submit, stream = WorkerPool.submit, Engine.stream
 
     def noting(crew: WorkerPool, function: Any, items: Sequence[str]) -> PendingResults[Any]:
-        if function is read:
+        if function is parse_samples:
             strings.extend(items)
         return submit(crew, function, items)
 

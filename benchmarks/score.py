@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 from memory import memory_of
 
-from molvae.chem.smiles import parse_quietly, quiet
+from molvae.chem.smiles import parse, silence_rdkit
 from molvae.data.parallel import chunked, map_chunks
 from molvae.data.readers import Record, read_records
 from molvae.metrics import fcd
@@ -109,8 +109,8 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _parsed(smiles: list[str]) -> int:
-    with quiet():
-        return sum(parse_quietly(text) is not None for text in smiles)
+    with silence_rdkit():
+        return sum(parse(text) is not None for text in smiles)
 
 
 class _NoFcd:
@@ -138,8 +138,8 @@ def sizes(options: argparse.Namespace) -> list[dict[str, float]]:
 
 
 def _scaffolds(smiles: list[str]) -> list[str]:
-    with quiet():
-        return [scaffold for text in smiles if (scaffold := large_scaffold(parse_quietly(text)))]
+    with silence_rdkit():
+        return [scaffold for text in smiles if (scaffold := large_scaffold(parse(text)))]
 
 
 BAD = ("C1CC", "c1ccc", "", "CC(C", "C(C)(C)(C)(C)C", "no molecule", "[Xx]C", "\udcff\udcfe", "C" * 6_000, "N#N#N")

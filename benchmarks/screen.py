@@ -29,7 +29,7 @@ from memory import memory_of
 from rdkit import DataStructs
 
 from molvae.chem.fingerprints import morgan
-from molvae.chem.smiles import canonical_or_none, parse, parse_quietly, quiet
+from molvae.chem.smiles import canonical_or_none, parse, silence_rdkit
 from molvae.data.featurize import featurize_chunk
 from molvae.data.parallel import chunked, map_chunks, worker_count
 from molvae.data.readers import Record, read_records
@@ -96,9 +96,9 @@ def computed() -> float:
 
 def by_fingerprint(seeds: list[Any], texts: list[str]) -> int:
     """RDKit alone: read, fingerprint, compare."""
-    with quiet():
+    with silence_rdkit():
         for text in texts:
-            DataStructs.BulkTanimotoSimilarity(morgan(parse_quietly(text)), seeds)
+            DataStructs.BulkTanimotoSimilarity(morgan(parse(text)), seeds)
     return len(texts)
 
 

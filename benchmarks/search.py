@@ -47,7 +47,7 @@ from molvae.library.manifest import SHARDS, Manifest
 from molvae.library.measures import ByFingerprint, ByLatent
 from molvae.library.shards import Piece, write_shard
 from molvae.library.storage import Library
-from molvae.similarity.top_k import Best
+from molvae.similarity.top_k import TopK
 
 TOP = 100
 QUERIES = 100
@@ -151,19 +151,19 @@ def latents(options: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _brute_force(library: Library, queries: NDArray[np.float32]) -> list[Best]:
+def _brute_force(library: Library, queries: NDArray[np.float32]) -> list[TopK]:
     """The rows of the highest cosine in double precision, query by query, of the first twenty."""
     z = np.concatenate([library.latents(shard) for shard in library.shards])
     length = np.sqrt(np.concatenate([np.square(part.astype(np.float64)).sum(1) for part in np.array_split(z, 64)]))
-    found = list[Best]()
+    found = list[TopK]()
     for query in queries[:20].astype(np.float64):
         cosine = np.concatenate([part.astype(np.float64) @ query for part in np.array_split(z, 64)]) / length
-        found.append(Best(TOP))
+        found.append(TopK(TOP))
         found[-1].add(np.arange(len(cosine)), cosine)
     return found
 
 
-def _recall(found: Sequence[Best], exact: Sequence[Best]) -> float:
+def _recall(found: Sequence[TopK], exact: Sequence[TopK]) -> float:
     return float(np.mean([len(set(a.rows) & set(b.rows)) / len(b.rows) for a, b in zip(found, exact, strict=True)]))
 
 

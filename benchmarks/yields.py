@@ -21,7 +21,7 @@ import pandas as pd
 from rdkit import Chem
 from seeds import drawn, spent
 
-from molvae.chem.cores import as_queries
+from molvae.chem.cores import core_queries
 from molvae.chem.filters import alerts
 from molvae.chem.smiles import parse, write
 from molvae.generator import Generator
@@ -107,7 +107,7 @@ def core_rows(generator: Generator, seeds: Sequence[str], n: int) -> list[str]:
     for name in ("core", "include_smarts"):
         rows = []
         for seed, core in cores.items():
-            wish = core if name == "core" else Chem.MolToSmarts(as_queries(core)[0])
+            wish = core if name == "core" else Chem.MolToSmarts(core_queries(core)[0])
             rows.append(asked(generator, [seed], n, properties=(), **{name: wish})[1])
         costs = pd.concat(rows)
         lines.append(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint
 from molvae.chem.graph import MolGraph
-from molvae.chem.sample_parsing import figures
+from molvae.chem.sample_parsing import property_rows
 from molvae.chem.smiles import canonical_or_none
 from molvae.chem.tokenizer import PAD_ID
 from molvae.data.graph_dataset import GraphBatch, PackedGraphs
@@ -413,7 +413,7 @@ class Generator:
             wanted=n, noise_level=source.noise_level, max_samples=max_samples, options=options, seed=random_state
         )
         (found,) = finish(self.codec.draw([""], source, draws, progress=progress))
-        drawn = Drawn(found, figures(list(found.molecules), PROPERTIES))
+        drawn = Drawn(found, property_rows(list(found.molecules), PROPERTIES))
         frame = described(drawn, PROPERTIES, self.checkpoint.seen)[list(SAMPLE_COLUMNS)]
         return reported(frame, {}, [found], draws)
 

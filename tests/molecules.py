@@ -60,8 +60,8 @@ DRUGS = {
 SUBSTITUENTS = (6, 7, 8, 9, 16, 17, 35)
 
 
-def variants():
-    """The drugs, and each with one hydrogen of every heavy atom replaced: many near relatives, some twice the same."""
+def substituted_drugs():
+    """The drugs, and each with one hydrogen of every heavy atom replaced: many analogs, some of them duplicates."""
     mols = []
     for smiles in DRUGS.values():
         mol = parse(smiles)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from molecules import DRUGS
 
-from molvae.chem.graph import graph_of_smiles
+from molvae.chem.graph import smiles_to_graph
 from molvae.chem.tokenizer import Vocabulary, tokenize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.nn.config import ModelConfig
 
-GRAPHS = [graph_of_smiles(smiles) for smiles in ["C", "[Na+].[Cl-]", *DRUGS.values()]]
+GRAPHS = [smiles_to_graph(smiles) for smiles in ["C", "[Na+].[Cl-]", *DRUGS.values()]]
 VOCABULARY = Vocabulary.from_tokens(token for graph in GRAPHS for token in tokenize(graph.smiles))
 PACKED = PackedGraphs.from_graphs(GRAPHS, VOCABULARY)
 
@@ -38,5 +38,5 @@ def batch_of(*rows):
 
 
 def batch_of_smiles(*smiles):
-    graphs = [graph_of_smiles(text) for text in smiles]
+    graphs = [smiles_to_graph(text) for text in smiles]
     return PackedGraphs.from_graphs(graphs).gather(torch.arange(len(graphs)))

@@ -9,7 +9,7 @@ from typing import Any
 from rdkit import Chem
 from rdkit.Chem import rdqueries
 
-from molvae.chem.smiles import quiet
+from molvae.chem.smiles import silence_rdkit
 from molvae.errors import InputError
 
 MOST_PIECES, MOST_MATCHES = 6, 10_000
@@ -24,12 +24,12 @@ def has_core(mol: Chem.Mol, core: str) -> bool:
     several pieces, as in `*c1ccccc1.*N1CCOCC1`, each has to be there, whatever lies between. Raises `InputError` for a
     core that is no SMILES, has no open place, or more than six pieces.
     """
-    return _fixed(mol, as_queries(core)) is not None
+    return _fixed(mol, core_queries(core)) is not None
 
 
-def open_atoms(mol: Chem.Mol, core: str) -> set[int]:
+def atoms_outside_core(mol: Chem.Mol, core: str) -> set[int]:
     """The atoms of a molecule's groups, which the core leaves open; none where it lacks the core."""
-    fixed = _fixed(mol, as_queries(core))
+    fixed = _fixed(mol, core_queries(core))
     return set() if fixed is None else set(range(mol.GetNumAtoms())) - fixed
 
 
@@ -48,9 +48,9 @@ def _fixed(mol: Chem.Mol, pieces: Sequence[Chem.Mol], taken: frozenset[int] = fr
 
 
 @lru_cache(maxsize=256)
-def as_queries(core: str) -> list[Chem.Mol]:
+def core_queries(core: str) -> list[Chem.Mol]:
     """The pieces of a core as queries, the largest first. Raises `InputError` as `has_core` does."""
-    with quiet():
+    with silence_rdkit():
         mol = Chem.MolFromSmiles(core)
     if mol is None or not mol.GetNumAtoms():
         raise InputError(f"cannot read the core {core!r}: it is a SMILES with * at each place where it goes on")

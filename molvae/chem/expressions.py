@@ -22,16 +22,16 @@ _TERM = re.compile(rf"\s*([+-]?)\s*(?:({_FIGURE})\s*\*\s*)?([A-Za-z_]\w*)\s*")
 
 
 @dataclass(frozen=True)
-class Window:
-    """What a property may be: `low` to `high`, both allowed unless `open_ended` (of "<" and ">")."""
+class PropertyFilter:
+    """What a property may be: `low` to `high`, both allowed unless `exclusive` (of "<" and ">")."""
 
     name: str
     low: float = -inf
     high: float = inf
-    open_ended: bool = False
+    exclusive: bool = False
 
     @classmethod
-    def of(cls, text: str, known: Sequence[str] = ()) -> Self:
+    def from_text(cls, text: str, known: Sequence[str] = ()) -> Self:
         """From "mw<500", "qed>=0.5", "charge=0", "logp 1:4", "sa :3"; `known` names figures that are no properties.
 
         Raises `InputError`, with the nearest name.
@@ -39,7 +39,7 @@ class Window:
         if match := _BOUND.fullmatch(text):
             name, sign, number = match[1], match[2], float(match[3])
             bounds = {"<": (-inf, number), ">": (number, inf), "=": (number, number)}[sign[0]]
-            window = cls(_figure(name, known), *bounds, open_ended=sign in "<>")
+            window = cls(_figure(name, known), *bounds, exclusive=sign in "<>")
         elif match := _RANGE.fullmatch(text):
             window = cls(_figure(match[1], known), float(match[2] or -inf), float(match[3] or inf))
         else:
@@ -54,24 +54,24 @@ class Window:
             return f"{self.name}={self.low:g}"
         if isinf(self.low) or isinf(self.high):
             sign, bound = ("<", self.high) if isinf(self.low) else (">", self.low)
-            return f"{self.name}{sign}{'' if self.open_ended else '='}{bound:g}"
+            return f"{self.name}{sign}{'' if self.exclusive else '='}{bound:g}"
         return f"{self.name} {self.low:g}:{self.high:g}"
 
     def accepts(self, value: float) -> bool:
         """Whether a value lies in the window; NaN does not."""
-        if self.open_ended:
+        if self.exclusive:
             return self.low < value < self.high
         return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
-class Rank:
+class RankExpression:
     """A weighted sum of figures, the highest first: (name, weight) of each."""
 
     terms: tuple[tuple[str, float], ...]
 
     @classmethod
-    def of(cls, text: str, known: Sequence[str] = ()) -> Self:
+    def from_text(cls, text: str, known: Sequence[str] = ()) -> Self:
         """From "qed", "-sa", "similarity - 0.2*sa + qed"; `known` names figures that are no properties."""
         terms, at = [], 0
         while at < len(text):
@@ -90,7 +90,7 @@ class Rank:
         """The figures that it needs, each once."""
         return tuple(dict.fromkeys(name for name, _ in self.terms))
 
-    def values(self, columns: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def evaluate(self, columns: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """The sum for each row of the columns."""
         total: NDArray[np.float64] = np.sum([w * np.asarray(columns[name], float) for name, w in self.terms], axis=0)
         return total

@@ -10,9 +10,9 @@ from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
 from molvae.chem.cores import has_core
-from molvae.chem.expressions import Window
-from molvae.chem.properties import COSTLY, lookup
-from molvae.chem.smiles import parse, quiet
+from molvae.chem.expressions import PropertyFilter
+from molvae.chem.properties import EXPENSIVE, get_property
+from molvae.chem.smiles import parse, silence_rdkit
 from molvae.errors import InputError
 
 ALERT_SETS = ("PAINS", "BRENK", "NIH")
@@ -35,7 +35,7 @@ def alerts(mol: Chem.Mol, sets: Sequence[str] = ("PAINS", "BRENK")) -> list[str]
     """
     if unknown := set(sets) - set(ALERT_SETS):
         raise InputError(f"no set of alerts is called {min(unknown)!r}: known are {', '.join(ALERT_SETS)}")
-    with quiet():
+    with silence_rdkit():
         hits = [hit for name in sets for hit in _catalog(name).GetMatches(mol)]
     return [f"{hit.GetProp('FilterSet')}: {hit.GetDescription()}" for hit in hits]
 
@@ -50,7 +50,7 @@ def has_substructure(mol: Chem.Mol, smarts: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _pattern(smarts: str) -> Chem.Mol:
-    with quiet():
+    with silence_rdkit():
         pattern = Chem.MolFromSmarts(smarts)
     if pattern is None or pattern.GetNumAtoms() == 0:
         raise InputError(f"cannot read SMARTS {smarts!r}: it is {'not valid' if smarts.strip() else 'empty'}")
@@ -62,36 +62,36 @@ class Filters:
     """Windows of properties, SMARTS that have to, or may not, occur, a core as of `has_core`; what is quick to tell is
     asked first."""
 
-    windows: tuple[Window, ...] = ()
-    contains: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
+    properties: tuple[PropertyFilter, ...] = ()
+    include_smarts: tuple[str, ...] = ()
+    exclude_smarts: tuple[str, ...] = ()
     core: str | None = None
 
     def __post_init__(self) -> None:
-        for smarts in (*self.contains, *self.without):
+        for smarts in (*self.include_smarts, *self.exclude_smarts):
             has_substructure(parse("C"), smarts)  # what is no SMARTS is an error now, not in the middle of the work
         if self.core is not None:
             has_core(parse("C"), self.core)
 
     def __bool__(self) -> bool:
-        return bool(self.windows or self.contains or self.without or self.core)
+        return bool(self.properties or self.include_smarts or self.exclude_smarts or self.core)
 
     def accept(self, mol: Chem.Mol) -> bool:
         """Whether a molecule passes all of them."""
-        return not self.invalid_row(mol)
+        return not self.first_failed(mol)
 
-    def invalid_row(self, mol: Chem.Mol) -> str:
+    def first_failed(self, mol: Chem.Mol) -> str:
         """The first that a molecule does not pass, such as "mw<500" or "without Cl"; "" where it passes all."""
-        return next(self._invalid_rows(mol), "")
+        return next(self._failed(mol), "")
 
-    def _invalid_rows(self, mol: Chem.Mol) -> Iterator[str]:
-        yield from _outside(mol, [window for window in self.windows if window.name not in COSTLY])
-        yield from (f"contains {smarts}" for smarts in self.contains if not has_substructure(mol, smarts))
+    def _failed(self, mol: Chem.Mol) -> Iterator[str]:
+        yield from _outside(mol, [window for window in self.properties if window.name not in EXPENSIVE])
+        yield from (f"contains {smarts}" for smarts in self.include_smarts if not has_substructure(mol, smarts))
         if self.core is not None and not has_core(mol, self.core):
             yield f"core {self.core}"
-        yield from (f"without {smarts}" for smarts in self.without if has_substructure(mol, smarts))
-        yield from _outside(mol, [window for window in self.windows if window.name in COSTLY])
+        yield from (f"without {smarts}" for smarts in self.exclude_smarts if has_substructure(mol, smarts))
+        yield from _outside(mol, [window for window in self.properties if window.name in EXPENSIVE])
 
 
-def _outside(mol: Chem.Mol, windows: Sequence[Window]) -> Iterator[str]:
-    return (str(window) for window in windows if not window.accepts(lookup(window.name).function(mol)))
+def _outside(mol: Chem.Mol, windows: Sequence[PropertyFilter]) -> Iterator[str]:
+    return (str(window) for window in windows if not window.accepts(get_property(window.name).function(mol)))

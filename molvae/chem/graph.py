@@ -87,14 +87,14 @@ class RawGraph(NamedTuple):
     bond_index: array[int]
 
 
-def graph_of(mol: Chem.Mol) -> MolGraph:
+def mol_to_graph(mol: Chem.Mol) -> MolGraph:
     """The graph of a sanitized molecule.
 
     Raises `MoleculeError` for what the tables above cannot hold: isotopes, atom maps, dative bonds, charges
     beyond 8, more than 999 atoms.
     """
     mol = Chem.Mol(mol)  # the caller's keeps its own labels
-    raw = raw_graph_of(mol, write(mol))
+    raw = mol_to_raw_graph(mol, write(mol))
     return MolGraph(
         raw.smiles,
         np.frombuffer(raw.atoms, np.uint8).reshape(-1, _COLUMNS),
@@ -103,8 +103,8 @@ def graph_of(mol: Chem.Mol) -> MolGraph:
     )
 
 
-def raw_graph_of(mol: Chem.Mol, smiles: str) -> RawGraph:
-    """`graph_of` for those who join many graphs at once; `smiles` is what `write(mol)` has just given.
+def mol_to_raw_graph(mol: Chem.Mol, smiles: str) -> RawGraph:
+    """`mol_to_graph` for those who join many graphs at once; `smiles` is what `write(mol)` has just given.
 
     Leaves today's CIP labels on `mol`.
     """
@@ -125,9 +125,9 @@ def raw_graph_of(mol: Chem.Mol, smiles: str) -> RawGraph:
     return RawGraph(smiles, tokens, atom_bytes, bond_bytes, array("H", chain.from_iterable(bonds)))
 
 
-def graph_of_smiles(smiles: str) -> MolGraph:
-    """`graph_of` for a string. Raises `MoleculeError` when it cannot be read or represented."""
-    return graph_of(parse(smiles))
+def smiles_to_graph(smiles: str) -> MolGraph:
+    """`mol_to_graph` for a string. Raises `MoleculeError` when it cannot be read or represented."""
+    return mol_to_graph(parse(smiles))
 
 
 # --- atoms and bonds, from the tokens -------------------------------------------------------------------

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from rdkit import Chem, RDConfig
 
-from molvae.chem.substructures import Patterns, Traits
+from molvae.chem.substructures import Fingerprint, PatternSet
 
 LARGEST_RING = 7
 FOREIGN = {"charge": "[!+0]", "element": "[!#1&!#6&!#7&!#8&!#9&!#16&!#17&!#35]"}
 """Atoms that no molecule of MOSES has: it is made of H, C, N, O, F, S, Cl and Br."""
 
 
-def passes_moses_filters(mol: Chem.Mol, of: Traits | None = None) -> bool:
+def passes_moses_filters(mol: Chem.Mol, of: Fingerprint | None = None) -> bool:
     """Whether MOSES would have kept the molecule: rings up to 7, no charged atom, its elements only, no alert.
 
     `of`: its `traits`, where they are there already.
@@ -33,8 +33,8 @@ def passes_moses_filters(mol: Chem.Mol, of: Traits | None = None) -> bool:
 
 
 @cache
-def _alerts() -> Patterns:
+def _alerts() -> PatternSet:
     own = json.loads(Path(__file__).with_name("moses_filters.json").read_text(encoding="utf-8"))
     with (Path(RDConfig.RDDataDir) / "Pains" / "wehi_pains.csv").open(encoding="utf-8", newline="") as file:
         pains = {name.removeprefix("<regId=").removesuffix(">"): smarts.strip() for smarts, name in csv.reader(file)}
-    return Patterns({**FOREIGN, **own["mcf"], **pains, **own["pains_before_correction"]}, hydrogens=True)
+    return PatternSet({**FOREIGN, **own["mcf"], **pains, **own["pains_before_correction"]}, hydrogens=True)

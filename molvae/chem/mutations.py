@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molvae.chem.filters import alerts
-from molvae.chem.grammar import Class, class_of
-from molvae.chem.properties import accessibility
-from molvae.chem.smiles import molecule_or_none, write
+from molvae.chem.grammar import TokenClass, token_class
+from molvae.chem.properties import sa_score
+from molvae.chem.smiles import parse_or_none, write
 from molvae.chem.tokenizer import END, tokenize
 
 ATOMS: dict[str, Sequence[str]] = {
@@ -58,7 +58,7 @@ Symbols = list[str]
 
 
 @dataclass(frozen=True)
-class Pieces:
+class Substituents:
     """Branches by the symbol of the atom that they hang on: each as its symbols, and the sums of their chances.
 
     None that is an alert by itself.
@@ -67,7 +67,7 @@ class Pieces:
     on: Mapping[str, tuple[list[Symbols], NDArray[np.float64]]]
 
     @classmethod
-    def of(cls, molecules: Iterable[str]) -> Pieces:
+    def from_smiles(cls, molecules: Iterable[str]) -> Substituents:
         """Those of canonical SMILES, by the root of how often they occur: rare ones are worth trying too."""
         counts = defaultdict[str, Counter[tuple[str, ...]]](Counter)
         for smiles in molecules:
@@ -98,10 +98,10 @@ class Variant(NamedTuple):
     smiles: str
 
 
-def variants(
+def mutate(
     mol: Chem.Mol,
     smiles: str,
-    pieces: Pieces,
+    pieces: Substituents,
     random: np.random.Generator,
     *,
     tries: int,
@@ -117,16 +117,16 @@ def variants(
     for _ in range(tries):
         atom = random.random() < _ATOMS_SHARE
         changed = _atom_exchanged(symbols, random) if atom else _branch_changed(symbols, pieces, random)
-        found = molecule_or_none("".join(changed)) if changed else None
+        found = parse_or_none("".join(changed)) if changed else None
         if found is None or (text := write(found)) in known or not fits(text):
             continue
         known.add(text)
-        worst = accessibility(mol) + HARDER if worst is None else worst
-        if accessibility(found) <= worst and not (atom and _new_alert(found, mol)):
+        worst = sa_score(mol) + HARDER if worst is None else worst
+        if sa_score(found) <= worst and not (atom and _new_alert(found, mol)):
             yield Variant(found, text)
 
 
-def shared(a: Sequence[str], b: Sequence[str]) -> float:
+def shared_ends(a: Sequence[str], b: Sequence[str]) -> float:
     """The share of the longer one that two strings begin and end with alike, 0 to 1."""
     both = sum(
         sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(x, y, strict=False)))
@@ -137,7 +137,7 @@ def shared(a: Sequence[str], b: Sequence[str]) -> float:
 
 def _is_alert(piece: Symbols, atom: str) -> bool:
     """Whether a branch is an alert on such an atom, by itself."""
-    carrier = molecule_or_none(_CARRIERS.get(atom, _CARRIER) + "".join(piece))
+    carrier = parse_or_none(_CARRIERS.get(atom, _CARRIER) + "".join(piece))
     return carrier is None or bool(alerts(carrier, BRENK))
 
 
@@ -146,13 +146,13 @@ def _new_alert(variant: Chem.Mol, mol: Chem.Mol) -> bool:
     return bool(raised) and not set(raised) <= set(alerts(mol, BRENK))
 
 
-def _branch_changed(symbols: Symbols, pieces: Pieces, random: np.random.Generator) -> Symbols | None:
+def _branch_changed(symbols: Symbols, pieces: Substituents, random: np.random.Generator) -> Symbols | None:
     """The symbols with one branch changed, whatever they mean then; None where there is no place for the change."""
     change = _branch_added if random.random() < _ADDED else _branch_exchanged
     return change(symbols, pieces, random)
 
 
-def _branch_exchanged(symbols: Symbols, pieces: Pieces, random: np.random.Generator) -> Symbols | None:
+def _branch_exchanged(symbols: Symbols, pieces: Substituents, random: np.random.Generator) -> Symbols | None:
     branches = _branches(symbols)
     if not branches:
         return None
@@ -163,11 +163,11 @@ def _branch_exchanged(symbols: Symbols, pieces: Pieces, random: np.random.Genera
     return None if piece is None else symbols[:start] + piece + symbols[stop:]
 
 
-def _branch_added(symbols: Symbols, pieces: Pieces, random: np.random.Generator) -> Symbols | None:
-    following = map(class_of, [*symbols[1:], END])
+def _branch_added(symbols: Symbols, pieces: Substituents, random: np.random.Generator) -> Symbols | None:
+    following = map(token_class, [*symbols[1:], END])
     places = [
         place for place, (symbol, after) in enumerate(zip(symbols, following, strict=True))
-        if symbol in _ATOM and after not in (Class.OPEN, Class.RING)
+        if symbol in _ATOM and after not in (TokenClass.OPEN, TokenClass.RING)
     ]  # fmt: skip
     place = places[random.integers(len(places))] if places else 0
     piece = pieces.draw(symbols[place], random) if places else None
@@ -206,14 +206,14 @@ def _branches(symbols: Symbols) -> list[_Branch]:
             inner = symbols[start + 1 : place]
             if (
                 len(inner) <= LARGEST_BRANCH
-                and class_of(inner[0]) == Class.ATOM
+                and token_class(inner[0]) == TokenClass.ATOM
                 and not any(map(_is_ring_or_stereo, inner))
             ):
                 found.append(_Branch(start, place + 1, atom))
-        elif class_of(symbol) == Class.ATOM:
+        elif token_class(symbol) == TokenClass.ATOM:
             atom = symbol
     return found
 
 
 def _is_ring_or_stereo(symbol: str) -> bool:
-    return class_of(symbol) == Class.RING or symbol in "/\\" or "@" in symbol
+    return token_class(symbol) == TokenClass.RING or symbol in "/\\" or "@" in symbol

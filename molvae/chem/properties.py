@@ -1,6 +1,6 @@
 """Molecular properties as a table: one row a property, with its unit, its range and its source.
 
->>> compute([parse("CC(=O)Oc1ccccc1C(=O)O")], ["mw", "logp"])
+>>> compute_properties([parse("CC(=O)Oc1ccccc1C(=O)O")], ["mw", "logp"])
 {'mw': array([180.159]), 'logp': array([1.3101])}
 """
 
@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from rdkit import Chem, RDConfig
 from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator, rdMolDescriptors
 
-from molvae.chem.smiles import quiet
-from molvae.chem.substructures import Patterns, Traits
+from molvae.chem.smiles import silence_rdkit
+from molvae.chem.substructures import Fingerprint, PatternSet
 from molvae.errors import InputError, did_you_mean
 
 
 @cache
-def contrib(folder: str, module: str) -> ModuleType:
+def import_contrib(folder: str, module: str) -> ModuleType:
     """A scorer of RDKit's Contrib: a package in the wheel, a loose file in conda's build.
 
     Loaded on first use, because it reads a table of megabytes, and never through `sys.path`.
@@ -49,7 +49,7 @@ _UNSEEN = -4.0
 """The score of an environment that is rare, or new, among the molecules people have made."""
 
 
-def accessibility(mol: Chem.Mol) -> float:
+def sa_score(mol: Chem.Mol) -> float:
     """1, easy to make, to 10, hard: Ertl and Schuffenhauer 2009, as in RDKit's Contrib (`sascorer.calculateScore`).
 
     How common its environments of radius 2 are in molecules that have been made, less penalties for size,
@@ -84,13 +84,20 @@ def _generator() -> rdFingerprintGenerator.FingerprintGenerator64:
 
 @cache
 def _scores() -> dict[int, float]:
-    scorer = contrib("SA_Score", "sascorer")
+    scorer = import_contrib("SA_Score", "sascorer")
     scorer.readFragmentScores()
     return dict(scorer._fscores)
 
 
 def qed(
-    mol: Chem.Mol, *, mw: float, logp: float, hbd: float, tpsa: float, rotatable_bonds: float, of: Traits | None = None
+    mol: Chem.Mol,
+    *,
+    mw: float,
+    logp: float,
+    hbd: float,
+    tpsa: float,
+    rotatable_bonds: float,
+    of: Fingerprint | None = None,
 ) -> float:
     """Quantitative estimate of drug-likeness, 0 to 1 (Bickerton et al. 2012): `rdkit.Chem.QED.qed` to the last digit.
 
@@ -121,8 +128,8 @@ def _acceptors() -> list[Chem.Mol]:
 
 
 @cache
-def _alerts() -> Patterns:
-    return Patterns({str(number): smarts for number, smarts in enumerate(QED.StructuralAlertSmarts)})
+def _alerts() -> PatternSet:
+    return PatternSet({str(number): smarts for number, smarts in enumerate(QED.StructuralAlertSmarts)})
 
 
 @dataclass(frozen=True)
@@ -139,17 +146,17 @@ class Property:
 @cache
 def _natural_products() -> object:
     with redirect_stderr(StringIO()):  # where the reader tells that it reads
-        return contrib("NP_Score", "npscorer").readNPModel()
+        return import_contrib("NP_Score", "npscorer").readNPModel()
 
 
 def _natural_product_likeness(mol: Chem.Mol) -> float:
-    return float(contrib("NP_Score", "npscorer").scoreMol(mol, _natural_products()))
+    return float(import_contrib("NP_Score", "npscorer").scoreMol(mol, _natural_products()))
 
 
 _ROWS = (
     Property("qed", QED.qed, "", (0, 1),
              "quantitative estimate of drug-likeness, 1 is best; Bickerton et al. 2012"),
-    Property("sa", accessibility, "", (1, 10),
+    Property("sa", sa_score, "", (1, 10),
              "synthetic accessibility, 1 easy to 10 hard; Ertl and Schuffenhauer 2009"),
     Property("np", _natural_product_likeness, "", (-5, 5),
              "natural-product likeness, 5 is most like one; Ertl, Roggo and Schuffenhauer 2008"),
@@ -173,22 +180,22 @@ PROPERTIES: dict[str, Property] = {row.name: row for row in _ROWS}
 """Every property by its name, in the order of the table."""
 
 
-COSTLY = ("qed", "sa", "np")
+EXPENSIVE = ("qed", "sa", "np")
 """Properties that take longer than a substructure or a fingerprint does."""
 
 
-def lookup(name: str) -> Property:
+def get_property(name: str) -> Property:
     """The property called `name`. Raises `InputError` naming the nearest known one."""
     if name in PROPERTIES:
         return PROPERTIES[name]
     raise InputError(f"unknown property {name!r}{did_you_mean(name, PROPERTIES)}; known: {', '.join(PROPERTIES)}")
 
 
-def compute(mols: Sequence[Chem.Mol], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+def compute_properties(mols: Sequence[Chem.Mol], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Each named property of each molecule: name -> array of shape (molecules,), units as in `PROPERTIES`.
 
     All names are looked up before anything is computed. Raises `InputError` for an unknown one.
     """
-    rows = [lookup(name) for name in names]
-    with quiet():
+    rows = [get_property(name) for name in names]
+    with silence_rdkit():
         return {row.name: np.array([row.function(mol) for mol in mols], dtype=np.float64) for row in rows}

@@ -5,22 +5,22 @@ from __future__ import annotations
 from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
-from molvae.chem.smiles import quiet
+from molvae.chem.smiles import silence_rdkit
 
 LARGE = 300
 """Atoms beyond which RDKit, whose time grows with their cube, would take a second and more."""
 
 
-def murcko(mol: Chem.Mol) -> str:
+def murcko_smiles(mol: Chem.Mol) -> str:
     """The scaffold's canonical SMILES without stereo (stereoisomers share one); '' for an acyclic molecule."""
-    with quiet():
-        return str(Chem.MolToSmiles(scaffold_of(mol), isomericSmiles=False))
+    with silence_rdkit():
+        return str(Chem.MolToSmiles(murcko_scaffold(mol), isomericSmiles=False))
 
 
-def scaffold_of(mol: Chem.Mol) -> Chem.Mol:
+def murcko_scaffold(mol: Chem.Mol) -> Chem.Mol:
     """The scaffold, stereo kept, its rings found; without atoms for an acyclic molecule.
 
-    RDKit's variant of Bemis and Murcko 1996: atoms double-bonded to the scaffold stay. Keep a `quiet` block around it.
+    RDKit's variant of Bemis and Murcko 1996: atoms double-bonded to the scaffold stay. Keep a `silence_rdkit` block around it.
     """
     if not mol.GetRingInfo().NumRings():
         return Chem.Mol()

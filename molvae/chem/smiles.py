@@ -1,14 +1,14 @@
-"""SMILES in and out: the only module that calls RDKit's parser or touches RDKit's log.
+"""Read and write SMILES. All other modules parse through `parse`, which explains why a SMILES is invalid.
 
-RDKit explains a bad SMILES only in its log. `parse` works the reason out again, so that nobody has to
-redirect a global log to learn that ring 1 was never closed.
+RDKit reports the reason only in its log, which is global. `parse` silences the log and derives the reason again.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
@@ -16,153 +16,190 @@ from rdkit.Chem.MolStandardize import rdMolStandardize
 from molvae.errors import MoleculeError
 
 MAX_SMILES_LENGTH = 5000
-"""Longer strings are rejected unread: RDKit's ring and stereo perception can take minutes on them."""
+"""Longer SMILES are rejected without parsing: ring and stereo perception can take RDKit minutes."""
 
-SHOWN = 80
-"""Characters of a SMILES that is told of."""
+MAX_SHOWN = 80
+"""Characters of a SMILES that are shown in a message."""
 
 _TOKEN = re.compile(r"\[[^\[\]]*\]|%[0-9]{2}|%\([0-9]+\)|[0-9]|Br|Cl|[BCNOPSFI]|[bcnops]|[()=#$:/\\.~*@+-]")
-_NEEDS_ALL = re.compile(r"[@/\\]|\[H|[^\x00-\x7f]")  # stereo to perceive, hydrogens to fold in, or no SMILES at all
-_NAMED = re.compile(r"\S\s+[^|\s]")  # RDKit would take what follows white space for a name, and say nothing
-_AS_WRITTEN = Chem.SmilesParserParams()
-_AS_WRITTEN.sanitize = _AS_WRITTEN.removeHs = False  # type: ignore[assignment]
-_BARE = (
+# stereo to perceive, explicit hydrogens to merge, or characters that are not SMILES
+_NEEDS_FULL_PARSE = re.compile(r"[@/\\]|\[H|[^\x00-\x7f]")
+# RDKit takes text after white space for a name, without a warning
+_HAS_NAME = re.compile(r"\S\s+[^|\s]")
+_UNSANITIZED = Chem.SmilesParserParams()
+_UNSANITIZED.sanitize = _UNSANITIZED.removeHs = False  # type: ignore[assignment]
+_WITHOUT_CONJUGATION = (
     Chem.SanitizeFlags.SANITIZE_ALL
     ^ Chem.SanitizeFlags.SANITIZE_SETCONJUGATION
     ^ Chem.SanitizeFlags.SANITIZE_SETHYBRIDIZATION
 )
-_FRAGMENTS = rdMolStandardize.CleanupParameters()
-_FRAGMENTS.preferOrganic = True  # type: ignore[assignment]
-# RDKit's default counts hydrogens too, and keeps the butane of butane and benzene
-_FRAGMENTS.largestFragmentChooserCountHeavyAtomsOnly = True  # type: ignore[assignment]
+_CLEANUP = rdMolStandardize.CleanupParameters()
+_CLEANUP.preferOrganic = True  # type: ignore[assignment]
+# RDKit's default counts hydrogens too: of butane and benzene it would keep butane
+_CLEANUP.largestFragmentChooserCountHeavyAtomsOnly = True  # type: ignore[assignment]
+
+
+class _Silenced(threading.local):
+    """The number of open `silence_rdkit` blocks of the current thread."""
+
+    blocks = 0
+
+
+_silenced = _Silenced()
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep RDKit's log silent inside the block, and leave it as the caller had it."""
+def silence_rdkit() -> Iterator[None]:
+    """Silence RDKit's log inside the block and restore its state afterwards.
+
+    Opening a block takes a tenth of the time of parsing a drug-like molecule, so loops over molecules open one around
+    the loop; `parse` then opens none of its own.
+    """
     block = rdBase.BlockLogs()
+    _silenced.blocks += 1
     try:
         yield
     finally:
+        _silenced.blocks -= 1
         del block
 
 
-def parse(smiles: str) -> Chem.Mol:
-    """Read one SMILES into a sanitized molecule.
+def parse(smiles: str, *, conjugation: bool = True) -> Chem.Mol:
+    """Parse a SMILES into a sanitized molecule.
 
-    Raises `MoleculeError` saying what is wrong with the string, e.g.
-    "cannot read SMILES 'C1CC': ring 1 opened but not closed".
-    """
-    with quiet():
-        return parse_quietly(smiles)
+    Parameters
+    ----------
+    smiles : str
+        At most 5,000 characters; white space at both ends is ignored.
+    conjugation : bool
+        False skips conjugation and hybridization, which neither a SMILES nor a `MolGraph` contains; this saves a tenth
+        of the time.
 
-
-def parse_quietly(smiles: str, *, bare: bool = False) -> Chem.Mol:
-    """`parse` for loops that keep a `quiet` block open around themselves: opening one costs a tenth of a parse.
-
-    `bare` leaves out what neither a SMILES nor a graph shows, conjugation and hybridisation: another tenth.
+    Raises
+    ------
+    MoleculeError
+        With the reason, such as "cannot read SMILES 'C1CC': ring 1 opened but not closed".
     """
     text = smiles.strip() if isinstance(smiles, str) else ""
     if not text:
         if isinstance(smiles, Chem.Mol):
-            raise MoleculeError("a SMILES is text, and this is a molecule: Chem.MolToSmiles(mol) writes its SMILES")
+            raise MoleculeError(
+                "expected a SMILES string, got an RDKit molecule: convert it with Chem.MolToSmiles(mol)"
+            )
         raise MoleculeError(f"cannot read SMILES {smiles!r}: it is empty")
     if len(text) > MAX_SMILES_LENGTH:
         raise MoleculeError(
             f"cannot read SMILES {shortened(text)!r}: {len(text):,} characters, more than {MAX_SMILES_LENGTH:,}"
         )
-    plain = bare and not _NEEDS_ALL.search(text)
-    mol = None if _NAMED.search(text) else _read_bare(text) if plain else _read(text)
-    if mol is None:
-        raise MoleculeError(f"cannot read SMILES {shortened(text)!r}: {_reason(text)}")
+    with nullcontext() if _silenced.blocks else silence_rdkit():
+        if _HAS_NAME.search(text):
+            mol = None
+        elif conjugation or _NEEDS_FULL_PARSE.search(text):
+            mol = _mol_from_smiles(text)
+        else:
+            mol = _mol_without_conjugation(text)
+        if mol is None:
+            raise MoleculeError(f"cannot read SMILES {shortened(text)!r}: {_reason(text)}")
     if mol.GetNumAtoms() == 0:
         raise MoleculeError(f"cannot read SMILES {shortened(text)!r}: no atoms in it")
     return mol
 
 
 def shortened(smiles: str) -> str:
-    """A SMILES, or what was given as one, as messages show it."""
-    return smiles if len(smiles) <= SHOWN else smiles[:SHOWN] + "..."
+    """A SMILES as error messages show it: at most 80 characters."""
+    return smiles if len(smiles) <= MAX_SHOWN else smiles[:MAX_SHOWN] + "..."
 
 
 def write(mol: Chem.Mol) -> str:
-    """RDKit's canonical isomeric SMILES: the one string molvae knows a molecule by."""
+    """The canonical isomeric SMILES of a molecule, by RDKit: molvae's key for a molecule."""
     return str(Chem.MolToSmiles(mol))
 
 
 def canonical(smiles: str) -> str:
-    """Read and write: the canonical isomeric SMILES of `smiles`. Raises `MoleculeError`."""
+    """The canonical isomeric SMILES of a SMILES. Raises `MoleculeError` as `parse` does.
+
+    >>> canonical("OCC")
+    'CCO'
+    """
     return write(parse(smiles))
 
 
 def canonical_or_none(smiles: str) -> str | None:
-    """`canonical` for strings that often fail, such as a decoder's: None instead of a reason."""
-    with quiet():
-        mol = molecule_or_none(smiles)
-        return None if mol is None else written_or_none(mol, smiles)
+    """`canonical`, but None for an invalid SMILES: faster where many are invalid, as decoder samples are."""
+    with silence_rdkit():
+        mol = parse_or_none(smiles)
+        return None if mol is None else write_or_none(mol, smiles)
 
 
-def written_or_none(mol: Chem.Mol, smiles: str) -> str | None:
-    """`write`, inside a `quiet` of the caller's; None where RDKit cannot read what it writes (some aromatic sulfur).
+def write_or_none(mol: Chem.Mol, smiles: str) -> str | None:
+    """`write`, but None if RDKit cannot parse its own output, which happens with some aromatic sulfur atoms.
 
-    `smiles` is what `mol` was read from: where that is canonical already, as a decoder's mostly is, there is no doubt.
+    `smiles` is the text that `mol` was parsed from: if it is the canonical SMILES already, as most decoder samples are,
+    it needs no check. Call it inside a `silence_rdkit` block.
     """
     text = write(mol)
-    return text if text == smiles or _read(text) is not None else None
+    return text if text == smiles or _mol_from_smiles(text) is not None else None
 
 
-def molecule_or_none(smiles: str) -> Chem.Mol | None:
-    """`parse` for such strings, inside a `quiet` of the caller's."""
-    if not smiles or len(smiles) > MAX_SMILES_LENGTH or _NAMED.search(smiles):
+def parse_or_none(smiles: str) -> Chem.Mol | None:
+    """`parse`, but None for an invalid SMILES. Call it inside a `silence_rdkit` block."""
+    if not smiles or len(smiles) > MAX_SMILES_LENGTH or _HAS_NAME.search(smiles):
         return None
-    mol = _read(smiles)
+    mol = _mol_from_smiles(smiles)
     return mol if mol is not None and mol.GetNumAtoms() else None
 
 
 def without_stereo(mol: Chem.Mol) -> str:
-    """The canonical SMILES of what a molecule's stereoisomers share; isotopes are left out too."""
+    """The canonical SMILES without stereo and isotopes: the same for all stereoisomers."""
     return str(Chem.MolToSmiles(mol, isomericSmiles=False))
 
 
 def standardize(mol: Chem.Mol, *, strip_salts: bool = True, neutralize: bool = False) -> Chem.Mol:
-    """A cleaned copy: functional groups normalized; stereo and, unless `neutralize`, charges kept.
+    """A cleaned copy of a molecule, with functional groups normalized by RDKit's MolStandardize.
 
-    A group has one spelling afterwards: nitro is [N+](=O)[O-], and RDKit writes a sulfoxide as [S+][O-].
+    Every group is written in one form: nitro as [N+](=O)[O-], sulfoxide as [S+][O-]. Stereo is kept.
 
-    `strip_salts` keeps the fragment with the most heavy atoms (organic ones preferred), so sodium acetate
-    becomes acetate. `neutralize` then adds or removes protons where that removes a charge; quaternary
-    nitrogens keep theirs.
+    Parameters
+    ----------
+    mol : rdkit.Chem.Mol
+    strip_salts : bool
+        Keep only the fragment with the most heavy atoms, organic ones first: sodium acetate becomes acetate.
+    neutralize : bool
+        Add or remove protons where that removes a charge. Quaternary nitrogens stay charged.
     """
-    with quiet():
+    with silence_rdkit():
         clean = rdMolStandardize.Cleanup(mol)
         if strip_salts:
-            clean = rdMolStandardize.LargestFragmentChooser(_FRAGMENTS).choose(clean)
+            clean = rdMolStandardize.LargestFragmentChooser(_CLEANUP).choose(clean)
         if neutralize:
             clean = rdMolStandardize.Uncharger().uncharge(clean)
         Chem.AssignStereochemistry(clean, cleanIt=True, force=True)
         return clean
 
 
-def _read(smiles: str) -> Chem.Mol | None:
+def _mol_from_smiles(smiles: str) -> Chem.Mol | None:
     try:
         return Chem.MolFromSmiles(smiles)
-    except UnicodeEncodeError:  # a lone surrogate, what Python makes of bytes that are not text
+    except UnicodeEncodeError:  # a lone surrogate, from bytes that are not UTF-8
         return None
 
 
-def _read_bare(smiles: str) -> Chem.Mol | None:
-    mol = Chem.MolFromSmiles(smiles, _AS_WRITTEN)
-    if mol is None or Chem.SanitizeMol(mol, _BARE, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
+def _mol_without_conjugation(smiles: str) -> Chem.Mol | None:
+    mol = Chem.MolFromSmiles(smiles, _UNSANITIZED)
+    if mol is None or Chem.SanitizeMol(mol, _WITHOUT_CONJUGATION, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
         return None
     return mol
 
 
+# --- why a SMILES is invalid ---
+
+
 def _reason(smiles: str) -> str:
-    """Why RDKit rejects `smiles`: spelling first, then branches and rings, then atoms, then chemistry."""
-    return _misspelling(smiles) or _unbalanced(smiles) or _unknown_atom(smiles) or _impossible(smiles)
+    """Why RDKit rejects a SMILES: characters first, then branches and rings, then atoms, then chemistry."""
+    return _unexpected_character(smiles) or _unbalanced(smiles) or _unknown_atom(smiles) or _sanitization_error(smiles)
 
 
-def _misspelling(smiles: str) -> str | None:
+def _unexpected_character(smiles: str) -> str | None:
     position = 0
     while position < len(smiles):
         match = _TOKEN.match(smiles, position)
@@ -199,7 +236,7 @@ def _unknown_atom(smiles: str) -> str | None:
     return None
 
 
-def _impossible(smiles: str) -> str:
+def _sanitization_error(smiles: str) -> str:
     mol = Chem.MolFromSmiles(smiles, sanitize=False)
     if mol is None:
         return "not valid SMILES syntax"

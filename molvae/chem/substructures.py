@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem, DataStructs
 
-from molvae.chem.smiles import quiet
+from molvae.chem.smiles import silence_rdkit
 from molvae.errors import InputError
 
-Traits = NDArray[np.uint64]
+Fingerprint = NDArray[np.uint64]
 
 _BITS = 2048
 _MARKS = (
@@ -23,7 +23,7 @@ _MARKS = (
 """Atoms and bonds that many patterns ask for and few molecules have, where RDKit's fingerprint does not tell."""
 
 
-class Patterns:
+class PatternSet:
     """Named SMARTS. `hydrogens`: [H] and [#1] in a pattern are hydrogens of the atom beside them, whether or not the
     molecule has them as atoms; no other atom of a pattern, be it `*`, is a hydrogen.
 
@@ -37,22 +37,22 @@ class Patterns:
         self._queries = [_query(text, hydrogens) for text in smarts.values()]
         self._needs = np.stack([_needs(query) for query in self._queries], axis=1)  # words x patterns
 
-    def found(self, mol: Chem.Mol, of: Traits | None = None) -> list[str]:
-        """The names of the patterns that occur in `mol`, in the order given; `of`: its `traits`, if they are there."""
+    def found(self, mol: Chem.Mol, of: Fingerprint | None = None) -> list[str]:
+        """The names of the patterns that occur in `mol`, in the order given; `of`: its `pattern_fingerprint`, if they are there."""
         return list(self._search(mol, of))
 
-    def any_in(self, mol: Chem.Mol, of: Traits | None = None) -> bool:
+    def any_in(self, mol: Chem.Mol, of: Fingerprint | None = None) -> bool:
         """Whether one of them occurs in `mol`; stops at the first."""
         return next(self._search(mol, of), None) is not None
 
-    def _search(self, mol: Chem.Mol, of: Traits | None) -> Iterator[str]:
-        lacking = ~(traits(mol) if of is None else of)[:, None]
+    def _search(self, mol: Chem.Mol, of: Fingerprint | None) -> Iterator[str]:
+        lacking = ~(pattern_fingerprint(mol) if of is None else of)[:, None]
         for index in np.flatnonzero(np.bitwise_or.reduce(self._needs & lacking) == 0):
             if mol.HasSubstructMatch(self._queries[index]):
                 yield self.names[index]
 
 
-def traits(mol: Chem.Mol) -> Traits:
+def pattern_fingerprint(mol: Chem.Mol) -> Fingerprint:
     """What patterns may need: RDKit's pattern fingerprint, made for that, and which of `_MARKS` occur; packed bits.
 
     Worth keeping where several sets of patterns are searched for in one molecule: it costs as much as they do.
@@ -61,19 +61,19 @@ def traits(mol: Chem.Mol) -> Traits:
     return _packed(mol, marks)
 
 
-def _needs(query: Chem.Mol) -> Traits:
+def _needs(query: Chem.Mol) -> Fingerprint:
     parts = set(_parts(query))
     marks = (any(part.needs(mark.part) for part in parts) for mark in _marks())
     return _packed(query, sum(1 << place for place, needed in enumerate(marks) if needed))
 
 
-def _packed(mol: Chem.Mol, marks: int) -> Traits:
+def _packed(mol: Chem.Mol, marks: int) -> Fingerprint:
     fingerprint = DataStructs.BitVectToBinaryText(Chem.PatternFingerprint(mol, _BITS))
     return np.frombuffer(fingerprint + marks.to_bytes(8, "little"), dtype=np.uint64)
 
 
 def _query(smarts: str, hydrogens: bool) -> Chem.Mol:
-    with quiet():
+    with silence_rdkit():
         query = Chem.MolFromSmarts(smarts)
         if query is None:
             raise InputError(f"cannot read SMARTS {smarts!r}")

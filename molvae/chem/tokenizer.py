@@ -43,7 +43,7 @@ def tokenize(smiles: str) -> list[str]:
     return tokens
 
 
-def misfit(symbols: Sequence[str], max_length: int | None, known: Container[str] | None) -> str:
+def unsupported_reason(symbols: Sequence[str], max_length: int | None, known: Container[str] | None) -> str:
     """Why a model that writes up to `max_length` of the `known` symbols cannot write these, or nothing."""
     if max_length is not None and len(symbols) > max_length:
         return f"{len(symbols)} symbols, more than the {max_length} that the model writes"
@@ -76,7 +76,7 @@ class Vocabulary:
         """The vocabulary of a training set: its distinct symbols, sorted: data order does not matter."""
         return cls((*SPECIAL, *sorted(set(tokens) - set(SPECIAL))))
 
-    def knows(self, tokens: Iterable[str]) -> bool:
+    def contains_all(self, tokens: Iterable[str]) -> bool:
         """Whether all of these are in it."""
         return all(token in self for token in tokens)
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import typer
 
-from molvae.chem.smiles import parse, quiet, standardize, write
+from molvae.chem.smiles import parse, silence_rdkit, standardize, write
 from molvae.data.readers import looks_like_file, read_records, split_smi_line
 from molvae.data.rows import ARGUMENT, InvalidRow, Record, make_row
 from molvae.data.table_readers import SMILES_COLUMNS, csv_rows
@@ -38,7 +38,7 @@ def read(
 def cleaned(smiles: str) -> str:
     """With groups normalized and salts stripped; what is no molecule as it is, to be rejected where it is used."""
     try:
-        with quiet():
+        with silence_rdkit():
             return write(standardize(parse(smiles)))
     except MoleculeError:
         return smiles

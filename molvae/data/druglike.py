@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rdkit import Chem
 
-from molvae.chem.smiles import canonical, parse, quiet, shortened, write
+from molvae.chem.smiles import canonical, parse, shortened, silence_rdkit, write
 from molvae.data.files import atomic_write
 from molvae.data.readers import read_records
 from molvae.data.rows import InvalidRow, Record, RowCounts
@@ -29,7 +29,7 @@ def clean_druglike(smiles: str) -> str:
     heavy atoms, 13 elements with at least one carbon, no radicals, at most 160 characters.
     """
     mol = parse(smiles)
-    with quiet():
+    with silence_rdkit():
         for atom in mol.GetAtoms():
             atom.SetIsotope(0)
         fragments = [(f.GetNumHeavyAtoms(), write(f)) for f in Chem.GetMolFrags(mol, asMols=True)]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph, RawGraph, graph_of, raw_graph_of
-from molvae.chem.smiles import parse, parse_quietly, quiet, standardize, write
-from molvae.chem.tokenizer import END, misfit
+from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph, RawGraph, mol_to_graph, mol_to_raw_graph
+from molvae.chem.smiles import parse, silence_rdkit, standardize, write
+from molvae.chem.tokenizer import END, unsupported_reason
 from molvae.data.hashing import hash_text
 from molvae.errors import MoleculeError
 
@@ -29,7 +29,7 @@ def featurize(smiles: Sequence[str], *, clean: bool = False) -> list[MolGraph | 
 def _graph(smiles: str, clean: bool) -> MolGraph | MoleculeError:
     try:
         mol = parse(smiles)
-        return graph_of(standardize(mol) if clean else mol)
+        return mol_to_graph(standardize(mol) if clean else mol)
     except MoleculeError as error:
         return error
 
@@ -74,11 +74,11 @@ def featurize_chunk(
     bare = not clean and observe is None
     for row, mol, smiles in _written(texts, clean, bare, rejected):
         try:
-            graph = raw_graph_of(mol, smiles)
+            graph = mol_to_raw_graph(mol, smiles)
         except MoleculeError as error:
             rejected[row] = str(error)
             continue
-        if reason := misfit(graph.tokens, max_length, known):
+        if reason := unsupported_reason(graph.tokens, max_length, known):
             rejected[row] = reason
         else:
             rows.append(row)
@@ -98,12 +98,12 @@ def _written(
     """
     for start in range(0, len(texts), TURN):
         written = []
-        with quiet():
+        with silence_rdkit():
             for row, text in enumerate(texts[start : start + TURN], start):
                 if text is None:
                     continue
                 try:
-                    mol = parse_quietly(text, bare=bare)
+                    mol = parse(text, conjugation=not bare)
                     mol = standardize(mol) if clean else mol
                 except MoleculeError as error:
                     rejected[row] = str(error)

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from molvae.chem.fingerprints import BYTES, morgan_bits, tanimoto_matrix
-from molvae.chem.smiles import parse_quietly, quiet
+from molvae.chem.smiles import parse, silence_rdkit
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.neighbors import MAX_DISTANCE, Neighbors
@@ -101,8 +101,8 @@ def find_neighbors(
 
 
 def _fingerprints(smiles: list[str]) -> Bits:
-    with quiet():
-        return morgan_bits([parse_quietly(text, bare=True) for text in smiles])
+    with silence_rdkit():
+        return morgan_bits([parse(text, conjugation=False) for text in smiles])
 
 
 def search_fingerprints(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from molvae.chem.scaffolds import murcko
+from molvae.chem.scaffolds import murcko_smiles
 from molvae.chem.smiles import parse, without_stereo
 from molvae.data.hashing import hash_text
 from molvae.errors import InputError
@@ -40,7 +40,7 @@ def scaffold_group(smiles: str) -> str:
     them into a single split. Raises `MoleculeError`.
     """
     mol = parse(smiles)
-    return murcko(mol) or without_stereo(mol)
+    return murcko_smiles(mol) or without_stereo(mol)
 
 
 def _check(fractions: Mapping[str, float]) -> None:

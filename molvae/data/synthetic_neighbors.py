@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from molvae.chem.fingerprints import morgan, tanimoto
-from molvae.chem.mutations import Pieces, shared, variants
-from molvae.chem.smiles import parse_quietly, quiet
+from molvae.chem.mutations import Substituents, mutate, shared_ends
+from molvae.chem.smiles import parse, silence_rdkit
 from molvae.chem.tokenizer import Vocabulary, tokenize
 from molvae.data.graph_dataset import PackedGraphs, offsets
 from molvae.data.neighbor_search import MIN_SHARED_FRACTION, SIMILARITY_BANDS
@@ -33,7 +33,7 @@ _SAMPLE = 20_000  # molecules that branches are taken from
 class _Rules(NamedTuple):
     """What variants are made of, and which of them the model can write."""
 
-    pieces: Pieces
+    pieces: Substituents
     vocabulary: Vocabulary
     most_symbols: int
     seed: int
@@ -65,7 +65,7 @@ def add_synthetic_neighbors(
     every = max(1, len(data) // _SAMPLE)
     longest = int(data.token_start.diff().max()) if len(data) else 0
     some = data.select(torch.arange(0, len(data), every))
-    rules = _Rules(Pieces.of(some.smiles(vocabulary)), vocabulary, longest, seed)
+    rules = _Rules(Substituents.from_smiles(some.smiles(vocabulary)), vocabulary, longest, seed)
     parts, done = list[_Some](), 0
     for part in map_chunks(
         _made, chunked(enumerate(data.smiles(vocabulary)), SYNTHETIC_CHUNK_SIZE), workers, shared=rules
@@ -84,7 +84,7 @@ def add_synthetic_neighbors(
 
 def _made(rules: _Rules, rows: list[tuple[int, str]]) -> _Some:
     some = _Some([], [], [])
-    with quiet():
+    with silence_rdkit():
         for row, smiles in rows:
             for similarity, ids in _neighbors(rules, row, smiles):
                 some.row.append(row)
@@ -95,11 +95,11 @@ def _made(rules: _Rules, rows: list[tuple[int, str]]) -> _Some:
 
 def _neighbors(rules: _Rules, row: int, smiles: str) -> list[tuple[float, NDArray[np.uint16]]]:
     """Of one molecule's variants the first in each band that begins and ends like it."""
-    mol, symbols, random = parse_quietly(smiles), tokenize(smiles), np.random.default_rng([rules.seed, row])
+    mol, symbols, random = parse(smiles), tokenize(smiles), np.random.default_rng([rules.seed, row])
     fingerprint = morgan(mol)
     fits = partial(_fits, rules, symbols)
     bands: dict[bool, tuple[float, NDArray[np.uint16]]] = {}
-    for variant in variants(mol, smiles, rules.pieces, random, tries=N_ATTEMPTS, fits=fits):
+    for variant in mutate(mol, smiles, rules.pieces, random, tries=N_ATTEMPTS, fits=fits):
         similarity = float(tanimoto(fingerprint, [morgan(variant.mol)])[0])
         if SIMILARITY_BANDS[0] <= similarity < SIMILARITY_BANDS[-1]:
             bands.setdefault(similarity >= BAND_BOUNDARY, (similarity, rules.vocabulary.encode(variant.smiles)))
@@ -111,6 +111,6 @@ def _fits(rules: _Rules, symbols: list[str], smiles: str) -> bool:
     theirs = tokenize(smiles)
     return (
         len(theirs) < rules.most_symbols
-        and shared(symbols, theirs) >= MIN_SHARED_FRACTION
-        and rules.vocabulary.knows(theirs)
+        and shared_ends(symbols, theirs) >= MIN_SHARED_FRACTION
+        and rules.vocabulary.contains_all(theirs)
     )

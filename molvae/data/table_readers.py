@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from rdkit import Chem
 
-from molvae.chem.smiles import canonical_or_none, quiet, write
+from molvae.chem.smiles import canonical_or_none, silence_rdkit, write
 from molvae.data.rows import InvalidRow, Record, make_row
 from molvae.data.text_lines import UNKNOWN, Line, read_lines
 from molvae.errors import InputError, did_you_mean
@@ -180,7 +180,7 @@ def _sdf_row(text: str, problem: str | None, source: str, row: int, name_column:
     title = text.partition("\n")[0].strip()
     if problem:
         return InvalidRow(source, row, title, problem)
-    with quiet():
+    with silence_rdkit():
         mol = next(Chem.ForwardSDMolSupplier(io.BytesIO(text.encode())), None)
         if mol is None:
             return InvalidRow(source, row, title, _sdf_reason(text))

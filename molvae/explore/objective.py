@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.chem.expressions import Rank, Window
+from molvae.chem.expressions import PropertyFilter, RankExpression
 from molvae.chem.fingerprints import morgan, tanimoto
-from molvae.chem.properties import PROPERTIES, compute
+from molvae.chem.properties import PROPERTIES, compute_properties
 from molvae.chem.scoring_functions import as_scoring_function
 from molvae.chem.smiles import parse
 from molvae.generation.constraints import Score, scored
@@ -56,20 +56,20 @@ class Objective:
     ----------
     name : str
         Name of the score, for messages.
-    expression : Rank
+    expression : RankExpression
         Weighted sum of properties; empty if there is a `function`.
     function : callable or None
         From a list of canonical SMILES to an array of scores, instead of an expression.
-    filters : tuple of Window
+    filters : tuple of PropertyFilter
         Constraints on properties, scores or the similarity to the seed.
     scores : mapping of str to callable
         User-defined scores that the expression and the filters may name.
     """
 
     name: str
-    expression: Rank
+    expression: RankExpression
     function: Callable[[list[str]], Floats] | None
-    filters: tuple[Window, ...]
+    filters: tuple[PropertyFilter, ...]
     scores: Mapping[str, Score] = field(default_factory=dict)
 
     @classmethod
@@ -97,13 +97,13 @@ class Objective:
         """
         scores = dict(scores or {})
         known = (SIMILARITY, *scores)
-        windows = tuple(Window.of(text, known) for text in filters)
+        windows = tuple(PropertyFilter.from_text(text, known) for text in filters)
         named_function = _as_function(objective)
         if named_function is not None:
             name, function = named_function
-            return cls(name, Rank(()), function, windows, scores)
+            return cls(name, RankExpression(()), function, windows, scores)
         text = str(objective)
-        return cls(text, Rank.of(text, known), None, windows, scores)
+        return cls(text, RankExpression.from_text(text, known), None, windows, scores)
 
     @property
     def property_names(self) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ class Objective:
             columns = {
                 name: self._fill(values[name], name, smiles, mols, feasible)[feasible] for name in self.expression.names
             }
-            score[feasible] = self.expression.values(columns)
+            score[feasible] = self.expression.evaluate(columns)
         return Evaluation(values, violation, score)
 
     def _cost_rank(self, name: str) -> int:
@@ -142,7 +142,7 @@ class Objective:
         if len(missing) and name in self.scores:
             values[missing] = scored(self.scores[name], name, [smiles[row] for row in missing.tolist()])
         elif len(missing):
-            values[missing] = compute(list(mols[missing]), [name])[name]
+            values[missing] = compute_properties(list(mols[missing]), [name])[name]
         return values
 
 
@@ -159,7 +159,7 @@ def _as_function(objective: ObjectiveLike) -> tuple[str, Callable[[list[str]], F
     return function.name, function
 
 
-def _violation(window: Window, value: float) -> float:
+def _violation(window: PropertyFilter, value: float) -> float:
     """Distance of a value to a filter's bound, relative to the bound; positive whenever the filter rejects it."""
     if window.accepts(value):
         return 0.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from molvae.chem.properties import compute, lookup
+from molvae.chem.properties import compute_properties, get_property
 from molvae.chem.smiles import parse
 from molvae.data.rows import with_index_of
 from molvae.errors import InputError, import_extra
@@ -122,8 +122,8 @@ def _add_color(molecules: EncodedMolecules, frame: pd.DataFrame, color_by: Any) 
     if color_by is None:
         return frame, None
     if isinstance(color_by, str):
-        name = lookup(color_by).name
-        values = compute([parse(smiles) for smiles in molecules.smiles], [name])[name]
+        name = get_property(color_by).name
+        values = compute_properties([parse(smiles) for smiles in molecules.smiles], [name])[name]
         return frame.join(molecules.with_columns(**{name: values})[name]), name
     if len(color_by) != len(frame):
         raise InputError(f"color_by must hold one value per row: got {len(color_by)} values for {len(frame)} rows")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from molvae.chem.fingerprints import morgan, tanimoto
-from molvae.chem.properties import compute, lookup
+from molvae.chem.properties import compute_properties, get_property
 from molvae.chem.smiles import parse
 from molvae.errors import InputError, import_extra
 from molvae.explore.latent_points import (
@@ -146,7 +146,7 @@ def _directions(
             raise InputError(f"this model has latent dimensions 0 to {n_dims - 1}, got {max(axes)}")
         unit = np.eye(n_dims)  # each dimension has unit variance over encoded molecules
         return Direction(f"z{axes[0]}", unit[axes[0]]), Direction(f"z{axes[1]}", unit[axes[1]])
-    names = [] if directions == "principal" else [lookup(name.strip()).name for name in directions.split(",")]
+    names = [] if directions == "principal" else [get_property(name.strip()).name for name in directions.split(",")]
     if len(names) > 2:
         raise InputError(f"a grid has two directions, got {len(names)}: {', '.join(names)}")
     if len(set(names)) < len(names):
@@ -178,7 +178,7 @@ def _property_direction(molecules: EncodedMolecules, name: str) -> Direction:
     The gradient of a regression is no alternative: it points where latents hardly vary and no molecules lie.
     """
     latents = molecules.latents
-    values = compute([parse(smiles) for smiles in molecules.smiles], [name])[name]
+    values = compute_properties([parse(smiles) for smiles in molecules.smiles], [name])[name]
     covariance = (latents - latents.mean(0)).T @ (values - values.mean())
     if np.ptp(values) == 0 or not np.linalg.norm(covariance):
         raise InputError(f"{name} is the same for all reference molecules, so it defines no direction")
@@ -211,7 +211,7 @@ def _grid_table(
     frame = pd.DataFrame({"x": x, "y": y, "smiles": table["smiles"], "similarity": np.nan})
     frame.loc[valid, "similarity"] = tanimoto(morgan(parse(seed)), [morgan(mol) for mol in mols])
     frame["log_likelihood"] = table["log_likelihood"]
-    for name, values in compute(mols, [d.property for d in directions if d.property]).items():
+    for name, values in compute_properties(mols, [d.property for d in directions if d.property]).items():
         frame.loc[valid, name] = values
     statistics = {
         "points": len(frame),

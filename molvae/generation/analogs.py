@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto_to
-from molvae.chem.sample_parsing import Reading, read
+from molvae.chem.sample_parsing import ParsedSample, parse_samples
 from molvae.chem.smiles import parse
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.parallel import SERIAL, PendingResults, WorkerPool
@@ -33,7 +33,7 @@ from molvae.nn.priors import LatentSource
 
 SMALLEST_ROUND, LARGEST_ROUND = 64, 4096
 
-Strings = list[tuple[Reading | None, float]]
+Strings = list[tuple[ParsedSample | None, float]]
 """Strings: the molecule of each, and its log-likelihood."""
 
 
@@ -176,7 +176,7 @@ def draw_around(
     found = [Found(seed, noise_level=draws.noise_level, gauge=_gauge(draws)) for seed in seeds]
     core = steering.core if steering else None
     sources = [SeedSampler.of(latents.row(i), draws.seed, seed, vocabulary, core) for i, seed in enumerate(seeds)]
-    known: dict[str, Reading | None] = {"": None}  # a string that comes again, and most do, is not read again
+    known: dict[str, ParsedSample | None] = {"": None}  # a string that comes again, and most do, is not read again
     while active := [(one, source) for one, source in zip(found, sources, strict=True) if _round(one, draws)]:
         ways = [_ways(one, draws) for one, _ in active]
         rows = Rows.of(
@@ -201,17 +201,17 @@ def draw_around(
 
 
 def _written(
-    blocks: Iterable[Decoded], vocabulary: Vocabulary, known: dict[str, Reading | None], workers: WorkerPool
+    blocks: Iterable[Decoded], vocabulary: Vocabulary, known: dict[str, ParsedSample | None], workers: WorkerPool
 ) -> Job[Strings]:
     """All strings with their molecules; those of a block are read while the next is written."""
     written: list[tuple[str, float]] = []
-    pending: list[tuple[list[str], PendingResults[Reading | None]]] = []
+    pending: list[tuple[list[str], PendingResults[ParsedSample | None]]] = []
     for block in blocks:
         strings = block.strings(vocabulary)
         written += zip(strings, block.log_likelihood.tolist(), strict=True)
         fresh = [text for text in dict.fromkeys(strings) if text not in known]
         known.update(dict.fromkeys(fresh))
-        pending.append((fresh, workers.submit(read, fresh)))
+        pending.append((fresh, workers.submit(parse_samples, fresh)))
     yield
     for fresh, answer in pending:
         known.update(zip(fresh, answer.result(), strict=True))

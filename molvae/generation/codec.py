@@ -14,7 +14,7 @@ from torch import Tensor
 from molvae.checkpoint import Checkpoint
 from molvae.chem.graph import MolGraph
 from molvae.chem.smiles import shortened
-from molvae.chem.tokenizer import Vocabulary, misfit, tokenize
+from molvae.chem.tokenizer import Vocabulary, tokenize, unsupported_reason
 from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.parallel import SERIAL, WorkerPool
@@ -77,7 +77,7 @@ class Codec:
     def _fitting(self, graph: MolGraph | MoleculeError) -> MolGraph | MoleculeError:
         if isinstance(graph, MoleculeError):
             return graph
-        if reason := misfit(tokenize(graph.smiles), self.max_length, self.vocabulary):
+        if reason := unsupported_reason(tokenize(graph.smiles), self.max_length, self.vocabulary):
             way_out = "; standardize it first: --standardize, or standardize=True, strips salts"
             return MoleculeError(f"SMILES {shortened(graph.smiles)}: {reason}{way_out if '.' in graph.smiles else ''}")
         return graph

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.SimDivFilters.rdSimDivPickers import MaxMinPicker
 
-from molvae.chem.expressions import Window
+from molvae.chem.expressions import PropertyFilter
 from molvae.chem.filters import Filters, alerts
 from molvae.chem.fingerprints import morgan
-from molvae.chem.scaffolds import murcko
-from molvae.chem.smiles import parse, quiet, without_stereo
+from molvae.chem.scaffolds import murcko_smiles
+from molvae.chem.smiles import parse, silence_rdkit, without_stereo
 from molvae.data.parallel import SERIAL, WorkerPool
 from molvae.errors import InputError
 
@@ -55,7 +55,7 @@ class Steering:
     SMILES, which windows may name; they are asked last, and in this process.
     """
 
-    windows: tuple[Window, ...] = ()
+    windows: tuple[PropertyFilter, ...] = ()
     contains: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     core: str | None = None
@@ -76,7 +76,7 @@ class Steering:
         return Filters(windows, self.contains, self.without, self.core)
 
     @property
-    def own_windows(self) -> list[Window]:
+    def own_windows(self) -> list[PropertyFilter]:
         """Those of scores."""
         return [window for window in self.windows if window.name in self.scores]
 
@@ -99,7 +99,7 @@ class Steering:
         known = self.seen(molecules) if self.seen and molecules else [False] * len(molecules)
         old = {molecule: "novel only" for molecule, seen in zip(molecules, known, strict=True) if seen}
         new = [molecule for molecule in molecules if molecule not in old]
-        scaffold = murcko(parse(seed)) if self.scaffold else None
+        scaffold = murcko_smiles(parse(seed)) if self.scaffold else None
         spared = frozenset(alerts(parse(seed), self.exclude)) if self.exclude and seed else frozenset()
         flat = without_stereo(parse(seed)) if self.exclude_stereoisomers and seed else None
         answer = workers.submit(Judge(self.filters, scaffold, flat, self.exclude, spared), new)
@@ -131,13 +131,13 @@ class Judge:
     spared: frozenset[str]
 
     def __call__(self, molecules: Sequence[str]) -> list[str]:
-        with quiet():
+        with silence_rdkit():
             return [self._invalid_row(parse(molecule)) for molecule in molecules]
 
     def _invalid_row(self, mol: Chem.Mol) -> str:
-        if invalid_row := self.filters.invalid_row(mol):
+        if invalid_row := self.filters.first_failed(mol):
             return invalid_row
-        if self.scaffold is not None and murcko(mol) != self.scaffold:
+        if self.scaffold is not None and murcko_smiles(mol) != self.scaffold:
             return "keep the scaffold"
         if self.flat is not None and without_stereo(mol) == self.flat:
             return "no isomers"

@@ -147,7 +147,7 @@ class Engine:
     def _rules(self) -> RuleTensors:
         if self.vocabulary is None:
             raise InputError("an engine needs the vocabulary of its decoder to keep to the grammar")
-        return RuleTensors(Rules(Grammar.of(self.vocabulary)), self.device)
+        return RuleTensors(Rules(Grammar.from_vocabulary(self.vocabulary)), self.device)
 
     @torch.inference_mode()
     def _begin(self, z: Tensor, noise_level: Tensor) -> Begun:

@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molvae.chem.grammar import MOST_ROOM, Class, Grammar, Kind
+from molvae.chem.grammar import MAX_VALENCE, AtomKind, Grammar, TokenClass
 from molvae.chem.tokenizer import END_ID
 
 START, ATOM, RING, OPEN, CLOSE, BOND, FRESH = 0, 1, 2, 3, 4, 4, 7
 """What was written last; BOND + 1 to 3 is a bond of that order in a chain, FRESH + 1 to 3 one that begins a branch."""
 PHASES = 11
-KINDS = MOST_ROOM + 1
-CODES = KINDS * len(Kind)
+KINDS = MAX_VALENCE + 1
+CODES = KINDS * len(AtomKind)
 """An atom, as the table knows it, is a number: the room that is left to it + KINDS * its kind."""
 IF_NEW, IF_OPEN = 1, 2
 """A ring's digit has two bits: allowed where it would open a ring, and where it would close one."""
@@ -43,18 +43,18 @@ class Rules:
 
     def __init__(self, grammar: Grammar) -> None:
         kind, room = np.divmod(np.arange(CODES), KINDS)
-        order, aromatic = np.arange(4), kind >= Kind.AROMATIC
+        order, aromatic = np.arange(4), kind >= AtomKind.AROMATIC
         cost = np.where(aromatic[:, None], order > 0, order)
         self.room, self.aromatic = room, aromatic
         self.bears: Truth = (cost <= room[:, None]) & (order <= np.array([3, 3, 2, 1])[kind][:, None])
         self.left: Table = (room[:, None] - cost).clip(0) + KINDS * kind[:, None]
         # canonical SMILES have a ring's bond symbol where it closes; the opening atom's room is not known any more then
-        self.bears_late: Truth = (kind == Kind.HYPERVALENT) | (kind == Kind.AROMATIC)
+        self.bears_late: Truth = (kind == AtomKind.HYPERVALENT) | (kind == AtomKind.AROMATIC)
 
         self.classes, self.order = grammar.classes, grammar.order
-        self.is_atom, self.is_ring = grammar.classes == Class.ATOM, grammar.classes == Class.RING
+        self.is_atom, self.is_ring = grammar.classes == TokenClass.ATOM, grammar.classes == TokenClass.RING
         self.code: Table = grammar.room + KINDS * grammar.kind
-        self.deeper: Table = 1 * (grammar.classes == Class.OPEN) - (grammar.classes == Class.CLOSE)
+        self.deeper: Table = 1 * (grammar.classes == TokenClass.OPEN) - (grammar.classes == TokenClass.CLOSE)
         self.bond = np.array([0, 1, 1, 1, 1, 1, 2, 3, 1, 2, 3])  # by phase, of the bond to what comes next
         self.in_branch = np.isin(np.arange(PHASES), (OPEN, FRESH + 1, FRESH + 2, FRESH + 3))
         self.next_phase = self._next_phase()
@@ -64,7 +64,7 @@ class Rules:
     def _next_phase(self) -> Table:
         after = np.array([ATOM, BOND, RING, OPEN, CLOSE, START, START, START])[self.classes] + self.order
         table = np.tile(after, (PHASES, 1))
-        table[OPEN] += np.where(self.classes == Class.BOND, FRESH - BOND, 0)
+        table[OPEN] += np.where(self.classes == TokenClass.BOND, FRESH - BOND, 0)
         return table
 
     def _follows(self) -> NDArray[np.uint8]:
@@ -87,9 +87,9 @@ class Rules:
         closes = (at_atom | np.isin(phase, (BOND + 1, BOND + 2))) & fits & ((rings < 2) | (left + spare > 0))
 
         cases = {
-            Class.ATOM: atom, Class.BOND: bond, Class.OPEN: rests & (deep < 2) & self.bears[code, 1],
-            Class.CLOSE: rests & (deep > 0) & ((rings == 0) | (spare > 0)), Class.DOT: whole, Class.END: whole,
-            Class.RING: IF_NEW * opens + IF_OPEN * closes,
+            TokenClass.ATOM: atom, TokenClass.BOND: bond, TokenClass.OPEN: rests & (deep < 2) & self.bears[code, 1],
+            TokenClass.CLOSE: rests & (deep > 0) & ((rings == 0) | (spare > 0)), TokenClass.DOT: whole, TokenClass.END: whole,
+            TokenClass.RING: IF_NEW * opens + IF_OPEN * closes,
         }  # fmt: skip
         follows = np.zeros((*self.ROWS, len(self.classes)), np.uint8)
         for case, rule in cases.items():

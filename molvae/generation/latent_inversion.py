@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from molvae.chem.graph import MolGraph
-from molvae.chem.tokenizer import PAD_ID, Vocabulary, misfit, tokenize
+from molvae.chem.tokenizer import PAD_ID, Vocabulary, tokenize, unsupported_reason
 from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.parallel import chunked
@@ -205,7 +205,9 @@ class _Reader:
         return torch.tensor([self.numbers[text] for text in strings])
 
     def _number(self, graph: MolGraph | MoleculeError, fresh: list[MolGraph]) -> int:
-        if isinstance(graph, MoleculeError) or misfit(tokenize(graph.smiles), self.max_length, self.vocabulary):
+        if isinstance(graph, MoleculeError) or unsupported_reason(
+            tokenize(graph.smiles), self.max_length, self.vocabulary
+        ):
             return -1
         if graph.smiles not in self.numbers:
             self.numbers[graph.smiles] = len(self.molecules)

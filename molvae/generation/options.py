@@ -9,9 +9,9 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from molvae.chem.expressions import Rank, Window
+from molvae.chem.expressions import PropertyFilter, RankExpression
 from molvae.chem.properties import PROPERTIES as KNOWN_PROPERTIES
-from molvae.chem.properties import lookup
+from molvae.chem.properties import get_property
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.rows import as_tuple
 from molvae.errors import InputError
@@ -77,7 +77,7 @@ class Ordering:
         Scoring functions of the caller by column name.
     """
 
-    rank: Rank | None = None
+    rank: RankExpression | None = None
     n_diverse: int = 0
     target_similarity: float | None = None
     scores: Mapping[str, Score] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Ordering:
                 raise InputError(f"a score cannot be named {name!r}: the table already has that column; rename it")
         rank = None
         if options.rank_by is not None:
-            rank = Rank.of(options.rank_by, ["similarity", "log_likelihood", *scores])
+            rank = RankExpression.from_text(options.rank_by, ["similarity", "log_likelihood", *scores])
         target = None if options.similarity is None else Dial.of(options.similarity).target
         return cls(rank, options.n_diverse, target, scores)
 
@@ -104,7 +104,7 @@ class Ordering:
         frame = frame.assign(**{name: scored(score, name, molecules) for name, score in self.scores.items()})
         if self.rank is not None:
             by = "rank"
-            frame = frame.assign(rank=self.rank.values({name: frame[name].to_numpy() for name in self.rank.names}))
+            frame = frame.assign(rank=self.rank.evaluate({name: frame[name].to_numpy() for name in self.rank.names}))
         frame = frame.iloc[np.argsort(-frame[by].to_numpy(), kind="stable")].reset_index(drop=True)
         return frame.iloc[self._diverse_rows(frame)].reset_index(drop=True) if self.n_diverse else frame
 
@@ -167,7 +167,7 @@ class AnalogTask:
         """
         ordering = Ordering.from_options(options)
         requested = PROPERTIES if options.properties is None else as_tuple(options.properties)
-        properties = tuple(dict.fromkeys(lookup(name).name for name in requested))
+        properties = tuple(dict.fromkeys(get_property(name).name for name in requested))
         constraints = _constraints(options, training_filter)
         draws = _draws(options, temperature)
         if options.n_diverse > options.n:
@@ -229,7 +229,7 @@ def _constraints(options: AnalogOptions, training_filter: BloomFilter | None) ->
     scores = options.scores or {}
     if options.exclude_training_set and training_filter is None:
         raise InputError("exclude_training_set needs a model with a record of its training set; this one has none")
-    windows = tuple(Window.of(text, ("similarity", *scores)) for text in as_tuple(options.filters))
+    windows = tuple(PropertyFilter.from_text(text, ("similarity", *scores)) for text in as_tuple(options.filters))
     if any(window.name == "similarity" for window in windows):
         raise InputError('filters cannot name similarity: pass similarity="0.4:1" (--similarity 0.4:1) instead')
     return Steering(

@@ -20,7 +20,7 @@ import pandas as pd
 
 from molvae.chem.cores import has_core
 from molvae.chem.graph import MolGraph
-from molvae.chem.sample_parsing import figures
+from molvae.chem.sample_parsing import property_rows
 from molvae.chem.smiles import parse, shortened
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.parallel import SERIAL, WorkerPool, available_memory, chunked, worker_count
@@ -154,7 +154,7 @@ def drawn_around(
         latents = Posterior.concatenate([codec.encode([graph], refine=task.optimize_latents) for graph in usable])
         names = [graph.smiles for graph in usable]
         found = yield from codec.draw(names, latents, task.draws, task.constraints, workers, progress)
-    pending = [workers.submit(partial(figures, names=task.properties), list(one.molecules)) for one in found]
+    pending = [workers.submit(partial(property_rows, names=task.properties), list(one.molecules)) for one in found]
     yield
     drawn = (Drawn(one, known.result()) for one, known in zip(found, pending, strict=True))
     return [next(drawn) if isinstance(graph, MolGraph) else graph for graph in graphs]

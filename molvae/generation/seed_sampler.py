@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from molvae.chem.cores import open_atoms
-from molvae.chem.grammar import Class, class_of
+from molvae.chem.cores import atoms_outside_core
+from molvae.chem.grammar import TokenClass, token_class
 from molvae.chem.smiles import parse
 from molvae.chem.tokenizer import PAD_ID, Vocabulary
 from molvae.data.hashing import hash_text
@@ -68,10 +68,10 @@ class Text:
     def of(cls, smiles: str, vocabulary: Vocabulary, core: str | None = None) -> Self:
         """From a SMILES, or "". Raises `MoleculeError` for one with a symbol that the model has never seen."""
         symbols = vocabulary.encode(smiles).tolist() if smiles else []
-        classes = [class_of(vocabulary.tokens[symbol]) for symbol in symbols]
-        atoms = [place for place, kind in enumerate(classes) if kind == Class.ATOM]
-        groups = [atoms[atom] for atom in open_atoms(parse(smiles), core)] if core and smiles else []
-        further = [place + 1 for place in groups if classes[place + 1] != Class.RING]
+        classes = [token_class(vocabulary.tokens[symbol]) for symbol in symbols]
+        atoms = [place for place, kind in enumerate(classes) if kind == TokenClass.ATOM]
+        groups = [atoms[atom] for atom in atoms_outside_core(parse(smiles), core)] if core and smiles else []
+        further = [place + 1 for place in groups if classes[place + 1] != TokenClass.RING]
         return cls(symbols, sorted({*groups, *further}) or atoms)
 
     def departures(self, keys: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from molvae.chem.properties import lookup
+from molvae.chem.properties import get_property
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.files import abandoned_drafts, atomic_write
 from molvae.data.parallel import chunked
@@ -100,7 +100,7 @@ def build_index(
 
 def _check_options(properties: Sequence[str], shard_rows: int) -> None:
     for name in properties:
-        lookup(name)
+        get_property(name)
     if shard_rows < 1 or (shard_rows > BATCH and shard_rows % BATCH):
         raise InputError(f"a shard is of a multiple of {BATCH} rows, or of fewer than that; got {shard_rows}")
 

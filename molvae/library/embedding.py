@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.properties import compute, lookup
+from molvae.chem.properties import compute_properties, get_property
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.featurize import FeaturizedChunk, featurize_chunk
 from molvae.data.graph_dataset import PackedGraphs
@@ -75,7 +75,7 @@ def embed(
     later or earlier in the stream change nothing as long as they are whole batches.
     """
     for name in properties:
-        lookup(name)  # its error now, and not out of a worker
+        get_property(name)  # its error now, and not out of a worker
     task = _Task(
         model, torch.device(device), clean, max_length, frozenset(vocabulary.tokens), tuple(properties), fingerprints
     )
@@ -116,7 +116,7 @@ def _describe(task: _Task, texts: list[str | None]) -> _Described:
     return _Described(
         chunk=chunk,
         smiles=smiles_of(chunk),
-        properties=compute(mols, task.properties),
+        properties=compute_properties(mols, task.properties),
         fingerprints=morgan_bits(mols if task.fingerprints else []),
         latents=encode_chunk(task.model, chunk, task.device) if task.device.type == "cpu" else None,
     )

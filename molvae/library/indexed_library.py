@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint
-from molvae.chem.expressions import Window
+from molvae.chem.expressions import PropertyFilter
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.smiles import parse, standardize, write
@@ -131,7 +131,10 @@ class IndexedLibrary:
         if rank_by == "tanimoto" and (metric != "cosine" or nprobe):
             raise InputError("metric and nprobe are about latents, which are not looked at by tanimoto")
         molecule_filters = Filters(
-            tuple(map(Window.of, as_tuple(filters))), as_tuple(include_smarts), as_tuple(exclude_smarts), core
+            tuple(map(PropertyFilter.from_text, as_tuple(filters))),
+            as_tuple(include_smarts),
+            as_tuple(exclude_smarts),
+            core,
         )
         found, errors = self._seeds(list(as_smiles_iterable(seeds)), latents=rank_by != "tanimoto")
         measures: dict[str, Measure] = {"tanimoto": ByFingerprint(np.array([seed.fingerprint for seed in found]))}

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.chem.expressions import Window
+from molvae.chem.expressions import PropertyFilter
 from molvae.data.files import atomic_write
 from molvae.errors import InputError, import_extra
 from molvae.library.measures import ByLatent
 from molvae.library.storage import Library
-from molvae.similarity.top_k import Best
+from molvae.similarity.top_k import TopK
 
 _POINTS = 64  # latents for each centroid to learn from
 
@@ -37,9 +37,9 @@ class ByLatentCells(ByLatent):
             raise InputError(f"at least one cell is looked into, got {nprobe}")
         self.nprobe = nprobe
 
-    def best(self, library: Library, most: int, windows: Sequence[Window] = ()) -> list[Best]:
+    def best(self, library: Library, most: int, windows: Sequence[PropertyFilter] = ()) -> list[TopK]:
         if not len(library):
-            return [Best(most) for _ in self.latents]
+            return [TopK(most) for _ in self.latents]
         faiss = import_extra("faiss", "search")
         cells = faiss.read_index(str(cells_of(library, self.metric)), faiss.IO_FLAG_MMAP)
         options = {"nprobe": self.nprobe}
@@ -48,7 +48,7 @@ class ByLatentCells(ByLatent):
             options["sel"] = faiss.IDSelectorBatch(np.flatnonzero(inside))
         queries = comparable(self.latents, self.metric)
         figures, rows = cells.search(queries, min(most, len(library)), params=faiss.SearchParametersIVF(**options))
-        found = [Best(most) for _ in self.latents]
+        found = [TopK(most) for _ in self.latents]
         for best, of_query, at in zip(found, figures.astype(np.float64), rows, strict=True):
             there = at >= 0
             best.add(at[there], of_query[there] if self.metric == "cosine" else -of_query[there])

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molvae.chem.expressions import Window
+from molvae.chem.expressions import PropertyFilter
 from molvae.chem.fingerprints import BITS
 from molvae.errors import InputError
 from molvae.library.storage import Library, Rows
-from molvae.similarity.bit_planes import set_bits
-from molvae.similarity.top_k import Best
+from molvae.similarity.bit_slicing import set_bits
+from molvae.similarity.top_k import TopK
 
 METRICS = ("cosine", "l2")
 _QUERIES = 64  # latents that are compared with a shard together
@@ -27,7 +27,7 @@ Halves = NDArray[np.float16]
 class Measure(Protocol):
     """A way of being near to one of Q queries."""
 
-    def best(self, library: Library, most: int, windows: Sequence[Window] = ()) -> list[Best]:
+    def best(self, library: Library, most: int, windows: Sequence[PropertyFilter] = ()) -> list[TopK]:
         """For each query the `most` nearest rows, the highest score first, of those with properties in all windows."""
 
     def of_rows(self, library: Library, rows: Sequence[Rows]) -> list[Floats]:
@@ -45,13 +45,13 @@ class ByFingerprint:
     def __init__(self, fingerprints: NDArray[np.uint8]) -> None:
         self._bits = [set_bits(row) for row in fingerprints]
 
-    def best(self, library: Library, most: int, windows: Sequence[Window] = ()) -> list[Best]:
-        found = [Best(most) for _ in self._bits]
+    def best(self, library: Library, most: int, windows: Sequence[PropertyFilter] = ()) -> list[TopK]:
+        found = [TopK(most) for _ in self._bits]
         for shard in library.shards:
             planes, accepted = library.planes(shard), library.accepted(shard, windows)
             for bits, best in zip(self._bits, found, strict=True):
-                common = planes.common(bits)
-                places = np.flatnonzero(accepted & (common >= _least(len(bits), best.floor)[planes.sizes]))
+                common = planes.count_common(bits)
+                places = np.flatnonzero(accepted & (common >= _least(len(bits), best.threshold)[planes.sizes]))
                 similarity = _tanimoto(common[places], planes.sizes[places], len(bits))
                 best.add(library.starts[shard] + places, similarity)
         return found
@@ -65,7 +65,7 @@ class ByFingerprint:
         for shard in np.unique(of_shard).tolist():
             here = of_shard == shard
             planes, places = library.planes(shard), rows[here] - library.starts[shard]
-            out[here] = _tanimoto(planes.common_at(bits, places), planes.sizes[places], len(bits))
+            out[here] = _tanimoto(planes.count_common_at(bits, places), planes.sizes[places], len(bits))
         return out
 
 
@@ -83,8 +83,8 @@ class ByLatent:
             raise InputError(f"latents are compared by {' or '.join(METRICS)}, got {metric!r}")
         self.latents, self.metric, self.device = latents, metric, torch.device(device)
 
-    def best(self, library: Library, most: int, windows: Sequence[Window] = ()) -> list[Best]:
-        found = [Best(most) for _ in self.latents]
+    def best(self, library: Library, most: int, windows: Sequence[PropertyFilter] = ()) -> list[TopK]:
+        found = [TopK(most) for _ in self.latents]
         for shard in library.shards:
             latents, accepted = library.latents(shard), library.accepted(shard, windows)
             places = np.flatnonzero(accepted)
@@ -125,7 +125,7 @@ class ByLatent:
         return scores
 
 
-def fused(lists: Sequence[Best], most: int) -> Best:
+def fused(lists: Sequence[TopK], most: int) -> TopK:
     """Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009): the sum of 1 / (60 + rank) over the lists.
 
     Equals of one list, as stereoisomers are by fingerprint, have the same rank there, and the other list decides.
@@ -133,7 +133,7 @@ def fused(lists: Sequence[Best], most: int) -> Best:
     rows = np.concatenate([best.rows for best in lists])
     scores = np.concatenate([1 / (61 + np.searchsorted(-best.scores, -best.scores)) for best in lists])
     distinct, place = np.unique(rows, return_inverse=True)
-    together = Best(most)
+    together = TopK(most)
     together.add(distinct, np.bincount(place, scores).astype(np.float64))
     return together
 
@@ -150,9 +150,9 @@ def _tanimoto(common: NDArray[np.uint16], sizes: NDArray[np.uint16], size: int) 
     return similarity
 
 
-def _may_be_best(scores: NDArray[np.float32], best: Best) -> NDArray[np.bool_]:
+def _may_be_best(scores: NDArray[np.float32], best: TopK) -> NDArray[np.bool_]:
     """Which rows of a block may be among the best, whatever single precision has done to their scores."""
-    floor = best.floor
-    if len(scores) > best.most:
-        floor = max(floor, float(np.partition(scores, -best.most)[-best.most]))
+    floor = best.threshold
+    if len(scores) > best.k:
+        floor = max(floor, float(np.partition(scores, -best.k)[-best.k]))
     return scores >= floor - _SPARE * max(1.0, float(np.abs(scores).max()))

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molvae.chem.filters import Filters
-from molvae.chem.smiles import parse_quietly, quiet
+from molvae.chem.smiles import parse, silence_rdkit
 from molvae.data.parallel import chunked, map_chunks
 from molvae.library.measures import Measure, fused
 from molvae.library.storage import Library, Rows
-from molvae.similarity.top_k import Best
+from molvae.similarity.top_k import TopK
 
 DEPTH = 1000
 """Rows of each list that are fused, or ten times as many as are wanted."""
@@ -60,11 +60,11 @@ class _Passing:
     """The part of a library that passes some filters. Substructures are searched for in the nearest first."""
 
     def __init__(self, library: Library, filters: Filters, workers: int | None) -> None:
-        self.library, self.windows, self.workers = library, filters.windows, workers
-        self.patterns = replace(filters, windows=())
+        self.library, self.windows, self.workers = library, filters.properties, workers
+        self.patterns = replace(filters, properties=())
         self._known: dict[int, bool] = {}
 
-    def best(self, measure: Measure, most: int) -> list[Best]:
+    def best(self, measure: Measure, most: int) -> list[TopK]:
         """As `Measure.best`. With substructures it asks for more until enough of them pass."""
         asked = most
         while True:
@@ -77,12 +77,12 @@ class _Passing:
                 return passed
             asked *= 4
 
-    def _passing(self, found: list[Best], most: int) -> list[Best]:
+    def _passing(self, found: list[TopK], most: int) -> list[TopK]:
         rows = np.unique(np.concatenate([best.rows for best in found]))
         self._look_at(rows[[row not in self._known for row in rows.tolist()]])
         passed = []
         for best in found:
-            kept = Best(most)
+            kept = TopK(most)
             good = np.array([self._known[row] for row in best.rows.tolist()], dtype=bool)
             kept.add(best.rows[good], best.scores[good])
             passed.append(kept)
@@ -96,5 +96,5 @@ class _Passing:
 
 
 def _accepted(patterns: Filters, smiles: list[str]) -> list[bool]:
-    with quiet():
-        return [patterns.accept(parse_quietly(text)) for text in smiles]
+    with silence_rdkit():
+        return [patterns.accept(parse(text)) for text in smiles]

@@ -18,7 +18,7 @@ from molvae.data.rows import InvalidRow, escape_surrogates
 from molvae.errors import InputError
 from molvae.library.embedding import Embedded
 from molvae.library.manifest import SHARDS, Shard, write_json
-from molvae.similarity.bit_planes import BitPlanes
+from molvae.similarity.bit_slicing import BitPlanes
 
 INVALID_ROW_COLUMNS = ("source", "row", "value", "reason")
 _ROW_GROUP = 8192  # rows that are read together for the sake of one of them
@@ -59,7 +59,7 @@ def write_shard(folder: Path, number: int, pieces: Sequence[Piece]) -> Shard:
     with atomic_write(paths["parquet"]) as draft:
         _write_parquet(table, draft)
     with atomic_write(paths["bits.npy"]) as draft:
-        BitPlanes.of(np.concatenate([piece.packed for piece in pieces])).save(draft)
+        BitPlanes.from_packed(np.concatenate([piece.packed for piece in pieces])).save(draft)
     invalid_rows = [bad for piece in pieces for bad in piece.invalid_rows]
     with atomic_write(paths["invalid_rows.csv"]) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(

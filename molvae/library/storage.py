@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from molvae.chem.expressions import Window
+from molvae.chem.expressions import PropertyFilter
 from molvae.errors import InputError
 from molvae.library.manifest import Manifest
 from molvae.library.shards import LATENT, files_of, groups_of, latents_of, read_columns
-from molvae.similarity.bit_planes import BitPlanes
+from molvae.similarity.bit_slicing import BitPlanes
 
 Rows = NDArray[np.int64]
 
@@ -52,7 +52,7 @@ class Library:
             self._planes[shard] = BitPlanes.load(self._files(shard)["bits.npy"], self.manifest.shards[shard].kept)
         return self._planes[shard]
 
-    def accepted(self, shard: int, windows: Sequence[Window]) -> NDArray[np.bool_]:
+    def accepted(self, shard: int, windows: Sequence[PropertyFilter]) -> NDArray[np.bool_]:
         """Which molecules of a shard have properties in all of the windows, (K,). Raises `InputError`."""
         for window in windows:
             if window.name not in self.properties:
@@ -100,8 +100,8 @@ class Library:
         return self._files(shard)["parquet"]
 
 
-def _inside(window: Window, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """`Window.admits` of many values."""
-    if window.open_ended:
+def _inside(window: PropertyFilter, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """`PropertyFilter.admits` of many values."""
+    if window.exclusive:
         return (window.low < values) & (values < window.high)
     return (window.low <= values) & (values <= window.high)

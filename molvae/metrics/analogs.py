@@ -18,9 +18,9 @@ from rdkit.DataStructs import ExplicitBitVect
 
 from molvae.chem.filters import alerts
 from molvae.chem.fingerprints import morgan, tanimoto
-from molvae.chem.properties import compute
-from molvae.chem.scaffolds import murcko
-from molvae.chem.smiles import parse_quietly, quiet, write
+from molvae.chem.properties import compute_properties
+from molvae.chem.scaffolds import murcko_smiles
+from molvae.chem.smiles import parse, silence_rdkit, write
 from molvae.data.hashing import hash_text, hash_texts
 from molvae.errors import InputError, MoleculeError
 from molvae.metrics.set_metrics import share
@@ -80,7 +80,7 @@ class AnalogScores:
         groups: defaultdict[str, list[_Row]] = defaultdict(list)
         for seed, row in _read(rows):
             groups[seed].append(row)
-        with quiet():
+        with silence_rdkit():
             for seed, group in groups.items():
                 if seed not in self._seeds:
                     self._seeds[seed] = _Seed(seed)
@@ -190,9 +190,9 @@ class _Reference:
     @classmethod
     def of(cls, smiles: str) -> _Reference:
         """Raises `MoleculeError`."""
-        mol = parse_quietly(smiles)
-        sa = float(compute([mol], ["sa"])["sa"][0])
-        return cls(write(mol), morgan(mol), murcko(mol), sa, _alert_names(alerts(mol)))
+        mol = parse(smiles)
+        sa = float(compute_properties([mol], ["sa"])["sa"][0])
+        return cls(write(mol), morgan(mol), murcko_smiles(mol), sa, _alert_names(alerts(mol)))
 
 
 class _Molecule(NamedTuple):
@@ -265,7 +265,7 @@ class _Seed:
 def _measure(row: _Row, seed: _Reference) -> _Molecule | None:
     """A molecule seen for the first time, or None for one that RDKit cannot read."""
     try:
-        mol = parse_quietly(row.canonical)
+        mol = parse(row.canonical)
     except MoleculeError:
         return None
     fingerprint, key = morgan(mol), int.from_bytes(hash_text(row.canonical), "little")
@@ -274,7 +274,7 @@ def _measure(row: _Row, seed: _Reference) -> _Molecule | None:
         return _Molecule(key, fingerprint.ToBinary(), np.nan, tuple(marks))
     similarity = float(tanimoto(seed.fingerprint, [fingerprint])[0])
     marks += ["others", *(name for name, least in _THRESHOLDS.items() if similarity >= least)]
-    if murcko(mol) == seed.scaffold:
+    if murcko_smiles(mol) == seed.scaffold:
         marks.append("scaffold")
     if row.novel is not False:
         marks.append("effective")

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.chem.smiles import parse_quietly, quiet, write
+from molvae.chem.smiles import parse, silence_rdkit, write
 from molvae.errors import InputError, import_extra
 
 WIDTH = 512
@@ -116,8 +116,8 @@ class _Moments:
 
 
 def _canonical(smiles: list[str]) -> list[str]:
-    with quiet():
-        return [write(parse_quietly(text)) for text in smiles]
+    with silence_rdkit():
+        return [write(parse(text)) for text in smiles]
 
 
 @cache

@@ -15,9 +15,9 @@ from molvae.chem.filters import ALERT_SETS, alerts
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.moses_filters import passes_moses_filters
 from molvae.chem.properties import PROPERTIES, qed
-from molvae.chem.scaffolds import murcko
-from molvae.chem.smiles import parse_quietly, quiet, write
-from molvae.chem.substructures import traits
+from molvae.chem.scaffolds import murcko_smiles
+from molvae.chem.smiles import parse, silence_rdkit, write
+from molvae.chem.substructures import pattern_fingerprint
 from molvae.errors import InputError, MoleculeError, did_you_mean
 
 Row = dict[str, Any]
@@ -65,10 +65,12 @@ _COLUMNS = (
     Column("alerts", lambda mol, _: "; ".join(alerts(mol, ALERT_SETS)), "PAINS, BRENK and NIH alerts, with names"),
     Column("moses_filters", lambda mol, row: passes_moses_filters(mol, row["traits"]),
            "passes the filters of the MOSES data", needs=("traits",)),
-    Column("scaffold", lambda mol, _: murcko(mol), "Bemis-Murcko scaffold; empty for an acyclic molecule"),
+    Column("scaffold", lambda mol, _: murcko_smiles(mol), "Bemis-Murcko scaffold; empty for an acyclic molecule"),
 )  # fmt: skip
 
-_TRAITS = Column("traits", lambda mol, _: traits(mol), "what several columns rule patterns out by; no column itself")
+_TRAITS = Column(
+    "traits", lambda mol, _: pattern_fingerprint(mol), "what several columns rule patterns out by; no column itself"
+)
 
 COLUMNS: dict[str, Column] = {column.name: column for column in _COLUMNS}
 """Every figure by its name, in the order of the table."""
@@ -104,9 +106,9 @@ class Read:
 
 
 def read(text: str) -> Read:
-    """One SMILES; a canonical one, as most files hold, is parsed once. Keep a `quiet` block open around many."""
+    """One SMILES; a canonical one, as most files hold, is parsed once. Keep a `silence_rdkit` block open around many."""
     try:
-        mol = parse_quietly(text)
+        mol = parse(text)
         canonical = write(mol)
         return Read(text, "", mol, canonical, mol if canonical == text else _read_back(canonical))
     except MoleculeError as error:
@@ -115,14 +117,14 @@ def read(text: str) -> Read:
 
 def _read_back(canonical: str) -> Chem.Mol:
     try:
-        return parse_quietly(canonical)
+        return parse(canonical)
     except MoleculeError as error:  # it has grown too long, for one
         raise MoleculeError(f"its canonical SMILES cannot be read again: {error}") from None
 
 
 def describe(smiles: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
     """`table` of SMILES. Raises `InputError` for an unknown column."""
-    with quiet():
+    with silence_rdkit():
         return table([read(text) for text in smiles], columns)
 
 
@@ -134,7 +136,7 @@ def table(molecules: Sequence[Read], columns: Sequence[str]) -> pd.DataFrame:
     """
     rows: list[Row] = [{"smiles": m.text, "error": m.error, "canonical": m.canonical} for m in molecules]
     valid = [(m.mol, row) for m, row in zip(molecules, rows, strict=True) if m.mol is not None]
-    with quiet():
+    with silence_rdkit():
         # figure by figure: molecule by molecule they would throw each other's patterns out of the processor's caches
         for column in _steps(columns):
             for mol, row in valid:
@@ -153,5 +155,5 @@ def _compute(column: Column, mol: Chem.Mol, row: Row) -> None:
 
 def fingerprints(canonical: Sequence[str]) -> NDArray[np.uint8]:
     """Packed Morgan fingerprints, (N, 256), of the `canonical` column; zeros where it is empty."""
-    with quiet():
-        return morgan_bits([parse_quietly(text) if text else Chem.Mol() for text in canonical])
+    with silence_rdkit():
+        return morgan_bits([parse(text) if text else Chem.Mol() for text in canonical])

@@ -14,7 +14,6 @@ from scipy.stats import wasserstein_distance
 
 from molvae.metrics.reference import PROPERTIES, Reference
 from molvae.metrics.structures import Structures
-from molvae.similarity.nearest_neighbors import threads_of
 from molvae.similarity.power_means import power_means
 
 WASSERSTEIN = {"logp": "logP", "sa": "SA", "qed": "QED", "mw": "weight"}
@@ -28,7 +27,7 @@ UNIQUE_AT = (1_000, 10_000)
 
 def diversity(found: Structures, workers: int | None = None) -> dict[str, float]:
     """IntDiv and IntDiv2: one minus the mean, and minus the mean root of the mean square, of all similarities."""
-    first, second = power_means(found.fingerprints, (1, 2), threads=threads_of(workers))
+    first, second = power_means(found.fingerprints, (1, 2), workers=workers)
     return {"IntDiv": 1 - float(first.mean()), "IntDiv2": 1 - float(second.mean())}
 
 
@@ -38,7 +37,7 @@ def likeness(
     """SNN (mean similarity to the nearest molecule of the reference), and the cosine similarity of how often each BRICS
     fragment and each scaffold occurs; None where neither set, or only one, has any."""
     other = reference.structures
-    _, similarity = reference.finder(device).nearest(found.fingerprints, threads=threads_of(workers))
+    _, similarity = reference.finder(device).query(found.fingerprints, workers=workers)
     return {
         f"SNN/{label}": float(similarity.mean(dtype=np.float64)),
         f"Frag/{label}": cosine(found.fragments, other.fragments),

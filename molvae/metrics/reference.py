@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.scaffolds import murcko
-from molvae.chem.smiles import MAX_SMILES_LENGTH, canonical_or_none, parse_quietly, quiet
+from molvae.chem.scaffolds import murcko_smiles
+from molvae.chem.smiles import MAX_SMILES_LENGTH, canonical_or_none, parse, silence_rdkit
 from molvae.data.datasets import MoleculeSource, data_folder
 from molvae.data.files import atomic_write, checksum
 from molvae.data.hashing import hash_texts
@@ -30,7 +30,7 @@ from molvae.errors import InputError
 from molvae.metrics import fcd, guacamol
 from molvae.metrics.molecules import describe
 from molvae.metrics.structures import Structures, structures
-from molvae.similarity.nearest_neighbors import Finder
+from molvae.similarity.nearest_neighbors import NearestNeighbors
 
 FORMAT = 1
 _ISOMERIC = re.compile(r"[@/\\]|\[\d")
@@ -65,7 +65,7 @@ class Reference:
         self._given, self.name, self.workers, self.device, self.tell = given, name, workers, device, tell
         key = file_hash(given) if isinstance(given, MoleculeSource) else content_hash(given)
         self.folder = (folder or data_folder() / "references") / key
-        self._finders: dict[str, Finder] = {}
+        self._finders: dict[str, NearestNeighbors] = {}
 
     @cached_property
     def smiles(self) -> Sequence[str]:
@@ -116,10 +116,10 @@ class Reference:
         found = self._part("structures", lambda: _packed(structures(self.molecules, self.workers)))
         return Structures(_counter(found["fragments"]), _counter(found["scaffolds"]), found["fingerprints"])
 
-    def finder(self, device: str) -> Finder:
+    def finder(self, device: str) -> NearestNeighbors:
         """Finds neighbors by the fingerprints of `structures`; for who scores again and again it is made once."""
         if device not in self._finders:
-            self._finders[device] = Finder(self.structures.fingerprints, device=device)
+            self._finders[device] = NearestNeighbors(self.structures.fingerprints, device=device)
         return self._finders[device]
 
     @cached_property
@@ -223,8 +223,8 @@ def guacamol_columns(smiles: Iterable[str], workers: int | None = None) -> Array
 
 
 def _guacamol(smiles: list[str]) -> tuple[list[dict[str, float]], NDArray[np.uint8]]:
-    with quiet():
-        mols = [parse_quietly(text) for text in smiles]
+    with silence_rdkit():
+        mols = [parse(text) for text in smiles]
         return [guacamol.describe(mol) for mol in mols], guacamol.fingerprints(mols)
 
 
@@ -235,22 +235,22 @@ def _readable(smiles: list[str]) -> list[str]:
 
 def without_stereo(smiles: list[str]) -> list[str]:
     """Canonical SMILES without stereo and isotopes, of canonical ones; most have none and stay as they are."""
-    with quiet():
+    with silence_rdkit():
         return [_bare(text) if _ISOMERIC.search(text) else text for text in smiles]
 
 
 def _bare(smiles: str) -> str:
-    return str(Chem.MolToSmiles(parse_quietly(smiles), isomericSmiles=False))
+    return str(Chem.MolToSmiles(parse(smiles), isomericSmiles=False))
 
 
 def _scaffolds(smiles: list[str]) -> list[str]:
-    with quiet():
-        return [murcko(parse_quietly(text)) for text in smiles]
+    with silence_rdkit():
+        return [murcko_smiles(parse(text)) for text in smiles]
 
 
 def _bits(smiles: list[str]) -> NDArray[np.uint8]:
-    with quiet():
-        return morgan_bits([parse_quietly(text) for text in smiles])
+    with silence_rdkit():
+        return morgan_bits([parse(text) for text in smiles])
 
 
 def _packed(found: Structures) -> Arrays:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.smiles import quiet
+from molvae.chem.smiles import silence_rdkit
 from molvae.data.rows import InvalidRow, Record, escape_surrogates
 from molvae.errors import InputError
 from molvae.metrics.molecules import COLUMNS, Read, read, table
@@ -30,7 +30,7 @@ class Part(NamedTuple):
 
 def described(rows: list[Row], columns: Collection[str], bits: bool, structured: bool = False) -> Part:
     """The rows with the name of each as `seed`."""
-    with quiet():
+    with silence_rdkit():
         molecules = [
             read(escape_surrogates(row.smiles))
             if isinstance(row, Record)

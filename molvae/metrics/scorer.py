@@ -26,7 +26,7 @@ from molvae.metrics.reference import among
 from molvae.metrics.row_metrics import Part, Row, described
 from molvae.metrics.set_metrics import Against, SetFigures, averages, mean
 from molvae.metrics.structures import Structures, merged, structures
-from molvae.similarity.nearest_neighbors import Finder, threads_of
+from molvae.similarity.nearest_neighbors import NearestNeighbors
 
 SAMPLE = 30_000
 """Valid molecules that the metrics of a set are computed from, as many as MOSES asks for."""
@@ -115,7 +115,7 @@ class Scorer:
         self.tally = Tally(sample_size, random_state)
         self.analogs = AnalogScores() if seeded else None
         self._neighbors = self.against.neighbors if nearest else None
-        self._finder: Finder | None = None
+        self._finder: NearestNeighbors | None = None
         self._taken: list[Structures] = []
 
     @property
@@ -180,8 +180,8 @@ class Scorer:
         elif self.seeded:
             frame["not_in_training"] = None
         if self._neighbors is not None:
-            self._finder = self._finder or Finder(self._neighbors.fingerprints, device=self.device)
-            index, similarity = self._finder.nearest(bits[good], threads=threads_of(self.workers))
+            self._finder = self._finder or NearestNeighbors(self._neighbors.fingerprints, device=self.device)
+            index, similarity = self._finder.query(bits[good], workers=self.workers)
             frame["nearest_neighbor"] = None
             names = frame.loc[good, "canonical"]
             # a molecule that is there is the nearest to itself: a stereoisomer has the same fingerprint

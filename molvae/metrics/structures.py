@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.scaffolds import scaffold_of
-from molvae.chem.smiles import parse_quietly, quiet
+from molvae.chem.scaffolds import murcko_scaffold
+from molvae.chem.smiles import parse, silence_rdkit
 from molvae.data.parallel import chunked, map_chunks
 
 BITS = 1024
@@ -36,7 +36,7 @@ def structures(smiles: Iterable[str], workers: int | None = None) -> Structures:
 
 def structures_of(mols: Sequence[Chem.Mol]) -> Structures:
     """The structures of these molecules, in their order."""
-    with quiet():
+    with silence_rdkit():
         fragments = Counter(fragment for mol in mols for fragment in _fragments(mol))
         scaffolds = Counter(scaffold for mol in mols if (scaffold := large_scaffold(mol)))
     return Structures(fragments, scaffolds, morgan_bits(mols, BITS))
@@ -54,8 +54,8 @@ def merged(parts: Iterable[Structures]) -> Structures:
 
 
 def _of_chunk(smiles: list[str]) -> Structures:
-    with quiet():
-        return structures_of([parse_quietly(text) for text in smiles])
+    with silence_rdkit():
+        return structures_of([parse(text) for text in smiles])
 
 
 def _fragments(mol: Chem.Mol) -> list[str]:
@@ -63,8 +63,8 @@ def _fragments(mol: Chem.Mol) -> list[str]:
 
 
 def large_scaffold(mol: Chem.Mol) -> str:
-    """The Bemis-Murcko scaffold, or nothing where it has fewer than two rings. Keep a `quiet` block around it."""
+    """The Bemis-Murcko scaffold, or nothing where it has fewer than two rings. Keep a `silence_rdkit` block around it."""
     if mol.GetRingInfo().NumRings() < 2:
         return ""
-    scaffold = scaffold_of(mol)
+    scaffold = murcko_scaffold(mol)
     return str(Chem.MolToSmiles(scaffold)) if scaffold.GetRingInfo().NumRings() >= 2 else ""

@@ -16,7 +16,7 @@ from rdkit import Chem
 
 from molvae.checkpoint import CONFIG, SHIPPED, WEIGHTS, card_text, locate
 from molvae.chem.fingerprints import morgan_counts
-from molvae.chem.smiles import parse, parse_quietly, quiet
+from molvae.chem.smiles import parse, silence_rdkit
 from molvae.data.rows import MAX_INVALID_ROWS_SHOWN, as_smiles_iterable, with_index_of
 from molvae.errors import CheckpointError, InputError, MoleculeError, import_extra
 from molvae.generator import Generator
@@ -165,10 +165,10 @@ def latents_of(generator: Generator, texts: Sequence[str]) -> tuple[NDArray[np.f
 def _parsed(texts: Sequence[str]) -> tuple[list[Chem.Mol], list[str]]:
     """The molecules that can be read, and for every text what is wrong with it, or nothing."""
     mols, errors = [], []
-    with quiet():
+    with silence_rdkit():
         for text in texts:
             try:
-                mols.append(parse_quietly(text))
+                mols.append(parse(text))
                 errors.append("")
             except MoleculeError as error:
                 errors.append(str(error))

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.chem.expressions import Window
-from molvae.chem.properties import COSTLY
-from molvae.chem.smiles import parse_quietly, quiet, standardize, write
+from molvae.chem.expressions import PropertyFilter
+from molvae.chem.properties import EXPENSIVE
+from molvae.chem.smiles import parse, silence_rdkit, standardize, write
 from molvae.data.featurize import FeaturizedChunk, featurize_chunk
 from molvae.data.parallel import chunked, map_chunks
 from molvae.data.rows import InvalidRow, Record
@@ -159,11 +159,11 @@ def prepare_batch(query: ScreenQuery, batch: RowBatch) -> PreparedBatch:
     """Run the step that needs no network: parse, filter, score molecules, and build graphs for the network."""
     result = PartialResult(invalid_rows=[row for row in batch.rows if isinstance(row, InvalidRow)])
     records = [row for row in batch.rows if isinstance(row, Record)]
-    with quiet():
+    with silence_rdkit():
         if query.latent_scores:
             return _prepare_with_graphs(query, records, result)
         records, mols = _filter_molecules(query, records, result)
-        scores = {name: score(mols) for name, score in query.molecule_scores.items() if name not in COSTLY}
+        scores = {name: score(mols) for name, score in query.molecule_scores.items() if name not in EXPENSIVE}
         inside = _filter_scores(query.score_ranges, scores, records, result)
         records, mols, scores = [records[i] for i in inside], [mols[i] for i in inside], _take(scores, inside)
         places, scores = _add_costly_scores(query, mols, scores, batch.threshold)
@@ -204,7 +204,7 @@ def _filter_molecules(
     passed, mols = [], []
     for record in records:
         try:
-            mol = parse_quietly(record.smiles, bare=query.fingerprints_only)
+            mol = parse(record.smiles, bare=query.fingerprints_only)
             mol = standardize(mol) if query.standardize else mol
         except MoleculeError as error:
             result.reject(record, str(error))
@@ -218,7 +218,7 @@ def _filter_molecules(
 
 
 def _filter_scores(
-    ranges: Sequence[Window], scores: dict[str, Floats], records: list[Record], result: PartialResult
+    ranges: Sequence[PropertyFilter], scores: dict[str, Floats], records: list[Record], result: PartialResult
 ) -> NDArray[np.intp]:
     """Return the places of the molecules with scores in all ranges; reject those without a score, count the others."""
     limited = {allowed.name: scores[allowed.name] for allowed in ranges}
@@ -240,7 +240,7 @@ def _add_costly_scores(
 
     Costly properties are computed only for molecules that would reach it with the best value of their range.
     """
-    costly = [name for name in query.molecule_scores if name in COSTLY]
+    costly = [name for name in query.molecule_scores if name in EXPENSIVE]
     bounds = {name: np.full(len(mols), query.best_value(name)) for name in costly}
     upper_bound = query.ranking.values({**scores, **bounds})
     places = np.flatnonzero(~(upper_bound < threshold))  # NaN stays: a molecule without a score is rejected later

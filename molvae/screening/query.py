@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molvae.chem.expressions import Rank, Window
+from molvae.chem.expressions import PropertyFilter, RankExpression
 from molvae.chem.filters import Filters
-from molvae.chem.properties import lookup
+from molvae.chem.properties import get_property
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.featurize import FeaturizedChunk
 from molvae.library.embedding import encode_chunk
@@ -39,13 +39,13 @@ class ScreenQuery:
 
     Attributes
     ----------
-    ranking : Rank
+    ranking : RankExpression
         Weighted sum of scores; the highest is the best.
     top : int
         Molecules on the shortlist.
     filters : Filters
         Property ranges, SMARTS patterns and core that molecules have to match.
-    score_ranges : tuple of Window
+    score_ranges : tuple of PropertyFilter
         Ranges of scores, which `filters` cannot compute.
     molecule_scores, latent_scores : mapping of str to callable
         Scores by name, computed from RDKit molecules and from latents.
@@ -57,10 +57,10 @@ class ScreenQuery:
         Whether molecules are standardized first.
     """
 
-    ranking: Rank
+    ranking: RankExpression
     top: int
     filters: Filters = field(default_factory=Filters)
-    score_ranges: tuple[Window, ...] = ()
+    score_ranges: tuple[PropertyFilter, ...] = ()
     molecule_scores: Mapping[str, MoleculeScore] = field(default_factory=dict)
     latent_scores: Mapping[str, LatentScore] = field(default_factory=dict)
     known_tokens: frozenset[str] = frozenset()
@@ -70,7 +70,7 @@ class ScreenQuery:
 
     def best_value(self, name: str) -> float:
         """Return the value of a property that ranks highest: the upper or the lower end of its range."""
-        low, high = lookup(name).range
+        low, high = get_property(name).range
         return high if sum(weight for term, weight in self.ranking.terms if term == name) > 0 else low
 
     @property

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molvae.checkpoint import locate
-from molvae.chem.expressions import Rank, Window
+from molvae.chem.expressions import PropertyFilter, RankExpression
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.properties import PROPERTIES, compute
+from molvae.chem.properties import PROPERTIES, compute_properties
 from molvae.chem.scoring_functions import PropertyFunction, ScoringFunction
 from molvae.chem.smiles import canonical, parse, standardize, write
 from molvae.data.readers import read_records
@@ -198,8 +198,8 @@ class _ScreenPlan:
         self.seeds = [_canonical_seed(text, standardize) for text in as_smiles_iterable(seeds)]
         self.functions = load_scoring_functions(scores, device)
         known = [*self.functions, TANIMOTO, LATENT]
-        self.ranking = Rank.of(rank_by or known[0], known)
-        self.ranges = [Window.of(text, known) for text in filters]
+        self.ranking = RankExpression.from_text(rank_by or known[0], known)
+        self.ranges = [PropertyFilter.from_text(text, known) for text in filters]
         self.score_ranges = tuple(allowed for allowed in self.ranges if allowed.name not in PROPERTIES)
         """Ranges of scores; the others are ranges of properties."""
         self.names = tuple(dict.fromkeys([*self.ranking.names, *(allowed.name for allowed in self.score_ranges)]))
@@ -270,7 +270,7 @@ class _ScreenPlan:
             "name": np.array([hit.name for hit in hits], dtype=object),
             "score": np.array([hit.score for hit in hits], dtype=float),
             **self._score_columns(smiles, mols),
-            **compute(mols, DESCRIPTORS),
+            **compute_properties(mols, DESCRIPTORS),
             "n_occurrences": np.array([hit.n_occurrences for hit in hits], dtype=int),
             "source": np.array([escape_surrogates(hit.source) for hit in hits], dtype=object),
             "row": np.array([hit.row for hit in hits], dtype=int),
@@ -292,7 +292,7 @@ class _ScreenPlan:
         columns |= {name: f.score_molecules(mols) for name, f in self.functions.items() if name not in self.models}
         asked = [*self.ranking.names, *(allowed.name for allowed in self.ranges)]
         rest = [name for name in dict.fromkeys(asked) if name in PROPERTIES and name not in DESCRIPTORS]
-        return columns | compute(mols, rest)
+        return columns | compute_properties(mols, rest)
 
     def _tanimoto(self) -> TanimotoScore:
         return TanimotoScore(morgan_bits([parse(seed) for seed in self.seeds]))

@@ -1,0 +1,1 @@
+"""Similarity search: bit-sliced fingerprints, nearest neighbors, power means and top-k."""

@@ -1,4 +1,4 @@
-"""The best of many rows that come block by block."""
+"""The k highest scores of a stream of blocks."""
 
 from __future__ import annotations
 
@@ -10,26 +10,32 @@ from numpy.typing import NDArray
 from molvae.errors import InputError
 
 
-class Best:
-    """The `most` rows of the highest score, in order; among equals the smaller row is the better."""
+class TopK:
+    """The k rows with the highest scores, in descending order; of equal scores the lower row number comes first.
 
-    def __init__(self, most: int) -> None:
-        if most < 1:
-            raise InputError(f"the best of a library are 1 or more, got {most}")
-        self.most = most
+    >>> best = TopK(2)
+    >>> best.add(np.array([0, 1, 2]), np.array([0.1, 0.9, 0.5]))
+    >>> best.rows.tolist(), best.threshold
+    ([1, 2], 0.5)
+    """
+
+    def __init__(self, k: int) -> None:
+        if k < 1:
+            raise InputError(f"k must be at least 1, got {k}")
+        self.k = k
         self.rows = np.zeros(0, np.int64)
         self.scores = np.zeros(0, np.float64)
 
     @property
-    def floor(self) -> float:
-        """No row with a lower score can get in any more."""
-        return float(self.scores[-1]) if len(self.scores) == self.most else -inf
+    def threshold(self) -> float:
+        """Rows with lower scores cannot enter any more; -inf while there are fewer than k rows."""
+        return float(self.scores[-1]) if len(self.scores) == self.k else -inf
 
     def add(self, rows: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
-        """Take up what is good enough of some rows, (N,) each."""
-        if len(scores) > 4 * self.most:  # sorting all of them would take longer
-            good = scores >= np.partition(scores, -self.most)[-self.most]
+        """Add a block of rows and their scores, (N,) each."""
+        if len(scores) > 4 * self.k:  # a partition is faster than sorting the whole block
+            good = scores >= np.partition(scores, -self.k)[-self.k]
             rows, scores = rows[good], scores[good]
         rows, scores = np.concatenate([self.rows, rows]), np.concatenate([self.scores, scores])
-        order = np.lexsort((rows, -scores))[: self.most]
+        order = np.lexsort((rows, -scores))[: self.k]
         self.rows, self.scores = rows[order], scores[order]

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molvae.chem.properties import compute
-from molvae.chem.smiles import parse_quietly, quiet
+from molvae.chem.properties import compute_properties
+from molvae.chem.smiles import parse, silence_rdkit
 from molvae.chem.tokenizer import Vocabulary, tokenize
 from molvae.data.graph_dataset import PackedGraphs
 
@@ -56,14 +56,14 @@ class Likeness:
     def to(cls, data: PackedGraphs, vocabulary: Vocabulary, seed: int = 0) -> Self:
         """To some molecules of a training set, drawn by a seed."""
         rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:REFERENCE]
-        with quiet():
+        with silence_rdkit():
             found = _features(list(data.select(rows.to(data.device)).smiles(vocabulary)), vocabulary)
         return cls(vocabulary, found.mean(0), np.maximum(found.std(0), LEAST_SPREAD))
 
     def worth(self, molecules: Sequence[str]) -> Rows:
         """What each is worth, -0.5 to 0.5, given what was written before; from now on these were written, too.
 
-        Canonical SMILES; keep a `quiet` block open. While little was written it is less.
+        Canonical SMILES; keep a `silence_rdkit` block open. While little was written it is less.
         """
         if not molecules:
             return np.empty(0)
@@ -87,7 +87,7 @@ class Likeness:
 
 def _features(molecules: Sequence[str], vocabulary: Vocabulary) -> Rows:
     """A row each: properties, then how often each symbol of the vocabulary stands there."""
-    properties = compute([parse_quietly(smiles) for smiles in molecules], COMPARED)
+    properties = compute_properties([parse(smiles) for smiles in molecules], COMPARED)
     counts = [Counter(tokenize(smiles)) for smiles in molecules]
     symbols = [[float(count[symbol]) for count in counts] for symbol in vocabulary.tokens]
     return np.column_stack([*properties.values(), *symbols])

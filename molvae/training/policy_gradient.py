@@ -22,9 +22,9 @@ from torch import Tensor
 from molvae.chem.filters import alerts
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.mutations import BRENK
-from molvae.chem.properties import accessibility
-from molvae.chem.sample_parsing import read
-from molvae.chem.smiles import parse_quietly, quiet
+from molvae.chem.properties import sa_score
+from molvae.chem.sample_parsing import parse_samples
+from molvae.chem.smiles import parse, silence_rdkit
 from molvae.chem.tokenizer import PAD_ID, Vocabulary
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.graph_dataset import PackedGraphs
@@ -84,7 +84,7 @@ class Practice:
         engine = Engine(model.decoder, self.max_length, precision="32")
         written = engine.decode(z, noise_level, keys, DecodeOptions(self.temperature))
         groups = chunked(written.strings(self.vocabulary), self.strings)
-        with quiet():
+        with silence_rdkit():
             judged = [
                 judge(molecule, group, float(r), self.seen, self.likeness)
                 for molecule, group, r in zip(some.smiles(self.vocabulary), groups, each, strict=True)
@@ -123,19 +123,19 @@ def judge(
     seen: BloomFilter | None = None,
     likeness: Likeness | None = None,
 ) -> Judged:
-    """Values of strings written around a molecule, its canonical SMILES, at a noise level; keep a `quiet` block open.
+    """Values of strings written around a molecule, its canonical SMILES, at a noise level; keep a `silence_rdkit` block open.
 
     The best, 1, is a new molecule whose similarity is one minus the noise level, as easy to make as the molecule and without
     a new alert; of several that are the same each has its share of that. A string that is no molecule is worth 0, and
     from the noise level `FAR` on any other 1, and what a `likeness` adds.
     """
-    mol = parse_quietly(molecule)
-    fingerprint, hardest, known_alerts = morgan(mol), accessibility(mol) + USABLE_SA, set(alerts(mol, BRENK))
-    names = [found.smiles if found is not None else "" for found in read(strings)]
-    others = {name: parse_quietly(name) for name in names if name not in ("", molecule)}
+    mol = parse(molecule)
+    fingerprint, hardest, known_alerts = morgan(mol), sa_score(mol) + USABLE_SA, set(alerts(mol, BRENK))
+    names = [found.smiles if found is not None else "" for found in parse_samples(strings)]
+    others = {name: parse(name) for name in names if name not in ("", molecule)}
     similarity = {name: float(tanimoto(fingerprint, [morgan(one)])[0]) for name, one in others.items()}
     sound = {
-        name: accessibility(one) <= hardest and set(alerts(one, BRENK)) <= known_alerts
+        name: sa_score(one) <= hardest and set(alerts(one, BRENK)) <= known_alerts
         for name, one in others.items()
     }  # fmt: skip
     known = {name for name in others if seen is not None and name in seen}

@@ -13,8 +13,8 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from molvae.chem.scaffolds import scaffold_of
-from molvae.chem.smiles import parse, quiet
+from molvae.chem.scaffolds import murcko_scaffold
+from molvae.chem.smiles import parse, silence_rdkit
 from molvae.data.files import atomic_write
 from molvae.errors import InputError, MoleculeError
 
@@ -184,7 +184,7 @@ def _align(mol: Chem.Mol, reference: str) -> None:
         return
     template, scaffold = _alignment_template(reference)
     if scaffold.GetNumAtoms() and mol.HasSubstructMatch(scaffold):
-        with quiet():
+        with silence_rdkit():
             rdDepictor.GenerateDepictionMatching2DStructure(mol, template, refPatt=scaffold, acceptFailure=True)
 
 
@@ -196,8 +196,8 @@ def _alignment_template(smiles: str) -> tuple[Chem.Mol, Chem.Mol]:
     except MoleculeError:
         return Chem.Mol(), Chem.Mol()
     rdDepictor.Compute2DCoords(mol)
-    with quiet():
-        return mol, scaffold_of(mol)
+    with silence_rdkit():
+        return mol, murcko_scaffold(mol)
 
 
 def _legend(row: pd.Series[Any]) -> str:

@@ -6,7 +6,7 @@ import pytest
 from molecules import DRUGS
 from rdkit.Contrib.SA_Score import sascorer
 
-from molvae.chem.properties import accessibility
+from molvae.chem.properties import sa_score
 from molvae.chem.smiles import parse
 
 ODD = ["C", "[H][H]", "[2H]C", "[Fe]", "C.C", "F/C=C/F", "C[C@H](F)Cl", "CC(F)Cl", "C1CCC2(CC1)CCCC2", "C1CC2CCC1CC2",
@@ -15,9 +15,9 @@ ODD = ["C", "[H][H]", "[2H]C", "[Fe]", "C.C", "F/C=C/F", "C[C@H](F)Cl", "CC(F)Cl
 
 @pytest.mark.parametrize("smiles", [*DRUGS.values(), *ODD])
 def test_it_is_that_of_rdkit(smiles):
-    assert accessibility(parse(smiles)) == pytest.approx(sascorer.calculateScore(parse(smiles)), rel=1e-12)
+    assert sa_score(parse(smiles)) == pytest.approx(sascorer.calculateScore(parse(smiles)), rel=1e-12)
 
 
 def test_a_stereocenter_counts_stated_or_not():
-    stated, left_out, none = (accessibility(parse(text)) for text in ("C[C@H](F)Cl", "CC(F)Cl", "CC(C)Cl"))
+    stated, left_out, none = (sa_score(parse(text)) for text in ("C[C@H](F)Cl", "CC(F)Cl", "CC(C)Cl"))
     assert stated == left_out != none

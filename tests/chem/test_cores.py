@@ -6,7 +6,7 @@ import pytest
 from molecules import DRUGS
 from rdkit import Chem
 
-from molvae.chem.cores import has_core, open_atoms
+from molvae.chem.cores import atoms_outside_core, has_core
 from molvae.chem.smiles import parse
 from molvae.errors import InputError
 
@@ -80,13 +80,13 @@ def test_the_cores_of_a_molecule_are_its_pieces(name):
 
 def test_the_atoms_of_groups_are_open():
     mol = parse("Cc1ccc(CN2CCOCC2)cc1")
-    assert open_atoms(mol, "Cc1ccc(*)cc1") == set(range(5, 12))
-    assert open_atoms(mol, "*c1ccc(CN2CCOCC2)cc1") == {0}
-    assert open_atoms(mol, "*c1ccc(*)cc1") == {0, *range(5, 12)}
-    assert open_atoms(mol, "Cc1ccc(*)cc1.*N1CCOCC1") == {5}
-    assert open_atoms(mol, "*c1ccc(C)cc1.*N1CCOCC1") == open_atoms(mol, "*N1CCOCC1.*c1ccc(C)cc1") == {5}
-    assert open_atoms(mol, "*c1ccc(C)cc1.*N1CCOCC1.*N1CCOCC1") == open_atoms(mol, "*c1ccccc1") == set()
-    assert open_atoms(parse("c1ccccc1N1CCOCC1"), "*c1ccccc1.*N1CCOCC1") == set()
+    assert atoms_outside_core(mol, "Cc1ccc(*)cc1") == set(range(5, 12))
+    assert atoms_outside_core(mol, "*c1ccc(CN2CCOCC2)cc1") == {0}
+    assert atoms_outside_core(mol, "*c1ccc(*)cc1") == {0, *range(5, 12)}
+    assert atoms_outside_core(mol, "Cc1ccc(*)cc1.*N1CCOCC1") == {5}
+    assert atoms_outside_core(mol, "*c1ccc(C)cc1.*N1CCOCC1") == atoms_outside_core(mol, "*N1CCOCC1.*c1ccc(C)cc1") == {5}
+    assert atoms_outside_core(mol, "*c1ccc(C)cc1.*N1CCOCC1.*N1CCOCC1") == atoms_outside_core(mol, "*c1ccccc1") == set()
+    assert atoms_outside_core(parse("c1ccccc1N1CCOCC1"), "*c1ccccc1.*N1CCOCC1") == set()
 
 
 def test_a_core_that_is_none_is_rejected():

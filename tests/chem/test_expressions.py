@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molvae.chem.expressions import Rank, Window
+from molvae.chem.expressions import PropertyFilter, RankExpression
 from molvae.chem.properties import PROPERTIES
 from molvae.errors import InputError
 
@@ -49,18 +49,20 @@ SPACE = st.sampled_from(["", " ", "  "])
     ],
 )
 def test_every_form_of_a_window(text, low, high, open_ended):
-    assert Window.of(text) == Window(text.split("<")[0].split(">")[0].split("=")[0].split()[0], low, high, open_ended)
+    assert PropertyFilter.from_text(text) == PropertyFilter(
+        text.split("<")[0].split(">")[0].split("=")[0].split()[0], low, high, open_ended
+    )
 
 
 @pytest.mark.parametrize("text", ["mw<500", "mw<=500", "logp>-1.5", "qed>=0.5", "charge=-1", "logp 1:4", "logp -3:0"])
 def test_a_window_in_words(text):
-    assert str(Window.of(text)) == text
+    assert str(PropertyFilter.from_text(text)) == text
 
 
 @settings(deadline=None)
 @given(st.sampled_from(sorted(SIGNS)), NUMBERS, NUMBERS, SPACE)
 def test_a_bound_accepts_what_python_compares(sign, bound, value, space):
-    window = Window.of(f"logp{space}{sign}{space}{bound!r}")
+    window = PropertyFilter.from_text(f"logp{space}{sign}{space}{bound!r}")
     for number in (value, bound, np.nextafter(bound, inf), np.nextafter(bound, -inf)):
         assert window.accepts(number) == SIGNS[sign](number, bound)
 
@@ -72,16 +74,16 @@ def test_a_range_accepts_its_ends_and_what_lies_between(one, other, value, below
     if not (below or above):
         below = above = True
     text = f"logp {space}{low!r}{space}" if below else "logp "
-    window = Window.of(f"{text}:{space}{high!r}" if above else f"{text}:")
+    window = PropertyFilter.from_text(f"{text}:{space}{high!r}" if above else f"{text}:")
     for number in (value, low, high, np.nextafter(low, -inf), np.nextafter(high, inf)):
         assert window.accepts(number) == ((not below or number >= low) and (not above or number <= high))
 
 
 @pytest.mark.parametrize("text", ["qed<5", "qed<=5", "qed>-5", "qed>=0", "qed :5", "qed -5:", "qed -5:5", "qed=0"])
 def test_no_window_accepts_nan(text):
-    assert Window.of(text).accepts(0.0)
-    assert not Window.of(text).accepts(nan)
-    assert not Window("qed").accepts(nan)
+    assert PropertyFilter.from_text(text).accepts(0.0)
+    assert not PropertyFilter.from_text(text).accepts(nan)
+    assert not PropertyFilter("qed").accepts(nan)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_no_window_accepts_nan(text):
 )
 def test_an_unknown_property_is_told_the_nearest(text, near):
     with pytest.raises(InputError, match=f"did you mean '{near}'"):
-        Window.of(text)
+        PropertyFilter.from_text(text)
 
 
 @pytest.mark.parametrize(
@@ -99,14 +101,14 @@ def test_an_unknown_property_is_told_the_nearest(text, near):
 )  # fmt: skip
 def test_what_is_no_window_is_quoted(text):
     with pytest.raises(InputError, match="write it like mw<500") as caught:
-        Window.of(text)
+        PropertyFilter.from_text(text)
     assert repr(text) in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["logp 4:1", "logp 0:-0.5"])
 def test_a_range_that_nothing_fits(text):
     with pytest.raises(InputError, match="nothing can fit"):
-        Window.of(text)
+        PropertyFilter.from_text(text)
 
 
 # --- ranks ---
@@ -127,7 +129,7 @@ def test_a_range_that_nothing_fits(text):
     ],
 )
 def test_every_form_of_a_rank(text, terms):
-    rank = Rank.of(text, ["similarity"])
+    rank = RankExpression.from_text(text, ["similarity"])
     assert list(rank.terms) == terms
     assert rank.names == tuple(dict.fromkeys(name for name, _ in terms))
 
@@ -145,17 +147,17 @@ def test_a_rank_is_the_sum_that_python_makes_of_it(terms, space, first_sign):
     text = text if first_sign or terms[0][0] == "-" else text[1:]
     random = np.random.default_rng(len(text))
     columns = {name: random.normal(size=4) for name in NAMES}
-    values = Rank.of(text, ["similarity"]).values(columns)
+    values = RankExpression.from_text(text, ["similarity"]).evaluate(columns)
     for row in range(4):
         figures = {name: column[row] for name, column in columns.items()}
         assert values[row] == pytest.approx(eval(text.strip(), {}, figures), abs=1e-9)
 
 
 def test_a_figure_that_is_unknown_makes_the_sum_unknown():
-    values = Rank.of("qed - sa").values({"qed": np.array([1.0, nan]), "sa": np.array([3.0, 1.0])})
+    values = RankExpression.from_text("qed - sa").evaluate({"qed": np.array([1.0, nan]), "sa": np.array([3.0, 1.0])})
     assert values[0] == -2
     assert np.isnan(values[1])
-    assert Rank.of("qed").values({"qed": np.zeros(0)}).shape == (0,)
+    assert RankExpression.from_text("qed").evaluate({"qed": np.zeros(0)}).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -164,12 +166,12 @@ def test_a_figure_that_is_unknown_makes_the_sum_unknown():
 )
 def test_an_unknown_figure_is_told_the_nearest(text, near):
     with pytest.raises(InputError, match=f"did you mean '{near}'"):
-        Rank.of(text, ["similarity"])
+        RankExpression.from_text(text, ["similarity"])
 
 
 def test_similarity_has_to_be_known():
     with pytest.raises(InputError, match="unknown property 'similarity'"):
-        Rank.of("similarity")
+        RankExpression.from_text("similarity")
 
 
 @pytest.mark.parametrize(
@@ -177,10 +179,10 @@ def test_similarity_has_to_be_known():
 )
 def test_what_is_no_rank_is_quoted(text):
     with pytest.raises(InputError, match="cannot read the rank") as caught:
-        Rank.of(text)
+        RankExpression.from_text(text)
     assert repr(text) in str(caught.value)
 
 
 def test_an_empty_rank():
     with pytest.raises(InputError, match="the rank is empty"):
-        Rank.of("")
+        RankExpression.from_text("")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from rdkit import Chem
 
-from molvae.chem.grammar import Class, Grammar, Kind
-from molvae.chem.smiles import quiet
+from molvae.chem.grammar import AtomKind, Grammar, TokenClass
+from molvae.chem.smiles import silence_rdkit
 from molvae.chem.tokenizer import Vocabulary
 
 SYMBOLS = """
@@ -17,15 +17,15 @@ VOCABULARY = Vocabulary.from_tokens(SYMBOLS.split())
 
 
 def _row(symbol):
-    tables, place = Grammar.of(VOCABULARY), VOCABULARY.tokens.index(symbol)
+    tables, place = Grammar.from_vocabulary(VOCABULARY), VOCABULARY.tokens.index(symbol)
     return tables.classes[place], tables.order[place], tables.room[place], tables.kind[place]
 
 
 @pytest.mark.parametrize(
     ("symbols", "kind"),
     [
-        ("C Br [C@@H] c [nH] [H]", Class.ATOM), ("# - / = \\", Class.BOND), ("%10 1", Class.RING), ("(", Class.OPEN),
-        (")", Class.CLOSE), (".", Class.DOT), ("<end>", Class.END), ("<pad> <start> $", Class.NEVER),
+        ("C Br [C@@H] c [nH] [H]", TokenClass.ATOM), ("# - / = \\", TokenClass.BOND), ("%10 1", TokenClass.RING), ("(", TokenClass.OPEN),
+        (")", TokenClass.CLOSE), (".", TokenClass.DOT), ("<end>", TokenClass.END), ("<pad> <start> $", TokenClass.NEVER),
     ],
 )  # fmt: skip
 def test_what_a_symbol_is(symbols, kind):
@@ -41,7 +41,7 @@ def test_room_is_what_rdkit_accepts():
     """With so many neighbors it reads an atom, with one more it does not."""
     room = {"C": 4, "N": 3, "O": 2, "F": 1, "B": 3, "S": 6, "[N+]": 4, "[O-]": 1, "[NH3+]": 1, "[C@@H]": 3, "[H]": 1}
     assert {symbol: _row(symbol)[2] for symbol in room} == room
-    with quiet():
+    with silence_rdkit():
         for symbol, most in room.items():
             assert Chem.MolFromSmiles(symbol + "(F)" * most) is not None
             assert Chem.MolFromSmiles(symbol + "(F)" * (most + 1)) is None
@@ -50,5 +50,5 @@ def test_room_is_what_rdkit_accepts():
 def test_aromatic_atoms():
     rooms = {"c": 3, "[13cH]": 2, "n": 3, "[nH]": 2, "[n+]": 3, "[nH+]": 2, "o": 2, "[o+]": 3, "s": 2, "[se]": 2}
     assert {symbol: _row(symbol)[2] for symbol in rooms} == rooms
-    kinds = {"c": Kind.AROMATIC, "n": Kind.AROMATIC_SINGLE, "C": Kind.PLAIN, "S": Kind.HYPERVALENT}
+    kinds = {"c": AtomKind.AROMATIC, "n": AtomKind.AROMATIC_SINGLE, "C": AtomKind.PLAIN, "S": AtomKind.HYPERVALENT}
     assert {symbol: _row(symbol)[3] for symbol in kinds} == kinds

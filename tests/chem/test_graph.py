@@ -25,8 +25,8 @@ from molvae.chem.graph import (
     MAX_ATOMS,
     PARITIES,
     STEREO_LABELS,
-    graph_of,
-    graph_of_smiles,
+    mol_to_graph,
+    smiles_to_graph,
 )
 from molvae.chem.smiles import canonical, parse
 from molvae.chem.tokenizer import Vocabulary, tokenize
@@ -65,7 +65,7 @@ def druglike():
 
 def check(smiles):
     """Every number of the graph, against RDKit's own calls on the canonical SMILES."""
-    graph = graph_of_smiles(smiles)
+    graph = smiles_to_graph(smiles)
     assert graph.smiles == canonical(smiles)
     mol = Chem.MolFromSmiles(graph.smiles)
     assert (graph.atoms.dtype, graph.bonds.dtype, graph.bond_index.dtype) == (np.uint8, np.uint8, np.uint16)
@@ -129,7 +129,7 @@ def test_every_number_is_rdkits_on_druglike_molecules():
 @pytest.mark.parametrize("smiles", ["C/C=C/C", "C/C=C\\C", "C[C@H](F)Cl", "C[C@@H](F)Cl"])
 def test_what_a_decoder_has_to_spell_is_told(smiles):
     """Its parity and direction as written, which CIP labels do not tell without ranking the whole molecule."""
-    graph = graph_of_smiles(smiles)
+    graph = smiles_to_graph(smiles)
     assert "".join(PARITIES[p] for p in graph.atoms[:, 6]) == "".join(c for c in graph.smiles if c == "@")
     assert [DIRECTIONS[d] for d in graph.bonds[:, 3] if d] == [c for c in graph.smiles if c in "/\\"]
 
@@ -140,7 +140,7 @@ def test_orders_are_told_in_the_order_of_the_table():
 
 def test_values_stay_inside_the_tables():
     for smiles in [*DRUGS.values(), *ODD.split()]:
-        graph = graph_of_smiles(smiles)
+        graph = smiles_to_graph(smiles)
         assert (graph.atoms < [f.size for f in ATOM_FEATURES]).all()
         assert (graph.bonds < [f.size for f in BOND_FEATURES]).all()
         assert (graph.bond_index < len(graph.atoms)).all()
@@ -151,7 +151,7 @@ def test_values_stay_inside_the_tables():
 def test_the_way_it_is_written_does_not_matter(smiles, seed):
     mol = parse(canonical(smiles))
     variant = Chem.MolToRandomSmilesVect(mol, 1, randomSeed=seed)[0]
-    expected, graph = graph_of(mol), graph_of_smiles(variant)
+    expected, graph = mol_to_graph(mol), smiles_to_graph(variant)
     assert graph.smiles == expected.smiles
     for name in ("atoms", "bonds", "bond_index"):
         np.testing.assert_array_equal(getattr(graph, name), getattr(expected, name))
@@ -173,7 +173,7 @@ def test_the_way_it_is_written_does_not_matter(smiles, seed):
     ],
 )
 def test_different_molecules_have_different_graphs(a, b):
-    assert key(graph_of_smiles(a)) != key(graph_of_smiles(b))
+    assert key(smiles_to_graph(a)) != key(smiles_to_graph(b))
 
 
 def key(graph):
@@ -200,18 +200,18 @@ def key(graph):
 )
 def test_what_cannot_be_represented_is_rejected_with_a_reason(smiles, reason):
     with pytest.raises(MoleculeError, match=reason):
-        graph_of_smiles(smiles)
+        smiles_to_graph(smiles)
 
 
 def test_the_largest_molecule_is_read():
-    graph = graph_of_smiles("C" * MAX_ATOMS)
+    graph = smiles_to_graph("C" * MAX_ATOMS)
     assert len(graph.atoms) == MAX_ATOMS
     assert graph.bond_index[-1].tolist() == [MAX_ATOMS - 2, MAX_ATOMS - 1]
 
 
 @pytest.mark.parametrize("smiles", ["C", "*", "[H+]", "[Cl-]"])
 def test_one_atom_has_no_bonds(smiles):
-    graph = graph_of_smiles(smiles)
+    graph = smiles_to_graph(smiles)
     assert (graph.atoms.shape, graph.bonds.shape, graph.bond_index.shape) == ((1, 7), (0, 4), (0, 2))
 
 
@@ -222,7 +222,7 @@ def test_too_symmetric_for_cip_labels_keeps_the_parity(monkeypatch):
         raise RuntimeError("Max Iterations Exceeded in CIP label calculation")
 
     monkeypatch.setattr(rdCIPLabeler, "AssignCIPLabels", give_up)
-    one, other = graph_of_smiles("C[C@H](F)Cl"), graph_of_smiles("C[C@@H](F)Cl")
+    one, other = smiles_to_graph("C[C@H](F)Cl"), smiles_to_graph("C[C@@H](F)Cl")
     assert {STEREO_LABELS[one.atoms[1, 4]], STEREO_LABELS[other.atoms[1, 4]]} == {"@", "@@"}
 
 
@@ -231,7 +231,7 @@ def test_too_symmetric_for_cip_labels_keeps_the_sides_of_a_double_bond(monkeypat
         raise RuntimeError("Max Iterations Exceeded in CIP label calculation")
 
     monkeypatch.setattr(rdCIPLabeler, "AssignCIPLabels", give_up)
-    assert key(graph_of_smiles("F/C=C/F")) != key(graph_of_smiles("F/C=C\\F"))
+    assert key(smiles_to_graph("F/C=C/F")) != key(smiles_to_graph("F/C=C\\F"))
 
 
 @needs_data
@@ -240,7 +240,7 @@ def test_nothing_is_lost_on_the_druglike_test_set():
     rejected, graphs = [], {}
     for smiles in druglike():
         try:
-            graphs[canonical(smiles)] = graph_of_smiles(smiles)
+            graphs[canonical(smiles)] = smiles_to_graph(smiles)
         except MoleculeError as error:
             rejected.append(f"{smiles}: {error}")
     assert rejected == []

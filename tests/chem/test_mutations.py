@@ -10,9 +10,9 @@ from rdkit import Chem
 from rdkit.Chem import rdFMCS
 
 from molvae.chem.filters import alerts
-from molvae.chem.mutations import HARDER, LARGEST_BRANCH, Pieces, Variant, shared, variants
-from molvae.chem.properties import accessibility
-from molvae.chem.smiles import parse, quiet
+from molvae.chem.mutations import HARDER, LARGEST_BRANCH, Substituents, Variant, mutate, shared_ends
+from molvae.chem.properties import sa_score
+from molvae.chem.smiles import parse, silence_rdkit
 from molvae.chem.tokenizer import tokenize
 
 PARTS = ("C", "F", "Cl", "OC", "C#N", "N(C)C", "C(F)(F)F", "[N+](=O)[O-]", "I", "C=O")
@@ -31,18 +31,18 @@ SEEDS = (
 
 
 @pytest.fixture(scope="module")
-def pieces() -> Pieces:
-    return Pieces.of(MOLECULES * 10)
+def pieces() -> Substituents:
+    return Substituents.from_smiles(MOLECULES * 10)
 
 
-def of(smiles: str, pieces: Pieces, tries: int = 200, seed: int = 0) -> list[Variant]:
+def of(smiles: str, pieces: Substituents, tries: int = 200, seed: int = 0) -> list[Variant]:
     smiles = Chem.CanonSmiles(smiles)
-    with quiet():
-        return list(variants(parse(smiles), smiles, pieces, np.random.default_rng(seed), tries=tries))
+    with silence_rdkit():
+        return list(mutate(parse(smiles), smiles, pieces, np.random.default_rng(seed), tries=tries))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_variant_is_another_molecule_that_differs_in_one_piece(seed: str, pieces: Pieces) -> None:
+def test_a_variant_is_another_molecule_that_differs_in_one_piece(seed: str, pieces: Substituents) -> None:
     mol = parse(seed)
     found = of(seed, pieces)
     assert len(found) >= 2
@@ -55,12 +55,12 @@ def test_a_variant_is_another_molecule_that_differs_in_one_piece(seed: str, piec
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_variant_is_no_harder_to_make(seed: str, pieces: Pieces) -> None:
+def test_a_variant_is_no_harder_to_make(seed: str, pieces: Substituents) -> None:
     mol = parse(seed)
-    assert all(accessibility(v.mol) <= accessibility(mol) + HARDER for v in of(seed, pieces))
+    assert all(sa_score(v.mol) <= sa_score(mol) + HARDER for v in of(seed, pieces))
 
 
-def test_no_piece_is_an_alert_and_no_exchange_makes_one(pieces: Pieces) -> None:
+def test_no_piece_is_an_alert_and_no_exchange_makes_one(pieces: Substituents) -> None:
     drawn = {"".join(piece) for branches, _ in pieces.on.values() for piece in branches}
     assert {"(C)", "(F)", "(Cl)", "(C#N)"} <= drawn
     assert not drawn & {"([N+](=O)[O-])", "(I)", "(C=O)"}
@@ -70,28 +70,28 @@ def test_no_piece_is_an_alert_and_no_exchange_makes_one(pieces: Pieces) -> None:
         assert len(new) <= len(of(seed, pieces)) // 5, new  # a branch may be one together with what it hangs on
 
 
-def test_pieces_are_what_hangs_on_such_an_atom(pieces: Pieces) -> None:
+def test_pieces_are_what_hangs_on_such_an_atom(pieces: Substituents) -> None:
     assert set(pieces.on) == {"c", "C", "N"}
     assert all(piece[0] == "(" and piece[-1] == ")" for branches, _ in pieces.on.values() for piece in branches)
     assert pieces.draw("n", np.random.default_rng(0)) is None
     assert pieces.draw("c", np.random.default_rng(0)) in pieces.on["c"][0]
 
 
-def test_the_same_seed_gives_the_same(pieces: Pieces) -> None:
+def test_the_same_seed_gives_the_same(pieces: Substituents) -> None:
     first, again, other = (of(SEEDS[3], pieces, 20, seed) for seed in (1, 1, 2))
     assert [v.smiles for v in first] == [v.smiles for v in again] != [v.smiles for v in other]
 
 
 @pytest.mark.parametrize("smiles", ["C", "[Na+]", "N#N", "c1ccccc1"])
-def test_of_hardly_any_atoms_there_may_be_none(smiles: str, pieces: Pieces) -> None:
+def test_of_hardly_any_atoms_there_may_be_none(smiles: str, pieces: Substituents) -> None:
     assert all(v.smiles != smiles for v in of(smiles, pieces, 30))
-    assert of(smiles, Pieces({}), 0) == []
+    assert of(smiles, Substituents({}), 0) == []
 
 
-def test_what_does_not_fit_is_left_out(pieces: Pieces) -> None:
+def test_what_does_not_fit_is_left_out(pieces: Substituents) -> None:
     seed = Chem.CanonSmiles(SEEDS[0])
-    with quiet():
-        found = variants(parse(seed), seed, pieces, np.random.default_rng(0), tries=100, fits=lambda s: "Cl" in s)
+    with silence_rdkit():
+        found = mutate(parse(seed), seed, pieces, np.random.default_rng(0), tries=100, fits=lambda s: "Cl" in s)
         assert {"Cl" in v.smiles for v in found} == {True}
 
 
@@ -100,6 +100,6 @@ def test_shared_against_a_plain_search(a: str, b: str) -> None:
     front = max(n for n in range(min(len(a), len(b)) + 1) if a[:n] == b[:n])
     back = max(n for n in range(min(len(a), len(b)) + 1) if a[len(a) - n :] == b[len(b) - n :])
     expected = min(front + back, len(a), len(b)) / max(len(a), len(b), 1)
-    assert shared(a, b) == shared(list(b), list(a)) == expected
+    assert shared_ends(a, b) == shared_ends(list(b), list(a)) == expected
     assert 0 <= expected <= 1
-    assert (shared(tokenize("CCO"), tokenize("CCO"))) == 1
+    assert (shared_ends(tokenize("CCO"), tokenize("CCO"))) == 1

@@ -9,7 +9,7 @@ import pytest
 from molecules import DRUGS
 from rdkit.Chem import QED, Crippen, Descriptors, Lipinski
 
-from molvae.chem.properties import PROPERTIES, _natural_products, compute, lookup
+from molvae.chem.properties import PROPERTIES, _natural_products, compute_properties, get_property
 from molvae.chem.smiles import parse
 from molvae.errors import InputError
 
@@ -63,7 +63,7 @@ def mols():
     ],
 )
 def test_known_values(drug, name, value, tolerance):
-    assert compute([parse(DRUGS[drug])], [name])[name][0] == pytest.approx(value, abs=tolerance)
+    assert compute_properties([parse(DRUGS[drug])], [name])[name][0] == pytest.approx(value, abs=tolerance)
 
 
 def test_values_are_those_of_rdkit(mols):
@@ -79,14 +79,14 @@ def test_values_are_those_of_rdkit(mols):
         "rotatable_bonds": Lipinski.NumRotatableBonds,
         "heavy_atoms": Lipinski.HeavyAtomCount,
     }
-    values = compute(mols[:20], list(direct))
+    values = compute_properties(mols[:20], list(direct))
     for name, function in direct.items():
         np.testing.assert_array_equal(values[name], [function(mol) for mol in mols[:20]])
 
 
 def test_ranges_hold_on_a_hundred_drugs(mols):
     assert len(mols) >= 100
-    values = compute(mols, list(PROPERTIES))
+    values = compute_properties(mols, list(PROPERTIES))
     assert list(values) == list(PROPERTIES)
     for name, column in values.items():
         low, high = PROPERTIES[name].range
@@ -97,7 +97,7 @@ def test_ranges_hold_on_a_hundred_drugs(mols):
 
 
 def test_a_natural_product_is_harder_to_make_than_aspirin():
-    aspirin, morphine = compute([parse(DRUGS["aspirin"]), parse(DRUGS["morphine"])], ["sa"])["sa"]
+    aspirin, morphine = compute_properties([parse(DRUGS["aspirin"]), parse(DRUGS["morphine"])], ["sa"])["sa"]
     assert 1 < aspirin < 2 < 4 < morphine < 10
 
 
@@ -105,11 +105,13 @@ def test_natural_product_likeness_is_that_of_rdkits_contrib(mols):
     from rdkit.Contrib.NP_Score import npscorer
 
     model = npscorer.readNPModel()
-    np.testing.assert_array_equal(compute(mols, ["np"])["np"], [npscorer.scoreMol(mol, model) for mol in mols])
+    np.testing.assert_array_equal(
+        compute_properties(mols, ["np"])["np"], [npscorer.scoreMol(mol, model) for mol in mols]
+    )
 
 
 def test_a_natural_product_is_more_like_one_than_a_drug_made_in_the_laboratory():
-    morphine, simvastatin, celecoxib, sildenafil = compute(
+    morphine, simvastatin, celecoxib, sildenafil = compute_properties(
         [parse(DRUGS[drug]) for drug in ("morphine", "simvastatin", "celecoxib", "sildenafil")], ["np"]
     )["np"]
     assert min(morphine, simvastatin) > 1 > -1 > max(celecoxib, sildenafil)
@@ -117,7 +119,7 @@ def test_a_natural_product_is_more_like_one_than_a_drug_made_in_the_laboratory()
 
 def test_the_natural_product_model_is_read_in_silence_and_once(capfd):
     _natural_products.cache_clear()  # as in a process that has not asked before
-    values = [compute([parse(DRUGS["morphine"])], ["np"])["np"][0] for _ in range(2)]
+    values = [compute_properties([parse(DRUGS["morphine"])], ["np"])["np"][0] for _ in range(2)]
     print("still there", file=sys.stderr)
     written = capfd.readouterr()
     assert (written.out, written.err) == ("", "still there\n")
@@ -126,22 +128,22 @@ def test_the_natural_product_model_is_read_in_silence_and_once(capfd):
 
 
 def test_the_smallest_molecules_have_every_property():
-    values = compute([parse(smiles) for smiles in ("C", "[Na+]", "*", "[H][H]")], list(PROPERTIES))
+    values = compute_properties([parse(smiles) for smiles in ("C", "[Na+]", "*", "[H][H]")], list(PROPERTIES))
     assert all(np.isfinite(column).all() for column in values.values())
 
 
 def test_no_molecules_make_empty_columns():
-    assert compute([], ["mw"])["mw"].shape == (0,)
-    assert compute([parse("C")], []) == {}
+    assert compute_properties([], ["mw"])["mw"].shape == (0,)
+    assert compute_properties([parse("C")], []) == {}
 
 
 def test_an_unknown_name_is_rejected_with_the_nearest_known_one():
     with pytest.raises(InputError, match=r"unknown property 'QEDs' \(did you mean 'qed'"):
-        compute([], ["mw", "QEDs"])
+        compute_properties([], ["mw", "QEDs"])
 
 
 def test_every_row_says_where_it_comes_from():
     for name in PROPERTIES:
-        row = lookup(name)
+        row = get_property(name)
         assert row.source
         assert row.range[0] < row.range[1]

@@ -14,7 +14,7 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import QED
 
 from molvae.chem.smiles import parse
-from molvae.chem.substructures import _MARKS, Patterns, _needs
+from molvae.chem.substructures import _MARKS, PatternSet, _needs
 from molvae.errors import InputError
 
 ODD = [
@@ -52,7 +52,7 @@ def test_the_same_as_a_search_for_every_pattern(source, size, least, hydrogens):
     """With `hydrogens` as in the molecule with its hydrogens added."""
     named = smarts(source)
     assert len(named) >= size
-    patterns = Patterns(named, hydrogens=hydrogens)
+    patterns = PatternSet(named, hydrogens=hydrogens)
     assert patterns.names == list(named)
     expected = [by_loop(named, parse(text), hydrogens) for text in SMILES]
     assert sum(map(len, expected)) >= least
@@ -63,16 +63,16 @@ def test_the_same_as_a_search_for_every_pattern(source, size, least, hydrogens):
 def test_the_order_is_that_of_the_patterns():
     aspirin = parse(DRUGS["aspirin"])
     named = {"ring": "c1ccccc1", "amine": "[NX3]", "acid": "C(=O)[OX2H1]", "carbon": "[#6]"}
-    assert Patterns(named).found(aspirin) == ["ring", "acid", "carbon"]
-    assert Patterns(dict(reversed(named.items()))).found(aspirin) == ["carbon", "acid", "ring"]
+    assert PatternSet(named).found(aspirin) == ["ring", "acid", "carbon"]
+    assert PatternSet(dict(reversed(named.items()))).found(aspirin) == ["carbon", "acid", "ring"]
 
 
 def test_hydrogens_are_looked_at_only_where_asked_for():
     named = {"aldehyde": "[H]C=O", "hydroxyl": "[#8]-[#1]", "oxygen": "[#8]"}
     ethanal = parse("CC=O")
-    assert Patterns(named, hydrogens=True).found(ethanal) == ["aldehyde", "oxygen"]
-    assert Patterns(named, hydrogens=True).found(parse("CCO")) == ["hydroxyl", "oxygen"]
-    assert Patterns(named).found(ethanal) == ["oxygen"]
+    assert PatternSet(named, hydrogens=True).found(ethanal) == ["aldehyde", "oxygen"]
+    assert PatternSet(named, hydrogens=True).found(parse("CCO")) == ["hydroxyl", "oxygen"]
+    assert PatternSet(named).found(ethanal) == ["oxygen"]
 
 
 KINDS = [
@@ -84,7 +84,7 @@ KINDS = [
 
 @pytest.mark.parametrize("pattern", KINDS)
 def test_patterns_of_every_kind(pattern):
-    patterns = Patterns({"it": pattern})
+    patterns = PatternSet({"it": pattern})
     for text in SMILES:
         assert patterns.found(parse(text)) == by_loop({"it": pattern}, parse(text)), (pattern, text)
 
@@ -126,7 +126,7 @@ WITH_HYDROGENS = [
 
 @pytest.mark.parametrize("pattern", WITH_HYDROGENS)
 def test_hydrogens_are_counted_as_if_they_were_atoms(pattern):
-    patterns = Patterns({"it": pattern}, hydrogens=True)
+    patterns = PatternSet({"it": pattern}, hydrogens=True)
     expected = [by_loop({"it": pattern}, parse(text), hydrogens=True) for text in SMILES]
     assert 0 < sum(map(len, expected)) < len(SMILES)
     assert [patterns.found(parse(text)) for text in SMILES] == expected
@@ -137,7 +137,7 @@ def test_hydrogens_are_counted_as_if_they_were_atoms(pattern):
 @pytest.mark.parametrize("pattern", ["[#1]", "[#1,#7]-[#6]", "[H][H]", "[#6].[#1]", "[2H]-[#6]"])
 def test_hydrogens_that_cannot_be_counted_are_rejected(pattern):
     with pytest.raises(InputError, match="cannot be counted"):
-        Patterns({"it": pattern}, hydrogens=True)
+        PatternSet({"it": pattern}, hydrogens=True)
 
 
 @given(st.sampled_from(SMILES), st.sampled_from(SMILES), st.integers(0, 10**6), st.integers(1, 5), st.booleans())
@@ -151,13 +151,13 @@ def test_a_piece_of_a_molecule_is_found_in_it(text, other, place, noise_level, h
     assume(any(mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i in atoms))
     piece = Chem.MolFragmentToSmarts(mol, sorted(atoms))
     assume(not (hydrogens and "[2H]" in piece))  # deuterium is no count of hydrogens: it is rejected
-    patterns = Patterns({"piece": piece}, hydrogens=hydrogens)
+    patterns = PatternSet({"piece": piece}, hydrogens=hydrogens)
     assert patterns.any_in(parse(text))
     assert patterns.found(parse(other)) == by_loop({"piece": piece}, parse(other), hydrogens)
 
 
 def test_the_first_that_occurs_ends_the_search(monkeypatch):
-    patterns = Patterns({"carbon": "[#6]", "any": "*"})
+    patterns = PatternSet({"carbon": "[#6]", "any": "*"})
     monkeypatch.setattr(patterns, "_queries", [patterns._queries[0], None])  # searching for None would raise
     assert patterns.any_in(parse("C"))
 
@@ -165,14 +165,14 @@ def test_the_first_that_occurs_ends_the_search(monkeypatch):
 @pytest.mark.parametrize("bad", ["C(", "[Qq]", "c1cc", "nonsense"])
 def test_bad_smarts_is_named(bad, capfd):
     with pytest.raises(InputError, match="cannot read SMARTS") as caught:
-        Patterns({"good": "C", "bad": bad})
+        PatternSet({"good": "C", "bad": bad})
     assert repr(bad) in str(caught.value)
     assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("hydrogens", [False, True])
 def test_the_molecule_stays_as_it_was(hydrogens):
-    patterns = Patterns(smarts("QED"), hydrogens=hydrogens)
+    patterns = PatternSet(smarts("QED"), hydrogens=hydrogens)
     for text in SMILES:
         mol = parse(text)
         before = mol.ToBinary(Chem.PropertyPickleOptions.AllProps)
@@ -183,7 +183,7 @@ def test_the_molecule_stays_as_it_was(hydrogens):
 
 @pytest.mark.parametrize("hydrogens", [False, True])
 def test_the_log_is_silent_and_stays_on(hydrogens, capfd):
-    patterns = Patterns(smarts("QED"), hydrogens=hydrogens)
+    patterns = PatternSet(smarts("QED"), hydrogens=hydrogens)
     for text in SMILES:
         patterns.found(parse(text))
     assert capfd.readouterr().err == ""

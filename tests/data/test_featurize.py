@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from molecules import DRUGS
 
-from molvae.chem.graph import MolGraph, graph_of_smiles
+from molvae.chem.graph import MolGraph, smiles_to_graph
 from molvae.chem.tokenizer import END
 from molvae.data import parallel
 from molvae.data.featurize import featurize, featurize_chunk
@@ -40,7 +40,7 @@ def test_cleaning_strips_salts():
 
 def test_a_chunk_holds_the_same_graphs():
     texts = [*DRUGS.values(), None, "C1CC", "C"]
-    chunk, graphs = featurize_chunk(texts), [graph_of_smiles(text) for text in [*DRUGS.values(), "C"]]
+    chunk, graphs = featurize_chunk(texts), [smiles_to_graph(text) for text in [*DRUGS.values(), "C"]]
     for name in ("atoms", "bonds", "bond_index"):
         np.testing.assert_array_equal(getattr(chunk, name), np.concatenate([getattr(graph, name) for graph in graphs]))
     assert chunk.sizes[:, :2].tolist() == [[len(graph.atoms), len(graph.bonds)] for graph in graphs]

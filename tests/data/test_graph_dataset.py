@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from molecules import DRUGS
 
-from molvae.chem.graph import graph_of_smiles
+from molvae.chem.graph import smiles_to_graph
 from molvae.chem.tokenizer import END_ID, PAD_ID, Vocabulary, tokenize
 from molvae.data.graph_dataset import FORMAT, GraphBatch, PackedGraphs, concatenate, read_metadata
 from molvae.errors import InputError, MoleculeError
 
 # one atom, no bonds; two fragments; then real ones
-GRAPHS = [graph_of_smiles(smiles) for smiles in ["C", "[Na+].[Cl-]", *DRUGS.values()]]
+GRAPHS = [smiles_to_graph(smiles) for smiles in ["C", "[Na+].[Cl-]", *DRUGS.values()]]
 VOCABULARY = Vocabulary.from_tokens(token for graph in GRAPHS for token in tokenize(graph.smiles))
 PACKED = PackedGraphs.from_graphs(GRAPHS, VOCABULARY)
 
@@ -96,7 +96,7 @@ def test_none_and_one(graphs):
 
 def test_a_symbol_outside_the_vocabulary_is_named():
     with pytest.raises(MoleculeError, match="'O'"):
-        PackedGraphs.from_graphs([graph_of_smiles("CO")], Vocabulary.from_tokens(["C"]))
+        PackedGraphs.from_graphs([smiles_to_graph("CO")], Vocabulary.from_tokens(["C"]))
 
 
 @given(st.lists(st.integers(0, len(GRAPHS) - 1), max_size=8))

@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 from loky.process_executor import ShutdownExecutorError
 
-from molvae.chem.sample_parsing import read
+from molvae.chem.sample_parsing import parse_samples
 from molvae.data import parallel
 from molvae.data.parallel import POOL_CHUNK_SIZE, SERIAL, WorkerPool, worker_count
 from molvae.errors import MolvaeError
@@ -179,9 +179,9 @@ def test_an_error_is_raised_where_the_result_is_asked_for(workers):
 def test_a_script_needs_no_main_guard(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from molvae.chem.sample_parsing import read\n"
+        "from molvae.chem.sample_parsing import parse_samples\n"
         "from molvae.data.parallel import WorkerPool\n"
-        "print([r and r.smiles for r in WorkerPool(2).submit(read, ['OCC', 'C1CC', 'c1ccccc1']).result()])\n"
+        "print([r and r.smiles for r in WorkerPool(2).submit(parse_samples, ['OCC', 'C1CC', 'c1ccccc1']).result()])\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "['CCO', None, 'c1ccccc1']\n"
@@ -189,7 +189,7 @@ def test_a_script_needs_no_main_guard(tmp_path):
 
 def test_workers_do_not_import_torch():
     assert WorkerPool(1).submit(_modules, [0]).result() == [False]
-    assert WorkerPool(1).submit(read, ["C"]).result()[0].smiles == "C"
+    assert WorkerPool(1).submit(parse_samples, ["C"]).result()[0].smiles == "C"
 
 
 def _modules(items):

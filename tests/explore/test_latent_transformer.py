@@ -13,12 +13,12 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from tiny_vae import SMALL
 
-from molvae.chem.properties import compute
+from molvae.chem.properties import compute_properties
 from molvae.chem.smiles import parse
 from molvae.errors import CheckpointError, InputError, MoleculeError
 from molvae.explore import LatentTransformer
 
-LOGP = compute([parse(smiles) for smiles in SMALL], ["logp"])["logp"]
+LOGP = compute_properties([parse(smiles) for smiles in SMALL], ["logp"])["logp"]
 
 
 @pytest.fixture

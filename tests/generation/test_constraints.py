@@ -10,7 +10,7 @@ from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 from rdkit.Chem.Scaffolds import MurckoScaffold
 from tiny_vae import SMALL
 
-from molvae.chem.expressions import Window
+from molvae.chem.expressions import PropertyFilter
 from molvae.data.parallel import SERIAL
 from molvae.errors import InputError
 from molvae.generation.constraints import Steering, diverse
@@ -70,7 +70,7 @@ def test_idle_lets_everything_pass():
 def test_windows():
     windows = ("mw<300", "logp 0:3", "qed>=0.4")
     _checked(
-        Steering(windows=tuple(map(Window.of, windows))),
+        Steering(windows=tuple(map(PropertyFilter.from_text, windows))),
         lambda m: (
             Descriptors.MolWt(Chem.MolFromSmiles(m)) < 300
             and 0 <= Crippen.MolLogP(Chem.MolFromSmiles(m)) <= 3
@@ -131,7 +131,7 @@ def test_what_was_seen_before_is_left_out():
 
 def test_all_wishes_at_once():
     steering = Steering(
-        windows=(Window.of("mw<250"),), contains=("C=O",), without=("[#7]",), scaffold=True, exclude=("NIH",),
+        windows=(PropertyFilter.from_text("mw<250"),), contains=("C=O",), without=("[#7]",), scaffold=True, exclude=("NIH",),
         seen=lambda molecules: [m == "O=C(O)c1ccccc1" for m in molecules],
     )  # fmt: skip
     passed = _checked(
@@ -165,7 +165,7 @@ def test_a_wish_that_cannot_be_read_is_rejected_at_once(options, message, capfd)
 
 def test_rdkit_says_nothing(capfd):
     steering = Steering(
-        windows=tuple(map(Window.of, ("qed>0", "sa :10", "np -9:9"))), contains=("C",), scaffold=True,
+        windows=tuple(map(PropertyFilter.from_text, ("qed>0", "sa :10", "np -9:9"))), contains=("C",), scaffold=True,
         exclude=("PAINS", "BRENK", "NIH"),
     )  # fmt: skip
     steering.accept(ASPIRIN, [*POOL, "[H]C", "C[H]", "C/C=C/C", "CC(C)(C)[Pt]"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from rdkit import Chem
 
-from molvae.chem.smiles import quiet
+from molvae.chem.smiles import silence_rdkit
 from molvae.chem.tokenizer import END_ID, PAD_ID, START_ID
 from molvae.errors import InputError
 from molvae.generation.engine import CPU_SLOTS, Engine
@@ -140,7 +140,7 @@ def test_with_the_grammar_every_string_that_ends_can_be_read(parts, options):
     """There are more strings than slots, so that slots begin anew; a string is the same alone."""
     free = _decoded(parts, 400, DecodeOptions(**options))
     kept = _decoded(parts, 400, DecodeOptions(**options, grammar=True), slots=CPU_SLOTS)
-    with quiet():
+    with silence_rdkit():
         readable = [
             [Chem.MolFromSmiles(text, sanitize=False) is not None and text != "" for text in decoded.strings(parts[2])]
             for decoded in (free, kept)
@@ -159,7 +159,7 @@ def test_with_the_grammar_a_string_without_fault_is_the_same(tiny_checkpoint):
     parts = (tiny_checkpoint.model, tiny_checkpoint.config, tiny_checkpoint.vocabulary)
     free = _decoded(parts, 300, GREEDY).symbols
     kept = _decoded(parts, 300, DecodeOptions(temperature=0.0, grammar=True)).symbols
-    with quiet():
+    with silence_rdkit():
         fine = [Chem.MolFromSmiles(tiny_checkpoint.vocabulary.decode(row)) is not None for row in free]
     assert np.array_equal(free[fine], kept[fine])
     assert not np.array_equal(free, kept)

@@ -12,7 +12,7 @@ from molecules import DRUGS
 from rdkit import Chem
 
 from molvae.chem.grammar import Grammar
-from molvae.chem.smiles import canonical, quiet
+from molvae.chem.smiles import canonical, silence_rdkit
 from molvae.chem.tokenizer import END_ID, PAD_ID, START_ID, Vocabulary, tokenize
 from molvae.generation.grammar_mask import LEVELS, GrammarMask, Rules, RuleTensors
 
@@ -30,7 +30,7 @@ VOCABULARY = Vocabulary.from_tokens(symbol for smiles in MOLECULES for symbol in
 
 @pytest.fixture(scope="module")
 def tables():
-    return RuleTensors(Rules(Grammar.of(VOCABULARY)), "cpu")
+    return RuleTensors(Rules(Grammar.from_vocabulary(VOCABULARY)), "cpu")
 
 
 def _walked(tables, smiles, vocabulary=VOCABULARY):
@@ -57,7 +57,7 @@ def test_no_druglike_molecule_is_forbidden():
     with gzip.open(DRUGLIKE, "rt") as lines:
         smiles = [line.split()[0] for line, _ in zip(lines, range(2000), strict=False)]
     vocabulary = Vocabulary.from_tokens(symbol for text in smiles for symbol in tokenize(text))
-    walked = _walked(RuleTensors(Rules(Grammar.of(vocabulary)), "cpu"), smiles, vocabulary)
+    walked = _walked(RuleTensors(Rules(Grammar.from_vocabulary(vocabulary)), "cpu"), smiles, vocabulary)
     assert [text for text, at in zip(smiles, walked, strict=True) if at is not None] == []
 
 
@@ -96,7 +96,7 @@ def test_what_ends_can_be_read(tables):
     strings = [text for seed in range(3) for text in _written(tables, 400, 120, seed) if text]
     assert len(strings) > 300
     assert sum("1" in text and ")" in text for text in strings) > 100
-    with quiet():
+    with silence_rdkit():
         for text in strings:
             molecule = Chem.MolFromSmiles(text, sanitize=False)
             assert molecule is not None, text
@@ -156,7 +156,7 @@ def test_a_slot_that_begins_anew_writes_whole_molecules(tables):
 
 def test_no_step_looks_at_what_is_in_the_tensors():
     """On a device that holds no data an operation that needed some would fail; so the step can be a CUDA graph."""
-    mask = GrammarMask(RuleTensors(Rules(Grammar.of(VOCABULARY)), "meta"), 7)
+    mask = GrammarMask(RuleTensors(Rules(Grammar.from_vocabulary(VOCABULARY)), "meta"), 7)
     symbols, slots = torch.zeros(7, dtype=torch.long, device="meta"), torch.zeros(3, dtype=torch.long, device="meta")
     assert mask.allowed().shape == (7, len(VOCABULARY))
     mask.advance(symbols)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from molecules import DRUGS
 
-from molvae.chem.expressions import Rank
+from molvae.chem.expressions import RankExpression
 from molvae.errors import InputError
 from molvae.generation.constraints import diverse
 from molvae.generation.options import ANALOG_COLUMNS, AnalogOptions, AnalogTask, Ordering
@@ -29,7 +29,7 @@ def _columns(**options):
 
 def test_default_ordering():
     assert _ordering() == Ordering(rank=None, n_diverse=0)
-    assert _ordering(rank_by="-sa", n_diverse=3) == Ordering(Rank((("sa", -1.0),)), 3)
+    assert _ordering(rank_by="-sa", n_diverse=3) == Ordering(RankExpression((("sa", -1.0),)), 3)
 
 
 @pytest.mark.parametrize(

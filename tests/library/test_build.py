@@ -14,14 +14,14 @@ from libraries import BAD, SMILES, contents, distinct, indexed, write_library
 from tiny_vae import SMALL
 
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.properties import compute
+from molvae.chem.properties import compute_properties
 from molvae.chem.smiles import parse
 from molvae.data.rows import Record
 from molvae.errors import InputError
 from molvae.library.build import PROPERTIES
 from molvae.library.embedding import embed
 from molvae.library.manifest import MANIFEST, Manifest
-from molvae.similarity.bit_planes import BitPlanes
+from molvae.similarity.bit_slicing import BitPlanes
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_a_row_holds_what_was_computed_of_the_molecule(tiny_checkpoint, library,
     assert frame["id"].tolist()[:2] == ["drug-0", "drug-1"]
     assert (frame["row"] == np.arange(1, len(frame) + 1)).all()
     mols = [parse(smiles) for smiles in frame["smiles"]]
-    for name, values in compute(mols, PROPERTIES).items():
+    for name, values in compute_properties(mols, PROPERTIES).items():
         np.testing.assert_allclose(frame[name], values, rtol=1e-12)
     rows = [Record(smiles, "", "", 1) for smiles in frame["smiles"]]
     (alone,) = embed(tiny_checkpoint.model, tiny_checkpoint.vocabulary, rows, device="cpu", max_length=80, workers=0)

@@ -7,7 +7,7 @@ import pytest
 from molecules import DRUGS
 
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.properties import PROPERTIES, compute
+from molvae.chem.properties import PROPERTIES, compute_properties
 from molvae.chem.smiles import canonical, parse
 from molvae.data.rows import InvalidRow, Record
 from molvae.errors import InputError
@@ -76,7 +76,7 @@ def test_properties_and_fingerprints_are_those_of_the_molecules(tiny_checkpoint)
     """All properties: some of them need what the featurizer leaves out of a molecule."""
     (got,) = embedded(tiny_checkpoint, records(DRUGS.values()), properties=tuple(PROPERTIES), fingerprints=True)
     mols = [parse(row.smiles) for row in got.records]
-    for name, values in compute(mols, list(PROPERTIES)).items():
+    for name, values in compute_properties(mols, list(PROPERTIES)).items():
         np.testing.assert_array_equal(got.properties[name], values, err_msg=name)
     np.testing.assert_array_equal(got.fingerprints, morgan_bits(mols))
 

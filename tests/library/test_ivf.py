@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from libraries import SMILES, indexed
 
-from molvae.chem.expressions import Window
+from molvae.chem.expressions import PropertyFilter
 from molvae.errors import InputError, MissingExtraError
 from molvae.library.ivf import ByLatentCells, cell_count, cells_of
 from molvae.library.measures import ByLatent
@@ -34,7 +34,7 @@ def queries(library):
     return library.latents_at(rows).astype(np.float32) + np.float32(0.02)
 
 
-@pytest.mark.parametrize("windows", [(), (Window.of("mw<120"),)])
+@pytest.mark.parametrize("windows", [(), (PropertyFilter.from_text("mw<120"),)])
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
 def test_all_cells_are_the_whole_library(library, queries, metric, windows):
     cells = cell_count(len(library))

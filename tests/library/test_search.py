@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from libraries import SMILES, indexed
 from rdkit import Chem, DataStructs
 
-from molvae.chem.expressions import Window
+from molvae.chem.expressions import PropertyFilter
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan, morgan_bits
-from molvae.chem.properties import compute
+from molvae.chem.properties import compute_properties
 from molvae.chem.smiles import parse
 from molvae.errors import InputError
 from molvae.library.measures import ByFingerprint, ByLatent, fused
 from molvae.library.search import search
 from molvae.library.storage import Library
-from molvae.similarity.top_k import Best
+from molvae.similarity.top_k import TopK
 
 SEEDS = ["CC(=O)Oc1ccccc1C(=O)O", "OCCC", "C[n+]1ccccc1"]
 CHAINS = [head + "C" * n + tail for n in range(1, 25) for head in ("N", "O", "Cl") for tail in ("O", "N", "C#N")]
@@ -110,11 +110,15 @@ def test_a_measure_of_some_rows_is_that_of_all(library):
 
 @pytest.mark.parametrize("most", [5, 200])
 def test_filters_come_before_ranks(library, mols, most):
-    filters = Filters((Window.of("mw<150"), Window.of("hbd 1:2")), contains=("[OX2H]",), without=("C(=O)[OX2H]",))
+    filters = Filters(
+        (PropertyFilter.from_text("mw<150"), PropertyFilter.from_text("hbd 1:2")),
+        include_smarts=("[OX2H]",),
+        exclude_smarts=("C(=O)[OX2H]",),
+    )
     (hits,) = search(
         library, {"t": ByFingerprint(morgan_bits([parse(SEEDS[0])]))}, most, by=["t"], filters=filters, workers=0
     )
-    properties = compute(mols, ["mw", "hbd"])
+    properties = compute_properties(mols, ["mw", "hbd"])
     alcohol, acid = Chem.MolFromSmarts("[OX2H]"), Chem.MolFromSmarts("C(=O)[OX2H]")
     allowed = [
         mw < 150 and 1 <= hbd <= 2 and mol.HasSubstructMatch(alcohol) and not mol.HasSubstructMatch(acid)
@@ -127,14 +131,14 @@ def test_filters_come_before_ranks(library, mols, most):
 
 def test_what_nothing_passes_is_empty(library):
     measures = {"t": ByFingerprint(morgan_bits([parse(seed) for seed in SEEDS])), "l": by_latent(library, "l2")}
-    for filters in (Filters((Window.of("mw>9999"),)), Filters(contains=("[U]",))):
+    for filters in (Filters((PropertyFilter.from_text("mw>9999"),)), Filters(include_smarts=("[U]",))):
         hits = search(library, measures, 3, by=["t", "l"], filters=filters, workers=0)
         assert [len(found.rows) for found in hits] == [0, 0, 0]
 
 
 def test_a_window_on_what_is_not_in_the_library_says_how_to_get_it(library):
     with pytest.raises(InputError, match=r"holds mw, .* and not qed: .* --properties mw,.*,qed"):
-        library.accepted(0, [Window.of("qed>0.5")])
+        library.accepted(0, [PropertyFilter.from_text("qed>0.5")])
 
 
 def test_fusion_is_reciprocal_rank(library, mols):
@@ -153,20 +157,20 @@ def test_fusion_is_reciprocal_rank(library, mols):
 
 
 def test_of_one_list_fusion_keeps_the_order():
-    best = Best(3)
+    best = TopK(3)
     best.add(np.array([7, 2, 5]), np.array([0.1, 0.9, 0.5]))
     assert fused([best], 2).rows.tolist() == [2, 5]
 
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=30), max_size=5), st.integers(1, 12))
 def test_best_is_the_head_of_everything_sorted(blocks, most):
-    best, everything = Best(most), []
+    best, everything = TopK(most), []
     for block in blocks:
         rows = np.arange(len(everything), len(everything) + len(block))
         everything += block
         best.add(rows, np.array(block, float))
     assert best.rows.tolist() == first(np.array(everything, float), most)
-    assert best.floor == (sorted(everything)[-most] if len(everything) >= most else -np.inf)
+    assert best.threshold == (sorted(everything)[-most] if len(everything) >= most else -np.inf)
 
 
 def test_molecules_come_in_the_order_asked_for(library):
@@ -188,7 +192,7 @@ def test_one_molecule_and_none(tiny_checkpoint, tmp_path, text, size):
         "l": ByLatent(np.ones((1, tiny_checkpoint.config.latent_dim), np.float32)),
     }
     for by in (["t"], ["l"], ["t", "l"]):
-        (hits,) = search(library, measures, 10, by=by, filters=Filters(contains=("O",)), workers=0)
+        (hits,) = search(library, measures, 10, by=by, filters=Filters(include_smarts=("O",)), workers=0)
         assert len(hits.rows) == size
     assert len(library) == size
 

@@ -16,7 +16,7 @@ from rdkit.Chem import rdFingerprintGenerator
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molvae.chem.filters import alerts
-from molvae.chem.properties import compute
+from molvae.chem.properties import compute_properties
 from molvae.chem.smiles import canonical, canonical_or_none, parse
 from molvae.errors import InputError
 from molvae.metrics import analogs
@@ -51,7 +51,7 @@ def scored(seed, smiles, novel=lambda text: "F" not in text):
             "smiles": smiles,
             "canonical": canonicals,
             "not_in_training": [novel(text) for text in canonicals],
-            "sa": [compute([mol], ["sa"])["sa"][0] if mol else np.nan for mol in mols],
+            "sa": [compute_properties([mol], ["sa"])["sa"][0] if mol else np.nan for mol in mols],
             "alerts": [alerts(mol) if mol else [] for mol in mols],
         }
     )
@@ -89,7 +89,7 @@ def slowly(seed, rows):
     others = [row for row in distinct if row["canonical"] != own]
     similar = {row["canonical"]: tanimoto(row["canonical"], seed) for row in others}
     effective = [row for row in others if row["not_in_training"] is not False]
-    (sa,), own_alerts = compute([parse(seed)], ["sa"])["sa"], set(alerts(parse(seed)))
+    (sa,), own_alerts = compute_properties([parse(seed)], ["sa"])["sa"], set(alerts(parse(seed)))
     usable = [
         row
         for row in effective

@@ -10,7 +10,7 @@ from molecules import DRUGS
 from rdkit import Chem, DataStructs
 from rdkit.Chem import Descriptors
 
-from molvae.chem.expressions import Rank, Window
+from molvae.chem.expressions import PropertyFilter, RankExpression
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan, morgan_bits
 from molvae.chem.scoring_functions import PropertyFunction
@@ -40,7 +40,10 @@ def library(times=3):
 def tanimoto_query(top=10, **options):
     seeds = morgan_bits([parse(SEED)])
     return ScreenQuery(
-        Rank.of("tanimoto", ["tanimoto"]), top, molecule_scores={"tanimoto": TanimotoScore(seeds)}, **options
+        RankExpression.from_text("tanimoto", ["tanimoto"]),
+        top,
+        molecule_scores={"tanimoto": TanimotoScore(seeds)},
+        **options,
     )
 
 
@@ -90,7 +93,9 @@ def test_filters():
             not mol.HasSubstructMatch(Chem.MolFromSmarts("[Cl,Br]"))
         )  # fmt: skip
 
-    filters = Filters((Window.of("mw<300"), Window.of("qed>0")), ("c1ccccc1",), ("[Cl,Br]",))
+    filters = Filters(
+        (PropertyFilter.from_text("mw<300"), PropertyFilter.from_text("qed>0")), ("c1ccccc1",), ("[Cl,Br]",)
+    )
     hits, counts, _ = run(tanimoto_query(50, filters=filters), library(1), workers=0)
     assert [hit.smiles for hit in hits] == [smiles for smiles, _ in expected_hits(50, accept)]
     assert counts.scored == len(hits)
@@ -103,9 +108,12 @@ def test_score_ranges(top, workers):
     """One limited score ranks; the other does not, and some molecules lack it."""
     hits, counts, invalid_rows = run(
         ScreenQuery(
-            Rank.of("tanimoto", ["tanimoto"]),
+            RankExpression.from_text("tanimoto", ["tanimoto"]),
             top,
-            score_ranges=(Window.of("odd>2", ["odd"]), Window.of("tanimoto 0.1:0.3", ["tanimoto"])),
+            score_ranges=(
+                PropertyFilter.from_text("odd>2", ["odd"]),
+                PropertyFilter.from_text("tanimoto 0.1:0.3", ["tanimoto"]),
+            ),
             molecule_scores={"tanimoto": TanimotoScore(morgan_bits([parse(SEED)])), "odd": odd},
         ),
         library(30),
@@ -129,11 +137,19 @@ def test_batch_without_molecules_left(tiny, latent):
     encoder = LatentEncoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device) if latent else None
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
     latent_scores = {"latent": CosineScore(z)} if latent else {}
-    windows = (Window.of("odd>2", ["odd"]), *([Window.of("latent>0", ["latent"])] if latent else []))
-    for filters, expected in ((Filters((Window.of("mw<1"),)), (0, len(DRUGS), 2)), (Filters(), (0, 0, 1))):
+    windows = (
+        PropertyFilter.from_text("odd>2", ["odd"]),
+        *([PropertyFilter.from_text("latent>0", ["latent"])] if latent else []),
+    )
+    for filters, expected in (
+        (Filters((PropertyFilter.from_text("mw<1"),)), (0, len(DRUGS), 2)),
+        (Filters(), (0, 0, 1)),
+    ):
         rows = library(1) if filters else [Record("C1CC", "bad", "lib.smi", 1)]
         known, most = frozenset(g.vocabulary.tokens), g.checkpoint.config.max_length
-        query = ScreenQuery(Rank.of("odd", ["odd"]), 5, filters, windows, {"odd": odd}, latent_scores, known, most)
+        query = ScreenQuery(
+            RankExpression.from_text("odd", ["odd"]), 5, filters, windows, {"odd": odd}, latent_scores, known, most
+        )
         hits, counts, _ = run(query, rows, encoder=encoder, workers=0)
         assert hits == []
         assert (counts.scored, counts.filtered, counts.rejected) == expected
@@ -151,7 +167,7 @@ def test_filtered_molecules_are_not_encoded(tiny):
     encoder.device = g.device
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
     query = ScreenQuery(
-        Rank.of("latent", ["latent"]), 5, score_ranges=(Window.of("odd>2", ["odd"]),), molecule_scores={"odd": odd},
+        RankExpression.from_text("latent", ["latent"]), 5, score_ranges=(PropertyFilter.from_text("odd>2", ["odd"]),), molecule_scores={"odd": odd},
         latent_scores={"latent": CosineScore(z)}, known_tokens=frozenset(g.vocabulary.tokens), max_length=80,
     )  # fmt: skip
     _, counts, _ = run(query, library(1), encoder=encoder, workers=0)
@@ -167,9 +183,9 @@ def test_ranges_of_latent_scores(tiny):
     cosine = CosineScore(z)(table.filter(regex=r"^z").to_numpy(np.float32))
     half = float(np.median(cosine)) + 1e-4
     query = ScreenQuery(
-        Rank.of("latent", ["latent"]),
+        RankExpression.from_text("latent", ["latent"]),
         100,
-        score_ranges=(Window("latent", high=half), Window.of("odd>2", ["odd"])),
+        score_ranges=(PropertyFilter("latent", high=half), PropertyFilter.from_text("odd>2", ["odd"])),
         latent_scores={"latent": CosineScore(z)},
         molecule_scores={"odd": odd},
         known_tokens=frozenset(g.vocabulary.tokens),
@@ -185,7 +201,7 @@ def test_ranges_of_latent_scores(tiny):
 
 
 def test_weighted_sum():
-    rank = Rank.of("tanimoto - 0.01*mw", ["tanimoto"])
+    rank = RankExpression.from_text("tanimoto - 0.01*mw", ["tanimoto"])
     tanimoto = TanimotoScore(morgan_bits([parse(SEED)]))
     query = ScreenQuery(rank, 3, molecule_scores={"tanimoto": tanimoto, "mw": property_score("mw")})
     hits, _, _ = run(query, library(1), workers=0)
@@ -201,7 +217,7 @@ def test_costly_properties_are_computed_only_where_they_can_change_the_hits():
         seen.extend(mols)
         return property_score("qed")(mols)
 
-    rank = Rank.of("tanimoto + 0.2*qed - 0.01*sa", ["tanimoto"])
+    rank = RankExpression.from_text("tanimoto + 0.2*qed - 0.01*sa", ["tanimoto"])
     tanimoto = TanimotoScore(morgan_bits([parse(SEED)]))
     query = ScreenQuery(rank, 3, molecule_scores={"tanimoto": tanimoto, "qed": counted, "sa": property_score("sa")})
     hits, counts, _ = run(query, library(30), workers=0)
@@ -221,7 +237,7 @@ def test_molecules_without_score_are_rejected():
         return np.array([np.nan if mol.GetNumAtoms() < 15 else 1.0 for mol in mols])
 
     hits, counts, invalid_rows = run(
-        ScreenQuery(Rank.of("odd", ["odd"]), 100, molecule_scores={"odd": odd}), library(1), workers=0
+        ScreenQuery(RankExpression.from_text("odd", ["odd"]), 100, molecule_scores={"odd": odd}), library(1), workers=0
     )
     small = [name for name, text in DRUGS.items() if parse(text).GetNumAtoms() < 15]
     assert len(hits) == counts.scored == len(DRUGS) - len(small)
@@ -245,7 +261,7 @@ def test_latent_scores(tiny, workers, filtered):
     z = frame.filter(regex=r"^z\d+$").to_numpy(np.float32)
     cosine = CosineScore(z[:2])
     query = ScreenQuery(
-        Rank.of("latent", ["latent"]), 5, Filters((Window.of("mw<250"),)) if filtered else Filters(),
+        RankExpression.from_text("latent", ["latent"]), 5, Filters((PropertyFilter.from_text("mw<250"),)) if filtered else Filters(),
         latent_scores={"latent": cosine}, known_tokens=known, max_length=config.max_length,
     )  # fmt: skip
     hits, counts, invalid_rows = run(query, library(2), workers=workers, encoder=encoder)
@@ -261,7 +277,7 @@ def test_latent_scores(tiny, workers, filtered):
 
 def test_unknown_tokens_are_rejected(tiny):
     query = ScreenQuery(
-        Rank.of("latent", ["latent"]), 5, latent_scores={"latent": CosineScore(np.ones((1, 12), np.float32))},
+        RankExpression.from_text("latent", ["latent"]), 5, latent_scores={"latent": CosineScore(np.ones((1, 12), np.float32))},
         known_tokens=frozenset(tokenize("CCO")), max_length=80,
     )  # fmt: skip
     encoder = LatentEncoder(tiny.model, tiny.vocabulary, 80, tiny.device)

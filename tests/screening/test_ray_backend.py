@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from molecules import DRUGS
 
-from molvae.chem.expressions import Rank
+from molvae.chem.expressions import RankExpression
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.smiles import parse
 from molvae.data.readers import read_records
@@ -29,7 +29,7 @@ def library(tmp_path):
 def test_actors_find_the_same_hits(library, monkeypatch):
     monkeypatch.setattr(ray_backend, "BLOCK", ray_backend.BATCH)  # several blocks
     query = ScreenQuery(
-        Rank.of("tanimoto", ["tanimoto"]),
+        RankExpression.from_text("tanimoto", ["tanimoto"]),
         7,
         molecule_scores={"tanimoto": TanimotoScore(morgan_bits([parse("CCOc1ccccc1")]))},
     )
@@ -52,6 +52,6 @@ def test_actors_find_the_same_hits(library, monkeypatch):
 
 def test_missing_ray_names_the_extra(library, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    query = ScreenQuery(Rank.of("qed"), 1)
+    query = ScreenQuery(RankExpression.from_text("qed"), 1)
     with pytest.raises(MissingExtraError, match=r"molvae\[ray\]"):
         ray_backend.screen_on_ray([library], query, address="auto")

@@ -1,18 +1,18 @@
-"""Mean similarities to all: in tiles and in processes they are those of the whole matrix."""
+"""Power means of similarities equal those of the full similarity matrix."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from molecules import variants
+from molecules import substituted_drugs
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto_matrix
 from molvae.errors import InputError
-from molvae.similarity import nearest_neighbors as nearest
+from molvae.similarity import nearest_neighbors
 from molvae.similarity import power_means as module
 from molvae.similarity.power_means import power_means
 
-PACKED = morgan_bits(variants(), bits=1024)
+PACKED = morgan_bits(substituted_drugs(), bits=1024)
 
 
 def by_loop(packed, powers):
@@ -21,40 +21,38 @@ def by_loop(packed, powers):
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 17, 300])
-def test_power_means(n, monkeypatch):
-    """Strips and blocks that divide nothing, an empty row, and a fractional power."""
+def test_power_means_equal_the_matrix(n, monkeypatch):
+    """Tile sizes that do not divide n, an empty row, and a fractional power."""
     packed = PACKED[:n].copy()
     packed[1:2] = 0
     powers = (1, 2, 0.5, 3)
-    whole = power_means(packed, powers)
-    assert whole.shape == (4, n)
-    assert whole.dtype == np.float64
-    np.testing.assert_allclose(whole, np.reshape(by_loop(packed, powers), (4, n)), rtol=1e-6)
-    for name, value in {"_ROWS": 3, "_TILE": 2, "_LOTS": 2}.items():
+    means = power_means(packed, powers)
+    assert means.shape == (4, n)
+    assert means.dtype == np.float64
+    np.testing.assert_allclose(means, np.reshape(by_loop(packed, powers), (4, n)), rtol=1e-6)
+    for name, value in {"_ROWS": 3, "_TILE": 2, "_TILES_PER_TASK": 2}.items():
         monkeypatch.setattr(module, name, value)
-    np.testing.assert_allclose(power_means(packed, powers), whole, rtol=1e-12)
+    np.testing.assert_allclose(power_means(packed, powers), means, rtol=1e-12)
 
 
-def test_power_means_give_internal_diversity():
-    """As MOSES defines it: 1 - (mean of T ** p over all pairs) ** (1 / p) per molecule, then the mean."""
+def test_internal_diversity():
+    """As MOSES defines it: per molecule 1 - (mean of T ** p over all pairs) ** (1 / p), then the mean."""
     some = PACKED[::20]
     matrix = tanimoto_matrix(some, some).astype(np.float64)
     expected = [1 - np.mean(np.mean(matrix**power, axis=1) ** (1 / power)) for power in (1, 2)]
     np.testing.assert_allclose(1 - power_means(some).mean(axis=1), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5, None])
-def test_threads_make_no_difference(threads, monkeypatch):
+@pytest.mark.parametrize("workers", [1, 2, None])
+def test_workers_do_not_change_the_result(workers, monkeypatch):
     monkeypatch.setattr(module, "_TILE", 2)
-    monkeypatch.setattr(nearest, "_WORTH_PROCESSES", 1000)
+    monkeypatch.setattr(nearest_neighbors, "_MIN_PAIRS_FOR_PROCESSES", 1000)
     some = PACKED[::6]
-    np.testing.assert_array_equal(power_means(some, threads=threads), power_means(some, threads=3))
+    np.testing.assert_array_equal(power_means(some, workers=workers), power_means(some, workers=3))
 
 
-def test_what_is_rejected():
+def test_invalid_input_is_rejected():
     with pytest.raises(InputError, match="got int64"):
         power_means(PACKED.astype(np.int64))
-    with pytest.raises(InputError, match="powers are above 0"):
+    with pytest.raises(InputError, match="powers must be above 0"):
         power_means(PACKED[:2], powers=(1, 0))
-    with pytest.raises(InputError, match="threads is at least 1, got 0"):
-        power_means(PACKED[:2], threads=0)

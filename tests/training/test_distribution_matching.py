@@ -11,7 +11,7 @@ from rdkit import Chem
 from rdkit.Chem import Descriptors, rdMolDescriptors
 from tiny_vae import SMALL, trained
 
-from molvae.chem.smiles import quiet
+from molvae.chem.smiles import silence_rdkit
 from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.nn.devices import one_thread
@@ -45,7 +45,7 @@ def likeness(data: PackedGraphs) -> Likeness:
 
 
 def worth(likeness: Likeness, molecules: list[str]) -> np.ndarray:
-    with quiet():
+    with silence_rdkit():
         return likeness.worth(molecules)
 
 
@@ -111,14 +111,14 @@ def test_it_counts_far_away_alone(likeness: Likeness) -> None:
         worth(likeness, ALIPHATIC)
     state = likeness.off.copy()
     strings = [ALIPHATIC[0], AROMATIC[0], "C("]
-    with quiet():
+    with silence_rdkit():
         near = judge(SMALL[0], strings, 0.3, None, likeness)
         assert near == judge(SMALL[0], strings, 0.3)
         assert np.array_equal(state, likeness.off), "what is near was asked to be like its seed"
         poor, missing, none = judge(SMALL[0], strings, 0.9, None, likeness).values
     assert 1 - LARGEST <= poor < 1 < missing <= 1 + LARGEST
     assert none == 0
-    with quiet():
+    with silence_rdkit():
         assert judge(SMALL[0], ["C(", ")"], 0.9, None, likeness).values == [0, 0]
     assert not np.array_equal(state, likeness.off)
 

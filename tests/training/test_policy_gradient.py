@@ -9,7 +9,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from tiny_vae import SMALL, trained
 
-from molvae.chem.smiles import quiet
+from molvae.chem.smiles import silence_rdkit
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
@@ -27,7 +27,7 @@ def similarity(a: str, b: str) -> float:
 
 
 def values(strings: list[str], noise_level: float, seen: BloomFilter | None = None) -> list[float]:
-    with quiet():
+    with silence_rdkit():
         return judge(SEED, strings, noise_level, seen).values
 
 
@@ -60,7 +60,7 @@ def test_repeats_share_what_they_are_worth_and_flaws_and_what_is_known_lower_it(
 
 
 def test_figures_are_those_of_the_strings() -> None:
-    with quiet():
+    with silence_rdkit():
         found = judge(SEED, [NEAR, NEAR, SEED, "C(", ALDEHYDE], 0.3)
     assert (found.valid, found.itself, found.distinct) == pytest.approx((0.8, 0.2, 0.4))
     assert found.similarity == pytest.approx([similarity(NEAR, SEED)] * 2 + [similarity(ALDEHYDE, SEED)])

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from molecules import DRUGS
 
-from molvae.chem.scaffolds import scaffold_of
+from molvae.chem.scaffolds import murcko_scaffold
 from molvae.chem.smiles import parse
 from molvae.errors import InputError
 from molvae.viz.molecules import (
@@ -112,7 +112,7 @@ def test_analogs_are_aligned_to_the_scaffold_of_their_seed():
     longer_chain = "Cc1cc(NC(=O)c2ccc(CN3CCN(CCC)CC3)c(C)c2)ccc1Nc1nccc(-c2cccnc2)n1"
     same_scaffold = other_scaffold.replace("CN3CCOCC3", "CN3CCN(CC)CC3")
     seed_positions = Panel.from_smiles(seed, highlight=True).mol.GetConformer().GetPositions()
-    scaffold = scaffold_of(parse(seed))
+    scaffold = murcko_scaffold(parse(seed))
     for smiles, aligned in ((same_scaffold, True), (longer_chain, False), (other_scaffold, False)):
         mol = parse(smiles)
         positions = Panel.from_smiles(smiles, align_to=seed).mol.GetConformer().GetPositions()

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from molecules import DRUGS
 
-from molvae.chem.properties import compute
+from molvae.chem.properties import compute_properties
 from molvae.chem.smiles import parse
 from molvae.viz.histograms import Axis, _edges
 from molvae.viz.report import MOST_DRAWN, MOST_INVALID, MOST_SEEDS, Content, _number, html, write_html
@@ -24,7 +24,7 @@ SET = pd.DataFrame(
         "smiles": SMILES,
         "error": "",
         "canonical": SMILES,
-        **compute([parse(s) for s in SMILES], PROPERTIES),
+        **compute_properties([parse(s) for s in SMILES], PROPERTIES),
         "similarity": np.linspace(0, 1, len(SMILES)),
         "nearest_similarity": np.linspace(0.3, 0.7, len(SMILES)),
     }
