@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.chem.properties import PROPERTIES, compute
-from molvae.chem.smiles import parse_quietly, quiet, write
+from molvae.chem.properties import PROPERTIES, compute_properties
+from molvae.chem.smiles import parse, silence_rdkit, write
 from molvae.errors import InputError, MoleculeError, MolvaeWarning, warn
 
 Floats = NDArray[np.float64]
@@ -49,10 +49,10 @@ class ScoringFunction(ABC):
     def __call__(self, smiles: Sequence[str]) -> Floats:
         """Return the scores of SMILES: (N,), NaN where there is none."""
         mols, places = list[Chem.Mol](), list[int]()
-        with quiet():
+        with silence_rdkit():
             for place, text in enumerate(smiles):
                 try:
-                    mols.append(parse_quietly(text))
+                    mols.append(parse(text))
                     places.append(place)
                 except MoleculeError:  # an invalid SMILES has no score
                     continue
@@ -69,7 +69,8 @@ class PropertyFunction(ScoringFunction):
 
     def score_molecules(self, mols: Sequence[Chem.Mol]) -> Floats:
         """Return the property of RDKit molecules: (N,)."""
-        return compute(mols, [self.property_name])[self.property_name]
+        scores: Floats = compute_properties(mols, [self.property_name])[self.property_name]
+        return scores
 
 
 class UserFunction(ScoringFunction):
@@ -146,11 +147,11 @@ class UserFunction(ScoringFunction):
                 errors.append((item, error))
         if errors and not self.warned:
             self.warned = True
-            first, error = errors[0]
+            first, exception = errors[0]
             smiles = write(first) if isinstance(first, Chem.Mol) else first
             warn(
                 f"{self.label} failed for {len(errors):,} of {len(items):,} molecules, which have no score; first for "
-                f"{smiles} with {error!r}; {CONTRACT}",
+                f"{smiles} with {exception!r}; {CONTRACT}",
                 ScoringFunctionWarning,
             )
         return scores

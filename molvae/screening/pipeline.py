@@ -189,7 +189,7 @@ def finish_batch(
         records, smiles, scores = [records[i] for i in inside], [smiles[i] for i in inside], _take(scores, inside)
         total = _finite_totals(query, scores, records, result)
     else:
-        total = query.ranking.values(scores)
+        total = query.ranking.evaluate(scores)
     for i in np.flatnonzero(total >= threshold):
         record = records[i]
         result.hits.append(Hit(float(total[i]), smiles[i], record.name, record.source, record.row))
@@ -204,7 +204,7 @@ def _filter_molecules(
     passed, mols = [], []
     for record in records:
         try:
-            mol = parse(record.smiles, bare=query.fingerprints_only)
+            mol = parse(record.smiles, conjugation=not query.fingerprints_only)
             mol = standardize(mol) if query.standardize else mol
         except MoleculeError as error:
             result.reject(record, str(error))
@@ -242,7 +242,7 @@ def _add_costly_scores(
     """
     costly = [name for name in query.molecule_scores if name in EXPENSIVE]
     bounds = {name: np.full(len(mols), query.best_value(name)) for name in costly}
-    upper_bound = query.ranking.values({**scores, **bounds})
+    upper_bound = query.ranking.evaluate({**scores, **bounds})
     places = np.flatnonzero(~(upper_bound < threshold))  # NaN stays: a molecule without a score is rejected later
     remaining = [mols[i] for i in places]
     return places, {**_take(scores, places), **{name: query.molecule_scores[name](remaining) for name in costly}}
@@ -287,7 +287,7 @@ def _finite_totals(
     query: ScreenQuery, scores: dict[str, Floats], records: list[Record], result: PartialResult
 ) -> Floats:
     """Return the weighted sums that rank the molecules; those without one are rejected and get NaN."""
-    total = query.ranking.values(scores)
+    total = query.ranking.evaluate(scores)
     _reject(np.flatnonzero(~np.isfinite(total)), scores, records, result)
     result.counts.scored += int(np.isfinite(total).sum())
     return np.where(np.isfinite(total), total, np.nan)
