@@ -1,4 +1,4 @@
-"""The command line: one command per file, each a thin door to one Python method.
+"""The command line. Each command parses its options and calls one Python function.
 
-Nothing here imports torch, pandas or RDKit at its top: `molvae --help` must not wait for them.
+No module here imports torch, pandas or RDKit at import time, so that `molvae --help` starts quickly.
 """

@@ -1,4 +1,4 @@
-"""The `molvae` command: its commands, and what becomes of their errors."""
+"""The `molvae` command: its subcommands, and how errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -14,103 +14,105 @@ from typer.core import TyperGroup
 
 from molvae.cli import (
     analogs,
-    anomaly,
-    cluster,
     data,
-    decode,
-    encode,
+    explore,
     fit,
-    index,
+    fit_prior,
     info,
-    interpolate,
-    reconstruct,
+    latents,
+    library,
+    optimize,
     sample,
     score,
     screen,
-    search,
     train,
-    traverse,
 )
-from molvae.cli import fit_prior as prior
-from molvae.cli import map as latent_map
-from molvae.cli import neighbors as neighbors
-from molvae.cli import optimize as optimize
 from molvae.errors import InputError, MolvaeError
 
+EXIT_CODES = "Exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted."
 
-class Verbs(TyperGroup):
-    """Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted; every error is one line on stderr."""
+
+class CommandGroup(TyperGroup):
+    """A group of commands that reports each error as one line on stderr and sets the exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         if not sys.stdout.isatty() and isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # data, which is read as that, wherever this runs
+            sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # piped data is UTF-8 on every platform
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning  # type: ignore[assignment]
                 result = super().invoke(ctx)
-            sys.stdout.flush()  # a reader that has gone is noticed here rather than at the end of the process
+            sys.stdout.flush()  # raises BrokenPipeError here instead of at interpreter exit
             return result
         except InputError as error:
-            code = _failed(error, 2)
+            code = _fail(error, 2)
         except (MolvaeError, OSError) as error:
-            code = _reader_gone() if _broken_pipe(error) else _failed(error, 1)
+            code = _ignore_closed_pipe() if _is_broken_pipe(error) else _fail(error, 1)
         except KeyboardInterrupt:
-            code = _failed("interrupted", 130)
+            code = _fail("interrupted", 130)
         raise typer.Exit(code)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
-    """A line on stderr; Python's own way would quote the line of code as well."""
+    """Print a warning as one line on stderr, without Python's quotation of the source code."""
     kind = "" if issubclass(category, UserWarning) else f"{category.__name__}: "
     typer.echo(f"molvae: {kind}{message}", err=True)
 
 
-def _failed(error: object, code: int) -> int:
+def _fail(error: object, code: int) -> int:
     typer.echo(f"molvae: {error}", err=True)
     return code
 
 
-def _broken_pipe(error: Exception) -> bool:
-    """Windows says of a pipe without a reader that the argument is invalid."""
+def _is_broken_pipe(error: Exception) -> bool:
+    """Whether the reader of stdout has closed it; Windows reports this as an invalid argument."""
     windows = os.name == "nt" and isinstance(error, OSError) and error.errno == errno.EINVAL
     return windows or isinstance(error, BrokenPipeError)
 
 
-def _reader_gone() -> int:
-    """`molvae ... | head` is no failure. Python flushes stdout once more at its end, so give it a place to go."""
+def _ignore_closed_pipe() -> int:
+    """`molvae ... | head` is not a failure. Python flushes stdout again at exit, so redirect it to the null device."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 app = typer.Typer(
-    cls=Verbs,
+    cls=CommandGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 the work failed, 2 wrong usage. Data on stdout, everything else on stderr.",
+    epilog=f"{EXIT_CODES} Data goes to stdout, messages and progress to stderr.",
 )
-for _verb in (analogs.analogs, sample.sample, encode.encode, decode.decode, reconstruct.reconstruct, score.score):
-    app.command()(_verb)
-app.command()(interpolate.interpolate)
-app.command()(traverse.traverse)
-app.command("map")(latent_map.latent_map)
-app.command()(cluster.cluster)
-app.command()(neighbors.neighbors)
-app.command()(anomaly.anomaly)
-app.command()(optimize.optimize)
-app.command()(screen.screen)
-app.command()(index.index)
-app.command()(search.search)
-app.command()(fit.fit)
-app.command()(train.train)
-app.command()(prior.fit_prior)
-app.command()(info.info)
-app.add_typer(data.app, name="data")
+COMMANDS = {
+    "Generate": {
+        "analogs": analogs.analogs,
+        "sample": sample.sample,
+        "optimize": optimize.optimize,
+        "encode": latents.encode,
+        "decode": latents.decode,
+        "reconstruct": latents.reconstruct,
+    },
+    "Score": {"score": score.score, "fit": fit.fit},
+    "Explore the latent space": {
+        "interpolate": explore.interpolate,
+        "traverse": explore.traverse,
+        "map": explore.latent_map,
+        "cluster": explore.cluster,
+        "neighbors": explore.neighbors,
+        "anomaly": explore.anomaly,
+    },
+    "Screen libraries": {"screen": screen.screen, "index": library.index, "search": library.search},
+    "Train and inspect models": {"train": train.train, "fit-prior": fit_prior.fit_prior, "info": info.info},
+}
+for _panel, _commands in COMMANDS.items():
+    for _name, _function in _commands.items():
+        app.command(_name, rich_help_panel=_panel)(_function)
+app.add_typer(data.app, name="data", rich_help_panel="Train and inspect models")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"molvae {version('molvae')}")
@@ -120,7 +122,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def molvae(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """One molecule in, hundreds of valid, distinct, ranked analogs out."""
+    """Generate analogs of molecules, score sets of molecules, and screen libraries."""

@@ -1,4 +1,4 @@
-"""`molvae data`: `data.catalog`."""
+"""`molvae data`: public datasets (`molvae.data.datasets`)."""
 
 from __future__ import annotations
 
@@ -9,28 +9,26 @@ import typer
 
 from molvae.errors import InputError
 
-app = typer.Typer(
-    no_args_is_help=True, help="Named public datasets: what there is, under which license, and how to get it."
-)
+app = typer.Typer(no_args_is_help=True, help="List, describe and download public datasets.")
 
-Name = Annotated[str, typer.Argument(show_default=False, help="A dataset's name, as `molvae data list` shows it.")]
+Name = Annotated[str, typer.Argument(show_default=False, help="A name shown by `molvae data list`.")]
 
 
 @app.command("list")
 def list_() -> None:
-    """The names of the datasets, with a line on each."""
-    from molvae.data import datasets as catalog
+    """List the datasets with a one-line description each."""
+    from molvae.data import datasets
 
-    for name in catalog.list_datasets():
-        typer.echo(f"{name}\t{catalog.load_recipe(name).description}")
+    for name in datasets.names():
+        typer.echo(f"{name}\t{datasets.recipe(name).description}")
 
 
 @app.command()
 def info(name: Name) -> None:
-    """What a dataset is, its license, whom to cite, and its splits."""
-    from molvae.data import datasets as catalog
+    """Show the description, license, citation, splits and sources of a dataset."""
+    from molvae.data import datasets
 
-    recipe = catalog.load_recipe(name)
+    recipe = datasets.recipe(name)
     typer.echo(f"{recipe.name}: {recipe.description}")
     typer.echo(f"license: {recipe.license}\ncite: {recipe.citation}\nsplits: {', '.join(recipe.splits)}")
     for part in recipe.parts:
@@ -43,16 +41,17 @@ def info(name: Name) -> None:
 def fetch(
     name: Name,
     folder: Annotated[
-        Path | None, typer.Option(show_default=False, help="Where to. Default: MOLVAE_DATA, or ~/.cache/molvae.")
+        Path | None,
+        typer.Option(show_default=False, help="Target folder. Default: $MOLVAE_DATA, or ~/.cache/molvae."),
     ] = None,
 ) -> None:
-    """Download a dataset; prints its files. What is there and has its checksum is not fetched again."""
-    from molvae.data import datasets as catalog
+    """Download a dataset and print its files. Files that are present with the right checksum are not downloaded again."""
+    from molvae.data import datasets
 
-    recipe = catalog.load_recipe(name)
+    recipe = datasets.recipe(name)
     try:
-        files = catalog.fetch_dataset(recipe, folder, progress=lambda text: typer.echo(text, err=True))
-    except InputError as error:  # not the command's fault, as the name is known
+        files = datasets.fetch(recipe, folder, progress=lambda text: typer.echo(text, err=True))
+    except InputError as error:  # a failed download is not a usage error
         typer.echo(f"molvae: {error}", err=True)
         raise typer.Exit(1) from None
     for file in files:

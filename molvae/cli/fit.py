@@ -1,4 +1,4 @@
-"""`molvae fit`: `molvae.fit_property_model`."""
+"""`molvae fit`: train a property model on measured molecules (`molvae.fit_property_model`)."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from molvae.cli import options
 
 def fit(
     data: Annotated[
-        Path, typer.Argument(show_default=False, help="Molecules with a measured value: .csv .tsv .sdf .parquet.")
+        Path, typer.Argument(show_default=False, help="Molecules with measured values: .csv .tsv .sdf .parquet.")
     ],
-    target: Annotated[str, typer.Option(help="The column of the value, such as pIC50.", show_default=False)],
+    target: Annotated[str, typer.Option(show_default=False, help="Column with the measured values, such as pIC50.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The folder to write, NAME.molvae-property.", show_default=False)
+        Path, typer.Option("--output", "-o", show_default=False, help="Folder to write, such as pIC50.molvae-property.")
     ],
     task: Annotated[
-        str, typer.Option(help="regression, classification, or auto: 0 and 1, no and yes are classes.")
+        str, typer.Option(help="regression, classification, or auto: two values such as 0/1 or no/yes are classes.")
     ] = "auto",
     split: Annotated[
-        str, typer.Option(help="How molecules are held out: scaffold (new chemotypes) or random.")
+        str, typer.Option(help="Cross-validation split: scaffold (new chemotypes) or random.")
     ] = "scaffold",
-    folds: Annotated[int, typer.Option(min=2, help="Parts, each held out once.")] = 5,
-    seed: options.Seed = 0,
+    folds: Annotated[int, typer.Option(min=2, help="Number of cross-validation folds.")] = 5,
+    random_seed: options.RandomSeed = 0,
+    column: options.Column = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
-    column: options.Column = None,
 ) -> None:
-    """Fit models of a measured property to latents and to fingerprints, and keep what predicts held-out molecules best.
+    """Cross-validate models of a measured property on latents and on fingerprints, and store the best one.
 
-    Stdout carries the card: what every candidate scored. In Python: `molvae.fit_property_model`.
+    Stdout shows the model card with the validation scores of every candidate. In Python: `molvae.fit_property_model`.
     """
     from molvae.checkpoint import card_text
     from molvae.data.files import check_output_folder
     from molvae.qsar.fitted_model import SETTINGS
     from molvae.qsar.property_model import fit_property_model
 
-    check_output_folder(output, SETTINGS)
-    fitted = fit_property_model(
-        data, target, column=column, task=task, split=split, folds=folds, random_state=seed, model=model, device=device,
-        progress=lambda line: typer.echo(line, err=True),
+    check_folder(output, SETTINGS)
+    property_model = fit_property_model(
+        data, target, column=column, task=task, split=split, folds=folds, random_state=random_seed, model=model,
+        device=device, progress=lambda line: typer.echo(line, err=True),
     )  # fmt: skip
-    fitted.save(output)
-    typer.echo(card_text(f"{target}, a {fitted.fitted_model.task}", fitted.card))
+    property_model.save(output)
+    typer.echo(card_text(f"{target} ({property_model.task})", property_model.card))

@@ -1,4 +1,4 @@
-"""`molvae info`: `checkpoint.describe`, or the card of a property model."""
+"""`molvae info`: the description and model card of a model or property model."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from molvae.errors import CheckpointError, InputError
 def info(
     model: Annotated[
         str | None,
-        typer.Argument(show_default=False, help="A model's name, or the folder of one; without one, the names."),
+        typer.Argument(show_default=False, help="Name of a shipped model, or a folder; without it, list the names."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """What a model is: its parts and their sizes, vocabulary, defaults, and card. Without a model: the shipped ones.
+    """Show a model: its parameters, vocabulary, sampling defaults and model card. Without MODEL, list the shipped models.
 
-    Of a property model that `fit` made: what it predicts, from what, and what it scored.
+    For a property model written by `molvae fit`: its target, its inputs and its validation scores.
     """
     import json
 
@@ -28,21 +28,21 @@ def info(
 
     if model is None:
         names = shipped_models()
-        typer.echo(json.dumps(names) if as_json else "\n".join(names) or "no models are shipped with this version")
+        typer.echo(json.dumps(names) if as_json else "\n".join(names) or "this version ships no models")
         return
     try:
         folder = locate(model)
     except CheckpointError as error:
         raise InputError(str(error)) from None
-    content = _property_model(folder) if (folder / SETTINGS).exists() else describe(load(folder))
+    content = _describe_property_model(folder) if (folder / SETTINGS).exists() else describe(load(folder))
     typer.echo(json.dumps(content, indent=2) if as_json else "\n".join(_lines(content)))
 
 
-def _property_model(folder: Path) -> dict[str, Any]:
+def _describe_property_model(folder: Path) -> dict[str, Any]:
     from molvae.qsar.fitted_model import load
 
     model = load(folder)
-    return {"target": model.target, "task": model.task, "made of": str(model.candidate), "card": model.card}
+    return {"target": model.target, "task": model.task, "estimator": str(model.candidate), "card": model.card}
 
 
 def _lines(content: dict[str, Any], indent: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""Rows from the command line: every one a record, or an invalid row that is reported."""
+"""Rows of molecules from the command line: SMILES, files and standard input; invalid rows are reported on stderr."""
 
 from __future__ import annotations
 
@@ -17,26 +17,39 @@ from molvae.data.rows import ARGUMENT, InvalidRow, Record, make_row
 from molvae.data.table_readers import SMILES_COLUMNS, csv_rows
 from molvae.errors import MoleculeError
 
-_HEADER_BYTES = 65_536
+Row = Record | InvalidRow
+
+_MAX_HEADER_BYTES = 65_536
 
 
-def read(
+def read_rows(
     arguments: Sequence[str], column: str | None, name_column: str | None = None, *, standardized: bool = False
-) -> Iterator[Record | InvalidRow]:
-    """SMILES, files and `-` in order. Standard input may be a table too: what `molvae` writes into a pipe is one.
+) -> Iterator[Row]:
+    """The rows of SMILES, files and standard input (`-`), in the order of the arguments.
 
-    `standardized`: with groups normalized and salts stripped. Raises `InputError` at once for any file that is missing
-    or no file of molecules.
+    Parameters
+    ----------
+    arguments
+        SMILES, paths or `-`. Standard input may be a list of SMILES or a table with a header.
+    column, name_column
+        Columns with the SMILES and the names; None for the usual names.
+    standardized
+        Normalize functional groups and strip salts.
+
+    Raises
+    ------
+    InputError
+        At once, for any file that does not exist or has an unknown format.
     """
-    rows = [_rows(argument, position, column, name_column) for position, argument in enumerate(arguments, start=1)]
+    rows = [_rows_of(argument, position, column, name_column) for position, argument in enumerate(arguments, start=1)]
     found = chain.from_iterable(rows)
     if not standardized:
         return found
-    return (replace(row, smiles=cleaned(row.smiles)) if isinstance(row, Record) else row for row in found)
+    return (replace(row, smiles=standardized_smiles(row.smiles)) if isinstance(row, Record) else row for row in found)
 
 
-def cleaned(smiles: str) -> str:
-    """With groups normalized and salts stripped; what is no molecule as it is, to be rejected where it is used."""
+def standardized_smiles(smiles: str) -> str:
+    """The SMILES after standardization; unchanged if it cannot be parsed, so that the error is reported where it is used."""
     try:
         with silence_rdkit():
             return write(standardize(parse(smiles)))
@@ -44,12 +57,42 @@ def cleaned(smiles: str) -> str:
         return smiles
 
 
-def report(row: Record | InvalidRow, reason: str = "") -> None:
-    """One line on stderr for a row that cannot be used."""
-    typer.echo(f"{row.location}: {reason}" if isinstance(row, Record) else str(row), err=True)
+def report_row(row: Row, reason: str = "") -> None:
+    """Print one line on stderr for a row that cannot be used."""
+    typer.echo(f"{row.where}: {reason}" if isinstance(row, Record) else str(row), err=True)
 
 
-def _rows(argument: str, position: int, column: str | None, name_column: str | None) -> Iterator[Record | InvalidRow]:
+def report_errors(errors: dict[str, str]) -> None:
+    """Print one line on stderr for each molecule that could not be used."""
+    from molvae.chem.smiles import shortened
+
+    for smiles, reason in errors.items():
+        typer.echo(f"{shortened(smiles)}: {reason}", err=True)
+
+
+def valid_rows(rows: Iterator[Row], invalid: list[Row] | None = None) -> Iterator[Record]:
+    """The rows with a valid molecule. The others are reported on stderr and appended to `invalid`."""
+    invalid = [] if invalid is None else invalid
+    for row in rows:
+        if not isinstance(row, Record):
+            report_row(row)
+            invalid.append(row)
+            continue
+        try:
+            parse(row.smiles)
+        except MoleculeError as error:
+            report_row(row, str(error))
+            invalid.append(row)
+        else:
+            yield row
+
+
+def valid_smiles(rows: Iterator[Row]) -> Iterator[str]:
+    """The SMILES of the valid rows. The others are reported on stderr."""
+    return (row.smiles for row in valid_rows(rows))
+
+
+def _rows_of(argument: str, position: int, column: str | None, name_column: str | None) -> Iterator[Row]:
     if argument == "-":
         return _standard_input(column, name_column)
     if looks_like_file(argument):
@@ -57,38 +100,38 @@ def _rows(argument: str, position: int, column: str | None, name_column: str | N
     return iter([make_row(*split_smi_line(argument.strip()), ARGUMENT, position)])
 
 
-def _standard_input(column: str | None, name_column: str | None) -> Iterator[Record | InvalidRow]:
-    stream = Unread(getattr(sys.stdin, "buffer", sys.stdin))
-    if column is not None or _is_header(stream.head):
+def _standard_input(column: str | None, name_column: str | None) -> Iterator[Row]:
+    stream = _PeekedStream(getattr(sys.stdin, "buffer", sys.stdin))
+    if column is not None or _is_table_header(stream.first_line):
         return csv_rows(stream, "-", "csv", column, name_column)  # type: ignore[arg-type]
     return read_records(stream)  # type: ignore[arg-type]
 
 
-def _is_header(line: bytes) -> bool:
-    """Whether a first line names several columns, one of them that of the SMILES; that of a .smi is none."""
+def _is_table_header(line: bytes) -> bool:
+    """Whether a line names several columns, one of them a SMILES column. The header of a .smi file does not count."""
     text = line.decode("utf-8-sig", errors="replace").strip()
     fields = next(csv.reader([text], delimiter=max(",;\t", key=text.count)), [])
-    named = [field.strip().lower() in SMILES_COLUMNS for field in fields]
-    smi = len(fields) == 2 and named[0] and "\t" in text
-    return len(fields) > 1 and any(named) and not smi
+    is_smiles = [field.strip().lower() in SMILES_COLUMNS for field in fields]
+    smi_header = len(fields) == 2 and is_smiles[0] and "\t" in text
+    return len(fields) > 1 and any(is_smiles) and not smi_header
 
 
-class Unread:
-    """A stream whose first line was looked at and is still to be read."""
+class _PeekedStream:
+    """A binary stream whose first line has been inspected and is returned again by `readline`."""
 
     name = "-"
 
     def __init__(self, stream: IO[Any]) -> None:
         self.stream = stream
-        first = stream.readline(_HEADER_BYTES)
-        self.head = first if isinstance(first, bytes) else first.encode()
-        self.left = self.head
+        first = stream.readline(_MAX_HEADER_BYTES)
+        self.first_line = first if isinstance(first, bytes) else first.encode()
+        self.unread = self.first_line
 
     def readline(self, size: int = -1) -> bytes:
-        """The next line or, as of any stream, the next `size` bytes of it."""
-        if self.left:
-            cut = len(self.left) if size < 0 else size
-            line, self.left = self.left[:cut], self.left[cut:]
+        """The next line, or its next `size` bytes."""
+        if self.unread:
+            cut = len(self.unread) if size < 0 else size
+            line, self.unread = self.unread[:cut], self.unread[cut:]
             return line
         more = self.stream.readline(size)
         return more if isinstance(more, bytes) else more.encode()

@@ -1,4 +1,4 @@
-"""The models that a command works with."""
+"""Loading of the models and scoring functions that a command names."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from molvae.generator import Generator
 
 
-def load(model: str, device: str) -> Generator:
-    """A model that is not there is a mistake in the command; one that is damaged is not."""
+def load_model(model: str, device: str) -> Generator:
+    """Load a model; a model that does not exist is a usage error, a damaged one is not."""
     from molvae.checkpoint import locate
     from molvae.generator import Generator
 
@@ -23,8 +23,8 @@ def load(model: str, device: str) -> Generator:
     return Generator.load(folder, device)
 
 
-def scores_of(paths: list[str], device: str) -> dict[str, Any]:
-    """What --score names; the models of properties are imported only for that, since they take a second."""
+def load_scores(paths: list[str], device: str) -> dict[str, Any]:
+    """The scoring functions named by `--score`. Property models are imported only when one is given (1 s)."""
     if not paths:
         return {}
     from molvae.screening.scoring_functions import load_scoring_functions
@@ -32,6 +32,18 @@ def scores_of(paths: list[str], device: str) -> dict[str, Any]:
     for path in paths:
         if ".py:" not in path and not Path(path).exists():
             raise InputError(
-                f"--score: {path} does not exist: name a folder that `molvae fit` wrote, or FILE.py:FUNCTION"
+                f"--score: {path} does not exist: give a folder written by `molvae fit`, or FILE.py:FUNCTION"
             )
-    return load_scoring_functions(paths, device)
+    return read_scores(paths, device)
+
+
+def temperature_option(temperature: float | None, greedy: bool) -> float | None:
+    """The temperature set by `--temperature` and `--greedy`; None if neither is given. Raises `InputError`."""
+    if greedy and temperature:
+        raise InputError(f"--greedy means temperature 0, but --temperature is {temperature:g}: give only one of them")
+    return 0.0 if greedy else temperature
+
+
+def split_names(text: str) -> list[str]:
+    """The names in a comma-separated list."""
+    return [name.strip() for name in text.split(",") if name.strip()]

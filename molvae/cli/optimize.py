@@ -1,4 +1,4 @@
-"""`molvae optimize`: `molvae.explore.optimize`."""
+"""`molvae optimize`: search for molecules with a better score near each seed (`molvae.explore.optimize`)."""
 
 from __future__ import annotations
 
@@ -7,69 +7,80 @@ from typing import Annotated
 import typer
 
 from molvae.cli import options
-from molvae.cli.exploration import GRID, Grid, delivery, molecules, reported
-from molvae.cli.loading import load, scores_of
+from molvae.cli.loading import load_model, load_scores
+from molvae.cli.outputs import GRID_FORMATS, single_table
 from molvae.cli.progress import progress
 
 
 def optimize(
-    seeds: options.Inputs,
-    maximize: Annotated[
+    seeds: options.Molecules,
+    objective: Annotated[
         str,
         typer.Option(
-            help="A property, a sum such as 'qed - 0.1*sa', FILE.py:FUNCTION (of an RDKit Mol), or a folder that "
-            "`molvae fit` wrote. What --score names can be part of a sum, and of --keep: -hERG + qed."
+            help="Maximize this: a property, a weighted sum such as 'qed - 0.1*sa' (also of the names given by "
+            "--score), FILE.py:FUNCTION of an RDKit Mol, or a folder written by `molvae fit`."
         ),
     ] = "qed",
-    keep: options.Keep = [],  # noqa: B006 - typer copies it
-    score: options.Scores = [],  # noqa: B006
+    filters: options.Filters = [],  # noqa: B006 - typer copies it
+    scores: options.Scores = [],  # noqa: B006
     target: Annotated[
-        float | None, typer.Option(show_default=False, help="Stop at the first molecule that scores this much.")
+        float | None, typer.Option(show_default=False, help="Stop at the first molecule with this score.")
     ] = None,
-    max_samples: Annotated[int, typer.Option(min=1, help="Strings to decode for each seed.")] = 5000,
-    population: Annotated[int, typer.Option(min=4, help="Latents of a generation.")] = 64,
+    max_samples: Annotated[
+        int, typer.Option(min=1, rich_help_panel=options.SAMPLING, help="Maximum number of samples per seed.")
+    ] = 5000,
+    population: Annotated[
+        int, typer.Option(min=4, rich_help_panel=options.SAMPLING, help="Latents per generation.")
+    ] = 64,
     generations: Annotated[
         int,
-        typer.Option(min=1, help="Generations that CMA-ES learns from before it begins anew at the best molecule."),
+        typer.Option(
+            min=1, rich_help_panel=options.SAMPLING, help="CMA-ES generations before a restart at the best molecule."
+        ),
     ] = 1,
-    noise_level: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far out a generation is spread.")] = 0.5,
-    seed: options.Seed = 0,
+    noise_level: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, rich_help_panel=options.SAMPLING, help="Initial spread of a generation."),
+    ] = 0.5,
+    random_seed: options.RandomSeed = 0,
     standardize: options.Standardize = False,
+    column: options.Column = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
-    column: options.Column = None,
     output: options.Output = None,
-    picture: Grid = None,
+    image: options.Image = None,
 ) -> None:
-    """Better molecules near each seed, within windows such as similarity>=0.4 or mw<500: CMA-ES in latent space.
+    """Search for molecules with a higher score near each seed, within filters such as similarity>=0.4.
 
-    By default each generation is drawn around the best molecule so far, half of it as small changes of that, and CMA-ES
-    learns nothing from it: that finds more than longer runs do (benchmarks/optimize.md). --generations 10 lets it
-    learn. Ctrl+C ends the search; what it has found by then is delivered.
+    With the default of one generation this is a local search: every generation is drawn around the best molecule so far,
+    half of it as branches of its SMILES. --generations 10 lets CMA-ES adapt its covariance before each restart.
+    Ctrl+C ends the search and returns the molecules found so far.
 
-    Columns: seed, smiles, score, similarity, the other figures asked for, n_evaluations, n_samples. In Python:
+    Columns: seed, smiles, score, similarity, the properties used, n_evaluations, n_samples. In Python:
     `molvae.explore.optimize`.
     """
-    from molvae.cli.inputs import read
-    from molvae.explore import optimization
-    from molvae.explore.latent_search import SearchStrategy
+    from molvae.cli.inputs import read_rows, report_errors, valid_smiles
+    from molvae.explore import OptimizationInterrupted, draw_best
+    from molvae.explore import optimize as optimize_molecules
+    from molvae.explore.latent_search import SearchConfig
 
-    strategy = SearchStrategy(population_size=population, n_generations=generations, noise_level=noise_level)
-    with delivery(output, picture, optimization.draw_best, GRID, seeds) as deliver:
-        generator = load(model, device)
-        starts = list(molecules(read(seeds, column, standardized=standardize)))
+    search_config = SearchConfig(population=population, generations=generations, noise_level=noise_level)
+    with single_table(output, image, draw_best, GRID_FORMATS, seeds) as finish:
+        generator = load_model(model, device)
+        starts = list(valid_smiles(read_rows(seeds, column, standardized=standardize)))
         interrupted = None
         try:
-            with progress("strings", max_samples * len(starts)) as advance:
-                frame = optimization.optimize(
-                    generator, starts, maximize, filters=keep, scores=scores_of(score, device), target=target,
-                    max_samples=max_samples, strategy=strategy, random_state=seed, progress=advance,
+            with progress("samples", max_samples * len(starts)) as advance:
+                frame = optimize_molecules(
+                    generator, starts, objective, filters=filters, scores=load_scores(scores, device), target=target,
+                    max_samples=max_samples, search=search_config, random_state=random_seed, progress=advance,
                 )  # fmt: skip
-        except optimization.OptimizationInterrupted as stop:
-            if stop.frame.empty:
+        except OptimizationInterrupted as error:
+            if error.frame.empty:
                 raise
-            interrupted, frame = stop, stop.frame
-        deliver(reported(frame))
+            interrupted, frame = error, error.frame
+        report_errors(frame.attrs["errors"])
+        finish(frame)
     if interrupted:
         raise interrupted
     if frame.empty:

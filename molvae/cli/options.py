@@ -1,4 +1,4 @@
-"""The options that several commands share."""
+"""Command-line options that several commands share, grouped by the panel of `--help` in which they appear."""
 
 from __future__ import annotations
 
@@ -7,77 +7,173 @@ from typing import Annotated
 
 import typer
 
-Inputs = Annotated[
+SAMPLING = "Sampling"
+CONSTRAINTS = "Constraints"
+RANKING = "Ranking"
+MODEL = "Model and device"
+INPUT = "Input"
+OUTPUT = "Output"
+
+FILES = ".smi .csv .tsv .sdf .parquet, and .gz of the text formats"
+
+Molecule = Annotated[str, typer.Argument(show_default=False, help="A SMILES.")]
+Molecules = Annotated[
     list[str],
-    typer.Argument(
-        show_default=False, help="SMILES, or files (.smi .csv .tsv .sdf .parquet, .gz), or - for standard input."
+    typer.Argument(show_default=False, help=f"SMILES, files of molecules ({FILES}), or - for standard input."),
+]
+LibraryFiles = Annotated[
+    list[str],
+    typer.Argument(show_default=False, help=f"Files of molecules ({FILES}), folders of them, or - for standard input."),
+]
+
+Count = Annotated[int, typer.Option("-n", "--count", min=1, help="Number of distinct valid molecules.")]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        show_default=False,
+        rich_help_panel=SAMPLING,
+        help="Softmax temperature of the decoder; values below 1 favor likely tokens. Default: the model's own.",
     ),
 ]
-Library = Annotated[
-    list[str],
-    typer.Argument(show_default=False, help="Files (.smi .csv .tsv .sdf .parquet, .gz), folders of them, or -."),
+TopK = Annotated[
+    int,
+    typer.Option(min=0, rich_help_panel=SAMPLING, help="Sample from the k most likely tokens only; 0 uses all tokens."),
 ]
-Keep = Annotated[
+TopP = Annotated[
+    float,
+    typer.Option(
+        rich_help_panel=SAMPLING,
+        help="Nucleus sampling: use the most likely tokens with this total probability.",
+    ),
+]
+Grammar = Annotated[
+    bool,
+    typer.Option(
+        "--grammar/--no-grammar",
+        rich_help_panel=SAMPLING,
+        help="Mask tokens that violate SMILES syntax or valence. Raises validity by a few percent; slower.",
+    ),
+]
+Greedy = Annotated[
+    bool, typer.Option("--greedy", rich_help_panel=SAMPLING, help="Greedy decoding: the same as --temperature 0.")
+]
+MaxSamples = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        rich_help_panel=SAMPLING,
+        help="Maximum number of samples. 0: 20 per requested molecule (50 with --similarity), at least 1,000.",
+    ),
+]
+InversionSteps = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        rich_help_panel=SAMPLING,
+        help="Latent inversion: encode each decoded molecule and correct the latent, up to this many times (try 32).",
+    ),
+]
+OptimizeLatents = Annotated[
+    bool,
+    typer.Option("--optimize-latents", help="Optimize each latent until the decoder reconstructs its molecule."),
+]
+RandomSeed = Annotated[
+    int,
+    typer.Option(
+        "--random-seed", min=0, max=2**63 - 1, rich_help_panel=SAMPLING, help="The same value gives the same result."
+    ),
+]
+
+Filters = Annotated[
     list[str],
     typer.Option(
-        help="A window, such as mw<500 or 'logp 1:4', of a property or of what is scored; repeatable.",
+        "--filter",
+        rich_help_panel=CONSTRAINTS,
         show_default=False,
+        help="Range of a property or score, such as 'mw<500' or 'logp 1:4'; repeatable.",
     ),
 ]
-Contains = Annotated[list[str], typer.Option(help="SMARTS that must occur; repeatable.", show_default=False)]
+IncludeSmarts = Annotated[
+    list[str],
+    typer.Option(
+        rich_help_panel=CONSTRAINTS, show_default=False, help="SMARTS that a molecule must contain; repeatable."
+    ),
+]
+ExcludeSmarts = Annotated[
+    list[str],
+    typer.Option(
+        rich_help_panel=CONSTRAINTS, show_default=False, help="SMARTS that a molecule must not contain; repeatable."
+    ),
+]
 Core = Annotated[
     str | None,
-    typer.Option(help="What stays as it is: a SMILES with * at each place for a group.", show_default=False),
+    typer.Option(
+        rich_help_panel=CONSTRAINTS,
+        show_default=False,
+        help="Constant part: a SMILES with * at each position where substituents are allowed.",
+    ),
 ]
-Without = Annotated[list[str], typer.Option(help="SMARTS that may not occur; repeatable.", show_default=False)]
+
 Scores = Annotated[
     list[str],
     typer.Option(
-        help="A figure more: a folder that `molvae fit` wrote, or FILE.py:FUNCTION, which is called with an RDKit "
-        "Mol and returns a number; repeatable.",
+        "--score",
+        rich_help_panel=RANKING,
         show_default=False,
+        help="Additional score: a folder written by `molvae fit`, or FILE.py:FUNCTION (a function of an RDKit Mol that "
+        "returns a number); repeatable. Its name can be used in --filter and --rank-by.",
     ),
 ]
-Model = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name, or a model directory.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Same seed, same molecules.")]
-Workers = Annotated[int | None, typer.Option(min=0, help="Processes. Default: one per core.", show_default=False)]
-Column = Annotated[
-    str | None, typer.Option(help="The column with SMILES, where it is not called smiles.", show_default=False)
+
+Model = Annotated[
+    str,
+    typer.Option("--model", "-m", rich_help_panel=MODEL, help="Name of a shipped model, or a model directory."),
 ]
-Standardize = Annotated[bool, typer.Option("--standardize", help="First normalize groups and strip salts.")]
-Refine = Annotated[
-    bool, typer.Option("--refine", help="Mend latents that the decoder would not write the molecule from.")
-]
-Corrections = Annotated[
-    int,
+Device = Annotated[str, typer.Option(rich_help_panel=MODEL, help="cpu, cuda, cuda:1 ..., or auto.")]
+Workers = Annotated[
+    int | None,
     typer.Option(
-        min=0, help="Encode what was written and correct the latent by what it missed, up to so many times; 32 do."
+        min=0,
+        rich_help_panel=MODEL,
+        show_default=False,
+        help="Number of worker processes. Default: one per core.",
     ),
 ]
+
+Column = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=INPUT,
+        show_default=False,
+        help="Column with the SMILES, if it is not called smiles, canonical_smiles, structure or mol.",
+    ),
+]
+Standardize = Annotated[
+    bool,
+    typer.Option("--standardize", rich_help_panel=INPUT, help="Normalize functional groups and strip salts first."),
+]
+
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", show_default=False, help="Write to this file: .csv .smi .sdf .parquet .html .png .svg."
+        "--output",
+        "-o",
+        rich_help_panel=OUTPUT,
+        show_default=False,
+        help="Write the table to this file; the suffix sets the format: .csv .smi .sdf .parquet .html .png .svg.",
     ),
 ]
-Picture = Annotated[
-    Path | None, typer.Option(show_default=False, help="Also draw a grid to this .png or .svg, the seed first.")
+Image = Annotated[
+    Path | None,
+    typer.Option(rich_help_panel=OUTPUT, show_default=False, help="Draw the molecules to this .png or .svg file."),
 ]
-Count = Annotated[int, typer.Option("-n", "--count", min=1, help="How many distinct valid molecules.")]
-Temperature = Annotated[
-    float | None,
-    typer.Option(min=0.0, show_default=False, help="Below 1 favors likely symbols. Default: the model's own."),
-]
-TopK = Annotated[int, typer.Option(min=0, help="Draw from this many likeliest symbols only; 0: all.")]
-TopP = Annotated[float, typer.Option(help="Draw from the likeliest symbols with this total probability.")]
-Grammar = Annotated[
-    bool, typer.Option("--grammar/--no-grammar", help="Draw only symbols that the grammar of SMILES allows: slower.")
-]
-Greedy = Annotated[bool, typer.Option("--greedy", help="Always the likeliest symbol: temperature 0.")]
-Budget = Annotated[
-    int,
+Plot = Annotated[
+    Path | None,
     typer.Option(
-        min=0, help="Strings to spend at most; 0: 20 for each molecule asked for, with --similarity 50; 1,000 at least."
+        "--image",
+        rich_help_panel=OUTPUT,
+        show_default=False,
+        help="Draw the map to this .png, .svg or .html file (.html shows the structure under the pointer).",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Where tables go: a file, or stdout as CSV, or stdout as a short table for reading."""
+"""Where the tables of a command go: a file, CSV on stdout, or a short table in a terminal."""
 
 from __future__ import annotations
 
@@ -9,18 +9,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 if TYPE_CHECKING:
     import pandas as pd
 
     Write = Callable[[pd.DataFrame], None]
 
-SHOWN = 20
-GRID = (".png", ".svg")
+MAX_TERMINAL_ROWS = 20
+GRID_FORMATS = (".png", ".svg")
+PLOT_FORMATS = (*GRID_FORMATS, ".html")
+_TEXT_COLUMNS = ("seed", "smiles", "reconstruction", "error")
 
 
 def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[str] = ()) -> None:
-    """Raises `InputError` for a file that cannot be written, is read, or is written twice: before the work is done."""
-    from molvae.data.rows import file_format
+    """Check the output paths before any work is done.
+
+    Raises `InputError` if a file cannot be written, is also an input, lies in an input folder, or is given twice.
+    """
+    from molvae.data.rows import format_of
     from molvae.errors import InputError
     from molvae.io.writers import check_format
 
@@ -31,35 +38,35 @@ def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[st
         if path.is_dir():
             raise InputError(f"cannot write {path}: it is a directory")
         if path.resolve() in [other.resolve() for other in files[:number]]:
-            raise InputError(f"{path} is given for two outputs: each needs its own file")
+            raise InputError(f"{path} is given for two outputs: give each its own file")
         if path.exists() and any(path.samefile(name) for given in inputs for name in _files_of(given)):
-            raise InputError(f"{path} is read, and writing it would destroy it: name another file")
+            raise InputError(f"{path} is also an input and would be overwritten: choose another file")
         for folder in (Path(given) for given in inputs if os.path.isdir(given)):
-            if path.resolve().is_relative_to(folder.resolve()) and file_format(path.name) is not None:
-                raise InputError(f"{path} lies in {folder}, whose files are read: name a file in another folder")
-        above = next(folder for folder in path.resolve().parents if folder.exists())
-        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-            raise InputError(f"cannot write {path}: {above} is no folder that you may write to")
+            if path.resolve().is_relative_to(folder.resolve()) and format_of(path.name) is not None:
+                raise InputError(f"{path} lies in the input folder {folder}: choose a file in another folder")
+        parent = next(folder for folder in path.resolve().parents if folder.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise InputError(f"cannot write {path}: no permission to write to {parent}")
 
 
 def _files_of(given: str) -> list[str]:
-    """The files that an input may be: itself, or the FILE of FILE:COLUMN."""
+    """The existing files that an input names: itself, or the FILE of FILE:COLUMN."""
     return [name for name in (given, given.rpartition(":")[0]) if os.path.exists(name)]
 
 
-def check_picture(picture: Path | None, formats: Sequence[str] = GRID) -> None:
-    """Raises `InputError` for a picture of no such format."""
+def check_image(image: Path | None, formats: Sequence[str] = GRID_FORMATS) -> None:
+    """Raises `InputError` if the suffix of an image is not one of `formats`."""
     from molvae.errors import InputError
 
-    if picture is not None and picture.suffix.lower() not in formats:
-        raise InputError(f"--picture is a {' or '.join(formats)}, got {picture}; -o writes tables")
+    if image is not None and image.suffix.lower() not in formats:
+        raise InputError(f"--image writes {' or '.join(formats)}, got {image}; -o writes tables")
 
 
 @contextmanager
-def destination(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Write]:
-    """A function that takes tables as they come; a file given by `-o` appears whole, at the end, or not at all.
+def table_output(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Write]:
+    """A function that writes tables as they arrive. A file given by `-o` appears complete at the end, or not at all.
 
-    Raises `InputError` where that cannot be written, or is one of the `inputs`.
+    Raises `InputError` if the file cannot be written or is one of the `inputs`.
     """
     from molvae.io.writers import table_file
 
@@ -68,33 +75,71 @@ def destination(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Wri
         with table_file(output) as write:
             yield write
     elif sys.stdout.isatty():
-        screen = _Screen()
-        yield screen.add
-        screen.show()
+        table = _TerminalTable()
+        yield table.add
+        table.show()
     else:
-        yield _Stream().add
+        yield _CsvStream().add
 
 
 @contextmanager
-def drawn(picture: Path | None) -> Iterator[Write]:
-    """A picture is one more file that tables go to, where one is wanted; of what there is when stdout's reader goes."""
+def image_output(image: Path | None) -> Iterator[Write]:
+    """A function that collects tables for an image. The image is drawn even if the reader of stdout has gone."""
     from molvae.io.writers import table_file
 
-    if picture is None:
+    if image is None:
         yield lambda frame: None  # noqa: ARG005
         return
-    gone = None
-    with table_file(picture) as draw:
+    closed_pipe = None
+    with table_file(image) as draw:
         try:
             yield draw
         except BrokenPipeError as error:
-            gone = error
-    if gone is not None:
-        raise gone
+            closed_pipe = error
+    if closed_pipe is not None:
+        raise closed_pipe
 
 
-class _Stream:
-    """CSV, each table as soon as it is there."""
+@contextmanager
+def single_table(
+    output: Path | None,
+    image: Path | None,
+    draw: Callable[[pd.DataFrame, Path], Path],
+    formats: Sequence[str],
+    inputs: Sequence[str] = (),
+    other: Path | None = None,
+) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """A function that takes the one table of a command: writes it, prints its summary on stderr, and draws the image.
+
+    The paths, and an `other` output of the command, are checked before the work begins.
+    """
+    check_image(image, formats)
+    check_outputs(output, image, other, inputs=inputs)
+    tables, closed_pipe = list["pd.DataFrame"](), None
+    try:
+        with table_output(output) as write:
+
+            def finish(frame: pd.DataFrame) -> None:
+                tables.append(frame)
+                write(frame)
+
+            yield finish
+    except BrokenPipeError as error:  # the reader of stdout has gone; the image is still drawn
+        closed_pipe = error
+    for frame in tables:  # the table is on disk before the image is drawn
+        for line in frame.attrs["summary"]:
+            typer.echo(line, err=True)
+        valid = frame[frame["error"] == ""] if "error" in frame else frame
+        if image is not None and len(valid):
+            draw(frame, image)
+        elif image is not None:
+            typer.echo(f"{image} is not written: there are no molecules to draw", err=True)
+    if closed_pipe is not None:
+        raise closed_pipe
+
+
+class _CsvStream:
+    """CSV on stdout, flushed after each table."""
 
     def __init__(self) -> None:
         self.header = True
@@ -107,18 +152,18 @@ class _Stream:
         self.header = False
 
 
-class _Screen:
-    """The first rows, and how many there are beside them. Columns that say nothing are left out."""
+class _TerminalTable:
+    """The first rows as a table in the terminal, with the number of further rows. Empty columns are omitted."""
 
     def __init__(self) -> None:
         self.frames: list[pd.DataFrame] = []
-        self.count = 0
+        self.n_rows = 0
 
     def add(self, frame: pd.DataFrame) -> None:
-        room = SHOWN - sum(map(len, self.frames))
-        if room > 0 or not self.frames:
-            self.frames.append(frame.head(room))
-        self.count += len(frame)
+        remaining = MAX_TERMINAL_ROWS - sum(map(len, self.frames))
+        if remaining > 0 or not self.frames:
+            self.frames.append(frame.head(remaining))
+        self.n_rows += len(frame)
 
     def show(self) -> None:
         import pandas as pd
@@ -128,23 +173,23 @@ class _Screen:
 
         from molvae.io.writers import cell
 
-        if not self.count:
+        if not self.n_rows:
             return
         frame = pd.concat([f for f in self.frames if len(f)])
-        table = Table(box=None, header_style="bold", pad_edge=False)
         cells = {str(name): [cell(value) for value in frame[name]] for name in frame.columns}
-        shown = {name: column for name, column in cells.items() if any(column) and not _constant_seed(name, column)}
+        shown = {name: column for name, column in cells.items() if any(column) and not _is_single_seed(name, column)}
+        table = Table(box=None, header_style="bold", pad_edge=False)
         for name in shown:
-            long = name in ("seed", "smiles", "reconstruction", "error")
+            is_text = name in _TEXT_COLUMNS
             header = name.replace("_", "\n")
-            table.add_column(header, justify="left" if long else "right", no_wrap=not long, overflow="fold")
+            table.add_column(header, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
         for row in zip(*shown.values(), strict=True):
-            table.add_row(*map(Text, row))  # as Text: in markup [C@H] would be a style
+            table.add_row(*map(Text, row))  # Text, because rich would read [C@H] as markup
         console = Console()
         console.print(table)
-        if self.count > len(frame):
-            console.print(f"... {self.count - len(frame):,} more; -o FILE writes all", markup=False, highlight=False)
+        if self.n_rows > len(frame):
+            console.print(f"... {self.n_rows - len(frame):,} more; -o FILE writes all", markup=False, highlight=False)
 
 
-def _constant_seed(name: str, column: list[str]) -> bool:
-    return name == "seed" and len(set(column)) == 1  # the line on stderr names it
+def _is_single_seed(name: str, column: list[str]) -> bool:
+    return name == "seed" and len(set(column)) == 1  # the summary on stderr names it

@@ -1,4 +1,4 @@
-"""A long run goes on after it was killed: its tables are kept beside the output until that is whole."""
+"""Resuming a long run: finished tables are stored beside the output until it is complete."""
 
 from __future__ import annotations
 
@@ -16,49 +16,54 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def kept(output: Path | None, inputs: Sequence[str], settings: Mapping[str, Any]) -> Iterator[Parts | None]:
-    """What earlier tries at `output` have left, and the place for more; gone when the block ends well.
+def resumable_run(output: Path | None, inputs: Sequence[str], settings: Mapping[str, Any]) -> Iterator[Parts | None]:
+    """The finished tables of an interrupted run with the same settings, in `OUTPUT.parts`.
 
-    None where there is nothing to go on with: without an output, or with an input that can be read only once.
+    The folder is removed when the block ends successfully. None if the run cannot be resumed: without an output file,
+    or with an input that can be read only once.
     """
-    if output is None or not all(map(_readable_again, inputs)):
+    if output is None or not all(map(_can_be_read_again, inputs)):
         yield None
         return
     from molvae.io.partial_results import Parts
 
-    read = {f"input {place}": contents(text) for place, text in enumerate(inputs, start=1)}
-    parts = Parts(output.with_name(f"{output.name}.parts"), {**settings, **read})
+    digests = {f"input {position}": content_id(text) for position, text in enumerate(inputs, start=1)}
+    parts = Parts(output.with_name(f"{output.name}.parts"), {**settings, **digests})
     if parts.tables:
-        typer.echo(f"going on after {_seeds(parts)}, kept in {parts.folder}", err=True)
+        typer.echo(f"resuming after {_seed_count(parts)}, stored in {parts.folder}", err=True)
     try:
         yield parts
-    except BaseException as end:
-        if parts.tables and not isinstance(end, typer.Exit):  # an exit is a run that has come to its end
-            typer.echo(f"{_seeds(parts)} are done and kept in {parts.folder}: the same command goes on", err=True)
+    except BaseException as error:
+        if parts.tables and not isinstance(error, typer.Exit):  # typer.Exit ends a complete run
+            typer.echo(
+                f"{_seed_count(parts)} are finished and stored in {parts.folder}: run the same command to resume",
+                err=True,
+            )
         else:
             parts.remove()
         raise
     parts.remove()
 
 
-def contents(text: str) -> str:
-    """A file or folder by its name and a digest of all that it holds; anything else as it stands."""
-    from molvae.data.files import checksum
+def content_id(text: str) -> str:
+    """The name and a digest of the contents of a file or folder; any other text unchanged."""
+    from molvae.data.files import digest
 
     if not os.path.exists(text):
         return text
     path = Path(text)
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    whole = hashlib.sha256("".join(map(checksum, files)).encode()).hexdigest()
-    return f"{path.name} (digest {whole[:16]})"
+    combined = hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()
+    return f"{path.name} (digest {combined[:16]})"
 
 
-def _readable_again(text: str) -> bool:
-    """Whether an argument is a SMILES or a regular file, rather than standard input or a named pipe."""
-    from molvae.data.readers import looks_like_file
+def _can_be_read_again(text: str) -> bool:
+    """Whether an argument is a SMILES or a regular file, not standard input or a named pipe."""
+    from molvae.data.readers import is_file_like
 
     return os.path.isfile(text) or not looks_like_file(text)
 
 
-def _seeds(parts: Parts) -> str:
-    return f"{parts.counts['used'] + parts.counts['rejected']:,} seeds"
+def _seed_count(parts: Parts) -> str:
+    n = parts.counts["used"] + parts.counts["rejected"]
+    return f"{n:,} seed" if n == 1 else f"{n:,} seeds"

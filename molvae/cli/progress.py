@@ -1,4 +1,4 @@
-"""Progress on stderr, when somebody is looking at it."""
+"""Progress bar on stderr, shown in a terminal only."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Advance = Callable[[int], None]
 
 
 @contextmanager
-def progress(what: str, total: int | None = None) -> Iterator[Advance | None]:
-    """A function that is told how many are done; None when stderr is no terminal, so that nothing is drawn.
+def progress(description: str, total: int | None = None) -> Iterator[Advance | None]:
+    """A function that sets the number of finished items; None if stderr is not a terminal.
 
-    With a `total`, the time that is left is estimated.
+    With a `total`, the remaining time is estimated.
     """
     if not sys.stderr.isatty():
         yield None
@@ -21,8 +21,8 @@ def progress(what: str, total: int | None = None) -> Iterator[Advance | None]:
     from rich import progress as bars
     from rich.console import Console
 
-    clocks = (bars.TimeElapsedColumn(), *([bars.TimeRemainingColumn()] if total else []))
-    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), *clocks)
+    times = (bars.TimeElapsedColumn(), *([bars.TimeRemainingColumn()] if total else []))
+    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), *times)
     with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(description, total=total)
         yield lambda done: bar.update(task, completed=done)

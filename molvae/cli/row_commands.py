@@ -1,4 +1,4 @@
-"""Verbs with one row out per row in: chunks of rows through a method, the rejected ones kept in their places."""
+"""Commands that return one row per input row: rows are processed in chunks, invalid rows keep their place."""
 
 from __future__ import annotations
 
@@ -13,67 +13,69 @@ from molvae.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molvae.data.rows import InvalidRow, Record
+    from molvae.cli.inputs import Row
 
 CHUNK = 2048
 
 
-def rowwise(rows: Iterator[Record | InvalidRow], method: Callable[[list[str]], pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Tables of `method` with a row for every row read; invalid rows stand in `error`, and are reported on stderr.
+def map_rows(rows: Iterator[Row], function: Callable[[list[str]], pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Tables with one row per input row, a chunk at a time.
 
-    Rows of files have a column of their names, too. Of no rows there is one table of none, for what
-    is written is to have its columns.
+    The reason for an invalid row is in the column `error` and on stderr. Rows of files also get a column `name`.
+    No rows give one empty table, so that the output has its columns.
     """
     from molvae.data.parallel import chunked
     from molvae.data.rows import ARGUMENT
 
-    done, named = 0, False
+    n_done, named = 0, False
     with progress("rows") as advance:
-        for chunk in chunked(rows, CHUNK):
-            named = named if done else any(row.name or row.source != ARGUMENT for row in chunk)
-            yield at_once(chunk, method, named=named)
-            done += len(chunk)
+        for chunk in in_chunks(rows, CHUNK):
+            if not n_done:
+                named = any(row.name or row.source != ARGUMENT for row in chunk)
+            yield table_of_rows(chunk, function, named=named)
+            n_done += len(chunk)
             if advance:
-                advance(done)
-    if not done:
-        yield at_once([], method)
+                advance(n_done)
+    if not n_done:
+        yield table_of_rows([], function)
 
 
-def at_once(
-    rows: list[Record | InvalidRow], method: Callable[[list[str]], pd.DataFrame], *, named: bool = False
+def table_of_rows(
+    rows: list[Row], function: Callable[[list[str]], pd.DataFrame], *, named: bool = False
 ) -> pd.DataFrame:
-    """`rowwise` for a method that has to see all rows together."""
-    from molvae.cli.inputs import report
+    """One table for all rows at once; see `map_rows`."""
+    from molvae.cli.inputs import report_row
     from molvae.data.rows import Record
 
-    frame = method([row.smiles if isinstance(row, Record) else "" for row in rows])
+    frame = function([row.smiles if isinstance(row, Record) else "" for row in rows])
     for i, row in enumerate(rows):
         if not isinstance(row, Record):
             frame.loc[i, ["smiles", "error"]] = [row.value, row.reason]
         if frame.at[i, "error"]:
-            report(row, str(frame.at[i, "error"]))
+            report_row(row, str(frame.at[i, "error"]))
     if named:
         frame.insert(1, "name", [row.name for row in rows])
     return frame
 
 
-def names(rows: list[Record | InvalidRow], column: str) -> list[str]:
-    """What stands in the column that was read as the name of each row; "" of those without a molecule.
+def row_labels(rows: list[Row], column: str) -> list[str]:
+    """The value of each row in the column that was read as its name; "" for invalid rows.
 
-    A .smi has names and no columns: that they are taken is told. Raises `InputError` where it has no names either.
+    A .smi file has names but no columns: its names are used, and a line on stderr says so. Raises `InputError` if it
+    has no names.
     """
     from molvae.data.rows import Record, file_format
 
-    found = [row.name if isinstance(row, Record) else "" for row in rows]
-    if files := sorted({row.source for row in rows if file_format(row.source) == "smi"}):
-        if not any(found):
-            raise InputError(f"{', '.join(files)} has neither columns nor names that could be {column}")
-        typer.echo(f"{column}: the names in {', '.join(files)}, which has no columns", err=True)
-    return found
+    labels = [row.name if isinstance(row, Record) else "" for row in rows]
+    if files := sorted({row.source for row in rows if format_of(row.source) == "smi"}):
+        if not any(labels):
+            raise InputError(f"{', '.join(files)} has no columns, and no names to use as {column}")
+        typer.echo(f"{column}: using the names in {', '.join(files)}, which has no columns", err=True)
+    return labels
 
 
-def end(rows: int, usable: int, line: str) -> None:
-    """The summary on stderr; exit 1 when not one row could be used."""
-    typer.echo(line, err=True)
-    if rows and not usable:
+def finish(n_rows: int, n_valid: int, summary: str) -> None:
+    """Print the summary on stderr; exit with code 1 if no row was valid."""
+    typer.echo(summary, err=True)
+    if n_rows and not n_valid:
         raise typer.Exit(1)

@@ -1,17 +1,18 @@
-"""`molvae score`: `molvae.score` for streams."""
+"""`molvae score`: properties of molecules and metrics of the set (`molvae.score`)."""
 
 from __future__ import annotations
 
 import sys
 from collections import deque
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molvae.cli import options
-from molvae.cli.loading import scores_of
+from molvae.cli.loading import load_scores, split_names
 from molvae.cli.outputs import check_outputs
 from molvae.cli.progress import progress
 
@@ -19,123 +20,144 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from molvae.data.rows import InvalidRow, Record
+    from molvae.cli.inputs import Row
     from molvae.metrics.scorer import Scorer, Scores
 
-SHOWN_SEEDS = 20
-SHOWN_FIGURES = ("seed", "proposed", "valid", "distinct", "effective_novelty", "usable", "similarity_median")
-_REFERENCE = "SMILES file (FILE:COLUMN of a table), or a named dataset such as moses:train."
+MAX_TERMINAL_SEEDS = 20
+SEED_FIGURES = ("seed", "proposed", "valid", "distinct", "effective_novelty", "usable", "similarity_median")
+REFERENCES = "Reference sets"
+
+
+def _reference(help: str) -> typer.models.OptionInfo:
+    return typer.Option(show_default=False, rich_help_panel=REFERENCES, help=help)  # type: ignore[no-any-return]
 
 
 def score(
-    molecules: options.Inputs,
+    molecules: options.Molecules,
     train: Annotated[
-        str | None, typer.Option(help=f"What is not in it is novel: {_REFERENCE}", show_default=False)
+        str | None,
+        _reference("Training set, for novelty: a file, FILE:COLUMN of a table, or a dataset such as moses:train."),
     ] = None,
-    test: Annotated[
-        str | None, typer.Option(help="What the set should be like: a file or dataset.", show_default=False)
+    test: Annotated[str | None, _reference("Test set, for SNN, Frag, Scaf and FCD: a file or dataset.")] = None,
+    test_scaffolds: Annotated[
+        str | None, _reference("Scaffold test set, such as moses:test_scaffolds: a file or dataset.")
     ] = None,
-    scaffolds: Annotated[
-        str | None, typer.Option(help="A test set of scaffolds that are not in TRAIN.", show_default=False)
-    ] = None,
-    seeds: Annotated[
-        str | None, typer.Option(help="The column with each row's seed; of a .smi its second.", show_default=False)
-    ] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="Figures to compute, such as qed,sa,alerts. Default: all.", show_default=False)
-    ] = None,
-    score: options.Scores = [],  # noqa: B006 - typer copies it
-    nearest: Annotated[bool, typer.Option(help="Find each molecule's nearest neighbor in TRAIN, or else TEST.")] = True,
-    fcd: Annotated[
-        bool | None,
+    nearest: Annotated[
+        bool,
         typer.Option(
-            "--fcd/--no-fcd", help="Fréchet ChemNet distances. Default: if fcd_torch is there.", show_default=False
+            rich_help_panel=REFERENCES, help="Find the nearest neighbor of each molecule in --train, else in --test."
+        ),
+    ] = True,
+    seed_column: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=options.INPUT,
+            show_default=False,
+            help="Column with each row's seed, to score analogs; for a .smi file, its second field.",
         ),
     ] = None,
-    sample: Annotated[
-        int, typer.Option(min=2, help="Valid molecules, at most, that the set's metrics are of.")
+    columns: Annotated[
+        str | None, typer.Option(show_default=False, help="Properties to compute, such as qed,sa,alerts. Default: all.")
+    ] = None,
+    scores: options.Scores = [],  # noqa: B006 - typer copies it
+    fcd: Annotated[
+        bool | None,
+        typer.Option("--fcd/--no-fcd", show_default=False, help="Fréchet ChemNet distance. Default: if installed."),
+    ] = None,
+    sample_size: Annotated[
+        int, typer.Option(min=2, help="Compute the set metrics on at most this many randomly chosen valid molecules.")
     ] = 30_000,
-    rank_by: Annotated[str, typer.Option(help="The figure whose best and worst the report draws.")] = "qed",
+    random_seed: options.RandomSeed = 0,
+    column: options.Column = None,
+    workers: options.Workers = None,
+    device: options.Device = "auto",
+    output: options.Output = None,
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Also write an .html page with pictures, or the figures of the set as .json or .csv.",
+            rich_help_panel=options.OUTPUT,
             show_default=False,
+            help="Write an .html report with structures, or the metrics of the set as .json or .csv.",
         ),
     ] = None,
+    rank_by: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=options.OUTPUT, help="The report shows the best and worst molecules by this value."
+        ),
+    ] = "qed",
     per_seed: Annotated[
         Path | None,
-        typer.Option(help="With --seeds: also write a table with a row for each seed.", show_default=False),
+        typer.Option(
+            rich_help_panel=options.OUTPUT,
+            show_default=False,
+            help="With --seed-column: write a table with one row per seed.",
+        ),
     ] = None,
-    seed: options.Seed = 0,
-    workers: options.Workers = None,
-    device: options.Device = "auto",
-    column: options.Column = None,
-    output: options.Output = None,
 ) -> None:
-    """What molecules are worth: a row for each in -o FILE, and a table of what they are worth as a set.
+    """Compute properties of molecules (-o FILE, one row each) and the metrics of the set (stdout).
 
-    Stdout carries the set's table, or JSON when it is piped. In Python: `molvae.score`.
+    Stdout shows tables in a terminal and JSON in a pipe. In Python: `molvae.score`.
     """
-    from molvae.cli.inputs import read
+    from molvae.cli.inputs import read_rows
     from molvae.errors import InputError
 
     if report is not None and report.suffix.lower() not in (".html", ".json", ".csv"):
-        raise InputError(f"--report is an .html, .json or .csv, got {report}; -o writes the table of molecules")
-    if per_seed is not None and seeds is None:
-        raise InputError("--per-seed is for analogs: name the column of their seeds, --seeds COLUMN")
+        raise InputError(f"--report writes .html, .json or .csv, got {report}; -o writes the table of molecules")
+    if per_seed is not None and seed_column is None:
+        raise InputError("--per-seed needs the column with the seeds: give --seed-column COLUMN")
     from molvae.io.writers import check_format, write_table
-    from molvae.metrics.molecules import chosen
-    from molvae.metrics.score import references
+    from molvae.metrics.molecules import select_columns
+    from molvae.metrics.score import load_references
     from molvae.metrics.scorer import Scorer
     from molvae.nn.devices import find_device
 
-    check_outputs(output, report, per_seed, inputs=[*molecules, *(name for name in (train, test, scaffolds) if name)])
+    references = [name for name in (train, test, test_scaffolds) if name]
+    check_outputs(output, report, per_seed, inputs=[*molecules, *references])
     if per_seed is not None:
         check_format(per_seed)
-    names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
-    chosen(names)  # its error, before references are read
+    names = None if columns is None else split_names(columns)
+    select_columns(names)  # raises before the references are read
     place = str(find_device(device))
-    against = references(
-        train, test, scaffolds, workers=workers, device=place, tell=lambda line: typer.echo(line, err=True)
+    against = load_references(
+        train, test, test_scaffolds, workers=workers, device=place, log=lambda line: typer.echo(line, err=True)
     )
     scorer = Scorer(
-        against, columns=names, nearest=nearest, seeded=seeds is not None, named=seeds is None,
-        scores=scores_of(score, device), fcd=fcd, sample_size=sample, random_state=seed, workers=workers, device=place,
+        against, columns=names, nearest=nearest, seeded=seed_column is not None, named=seed_column is None,
+        scores=load_scores(scores, device), fcd=fcd, sample_size=sample_size, random_state=random_seed,
+        workers=workers, device=place,
     )  # fmt: skip
     if report is not None:
-        _check_rank(rank_by, scorer, nearest and (train or test) is not None)
-    _write_rows(scorer, read(molecules, column, seeds), output)
-    found = scorer.scores()
-    _show(found)
-    if per_seed is not None and found.seeds is not None:
-        write_table(found.seeds, per_seed)
+        _check_rank_by(rank_by, scorer, has_neighbors=nearest and (train or test) is not None)
+    _score_rows(scorer, read_rows(molecules, column, seed_column), output)
+    result = scorer.scores()
+    _show(result)
+    if per_seed is not None and result.seeds is not None:
+        write_table(result.seeds, per_seed)
     if report is not None:
-        _write_report(found, report, ", ".join(molecules), rank_by)
-    if found.counts["read"] and not found.counts["valid"]:
+        _write_report(result, report, ", ".join(molecules), rank_by)
+    if result.counts["read"] and not result.counts["valid"]:
         raise typer.Exit(1)
 
 
-def _check_rank(rank_by: str, scorer: Scorer, neighbors: bool) -> None:
-    """Raises `InputError` for what no molecule will have; qed, the default, is not insisted on."""
+def _check_rank_by(rank_by: str, scorer: Scorer, *, has_neighbors: bool) -> None:
+    """Raises `InputError` for a value that is not computed; the default, qed, is always accepted."""
     from molvae.errors import InputError
 
     known = [name for name in scorer.columns if name not in ("alerts", "scaffold")]
-    known += ["nearest_similarity"] * neighbors + ["similarity"] * scorer.seeded + scorer.score_names
+    known += ["nearest_similarity"] * has_neighbors + ["similarity"] * scorer.seeded + scorer.score_names
     if rank_by not in (*known, "qed"):
-        raise InputError(f"--rank-by is a figure that is computed, one of {', '.join(known)}; got {rank_by!r}")
+        raise InputError(f"--rank-by must be one of the computed values {', '.join(known)}; got {rank_by!r}")
 
 
-def _write_rows(scorer: Scorer, rows: Iterator[Record | InvalidRow], output: Path | None) -> None:
-    """The table of molecules, as it comes; without `-o` only what it adds up to is kept. Bad rows are reported."""
-    from contextlib import nullcontext
-
-    from molvae.cli.inputs import report
+def _score_rows(scorer: Scorer, rows: Iterator[Row], output: Path | None) -> None:
+    """Score all rows, write the table of molecules to `-o` as it is computed, and report invalid rows on stderr."""
+    from molvae.cli.inputs import report_row
     from molvae.io.writers import table_file
 
-    pending: deque[Record | InvalidRow] = deque()  # read, and not yet in a table
+    pending: deque[Row] = deque()  # read, not yet in a table
 
-    def noted() -> Iterator[Record | InvalidRow]:
+    def remember() -> Iterator[Row]:
         for row in rows:
             pending.append(row)
             yield row
@@ -144,14 +166,14 @@ def _write_rows(scorer: Scorer, rows: Iterator[Record | InvalidRow], output: Pat
         nullcontext(lambda _: None) if output is None else table_file(output) as write,
         progress("molecules") as advance,
     ):
-        for frame in scorer.tables(noted()):
+        for frame in scorer.tables(remember()):
             write(frame)
             for error, canonical in zip(frame["error"], frame["canonical"], strict=True):
                 row = pending.popleft()
                 if not canonical:
-                    report(row, error)
+                    report_row(row, error)
             if advance:
-                advance(scorer.tally.read)
+                advance(scorer.n_read)
 
 
 def _show(scores: Scores) -> None:
@@ -168,8 +190,7 @@ def _show(scores: Scores) -> None:
             _show_seeds(console, scores.seeds)
     for note in scores.notes:
         typer.echo(note, err=True)
-    counts = ", ".join(f"{count:,} {name}" for name, count in scores.counts.items())
-    typer.echo(counts, err=True)
+    typer.echo(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in scores.counts.items()), err=True)
 
 
 def _tables(scores: Scores) -> Iterator[tuple[str, object]]:
@@ -189,18 +210,18 @@ def _show_seeds(console: Console, seeds: pd.DataFrame) -> None:
     from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in SHOWN_FIGURES:
+    for name in SEED_FIGURES:
         table.add_column(name.replace("_", "\n"), justify="left" if name == "seed" else "right", overflow="fold")
-    for _, row in seeds.head(SHOWN_SEEDS).iterrows():
-        table.add_row(Text(row["seed"]), *(_number(row[name]) for name in SHOWN_FIGURES[1:]))
+    for _, row in seeds.head(MAX_TERMINAL_SEEDS).iterrows():
+        table.add_row(Text(row["seed"]), *(_number(row[name]) for name in SEED_FIGURES[1:]))
     console.print("\nSeeds", style="bold")
     console.print(table)
-    if len(seeds) > SHOWN_SEEDS:
-        console.print(f"... {len(seeds) - SHOWN_SEEDS:,} more; --per-seed FILE writes all", highlight=False)
+    if len(seeds) > MAX_TERMINAL_SEEDS:
+        console.print(f"... {len(seeds) - MAX_TERMINAL_SEEDS:,} more; --per-seed FILE writes all", highlight=False)
 
 
 def _number(value: float | None) -> str:
-    """Counts as such, shares to four digits."""
+    """Counts with separators, other numbers with four decimals, a dash for None."""
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
@@ -212,27 +233,18 @@ def _write_report(scores: Scores, path: Path, title: str, rank_by: str) -> None:
     from molvae.viz.report import Content, write_html
 
     if path.suffix.lower() == ".csv":
-        figures = [(section, *figure) for section, found in scores.figures.items() for figure in found.items()]
-        table = pd.DataFrame(figures, columns=["section", "figure", "value"])
-        write_table(table, path)
-        return
-    if path.suffix.lower() == ".json":
-        with atomic_write(path) as draft:
+        values = [(section, *item) for section, figures in scores.figures.items() for item in figures.items()]
+        write_table(pd.DataFrame(values, columns=["section", "figure", "value"]), path)
+    elif path.suffix.lower() == ".json":
+        with whole_file(path) as draft:
             draft.write_text(scores.to_json() + "\n", encoding="utf-8")
-        return
-    write_html(
-        Content(
-            title=title, counts=scores.counts, figures=scores.figures, notes=scores.notes,
-            molecules=_with_invalid(scores), reference=scores.reference, seeds=scores.seeds, rank_by=rank_by,
-        ),
-        path,
-    )  # fmt: skip
-
-
-def _with_invalid(scores: Scores) -> pd.DataFrame:
-    """The sample, and the first rows that are no molecule for the page to say why."""
-    import pandas as pd
-
-    return pd.concat(
-        [part for part in (scores.molecules, scores.invalid) if len(part)] or [scores.molecules], ignore_index=True
-    )
+    else:
+        parts = [part for part in (scores.molecules, scores.invalid) if len(part)] or [scores.molecules]
+        molecules = pd.concat(parts, ignore_index=True)  # the sample, and the first invalid rows with their reasons
+        write_html(
+            Content(
+                title=title, counts=scores.counts, figures=scores.figures, notes=scores.notes, molecules=molecules,
+                reference=scores.reference, seeds=scores.seeds, rank_by=rank_by,
+            ),
+            path,
+        )  # fmt: skip

@@ -1,9 +1,10 @@
-"""`molvae screen`: `molvae.screen`."""
+"""`molvae screen`: the best molecules of a library in one pass (`molvae.screen`)."""
 
 from __future__ import annotations
 
+import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molvae.cli import options
-from molvae.cli.outputs import check_outputs, destination
+from molvae.cli.outputs import check_outputs, table_output
 from molvae.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -20,138 +21,144 @@ if TYPE_CHECKING:
 
 
 def screen(
-    library: options.Library,
-    like: Annotated[
+    library: options.LibraryFiles,
+    seeds: Annotated[
         list[str],
-        typer.Option(help="Seeds: a SMILES, or a file of them; repeatable.", show_default=False),
+        typer.Option("--seeds", show_default=False, help="Query molecules: SMILES or files; repeatable."),
     ] = [],  # noqa: B006 - typer copies it
-    top: Annotated[int, typer.Option(min=1, help="Molecules on the shortlist.")] = 1000,
-    by: Annotated[
+    top: Annotated[int, typer.Option(min=1, help="Number of molecules in the shortlist.")] = 1000,
+    rank_by: Annotated[
         str | None,
         typer.Option(
+            rich_help_panel=options.RANKING,
             show_default=False,
-            help="What ranks: tanimoto, latent, a property, a score, or a sum such as 'tanimoto - 0.1*sa'. "
-            "Default: the first score, else tanimoto.",
+            help="tanimoto, latent, a property, a score, or a weighted sum such as 'tanimoto - 0.1*sa'. "
+            "Default: the first --score, else tanimoto.",
         ),
     ] = None,
-    score: options.Scores = [],  # noqa: B006
-    keep: options.Keep = [],  # noqa: B006
-    contains: options.Contains = [],  # noqa: B006
-    without: options.Without = [],  # noqa: B006
+    scores: options.Scores = [],  # noqa: B006
+    filters: options.Filters = [],  # noqa: B006
+    include_smarts: options.IncludeSmarts = [],  # noqa: B006
+    exclude_smarts: options.ExcludeSmarts = [],  # noqa: B006
     core: options.Core = None,
     standardize: options.Standardize = False,
-    report: Annotated[
-        Path | None, typer.Option(help="Also write an .html page with pictures and a map.", show_default=False)
-    ] = None,
-    rejected: Annotated[
-        Path | None, typer.Option(help="Write the rows that cannot be used to this .csv.", show_default=False)
-    ] = None,
+    column: options.Column = None,
+    workers: options.Workers = None,
     ray: Annotated[
         str | None,
-        typer.Option(help="Run on the Ray cluster at this address, or auto, or local.", show_default=False),
+        typer.Option(
+            rich_help_panel=options.MODEL,
+            show_default=False,
+            help="Run on a Ray cluster: its address, auto, or local.",
+        ),
     ] = None,
-    workers: options.Workers = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
-    column: options.Column = None,
     output: options.Output = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=options.OUTPUT, show_default=False, help="Write an .html report with structures and a map."
+        ),
+    ] = None,
+    invalid_rows: Annotated[
+        Path | None,
+        typer.Option(rich_help_panel=options.OUTPUT, show_default=False, help="Write the invalid rows to this .csv."),
+    ] = None,
 ) -> None:
-    """The best molecules of a library, in one pass: a shortlist, ranked, each molecule once.
+    """Rank the molecules of a library of any size in one pass and return a shortlist of distinct molecules.
 
-    Columns: smiles, name, score, the figures asked for, nearest_seed, qed, sa, logp, mw, n_occurrences, source, row.
-    In Python: `molvae.screen`.
+    Columns: smiles, name, score, the values ranked or filtered by, nearest_seed, qed, sa, logp, mw, n_occurrences, source,
+    row. In Python: `molvae.screen`.
     """
     from molvae.errors import InputError
 
     if report is not None and report.suffix.lower() != ".html":
-        raise InputError(f"--report is an .html, got {report}; -o writes the table")
-    from molvae.screening.screen import screen as screened
+        raise InputError(f"--report writes .html, got {report}; -o writes the table")
+    from molvae.screening.screen import screen as screen_library
 
-    check_outputs(output, report, rejected, inputs=[*library, *like])
-    seeds = _seeds(like, column)
-    with destination(output) as write, _watched(library, rejected) as taken:
-        done = screened(
-            _sources(library, column), seeds=seeds, top=top, rank_by=by, scores=score, filters=keep, include_smarts=contains,
-            exclude_smarts=without, core=core, standardize=standardize, model=model, device=device, column=column,
-            workers=workers, ray=ray, on_part=taken,
+    check_outputs(output, report, invalid_rows, inputs=[*library, *seeds])
+    queries = _query_molecules(seeds, column)
+    with table_output(output) as write, _progress_and_invalid_rows(library, invalid_rows) as on_part:
+        result = screen_library(
+            _sources(library, column), seeds=queries, top=top, rank_by=rank_by, scores=scores, filters=filters,
+            include_smarts=include_smarts, exclude_smarts=exclude_smarts, core=core, standardize=standardize,
+            model=model, device=device, column=column, workers=workers, ray=ray, on_part=on_part,
         )  # fmt: skip
-        write(done.table)
+        write(result.table)
     if report is not None:
-        done.write_report(report, ", ".join(library))
-    typer.echo(f"{done.counts.summary()}; {len(done.table):,} on the shortlist", err=True)
-    if not len(done.table):
+        result.write_report(report, ", ".join(library))
+    typer.echo(f"{result.counts.summary()}; {len(result.table):,} in the shortlist", err=True)
+    if not len(result.table):
         raise typer.Exit(1)
 
 
-def _seeds(like: list[str], column: str | None) -> list[str]:
-    """Every seed has to be readable: a shortlist around fewer than were given would be another one."""
-    from molvae.cli.inputs import read
+def _query_molecules(seeds: list[str], column: str | None) -> list[str]:
+    """The SMILES of the seeds. An invalid one is an error, because it would change the ranking of everything."""
+    from molvae.cli.inputs import read_rows
     from molvae.data.rows import InvalidRow
     from molvae.errors import InputError
 
-    seeds = []
-    for row in read(like, column):
+    smiles = []
+    for row in read_rows(seeds, column):
         if isinstance(row, InvalidRow):
-            raise InputError(f"--like: {row}")
-        seeds.append(row.smiles)
-    return seeds
+            raise InputError(f"--seeds: {row}")
+        smiles.append(row.smiles)
+    return smiles
 
 
 def _sources(library: list[str], column: str | None) -> list[Any]:
-    """Files and folders as they are; standard input as rows, for it may be a table."""
-    from molvae.cli.inputs import read
+    """Files and folders unchanged; standard input as rows, because it may be a table."""
+    from molvae.cli.inputs import read_rows
 
-    return [read(["-"], column) if source == "-" else source for source in library]
+    return [read_rows(["-"], column) if source == "-" else source for source in library]
 
 
 @contextmanager
-def _watched(library: list[str], rejected: Path | None) -> Iterator[Any]:
-    """A function that is shown every part: it moves the progress and writes down what was rejected."""
-    from molvae.library.input_files import expected_rows, find_files
+def _progress_and_invalid_rows(library: list[str], path: Path | None) -> Iterator[Callable[[Part], None]]:
+    """A function called with each processed part: it updates the progress bar and writes the invalid rows."""
+    from molvae.library.input_files import estimate_rows, find_files
 
     files = None if "-" in library else find_files(library)
-    total = expected_rows(files) if files and sys.stderr.isatty() else None  # it reads the beginning of every file
-    with progress("rows", total) as advance, _invalid_rows(rejected) as note:
-        read = 0
+    total = estimate_rows(files) if files and sys.stderr.isatty() else None  # reads the beginning of every file
+    with progress("rows", total) as advance, _invalid_row_writer(path) as write_row:
+        n_read = 0
 
-        def taken(part: PartialResult) -> None:
-            nonlocal read
-            read += part.counts.read
-            for invalid_row in part.invalid_rows:
-                note(invalid_row)
+        def on_part(part: Part) -> None:
+            nonlocal n_read
+            n_read += part.counts.read
+            for row in part.invalid_rows:
+                write_row(row)
             if advance:
-                advance(read)
+                advance(n_read)
 
-        yield taken
+        yield on_part
 
 
 @contextmanager
-def _invalid_rows(path: Path | None) -> Iterator[Any]:
-    """Where invalid rows go: all of them to a file, or the first ones to stderr."""
-    import csv
-
-    from molvae.cli.inputs import report
-    from molvae.data.files import atomic_write
+def _invalid_row_writer(path: Path | None) -> Iterator[Callable[[InvalidRow], object]]:
+    """A function that writes invalid rows: all of them to a .csv file, or the first ones to stderr."""
+    from molvae.cli.inputs import report_row
+    from molvae.data.files import whole_file
     from molvae.data.rows import MAX_INVALID_ROWS_SHOWN
 
     if path is not None:
         with atomic_write(path) as draft, draft.open("w", encoding="utf-8", newline="", errors="replace") as stream:
             table = csv.writer(stream, lineterminator="\n")
             table.writerow(["source", "row", "value", "reason"])
-            yield lambda invalid_row: table.writerow(
-                [invalid_row.source, invalid_row.row, invalid_row.value, invalid_row.reason]
-            )
+            yield lambda row: table.writerow([row.source, row.row, row.value, row.reason])
         return
-    count = 0
+    n_invalid = 0
 
-    def tell(invalid_row: InvalidRow) -> None:
-        nonlocal count
-        count += 1
-        if count <= MAX_INVALID_ROWS_SHOWN:
-            report(invalid_row)
+    def report_first(row: InvalidRow) -> None:
+        nonlocal n_invalid
+        n_invalid += 1
+        if n_invalid <= MAX_INVALID_ROWS_SHOWN:
+            report_row(row)
 
-    yield tell
-    if count > MAX_INVALID_ROWS_SHOWN:
+    yield report_first
+    if n_invalid > MAX_INVALID_ROWS_SHOWN:
         typer.echo(
-            f"... {count - MAX_INVALID_ROWS_SHOWN:,} more rows rejected; --rejected FILE.csv lists them", err=True
+            f"... {n_invalid - MAX_INVALID_ROWS_SHOWN:,} more invalid rows; --invalid-rows FILE.csv lists them",
+            err=True,
         )

@@ -1,7 +1,13 @@
-"""`molvae train`: `workflow.train_model`."""
+"""`molvae train`: train a model on molecules (`molvae.train_model`).
+
+The options for the model and for training are generated from the fields of `ModelConfig` and `TrainConfig`: name, type,
+default and help text are defined there once.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,133 +15,117 @@ import typer
 
 from molvae.cli import options
 
-
-def _model(help: str, **more: Any) -> Any:
-    return typer.Option(show_default=False, rich_help_panel="Shape of the model", help=help, **more)
-
-
-def _training(help: str, **more: Any) -> Any:
-    return typer.Option(show_default=False, rich_help_panel="Training", help=help, **more)
-
-
-def _machine(help: str, **more: Any) -> Any:
-    return typer.Option(rich_help_panel="Machine", help=help, **more)
+HARDWARE = "Hardware"
 
 
 def train(
     data: Annotated[
-        list[str], typer.Argument(show_default=False, help="Files of molecules, or datasets: NAME, or NAME:SPLIT.")
+        list[str],
+        typer.Argument(show_default=False, help="Files of molecules, or datasets as NAME or NAME:SPLIT."),
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", show_default=False, help="The run's folder; an unfinished run in it goes on."),
+        typer.Option("--output", "-o", show_default=False, help="Run folder; an unfinished run in it is resumed."),
     ],
     valid: Annotated[
-        str | None, typer.Option(show_default=False, help="Validation data; else a share is split off.")
+        str | None, typer.Option(show_default=False, help="Validation set. Default: a part of the data.")
     ] = None,
     column: options.Column = None,
     standardize: options.Standardize = False,
-    start: Annotated[
-        str | None, typer.Option("--from", show_default=False, help="Start from this model's weights and vocabulary.")
+    init_from: Annotated[
+        str | None, typer.Option(show_default=False, help="Start from the weights and vocabulary of this model.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(show_default=False, help="The model's name. Default: the folder's.")
+        str | None, typer.Option(show_default=False, help="Name of the model. Default: the name of the folder.")
     ] = None,
-    encoder: Annotated[str | None, _model("dmpnn (default), gine, gatv2 or gps.")] = None,
-    encoder_dim: Annotated[int | None, _model("Channels of an atom's state.")] = None,
-    encoder_layers: Annotated[int | None, _model("Message-passing layers.")] = None,
-    pooling_heads: Annotated[int | None, _model("Attention heads that pool atoms into a molecule.")] = None,
-    latent: Annotated[
-        str | None, _model("gaussian (a VAE, default), deterministic (an autoencoder) or hypersphere.")
-    ] = None,
-    latent_dim: Annotated[int | None, _model("Dimensions of z.")] = None,
-    decoder: Annotated[str | None, _model("gru (default) or transformer.")] = None,
-    decoder_dim: Annotated[int | None, _model("Channels of the decoder's state.")] = None,
-    decoder_layers: Annotated[int | None, _model("Layers of the decoder.")] = None,
-    bilinear_dim: Annotated[
-        int | None, _model("Channels in which the decoder's state is multiplied with z; 0: none.", min=0)
-    ] = None,
-    max_length: Annotated[int | None, _model("The longest SMILES, in symbols.")] = None,
-    dropout: Annotated[float | None, _model("Dropout.")] = None,
-    batch_size: Annotated[int | None, _training("Molecules a step, over all devices.")] = None,
-    max_steps: Annotated[int | None, _training("Optimizer steps.")] = None,
-    max_minutes: Annotated[float | None, _training("Stop, annealed, after this long.")] = None,
-    learning_rate: Annotated[float | None, _training("AdamW's peak.")] = None,
-    kl_weight: Annotated[float | None, _training("What a nat of KL costs beside one of reconstruction.")] = None,
-    kl_cycles: Annotated[int | None, _training("Let the KL weight rise from 0 this often, not once.")] = None,
-    free_bits: Annotated[float | None, _training("Nats per latent dimension that cost nothing.")] = None,
-    mmd_weight: Annotated[
-        float | None, _training("What the discrepancy (MMD) of all latents from the prior costs.")
-    ] = None,
-    latent_noise: Annotated[
-        float | None, _training("Radius of noise on every latent that the decoder is not told.")
-    ] = None,
-    mask_prob: Annotated[float | None, _training("Share of the input's atoms and bonds that are masked.")] = None,
-    noise_prob: Annotated[float | None, _training("Share of molecules decoded from a perturbed latent.")] = None,
-    noise_min: Annotated[float | None, _training("The least noise level that a latent is perturbed by.")] = None,
-    noise_max: Annotated[float | None, _training("The largest.")] = None,
-    rl_weight: Annotated[
-        float | None, _training("What strings that the decoder writes itself count, by what they are worth.")
-    ] = None,
-    freeze_encoder: Annotated[
-        bool | None, _training("Train the decoder alone: the latents of --from stay as they are.")
-    ] = None,
-    length_weight_exponent: Annotated[
-        float | None, _training("Long molecules more often: as their symbols to this power.")
-    ] = None,
-    neighbors: Annotated[
+    neighbor_targets: Annotated[
         bool,
         typer.Option(
-            "--neighbors/--no-neighbors",
-            rich_help_panel="Training",
-            help="Decode a perturbed latent to a similar molecule, the less similar the further it was moved.",
+            "--neighbor-targets/--no-neighbor-targets",
+            help="Decode a noisy latent to a similar training molecule, less similar for more noise.",
         ),
     ] = True,
-    validate_every: Annotated[int | None, _training("Steps between validations.")] = None,
-    patience: Annotated[int | None, _training("Stop after this many validations without gain; 0: never.")] = None,
-    seed: Annotated[int | None, _training("Of weights, order and noise.", min=0)] = None,
-    precision: Annotated[str | None, _training("auto, 32, tf32 (on a GPU) or bf16.")] = None,
-    compile: Annotated[bool | None, _training("torch.compile the decoder.")] = None,
-    accelerator: Annotated[str, _machine("auto, cpu or gpu.")] = "auto",
-    devices: Annotated[str, _machine("How many, or which (0,2), or auto.")] = "auto",
-    nodes: Annotated[int, _machine("Machines.", min=1)] = 1,
-    strategy: Annotated[str, _machine("Lightning's strategy: auto, ddp ...")] = "auto",
+    accelerator: Annotated[str, typer.Option(rich_help_panel=HARDWARE, help="auto, cpu or gpu.")] = "auto",
+    devices: Annotated[
+        str, typer.Option(rich_help_panel=HARDWARE, help="Number of devices, their indices (0,2), or auto.")
+    ] = "auto",
+    nodes: Annotated[int, typer.Option(rich_help_panel=HARDWARE, min=1, help="Number of machines.")] = 1,
+    strategy: Annotated[str, typer.Option(rich_help_panel=HARDWARE, help="Lightning strategy: auto, ddp ...")] = "auto",
     workers: Annotated[
-        int | None, _machine("Processes that read molecules. Default: one per core.", show_default=False)
+        int | None,
+        typer.Option(
+            rich_help_panel=HARDWARE,
+            show_default=False,
+            help="Worker processes that read molecules. Default: one per core.",
+        ),
     ] = None,
+    **config: Any,
 ) -> None:
-    """Train a model on molecules, and write FOLDER/model for `--model`.
+    """Train a model on molecules and write it to FOLDER/model.
 
-    The data is packed once into FOLDER/packed; every row is counted, and rejected ones are listed in
-    FOLDER/rejected.csv. Run the same command again to go on after an interruption. In Python: `workflow.train_model`.
+    Molecules are converted to graphs once, into FOLDER/packed; invalid rows are listed in FOLDER/invalid_rows.csv. The
+    same command resumes an interrupted run. In Python: `molvae.train_model`.
     """
     import sys
 
+    from molvae.nn.config import ModelConfig
     from molvae.training.config import TrainConfig
-    from molvae.training.train import Machine, train_model
+    from molvae.training.train import HardwareConfig, train_model
 
-    shape = _given(
-        encoder=encoder, encoder_dim=encoder_dim, encoder_layers=encoder_layers,
-        pooling_heads=pooling_heads, latent=latent, latent_dim=latent_dim, decoder=decoder,
-        decoder_dim=decoder_dim, decoder_layers=decoder_layers, bilinear_dim=bilinear_dim,
-        max_length=max_length, dropout=dropout,
-    )  # fmt: skip
-    settings = _given(
-        batch_size=batch_size, max_steps=max_steps, max_minutes=max_minutes, learning_rate=learning_rate,
-        kl_weight=kl_weight, kl_cycles=kl_cycles, free_bits=free_bits, mmd_weight=mmd_weight, latent_noise=latent_noise,
-        mask_prob=mask_prob, noise_prob=noise_prob, noise_min=noise_min, noise_max=noise_max,
-        rl_weight=rl_weight, freeze_encoder=freeze_encoder, length_weight_exponent=length_weight_exponent,
-        validate_every=validate_every, patience=patience, random_state=seed, precision=precision, compile=compile,
-    )  # fmt: skip
+    given = {key: value for key, value in config.items() if value is not None}
+    model_config = {key: given[key] for key in _field_names(ModelConfig) if key in given}
+    train_config = {key: given[key] for key in _field_names(TrainConfig) if key in given}
+    if "random_seed" in given:
+        train_config["random_state"] = given["random_seed"]
     folder = train_model(
-        data, output, valid=valid, column=column, standardize=standardize, shape=shape,
-        config=TrainConfig.from_dict(settings), neighbors=neighbors, start_from=start, name=name, workers=workers,
-        machine=Machine(accelerator, devices, nodes, strategy),
-        progress=sys.stderr.isatty(), tell=lambda text: typer.echo(text, err=True),
+        data, output, valid=valid, column=column, standardize=standardize, model_config=model_config,
+        config=TrainConfig.from_dict(train_config), neighbor_targets=neighbor_targets, init_from=init_from, name=name,
+        workers=workers, hardware=HardwareConfig(accelerator, devices, nodes, strategy),
+        progress=sys.stderr.isatty(), log=lambda text: typer.echo(text, err=True),
     )  # fmt: skip
     typer.echo(folder)
 
 
-def _given(**settings: Any) -> dict[str, Any]:
-    """The settings that the user named; the others keep the defaults of their dataclass."""
-    return {key: value for key, value in settings.items() if value is not None}
+def _field_names(config: type) -> Iterable[str]:
+    import dataclasses
+
+    return [field.name for field in dataclasses.fields(config)]
+
+
+def _config_options() -> list[inspect.Parameter]:
+    """An option for each field of the configurations, except the vocabulary size, which follows from the data."""
+    import dataclasses
+    from typing import get_type_hints
+
+    from molvae.nn.config import ModelConfig
+    from molvae.training.config import TrainConfig
+
+    parameters = []
+    for config, panel in ((ModelConfig, "Model"), (TrainConfig, "Training")):
+        types = get_type_hints(config)
+        for field in dataclasses.fields(config):  # type: ignore[arg-type]
+            if field.name == "vocab_size":
+                continue
+            name = "random_seed" if field.name == "random_state" else field.name
+            help_text = f"{field.metadata['help']} [default: {field.default}]"
+            option = typer.Option(show_default=False, rich_help_panel=panel, help=help_text)
+            parameters.append(
+                inspect.Parameter(
+                    name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=None,
+                    annotation=Annotated[types[field.name] | None, option],
+                )
+            )
+    return parameters
+
+
+def _add_parameters(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> None:
+    """Replace the `**config` parameter in the signature that typer reads by these parameters."""
+    signature = inspect.signature(function, eval_str=True)
+    fixed = [parameter for name, parameter in signature.parameters.items() if name != "config"]
+    function.__signature__ = signature.replace(parameters=[*fixed, *parameters])  # type: ignore[attr-defined]
+    function.__annotations__ = {parameter.name: parameter.annotation for parameter in [*fixed, *parameters]}
+
+
+_add_parameters(train, _config_options())

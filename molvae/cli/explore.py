@@ -1,0 +1,278 @@
+"""Commands that explore a latent space; each writes a table and can draw an image (`molvae.explore`)."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import tee
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molvae.cli import options
+from molvae.cli.loading import load_model
+from molvae.cli.outputs import GRID_FORMATS, PLOT_FORMATS, single_table
+from molvae.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molvae.cli.inputs import Row
+    from molvae.generator import Generator
+    from molvae.nn.likelihood_reference import LikelihoodReference
+
+Reference = Annotated[
+    str | None,
+    typer.Option(show_default=False, help="File of reference molecules. Default: a reference stored with the model."),
+]
+
+
+def interpolate(
+    start: options.Molecule,
+    end: options.Molecule,
+    steps: Annotated[int, typer.Option(min=2, help="Number of latents on the path, including both ends.")] = 20,
+    path: Annotated[str, typer.Option(help="spherical or linear.")] = "spherical",
+    samples_per_latent: Annotated[
+        int,
+        typer.Option(min=0, help="Samples decoded from each latent; the one closest to the path is kept."),
+    ] = 16,
+    random_seed: options.RandomSeed = 0,
+    standardize: options.Standardize = False,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    output: options.Output = None,
+    image: options.Image = None,
+) -> None:
+    """Interpolate between two molecules in latent space.
+
+    Columns: position, n_merged, smiles, similarity_start, similarity_end, log_likelihood. In Python:
+    `molvae.explore.interpolate`.
+    """
+    from molvae.cli.inputs import standardized_smiles
+    from molvae.explore import draw_path
+    from molvae.explore import interpolate as interpolate_molecules
+
+    with single_table(output, image, draw_path, GRID_FORMATS) as finish:
+        generator = load_model(model, device)
+        if standardize:
+            start, end = standardized_smiles(start), standardized_smiles(end)
+        finish(
+            interpolate_molecules(
+                generator, start, end, steps=steps, path=path, samples_per_latent=samples_per_latent,
+                random_state=random_seed,
+            )
+        )  # fmt: skip
+
+
+def traverse(
+    seed: options.Molecule,
+    axes: Annotated[str, typer.Option(help="Two latent dimensions or principal components, from 0.")] = "0,1",
+    directions: Annotated[
+        str, typer.Option(help="latent, principal, or one or two properties such as qed or logp,tpsa.")
+    ] = "latent",
+    reference: Reference = None,
+    steps: Annotated[int, typer.Option(min=1, help="Rows and columns of the grid.")] = 7,
+    span: Annotated[
+        float | None,
+        typer.Option(
+            show_default=False,
+            help="Extent to either side, in standard deviations. Default: 5; 15 along single dimensions.",
+        ),
+    ] = None,
+    standardize: options.Standardize = False,
+    column: options.Column = None,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    output: options.Output = None,
+    image: options.Image = None,
+) -> None:
+    """Decode a grid around a molecule along two directions of the latent space.
+
+    Columns: x, y, smiles, similarity, log_likelihood, and the properties named. In Python: `molvae.explore.traverse`.
+    """
+    from molvae.cli.inputs import read_rows, standardized_smiles, valid_smiles
+    from molvae.explore import draw_traversal
+    from molvae.explore import traverse as traverse_latent_space
+
+    with single_table(output, image, draw_traversal, GRID_FORMATS, [reference or ""]) as finish:
+        molecules = None if reference is None else valid_smiles(read_rows([reference], column))
+        center = standardized_smiles(seed) if standardize else seed
+        finish(
+            traverse_latent_space(
+                load_model(model, device), center, axes=_pair(axes), directions=directions, reference=molecules,
+                steps=steps, span=span,
+            )
+        )  # fmt: skip
+
+
+def _pair(text: str) -> tuple[int, int]:
+    try:
+        first, second = map(int, text.split(","))
+    except ValueError:
+        raise InputError(f"--axes takes two integers such as 0,1, got {text!r}") from None
+    return first, second
+
+
+def latent_map(
+    molecules: options.Molecules,
+    method: Annotated[str, typer.Option(help="pca or umap.")] = "pca",
+    color_by: Annotated[
+        str | None, typer.Option(show_default=False, help="A property such as qed, or a column of the input.")
+    ] = None,
+    random_seed: options.RandomSeed = 0,
+    standardize: options.Standardize = False,
+    column: options.Column = None,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    output: options.Output = None,
+    image: options.Plot = None,
+) -> None:
+    """Project the latents of molecules to two dimensions, one output row per input row.
+
+    Columns: smiles, name (if the input has names), error, x, y, and the values of --color-by. In Python:
+    `molvae.explore.latent_map`.
+    """
+    import pandas as pd
+
+    from molvae.chem.properties import PROPERTIES
+    from molvae.cli.inputs import read_rows
+    from molvae.cli.row_commands import row_labels, table_of_rows
+    from molvae.explore import draw_map
+    from molvae.explore import latent_map as project
+
+    with single_table(output, image, draw_map, PLOT_FORMATS, molecules) as finish:
+        generator = load_model(model, device)
+        name_column = None if color_by in PROPERTIES else color_by
+        rows = list(read_rows(molecules, column, name_column, standardized=standardize))
+        colors: pd.Series[str] | str | None = color_by
+        if color_by is not None and color_by not in PROPERTIES:
+            colors = pd.Series(row_labels(rows, color_by), name=color_by)
+            if not colors.any():
+                raise InputError(f"--color-by: {color_by!r} is neither a column with values nor a property such as qed")
+        named = name_column is None and any(row.name for row in rows)
+        function = partial(project, generator, method=method, color_by=colors, random_state=random_seed)
+        finish(table_of_rows(rows, function, named=named))
+
+
+def cluster(
+    molecules: options.Molecules,
+    clusters: Annotated[str, typer.Option(help="Number of clusters, or auto.")] = "auto",
+    method: Annotated[str, typer.Option(help="kmeans, agglomerative or hdbscan.")] = "kmeans",
+    labels: Annotated[
+        str | None,
+        typer.Option(show_default=False, help="Column with known classes to compare with; for a .smi file, its names."),
+    ] = None,
+    random_seed: options.RandomSeed = 0,
+    standardize: options.Standardize = False,
+    column: options.Column = None,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    output: options.Output = None,
+    image: options.Plot = None,
+) -> None:
+    """Cluster molecules by their latents, one output row per input row.
+
+    Columns: smiles, name (if the input has names), error, cluster, is_representative, label, x, y. With --labels,
+    stderr shows purity, adjusted Rand index and silhouettes. In Python: `molvae.explore.cluster`.
+    """
+    from molvae.cli.inputs import read_rows
+    from molvae.cli.row_commands import row_labels, table_of_rows
+    from molvae.explore import cluster as cluster_latents
+    from molvae.explore import draw_clusters
+
+    n_clusters = int(clusters) if clusters.isdecimal() else clusters
+    with single_table(output, image, draw_clusters, PLOT_FORMATS, molecules) as finish:
+        generator = load_model(model, device)
+        rows = list(read_rows(molecules, column, labels, standardized=standardize))
+        known = None if labels is None else row_labels(rows, labels)
+        named = labels is None and any(row.name for row in rows)
+        function = partial(
+            cluster_latents, generator, clusters=n_clusters, method=method, labels=known, random_state=random_seed
+        )
+        finish(table_of_rows(rows, function, named=named))
+
+
+def neighbors(
+    library: options.Molecules,
+    seeds: Annotated[
+        list[str], typer.Option("--seeds", show_default=False, help="Query molecules: SMILES or files; repeatable.")
+    ],
+    n: Annotated[int, typer.Option("-n", "--count", min=1, help="Neighbors per seed.")] = 10,
+    standardize: options.Standardize = False,
+    column: options.Column = None,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    output: options.Output = None,
+    image: options.Image = None,
+) -> None:
+    """Find the nearest neighbors of seeds in latent space among the molecules of a file.
+
+    Columns: seed, smiles, name (if the file has names), distance, similarity. In Python: `molvae.explore.neighbors`.
+    """
+    from molvae.cli.inputs import read_rows, report_errors, valid_rows
+    from molvae.explore import draw_neighbors
+    from molvae.explore import neighbors as nearest_neighbors
+
+    with single_table(output, image, draw_neighbors, GRID_FORMATS, [*library, *seeds]) as finish:
+        generator = load_model(model, device)
+        invalid = list[Row]()
+        queries = [row.smiles for row in valid_rows(read_rows(seeds, column, standardized=standardize), invalid)]
+        records, records_again = tee(valid_rows(read_rows(library, column, standardized=standardize), invalid))
+        frame = nearest_neighbors(
+            generator, (row.smiles for row in records), queries, n=n, names=(row.name for row in records_again)
+        )
+        report_errors(frame.attrs["errors"])
+        finish(frame)
+    if frame.empty:
+        raise typer.Exit(1)
+
+
+def anomaly(
+    molecules: options.Molecules,
+    reference: Reference = None,
+    save_reference: Annotated[
+        Path | None,
+        typer.Option(show_default=False, help="Store the statistics of --reference in this .json for later runs."),
+    ] = None,
+    standardize: options.Standardize = False,
+    column: options.Column = None,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    output: options.Output = None,
+    image: options.Image = None,
+) -> None:
+    """Rank molecules by the likelihood of their reconstruction, one output row per input row.
+
+    Columns: smiles, error, log_likelihood, log_likelihood_per_token (nats), percentile: the percentage of reference
+    molecules with a lower likelihood; values below 1 mark outliers. In Python: `molvae.explore.anomaly`.
+    """
+    from molvae.cli.inputs import read_rows
+    from molvae.cli.row_commands import table_of_rows
+    from molvae.explore import anomaly as score_anomaly
+    from molvae.explore import draw_anomalies
+
+    if save_reference is not None and reference is None:
+        raise InputError("--save-reference stores the statistics of --reference FILE: give both")
+    if save_reference is not None and save_reference.suffix.lower() != ".json":
+        raise InputError(f"--save-reference writes a .json file, got {save_reference}")
+    inputs = [*molecules, reference or ""]
+    with single_table(output, image, draw_anomalies, GRID_FORMATS, inputs, save_reference) as finish:
+        generator = load_model(model, device)
+        likelihoods = None if reference is None else _likelihood_reference(generator, reference, column)
+        if likelihoods is not None and save_reference is not None:
+            likelihoods.save(save_reference)
+        rows = list(read_rows(molecules, column, standardized=standardize))
+        function = partial(score_anomaly, generator, reference=likelihoods)
+        frame = table_of_rows(rows, function, named=any(row.name for row in rows))
+        finish(frame)
+    if len(frame) and frame["error"].all():
+        raise typer.Exit(1)
+
+
+def _likelihood_reference(generator: Generator, reference: str, column: str | None) -> LikelihoodReference:
+    from molvae.cli.inputs import read_rows, valid_smiles
+    from molvae.nn.likelihood_reference import LikelihoodReference
+
+    if reference.lower().endswith(".json"):
+        return LikelihoodReference.load(reference)
+    return generator.likelihood_reference(valid_smiles(read_rows([reference], column)))

@@ -1,0 +1,148 @@
+"""`molvae encode`, `decode` and `reconstruct`: molecules to latents and back."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molvae.cli import options
+from molvae.cli.loading import load_model, temperature_option
+from molvae.cli.outputs import table_output
+from molvae.cli.progress import progress
+from molvae.cli.row_commands import finish, map_rows
+from molvae.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+def encode(
+    molecules: options.Molecules,
+    optimize_latents: options.OptimizeLatents = False,
+    standardize: options.Standardize = False,
+    column: options.Column = None,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    output: options.Output = None,
+) -> None:
+    """Encode molecules as latent vectors, one output row per input row.
+
+    Columns: smiles, error, z0, z1 ... In Python: `molvae.encode`.
+    """
+    from molvae.cli.inputs import read_rows
+
+    if output is None and sys.stdout.isatty():
+        raise InputError("latents are too wide for a terminal: give -o FILE (.csv or .parquet), or use a pipe")
+    if output is not None and output.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"latents are written to .csv or .parquet, got {output}")
+    n_rows = n_valid = 0
+    with table_output(output, molecules) as write:
+        generator = load_model(model, device)
+        encode_chunk = partial(generator.encode, standardize=standardize, optimize_latents=optimize_latents)
+        for frame in map_rows(read_rows(molecules, column), encode_chunk):
+            n_rows, n_valid = n_rows + len(frame), n_valid + int((frame["error"] == "").sum())
+            write(frame)
+    finish(n_rows, n_valid, f"{n_rows:,} rows: {n_valid:,} encoded, {n_rows - n_valid:,} invalid")
+
+
+def decode(
+    latents: Annotated[
+        str,
+        typer.Argument(
+            show_default=False, help="Table with columns z0, z1 ... (.csv .parquet), array (.npy), or - for CSV."
+        ),
+    ],
+    temperature: options.Temperature = None,
+    top_k: options.TopK = 0,
+    top_p: options.TopP = 1.0,
+    grammar: options.Grammar = False,
+    greedy: options.Greedy = False,
+    inversion_steps: options.InversionSteps = 0,
+    random_seed: options.RandomSeed = 0,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    output: options.Output = None,
+) -> None:
+    """Decode latent vectors to molecules, one output row per input row; greedy unless a temperature is given.
+
+    Columns: smiles, log_likelihood, error; with --inversion-steps also distance, between the given latent and the latent
+    of the decoded molecule. In Python: `molvae.decode`.
+    """
+    chosen_temperature = temperature_option(temperature, greedy) or 0.0
+    table = read_latents(latents)
+    with table_output(output, [latents]) as write:
+        generator = load_model(model, device)
+        with progress("latents", len(table)) as advance:
+            frame = generator.decode(
+                table, temperature=chosen_temperature, top_k=top_k, top_p=top_p, grammar=grammar,
+                inversion_steps=inversion_steps, random_state=random_seed, progress=advance,
+            )  # fmt: skip
+        n_valid = int((frame["error"] == "").sum())
+        typer.echo(f"{len(frame):,} latents: {n_valid:,} molecules, {len(frame) - n_valid:,} invalid", err=True)
+        write(frame)
+    if len(frame) and not n_valid:
+        raise typer.Exit(1)
+
+
+def reconstruct(
+    molecules: options.Molecules,
+    optimize_latents: options.OptimizeLatents = False,
+    inversion_steps: options.InversionSteps = 0,
+    standardize: options.Standardize = False,
+    column: options.Column = None,
+    model: options.Model = "druglike",
+    device: options.Device = "auto",
+    output: options.Output = None,
+) -> None:
+    """Encode molecules and decode them greedily, one output row per input row.
+
+    Columns: smiles, reconstruction, exact, error. In Python: `molvae.reconstruct`.
+    """
+    from molvae.cli.inputs import read_rows
+
+    n_rows = n_invalid = n_exact = n_without = 0
+    with table_output(output, molecules) as write:
+        generator = load_model(model, device)
+        reconstruct_chunk = partial(
+            generator.reconstruct,
+            standardize=standardize,
+            optimize_latents=optimize_latents,
+            inversion_steps=inversion_steps,
+        )
+        for frame in map_rows(read_rows(molecules, column), reconstruct_chunk):
+            n_rows, n_invalid = n_rows + len(frame), n_invalid + frame.attrs["n_invalid"]
+            n_exact, n_without = n_exact + int(frame["exact"].sum()), n_without + int((frame["error"] != "").sum())
+            write(frame)
+    counts = (
+        f"{n_exact:,} exact, {n_rows - n_exact - n_without:,} another molecule, "
+        f"{n_without - n_invalid:,} no valid molecule, {n_invalid:,} invalid input"
+    )
+    finish(n_rows, n_rows - n_invalid, f"{n_rows:,} rows: {counts}")
+
+
+def read_latents(source: str) -> pd.DataFrame | NDArray[Any]:
+    """The table or array in a file, or the CSV on standard input. Raises `InputError`."""
+    import numpy as np
+    import pandas as pd
+
+    suffix = Path(source).suffix.lower()
+    try:
+        if source == "-":
+            return pd.read_csv(sys.stdin)
+        if suffix == ".csv":
+            return pd.read_csv(source)
+        if suffix == ".parquet":
+            return pd.read_parquet(source)
+        if suffix == ".npy":
+            array: NDArray[Any] = np.load(source, allow_pickle=False)
+            return array
+    except FileNotFoundError:
+        raise InputError(f"{source} does not exist: check the spelling and the current directory") from None
+    except (OSError, ValueError, EOFError) as error:  # the errors of pandas and pyarrow are ValueErrors
+        raise InputError(f"cannot read latents from {source}: {error}") from None
+    raise InputError(f"{source} has an unknown format: latents are .csv, .parquet or .npy, or - for CSV")
