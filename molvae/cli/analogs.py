@@ -78,7 +78,7 @@ def analogs(
         typer.Option(
             "--exclude-stereoisomers",
             rich_help_panel=options.CONSTRAINTS,
-            help="Drop stereoisomers of the seed. Their Tanimoto similarity is 1, as the fingerprint ignores chirality.",
+            help="Drop stereoisomers of the seed (similarity 1, because the fingerprint ignores chirality).",
         ),
     ] = False,
     alerts: Annotated[

@@ -45,7 +45,7 @@ def fetch(
         typer.Option(show_default=False, help="Target folder. Default: $MOLVAE_DATA, or ~/.cache/molvae."),
     ] = None,
 ) -> None:
-    """Download a dataset and print its files. Files that are present with the right checksum are not downloaded again."""
+    """Download a dataset and print its files; files with the right checksum are not downloaded again."""
     from molvae.data import datasets
 
     recipe = datasets.recipe(name)

@@ -17,7 +17,7 @@ def info(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a model: its parameters, vocabulary, sampling defaults and model card. Without MODEL, list the shipped models.
+    """Show parameters, vocabulary, sampling defaults and card of a model. Without MODEL, list the shipped models.
 
     For a property model written by `molvae fit`: its target, its inputs and its validation scores.
     """

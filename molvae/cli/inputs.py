@@ -49,7 +49,7 @@ def read_rows(
 
 
 def standardized_smiles(smiles: str) -> str:
-    """The SMILES after standardization; unchanged if it cannot be parsed, so that the error is reported where it is used."""
+    """The SMILES after standardization; unchanged if it cannot be parsed, so that its user reports the error."""
     try:
         with silence_rdkit():
             return write(standardize(parse(smiles)))

@@ -70,8 +70,8 @@ def decode(
 ) -> None:
     """Decode latent vectors to molecules, one output row per input row; greedy unless a temperature is given.
 
-    Columns: smiles, log_likelihood, error; with --inversion-steps also distance, between the given latent and the latent
-    of the decoded molecule. In Python: `molvae.decode`.
+    Columns: smiles, log_likelihood, error; with --inversion-steps also distance, between the given latent and that of
+    the decoded molecule. In Python: `molvae.decode`.
     """
     chosen_temperature = temperature_option(temperature, greedy) or 0.0
     table = read_latents(latents)

@@ -52,8 +52,8 @@ def optimize(
 ) -> None:
     """Search for molecules with a higher score near each seed, within filters such as similarity>=0.4.
 
-    With the default of one generation this is a local search: every generation is drawn around the best molecule so far,
-    half of it as branches of its SMILES. --generations 10 lets CMA-ES adapt its covariance before each restart.
+    With the default of one generation this is a local search: every generation is drawn around the best molecule so
+    far, half of it as branches of its SMILES. --generations 10 lets CMA-ES adapt its covariance before each restart.
     Ctrl+C ends the search and returns the molecules found so far.
 
     Columns: seed, smiles, score, similarity, the properties used, n_evaluations, n_samples. In Python:

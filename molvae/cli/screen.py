@@ -68,8 +68,8 @@ def screen(
 ) -> None:
     """Rank the molecules of a library of any size in one pass and return a shortlist of distinct molecules.
 
-    Columns: smiles, name, score, the values ranked or filtered by, nearest_seed, qed, sa, logp, mw, n_occurrences, source,
-    row. In Python: `molvae.screen`.
+    Columns: smiles, name, score, the values ranked or filtered by, nearest_seed, qed, sa, logp, mw, n_occurrences,
+    source, row. In Python: `molvae.screen`.
     """
     from molvae.errors import InputError
 

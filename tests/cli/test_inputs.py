@@ -7,26 +7,26 @@ import sys
 
 import pytest
 
-from molvae.cli.inputs import read
+from molvae.cli.inputs import read_rows
 from molvae.data.rows import Record
 from molvae.errors import InputError
 
 
-def test_smiles_and_files_mix(tmp_path):
+def test_smiles_and_files_can_be_mixed(tmp_path):
     (tmp_path / "two.csv").write_text("id,smiles\n1,CCN\n2,CCC\n")
-    rows = list(read(["CC(=O)O", str(tmp_path / "two.csv"), "CCO", ""], None))
+    rows = list(read_rows(["CC(=O)O", str(tmp_path / "two.csv"), "CCO", ""], None))
     assert [row.smiles for row in rows if isinstance(row, Record)] == ["CC(=O)O", "CCN", "CCC", "CCO"]
     assert rows[0].location == "argument 1"
     assert str(rows[-1]) == "argument 4: the SMILES field is empty"
 
 
 @pytest.mark.parametrize("name", ["nowhere.smi", "empty.smi", "folder.smi"])
-def test_a_second_file_that_cannot_be_read_is_told_before_the_first_is_read(tmp_path, name):
+def test_unreadable_file_fails_before_reading(tmp_path, name):
     (tmp_path / "one.smi").write_text("CCO\n")
     (tmp_path / "empty.smi").touch()
     (tmp_path / "folder.smi").mkdir()
     with pytest.raises(InputError, match=name):
-        read([str(tmp_path / "one.smi"), str(tmp_path / name)], None)  # not one row was asked for
+        read_rows([str(tmp_path / "one.smi"), str(tmp_path / name)], None)  # not one row was asked for
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,6 @@ def test_a_second_file_that_cannot_be_read_is_told_before_the_first_is_read(tmp_
         ("CCO\tethanol\nCCN\n", [("CCO", "ethanol"), ("CCN", "")]),
     ],
 )
-def test_standard_input_is_a_table_where_its_first_line_says_so(monkeypatch, text, rows):
+def test_standard_input_table_header(monkeypatch, text, rows):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
-    assert [(row.smiles, row.name) for row in read(["-"], None)] == rows
+    assert [(row.smiles, row.name) for row in read_rows(["-"], None)] == rows

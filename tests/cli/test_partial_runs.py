@@ -83,7 +83,7 @@ def _summary(result):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_killed_in_the_middle(molvae, tiny_model, tmp_path):
+def test_resume_after_kill(molvae, tiny_model, tmp_path):
     seeds = _seeds(tmp_path / "seeds.smi", 8 * GROUP)
     output, parts = tmp_path / "out.csv", tmp_path / "out.csv.parts"
     command = [*MOLVAE, "analogs", seeds, "-n", 2, "-o", output, "--model", tiny_model, "--device", "cpu"]
@@ -104,13 +104,13 @@ def test_killed_in_the_middle(molvae, tiny_model, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".smi", ".sdf", ".parquet", ".html", ".svg"])
-def test_every_format_is_as_if_it_was_written_at_once(molvae, stopped, seeds, tmp_path, suffix):
+def test_resumed_output_equals_uninterrupted(molvae, stopped, seeds, tmp_path, suffix):
     """From standard input nothing is kept, and the tables go straight into the file."""
-    arguments = ["--keep", "mw<200", "--rank", "tpsa - similarity"]
-    at_once = ["-o", tmp_path / "at_once" / f"out{suffix}", "--picture", tmp_path / "at_once" / "grid.svg"]
+    arguments = ["--filter", "mw<200", "--rank-by", "tpsa - similarity"]
+    at_once = ["-o", tmp_path / "at_once" / f"out{suffix}", "--image", tmp_path / "at_once" / "grid.svg"]
     whole = molvae("-", *arguments, *at_once, stdin=seeds.read_text())
     place = tmp_path / "resumed"
-    command = [seeds, *arguments, "-o", place / f"out{suffix}", "--picture", place / "grid.svg"]
+    command = [seeds, *arguments, "-o", place / f"out{suffix}", "--image", place / "grid.svg"]
     first = stopped(1, *command)
     assert [file.name for file in place.iterdir()] == [f"out{suffix}.parts"]
     again = molvae(*command)
@@ -121,7 +121,7 @@ def test_every_format_is_as_if_it_was_written_at_once(molvae, stopped, seeds, tm
     assert "kept in" in first.stderr
 
 
-def test_what_is_said(molvae, stopped, seeds, tmp_path):
+def test_resume_messages(molvae, stopped, seeds, tmp_path):
     """Counts are of the whole run; the 8 seeds of a table are 9 rows with an empty one between them."""
     command = [seeds, "-o", tmp_path / "out.csv"]
     lines = stopped(1, *command).stderr.splitlines()
@@ -135,7 +135,7 @@ def test_what_is_said(molvae, stopped, seeds, tmp_path):
     assert (place in "\n".join(lines), place in again.stderr) == (True, False)
 
 
-def test_interrupted_more_than_once(molvae, stopped, seeds, tmp_path):
+def test_resume_twice(molvae, stopped, seeds, tmp_path):
     command = [seeds, "-o", tmp_path / "out.csv"]
     stopped(1, *command)
     assert "going on after 9" in stopped(0, *command).stderr
@@ -144,13 +144,13 @@ def test_interrupted_more_than_once(molvae, stopped, seeds, tmp_path):
     assert len(pd.read_csv(tmp_path / "out.csv")) == 40
 
 
-def test_other_settings_are_an_error(molvae, stopped, seeds, tmp_path):
+def test_resume_with_other_settings_fails(molvae, stopped, seeds, tmp_path):
     command = [seeds, "-o", tmp_path / "out.csv"]
     stopped(1, *command)
     for change, message in [
         (["--noise-level", "0.3"], "noise level: None before, now 0.3"),
-        (["--keep", "mw<300"], "keep: [] before, now ['mw<300']"),
-        (["--seed", "1", "--greedy"], "temperature: None before, now 0.0; seed: 0 before, now 1"),
+        (["--filter", "mw<300"], "keep: [] before, now ['mw<300']"),
+        (["--random-seed", "1", "--greedy"], "temperature: None before, now 0.0; seed: 0 before, now 1"),
         (["CCO"], "input 2: None before, now CCO"),
     ]:
         (line,) = molvae(*command, *change, code=2).stderr.splitlines()
@@ -159,7 +159,7 @@ def test_other_settings_are_an_error(molvae, stopped, seeds, tmp_path):
     assert "going on after 9" in molvae(*command).stderr
 
 
-def test_another_input_score_or_model_is_an_error(molvae, stopped, seeds, tmp_path, tiny_model):
+def test_resume_with_other_files_fails(molvae, stopped, seeds, tmp_path, tiny_model):
     score = tmp_path / "score.py"
     code = "def atoms(molecules):\n    return [mol.GetNumAtoms() for mol in molecules]\n"
     score.write_text(code)
@@ -178,7 +178,7 @@ def test_another_input_score_or_model_is_an_error(molvae, stopped, seeds, tmp_pa
     assert "going on after 9" in molvae(*command).stderr
 
 
-def test_standard_input_leaves_nothing(molvae, monkeypatch, tmp_path):
+def test_standard_input_is_not_resumable(molvae, monkeypatch, tmp_path):
     """It cannot be read again."""
     from molvae.generator import Generator
 
@@ -195,7 +195,7 @@ def test_standard_input_leaves_nothing(molvae, monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
-def test_neither_does_a_named_pipe(molvae, tmp_path):
+def test_named_pipe_is_not_resumable(molvae, tmp_path):
     pipe = tmp_path / "seeds.smi"
     os.mkfifo(pipe)
     with subprocess.Popen(["sh", "-c", f"echo CCO > '{pipe}'"]):

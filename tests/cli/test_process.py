@@ -12,9 +12,8 @@ import time
 import pandas as pd
 import pytest
 
-from molvae.cli.exploration import GRID, delivery
-from molvae.cli.outputs import drawn
-from molvae.viz.molecules import save_table_image
+from molvae.cli.outputs import GRID_FORMATS, image_output, single_table
+from molvae.viz.molecules import save_grid
 
 MOLVAE = [sys.executable, "-W", "ignore", "-m", "molvae"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}
@@ -26,7 +25,7 @@ def _printed(code):
     return done.stdout
 
 
-def test_help_imports_nothing_heavy():
+def test_help_imports_no_heavy_library():
     code = (
         "import sys\nfrom molvae.cli.app import app\n"
         "try: app(['--help'])\nexcept SystemExit as end: assert end.code == 0\n"
@@ -36,12 +35,12 @@ def test_help_imports_nothing_heavy():
     assert _printed(code).splitlines()[-1] == "heavy: []"
 
 
-def test_importing_the_package_imports_nothing_heavy():
+def test_package_import_is_light():
     code = "import sys, molvae; print(sorted({'torch', 'rdkit', 'pandas', 'numpy'} & set(sys.modules)))"
     assert _printed(code) == "[]\n"
 
 
-def test_what_ships_works_without_what_takes_long_to_import():
+def test_analogs_avoid_slow_imports():
     """torch_geometric and torch's compiler take as long as torch itself, and are not needed."""
     code = (
         "import sys, molvae\n"
@@ -52,7 +51,7 @@ def test_what_ships_works_without_what_takes_long_to_import():
     assert _printed(code) == "3 []\n"
 
 
-def test_what_goes_into_a_pipe_is_utf8_whatever_the_locale(tiny_model, tmp_path):
+def test_pipe_is_utf8(tiny_model, tmp_path):
     """As on Windows, where Python's own way would be to write bytes that no command reads again, or to fail."""
     (tmp_path / "a.smi").write_text("CCO\t\u03b2-ethanol\nCCN\t\u00e9thylamine\n", encoding="utf-8")
     command = [*MOLVAE, "encode", str(tmp_path / "a.smi"), "--model", str(tiny_model)]
@@ -63,7 +62,7 @@ def test_what_goes_into_a_pipe_is_utf8_whatever_the_locale(tiny_model, tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")
-def test_a_pipe_of_verbs(tiny_model):
+def test_pipe_between_commands(tiny_model):
     first = [*MOLVAE, "sample", "-n", "3", "--model", str(tiny_model)]
     second = [*MOLVAE, "reconstruct", "-", "--model", str(tiny_model)]
     with subprocess.Popen(first, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as source:
@@ -75,7 +74,7 @@ def test_a_pipe_of_verbs(tiny_model):
     assert done.stderr.splitlines()[-1].startswith("3 rows: ")
 
 
-def test_a_picture_is_drawn_though_nobody_reads_the_table(tmp_path):
+def test_image_is_drawn_after_broken_pipe(tmp_path):
     """A table as a whole, and one that comes in parts, of which there is the first when the reader goes."""
     table = pd.DataFrame({"smiles": ["CCO", "CCN"], "seed": "CCO", "similarity": [1.0, 0.5]})
     table.attrs["summary"] = []
@@ -85,7 +84,10 @@ def test_a_picture_is_drawn_though_nobody_reads_the_table(tmp_path):
             take(table)
             raise BrokenPipeError
 
-    for context in (delivery(None, tmp_path / "whole.png", save_table_image, GRID), drawn(tmp_path / "parts.png")):
+    for context in (
+        single_table(None, tmp_path / "whole.png", save_grid, GRID_FORMATS),
+        image_output(tmp_path / "parts.png"),
+    ):
         with pytest.raises(BrokenPipeError):
             leave(context)
     for name in ("whole.png", "parts.png"):
@@ -93,7 +95,7 @@ def test_a_picture_is_drawn_though_nobody_reads_the_table(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")
-def test_a_reader_that_has_gone_is_no_failure(tiny_model, tmp_path):
+def test_closed_pipe_exits_0(tiny_model, tmp_path):
     seeds = tmp_path / "seeds.smi"
     seeds.write_text("CCO\n" * 200)  # four groups of seeds: the later ones find nobody listening
     command = [*MOLVAE, "analogs", str(seeds), "-n", "2", "--model", str(tiny_model)]
@@ -108,7 +110,7 @@ def test_a_reader_that_has_gone_is_no_failure(tiny_model, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_an_interrupt_is_one_line_and_130(tiny_model, tmp_path):
+def test_interrupt_exits_130(tiny_model, tmp_path):
     output = tmp_path / "out.csv"
     command = [*MOLVAE, "sample", "-n", "1000000", "--model", str(tiny_model), "-o", str(output)]
     process = subprocess.Popen(
@@ -133,7 +135,7 @@ def test_an_interrupt_is_one_line_and_130(tiny_model, tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("interrupted", ["molvae.cli.app", "torch"])
-def test_an_interrupt_during_an_import_is_one_line_and_130(interrupted, tiny_model, tmp_path):
+def test_interrupt_during_import_exits_130(interrupted, tiny_model, tmp_path):
     # the libraries make code from strings as they are imported, where Python remembers an interrupt and dies of it
     hook = (
         "import builtins, os, signal, time\n"
@@ -154,7 +156,7 @@ def test_an_interrupt_during_an_import_is_one_line_and_130(interrupted, tiny_mod
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal")
-def test_a_terminal_gets_a_table_of_twenty_rows(tiny_model):
+def test_terminal_table_has_20_rows(tiny_model):
     main, side = pty.openpty()
     command = [*MOLVAE, "sample", "-n", "25", "--model", str(tiny_model)]
     with subprocess.Popen(command, stdout=side, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:

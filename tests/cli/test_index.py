@@ -39,14 +39,14 @@ def library(folder, tiny_model, tmp_path_factory):
     return made
 
 
-def test_bad_rows_have_a_file_of_their_own(library, folder):
+def test_invalid_rows_file(library, folder):
     (bad,) = csv.DictReader((library / "invalid_rows.csv").open())
     assert bad["source"] == str(folder / "a.smi")
     assert bad["row"] == str(len(DRUGS) + 1)
     assert "ring 1 opened" in bad["reason"]
 
 
-def test_again_with_other_options_is_wrong_usage(library, folder, tiny_model):
+def test_resume_with_other_options_fails(library, folder, tiny_model):
     before = (library / "manifest.json").read_bytes()
     done = run("index", folder, "-o", library, "--model", tiny_model, "--workers", 0)
     assert done.exit_code == 2
@@ -64,7 +64,7 @@ def test_again_with_other_options_is_wrong_usage(library, folder, tiny_model):
         (["{folder}", "--model", "no-model"], "--model: no model"),
     ],
 )
-def test_what_cannot_be_indexed(folder, tiny_model, tmp_path, arguments, complaint):
+def test_index_usage_errors(folder, tiny_model, tmp_path, arguments, complaint):
     given = [argument.format(folder=folder) for argument in arguments]
     model = [] if "--model" in given else ["--model", tiny_model]
     done = run("index", *given, "-o", tmp_path / "lib", *model, "--workers", 0)
@@ -73,7 +73,7 @@ def test_what_cannot_be_indexed(folder, tiny_model, tmp_path, arguments, complai
     assert not (tmp_path / "lib").exists()
 
 
-def test_an_index_of_no_molecule_has_failed(tiny_model, tmp_path):
+def test_index_without_molecules_exits_1(tiny_model, tmp_path):
     (tmp_path / "a.smi").write_text("C1CC\n")
     done = run("index", tmp_path / "a.smi", "-o", tmp_path / "lib", "--model", tiny_model, "--workers", 0)
     assert done.exit_code == 1

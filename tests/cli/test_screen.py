@@ -32,38 +32,38 @@ def run(*arguments, code=0, stdin=None):
     return result
 
 
-def test_the_table_is_pythons(library):
+def test_screen_equals_python(library):
     expected = package.screen(library, seeds=SEED, top=4, filters=["mw<400"], workers=0).table
-    result = run("screen", library, "--like", SEED, "--top", 4, "--keep", "mw<400", "--workers", 0)
+    result = run("screen", library, "--seeds", SEED, "--top", 4, "--filter", "mw<400", "--workers", 0)
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(result.stdout)), expected, check_dtype=False, rtol=1e-6)
     lines = result.stderr.splitlines()
     assert lines[-1].endswith("25 rejected; 4 on the shortlist")
-    assert lines[-2] == "... 5 more rows rejected; --rejected FILE.csv lists them"
+    assert lines[-2] == "... 5 more rows rejected; --invalid-rows FILE.csv lists them"
     assert lines[0].startswith(f"{library}, line {len(DRUGS) + 1}: cannot read SMILES 'C1CC'")
 
 
-def test_a_file_of_the_library_is_not_written_over(tmp_path):
+def test_library_file_is_not_overwritten(tmp_path):
     folder = tmp_path / "lib"
     folder.mkdir()
     (folder / "a.smi").write_text("CCO\nCCN\n")
     for name in ("a.smi", "hits.csv"):
-        told = run("screen", folder, "--by", "qed", "-o", folder / name, "--workers", 0, code=2).stderr
+        told = run("screen", folder, "--rank-by", "qed", "-o", folder / name, "--workers", 0, code=2).stderr
         assert "whose files are read: name a file in another folder" in told
     assert (folder / "a.smi").read_text() == "CCO\nCCN\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
-def test_a_file_may_have_a_name_that_is_no_text(tmp_path):
+def test_undecodable_file_name(tmp_path):
     with open(os.fsencode(tmp_path) + b"/caf\xe9.smi", "w") as file:
         file.write("CCO\n")
-    run("screen", tmp_path, "--by", "qed", "-o", tmp_path.with_suffix(".csv"), "--workers", 0)
+    run("screen", tmp_path, "--rank-by", "qed", "-o", tmp_path.with_suffix(".csv"), "--workers", 0)
     assert pd.read_csv(tmp_path.with_suffix(".csv"))["source"][0].endswith(r"caf\udce9.smi")
 
 
-def test_files_of_seeds_invalid_rows_and_the_page(library, tmp_path):
+def test_seed_files_invalid_rows_and_report(library, tmp_path):
     (tmp_path / "seeds.smi").write_text(f"{SEED} aspirin\n{DRUGS['warfarin']}\n")
-    run("screen", library, "--like", tmp_path / "seeds.smi", "--top", 3, "-o", tmp_path / "s.parquet",
-        "--report", tmp_path / "s.html", "--rejected", tmp_path / "bad.csv", "--workers", 0)  # fmt: skip
+    run("screen", library, "--seeds", tmp_path / "seeds.smi", "--top", 3, "-o", tmp_path / "s.parquet",
+        "--report", tmp_path / "s.html", "--invalid-rows", tmp_path / "bad.csv", "--workers", 0)  # fmt: skip
     assert list(pd.read_parquet(tmp_path / "s.parquet")["tanimoto"][:2]) == [1, 1]
     bad = pd.read_csv(tmp_path / "bad.csv")
     assert len(bad) == 25
@@ -71,38 +71,38 @@ def test_files_of_seeds_invalid_rows_and_the_page(library, tmp_path):
     assert (tmp_path / "s.html").read_text().count("<circle") == 3
 
 
-def test_salts_of_seeds_and_library(tmp_path):
+def test_standardize_seeds_and_library(tmp_path):
     (tmp_path / "lib.smi").write_text("CC(=O)[O-].[Na+]\nCCN.Cl\n")
-    found = run("screen", tmp_path / "lib.smi", "--like", "CC(=O)[O-].[K+]", "--standardize", "--workers", 0).stdout
+    found = run("screen", tmp_path / "lib.smi", "--seeds", "CC(=O)[O-].[K+]", "--standardize", "--workers", 0).stdout
     assert pd.read_csv(io.StringIO(found))["smiles"].tolist() == ["CC(=O)[O-]", "CCN"]
 
 
-def test_the_shortlist_goes_on_to_analogs(library, tiny_model):
-    found = run("screen", library, "--like", "CCOC", "--top", 2, "--keep", "mw<200", "--workers", 0).stdout
+def test_shortlist_pipes_to_analogs(library, tiny_model):
+    found = run("screen", library, "--seeds", "CCOC", "--top", 2, "--filter", "mw<200", "--workers", 0).stdout
     table = run(
         "analogs", "-", "-n", 2, "--noise-level", 0.7, "--model", tiny_model, "--device", "cpu", stdin=found
     ).stdout
     assert set(pd.read_csv(io.StringIO(table))["seed"]) <= set(pd.read_csv(io.StringIO(found))["smiles"])
 
 
-def test_a_library_may_come_through_a_pipe():
+def test_library_from_standard_input():
     csv = "id,smiles\n" + "".join(f"{i},{text}\n" for i, text in enumerate(DRUGS.values()))
-    piped = pd.read_csv(io.StringIO(run("screen", "-", "--like", SEED, "--top", 3, "--workers", 0, stdin=csv).stdout))
+    piped = pd.read_csv(io.StringIO(run("screen", "-", "--seeds", SEED, "--top", 3, "--workers", 0, stdin=csv).stdout))
     assert set(piped["source"]) == {"-"}
     assert piped["smiles"][0] == SEED
 
 
-def test_wrong_usage(library, tmp_path):
-    assert "needs at least one seed" in run("screen", library, code=2).stderr
-    assert "--like: argument 1" in run("screen", library, "--like", "", code=2).stderr
-    assert "does not exist" in run("screen", tmp_path / "no.smi", "--like", SEED, code=2).stderr
-    assert "--report is an .html" in run("screen", library, "--like", SEED, "--report", "x.pdf", code=2).stderr
-    result = run("screen", library, "--like", SEED, "--keep", "mw<1", "--workers", 0, code=1)
+def test_usage_errors(library, tmp_path):
+    assert "takes seeds" in run("screen", library, code=2).stderr
+    assert "--seeds: argument 1" in run("screen", library, "--seeds", "", code=2).stderr
+    assert "does not exist" in run("screen", tmp_path / "no.smi", "--seeds", SEED, code=2).stderr
+    assert "--report is an .html" in run("screen", library, "--seeds", SEED, "--report", "x.pdf", code=2).stderr
+    result = run("screen", library, "--seeds", SEED, "--filter", "mw<1", "--workers", 0, code=1)
     assert "0 on the shortlist" in result.stderr
 
 
 @pytest.mark.usefixtures("few_trees")
-def test_fit_then_screen_then_rank_analogs(library, tiny_model, tmp_path):
+def test_fit_screen_and_rank_analogs(library, tiny_model, tmp_path):
     rows = pd.DataFrame({"smiles": list(DRUGS.values()), "pIC50": [len(text) / 10 for text in DRUGS.values()]})
     rows.to_csv(tmp_path / "d.csv", index=False)
     model = tmp_path / "pIC50.molvae-property"
@@ -113,6 +113,6 @@ def test_fit_then_screen_then_rank_analogs(library, tiny_model, tmp_path):
     assert json.loads((model / "model.json").read_text())["target"] == "pIC50"
     table = pd.read_csv(io.StringIO(run("screen", library, "--score", model, "--top", 5, "--workers", 0).stdout))
     assert list(table["pIC50"]) == sorted(table["pIC50"], reverse=True)
-    ranked = run("analogs", "CCO", "-n", 3, "--noise-level", 0.8, "--rank", "-pIC50", "--score", model,
+    ranked = run("analogs", "CCO", "-n", 3, "--noise-level", 0.8, "--rank-by", "-pIC50", "--score", model,
                  "--model", tiny_model, "--device", "cpu").stdout  # fmt: skip
     assert list(pd.read_csv(io.StringIO(ranked))["pIC50"]) == sorted(pd.read_csv(io.StringIO(ranked))["pIC50"])

@@ -48,7 +48,7 @@ def strictly(text):
     return json.loads(text, parse_constant=rejected)
 
 
-def test_everything_at_once(files, tmp_path):
+def test_score_equals_python(files, tmp_path):
     molecules, train, test = files
     table, page, data = (tmp_path / "out" / name for name in ("rows.csv", "page.html", "set.json"))
     result = score(molecules, "--train", train, "--test", test, "-o", table, "--report", page)
@@ -72,7 +72,7 @@ def test_everything_at_once(files, tmp_path):
     assert "computing" not in again.stderr
 
 
-def test_without_references_or_files(tmp_path, monkeypatch):
+def test_score_without_references(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = score("CCO", "CCN", "--columns", "logp, rings")
     found = strictly(result.stdout)
@@ -81,7 +81,7 @@ def test_without_references_or_files(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bad_rows_are_reported_with_their_place(tmp_path):
+def test_invalid_rows_are_reported(tmp_path):
     file = tmp_path / "rows.csv"
     file.write_text("name,smiles\na,CCO\nb,\nc,C1CC\nd\ne,CCN\n")
     result = score(file, "c1ccccc", "CCC", "--columns", "logp", "-o", tmp_path / "out.csv")
@@ -95,7 +95,7 @@ def test_bad_rows_are_reported_with_their_place(tmp_path):
     assert strictly(result.stdout)["counts"]["invalid"] == 4
 
 
-def test_bad_rows_keep_their_places_beyond_a_table(tmp_path, monkeypatch):
+def test_invalid_rows_in_later_chunks(tmp_path, monkeypatch):
     from molvae.metrics import scorer
 
     monkeypatch.setattr(scorer, "TOGETHER", 2)
@@ -113,7 +113,7 @@ def test_standard_input(text, tmp_path):
     assert pd.read_csv(tmp_path / "out.csv")["canonical"].tolist() == ["CCO", "CCN"]
 
 
-def test_names_are_carried_along(tmp_path):
+def test_names_are_kept(tmp_path):
     (tmp_path / "a.smi").write_text("# drugs\nCCO ethanol\n\nC1CC no ring\nCCN\n")
     score(tmp_path / "a.smi", "--columns", "logp", "-o", tmp_path / "out.csv")
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
@@ -126,11 +126,11 @@ def test_names_are_carried_along(tmp_path):
 ETHANOLS = "smiles,seed\nCCCO,CCO\n,CCO\nC1CC,CCO\nCCCN,CCN\nCCC,C1CC\n"
 
 
-def test_every_row_counts_for_its_seed_also_one_without_a_molecule(tmp_path):
+def test_invalid_rows_count_for_their_seed(tmp_path):
     file, seeds = tmp_path / "analogs.csv", tmp_path / "seeds.csv"
     file.write_text(ETHANOLS)
     figures = tmp_path / "figures.csv"
-    result = score(file, "--seeds", "seed", "--columns", "logp", "--per-seed", seeds, "--report", figures)
+    result = score(file, "--seed-column", "seed", "--columns", "logp", "--per-seed", seeds, "--report", figures)
     found = strictly(result.stdout)
     told = pd.read_csv(figures)
     assert set(told["section"]) == set(found["figures"])
@@ -145,7 +145,7 @@ def test_every_row_counts_for_its_seed_also_one_without_a_molecule(tmp_path):
     assert any("whose analogs are in no figure: 'C1CC': cannot read" in note for note in found["notes"])
 
 
-def test_figures_as_a_table(tmp_path):
+def test_report_csv(tmp_path):
     file = tmp_path / "figures.csv"
     found = strictly(score("CCO", "CCN", "--columns", "logp", "--report", file).stdout)
     table = pd.read_csv(file)
@@ -153,7 +153,7 @@ def test_figures_as_a_table(tmp_path):
     assert len(table) == sum(len(section) for section in found["figures"].values())
 
 
-def test_a_function_of_ones_own_is_a_column_and_a_mean(tmp_path):
+def test_user_function_is_column_and_mean(tmp_path):
     (tmp_path / "rules.py").write_text("def atoms(mol):\n    return mol.GetNumAtoms()\n")
     result = score("CCO", "C1CC", "CCCC", "--columns", "logp", "--score", f"{tmp_path / 'rules.py'}:atoms",
                    "-o", tmp_path / "rows.csv")  # fmt: skip
@@ -161,7 +161,7 @@ def test_a_function_of_ones_own_is_a_column_and_a_mean(tmp_path):
     assert strictly(result.stdout)["figures"]["Molecules"]["mean atoms"] == 3.5
 
 
-def test_rows_of_a_reference_that_are_no_molecules_are_counted(tmp_path):
+def test_invalid_reference_rows_are_counted(tmp_path):
     train = tmp_path / "train.smi"
     train.write_text("CCO\nC1CC\nCCN\n" + "C" * 6000 + "\n")
     for _ in range(2):  # computed, and read back
@@ -195,7 +195,7 @@ def test_parquet(files, tmp_path, monkeypatch, order):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".sdf", ".smi"])
-def test_an_output_file_is_read_back(files, tmp_path, suffix):
+def test_output_file_is_read_back(files, tmp_path, suffix):
     molecules, train, _ = files
     file = tmp_path / f"out{suffix}"
     score(molecules, "--train", train, "--columns", "logp,scaffold,moses_filters", "-o", file)
@@ -204,7 +204,7 @@ def test_an_output_file_is_read_back(files, tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".html", ".sdf", ".smi"])
-def test_an_input_without_rows(tmp_path, suffix):
+def test_input_without_rows(tmp_path, suffix):
     (tmp_path / "rows.csv").write_text("smiles\n")
     result = score(tmp_path / "rows.csv", "-o", tmp_path / f"out{suffix}", "--report", tmp_path / "page.html")
     assert strictly(result.stdout)["counts"]["read"] == 0
@@ -215,7 +215,7 @@ def test_an_input_without_rows(tmp_path, suffix):
         assert len(pd.read_parquet(tmp_path / "out.parquet")) == 0
 
 
-def test_a_page_and_a_picture_of_the_rows(files, tmp_path):
+def test_html_and_image_of_rows(files, tmp_path):
     molecules, train, _ = files
     score(molecules, "--train", train, "-o", tmp_path / "out.html")
     text = (tmp_path / "out.html").read_text()
@@ -231,13 +231,13 @@ def test_a_page_and_a_picture_of_the_rows(files, tmp_path):
 # --- analogs ---
 
 
-def test_the_analogs_of_a_model(tiny_model, tmp_path):
-    """What `molvae analogs` writes is what `molvae score --seeds seed` reads."""
+def test_score_reads_analogs_table(tiny_model, tmp_path):
+    """What `molvae analogs` writes is what `molvae score --seed-column seed` reads."""
     analogs = tmp_path / "analogs.csv"
     arguments = ["analogs", "CCO", "c1ccccc1", "-n", "5", "-o", str(analogs), "--model", str(tiny_model)]
     assert CliRunner().invoke(app, [*arguments, "--device", "cpu"]).exit_code == 0
     given = pd.read_csv(analogs)
-    result = score(analogs, "--seeds", "seed", "--columns", "logp", "-o", tmp_path / "out.csv")
+    result = score(analogs, "--seed-column", "seed", "--columns", "logp", "-o", tmp_path / "out.csv")
     found = strictly(result.stdout)
     assert found["figures"]["Analogs"]["seeds"] == 2
     assert found["figures"]["Analogs"]["validity"] == 1
@@ -245,17 +245,19 @@ def test_the_analogs_of_a_model(tiny_model, tmp_path):
     assert rows["seed"].tolist() == given["seed"].tolist()
     assert rows["smiles"].tolist() == given["smiles"].tolist()
     assert rows["similarity"].tolist() == pytest.approx(given["similarity"].tolist(), abs=1e-3)
-    piped = score("-", "--seeds", "seed", "--columns", "logp", stdin=analogs.read_text())
+    piped = score("-", "--seed-column", "seed", "--columns", "logp", stdin=analogs.read_text())
     assert strictly(piped.stdout) == found
     page = tmp_path / "page.html"
-    score(analogs, "--seeds", "seed", "--rank-by", "similarity", "--report", page, "-o", tmp_path / "rows.html")
+    score(analogs, "--seed-column", "seed", "--rank-by", "similarity", "--report", page, "-o", tmp_path / "rows.html")
     assert "<h2>Seeds</h2>" in page.read_text()
     assert (tmp_path / "rows.html").read_text().count('<tr class="seed">') == 2
 
 
-def test_seeds_of_a_smi_file(tmp_path):
+def test_seed_column_of_smi(tmp_path):
     (tmp_path / "a.smi").write_text("CCN CCO\nCCC CCO\nC1CC CCO\nCCF nonsense\n")
-    found = strictly(score(tmp_path / "a.smi", "--seeds", "seed", "--columns", "logp").stdout)["figures"]["Analogs"]
+    found = strictly(score(tmp_path / "a.smi", "--seed-column", "seed", "--columns", "logp").stdout)["figures"][
+        "Analogs"
+    ]
     assert (found["seeds"], found["seeds_failed"], found["validity"]) == (1, 1, 2 / 3)
 
 
@@ -263,7 +265,7 @@ def test_seeds_of_a_smi_file(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [["C1CC"], ["C1CC", "c1ccccc"]])
-def test_not_one_valid_row_is_a_failure_with_all_its_outputs(tmp_path, arguments):
+def test_no_valid_row_exits_1_with_outputs(tmp_path, arguments):
     result = score(*arguments, "-o", tmp_path / "out.csv", "--report", tmp_path / "page.html", code=1)
     assert strictly(result.stdout)["counts"]["valid"] == 0
     assert len(pd.read_csv(tmp_path / "out.csv")) == len(arguments)
@@ -290,7 +292,7 @@ def test_not_one_valid_row_is_a_failure_with_all_its_outputs(tmp_path, arguments
         (["CCO", "--device", "abacus"], "cannot use the device 'abacus'"),
     ],
 )
-def test_wrong_usage_is_one_line_and_leaves_no_file(tmp_path, monkeypatch, arguments, message):
+def test_usage_errors(tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     options = ["--no-fcd", *([] if "--device" in arguments else ["--device", "cpu"])]
     result = CliRunner().invoke(app, ["score", *arguments, *options])
@@ -302,14 +304,14 @@ def test_wrong_usage_is_one_line_and_leaves_no_file(tmp_path, monkeypatch, argum
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_read_is_not_written(files):
+def test_input_file_is_not_overwritten(files):
     before = files[0].read_text()
     result = score(files[0], "-o", files[0], code=2)
     assert f"{files[0]} is read, and writing it would destroy it" in result.stderr
     assert files[0].read_text() == before
 
 
-def test_nor_what_is_read_as_a_column_of_a_file(tmp_path):
+def test_file_column_input_is_not_overwritten(tmp_path):
     known = tmp_path / "known.csv"
     known.write_text("smi\nCCO\n")
     result = score("CCN", "--train", f"{known}:smi", "-o", known, code=2)
@@ -317,14 +319,14 @@ def test_nor_what_is_read_as_a_column_of_a_file(tmp_path):
     assert known.read_text() == "smi\nCCO\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["CCO", "--sample", "1"], ["CCO", "--workers", "-1"]])
+@pytest.mark.parametrize("arguments", [[], ["CCO", "--sample-size", "1"], ["CCO", "--workers", "-1"]])
 def test_typers_own_invalid_rows(arguments):
     assert CliRunner().invoke(app, ["score", *arguments]).exit_code == 2
 
 
 def test_an_unknown_column_of_the_file_leaves_no_table(tmp_path):
     pd.DataFrame({"smiles": ["CCO"], "start": ["CCN"]}).to_csv(tmp_path / "rows.csv", index=False)
-    for option in ("--column", "--seeds"):
+    for option in ("--column", "--seed-column"):
         result = score(tmp_path / "rows.csv", option, "nosuch", "-o", tmp_path / "out.csv", code=2)
         assert "has no column 'nosuch'" in result.stderr
     assert not (tmp_path / "out.csv").exists()
@@ -354,10 +356,10 @@ def test_fcd_or_not(files, monkeypatch):
 
 def test_a_table_for_a_reader(files):
     """On a terminal: no JSON, every figure by its name."""
-    from molvae.cli import score as verb
+    from molvae.cli import score as command
 
     scores = score_in_python(ROWS, test=files[2], fcd=False, workers=1, device="cpu")
-    sections = dict(verb._tables(scores))
+    sections = dict(command._tables(scores))
     assert list(sections) == list(scores.figures)
     cells = [list(column.cells) for column in sections["MOSES"].columns]
     assert cells[0] == list(scores.figures["MOSES"])

@@ -42,7 +42,7 @@ def _run(*arguments, code=0):
     return result
 
 
-def test_from_a_file_to_a_model(data, tmp_path):
+def test_train_writes_model(data, tmp_path):
     result = _run(data, "-o", tmp_path / "run", *RUN)
     assert result.stdout == f"{tmp_path / 'run' / 'model'}\n"
     assert "data: 35 read: 30 kept, 3 duplicate, 2 rejected" in result.stderr
@@ -68,7 +68,7 @@ def test_from_a_file_to_a_model(data, tmp_path):
     assert odd.stdout.splitlines()[0].endswith(",percentile")
 
 
-def test_without_a_calibration_a_model_is_a_model(tiny_checkpoint):
+def test_model_without_likelihood_reference(tiny_checkpoint):
     """Of few molecules, or of a network that has diverged."""
     packed = PackedGraphs.from_graphs(featurize(SMALL), tiny_checkpoint.vocabulary)
     assert calibrated(tiny_checkpoint, packed).usual is not None
@@ -79,7 +79,7 @@ def test_without_a_calibration_a_model_is_a_model(tiny_checkpoint):
     assert calibrated(replace(tiny_checkpoint, model=network), packed).usual is None
 
 
-def test_the_same_command_goes_on_with_what_was_packed(data, tmp_path):
+def test_resume_with_packed_data(data, tmp_path):
     _run(data, "-o", tmp_path / "run", *RUN)
     result = _run(data, "-o", tmp_path / "run", *RUN, "--max-steps", 7)
     assert "packed before" in result.stderr
@@ -88,7 +88,7 @@ def test_the_same_command_goes_on_with_what_was_packed(data, tmp_path):
     assert "kl_weight 0.003 -> 0.5" in changed.stderr
 
 
-def test_a_finished_run_keeps_the_prior_that_was_fitted_to_it(data, tmp_path):
+def test_learned_prior_is_kept(data, tmp_path):
     _run(data, "-o", tmp_path / "run", *RUN)
     model = tmp_path / "run" / "model"
     learn_prior(model, [data], model, device="cpu", workers=0)
@@ -99,7 +99,7 @@ def test_a_finished_run_keeps_the_prior_that_was_fitted_to_it(data, tmp_path):
     assert load(model).prior is None  # it was of other weights
 
 
-def test_another_column_to_validate_on_is_another_run(data, tmp_path):
+def test_other_validation_column_fails(data, tmp_path):
     table = tmp_path / "valid.csv"
     table.write_text("a,b\nCCO,CCC\nCCN,CCCC\n")
     _run(data, "-o", tmp_path / "run", "--valid", f"{table}:a", *RUN)
@@ -107,7 +107,7 @@ def test_another_column_to_validate_on_is_another_run(data, tmp_path):
     assert "holds a run with other settings" in other.stderr
 
 
-def test_other_data_is_another_run(data, tmp_path):
+def test_other_data_fails(data, tmp_path):
     _run(data, "-o", tmp_path / "run", *RUN)
     packed = (tmp_path / "run" / "packed" / "train" / "packed.json").read_bytes()
     data.write_text("\n".join(SMALL[:20]))
@@ -115,7 +115,7 @@ def test_other_data_is_another_run(data, tmp_path):
     assert (tmp_path / "run" / "packed" / "train" / "packed.json").read_bytes() == packed  # which took long to make
 
 
-def test_validation_data_and_another_shape(data, tmp_path):
+def test_validation_file_and_model_options(data, tmp_path):
     (tmp_path / "valid.csv").write_text("smiles\nCCO\nCCN\n")
     _run(data, "-o", tmp_path / "run", "--valid", tmp_path / "valid.csv", *RUN, "--latent", "deterministic",
          "--decoder", "transformer", "--encoder", "gatv2", "--name", "mine", "--noise-prob", 0)  # fmt: skip
@@ -125,9 +125,9 @@ def test_validation_data_and_another_shape(data, tmp_path):
     assert not model.defaults.noise_aware
 
 
-def test_starting_from_a_model(data, tiny_model, tmp_path):
+def test_init_from_model(data, tiny_model, tmp_path):
     """Its shape and vocabulary are taken over, and its weights are the first."""
-    _run(data, "-o", tmp_path / "run", "--from", tiny_model, *RUN[8:], "--learning-rate", 1e-9)
+    _run(data, "-o", tmp_path / "run", "--init-from", tiny_model, *RUN[8:], "--learning-rate", 1e-9)
     start, model = load(tiny_model), load(tmp_path / "run" / "model")
     assert model.config == start.config
     assert model.vocabulary.tokens == start.vocabulary.tokens
@@ -135,18 +135,18 @@ def test_starting_from_a_model(data, tiny_model, tmp_path):
     assert (model.model.decoder.output.weight - before).abs().max() < 1e-3
 
 
-def test_neighbors_are_found_once_or_not_at_all(data, tmp_path):
+def test_neighbors_are_computed_once(data, tmp_path):
     near = tmp_path / "run" / "packed" / "neighbors.npz"
     assert "looking for neighbors" in _run(data, "-o", tmp_path / "run", *RUN).stderr
     assert len(Neighbors.load(near)) == len(PackedGraphs.load(tmp_path / "run" / "packed" / "train"))
     assert "looking for neighbors" not in _run(data, "-o", tmp_path / "run", *RUN).stderr
-    _run(data, "-o", tmp_path / "without", *RUN, "--no-neighbors")
+    _run(data, "-o", tmp_path / "without", *RUN, "--no-neighbor-targets")
     assert not (tmp_path / "without" / "packed" / "neighbors.npz").exists()
     changed = _run(data, "-o", tmp_path / "without", *RUN, code=1)
     assert "neighbors False -> True" in changed.stderr
 
 
-def test_a_decoder_may_practise_alone(data, tmp_path, monkeypatch):
+def test_policy_gradient_of_frozen_encoder(data, tmp_path, monkeypatch):
     told, practise = [], Practice.__call__
 
     def spied(practice, *arguments):
@@ -155,10 +155,10 @@ def test_a_decoder_may_practise_alone(data, tmp_path, monkeypatch):
         return loss, figures
 
     monkeypatch.setattr(Practice, "__call__", spied)
-    _run(data, "-o", tmp_path / "first", *RUN, "--no-neighbors")
+    _run(data, "-o", tmp_path / "first", *RUN, "--no-neighbor-targets")
     start = tmp_path / "first" / "model"
     practice = ("--rl-weight", 1, "--freeze-encoder", "--noise-prob", 0)
-    out = _run(data, "-o", tmp_path / "run", *RUN, "--from", start, *practice)
+    out = _run(data, "-o", tmp_path / "run", *RUN, "--init-from", start, *practice)
     assert Path(out.stdout.strip()) == tmp_path / "run" / "model"
     assert [known for known, _ in told] == 4 * [len(load(start).seen)]
     before, after = (load_file(folder / "weights.safetensors") for folder in (start, tmp_path / "run" / "model"))
@@ -169,13 +169,13 @@ def test_a_decoder_may_practise_alone(data, tmp_path, monkeypatch):
     assert "has to be trained" in rejected.stderr
 
 
-def test_settings_are_kept(data, tmp_path):
+def test_settings_are_stored(data, tmp_path):
     _run(
         data,
         "-o",
         tmp_path / "run",
         *RUN,
-        "--seed",
+        "--random-seed",
         5,
         "--precision",
         "32",
@@ -202,13 +202,13 @@ def test_settings_are_kept(data, tmp_path):
         (["FILE", "--batch-size", "1"], 2, "batch_size must be 2 or more"),
         (["FILE", "--accelerator", "abacus"], 2, "cannot train on accelerator abacus"),
         (["FILE", "--strategy", "napoleon"], 2, "cannot train on strategy napoleon"),
-        (["FILE", "--from", "nothing"], 2, "no model 'nothing'"),
+        (["FILE", "--init-from", "nothing"], 2, "no model 'nothing'"),
         (["EMPTY"], 2, "is empty"),
         (["BAD"], 1, "no usable molecule in the data"),
         (["FEW"], 1, "too few to train on"),
     ],
 )
-def test_mistakes_are_one_line(data, tmp_path, arguments, code, message):
+def test_train_usage_errors(data, tmp_path, arguments, code, message):
     texts = {"EMPTY": "", "BAD": "C1CC\nC1C\n", "FEW": "CCO\nCCN\n"}
     for name, text in texts.items():
         (tmp_path / f"{name}.smi").write_text(text)
@@ -218,7 +218,7 @@ def test_mistakes_are_one_line(data, tmp_path, arguments, code, message):
     assert stderr.splitlines()[-1].startswith("molvae: ")
 
 
-def test_an_interrupt_is_an_interrupt(data, tmp_path, monkeypatch):
+def test_interrupt_raises_keyboard_interrupt(data, tmp_path, monkeypatch):
     """Lightning ends the process on Ctrl+C; a caller of the function gets Python's own exception."""
 
     def interrupted(*_, **__):
@@ -230,7 +230,7 @@ def test_an_interrupt_is_an_interrupt(data, tmp_path, monkeypatch):
     assert "molvae: interrupted" in _run(data, "-o", tmp_path / "b", *RUN, code=130).stderr
 
 
-def test_python_gives_the_same(data, tmp_path):
+def test_train_equals_python(data, tmp_path):
     told: list[str] = []
     folder = train_model(
         [data], tmp_path / "run",

@@ -16,7 +16,7 @@ from molvae.data.readers import Record, read_records
 from molvae.generation.options import ANALOG_COLUMNS
 from molvae.generator import SAMPLE_COLUMNS
 
-VERBS = ["analogs", "sample", "encode", "decode", "reconstruct", "train", "info", "data"]
+COMMANDS = ["analogs", "sample", "encode", "decode", "reconstruct", "train", "info", "data"]
 
 
 @pytest.fixture
@@ -42,22 +42,22 @@ def _table(result) -> pd.DataFrame:
 # --- help ---
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help(molvae, verb):
-    assert verb in molvae(verb, "--help", model=None).stdout
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(molvae, command):
+    assert command in molvae(command, "--help", model=None).stdout
 
 
-def test_the_verbs_are_all(molvae):
+def test_help_lists_all_commands(molvae):
     text = molvae("--help", model=None).stdout
-    assert all(verb in text for verb in VERBS)
+    assert all(command in text for command in COMMANDS)
     assert molvae("--version", model=None).stdout.startswith("molvae ")
 
 
 # --- analogs ---
 
 
-def test_analogs_are_what_python_gives(molvae, tiny):
-    result = molvae("analogs", "CCO", "c1ccccc1", "-n", 5, "--noise-level", 0.6, "--seed", 3)
+def test_analogs_equal_python(molvae, tiny):
+    result = molvae("analogs", "CCO", "c1ccccc1", "-n", 5, "--noise-level", 0.6, "--random-seed", 3)
     expected = tiny.analogs(["CCO", "c1ccccc1"], 5, noise_level=0.6, random_state=3)
     table = _table(result)
     assert tuple(table.columns) == ANALOG_COLUMNS
@@ -69,7 +69,7 @@ STRANGE = "CC(C)CC(=O)NCc1ccccc1"
 """What the tiny model has never seen and does not write from its own latent."""
 
 
-def test_every_option_of_drawing_arrives(molvae, tiny):
+def test_sampling_options_reach_python(molvae, tiny):
     result = molvae(
         "analogs", "CCO", "-n", 4, "--samples-per-latent", 2, "--temperature", 0.8, "--top-k", 5, "--top-p", 0.9, "--max-samples", 300,
         "--grammar",
@@ -78,7 +78,7 @@ def test_every_option_of_drawing_arrives(molvae, tiny):
         "CCO", 4, samples_per_latent=2, temperature=0.8, top_k=5, top_p=0.9, max_samples=300, grammar=True
     )
     pd.testing.assert_frame_equal(_table(result), expected, check_dtype=False)
-    as_encoded = molvae("analogs", STRANGE, "-n", 4, "--no-refine", "--max-samples", 200)
+    as_encoded = molvae("analogs", STRANGE, "-n", 4, "--no-optimize-latents", "--max-samples", 200)
     expected = tiny.analogs(STRANGE, 4, optimize_latents=False, max_samples=200)
     pd.testing.assert_frame_equal(_table(as_encoded), expected, check_dtype=False)
     assert not expected.equals(tiny.analogs(STRANGE, 4, max_samples=200))
@@ -92,17 +92,17 @@ def test_every_option_of_drawing_arrives(molvae, tiny):
     [
         (["--similarity", "0.2:0.6"], {"similarity": (0.2, 0.6)}),
         (["--similarity", 0.4], {"similarity": 0.4}),
-        (["--keep", "mw<90", "--keep", "logp -1:1.5"], {"filters": ["mw<90", "logp -1:1.5"]}),
-        (["--contains", "CO", "--contains", "CCC", "--without", "N", "--without", "[Cl]"],
+        (["--filter", "mw<90", "--filter", "logp -1:1.5"], {"keep": ["mw<90", "logp -1:1.5"]}),
+        (["--include-smarts", "CO", "--include-smarts", "CCC", "--exclude-smarts", "N", "--exclude-smarts", "[Cl]"],
          {"include_smarts": ["CO", "CCC"], "exclude_smarts": ["N", "[Cl]"]}),
-        (["--keep-scaffold", "--exclude", "pains, BRENK", "--exclude-training-set"],
+        (["--keep-scaffold", "--alerts", "pains, BRENK", "--exclude-training-set"],
          {"keep_scaffold": True, "alerts": ["PAINS", "BRENK"], "exclude_training_set": True}),
-        (["--rank", "similarity - 0.2*tpsa", "--diverse", 3], {"rank_by": "similarity - 0.2*tpsa", "n_diverse": 3}),
-        (["--rank", "-sa"], {"rank_by": "-sa"}),
+        (["--rank-by", "similarity - 0.2*tpsa", "--n-diverse", 3], {"rank_by": "similarity - 0.2*tpsa", "n_diverse": 3}),
+        (["--rank-by", "-sa"], {"rank_by": "-sa"}),
         (["--core", "*CO"], {"core": "*CO"}),
     ],
 )  # fmt: skip
-def test_every_wish_arrives(molvae, tiny, arguments, options):
+def test_constraint_options_reach_python(molvae, tiny, arguments, options):
     result = molvae("analogs", "CC(C)CO", "-n", 15, "--max-samples", 300, *arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -113,43 +113,45 @@ def test_every_wish_arrives(molvae, tiny, arguments, options):
     assert not expected.equals(plain)
 
 
-def test_too_few_of_a_similarity_is_said_with_what_it_would_take(molvae):
+def test_too_few_at_similarity_reports_needed_samples(molvae):
     result = molvae("analogs", "CCCO", "-n", 30, "--similarity", 0.4, "--max-samples", 400)
     assert "of 30 molecules with similarity 0.4 from 400 samples" in result.stderr
     assert "would be needed" in result.stderr or "the last samples gave no molecules" in result.stderr
 
 
-def test_what_wishes_reject_is_said(molvae):
-    result = molvae("analogs", "CCCO", "-n", 30, "--keep", "mw<20", "--max-samples", 200, code=1)
+def test_rejections_per_filter_are_reported(molvae):
+    result = molvae("analogs", "CCCO", "-n", 30, "--filter", "mw<20", "--max-samples", 200, code=1)
     assert "others were rejected: " in result.stderr
     assert (
         " by mw<20); the last samples gave no molecules: try a wider similarity range, weaker filters or fewer molecules"
         in (result.stderr)
     )
-    noise_level = molvae("analogs", "CCCO", "-n", 300, "--noise-level", 0.5, "--without", "N", "--max-samples", 200)
+    noise_level = molvae(
+        "analogs", "CCCO", "-n", 300, "--noise-level", 0.5, "--exclude-smarts", "N", "--max-samples", 200
+    )
     assert " by without N; " in noise_level.stderr
 
 
-@pytest.mark.parametrize("verb", ["analogs", "encode", "reconstruct", "map", "anomaly"])
-def test_what_is_read_is_not_written(molvae, tmp_path, verb):
+@pytest.mark.parametrize("command", ["analogs", "encode", "reconstruct", "map", "anomaly"])
+def test_input_file_is_not_overwritten(molvae, tmp_path, command):
     file = tmp_path / "molecules.csv"
     file.write_text("smiles\nCCO\nCCN\nCCC\n")
-    result = molvae(verb, file, "-o", file, code=2)
+    result = molvae(command, file, "-o", file, code=2)
     assert "is read, and writing it would destroy it" in result.stderr
     assert file.read_text() == "smiles\nCCO\nCCN\nCCC\n"
 
 
-@pytest.mark.parametrize("verb", ["encode", "reconstruct"])
-def test_of_no_rows_there_is_an_empty_table(molvae, tmp_path, verb):
+@pytest.mark.parametrize("command", ["encode", "reconstruct"])
+def test_no_rows_give_empty_table(molvae, tmp_path, command):
     file, table = tmp_path / "comments.smi", tmp_path / "out.parquet"
     file.write_text("# nothing here\n")
-    molvae(verb, file, "-o", table)
+    molvae(command, file, "-o", table)
     back = pd.read_parquet(table)
     assert len(back) == 0
     assert {"smiles", "error"} <= set(back.columns)
 
 
-def test_a_score_that_fails_on_all_is_one_line(molvae, tmp_path):
+def test_failing_score_is_one_line(molvae, tmp_path):
     (tmp_path / "rules.py").write_text("def wrong(smiles):\n    return len(smiles)\n")
     result = molvae("analogs", "CCO", "-n", 20, "--score", f"{tmp_path / 'rules.py'}:wrong")
     (line,) = [line for line in result.stderr.splitlines() if "failed on each" in line]
@@ -159,7 +161,7 @@ def test_a_score_that_fails_on_all_is_one_line(molvae, tmp_path):
     assert _table(result)["wrong"].isna().all()
 
 
-def test_bad_rows_are_reported_with_their_place_and_counted(molvae, tmp_path):
+def test_invalid_rows_are_reported_and_counted(molvae, tmp_path):
     file = tmp_path / "library.smi"
     file.write_text("CCO ethanol\n\nC1CC broken\n[U] uranium\n")
     result = molvae("analogs", file, "c1ccccc", "CCN", "-n", 2)
@@ -170,7 +172,7 @@ def test_bad_rows_are_reported_with_their_place_and_counted(molvae, tmp_path):
     assert result.stderr.splitlines()[-1] == "5 seeds: 2 used, 3 rejected; 4 molecules"
 
 
-def test_inversion_steps_are_those_of_python(molvae, tiny, tmp_path):
+def test_inversion_steps_equal_python(molvae, tiny, tmp_path):
     molecules = ["CC(C)CCO", "Cc1ccc(O)cc1", "CCCC(C)N"]
     table = _table(molvae("reconstruct", *molecules, "--inversion-steps", 6))
     pd.testing.assert_frame_equal(table, tiny.reconstruct(molecules, inversion_steps=6), check_dtype=False)
@@ -181,7 +183,7 @@ def test_inversion_steps_are_those_of_python(molvae, tiny, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".smi", ".sdf", ".parquet"])
-def test_an_output_file_is_read_back(molvae, tmp_path, suffix):
+def test_output_file_is_read_back(molvae, tmp_path, suffix):
     file = tmp_path / "sub" / f"out{suffix}"
     result = molvae("analogs", "CCO", "CCN", "-n", 3, "-o", file)
     assert result.stdout == ""
@@ -192,28 +194,28 @@ def test_an_output_file_is_read_back(molvae, tmp_path, suffix):
     assert _table(again)["smiles"].tolist() == [row.smiles for row in rows]
 
 
-def test_a_page_and_a_picture(molvae, tmp_path):
-    molvae("analogs", "CCO", "-n", 3, "-o", tmp_path / "out.html", "--picture", tmp_path / "grid.png")
+def test_html_and_image(molvae, tmp_path):
+    molvae("analogs", "CCO", "-n", 3, "-o", tmp_path / "out.html", "--image", tmp_path / "grid.png")
     assert (tmp_path / "out.html").read_text().count("<svg") == 4
     assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
     molvae("analogs", "CCO", "-n", 3, "-o", tmp_path / "grid.svg")
     assert "<svg" in (tmp_path / "grid.svg").read_text()
 
 
-def test_nothing_delivered_is_a_failure_and_leaves_no_file(molvae, tmp_path):
-    result = molvae("analogs", "C1CC", "-n", 3, "-o", tmp_path / "out.csv", "--picture", tmp_path / "a.png", code=1)
+def test_no_result_exits_1_without_file(molvae, tmp_path):
+    result = molvae("analogs", "C1CC", "-n", 3, "-o", tmp_path / "out.csv", "--image", tmp_path / "a.png", code=1)
     assert "1 seeds: 0 used, 1 rejected; 0 molecules" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_older_is_not_taken_for_what_was_asked(molvae, tmp_path):
+def test_older_output_is_kept_and_reported(molvae, tmp_path):
     (tmp_path / "out.csv").write_text("older")
     result = molvae("analogs", "C1CC", "-n", 3, "-o", tmp_path / "out.csv", code=1)
     assert f"{tmp_path / 'out.csv'} is not written: what is there is older" in result.stderr
     assert (tmp_path / "out.csv").read_text() == "older"
 
 
-def test_seeds_of_files_keep_their_names(molvae, tmp_path):
+def test_seed_names_are_kept(molvae, tmp_path):
     """The same molecule may come twice, under two names; a row that is rejected has none of its own."""
     file = tmp_path / "seeds.csv"
     file.write_text('smiles,name\nCCO,"alcohol, plain"\nC1CC,broken\nCCN,amine\nCCO,again\n')
@@ -221,21 +223,21 @@ def test_seeds_of_files_keep_their_names(molvae, tmp_path):
     plain = _table(molvae("analogs", "CCO", "CCN", "CCO", "-n", 3))
     assert table["name"].tolist() == [name for name in ("alcohol, plain", "amine", "again") for _ in range(3)]
     pd.testing.assert_frame_equal(table.drop(columns="name"), plain)
-    for verb in ("encode", "reconstruct", "anomaly"):
-        assert _table(molvae(verb, file))["name"].tolist() == ["alcohol, plain", "broken", "amine", "again"]
-        assert "name" not in _table(molvae(verb, "CCO"))
+    for command in ("encode", "reconstruct", "anomaly"):
+        assert _table(molvae(command, file))["name"].tolist() == ["alcohol, plain", "broken", "amine", "again"]
+        assert "name" not in _table(molvae(command, "CCO"))
 
 
-def test_a_name_behind_a_smiles_is_not_part_of_it(molvae):
+def test_name_after_smiles_argument(molvae):
     assert set(_table(molvae("analogs", "CCO ethanol", "-n", 2))["seed"]) == {"CCO"}
 
 
-def test_how_near_the_nearest_came_is_said(molvae):
+def test_nearest_similarity_is_reported(molvae):
     result = molvae("analogs", "CCCO", "-n", 5, "--similarity", "0.97:0.99", "--max-samples", 200, code=1)
     assert re.search(r"the nearest of \d+ molecules is at 0\.\d\d; ", result.stderr)
 
 
-def test_fewer_than_asked_for_is_said(molvae):
+def test_fewer_than_requested_is_reported(molvae):
     result = molvae("analogs", "CCO", "-n", 500, "--max-samples", 64)
     assert "of 500 molecules from 64 samples" in result.stderr
 
@@ -254,40 +256,40 @@ def test_fewer_than_asked_for_is_said(molvae):
         "# a comment\nCCO\n\nCCN",
     ],
 )
-def test_standard_input_is_lines_or_a_table(molvae, text):
+def test_standard_input_lines_or_table(molvae, text):
     """What a command writes into a pipe is a table, so a command reads one there."""
     assert _table(molvae("reconstruct", "-", stdin=text))["smiles"].tolist() == ["CCO", "CCN"]
 
 
-def test_names_stay_however_late_they_come(molvae, tmp_path, monkeypatch):
+def test_name_in_later_chunk(molvae, tmp_path, monkeypatch):
     monkeypatch.setattr("molvae.cli.row_commands.CHUNK", 2)
     (tmp_path / "a.smi").write_text("CCO\nCCC\nCCN amine\n")
     assert _table(molvae("reconstruct", tmp_path / "a.smi"))["name"].tolist()[2] == "amine"
     assert "name" not in _table(molvae("reconstruct", "CCO"))
 
 
-def test_a_column_of_standard_input(molvae):
+def test_standard_input_column(molvae):
     result = molvae("reconstruct", "-", "--column", "structure_a", stdin="smiles,structure_a\nC,CCO\nC,CCN\n")
     assert _table(result)["smiles"].tolist() == ["CCO", "CCN"]
     result = molvae("reconstruct", "-", "--column", "b", stdin="smiles,a\nC,CCO\n", code=2)
     assert "has no column 'b'" in result.stderr
 
 
-def test_nothing_on_standard_input(molvae):
+def test_empty_standard_input(molvae):
     assert "is empty" in molvae("reconstruct", "-", stdin="", code=2).stderr
 
 
 # --- sample, encode, decode, reconstruct ---
 
 
-def test_samples_are_what_python_gives(molvae, tiny):
-    result = molvae("sample", "-n", 6, "--seed", 2)
+def test_samples_equal_python(molvae, tiny):
+    result = molvae("sample", "-n", 6, "--random-seed", 2)
     assert tuple(_table(result).columns) == SAMPLE_COLUMNS
     pd.testing.assert_frame_equal(_table(result), tiny.sample(6, random_state=2), check_dtype=False)
-    assert result.stderr.startswith("prior: 6 of 6 molecules")
+    assert result.stderr.startswith("prior: 6 of 6 distinct molecules")
 
 
-def test_latents_there_and_back(molvae, tiny, tmp_path):
+def test_encode_decode_round_trip(molvae, tiny, tmp_path):
     expected = tiny.reconstruct(SMALL)["reconstruction"].tolist()
     for suffix in (".csv", ".parquet"):
         molvae("encode", *SMALL, "-o", tmp_path / f"z{suffix}")
@@ -297,19 +299,19 @@ def test_latents_there_and_back(molvae, tiny, tmp_path):
     assert _table(molvae("decode", "-", stdin=piped))["smiles"].fillna("").tolist() == expected
 
 
-def test_an_array_of_latents(molvae, tiny, tmp_path):
+def test_decode_npy_array(molvae, tiny, tmp_path):
     import numpy as np
 
     np.save(tmp_path / "z.npy", tiny.encode(SMALL).filter(regex=r"^z\d").to_numpy())
     assert len(_table(molvae("decode", tmp_path / "z.npy"))) == len(SMALL)
 
 
-@pytest.mark.parametrize("verb", ["encode", "reconstruct"])
-def test_one_row_out_per_row_in(molvae, tmp_path, verb):
+@pytest.mark.parametrize("command", ["encode", "reconstruct"])
+def test_invalid_rows_keep_their_place(molvae, tmp_path, command):
     """Rows that cannot even be read keep their place, with the reason."""
     file = tmp_path / "rows.csv"
     file.write_text("name,smiles\na,CCO\nb,\nc,C1CC\nd\ne,CCN\n")
-    result = molvae(verb, file)
+    result = molvae(command, file)
     table = _table(result)
     assert table["error"].astype(bool).tolist() == [False, True, True, True, False]
     assert f"{file}, line 3: the SMILES field is empty" in result.stderr
@@ -317,7 +319,7 @@ def test_one_row_out_per_row_in(molvae, tmp_path, verb):
     assert f"{file}, line 5: 1 fields" in result.stderr
 
 
-def test_the_count_of_reconstructions_is_on_stderr(molvae, tiny):
+def test_reconstruction_counts(molvae, tiny):
     known = tiny.reconstruct(SMALL)
     exact, bad = int(known["exact"].sum()), int((known["error"] != "").sum())
     assert molvae("reconstruct", *SMALL, "C1CC").stderr.splitlines()[-1] == (
@@ -325,9 +327,9 @@ def test_the_count_of_reconstructions_is_on_stderr(molvae, tiny):
     )
 
 
-@pytest.mark.parametrize("verb", ["encode", "reconstruct"])
-def test_only_bad_rows_is_a_failure(molvae, verb):
-    assert "ring 1 opened" in molvae(verb, "C1CC", code=1).stdout
+@pytest.mark.parametrize("command", ["encode", "reconstruct"])
+def test_only_invalid_rows_exits_1(molvae, command):
+    assert "ring 1 opened" in molvae(command, "C1CC", code=1).stdout
 
 
 # --- info and data ---
@@ -389,17 +391,17 @@ def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
         (["analogs", "CCO", "--similarity", "0.7:0.5"], "within 0 to 1, got 0.7:0.5"),
         (["analogs", "CCO", "--similarity", "1"], "a target such as 0.6 or a band such as 0.5:0.7, got '1'"),
         (["analogs", "CCO", "--similarity", "near"], "got 'near'"),
-        (["analogs", "CCO", "--keep", "mw<500", "--keep", "logp=a"], "cannot read the wish 'logp=a'"),
-        (["analogs", "CCO", "--keep", "lgp<5"], "unknown property 'lgp' .did you mean 'logp'?"),
-        (["analogs", "CCO", "--keep", "logp 4:1"], "nothing can fit 'logp 4:1'"),
-        (["analogs", "CCO", "--contains", "C("], "cannot read SMARTS 'C('"),
-        (["analogs", "CCO", "--without", ""], "cannot read SMARTS ''"),
+        (["analogs", "CCO", "--filter", "mw<500", "--filter", "logp=a"], "cannot read the wish 'logp=a'"),
+        (["analogs", "CCO", "--filter", "lgp<5"], "unknown property 'lgp': did you mean 'logp'?"),
+        (["analogs", "CCO", "--filter", "logp 4:1"], "nothing can fit 'logp 4:1'"),
+        (["analogs", "CCO", "--include-smarts", "C("], "cannot read SMARTS 'C('"),
+        (["analogs", "CCO", "--exclude-smarts", ""], "cannot read SMARTS ''"),
         (["analogs", "CCO", "--core", "*C("], "cannot read the core '*C('"),
-        (["analogs", "CCO", "--exclude", "pains,chembl"], "no set of alerts is called 'CHEMBL'"),
-        (["analogs", "CCO", "--rank", "qed sa"], "cannot read the rank 'qed sa'"),
-        (["analogs", "CCO", "--rank", "similarty"], "did you mean 'similarity'?"),
+        (["analogs", "CCO", "--alerts", "pains,chembl"], "no set of alerts is called 'CHEMBL'"),
+        (["analogs", "CCO", "--rank-by", "qed sa"], "cannot read the rank 'qed sa'"),
+        (["analogs", "CCO", "--rank-by", "similarty"], "did you mean 'similarity'?"),
         (["analogs", "CCO", "-o", "out.xyz"], "its suffix must be one of"),
-        (["analogs", "CCO", "--picture", "out.csv"], "--picture is a .png or .svg"),
+        (["analogs", "CCO", "--image", "out.csv"], "--image is a .png or .svg"),
         (["encode", "CCO", "-o", "out.smi"], "latents are written to .csv or .parquet"),
         (["decode", "nowhere.csv"], "nowhere.csv does not exist"),
         (["decode", "CCO"], "of no known format"),
@@ -419,7 +421,7 @@ def test_wrong_usage_is_one_line(molvae, arguments, message):
         ["analogs"],
         ["analogs", "CCO", "-n", "0"],
         ["analogs", "CCO", "--noise-level", "2"],
-        ["analogs", "CCO", "--diverse", "-1"],
+        ["analogs", "CCO", "--n-diverse", "-1"],
         ["sample", "--nothing"],
     ],
 )

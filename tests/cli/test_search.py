@@ -29,8 +29,8 @@ def library(tiny_model, tmp_path_factory):
 
 
 @pytest.mark.parametrize("by", ["tanimoto", "latent", "both"])
-def test_a_table_on_stdout(library, by):
-    done = run("search", library, ASPIRIN, "OCC", "--by", by, "--top", 4, "--device", "cpu")
+def test_search_table_on_stdout(library, by):
+    done = run("search", library, ASPIRIN, "OCC", "--rank-by", by, "--top", 4, "--device", "cpu")
     assert done.exit_code == 0, done.stderr
     table = pd.read_csv(io.StringIO(done.stdout))
     assert table["seed"].tolist() == [ASPIRIN] * 4 + ["OCC"] * 4
@@ -39,11 +39,11 @@ def test_a_table_on_stdout(library, by):
     assert "8 molecules for 2 seeds" in done.stderr
 
 
-def test_seeds_and_molecules_in_files(library, tmp_path):
+def test_search_files(library, tmp_path):
     (tmp_path / "seeds.smi").write_text("OCC ethanol\nC1CC broken\n")
     done = run(
-        "search", library, tmp_path / "seeds.smi", "--by", "tanimoto", "--keep", "mw<100", "--contains", "[OX2H]",
-        "--without", "C=O", "-o", tmp_path / "hits.parquet",
+        "search", library, tmp_path / "seeds.smi", "--rank-by", "tanimoto", "--filter", "mw<100", "--include-smarts", "[OX2H]",
+        "--exclude-smarts", "C=O", "-o", tmp_path / "hits.parquet",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     assert f"{tmp_path / 'seeds.smi'}, line 2: " in done.stderr
@@ -58,22 +58,22 @@ def test_seeds_and_molecules_in_files(library, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
-        (["CCO", "--by", "looks"], 2, "latent, tanimoto, both"),
+        (["CCO", "--rank-by", "looks"], 2, "latent, tanimoto, both"),
         (["CCO", "--metric", "dot"], 2, "cosine or l2"),
-        (["CCO", "--keep", "sa<3"], 2, "--properties"),
-        (["CCO", "--contains", "C1("], 2, "SMARTS"),
+        (["CCO", "--filter", "sa<3"], 2, "--properties"),
+        (["CCO", "--include-smarts", "C1("], 2, "SMARTS"),
         (["CCO", "--model", "no-model"], 2, "no model"),
         (["C1CC"], 1, "0 molecules for 0 seeds"),
-        (["CCO", "--keep", "mw>9999"], 1, "0 molecules"),
+        (["CCO", "--filter", "mw>9999"], 1, "0 molecules"),
     ],
 )
-def test_what_cannot_be_searched(library, arguments, code, complaint):
+def test_search_usage_errors(library, arguments, code, complaint):
     done = run("search", library, *arguments, "--device", "cpu")
     assert done.exit_code == code
     assert complaint in done.stderr
 
 
-def test_a_folder_that_is_no_library(tmp_path):
+def test_search_folder_without_library(tmp_path):
     done = run("search", tmp_path, "CCO")
     assert done.exit_code == 2
     assert "is no library" in done.stderr
