@@ -107,7 +107,8 @@ def _config_options() -> list[inspect.Parameter]:
             if field.name == "vocab_size":
                 continue
             name = "random_seed" if field.name == "random_state" else field.name
-            help_text = f"{field.metadata['help']} [default: {field.default}]"
+            choices = f" One of: {', '.join(field.metadata['choices'])}." if "choices" in field.metadata else ""
+            help_text = f"{field.metadata['help']}{choices} [default: {field.default}]"
             option = typer.Option(show_default=False, rich_help_panel=panel, help=help_text)
             parameters.append(
                 inspect.Parameter(

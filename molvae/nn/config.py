@@ -7,8 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Self, get_type_hints
 
-from molvae.chem.smiles import MAX_SMILES_LENGTH
-from molvae.errors import InputError, did_you_mean
+from molvae.errors import InputError
 
 
 class JsonConfig:
@@ -109,6 +108,8 @@ class ModelConfig(JsonConfig):
         _one_of("encoder", self.encoder, ENCODERS)
         _one_of("latent", self.latent, LATENTS)
         _one_of("decoder", self.decoder, DECODERS)
+        from molvae.chem.smiles import MAX_SMILES_LENGTH  # imports RDKit, which the command line's help does not need
+
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")

@@ -71,8 +71,8 @@ STRANGE = "CC(C)CC(=O)NCc1ccccc1"
 
 def test_sampling_options_reach_python(molvae, tiny):
     result = molvae(
-        "analogs", "CCO", "-n", 4, "--samples-per-latent", 2, "--temperature", 0.8, "--top-k", 5, "--top-p", 0.9, "--max-samples", 300,
-        "--grammar",
+        "analogs", "CCO", "-n", 4, "--samples-per-latent", 2, "--temperature", 0.8, "--top-k", 5, "--top-p", 0.9,
+        "--max-samples", 300, "--grammar",
     )  # fmt: skip
     expected = tiny.analogs(
         "CCO", 4, samples_per_latent=2, temperature=0.8, top_k=5, top_p=0.9, max_samples=300, grammar=True
@@ -97,7 +97,8 @@ def test_sampling_options_reach_python(molvae, tiny):
          {"include_smarts": ["CO", "CCC"], "exclude_smarts": ["N", "[Cl]"]}),
         (["--keep-scaffold", "--alerts", "pains, BRENK", "--exclude-training-set"],
          {"keep_scaffold": True, "alerts": ["PAINS", "BRENK"], "exclude_training_set": True}),
-        (["--rank-by", "similarity - 0.2*tpsa", "--n-diverse", 3], {"rank_by": "similarity - 0.2*tpsa", "n_diverse": 3}),
+        (["--rank-by", "similarity - 0.2*tpsa", "--n-diverse", 3],
+         {"rank_by": "similarity - 0.2*tpsa", "n_diverse": 3}),
         (["--rank-by", "-sa"], {"rank_by": "-sa"}),
         (["--core", "*CO"], {"core": "*CO"}),
     ],

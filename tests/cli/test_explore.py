@@ -58,7 +58,8 @@ def test_help_and_python(command):
 
 def test_interpolate(molvae, tiny, tmp_path):
     picture = tmp_path / "path.png"
-    result = molvae("interpolate", "CCCCO", "c1ccccc1N", "--steps", 12, "--path", "linear", "--samples-per-latent", 2, "--random-seed", 3,
+    result = molvae("interpolate", "CCCCO", "c1ccccc1N", "--steps", 12, "--path", "linear",
+                    "--samples-per-latent", 2, "--random-seed", 3,
                     "--image", picture)  # fmt: skip
     expected = explore.interpolate(
         tiny, "CCCCO", "c1ccccc1N", steps=12, path="linear", samples_per_latent=2, random_state=3
@@ -95,8 +96,8 @@ def test_map(molvae, tiny, library, tmp_path):
 
 def test_cluster(molvae, tiny, library, tmp_path):
     picture = tmp_path / "clusters.png"
-    result = molvae("cluster", library, "--column", "structure", "--clusters", 3, "--labels", "kind", "--random-seed", 4,
-                    "--image", picture)  # fmt: skip
+    result = molvae("cluster", library, "--column", "structure", "--clusters", 3, "--labels", "kind",
+                    "--random-seed", 4, "--image", picture)  # fmt: skip
     expected = explore.cluster(tiny, [*SMALL, "C1CC"], clusters=3, labels=[*KINDS, "chain"], random_state=4)
     _same(result, expected)
     assert expected.attrs["summary"][0] in result.stderr
@@ -111,8 +112,8 @@ def test_neighbors(molvae, tiny, library, tmp_path):
     seeds = tmp_path / "seeds.smi"
     seeds.write_text("CCO\nC1CC\n")
     picture = tmp_path / "near.png"
-    result = molvae("neighbors", library, "--column", "structure", "--seeds", seeds, "--seeds", DRUGS["aspirin"], "-n", 3,
-                    "--image", picture)  # fmt: skip
+    result = molvae("neighbors", library, "--column", "structure", "--seeds", seeds, "--seeds", DRUGS["aspirin"],
+                    "-n", 3, "--image", picture)  # fmt: skip
     _same(result, explore.neighbors(tiny, SMALL, ["CCO", DRUGS["aspirin"]], n=3))
     assert "line 2: cannot read SMILES 'C1CC'" in result.stderr
     assert picture.stat().st_size > 3000
@@ -140,8 +141,9 @@ def test_anomaly_with_stored_reference(molvae, tiny, library, tmp_path):
 
 def test_optimize(molvae, tiny, tmp_path):
     picture = tmp_path / "best.png"
-    result = molvae("optimize", "CCCO", "C1CC", "--objective", "logp", "--filter", "similarity>=0.2", "--filter", "mw<110",
-                    "--max-samples", 64, "--population", 16, "--noise-level", 0.7, "--random-seed", 2, "--image", picture)  # fmt: skip
+    result = molvae("optimize", "CCCO", "C1CC", "--objective", "logp", "--filter", "similarity>=0.2",
+                    "--filter", "mw<110", "--max-samples", 64, "--population", 16, "--noise-level", 0.7,
+                    "--random-seed", 2, "--image", picture)  # fmt: skip
     plan = Strategy(population=16, noise_level=0.7)
     expected = explore.optimize(
         tiny, "CCCO", "logp", filters=["similarity>=0.2", "mw<110"], max_samples=64, search=plan, random_state=2

@@ -22,7 +22,8 @@ from molvae.io.partial_results import Parts
 GROUP = 8  # seeds that make a table; 64 would make long tests
 MOLVAE = [
     sys.executable, "-W", "ignore", "-c",
-    f"from molvae import __main__; from molvae.generation import runner; runner.SEEDS_AT_ONCE = {GROUP}; __main__.main()",
+    "from molvae import __main__; from molvae.generation import runner; "
+    f"runner.SEEDS_AT_ONCE = {GROUP}; __main__.main()",
 ]  # fmt: skip
 # as many threads as here: with others the last digit of a likelihood may be another
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "TERM": "dumb"}

@@ -42,8 +42,8 @@ def test_search_table_on_stdout(library, by):
 def test_search_files(library, tmp_path):
     (tmp_path / "seeds.smi").write_text("OCC ethanol\nC1CC broken\n")
     done = run(
-        "search", library, tmp_path / "seeds.smi", "--rank-by", "tanimoto", "--filter", "mw<100", "--include-smarts", "[OX2H]",
-        "--exclude-smarts", "C=O", "-o", tmp_path / "hits.parquet",
+        "search", library, tmp_path / "seeds.smi", "--rank-by", "tanimoto", "--filter", "mw<100",
+        "--include-smarts", "[OX2H]", "--exclude-smarts", "C=O", "-o", tmp_path / "hits.parquet",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     assert f"{tmp_path / 'seeds.smi'}, line 2: " in done.stderr
