@@ -3,24 +3,40 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SEED   ?= Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1
+# one process per core, at most four; idle processes take over work from the others
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: analogs test check lint clean
+.PHONY: analogs test test-fast coverage check lint docs dist clean
 
 # analogs of imatinib (or SEED=...): a table on screen, a picture in analogs.png
 analogs: $(VENV)/ready
-	$(BIN)/molvae analogs "$(SEED)" -n 20 --picture analogs.png
+	$(BIN)/molvae analogs "$(SEED)" -n 20 --image analogs.png
 	@echo "picture: analogs.png"
 
-# in a process for each core, up to four; those that are done early take over from the others
 test: $(VENV)/ready
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(PYTEST)
+
+# what a developer runs all the time: under five minutes on two cores
+test-fast: $(VENV)/ready
+	$(PYTEST) -m "not slow"
+
+coverage: $(VENV)/ready
+	$(PYTEST) --cov --cov-report term:skip-covered
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check: lint test
+# the site, strictly: a broken link, a missing page or a failing tutorial is an error
+docs: $(VENV)/ready
+	$(BIN)/mkdocs build --strict
+
+dist: $(VENV)/ready
+	rm -rf build/lib dist
+	$(BIN)/python -m build --outdir dist .
+
+check: lint test docs
 
 # torch first and alone: pip then keeps that build instead of choosing one when it resolves the rest
 $(VENV)/ready: setup.cfg constraints.txt
@@ -31,4 +47,4 @@ $(VENV)/ready: setup.cfg constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .ruff_cache .pytest_cache .coverage

@@ -1,12 +1,12 @@
 """What a VAE gives that an autoencoder does not: the same encoder, decoder and data, only the latent differs.
 
-    python benchmarks/ae_vs_vae.py druglike_train.smi.gz --small --out docs/ae_vs_vae     # minutes on a CPU
+    python benchmarks/ae_vs_vae.py druglike_train.smi.gz --small --out docs/dev/ae_vs_vae     # minutes on a CPU
     python benchmarks/ae_vs_vae.py druglike_train.smi.gz --out runs/study                  # full size, for a GPU
 
 The file has SMILES and, after a tab, where each is from; molecules of `HELD_OUT` are not trained on: they are the odd
 ones that have to be noticed, and one of two classes that may or may not form clusters. Every model is trained with
 every seed in a folder of its own under --runs; started again, the script goes on with what is missing. Writes runs.csv
-(a row per model and seed), table.md and two pictures; docs/ae_vs_vae.md says what they mean.
+(a row per model and seed), table.md and two pictures; docs/dev/ae_vs_vae.md says what they mean.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, help="some of the models")
     parser.add_argument("--runs", type=Path, default=Path("runs/ae_vs_vae"))
-    parser.add_argument("--out", type=Path, default=Path("docs/ae_vs_vae"))
+    parser.add_argument("--out", type=Path, default=Path("docs/dev/ae_vs_vae"))
     return parser.parse_args()
 
 

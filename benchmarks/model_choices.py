@@ -6,7 +6,7 @@
 On the molecules of the druglike set whose SMILES has at most LONGEST characters, so that minutes on one core get far
 enough to compare. Each model is trained in a folder of its own under --runs, and measured on molecules it has not seen;
 started again, the script goes on with what is missing, and `--only` does some of them, so that two cores can share the
-list. Writes model_choices.md; docs/model_choices.md says what follows.
+list. Writes model_choices.md; docs/dev/model_choices.md says what follows.
 """
 
 from __future__ import annotations
