@@ -238,7 +238,7 @@ class _SeedStream:
         from molvae.cli.inputs import report_row
 
         counts, names = Counter(molecules=len(frame)), list[str]()
-        for n_found in frame.attrs["found"]:
+        for n_found in frame.attrs["rows_per_seed"]:
             row, n_invalid_before = self.pending.popleft()
             names += [row.name] * n_found
             counts["rejected"] += n_invalid_before

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -84,7 +85,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{EXIT_CODES} Data goes to stdout, messages and progress to stderr.",
 )
-COMMANDS = {
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Generate": {
         "analogs": analogs.analogs,
         "sample": sample.sample,

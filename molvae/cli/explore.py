@@ -187,7 +187,7 @@ def cluster(
         known = None if labels is None else row_labels(rows, labels)
         named = labels is None and any(row.name for row in rows)
         function = partial(
-            cluster_latents, generator, clusters=n_clusters, method=method, labels=known, random_state=random_seed
+            cluster_latents, generator, n_clusters=n_clusters, method=method, labels=known, random_state=random_seed
         )
         finish(table_of_rows(rows, function, named=named))
 
@@ -215,7 +215,7 @@ def neighbors(
 
     with single_table(output, image, draw_neighbors, GRID_FORMATS, [*library, *seeds]) as finish:
         generator = load_model(model, device)
-        invalid = list[Row]()
+        invalid: list[Row] = []
         queries = [row.smiles for row in valid_rows(read_rows(seeds, column, standardized=standardize), invalid)]
         records, records_again = tee(valid_rows(read_rows(library, column, standardized=standardize), invalid))
         frame = nearest_neighbors(

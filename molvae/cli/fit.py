@@ -45,4 +45,4 @@ def fit(
         device=device, progress=lambda line: typer.echo(line, err=True),
     )  # fmt: skip
     property_model.save(output)
-    typer.echo(card_text(f"{target} ({property_model.task})", property_model.card))
+    typer.echo(card_text(f"{target} ({property_model.fitted_model.task})", property_model.card))

@@ -43,6 +43,6 @@ def fit_prior(
 
     folder = learn_prior(
         model, data, output, kind=kind, noise_level=noise_level, molecules=molecules, column=column,
-        random_state=random_seed, device=device, workers=workers, log=lambda text: typer.echo(text, err=True),
+        seed=random_seed, device=device, workers=workers, tell=lambda text: typer.echo(text, err=True),
     )  # fmt: skip
     typer.echo(folder)

@@ -62,9 +62,9 @@ def optimize(
     from molvae.cli.inputs import read_rows, report_errors, valid_smiles
     from molvae.explore import OptimizationInterrupted, draw_best
     from molvae.explore import optimize as optimize_molecules
-    from molvae.explore.latent_search import SearchConfig
+    from molvae.explore.latent_search import SearchStrategy
 
-    search_config = SearchConfig(population=population, generations=generations, noise_level=noise_level)
+    strategy = SearchStrategy(population_size=population, n_generations=generations, noise_level=noise_level)
     with single_table(output, image, draw_best, GRID_FORMATS, seeds) as finish:
         generator = load_model(model, device)
         starts = list(valid_smiles(read_rows(seeds, column, standardized=standardize)))
@@ -73,7 +73,7 @@ def optimize(
             with progress("samples", max_samples * len(starts)) as advance:
                 frame = optimize_molecules(
                     generator, starts, objective, filters=filters, scores=load_scores(scores, device), target=target,
-                    max_samples=max_samples, search=search_config, random_state=random_seed, progress=advance,
+                    max_samples=max_samples, strategy=strategy, random_state=random_seed, progress=advance,
                 )  # fmt: skip
         except OptimizationInterrupted as error:
             if error.frame.empty:

@@ -107,20 +107,20 @@ def score(
     if per_seed is not None and seed_column is None:
         raise InputError("--per-seed needs the column with the seeds: give --seed-column COLUMN")
     from molvae.io.writers import check_format, write_table
-    from molvae.metrics.molecules import select_columns
-    from molvae.metrics.score import load_references
+    from molvae.metrics.molecules import chosen
+    from molvae.metrics.score import references
     from molvae.metrics.scorer import Scorer
     from molvae.nn.devices import find_device
 
-    references = [name for name in (train, test, test_scaffolds) if name]
-    check_outputs(output, report, per_seed, inputs=[*molecules, *references])
+    reference_files = [name for name in (train, test, test_scaffolds) if name]
+    check_outputs(output, report, per_seed, inputs=[*molecules, *reference_files])
     if per_seed is not None:
         check_format(per_seed)
     names = None if columns is None else split_names(columns)
-    select_columns(names)  # raises before the references are read
+    chosen(names)  # raises before the references are read
     place = str(find_device(device))
-    against = load_references(
-        train, test, test_scaffolds, workers=workers, device=place, log=lambda line: typer.echo(line, err=True)
+    against = references(
+        train, test, test_scaffolds, workers=workers, device=place, tell=lambda line: typer.echo(line, err=True)
     )
     scorer = Scorer(
         against, columns=names, nearest=nearest, seeded=seed_column is not None, named=seed_column is None,
@@ -173,7 +173,7 @@ def _score_rows(scorer: Scorer, rows: Iterator[Row], output: Path | None) -> Non
                 if not canonical:
                     report_row(row, error)
             if advance:
-                advance(scorer.n_read)
+                advance(scorer.tally.read)
 
 
 def _show(scores: Scores) -> None:

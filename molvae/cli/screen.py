@@ -117,10 +117,10 @@ def _sources(library: list[str], column: str | None) -> list[Any]:
 @contextmanager
 def _progress_and_invalid_rows(library: list[str], path: Path | None) -> Iterator[Callable[[Part], None]]:
     """A function called with each processed part: it updates the progress bar and writes the invalid rows."""
-    from molvae.library.input_files import estimate_rows, find_files
+    from molvae.library.input_files import expected_rows, find_files
 
     files = None if "-" in library else find_files(library)
-    total = estimate_rows(files) if files and sys.stderr.isatty() else None  # reads the beginning of every file
+    total = expected_rows(files) if files and sys.stderr.isatty() else None  # reads the beginning of every file
     with progress("rows", total) as advance, _invalid_row_writer(path) as write_row:
         n_read = 0
 
@@ -140,7 +140,7 @@ def _invalid_row_writer(path: Path | None) -> Iterator[Callable[[InvalidRow], ob
     """A function that writes invalid rows: all of them to a .csv file, or the first ones to stderr."""
     from molvae.cli.inputs import report_row
     from molvae.data.files import whole_file
-    from molvae.data.rows import MAX_INVALID_ROWS_SHOWN
+    from molvae.data.rows import REFUSALS_SHOWN
 
     if path is not None:
         with atomic_write(path) as draft, draft.open("w", encoding="utf-8", newline="", errors="replace") as stream:
@@ -153,12 +153,12 @@ def _invalid_row_writer(path: Path | None) -> Iterator[Callable[[InvalidRow], ob
     def report_first(row: InvalidRow) -> None:
         nonlocal n_invalid
         n_invalid += 1
-        if n_invalid <= MAX_INVALID_ROWS_SHOWN:
+        if n_invalid <= REFUSALS_SHOWN:
             report_row(row)
 
     yield report_first
-    if n_invalid > MAX_INVALID_ROWS_SHOWN:
+    if n_invalid > REFUSALS_SHOWN:
         typer.echo(
-            f"... {n_invalid - MAX_INVALID_ROWS_SHOWN:,} more invalid rows; --invalid-rows FILE.csv lists them",
+            f"... {n_invalid - REFUSALS_SHOWN:,} more invalid rows; --invalid-rows FILE.csv lists them",
             err=True,
         )

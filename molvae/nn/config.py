@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Self, get_type_hints
 
-from molvae.errors import InputError
+from molvae.errors import InputError, did_you_mean
 
 
 class JsonConfig:

@@ -92,7 +92,7 @@ def test_sampling_options_reach_python(molvae, tiny):
     [
         (["--similarity", "0.2:0.6"], {"similarity": (0.2, 0.6)}),
         (["--similarity", 0.4], {"similarity": 0.4}),
-        (["--filter", "mw<90", "--filter", "logp -1:1.5"], {"keep": ["mw<90", "logp -1:1.5"]}),
+        (["--filter", "mw<90", "--filter", "logp -1:1.5"], {"filters": ["mw<90", "logp -1:1.5"]}),
         (["--include-smarts", "CO", "--include-smarts", "CCC", "--exclude-smarts", "N", "--exclude-smarts", "[Cl]"],
          {"include_smarts": ["CO", "CCC"], "exclude_smarts": ["N", "[Cl]"]}),
         (["--keep-scaffold", "--alerts", "pains, BRENK", "--exclude-training-set"],
@@ -122,15 +122,10 @@ def test_too_few_at_similarity_reports_needed_samples(molvae):
 
 def test_rejections_per_filter_are_reported(molvae):
     result = molvae("analogs", "CCCO", "-n", 30, "--filter", "mw<20", "--max-samples", 200, code=1)
-    assert "others were rejected: " in result.stderr
-    assert (
-        " by mw<20); the last samples gave no molecules: try a wider similarity range, weaker filters or fewer molecules"
-        in (result.stderr)
-    )
-    noise_level = molvae(
-        "analogs", "CCCO", "-n", 300, "--noise-level", 0.5, "--exclude-smarts", "N", "--max-samples", 200
-    )
-    assert " by without N; " in noise_level.stderr
+    assert re.search(r"molecules rejected \(\d+ by mw<20", result.stderr)
+    assert "weaker filters" in result.stderr
+    options = ["--noise-level", 0.5, "--exclude-smarts", "N", "--max-samples", 200]
+    assert " by without N" in molvae("analogs", "CCCO", "-n", 300, *options).stderr
 
 
 @pytest.mark.parametrize("command", ["analogs", "encode", "reconstruct", "map", "anomaly"])
@@ -138,7 +133,7 @@ def test_input_file_is_not_overwritten(molvae, tmp_path, command):
     file = tmp_path / "molecules.csv"
     file.write_text("smiles\nCCO\nCCN\nCCC\n")
     result = molvae(command, file, "-o", file, code=2)
-    assert "is read, and writing it would destroy it" in result.stderr
+    assert "is also an input" in result.stderr
     assert file.read_text() == "smiles\nCCO\nCCN\nCCC\n"
 
 
@@ -205,14 +200,14 @@ def test_html_and_image(molvae, tmp_path):
 
 def test_no_result_exits_1_without_file(molvae, tmp_path):
     result = molvae("analogs", "C1CC", "-n", 3, "-o", tmp_path / "out.csv", "--image", tmp_path / "a.png", code=1)
-    assert "1 seeds: 0 used, 1 rejected; 0 molecules" in result.stderr
+    assert "1 seed: 0 used, 1 rejected; 0 molecules" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_older_output_is_kept_and_reported(molvae, tmp_path):
     (tmp_path / "out.csv").write_text("older")
     result = molvae("analogs", "C1CC", "-n", 3, "-o", tmp_path / "out.csv", code=1)
-    assert f"{tmp_path / 'out.csv'} is not written: what is there is older" in result.stderr
+    assert f"{tmp_path / 'out.csv'} is not written" in result.stderr
     assert (tmp_path / "out.csv").read_text() == "older"
 
 
@@ -235,7 +230,7 @@ def test_name_after_smiles_argument(molvae):
 
 def test_nearest_similarity_is_reported(molvae):
     result = molvae("analogs", "CCCO", "-n", 5, "--similarity", "0.97:0.99", "--max-samples", 200, code=1)
-    assert re.search(r"the nearest of \d+ molecules is at 0\.\d\d; ", result.stderr)
+    assert re.search(r"highest similarity of \d+ molecules: 0\.\d\d", result.stderr)
 
 
 def test_fewer_than_requested_is_reported(molvae):
@@ -287,7 +282,7 @@ def test_samples_equal_python(molvae, tiny):
     result = molvae("sample", "-n", 6, "--random-seed", 2)
     assert tuple(_table(result).columns) == SAMPLE_COLUMNS
     pd.testing.assert_frame_equal(_table(result), tiny.sample(6, random_state=2), check_dtype=False)
-    assert result.stderr.startswith("prior: 6 of 6 distinct molecules")
+    assert result.stderr.startswith("prior: 6 of 6 molecules")
 
 
 def test_encode_decode_round_trip(molvae, tiny, tmp_path):
@@ -324,7 +319,7 @@ def test_reconstruction_counts(molvae, tiny):
     known = tiny.reconstruct(SMALL)
     exact, bad = int(known["exact"].sum()), int((known["error"] != "").sum())
     assert molvae("reconstruct", *SMALL, "C1CC").stderr.splitlines()[-1] == (
-        f"31 rows: {exact} exact, {30 - exact - bad} another molecule, {bad} none, 1 rejected"
+        f"31 rows: {exact} exact, {30 - exact - bad} another molecule, {bad} no valid molecule, 1 invalid input"
     )
 
 
@@ -384,16 +379,16 @@ def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
     [
         (["analogs", "nowhere.smi"], "nowhere.smi does not exist"),
         (["analogs", "CCO", "--top-p", "0"], "top_p must lie above 0"),
-        (["analogs", "CCO", "--greedy", "--temperature", "2"], "give one of them"),
+        (["analogs", "CCO", "--greedy", "--temperature", "2"], "give only one of them"),
         (
             ["analogs", "CCO", "--similarity", "0.5", "--noise-level", "0.3"],
-            "noise level and similarity exclude each other",
+            "either noise_level or similarity",
         ),
         (["analogs", "CCO", "--similarity", "0.7:0.5"], "within 0 to 1, got 0.7:0.5"),
         (["analogs", "CCO", "--similarity", "1"], "a target such as 0.6 or a band such as 0.5:0.7, got '1'"),
         (["analogs", "CCO", "--similarity", "near"], "got 'near'"),
         (["analogs", "CCO", "--filter", "mw<500", "--filter", "logp=a"], "cannot read the wish 'logp=a'"),
-        (["analogs", "CCO", "--filter", "lgp<5"], "unknown property 'lgp': did you mean 'logp'?"),
+        (["analogs", "CCO", "--filter", "lgp<5"], "did you mean 'logp'"),
         (["analogs", "CCO", "--filter", "logp 4:1"], "nothing can fit 'logp 4:1'"),
         (["analogs", "CCO", "--include-smarts", "C("], "cannot read SMARTS 'C('"),
         (["analogs", "CCO", "--exclude-smarts", ""], "cannot read SMARTS ''"),
@@ -402,10 +397,10 @@ def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
         (["analogs", "CCO", "--rank-by", "qed sa"], "cannot read the rank 'qed sa'"),
         (["analogs", "CCO", "--rank-by", "similarty"], "did you mean 'similarity'?"),
         (["analogs", "CCO", "-o", "out.xyz"], "its suffix must be one of"),
-        (["analogs", "CCO", "--image", "out.csv"], "--image is a .png or .svg"),
+        (["analogs", "CCO", "--image", "out.csv"], "--image writes .png or .svg"),
         (["encode", "CCO", "-o", "out.smi"], "latents are written to .csv or .parquet"),
         (["decode", "nowhere.csv"], "nowhere.csv does not exist"),
-        (["decode", "CCO"], "of no known format"),
+        (["decode", "CCO"], "unknown format"),
     ],
 )
 def test_wrong_usage_is_one_line(molvae, arguments, message):
@@ -447,6 +442,6 @@ def test_a_device_that_is_not_there(tiny_model):
 def test_latents_that_cannot_be_read(molvae, tmp_path):
     for name in ("z.csv", "z.parquet", "z.npy"):
         (tmp_path / name).write_bytes(b"")
-        assert "cannot be read as latents" in molvae("decode", tmp_path / name, code=2).stderr
+        assert "cannot read latents" in molvae("decode", tmp_path / name, code=2).stderr
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     assert "z0 is missing" in molvae("decode", tmp_path / "other.csv", code=2).stderr

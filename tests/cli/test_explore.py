@@ -98,7 +98,7 @@ def test_cluster(molvae, tiny, library, tmp_path):
     picture = tmp_path / "clusters.png"
     result = molvae("cluster", library, "--column", "structure", "--clusters", 3, "--labels", "kind",
                     "--random-seed", 4, "--image", picture)  # fmt: skip
-    expected = explore.cluster(tiny, [*SMALL, "C1CC"], clusters=3, labels=[*KINDS, "chain"], random_state=4)
+    expected = explore.cluster(tiny, [*SMALL, "C1CC"], n_clusters=3, labels=[*KINDS, "chain"], random_state=4)
     _same(result, expected)
     assert expected.attrs["summary"][0] in result.stderr
     assert "purity" in result.stderr
@@ -144,9 +144,9 @@ def test_optimize(molvae, tiny, tmp_path):
     result = molvae("optimize", "CCCO", "C1CC", "--objective", "logp", "--filter", "similarity>=0.2",
                     "--filter", "mw<110", "--max-samples", 64, "--population", 16, "--noise-level", 0.7,
                     "--random-seed", 2, "--image", picture)  # fmt: skip
-    plan = Strategy(population=16, noise_level=0.7)
+    plan = SearchStrategy(population_size=16, noise_level=0.7)
     expected = explore.optimize(
-        tiny, "CCCO", "logp", filters=["similarity>=0.2", "mw<110"], max_samples=64, search=plan, random_state=2
+        tiny, "CCCO", "logp", filters=["similarity>=0.2", "mw<110"], max_samples=64, strategy=plan, random_state=2
     )
     _same(result, expected)
     assert "argument 2: cannot read SMILES 'C1CC'" in result.stderr
@@ -173,14 +173,14 @@ def test_interrupted_search_writes_results(molvae, tiny, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         generations.append(whole(*arguments))
 
-    monkeypatch.setattr(optimization, "_generation", interrupted)
+    monkeypatch.setattr(optimization, "run_generation", interrupted)
     arguments = ["optimize", "CCCO", "--objective", "logp", "--population", 16, "-o", table]
     result = molvae(*arguments, "--max-samples", 640, code=130)
     assert "molvae: interrupted" in result.stderr
     assert "from 48 strings" in result.stderr
-    monkeypatch.setattr(optimization, "_generation", whole)
-    plan = Strategy(population=16)
-    expected = explore.optimize(tiny, "CCCO", "logp", max_samples=48, search=plan)
+    monkeypatch.setattr(optimization, "run_generation", whole)
+    plan = SearchStrategy(population_size=16)
+    expected = explore.optimize(tiny, "CCCO", "logp", max_samples=48, strategy=plan)
     assert pd.read_csv(table)["smiles"].tolist() == expected["smiles"].tolist() != []
     monkeypatch.setattr(optimization, "run_generation", interrupted)  # at once
     before = table.read_text()
@@ -190,7 +190,7 @@ def test_interrupted_search_writes_results(molvae, tiny, tmp_path, monkeypatch):
 
 def test_optimize_without_result_exits_1(molvae):
     result = molvae("optimize", "CCO", "--filter", "mw>900", "--max-samples", 64, code=1)
-    assert "none admissible" in result.stderr
+    assert "0 feasible molecules" in result.stderr
 
 
 def test_empty_table_is_written_without_image(molvae, tmp_path):
@@ -199,7 +199,7 @@ def test_empty_table_is_written_without_image(molvae, tmp_path):
         "optimize", "CCO", "--filter", "mw>900", "--max-samples", 64, "-o", table, "--image", picture, code=1
     )
     assert ": 0 feasible molecules" in result.stderr
-    assert f"no {picture}: there is nothing to draw" in result.stderr
+    assert f"{picture} is not written" in result.stderr
     assert table.read_text().startswith("seed,smiles,score")
     assert not picture.exists()
 
@@ -217,7 +217,7 @@ def test_failing_image_keeps_table(molvae, tmp_path, monkeypatch):
 
 def test_only_invalid_molecules_exits_1(molvae, tmp_path):
     assert "C1CC" in molvae("anomaly", "C1CC", code=1).stdout
-    assert "nothing to draw" in molvae("anomaly", "C1CC", "--image", tmp_path / "none.png", code=1).stderr
+    assert "is not written" in molvae("anomaly", "C1CC", "--image", tmp_path / "none.png", code=1).stderr
     assert "0 neighbors" in molvae("neighbors", "C1CC", "--seeds", "CCC", code=1).stderr
     told = molvae("neighbors", "C1CC", "C1CC", "[U]", "CCO", "--seeds", "CCC").stderr
     assert "1 neighbors of 1 seeds in 1 molecules; 3 rejected" in told
@@ -227,12 +227,12 @@ def test_smi_names_are_labels(molvae, tmp_path):
     file = tmp_path / "a.smi"
     file.write_text("".join(f"{smiles} {kind}\n" for smiles, kind in zip(SMALL, KINDS, strict=True)))
     for words in (["map", "--color-by", "kind"], ["cluster", "--labels", "kind"]):
-        assert f"kind: the names in {file}, which has no columns" in molvae(words[0], file, *words[1:]).stderr
+        assert f"kind: using the names in {file}" in molvae(words[0], file, *words[1:]).stderr
     assert "which has no columns" not in molvae("map", file, "--color-by", "qed").stderr
     file.write_text("CCO\nCCN\nCCC\n")
     for words in (["map", "--color-by", "kind"], ["cluster", "--labels", "kind"]):
         rejected = molvae(words[0], file, *words[1:], code=2)
-        assert f"{file} has neither columns nor names that could be kind" in rejected.stderr
+        assert f"{file} has no columns, and no names to use as kind" in rejected.stderr
 
 
 def test_fit_checks_output_first(molvae, tmp_path, monkeypatch):
@@ -255,21 +255,21 @@ def test_invalid_reference_rows_are_reported(molvae, library):
     ("words", "message"),
     [
         (["interpolate", "CCO", "C1CC"], "ring 1 opened but not closed"),
-        (["interpolate", "CCO", "CCN", "--image", "a.gif"], "--image is a .png or .svg, got a.gif"),
-        (["traverse", "CCO", "--axes", "one"], "--axes are two numbers such as 0,1, got 'one'"),
+        (["interpolate", "CCO", "CCN", "--image", "a.gif"], "--image writes .png or .svg, got a.gif"),
+        (["traverse", "CCO", "--axes", "one"], "--axes takes two integers such as 0,1, got 'one'"),
         (["map", "CCO", "CCN", "CCC", "--image", "a.pdf"], ".png or .svg or .html, got a.pdf"),
-        (["map", "CCO", "C1CC"], "3 different molecules or more are needed, and there are 1: 1 of 2 could be encoded; "
+        (["map", "CCO", "C1CC"], "at least 3 different molecules are needed, got 1: 1 of 2 could be encoded; "
          "'C1CC': cannot read"),
         (["map", "CCO", "CCO", "OCC"], "at least 3 different molecules are needed, got 1"),
-        (["map", "CCO", "CCN", "CCC", "--color-by", "logq"], "no row has a 'logq', and no property is called so"),
+        (["map", "CCO", "CCN", "CCC", "--color-by", "logq"], "'logq' is neither a column with values nor a property"),
         (["traverse", "CCO", "--reference", "nowhere.smi"], "nowhere.smi does not exist"),
         (["map", "CCO", "CCN", "CCC", "-o", "a.png", "--image", "a.png"], "a.png is given for two outputs"),
-        (["anomaly", "CCO", "--reference", "r.smi", "--save-reference", "u.txt"], "--save-reference is a .json, got"),
+        (["anomaly", "CCO", "--reference", "r.smi", "--save-reference", "u.txt"], "--save-reference writes a .json file, got"),
         (["optimize", "CCO", "--target", "nan"], "target must be a number"),
         (["cluster", "CCO", "CCN", "CCC", "--clusters", "few"], "from 1 to 3 (the different molecules), got few"),
-        (["anomaly", "CCO", "--save-reference", "u.json"], "name both"),
+        (["anomaly", "CCO", "--save-reference", "u.json"], "give both"),
         (["optimize", "CCO", "--objective", "qde"], "did you mean 'qed'"),
-        (["optimize", "CCO", "--noise-level", "0"], "noise level must lie above 0"),
+        (["optimize", "CCO", "--noise-level", "0"], "noise_level must be above 0"),
     ],
 )  # fmt: skip
 def test_usage_errors(molvae, words, message, tmp_path, monkeypatch):

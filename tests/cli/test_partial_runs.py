@@ -96,7 +96,7 @@ def test_resume_after_kill(molvae, tiny_model, tmp_path):
     assert process.wait() == -signal.SIGKILL
     assert not output.exists()
     again = molvae(seeds, "-o", output)
-    assert again.stderr.startswith("going on after ")
+    assert again.stderr.startswith("resuming after ")
     whole = molvae(seeds, "-o", tmp_path / "whole.csv")
     assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert _summary(again) == _summary(whole)
@@ -119,18 +119,18 @@ def test_resumed_output_equals_uninterrupted(molvae, stopped, seeds, tmp_path, s
         assert (place / file.name).read_bytes() == file.read_bytes()
     assert sorted(file.name for file in place.iterdir()) == ["grid.svg", f"out{suffix}"]
     assert _summary(again) == _summary(whole)
-    assert "kept in" in first.stderr
+    assert "stored in" in first.stderr
 
 
 def test_resume_messages(molvae, stopped, seeds, tmp_path):
     """Counts are of the whole run; the 8 seeds of a table are 9 rows with an empty one between them."""
     command = [seeds, "-o", tmp_path / "out.csv"]
     lines = stopped(1, *command).stderr.splitlines()
-    done = f"9 seeds are done and kept in {tmp_path / 'out.csv.parts'}: the same command goes on"
+    done = f"9 seeds are finished and stored in {tmp_path / 'out.csv.parts'}: run the same command to resume"
     assert lines[-2:] == [done, "molvae: interrupted"]
     again = molvae(*command)
     assert again.stdout == ""
-    assert again.stderr.splitlines()[0] == f"going on after 9 seeds, kept in {tmp_path / 'out.csv.parts'}"
+    assert again.stderr.splitlines()[0] == f"resuming after 9 seeds, stored in {tmp_path / 'out.csv.parts'}"
     assert _summary(again) == "29 seeds: 20 used, 9 rejected; 40 molecules"
     place = "seeds.smi, line 6: cannot read SMILES 'C1CC'"
     assert (place in "\n".join(lines), place in again.stderr) == (True, False)
@@ -139,9 +139,9 @@ def test_resume_messages(molvae, stopped, seeds, tmp_path):
 def test_resume_twice(molvae, stopped, seeds, tmp_path):
     command = [seeds, "-o", tmp_path / "out.csv"]
     stopped(1, *command)
-    assert "going on after 9" in stopped(0, *command).stderr
-    assert "going on after 9" in stopped(1, *command).stderr
-    assert "going on after 18" in molvae(*command).stderr
+    assert "resuming after 9" in stopped(0, *command).stderr
+    assert "resuming after 9" in stopped(1, *command).stderr
+    assert "resuming after 18" in molvae(*command).stderr
     assert len(pd.read_csv(tmp_path / "out.csv")) == 40
 
 
@@ -149,15 +149,15 @@ def test_resume_with_other_settings_fails(molvae, stopped, seeds, tmp_path):
     command = [seeds, "-o", tmp_path / "out.csv"]
     stopped(1, *command)
     for change, message in [
-        (["--noise-level", "0.3"], "noise level: None before, now 0.3"),
-        (["--filter", "mw<300"], "keep: [] before, now ['mw<300']"),
-        (["--random-seed", "1", "--greedy"], "temperature: None before, now 0.0; seed: 0 before, now 1"),
+        (["--noise-level", "0.3"], "noise_level: None before, now 0.3"),
+        (["--filter", "mw<300"], "filters: [] before, now ['mw<300']"),
+        (["--random-seed", "1", "--greedy"], "temperature: None before, now 0.0; random_state: 0 before, now 1"),
         (["CCO"], "input 2: None before, now CCO"),
     ]:
         (line,) = molvae(*command, *change, code=2).stderr.splitlines()
         assert f"molvae: {tmp_path / 'out.csv.parts'} holds an unfinished run with other settings ({message})" in line
         assert "delete the folder to start again, or choose another output" in line
-    assert "going on after 9" in molvae(*command).stderr
+    assert "resuming after 9" in molvae(*command).stderr
 
 
 def test_resume_with_other_files_fails(molvae, stopped, seeds, tmp_path, tiny_model):
@@ -176,7 +176,7 @@ def test_resume_with_other_files_fails(molvae, stopped, seeds, tmp_path, tiny_mo
     other = shutil.copytree(tiny_model, tmp_path / "other")
     (other / CONFIG).write_text((other / CONFIG).read_text().replace('"tiny"', '"other"'))
     assert "(model: config.json (digest " in molvae(*command, code=2, model=other).stderr
-    assert "going on after 9" in molvae(*command).stderr
+    assert "resuming after 9" in molvae(*command).stderr
 
 
 def test_standard_input_is_not_resumable(molvae, monkeypatch, tmp_path):

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from molvae.cli.outputs import GRID_FORMATS, image_output, single_table
-from molvae.viz.molecules import save_grid
+from molvae.viz.molecules import save_table_image
 
 MOLVAE = [sys.executable, "-W", "ignore", "-m", "molvae"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}
@@ -85,7 +85,7 @@ def test_image_is_drawn_after_broken_pipe(tmp_path):
             raise BrokenPipeError
 
     for context in (
-        single_table(None, tmp_path / "whole.png", save_grid, GRID_FORMATS),
+        single_table(None, tmp_path / "whole.png", save_table_image, GRID_FORMATS),
         image_output(tmp_path / "parts.png"),
     ):
         with pytest.raises(BrokenPipeError):
