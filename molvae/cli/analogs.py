@@ -126,7 +126,7 @@ def analogs(
     log_likelihood, qed, sa, logp, mw, not_in_training. In Python: `molvae.analogs`.
     """
     from molvae.cli.inputs import read_rows
-    from molvae.data.readers import is_file_like
+    from molvae.data.readers import looks_like_file
 
     analog_options: dict[str, Any] = {
         "similarity": similarity, "noise_level": noise_level, "samples_per_latent": samples_per_latent,
@@ -143,7 +143,7 @@ def analogs(
     generator = load_model(model, device)
     settings = _settings(generator, model, n, analog_options, scores, column)
     with resumable_run(output, seeds, settings) as parts:
-        named = any(text == "-" or is_file_like(text) for text in seeds)
+        named = any(text == "-" or looks_like_file(text) for text in seeds)
         run = _SeedStream(read_rows(seeds, column), parts.counts if parts else {}, named=named)
         tables = run.tables(generator, n, analog_options)
         if parts:

@@ -19,8 +19,8 @@ def list_() -> None:
     """List the datasets with a one-line description each."""
     from molvae.data import datasets
 
-    for name in datasets.names():
-        typer.echo(f"{name}\t{datasets.recipe(name).description}")
+    for name in datasets.list_datasets():
+        typer.echo(f"{name}\t{datasets.load_recipe(name).description}")
 
 
 @app.command()
@@ -28,7 +28,7 @@ def info(name: Name) -> None:
     """Show the description, license, citation, splits and sources of a dataset."""
     from molvae.data import datasets
 
-    recipe = datasets.recipe(name)
+    recipe = datasets.load_recipe(name)
     typer.echo(f"{recipe.name}: {recipe.description}")
     typer.echo(f"license: {recipe.license}\ncite: {recipe.citation}\nsplits: {', '.join(recipe.splits)}")
     for part in recipe.parts:
@@ -48,9 +48,9 @@ def fetch(
     """Download a dataset and print its files; files with the right checksum are not downloaded again."""
     from molvae.data import datasets
 
-    recipe = datasets.recipe(name)
+    recipe = datasets.load_recipe(name)
     try:
-        files = datasets.fetch(recipe, folder, progress=lambda text: typer.echo(text, err=True))
+        files = datasets.fetch_dataset(recipe, folder, progress=lambda text: typer.echo(text, err=True))
     except InputError as error:  # a failed download is not a usage error
         typer.echo(f"molvae: {error}", err=True)
         raise typer.Exit(1) from None

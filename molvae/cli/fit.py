@@ -39,7 +39,7 @@ def fit(
     from molvae.qsar.fitted_model import SETTINGS
     from molvae.qsar.property_model import fit_property_model
 
-    check_folder(output, SETTINGS)
+    check_output_folder(output, SETTINGS)
     property_model = fit_property_model(
         data, target, column=column, task=task, split=split, folds=folds, random_state=random_seed, model=model,
         device=device, progress=lambda line: typer.echo(line, err=True),

@@ -59,7 +59,7 @@ def standardized_smiles(smiles: str) -> str:
 
 def report_row(row: Row, reason: str = "") -> None:
     """Print one line on stderr for a row that cannot be used."""
-    typer.echo(f"{row.where}: {reason}" if isinstance(row, Record) else str(row), err=True)
+    typer.echo(f"{row.location}: {reason}" if isinstance(row, Record) else str(row), err=True)
 
 
 def report_errors(errors: dict[str, str]) -> None:

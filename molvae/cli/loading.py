@@ -34,7 +34,7 @@ def load_scores(paths: list[str], device: str) -> dict[str, Any]:
             raise InputError(
                 f"--score: {path} does not exist: give a folder written by `molvae fit`, or FILE.py:FUNCTION"
             )
-    return read_scores(paths, device)
+    return load_scoring_functions(paths, device)
 
 
 def temperature_option(temperature: float | None, greedy: bool) -> float | None:

@@ -27,7 +27,7 @@ def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[st
 
     Raises `InputError` if a file cannot be written, is also an input, lies in an input folder, or is given twice.
     """
-    from molvae.data.rows import format_of
+    from molvae.data.rows import file_format
     from molvae.errors import InputError
     from molvae.io.writers import check_format
 
@@ -42,7 +42,7 @@ def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[st
         if path.exists() and any(path.samefile(name) for given in inputs for name in _files_of(given)):
             raise InputError(f"{path} is also an input and would be overwritten: choose another file")
         for folder in (Path(given) for given in inputs if os.path.isdir(given)):
-            if path.resolve().is_relative_to(folder.resolve()) and format_of(path.name) is not None:
+            if path.resolve().is_relative_to(folder.resolve()) and file_format(path.name) is not None:
                 raise InputError(f"{path} lies in the input folder {folder}: choose a file in another folder")
         parent = next(folder for folder in path.resolve().parents if folder.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):

@@ -47,19 +47,19 @@ def resumable_run(output: Path | None, inputs: Sequence[str], settings: Mapping[
 
 def content_id(text: str) -> str:
     """The name and a digest of the contents of a file or folder; any other text unchanged."""
-    from molvae.data.files import digest
+    from molvae.data.files import checksum
 
     if not os.path.exists(text):
         return text
     path = Path(text)
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    combined = hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()
+    combined = hashlib.sha256("".join(map(checksum, files)).encode()).hexdigest()
     return f"{path.name} (digest {combined[:16]})"
 
 
 def _can_be_read_again(text: str) -> bool:
     """Whether an argument is a SMILES or a regular file, not standard input or a named pipe."""
-    from molvae.data.readers import is_file_like
+    from molvae.data.readers import looks_like_file
 
     return os.path.isfile(text) or not looks_like_file(text)
 

@@ -29,7 +29,7 @@ def map_rows(rows: Iterator[Row], function: Callable[[list[str]], pd.DataFrame])
 
     n_done, named = 0, False
     with progress("rows") as advance:
-        for chunk in in_chunks(rows, CHUNK):
+        for chunk in chunked(rows, CHUNK):
             if not n_done:
                 named = any(row.name or row.source != ARGUMENT for row in chunk)
             yield table_of_rows(chunk, function, named=named)
@@ -67,7 +67,7 @@ def row_labels(rows: list[Row], column: str) -> list[str]:
     from molvae.data.rows import Record, file_format
 
     labels = [row.name if isinstance(row, Record) else "" for row in rows]
-    if files := sorted({row.source for row in rows if format_of(row.source) == "smi"}):
+    if files := sorted({row.source for row in rows if file_format(row.source) == "smi"}):
         if not any(labels):
             raise InputError(f"{', '.join(files)} has no columns, and no names to use as {column}")
         typer.echo(f"{column}: using the names in {', '.join(files)}, which has no columns", err=True)

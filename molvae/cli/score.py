@@ -236,7 +236,7 @@ def _write_report(scores: Scores, path: Path, title: str, rank_by: str) -> None:
         values = [(section, *item) for section, figures in scores.figures.items() for item in figures.items()]
         write_table(pd.DataFrame(values, columns=["section", "figure", "value"]), path)
     elif path.suffix.lower() == ".json":
-        with whole_file(path) as draft:
+        with atomic_write(path) as draft:
             draft.write_text(scores.to_json() + "\n", encoding="utf-8")
     else:
         parts = [part for part in (scores.molecules, scores.invalid) if len(part)] or [scores.molecules]

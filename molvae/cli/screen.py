@@ -115,7 +115,7 @@ def _sources(library: list[str], column: str | None) -> list[Any]:
 
 
 @contextmanager
-def _progress_and_invalid_rows(library: list[str], path: Path | None) -> Iterator[Callable[[Part], None]]:
+def _progress_and_invalid_rows(library: list[str], path: Path | None) -> Iterator[Callable[[PartialResult], None]]:
     """A function called with each processed part: it updates the progress bar and writes the invalid rows."""
     from molvae.library.input_files import expected_rows, find_files
 
@@ -124,7 +124,7 @@ def _progress_and_invalid_rows(library: list[str], path: Path | None) -> Iterato
     with progress("rows", total) as advance, _invalid_row_writer(path) as write_row:
         n_read = 0
 
-        def on_part(part: Part) -> None:
+        def on_part(part: PartialResult) -> None:
             nonlocal n_read
             n_read += part.counts.read
             for row in part.invalid_rows:
@@ -139,8 +139,8 @@ def _progress_and_invalid_rows(library: list[str], path: Path | None) -> Iterato
 def _invalid_row_writer(path: Path | None) -> Iterator[Callable[[InvalidRow], object]]:
     """A function that writes invalid rows: all of them to a .csv file, or the first ones to stderr."""
     from molvae.cli.inputs import report_row
-    from molvae.data.files import whole_file
-    from molvae.data.rows import REFUSALS_SHOWN
+    from molvae.data.files import atomic_write
+    from molvae.data.rows import MAX_INVALID_ROWS_SHOWN
 
     if path is not None:
         with atomic_write(path) as draft, draft.open("w", encoding="utf-8", newline="", errors="replace") as stream:
@@ -153,12 +153,12 @@ def _invalid_row_writer(path: Path | None) -> Iterator[Callable[[InvalidRow], ob
     def report_first(row: InvalidRow) -> None:
         nonlocal n_invalid
         n_invalid += 1
-        if n_invalid <= REFUSALS_SHOWN:
+        if n_invalid <= MAX_INVALID_ROWS_SHOWN:
             report_row(row)
 
     yield report_first
-    if n_invalid > REFUSALS_SHOWN:
+    if n_invalid > MAX_INVALID_ROWS_SHOWN:
         typer.echo(
-            f"... {n_invalid - REFUSALS_SHOWN:,} more invalid rows; --invalid-rows FILE.csv lists them",
+            f"... {n_invalid - MAX_INVALID_ROWS_SHOWN:,} more invalid rows; --invalid-rows FILE.csv lists them",
             err=True,
         )
