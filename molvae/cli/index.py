@@ -49,7 +49,7 @@ def index(
         except CheckpointError as error:
             raise InputError(f"--model: {error}") from None
     typer.echo(done.counts.summary(), err=True)
-    if done.counts.rejected:
+    if done.counts.invalid:
         typer.echo(f"the rejected ones, by file, line and reason: {output / 'invalid_rows.csv'}", err=True)
-    if done.counts.read and not done.counts.kept:
+    if done.counts.read and not done.counts.accepted:
         raise typer.Exit(1)

@@ -103,7 +103,7 @@ def references(
             texts = [text if isinstance(text, str) else "" for text in as_smiles_iterable(what)]
             return Reference(texts, f"the {role} set", workers=workers, device=device, tell=tell)
         source = resolve_source(what, split=split)
-        return Reference(source, source.named, workers=workers, device=device, tell=tell)
+        return Reference(source, source.label, workers=workers, device=device, tell=tell)
 
     return Against(
         found(train, "training", "train"),

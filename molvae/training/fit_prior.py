@@ -17,7 +17,7 @@ from molvae.data.datasets import MoleculeSource, resolve_source
 from molvae.data.files import check_output_folder
 from molvae.data.packing import pack
 from molvae.data.readers import read_records
-from molvae.data.rows import MAX_INVALID_ROWS_SHOWN, InvalidRow, Record
+from molvae.data.rows import InvalidRow, MAX_INVALID_ROWS_SHOWN, Record
 from molvae.errors import CheckpointError, InputError, import_extra
 from molvae.generation.rng import normal, row_keys
 from molvae.nn.devices import find_device
@@ -134,7 +134,7 @@ def learn_prior(
     keys = row_keys(seed, torch.arange(len(packed), device=posterior.mean.device))
     prior = fit_prior(posterior.draw(normal(keys, posterior.noise_size)), config, seed=seed, tell=tell)
     note = (
-        f"{kind} of {len(packed):,} encoded molecules of {', '.join(Path(s.named).name for s in sources)}, seed {seed}"
+        f"{kind} of {len(packed):,} encoded molecules of {', '.join(Path(s.label).name for s in sources)}, seed {seed}"
     )
     card = {
         **_without_prior(checkpoint.card),
