@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 from molvae.chem.smiles import MAX_SMILES_LENGTH
 from molvae.data.rows import InvalidRow, Record, RowCounts, file_format, make_row, too_long_message
 from molvae.data.table_readers import csv_rows, parquet_rows, sdf_rows
-from molvae.data.text_lines import Line, UNKNOWN, read_lines
+from molvae.data.text_lines import UNKNOWN, Line, read_lines
 from molvae.errors import InputError
 
 __all__ = ["InvalidRow", "Record", "RowCounts", "looks_like_file", "read_records"]

@@ -12,7 +12,7 @@ from rdkit import Chem
 
 from molvae.chem.smiles import canonical_or_none, silence_rdkit, write
 from molvae.data.rows import InvalidRow, Record, make_row
-from molvae.data.text_lines import Line, UNKNOWN, read_lines
+from molvae.data.text_lines import UNKNOWN, Line, read_lines
 from molvae.errors import InputError, did_you_mean
 
 SMILES_COLUMNS = ("smiles", "canonical_smiles", "structure", "mol")

@@ -21,7 +21,7 @@ from molvae.chem.fingerprints import morgan_bits, tanimoto_to
 from molvae.chem.sample_parsing import ParsedSample, parse_samples
 from molvae.chem.smiles import parse
 from molvae.chem.tokenizer import Vocabulary
-from molvae.data.parallel import PendingResults, SERIAL, WorkerPool
+from molvae.data.parallel import SERIAL, PendingResults, WorkerPool
 from molvae.errors import InputError
 from molvae.generation.constraints import Steering
 from molvae.generation.engine import Decoded, Engine

@@ -17,7 +17,7 @@ from molvae.data.datasets import MoleculeSource, resolve_source
 from molvae.data.files import check_output_folder
 from molvae.data.packing import pack
 from molvae.data.readers import read_records
-from molvae.data.rows import InvalidRow, MAX_INVALID_ROWS_SHOWN, Record
+from molvae.data.rows import MAX_INVALID_ROWS_SHOWN, InvalidRow, Record
 from molvae.errors import CheckpointError, InputError, import_extra
 from molvae.generation.rng import normal, row_keys
 from molvae.nn.devices import find_device

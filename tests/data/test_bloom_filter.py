@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from molecules import DRUGS
 
-from molvae.data.bloom_filter import BloomFilter, FORMAT
+from molvae.data.bloom_filter import FORMAT, BloomFilter
 from molvae.errors import CheckpointError, InputError
 
 

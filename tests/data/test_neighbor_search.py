@@ -14,7 +14,14 @@ from rdkit.Chem import rdFingerprintGenerator
 from molvae.chem.tokenizer import Vocabulary, tokenize
 from molvae.data import neighbor_search as module
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.data.neighbor_search import MIN_SHARED_FRACTION, NEIGHBORS_PER_BAND, SIMILARITY_BANDS, TokenMatrix, find_neighbors, search_fingerprints
+from molvae.data.neighbor_search import (
+    MIN_SHARED_FRACTION,
+    NEIGHBORS_PER_BAND,
+    SIMILARITY_BANDS,
+    TokenMatrix,
+    find_neighbors,
+    search_fingerprints,
+)
 from molvae.data.neighbors import Neighbors
 
 GROUPS = (
