@@ -85,8 +85,8 @@ def score(
     if per_seed is not None and seeds is None:
         raise InputError("--per-seed is for analogs: name the column of their seeds, --seeds COLUMN")
     from molvae.io.writers import check_format, write_table
-    from molvae.metrics.molecules import chosen
-    from molvae.metrics.score import references
+    from molvae.metrics.molecules import select_columns
+    from molvae.metrics.score import load_references
     from molvae.metrics.scorer import Scorer
     from molvae.nn.devices import find_device
 
@@ -94,13 +94,13 @@ def score(
     if per_seed is not None:
         check_format(per_seed)
     names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
-    chosen(names)  # its error, before references are read
+    select_columns(names)  # its error, before references are read
     place = str(find_device(device))
-    against = references(
-        train, test, scaffolds, workers=workers, device=place, tell=lambda line: typer.echo(line, err=True)
+    against = load_references(
+        train, test, scaffolds, workers=workers, device=place, progress=lambda line: typer.echo(line, err=True)
     )
     scorer = Scorer(
-        against, columns=names, nearest=nearest, seeded=seeds is not None, named=seeds is None,
+        against, columns=names, nearest=nearest, names_are_seeds=seeds is not None, with_names=seeds is None,
         scores=scores_of(score, device), fcd=fcd, sample_size=sample, random_state=seed, workers=workers, device=place,
     )  # fmt: skip
     if report is not None:
@@ -121,7 +121,7 @@ def _check_rank(rank_by: str, scorer: Scorer, neighbors: bool) -> None:
     from molvae.errors import InputError
 
     known = [name for name in scorer.columns if name not in ("alerts", "scaffold")]
-    known += ["nearest_similarity"] * neighbors + ["similarity"] * scorer.seeded + scorer.score_names
+    known += ["nearest_similarity"] * neighbors + ["similarity"] * scorer.names_are_seeds + scorer.score_names
     if rank_by not in (*known, "qed"):
         raise InputError(f"--rank-by is a figure that is computed, one of {', '.join(known)}; got {rank_by!r}")
 
@@ -151,7 +151,7 @@ def _write_rows(scorer: Scorer, rows: Iterator[Record | InvalidRow], output: Pat
                 if not canonical:
                     report(row, error)
             if advance:
-                advance(scorer.tally.read)
+                advance(scorer.n_read)
 
 
 def _show(scores: Scores) -> None:
