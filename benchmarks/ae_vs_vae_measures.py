@@ -68,9 +68,9 @@ class Study:
         return frozenset(self.train.smiles(self.vocabulary))
 
     @cached_property
-    def reference(self) -> fcd.Activations:
+    def reference(self) -> fcd.ActivationStatistics:
         """What samples are compared with."""
-        return fcd.activations(targets(self.test, self.vocabulary))
+        return fcd.activation_statistics(targets(self.test, self.vocabulary))
 
 
 @torch.inference_mode()
@@ -147,7 +147,9 @@ def samples(molecules: list[str | None], study: Study) -> Figures:
         "valid": len(valid) / len(molecules),
         "unique": len(distinct) / max(1, len(valid)),
         "novel": len(distinct - study.known) / max(1, len(distinct)),
-        "FCD": fcd.distance(fcd.activations(read), study.reference) if len(read) > 1 else float("nan"),
+        "FCD": fcd.frechet_distance(fcd.activation_statistics(read), study.reference)
+        if len(read) > 1
+        else float("nan"),
     }
 
 

@@ -116,7 +116,7 @@ def limits() -> dict[str, float]:
 
 def _featurize(smiles: list[str]) -> FeaturizedChunk:
     mols: list[Any] = []
-    chunk = featurize_chunk(smiles, observe=mols.append)
+    chunk = featurize_chunk(smiles, on_molecule=mols.append)
     compute_properties(mols, PROPERTIES)
     morgan_bits(mols)
     return chunk

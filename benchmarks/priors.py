@@ -42,7 +42,7 @@ class Bench:
     """What all samples have in common."""
 
     evaluator: Evaluator
-    reference: fcd.Activations
+    reference: fcd.ActivationStatistics
     options: DecodeOptions
     samples: int
 
@@ -53,7 +53,7 @@ class Bench:
         z = source.perturb(z, noise_level, normal(keys, z.shape[1], stream=1))
         valid = [m for s in self.evaluator.write(z, noise_level, self.options, seed=1) if (m := canonical_or_none(s))]
         read = [m for m in valid if canonical_or_none(m)]  # RDKit writes a string now and then that it does not read
-        apart = fcd.distance(fcd.activations(read), self.reference)
+        apart = fcd.frechet_distance(fcd.activation_statistics(read), self.reference)
         share, unique = len(valid) / self.samples, len(set(valid)) / max(1, len(valid))
         time_taken = "" if fitted is None else f"{fitted:.0f}"
         line = f"| {name} | {noise_level:g} | {share:.3f} | {unique:.4f} | {apart:.2f} | {time_taken} |"
@@ -75,7 +75,7 @@ def main() -> None:
 
     test = packed(arguments.test, arguments.samples)
     heat = DecodeOptions(checkpoint.defaults.temperature if arguments.temperature is None else arguments.temperature)
-    bench = Bench(evaluator, fcd.activations(targets(test, checkpoint.vocabulary)), heat, arguments.samples)
+    bench = Bench(evaluator, fcd.activation_statistics(targets(test, checkpoint.vocabulary)), heat, arguments.samples)
     lines = [HEADER, bench.row("unit prior", checkpoint.model.prior(), 1.0)]
     z = draws(evaluator.codec.encode(packed(arguments.train, arguments.molecules)))
     for kind in KINDS:

@@ -27,7 +27,7 @@ from molvae.chem.sample_parsing import parse_samples
 from molvae.chem.smiles import canonical, parse
 from molvae.data.bloom_filter import BloomFilter
 from molvae.generator import Generator
-from molvae.metrics.analogs import AnalogScores
+from molvae.metrics.analogs import AnalogMetrics
 
 WANTED, SIMILARITY, SECONDS = 100, 0.4, 20.0
 BLOCK = 50  # proposals that are read at once
@@ -75,7 +75,7 @@ def peers(generator: Generator, seeds: list[str], fragments: Path | None) -> lis
 
 def usable(molecules: dict[str, list[str]], seen: BloomFilter) -> int:
     """How many are, by the scorer: new, at 0.4 or more, no harder to make than their seed, with no alert it lacks."""
-    scores = AnalogScores()
+    scores = AnalogMetrics()
     for seed, some in molecules.items():
         mols = [parse(text) for text in some]
         columns = {

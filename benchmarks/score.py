@@ -39,10 +39,9 @@ from molvae.chem.smiles import parse, silence_rdkit
 from molvae.data.parallel import chunked, map_chunks
 from molvae.data.readers import Record, read_records
 from molvae.metrics import fcd
-from molvae.metrics.moses import cosine
-from molvae.metrics.score import references, score
-from molvae.metrics.set_metrics import Against
-from molvae.metrics.structures import large_scaffold
+from molvae.metrics.moses import cosine_similarity, multi_ring_scaffold
+from molvae.metrics.score import load_references, score
+from molvae.metrics.set_metrics import ReferenceSets
 
 COLUMNS = ("qed", "sa", "logp", "mw", "moses_filters")
 PAPER = {
@@ -61,16 +60,16 @@ def molecules(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split()
 
 
-def moses_sets() -> Against:
-    return references(
-        "moses:train", "moses:test", "moses:test_scaffolds", tell=lambda line: print(line, file=sys.stderr)
+def moses_sets() -> ReferenceSets:
+    return load_references(
+        "moses:train", "moses:test", "moses:test_scaffolds", progress=lambda line: print(line, file=sys.stderr)
     )
 
 
-def ours(smiles: list[str], against: Against, chemnet: bool) -> dict[str, float | None]:
+def ours(smiles: list[str], against: ReferenceSets, chemnet: bool) -> dict[str, float | None]:
     done = score(
-        smiles, train=against.train, test=against.test, test_scaffolds=against.test_scaffolds, columns=COLUMNS, nearest=False,
-        fcd=chemnet, benchmarks=("moses",),
+        smiles, train=against.train, test=against.test, test_scaffolds=against.test_scaffolds, columns=COLUMNS,
+        nearest=False, fcd=chemnet, benchmarks=("moses",),
     )  # fmt: skip
     return done.figures["MOSES"]
 
@@ -123,23 +122,23 @@ class _NoFcd:
 def sizes(options: argparse.Namespace) -> list[dict[str, float]]:
     """Scaf and FCD to MOSES test of ever more of MOSES train."""
     theirs = np.load(options.peer / "moses/dataset/data/test_stats.npz", allow_pickle=True)["stats"].item()
-    test = fcd.Activations(theirs["FCD"]["mu"], theirs["FCD"]["sigma"], count=TEST)
-    scaffolds = references(test="moses:test").test.structures.scaffolds
+    test = fcd.ActivationStatistics(theirs["FCD"]["mu"], theirs["FCD"]["sigma"], count=TEST)
+    scaffolds = load_references(test="moses:test").test.structures.scaffolds
     train = [row.smiles for row in read_records(options.draws[0]) if isinstance(row, Record)]
     order, found = np.random.default_rng(0).permutation(len(train)), list[dict[str, float]]()
     for size in options.sizes:
         drawn = [train[row] for row in order[:size]]
         counted = Counter(chain.from_iterable(map_chunks(_scaffolds, chunked(drawn), options.jobs)))
-        found.append({"molecules": len(drawn), "Scaf/Test": cosine(counted, scaffolds) or 0.0})
+        found.append({"molecules": len(drawn), "Scaf/Test": cosine_similarity(counted, scaffolds) or 0.0})
         if size <= options.chemnet_most:
-            found[-1]["FCD/Test"] = fcd.distance(fcd.activations(drawn), test)
+            found[-1]["FCD/Test"] = fcd.frechet_distance(fcd.activation_statistics(drawn), test)
         print(found[-1], file=sys.stderr)
     return found
 
 
 def _scaffolds(smiles: list[str]) -> list[str]:
     with silence_rdkit():
-        return [scaffold for text in smiles if (scaffold := large_scaffold(parse(text)))]
+        return [scaffold for text in smiles if (scaffold := multi_ring_scaffold(parse(text)))]
 
 
 BAD = ("C1CC", "c1ccc", "", "CC(C", "C(C)(C)(C)(C)C", "no molecule", "[Xx]C", "\udcff\udcfe", "C" * 6_000, "N#N#N")

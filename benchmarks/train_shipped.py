@@ -292,7 +292,7 @@ def training(
         like = ", on average to be as what it was trained on" if practice.likeness else ""
         told["practice"] = f"{practice.molecules} x {practice.strings} strings that it wrote itself in each step{like}"
     if neighbors is not None:
-        told["neighbors"] = f"of {neighbors.share:.0%} of the molecules: what their moved latents are decoded to"
+        told["neighbors"] = f"of {neighbors.coverage:.0%} of the molecules: what their moved latents are decoded to"
     if first:
         before: dict[str, Any] = first.card.get("Training", {})
         then = "before" if first.name == model else f"before, as {first.name}"

@@ -25,7 +25,7 @@ from molvae.chem.cores import core_queries
 from molvae.chem.filters import alerts
 from molvae.chem.smiles import parse, write
 from molvae.generator import Generator
-from molvae.metrics.analogs import AnalogScores
+from molvae.metrics.analogs import AnalogMetrics
 
 SPLITS = ((1000, 1), (100, 10), (10, 100), (1, 1000))
 GOALS = (("0.4:1", 1000, 30_000), ("0.6:1", 100, 10_000))
@@ -121,7 +121,7 @@ def core_rows(generator: Generator, seeds: Sequence[str], n: int) -> list[str]:
 
 def scored(analogs: pd.DataFrame) -> dict[str, float | None]:
     """Their worth, as `molvae score` has it."""
-    scores = AnalogScores()
+    scores = AnalogMetrics()
     found = [alerts(parse(smiles), ("PAINS", "BRENK")) for smiles in analogs["smiles"]]
     scores.add(analogs.assign(canonical=analogs["smiles"], alerts=found))
     return scores.overall()

@@ -107,8 +107,8 @@ def score(
     if per_seed is not None and seed_column is None:
         raise InputError("--per-seed needs the column with the seeds: give --seed-column COLUMN")
     from molvae.io.writers import check_format, write_table
-    from molvae.metrics.molecules import chosen
-    from molvae.metrics.score import references
+    from molvae.metrics.molecules import select_columns
+    from molvae.metrics.score import load_references
     from molvae.metrics.scorer import Scorer
     from molvae.nn.devices import find_device
 
@@ -173,7 +173,7 @@ def _score_rows(scorer: Scorer, rows: Iterator[Row], output: Path | None) -> Non
                 if not canonical:
                     report_row(row, error)
             if advance:
-                advance(scorer.tally.read)
+                advance(scorer.n_read)
 
 
 def _show(scores: Scores) -> None:

@@ -152,7 +152,7 @@ class MoleculeSource:
 
     path: Path
     column: str | None = None
-    named: str = ""  # what the user called it
+    label: str = ""  # what the user called it
 
 
 def resolve_source(item: str | Path, column: str | None = None, split: str = "train") -> MoleculeSource:

@@ -88,12 +88,12 @@ def _add(rows: Iterable[Record | InvalidRow], origin: str, origins: dict[str, st
         except MoleculeError:
             smiles = ""
         if not smiles:
-            counts.rejected += 1
+            counts.invalid += 1
         elif smiles in origins:
             counts.duplicate += 1
         else:
             origins[smiles] = origin
-            counts.kept += 1
+            counts.accepted += 1
     return counts
 
 

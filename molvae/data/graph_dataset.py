@@ -84,7 +84,7 @@ class PackedGraphs:
         return self.atoms.device
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         return sum(getattr(self, f.name).nbytes for f in fields(self))
 
     def to(self, device: torch.device | str) -> PackedGraphs:

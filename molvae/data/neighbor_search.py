@@ -65,7 +65,7 @@ class TokenMatrix(NamedTuple):
     length: Ints
 
     @classmethod
-    def of(cls, data: PackedGraphs) -> Self:
+    def from_packed(cls, data: PackedGraphs) -> Self:
         """What was packed as the molecules' SMILES. Of a vocabulary beyond 255 symbols some look the same."""
         starts = data.token_start.numpy()
         length = np.diff(starts) - 1  # without the end
@@ -97,7 +97,7 @@ def find_neighbors(
     """`search_fingerprints` of packed molecules; on two cores about four minutes for a million."""
     parts = map_chunks(_fingerprints, chunked(data.smiles(vocabulary)), workers)
     prints = np.concatenate([np.zeros((0, BYTES), np.uint8), *parts])
-    return search_fingerprints(prints, TokenMatrix.of(data), workers=workers, progress=progress)
+    return search_fingerprints(prints, TokenMatrix.from_packed(data), workers=workers, progress=progress)
 
 
 def _fingerprints(smiles: list[str]) -> Bits:

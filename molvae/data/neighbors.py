@@ -39,26 +39,26 @@ class Neighbors:
 
     rows: Tensor
     similarity: Tensor
-    made: SyntheticMolecules = field(default_factory=SyntheticMolecules)
+    synthetic: SyntheticMolecules = field(default_factory=SyntheticMolecules)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def share(self) -> float:
+    def coverage(self) -> float:
         """Of the molecules, those that have a neighbor: 0 to 1."""
         return float((self.rows[:, 0] >= 0).float().mean()) if len(self) else 0.0
 
     def to(self, device: torch.device | str) -> Neighbors:
-        made = SyntheticMolecules(self.made.tokens.to(device), self.made.start.to(device))
+        made = SyntheticMolecules(self.synthetic.tokens.to(device), self.synthetic.start.to(device))
         return Neighbors(self.rows.to(device), self.similarity.to(device), made)
 
-    def joined(self, made: SyntheticMolecules, row: Tensor, similarity: Tensor) -> Neighbors:
+    def with_synthetic(self, made: SyntheticMolecules, row: Tensor, similarity: Tensor) -> Neighbors:
         """These and those that were made, N, in the order of the molecules that they are of (`row` N, `similarity` N).
 
         Raises `InputError` where some were made before.
         """
-        if len(self.made):
+        if len(self.synthetic):
             raise InputError("neighbors were made of these molecules before")
         place = torch.arange(len(row)) - torch.searchsorted(row, row)
         shape = (len(self), int(place.max()) + 1 if len(row) else 0)
@@ -69,7 +69,7 @@ class Neighbors:
         order = (rows < 0).to(torch.uint8).argsort(dim=1, stable=True)
         return Neighbors(rows.gather(1, order), likeness.gather(1, order), made)
 
-    def at(self, rows: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+    def nearest_to(self, rows: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
         """Of these molecules, B, the neighbor whose distance is nearest to the radius, B; and that distance.
 
         The distance is 1 - Tanimoto. A radius of 0 gives the molecule itself; one beyond `MAX_DISTANCE` the furthest
@@ -88,7 +88,7 @@ class Neighbors:
         made = targets >= len(self)
         parts = (
             data.gather_tokens(targets[~made]),
-            pad_rows(self.made.tokens, self.made.start, targets[made] - len(self)),
+            pad_rows(self.synthetic.tokens, self.synthetic.start, targets[made] - len(self)),
         )
         width = max(part.shape[1] for part in parts)
         tokens = torch.full((len(targets), width), PAD_ID, dtype=torch.long, device=targets.device)
@@ -100,7 +100,7 @@ class Neighbors:
         with Path(path).open("wb") as file:
             np.savez(
                 file, rows=self.rows.numpy(), similarity=self.similarity.numpy(),
-                made=self.made.tokens.numpy(), made_start=self.made.start.numpy(),
+                synthetic_tokens=self.synthetic.tokens.numpy(), synthetic_start=self.synthetic.start.numpy(),
             )  # fmt: skip
 
     @classmethod
@@ -108,7 +108,10 @@ class Neighbors:
         """Raises `InputError` where the file is damaged."""
         try:
             with np.load(path) as arrays:
-                parts = (torch.from_numpy(arrays[name]) for name in ("rows", "similarity", "made", "made_start"))
+                parts = (
+                    torch.from_numpy(arrays[name])
+                    for name in ("rows", "similarity", "synthetic_tokens", "synthetic_start")
+                )
                 rows, similarity, *made = parts
                 return cls(rows, similarity, SyntheticMolecules(*made))
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, RuntimeError) as error:

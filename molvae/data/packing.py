@@ -1,4 +1,4 @@
-"""Pack a data set once: records in, a folder of packed graphs out, every row accounted for."""
+"""Pack a data set: records in, packed graphs out, with a count of accepted, duplicate and invalid rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from molvae.errors import InputError
 
 @dataclass
 class PackingReport(RowCounts):
-    """What became of the rows, and the rejected ones with their reasons: one each, so no reason is lost."""
+    """Counts of the rows that were packed, and every invalid row with its reason."""
 
     invalid_rows: list[InvalidRow] = field(default_factory=list)
 
@@ -30,74 +30,104 @@ def pack(
     *,
     vocabulary: Vocabulary | None = None,
     max_length: int = 160,
-    clean: bool = False,
+    standardize: bool = False,
     workers: int | None = None,
     progress: Callable[[PackingReport], None] | None = None,
 ) -> tuple[PackedGraphs, Vocabulary, PackingReport]:
-    """Featurize, de-duplicate and pack; with no `vocabulary`, the data's own symbols become it.
+    """Featurize molecules, remove duplicates and pack the graphs.
 
-    `progress` is called after every few hundred rows. Raises `InputError` when no row is usable, with the
-    first reasons.
+    Parameters
+    ----------
+    rows : iterable of Record or InvalidRow
+        As read by `read_records`.
+    vocabulary : Vocabulary, optional
+        Allowed tokens; molecules with other tokens are invalid rows. By default all tokens of the data are allowed.
+    max_length : int
+        Maximum number of tokens of a molecule.
+    standardize : bool
+        Normalize functional groups and remove salts first.
+    workers : int, optional
+        Number of processes, as in `parallel.worker_count`. The result does not depend on it.
+    progress : callable, optional
+        Called with the counts so far after every few hundred rows.
+
+    Returns
+    -------
+    data : PackedGraphs
+        Distinct molecules, by canonical SMILES, in the order of the rows.
+    vocabulary : Vocabulary
+        The given one, or that of the data.
+    report : PackingReport
+        Counts, and the invalid rows in order.
+
+    Raises
+    ------
+    InputError
+        If no row is valid; the message gives the first reasons.
     """
-    packing, parts = PackingReport(), list[PackedGraphs]()
-    ids = {END: 0}  # provisional, in order of first sight: the vocabulary is known at the end
+    report, parts = PackingReport(), list[PackedGraphs]()
+    token_ids = {END: 0}  # in order of first occurrence, until the whole vocabulary is known
     seen: set[bytes] = set()
-    job = partial(_featurize_rows, clean=clean, max_length=max_length, known=vocabulary)
-    for chunk_rows, chunk in _with_results(job, rows, workers):
-        _reject(chunk_rows, chunk, packing)
-        parts.append(_accept(chunk, packing, seen, ids))
+    task = partial(_featurize_rows, standardize=standardize, max_length=max_length, vocabulary=vocabulary)
+    for chunk_rows, chunk in _featurized(task, rows, workers):
+        _add_invalid_rows(chunk_rows, chunk, report)
+        parts.append(_pack_new(chunk, report, seen, token_ids))
         if progress:
-            progress(packing)
-    if not packing.kept:
-        reasons = "; ".join(map(str, packing.invalid_rows[:3])) or "it is empty"
-        raise InputError(f"no usable molecule in the data: {reasons}")
-    vocabulary = vocabulary or Vocabulary.from_tokens(ids)
+            progress(report)
+    if not report.accepted:
+        reasons = "; ".join(map(str, report.invalid_rows[:3])) or "it is empty"
+        raise InputError(f"no valid molecule in the data: {reasons}")
+    vocabulary = vocabulary or Vocabulary.from_tokens(token_ids)
     final = {token: i for i, token in enumerate(vocabulary.tokens)}
-    _renumber(parts, [final[token] for token in ids])
-    return concatenate(parts), vocabulary, packing
+    _renumber_tokens(parts, [final[token] for token in token_ids])
+    return concatenate(parts), vocabulary, report
 
 
-def _featurize_rows(rows: list[str | None], clean: bool, max_length: int, known: Vocabulary | None) -> FeaturizedChunk:
-    return featurize_chunk(rows, clean=clean, max_length=max_length, known=known)
+def _featurize_rows(
+    smiles: list[str | None], standardize: bool, max_length: int, vocabulary: Vocabulary | None
+) -> FeaturizedChunk:
+    return featurize_chunk(smiles, standardize=standardize, max_length=max_length, vocabulary=vocabulary)
 
 
-def _with_results(
-    job: Callable[[list[str | None]], FeaturizedChunk], rows: Iterable[Record | InvalidRow], workers: int | None
+def _featurized(
+    task: Callable[[list[str | None]], FeaturizedChunk], rows: Iterable[Record | InvalidRow], workers: int | None
 ) -> Iterator[tuple[list[Record | InvalidRow], FeaturizedChunk]]:
-    """Each chunk of rows, as read, beside what the workers made of it."""
+    """Yield each chunk of rows with its graphs."""
     chunks, for_workers = tee(chunked(rows))
-    texts = ([row.smiles if isinstance(row, Record) else None for row in chunk] for chunk in for_workers)
-    results = map_chunks(job, texts, workers)
-    # results first: when they end, zip has not taken a chunk yet, and the workers have been sent home
+    smiles = ([row.smiles if isinstance(row, Record) else None for row in chunk] for chunk in for_workers)
+    results = map_chunks(task, smiles, workers)
+    # results come first in the zip: when they end, no further chunk is read, and the workers have been shut down
     return ((chunk, result) for result, chunk in zip(results, chunks, strict=False))
 
 
-def _reject(rows: list[Record | InvalidRow], chunk: FeaturizedChunk, packing: PackingReport) -> None:
-    """Note every row that has no graph, in the order of the rows."""
-    for place, row in enumerate(rows):
+def _add_invalid_rows(rows: list[Record | InvalidRow], chunk: FeaturizedChunk, report: PackingReport) -> None:
+    """Record every row without a graph, in the order of the rows."""
+    for index, row in enumerate(rows):
         if isinstance(row, InvalidRow):
-            packing.invalid_rows.append(row)
-        elif place in chunk.rejected:
-            packing.invalid_rows.append(InvalidRow(row.source, row.row, row.smiles, chunk.rejected[place]))
-    packing.rejected = len(packing.invalid_rows)
+            report.invalid_rows.append(row)
+        elif index in chunk.errors:
+            report.invalid_rows.append(InvalidRow(row.source, row.row, row.smiles, chunk.errors[index]))
+    report.invalid = len(report.invalid_rows)
 
 
-def _accept(chunk: FeaturizedChunk, packing: PackingReport, seen: set[bytes], ids: dict[str, int]) -> PackedGraphs:
-    """The molecules of a chunk that are new."""
+def _pack_new(
+    chunk: FeaturizedChunk, report: PackingReport, seen: set[bytes], token_ids: dict[str, int]
+) -> PackedGraphs:
+    """Pack the molecules of a chunk that are not in `seen`, and add them to it."""
     new = []
-    for place, key in enumerate(chunk.keys):
-        if key not in seen:
-            seen.add(key)
-            new.append(place)
-    packing.kept += len(new)
-    packing.duplicate += len(chunk.keys) - len(new)
-    table = np.array([ids.setdefault(symbol, len(ids)) for symbol in chunk.symbols], np.int16)
+    for index, smiles_hash in enumerate(chunk.smiles_hashes):
+        if smiles_hash not in seen:
+            seen.add(smiles_hash)
+            new.append(index)
+    report.accepted += len(new)
+    report.duplicate += len(chunk.smiles_hashes) - len(new)
+    table = np.array([token_ids.setdefault(token, len(token_ids)) for token in chunk.token_table], np.int16)
     part = PackedGraphs.from_arrays(chunk.atoms, chunk.bonds, chunk.bond_index, table[chunk.tokens], chunk.sizes)
     return part if len(new) == len(part) else part.select(torch.tensor(new, dtype=torch.long))
 
 
-def _renumber(parts: list[PackedGraphs], final: list[int]) -> None:
-    """From provisional ids to the vocabulary's, part by part: a look-up takes eight bytes a symbol."""
-    table = torch.tensor(final, dtype=torch.int16)
+def _renumber_tokens(parts: list[PackedGraphs], final_ids: list[int]) -> None:
+    """Replace temporary token ids by final ones, part by part because the lookup needs eight bytes per token."""
+    table = torch.tensor(final_ids, dtype=torch.int16)
     for part in parts:
         part.tokens.copy_(table[part.tokens.long()])

@@ -1,4 +1,4 @@
-"""What one row of input becomes: a record, or an invalid row with its reason; and the count of both."""
+"""Rows of input files: valid ones (`Record`), invalid ones with a reason (`InvalidRow`), and their counts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ARGUMENT = "argument"
-"""The source of a SMILES that was given on the command line itself."""
+"""`source` of a SMILES that was given on the command line itself."""
 
 MAX_INVALID_ROWS_SHOWN = 20
-"""InvalidRows, at most, that are told one by one."""
+"""Maximum number of invalid rows that a command prints one by one."""
 
 _FORMATS = {
     ".smi": "smi",
@@ -33,11 +33,18 @@ _UNITS = {"sdf": "record", "parquet": "row"}
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row: a SMILES as it stands in the source, not yet parsed.
+    """A row with a SMILES, which has not been parsed yet.
 
-    `row` counts from 1: the line in a text file, the row of a .parquet, the record of an .sdf. `source` is
-    the file as named by the user, `-` for standard input, or `argument` for a SMILES given on the command
-    line.
+    Attributes
+    ----------
+    smiles : str
+        As in the source.
+    name : str
+        Name of the molecule, or "".
+    source : str
+        File as named by the user, "-" for standard input, or "argument" for a SMILES of the command line.
+    row : int
+        Line of a text file, row of a .parquet or record of an .sdf, counted from 1.
     """
 
     smiles: str
@@ -47,15 +54,24 @@ class Record:
 
     @property
     def location(self) -> str:
-        """The place for a message, such as "library.smi, line 48"."""
-        return _where(self.source, self.row)
+        """The position for messages, such as "library.smi, line 48"."""
+        return _location(self.source, self.row)
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidRow:
-    """One row that gave no molecule, with its reason; `value` is what stood there, shortened.
+    """A row that cannot be used, with the reason.
 
-    `name` is the row's, where it could be told.
+    Attributes
+    ----------
+    source, row : str, int
+        As in `Record`.
+    value : str
+        Contents of the row or of its SMILES field, shortened.
+    reason : str
+        Why the row is invalid.
+    name : str
+        Name of the molecule, or "".
     """
 
     source: str
@@ -68,29 +84,33 @@ class InvalidRow:
         object.__setattr__(self, "value", shortened(self.value))
 
     def __str__(self) -> str:
-        return f"{_where(self.source, self.row)}: {self.reason}"
+        return f"{_location(self.source, self.row)}: {self.reason}"
 
 
 @dataclass
 class RowCounts:
-    """What became of each row; `read` is the sum of the others, so that no row can go missing."""
+    """Numbers of accepted, duplicate and invalid rows; every row that was read is counted in exactly one of them.
 
-    kept: int = 0
+    >>> print(RowCounts(980, 15, 5).summary())
+    1,000 read: 980 accepted, 15 duplicate, 5 invalid
+    """
+
+    accepted: int = 0
     duplicate: int = 0
-    rejected: int = 0
+    invalid: int = 0
 
     @property
     def read(self) -> int:
-        return self.kept + self.duplicate + self.rejected
+        """Number of all rows."""
+        return self.accepted + self.duplicate + self.invalid
 
     def summary(self) -> str:
-        """One line, such as "1,000 read: 980 kept, 15 duplicate, 5 rejected"."""
-        kept, duplicate, rejected = self.kept, self.duplicate, self.rejected
-        return f"{self.read:,} read: {kept:,} kept, {duplicate:,} duplicate, {rejected:,} rejected"
+        """The counts in one line."""
+        return f"{self.read:,} read: {self.accepted:,} accepted, {self.duplicate:,} duplicate, {self.invalid:,} invalid"
 
 
 def make_row(smiles: str, name: str, source: str, row: int) -> Record | InvalidRow:
-    """A record, or the invalid row of a SMILES that is empty or too long to be looked at."""
+    """Return a record, or an invalid row if the SMILES is empty or too long to be parsed."""
     smiles, name = smiles.strip(), name.strip()
     if not smiles:
         return InvalidRow(source, row, "", "the SMILES field is empty", name)
@@ -99,51 +119,67 @@ def make_row(smiles: str, name: str, source: str, row: int) -> Record | InvalidR
     return Record(smiles, name, source, row)
 
 
-def as_smiles_iterable(smiles: str | Iterable[Any]) -> Iterable[Any]:
-    """SMILES given from Python: one of them is many too.
-
-    Raises `InputError` for a table, whose rows are its column names to who goes through it, and for what has no rows.
-    """
-    if isinstance(smiles, str):
-        return [smiles]
-    if hasattr(smiles, "columns"):
-        raise InputError("a table is no list of SMILES: give the column that holds them, such as table['smiles']")
-    if not isinstance(smiles, Iterable):
-        raise InputError(f"SMILES are text, or a list or column of it; got {type(smiles).__name__}: {smiles!r:.60}")
-    return smiles
-
-
-def with_index_of(frame: pd.DataFrame, rows: object) -> pd.DataFrame:
-    """A table with a row for each of `rows`, under the index of these where they are of pandas."""
-    if hasattr(rows, "iloc") and hasattr(rows, "index"):
-        frame.index = rows.index.copy()  # or who renames one would rename the other
-    return frame
-
-
-def escape_surrogates(text: str) -> str:
-    """Without lone surrogates, what Python makes of bytes that are not text: a table's column cannot hold them."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
 def too_long_message(length: int) -> str:
-    """The reason for refusing a SMILES of `length` characters unread."""
-    return f"a SMILES of {length:,} characters, more than {MAX_SMILES_LENGTH:,}"
+    """The reason why a SMILES of `length` characters is invalid."""
+    return f"the SMILES has {length:,} characters, more than the maximum of {MAX_SMILES_LENGTH:,}"
 
 
 def file_format(name: str) -> str | None:
-    """The format that a file name announces (smi, csv, tsv, sdf, parquet), or None."""
+    """Return the format of a file by its suffix, ignoring .gz: smi, csv, tsv, sdf, parquet, or None if unknown.
+
+    >>> file_format("library.SMI.gz"), file_format("library.xlsx")
+    ('smi', None)
+    """
     lower = name.lower()
-    kind = _FORMATS.get(os.path.splitext(lower.removesuffix(".gz"))[1])
-    return None if kind == "parquet" and lower.endswith(".gz") else kind
+    known = _FORMATS.get(os.path.splitext(lower.removesuffix(".gz"))[1])
+    return None if known == "parquet" and lower.endswith(".gz") else known
 
 
-def _where(source: str, row: int) -> str:
+def _location(source: str, row: int) -> str:
     if source == ARGUMENT:
         return f"argument {row}"
     unit = _UNITS.get(file_format(source) or "", "line")
     return f"{'standard input' if source == '-' else source}, {unit} {row}"
 
 
-def as_tuple(asked: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Wishes given from Python: a bare string is one, and not one for each of its letters; None is none."""
-    return (asked,) if isinstance(asked, str) else tuple(asked or ())
+# --- arguments of Python functions --------------------------------------------------------------------------------
+
+
+def as_smiles_iterable(smiles: str | Iterable[Any]) -> Iterable[Any]:
+    """Accept one SMILES as well as a list or column of them.
+
+    Raises
+    ------
+    InputError
+        For a whole table, whose iteration would give its column names, and for objects that cannot be iterated.
+    """
+    if isinstance(smiles, str):
+        return [smiles]
+    if hasattr(smiles, "columns"):
+        raise InputError("SMILES were expected, got a table: pass the column that holds them, such as table['smiles']")
+    if not isinstance(smiles, Iterable):
+        raise InputError(
+            f"SMILES must be a string or an iterable of strings, got {type(smiles).__name__}: {smiles!r:.60}"
+        )
+    return smiles
+
+
+def as_tuple(values: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return strings as a tuple: a single string is one element, None is empty.
+
+    >>> as_tuple("qed"), as_tuple(["qed", "sa"]), as_tuple(None)
+    (('qed',), ('qed', 'sa'), ())
+    """
+    return (values,) if isinstance(values, str) else tuple(values or ())
+
+
+def with_index_of(frame: pd.DataFrame, rows: object) -> pd.DataFrame:
+    """Give a table the index of the pandas object `rows`, which has as many rows; other objects have none."""
+    if hasattr(rows, "iloc") and hasattr(rows, "index"):
+        frame.index = rows.index.copy()  # a shared index would be renamed in both
+    return frame
+
+
+def escape_surrogates(text: str) -> str:
+    """Escape lone surrogates, by which Python represents undecodable bytes and which Arrow columns cannot hold."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

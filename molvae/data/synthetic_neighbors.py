@@ -79,7 +79,7 @@ def add_synthetic_neighbors(
     tokens = [ids for part in parts for ids in part.tokens]
     flat = np.concatenate([np.zeros(0, np.int16), *(ids.astype(np.int16) for ids in tokens)])
     made = SyntheticMolecules(torch.from_numpy(flat), offsets([len(ids) for ids in tokens]))
-    return found.joined(made, torch.from_numpy(row), torch.from_numpy(similarity))
+    return found.with_synthetic(made, torch.from_numpy(row), torch.from_numpy(similarity))
 
 
 def _made(rules: _Rules, rows: list[tuple[int, str]]) -> _Some:

@@ -72,7 +72,7 @@ class Codec:
 
     def graphs(self, smiles: Sequence[str], *, standardize: bool = False) -> list[MolGraph | MoleculeError]:
         """One graph per SMILES, in order, or why there is none or the model cannot write it."""
-        return [self._fitting(graph) for graph in featurize(smiles, clean=standardize)]
+        return [self._fitting(graph) for graph in featurize(smiles, standardize=standardize)]
 
     def _fitting(self, graph: MolGraph | MoleculeError) -> MolGraph | MoleculeError:
         if isinstance(graph, MoleculeError):

@@ -142,9 +142,9 @@ def _pieces(
     """What is kept of each batch, in as little memory as it takes on disk."""
     for part in parts:
         piece = Piece.of(part, seen.accept(part.keys), settings.properties)
-        counts.kept += piece.table.num_rows
+        counts.accepted += piece.table.num_rows
         counts.duplicate += piece.duplicate
-        counts.rejected += len(piece.invalid_rows)
+        counts.invalid += len(piece.invalid_rows)
         if progress:
             progress(counts)
         yield piece

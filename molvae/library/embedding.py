@@ -112,7 +112,9 @@ class _Described(NamedTuple):
 def _describe(task: _Task, texts: list[str | None]) -> _Described:
     mols: list[Chem.Mol] = []
     observe = mols.append if task.properties or task.fingerprints else None
-    chunk = featurize_chunk(texts, clean=task.clean, max_length=task.max_length, known=task.known, observe=observe)
+    chunk = featurize_chunk(
+        texts, standardize=task.clean, max_length=task.max_length, vocabulary=task.known, on_molecule=observe
+    )
     return _Described(
         chunk=chunk,
         smiles=smiles_of(chunk),
@@ -124,22 +126,22 @@ def _describe(task: _Task, texts: list[str | None]) -> _Described:
 
 def smiles_of(chunk: FeaturizedChunk) -> list[str]:
     """The canonical SMILES of the molecules."""
-    symbols = ["\n", *chunk.symbols[1:]]  # the first is the end
+    symbols = ["\n", *chunk.token_table[1:]]  # the first is the end
     return "".join([symbols[token] for token in chunk.tokens.tolist()]).split("\n")[:-1]
 
 
 def _embedded(rows: list[Record | InvalidRow], described: _Described, task: _Task) -> Embedded:
     chunk = described.chunk
     invalid_rows = [
-        row if isinstance(row, InvalidRow) else InvalidRow(row.source, row.row, row.smiles, chunk.rejected[place])
+        row if isinstance(row, InvalidRow) else InvalidRow(row.source, row.row, row.smiles, chunk.errors[place])
         for place, row in enumerate(rows)
-        if isinstance(row, InvalidRow) or place in chunk.rejected
+        if isinstance(row, InvalidRow) or place in chunk.errors
     ]
     latents = described.latents
     return Embedded(
         records=[row for row in map(rows.__getitem__, chunk.rows) if isinstance(row, Record)],
         smiles=described.smiles,
-        keys=np.frombuffer(b"".join(chunk.keys), np.uint64),
+        keys=np.frombuffer(b"".join(chunk.smiles_hashes), np.uint64),
         latents=encode_chunk(task.model, chunk, task.device) if latents is None else latents,
         invalid_rows=invalid_rows,
         properties=described.properties,

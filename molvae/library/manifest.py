@@ -138,9 +138,9 @@ def total(shards: Iterable[Shard]) -> RowCounts:
     """What became of all rows."""
     counts = RowCounts()
     for shard in shards:
-        counts.kept += shard.kept
+        counts.accepted += shard.kept
         counts.duplicate += shard.duplicate
-        counts.rejected += shard.rejected
+        counts.invalid += shard.rejected
     return counts
 
 

@@ -1,8 +1,4 @@
-"""What proposed analogs are worth, seed by seed and over all, from rows that are scored molecule by molecule.
-
-Rows come in chunks, those of a seed in any of them; how they are cut changes no figure. A seed keeps 12 bytes a
-distinct molecule, to know it again, and some 12 kB of fingerprints at most, for its diversity.
-"""
+"""Metrics of proposed analogs, per seed and over all seeds."""
 
 from __future__ import annotations
 
@@ -23,163 +19,189 @@ from molvae.chem.scaffolds import murcko_smiles
 from molvae.chem.smiles import parse, silence_rdkit, write
 from molvae.data.hashing import hash_text, hash_texts
 from molvae.errors import InputError, MoleculeError
-from molvae.metrics.set_metrics import share
+from molvae.metrics.set_metrics import Metrics, ratio
 
-INPUT = ("seed", "canonical", "not_in_training", "sa", "alerts")
-COUNTS = ("proposed", "valid", "distinct", "effective", "usable_count")
-FIGURES = (
-    "validity", "uniqueness", "novelty", "non_identity", "effective_novelty", "usable",
-    "similarity_mean", "similarity_q1", "similarity_median", "similarity_q3", "frac_similarity_ge_0.4", "frac_similarity_ge_0.6",
-    "scaffold_retention", "internal_diversity",
-)  # fmt: skip
-COLUMNS = ("seed", "error", *COUNTS, *FIGURES)
-"""Of `AnalogScores.per_seed`, in order."""
+INPUT_COLUMNS = ("seed", "canonical", "not_in_training", "sa", "alerts")
+COUNT_COLUMNS = ("proposed", "valid", "distinct", "effective", "usable_count")
+METRIC_COLUMNS = (
+    *("validity", "uniqueness", "novelty", "non_identity", "effective_novelty", "usable"),
+    *("similarity_mean", "similarity_q1", "similarity_median", "similarity_q3"),
+    *("frac_similarity_ge_0.4", "frac_similarity_ge_0.6", "scaffold_retention", "internal_diversity"),
+)
+COLUMNS = ("seed", "error", *COUNT_COLUMNS, *METRIC_COLUMNS)
+"""Columns of `AnalogMetrics.per_seed`."""
 
 USABLE_SIMILARITY = 0.4
-USABLE_SA = 0.5
-"""How much harder to make than its seed a usable molecule may be, in points of SA."""
-DIVERSITY_SAMPLE = 128
-"""Molecules of a seed at most that its diversity is measured on: 8128 pairs."""
-SIMILARITY_SAMPLE = 10_000
+"""Minimum Tanimoto similarity of a usable molecule to its seed."""
+
+USABLE_SA_INCREASE = 0.5
+"""Maximum difference of the SA scores of a usable molecule and its seed; a higher score is harder to synthesize."""
+
+DIVERSITY_SAMPLE_SIZE = 128
+"""Maximum number of molecules per seed for the internal diversity: 8128 pairs."""
+
+MAX_SIMILARITIES = 10_000
 
 _THRESHOLDS = {"frac_similarity_ge_0.4": 0.4, "frac_similarity_ge_0.6": 0.6}
 
 
-class AnalogScores:
-    """Scores of analogs, n proposed rows a seed, duplicates counted. Two spellings of a seed are two seeds.
+class AnalogMetrics:
+    """Metrics of analogs, accumulated over tables of rows; how the rows are divided into tables has no influence.
 
-    validity             valid rows / n; a `canonical` that cannot be read is not valid
-    uniqueness           distinct molecules / valid rows
-    novelty              novel ones / distinct molecules; None if that of any is unknown
-    non_identity         rows that are not the seed itself / valid rows; a stereoisomer is not the seed
-    effective_novelty    effective molecules / n: distinct, not the seed, and novel or of unknown novelty
-    usable               effective molecules with a similarity of 0.4 or more, SA at most 0.5 above the seed's
-                         and no PAINS or BRENK alert that the seed lacks / n
-    similarity_*         mean, q1, median, q3 of Tanimoto to the seed, over distinct molecules other than the seed
-    frac_similarity_ge_0.4, _0_6   shares of those at that similarity or more
-    scaffold_retention        share of those with the seed's Bemis-Murcko scaffold; acyclic ones share the empty one
-    internal_diversity   1 - mean Tanimoto over pairs of distinct molecules, the seed included where proposed;
-                         beyond 128 molecules over 128 chosen by hash, blind to order and chunks
+    For a seed with n proposed rows, duplicates included:
 
-    Tanimoto is of Morgan fingerprints, radius 2, 2048 bits. A figure whose denominator is empty is None.
+    ======================  ===========================================================================
+    validity                valid rows / n; a `canonical` that cannot be parsed is invalid
+    uniqueness              distinct molecules / valid rows
+    novelty                 distinct molecules not in the training set / distinct molecules; None if unknown for any
+    non_identity            rows other than the seed itself / valid rows; a stereoisomer differs from the seed
+    effective_novelty       effective molecules / n: distinct, not the seed, and not known to be in the training set
+    usable                  usable molecules / n: effective, Tanimoto similarity at least 0.4, SA score at most 0.5
+                            above that of the seed, and no PAINS or BRENK alert that the seed does not have
+    similarity_*            mean, quartiles q1 and q3, and median of the Tanimoto similarity of the distinct molecules
+                            other than the seed
+    frac_similarity_ge_X    fraction of these molecules with a similarity of at least X
+    scaffold_retention      fraction of these molecules with the Bemis-Murcko scaffold of the seed; acyclic molecules
+                            share the empty scaffold
+    internal_diversity      1 - mean Tanimoto similarity of all pairs of distinct molecules, including the seed if it
+                            was proposed; of a pseudo-random sample of 128 if there are more
+    ======================  ===========================================================================
+
+    A metric whose denominator is 0 is None. Similarities are of Morgan fingerprints, radius 2, 2048 bits. Seeds are
+    identified by their text: two SMILES of the same molecule are two seeds. Memory: 12 bytes per distinct molecule,
+    and about 12 kB per seed for the fingerprints of the diversity sample.
     """
 
     def __init__(self) -> None:
-        self._seeds: dict[str, _Seed] = {}
+        self._seeds: dict[str, _SeedAccumulator] = {}
 
     def add(self, rows: pd.DataFrame) -> None:
-        """Count a chunk, a row each proposed analog; other columns are ignored.
+        """Add a table with a row per proposed analog.
 
-        seed: SMILES as given. canonical: canonical isomeric SMILES, "" or missing where invalid.
-        not_in_training: True, False, or missing where unknown. sa: float, NaN where invalid (and never usable).
-        alerts: "set: name", as a list or joined by ";", missing for none; sets but PAINS and BRENK are ignored.
-        Of a molecule that a seed has more than once, the first row's values hold.
+        Parameters
+        ----------
+        rows : DataFrame
+            Needs the columns `INPUT_COLUMNS`; others are ignored.
 
-        Raises `InputError` for a missing column or a value of another kind, and then counts none of the rows.
+            - seed: SMILES of the seed.
+            - canonical: canonical isomeric SMILES of the analog; "" or missing if invalid.
+            - not_in_training: True, False, or missing if unknown.
+            - sa: synthetic accessibility score; NaN if unknown, the molecule is then not usable.
+            - alerts: "SET: name", as a list or joined by ";"; missing if there are none. Sets other than PAINS and
+              BRENK are ignored.
+
+            If a molecule occurs repeatedly for a seed, the values of its first row are used.
+
+        Raises
+        ------
+        InputError
+            For a missing column or a value of the wrong type; none of the rows is added.
         """
-        groups: defaultdict[str, list[_Row]] = defaultdict(list)
-        for seed, row in _read(rows):
-            groups[seed].append(row)
+        by_seed: defaultdict[str, list[_Row]] = defaultdict(list)
+        for seed, row in _read_rows(rows):
+            by_seed[seed].append(row)
         with silence_rdkit():
-            for seed, group in groups.items():
+            for seed, seed_rows in by_seed.items():
                 if seed not in self._seeds:
-                    self._seeds[seed] = _Seed(seed)
-                self._seeds[seed].add(group)
+                    self._seeds[seed] = _SeedAccumulator(seed)
+                self._seeds[seed].add(seed_rows)
 
     def per_seed(self) -> pd.DataFrame:
-        """A row a seed, in order of first sight: `COLUMNS`, of type object, so that None stays None.
+        """Return a row per seed with the columns `COLUMNS`, in order of first occurrence.
 
-        `error` is "" for a seed that is a molecule. For another it says why; of its figures only `proposed` is set.
+        `error` is "" for a valid seed. For an invalid one it is the reason, and all values but `proposed` are None.
+        The columns have the type object, so that None is not converted to NaN.
         """
         rows = [{"seed": smiles, **seed.table_row()} for smiles, seed in self._seeds.items()]
         return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
-    def failed(self) -> dict[str, str]:
-        """The seeds that are no molecules, and why."""
+    def invalid_seeds(self) -> dict[str, str]:
+        """Return the invalid seeds, each with the reason."""
         return {smiles: seed.error for smiles, seed in self._seeds.items() if seed.error}
 
-    def overall(self) -> dict[str, float | None]:
-        """All seeds that are molecules: their number, then `COUNTS` and `FIGURES` over all their rows together.
+    def overall(self) -> Metrics:
+        """Return counts and metrics over all valid seeds.
 
-        Pooled, a seed weighs by its rows, or by its molecules where those are the denominator; a molecule counts
-        once for each seed that has it. Each figure called NAME is also there as NAME_per_seed: the mean over the
-        seeds that have it, each weighing the same. `internal_diversity` has no pooled meaning, so only as that.
-        `seeds_failed` and `rows_failed` count the seeds that are no molecules, and their rows, which are in
-        nothing else.
+        Returns
+        -------
+        dict of str to float or None
+            - seeds: number of valid seeds.
+            - seeds_failed, rows_failed: invalid seeds and their rows, which are excluded from everything else.
+            - `COUNT_COLUMNS`: sums over the seeds.
+            - `METRIC_COLUMNS` but internal_diversity: computed from the pooled rows and molecules, so that a seed
+              counts by its number of rows; a molecule counts once for each of its seeds.
+            - NAME_per_seed for each of `METRIC_COLUMNS`: mean over the seeds for which it is defined.
         """
-        good = [seed for seed in self._seeds.values() if not seed.error]
-        bad = [seed for seed in self._seeds.values() if seed.error]
-        counts = sum((seed.counts for seed in good), Counter[str]())
-        each = [seed.figures() for seed in good]
+        valid = [seed for seed in self._seeds.values() if not seed.error]
+        invalid = [seed for seed in self._seeds.values() if seed.error]
+        counts = sum((seed.counts for seed in valid), Counter[str]())
+        per_seed = [seed.metrics() for seed in valid]
         return {
-            "seeds": len(good),
-            "seeds_failed": len(bad),
-            "rows_failed": sum(seed.counts["proposed"] for seed in bad),
-            **{name: counts[name] for name in COUNTS},
-            **_figures(counts, self._similarities()),
-            **{f"{name}_per_seed": _mean([figures[name] for figures in each]) for name in FIGURES},
+            "seeds": len(valid),
+            "seeds_failed": len(invalid),
+            "rows_failed": sum(seed.counts["proposed"] for seed in invalid),
+            **{name: counts[name] for name in COUNT_COLUMNS},
+            **_metrics(counts, self._all_similarities()),
+            **{f"{name}_per_seed": _mean([metrics[name] for metrics in per_seed]) for name in METRIC_COLUMNS},
         }
 
     def similarities(self) -> NDArray[np.float64]:
-        """Tanimoto to the seed of all distinct molecules other than the seed, pooled over seeds, ascending.
+        """Return the similarities to the seed of the distinct molecules other than the seed, of all seeds, sorted.
 
-        At most 10,000 values: of more, those at evenly spaced ranks, least and greatest included, which keeps
-        every quantile to 0.01 % and depends on no draw.
+        If there are more than 10,000 values, those at 10,000 evenly spaced ranks, including minimum and maximum.
         """
-        pooled = np.sort(self._similarities())
-        if len(pooled) <= SIMILARITY_SAMPLE:
+        pooled = np.sort(self._all_similarities())
+        if len(pooled) <= MAX_SIMILARITIES:
             return pooled
-        return pooled[np.linspace(0, len(pooled) - 1, SIMILARITY_SAMPLE).round().astype(np.int64)]
+        return pooled[np.linspace(0, len(pooled) - 1, MAX_SIMILARITIES).round().astype(np.int64)]
 
-    def _similarities(self) -> NDArray[np.float64]:
+    def _all_similarities(self) -> NDArray[np.float64]:
         return np.concatenate([np.empty(0), *(seed.similarities() for seed in self._seeds.values())])
 
 
 class _Row(NamedTuple):
-    canonical: str  # "" where invalid
-    novel: bool | None
+    canonical: str  # "" if invalid
+    not_in_training: bool | None
     sa: float
     alerts: frozenset[str]
 
 
-def _read(rows: pd.DataFrame) -> Iterator[tuple[str, _Row]]:
-    """The seed and the values of each row. Raises `InputError`."""
-    if missing := [name for name in INPUT if name not in rows.columns]:
-        raise InputError(f"rows of analogs need the columns {', '.join(INPUT)}; there is no {', '.join(missing)}")
+def _read_rows(rows: pd.DataFrame) -> Iterator[tuple[str, _Row]]:
+    """Yield the seed and the values of each row. Raises `InputError`."""
+    if missing := [name for name in INPUT_COLUMNS if name not in rows.columns]:
+        raise InputError(f"missing column {', '.join(missing)}: analogs need the columns {', '.join(INPUT_COLUMNS)}")
     try:
         sa = pd.to_numeric(rows["sa"]).to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise InputError(f"column 'sa' must hold numbers: {error}") from error
+        raise InputError(f"column 'sa' must contain numbers: {error}") from error
     texts = [[v if isinstance(v, str) else "" for v in rows[name]] for name in ("seed", "canonical")]
-    novel = [
-        _flag(v) if known else None
-        for v, known in zip(rows["not_in_training"], rows["not_in_training"].notna(), strict=True)
-    ]
-    names = map(_alert_names, rows["alerts"])
-    for seed, canonical, *values in zip(*texts, novel, sa.tolist(), names, strict=True):
+    known = rows["not_in_training"].notna()
+    not_in_training = [_as_bool(v) if k else None for v, k in zip(rows["not_in_training"], known, strict=True)]
+    alert_names = map(_alert_names, rows["alerts"])
+    for seed, canonical, *values in zip(*texts, not_in_training, sa.tolist(), alert_names, strict=True):
         yield seed, _Row(canonical, *values)
 
 
-def _flag(value: object) -> bool:
-    if value not in (0, 1):  # as which True and False compare too
-        raise InputError(f"column 'not_in_training' must hold True, False or nothing, got {value!r}")
+def _as_bool(value: object) -> bool:
+    if value not in (0, 1):  # True == 1 and False == 0
+        raise InputError(f"column 'not_in_training' must contain True, False or missing values, got {value!r}")
     return bool(value)
 
 
 def _alert_names(value: Any) -> frozenset[str]:
-    """The PAINS and BRENK alerts of a cell, their sets in capitals: RDKit writes Brenk, others BRENK."""
+    """The PAINS and BRENK alerts of a cell; set names in capitals, because RDKit writes "Brenk"."""
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return frozenset()
     if not isinstance(value, Iterable):
-        raise InputError(f"column 'alerts' must hold lists or text, got {value!r}")
+        raise InputError(f"column 'alerts' must contain lists or text, got {value!r}")
     parts = [str(part).partition(":") for part in (value.split(";") if isinstance(value, str) else value)]
     named = {(group.strip().upper(), name.strip()) for group, _, name in parts}
     return frozenset(f"{group}: {name}" for group, name in named if group.startswith(("PAINS", "BRENK")))
 
 
 @dataclass(frozen=True)
-class _Reference:
-    """What the analogs of a seed are compared with."""
+class _SeedMolecule:
+    """Properties of a seed that its analogs are compared with."""
 
     canonical: str
     fingerprint: ExplicitBitVect
@@ -188,7 +210,7 @@ class _Reference:
     alerts: frozenset[str]
 
     @classmethod
-    def of(cls, smiles: str) -> _Reference:
+    def from_smiles(cls, smiles: str) -> _SeedMolecule:
         """Raises `MoleculeError`."""
         mol = parse(smiles)
         sa = float(compute_properties([mol], ["sa"])["sa"][0])
@@ -196,110 +218,115 @@ class _Reference:
 
 
 class _Molecule(NamedTuple):
-    """A distinct molecule of a seed."""
+    """A distinct molecule proposed for a seed."""
 
-    key: int
-    fingerprint: bytes  # RDKit's binary form, a fifth of the packed bits
+    key: int  # 64-bit hash of the canonical SMILES
+    fingerprint: bytes  # RDKit's binary format, a fifth of the size of the packed bits
     similarity: float  # to the seed; NaN for the seed itself
-    marks: tuple[str, ...]  # the counts that it adds one to
+    counted_as: tuple[str, ...]  # names of the counts that it increments
 
 
-class _Seed:
-    """What is kept of a seed: counts, and of its distinct molecules, by ascending key, what later rows need."""
+class _SeedAccumulator:
+    """Counts of one seed, and hashes, similarities and some fingerprints of its distinct molecules, sorted by hash."""
 
     def __init__(self, smiles: str) -> None:
         self.counts = Counter[str]()
         self._keys: NDArray[np.uint64] = np.empty(0, np.uint64)
         self._similarity: NDArray[np.float32] = np.empty(0, np.float32)
-        self._fingerprints: list[bytes] = []  # of the first keys only
-        self._reference: _Reference | None = None
+        self._fingerprints: list[bytes] = []  # of the molecules with the smallest hashes: a pseudo-random sample
+        self._seed: _SeedMolecule | None = None
         self.error = ""
         try:
-            self._reference = _Reference.of(smiles)
+            self._seed = _SeedMolecule.from_smiles(smiles)
         except MoleculeError as error:
             self.error = str(error)
 
     def add(self, rows: Sequence[_Row]) -> None:
         self.counts["proposed"] += len(rows)
-        if self._reference is None:
+        if self._seed is None:
             return
         first = {row.canonical: row for row in reversed(rows) if row.canonical}
-        known = np.isin(hash_texts(first), self._keys)
-        readable = {text for text, old in zip(first, known, strict=True) if old}
-        fresh = []
-        for text in first.keys() - readable:
-            if molecule := _measure(first[text], self._reference):
-                readable.add(text)
-                fresh.append(molecule)
-        valid = [row.canonical for row in rows if row.canonical in readable]
+        is_known = np.isin(hash_texts(first), self._keys)
+        valid_smiles = {text for text, known in zip(first, is_known, strict=True) if known}
+        new = []
+        for text in first.keys() - valid_smiles:
+            if molecule := _compare_with_seed(first[text], self._seed):
+                valid_smiles.add(text)
+                new.append(molecule)
+        valid = [row.canonical for row in rows if row.canonical in valid_smiles]
         self.counts["valid"] += len(valid)
-        self.counts["not_seed"] += sum(text != self._reference.canonical for text in valid)
-        self._insert(fresh)
+        self.counts["not_seed"] += sum(text != self._seed.canonical for text in valid)
+        self._insert(new)
 
-    def _insert(self, fresh: list[_Molecule]) -> None:
-        for molecule in fresh:
-            self.counts.update(molecule.marks)
-        held = dict(enumerate(self._fingerprints))
-        held |= {len(self._keys) + i: molecule.fingerprint for i, molecule in enumerate(fresh)}
-        keys = np.concatenate([self._keys, np.array([m.key for m in fresh], np.uint64)])
-        similarity = np.concatenate([self._similarity, np.array([m.similarity for m in fresh], np.float32)])
+    def _insert(self, new: list[_Molecule]) -> None:
+        for molecule in new:
+            self.counts.update(molecule.counted_as)
+        fingerprints = dict(enumerate(self._fingerprints))
+        fingerprints |= {len(self._keys) + i: molecule.fingerprint for i, molecule in enumerate(new)}
+        keys = np.concatenate([self._keys, np.array([m.key for m in new], np.uint64)])
+        similarity = np.concatenate([self._similarity, np.array([m.similarity for m in new], np.float32)])
         order = np.argsort(keys)
         self._keys, self._similarity = keys[order], similarity[order]
-        self._fingerprints = [held[i] for i in order[:DIVERSITY_SAMPLE].tolist()]
+        self._fingerprints = [fingerprints[i] for i in order[:DIVERSITY_SAMPLE_SIZE].tolist()]
 
     def similarities(self) -> NDArray[np.float64]:
-        """To the seed, of distinct molecules other than it."""
+        """Similarities to the seed of the distinct molecules other than the seed."""
         return self._similarity[~np.isnan(self._similarity)].astype(np.float64)
 
-    def figures(self) -> dict[str, float | None]:
-        figures = _figures(self.counts, self.similarities())
-        return figures | {"internal_diversity": _diversity(self._fingerprints)}
+    def metrics(self) -> Metrics:
+        metrics = _metrics(self.counts, self.similarities())
+        return metrics | {"internal_diversity": _internal_diversity(self._fingerprints)}
 
     def table_row(self) -> dict[str, float | str | None]:
         if self.error:
-            empty = dict.fromkeys((*COUNTS, *FIGURES))
+            empty = dict.fromkeys((*COUNT_COLUMNS, *METRIC_COLUMNS))
             return {**empty, "error": self.error, "proposed": self.counts["proposed"]}
-        return {"error": "", **{name: self.counts[name] for name in COUNTS}, **self.figures()}
+        return {"error": "", **{name: self.counts[name] for name in COUNT_COLUMNS}, **self.metrics()}
 
 
-def _measure(row: _Row, seed: _Reference) -> _Molecule | None:
-    """A molecule seen for the first time, or None for one that RDKit cannot read."""
+def _compare_with_seed(row: _Row, seed: _SeedMolecule) -> _Molecule | None:
+    """Classify a molecule that is new for this seed; None if RDKit cannot parse it."""
     try:
         mol = parse(row.canonical)
     except MoleculeError:
         return None
     fingerprint, key = morgan(mol), int.from_bytes(hash_text(row.canonical), "little")
-    marks = ["distinct", *(["known"] if row.novel is not None else []), *(["novel"] if row.novel else [])]
+    counted_as = ["distinct"]
+    if row.not_in_training is not None:
+        counted_as.append("novelty_known")
+    if row.not_in_training:
+        counted_as.append("novel")
     if row.canonical == seed.canonical:
-        return _Molecule(key, fingerprint.ToBinary(), np.nan, tuple(marks))
+        return _Molecule(key, fingerprint.ToBinary(), np.nan, tuple(counted_as))
     similarity = float(tanimoto(seed.fingerprint, [fingerprint])[0])
-    marks += ["others", *(name for name, least in _THRESHOLDS.items() if similarity >= least)]
+    counted_as += ["others", *(name for name, threshold in _THRESHOLDS.items() if similarity >= threshold)]
     if murcko_smiles(mol) == seed.scaffold:
-        marks.append("scaffold")
-    if row.novel is not False:
-        marks.append("effective")
-        if similarity >= USABLE_SIMILARITY and row.sa <= seed.sa + USABLE_SA and row.alerts <= seed.alerts:
-            marks.append("usable_count")
-    return _Molecule(key, fingerprint.ToBinary(), similarity, tuple(marks))
+        counted_as.append("same_scaffold")
+    if row.not_in_training is not False:
+        counted_as.append("effective")
+        is_accessible = row.sa <= seed.sa + USABLE_SA_INCREASE
+        if similarity >= USABLE_SIMILARITY and is_accessible and row.alerts <= seed.alerts:
+            counted_as.append("usable_count")
+    return _Molecule(key, fingerprint.ToBinary(), similarity, tuple(counted_as))
 
 
-def _figures(counts: Counter[str], similarities: NDArray[np.float64]) -> dict[str, float | None]:
-    """`FIGURES` but for the diversity, of a seed or of many."""
-    known = counts["known"] == counts["distinct"]
+def _metrics(counts: Counter[str], similarities: NDArray[np.float64]) -> Metrics:
+    """`METRIC_COLUMNS` but internal_diversity, of one seed or pooled over many."""
+    all_known = counts["novelty_known"] == counts["distinct"]
     return {
-        "validity": share(counts["valid"], counts["proposed"]),
-        "uniqueness": share(counts["distinct"], counts["valid"]),
-        "novelty": share(counts["novel"], counts["distinct"]) if known else None,
-        "non_identity": share(counts["not_seed"], counts["valid"]),
-        "effective_novelty": share(counts["effective"], counts["proposed"]),
-        "usable": share(counts["usable_count"], counts["proposed"]),
-        **_spread(similarities),
-        **{name: share(counts[name], counts["others"]) for name in _THRESHOLDS},
-        "scaffold_retention": share(counts["scaffold"], counts["others"]),
+        "validity": ratio(counts["valid"], counts["proposed"]),
+        "uniqueness": ratio(counts["distinct"], counts["valid"]),
+        "novelty": ratio(counts["novel"], counts["distinct"]) if all_known else None,
+        "non_identity": ratio(counts["not_seed"], counts["valid"]),
+        "effective_novelty": ratio(counts["effective"], counts["proposed"]),
+        "usable": ratio(counts["usable_count"], counts["proposed"]),
+        **_mean_and_quartiles(similarities),
+        **{name: ratio(counts[name], counts["others"]) for name in _THRESHOLDS},
+        "scaffold_retention": ratio(counts["same_scaffold"], counts["others"]),
     }
 
 
-def _spread(similarities: NDArray[np.float64]) -> dict[str, float | None]:
+def _mean_and_quartiles(similarities: NDArray[np.float64]) -> Metrics:
     names = ("similarity_mean", "similarity_q1", "similarity_median", "similarity_q3")
     if not len(similarities):
         return dict.fromkeys(names)
@@ -307,7 +334,7 @@ def _spread(similarities: NDArray[np.float64]) -> dict[str, float | None]:
     return dict(zip(names, map(float, values), strict=True))
 
 
-def _diversity(fingerprints: Sequence[bytes]) -> float | None:
+def _internal_diversity(fingerprints: Sequence[bytes]) -> float | None:
     if len(fingerprints) < 2:
         return None
     vectors = [ExplicitBitVect(binary) for binary in fingerprints]  # type: ignore[call-overload]

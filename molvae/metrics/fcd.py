@@ -1,9 +1,16 @@
-"""The Fréchet ChemNet distance (Preuer et al. 2018): how far two sets of molecules lie apart, 0 for the same set.
+"""Fréchet ChemNet distance (FCD) between two sets of molecules; 0 for identical sets.
 
-A network that learned to predict assays, ChemNet, reads each SMILES; a Gaussian is fitted to its 512 activations
-over each set, and the distance is the one between the two Gaussians. Network and encoding are those of `fcd_torch`,
-so the figures compare with published ones. Its loop is not used: that one reads every activation into memory and
-draws from torch's global generator. Nor is its square root, whose scipy argument is gone in scipy 1.18.
+ChemNet, a network trained to predict bioassays, maps each SMILES to 512 activations. A Gaussian is fitted to the
+activations of each set, and the FCD is the squared Fréchet distance between the two Gaussians.
+
+The network and the one-hot encoding are those of the package fcd_torch, so the values are comparable with published
+ones. Two of its functions are replaced: its loop, which holds all activations in memory and draws from the global
+random generator of torch, and its matrix square root, which uses an argument that SciPy 1.18 removed.
+
+References
+----------
+Preuer et al., "Fréchet ChemNet Distance: A Metric for Generative Models for Molecules in Drug Discovery", Journal of
+Chemical Information and Modeling 58:1736 (2018).
 """
 
 from __future__ import annotations
@@ -20,20 +27,29 @@ from numpy.typing import NDArray
 from molvae.chem.smiles import parse, silence_rdkit, write
 from molvae.errors import InputError, import_extra
 
-WIDTH = 512
-"""Activations of ChemNet's last recurrent layer, each -1 to 1."""
+N_ACTIVATIONS = 512
+"""Width of ChemNet's last recurrent layer; the activations lie between -1 and 1."""
 
 MAX_LENGTH = 349
-"""Characters of a canonical SMILES that ChemNet is sure to read whole: its input ends, with a stop, at 350."""
+"""Longest canonical SMILES, in characters, that fits ChemNet's input of 350 positions with its end token."""
 
-_INPUT = MAX_LENGTH + 1
+_INPUT_LENGTH = MAX_LENGTH + 1
 
 
 @dataclass(frozen=True, eq=False)
-class Activations:
-    """The Gaussian of a set: mean (512,) and unbiased covariance (512, 512) over `count` molecules, repeats included.
+class ActivationStatistics:
+    """Gaussian fitted to the ChemNet activations of a set of molecules, repeats included.
 
-    `skipped` molecules were too long to read (`MAX_LENGTH`) and are in neither.
+    Attributes
+    ----------
+    mean : ndarray, shape (512,)
+        Mean activations.
+    covariance : ndarray, shape (512, 512)
+        Unbiased covariance.
+    count : int
+        Number of molecules.
+    skipped : int
+        Molecules left out because their SMILES is longer than `MAX_LENGTH`.
     """
 
     mean: NDArray[np.float64]
@@ -42,76 +58,98 @@ class Activations:
     skipped: int = 0
 
 
-def activations(
+def activation_statistics(
     smiles: Iterable[str],
     *,
     device: str = "cpu",
     batch_size: int = 512,
     progress: Callable[[int], None] | None = None,
-) -> Activations:
-    """Mean and covariance of ChemNet's activations over `smiles`, in memory that does not grow with them.
+) -> ActivationStatistics:
+    """Compute mean and covariance of ChemNet's activations of a set, in constant memory.
 
-    Each molecule is read in its canonical SMILES, and of several fragments only the first, as by `fcd_torch`. One
-    longer than `MAX_LENGTH` is counted in `skipped`, where `fcd_torch` would cut it off. `progress` is told after
-    every batch how many were read. Raises `MoleculeError` for an invalid SMILES, `InputError` where fewer than two
-    are left, `MissingExtraError` without `fcd_torch`.
+    Each molecule is encoded by its canonical SMILES; like fcd_torch, ChemNet reads only the first fragment of several.
+
+    Parameters
+    ----------
+    smiles : iterable of str
+        Valid SMILES. Those whose canonical SMILES is longer than `MAX_LENGTH` are skipped and counted; fcd_torch
+        truncates them.
+    device : str
+        Torch device of the network.
+    batch_size : int
+        Molecules per forward pass, at least 1.
+    progress : callable or None
+        Called after each batch with the number of molecules read so far.
+
+    Returns
+    -------
+    ActivationStatistics
+
+    Raises
+    ------
+    MoleculeError
+        If a SMILES is invalid.
+    InputError
+        If fewer than two molecules remain.
+    MissingExtraError
+        If fcd_torch is not installed.
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
-    chemnet, moments, read = _chemnet(device), _Moments(), 0
+    chemnet, moments, n_read = _load_chemnet(device), _RunningMoments(), 0
     remaining = iter(smiles)
     while batch := list(islice(remaining, batch_size)):
         texts = [text for text in _canonical(batch) if len(text) <= MAX_LENGTH]
         if texts:
             moments.add(chemnet(texts))
-        read += len(batch)
+        n_read += len(batch)
         if progress is not None:
-            progress(read)
-    skipped = read - moments.count
+            progress(n_read)
+    skipped = n_read - moments.count
     if moments.count < 2:
         raise InputError(
-            f"a Fréchet distance needs 2 molecules or more, got {moments.count}"
-            f" and {skipped} longer than {MAX_LENGTH} characters"
+            f"the Fréchet ChemNet distance needs at least 2 molecules, got {moments.count} "
+            f"({skipped} more are longer than {MAX_LENGTH} characters)"
         )
-    return Activations(moments.mean, moments.scatter / (moments.count - 1), moments.count, skipped)
+    return ActivationStatistics(moments.mean, moments.scatter / (moments.count - 1), moments.count, skipped)
 
 
-def distance(a: Activations, b: Activations) -> float:
-    """The Fréchet distance between two Gaussians, 0 or more, symmetric; squared, as the field reports it.
+def frechet_distance(a: ActivationStatistics, b: ActivationStatistics) -> float:
+    """Squared Fréchet distance between two Gaussians: 0 or more, symmetric (Dowson and Landau 1982).
 
-        |mean_a - mean_b|^2 + trace(C_a + C_b - 2 (C_a C_b)^(1/2))        Dowson and Landau 1982
+        |mean_a - mean_b|^2 + trace(C_a + C_b - 2 (C_a C_b)^(1/2))
 
-    With C = R R^T, the trace of the root is the sum of the singular values of R_a^T R_b: real, never negative and
-    exact where a covariance is singular, as it is for fewer than 513 molecules.
+    With C = R R^T, the trace of the matrix square root is the sum of the singular values of R_a^T R_b. It is real,
+    never negative, and exact for singular covariances, which occur with fewer than 513 molecules.
     """
-    overlap = np.linalg.svd(_root(a.covariance).T @ _root(b.covariance), compute_uv=False).sum()
-    apart = a.mean - b.mean
-    squared = apart @ apart + np.trace(a.covariance) + np.trace(b.covariance) - 2 * overlap
+    overlap = np.linalg.svd(_matrix_root(a.covariance).T @ _matrix_root(b.covariance), compute_uv=False).sum()
+    difference = a.mean - b.mean
+    squared = difference @ difference + np.trace(a.covariance) + np.trace(b.covariance) - 2 * overlap
     return max(0.0, float(squared))
 
 
-def _root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """R of `covariance` = R R^T; what rounding made negative counts as 0."""
-    variances, axes = np.linalg.eigh(covariance)
-    root: NDArray[np.float64] = axes * np.sqrt(np.maximum(variances, 0))
+def _matrix_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """R with R R^T = `covariance`; eigenvalues that rounding made negative count as 0."""
+    eigenvalues, eigenvectors = np.linalg.eigh(covariance)
+    root: NDArray[np.float64] = eigenvectors * np.sqrt(np.maximum(eigenvalues, 0))
     return root
 
 
 @dataclass
-class _Moments:
-    """Running mean and scatter, the sum of outer products about the mean: batches are merged (Chan et al. 1983)."""
+class _RunningMoments:
+    """Running mean and scatter matrix (sum of outer products about the mean), merged per batch (Chan et al. 1983)."""
 
     count: int = 0
-    mean: NDArray[np.float64] = field(default_factory=lambda: np.zeros(WIDTH))
-    scatter: NDArray[np.float64] = field(default_factory=lambda: np.zeros((WIDTH, WIDTH)))
+    mean: NDArray[np.float64] = field(default_factory=lambda: np.zeros(N_ACTIVATIONS))
+    scatter: NDArray[np.float64] = field(default_factory=lambda: np.zeros((N_ACTIVATIONS, N_ACTIVATIONS)))
 
     def add(self, rows: NDArray[np.float64]) -> None:
-        """Take in `rows` (n, 512), n at least 1."""
+        """Add activations of shape (n, 512), n at least 1."""
         total = self.count + len(rows)
-        center = rows.mean(axis=0)
-        apart, centered = center - self.mean, rows - center
-        self.scatter += centered.T @ centered + np.outer(apart, apart) * (self.count * len(rows) / total)
-        self.mean += apart * (len(rows) / total)
+        batch_mean = rows.mean(axis=0)
+        shift, centered = batch_mean - self.mean, rows - batch_mean
+        self.scatter += centered.T @ centered + np.outer(shift, shift) * (self.count * len(rows) / total)
+        self.mean += shift * (len(rows) / total)
         self.count = total
 
 
@@ -121,21 +159,21 @@ def _canonical(smiles: list[str]) -> list[str]:
 
 
 @cache
-def _chemnet(device: str) -> Callable[[list[str]], NDArray[np.float64]]:
-    """ChemNet on `device`, loaded once: SMILES of at most `MAX_LENGTH` -> activations (n, 512)."""
+def _load_chemnet(device: str) -> Callable[[list[str]], NDArray[np.float64]]:
+    """Load ChemNet on `device`, once: a function of SMILES up to `MAX_LENGTH` that returns activations (n, 512)."""
     library = import_extra("fcd_torch.utils", "fcd")
     import torch
 
     weights = Path(library.__file__).parent / "ChemNet_v0.13_pretrained.pt"
-    with torch.random.fork_rng(devices=[]):  # layers are drawn at random before the weights replace them
+    with torch.random.fork_rng(devices=[]):  # the layers are initialized at random before the weights are loaded
         layers = torch.load(weights, map_location="cpu", weights_only=True)
         model = library.load_imported_model(layers).eval().to(device)
 
     @torch.no_grad()
-    def read(smiles: list[str]) -> NDArray[np.float64]:
-        letters = np.stack([library.get_one_hot(text, _INPUT) for text in smiles])  # n, 350, 35
-        inputs = torch.from_numpy(letters / letters.shape[2]).float().transpose(1, 2)
+    def predict(smiles: list[str]) -> NDArray[np.float64]:
+        one_hot = np.stack([library.get_one_hot(text, _INPUT_LENGTH) for text in smiles])  # (n, 350, 35)
+        inputs = torch.from_numpy(one_hot / one_hot.shape[2]).float().transpose(1, 2)  # (n, 35, 350)
         rows: NDArray[np.float64] = model(inputs.to(device)).cpu().double().numpy()
         return rows
 
-    return read
+    return predict

@@ -1,10 +1,10 @@
-"""What one molecule is worth: a row of figures for every row that comes in, computed in worker processes."""
+"""Metrics of single molecules: a table with a row per input row and a column per property, rule and alert set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,142 +18,239 @@ from molvae.chem.properties import PROPERTIES, qed
 from molvae.chem.scaffolds import murcko_smiles
 from molvae.chem.smiles import parse, silence_rdkit, write
 from molvae.chem.substructures import pattern_fingerprint
+from molvae.data.rows import ARGUMENT, InvalidRow, Record, escape_surrogates
 from molvae.errors import InputError, MoleculeError, did_you_mean
+from molvae.metrics.moses import Structures, structures_from_mols
 
-Row = dict[str, Any]
+InputRow = Record | InvalidRow
+Values = dict[str, Any]
+"""Values of one molecule by column name."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One figure: `function` of the molecule and of the figures to its left in `COLUMNS` that it `needs`."""
+    """A column of the table of molecules.
+
+    Attributes
+    ----------
+    name : str
+    function : callable
+        Computes the value from the molecule and from the values of the columns in `requires`.
+    description : str
+        Definition, unit and source.
+    missing : object
+        Value for a molecule whose value cannot be computed.
+    requires : tuple of str
+        Names of columns that are computed first.
+    """
 
     name: str
-    function: Callable[[Chem.Mol, Row], Any]
-    meaning: str
+    function: Callable[[Chem.Mol, Values], Any]
+    description: str
     missing: Any = None
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
 
-QED_NEEDS = ("mw", "logp", "hbd", "tpsa", "rotatable_bonds")
+_QED_INPUTS = ("mw", "logp", "hbd", "tpsa", "rotatable_bonds")
 
 
-def _qed(mol: Chem.Mol, row: Row) -> float:
-    return qed(mol, **{name: row[name] for name in QED_NEEDS}, of=row["traits"])
+def _qed(mol: Chem.Mol, values: Values) -> float:
+    return qed(mol, **{name: values[name] for name in _QED_INPUTS}, of=values["pattern_fingerprint"])
 
 
-def _lipinski(_: Chem.Mol, row: Row) -> bool:
-    broken = (row["mw"] > 500) + (row["logp"] > 5) + (row["hbd"] > 5) + (row["hba"] > 10)
-    return bool(broken <= 1)
+def _lipinski(_: Chem.Mol, values: Values) -> bool:
+    violations = (values["mw"] > 500) + (values["logp"] > 5) + (values["hbd"] > 5) + (values["hba"] > 10)
+    return bool(violations <= 1)
 
 
-def _veber(_: Chem.Mol, row: Row) -> bool:
-    return bool(row["rotatable_bonds"] <= 10 and row["tpsa"] <= 140)
+def _veber(_: Chem.Mol, values: Values) -> bool:
+    return bool(values["rotatable_bonds"] <= 10 and values["tpsa"] <= 140)
 
 
-def _property(name: str) -> Column:
+def _property_column(name: str) -> Column:
     row = PROPERTIES[name]
     return Column(name, lambda mol, _: row.function(mol), f"{row.source} ({row.unit or 'no unit'})", float("nan"))
 
 
 _COLUMNS = (
-    *map(_property, ("mw", "logp", "tpsa", "hbd", "hba", "rings", "rotatable_bonds", "sa", "np")),
-    Column("qed", _qed, PROPERTIES["qed"].source, float("nan"), needs=("traits", *QED_NEEDS)),
-    Column("lipinski", _lipinski, "at most one of MW > 500, logP > 5, donors > 5, acceptors > 10; Lipinski et al. 1997",
-           needs=("mw", "logp", "hbd", "hba")),
-    Column("veber", _veber, "at most 10 rotatable bonds and TPSA of 140 or less; Veber et al. 2002",
-           needs=("rotatable_bonds", "tpsa")),
-    Column("alerts", lambda mol, _: "; ".join(alerts(mol, ALERT_SETS)), "PAINS, BRENK and NIH alerts, with names"),
-    Column("moses_filters", lambda mol, row: passes_moses_filters(mol, row["traits"]),
-           "passes the filters of the MOSES data", needs=("traits",)),
+    *map(_property_column, ("mw", "logp", "tpsa", "hbd", "hba", "rings", "rotatable_bonds", "sa", "np")),
+    Column("qed", _qed, PROPERTIES["qed"].source, float("nan"), requires=("pattern_fingerprint", *_QED_INPUTS)),
+    Column("lipinski", _lipinski,
+           "at most one violation of MW <= 500, logP <= 5, donors <= 5, acceptors <= 10; Lipinski et al. 1997",
+           requires=("mw", "logp", "hbd", "hba")),
+    Column("veber", _veber, "at most 10 rotatable bonds and TPSA of at most 140 Å²; Veber et al. 2002",
+           requires=("rotatable_bonds", "tpsa")),
+    Column("alerts", lambda mol, _: "; ".join(alerts(mol, ALERT_SETS)), "names of PAINS, BRENK and NIH alerts"),
+    Column("moses_filters", lambda mol, values: passes_moses_filters(mol, values["pattern_fingerprint"]),
+           "passes the filters of the MOSES data set", requires=("pattern_fingerprint",)),
     Column("scaffold", lambda mol, _: murcko_smiles(mol), "Bemis-Murcko scaffold; empty for an acyclic molecule"),
 )  # fmt: skip
 
-_TRAITS = Column(
-    "traits", lambda mol, _: pattern_fingerprint(mol), "what several columns rule patterns out by; no column itself"
+_PATTERN_FINGERPRINT = Column(
+    "pattern_fingerprint", lambda mol, _: pattern_fingerprint(mol), "intermediate result for substructure searches"
 )
 
 COLUMNS: dict[str, Column] = {column.name: column for column in _COLUMNS}
-"""Every figure by its name, in the order of the table."""
+"""The columns by name, in the order of the table."""
 
 
-def chosen(names: Collection[str] | None) -> tuple[str, ...]:
-    """The columns asked for (None: all) and those that they need, in order. Raises `InputError` for an unknown one."""
-    wanted = set(COLUMNS if names is None else names)
-    for name in sorted(wanted - set(COLUMNS)):
+def select_columns(names: Collection[str] | None) -> tuple[str, ...]:
+    """Return the requested columns (None: all) and those that they require, in table order.
+
+    Raises `InputError` for an unknown name.
+
+    >>> select_columns(["lipinski"])
+    ('mw', 'logp', 'hbd', 'hba', 'lipinski')
+    """
+    selected = set(COLUMNS if names is None else names)
+    for name in sorted(selected - set(COLUMNS)):
         raise InputError(f"unknown column {name!r}{did_you_mean(name, COLUMNS)}; known: {', '.join(COLUMNS)}")
-    wanted |= {need for name in wanted for need in COLUMNS[name].needs if need in COLUMNS}
-    return tuple(name for name in COLUMNS if name in wanted)
-
-
-def _steps(names: Collection[str]) -> tuple[Column, ...]:
-    """What to compute for these columns, in order."""
-    columns = tuple(COLUMNS[name] for name in chosen(names))
-    return (_TRAITS, *columns) if any(_TRAITS.name in column.needs for column in columns) else columns
+    selected |= {required for name in selected for required in COLUMNS[name].requires if required in COLUMNS}
+    return tuple(name for name in COLUMNS if name in selected)
 
 
 @dataclass(frozen=True)
-class Read:
-    """What became of a text: `error` says why there is no molecule, or there is one.
+class ParsedSmiles:
+    """A parsed input, or the reason why it is invalid.
 
-    `mol`: as given; `canonical`: its canonical SMILES; `again`: what that reads as, by which sets are compared.
+    Attributes
+    ----------
+    text : str
+        The input.
+    error : str
+        Why the input is invalid; "" for a valid molecule.
+    mol : Mol or None
+        The molecule as given.
+    canonical : str
+        Its canonical SMILES; "" if invalid.
+    canonical_mol : Mol or None
+        The molecule parsed from `canonical`, so that its atom order does not depend on the input.
     """
 
     text: str
     error: str = ""
     mol: Chem.Mol | None = None
     canonical: str = ""
-    again: Chem.Mol | None = None
+    canonical_mol: Chem.Mol | None = None
 
 
-def read(text: str) -> Read:
-    """One SMILES; a canonical one, as most files hold, is parsed once. Keep a `silence_rdkit` block open around many."""
+def parse_smiles(text: str) -> ParsedSmiles:
+    """Parse a SMILES; one that is already canonical is parsed only once. Call it within a `silence_rdkit` block."""
     try:
         mol = parse(text)
         canonical = write(mol)
-        return Read(text, "", mol, canonical, mol if canonical == text else _read_back(canonical))
+        return ParsedSmiles(text, "", mol, canonical, mol if canonical == text else _parse_canonical(canonical))
     except MoleculeError as error:
-        return Read(text, str(error))
+        return ParsedSmiles(text, str(error))
 
 
-def _read_back(canonical: str) -> Chem.Mol:
+def _parse_canonical(canonical: str) -> Chem.Mol:
     try:
         return parse(canonical)
-    except MoleculeError as error:  # it has grown too long, for one
-        raise MoleculeError(f"its canonical SMILES cannot be read again: {error}") from None
+    except MoleculeError as error:  # for example, the canonical SMILES is longer than the limit
+        raise MoleculeError(f"its canonical SMILES cannot be parsed: {error}") from None
 
 
 def describe(smiles: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-    """`table` of SMILES. Raises `InputError` for an unknown column."""
+    """Compute the table of molecules (see `build_table`) from SMILES. Raises `InputError` for an unknown column."""
     with silence_rdkit():
-        return table([read(text) for text in smiles], columns)
+        return build_table([parse_smiles(text) for text in smiles], columns)
 
 
-def table(molecules: Sequence[Read], columns: Sequence[str]) -> pd.DataFrame:
-    """A row each: smiles (as given), error ("" where there is none), canonical, and the chosen columns.
+def build_table(molecules: Sequence[ParsedSmiles], columns: Sequence[str]) -> pd.DataFrame:
+    """Compute a row per molecule with the columns smiles, error, canonical, and those in `columns`.
 
-    What cannot be computed of a molecule that can be read stands in `error` too; the other figures are there. What
-    columns need is computed with them, chosen or not. Raises `InputError` for an unknown column.
+    If a column cannot be computed for a valid molecule, the reason is in `error`, and the other columns are filled.
+    Required columns are computed whether or not they are in `columns`. Raises `InputError` for an unknown column.
     """
-    rows: list[Row] = [{"smiles": m.text, "error": m.error, "canonical": m.canonical} for m in molecules]
+    rows: list[Values] = [{"smiles": m.text, "error": m.error, "canonical": m.canonical} for m in molecules]
     valid = [(m.mol, row) for m, row in zip(molecules, rows, strict=True) if m.mol is not None]
     with silence_rdkit():
-        # figure by figure: molecule by molecule they would throw each other's patterns out of the processor's caches
-        for column in _steps(columns):
+        # Column by column: computing all columns of a molecule in turn would evict the SMARTS patterns from the cache.
+        for column in _computed_columns(columns):
             for mol, row in valid:
                 _compute(column, mol, row)
     missing = {name: COLUMNS[name].missing for name in columns}
     return pd.DataFrame([missing | row for row in rows], columns=["smiles", "error", "canonical", *columns])
 
 
-def _compute(column: Column, mol: Chem.Mol, row: Row) -> None:
-    """One figure into its row, or the reason why it is not there."""
+def _computed_columns(names: Collection[str]) -> tuple[Column, ...]:
+    """The columns to compute for these names, in order, including intermediate results."""
+    columns = tuple(COLUMNS[name] for name in select_columns(names))
+    if any(_PATTERN_FINGERPRINT.name in column.requires for column in columns):
+        return (_PATTERN_FINGERPRINT, *columns)
+    return columns
+
+
+def _compute(column: Column, mol: Chem.Mol, values: Values) -> None:
+    """Store the value of a column, or the reason why it is missing."""
     try:
-        row[column.name] = column.function(mol, row)
-    except (ValueError, RuntimeError, ArithmeticError, KeyError) as error:  # KeyError: of what it needs, not there
-        row["error"] = row["error"] or f"no {column.name}: {(str(error).strip() or repr(error)).splitlines()[0]}"
+        values[column.name] = column.function(mol, values)
+    except (ValueError, RuntimeError, ArithmeticError, KeyError) as error:  # KeyError: a required value is missing
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        values["error"] = values["error"] or f"no {column.name}: {reason}"
 
 
-def fingerprints(canonical: Sequence[str]) -> NDArray[np.uint8]:
-    """Packed Morgan fingerprints, (N, 256), of the `canonical` column; zeros where it is empty."""
+def packed_fingerprints(canonical: Sequence[str]) -> NDArray[np.uint8]:
+    """Compute packed Morgan fingerprints of canonical SMILES, (N, 256); zeros for an empty one."""
     with silence_rdkit():
         return morgan_bits([parse(text) if text else Chem.Mol() for text in canonical])
+
+
+class ScoredChunk(NamedTuple):
+    """Results of a chunk of input rows.
+
+    `fingerprints`: packed, (N, 256), or (0, 256) if not requested. `structures`: those of the valid molecules.
+    """
+
+    table: pd.DataFrame
+    fingerprints: NDArray[np.uint8]
+    structures: Structures | None
+
+
+def score_chunk(
+    rows: list[InputRow], columns: Collection[str], with_fingerprints: bool, with_structures: bool = False
+) -> ScoredChunk:
+    """Compute the table of a chunk of rows; the name of each row is in the column `seed`."""
+    with silence_rdkit():
+        molecules = [
+            parse_smiles(escape_surrogates(row.smiles))
+            if isinstance(row, Record)
+            else ParsedSmiles(escape_surrogates(row.value), row.reason)
+            for row in rows
+        ]
+        valid = [m.canonical_mol for m in molecules if m.canonical_mol is not None]
+        structures = structures_from_mols(valid) if with_structures else None
+        fingerprints = np.empty((0, 256), np.uint8)
+        if with_fingerprints:
+            fingerprints = morgan_bits([m.canonical_mol or Chem.Mol() for m in molecules])
+        table = build_table(molecules, tuple(columns))
+    table = table.astype({name: "float64" for name in columns if isinstance(COLUMNS[name].missing, float)})
+    table.insert(0, "seed", [escape_surrogates(row.name) for row in rows])
+    return ScoredChunk(table, fingerprints, structures)
+
+
+def concat_tables(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Concatenate tables; of none, return an empty one."""
+    frames = list(tables)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"smiles": [], "error": []}, dtype=object)
+
+
+def rows_from_smiles(smiles: Iterable[Any], seeds: Iterable[Any] | None = None) -> Iterator[InputRow]:
+    """Convert SMILES to input rows named by their seeds. A value that is not text, such as NaN, is an invalid row.
+
+    Raises `InputError`, when the iteration reaches the row, if the numbers of `seeds` and `smiles` differ.
+    """
+    names = None if seeds is None else iter(seeds)
+    end, position = object(), 0
+    for position, text in enumerate(smiles, start=1):
+        name = "" if names is None else next(names, end)
+        if name is end:
+            raise InputError(f"fewer seeds than molecules: {position - 1:,} seeds; give one seed, or one per molecule")
+        seed = name if isinstance(name, str) else ""  # None or NaN in a column: no seed
+        if isinstance(text, str):
+            yield Record(text, seed, ARGUMENT, position)
+        else:
+            yield InvalidRow(ARGUMENT, position, str(text), f"the SMILES is {type(text).__name__}, not text", seed)
+    if names is not None and next(names, end) is not end:
+        raise InputError(f"more seeds than molecules: {position:,} molecules; give one seed, or one per molecule")

@@ -1,59 +1,171 @@
-"""The set metrics of MOSES (Polykovskiy et al. 2020), each as its authors' program computes it.
+"""Set metrics of the MOSES benchmark, with the definitions of its reference implementation.
 
-The molecules of a set are its valid ones, repeats included. What they are compared with is a `Reference`.
+A set consists of its valid molecules, repeats included. The set that it is compared with is a
+`molvae.metrics.reference.Reference`.
+
+References
+----------
+Polykovskiy et al., "Molecular Sets (MOSES): A Benchmarking Platform for Molecular Generation Models", Frontiers in
+Pharmacology 11:565644 (2020).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from rdkit import Chem
 from scipy.stats import wasserstein_distance
 
-from molvae.metrics.reference import PROPERTIES, Reference
-from molvae.metrics.structures import Structures
+from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.scaffolds import murcko_scaffold
+from molvae.chem.smiles import parse, silence_rdkit
+from molvae.data.parallel import chunked, map_chunks
 from molvae.similarity.power_means import power_means
 
-WASSERSTEIN = {"logp": "logP", "sa": "SA", "qed": "QED", "mw": "weight"}
-"""What MOSES calls the distances of the properties' distributions."""
+if TYPE_CHECKING:
+    from molvae.metrics.reference import Reference
 
-DIVERSITY, LIKENESS = ("IntDiv", "IntDiv2"), ("SNN", "Frag", "Scaf", "FCD")
-"""The figures of a set by itself, and those beside each reference, of which `likeness` has all but the last."""
+FINGERPRINT_BITS = 1024
+"""Width of the Morgan fingerprints of MOSES; those of `molvae.chem.fingerprints` have 2048 bits."""
 
 UNIQUE_AT = (1_000, 10_000)
+"""The k of the metrics unique@k."""
+
+WASSERSTEIN_METRICS = {"logp": "logP", "sa": "SA", "qed": "QED", "mw": "weight"}
+"""Compared property: name of its Wasserstein distance in MOSES."""
+
+DIVERSITY_METRICS = ("IntDiv", "IntDiv2")
+"""Metrics of a set alone."""
+
+REFERENCE_METRICS = ("SNN", "Frag", "Scaf", "FCD")
+"""Metrics of a set and a reference set; `similarity_to_reference` computes all but FCD."""
 
 
-def diversity(found: Structures, workers: int | None = None) -> dict[str, float]:
-    """IntDiv and IntDiv2: one minus the mean, and minus the mean root of the mean square, of all similarities."""
-    first, second = power_means(found.fingerprints, (1, 2), workers=workers)
+@dataclass(frozen=True)
+class Structures:
+    """What MOSES compares of a set of N valid molecules, repeats included.
+
+    Attributes
+    ----------
+    fragments : Counter of str
+        Counts of the BRICS fragments.
+    scaffolds : Counter of str
+        Counts of the Bemis-Murcko scaffolds with at least two rings, with stereochemistry.
+    fingerprints : ndarray of uint8, shape (N, 128)
+        Packed Morgan fingerprints, radius 2, 1024 bits.
+    """
+
+    fragments: Counter[str]
+    scaffolds: Counter[str]
+    fingerprints: NDArray[np.uint8]
+
+
+def compute_structures(smiles: Iterable[str], workers: int | None = None) -> Structures:
+    """Compute the structures of valid molecules, in their order. Raises `MoleculeError` for an invalid one."""
+    return merge_structures(map_chunks(_structures_from_smiles, chunked(smiles), workers))
+
+
+def structures_from_mols(mols: Sequence[Chem.Mol]) -> Structures:
+    """Compute the structures of RDKit molecules, in their order."""
+    with silence_rdkit():
+        fragments = Counter(fragment for mol in mols for fragment in _brics_fragments(mol))
+        scaffolds = Counter(scaffold for mol in mols if (scaffold := multi_ring_scaffold(mol)))
+    return Structures(fragments, scaffolds, morgan_bits(mols, FINGERPRINT_BITS))
+
+
+def merge_structures(parts: Iterable[Structures]) -> Structures:
+    """Concatenate the structures of several sets."""
+    fragments, scaffolds = Counter[str](), Counter[str]()
+    fingerprints = [np.empty((0, FINGERPRINT_BITS // 8), np.uint8)]
+    for part in parts:
+        fragments.update(part.fragments)
+        scaffolds.update(part.scaffolds)
+        fingerprints.append(part.fingerprints)
+    return Structures(fragments, scaffolds, np.concatenate(fingerprints))
+
+
+def multi_ring_scaffold(mol: Chem.Mol) -> str:
+    """Bemis-Murcko scaffold as SMILES; "" if it has fewer than two rings. Call it within a `silence_rdkit` block."""
+    if mol.GetRingInfo().NumRings() < 2:
+        return ""
+    scaffold = murcko_scaffold(mol)
+    return str(Chem.MolToSmiles(scaffold)) if scaffold.GetRingInfo().NumRings() >= 2 else ""
+
+
+def internal_diversity(structures: Structures, workers: int | None = None) -> dict[str, float]:
+    """Compute IntDiv and IntDiv2 of a set: 1 minus a power mean of the Tanimoto similarities of all pairs.
+
+    The pairs include each molecule with itself. IntDiv uses the arithmetic mean; IntDiv2 averages, over the molecules,
+    the root mean square of the similarities to all molecules.
+    """
+    first, second = power_means(structures.fingerprints, (1, 2), workers=workers)
     return {"IntDiv": 1 - float(first.mean()), "IntDiv2": 1 - float(second.mean())}
 
 
-def likeness(
-    found: Structures, reference: Reference, label: str, workers: int | None = None, device: str = "cpu"
+def similarity_to_reference(
+    structures: Structures, reference: Reference, label: str, workers: int | None = None, device: str = "cpu"
 ) -> dict[str, float | None]:
-    """SNN (mean similarity to the nearest molecule of the reference), and the cosine similarity of how often each BRICS
-    fragment and each scaffold occurs; None where neither set, or only one, has any."""
+    """Compute SNN, Frag and Scaf of a set with respect to a reference set.
+
+    Parameters
+    ----------
+    structures : Structures
+        Structures of the set.
+    reference : Reference
+        The reference set.
+    label : str
+        Suffix of the names: "Test" gives "SNN/Test".
+    workers : int or None
+        Processes of the neighbor search; None uses all cores.
+    device : str
+        Device of the neighbor search.
+
+    Returns
+    -------
+    dict of str to float or None
+        SNN: mean Tanimoto similarity of each molecule to its nearest neighbor in the reference set. Frag and Scaf:
+        cosine similarity of the counts of fragments and of scaffolds; None if one of the sets has none.
+    """
     other = reference.structures
-    _, similarity = reference.finder(device).query(found.fingerprints, workers=workers)
+    _, similarity = reference.finder(device).query(structures.fingerprints, workers=workers)
     return {
         f"SNN/{label}": float(similarity.mean(dtype=np.float64)),
-        f"Frag/{label}": cosine(found.fragments, other.fragments),
-        f"Scaf/{label}": cosine(found.scaffolds, other.scaffolds),
+        f"Frag/{label}": cosine_similarity(structures.fragments, other.fragments),
+        f"Scaf/{label}": cosine_similarity(structures.scaffolds, other.scaffolds),
     }
 
 
-def distances(table: pd.DataFrame, reference: Reference) -> dict[str, float]:
-    """The Wasserstein distances between the distributions of four properties, in their units."""
-    theirs = reference.properties
-    return {WASSERSTEIN[name]: float(wasserstein_distance(table[name], theirs[name])) for name in PROPERTIES}
+def wasserstein_distances(table: pd.DataFrame, reference: Reference) -> dict[str, float]:
+    """Compute the Wasserstein distance of each property in `WASSERSTEIN_METRICS` to the reference set, in its unit."""
+    expected = reference.properties
+    return {
+        label: float(wasserstein_distance(table[name], expected[name])) for name, label in WASSERSTEIN_METRICS.items()
+    }
 
 
-def cosine(a: Mapping[str, int], b: Mapping[str, int]) -> float | None:
-    """a.b / |a||b| of two tables of counts, 0 to 1; None where one of them is empty."""
+def cosine_similarity(a: Mapping[str, int], b: Mapping[str, int]) -> float | None:
+    """Cosine similarity of two tables of counts, 0 to 1; None if one of them is empty.
+
+    >>> cosine_similarity({"C": 3, "N": 4}, {"C": 1})
+    0.6
+    """
     if not a or not b:
         return None
-    common = sum(count * b[name] for name, count in a.items() if name in b)
-    return common / sqrt(sum(c * c for c in a.values()) * sum(c * c for c in b.values()))
+    dot = sum(count * b[name] for name, count in a.items() if name in b)
+    return dot / sqrt(sum(c * c for c in a.values()) * sum(c * c for c in b.values()))
+
+
+def _structures_from_smiles(smiles: list[str]) -> Structures:
+    with silence_rdkit():
+        return structures_from_mols([parse(text) for text in smiles])
+
+
+def _brics_fragments(mol: Chem.Mol) -> list[str]:
+    return str(Chem.MolToSmiles(Chem.FragmentOnBRICSBonds(mol))).split(".")

@@ -1,4 +1,4 @@
-"""A set of molecules to compare with. What is computed of it is kept on disk under the hash of its contents."""
+"""Reference sets of molecules, such as the training set, with their statistics cached on disk."""
 
 from __future__ import annotations
 
@@ -29,218 +29,250 @@ from molvae.data.rows import Record
 from molvae.errors import InputError
 from molvae.metrics import fcd, guacamol
 from molvae.metrics.molecules import describe
-from molvae.metrics.structures import Structures, structures
+from molvae.metrics.moses import WASSERSTEIN_METRICS, Structures, compute_structures
 from molvae.similarity.nearest_neighbors import NearestNeighbors
 
-FORMAT = 1
-_ISOMERIC = re.compile(r"[@/\\]|\[\d")
-PROPERTIES = ("logp", "sa", "qed", "mw")
-"""The four whose distributions MOSES compares."""
+CACHE_FORMAT = 2
+"""Part of the cache key; increase it when a cached statistic changes its meaning."""
 
-CHARTED = (*PROPERTIES, "tpsa", "rings", "rotatable_bonds")
-GUACAMOL_MOLECULES = 10_000
+_ISOMERIC = re.compile(r"[@/\\]|\[\d")
+
+REFERENCE_PROPERTIES = (*WASSERSTEIN_METRICS, "tpsa", "rings", "rotatable_bonds")
+"""Properties of the molecules of a reference: those of the Wasserstein distances, and more for histograms."""
+
+SUBSET_SIZE = 10_000
+"""Molecules of a random subset; GuacaMol compares with as many."""
 
 Arrays = dict[str, NDArray[Any]]
-Keys = NDArray[np.uint64]
-Tell = Callable[[str], None]
+Hashes = NDArray[np.uint64]
+Progress = Callable[[str], None]
 
 
 class Reference:
-    """The valid ones among SMILES, given or in a file, and their statistics: computed when asked for, or read back.
+    """The valid molecules of a set and their statistics, each computed on first access and cached on disk.
 
-    `folder`: where they are kept; None for `references` beside the named datasets. Another version of RDKit computes
-    anew. Raises `InputError` where not one molecule is valid.
+    Parameters
+    ----------
+    source : sequence of str or MoleculeSource
+        SMILES, or a file.
+    name : str
+        Name of the set in messages.
+    folder : Path or None
+        Folder of the cache; None is the folder `references` beside the named data sets.
+    workers : int or None
+        Processes; None uses all cores, 0 only this process.
+    device : str
+        Torch device of ChemNet.
+    progress : callable
+        Called with a message when a statistic is computed or cannot be cached.
+
+    Notes
+    -----
+    The cache key is a hash of the contents and of the RDKit version. Every attribute raises `InputError` if the set
+    has no valid molecule.
     """
 
     def __init__(
         self,
-        given: Sequence[str] | MoleculeSource,
+        source: Sequence[str] | MoleculeSource,
         name: str = "the reference",
         *,
         folder: Path | None = None,
         workers: int | None = None,
         device: str = "cpu",
-        tell: Tell = lambda _: None,
+        progress: Progress = lambda _: None,
     ) -> None:
-        self._given, self.name, self.workers, self.device, self.tell = given, name, workers, device, tell
-        key = file_hash(given) if isinstance(given, MoleculeSource) else content_hash(given)
+        self._source, self.name, self.workers, self.device, self.progress = source, name, workers, device, progress
+        key = file_hash(source) if isinstance(source, MoleculeSource) else content_hash(source)
         self.folder = (folder or data_folder() / "references") / key
         self._finders: dict[str, NearestNeighbors] = {}
 
     @cached_property
     def smiles(self) -> Sequence[str]:
-        """As given, "" for a row without any. A file is read once something is to be computed of it, not before."""
-        if not isinstance(self._given, MoleculeSource):
-            return self._given
-        rows = read_records(self._given.path, column=self._given.column)
+        """The input SMILES; "" for a row without one. A file is not read before a statistic has to be computed."""
+        if not isinstance(self._source, MoleculeSource):
+            return self._source
+        rows = read_records(self._source.path, column=self._source.column)
         return [row.smiles if isinstance(row, Record) else "" for row in rows]
 
     @cached_property
     def molecules(self) -> list[str]:
-        """Canonical isomeric SMILES of the valid ones, repeats included, in order."""
-        found = self._part("molecules", self._canonical)["text"].tobytes().decode().split()
-        if not found:
-            raise InputError(f"{self.name} has no valid molecule among {len(self.smiles):,}: nothing to compare with")
-        return found
+        """Canonical isomeric SMILES of the valid molecules, repeats included, in input order."""
+        canonical = self._cached("molecules", self._canonical_smiles)["text"].tobytes().decode().split()
+        if not canonical:
+            raise InputError(f"{self.name} has no valid molecule among {len(self.smiles):,} rows")
+        return canonical
 
     @cached_property
-    def rejected(self) -> int:
-        """Rows given that are no molecules."""
-        return int(
-            self._part("rejected_rows", lambda: {"rows": np.array(len(self.smiles) - len(self.molecules))})["rows"]
-        )
+    def n_invalid(self) -> int:
+        """Number of invalid rows."""
+        arrays = self._cached("invalid_rows", lambda: {"rows": np.array(len(self.smiles) - len(self.molecules))})
+        return int(arrays["rows"])
 
     @cached_property
-    def keys(self) -> Keys:
-        """Of the distinct molecules, sorted: `hash_texts`."""
-        return self._part("keys", lambda: {"keys": np.unique(hash_texts(self.molecules))})["keys"]
+    def hashes(self) -> Hashes:
+        """Sorted hashes (`hash_texts`) of the distinct molecules."""
+        return self._cached("hashes", lambda: {"hashes": np.unique(hash_texts(self.molecules))})["hashes"]
 
     @cached_property
-    def flat_keys(self) -> Keys:
-        """The same for molecules without their stereo."""
-        return self._part("flat", lambda: {"keys": np.unique(hash_texts(self._map(without_stereo)))})["keys"]
+    def flat_hashes(self) -> Hashes:
+        """Sorted hashes of the distinct molecules without stereochemistry and isotopes."""
+
+        def compute() -> Arrays:
+            return {"hashes": np.unique(hash_texts(self._map(without_stereo)))}
+
+        return self._cached("flat_hashes", compute)["hashes"]
 
     @cached_property
-    def scaffold_keys(self) -> Keys:
-        """Of the distinct Bemis-Murcko scaffolds, sorted."""
-        return self._part("scaffolds", lambda: {"keys": np.unique(hash_texts(self._map(_scaffolds)))})["keys"]
+    def scaffold_hashes(self) -> Hashes:
+        """Sorted hashes of the distinct Bemis-Murcko scaffolds."""
+
+        def compute() -> Arrays:
+            return {"hashes": np.unique(hash_texts(self._map(_scaffolds)))}
+
+        return self._cached("scaffold_hashes", compute)["hashes"]
 
     @cached_property
     def fingerprints(self) -> NDArray[np.uint8]:
-        """Packed Morgan fingerprints of `molecules`, (N, 256)."""
-        return self._part("fingerprints", lambda: {"bits": np.concatenate(self._chunks(_bits))})["bits"]
+        """Packed Morgan fingerprints of `molecules`: (N, 256)."""
+        return self._cached("fingerprints", lambda: {"bits": np.concatenate(self._map_chunks(_fingerprints))})["bits"]
 
     @cached_property
     def structures(self) -> Structures:
-        """Fragments, scaffolds and fingerprints as MOSES has them."""
-        found = self._part("structures", lambda: _packed(structures(self.molecules, self.workers)))
-        return Structures(_counter(found["fragments"]), _counter(found["scaffolds"]), found["fingerprints"])
+        """Fragments, scaffolds and fingerprints as MOSES defines them."""
+        arrays = self._cached("structures", lambda: _pack(compute_structures(self.molecules, self.workers)))
+        return Structures(_decode(arrays["fragments"]), _decode(arrays["scaffolds"]), arrays["fingerprints"])
 
     def finder(self, device: str) -> NearestNeighbors:
-        """Finds neighbors by the fingerprints of `structures`; for who scores again and again it is made once."""
+        """Nearest-neighbor search in the fingerprints of `structures`, built once per device."""
         if device not in self._finders:
             self._finders[device] = NearestNeighbors(self.structures.fingerprints, device=device)
         return self._finders[device]
 
     @cached_property
     def properties(self) -> pd.DataFrame:
-        """`CHARTED` of every molecule."""
-        return pd.DataFrame(self._part("properties", lambda: self._properties(self.molecules)))
+        """`REFERENCE_PROPERTIES` of every molecule."""
+        return pd.DataFrame(self._cached("properties", lambda: self._properties(self.molecules)))
 
     @cached_property
-    def charted(self) -> pd.DataFrame:
-        """The same of `drawn`, which is enough for a chart."""
-        return pd.DataFrame(self._part("charted", lambda: self._properties(self.drawn)))
+    def subset_properties(self) -> pd.DataFrame:
+        """`REFERENCE_PROPERTIES` of `subset`, which is large enough for a histogram."""
+        return pd.DataFrame(self._cached("subset_properties", lambda: self._properties(self.subset)))
 
     @cached_property
-    def activations(self) -> fcd.Activations:
-        """What the Fréchet ChemNet distance compares; of the MOSES test set some minutes of a CPU, once."""
-        return _activations(self._part("activations", lambda: self._chemnet(self.molecules)))
+    def activations(self) -> fcd.ActivationStatistics:
+        """Statistics of ChemNet for the FCD. The MOSES test set takes some minutes on a CPU."""
+        return _unpack_statistics(self._cached("activations", lambda: self._activations(self.molecules)))
 
     @cached_property
-    def guacamol(self) -> Arrays:
-        """The columns that GuacaMol's KL divergence compares, of up to 10,000 molecules drawn at random."""
-        return self._part("guacamol", lambda: guacamol_columns(self.drawn, self.workers))
+    def guacamol_features(self) -> Arrays:
+        """The features of GuacaMol's KL divergence (see `guacamol_features`) for `subset`."""
+        return self._cached("guacamol_features", lambda: guacamol_features(self.subset, self.workers))
 
     @cached_property
-    def guacamol_activations(self) -> fcd.Activations:
-        """`activations` of the molecules that `guacamol` describes."""
-        return _activations(self._part("guacamol_activations", lambda: self._chemnet(self.drawn)))
+    def subset_activations(self) -> fcd.ActivationStatistics:
+        """Statistics of ChemNet for `subset`, for GuacaMol's FCD score."""
+        return _unpack_statistics(self._cached("subset_activations", lambda: self._activations(self.subset)))
 
     @property
-    def drawn(self) -> list[str]:
-        """Up to 10,000 of `molecules`, drawn at random, the same ones every time."""
-        rows = np.random.default_rng(0).permutation(len(self.molecules))[:GUACAMOL_MOLECULES]
+    def subset(self) -> list[str]:
+        """Up to 10,000 of `molecules`, in random order, always the same."""
+        rows = np.random.default_rng(0).permutation(len(self.molecules))[:SUBSET_SIZE]
         return [self.molecules[row] for row in rows]
 
-    # --- how each part is made ---
-
-    def _part(self, name: str, build: Callable[[], Arrays]) -> Arrays:
+    def _cached(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
+        """Read arrays from the cache, or compute and write them. A damaged file is replaced."""
         path = self.folder / f"{name}.npz"
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
-        except Exception:  # nothing there, or damaged, which zipfile and NumPy have a dozen names for
+        except Exception:  # a missing or damaged file; zipfile and NumPy raise many types
             pass
-        self.tell(f"{self.name}: computing {name}, kept for the next time")
-        arrays = build()
+        self.progress(f"{self.name}: computing {name} (cached for the next run)")
+        arrays = compute()
         try:
             with atomic_write(path) as draft, draft.open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
         except OSError as error:
-            self.tell(f"{path} cannot be written ({error.strerror or error}): {name} will be computed again next time")
+            reason = error.strerror or error
+            self.progress(f"cannot write {path} ({reason}): {name} will be computed again in the next run")
         return arrays
 
-    def _canonical(self) -> Arrays:
-        texts = [text for part in map_chunks(_readable, chunked(self.smiles), self.workers) for text in part]
+    def _canonical_smiles(self) -> Arrays:
+        texts = [text for part in map_chunks(_parsable, chunked(self.smiles), self.workers) for text in part]
         return {"text": np.frombuffer("\n".join(texts).encode(), np.uint8)}
 
-    def _chunks(self, function: Callable[[list[str]], Any]) -> list[Any]:
+    def _map_chunks(self, function: Callable[[list[str]], Any]) -> list[Any]:
         return list(map_chunks(function, chunked(self.molecules), self.workers))
 
     def _map(self, function: Callable[[list[str]], list[str]]) -> list[str]:
-        return [text for part in self._chunks(function) for text in part]
+        return [text for part in self._map_chunks(function) for text in part]
 
     def _properties(self, smiles: list[str]) -> Arrays:
-        parts = map_chunks(partial(describe, columns=CHARTED), chunked(smiles), self.workers)
-        frame = pd.concat(list(parts), ignore_index=True)
-        return {name: frame[name].to_numpy(np.float64) for name in CHARTED}
+        parts = map_chunks(partial(describe, columns=REFERENCE_PROPERTIES), chunked(smiles), self.workers)
+        table = pd.concat(list(parts), ignore_index=True)
+        return {name: table[name].to_numpy(np.float64) for name in REFERENCE_PROPERTIES}
 
-    def _chemnet(self, smiles: list[str]) -> Arrays:
-        found = fcd.activations(smiles, device=self.device)
+    def _activations(self, smiles: list[str]) -> Arrays:
+        found = fcd.activation_statistics(smiles, device=self.device)
         return {"mean": found.mean, "covariance": found.covariance, "count": np.array([found.count, found.skipped])}
 
 
 def file_hash(source: MoleculeSource) -> str:
-    """Under which the statistics of a file are kept: that of its bytes, which are quicker to read than its rows."""
+    """Cache key of a file, from its bytes, which are faster to read than its rows."""
     contents = checksum(source.path)
-    return hashlib.sha256(f"{FORMAT} {rdkit.__version__} {source.column} {contents}".encode()).hexdigest()[:24]
+    return hashlib.sha256(f"{CACHE_FORMAT} {rdkit.__version__} {source.column} {contents}".encode()).hexdigest()[:24]
 
 
 def content_hash(smiles: Iterable[str]) -> str:
-    """Under which the statistics of these strings, in this order, are kept."""
-    digest = hashlib.sha256(f"{FORMAT} {rdkit.__version__}\n".encode())
+    """Cache key of a sequence of SMILES; it depends on their order."""
+    digest = hashlib.sha256(f"{CACHE_FORMAT} {rdkit.__version__}\n".encode())
     for text in smiles:
         digest.update(text.encode("utf-8", "surrogatepass").replace(b"\n", b"\0") + b"\n")
     return digest.hexdigest()[:24]
 
 
-def among(keys: Keys, known: Keys) -> NDArray[np.bool_]:
-    """Which of `keys` are among `known`, which is sorted."""
-    if not len(known):
-        return np.zeros(len(keys), bool)
-    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
+def isin_sorted(values: Hashes, sorted_values: Hashes) -> NDArray[np.bool_]:
+    """`numpy.isin` for a second argument that is sorted.
+
+    >>> isin_sorted(np.array([5, 1], np.uint64), np.array([1, 2, 3], np.uint64)).tolist()
+    [False, True]
+    """
+    if not len(sorted_values):
+        return np.zeros(len(values), bool)
+    positions = np.minimum(np.searchsorted(sorted_values, values), len(sorted_values) - 1)
+    found: NDArray[np.bool_] = sorted_values[positions] == values
     return found
 
 
-def guacamol_columns(smiles: Iterable[str], workers: int | None = None) -> Arrays:
-    """`guacamol.COLUMNS` of the distinct ones of valid molecules, their stereo taken off first."""
-    flat = dict.fromkeys(text for part in map_chunks(without_stereo, chunked(smiles), workers) for text in part)
-    parts = list(map_chunks(_guacamol, chunked(flat), workers))
+def guacamol_features(smiles: Iterable[str], workers: int | None = None) -> Arrays:
+    """Compute `guacamol.FEATURES` of the distinct molecules among valid SMILES, after removing stereochemistry."""
+    distinct = dict.fromkeys(text for part in map_chunks(without_stereo, chunked(smiles), workers) for text in part)
+    parts = list(map_chunks(_guacamol_chunk, chunked(distinct), workers))
     columns = {name: np.array([row[name] for rows, _ in parts for row in rows]) for name in guacamol.DESCRIPTORS}
-    bits = np.concatenate([bits for _, bits in parts])
-    return {**columns, guacamol.INTERNAL_SIMILARITY: guacamol.internal_nearest(bits)}
-
-
-def _guacamol(smiles: list[str]) -> tuple[list[dict[str, float]], NDArray[np.uint8]]:
-    with silence_rdkit():
-        mols = [parse(text) for text in smiles]
-        return [guacamol.describe(mol) for mol in mols], guacamol.fingerprints(mols)
-
-
-def _readable(smiles: list[str]) -> list[str]:
-    """Those that can be read again are of use: a canonical SMILES may be longer than what it was read from."""
-    return [text for text in map(canonical_or_none, smiles) if text and len(text) <= MAX_SMILES_LENGTH]
+    fingerprints = np.concatenate([bits for _, bits in parts])
+    return {**columns, guacamol.INTERNAL_SIMILARITY: guacamol.internal_nearest_similarity(fingerprints)}
 
 
 def without_stereo(smiles: list[str]) -> list[str]:
-    """Canonical SMILES without stereo and isotopes, of canonical ones; most have none and stay as they are."""
+    """Remove stereochemistry and isotopes from canonical SMILES; those without any are returned unchanged."""
     with silence_rdkit():
-        return [_bare(text) if _ISOMERIC.search(text) else text for text in smiles]
+        return [_non_isomeric(text) if _ISOMERIC.search(text) else text for text in smiles]
 
 
-def _bare(smiles: str) -> str:
+def _non_isomeric(smiles: str) -> str:
     return str(Chem.MolToSmiles(parse(smiles), isomericSmiles=False))
+
+
+def _guacamol_chunk(smiles: list[str]) -> tuple[list[dict[str, float]], NDArray[np.uint8]]:
+    with silence_rdkit():
+        mols = [parse(text) for text in smiles]
+        return [guacamol.compute_descriptors(mol) for mol in mols], guacamol.fingerprints(mols)
+
+
+def _parsable(smiles: list[str]) -> list[str]:
+    """Canonical SMILES of the valid ones that can be parsed again: a canonical SMILES may exceed the length limit."""
+    return [text for text in map(canonical_or_none, smiles) if text and len(text) <= MAX_SMILES_LENGTH]
 
 
 def _scaffolds(smiles: list[str]) -> list[str]:
@@ -248,27 +280,27 @@ def _scaffolds(smiles: list[str]) -> list[str]:
         return [murcko_smiles(parse(text)) for text in smiles]
 
 
-def _bits(smiles: list[str]) -> NDArray[np.uint8]:
+def _fingerprints(smiles: list[str]) -> NDArray[np.uint8]:
     with silence_rdkit():
         return morgan_bits([parse(text) for text in smiles])
 
 
-def _packed(found: Structures) -> Arrays:
+def _pack(structures: Structures) -> Arrays:
     return {
-        "fragments": _text(found.fragments),
-        "scaffolds": _text(found.scaffolds),
-        "fingerprints": found.fingerprints,
+        "fragments": _encode(structures.fragments),
+        "scaffolds": _encode(structures.scaffolds),
+        "fingerprints": structures.fingerprints,
     }
 
 
-def _text(counter: Counter[str]) -> NDArray[np.uint8]:
+def _encode(counter: Counter[str]) -> NDArray[np.uint8]:
     return np.frombuffer(json.dumps(counter).encode(), np.uint8)
 
 
-def _counter(text: NDArray[np.uint8]) -> Counter[str]:
+def _decode(text: NDArray[np.uint8]) -> Counter[str]:
     return Counter(json.loads(text.tobytes()))
 
 
-def _activations(arrays: Arrays) -> fcd.Activations:
+def _unpack_statistics(arrays: Arrays) -> fcd.ActivationStatistics:
     count, skipped = (int(number) for number in arrays["count"])
-    return fcd.Activations(arrays["mean"], arrays["covariance"], count, skipped)
+    return fcd.ActivationStatistics(arrays["mean"], arrays["covariance"], count, skipped)

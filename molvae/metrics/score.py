@@ -1,4 +1,4 @@
-"""`molvae.score`: what a set of molecules is worth."""
+"""`molvae.score`: metrics of molecules, per molecule and as a set."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from molvae.data.datasets import resolve_source
 from molvae.data.readers import read_records
 from molvae.data.rows import as_smiles_iterable, file_format, with_index_of
 from molvae.errors import InputError
+from molvae.metrics.molecules import InputRow, concat_tables, rows_from_smiles
 from molvae.metrics.reference import Reference
-from molvae.metrics.row_metrics import Row, as_rows, joined
-from molvae.metrics.scorer import BENCHMARKS, SAMPLE, Score, Scorer, Scores
-from molvae.metrics.set_metrics import Against
+from molvae.metrics.scorer import BENCHMARKS, SAMPLE_SIZE, Scorer, Scores, ScoringFunction
+from molvae.metrics.set_metrics import ReferenceSets
 from molvae.nn.devices import find_device
 
 Molecules = str | Path | Iterable[str] | Reference
-"""A file, a named dataset (moses:train), or SMILES."""
+"""A file, a named data set (moses:train), SMILES, or a `Reference`."""
 
 
 def score(
@@ -30,83 +30,133 @@ def score(
     seeds: str | Iterable[str] | None = None,
     columns: Collection[str] | None = None,
     nearest: bool = True,
-    scores: Mapping[str, Score] | None = None,
+    scores: Mapping[str, ScoringFunction] | None = None,
     fcd: bool | None = None,
     benchmarks: Collection[str] = BENCHMARKS,
-    sample_size: int = SAMPLE,
+    sample_size: int = SAMPLE_SIZE,
     random_state: int = 0,
     workers: int | None = None,
     device: str = "auto",
 ) -> Scores:
-    """What molecules are worth, one by one and as a set: `Scores`, whose `molecules` has a row per row in,
-    a pandas column's under its own index.
+    """Compute metrics of molecules: properties of each molecule, and the MOSES and GuacaMol metrics of the set.
 
-    `smiles`: one or many, or the path of a file, whose names then stand in a column. `train` (what is not in it is
-    novel), `test` and `test_scaffolds` (what the set should be like; MOSES has these two test sets) are SMILES, a file,
-    or a named dataset such as "moses:train"; their statistics are computed once and kept. `seeds`: the molecule
-    that each is an analog of, one for all or one each. `columns`: names out of `scoring.molecules.COLUMNS`, None
-    for all; alerts and QED take most of the time. `nearest`: find each one's nearest neighbor in `train`, or else
-    in `test`. `scores`: columns of one's own by name, each a function of canonical SMILES (N) to numbers (N), NaN
-    where there is none; a `PropertyModel` is one. `fcd`: Fréchet ChemNet distances, by the extra `fcd`; None:
-    if it is installed. `benchmarks`: whose metrics of the set, moses and guacamol; of `sample_size` valid molecules,
-    drawn at random under `random_state` where there are more.
+    Parameters
+    ----------
+    smiles : str, Path or iterable of str
+        One or more SMILES, or the path of a file. The names in a file become the column `name`.
+    train : str, Path, iterable of str, or Reference, optional
+        Training set of the model, as SMILES, a file or a named data set such as "moses:train". Molecules that are not
+        in it are novel. Statistics of the set are cached on disk.
+    test, test_scaffolds : same types as `train`, optional
+        Test sets that the distribution of the molecules is compared with; MOSES has one with random molecules and one
+        with scaffolds that are not in the training set.
+    seeds : str or iterable of str, optional
+        The seed molecule of each molecule, or one seed for all: also compute the metrics of analogs.
+    columns : collection of str, optional
+        Columns of the table of molecules (see `molvae.metrics.molecules.COLUMNS`); None computes all. Alerts and QED
+        take most of the time.
+    nearest : bool
+        Find the nearest neighbor of each molecule in `train`, or in `test` without a training set.
+    scores : mapping of str to callable, optional
+        Further columns by name. Each function gets a list of N canonical SMILES and returns N numbers, NaN for a
+        molecule without a value; a `PropertyModel` is such a function.
+    fcd : bool, optional
+        Whether to compute Fréchet ChemNet distances; None: if the extra `fcd` is installed.
+    benchmarks : collection of {"moses", "guacamol"}
+        Benchmarks whose metrics are computed. GuacaMol needs a training set.
+    sample_size : int
+        Maximum number of valid molecules for the metrics of the set, at least 1; a random sample if there are more.
+    random_state : int
+        Seed of the random number generator for samples.
+    workers : int, optional
+        Worker processes; None uses all cores, 0 only this process.
+    device : str
+        Torch device: "auto", "cpu", "cuda", ...
 
-    Raises `InputError` for an unknown column, for more or fewer seeds than molecules, for what holds no SMILES, as a
-    whole DataFrame, and for a file or a reference that cannot be read or a reference without a valid molecule.
+    Returns
+    -------
+    Scores
+        `Scores.molecules` has a row per input row, with the index of `smiles` if that is a pandas object.
+
+    Raises
+    ------
+    InputError
+        For an unknown column, a number of seeds that differs from the number of molecules, a DataFrame instead of one
+        of its columns, a file that cannot be read, or a reference set without a valid molecule.
+
+    Examples
+    --------
+    >>> scores = score(["CCO", "c1ccccc1O", "C1CC"], columns=["mw", "scaffold"], workers=0)
+    >>> scores.counts["valid"], scores.counts["invalid"]
+    (2, 1)
+    >>> scores.molecules[["smiles", "mw", "scaffold"]].iloc[1].tolist()
+    ['c1ccccc1O', 94.11299999999999, 'c1ccccc1']
+    >>> round(scores.figures["MOSES"]["valid"], 3)
+    0.667
     """
-    file = _file(smiles)
-    if file is not None and seeds is not None:
-        raise InputError(f"seeds are given with SMILES, not with a file: give the column of SMILES of {file}")
-    rows = _rows(smiles, seeds) if file is None else read_records(file)
-    place = str(find_device(device))
-    against = references(train, test, test_scaffolds, workers=workers, device=place)
-    columns = [columns] if isinstance(columns, str) else columns
+    path = _path_or_none(smiles)
+    if path is not None and seeds is not None:
+        raise InputError(f"seeds cannot be combined with a file: read the column of SMILES from {path} and pass it")
+    rows = read_records(path) if path is not None else _rows(smiles, seeds)
+    device = str(find_device(device))
+    references = load_references(train, test, test_scaffolds, workers=workers, device=device)
     scorer = Scorer(
-        against, columns=columns, nearest=nearest, seeded=seeds is not None, named=file is not None, scores=scores,
-        fcd=fcd, benchmarks=benchmarks, sample_size=sample_size, random_state=random_state, workers=workers, device=place,
-    )  # fmt: skip
-    table = with_index_of(joined(scorer.tables(rows)), smiles if file is None else None)
+        references,
+        columns=[columns] if isinstance(columns, str) else columns,
+        nearest=nearest,
+        names_are_seeds=seeds is not None,
+        with_names=path is not None,
+        scores=scores,
+        fcd=fcd,
+        benchmarks=benchmarks,
+        sample_size=sample_size,
+        random_state=random_state,
+        workers=workers,
+        device=device,
+    )
+    table = with_index_of(concat_tables(scorer.tables(rows)), None if path is not None else smiles)
     return replace(scorer.scores(), molecules=table)
 
 
-def _file(smiles: object) -> str | Path | None:
-    if isinstance(smiles, Path) or (isinstance(smiles, str) and file_format(smiles) is not None):
-        return smiles
-    return None
-
-
-def _rows(smiles: Any, seeds: str | Iterable[str] | None) -> Iterable[Row]:
-    """Molecules in hand, with their seeds."""
-    molecules = as_smiles_iterable(smiles)
-    if isinstance(seeds, str):
-        molecules = list(molecules)
-        seeds = [seeds] * len(molecules)
-    return as_rows(molecules, seeds)
-
-
-def references(
+def load_references(
     train: Molecules | None = None,
     test: Molecules | None = None,
     test_scaffolds: Molecules | None = None,
     *,
     workers: int | None = None,
     device: str = "cpu",
-    tell: Callable[[str], None] = lambda _: None,
-) -> Against:
-    """The sets to compare with, read; their statistics are computed, or read back, when they are needed."""
+    progress: Callable[[str], None] = lambda _: None,
+) -> ReferenceSets:
+    """Prepare the sets to compare with; their statistics are computed, or read from the cache, when needed.
 
-    def found(what: Molecules | None, role: str, split: str) -> Reference | None:
-        if what is None or isinstance(what, Reference):
-            return what
-        if not isinstance(what, str | Path):
-            # NaN, as in a column, is no molecule
-            texts = [text if isinstance(text, str) else "" for text in as_smiles_iterable(what)]
-            return Reference(texts, f"the {role} set", workers=workers, device=device, tell=tell)
-        source = resolve_source(what, split=split)
-        return Reference(source, source.named, workers=workers, device=device, tell=tell)
+    Parameters are as in `score`; `progress` is called with a message when a statistic is computed.
+    """
 
-    return Against(
-        found(train, "training", "train"),
-        found(test, "test", "test"),
-        found(test_scaffolds, "scaffold", "test_scaffolds"),
+    def load(molecules: Molecules | None, role: str, split: str) -> Reference | None:
+        if molecules is None or isinstance(molecules, Reference):
+            return molecules
+        if not isinstance(molecules, str | Path):
+            texts = [text if isinstance(text, str) else "" for text in as_smiles_iterable(molecules)]
+            return Reference(texts, f"the {role}", workers=workers, device=device, progress=progress)
+        source = resolve_source(molecules, split=split)
+        return Reference(source, source.label, workers=workers, device=device, progress=progress)
+
+    return ReferenceSets(
+        train=load(train, "training set", "train"),
+        test=load(test, "test set", "test"),
+        test_scaffolds=load(test_scaffolds, "scaffold test set", "test_scaffolds"),
     )
+
+
+def _path_or_none(smiles: object) -> str | Path | None:
+    if isinstance(smiles, Path) or (isinstance(smiles, str) and file_format(smiles) is not None):
+        return smiles
+    return None
+
+
+def _rows(smiles: Any, seeds: str | Iterable[str] | None) -> Iterable[InputRow]:
+    molecules = as_smiles_iterable(smiles)
+    if isinstance(seeds, str):
+        molecules = list(molecules)
+        seeds = [seeds] * len(molecules)
+    return rows_from_smiles(molecules, seeds)

@@ -1,4 +1,4 @@
-"""A stream of molecules in; a table row for each, and at the end what they are worth as a set."""
+"""Scoring of a stream of molecules: a table row per molecule, then the metrics of the whole set."""
 
 from __future__ import annotations
 
@@ -17,49 +17,69 @@ from molvae.chem.smiles import canonical_or_none
 from molvae.data.hashing import hash_texts
 from molvae.data.parallel import chunked, map_chunks
 from molvae.data.rows import Record
-from molvae.errors import InputError
-from molvae.metrics import fcd, moses
-from molvae.metrics.accumulator import Tally
-from molvae.metrics.analogs import AnalogScores
-from molvae.metrics.molecules import COLUMNS, chosen, fingerprints
-from molvae.metrics.reference import among
-from molvae.metrics.row_metrics import Part, Row, described
-from molvae.metrics.set_metrics import Against, SetFigures, averages, mean
-from molvae.metrics.structures import Structures, merged, structures
+from molvae.errors import InputError, did_you_mean
+from molvae.metrics import fcd as frechet_chemnet
+from molvae.metrics import moses
+from molvae.metrics.analogs import AnalogMetrics
+from molvae.metrics.molecules import COLUMNS, InputRow, ScoredChunk, packed_fingerprints, score_chunk, select_columns
+from molvae.metrics.moses import Structures, compute_structures, merge_structures
+from molvae.metrics.reference import isin_sorted
+from molvae.metrics.set_metrics import (
+    Metrics,
+    ReferenceSets,
+    SetAccumulator,
+    SetMetrics,
+    column_mean,
+    molecule_averages,
+)
 from molvae.similarity.nearest_neighbors import NearestNeighbors
 
-SAMPLE = 30_000
-"""Valid molecules that the metrics of a set are computed from, as many as MOSES asks for."""
+SAMPLE_SIZE = 30_000
+"""Valid molecules that the metrics of a set are computed from; MOSES prescribes this number."""
 
 BENCHMARKS = ("moses", "guacamol")
-"""Whose metrics of a set are computed."""
 
-TOGETHER = 16
-"""Chunks that are looked up in the references at once."""
+CHUNKS_PER_TABLE = 16
+"""Chunks of rows per table; they are compared with the references together."""
 
-SEEDS_NAMED = 3
-"""Seeds that are no molecules, at most, that a note names."""
+MAX_SEEDS_IN_NOTE = 3
 
-TAKEN = (
+RESERVED_COLUMNS = (
     *("smiles", "error", "canonical", "seed", "name", "not_in_training", "scaffold_not_in_training"),
     *("nearest_neighbor", "nearest_similarity", "similarity"),
 )
-"""Columns of the table beside those of `molecules.COLUMNS`."""
+"""Columns of the table besides those of `molecules.COLUMNS`."""
 
-Figures = dict[str, dict[str, float | None]]
-Score = Callable[[Sequence[str]], Any]
+ScoringFunction = Callable[[Sequence[str]], Any]
+"""Canonical SMILES (N) to numbers (N), NaN for a molecule without a value."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a set is worth. `figures`: section, name, value; None where a figure has no meaning, and `notes` say why.
+    """Result of `molvae.score`.
 
-    `molecules`: a row per row that was read, or of a stream a sample of the valid ones. `seeds`: a row per seed.
-    `reference`: properties of the molecules compared with.
+    Attributes
+    ----------
+    counts : dict of str to int
+        Rows: read = valid + invalid. Molecules: distinct; sampled (valid molecules that the set metrics are computed
+        from); novel (distinct molecules that are not in the training set), if there is one.
+    figures : dict of str to dict
+        Metrics by section ("MOSES", "GuacaMol", "Molecules", "Analogs") and name; None for a metric that is undefined
+        or was not computed.
+    notes : list of str
+        Why metrics are missing, and what they were computed from.
+    molecules : DataFrame
+        A row per input row; of a stream, a random sample of the valid ones.
+    seeds : DataFrame or None
+        The metrics of the analogs of each seed.
+    reference : DataFrame or None
+        Properties of molecules of the test set, or of the training set if there is no test set.
+    invalid : DataFrame
+        The first invalid rows.
     """
 
     counts: dict[str, int]
-    figures: Figures
+    figures: dict[str, Metrics]
     notes: list[str]
     molecules: pd.DataFrame
     seeds: pd.DataFrame | None = None
@@ -67,7 +87,7 @@ class Scores:
     invalid: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def to_json(self) -> str:
-        """Counts, figures, notes and a row per seed, as JSON that every reader takes: no NaN in it."""
+        """Counts, figures, notes and the table of seeds as standard JSON, without NaN."""
         content: dict[str, Any] = {"counts": self.counts, "figures": self.figures, "notes": self.notes}
         if self.seeds is not None:
             content["seeds"] = self.seeds.to_dict("records")
@@ -75,229 +95,255 @@ class Scores:
 
 
 class Scorer:
-    """Score rows as they come (`tables`), then the set (`scores`).
+    """Scores a stream of rows in constant memory: iterate over `tables`, then call `scores`.
 
-    `columns`: names out of `molecules.COLUMNS`, None for all of them. `nearest`: look for each molecule's nearest
-    neighbor in the training set, or the test set where there is none. `seeded`: the name of a row is the seed that it
-    is an analog of; `named`: without seeds, names stand in a column. `scores`: columns of one's own by name, each a
-    function of canonical SMILES (N) to numbers (N).
-    `fcd`: compute Fréchet ChemNet distances; None: where the library for it is installed.
-    `benchmarks`: out of `BENCHMARKS`. `sample_size` and `random_state`: see `Tally`. Raises `InputError` for an unknown column or
-    benchmark, or a `sample_size` below 1.
+    Parameters
+    ----------
+    references : ReferenceSets or None
+        Sets to compare with.
+    names_are_seeds : bool
+        Whether the name of a row is the seed that it is an analog of.
+    with_names : bool
+        Whether the tables have a column of names; ignored if names are seeds.
+    columns, nearest, scores, fcd, benchmarks, sample_size, random_state, workers, device
+        As in `molvae.score`.
+
+    Raises
+    ------
+    InputError
+        For an unknown column or benchmark, a `sample_size` below 1, or a score with the name of another column.
     """
 
     def __init__(
         self,
-        against: Against | None = None,
+        references: ReferenceSets | None = None,
         *,
         columns: Collection[str] | None = None,
         nearest: bool = True,
-        seeded: bool = False,
-        named: bool = False,
-        scores: Mapping[str, Score] | None = None,
+        names_are_seeds: bool = False,
+        with_names: bool = False,
+        scores: Mapping[str, ScoringFunction] | None = None,
         fcd: bool | None = None,
         benchmarks: Collection[str] = BENCHMARKS,
-        sample_size: int = SAMPLE,
+        sample_size: int = SAMPLE_SIZE,
         random_state: int = 0,
         workers: int | None = None,
         device: str = "cpu",
     ) -> None:
-        if unknown := set(benchmarks) - set(BENCHMARKS):
-            raise InputError(f"no benchmark is called {min(unknown)!r}: known are {', '.join(BENCHMARKS)}")
-        self.against = against or Against()
-        wanted = None if columns is None else {*columns, *self._needed(seeded)}
-        self.columns = chosen(wanted)
+        for name in sorted(set(benchmarks) - set(BENCHMARKS)):
+            hint = did_you_mean(name, BENCHMARKS)
+            raise InputError(f"unknown benchmark {name!r}{hint}; known: {', '.join(BENCHMARKS)}")
+        self.references = references or ReferenceSets()
+        self.names_are_seeds, self.with_names = names_are_seeds, with_names
+        self.columns = select_columns(None if columns is None else {*columns, *self._required_columns()})
         self._scores = dict(scores or {})
-        if taken := [name for name in self._scores if name in TAKEN or name in COLUMNS]:
-            raise InputError(f"a score cannot be called {taken[0]!r}, for that is another column: rename it")
-        self.seeded, self.named, self.compute_fcd, self.workers, self.device = seeded, named, fcd, workers, device
-        self.benchmarks = benchmarks
-        self.tally = Tally(sample_size, random_state)
-        self.analogs = AnalogScores() if seeded else None
-        self._neighbors = self.against.neighbors if nearest else None
+        if reserved := [name for name in self._scores if name in RESERVED_COLUMNS or name in COLUMNS]:
+            raise InputError(f"the score {reserved[0]!r} has the name of another column: rename it")
+        self.fcd, self.benchmarks, self.workers, self.device = fcd, benchmarks, workers, device
+        self._accumulator = SetAccumulator(sample_size, random_state)
+        self._analogs = AnalogMetrics() if names_are_seeds else None
+        self._neighbors = self.references.neighbors if nearest else None
         self._finder: NearestNeighbors | None = None
-        self._taken: list[Structures] = []
+        self._structures: list[Structures] = []
 
     @property
     def score_names(self) -> list[str]:
-        """Of the columns of one's own."""
+        """Names of the user's scores."""
         return list(self._scores)
 
-    def _needed(self, seeded: bool) -> set[str]:
-        compared = (
-            {"moses_filters", "logp", "sa", "qed", "mw"} if self.against.test or self.against.test_scaffolds else set()
-        )
-        return compared | ({"sa", "alerts"} if seeded else set())
+    @property
+    def n_read(self) -> int:
+        """Rows read so far."""
+        return self._accumulator.n_read
 
-    def tables(self, rows: Iterable[Row]) -> Iterator[pd.DataFrame]:
-        """A row for every row read, in order, in tables of a few thousand; columns as described in the README.
+    def _required_columns(self) -> set[str]:
+        """Columns that the metrics of the set and of the analogs are computed from."""
+        required = {"sa", "alerts"} if self.names_are_seeds else set[str]()
+        if self.references.test or self.references.test_scaffolds:
+            required |= {"moses_filters", *moses.WASSERSTEIN_METRICS}
+        return required
 
-        Of no rows, one empty table. Raises `InputError` for a reference without a valid molecule, before any work.
+    def tables(self, rows: Iterable[InputRow]) -> Iterator[pd.DataFrame]:
+        """Yield tables of a few thousand rows, with a row per input row, in order; an empty table if there are none.
+
+        Raises `InputError` for a reference without a valid molecule, before any row is read.
         """
-        self._check()
-        parts = self._parts(iter(rows))
-        while group := list(islice(parts, TOGETHER)):
-            frame = pd.concat([part.frame for part in group], ignore_index=True)
-            frame = self._placed(frame, np.concatenate([part.bits for part in group]))
-            self._taken.extend(part.structures for part in group if part.structures)
-            self.tally.add(frame)
-            if self.analogs is not None:
-                self.analogs.add(frame)
-            yield frame
+        self._check_references()
+        chunks = self._scored_chunks(iter(rows))
+        while group := list(islice(chunks, CHUNKS_PER_TABLE)):
+            table = pd.concat([chunk.table for chunk in group], ignore_index=True)
+            table = self._add_comparisons(table, np.concatenate([chunk.fingerprints for chunk in group]))
+            self._structures.extend(chunk.structures for chunk in group if chunk.structures)
+            self._accumulator.add(table)
+            if self._analogs is not None:
+                self._analogs.add(table)
+            yield table
 
-    def _parts(self, rows: Iterator[Row]) -> Iterator[Part]:
-        """Chunks of rows, described; of no rows, one of none.
+    def _scored_chunks(self, rows: Iterator[InputRow]) -> Iterator[ScoredChunk]:
+        """Score chunks of rows in worker processes; at least one chunk, possibly empty.
 
-        As long as every row may be in the sample its structures are taken along, or it would have to be read again.
+        The structures of the first `sample_size` rows are kept: if there are no more, all valid rows are in the
+        sample, and `scores` does not have to parse them again.
         """
-        work = partial(described, columns=self.columns, bits=self.seeded or self._neighbors is not None)
-        both = partial(work, structured="moses" in self.benchmarks)
-        both([Record("C", "", "", 0)])  # compiles patterns and reads tables here, once, for all processes to come
-        parts = chain(
-            map_chunks(both, chunked(islice(rows, self.tally.size)), self.workers),
-            map_chunks(work, chunked(rows), self.workers),
+        score = partial(
+            score_chunk, columns=self.columns, with_fingerprints=self.names_are_seeds or self._neighbors is not None
         )
-        first = next(parts, None)
-        return chain([work([]) if first is None else first], parts)
+        score_with_structures = partial(score, with_structures="moses" in self.benchmarks)
+        score_with_structures([Record("C", "", "", 0)])  # compile SMARTS patterns and read tables before the fork
+        chunks = chain(
+            map_chunks(score_with_structures, chunked(islice(rows, self._accumulator.sample_size)), self.workers),
+            map_chunks(score, chunked(rows), self.workers),
+        )
+        first = next(chunks, None)
+        return chain([score([]) if first is None else first], chunks)
 
-    def _check(self) -> None:
-        """What would fail once all rows are read fails now."""
-        for reference in self.against.references:
+    def _check_references(self) -> None:
+        """Raise errors that would otherwise occur only after all rows have been read."""
+        for reference in self.references.available:
             _ = reference.molecules
-        if self.against.references and self.compute_fcd:
-            fcd.activations(("C", "CC"), device=self.device)
+        if self.references.available and self.fcd:
+            frechet_chemnet.activation_statistics(("C", "CC"), device=self.device)
 
-    def _placed(self, frame: pd.DataFrame, bits: NDArray[np.uint8]) -> pd.DataFrame:
-        """The columns that compare with references and seeds; None where a row is no molecule."""
-        good = (frame["canonical"] != "").to_numpy()
-        if self.against.train is not None:
-            known = among(hash_texts(frame["canonical"]), self.against.train.keys)
-            frame["not_in_training"] = _where(good, ~known)
-            if "scaffold" in self.columns:
-                rings = good & (frame["scaffold"].fillna("") != "").to_numpy()
-                new = ~among(hash_texts(frame["scaffold"].fillna("")), self.against.train.scaffold_keys)
-                frame["scaffold_not_in_training"] = _where(rings, new)
-        elif self.seeded:
-            frame["not_in_training"] = None
+    def _add_comparisons(self, table: pd.DataFrame, fingerprints: NDArray[np.uint8]) -> pd.DataFrame:
+        """Add the columns that compare with references and seeds and the user's scores; missing for invalid rows."""
+        valid = (table["canonical"] != "").to_numpy()
+        self._add_novelty(table, valid)
         if self._neighbors is not None:
-            self._finder = self._finder or NearestNeighbors(self._neighbors.fingerprints, device=self.device)
-            index, similarity = self._finder.query(bits[good], workers=self.workers)
-            frame["nearest_neighbor"] = None
-            names = frame.loc[good, "canonical"]
-            # a molecule that is there is the nearest to itself: a stereoisomer has the same fingerprint
-            there = among(hash_texts(names), self._neighbors.keys)
-            frame.loc[good, "nearest_neighbor"] = [
-                own if known else self._neighbors.molecules[i]
-                for own, known, i in zip(names, there, index, strict=True)
-            ]
-            frame["nearest_similarity"] = np.nan
-            frame.loc[good, "nearest_similarity"] = similarity.astype(np.float64)
-        for name, score in self._scores.items():
-            frame[name] = np.nan
-            frame.loc[good, name] = _numbers_of(name, score, list(frame.loc[good, "canonical"]))
-            without = good & frame[name].isna().to_numpy() & (frame["error"] == "").to_numpy()
-            frame.loc[without, "error"] = f"no {name}"
-        if self.seeded:
-            frame["similarity"] = self._to_seeds(frame["seed"], bits)
-            frame.loc[~good, "similarity"] = np.nan
+            self._add_neighbors(table, valid, fingerprints)
+        for name, function in self._scores.items():
+            table[name] = np.nan
+            table.loc[valid, name] = _call_score(name, function, list(table.loc[valid, "canonical"]))
+            missing = valid & table[name].isna().to_numpy() & (table["error"] == "").to_numpy()
+            table.loc[missing, "error"] = f"no {name}"
+        if self.names_are_seeds:
+            table["similarity"] = _similarity_to_seeds(table["seed"], fingerprints)
+            table.loc[~valid, "similarity"] = np.nan
         else:
-            names = frame.pop("seed")
-            if self.named:
-                frame.insert(1, "name", names)
-        return frame
+            names = table.pop("seed")
+            if self.with_names:
+                table.insert(1, "name", names)
+        return table
 
-    def _to_seeds(self, seeds: pd.Series[str], bits: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Tanimoto of each row to its seed; NaN where the seed is no molecule."""
-        names = seeds.unique()
-        of_name = dict(zip(names, fingerprints([canonical_or_none(name) or "" for name in names]), strict=True))
-        theirs = np.stack([of_name[name] for name in seeds]) if len(seeds) else bits
-        common = np.bitwise_count(bits & theirs).sum(axis=1, dtype=np.int64)
-        either = np.bitwise_count(bits | theirs).sum(axis=1, dtype=np.int64)
-        return np.where(theirs.any(axis=1), common / np.maximum(either, 1), np.nan)
+    def _add_novelty(self, table: pd.DataFrame, valid: NDArray[np.bool_]) -> None:
+        train = self.references.train
+        if train is not None:
+            is_known = isin_sorted(hash_texts(table["canonical"]), train.hashes)
+            table["not_in_training"] = _masked(valid, ~is_known)
+            if "scaffold" in self.columns:
+                scaffolds = table["scaffold"].fillna("")
+                has_scaffold = valid & (scaffolds != "").to_numpy()
+                is_known = isin_sorted(hash_texts(scaffolds), train.scaffold_hashes)
+                table["scaffold_not_in_training"] = _masked(has_scaffold, ~is_known)
+        elif self.names_are_seeds:
+            table["not_in_training"] = None
 
-    # --- the set ---
+    def _add_neighbors(self, table: pd.DataFrame, valid: NDArray[np.bool_], fingerprints: NDArray[np.uint8]) -> None:
+        assert self._neighbors is not None
+        self._finder = self._finder or NearestNeighbors(self._neighbors.fingerprints, device=self.device)
+        index, similarity = self._finder.query(fingerprints[valid], workers=self.workers)
+        smiles = table.loc[valid, "canonical"]
+        # A molecule of the reference is its own nearest neighbor, although its stereoisomers have similarity 1 too.
+        is_known = isin_sorted(hash_texts(smiles), self._neighbors.hashes)
+        table["nearest_neighbor"] = None
+        table.loc[valid, "nearest_neighbor"] = [
+            text if known else self._neighbors.molecules[i]
+            for text, known, i in zip(smiles, is_known, index, strict=True)
+        ]
+        table["nearest_similarity"] = np.nan
+        table.loc[valid, "nearest_similarity"] = similarity.astype(np.float64)
 
     def scores(self) -> Scores:
-        """What the rows that `tables` has given so far are worth as a set."""
-        keys, sample = self.tally.keys(), self.tally.sample()
-        distinct = np.unique(keys)
-        counts = {"read": self.tally.read, "valid": self.tally.valid, "invalid": self.tally.invalid}
+        """Compute the metrics of all rows that `tables` has yielded so far."""
+        rows, references = self._accumulator, self.references
+        hashes, sample = rows.hashes(), rows.sample()
+        distinct = np.unique(hashes)
+        counts = {"read": rows.n_read, "valid": rows.n_valid, "invalid": rows.n_invalid}
         counts |= {"distinct": len(distinct), "sampled": len(sample)}
-        if self.against.train is not None:
-            counts["novel"] = int((~among(distinct, self.against.train.keys)).sum())
-        of_set = SetFigures(
-            self.against,
-            compute_fcd=self.compute_fcd,
-            workers=self.workers,
-            device=self.device,
-            random_state=self.tally.random_state,
-        )
-        figures: Figures = {}
-        if "moses" in self.benchmarks:
-            figures["MOSES"] = of_set.moses(
-                counts, keys, sample, self._structures(sample), "moses_filters" in self.columns
-            )
-        if self.against.train is not None and "guacamol" in self.benchmarks:
-            figures["GuacaMol"] = of_set.guacamol(counts, sample, self.against.train)
-        figures["Molecules"] = averages(sample) | {f"mean {name}": mean(sample, name) for name in self._scores}
-        seeds = None
-        if self.analogs is not None:
-            figures["Analogs"], seeds = self.analogs.overall(), self.analogs.per_seed()
-        compared = self.against.test or self.against.train
-        figures = {section: of_set.finite(found) for section, found in figures.items()}
-        return Scores(
-            counts, figures, [*of_set.notes, *self._notes(counts)], sample, seeds,
-            compared.charted if compared else None, self.tally.first_invalid(),
+        if references.train is not None:
+            counts["novel"] = int((~isin_sorted(distinct, references.train.hashes)).sum())
+        set_metrics = SetMetrics(
+            references, counts, sample, fcd=self.fcd, workers=self.workers, device=self.device,
+            random_state=rows.random_state,
         )  # fmt: skip
+        figures: dict[str, Metrics] = {}
+        if "moses" in self.benchmarks:
+            structures = self._sample_structures(sample)
+            figures["MOSES"] = set_metrics.moses(hashes, structures, "moses_filters" in self.columns)
+        if references.train is not None and "guacamol" in self.benchmarks:
+            figures["GuacaMol"] = set_metrics.guacamol(references.train)
+        own_means = {f"mean {name}": column_mean(sample, name) for name in self._scores}
+        figures["Molecules"] = molecule_averages(sample) | own_means
+        seeds = None
+        if self._analogs is not None:
+            figures["Analogs"], seeds = self._analogs.overall(), self._analogs.per_seed()
+        figures = {section: set_metrics.replace_non_finite(metrics) for section, metrics in figures.items()}
+        compared = references.test or references.train
+        return Scores(
+            counts=counts,
+            figures=figures,
+            notes=[*set_metrics.notes, *self._notes(counts)],
+            molecules=sample,
+            seeds=seeds,
+            reference=compared.subset_properties if compared else None,
+            invalid=rows.first_invalid(),
+        )
 
-    def _structures(self, sample: pd.DataFrame) -> Structures:
-        taken = merged(self._taken)
-        if len(taken.fingerprints) == self.tally.valid == len(sample):
-            return taken
-        return structures(sample["canonical"], self.workers)
+    def _sample_structures(self, sample: pd.DataFrame) -> Structures:
+        """Structures of the sample; those kept from the stream if it contains all valid rows."""
+        kept = merge_structures(self._structures)
+        if len(kept.fingerprints) == self._accumulator.n_valid == len(sample):
+            return kept
+        return compute_structures(sample["canonical"], self.workers)
 
     def _notes(self, counts: dict[str, int]) -> list[str]:
-        notes = [*self._notes_on_analogs(), *self._notes_on_references()]
-        if not counts["valid"]:
-            notes.append("not one row is a valid molecule")
-        if counts["sampled"] < counts["valid"]:
-            which = "the metrics of the set are of"
-            notes.append(f"{which} {counts['sampled']:,} valid molecules drawn at random from {counts['valid']:,}")
-        for k in moses.UNIQUE_AT:
-            if 0 < counts["valid"] < k:
-                notes.append(f"unique@{k} is of the {counts['valid']:,} valid molecules that there are")
-        if self.tally.incomplete:
-            notes.append(f"{self.tally.incomplete:,} valid molecules lack a figure; their error column says which")
+        notes = self._analog_notes()
+        notes += [f"{r.name}: skipped {r.n_invalid:,} invalid rows" for r in self.references.available if r.n_invalid]
+        valid, sampled, incomplete = counts["valid"], counts["sampled"], self._accumulator.n_incomplete
+        if not valid:
+            notes.append("no row is a valid molecule")
+        if sampled < valid:
+            notes.append(f"the metrics of the set are of {sampled:,} random molecules of {valid:,} valid ones")
+        notes += [f"unique@{k} is of only {valid:,} valid molecules" for k in moses.UNIQUE_AT if 0 < valid < k]
+        if incomplete:
+            notes.append(f"{incomplete:,} valid molecules lack a value: see the column error")
         return notes
 
-    def _notes_on_analogs(self) -> list[str]:
-        if self.analogs is None:
+    def _analog_notes(self) -> list[str]:
+        if self._analogs is None:
             return []
         notes = []
-        if self.against.train is None:
-            notes.append("without a training set all molecules count as novel in effective_novelty and usable")
-        if failed := self.analogs.failed():
-            some = "; ".join(f"{seed!r}: {reason}" for seed, reason in list(failed.items())[:SEEDS_NAMED])
-            more = f" and {len(failed) - SEEDS_NAMED:,} more" if len(failed) > SEEDS_NAMED else ""
-            notes.append(f"seeds that are no molecules, whose analogs are in no figure: {some}{more}")
+        if self.references.train is None:
+            notes.append("no training set: effective_novelty and usable count all molecules as novel")
+        if invalid := self._analogs.invalid_seeds():
+            shown = "; ".join(f"{seed!r}: {reason}" for seed, reason in list(invalid.items())[:MAX_SEEDS_IN_NOTE])
+            n_hidden = len(invalid) - MAX_SEEDS_IN_NOTE
+            more = f" and {n_hidden:,} more" if n_hidden > 0 else ""
+            notes.append(f"invalid seeds, whose analogs are excluded: {shown}{more}")
         return notes
 
-    def _notes_on_references(self) -> list[str]:
-        return [
-            f"{reference.name}: {reference.rejected:,} rows are no molecules and were left out"
-            for reference in self.against.references
-            if reference.rejected
-        ]
+
+def _masked(mask: NDArray[np.bool_], values: NDArray[np.bool_]) -> NDArray[np.object_]:
+    """`values` where `mask` is True, None elsewhere."""
+    result = np.full(len(mask), None, dtype=object)
+    result[mask] = values[mask]
+    return result
 
 
-def _where(good: NDArray[np.bool_], values: NDArray[np.bool_]) -> NDArray[np.object_]:
-    filled = np.full(len(good), None, dtype=object)
-    filled[good] = values[good]
-    return filled
+def _similarity_to_seeds(seeds: pd.Series[str], fingerprints: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Tanimoto similarity of each row to its seed, (N,); NaN for an invalid seed."""
+    distinct = seeds.unique()
+    by_seed = dict(zip(distinct, packed_fingerprints([canonical_or_none(s) or "" for s in distinct]), strict=True))
+    of_seeds = np.stack([by_seed[seed] for seed in seeds]) if len(seeds) else fingerprints
+    common = np.bitwise_count(fingerprints & of_seeds).sum(axis=1, dtype=np.int64)
+    union = np.bitwise_count(fingerprints | of_seeds).sum(axis=1, dtype=np.int64)
+    return np.where(of_seeds.any(axis=1), common / np.maximum(union, 1), np.nan)
 
 
-def _numbers_of(name: str, score: Score, smiles: list[str]) -> NDArray[np.float64]:
-    values = np.asarray(score(smiles) if smiles else [], dtype=np.float64)
+def _call_score(name: str, function: ScoringFunction, smiles: list[str]) -> NDArray[np.float64]:
+    values = np.asarray(function(smiles) if smiles else [], dtype=np.float64)
     if values.shape != (len(smiles),):
-        raise InputError(f"the score {name!r} gave {values.shape} numbers for {len(smiles):,} molecules: one each")
+        raise InputError(
+            f"the score {name!r} must return one number per molecule: {len(smiles):,} molecules, "
+            f"got an array of shape {values.shape}"
+        )
     return values

@@ -270,12 +270,12 @@ def _prepare_with_graphs(query: ScreenQuery, records: list[Record], result: Part
     mols: list[Chem.Mol] = []
     chunk = featurize_chunk(
         texts,
-        clean=clean,
+        standardize=clean,
         max_length=query.max_length,
         known=query.known_tokens,
-        observe=mols.append if query.molecule_scores else None,
+        on_molecule=mols.append if query.molecule_scores else None,
     )
-    for place, reason in chunk.rejected.items():
+    for place, reason in chunk.errors.items():
         result.reject(records[place], reason)
     rows = np.array(chunk.rows, np.intp)
     rest = {name: score(mols) for name, score in query.molecule_scores.items() if name not in computed}

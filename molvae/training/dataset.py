@@ -103,11 +103,11 @@ def packed_neighbors(
     found = find_neighbors(
         data, vocabulary, workers=workers, progress=lambda done: tell(f"neighbors: round {done} of {N_ROUNDS}")
     )
-    tell(f"neighbors: of {found.share:.0%} of the molecules; making others")
+    tell(f"neighbors: of {found.coverage:.0%} of the molecules; making others")
     all_of = add_synthetic_neighbors(
         found, data, vocabulary, workers=workers, progress=lambda done: _now_and_then(done, tell)
     )
-    tell(f"neighbors: {len(all_of.made):,} made")
+    tell(f"neighbors: {len(all_of.synthetic):,} made")
     with atomic_write(path) as draft:
         all_of.save(draft)
     return all_of
@@ -147,7 +147,7 @@ def _pack_some(
     first = next(rows, None)  # a file without such a column is a mistake in the command; say so before the work
     try:
         return pack(
-            _again(first, rows), vocabulary=vocabulary, max_length=recipe.max_length, clean=recipe.standardize,
+            _again(first, rows), vocabulary=vocabulary, max_length=recipe.max_length, standardize=recipe.standardize,
             workers=workers, progress=news,
         )  # fmt: skip
     except InputError as error:

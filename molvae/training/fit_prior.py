@@ -134,7 +134,7 @@ def learn_prior(
     keys = row_keys(seed, torch.arange(len(packed), device=posterior.mean.device))
     prior = fit_prior(posterior.draw(normal(keys, posterior.noise_size)), config, seed=seed, tell=tell)
     note = (
-        f"{kind} of {len(packed):,} encoded molecules of {', '.join(Path(s.named).name for s in sources)}, seed {seed}"
+        f"{kind} of {len(packed):,} encoded molecules of {', '.join(Path(s.label).name for s in sources)}, seed {seed}"
     )
     card = {
         **_without_prior(checkpoint.card),

@@ -149,7 +149,7 @@ class AutoencoderModule(lightning.LightningModule):
         self, batch: GraphBatch, rows: Tensor, noise_level: Tensor, neighbors: Neighbors
     ) -> tuple[GraphBatch, Tensor]:
         """Replace the targets of perturbed latents by neighbors, and the noise levels by their distances."""
-        targets, noise_level = neighbors.at(rows, noise_level.to(rows.device))
+        targets, noise_level = neighbors.nearest_to(rows, noise_level.to(rows.device))
         tokens = neighbors.gather_tokens(targets, self.train_data)
         return replace(batch, tokens=tokens.to(self.device)), noise_level.to(self.device)
 
@@ -270,4 +270,4 @@ def to_device_if_it_fits(data: PackedGraphs, device: torch.device) -> PackedGrap
     if device.type != "cuda":
         return data
     free_bytes, _ = torch.cuda.mem_get_info(device)
-    return data.to(device) if data.bytes < free_bytes / 2 else data
+    return data.to(device) if data.nbytes < free_bytes / 2 else data

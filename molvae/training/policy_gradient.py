@@ -32,7 +32,7 @@ from molvae.data.parallel import chunked
 from molvae.generation.engine import Engine
 from molvae.generation.rng import row_keys
 from molvae.generation.token_sampling import DecodeOptions
-from molvae.metrics.analogs import USABLE_SA
+from molvae.metrics.analogs import USABLE_SA_INCREASE
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.inference import posteriors
 from molvae.training.distribution_matching import Likeness
@@ -130,7 +130,7 @@ def judge(
     from the noise level `FAR` on any other 1, and what a `likeness` adds.
     """
     mol = parse(molecule)
-    fingerprint, hardest, known_alerts = morgan(mol), sa_score(mol) + USABLE_SA, set(alerts(mol, BRENK))
+    fingerprint, hardest, known_alerts = morgan(mol), sa_score(mol) + USABLE_SA_INCREASE, set(alerts(mol, BRENK))
     names = [found.smiles if found is not None else "" for found in parse_samples(strings)]
     others = {name: parse(name) for name in names if name not in ("", molecule)}
     similarity = {name: float(tanimoto(fingerprint, [morgan(one)])[0]) for name, one in others.items()}

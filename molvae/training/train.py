@@ -174,7 +174,7 @@ def _save(
 ) -> None:
     sources = [*recipe.train, *([recipe.valid] if recipe.valid else [])]
     card = {
-        "data": {source.named: f"sha256 {checksum(source.path)}" for source in sources},
+        "data": {source.label: f"sha256 {checksum(source.path)}" for source in sources},
         "rows": {
             **packed.counts,
             "training molecules": len(packed.train),

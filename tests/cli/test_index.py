@@ -34,7 +34,7 @@ def library(folder, tiny_model, tmp_path_factory):
     assert done.exit_code == 0, done.stderr
     assert done.stdout == ""
     read = len(DRUGS) + len(SMALL) + 2
-    assert f"{read} read: {read - 2} kept, 1 duplicate, 1 rejected" in done.stderr
+    assert f"{read} read: {read - 2} accepted, 1 duplicate, 1 invalid" in done.stderr
     assert f"{made / 'invalid_rows.csv'}" in done.stderr
     return made
 
@@ -77,4 +77,4 @@ def test_index_without_molecules_exits_1(tiny_model, tmp_path):
     (tmp_path / "a.smi").write_text("C1CC\n")
     done = run("index", tmp_path / "a.smi", "-o", tmp_path / "lib", "--model", tiny_model, "--workers", 0)
     assert done.exit_code == 1
-    assert "1 read: 0 kept, 0 duplicate, 1 rejected" in done.stderr
+    assert "1 read: 0 accepted, 0 duplicate, 1 invalid" in done.stderr

@@ -98,7 +98,7 @@ def test_invalid_rows_are_reported(tmp_path):
 def test_invalid_rows_in_later_chunks(tmp_path, monkeypatch):
     from molvae.metrics import scorer
 
-    monkeypatch.setattr(scorer, "TOGETHER", 2)
+    monkeypatch.setattr(scorer, "CHUNKS_PER_TABLE", 2)
     monkeypatch.setattr(scorer, "chunked", lambda rows: ([row] for row in rows))
     file = tmp_path / "rows.smi"
     file.write_text("".join("C1CC\n" if i % 3 == 0 else "CCO\n" for i in range(1, 12)))
@@ -141,8 +141,8 @@ def test_invalid_rows_count_for_their_seed(tmp_path):
     assert table["valid"].tolist() == [1, 1, ""] or table["valid"].tolist() == ["1", "1", ""]
     assert [row["proposed"] for row in found["seeds"]] == [3, 1, 1]
     assert found["figures"]["Analogs"]["validity"] == 0.5
-    assert "without a training set all molecules count as novel in effective_novelty and usable" in found["notes"]
-    assert any("whose analogs are in no figure: 'C1CC': cannot read" in note for note in found["notes"])
+    assert "no training set: effective_novelty and usable count all molecules as novel" in found["notes"]
+    assert any("whose analogs are excluded: 'C1CC': cannot read" in note for note in found["notes"])
 
 
 def test_report_csv(tmp_path):
@@ -166,7 +166,7 @@ def test_invalid_reference_rows_are_counted(tmp_path):
     train.write_text("CCO\nC1CC\nCCN\n" + "C" * 6000 + "\n")
     for _ in range(2):  # computed, and read back
         notes = strictly(score("CCO", "CCC", "--train", train).stdout)["notes"]
-        assert f"{train}: 2 rows are no molecules and were left out" in notes
+        assert f"{train}: skipped 2 invalid rows" in notes
 
 
 # --- formats ---
@@ -177,7 +177,7 @@ def test_parquet(files, tmp_path, monkeypatch, order):
     """One row a table: the types of the first must do for all, a bad row included."""
     from molvae.metrics import scorer
 
-    monkeypatch.setattr(scorer, "TOGETHER", 1)
+    monkeypatch.setattr(scorer, "CHUNKS_PER_TABLE", 1)
     monkeypatch.setattr(scorer, "chunked", lambda rows: ([row] for row in rows))
     rows = ["C1CC", "CCO", *ROWS][::order]
     _, train, _ = files
@@ -335,7 +335,7 @@ def test_an_unknown_column_of_the_file_leaves_no_table(tmp_path):
 def test_an_empty_reference(tmp_path):
     (tmp_path / "bad.smi").write_text("C1CC\n")
     result = score("CCO", "--train", tmp_path / "bad.smi", code=2)
-    assert f"{tmp_path / 'bad.smi'} has no valid molecule among 1" in result.stderr
+    assert f"{tmp_path / 'bad.smi'} has no valid molecule among 1 rows" in result.stderr
 
 
 def test_fcd_or_not(files, monkeypatch):
@@ -345,9 +345,9 @@ def test_fcd_or_not(files, monkeypatch):
     from molvae.metrics import fcd
 
     def activations(smiles, **_):
-        return fcd.Activations(np.full(512, 3.0 if "CC(C)O" in list(smiles) else 0.0), np.eye(512), 2)
+        return fcd.ActivationStatistics(np.full(512, 3.0 if "CC(C)O" in list(smiles) else 0.0), np.eye(512), 2)
 
-    monkeypatch.setattr(fcd, "activations", activations)
+    monkeypatch.setattr(fcd, "activation_statistics", activations)
     arguments = ["CC(C)O", "CCN", "--test", files[2], "--columns", "logp"]
     for fcd_options, expected in (([], 512 * 9), (["--fcd"], 512 * 9), (["--no-fcd"], None)):
         figures = strictly(score(*arguments, *fcd_options, fcd=True).stdout)["figures"]["MOSES"]

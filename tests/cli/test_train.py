@@ -45,7 +45,7 @@ def _run(*arguments, code=0):
 def test_train_writes_model(data, tmp_path):
     result = _run(data, "-o", tmp_path / "run", *RUN)
     assert result.stdout == f"{tmp_path / 'run' / 'model'}\n"
-    assert "data: 35 read: 30 kept, 3 duplicate, 2 rejected" in result.stderr
+    assert "data: 35 read: 30 accepted, 3 duplicate, 2 invalid" in result.stderr
     (told,) = [line for line in result.stderr.splitlines() if line.startswith("4 steps")]
     assert "of validation molecules 0% come back exactly" in told
     assert f"are molecules, which is too little to use: train it for longer; the model is {tmp_path}" in told

@@ -149,7 +149,7 @@ def test_an_assembled_dataset(tmp_path: Path) -> None:
     heard: list[str] = []
     wanted = Recipe("druglike", "d", "l", "c", (part,), cleaning=("as in druglike.py",))
     train, valid, test = fetch_dataset(wanted, tmp_path / "data", heard.append)
-    assert "raw.smi: 5 read: 3 kept, 0 duplicate, 2 rejected" in heard
+    assert "raw.smi: 5 read: 3 accepted, 0 duplicate, 2 invalid" in heard
     lines = [line for path in (train, valid, test) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
     assert sorted(lines) == [
         "CC(=O)Oc1ccccc1C(=O)O\there",

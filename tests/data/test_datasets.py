@@ -45,7 +45,7 @@ def test_a_dataset_and_its_splits(druglike):
     assert resolve_source("druglike") == MoleculeSource(druglike / "druglike_train.smi.gz", None, "druglike:train")
     assert resolve_source("druglike", split="valid").path == druglike / "druglike_valid.smi.gz"
     named = resolve_source("druglike:test", split="valid")
-    assert (named.path, named.named) == (druglike / "druglike_test.smi.gz", "druglike:test")
+    assert (named.path, named.label) == (druglike / "druglike_test.smi.gz", "druglike:test")
 
 
 def test_a_dataset_knows_its_column(monkeypatch, tmp_path):

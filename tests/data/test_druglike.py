@@ -74,8 +74,8 @@ def test_the_first_part_wins_and_zips_are_read(tmp_path: Path) -> None:
     files = build_druglike(parts, tmp_path, progress=heard.append)
     assert [file.name for file in files] == [f"druglike_{split}.smi.gz" for split in ("train", "valid", "test")]
     assert heard == [
-        "a.csv: 2 read: 2 kept, 0 duplicate, 0 rejected",
-        "b.zip: 2 read: 1 kept, 1 duplicate, 0 rejected",
+        "a.csv: 2 read: 2 accepted, 0 duplicate, 0 invalid",
+        "b.zip: 2 read: 1 accepted, 1 duplicate, 0 invalid",
     ]
     lines = sorted(line for file in files for line in gzip.decompress(file.read_bytes()).decode().splitlines())
     assert lines == sorted([f"{DRUGS[0]}\tfirst", f"{DRUGS[1]}\tfirst", f"{DRUGS[2]}\tsecond"])

@@ -34,7 +34,7 @@ def test_one_result_per_string_in_order():
 
 
 def test_cleaning_strips_salts():
-    dirty, clean = featurize(["C[NH3+].[Cl-]"]) + featurize(["C[NH3+].[Cl-]"], clean=True)
+    dirty, clean = featurize(["C[NH3+].[Cl-]"]) + featurize(["C[NH3+].[Cl-]"], standardize=True)
     assert (dirty.smiles, clean.smiles) == ("C[NH3+].[Cl-]", "C[NH3+]")
 
 
@@ -45,9 +45,9 @@ def test_a_chunk_holds_the_same_graphs():
         np.testing.assert_array_equal(getattr(chunk, name), np.concatenate([getattr(graph, name) for graph in graphs]))
     assert chunk.sizes[:, :2].tolist() == [[len(graph.atoms), len(graph.bonds)] for graph in graphs]
     assert chunk.rows == [*range(len(DRUGS)), len(texts) - 1]
-    assert list(chunk.rejected) == [len(DRUGS) + 1]
-    assert len(set(chunk.keys)) == len(graphs)
-    strings = "".join(chunk.symbols[i] for i in chunk.tokens).split(END)
+    assert list(chunk.errors) == [len(DRUGS) + 1]
+    assert len(set(chunk.smiles_hashes)) == len(graphs)
+    strings = "".join(chunk.token_table[i] for i in chunk.tokens).split(END)
     assert strings == [*(graph.smiles for graph in graphs), ""]
 
 
@@ -59,11 +59,11 @@ def test_a_chunk_without_molecules_has_the_right_shapes(texts):
 
 
 def test_what_a_model_cannot_write_is_rejected():
-    chunk = featurize_chunk(["CCC", "CCCC", "CN"], max_length=3, known={"C"})
+    chunk = featurize_chunk(["CCC", "CCCC", "CN"], max_length=3, vocabulary={"C"})
     assert chunk.rows == [0]
-    assert list(chunk.rejected) == [1, 2]
-    assert chunk.rejected[1] == "4 symbols, more than the 3 that the model writes"
-    assert "'N'" in chunk.rejected[2]
+    assert list(chunk.errors) == [1, 2]
+    assert chunk.errors[1] == "4 symbols, more than the 3 that the model writes"
+    assert "'N'" in chunk.errors[2]
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (4, [4]), (9, [4, 4, 1])])

@@ -159,7 +159,7 @@ def test_a_damaged_folder_is_named(tmp_path, name, damage):
 
 
 def test_bytes_counts_every_array():
-    assert PACKED.bytes == sum(getattr(PACKED, field.name).nbytes for field in fields(PACKED))
+    assert PACKED.nbytes == sum(getattr(PACKED, field.name).nbytes for field in fields(PACKED))
 
 
 def test_moving_to_where_it_is_changes_nothing():

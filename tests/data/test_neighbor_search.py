@@ -116,7 +116,7 @@ def test_a_stranger_has_none_and_counts_in_the_share(found: Neighbors) -> None:
     assert found.rows[MOLECULES.index("[Na+]")].tolist() == [-1] * found.rows.shape[1]
     with_any = sum(any(other >= 0 for other in others) for others in found.rows.tolist())
     assert len(MOLECULES) / 2 < with_any <= len(MOLECULES) - 3
-    assert found.share == pytest.approx(with_any / len(MOLECULES))
+    assert found.coverage == pytest.approx(with_any / len(MOLECULES))
 
 
 def test_cells_find_most_of_what_there_is(
@@ -135,7 +135,7 @@ def test_workers_change_nothing_and_the_seed_does(
     packed: tuple[PackedGraphs, Vocabulary], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CELL", 10)
-    prints, strings = module._fingerprints(MOLECULES), TokenMatrix.of(packed[0])
+    prints, strings = module._fingerprints(MOLECULES), TokenMatrix.from_packed(packed[0])
     one, two, other = (search_fingerprints(prints, strings, workers=w, seed=s) for w, s in ((1, 0), (2, 0), (1, 1)))
     assert torch.equal(one.rows, two.rows)
     assert torch.equal(one.similarity, two.similarity)
@@ -147,4 +147,4 @@ def test_few_molecules(packed: tuple[PackedGraphs, Vocabulary], count: int) -> N
     alike = [MOLECULES.index(Chem.CanonSmiles(s)) for s in ("CC(=O)Nc1ccc(F)cc1", "CC(=O)Nc1ccc(Cl)cc1")]
     few = find_neighbors(packed[0].select(torch.tensor(alike[:count], dtype=torch.long)), packed[1], workers=1)
     assert len(few) == count
-    assert few.share == (count == 2)
+    assert few.coverage == (count == 2)

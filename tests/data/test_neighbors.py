@@ -22,7 +22,7 @@ def test_the_nearest_to_the_noise_level_is_taken(similarities: list[float], nois
     width = 4
     rows = torch.tensor([[*range(1, len(similarities) + 1), *[-1] * (width - len(similarities))]], dtype=torch.int32)
     likeness = torch.tensor([[*similarities, *[0.0] * (width - len(similarities))]], dtype=torch.float16)
-    target, told = Neighbors(rows, likeness).at(torch.tensor([0]), torch.tensor([noise_level]))
+    target, told = Neighbors(rows, likeness).nearest_to(torch.tensor([0]), torch.tensor([noise_level]))
     asked = float(torch.tensor(noise_level))
     if asked == 0 or not similarities:
         assert (int(target), float(told)) == (0, asked if asked >= MAX_DISTANCE else 0)
@@ -58,8 +58,8 @@ def test_kept_and_read_back(tmp_path: Path) -> None:
     again = Neighbors.load(tmp_path / "neighbors.npz")
     assert torch.equal(found.rows, again.rows)
     assert torch.equal(found.similarity, again.similarity)
-    assert torch.equal(found.made.tokens, again.made.tokens)
-    assert torch.equal(found.made.start, again.made.start)
+    assert torch.equal(found.synthetic.tokens, again.synthetic.tokens)
+    assert torch.equal(found.synthetic.start, again.synthetic.start)
 
 
 def test_a_damaged_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ MIXED = [
 def test_every_row_is_accounted_for(workers):
     packed, vocabulary, packing = pack(iter(MIXED), workers=workers)
     assert strings(packed, vocabulary) == ["CCO", "c1ccccc1"]
-    assert (packing.kept, packing.duplicate, packing.rejected, packing.read) == (2, 2, 4, len(MIXED))
-    assert packing.summary() == "8 read: 2 kept, 2 duplicate, 4 rejected"
+    assert (packing.accepted, packing.duplicate, packing.invalid, packing.read) == (2, 2, 4, len(MIXED))
+    assert packing.summary() == "8 read: 2 accepted, 2 duplicate, 4 invalid"
     assert list(map(str, packing.invalid_rows)) == [
         "library.smi, line 2: the SMILES field is empty",
         "library.smi, line 4: cannot read SMILES 'C1CC': ring 1 opened but not closed",
@@ -75,15 +75,15 @@ def test_a_special_symbol_is_not_a_symbol_of_the_data():
 
 @pytest.mark.parametrize(("symbols", "kept"), [(9, 1), (10, 2)])
 def test_the_longest_string_that_fits(symbols, kept):
-    assert pack(records(["C", "C" * 10]), max_length=symbols, workers=0)[2].kept == kept
+    assert pack(records(["C", "C" * 10]), max_length=symbols, workers=0)[2].accepted == kept
 
 
 def test_cleaning_comes_before_comparing():
     salts = records(["CC(=O)[O-].[Na+]", "CC(=O)[O-].[K+]", "CN(=O)=O", "C[N+](=O)[O-]"])
-    packed, vocabulary, packing = pack(salts, clean=True, workers=0)
+    packed, vocabulary, packing = pack(salts, standardize=True, workers=0)
     assert strings(packed, vocabulary) == ["CC(=O)[O-]", "C[N+](=O)[O-]"]
-    assert (packing.kept, packing.duplicate) == (2, 2)
-    assert pack(salts, workers=0)[2].kept == 3  # RDKit itself reads N(=O)=O as [N+](=O)[O-]
+    assert (packing.accepted, packing.duplicate) == (2, 2)
+    assert pack(salts, workers=0)[2].accepted == 3  # RDKit itself reads N(=O)=O as [N+](=O)[O-]
 
 
 def test_workers_change_nothing():
@@ -117,7 +117,7 @@ def test_progress_is_told_as_it_goes():
     ],
 )
 def test_nothing_usable_is_an_error_with_reasons(rows, reason):
-    with pytest.raises(InputError, match=f"no usable molecule in the data: .*{reason}"):
+    with pytest.raises(InputError, match=f"no valid molecule in the data: .*{reason}"):
         pack(rows, workers=0)
 
 

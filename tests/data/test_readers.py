@@ -106,7 +106,7 @@ def test_counts_add_up(kept: int, duplicate: int, rejected: int) -> None:
 
 
 def test_counts_in_words() -> None:
-    assert RowCounts(980, 15, 5).summary() == "1,000 read: 980 kept, 15 duplicate, 5 rejected"
+    assert RowCounts(980, 15, 5).summary() == "1,000 read: 980 accepted, 15 duplicate, 5 invalid"
 
 
 def test_smi_skips_header_comments_and_blank_lines(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def written(near: Neighbors, packed: tuple[PackedGraphs, Vocabulary]) -> list[tu
 def test_they_are_molecules_as_similar_as_rdkit_says(made: Neighbors, packed: tuple[PackedGraphs, Vocabulary]) -> None:
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     found = written(made, packed)
-    assert len(found) == len(made.made) >= len(MOLECULES) // 2
+    assert len(found) == len(made.synthetic) >= len(MOLECULES) // 2
     for molecule, other, similarity in found:
         assert other == Chem.CanonSmiles(other) != molecule
         prints = [generator.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in (molecule, other)]
@@ -66,7 +66,7 @@ def test_they_stand_beside_those_that_were_found(packed: tuple[PackedGraphs, Voc
     found = find_neighbors(*packed, workers=1)
     both = add_synthetic_neighbors(found, *packed, workers=0)
     assert sorted(written(both, packed)) == sorted(written(found, packed) + written(made, packed))
-    assert both.share >= max(found.share, made.share)
+    assert both.coverage >= max(found.coverage, made.coverage)
     with pytest.raises(InputError, match="were made"):
         add_synthetic_neighbors(both, *packed, workers=0)
 
@@ -74,18 +74,18 @@ def test_they_stand_beside_those_that_were_found(packed: tuple[PackedGraphs, Voc
 def test_the_same_in_workers(packed: tuple[PackedGraphs, Vocabulary], made: Neighbors) -> None:
     again = add_synthetic_neighbors(nothing_found(len(MOLECULES)), *packed, workers=2)
     assert torch.equal(again.rows, made.rows)
-    assert torch.equal(again.made.tokens, made.made.tokens)
+    assert torch.equal(again.synthetic.tokens, made.synthetic.tokens)
     other = add_synthetic_neighbors(nothing_found(len(MOLECULES)), *packed, workers=0, seed=1)
-    assert not torch.equal(other.made.tokens, made.made.tokens)
+    assert not torch.equal(other.synthetic.tokens, made.synthetic.tokens)
 
 
 def test_none_is_longer_than_what_the_model_writes(packed: tuple[PackedGraphs, Vocabulary], made: Neighbors) -> None:
     longest = int(packed[0].token_start.diff().max())
-    assert int(made.made.start.diff().max()) <= longest
+    assert int(made.synthetic.start.diff().max()) <= longest
 
 
 def test_of_no_molecules() -> None:
     data, vocabulary = packed_of(["CCO"])
     none = data.select(torch.zeros(0, dtype=torch.int64))
     assert len(add_synthetic_neighbors(nothing_found(0), none, vocabulary, workers=0)) == 0
-    assert len(add_synthetic_neighbors(nothing_found(1), data, vocabulary, workers=0).made) <= 2
+    assert len(add_synthetic_neighbors(nothing_found(1), data, vocabulary, workers=0).synthetic) <= 2

@@ -35,9 +35,9 @@ def test_every_row_is_kept_a_duplicate_or_rejected(tiny_checkpoint, library, tmp
     folder, rows = library
     counts = indexed(tiny_checkpoint, folder, tmp_path / "lib").counts
     assert counts.read == rows
-    assert counts.rejected == 2 * len(BAD) + 2
-    assert counts.kept == len(distinct())
-    assert counts.duplicate == rows - counts.kept - counts.rejected
+    assert counts.invalid == 2 * len(BAD) + 2
+    assert counts.accepted == len(distinct())
+    assert counts.duplicate == rows - counts.accepted - counts.invalid
     with (tmp_path / "lib" / "invalid_rows.csv").open() as file:
         bad = list(csv.DictReader(file))
     assert [row["value"] for row in bad[:3]] == BAD[:3]
@@ -45,7 +45,7 @@ def test_every_row_is_kept_a_duplicate_or_rejected(tiny_checkpoint, library, tmp
     assert bad[0]["row"] == str(len(SMILES) + 1)
     assert bad[0]["reason"].endswith("ring 1 opened but not closed")
     assert bad[-1]["source"].endswith("c.parquet")
-    assert len(bad) == counts.rejected
+    assert len(bad) == counts.invalid
 
 
 def test_a_row_holds_what_was_computed_of_the_molecule(tiny_checkpoint, library, tmp_path):
@@ -213,7 +213,7 @@ def test_killed_before_anything_was_written(tiny_checkpoint, long_library, undis
 def test_one_molecule_and_none(tiny_checkpoint, tmp_path, text, kept, rejected):
     (tmp_path / "a.smi").write_text(text)
     counts = indexed(tiny_checkpoint, tmp_path / "a.smi", tmp_path / "lib").counts
-    assert (counts.kept, counts.duplicate, counts.rejected) == (kept, 0, rejected)
+    assert (counts.accepted, counts.duplicate, counts.invalid) == (kept, 0, rejected)
     assert (tmp_path / "lib" / "invalid_rows.csv").read_text().count("\n") == 1 + rejected
 
 
@@ -224,7 +224,7 @@ def test_what_is_written_is_not_read_and_what_is_anothers_stays(tiny_checkpoint,
     (tmp_path / "lib" / ".gitattributes").write_text("* binary\n")
     for _ in range(2):
         counts = indexed(tiny_checkpoint, tmp_path, tmp_path / "lib").counts
-        assert (counts.kept, counts.duplicate, counts.rejected) == (1, 0, 1)
+        assert (counts.accepted, counts.duplicate, counts.invalid) == (1, 0, 1)
     assert (tmp_path / "lib" / ".gitattributes").read_text() == "* binary\n"
     assert (tmp_path / "lib" / ".git").is_dir()
 

@@ -117,8 +117,8 @@ def test_another_model_is_not_taken_for_the_librarys_own(library, tiny_model, tm
 
 
 def test_counts_are_those_of_the_rows(library):
-    assert library.counts.read == len(DRUGS) + len(SMALL) == library.counts.kept + library.counts.rejected
-    assert len(library) == library.counts.kept
+    assert library.counts.read == len(DRUGS) + len(SMALL) == library.counts.accepted + library.counts.invalid
+    assert len(library) == library.counts.accepted
     assert np.isin([canonical(smiles) for smiles in SMALL], library.library.molecules(np.arange(len(library)))).all()
 
 

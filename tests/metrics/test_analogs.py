@@ -1,4 +1,4 @@
-"""Figures of analogs: each against a slow and obvious count, and the same however the rows are cut into chunks."""
+"""Analog metrics against direct implementations of their definitions, for any division into tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from molvae.chem.properties import compute_properties
 from molvae.chem.smiles import canonical, canonical_or_none, parse
 from molvae.errors import InputError
 from molvae.metrics import analogs
-from molvae.metrics.analogs import COLUMNS, COUNTS, FIGURES, AnalogScores
+from molvae.metrics.analogs import COLUMNS, COUNT_COLUMNS, METRIC_COLUMNS, AnalogMetrics
 
 ASPIRIN, NAPROXEN, VALPROIC = DRUGS["aspirin"], DRUGS["(S)-naproxen"], DRUGS["valproic acid"]
 PROPOSED = {
@@ -42,7 +42,7 @@ MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 
 
 def scored(seed, smiles, novel=lambda text: "F" not in text):
-    """A row each, as a caller makes them."""
+    """A table of proposed analogs."""
     canonicals = [canonical_or_none(text) or "" for text in smiles]
     mols = [parse(text) if text else None for text in canonicals]
     return pd.DataFrame(
@@ -58,10 +58,10 @@ def scored(seed, smiles, novel=lambda text: "F" not in text):
 
 
 def tables(*chunks):
-    scores = AnalogScores()
+    metrics = AnalogMetrics()
     for chunk in chunks:
-        scores.add(chunk)
-    return scores.per_seed(), scores.overall(), scores.similarities()
+        metrics.add(chunk)
+    return metrics.per_seed(), metrics.overall(), metrics.similarities()
 
 
 def one(chunk):
@@ -69,7 +69,7 @@ def one(chunk):
     return row
 
 
-def share(part, whole):
+def ratio(part, whole):
     return part / whole if whole else None
 
 
@@ -81,8 +81,8 @@ def scaffold(smiles):
     return Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(parse(smiles)), isomericSmiles=False)
 
 
-def slowly(seed, rows):
-    """The figures of a seed, each by its definition."""
+def expected_metrics(seed, rows):
+    """Metrics of a seed by their definitions."""
     rows, own = rows.to_dict("records"), canonical(seed)
     valid = [row for row in rows if row["canonical"]]
     distinct = list({row["canonical"]: row for row in valid}.values())
@@ -105,19 +105,19 @@ def slowly(seed, rows):
         "distinct": len(distinct),
         "effective": len(effective),
         "usable_count": len(usable),
-        "validity": share(len(valid), len(rows)),
-        "uniqueness": share(len(distinct), len(valid)),
-        "novelty": None if unknown else share(sum(row["not_in_training"] for row in distinct), len(distinct)),
-        "non_identity": share(sum(row["canonical"] != own for row in valid), len(valid)),
-        "effective_novelty": share(len(effective), len(rows)),
-        "usable": share(len(usable), len(rows)),
+        "validity": ratio(len(valid), len(rows)),
+        "uniqueness": ratio(len(distinct), len(valid)),
+        "novelty": None if unknown else ratio(sum(row["not_in_training"] for row in distinct), len(distinct)),
+        "non_identity": ratio(sum(row["canonical"] != own for row in valid), len(valid)),
+        "effective_novelty": ratio(len(effective), len(rows)),
+        "usable": ratio(len(usable), len(rows)),
         "similarity_mean": mean(values) if values else None,
         "similarity_q1": q1,
         "similarity_median": median,
         "similarity_q3": q3,
-        "frac_similarity_ge_0.4": share(sum(v >= 0.4 for v in values), len(values)),
-        "frac_similarity_ge_0.6": share(sum(v >= 0.6 for v in values), len(values)),
-        "scaffold_retention": share(sum(scaffold(c) == scaffold(seed) for c in similar), len(similar)),
+        "frac_similarity_ge_0.4": ratio(sum(v >= 0.4 for v in values), len(values)),
+        "frac_similarity_ge_0.6": ratio(sum(v >= 0.6 for v in values), len(values)),
+        "scaffold_retention": ratio(sum(scaffold(c) == scaffold(seed) for c in similar), len(similar)),
         "internal_diversity": 1 - mean(pairs) if pairs else None,
     }
 
@@ -131,18 +131,19 @@ def frames():
     return {seed: scored(seed, smiles) for seed, smiles in PROPOSED.items()}
 
 
-def test_each_seed_against_the_definitions(frames):
+def test_per_seed_matches_definitions(frames):
     table, _, _ = tables(pd.concat(frames.values()))
     assert list(table) == list(COLUMNS)
     assert list(table["seed"]) == list(PROPOSED)
     assert (table["error"] == "").all()
     for row in table.to_dict("records"):
-        assert {name: row[name] for name in (*COUNTS, *FIGURES)} == close(slowly(row["seed"], frames[row["seed"]]))
+        expected = expected_metrics(row["seed"], frames[row["seed"]])
+        assert {name: row[name] for name in (*COUNT_COLUMNS, *METRIC_COLUMNS)} == close(expected)
 
 
-def test_aspirin_by_hand(frames):
+def test_aspirin_known_values(frames):
     row = one(frames[ASPIRIN])
-    assert [row[name] for name in COUNTS[:3]] == [16, 14, 12]
+    assert [row[name] for name in COUNT_COLUMNS[:3]] == [16, 14, 12]
     assert row["validity"] == 14 / 16
     assert row["uniqueness"] == 12 / 14
     assert row["novelty"] == 11 / 12
@@ -151,20 +152,20 @@ def test_aspirin_by_hand(frames):
     assert 0 < row["usable_count"] < row["effective"]
 
 
-def test_all_drugs_as_analogs_of_three():
-    for seed in (DRUGS["tamoxifen"], DRUGS["morphine"], DRUGS["metformin"]):
+def test_drugs_as_analogs():
+    for seed in (DRUGS["tamoxifen"], DRUGS["metformin"]):
         frame = scored(seed, list(DRUGS.values()), novel=lambda text: len(text) % 2 == 0)
         row = one(frame)
-        assert {name: row[name] for name in (*COUNTS, *FIGURES)} == close(slowly(seed, frame))
+        assert {name: row[name] for name in (*COUNT_COLUMNS, *METRIC_COLUMNS)} == close(expected_metrics(seed, frame))
 
 
-def test_pooled_and_averaged(frames):
+def test_overall_pools_and_averages(frames):
     _, overall, similarities = tables(*frames.values())
-    each = [slowly(seed, frame) for seed, frame in frames.items()]
+    each = [expected_metrics(seed, frame) for seed, frame in frames.items()]
     assert (overall["seeds"], overall["seeds_failed"], overall["rows_failed"]) == (3, 0, 0)
-    for name in COUNTS:
+    for name in COUNT_COLUMNS:
         assert overall[name] == sum(row[name] for row in each)
-    for name in FIGURES:
+    for name in METRIC_COLUMNS:
         assert overall[f"{name}_per_seed"] == close(mean(row[name] for row in each))
     assert "internal_diversity" not in overall
     assert overall["validity"] == sum(row["valid"] for row in each) / sum(row["proposed"] for row in each)
@@ -187,31 +188,31 @@ WHOLE = tables(MIXED)
 
 @given(st.lists(st.integers(0, len(MIXED)), max_size=6))
 @settings(max_examples=25, deadline=None)
-def test_chunks_change_nothing(cuts):
+def test_division_into_tables_does_not_change_metrics(cuts):
     edges = [0, *sorted(cuts), len(MIXED)]
-    same(tables(*(MIXED.iloc[a:b] for a, b in pairwise(edges))), WHOLE)
+    assert_same(tables(*(MIXED.iloc[a:b] for a, b in pairwise(edges))), WHOLE)
 
 
 @given(st.permutations(range(len(MIXED))), st.integers(1, 9))
 @settings(max_examples=25, deadline=None)
-def test_the_order_of_rows_changes_only_that_of_seeds(order, size):
+def test_order_of_rows_changes_only_order_of_seeds(order, size):
     rows = MIXED.iloc[order]
     table, overall, similarities = tables(*(rows.iloc[i : i + size] for i in range(0, len(rows), size)))
     assert list(table["seed"]) == list(dict.fromkeys(rows["seed"]))
     pd.testing.assert_frame_equal(
         table.set_index("seed").sort_index(), WHOLE[0].set_index("seed").sort_index(), check_exact=True
     )
-    assert overall == pytest.approx(WHOLE[1], rel=1e-12)  # sums over seeds in another order
+    assert overall == pytest.approx(WHOLE[1], rel=1e-12)  # sums in another order
     np.testing.assert_array_equal(similarities, WHOLE[2])
 
 
-def same(found, expected):
+def assert_same(found, expected):
     pd.testing.assert_frame_equal(found[0], expected[0], check_exact=True)
     assert found[1] == expected[1]
     np.testing.assert_array_equal(found[2], expected[2])
 
 
-def test_a_seed_that_is_no_molecule_is_counted_and_left_out(frames, capfd):
+def test_invalid_seed_is_counted_and_excluded(frames, capfd):
     bad = pd.DataFrame(
         {"seed": ["C1CC", None], "canonical": ["C", ""], "not_in_training": True, "sa": 1.0, "alerts": ""}
     )
@@ -220,7 +221,7 @@ def test_a_seed_that_is_no_molecule_is_counted_and_left_out(frames, capfd):
     assert "ring 1 opened but not closed" in table["error"][0]
     assert "empty" in table["error"][1]
     assert list(table["proposed"]) == [1, 1, 16]
-    assert all(table.loc[i, name] is None for i in (0, 1) for name in (*COUNTS[1:], *FIGURES))
+    assert all(table.loc[i, name] is None for i in (0, 1) for name in (*COUNT_COLUMNS[1:], *METRIC_COLUMNS))
     assert (overall["seeds"], overall["seeds_failed"], overall["rows_failed"]) == (1, 2, 2)
     alone = tables(frames[ASPIRIN])
     assert {**overall, "seeds_failed": 0, "rows_failed": 0} == alone[1]
@@ -228,18 +229,18 @@ def test_a_seed_that_is_no_molecule_is_counted_and_left_out(frames, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_all_duplicates():
+def test_repeated_molecule():
     row = one(scored(ASPIRIN, ["CC(=O)Oc1ccccc1C(=O)OC"] * 5))
-    assert [row[name] for name in COUNTS] == [5, 5, 1, 1, 1]
+    assert [row[name] for name in COUNT_COLUMNS] == [5, 5, 1, 1, 1]
     assert (row["uniqueness"], row["non_identity"], row["effective_novelty"], row["usable"]) == (0.2, 1, 0.2, 0.2)
     assert row["similarity_q1"] == row["similarity_q3"] == row["similarity_mean"]
     assert row["internal_diversity"] is None
 
 
-def test_only_the_seed_itself():
+def test_only_the_seed():
     table, overall, similarities = tables(scored(ASPIRIN, ["OC(=O)c1ccccc1OC(C)=O"] * 3))
     row = table.to_dict("records")[0]
-    assert [row[name] for name in COUNTS] == [3, 3, 1, 0, 0]
+    assert [row[name] for name in COUNT_COLUMNS] == [3, 3, 1, 0, 0]
     assert (row["validity"], row["novelty"], row["non_identity"], row["usable"]) == (1, 1, 0, 0)
     for name in (
         "similarity_mean",
@@ -253,38 +254,38 @@ def test_only_the_seed_itself():
     assert similarities.shape == (0,)
 
 
-def test_nothing_valid():
+def test_no_valid_molecule():
     row = one(scored(ASPIRIN, ["c1cc", ""]))
     assert (row["validity"], row["effective_novelty"], row["usable"]) == (0, 0, 0)
-    assert [row[name] for name in COUNTS] == [2, 0, 0, 0, 0]
+    assert [row[name] for name in COUNT_COLUMNS] == [2, 0, 0, 0, 0]
     for name in ("uniqueness", "novelty", "non_identity", "similarity_q1", "scaffold_retention", "internal_diversity"):
         assert row[name] is None
 
 
-def test_no_rows_at_all(frames):
+def test_empty_table(frames):
     table, overall, similarities = tables(frames[ASPIRIN].iloc[:0])
     assert list(table) == list(COLUMNS)
     assert len(table) == len(similarities) == 0
     assert overall["proposed"] == 0
-    assert all(overall[f"{name}_per_seed"] is None for name in FIGURES)
+    assert all(overall[f"{name}_per_seed"] is None for name in METRIC_COLUMNS)
 
 
 @pytest.mark.parametrize("unknown", [None, np.nan, pd.NA])
-def test_without_a_known_training_set_novelty_is_none_and_no_condition(frames, unknown):
+def test_unknown_novelty_is_none_and_not_required(frames, unknown):
     row = one(frames[ASPIRIN].assign(not_in_training=unknown))
     known = one(frames[ASPIRIN].assign(not_in_training=True))
     assert row["novelty"] is None
     assert {**row, "novelty": 1} == known
 
 
-def test_novelty_known_of_some_only(frames):
+def test_novelty_known_for_some_molecules(frames):
     frame = frames[VALPROIC]
     row = one(frame.assign(not_in_training=[None, True, False, True, False, True]))
     assert row["novelty"] is None
-    assert row["effective"] == 4, "the seed and one that is not novel are left out"
+    assert row["effective"] == 4, "the seed and one training molecule are excluded"
 
 
-def test_stereoisomers_are_as_similar_as_can_be_and_not_the_seed():
+def test_stereoisomers_have_similarity_one_and_differ_from_seed():
     row = one(scored(NAPROXEN, ["COc1ccc2cc([C@@H](C)C(=O)O)ccc2c1", "COc1ccc2cc(C(C)C(=O)O)ccc2c1", NAPROXEN]))
     assert row["similarity_q1"] == row["similarity_q3"] == row["scaffold_retention"] == 1
     assert (row["distinct"], row["effective"], row["usable_count"]) == (3, 2, 2)
@@ -301,7 +302,7 @@ def test_stereoisomers_are_as_similar_as_can_be_and_not_the_seed():
         ({"alerts": "PAINS_A: quinone_A(370)"}, 0),
         ({"alerts": "NIH: 2halo_pyrazine_3EWG; BRENK: aldehyde"}, 0),
         ({"alerts": "NIH: 2halo_pyrazine_3EWG"}, 1),
-        ({"alerts": "Brenk: phenol_ester; BRENK: phenol_ester"}, 1),  # aspirin's own
+        ({"alerts": "Brenk: phenol_ester; BRENK: phenol_ester"}, 1),  # an alert of the seed
         ({"alerts": None}, 1),
         ({"alerts": np.nan}, 1),
         ({"alerts": [["Brenk: phenol_ester", "NIH: any"]]}, 1),
@@ -310,35 +311,35 @@ def test_stereoisomers_are_as_similar_as_can_be_and_not_the_seed():
         ({"canonical": "CCCC"}, 0),
     ],
 )
-def test_what_makes_a_molecule_usable(change, usable):
+def test_usable_criteria(change, usable):
     assert "Brenk: phenol_ester" in alerts(parse(ASPIRIN))
     assert one(scored(ASPIRIN, ["CC(=O)Oc1ccccc1C(=O)OC"]).assign(**change))["usable_count"] == usable
 
 
-def test_a_table_read_back_from_csv_counts_the_same(frames, tmp_path):
+def test_table_from_csv_gives_same_metrics(frames, tmp_path):
     rows = pd.concat(frames.values())
     rows.assign(alerts=["; ".join(names) for names in rows["alerts"]]).to_csv(tmp_path / "rows.csv", index=False)
-    same(tables(pd.read_csv(tmp_path / "rows.csv")), tables(rows))
+    assert_same(tables(pd.read_csv(tmp_path / "rows.csv")), tables(rows))
 
 
-def test_a_canonical_that_cannot_be_read_is_not_valid(frames):
+def test_unparsable_canonical_smiles_is_invalid(frames):
     frame = frames[VALPROIC].copy()
     frame.loc[[0, 1], "canonical"] = "C1CC"
     assert one(frame)["valid"] == 4
 
 
-def test_diversity_of_many_is_that_of_a_sample(monkeypatch):
+def test_internal_diversity_of_sample(monkeypatch):
     chunk = scored(ASPIRIN, list(DRUGS.values()))
     exact = one(chunk)["internal_diversity"]
-    monkeypatch.setattr(analogs, "DIVERSITY_SAMPLE", 24)
+    monkeypatch.setattr(analogs, "DIVERSITY_SAMPLE_SIZE", 24)
     whole, cut = tables(chunk), tables(*(chunk.iloc[i : i + 7] for i in range(0, len(chunk), 7)))
-    same(cut, whole)
+    assert_same(cut, whole)
     assert exact != whole[0]["internal_diversity"][0] == pytest.approx(exact, abs=0.03)
 
 
-def test_similarities_are_bounded_and_keep_their_quantiles(frames, monkeypatch):
+def test_similarities_are_limited_and_keep_quantiles(frames, monkeypatch):
     everything = tables(*frames.values())[2]
-    monkeypatch.setattr(analogs, "SIMILARITY_SAMPLE", 9)
+    monkeypatch.setattr(analogs, "MAX_SIMILARITIES", 9)
     some = tables(*frames.values())[2]
     assert len(some) == 9 < len(everything)
     assert (some[0], some[-1]) == (everything[0], everything[-1])
@@ -346,17 +347,17 @@ def test_similarities_are_bounded_and_keep_their_quantiles(frames, monkeypatch):
     assert abs(np.median(some) - np.median(everything)) < 0.1
 
 
-def test_rows_of_another_kind_are_rejected_and_none_counted(frames):
-    scores = AnalogScores()
-    for wrong, complaint in [
-        (frames[ASPIRIN].drop(columns=["sa", "alerts"]), "there is no sa, alerts"),
+def test_invalid_table_raises_and_adds_no_row(frames):
+    metrics = AnalogMetrics()
+    for table, message in [
+        (frames[ASPIRIN].drop(columns=["sa", "alerts"]), "missing column sa, alerts"),
         (
             frames[ASPIRIN].assign(not_in_training="True"),
-            "'not_in_training' must hold True, False or nothing, got 'True'",
+            "'not_in_training' must contain True, False or missing values, got 'True'",
         ),
-        (frames[ASPIRIN].assign(sa="easy"), "'sa' must hold numbers"),
-        (frames[ASPIRIN].assign(alerts=3), "'alerts' must hold lists or text, got 3"),
+        (frames[ASPIRIN].assign(sa="easy"), "'sa' must contain numbers"),
+        (frames[ASPIRIN].assign(alerts=3), "'alerts' must contain lists or text, got 3"),
     ]:
-        with pytest.raises(InputError, match=complaint):
-            scores.add(wrong)
-    assert scores.per_seed().empty
+        with pytest.raises(InputError, match=message):
+            metrics.add(table)
+    assert metrics.per_seed().empty

@@ -1,4 +1,4 @@
-"""GuacaMol's scores against RDKit's calculator, scipy's densities and entropies, and what each edge promises."""
+"""GuacaMol scores against RDKit descriptors and SciPy density estimates."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from molvae.chem.smiles import parse
 from molvae.errors import InputError
 from molvae.metrics import guacamol
 from molvae.metrics.guacamol import (
-    COLUMNS,
     DESCRIPTORS,
+    FEATURES,
     INTERNAL_SIMILARITY,
-    describe,
+    compute_descriptors,
     fcd_score,
     fingerprints,
-    internal_nearest,
+    internal_nearest_similarity,
     kl_divergences,
     kl_score,
 )
@@ -34,18 +34,18 @@ from molvae.metrics.guacamol import (
 MOLS = [parse(smiles) for smiles in DRUGS.values()]
 CONTINUOUS = ("BertzCT", "MolLogP", "MolWt", "TPSA", INTERNAL_SIMILARITY)
 
-AMOUNTS = arrays(np.float64, st.integers(1, 30), elements=st.integers(-(10**5), 10**5).map(lambda n: n / 100))
-COUNTS = arrays(np.int64, st.integers(1, 30), elements=st.integers(0, 15))
-TABLES = st.fixed_dictionaries({name: AMOUNTS if name in CONTINUOUS else COUNTS for name in COLUMNS})
+REAL_VALUES = arrays(np.float64, st.integers(1, 30), elements=st.integers(-(10**5), 10**5).map(lambda n: n / 100))
+COUNT_VALUES = arrays(np.int64, st.integers(1, 30), elements=st.integers(0, 15))
+FEATURE_TABLES = st.fixed_dictionaries({name: REAL_VALUES if name in CONTINUOUS else COUNT_VALUES for name in FEATURES})
 
 
-def table_of(mols):
-    rows = [describe(mol) for mol in mols]
+def features_of(mols):
+    rows = [compute_descriptors(mol) for mol in mols]
     table = {name: np.array([row[name] for row in rows]) for name in DESCRIPTORS}
-    return {**table, INTERNAL_SIMILARITY: internal_nearest(fingerprints(mols))}
+    return {**table, INTERNAL_SIMILARITY: internal_nearest_similarity(fingerprints(mols))}
 
 
-def nearest_by_rdkit(mols, bits):
+def rdkit_nearest_similarity(mols, bits):
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=bits)
     found = [generator.GetFingerprint(mol) for mol in mols]
     return [
@@ -54,8 +54,8 @@ def nearest_by_rdkit(mols, bits):
     ]
 
 
-def slow_divergence(name, reference, generated):
-    """As the definition reads, by scipy."""
+def scipy_divergence(name, reference, generated):
+    """The definition, with SciPy."""
     stats = pytest.importorskip("scipy.stats")
     reference, generated = np.asarray(reference, float), np.asarray(generated, float)
     if name in CONTINUOUS:
@@ -68,71 +68,73 @@ def slow_divergence(name, reference, generated):
     return stats.entropy(p + 1e-10, q + 1e-10)
 
 
-def test_descriptors_are_those_of_rdkits_calculator():
+def test_descriptors_match_rdkit_calculator():
     calculator = MolecularDescriptorCalculator(list(DESCRIPTORS))
     for mol in [*MOLS, *(parse(smiles) for smiles in ("C", "[Na+]", "*", "[H][H]"))]:
-        found = describe(mol)
+        found = compute_descriptors(mol)
         assert tuple(found) == tuple(DESCRIPTORS)
         assert tuple(found.values()) == calculator.CalcDescriptors(mol)
         assert np.isfinite(list(found.values())).all()
     assert [name for name in DESCRIPTORS if DESCRIPTORS[name].kind == "continuous"] == list(CONTINUOUS[:4])
 
 
-def test_stereo_changes_no_descriptor_and_no_fingerprint():
+def test_descriptors_and_fingerprints_ignore_stereo():
     flat = [parse(Chem.MolToSmiles(mol, isomericSmiles=False)) for mol in MOLS]
-    for mol, without in zip(MOLS, flat, strict=True):
-        assert describe(without) == pytest.approx(describe(mol))
+    for mol, flat_mol in zip(MOLS, flat, strict=True):
+        assert compute_descriptors(flat_mol) == pytest.approx(compute_descriptors(mol))
     np.testing.assert_array_equal(fingerprints(flat), fingerprints(MOLS))
 
 
 @pytest.mark.parametrize("block", [1, 7, 1024])
-def test_internal_similarity_is_the_nearest_others(monkeypatch, block):
-    monkeypatch.setattr(guacamol, "_BLOCK", block)
+def test_internal_nearest_similarity_matches_rdkit(monkeypatch, block):
+    monkeypatch.setattr(guacamol, "_BLOCK_ROWS", block)
     packed = fingerprints(MOLS)
     assert packed.shape == (len(MOLS), 512)
-    found = internal_nearest(packed)
+    found = internal_nearest_similarity(packed)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, nearest_by_rdkit(MOLS, 4096), rtol=1e-6)
-    np.testing.assert_allclose(internal_nearest(morgan_bits(MOLS)), nearest_by_rdkit(MOLS, 2048), rtol=1e-6)
+    np.testing.assert_allclose(found, rdkit_nearest_similarity(MOLS, 4096), rtol=1e-6)
+    np.testing.assert_allclose(
+        internal_nearest_similarity(morgan_bits(MOLS)), rdkit_nearest_similarity(MOLS, 2048), rtol=1e-6
+    )
 
 
-def test_internal_similarity_of_the_smallest_sets():
+def test_internal_nearest_similarity_of_small_sets():
     packed = fingerprints(MOLS[:1])
-    assert internal_nearest(fingerprints([])).shape == (0,)
-    assert internal_nearest(packed).tolist() == [0]
-    assert internal_nearest(np.repeat(packed, 2, axis=0)).tolist() == [1, 1]
-    assert internal_nearest(np.zeros((2, 512), np.uint8)).tolist() == [0, 0]
+    assert internal_nearest_similarity(fingerprints([])).shape == (0,)
+    assert internal_nearest_similarity(packed).tolist() == [0]
+    assert internal_nearest_similarity(np.repeat(packed, 2, axis=0)).tolist() == [1, 1]
+    assert internal_nearest_similarity(np.zeros((2, 512), np.uint8)).tolist() == [0, 0]
     for bad in (np.zeros((2, 512)), np.zeros(512, np.uint8)):
-        with pytest.raises(InputError, match=r"uint8 of shape \(N, bytes\), got"):
-            internal_nearest(bad)
+        with pytest.raises(InputError, match=r"must be uint8 of shape"):
+            internal_nearest_similarity(bad)
 
 
 @pytest.mark.parametrize("split", [10, 24, 40])
-def test_divergences_of_drugs_are_those_of_the_definition(split):
-    generated, reference = table_of(MOLS[:split]), table_of(MOLS[split:])
+def test_kl_divergences_match_definition(split):
+    generated, reference = features_of(MOLS[:split]), features_of(MOLS[split:])
     found = kl_divergences(generated, reference)
-    assert tuple(found) == COLUMNS
+    assert tuple(found) == FEATURES
     for name, value in found.items():
-        assert value == pytest.approx(slow_divergence(name, reference[name], generated[name]), rel=1e-9), name
+        assert value == pytest.approx(scipy_divergence(name, reference[name], generated[name]), rel=1e-9), name
     assert kl_score(found) == pytest.approx(np.mean([exp(-value) for value in found.values()]))
     assert 0 < kl_score(found) < 1
 
 
 def test_equal_sets_score_1():
     for mols in (MOLS, MOLS[:1]):
-        divergences = kl_divergences(table_of(mols), table_of(mols))
+        divergences = kl_divergences(features_of(mols), features_of(mols))
         assert set(divergences.values()) == {0.0}
         assert kl_score(divergences) == 1
     assert fcd_score(0) == 1
 
 
-def test_the_divergence_is_from_the_reference():
-    """Not symmetric: a model that covers too little loses more than one that covers too much."""
-    wide, narrow = table_of(MOLS), table_of(MOLS)
+def test_kl_divergence_is_not_symmetric():
+    """A narrow distribution is penalized more than a wide one."""
+    wide, narrow = features_of(MOLS), features_of(MOLS)
     wide["NumHDonors"], narrow["NumHDonors"] = np.array([0, 1, 2, 9]), np.array([0, 0, 9, 9])
-    lost = kl_divergences(narrow, wide)["NumHDonors"]
-    assert lost == pytest.approx(slow_divergence("NumHDonors", wide["NumHDonors"], narrow["NumHDonors"]))
-    assert lost > 5 > 1 > kl_divergences(wide, narrow)["NumHDonors"]
+    divergence = kl_divergences(narrow, wide)["NumHDonors"]
+    assert divergence == pytest.approx(scipy_divergence("NumHDonors", wide["NumHDonors"], narrow["NumHDonors"]))
+    assert divergence > 5 > 1 > kl_divergences(wide, narrow)["NumHDonors"]
 
 
 @pytest.mark.parametrize(
@@ -148,9 +150,9 @@ def test_the_divergence_is_from_the_reference():
         ("NumHDonors", [6, 7, 8], [0, 5], inf),
     ],
 )
-def test_sets_without_spread_or_overlap(name, generated, reference, expected):
-    """What leaves GuacaMol's program with an error or with NaN."""
-    same = table_of(MOLS)
+def test_kl_divergence_of_degenerate_distributions(name, generated, reference, expected):
+    """Cases in which the reference implementation raises or returns NaN."""
+    same = features_of(MOLS)
     found = kl_divergences({**same, name: np.array(generated)}, {**same, name: np.array(reference)})
     assert found[name] == expected
     assert kl_score(found) == pytest.approx(1 if expected == 0 else 0.9)
@@ -159,8 +161,8 @@ def test_sets_without_spread_or_overlap(name, generated, reference, expected):
 @pytest.mark.parametrize(
     "bad", [np.array([]), np.array([1.0, nan]), np.array([inf, 1]), np.ones((3, 1)), np.array(1.0)]
 )
-def test_unusable_columns_are_rejected(bad):
-    good = table_of(MOLS)
+def test_invalid_values_raise(bad):
+    good = features_of(MOLS)
     for name in ("MolWt", "NumHDonors"):
         with pytest.raises(InputError, match=f"generated column '{name}' must be finite numbers"):
             kl_divergences({**good, name: bad}, good)
@@ -168,8 +170,8 @@ def test_unusable_columns_are_rejected(bad):
             kl_divergences(good, {**good, name: bad})
 
 
-def test_a_missing_column_is_named_and_others_are_ignored():
-    good = table_of(MOLS)
+def test_missing_column_raises_and_extra_columns_are_ignored():
+    good = features_of(MOLS)
     assert kl_divergences({**good, "qed": np.array([nan])}, good) == kl_divergences(good, good)
     with pytest.raises(InputError, match=re.escape("the reference set has no column 'internal_similarity'")):
         kl_divergences(good, {name: good[name] for name in DESCRIPTORS})
@@ -180,31 +182,31 @@ def test_scores_of_known_values():
     assert fcd_score(5) == pytest.approx(exp(-1))
     assert fcd_score(inf) == 0
     for bad in ({}, {"a": nan}, {"a": -1.0}):
-        with pytest.raises(InputError, match="divergences of 0 or more"):
+        with pytest.raises(InputError, match="at least one divergence"):
             kl_score(bad)
     for bad in (nan, -1e-3):
-        with pytest.raises(InputError, match="distance is 0 or more"):
+        with pytest.raises(InputError, match="must be 0 or more"):
             fcd_score(bad)
 
 
-@given(TABLES, TABLES, st.integers(0, 2**32 - 1))
+@given(FEATURE_TABLES, FEATURE_TABLES, st.integers(0, 2**32 - 1))
 @settings(max_examples=40, deadline=None)
-def test_any_tables_have_a_score_that_no_order_changes(generated, reference, seed):
+def test_kl_score_is_bounded_and_independent_of_order(generated, reference, seed):
     found = kl_divergences(generated, reference)
     assert not any(isnan(value) or value < 0 for value in found.values())
     assert 0 <= kl_score(found) <= 1
     random = np.random.default_rng(seed)
-    shuffled = [{name: random.permutation(side[name]) for name in COLUMNS} for side in (generated, reference)]
+    shuffled = [{name: random.permutation(side[name]) for name in FEATURES} for side in (generated, reference)]
     assert kl_divergences(*shuffled) == pytest.approx(found, rel=1e-6, abs=1e-9)
     assert kl_score(kl_divergences(generated, generated)) == 1
 
 
-@given(AMOUNTS, AMOUNTS)
+@given(REAL_VALUES, REAL_VALUES)
 @settings(max_examples=40, deadline=None)
-def test_any_continuous_columns_diverge_as_scipy_says(a, b):
-    same = dict.fromkeys(COLUMNS, np.zeros(1))
+def test_continuous_divergence_matches_scipy(a, b):
+    same = dict.fromkeys(FEATURES, np.zeros(1))
     found = kl_divergences({**same, "MolWt": a}, {**same, "MolWt": b})["MolWt"]
     if min(np.ptp(a), np.ptp(b)) > 0:
-        assert found == pytest.approx(slow_divergence("MolWt", b, a), rel=1e-6, abs=1e-9)
+        assert found == pytest.approx(scipy_divergence("MolWt", b, a), rel=1e-6, abs=1e-9)
     else:
         assert found == (0 if set(a) == set(b) else inf)

@@ -1,4 +1,4 @@
-"""A row of figures per molecule: RDKit's own values, and whatever comes in stays in its place."""
+"""Table of molecules: values against RDKit, invalid rows, and columns that cannot be computed."""
 
 from __future__ import annotations
 
@@ -18,20 +18,25 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molvae.chem.smiles import canonical
 from molvae.errors import InputError
-from molvae.metrics import molecules as module
-from molvae.metrics.molecules import COLUMNS, chosen, describe, fingerprints
+from molvae.metrics import molecules as molecules_module
+from molvae.metrics.molecules import COLUMNS, describe, packed_fingerprints, select_columns
 
-FIRST = ["smiles", "error", "canonical"]
-BAD = {"C1CC": "ring 1 opened but not closed", "": "it is empty", "CQ": "unexpected 'Q'", "C(C)(C)(C)(C)C": "valence"}
+FIXED = ["smiles", "error", "canonical"]
+INVALID = {
+    "C1CC": "ring 1 opened but not closed",
+    "": "it is empty",
+    "CQ": "unexpected 'Q'",
+    "C(C)(C)(C)(C)C": "valence",
+}
 SOME = list(DRUGS.values())[::3]
 
 
 @pytest.fixture(scope="module")
 def table():
-    return describe(list(DRUGS.values()), chosen(None))
+    return describe(list(DRUGS.values()), select_columns(None))
 
 
-def by_rdkit(name, function):
+def column(name, function):
     return pytest.param(name, function, id=name)
 
 
@@ -45,22 +50,22 @@ def alerts(mol):
 @pytest.mark.parametrize(
     ("name", "function"),
     [
-        by_rdkit("qed", QED.qed),
-        by_rdkit("logp", Crippen.MolLogP),
-        by_rdkit("tpsa", Descriptors.TPSA),
-        by_rdkit("mw", Descriptors.MolWt),
-        by_rdkit("hbd", Lipinski.NumHDonors),
-        by_rdkit("hba", Lipinski.NumHAcceptors),
-        by_rdkit("rings", Lipinski.RingCount),
-        by_rdkit("rotatable_bonds", Lipinski.NumRotatableBonds),
-        by_rdkit("scaffold", lambda mol: MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=False)),
+        column("qed", QED.qed),
+        column("logp", Crippen.MolLogP),
+        column("tpsa", Descriptors.TPSA),
+        column("mw", Descriptors.MolWt),
+        column("hbd", Lipinski.NumHDonors),
+        column("hba", Lipinski.NumHAcceptors),
+        column("rings", Lipinski.RingCount),
+        column("rotatable_bonds", Lipinski.NumRotatableBonds),
+        column("scaffold", lambda mol: MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=False)),
     ],
 )
-def test_a_column_is_that_of_rdkit(table, name, function):
+def test_column_matches_rdkit(table, name, function):
     assert list(table[name]) == [function(Chem.MolFromSmiles(smiles)) for smiles in DRUGS.values()]
 
 
-def test_the_scores_of_rdkits_contrib(table):
+def test_sa_and_np_match_rdkit_contrib(table):
     from rdkit.Contrib.NP_Score import npscorer
     from rdkit.Contrib.SA_Score import sascorer
 
@@ -70,20 +75,20 @@ def test_the_scores_of_rdkits_contrib(table):
     assert list(table["np"]) == [npscorer.scoreMol(mol, model) for mol in mols]
 
 
-def test_alerts_of_all_three_sets(table):
+def test_alerts_match_rdkit_filter_catalog(table):
     for smiles, cell in zip(SOME, table["alerts"][::3], strict=True):
         found = cell.split("; ") if cell else []
         assert len(found) == len(set(found))
         assert set(found) == alerts(Chem.MolFromSmiles(smiles))
 
 
-def test_the_rules(table):
+def test_rules_of_drugs(table):
     rows = dict(zip(DRUGS, table.to_dict("records"), strict=True))
     for name in ("lipinski", "veber", "moses_filters"):
         assert {type(row[name]) for row in rows.values()} == {bool}
     for row in rows.values():
-        broken = [row["mw"] > 500, row["logp"] > 5, row["hbd"] > 5, row["hba"] > 10].count(True)
-        assert row["lipinski"] == (broken <= 1)
+        n_violations = [row["mw"] > 500, row["logp"] > 5, row["hbd"] > 5, row["hba"] > 10].count(True)
+        assert row["lipinski"] == (n_violations <= 1)
         assert row["veber"] == (row["rotatable_bonds"] <= 10 and row["tpsa"] <= 140)
     assert rows["celecoxib"]["moses_filters"]
     assert not rows["betaine"]["moses_filters"]
@@ -94,10 +99,10 @@ def test_the_rules(table):
 
 
 @pytest.mark.parametrize(
-    ("values", "holds"),
+    ("values", "passes"),
     [
-        ((500, 5, 5, 10), True),  # the limits themselves are within
-        ((500.1, 5, 5, 10), True),  # one may be broken
+        ((500, 5, 5, 10), True),  # the limits are inclusive
+        ((500.1, 5, 5, 10), True),  # one violation is allowed
         ((500.1, 5.1, 5, 10), False),
         ((500, 5.1, 6, 10), False),
         ((500, 5, 6, 11), False),
@@ -105,32 +110,32 @@ def test_the_rules(table):
         ((900, 9, 9, 20), False),
     ],
 )
-def test_the_rule_of_five(values, holds):
+def test_lipinski_limits(values, passes):
     row = dict(zip(("mw", "logp", "hbd", "hba"), values, strict=True))
-    assert COLUMNS["lipinski"].function(Chem.MolFromSmiles("C"), row) is holds
+    assert COLUMNS["lipinski"].function(Chem.MolFromSmiles("C"), row) is passes
 
 
-@pytest.mark.parametrize(("bonds", "tpsa", "holds"), [(10, 140, True), (11, 140, False), (10, 140.1, False)])
-def test_vebers_rule(bonds, tpsa, holds):
-    assert COLUMNS["veber"].function(Chem.MolFromSmiles("C"), {"rotatable_bonds": bonds, "tpsa": tpsa}) is holds
+@pytest.mark.parametrize(("bonds", "tpsa", "passes"), [(10, 140, True), (11, 140, False), (10, 140.1, False)])
+def test_veber_limits(bonds, tpsa, passes):
+    assert COLUMNS["veber"].function(Chem.MolFromSmiles("C"), {"rotatable_bonds": bonds, "tpsa": tpsa}) is passes
 
 
-def test_the_first_columns(table):
-    assert list(table) == FIRST + list(COLUMNS)
+def test_fixed_columns(table):
+    assert list(table) == FIXED + list(COLUMNS)
     assert list(table["smiles"]) == list(DRUGS.values())
     assert list(table["canonical"]) == [canonical(smiles) for smiles in DRUGS.values()]
     assert set(table["error"]) == {""}
 
 
-@given(st.lists(st.sampled_from([*SOME, *BAD]), max_size=8))
+@given(st.lists(st.sampled_from([*SOME, *INVALID]), max_size=8))
 @settings(max_examples=40, deadline=None)
-def test_a_row_for_every_row(texts):
+def test_one_output_row_per_input_row(texts):
     frame = describe(texts, ("mw", "scaffold"))
     assert list(frame["smiles"]) == texts
     assert list(frame.index) == list(range(len(texts)))
     for text, row in zip(texts, frame.to_dict("records"), strict=True):
-        if text in BAD:
-            assert BAD[text] in row["error"]
+        if text in INVALID:
+            assert INVALID[text] in row["error"]
             assert row["canonical"] == ""
             assert math.isnan(row["mw"])
             assert row["scaffold"] is None or pd.isna(row["scaffold"])
@@ -140,27 +145,27 @@ def test_a_row_for_every_row(texts):
             assert row["mw"] == Descriptors.MolWt(Chem.MolFromSmiles(text))
 
 
-def test_how_a_molecule_is_written_changes_nothing_but_the_first_column():
-    aspirin, other = describe([DRUGS["aspirin"], " OC(=O)c1ccccc1OC(C)=O"], chosen(None)).to_dict("records")
+def test_smiles_form_changes_only_the_smiles_column():
+    aspirin, other = describe([DRUGS["aspirin"], " OC(=O)c1ccccc1OC(C)=O"], select_columns(None)).to_dict("records")
     assert other.pop("smiles") == " OC(=O)c1ccccc1OC(C)=O"
     assert aspirin.pop("smiles") == DRUGS["aspirin"]
     assert other == pytest.approx(aspirin)
 
 
-def test_no_rows_make_an_empty_table_with_the_columns():
-    for columns in ((), ("mw", "alerts"), chosen(None)):
+def test_empty_input_gives_empty_table_with_columns():
+    for columns in ((), ("mw", "alerts"), select_columns(None)):
         frame = describe([], columns)
         assert frame.shape == (0, 3 + len(columns))
-        assert list(frame) == [*FIRST, *columns]
+        assert list(frame) == [*FIXED, *columns]
 
 
-def test_rdkit_says_nothing(capfd):
-    describe([*SOME, *BAD], chosen(None))
-    fingerprints(["", *SOME])
+def test_rdkit_writes_nothing_to_stderr(capfd):
+    describe([*SOME, *INVALID], select_columns(None))
+    packed_fingerprints(["", *SOME])
     assert capfd.readouterr().err == ""
 
 
-# --- the choice of columns ---
+# --- selection of columns ---
 
 
 @pytest.mark.parametrize(
@@ -176,31 +181,31 @@ def test_rdkit_says_nothing(capfd):
         (["veber", "lipinski"], ("mw", "logp", "tpsa", "hbd", "hba", "rotatable_bonds", "lipinski", "veber")),
     ],
 )
-def test_columns_come_with_what_they_need_in_the_order_of_the_table(names, expected):
-    assert chosen(names) == expected
+def test_select_columns_adds_required_columns_in_order(names, expected):
+    assert select_columns(names) == expected
 
 
 @given(st.sets(st.sampled_from(list(COLUMNS))))
 @settings(max_examples=50, deadline=None)
-def test_any_choice_is_complete_and_enough(names):
-    columns = chosen(names)
-    assert chosen(columns) == columns
+def test_selected_columns_are_sufficient(names):
+    columns = select_columns(names)
+    assert select_columns(columns) == columns
     assert names <= set(columns)
     for place, name in enumerate(columns):
-        assert set(COLUMNS[name].needs) & set(COLUMNS) <= set(columns[:place])
+        assert set(COLUMNS[name].requires) & set(COLUMNS) <= set(columns[:place])
     assert set(describe(["CCO"], columns)["error"]) == {""}
 
 
-def test_columns_without_what_they_need_have_the_same_figures():
+def test_unselected_required_columns_do_not_change_values():
     texts = [DRUGS["imatinib"], "C1CC"]
     whole = describe(texts, tuple(COLUMNS))
     for names in [*([name] for name in COLUMNS), ["veber", "qed", "mw"], list(reversed(COLUMNS))]:
         frame = describe(texts, names)
-        assert list(frame) == [*FIRST, *names]
-        pd.testing.assert_frame_equal(frame, whole[[*FIRST, *names]])
+        assert list(frame) == [*FIXED, *names]
+        pd.testing.assert_frame_equal(frame, whole[[*FIXED, *names]])
 
 
-def test_an_unknown_column_has_no_figures():
+def test_describe_unknown_column_raises():
     with pytest.raises(InputError, match="did you mean 'mw'"):
         describe([], ["mww"])
 
@@ -209,20 +214,20 @@ def test_an_unknown_column_has_no_figures():
     ("unknown", "nearest"),
     [("QEDs", "qed"), ("lipinsky", "lipinski"), ("moses_filter", "moses_filters"), ("alert", "alerts")],
 )
-def test_an_unknown_column_is_rejected_with_the_nearest(unknown, nearest):
+def test_unknown_column_error_suggests_similar_name(unknown, nearest):
     with pytest.raises(InputError, match=rf"unknown column '{unknown}' \(did you mean '{nearest}'") as caught:
-        chosen(["mw", unknown])
+        select_columns(["mw", unknown])
     assert all(name in str(caught.value) for name in COLUMNS)
 
 
-# --- what cannot be computed ---
+# --- columns that cannot be computed ---
 
 
 def failing(monkeypatch, name, error):
     def fail(*_):
         raise error
 
-    monkeypatch.setitem(module.COLUMNS, name, replace(COLUMNS[name], function=fail))
+    monkeypatch.setitem(molecules_module.COLUMNS, name, replace(COLUMNS[name], function=fail))
 
 
 @pytest.mark.parametrize(
@@ -236,28 +241,28 @@ def failing(monkeypatch, name, error):
     ],
 )
 @pytest.mark.parametrize("name", ["qed", "alerts", "scaffold"])
-def test_a_column_that_fails_leaves_the_others(monkeypatch, table, name, error, reason):
+def test_failing_column_does_not_affect_others(monkeypatch, table, name, error, reason):
     failing(monkeypatch, name, error)
-    frame = describe([*SOME, "C1CC"], chosen(None))
+    frame = describe([*SOME, "C1CC"], select_columns(None))
     expected = table[::3].reset_index(drop=True)
     assert list(frame["error"][:-1]) == [f"no {name}: {reason}"] * len(SOME)
     assert "ring 1" in frame["error"].iloc[-1]
     assert frame[name].isna().all()
-    for other in (*FIRST[::2], *(column for column in COLUMNS if column != name)):
+    for other in (*FIXED[::2], *(column for column in COLUMNS if column != name)):
         assert list(frame[other][:-1]) == list(expected[other]), other
 
 
-def test_what_needs_a_missing_figure_is_missing_too(monkeypatch):
-    """Never a verdict on NaN: that MW > 500 is false of it would let any molecule pass."""
+def test_column_with_missing_requirement_is_missing(monkeypatch):
+    """Comparing NaN with the limit would let any molecule pass the rule."""
     failing(monkeypatch, "mw", ValueError("no weight"))
-    (row,) = describe([DRUGS["amiodarone"]], chosen(["lipinski", "veber"])).to_dict("records")
+    (row,) = describe([DRUGS["amiodarone"]], select_columns(["lipinski", "veber"])).to_dict("records")
     assert row["error"] == "no mw: no weight"
     assert math.isnan(row["mw"])
     assert row["lipinski"] is None
-    assert row["veber"] is False  # needs no weight
+    assert row["veber"] is False  # does not require mw
 
 
-def test_a_mistake_in_the_code_is_not_hidden(monkeypatch):
+def test_type_error_is_not_caught(monkeypatch):
     failing(monkeypatch, "qed", TypeError("wrong argument"))
     with pytest.raises(TypeError, match="wrong argument"):
         describe(["C"], ("qed",))
@@ -266,10 +271,10 @@ def test_a_mistake_in_the_code_is_not_hidden(monkeypatch):
 # --- fingerprints ---
 
 
-def test_fingerprints_are_rdkits_and_zero_where_there_is_no_molecule():
+def test_fingerprints_match_rdkit_and_are_zero_for_empty_smiles():
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     texts = ["", *SOME[:5], "", *SOME[5:], ""]
-    packed = fingerprints(texts)
+    packed = packed_fingerprints(texts)
     assert (packed.dtype, packed.shape) == (np.uint8, (len(texts), 256))
     for text, bits in zip(texts, np.unpackbits(packed, axis=1, bitorder="little"), strict=True):
         on = list(generator.GetFingerprint(Chem.MolFromSmiles(text)).GetOnBits()) if text else []
@@ -277,5 +282,5 @@ def test_fingerprints_are_rdkits_and_zero_where_there_is_no_molecule():
         assert bool(on) == bool(text)
 
 
-def test_fingerprints_of_nothing():
-    assert fingerprints([]).shape == (0, 256)
+def test_fingerprints_of_empty_list():
+    assert packed_fingerprints([]).shape == (0, 256)

@@ -1,4 +1,4 @@
-"""The set metrics of MOSES against loops over every pair, every fragment and every step of a distribution."""
+"""MOSES set metrics against direct implementations of their definitions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,16 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator
 
 from molvae.metrics.molecules import describe
-from molvae.metrics.moses import WASSERSTEIN, cosine, distances, diversity, likeness
+from molvae.metrics.moses import (
+    WASSERSTEIN_METRICS,
+    Structures,
+    compute_structures,
+    cosine_similarity,
+    internal_diversity,
+    similarity_to_reference,
+    wasserstein_distances,
+)
 from molvae.metrics.reference import Reference
-from molvae.metrics.structures import Structures, structures
 
 SMILES = list(DRUGS.values())
 OWN, OTHERS = SMILES[::2], SMILES[1::2]
@@ -30,7 +37,7 @@ def rdkit_bits(smiles):
     return [GENERATOR.GetFingerprint(Chem.MolFromSmiles(text)) for text in smiles]
 
 
-def bare(fingerprints):
+def without_counts(fingerprints):
     return Structures(Counter(), Counter(), fingerprints)
 
 
@@ -52,8 +59,8 @@ def cosine_by_loop(a, b):
     return product / (sqrt(lengths_x) * sqrt(lengths_y))
 
 
-def area_between(a, b):
-    """Of two distributions' steps, each place where either has one."""
+def area_between_cdfs(a, b):
+    """Area between two empirical distribution functions, interval by interval."""
     total = 0.0
     for low, high in pairwise(sorted([*a, *b])):
         below_a = sum(value <= low for value in a) / len(a)
@@ -70,10 +77,10 @@ def reference(tmp_path_factory):
 # --- diversity ---
 
 
-def test_diversity_of_drugs():
+def test_internal_diversity_of_drugs():
     bits = rdkit_bits(SMILES)
     pairs = [[DataStructs.TanimotoSimilarity(a, b) for b in bits] for a in bits]
-    found = diversity(structures(SMILES, 0), 0)
+    found = internal_diversity(compute_structures(SMILES, 0), 0)
     assert list(found) == ["IntDiv", "IntDiv2"]
     size = len(bits)
     assert found["IntDiv"] == pytest.approx(1 - sum(map(sum, pairs)) / size**2, abs=1e-12)
@@ -83,8 +90,8 @@ def test_diversity_of_drugs():
 
 @given(st.lists(st.lists(st.integers(0, 255), min_size=8, max_size=8), min_size=1, max_size=12))
 @settings(max_examples=60, deadline=None)
-def test_diversity_of_any_bits(rows):
-    found = diversity(bare(packed(rows)), 1)
+def test_internal_diversity_of_random_bits(rows):
+    found = internal_diversity(without_counts(packed(rows)), 1)
     similarity = [[tanimoto(a, b) for b in rows] for a in rows]
     mean = sum(map(sum, similarity)) / len(rows) ** 2
     roots = sum(sqrt(sum(s * s for s in row) / len(rows)) for row in similarity) / len(rows)
@@ -92,17 +99,19 @@ def test_diversity_of_any_bits(rows):
     assert found["IntDiv2"] <= found["IntDiv"] + 1e-12  # a mean of squares is no less than the square of the mean
 
 
-def test_one_molecule_many_times_has_no_diversity():
-    assert diversity(structures([DRUGS["aspirin"]] * 5, 0)) == pytest.approx({"IntDiv": 0, "IntDiv2": 0}, abs=1e-12)
+def test_internal_diversity_of_repeated_molecule_is_zero():
+    assert internal_diversity(compute_structures([DRUGS["aspirin"]] * 5, 0)) == pytest.approx(
+        {"IntDiv": 0, "IntDiv2": 0}, abs=1e-12
+    )
 
 
-# --- likeness ---
+# --- similarity to a reference ---
 
 
-def test_likeness_of_drugs(reference):
-    own, others = structures(OWN, 0), structures(OTHERS, 0)
+def test_similarity_to_reference_of_drugs(reference):
+    own, others = compute_structures(OWN, 0), compute_structures(OTHERS, 0)
     bits, theirs = rdkit_bits(OWN), rdkit_bits(OTHERS)
-    found = likeness(own, reference, "Test", 0)
+    found = similarity_to_reference(own, reference, "Test", 0)
     assert list(found) == ["SNN/Test", "Frag/Test", "Scaf/Test"]
     nearest = [max(DataStructs.TanimotoSimilarity(a, b) for b in theirs) for a in bits]
     assert found["SNN/Test"] == pytest.approx(sum(nearest) / len(nearest), abs=1e-7)
@@ -112,19 +121,21 @@ def test_likeness_of_drugs(reference):
     assert 0.1 < found["Frag/Test"] < 0.9
 
 
-def test_each_molecule_of_the_set_looks_for_its_nearest(reference):
-    """SNN has a direction: a set of one known molecule is all near, the reference to it is not."""
-    found = likeness(structures(OTHERS[:1], 0), reference, "Test", 1)
+def test_snn_is_not_symmetric(reference):
+    """A set of one reference molecule has SNN 1, although the reference has many other molecules."""
+    found = similarity_to_reference(compute_structures(OTHERS[:1], 0), reference, "Test", 1)
     assert found["SNN/Test"] == 1
 
 
-def test_a_set_is_like_itself(reference):
-    found = likeness(structures(OTHERS, 0), reference, "TestSF", 1)
+def test_similarity_of_reference_to_itself_is_one(reference):
+    found = similarity_to_reference(compute_structures(OTHERS, 0), reference, "TestSF", 1)
     assert found == {"SNN/TestSF": 1, "Frag/TestSF": pytest.approx(1), "Scaf/TestSF": pytest.approx(1)}
 
 
-def test_without_scaffolds_there_is_no_likeness_of_them(reference):
-    found = likeness(structures([DRUGS["aspirin"], DRUGS["valproic acid"]], 0), reference, "Test", 1)
+def test_scaf_is_none_without_scaffolds(reference):
+    found = similarity_to_reference(
+        compute_structures([DRUGS["aspirin"], DRUGS["valproic acid"]], 0), reference, "Test", 1
+    )
     assert found["Scaf/Test"] is None
     assert found["Frag/Test"] > 0
 
@@ -133,30 +144,32 @@ def test_without_scaffolds_there_is_no_likeness_of_them(reference):
 
 
 @pytest.mark.parametrize("workers", [1, 2, None])
-def test_workers_make_no_difference(workers, reference, tmp_path):
-    """0 workers, as everywhere, is this process alone."""
+def test_workers_do_not_change_metrics(workers, reference, tmp_path):
+    """workers=0 computes in this process."""
     many = (SMILES * 12)[:530]  # two chunks
-    here, there = structures(many, 0), structures(many, workers)
-    elsewhere = Reference(OTHERS, folder=tmp_path, workers=workers)
-    assert diversity(here, 0) == diversity(there, workers)
-    assert likeness(here, reference, "Test", 0) == likeness(there, elsewhere, "Test", workers)
-    table = describe(OWN, tuple(WASSERSTEIN))
-    assert distances(table, reference) == distances(table, elsewhere)
+    serial, parallel = compute_structures(many, 0), compute_structures(many, workers)
+    other_reference = Reference(OTHERS, folder=tmp_path, workers=workers)
+    assert internal_diversity(serial, 0) == internal_diversity(parallel, workers)
+    assert similarity_to_reference(serial, reference, "Test", 0) == similarity_to_reference(
+        parallel, other_reference, "Test", workers
+    )
+    table = describe(OWN, tuple(WASSERSTEIN_METRICS))
+    assert wasserstein_distances(table, reference) == wasserstein_distances(table, other_reference)
 
 
-# --- cosine ---
+# --- cosine similarity ---
 
 COUNTS = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 10**6), min_size=1)
 
 
 @given(COUNTS, COUNTS, st.integers(1, 50))
-def test_cosine_of_any_counts(a, b, times):
-    found = cosine(a, b)
+def test_cosine_similarity_of_random_counts(a, b, times):
+    found = cosine_similarity(a, b)
     assert found == pytest.approx(cosine_by_loop(a, b), abs=1e-12)
     assert 0 <= found <= 1 + 1e-12
-    assert cosine(b, a) == found
-    assert cosine({name: times * count for name, count in a.items()}, b) == pytest.approx(found)
-    assert cosine(a, a) == pytest.approx(1)
+    assert cosine_similarity(b, a) == found
+    assert cosine_similarity({name: times * count for name, count in a.items()}, b) == pytest.approx(found)
+    assert cosine_similarity(a, a) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -172,53 +185,53 @@ def test_cosine_of_any_counts(a, b, times):
         (Counter(), Counter("abc"), None),
     ],
 )
-def test_cosine_by_hand(a, b, expected):
-    assert cosine(a, b) == (expected if expected is None else pytest.approx(expected))
+def test_cosine_similarity_of_known_counts(a, b, expected):
+    assert cosine_similarity(a, b) == (expected if expected is None else pytest.approx(expected))
 
 
-def test_a_counter_gains_no_names():
+def test_cosine_similarity_does_not_modify_counters():
     a, b = Counter("aab"), Counter("bcc")
-    cosine(a, b)
+    cosine_similarity(a, b)
     assert (a, b) == (Counter("aab"), Counter("bcc"))
     assert (len(a), len(b)) == (2, 2)
 
 
-# --- distances ---
+# --- Wasserstein distances ---
 
 NUMBERS = st.lists(st.floats(-1000, 1000), min_size=1, max_size=12)
 
 
 @given(NUMBERS, NUMBERS)
 @settings(deadline=None)
-def test_distances_are_the_area_between_the_distributions(a, b):
-    none = {name: [0.0] for name in WASSERSTEIN}
-    for name, label in WASSERSTEIN.items():
-        table = pd.DataFrame({column: a if column == name else [1.0] * len(a) for column in WASSERSTEIN})
-        found = distances(table, SimpleNamespace(properties={**none, name: b}))
-        expected = dict.fromkeys(WASSERSTEIN.values(), 1.0) | {label: area_between(a, b)}
+def test_distances_are_the_area_between_cdfs_the_distributions(a, b):
+    zeros = {name: [0.0] for name in WASSERSTEIN_METRICS}
+    for name, label in WASSERSTEIN_METRICS.items():
+        table = pd.DataFrame({column: a if column == name else [1.0] * len(a) for column in WASSERSTEIN_METRICS})
+        found = wasserstein_distances(table, SimpleNamespace(properties={**zeros, name: b}))
+        expected = dict.fromkeys(WASSERSTEIN_METRICS.values(), 1.0) | {label: area_between_cdfs(a, b)}
         assert found == pytest.approx(expected, abs=1e-9, rel=1e-9)
 
 
-def test_distances_of_drugs(reference):
+def test_wasserstein_distances_of_drugs(reference):
     from rdkit.Contrib.SA_Score import sascorer
 
     functions = {"logP": Crippen.MolLogP, "SA": sascorer.calculateScore, "QED": QED.qed, "weight": Descriptors.MolWt}
-    found = distances(describe(OWN, tuple(WASSERSTEIN)), reference)
+    found = wasserstein_distances(describe(OWN, tuple(WASSERSTEIN_METRICS)), reference)
     assert list(found) == list(functions)
     for label, function in functions.items():
         own, others = ([function(Chem.MolFromSmiles(text)) for text in smiles] for smiles in (OWN, OTHERS))
-        assert found[label] == pytest.approx(area_between(own, others), rel=1e-9)
-    assert distances(describe(OTHERS, tuple(WASSERSTEIN)), reference) == dict.fromkeys(functions, 0)
+        assert found[label] == pytest.approx(area_between_cdfs(own, others), rel=1e-9)
+    assert wasserstein_distances(describe(OTHERS, tuple(WASSERSTEIN_METRICS)), reference) == dict.fromkeys(functions, 0)
 
 
-def test_a_set_moved_by_a_constant_is_as_far_away(reference):
-    table = reference.properties[list(WASSERSTEIN)] + 2.5
-    assert distances(table, reference) == pytest.approx(dict.fromkeys(WASSERSTEIN.values(), 2.5))
+def test_wasserstein_distance_of_shifted_values_is_the_shift(reference):
+    table = reference.properties[list(WASSERSTEIN_METRICS)] + 2.5
+    assert wasserstein_distances(table, reference) == pytest.approx(dict.fromkeys(WASSERSTEIN_METRICS.values(), 2.5))
 
 
-def test_a_missing_figure_is_no_number(reference):
-    table = reference.properties[list(WASSERSTEIN)].copy()
+def test_wasserstein_distance_of_missing_value_is_nan(reference):
+    table = reference.properties[list(WASSERSTEIN_METRICS)].copy()
     table.loc[0, "qed"] = nan
-    found = distances(table, reference)
+    found = wasserstein_distances(table, reference)
     assert np.isnan(found["QED"])
     assert found["logP"] == 0

@@ -44,6 +44,6 @@ def test_a_molecule_measured_more_than_once(tmp_path):
         (2, "its y is 1 as often as 0, in rows 2, 3"),
         (3, "its y is 1 as often as 0, in rows 2, 3"),
     ]
-    assert (table.counts.kept, table.counts.duplicate, table.counts.rejected) == (2, 2, 2)
+    assert (table.counts.accepted, table.counts.duplicate, table.counts.invalid) == (2, 2, 2)
     table = read(tmp_path, ["CCO,1.5", "OCC,0.5", "CC,7"])
     assert table.values.tolist() == [1, 7]

@@ -41,7 +41,7 @@ def test_every_row_is_accounted_for(fitted, tiny):
     kept = len(DRUGS) - unreadable
     assert (
         fitted.card["Data"]["rows"]
-        == f"{kept + 1 + 4 + unreadable} read: {kept} kept, 1 duplicate, {4 + unreadable} rejected"
+        == f"{kept + 1 + 4 + unreadable} read: {kept} accepted, 1 duplicate, {4 + unreadable} invalid"
     )
     assert fitted.card["Data"]["file"] == "logp.csv"
 
