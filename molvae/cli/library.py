@@ -56,9 +56,9 @@ def index(
         except CheckpointError as error:
             raise InputError(f"--model: {error}") from None
     typer.echo(built.counts.summary(), err=True)
-    if built.counts.rejected:
+    if built.counts.invalid:
         typer.echo(f"invalid rows, with file, line and reason: {output / 'invalid_rows.csv'}", err=True)
-    if built.counts.read and not built.counts.kept:
+    if built.counts.read and not built.counts.accepted:
         raise typer.Exit(1)
 
 

@@ -117,15 +117,15 @@ def score(
     if per_seed is not None:
         check_format(per_seed)
     names = None if columns is None else split_names(columns)
-    chosen(names)  # raises before the references are read
+    select_columns(names)  # raises before the references are read
     place = str(find_device(device))
-    against = references(
-        train, test, test_scaffolds, workers=workers, device=place, tell=lambda line: typer.echo(line, err=True)
+    against = load_references(
+        train, test, test_scaffolds, workers=workers, device=place, progress=lambda line: typer.echo(line, err=True)
     )
     scorer = Scorer(
-        against, columns=names, nearest=nearest, seeded=seed_column is not None, named=seed_column is None,
-        scores=load_scores(scores, device), fcd=fcd, sample_size=sample_size, random_state=random_seed,
-        workers=workers, device=place,
+        against, columns=names, nearest=nearest, names_are_seeds=seed_column is not None,
+        with_names=seed_column is None, scores=load_scores(scores, device), fcd=fcd, sample_size=sample_size,
+        random_state=random_seed, workers=workers, device=place,
     )  # fmt: skip
     if report is not None:
         _check_rank_by(rank_by, scorer, has_neighbors=nearest and (train or test) is not None)
@@ -145,7 +145,7 @@ def _check_rank_by(rank_by: str, scorer: Scorer, *, has_neighbors: bool) -> None
     from molvae.errors import InputError
 
     known = [name for name in scorer.columns if name not in ("alerts", "scaffold")]
-    known += ["nearest_similarity"] * has_neighbors + ["similarity"] * scorer.seeded + scorer.score_names
+    known += ["nearest_similarity"] * has_neighbors + ["similarity"] * scorer.names_are_seeds + scorer.score_names
     if rank_by not in (*known, "qed"):
         raise InputError(f"--rank-by must be one of the computed values {', '.join(known)}; got {rank_by!r}")
 

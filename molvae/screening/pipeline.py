@@ -272,7 +272,7 @@ def _prepare_with_graphs(query: ScreenQuery, records: list[Record], result: Part
         texts,
         standardize=clean,
         max_length=query.max_length,
-        known=query.known_tokens,
+        vocabulary=query.known_tokens,
         on_molecule=mols.append if query.molecule_scores else None,
     )
     for place, reason in chunk.errors.items():

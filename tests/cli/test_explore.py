@@ -264,7 +264,7 @@ def test_invalid_reference_rows_are_reported(molvae, library):
         (["map", "CCO", "CCN", "CCC", "--color-by", "logq"], "'logq' is neither a column with values nor a property"),
         (["traverse", "CCO", "--reference", "nowhere.smi"], "nowhere.smi does not exist"),
         (["map", "CCO", "CCN", "CCC", "-o", "a.png", "--image", "a.png"], "a.png is given for two outputs"),
-        (["anomaly", "CCO", "--reference", "r.smi", "--save-reference", "u.txt"], "--save-reference writes a .json file"),
+        (["anomaly", "CCO", "--reference", "r.smi", "--save-reference", "u.txt"], "--save-reference writes a .json"),
         (["optimize", "CCO", "--target", "nan"], "target must be a number"),
         (["cluster", "CCO", "CCN", "CCC", "--clusters", "few"], "from 1 to 3 (the different molecules), got few"),
         (["anomaly", "CCO", "--save-reference", "u.json"], "give both"),
