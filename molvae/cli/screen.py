@@ -107,10 +107,10 @@ def _sources(library: list[str], column: str | None) -> list[Any]:
 @contextmanager
 def _watched(library: list[str], rejected: Path | None) -> Iterator[Any]:
     """A function that is shown every part: it moves the progress and writes down what was rejected."""
-    from molvae.library.input_files import expected_rows, find_files
+    from molvae.library.input_files import estimate_rows, find_files
 
     files = None if "-" in library else find_files(library)
-    total = expected_rows(files) if files and sys.stderr.isatty() else None  # it reads the beginning of every file
+    total = estimate_rows(files) if files and sys.stderr.isatty() else None  # it reads the beginning of every file
     with progress("rows", total) as advance, _invalid_rows(rejected) as note:
         read = 0
 
