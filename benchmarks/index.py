@@ -44,7 +44,7 @@ from molvae.data.parallel import chunked, map_chunks, worker_count
 from molvae.data.readers import read_records
 from molvae.data.rows import Record
 from molvae.library.build import PROPERTIES
-from molvae.library.embedding import BATCH, encode_chunk
+from molvae.library.embedding import BATCH_SIZE, encode_chunk
 
 MODEL = "druglike"
 LIMIT_ROWS = 20_000
@@ -104,7 +104,7 @@ def limits() -> dict[str, float]:
     """Rows a second on all cores: featurizer alone, network alone, and both."""
     smiles = list(islice(moses(), LIMIT_ROWS))
     start = time.perf_counter()
-    chunks = list(map_chunks(_featurize, chunked(smiles, BATCH)))
+    chunks = list(map_chunks(_featurize, chunked(smiles, BATCH_SIZE)))
     featurizer = len(smiles) / (time.perf_counter() - start)
     model = checkpoint.load(MODEL).model
     start = time.perf_counter()

@@ -34,7 +34,7 @@ from molvae.data.featurize import featurize_chunk
 from molvae.data.parallel import chunked, map_chunks, worker_count
 from molvae.data.readers import Record, read_records
 from molvae.generator import Generator
-from molvae.library.embedding import BATCH, encode_chunk
+from molvae.library.embedding import BATCH_SIZE, encode_chunk
 
 SEEDS = (
     "Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1",
@@ -113,7 +113,7 @@ def limit(source: Path, work: Callable[[Any, list[str]], int], shared: Any, work
     texts = [row.smiles for row in islice(read_records(source), LIMIT_ROWS) if isinstance(row, Record)]
     texts = [text for text in texts if canonical_or_none(text)]
     start, used = time.perf_counter(), computed()
-    done = sum(map_chunks(work, chunked(texts, BATCH), workers, shared=shared))
+    done = sum(map_chunks(work, chunked(texts, BATCH_SIZE), workers, shared=shared))
     return done / (time.perf_counter() - start), done / (computed() - used)
 
 

@@ -41,12 +41,11 @@ from molvae.chem.fingerprints import morgan, morgan_bits
 from molvae.chem.smiles import parse
 from molvae.data.parallel import chunked, map_chunks, worker_count
 from molvae.data.rows import Record
-from molvae.library.embedding import Embedded
-from molvae.library.ivf import ByLatentCells, cells_of, comparable
+from molvae.library.embedding import EmbeddedBatch
+from molvae.library.ivf import IVFSearcher, ivf_index, normalize_for_metric
 from molvae.library.manifest import SHARDS, Manifest
-from molvae.library.measures import ByFingerprint, ByLatent
-from molvae.library.shards import Piece, write_shard
-from molvae.library.storage import Library
+from molvae.library.nearest_neighbors import FingerprintSearcher, LatentSearcher
+from molvae.library.storage import LibraryStorage, ShardPart, write_shard
 from molvae.similarity.top_k import TopK
 
 TOP = 100
@@ -56,7 +55,7 @@ NOISE = 0.3
 PROBES = (1, 4, 16, 64, 256)
 
 
-def chosen(library: Library, most: int = QUERIES) -> NDArray[np.int64]:
+def chosen(library: LibraryStorage, most: int = QUERIES) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(0).choice(len(library), min(most, len(library)), replace=False))
 
 
@@ -67,12 +66,12 @@ def seconds_of(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def fingerprints(options: argparse.Namespace) -> dict[str, Any]:
-    library = Library(options.library)
+    library = LibraryStorage(options.library)
     smiles = library.molecules(chosen(library))["smiles"].tolist()
     packed = morgan_bits([parse(text) for text in smiles])
     peer, rdkit = _FPSim2(library, options.peer), _RDKit(library)
     contestants = {
-        "molvae": lambda: [best.scores for best in ByFingerprint(packed).best(library, TOP)],
+        "molvae": lambda: [best.scores for best in FingerprintSearcher(packed).nearest(library, TOP)],
         "FPSim2": lambda: [peer.best(text) for text in smiles],
         "RDKit": lambda: [rdkit.best(text) for text in smiles[:10]],
     }
@@ -82,7 +81,7 @@ def fingerprints(options: argparse.Namespace) -> dict[str, Any]:
         for name, work in contestants.items():
             seconds, found[name] = seconds_of(work)
             times[name].append(seconds / len(found[name]))
-    one = [seconds_of(lambda row=row: ByFingerprint(row[None]).best(library, TOP))[0] for row in packed[:20]]
+    one = [seconds_of(lambda row=row: FingerprintSearcher(row[None]).nearest(library, TOP))[0] for row in packed[:20]]
     agree = {name: all(np.allclose(a, b) for a, b in zip(found["molvae"], found[name])) for name in contestants}  # noqa: B905
     return {
         "kind": "fingerprints", "machine": machine(), "molecules": len(library), "seconds": times, "agree": agree,
@@ -93,7 +92,7 @@ def fingerprints(options: argparse.Namespace) -> dict[str, Any]:
 class _FPSim2:
     """The peer: its file is made of the library's SMILES, outside the clock."""
 
-    def __init__(self, library: Library, path: Path) -> None:
+    def __init__(self, library: LibraryStorage, path: Path) -> None:
         from FPSim2 import FPSim2Engine
         from FPSim2.io import create_db_file
 
@@ -111,7 +110,7 @@ class _FPSim2:
 
 
 class _RDKit:
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: LibraryStorage) -> None:
         texts = (chunk for shard in library.shards for chunk in chunked(_smiles(library, shard)))
         binary = (text for chunk in map_chunks(_binary, texts) for text in chunk)
         self.fingerprints = [DataStructs.CreateFromBinaryText(text) for text in binary]
@@ -125,23 +124,23 @@ def _binary(smiles: list[str]) -> list[bytes]:
     return [DataStructs.BitVectToBinaryText(morgan(parse(text))) for text in smiles]
 
 
-def _smiles(library: Library, shard: int) -> list[str]:
-    rows = np.arange(library.starts[shard], library.starts[shard + 1])
+def _smiles(library: LibraryStorage, shard: int) -> list[str]:
+    rows = np.arange(library.offsets[shard], library.offsets[shard + 1])
     return list(library.molecules(rows, ["smiles"])["smiles"])
 
 
 def latents(options: argparse.Namespace) -> dict[str, Any]:
-    library = Library(options.library)
-    making, _ = seconds_of(lambda: cells_of(library, "cosine"))
+    library = LibraryStorage(options.library)
+    making, _ = seconds_of(lambda: ivf_index(library, "cosine"))
     draw = np.random.default_rng(1)
     rows = chosen(library)
     queries = library.latents_at(rows).astype(np.float32)
     queries += NOISE * draw.standard_normal(queries.shape, np.float32)
-    exact_s, exact = seconds_of(lambda: ByLatent(queries).best(library, TOP))
+    exact_s, exact = seconds_of(lambda: LatentSearcher(queries).nearest(library, TOP))
     wanted = _brute_force(library, queries)
     probes = []
     for number in PROBES:
-        seconds, found = seconds_of(lambda number=number: ByLatentCells(queries, nprobe=number).best(library, TOP))
+        seconds, found = seconds_of(lambda number=number: IVFSearcher(queries, nprobe=number).nearest(library, TOP))
         probes.append({"probes": number, "seconds": seconds / len(queries), "recall": _recall(found, exact)})
         print(probes[-1], file=sys.stderr)
     return {
@@ -151,7 +150,7 @@ def latents(options: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _brute_force(library: Library, queries: NDArray[np.float32]) -> list[TopK]:
+def _brute_force(library: LibraryStorage, queries: NDArray[np.float32]) -> list[TopK]:
     """The rows of the highest cosine in double precision, query by query, of the first twenty."""
     z = np.concatenate([library.latents(shard) for shard in library.shards])
     length = np.sqrt(np.concatenate([np.square(part.astype(np.float64)).sum(1) for part in np.array_split(z, 64)]))
@@ -168,18 +167,18 @@ def _recall(found: Sequence[TopK], exact: Sequence[TopK]) -> float:
 
 
 def libraries(options: argparse.Namespace) -> dict[str, Any]:
-    library = Library(options.library)
-    z = comparable(np.concatenate([library.latents(shard) for shard in library.shards]), "cosine")
+    library = LibraryStorage(options.library)
+    z = normalize_for_metric(np.concatenate([library.latents(shard) for shard in library.shards]), "cosine")
     queries = library.latents_at(chosen(library)).astype(np.float32)
     queries += NOISE * np.random.default_rng(1).standard_normal(queries.shape, np.float32)
-    rows = compared(z, comparable(queries, "cosine"), TOP)
+    rows = compared(z, normalize_for_metric(queries, "cosine"), TOP)
     versions = {name: version(name) for name in ("faiss-cpu", "usearch", "hnswlib")}
     return {"kind": "libraries", "machine": machine(), "molecules": len(z), "rows": rows, "versions": versions}
 
 
 def vectors(options: argparse.Namespace) -> dict[str, Any]:
     if not (options.folder / "manifest.json").exists():
-        _write_noisy(Library(options.library), options.folder, options.molecules)
+        _write_noisy(LibraryStorage(options.library), options.folder, options.molecules)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     child = context.Process(target=_search_noisy, args=(options.folder, theirs))
@@ -193,7 +192,7 @@ def vectors(options: argparse.Namespace) -> dict[str, Any]:
     return {**result, "kind": "vectors", "machine": machine(), "peak_mb": peak / 2**20, "disk_mb": size / 2**20}
 
 
-def _write_noisy(library: Library, folder: Path, molecules: int) -> None:
+def _write_noisy(library: LibraryStorage, folder: Path, molecules: int) -> None:
     """Shard after shard the library's own latents with fresh noise; only these matter."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / SHARDS).mkdir(parents=True)
@@ -209,26 +208,26 @@ def _write_noisy(library: Library, folder: Path, molecules: int) -> None:
     Manifest(replace(library.manifest.settings, properties=()), tuple(shards)).save(folder)
 
 
-def _piece(latents: NDArray[np.float32], number: int) -> Piece:
+def _piece(latents: NDArray[np.float32], number: int) -> ShardPart:
     rows = len(latents)
-    part = Embedded(
+    part = EmbeddedBatch(
         records=[Record("", f"{number}-{row}", "noise", row) for row in range(rows)], smiles=["*"] * rows,
-        keys=np.zeros(rows, np.uint64), latents=latents, invalid_rows=[], properties={},
+        hashes=np.zeros(rows, np.uint64), latents=latents, invalid_rows=[], properties={},
         fingerprints=np.zeros((rows, 256), np.uint8),
     )  # fmt: skip
-    return Piece.of(part, np.ones(rows, dtype=bool), ())
+    return ShardPart.from_batch(part, np.ones(rows, dtype=bool), ())
 
 
 def _search_noisy(folder: Path, pipe: Any) -> None:
-    library = Library(folder)
-    making, _ = seconds_of(lambda: cells_of(library, "cosine"))
+    library = LibraryStorage(folder)
+    making, _ = seconds_of(lambda: ivf_index(library, "cosine"))
     queries = library.latents_at(chosen(library, 64)).astype(np.float32)
     queries += NOISE * np.random.default_rng(2).standard_normal(queries.shape, np.float32)
-    alone, _ = seconds_of(lambda: ByLatent(queries[:1]).best(library, TOP))
-    exact_s, exact = seconds_of(lambda: ByLatent(queries).best(library, TOP))
+    alone, _ = seconds_of(lambda: LatentSearcher(queries[:1]).nearest(library, TOP))
+    exact_s, exact = seconds_of(lambda: LatentSearcher(queries).nearest(library, TOP))
     probes = []
     for number in PROBES:
-        seconds, found = seconds_of(lambda number=number: ByLatentCells(queries, nprobe=number).best(library, TOP))
+        seconds, found = seconds_of(lambda number=number: IVFSearcher(queries, nprobe=number).nearest(library, TOP))
         probes.append({"probes": number, "seconds": seconds / len(queries), "recall": _recall(found, exact)})
     pipe.send({
         "molecules": len(library), "making_cells": making, "exact_alone": alone, "exact": exact_s / len(queries),

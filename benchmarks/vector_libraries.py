@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.library.ivf import cell_count
+from molvae.library.ivf import list_count
 
 Vectors = NDArray[np.float32]
 GRAPH = (100, 200, 400, 800)
@@ -68,7 +68,7 @@ class _FaissCells(_Faiss):
     efforts = (4, 16, 64, 256)
 
     def __init__(self, z: Vectors) -> None:
-        cells = cell_count(len(z))
+        cells = list_count(len(z))
         super().__init__(z, f"IVF{cells},SQfp16")
         self.index.train(z[:: max(1, len(z) // (64 * cells))])
         self.index.add(z)

@@ -117,10 +117,10 @@ def _sources(library: list[str], column: str | None) -> list[Any]:
 @contextmanager
 def _progress_and_invalid_rows(library: list[str], path: Path | None) -> Iterator[Callable[[PartialResult], None]]:
     """A function called with each processed part: it updates the progress bar and writes the invalid rows."""
-    from molvae.library.input_files import expected_rows, find_files
+    from molvae.library.input_files import estimate_rows, find_files
 
     files = None if "-" in library else find_files(library)
-    total = expected_rows(files) if files and sys.stderr.isatty() else None  # reads the beginning of every file
+    total = estimate_rows(files) if files and sys.stderr.isatty() else None  # reads the beginning of every file
     with progress("rows", total) as advance, _invalid_row_writer(path) as write_row:
         n_read = 0
 

@@ -1,4 +1,4 @@
-"""Hashes of molecules and of model weights, the same on every platform and in every run."""
+"""Hashes of molecules and of model weights, the same on every platform and in every run; a compact set of hashes."""
 
 from __future__ import annotations
 
@@ -50,3 +50,32 @@ def weights_digest(model: nn.Module) -> str:
         saved = tensor.half() if tensor.is_floating_point() else tensor
         digest.update(saved.cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+class HashSet:
+    """A set of 64-bit hashes that grows batch by batch: 8 bytes each, where a set of Python integers takes about 100.
+
+    The hashes are in sorted arrays, each more than twice as long as the next. A lookup takes a few binary searches,
+    and a hash is merged into a longer array once for each doubling.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: list[NDArray[np.uint64]] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._arrays))
+
+    def add(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Add hashes (N,) and return which of them are new: (N,). Of equal hashes only the first is new."""
+        is_new = np.zeros(len(hashes), dtype=bool)
+        is_new[np.unique(hashes, return_index=True)[1]] = True
+        for array in self._arrays:
+            is_new &= array[np.searchsorted(array, hashes).clip(max=len(array) - 1)] != hashes
+        if is_new.any():
+            self._merge(np.sort(hashes[is_new]))
+        return is_new
+
+    def _merge(self, array: NDArray[np.uint64]) -> None:
+        while self._arrays and len(self._arrays[-1]) <= 2 * len(array):
+            array = np.sort(np.concatenate([self._arrays.pop(), array]), kind="stable")
+        self._arrays.append(array)

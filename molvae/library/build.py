@@ -1,8 +1,8 @@
-"""Files of molecules into a library, shard by shard: killed at any moment and begun again, it ends with the same bytes.
+"""Build a library from files of molecules, shard by shard. An interrupted build resumes and ends with the same bytes.
 
-A shard holds what became of the next 65,536 rows read, so where a shard begins depends on nothing else. It counts as
-done once its journal is there, and its journal is written last. Who begins again reads which molecules the finished
-shards hold, passes over the rows they came from, and goes on.
+A shard holds the molecules of the next 65,536 rows, so that its contents depend on nothing else. It is complete when
+its JSON file exists, which is written last. A resumed build reads the hashes of the molecules in the complete shards,
+skips the rows that they came from, and continues.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import torch
 from molvae.chem.properties import get_property
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.files import abandoned_drafts, atomic_write
+from molvae.data.hashing import HashSet, hash_texts
 from molvae.data.parallel import chunked
 from molvae.data.rows import RowCounts
 from molvae.errors import InputError
-from molvae.library.embedding import BATCH, Embedded, embed
-from molvae.library.hash_set import SeenDigests, digests_of
+from molvae.library.embedding import BATCH_SIZE, EmbeddedBatch, embed_rows
 from molvae.library.input_files import check_files, find_files, read_files
 from molvae.library.manifest import (
     FORMAT,
@@ -32,19 +32,29 @@ from molvae.library.manifest import (
     MANIFEST,
     SETTINGS,
     SHARDS,
+    IndexSettings,
     Manifest,
     ModelId,
-    Settings,
     Shard,
     read_json,
-    total,
+    total_counts,
     write_json,
 )
-from molvae.library.shards import INVALID_ROW_COLUMNS, Piece, files_of, is_whole, journal_of, read_columns, write_shard
+from molvae.library.storage import (
+    INVALID_ROW_COLUMNS,
+    ShardPart,
+    is_complete,
+    read_columns,
+    shard_paths,
+    shard_record_path,
+    write_shard,
+)
 from molvae.nn.autoencoder import Autoencoder
 
 PROPERTIES = ("mw", "logp", "tpsa", "hbd", "hba", "rotatable_bonds")
-SHARD_ROWS = 128 * BATCH
+"""Properties that a library holds by default."""
+
+SHARD_ROWS = 128 * BATCH_SIZE
 
 Progress = Callable[[RowCounts], None]
 
@@ -60,40 +70,56 @@ def build_index(
     device: torch.device | str = "cpu",
     column: str | None = None,
     properties: Sequence[str] = PROPERTIES,
-    clean: bool = False,
+    standardize: bool = False,
     workers: int | None = None,
     shard_rows: int = SHARD_ROWS,
     progress: Progress | None = None,
 ) -> Manifest:
-    """Index files and folders of molecules into `folder`, or go on where an interrupted index stopped.
+    """Index files and folders of molecules into `folder`, or resume an interrupted build.
 
-    Canonical isomeric SMILES, each once in the whole library, their `properties`, latents in half precision and Morgan
-    fingerprints; rows that give no molecule in invalid_rows.csv. Memory is flat but for 8 bytes a molecule. The bytes depend on
-    the files, the settings and the device, not on `workers`. `progress` is told the counts after every few hundred
-    rows. Raises `InputError` for what cannot be read, for `shard_rows` that are neither a multiple of `BATCH` nor
-    fewer, and where `folder` holds a library of other files or settings.
+    See `molvae.library.indexed_library.index` for the parameters that both have. Memory is constant except for 8 bytes
+    a molecule. The contents depend on the files, the settings and the device, but not on `workers`.
+
+    Parameters
+    ----------
+    model, vocabulary : Autoencoder, Vocabulary
+        The network, in evaluation mode on `device`, and its tokens.
+    model_id : ModelId
+        Identifies the model in the manifest.
+    max_length : int
+        The most tokens that the model decodes; longer molecules are invalid rows.
+    shard_rows : int
+        Rows of a shard: a multiple of `BATCH_SIZE`, or fewer than `BATCH_SIZE`.
+    progress : callable, optional
+        Called with the `RowCounts` so far after every batch.
+
+    Raises
+    ------
+    InputError
+        If a file or an option cannot be used, or if `folder` holds a library of other files or settings.
     """
     folder = Path(folder)
-    files = find_files(library, aside=folder)
+    files = find_files(library, exclude=folder)
     _check_options(properties, shard_rows)
-    settings = Settings(
-        format=FORMAT, model=model_id, properties=tuple(dict.fromkeys(properties)), standardized=clean, column=column,
-        shard_rows=shard_rows, versions={name: version(name) for name in ("molvae", "rdkit", "torch")},
+    settings = IndexSettings(
+        format=FORMAT, model=model_id, properties=tuple(dict.fromkeys(properties)), standardize=standardize,
+        column=column, shard_rows=shard_rows,
+        versions={name: version(name) for name in ("molvae", "rdkit", "torch")},
         inputs=tuple(check_files(files, column)),
     )  # fmt: skip
     if (folder / MANIFEST).exists():
         manifest = Manifest.load(folder)
-        settings.check_same(manifest.settings, folder)
-        return _tidy(folder, manifest)
-    shards = _begin(folder, settings)
-    seen, counts = _seen(folder, shards), total(shards)
-    parts = embed(
+        settings.check_equal(manifest.settings, folder)
+        return _clean_up(folder, manifest)
+    shards = _prepare_folder(folder, settings)
+    hashes, counts = _hashes(folder, shards), total_counts(shards)
+    batches = embed_rows(
         model, vocabulary, islice(read_files(files, column), counts.read, None), device=device,
-        max_length=max_length, properties=settings.properties, fingerprints=True, clean=clean, workers=workers,
-        batch_size=min(BATCH, shard_rows),
+        max_length=max_length, properties=settings.properties, fingerprints=True, standardize=standardize,
+        workers=workers, batch_size=min(BATCH_SIZE, shard_rows),
     )  # fmt: skip
-    pieces = _pieces(parts, seen, settings, counts, progress)
-    for number, of_shard in enumerate(chunked(pieces, max(1, shard_rows // BATCH)), start=len(shards)):
+    parts = _shard_parts(batches, hashes, settings, counts, progress)
+    for number, of_shard in enumerate(chunked(parts, max(1, shard_rows // BATCH_SIZE)), start=len(shards)):
         shards.append(write_shard(folder, number, of_shard))
     return _finish(folder, Manifest(settings, tuple(shards)))
 
@@ -101,71 +127,74 @@ def build_index(
 def _check_options(properties: Sequence[str], shard_rows: int) -> None:
     for name in properties:
         get_property(name)
-    if shard_rows < 1 or (shard_rows > BATCH and shard_rows % BATCH):
-        raise InputError(f"a shard is of a multiple of {BATCH} rows, or of fewer than that; got {shard_rows}")
+    if shard_rows < 1 or (shard_rows > BATCH_SIZE and shard_rows % BATCH_SIZE):
+        raise InputError(f"shard_rows must be 1 to {BATCH_SIZE} or a multiple of {BATCH_SIZE}, got {shard_rows}")
 
 
-def _begin(folder: Path, settings: Settings) -> list[Shard]:
-    """The folder with the settings in it, and the shards that are there already."""
+def _prepare_folder(folder: Path, settings: IndexSettings) -> list[Shard]:
+    """Write the settings into the folder, and return the complete shards that it has already."""
     if (folder / SETTINGS).exists():
-        settings.check_same(Settings.from_dict(read_json(folder / SETTINGS)), folder)
+        settings.check_equal(IndexSettings.from_dict(read_json(folder / SETTINGS)), folder)
     elif folder.exists() and (not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir())):
-        raise InputError(f"{folder} exists and is no library: choose another -o")
-    write_json(folder / SETTINGS, asdict(settings))  # first: nothing else says that a folder is ours
-    return list(_finished(folder))
+        raise InputError(f"{folder} exists and is not a library: choose another output folder (-o)")
+    write_json(folder / SETTINGS, asdict(settings))  # first: the settings mark the folder as a library
+    return list(_complete_shards(folder))
 
 
-def _finished(folder: Path) -> Iterator[Shard]:
-    """The shards that are done, up to the first that is not there or not as it was written."""
+def _complete_shards(folder: Path) -> Iterator[Shard]:
+    """Yield the complete shards up to the first that is missing or damaged."""
     for number in count():
-        journal = journal_of(folder, number)
-        if not journal.exists():
+        record = shard_record_path(folder, number)
+        if not record.exists():
             return
-        shard = Shard(**json.loads(journal.read_text(encoding="utf-8")))
-        if not is_whole(folder, shard):
+        shard = Shard(**json.loads(record.read_text(encoding="utf-8")))
+        if not is_complete(folder, shard):
             return
         yield shard
 
 
-def _seen(folder: Path, shards: Iterable[Shard]) -> SeenDigests:
-    """The molecules of these shards."""
-    seen = SeenDigests()
+def _hashes(folder: Path, shards: Iterable[Shard]) -> HashSet:
+    """Return the hashes of the molecules of shards."""
+    hashes = HashSet()
     for shard in shards:
-        table = read_columns(files_of(folder, shard.name)["parquet"], ["smiles"])
-        seen.accept(digests_of(table.column("smiles").to_pylist()))
-    return seen
+        table = read_columns(shard_paths(folder, shard.name)["parquet"], ["smiles"])
+        hashes.add(hash_texts(table.column("smiles").to_pylist()))
+    return hashes
 
 
-def _pieces(
-    parts: Iterable[Embedded], seen: SeenDigests, settings: Settings, counts: RowCounts, progress: Progress | None
-) -> Iterator[Piece]:
-    """What is kept of each batch, in as little memory as it takes on disk."""
-    for part in parts:
-        piece = Piece.of(part, seen.accept(part.keys), settings.properties)
-        counts.accepted += piece.table.num_rows
-        counts.duplicate += piece.duplicate
-        counts.invalid += len(piece.invalid_rows)
+def _shard_parts(
+    batches: Iterable[EmbeddedBatch],
+    hashes: HashSet,
+    settings: IndexSettings,
+    counts: RowCounts,
+    progress: Progress | None,
+) -> Iterator[ShardPart]:
+    """Yield what each batch adds to a shard, in the format of the files, which takes less memory than the batch."""
+    for batch in batches:
+        part = ShardPart.from_batch(batch, hashes.add(batch.hashes), settings.properties)
+        counts.accepted += part.table.num_rows
+        counts.duplicate += part.duplicate
+        counts.invalid += len(part.invalid_rows)
         if progress:
             progress(counts)
-        yield piece
+        yield part
 
 
 def _finish(folder: Path, manifest: Manifest) -> Manifest:
-    """Join what the shards rejected and write the manifest, which makes the library whole."""
+    """Join the invalid rows of all shards and write the manifest, which completes the library."""
     with atomic_write(folder / INVALID_ROWS) as draft, draft.open("wb") as file:
         file.write((",".join(INVALID_ROW_COLUMNS) + "\n").encode())
         for shard in manifest.shards:
-            with files_of(folder, shard.name)["invalid_rows.csv"].open("rb") as part:
+            with shard_paths(folder, shard.name)["invalid_rows.csv"].open("rb") as part:
                 shutil.copyfileobj(part, file)
     manifest.save(folder)
-    return _tidy(folder, manifest)
+    return _clean_up(folder, manifest)
 
 
-def _tidy(folder: Path, manifest: Manifest) -> Manifest:
-    """Remove what only an interrupted index needs, and the drafts that interruptions have left."""
-    needed = (
-        path for name in (SETTINGS, f"{SHARDS}/*.invalid_rows.csv", f"{SHARDS}/*.json") for path in folder.glob(name)
-    )
-    for path in [*needed, *abandoned_drafts(folder), *abandoned_drafts(folder / SHARDS)]:
+def _clean_up(folder: Path, manifest: Manifest) -> Manifest:
+    """Remove the files that only an incomplete library needs, and temporary files of interrupted builds."""
+    patterns = (SETTINGS, f"{SHARDS}/*.invalid_rows.csv", f"{SHARDS}/*.json")
+    temporary = (path for pattern in patterns for path in folder.glob(pattern))
+    for path in [*temporary, *abandoned_drafts(folder), *abandoned_drafts(folder / SHARDS)]:
         path.unlink(missing_ok=True)
     return manifest

@@ -1,7 +1,7 @@
-"""A stream of rows into latents, in flat memory: worker processes featurize, and without a GPU encode as well.
+"""A stream of rows to latents, in constant memory: worker processes build graphs, and encode if there is no GPU.
 
-A batch goes through the network where it was featurized, so that N cores do N times the work of one; with a GPU the
-batches come together in this process, and the workers go on while the GPU encodes.
+Without a GPU a batch is encoded where its graphs are built, so that N cores do N times the work of one. With a GPU
+the batches are encoded in this process while the workers build the next graphs.
 """
 
 from __future__ import annotations
@@ -26,23 +26,35 @@ from molvae.data.rows import InvalidRow, Record
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.devices import repeatable
 
-BATCH = 512
+BATCH_SIZE = 512
 """Rows that are featurized and encoded together."""
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """What became of some rows that follow each other: K molecules, the invalid rows of the others; `read` in all.
+class EmbeddedBatch:
+    """A batch of consecutive rows: K molecules, and the invalid rows.
 
-    records: the row of each molecule as it was read; smiles: canonical, isomeric; keys: (K,) a digest of it, the same
-    for the same molecule; latents: (K, D) means of q(z given x). invalid rows: every other row, with its reason.
-    properties: name to (K,), units as in `PROPERTIES`; fingerprints: (K, 256) packed as by `morgan_bits`, or (0, 256)
-    where they were not asked for.
+    Attributes
+    ----------
+    records : list of Record
+        The rows of the molecules.
+    smiles : list of str
+        Their canonical isomeric SMILES.
+    hashes : ndarray of shape (K,), uint64
+        Hashes of the canonical SMILES, as from `hash_texts`.
+    latents : ndarray of shape (K, D), float32
+        Means of q(z | x).
+    invalid_rows : list of InvalidRow
+        All other rows, with their reasons.
+    properties : dict of str to ndarray of shape (K,)
+        Properties by name, with the units of `PROPERTIES`.
+    fingerprints : ndarray of shape (K, 256), uint8
+        Packed Morgan fingerprints as from `morgan_bits`; (0, 256) if they were not requested.
     """
 
     records: list[Record]
     smiles: list[str]
-    keys: NDArray[np.uint64]
+    hashes: NDArray[np.uint64]
     latents: NDArray[np.float32]
     invalid_rows: list[InvalidRow]
     properties: dict[str, NDArray[np.float64]]
@@ -50,10 +62,11 @@ class Embedded:
 
     @property
     def read(self) -> int:
+        """The number of rows."""
         return len(self.records) + len(self.invalid_rows)
 
 
-def embed(
+def embed_rows(
     model: Autoencoder,
     vocabulary: Vocabulary,
     rows: Iterable[Record | InvalidRow],
@@ -62,45 +75,66 @@ def embed(
     max_length: int,
     properties: Sequence[str] = (),
     fingerprints: bool = False,
-    clean: bool = False,
+    standardize: bool = False,
     workers: int | None = None,
-    batch_size: int = BATCH,
-) -> Iterator[Embedded]:
-    """Encode a stream of any length: one `Embedded` for every `batch_size` rows read, in their order.
+    batch_size: int = BATCH_SIZE,
+) -> Iterator[EmbeddedBatch]:
+    """Encode a stream of any length, batch by batch, in order.
 
-    `model` is in evaluation mode and on `device`; it writes `max_length` symbols at most, and molecules of more are
-    rejected, as are those with a symbol outside `vocabulary`. `properties` and `fingerprints` are computed beside the
-    graphs, in `workers` processes (None: one per core; 0 or 1: in this one). `clean` standardizes first and strips
-    salts. The same rows give the same numbers, bit for bit on one device, whatever the workers; and rows that come
-    later or earlier in the stream change nothing as long as they are whole batches.
+    The same rows give the same numbers, bit for bit on one device, whatever the number of workers and wherever in a
+    stream of whole batches they are.
+
+    Parameters
+    ----------
+    model : Autoencoder
+        In evaluation mode, on `device`.
+    vocabulary : Vocabulary
+        Tokens of the model; molecules with other tokens are invalid rows.
+    rows : iterable of Record or InvalidRow
+        Rows to encode.
+    device : torch.device or str
+        Device of the model.
+    max_length : int
+        The most tokens that the model decodes; longer molecules are invalid rows.
+    properties : sequence of str
+        Properties to compute as well.
+    fingerprints : bool
+        Whether to compute fingerprints as well.
+    standardize : bool
+        Normalize functional groups and strip salts first.
+    workers : int, optional
+        Worker processes; default one per core, 0 or 1 for none.
+    batch_size : int
+        Rows of a batch.
     """
     for name in properties:
-        get_property(name)  # its error now, and not out of a worker
-    task = _Task(
-        model, torch.device(device), clean, max_length, frozenset(vocabulary.tokens), tuple(properties), fingerprints
-    )
+        get_property(name)  # an unknown property is an error here and not in a worker
+    task = _EmbeddingTask(
+        model, torch.device(device), standardize, max_length, frozenset(vocabulary.tokens), tuple(properties),
+        fingerprints,
+    )  # fmt: skip
     batches, for_workers = tee(chunked(rows, batch_size))
     texts = ([row.smiles if isinstance(row, Record) else None for row in batch] for batch in for_workers)
-    # results first: when they end, zip has not taken a batch yet, and the workers have been sent home
-    for described, batch in zip(map_chunks(_describe, texts, workers, shared=task), batches, strict=False):
-        yield _embedded(batch, described, task)
+    # results come first in zip: when they end, no batch has been taken and the workers have stopped
+    for result, batch in zip(map_chunks(_process_batch, texts, workers, shared=task), batches, strict=False):
+        yield _embedded_batch(batch, result, task)
 
 
 @dataclass(frozen=True)
-class _Task:
-    """What every worker has to know."""
+class _EmbeddingTask:
+    """What workers share."""
 
     model: Autoencoder
     device: torch.device
-    clean: bool
+    standardize: bool
     max_length: int
-    known: frozenset[str]
+    known_tokens: frozenset[str]
     properties: tuple[str, ...]
     fingerprints: bool
 
 
-class _Described(NamedTuple):
-    """What a worker makes of a batch; latents only where they need no other device."""
+class _WorkerResult(NamedTuple):
+    """What a worker computes of a batch; latents only if the model is on the CPU."""
 
     chunk: FeaturizedChunk
     smiles: list[str]
@@ -109,52 +143,56 @@ class _Described(NamedTuple):
     latents: NDArray[np.float32] | None
 
 
-def _describe(task: _Task, texts: list[str | None]) -> _Described:
+def _process_batch(task: _EmbeddingTask, texts: list[str | None]) -> _WorkerResult:
     mols: list[Chem.Mol] = []
-    observe = mols.append if task.properties or task.fingerprints else None
+    on_molecule = mols.append if task.properties or task.fingerprints else None
     chunk = featurize_chunk(
-        texts, standardize=task.clean, max_length=task.max_length, vocabulary=task.known, on_molecule=observe
+        texts,
+        standardize=task.standardize,
+        max_length=task.max_length,
+        vocabulary=task.known_tokens,
+        on_molecule=on_molecule,
     )
-    return _Described(
+    return _WorkerResult(
         chunk=chunk,
-        smiles=smiles_of(chunk),
+        smiles=chunk_smiles(chunk),
         properties=compute_properties(mols, task.properties),
         fingerprints=morgan_bits(mols if task.fingerprints else []),
         latents=encode_chunk(task.model, chunk, task.device) if task.device.type == "cpu" else None,
     )
 
 
-def smiles_of(chunk: FeaturizedChunk) -> list[str]:
-    """The canonical SMILES of the molecules."""
-    symbols = ["\n", *chunk.token_table[1:]]  # the first is the end
-    return "".join([symbols[token] for token in chunk.tokens.tolist()]).split("\n")[:-1]
-
-
-def _embedded(rows: list[Record | InvalidRow], described: _Described, task: _Task) -> Embedded:
-    chunk = described.chunk
+def _embedded_batch(rows: list[Record | InvalidRow], result: _WorkerResult, task: _EmbeddingTask) -> EmbeddedBatch:
+    chunk = result.chunk
     invalid_rows = [
         row if isinstance(row, InvalidRow) else InvalidRow(row.source, row.row, row.smiles, chunk.errors[place])
         for place, row in enumerate(rows)
         if isinstance(row, InvalidRow) or place in chunk.errors
     ]
-    latents = described.latents
-    return Embedded(
+    latents = result.latents
+    return EmbeddedBatch(
         records=[row for row in map(rows.__getitem__, chunk.rows) if isinstance(row, Record)],
-        smiles=described.smiles,
-        keys=np.frombuffer(b"".join(chunk.smiles_hashes), np.uint64),
+        smiles=result.smiles,
+        hashes=np.frombuffer(b"".join(chunk.smiles_hashes), np.uint64),
         latents=encode_chunk(task.model, chunk, task.device) if latents is None else latents,
         invalid_rows=invalid_rows,
-        properties=described.properties,
-        fingerprints=described.fingerprints,
+        properties=result.properties,
+        fingerprints=result.fingerprints,
     )
+
+
+def chunk_smiles(chunk: FeaturizedChunk) -> list[str]:
+    """Return the canonical SMILES of the molecules of a chunk."""
+    tokens = ["\n", *chunk.token_table[1:]]  # the first token ends a molecule
+    return "".join([tokens[token] for token in chunk.tokens.tolist()]).split("\n")[:-1]
 
 
 @torch.inference_mode()
 def encode_chunk(model: Autoencoder, chunk: FeaturizedChunk, device: torch.device) -> NDArray[np.float32]:
-    """The means of q(z given x), (K, D). On a CPU one thread computes them: leave the other cores other chunks."""
-    sizes = chunk.sizes * np.array([1, 1, 0])  # tokens are for those who decode
+    """Return the means of q(z | x) of the K molecules of a chunk: (K, D). On a CPU one thread computes them."""
+    sizes = chunk.sizes * np.array([1, 1, 0])  # only decoders need tokens
     packed = PackedGraphs.from_arrays(chunk.atoms, chunk.bonds, chunk.bond_index, np.zeros(0, np.int16), sizes)
-    if not len(packed):  # which the encoder does not take
+    if not len(packed):  # the encoder does not accept an empty batch
         return np.zeros((0, model.latent.mean.out_features), np.float32)
     with repeatable(device):
         batch = packed.gather(torch.arange(len(packed))).to(device)

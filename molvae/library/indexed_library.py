@@ -1,4 +1,4 @@
-"""Libraries of molecules, indexed once and searched often: `molvae.index`, `molvae.open_library`."""
+"""`molvae.index` and `molvae.open_library`: libraries that are indexed once and searched often."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from numpy.typing import NDArray
 
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint
+from molvae.chem import smiles as chem_smiles
 from molvae.chem.expressions import PropertyFilter
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.smiles import parse, standardize, write
 from molvae.data.rows import ARGUMENT, InvalidRow, Record, RowCounts, as_smiles_iterable, as_tuple, make_row
 from molvae.errors import CheckpointError, InputError, MoleculeError, warn
 from molvae.library.build import PROPERTIES, SHARD_ROWS, build_index
-from molvae.library.embedding import embed
-from molvae.library.ivf import ByLatentCells
+from molvae.library.embedding import embed_rows
+from molvae.library.ivf import IVFSearcher
 from molvae.library.manifest import ModelId
-from molvae.library.measures import ByFingerprint, ByLatent, Measure
-from molvae.library.search import Hits, search
-from molvae.library.storage import Library
+from molvae.library.nearest_neighbors import FingerprintSearcher, LatentSearcher, Searcher
+from molvae.library.search import SearchHits, search_library
+from molvae.library.storage import LibraryStorage
 from molvae.nn.devices import find_device
 
-EQUALS = 16
-"""Molecules with the fingerprint of a seed, such as its stereoisomers, among which it is looked for itself."""
-
 RANKINGS = {"latent": ("latent",), "tanimoto": ("tanimoto",), "both": ("tanimoto", "latent")}
+
+EQUAL_FINGERPRINTS = 16
+"""Molecules with the fingerprint of a seed, such as its stereoisomers, among which the seed itself is looked for."""
 
 
 def index(
@@ -46,36 +46,85 @@ def index(
     shard_rows: int = SHARD_ROWS,
     progress: Callable[[RowCounts], None] | None = None,
 ) -> IndexedLibrary:
-    """Index files and folders of molecules (.smi .csv .tsv .sdf .parquet, .gz) into the folder `output`.
+    """Index files of molecules for searches by similarity and by latent.
 
-    The folder gets sharded Parquet (SMILES, id, properties, latents in half precision), fingerprints, invalid_rows.csv with the
-    rows that gave no molecule, and manifest.json. Interrupted and called again, it goes on and ends with the same
-    bytes; it costs `shard_rows` rows at most. Memory is flat. `column` is the one with SMILES, `properties` those to
-    compute (units as in `PROPERTIES`); `standardize` normalizes groups and strips salts first. Raises `InputError`,
-    also where `output` was begun with other files, model or options, and `CheckpointError`.
+    The folder `output` gets Parquet files with canonical isomeric SMILES, each once, ids, properties and latents in
+    half precision; Morgan fingerprints; invalid_rows.csv with the rows that gave no molecule; and manifest.json. Memory
+    is constant except for 8 bytes a molecule. Called again after an interruption, it resumes and ends with the same
+    bytes.
+
+    Parameters
+    ----------
+    library : str, Path or sequence
+        Files (.smi, .csv, .tsv, .sdf, each also as .gz, .parquet) and folders of such files.
+    output : str or Path
+        The folder to create.
+    model : str or Path
+        Name or folder of the model that computes the latents.
+    device : str
+        Device of the model: "auto", "cpu", "cuda", "mps".
+    column : str, optional
+        Column of the SMILES in tables. Default: "smiles".
+    properties : sequence of str
+        Properties to store; searches can filter by them.
+    standardize : bool
+        Normalize functional groups and strip salts first.
+    workers : int, optional
+        Worker processes; default one per core, 0 or 1 for none.
+    shard_rows : int
+        Rows of a shard, the most that an interruption costs: 1 to 512, or a multiple of 512.
+    progress : callable, optional
+        Called with the `RowCounts` so far after every batch of rows.
+
+    Returns
+    -------
+    IndexedLibrary
+
+    Raises
+    ------
+    InputError
+        If a file or an option cannot be used, or if `output` exists with other files, model or options.
+    CheckpointError
+        If the model is missing or damaged.
     """
     paths = [library] if isinstance(library, str | Path) else library
-    place = find_device(device)
-    loaded = checkpoints.load(model, place)
+    found_device = find_device(device)
+    loaded = checkpoints.load(model, found_device)
     build_index(
-        paths, output, loaded.model, loaded.vocabulary, model_id=_id_of(str(model), loaded),
-        max_length=loaded.config.max_length, device=place, column=column, properties=properties, clean=standardize,
-        workers=workers, shard_rows=shard_rows, progress=progress,
+        paths, output, loaded.model, loaded.vocabulary, model_id=_model_id(str(model), loaded),
+        max_length=loaded.config.max_length, device=found_device, column=column, properties=properties,
+        standardize=standardize, workers=workers, shard_rows=shard_rows, progress=progress,
     )  # fmt: skip
     return open_library(output, model=model, device=device)
 
 
 def open_library(folder: str | Path, *, model: str | Path | None = None, device: str = "auto") -> IndexedLibrary:
-    """A library that `index` made. `model` says where its model is now, if that was moved.
+    """Open a library that `index` created.
 
-    Raises `InputError` where there is no library, or one that is not finished.
+    Parameters
+    ----------
+    folder : str or Path
+        The folder of the library.
+    model : str or Path, optional
+        Where the model of the library is now. Default: the name or folder with which it was indexed.
+    device : str
+        Device of searches by latent: "auto", "cpu", "cuda", "mps".
+
+    Returns
+    -------
+    IndexedLibrary
+
+    Raises
+    ------
+    InputError
+        If there is no library in `folder`, or an incomplete one.
     """
-    return IndexedLibrary(Library(folder), model, device)
+    return IndexedLibrary(LibraryStorage(folder), model, device)
 
 
 @dataclass(frozen=True)
-class Seed:
-    """What was asked about, as given; its `latent` (D,) where latents are asked for, else its `canonical` SMILES."""
+class SearchSeed:
+    """A seed as given, its packed fingerprint (256,), and its latent (D,), or without latents its canonical SMILES."""
 
     smiles: str
     fingerprint: NDArray[np.uint8]
@@ -84,21 +133,31 @@ class Seed:
 
 
 class IndexedLibrary:
-    """A library and, once latents are asked for, the model that made it."""
+    """A library to search; its model is loaded at the first search by latent.
 
-    def __init__(self, library: Library, model: str | Path | None = None, device: str = "auto") -> None:
-        self.library = library
+    Parameters
+    ----------
+    storage : LibraryStorage
+        The library on disk.
+    model : str or Path, optional
+        Name or folder of its model. Default: that in the manifest.
+    device : str
+        Device of searches by latent.
+    """
+
+    def __init__(self, storage: LibraryStorage, model: str | Path | None = None, device: str = "auto") -> None:
+        self.storage = storage
         self.device = device
-        self._place = model or library.manifest.settings.model.name
+        self._model_path = model or storage.manifest.settings.model.name
         self._checkpoint: Checkpoint | None = None
 
     def __len__(self) -> int:
-        return len(self.library)
+        return len(self.storage)
 
     @property
     def counts(self) -> RowCounts:
-        """What became of the rows that were read."""
-        return self.library.manifest.counts
+        """How many rows were accepted, duplicates of others, and invalid."""
+        return self.storage.manifest.counts
 
     def search(
         self,
@@ -114,127 +173,162 @@ class IndexedLibrary:
         core: str | None = None,
         workers: int | None = None,
     ) -> pd.DataFrame:
-        """The `top` molecules nearest to each seed, the nearest first, as if compared with every molecule.
+        """Return the nearest molecules of each seed, by comparison with every molecule unless `nprobe` is given.
 
-        `rank_by` is tanimoto (Morgan, radius 2, 2048 bits), latent (`metric` cosine or l2) or both: the two lists, 1000 deep
-        or ten times `top`, fused by reciprocal rank (Cormack, Clarke and Buettcher 2009). With `nprobe` latents are
-        compared only in that many of the cells that the library's are sorted into: quicker, and it may miss some
-        (`ByLatentCells`). `filters` are windows of the library's properties such as "mw<500", `include_smarts` and `exclude_smarts`
-        SMARTS, `core` as in `Generator.analogs`; ranks are among what passes.
+        Parameters
+        ----------
+        seeds : str or iterable of str
+            SMILES of the molecules to search for. Those that cannot be used are skipped with a warning.
+        rank_by : {"both", "tanimoto", "latent"}
+            Tanimoto similarity of Morgan fingerprints (radius 2, 2048 bits), `metric` of latents, or both: the ranks in
+            two lists of 1000 molecules, or of ten times `top` if that is more, are fused [1]_.
+        metric : {"cosine", "l2"}
+            Metric of latents.
+        nprobe : int
+            Lists of an inverted file index that are searched for each seed (see `IVFSearcher`): faster, and some of the
+            nearest may be missed. 0 compares with all latents.
+        top : int
+            Molecules for each seed.
+        filters : str or sequence of str
+            Conditions on the properties in the library, such as "mw<500"; ranks are among the molecules that pass.
+        include_smarts, exclude_smarts : str or sequence of str
+            SMARTS patterns that molecules must contain, and must not contain.
+        core : str, optional
+            Substructure with attachment points (*) that molecules must have; other atoms may only be attached there.
+        workers : int, optional
+            Worker processes for substructure filters; default one per core, 0 or 1 for none.
 
-        Columns: seed, rank, smiles, id, similarity (Tanimoto), latent_distance (1 - cosine, or Euclidean; not by
-        tanimoto alone), the library's properties. `attrs["errors"]`: seed to reason, of those that cannot be used.
-        Raises `InputError` for an option that cannot be used, `CheckpointError` for a damaged model.
+        Returns
+        -------
+        pandas.DataFrame
+            Columns seed, rank (from 1), smiles, id (name, or file:row), similarity (Tanimoto), latent_distance
+            (1 - cosine, or Euclidean; absent if `rank_by` is "tanimoto"), and the properties of the library.
+            ``attrs["errors"]`` has the reasons of seeds that cannot be used.
+
+        Raises
+        ------
+        InputError
+            If an option cannot be used, or if the model of the library is missing or has changed.
+        CheckpointError
+            If the model is damaged.
+
+        References
+        ----------
+        .. [1] Cormack, Clarke and Buettcher, "Reciprocal rank fusion", SIGIR 2009, 758.
         """
         if rank_by not in RANKINGS:
-            raise InputError(f"a library is searched by {', '.join(RANKINGS)}, got {rank_by!r}")
+            raise InputError(f"rank_by must be one of {', '.join(RANKINGS)}, got {rank_by!r}")
         if rank_by == "tanimoto" and (metric != "cosine" or nprobe):
-            raise InputError("metric and nprobe are about latents, which are not looked at by tanimoto")
+            raise InputError("metric and nprobe apply to latents, which rank_by 'tanimoto' does not use")
         molecule_filters = Filters(
-            tuple(map(PropertyFilter.from_text, as_tuple(filters))),
-            as_tuple(include_smarts),
-            as_tuple(exclude_smarts),
-            core,
-        )
-        found, errors = self._seeds(list(as_smiles_iterable(seeds)), latents=rank_by != "tanimoto")
-        measures: dict[str, Measure] = {"tanimoto": ByFingerprint(np.array([seed.fingerprint for seed in found]))}
+            tuple(map(PropertyFilter.from_text, as_tuple(filters))), as_tuple(include_smarts),
+            as_tuple(exclude_smarts), core,
+        )  # fmt: skip
+        found, errors = self._prepare_seeds(list(as_smiles_iterable(seeds)), with_latents=rank_by != "tanimoto")
+        searchers: dict[str, Searcher] = {
+            "tanimoto": FingerprintSearcher(np.array([seed.fingerprint for seed in found]))
+        }
         if rank_by != "tanimoto":
             latents = np.array([seed.latent for seed in found], np.float32)
-            exact = ByLatent(latents, metric, find_device(self.device))
-            measures["latent"] = ByLatentCells(latents, metric, nprobe=nprobe) if nprobe else exact
-        deep = top + EQUALS if rank_by == "tanimoto" else top
-        hits = (
-            search(self.library, measures, deep, by=RANKINGS[rank_by], filters=molecule_filters, workers=workers)
-            if found
-            else []
-        )
+            exact = LatentSearcher(latents, metric, find_device(self.device))
+            searchers["latent"] = IVFSearcher(latents, metric, nprobe=nprobe) if nprobe else exact
+        depth = top + EQUAL_FINGERPRINTS if rank_by == "tanimoto" else top
+        hits = list[SearchHits]()
+        if found:
+            hits = search_library(
+                self.storage, searchers, depth, rank_by=RANKINGS[rank_by], filters=molecule_filters, workers=workers
+            )
         if rank_by == "tanimoto":
-            hits = [self._itself_first(one, seed, top) for one, seed in zip(hits, found, strict=True)]
-        frame = self._table(found, hits, measures)
+            hits = [self._seed_first(one, seed, top) for one, seed in zip(hits, found, strict=True)]
+        frame = self._table(found, hits, searchers)
         frame.attrs["errors"] = errors
         for reason in errors.values():
             warn(reason)
         return frame
 
-    def _itself_first(self, hits: Hits, seed: Seed, top: int) -> Hits:
-        """The `top` best, first the seed itself if it is there: its stereoisomers have the same fingerprint."""
-        equals = int((hits.scores == 1).sum())
-        itself = (self.library.molecules(hits.rows[:equals])["smiles"] == seed.canonical).to_numpy()
-        order = np.argsort(~itself, kind="stable")
-        rows = np.concatenate([hits.rows[:equals][order], hits.rows[equals:]])[:top]
-        return Hits(rows, hits.scores[:top], {name: figures[:top] for name, figures in hits.measured.items()})
+    def _seed_first(self, hits: SearchHits, seed: SearchSeed, top: int) -> SearchHits:
+        """Return the `top` nearest, the seed itself before molecules with the same fingerprint."""
+        equal = int((hits.scores == 1).sum())
+        is_seed = (self.storage.molecules(hits.rows[:equal])["smiles"] == seed.canonical).to_numpy()
+        order = np.argsort(~is_seed, kind="stable")
+        rows = np.concatenate([hits.rows[:equal][order], hits.rows[equal:]])[:top]
+        return SearchHits(rows, hits.scores[:top], {name: scores[:top] for name, scores in hits.by_searcher.items()})
 
-    def _seeds(self, texts: list[str], *, latents: bool) -> tuple[list[Seed], dict[str, str]]:
-        """The seeds that can be used, and the others' reasons."""
+    def _prepare_seeds(self, texts: list[str], *, with_latents: bool) -> tuple[list[SearchSeed], dict[str, str]]:
+        """Return the usable seeds, and the reasons of the others."""
         rows = [make_row(text, "", ARGUMENT, place) for place, text in enumerate(texts, start=1)]
-        if latents:
-            return self._encoded(rows, texts)
-        seeds, errors = list[Seed](), dict[str, str]()
+        if with_latents:
+            return self._encode_seeds(rows, texts)
+        seeds, errors = list[SearchSeed](), dict[str, str]()
         for row, text in zip(rows, texts, strict=True):
             try:
                 if isinstance(row, InvalidRow):
                     raise MoleculeError(row.reason)
-                mol = standardize(parse(text)) if self.library.manifest.settings.standardized else parse(text)
-                seeds.append(Seed(text, morgan_bits([mol])[0], canonical=write(mol)))
+                mol = chem_smiles.parse(text)
+                if self.storage.manifest.settings.standardize:
+                    mol = chem_smiles.standardize(mol)
+                seeds.append(SearchSeed(text, morgan_bits([mol])[0], canonical=chem_smiles.write(mol)))
             except MoleculeError as error:
                 errors[text] = str(error)
         return seeds, errors
 
-    def _encoded(self, rows: Sequence[Record | InvalidRow], texts: list[str]) -> tuple[list[Seed], dict[str, str]]:
-        loaded = self._model()
-        parts = embed(
+    def _encode_seeds(
+        self, rows: Sequence[Record | InvalidRow], texts: list[str]
+    ) -> tuple[list[SearchSeed], dict[str, str]]:
+        loaded = self._load_model()
+        batches = embed_rows(
             loaded.model, loaded.vocabulary, rows, device=find_device(self.device), fingerprints=True, workers=0,
-            max_length=loaded.config.max_length, clean=self.library.manifest.settings.standardized,
+            max_length=loaded.config.max_length, standardize=self.storage.manifest.settings.standardize,
         )  # fmt: skip
-        seeds, errors = list[Seed](), dict[str, str]()
-        for part in parts:
+        seeds, errors = list[SearchSeed](), dict[str, str]()
+        for batch in batches:
             seeds += [
-                Seed(texts[record.row - 1], fingerprint, latent)
-                for record, fingerprint, latent in zip(part.records, part.fingerprints, part.latents, strict=True)
+                SearchSeed(texts[record.row - 1], fingerprint, latent)
+                for record, fingerprint, latent in zip(batch.records, batch.fingerprints, batch.latents, strict=True)
             ]
-            errors |= {texts[bad.row - 1]: bad.reason for bad in part.invalid_rows}
+            errors |= {texts[invalid_row.row - 1]: invalid_row.reason for invalid_row in batch.invalid_rows}
         return seeds, errors
 
-    def _model(self) -> Checkpoint:
-        """The model that made the latents. Raises `InputError` where it is gone, or another."""
+    def _load_model(self) -> Checkpoint:
+        """Load the model of the library. Raises `InputError` if it is missing or has other weights."""
         if self._checkpoint is None:
-            wanted = self.library.manifest.settings.model
+            expected = self.storage.manifest.settings.model
             try:
-                place = checkpoints.locate(self._place)
+                path = checkpoints.locate(self._model_path)
             except CheckpointError as error:
                 raise InputError(
-                    f"{self.library.folder} needs the model {wanted.name!r} that made it: {error}"
+                    f"{self.storage.folder} was indexed with the model {expected.name!r}: {error}"
                 ) from None
-            loaded = checkpoints.load(place, find_device(self.device))
-            if _id_of(wanted.name, loaded) != wanted:
+            loaded = checkpoints.load(path, find_device(self.device))
+            if _model_id(expected.name, loaded) != expected:
                 raise InputError(
-                    f"{self.library.folder} was made with the model {wanted.name!r} of other weights than "
-                    f"{str(self._place)!r} has now: name the one it was made with, or index it again"
+                    f"{self.storage.folder} was indexed with the model {expected.name!r}, whose weights differ from "
+                    f"those of {str(self._model_path)!r}: give the original model, or index the library again"
                 )
             self._checkpoint = loaded
         return self._checkpoint
 
-    def _table(self, seeds: list[Seed], hits: list[Hits], measures: dict[str, Measure]) -> pd.DataFrame:
+    def _table(self, seeds: list[SearchSeed], hits: list[SearchHits], searchers: dict[str, Searcher]) -> pd.DataFrame:
         rows = np.concatenate([np.zeros(0, np.int64), *(found.rows for found in hits)])
         distinct, place = np.unique(rows, return_inverse=True)
-        molecules = self.library.molecules(distinct).iloc[place].reset_index(drop=True)
+        molecules = self.storage.molecules(distinct).iloc[place].reset_index(drop=True)
         sizes = [len(found.rows) for found in hits]
-        figures = {
+        columns = {
             "seed": np.repeat(np.array([seed.smiles for seed in seeds], dtype=object), sizes),
             "rank": np.concatenate([np.zeros(0, int), *(np.arange(1, size + 1) for size in sizes)]),
             "smiles": molecules["smiles"],
             "id": molecules["id"],
-            "similarity": _column(hits, "tanimoto"),
+            "similarity": _joined_scores(hits, "tanimoto"),
         }
-        latent = measures.get("latent")
-        if isinstance(latent, ByLatent):
-            figures["latent_distance"] = latent.distance(_column(hits, "latent"))
-        return pd.DataFrame({**figures, **{name: molecules[name] for name in self.library.properties}})
+        latent = searchers.get("latent")
+        if isinstance(latent, LatentSearcher):
+            columns["latent_distance"] = latent.distance(_joined_scores(hits, "latent"))
+        return pd.DataFrame({**columns, **{name: molecules[name] for name in self.storage.properties}})
 
 
-def _column(hits: list[Hits], measure: str) -> NDArray[np.float64]:
-    return np.concatenate([np.zeros(0), *(found.measured[measure] for found in hits)])
+def _joined_scores(hits: list[SearchHits], searcher: str) -> NDArray[np.float64]:
+    return np.concatenate([np.zeros(0), *(found.by_searcher[searcher] for found in hits)])
 
 
-def _id_of(name: str, loaded: Checkpoint) -> ModelId:
-    return ModelId.of(name, loaded.model, loaded.config.latent_dim)
+def _model_id(name: str, loaded: Checkpoint) -> ModelId:
+    return ModelId.from_model(name, loaded.model, loaded.config.latent_dim)

@@ -1,4 +1,4 @@
-"""The files of a library: folders opened, every file checked and hashed before the work begins."""
+"""The input files of a library: found in folders, checked and hashed before the work begins, rows estimated."""
 
 from __future__ import annotations
 
@@ -13,73 +13,84 @@ from molvae.data.readers import read_records
 from molvae.data.rows import InvalidRow, Record, file_format
 from molvae.errors import InputError
 
+_SAMPLE_BYTES = 1 << 20  # of the beginning of a file, to estimate the length of its rows
+
 
 @dataclass(frozen=True)
 class InputFile:
-    """One file as the user named it, or as it was found in a folder, and what it held."""
+    """A file with its path as given or as found in a folder, its size in bytes, and its sha256."""
 
     path: str
     bytes: int
     sha256: str
 
 
-def find_files(library: Sequence[str | Path], aside: Path | None = None) -> list[Path]:
-    """The files, and of each folder all that `read_records` knows, sorted by path, whatever their depth.
+def find_files(library: Sequence[str | Path], exclude: Path | None = None) -> list[Path]:
+    """Return the files of a library: files as given, and all molecule files in folders and their subfolders, sorted.
 
-    What a folder holds in the folder `aside`, into which something is written, is none of them. Raises `InputError`
-    for a path that is not there, standard input, or a folder without such a file.
+    Parameters
+    ----------
+    library : sequence of str or Path
+        Files and folders.
+    exclude : Path, optional
+        A folder whose files are ignored, such as the output folder.
+
+    Raises
+    ------
+    InputError
+        For standard input ("-"), for a folder without molecule files, and if `library` is empty.
     """
     found = list[Path]()
     for item in map(Path, library):
         if str(item) == "-":
-            raise InputError("a library is indexed from files, which can be read again after an interruption; got -")
-        files = _files_in(item, aside) if item.is_dir() else [item]
+            raise InputError("standard input (-) cannot be read again to resume: write the rows to a file first")
+        files = _files_in(item, exclude) if item.is_dir() else [item]
         if not files:
-            raise InputError(f"{item} is a folder without a .smi, .csv, .sdf or .parquet file in it")
+            raise InputError(f"the folder {item} contains no .smi, .csv, .sdf or .parquet file")
         found += files
     if not found:
-        raise InputError("a library needs at least one file or folder")
+        raise InputError("a library needs at least one file or folder, got none")
     return found
 
 
-def _files_in(folder: Path, aside: Path | None) -> list[Path]:
-    files = sorted(path for path in folder.rglob("*") if _is_readable(path))
-    if aside is None:
+def _files_in(folder: Path, exclude: Path | None) -> list[Path]:
+    files = sorted(path for path in folder.rglob("*") if _is_molecule_file(path))
+    if exclude is None:
         return files
-    return [path for path in files if not path.resolve().is_relative_to(aside.resolve())]
+    return [path for path in files if not path.resolve().is_relative_to(exclude.resolve())]
+
+
+def _is_molecule_file(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and file_format(path.name) is not None
 
 
 def check_files(files: Sequence[Path], column: str | None = None) -> list[InputFile]:
-    """Size and sha256 of every file, once its first row could be read. Raises `InputError`."""
+    """Return size and sha256 of every file after reading its first row. Raises `InputError` if that fails."""
     for path in files:
-        next(read_records(path, column=column), None)  # a column that is missing, before hours of work
+        next(read_records(path, column=column), None)  # finds a missing column before hours of work
     return [InputFile(str(path), path.stat().st_size, checksum(path)) for path in files]
 
 
 def read_files(files: Sequence[Path], column: str | None = None) -> Iterator[Record | InvalidRow]:
-    """The rows of all files, one after the other."""
+    """Yield the rows of all files, one file after the other."""
     return chain.from_iterable(read_records(path, column=column) for path in files)
 
 
-def _is_readable(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and file_format(path.name) is not None
+def estimate_rows(files: Iterable[Path]) -> int | None:
+    """Return the number of rows of all files, estimated from their beginning; None if one cannot be estimated.
 
-
-_SAMPLE = 1 << 20  # bytes from the beginning of a file
-
-
-def expected_rows(files: Iterable[Path]) -> int | None:
-    """Rows of all files, from how long those at the beginning of each are; None where one cannot be told."""
+    Parquet files and text files below 1 MiB are counted exactly.
+    """
     total = 0
     for path in files:
-        rows = _rows(path)
+        rows = _estimate_rows(path)
         if rows is None:
             return None
         total += rows
     return total
 
 
-def _rows(path: Path) -> int | None:
+def _estimate_rows(path: Path) -> int | None:
     kind = file_format(path.name)
     if not path.is_file() or kind is None:
         return None
@@ -87,23 +98,23 @@ def _rows(path: Path) -> int | None:
         import pyarrow.parquet as pq
 
         return int(pq.read_metadata(path).num_rows)
-    return _text_rows(path, b"\n$$$$" if kind == "sdf" else b"\n")
+    return _estimate_text_rows(path, b"\n$$$$" if kind == "sdf" else b"\n")
 
 
-def _text_rows(path: Path, end: bytes) -> int | None:
-    """The rows in the first bytes, times how often the file is longer than those, as it lies on disk."""
+def _estimate_text_rows(path: Path, separator: bytes) -> int | None:
+    """Count the rows in a sample, and scale by the bytes on disk that the sample takes."""
     with path.open("rb") as raw:
         if path.suffix.lower() == ".gz":
             with gzip.open(raw) as unpacked:
                 try:
-                    sample = unpacked.read(_SAMPLE)
-                except (OSError, EOFError):  # damaged; whoever reads it says so
+                    sample = unpacked.read(_SAMPLE_BYTES)
+                except (OSError, EOFError):  # a damaged file: the error is reported when it is read
                     return None
             read = raw.tell()
         else:
-            sample = raw.read(_SAMPLE)
+            sample = raw.read(_SAMPLE_BYTES)
             read = len(sample)
         size = path.stat().st_size
-    whole = len(sample) < _SAMPLE
-    rows = sample.count(end) + (whole and not sample.endswith(b"\n"))
-    return int(rows if whole else rows * size / max(read, 1))
+    is_complete = len(sample) < _SAMPLE_BYTES
+    rows = sample.count(separator) + (is_complete and not sample.endswith(b"\n"))
+    return int(rows if is_complete else rows * size / max(read, 1))

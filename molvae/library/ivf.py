@@ -1,8 +1,13 @@
-"""Nearest by latent without looking at every molecule: an inverted file, as faiss has it.
+"""Approximate nearest neighbors by latent with an inverted file (IVF) index of faiss.
 
-The latents are sorted into cells around some thousand centroids (Sivic and Zisserman 2003; Johnson, Douze and Jegou
-2019, "Billion-scale similarity search with GPUs"), and a query looks into the few cells that are nearest to it. They
-are kept in half precision, as in the library: what is lost is lost by not looking, and more cells find it.
+The latents are assigned to lists around some thousand centroids, and a query is compared with the latents in the few
+lists whose centroids are nearest [1]_ [2]_. Latents are stored in half precision as in the library, so that the only
+error is that of lists which are not searched.
+
+References
+----------
+.. [1] Sivic and Zisserman, ICCV 2003, 1470.
+.. [2] Johnson, Douze and Jegou, "Billion-scale similarity search with GPUs", IEEE Trans. Big Data 2019, 7, 535.
 """
 
 from __future__ import annotations
@@ -18,78 +23,98 @@ from numpy.typing import NDArray
 from molvae.chem.expressions import PropertyFilter
 from molvae.data.files import atomic_write
 from molvae.errors import InputError, import_extra
-from molvae.library.measures import ByLatent
-from molvae.library.storage import Library
+from molvae.library.nearest_neighbors import LatentSearcher
+from molvae.library.storage import LibraryStorage
 from molvae.similarity.top_k import TopK
 
-_POINTS = 64  # latents for each centroid to learn from
+_TRAINING_LATENTS = 64  # for each centroid
+_LATENTS_PER_LIST = 39  # at least; faiss needs as many to train a centroid
 
 
-class ByLatentCells(ByLatent):
-    """`ByLatent`, approximately: the nearest of those in the `nprobe` nearest cells.
+class IVFSearcher(LatentSearcher):
+    """`LatentSearcher`, approximately: only the lists around the nearest centroids are searched.
 
-    The cells are made when first needed, and kept in the library's folder. Raises `MissingExtraError` without faiss.
+    The index is built when it is first needed and stored in the folder of the library.
+
+    Parameters
+    ----------
+    latents : ndarray of shape (Q, D), float32
+        Latents of the queries.
+    metric : {"cosine", "l2"}
+        Cosine similarity or Euclidean distance.
+    nprobe : int
+        Lists to search for each query; more lists find more of the nearest neighbors and take longer.
+
+    Raises
+    ------
+    MissingExtraError
+        At the first search, if faiss is not installed.
     """
 
     def __init__(self, latents: NDArray[np.float32], metric: str = "cosine", *, nprobe: int = 64) -> None:
         super().__init__(latents, metric)
         if nprobe < 1:
-            raise InputError(f"at least one cell is looked into, got {nprobe}")
+            raise InputError(f"nprobe must be at least 1, got {nprobe}")
         self.nprobe = nprobe
 
-    def best(self, library: Library, most: int, windows: Sequence[PropertyFilter] = ()) -> list[TopK]:
+    def nearest(self, library: LibraryStorage, k: int, conditions: Sequence[PropertyFilter] = ()) -> list[TopK]:
+        """Return for each query the k nearest rows that are found."""
         if not len(library):
-            return [TopK(most) for _ in self.latents]
-        faiss = import_extra("faiss", "search")
-        cells = faiss.read_index(str(cells_of(library, self.metric)), faiss.IO_FLAG_MMAP)
+            return [TopK(k) for _ in self.latents]
+        faiss = _faiss()
+        index = faiss.read_index(str(ivf_index(library, self.metric)), faiss.IO_FLAG_MMAP)
         options = {"nprobe": self.nprobe}
-        if windows:
-            inside = np.concatenate([library.accepted(shard, windows) for shard in library.shards])
-            options["sel"] = faiss.IDSelectorBatch(np.flatnonzero(inside))
-        queries = comparable(self.latents, self.metric)
-        figures, rows = cells.search(queries, min(most, len(library)), params=faiss.SearchParametersIVF(**options))
-        found = [TopK(most) for _ in self.latents]
-        for best, of_query, at in zip(found, figures.astype(np.float64), rows, strict=True):
-            there = at >= 0
-            best.add(at[there], of_query[there] if self.metric == "cosine" else -of_query[there])
+        if conditions:
+            passing = np.concatenate([library.passing(shard, conditions) for shard in library.shards])
+            options["sel"] = faiss.IDSelectorBatch(np.flatnonzero(passing))
+        queries = normalize_for_metric(self.latents, self.metric)
+        scores, rows = index.search(queries, min(k, len(library)), params=faiss.SearchParametersIVF(**options))
+        found = [TopK(k) for _ in self.latents]
+        for best, query_scores, query_rows in zip(found, scores.astype(np.float64), rows, strict=True):
+            valid = query_rows >= 0  # faiss fills up with -1
+            best.add(query_rows[valid], query_scores[valid] if self.metric == "cosine" else -query_scores[valid])
         return found
 
 
-def cells_of(library: Library, metric: str) -> Path:
-    """The file of a library's cells, made where there is none yet: a minute for a million molecules on two cores."""
-    path = library.folder / f"cells-{metric}.faiss"
+def ivf_index(library: LibraryStorage, metric: str) -> Path:
+    """Return the index file of a library; builds it if there is none: one minute for a million molecules on 2 cores."""
+    path = library.folder / f"ivf-{metric}.faiss"
     if not path.exists():
         with atomic_write(path) as draft:
-            import_extra("faiss", "search").write_index(_sorted_into_cells(library, metric), str(draft))
+            _faiss().write_index(_build_index(library, metric), str(draft))
     return path
 
 
-def comparable(latents: NDArray[Any], metric: str) -> NDArray[np.float32]:
-    """Latents whose inner product, or distance, is the metric's: for the cosine they have length 1."""
+def normalize_for_metric(latents: NDArray[Any], metric: str) -> NDArray[np.float32]:
+    """Return latents in single precision, scaled to length 1 for the cosine, which is then their inner product."""
     single: NDArray[np.float32] = latents.astype(np.float32)
     if metric == "cosine":
         single /= np.maximum(np.linalg.norm(single, axis=1, keepdims=True), 1e-12)
     return single
 
 
-def _sorted_into_cells(library: Library, metric: str) -> Any:
-    faiss = import_extra("faiss", "search")
-    size, cells = library.manifest.settings.model.latent_dim, cell_count(len(library))
+def list_count(molecules: int) -> int:
+    """Return the number of lists: 4 sqrt(N), which takes as long to choose lists as to search them."""
+    return max(1, min(int(4 * sqrt(molecules)), molecules // _LATENTS_PER_LIST))
+
+
+def _build_index(library: LibraryStorage, metric: str) -> Any:
+    faiss = _faiss()
+    size, lists = library.manifest.settings.model.latent_dim, list_count(len(library))
     kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
-    index = faiss.index_factory(size, f"IVF{cells},SQfp16", kind)
-    index.cp.min_points_per_centroid = 1  # or it writes warnings of its own
-    index.train(comparable(_sample(library, _POINTS * cells), metric))
+    index = faiss.index_factory(size, f"IVF{lists},SQfp16", kind)
+    index.cp.min_points_per_centroid = 1  # otherwise faiss writes warnings to the terminal
+    index.train(normalize_for_metric(_training_latents(library, _TRAINING_LATENTS * lists), metric))
     for shard in library.shards:
-        index.add(comparable(library.latents(shard), metric))
+        index.add(normalize_for_metric(library.latents(shard), metric))
     return index
 
 
-def cell_count(molecules: int) -> int:
-    """Four times the square root: as much time goes into finding cells as into looking through them."""
-    return max(1, min(int(4 * sqrt(molecules)), molecules // 39))
-
-
-def _sample(library: Library, most: int) -> NDArray[np.float16]:
-    """Latents of molecules from all over the library, at regular steps."""
-    step = max(1, len(library) // most)
+def _training_latents(library: LibraryStorage, count: int) -> NDArray[np.float16]:
+    """Return latents at regular intervals from the whole library: about (count, D)."""
+    step = max(1, len(library) // count)
     return np.concatenate([library.latents(shard)[::step] for shard in library.shards])
+
+
+def _faiss() -> Any:
+    return import_extra("faiss", "search")

@@ -1,18 +1,17 @@
-"""What a library is: the model and settings it was made with, the files it was made of, what became of their rows.
+"""The description of a library on disk: its settings, input files, row counts and shards.
 
 lib.molvae/
-  settings.json            written first: what an interrupted index has to be gone on with
-  shards/00000.parquet     smiles, id, file, row, properties, latent (float16), of the first 65,536 rows read
-  shards/00000.bits.npy    their fingerprints (`BitPlanes`)
-  shards/00000.invalid_rows.csv while the index is being made, as is
-  shards/00000.json        what is in a shard that is done, and the sha256 of its files
-  invalid_rows.csv         file, line, value, reason of every row that gave no molecule
-  manifest.json            written last: settings, counts, shards
+  settings.json                     written first: settings that a resumed index has to match
+  shards/00000.parquet              smiles, id, source, row, properties, latent (float16) of the first 65,536 rows read
+  shards/00000.bits.npy             fingerprints of these molecules (`BitPlanes`)
+  shards/00000.invalid_rows.csv     invalid rows of the shard; only while the index is built, as is
+  shards/00000.json                 counts and sha256 of the files of a complete shard
+  invalid_rows.csv                  source, row, value and reason of every invalid row
+  manifest.json                     written last: settings, counts and shards of a complete library
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from typing import Any, Self
 from torch import nn
 
 from molvae.data.files import atomic_write
+from molvae.data.hashing import weights_digest
 from molvae.data.rows import RowCounts
 from molvae.errors import InputError
 from molvae.library.input_files import InputFile
@@ -32,29 +32,26 @@ MANIFEST, SETTINGS, INVALID_ROWS, SHARDS = "manifest.json", "settings.json", "in
 
 @dataclass(frozen=True)
 class ModelId:
-    """A model's name or path as the user gave it, and the sha256 of its weights as they are in memory."""
+    """The model of a library: its name or path as given by the user, the digest of its weights, and D."""
 
     name: str
     weights: str
     latent_dim: int
 
     @classmethod
-    def of(cls, name: str, model: nn.Module, latent_dim: int) -> Self:
-        digest = hashlib.sha256()
-        for key, tensor in sorted(model.state_dict().items()):
-            digest.update(key.encode())
-            digest.update(tensor.cpu().numpy().tobytes())
-        return cls(name, digest.hexdigest(), latent_dim)
+    def from_model(cls, name: str, model: nn.Module, latent_dim: int) -> Self:
+        """Identify a loaded model by its weights."""
+        return cls(name, weights_digest(model), latent_dim)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """All that the bytes of a library depend on, the device's rounding apart."""
+class IndexSettings:
+    """Everything that the contents of a library depend on, except for the rounding of the device."""
 
     format: str
     model: ModelId
     properties: tuple[str, ...]
-    standardized: bool
+    standardize: bool
     column: str | None
     shard_rows: int
     versions: dict[str, str]
@@ -62,6 +59,7 @@ class Settings:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
+        """Restore settings from JSON."""
         return cls(
             **{
                 **content,
@@ -71,45 +69,43 @@ class Settings:
             }
         )
 
-    def check_same(self, other: Settings, folder: Path) -> None:
-        """Raises `InputError` naming the first thing that differs from what the library in `folder` was begun with."""
-        before, now = asdict(other), asdict(self)
+    def check_equal(self, existing: IndexSettings, folder: Path) -> None:
+        """Raise `InputError` naming the first setting that differs from the library that exists in `folder`."""
+        before, now = asdict(existing), asdict(self)
         for key, value in now.items():
             if value != before[key]:
-                was, wanted = _difference(before[key], value)
+                old, new = _first_difference(before[key], value)
                 raise InputError(
-                    f"{folder} was begun with other {key}: {was}, and now {wanted}; "
-                    "give the same ones to go on, or another -o, or delete the folder"
+                    f"{folder} was indexed with other {key}: {old}, and now {new}; use the same settings to resume, "
+                    "choose another output folder, or delete this one"
                 )
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The molecules of a run of rows: what became of those, and the sha256 of the shard's files."""
+    """A complete shard: the counts of its rows and the sha256 of its files by suffix."""
 
     name: str
-    kept: int
+    accepted: int
     duplicate: int
-    rejected: int
+    invalid: int
     sha256: dict[str, str]
-
-    @property
-    def counts(self) -> RowCounts:
-        return RowCounts(self.kept, self.duplicate, self.rejected)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A library that is whole."""
+    """The settings and shards of a complete library."""
 
-    settings: Settings
+    settings: IndexSettings
     shards: tuple[Shard, ...]
 
     @property
     def counts(self) -> RowCounts:
-        return total(self.shards)
+        """The counts of all rows."""
+        return total_counts(self.shards)
 
     def save(self, folder: Path) -> None:
+        """Write manifest.json."""
         counts = self.counts
         content = {
             "counts": {"read": counts.read, **asdict(counts)},
@@ -120,50 +116,53 @@ class Manifest:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Raises `InputError` where there is no library, a half-made one, or one of another format."""
+        """Read manifest.json. Raises `InputError` if there is no library, or an incomplete or damaged one."""
         if not (folder / MANIFEST).exists():
             if (folder / SETTINGS).exists():
-                raise InputError(f"{folder} is a library that is not finished: run the same `molvae index` again")
-            raise InputError(f"{folder} is no library (no {MANIFEST}): make one by `molvae index FILE -o {folder}`")
+                raise InputError(f"{folder} is an incomplete library: run the same `molvae index` command again")
+            raise InputError(
+                f"{folder} is not a library (no {MANIFEST}): create one with `molvae index FILE -o {folder}`"
+            )
         content = read_json(folder / MANIFEST)
         try:
             shards = tuple(Shard(**shard) for shard in content.pop("shards"))
             del content["counts"]
-            return cls(Settings.from_dict(content), shards)
+            return cls(IndexSettings.from_dict(content), shards)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{folder / MANIFEST} is damaged ({error!r}): index the library again") from None
 
 
-def total(shards: Iterable[Shard]) -> RowCounts:
-    """What became of all rows."""
+def total_counts(shards: Iterable[Shard]) -> RowCounts:
+    """Return the counts of all rows of several shards."""
     counts = RowCounts()
     for shard in shards:
-        counts.accepted += shard.kept
+        counts.accepted += shard.accepted
         counts.duplicate += shard.duplicate
-        counts.invalid += shard.rejected
+        counts.invalid += shard.invalid
     return counts
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file that appears complete or not at all."""
     with atomic_write(path) as draft:
         draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The settings or manifest of a library. Raises `InputError` for another format, or none."""
+    """Read the settings or the manifest of a library. Raises `InputError` if it is damaged or of another format."""
     try:
         content: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error}): index the library again") from None
     if content.get("format") != FORMAT:
-        raise InputError(f"{path}: format {content.get('format')!r}, this version reads {FORMAT!r}; index it again")
+        raise InputError(f"{path} has format {content.get('format')!r}, expected {FORMAT!r}: index the library again")
     return content
 
 
-def _difference(before: Any, now: Any) -> tuple[Any, Any]:
-    """Two values, or where both are long, the first of their parts that differ."""
+def _first_difference(before: Any, now: Any) -> tuple[Any, Any]:
+    """Return two different values, or the first different items of two dictionaries or of equally long lists."""
     if isinstance(before, dict) and isinstance(now, dict):
         return next((before.get(key), now[key]) for key in now if now[key] != before.get(key))
     if isinstance(before, list | tuple) and isinstance(now, list | tuple) and len(before) == len(now):
-        return next((_difference(a, b) for a, b in zip(before, now, strict=True) if a != b))
+        return next((_first_difference(a, b) for a, b in zip(before, now, strict=True) if a != b))
     return before, now

@@ -1,4 +1,4 @@
-"""Many seeds against a library: the nearest that pass the filters, by fingerprint, by latent or by both."""
+"""Search a library with many queries: the nearest molecules that pass the filters, ranked by one or more searchers."""
 
 from __future__ import annotations
 
@@ -11,90 +11,134 @@ from numpy.typing import NDArray
 from molvae.chem.filters import Filters
 from molvae.chem.smiles import parse, silence_rdkit
 from molvae.data.parallel import chunked, map_chunks
-from molvae.library.measures import Measure, fused
-from molvae.library.storage import Library, Rows
+from molvae.library.nearest_neighbors import Searcher
+from molvae.library.storage import LibraryStorage, Rows
 from molvae.similarity.top_k import TopK
 
-DEPTH = 1000
-"""Rows of each list that are fused, or ten times as many as are wanted."""
-_FEW = 2000  # molecules that are looked at before starting processes would be done
+FUSION_DEPTH = 1000
+"""Length of the lists that are fused, at least; and at least ten times as many rows as are wanted."""
+_PARALLEL = 2000  # below so many molecules, starting worker processes takes longer than the work
 
 
 @dataclass(frozen=True)
-class Hits:
-    """The rows found for one seed, the best first: their score (similarity, or fused), and each measure of them."""
+class SearchHits:
+    """The rows found for one query, the nearest first.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (M,)
+        Row numbers.
+    scores : ndarray of shape (M,)
+        Similarity, or fused score.
+    by_searcher : dict of str to ndarray of shape (M,)
+        Scores of each searcher.
+    """
 
     rows: Rows
     scores: NDArray[np.float64]
-    measured: dict[str, NDArray[np.float64]]
+    by_searcher: dict[str, NDArray[np.float64]]
 
 
-def search(
-    library: Library,
-    measures: Mapping[str, Measure],
+def search_library(
+    library: LibraryStorage,
+    searchers: Mapping[str, Searcher],
     top: int = 100,
     *,
-    by: Sequence[str],
+    rank_by: Sequence[str],
     filters: Filters | None = None,
     workers: int | None = None,
-) -> list[Hits]:
-    """The `top` best of each query; `by` names the measures that rank them, fused where there are several.
+) -> list[SearchHits]:
+    """Return the `top` nearest molecules of each query among those that pass the filters.
 
-    The other measures are computed of what is found. Filters come before ranks: a list holds only what passes.
+    Parameters
+    ----------
+    library : LibraryStorage
+        The library.
+    searchers : mapping of str to Searcher
+        Searchers of the same queries by name. Those that do not rank score the molecules that are found.
+    top : int
+        Molecules for each query.
+    rank_by : sequence of str
+        Names of the searchers that rank; the ranks of several are fused.
+    filters : Filters, optional
+        Conditions on stored properties and structure.
+    workers : int, optional
+        Worker processes for substructure filters; default one per core, 0 or 1 for none.
     """
-    passing = _Passing(library, filters or Filters(), workers)
-    deep = top if len(by) == 1 else max(DEPTH, 10 * top)
-    lists = [passing.best(measures[name], deep) for name in by]
-    found = [of_seed[0] if len(by) == 1 else fused(of_seed, top) for of_seed in zip(*lists, strict=True)]
+    search = _FilteredSearch(library, filters or Filters(), workers)
+    depth = top if len(rank_by) == 1 else max(FUSION_DEPTH, 10 * top)
+    lists = [search.nearest(searchers[name], depth) for name in rank_by]
+    found = [
+        of_query[0] if len(rank_by) == 1 else reciprocal_rank_fusion(of_query, top)
+        for of_query in zip(*lists, strict=True)
+    ]
     rows = [best.rows for best in found]
-    measured = {name: measure.of_rows(library, rows) for name, measure in measures.items() if [name] != list(by)}
-    if len(by) == 1:  # its figures are the scores
-        measured[by[0]] = [best.scores for best in found]
+    scores = {name: s.score_rows(library, rows) for name, s in searchers.items() if [name] != list(rank_by)}
+    if len(rank_by) == 1:
+        scores[rank_by[0]] = [best.scores for best in found]
     return [
-        Hits(best.rows, best.scores, {name: figures[query] for name, figures in measured.items()})
+        SearchHits(best.rows, best.scores, {name: of_queries[query] for name, of_queries in scores.items()})
         for query, best in enumerate(found)
     ]
 
 
-class _Passing:
-    """The part of a library that passes some filters. Substructures are searched for in the nearest first."""
+def reciprocal_rank_fusion(lists: Sequence[TopK], k: int) -> TopK:
+    """Fuse ranked lists: the score of a row is the sum of 1 / (60 + rank) over the lists [1]_.
 
-    def __init__(self, library: Library, filters: Filters, workers: int | None) -> None:
-        self.library, self.windows, self.workers = library, filters.properties, workers
-        self.patterns = replace(filters, properties=())
-        self._known: dict[int, bool] = {}
+    Rows with equal scores in a list, such as stereoisomers by fingerprint, have the same rank there, so that the other
+    lists decide.
 
-    def best(self, measure: Measure, most: int) -> list[TopK]:
-        """As `Measure.best`. With substructures it asks for more until enough of them pass."""
-        asked = most
+    References
+    ----------
+    .. [1] Cormack, Clarke and Buettcher, SIGIR 2009, 758.
+    """
+    rows = np.concatenate([best.rows for best in lists])
+    scores = np.concatenate([1 / (61 + np.searchsorted(-best.scores, -best.scores)) for best in lists])
+    distinct, place = np.unique(rows, return_inverse=True)
+    fused = TopK(k)
+    fused.add(distinct, np.bincount(place, scores).astype(np.float64))
+    return fused
+
+
+class _FilteredSearch:
+    """Nearest-neighbor search among the molecules that pass filters; structures are checked nearest first."""
+
+    def __init__(self, library: LibraryStorage, filters: Filters, workers: int | None) -> None:
+        self.library, self.conditions, self.workers = library, filters.properties, workers
+        self.structure_filters = replace(filters, properties=())
+        self._accepted: dict[int, bool] = {}
+
+    def nearest(self, searcher: Searcher, k: int) -> list[TopK]:
+        """Run `Searcher.nearest`, with growing k until enough molecules pass the structure filters."""
+        depth = k
         while True:
-            found = measure.best(self.library, asked, self.windows)
-            if not self.patterns:
+            found = searcher.nearest(self.library, depth, self.conditions)
+            if not self.structure_filters:
                 return found
-            passed = self._passing(found, most)
-            exhausted = all(len(best.rows) < asked for best in found)
-            if exhausted or all(len(best.rows) == most for best in passed):
+            passed = self._passing(found, k)
+            exhausted = all(len(best.rows) < depth for best in found)
+            if exhausted or all(len(best.rows) == k for best in passed):
                 return passed
-            asked *= 4
+            depth *= 4
 
-    def _passing(self, found: list[TopK], most: int) -> list[TopK]:
+    def _passing(self, found: list[TopK], k: int) -> list[TopK]:
         rows = np.unique(np.concatenate([best.rows for best in found]))
-        self._look_at(rows[[row not in self._known for row in rows.tolist()]])
+        self._check(rows[[row not in self._accepted for row in rows.tolist()]])
         passed = []
         for best in found:
-            kept = TopK(most)
-            good = np.array([self._known[row] for row in best.rows.tolist()], dtype=bool)
-            kept.add(best.rows[good], best.scores[good])
+            kept = TopK(k)
+            accepted = np.array([self._accepted[row] for row in best.rows.tolist()], dtype=bool)
+            kept.add(best.rows[accepted], best.scores[accepted])
             passed.append(kept)
         return passed
 
-    def _look_at(self, rows: Rows) -> None:
+    def _check(self, rows: Rows) -> None:
         smiles = self.library.molecules(rows, ["smiles"])["smiles"].tolist()
-        workers = self.workers if len(rows) > _FEW else 0
-        answers = map_chunks(_accepted, chunked(smiles), workers, shared=self.patterns)
-        self._known.update(zip(rows.tolist(), (answer for chunk in answers for answer in chunk), strict=True))
+        workers = self.workers if len(rows) > _PARALLEL else 0
+        results = map_chunks(_accepted, chunked(smiles), workers, shared=self.structure_filters)
+        self._accepted.update(zip(rows.tolist(), (result for chunk in results for result in chunk), strict=True))
 
 
-def _accepted(patterns: Filters, smiles: list[str]) -> list[bool]:
+def _accepted(filters: Filters, smiles: list[str]) -> list[bool]:
     with silence_rdkit():
-        return [patterns.accept(parse(text)) for text in smiles]
+        return [filters.accept(parse(text)) for text in smiles]

@@ -22,7 +22,7 @@ from molvae.data.featurize import FeaturizedChunk, featurize_chunk
 from molvae.data.parallel import chunked, map_chunks
 from molvae.data.rows import InvalidRow, Record
 from molvae.errors import MoleculeError
-from molvae.library.embedding import BATCH, smiles_of
+from molvae.library.embedding import BATCH_SIZE, chunk_smiles
 from molvae.screening.query import LatentEncoder, ScreenQuery
 from molvae.screening.shortlist import Hit, Shortlist
 
@@ -32,27 +32,27 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class ScreenCounts:
-    """How many rows were scored, filtered out and rejected as invalid. A molecule that occurs twice counts twice."""
+    """How many rows were scored, filtered out and invalid. A molecule that occurs twice counts twice."""
 
     scored: int = 0
     filtered: int = 0
-    rejected: int = 0
+    invalid: int = 0
 
     @property
     def read(self) -> int:
         """All rows: the sum of the other counts."""
-        return self.scored + self.filtered + self.rejected
+        return self.scored + self.filtered + self.invalid
 
     def add(self, other: ScreenCounts) -> None:
         """Add the counts of other rows."""
         self.scored += other.scored
         self.filtered += other.filtered
-        self.rejected += other.rejected
+        self.invalid += other.invalid
 
     def summary(self) -> str:
-        """Return one line, such as "1,000 read: 700 scored, 290 filtered out, 10 rejected"."""
-        scored, filtered, rejected = self.scored, self.filtered, self.rejected
-        return f"{self.read:,} read: {scored:,} scored, {filtered:,} filtered out, {rejected:,} rejected"
+        """Return one line, such as "1,000 read: 700 scored, 290 filtered out, 10 invalid"."""
+        scored, filtered, invalid = self.scored, self.filtered, self.invalid
+        return f"{self.read:,} read: {scored:,} scored, {filtered:,} filtered out, {invalid:,} invalid"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def screen_rows(
         Called with the `PartialResult` of every batch.
     """
     shortlist = Shortlist(query.top, query.seeds)
-    batches = (batch for rows in sources for batch in chunked(rows, BATCH))
+    batches = (batch for rows in sources for batch in chunked(rows, BATCH_SIZE))
     tasks = ([RowBatch(batch, shortlist.threshold)] for batch in batches)
     for result in _process(query, encoder, tasks, shortlist, workers):
         shortlist.add(result.hits)
@@ -164,7 +164,7 @@ def prepare_batch(query: ScreenQuery, batch: RowBatch) -> PreparedBatch:
             return _prepare_with_graphs(query, records, result)
         records, mols = _filter_molecules(query, records, result)
         scores = {name: score(mols) for name, score in query.molecule_scores.items() if name not in EXPENSIVE}
-        inside = _filter_scores(query.score_ranges, scores, records, result)
+        inside = _filter_scores(query.score_filters, scores, records, result)
         records, mols, scores = [records[i] for i in inside], [mols[i] for i in inside], _take(scores, inside)
         places, scores = _add_costly_scores(query, mols, scores, batch.threshold)
         result.counts.scored += len(mols) - len(places)
@@ -184,8 +184,8 @@ def finish_batch(
     if prepared.chunk is not None and encoder is not None:
         latents = encoder(prepared.chunk)
         scores = {**scores, **{name: score(latents) for name, score in query.latent_scores.items()}}
-        ranges = [allowed for allowed in query.score_ranges if allowed.name in query.latent_scores]
-        inside = _filter_scores(ranges, scores, records, result)
+        conditions = [condition for condition in query.score_filters if condition.name in query.latent_scores]
+        inside = _filter_scores(conditions, scores, records, result)
         records, smiles, scores = [records[i] for i in inside], [smiles[i] for i in inside], _take(scores, inside)
         total = _finite_totals(query, scores, records, result)
     else:
@@ -193,7 +193,7 @@ def finish_batch(
     for i in np.flatnonzero(total >= threshold):
         record = records[i]
         result.hits.append(Hit(float(total[i]), smiles[i], record.name, record.source, record.row))
-    result.counts.rejected = len(result.invalid_rows)
+    result.counts.invalid = len(result.invalid_rows)
     return result
 
 
@@ -218,17 +218,17 @@ def _filter_molecules(
 
 
 def _filter_scores(
-    ranges: Sequence[PropertyFilter], scores: dict[str, Floats], records: list[Record], result: PartialResult
+    conditions: Sequence[PropertyFilter], scores: dict[str, Floats], records: list[Record], result: PartialResult
 ) -> NDArray[np.intp]:
-    """Return the places of the molecules with scores in all ranges; reject those without a score, count the others."""
-    limited = {allowed.name: scores[allowed.name] for allowed in ranges}
+    """Return the places of the molecules that meet all conditions; reject those without a score."""
+    limited = {condition.name: scores[condition.name] for condition in conditions}
     known = np.ones(len(records), bool)
     for values in limited.values():
         known &= np.isfinite(values)
     _reject(np.flatnonzero(~known), limited, records, result)
     inside = known.copy()
-    for allowed in ranges:
-        inside &= np.array([allowed.accepts(value) for value in limited[allowed.name]], bool)
+    for condition in conditions:
+        inside &= np.array([condition.accepts(value) for value in limited[condition.name]], bool)
     result.counts.filtered += int((known & ~inside).sum())
     return np.flatnonzero(inside)
 
@@ -253,24 +253,24 @@ def _prepare_with_graphs(query: ScreenQuery, records: list[Record], result: Part
 
     Filters come first: a graph takes longer than parsing a SMILES twice, and the network takes even longer.
     """
-    ranges = [allowed for allowed in query.score_ranges if allowed.name in query.molecule_scores]
+    conditions = [condition for condition in query.score_filters if condition.name in query.molecule_scores]
     computed: dict[str, Floats] = {}
-    texts, clean = [record.smiles for record in records], query.standardize
-    if query.filters or ranges:
+    texts, standardize_texts = [record.smiles for record in records], query.standardize
+    if query.filters or conditions:
         records, accepted = _filter_molecules(query, records, result)
-        computed = {allowed.name: query.molecule_scores[allowed.name](accepted) for allowed in ranges}
-        inside = _filter_scores(ranges, computed, records, result)
+        computed = {condition.name: query.molecule_scores[condition.name](accepted) for condition in conditions}
+        inside = _filter_scores(conditions, computed, records, result)
         records, accepted, computed = (
             [records[i] for i in inside],
             [accepted[i] for i in inside],
             _take(computed, inside),
         )
-        texts = [write(mol) for mol in accepted] if clean else [record.smiles for record in records]
-        clean = False  # the molecules are standardized by now
+        texts = [write(mol) for mol in accepted] if standardize_texts else [record.smiles for record in records]
+        standardize_texts = False  # the molecules are standardized by now
     mols: list[Chem.Mol] = []
     chunk = featurize_chunk(
         texts,
-        standardize=clean,
+        standardize=standardize_texts,
         max_length=query.max_length,
         vocabulary=query.known_tokens,
         on_molecule=mols.append if query.molecule_scores else None,
@@ -280,7 +280,7 @@ def _prepare_with_graphs(query: ScreenQuery, records: list[Record], result: Part
     rows = np.array(chunk.rows, np.intp)
     rest = {name: score(mols) for name, score in query.molecule_scores.items() if name not in computed}
     scores = {**_take(computed, rows), **rest}
-    return PreparedBatch(result, [records[i] for i in chunk.rows], smiles_of(chunk), scores, chunk)
+    return PreparedBatch(result, [records[i] for i in chunk.rows], chunk_smiles(chunk), scores, chunk)
 
 
 def _finite_totals(

@@ -44,9 +44,9 @@ class ScreenQuery:
     top : int
         Molecules on the shortlist.
     filters : Filters
-        Property ranges, SMARTS patterns and core that molecules have to match.
-    score_ranges : tuple of PropertyFilter
-        Ranges of scores, which `filters` cannot compute.
+        Conditions on properties, SMARTS patterns and core.
+    score_filters : tuple of PropertyFilter
+        Conditions on scores, which `filters` cannot compute.
     molecule_scores, latent_scores : mapping of str to callable
         Scores by name, computed from RDKit molecules and from latents.
     known_tokens, max_length : frozenset of str, int
@@ -60,7 +60,7 @@ class ScreenQuery:
     ranking: RankExpression
     top: int
     filters: Filters = field(default_factory=Filters)
-    score_ranges: tuple[PropertyFilter, ...] = ()
+    score_filters: tuple[PropertyFilter, ...] = ()
     molecule_scores: Mapping[str, MoleculeScore] = field(default_factory=dict)
     latent_scores: Mapping[str, LatentScore] = field(default_factory=dict)
     known_tokens: frozenset[str] = frozenset()

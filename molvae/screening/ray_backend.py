@@ -15,12 +15,12 @@ from molvae.data.parallel import chunked
 from molvae.data.readers import read_records
 from molvae.data.rows import InvalidRow, Record
 from molvae.errors import InputError, import_extra
-from molvae.library.embedding import BATCH
+from molvae.library.embedding import BATCH_SIZE
 from molvae.screening.pipeline import PartialResult, Row, RowBatch, ScreenCounts, process_batch
 from molvae.screening.query import LatentEncoder, ScreenQuery
 from molvae.screening.shortlist import Hit, Shortlist
 
-BLOCK = 16 * BATCH
+BLOCK = 16 * BATCH_SIZE
 """Rows of a block: whole batches, so that every latent is computed in the same batch as on one machine."""
 
 CPUS_PER_ACTOR = 0.5
@@ -129,7 +129,7 @@ class _ScreenActor:
 
     def __call__(self, block: Any) -> Any:
         entries: list[dict[str, Any]] = []
-        for rows in chunked(map(_row_from_dict, block.to_pylist()), BATCH):
+        for rows in chunked(map(_row_from_dict, block.to_pylist()), BATCH_SIZE):
             result = process_batch(self.query, self.encoder, RowBatch(rows, self.shortlist.threshold))
             self.shortlist.add(result.hits)
             entries += [_hit_to_dict(hit) for hit in result.hits]

@@ -58,7 +58,7 @@ class ScreenResult:
     table : pandas.DataFrame
         One row for each molecule of the shortlist, the best first; see `screen` for its columns.
     counts : ScreenCounts
-        How many rows were read, scored, filtered out and rejected.
+        How many rows were read, scored, filtered out and invalid.
     seeds : list of str
         Canonical SMILES of the seeds.
     """
@@ -73,7 +73,7 @@ class ScreenResult:
         bits = morgan_bits([parse(text) for text in [*molecules, *self.seeds]])
         image = similarity_map(molecules, self.seeds, self.table["score"].to_numpy(), bits) if molecules else ""
         counts = {"read": self.counts.read, "scored": self.counts.scored, "filtered out": self.counts.filtered,
-                  "rejected": self.counts.rejected, "shortlist": len(molecules)}  # fmt: skip
+                  "invalid": self.counts.invalid, "shortlist": len(molecules)}  # fmt: skip
         shown = self.table.rename(columns={TANIMOTO: "similarity"}).drop(
             columns=["name", "source", "row", "n_occurrences"]
         )
@@ -164,8 +164,8 @@ def screen(
         If `ray` is given and Ray is not installed.
     """
     plan = _ScreenPlan(seeds, rank_by, scores, as_tuple(filters), standardize, model, device)
-    property_ranges = tuple(allowed for allowed in plan.ranges if allowed not in plan.score_ranges)
-    query = plan.query(top, Filters(property_ranges, as_tuple(include_smarts), as_tuple(exclude_smarts), core))
+    property_filters = tuple(condition for condition in plan.conditions if condition not in plan.score_filters)
+    query = plan.query(top, Filters(property_filters, as_tuple(include_smarts), as_tuple(exclude_smarts), core))
     encoder, counts = plan.encoder(), ScreenCounts()
 
     def count(result: PartialResult) -> None:
@@ -199,10 +199,10 @@ class _ScreenPlan:
         self.functions = load_scoring_functions(scores, device)
         known = [*self.functions, TANIMOTO, LATENT]
         self.ranking = RankExpression.from_text(rank_by or known[0], known)
-        self.ranges = [PropertyFilter.from_text(text, known) for text in filters]
-        self.score_ranges = tuple(allowed for allowed in self.ranges if allowed.name not in PROPERTIES)
-        """Ranges of scores; the others are ranges of properties."""
-        self.names = tuple(dict.fromkeys([*self.ranking.names, *(allowed.name for allowed in self.score_ranges)]))
+        self.conditions = [PropertyFilter.from_text(text, known) for text in filters]
+        self.score_filters = tuple(condition for condition in self.conditions if condition.name not in PROPERTIES)
+        """Conditions on scores; the others are conditions on properties."""
+        self.names = tuple(dict.fromkeys([*self.ranking.names, *(condition.name for condition in self.score_filters)]))
         """Scores that are computed for all rows."""
         if not self.seeds and (similarities := [name for name in self.names if name in (TANIMOTO, LATENT)]):
             raise InputError(f"{' and '.join(similarities)} needs at least one seed: give seeds (--seeds)")
@@ -252,7 +252,7 @@ class _ScreenPlan:
             ranking=self.ranking,
             top=top,
             filters=filters,
-            score_ranges=self.score_ranges,
+            score_filters=self.score_filters,
             molecule_scores=molecule_scores,
             latent_scores=latent_scores,
             known_tokens=frozenset(g.vocabulary.tokens) if g else frozenset(),
@@ -290,7 +290,7 @@ class _ScreenPlan:
             columns[name] = predicted["prediction"].to_numpy()
             columns[f"{name}_uncertainty"] = predicted["uncertainty"].to_numpy()
         columns |= {name: f.score_molecules(mols) for name, f in self.functions.items() if name not in self.models}
-        asked = [*self.ranking.names, *(allowed.name for allowed in self.ranges)]
+        asked = [*self.ranking.names, *(condition.name for condition in self.conditions)]
         rest = [name for name in dict.fromkeys(asked) if name in PROPERTIES and name not in DESCRIPTORS]
         return columns | compute_properties(mols, rest)
 

@@ -6,8 +6,10 @@ import hashlib
 
 import numpy as np
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from molvae.data.hashing import hash_text, hash_texts, weights_digest
+from molvae.data.hashing import HashSet, hash_text, hash_texts, weights_digest
 
 
 def test_hash_values_are_fixed():
@@ -32,3 +34,15 @@ def test_weights_digest_ignores_rounding_below_half_precision():
     assert weights_digest(saved) == digest
     saved.bias.data += 1
     assert weights_digest(saved) != digest
+
+
+@given(st.lists(st.lists(st.integers(0, 60), max_size=40), max_size=12))
+def test_hash_set_equals_a_python_set(batches):
+    hashes, expected = HashSet(), set()
+    for batch in batches:
+        is_new = []
+        for value in batch:
+            is_new.append(value not in expected)
+            expected.add(value)
+        assert hashes.add(np.array(batch, np.uint64)).tolist() == is_new
+    assert len(hashes) == len(expected)

@@ -1,4 +1,4 @@
-"""Streams into latents: every row accounted for, and the same numbers however they are computed."""
+"""Embedding a stream: every row is kept or invalid, and numbers do not depend on workers or batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from molvae.chem.properties import PROPERTIES, compute_properties
 from molvae.chem.smiles import canonical, parse
 from molvae.data.rows import InvalidRow, Record
 from molvae.errors import InputError
-from molvae.library.embedding import embed
+from molvae.library.embedding import embed_rows
 
 
 def records(smiles):
@@ -19,8 +19,8 @@ def records(smiles):
 
 
 def embedded(checkpoint, rows, **options):
-    given = {"device": "cpu", "max_length": checkpoint.config.max_length, "workers": 0, **options}
-    return list(embed(checkpoint.model, checkpoint.vocabulary, iter(rows), **given))
+    settings = {"device": "cpu", "max_length": checkpoint.config.max_length, "workers": 0, **options}
+    return list(embed_rows(checkpoint.model, checkpoint.vocabulary, iter(rows), **settings))
 
 
 def test_latents_are_those_of_the_generator(tiny):
@@ -41,7 +41,7 @@ def test_every_row_is_kept_or_rejected_by_name(tiny_checkpoint):
     (got,) = embedded(tiny_checkpoint, rows)
     assert [row.row for row in got.records] == [1, 4]
     assert got.smiles == ["CCO", "CCO"]
-    assert got.keys[0] == got.keys[1]
+    assert got.hashes[0] == got.hashes[1]
     assert [(bad.source, bad.row) for bad in got.invalid_rows] == [
         ("library.smi", 2), ("library.smi", 3), ("library.smi", 5), ("library.smi", 6), ("other.csv", 9),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""`molvae.index` and `molvae.open_library`: what a user holds."""
+"""`molvae.index`, `molvae.open_library` and `IndexedLibrary.search`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def library(tiny_model, tmp_path_factory):
     return molvae.index(folder / "a.smi", folder / "lib", model=tiny_model, device="cpu", workers=0)
 
 
-def test_a_seed_finds_itself_first(library):
+def test_seed_in_library_ranks_first(library):
     for by in ("tanimoto", "latent", "both"):
         frame = library.search([ASPIRIN, "OCC"], top=3, rank_by=by)
         best = frame[frame["rank"] == 1]
@@ -42,12 +42,12 @@ def test_a_seed_finds_itself_first(library):
     assert frame["mw"].iloc[0] == pytest.approx(180.159)
 
 
-def test_a_seed_is_found_before_its_stereoisomers(tiny_model, tmp_path):
+def test_seed_ranks_before_its_stereoisomers(tiny_model, tmp_path):
     alanines = ["CC(N)C(=O)O", "C[C@@H](N)C(=O)O", "C[C@H](N)C(=O)O"]
     (tmp_path / "a.smi").write_text("\n".join([*alanines, "CCO", "CC=O"]) + "\n")
     library = molvae.index(tmp_path / "a.smi", tmp_path / "lib", model=tiny_model, device="cpu", workers=0)
     if len(library) < 5:
-        pytest.skip("the tiny model cannot read them")
+        pytest.skip("the tiny model cannot encode them")
     for top in (1, 2, 9):
         frame = library.search(alanines, top=top, rank_by="tanimoto")
         best = frame[frame["rank"] == 1]
@@ -58,7 +58,7 @@ def test_a_seed_is_found_before_its_stereoisomers(tiny_model, tmp_path):
         assert both[both["rank"] == 1]["smiles"].tolist() == alanines
 
 
-def test_a_latent_search_is_in_order_of_distance(library):
+def test_latent_search_is_sorted_by_distance(library):
     for metric in ("cosine", "l2"):
         frame = library.search(ASPIRIN, top=len(library) + 5, rank_by="latent", metric=metric)
         assert len(frame) == len(library)
@@ -66,7 +66,7 @@ def test_a_latent_search_is_in_order_of_distance(library):
     assert frame["latent_distance"].max() > 1
 
 
-def test_bad_seeds_are_told_with_their_reason(library):
+def test_invalid_seeds_are_reported(library):
     for by in ("tanimoto", "both"):
         with pytest.warns(MolvaeWarning, match="ring 1 opened"):
             frame = library.search(["C1CC", "CCO", ""], top=2, rank_by=by)
@@ -79,7 +79,7 @@ def test_bad_seeds_are_told_with_their_reason(library):
     assert len(library.search([])) == 0
 
 
-def test_wishes_are_kept(library):
+def test_filters(library):
     cored = library.search([ASPIRIN], top=50, core="*CO")
     assert 0 < len(cored) < len(library)
     assert all(has_core(parse(smiles), "*CO") for smiles in cored["smiles"])
@@ -88,42 +88,42 @@ def test_wishes_are_kept(library):
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "message"),
     [
         ({"rank_by": "looks"}, "latent, tanimoto, both, got 'looks'"),
         ({"metric": "dot"}, "cosine or l2"),
-        ({"rank_by": "tanimoto", "metric": "l2"}, "metric and nprobe are about latents"),
-        ({"rank_by": "tanimoto", "nprobe": 3}, "metric and nprobe are about latents"),
+        ({"rank_by": "tanimoto", "metric": "l2"}, "metric and nprobe apply to latents"),
+        ({"rank_by": "tanimoto", "nprobe": 3}, "metric and nprobe apply to latents"),
         ({"filters": "mww<3"}, "did you mean 'mw'"),
         ({"filters": "qed>0.5"}, "--properties"),
         ({"include_smarts": "C1("}, "SMARTS"),
-        ({"top": 0}, "1 or more"),
+        ({"top": 0}, "k must be at least 1"),
     ],
 )
-def test_options_that_cannot_be_used(library, options, complaint):
-    with pytest.raises(InputError, match=complaint):
+def test_invalid_options(library, options, message):
+    with pytest.raises(InputError, match=message):
         library.search([ASPIRIN], **options)
 
 
-def test_another_model_is_not_taken_for_the_librarys_own(library, tiny_model, tmp_path):
+def test_other_model_is_an_error(library, tiny_model, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(tiny_model, moved)
-    opened = molvae.open_library(library.library.folder, model=moved, device="cpu")
+    opened = molvae.open_library(library.storage.folder, model=moved, device="cpu")
     assert opened.search("CCO", top=1)["smiles"].tolist() == ["CCO"]
-    stranger = molvae.open_library(library.library.folder, model="druglike", device="cpu")
-    assert stranger.search("CCO", top=1, rank_by="tanimoto")["smiles"].tolist() == ["CCO"]
-    with pytest.raises(InputError, match="of other weights than 'druglike' has now"):
-        stranger.search("CCO", top=1)
+    other = molvae.open_library(library.storage.folder, model="druglike", device="cpu")
+    assert other.search("CCO", top=1, rank_by="tanimoto")["smiles"].tolist() == ["CCO"]
+    with pytest.raises(InputError, match="weights differ from those of 'druglike'"):
+        other.search("CCO", top=1)
 
 
-def test_counts_are_those_of_the_rows(library):
+def test_counts(library):
     assert library.counts.read == len(DRUGS) + len(SMALL) == library.counts.accepted + library.counts.invalid
     assert len(library) == library.counts.accepted
-    assert np.isin([canonical(smiles) for smiles in SMALL], library.library.molecules(np.arange(len(library)))).all()
+    assert np.isin([canonical(smiles) for smiles in SMALL], library.storage.molecules(np.arange(len(library)))).all()
 
 
 @pytest.mark.parametrize("by", ["tanimoto", "both"])
-def test_seeds_are_standardized_as_the_library_is(tiny_model, tmp_path, by):
+def test_seeds_are_standardized_like_the_library(tiny_model, tmp_path, by):
     (tmp_path / "a.smi").write_text("CC(=O)[O-] acetate\nCCO ethanol\nCCN amine\n")
     made = molvae.index(
         tmp_path / "a.smi", tmp_path / "lib", model=tiny_model, device="cpu", standardize=True, workers=0

@@ -80,7 +80,7 @@ def test_hits_equal_those_of_a_plain_loop(workers):
     assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected])
     assert [hit.n_occurrences for hit in hits] == [3] * 10
     assert all(hit.row < 90 and parse(DRUGS[hit.name]) for hit in hits)  # the first occurrence
-    assert (counts.scored, counts.filtered, counts.rejected) == (3 * len(DRUGS), 0, 6)
+    assert (counts.scored, counts.filtered, counts.invalid) == (3 * len(DRUGS), 0, 6)
     assert counts.read == len(library())
     assert Counter(invalid_row.row for invalid_row in invalid_rows) == Counter(
         t * 100 + r for t in range(3) for r in (90, 91)
@@ -104,13 +104,13 @@ def test_filters():
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("top", [3, 50])
-def test_score_ranges(top, workers):
+def test_score_filters(top, workers):
     """One limited score ranks; the other does not, and some molecules lack it."""
     hits, counts, invalid_rows = run(
         ScreenQuery(
             RankExpression.from_text("tanimoto", ["tanimoto"]),
             top,
-            score_ranges=(
+            score_filters=(
                 PropertyFilter.from_text("odd>2", ["odd"]),
                 PropertyFilter.from_text("tanimoto 0.1:0.3", ["tanimoto"]),
             ),
@@ -152,7 +152,7 @@ def test_batch_without_molecules_left(tiny, latent):
         )
         hits, counts, _ = run(query, rows, encoder=encoder, workers=0)
         assert hits == []
-        assert (counts.scored, counts.filtered, counts.rejected) == expected
+        assert (counts.scored, counts.filtered, counts.invalid) == expected
 
 
 def test_filtered_molecules_are_not_encoded(tiny):
@@ -167,7 +167,8 @@ def test_filtered_molecules_are_not_encoded(tiny):
     encoder.device = g.device
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
     query = ScreenQuery(
-        RankExpression.from_text("latent", ["latent"]), 5, score_ranges=(PropertyFilter.from_text("odd>2", ["odd"]),), molecule_scores={"odd": odd},
+        RankExpression.from_text("latent", ["latent"]), 5, score_filters=(PropertyFilter.from_text("odd>2", ["odd"]),),
+        molecule_scores={"odd": odd},
         latent_scores={"latent": CosineScore(z)}, known_tokens=frozenset(g.vocabulary.tokens), max_length=80,
     )  # fmt: skip
     _, counts, _ = run(query, library(1), encoder=encoder, workers=0)
@@ -185,7 +186,7 @@ def test_ranges_of_latent_scores(tiny):
     query = ScreenQuery(
         RankExpression.from_text("latent", ["latent"]),
         100,
-        score_ranges=(PropertyFilter("latent", high=half), PropertyFilter.from_text("odd>2", ["odd"])),
+        score_filters=(PropertyFilter("latent", high=half), PropertyFilter.from_text("odd>2", ["odd"])),
         latent_scores={"latent": CosineScore(z)},
         molecule_scores={"odd": odd},
         known_tokens=frozenset(g.vocabulary.tokens),
@@ -249,7 +250,7 @@ def test_zero_rows_and_one_row():
     assert run(tanimoto_query(), [], workers=0)[0] == []
     hits, counts, _ = run(tanimoto_query(), [Record(SEED, "seed", "x", 1)], workers=0)
     assert [(hit.score, hit.name) for hit in hits] == [(1.0, "seed")]
-    assert counts.summary() == "1 read: 1 scored, 0 filtered out, 0 rejected"
+    assert counts.summary() == "1 read: 1 scored, 0 filtered out, 0 invalid"
 
 
 @pytest.mark.parametrize("filtered", [False, True])
@@ -260,8 +261,9 @@ def test_latent_scores(tiny, workers, filtered):
     frame = tiny.encode(list(DRUGS.values())).query("error == ''")
     z = frame.filter(regex=r"^z\d+$").to_numpy(np.float32)
     cosine = CosineScore(z[:2])
+    filters = Filters((PropertyFilter.from_text("mw<250"),)) if filtered else Filters()
     query = ScreenQuery(
-        RankExpression.from_text("latent", ["latent"]), 5, Filters((PropertyFilter.from_text("mw<250"),)) if filtered else Filters(),
+        RankExpression.from_text("latent", ["latent"]), 5, filters,
         latent_scores={"latent": cosine}, known_tokens=known, max_length=config.max_length,
     )  # fmt: skip
     hits, counts, invalid_rows = run(query, library(2), workers=workers, encoder=encoder)
@@ -272,16 +274,17 @@ def test_latent_scores(tiny, workers, filtered):
     assert [hit.score for hit in hits] == pytest.approx([score for score, _ in best], abs=1e-5)
     assert counts.scored == 2 * len(expected)
     assert counts.read == len(library(2))
-    assert len(invalid_rows) == counts.rejected >= 4
+    assert len(invalid_rows) == counts.invalid >= 4
 
 
 def test_unknown_tokens_are_rejected(tiny):
     query = ScreenQuery(
-        RankExpression.from_text("latent", ["latent"]), 5, latent_scores={"latent": CosineScore(np.ones((1, 12), np.float32))},
+        RankExpression.from_text("latent", ["latent"]), 5,
+        latent_scores={"latent": CosineScore(np.ones((1, 12), np.float32))},
         known_tokens=frozenset(tokenize("CCO")), max_length=80,
     )  # fmt: skip
     encoder = LatentEncoder(tiny.model, tiny.vocabulary, 80, tiny.device)
     hits, counts, invalid_rows = run(query, [*library(1)[:5], Record("CCO", "", "x", 1)], workers=0, encoder=encoder)
     assert [hit.smiles for hit in hits] == ["CCO"]
     assert all("never seen" in invalid_row.reason for invalid_row in invalid_rows)
-    assert counts.rejected == 5
+    assert counts.invalid == 5

@@ -27,7 +27,7 @@ def library(tmp_path):
 
 
 def test_actors_find_the_same_hits(library, monkeypatch):
-    monkeypatch.setattr(ray_backend, "BLOCK", ray_backend.BATCH)  # several blocks
+    monkeypatch.setattr(ray_backend, "BLOCK", ray_backend.BATCH_SIZE)  # several blocks
     query = ScreenQuery(
         RankExpression.from_text("tanimoto", ["tanimoto"]),
         7,

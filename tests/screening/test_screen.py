@@ -96,7 +96,7 @@ def test_folder_of_files(library):
     assert (table["score"] == table["tanimoto"]).all()
     assert set(table["nearest_seed"]) <= set(map(canonical, SEEDS))
     assert done.counts.read == len(DRUGS) + 5 + 1
-    assert done.counts.rejected == 1
+    assert done.counts.invalid == 1
     pd.testing.assert_frame_equal(molvae.screen(library, seeds=SEEDS, top=8, workers=2).table, table)
 
 
