@@ -1,7 +1,8 @@
-"""The three rules of the house: imports point down, neighbors keep apart, nobody inside imports the package root.
+"""The layers of the package: imports point down, packages of one layer do not import each other, and no module imports
+the package root.
 
-A module's layer is that of the first name of its path: molvae/chem/smiles.py is chem. A new first name has to be
-given a layer here.
+The layer of a module is that of the first name of its path: molvae/chem/smiles.py belongs to chem. A new first name must
+be added to `LAYERS`. The architecture page of the documentation shows this table.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "molvae"
-ROOT = "the package root"
+ROOT = "__init__"
 LAYERS = (
     {"errors"},
     {"chem"},
@@ -30,39 +31,60 @@ LAYERS = (
     {"cli"},
     {"__main__"},
 )
+DESCRIPTIONS = {
+    "errors": "exceptions, warnings, optional extras",
+    "chem": "SMILES, molecular graphs, fingerprints, properties, filters: RDKit and NumPy, no PyTorch",
+    "data": "readers, datasets, packed graphs, worker processes",
+    "similarity": "Tanimoto search: bit slicing, nearest neighbors, top-k",
+    "nn": "encoders, latents, priors, decoders",
+    "viz": "structures, plots, reports",
+    "checkpoint": "model directories",
+    "io": "table writers, partial results of long runs",
+    "metrics": "properties of molecules, MOSES, GuacaMol and analog metrics",
+    "generation": "sampling: engine, similarity target, constraints, latent inversion",
+    "generator": "`Generator`, the model that users hold",
+    "api": "the functions of `molvae`",
+    "qsar": "models of measured properties",
+    "training": "training, policy-gradient fine-tuning, learned priors, evaluation",
+    "library": "indexed libraries: storage and search",
+    "screening": "one pass over a library, on one machine or on Ray",
+    "explore": "interpolation, traversal, maps, clusters, outliers, optimization",
+    ROOT: "the public names, imported on first use",
+    "cli": "the command line",
+    "__main__": "`python -m molvae`",
+}
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 WITHOUT_TORCH = ("errors", "chem")
 
 
 def part_of(path, package):
-    """The first name of a file's path, or the root."""
-    first = path.relative_to(package).with_suffix("").parts[0]
-    return ROOT if first == "__init__" else first
+    """The first name of the path of a module."""
+    return path.relative_to(package).with_suffix("").parts[0]
 
 
 def imports(path, package):
-    """Full dotted names of all that a file imports, wherever in the file."""
-    here = [package.name, *path.relative_to(package).parent.parts]
+    """The full dotted names of everything that a module imports, at any level of nesting."""
+    own = [package.name, *path.relative_to(package).parent.parts]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = here[: len(here) - node.level + 1] if node.level else []
+            base = own[: len(own) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
 def target_of(name, package):
-    """The part of the package that a dotted name lies in; None outside, the root for one of its own names."""
+    """The part of the package that a dotted name belongs to; None outside the package."""
     first, *rest = name.split(".")
     if first != package.name:
         return None
-    known = rest and ((package / rest[0]).is_dir() or (package / f"{rest[0]}.py").is_file())
-    return rest[0] if known else ROOT
+    exists = rest and ((package / rest[0]).is_dir() or (package / f"{rest[0]}.py").is_file())
+    return rest[0] if exists else ROOT
 
 
 def violations(package):
-    """One line for each broken rule, naming the file and what it imports."""
+    """One line for each violation, with the module and the import."""
     found = []
     for path in sorted(package.rglob("*.py")):
         part, where = part_of(path, package), path.relative_to(package.parent).as_posix()
@@ -74,35 +96,39 @@ def violations(package):
             if target == ROOT and part != ROOT:
                 found.append(f"{where} imports the package root ({name})")
             elif target not in (None, part) and LEVEL.get(target, -1) >= LEVEL[part]:
-                side = "its neighbor" if LEVEL[target] == LEVEL[part] else "upwards"
-                found.append(f"{where} imports {side}: {name}")
+                direction = "from its own layer" if LEVEL[target] == LEVEL[part] else "upwards"
+                found.append(f"{where} imports {direction}: {name}")
             elif name.split(".")[0] in ("torch", "torch_geometric", "lightning") and part in WITHOUT_TORCH:
-                found.append(f"{where} imports {name}, but {part} must load without torch")
+                found.append(f"{where} imports {name}, but {part} must load without PyTorch")
     return found
 
 
-def test_the_house_is_in_order():
+def test_layers():
     assert violations(PACKAGE) == []
 
 
+def test_every_part_is_described():
+    assert DESCRIPTIONS.keys() == LEVEL.keys()
+
+
 @pytest.mark.parametrize(
-    ("file", "line", "complaint"),
+    ("file", "line", "message"),
     [
         ("chem/smiles.py", "from molvae.data.rows import Record", "imports upwards: molvae.data.rows.Record"),
         ("chem/smiles.py", "from ..data import rows", "imports upwards: molvae.data.rows"),
         ("chem/smiles.py", "def f():\n    import molvae.data.rows", "imports upwards: molvae.data.rows"),
-        ("nn/config.py", "import molvae.viz", "imports its neighbor: molvae.viz"),
-        ("checkpoint.py", "from molvae import metrics", "imports its neighbor: molvae.metrics"),
-        ("checkpoint.py", "from . import metrics", "imports its neighbor: molvae.metrics"),
+        ("nn/config.py", "import molvae.viz", "imports from its own layer: molvae.viz"),
+        ("checkpoint.py", "from molvae import metrics", "imports from its own layer: molvae.metrics"),
+        ("checkpoint.py", "from . import metrics", "imports from its own layer: molvae.metrics"),
         ("data/rows.py", "import molvae", "imports the package root (molvae)"),
         ("data/rows.py", "from molvae import load", "imports the package root (molvae.load)"),
-        ("chem/smiles.py", "import torch", "imports torch, but chem must load without torch"),
+        ("chem/smiles.py", "import torch", "imports torch, but chem must load without PyTorch"),
         ("chem/smiles.py", "from torch.nn import Linear", "imports torch.nn.Linear, but chem"),
         ("helpers.py", "", "helpers has no layer"),
     ],
 )
-def test_each_violation_is_seen(tmp_path, file, line, complaint):
-    """On a made-up package in order but for one line."""
+def test_violation_is_found(tmp_path, file, line, message):
+    """In a small package without other violations."""
     package = tmp_path / "molvae"
     for name, text in {
         "__init__.py": "from molvae.checkpoint import load",
@@ -120,4 +146,4 @@ def test_each_violation_is_seen(tmp_path, file, line, complaint):
     with (package / file).open("a") as stream:
         stream.write(f"\n{line}\n")
     (found,) = violations(package)
-    assert complaint in found
+    assert message in found
