@@ -53,9 +53,7 @@ def anomaly(
         If the reference was computed with other weights.
     """
     likelihoods = generator.likelihood(smiles)
-    table = likelihoods[["smiles", "error", "log_likelihood"]].assign(
-        log_likelihood_per_token=log_likelihood_per_token(likelihoods)
-    )
+    table = likelihoods[["smiles", "error", "log_likelihood"]].assign(log_likelihood_per_token=log_likelihood_per_token(likelihoods))
     statistics = {"read": len(table), "valid": int((table["error"] == "").sum())}
     summary = f"read {statistics['read']:,} molecules ({statistics['valid']:,} valid)"
     reference = _resolve_reference(generator, reference)
