@@ -147,7 +147,7 @@ def analogs(
         run = _SeedStream(read_rows(seeds, column), parts.counts if parts else {}, named=named)
         tables = run.tables(generator, n, analog_options)
         if parts:
-            tables = parts.keep(tables)
+            tables = parts.extend(tables)
         with table_output(output) as write, image_output(image) as draw:
             for frame in tables:
                 draw(frame)

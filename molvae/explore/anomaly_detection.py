@@ -36,8 +36,8 @@ def anomaly(
     smiles : iterable of str
         Molecules. A pandas Series keeps its index in the result.
     reference : LikelihoodReference or iterable of str, optional
-        Molecules that define what is usual (a thousand or so), or the result of `Generator.likelihood_reference` for them.
-        By default the reference that is saved with the model, computed from its training set.
+        About a thousand reference molecules, or the result of `Generator.likelihood_reference` for them. By default the
+        reference that is saved with the model, computed from its training set.
 
     Returns
     -------
@@ -53,7 +53,9 @@ def anomaly(
         If the reference was computed with other weights.
     """
     likelihoods = generator.likelihood(smiles)
-    table = likelihoods[["smiles", "error", "log_likelihood"]].assign(log_likelihood_per_token=log_likelihood_per_token(likelihoods))
+    table = likelihoods[["smiles", "error", "log_likelihood"]].assign(
+        log_likelihood_per_token=log_likelihood_per_token(likelihoods)
+    )
     statistics = {"read": len(table), "valid": int((table["error"] == "").sum())}
     summary = f"read {statistics['read']:,} molecules ({statistics['valid']:,} valid)"
     reference = _resolve_reference(generator, reference)

@@ -40,7 +40,7 @@ from molvae.screening.scoring_functions import (
     load_scoring_functions,
 )
 from molvae.screening.shortlist import Hit
-from molvae.viz.report import Content, write_html
+from molvae.viz.report import Report, save_report
 from molvae.viz.similarity_map import similarity_map
 
 Source = str | Path | Iterable[Row]
@@ -77,10 +77,10 @@ class ScreenResult:
         shown = self.table.rename(columns={TANIMOTO: "similarity"}).drop(
             columns=["name", "source", "row", "n_occurrences"]
         )
-        write_html(
-            Content(
-                title=title, counts=counts, figures={}, notes=[], molecules=shown, rank_by="score",
-                pictures={"Similarity map: near points are similar; dark points score best, diamonds are seeds": image},
+        save_report(
+            Report(
+                title=title, counts=counts, metrics={}, notes=[], molecules=shown, rank_by="score",
+                images={"Similarity map: near points are similar; dark points score best, diamonds are seeds": image},
             ),
             path,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Values of tables as text for people: numbers with few digits, yes and no, and nothing or a dash for a missing value."""
+"""Values of tables as text for people: few digits, yes and no, a dash or nothing for a missing value."""
 
 from __future__ import annotations
 

@@ -132,9 +132,7 @@ def _smiles(frame: pd.DataFrame) -> list[str]:
     return [format_text(value) for value in frame[column]] if column else [""] * len(frame)
 
 
-def _charts(
-    axes: Mapping[str, HistogramAxis], valid: pd.DataFrame, reference: pd.DataFrame | None
-) -> Iterator[str]:
+def _charts(axes: Mapping[str, HistogramAxis], valid: pd.DataFrame, reference: pd.DataFrame | None) -> Iterator[str]:
     """A histogram for each column with values."""
     for name, axis in axes.items():
         values = _finite_values(valid, name)

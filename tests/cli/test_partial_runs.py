@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from molvae.checkpoint import CONFIG
 from molvae.cli.app import app
-from molvae.io.partial_results import Parts
+from molvae.io.partial_results import PartialResults
 
 GROUP = 8  # seeds that make a table; 64 would make long tests
 MOLVAE = [
@@ -49,7 +49,7 @@ def stopped(molvae, monkeypatch):
     """The same, interrupted once this many groups are done."""
 
     def run(groups, *arguments):
-        store, stored = Parts._add, []
+        store, stored = PartialResults._store, []
 
         def add(parts, table):
             if len(stored) == groups:
@@ -58,7 +58,7 @@ def stopped(molvae, monkeypatch):
             stored.append(table)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Parts, "_add", add)
+            patch.setattr(PartialResults, "_store", add)
             return molvae(*arguments, code=130)
 
     return run

@@ -48,7 +48,11 @@ def test_encoded_molecules_keep_invalid_rows(tiny):
     ("smiles", "minimum", "message"),
     [
         ([], 1, "at least 1 molecule is needed, but the input is empty"),
-        (["CCO", "OCC", "C1CC"], 2, "at least 2 different molecules are needed, got 1: 2 of 3 could be encoded; 'C1CC'"),
+        (
+            ["CCO", "OCC", "C1CC"],
+            2,
+            "at least 2 different molecules are needed, got 1: 2 of 3 could be encoded; 'C1CC'",
+        ),
     ],
 )
 def test_too_few_molecules_are_rejected(tiny, smiles, minimum, message):
