@@ -70,6 +70,7 @@ def test_user_scores_in_expression_and_filters_are_computed_last_and_once():
     assert np.isnan(evaluation.score[:2]).all()
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_function_from_a_file(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("def rings(mol):\n    return mol.GetRingInfo().NumRings() or 1 / 0\n")
@@ -100,9 +101,9 @@ def test_molecule_for_which_the_function_fails_has_no_score():
         return float(mol.GetNumAtoms())
 
     objective = Objective.parse(even_atoms)
-    np.testing.assert_array_equal(objective.evaluate("C", ["CC", "CCC", "CCCC"]).score, [2, np.nan, 4])
     with pytest.warns(ScoringFunctionWarning, match="even_atoms"):
-        assert np.isnan(objective.evaluate("C", ["CCC"]).score).all()
+        score = objective.evaluate("C", ["CC", "CCC", "CCCC"]).score
+    np.testing.assert_array_equal(score, [2, np.nan, 4])
 
 
 def test_no_molecules():
