@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def resumable_run(output: Path | None, inputs: Sequence[str], settings: Mapping[str, Any]) -> Iterator[PartialResults | None]:
+def resumable_run(
+    output: Path | None, inputs: Sequence[str], settings: Mapping[str, Any]
+) -> Iterator[PartialResults | None]:
     """The finished tables of an interrupted run with the same settings, in `OUTPUT.parts`.
 
     The folder is removed when the block ends successfully. None if the run cannot be resumed: without an output file,
