@@ -276,7 +276,7 @@ def test_bad_seeds_are_errors_beside_the_good_ones(tiny):
     assert set(frame["seed"]) == {"CCO"}
     assert set(frame.attrs["errors"]) == {"C1CC", "", "[U]"}
     assert "ring 1 opened but not closed" in frame.attrs["errors"]["C1CC"]
-    assert "'[U]', which the model has never seen" in frame.attrs["errors"]["[U]"]
+    assert "'[U]' is not in the model's vocabulary" in frame.attrs["errors"]["[U]"]
 
 
 def test_only_bad_seeds_and_none_at_all(tiny):
@@ -564,11 +564,11 @@ def test_a_seed_with_nothing_stands_beside_others(tiny):
         ({"noise_level": 0.2, "similarity": 0.5}, "either noise_level or similarity"),
         ({"similarity": 1.2}, "similarity is a target"),
         ({"similarity": "0.7:0.5"}, "similarity is a band"),
-        ({"filters": ["mw<<500"]}, "cannot read the wish 'mw<<500'"),
+        ({"filters": ["mw<<500"]}, "cannot read the filter 'mw<<500'"),
         ({"filters": ["lgp<3"]}, "did you mean 'logp'"),
         ({"include_smarts": ["C("]}, "cannot read SMARTS"),
         ({"exclude_smarts": ["C("]}, "cannot read SMARTS"),
-        ({"alerts": ["pain"]}, "no set of alerts is called 'PAIN'"),
+        ({"alerts": ["pain"]}, "unknown set of alerts 'PAIN'"),
         ({"rank_by": "similarty"}, "did you mean 'similarity'"),
         ({"n_diverse": -1}, "n_diverse must be 0"),
         ({"n": 0}, "number of molecules"),

@@ -99,7 +99,7 @@ def _neighbors(rules: _Rules, row: int, smiles: str) -> list[tuple[float, NDArra
     fingerprint = morgan(mol)
     fits = partial(_fits, rules, symbols)
     bands: dict[bool, tuple[float, NDArray[np.uint16]]] = {}
-    for variant in mutate(mol, smiles, rules.pieces, random, tries=N_ATTEMPTS, fits=fits):
+    for variant in mutate(mol, smiles, rules.pieces, random, tries=N_ATTEMPTS, accept=fits):
         similarity = float(tanimoto(fingerprint, [morgan(variant.mol)])[0])
         if SIMILARITY_BANDS[0] <= similarity < SIMILARITY_BANDS[-1]:
             bands.setdefault(similarity >= BAND_BOUNDARY, (similarity, rules.vocabulary.encode(variant.smiles)))

@@ -19,9 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molvae.chem.filters import alerts
+from molvae.chem.filters import BRENK, alerts
 from molvae.chem.fingerprints import morgan, tanimoto
-from molvae.chem.mutations import BRENK
 from molvae.chem.properties import sa_score
 from molvae.chem.sample_parsing import parse_samples
 from molvae.chem.smiles import parse, silence_rdkit
