@@ -74,9 +74,9 @@ class Study:
 
 
 @torch.inference_mode()
-def measure(model: Autoencoder, study: Study, counts: Counts, max_length: int, *, noise_aware: bool) -> Figures:
+def measure(model: Autoencoder, study: Study, counts: Counts, max_length: int, *, noise_conditioned: bool) -> Figures:
     """All questions to one model."""
-    evaluator = Evaluator(Codec(model.eval(), study.vocabulary, max_length, noise_aware=noise_aware))
+    evaluator = Evaluator(Codec(model.eval(), study.vocabulary, max_length, noise_conditioned=noise_conditioned))
     seeds = study.test.select(torch.arange(min(counts.seeds, len(study.test))))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -109,7 +109,7 @@ def same_input_again(evaluator: Evaluator, seeds: PackedGraphs, draws: int) -> F
     keys = row_keys(0, torch.arange(len(seeds) * draws, device=posterior.mean.device))
     repeated = torch.arange(len(seeds), device=keys.device).repeat_interleave(draws)
     wide = type(posterior).concatenate([posterior.row(int(i)) for i in repeated])
-    z = wide.draw(normal(keys, posterior.noise_size))  # (seeds x draws) x D
+    z = wide.sample(normal(keys, posterior.noise_dim))  # (seeds x draws) x D
     latents = [len(part.unique(dim=0)) for part in z.split(draws)]
     found = {"latents of N draws": float(np.mean(latents))}
     for name, n, m in (("1 x M", 1, draws), ("N x 1", draws, 1), ("N x M", draws, draws)):
@@ -125,9 +125,9 @@ def from_the_prior(evaluator: Evaluator, study: Study, counts: Counts) -> Figure
     """Samples of the unit prior and of one fitted to the encoded training molecules."""
     rows = torch.arange(min(20_000, len(study.train)))
     posterior = evaluator.codec.encode(study.train.select(rows))
-    z = posterior.draw(normal(row_keys(0, rows.to(posterior.mean.device)), posterior.noise_size))
+    z = posterior.sample(normal(row_keys(0, rows.to(posterior.mean.device)), posterior.noise_dim))
     unit = evaluator.codec.model.prior()
-    noise_level = PriorConfig.noise_level if evaluator.codec.noise_aware else 0.0
+    noise_level = PriorConfig.noise_level if evaluator.codec.noise_conditioned else 0.0
     with torch.inference_mode(False):
         learned = fit_prior(
             z.clone(), unit.config.replace(kind="mixture", noise_level=noise_level, components=min(16, len(z) // 8))

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from yields import asked, scored
 
-from molvae.checkpoint import CARD, Checkpoint, load, locate, read_card, write_card
+from molvae.checkpoint import CARD_MARKDOWN_FILE, Checkpoint, find_model, load, read_card, write_card
 from molvae.chem.smiles import canonical_or_none
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.packing import pack
@@ -45,13 +45,13 @@ def main() -> None:
     tests = {name: path for name, path in tests.items() if path}
     if not tests:
         raise SystemExit("give --druglike or --moses: the molecules to test with")
-    folder = locate(arguments.model)
+    folder = find_model(arguments.model)
     scale = 20 if arguments.quick else 1
     if arguments.reconstruction:
         remeasure(folder, tests, scale=scale)
     else:
         measure(folder, tests, benchmark=arguments.benchmark, scale=scale)
-    print((folder / f"{CARD}.md").read_text(encoding="utf-8"))
+    print((folder / CARD_MARKDOWN_FILE).read_text(encoding="utf-8"))
 
 
 def opened(folder: Path) -> tuple[Checkpoint, Evaluator]:
@@ -150,8 +150,8 @@ def priors(evaluator: Evaluator, checkpoint: Checkpoint, count: int) -> dict[str
         distinct = sorted(set(valid))
         out[f"{name} samples valid"] = _share(np.array([m is not None for m in molecules]))
         out[f"valid {name} samples distinct"] = f"{len(distinct) / max(1, len(valid)):.4f} of {len(valid):,}"
-        if checkpoint.seen is not None:
-            out[f"distinct {name} samples novel"] = _share(~checkpoint.seen.contains(distinct))
+        if checkpoint.training_filter is not None:
+            out[f"distinct {name} samples novel"] = _share(~checkpoint.training_filter.contains(distinct))
     return out
 
 
@@ -169,13 +169,13 @@ def moses_metrics(checkpoint: Checkpoint, count: int) -> dict[str, str]:
 
 def novelty_filter(checkpoint: Checkpoint) -> dict[str, str]:
     """How often the filter calls a string seen that no training set holds."""
-    if checkpoint.seen is None:
+    if checkpoint.training_filter is None:
         return {}
     strangers = [f"never a molecule {i}" for i in range(200_000)]
-    measured = float(checkpoint.seen.contains(strangers).mean())
-    stated = checkpoint.seen.false_positive_rate
+    measured = float(checkpoint.training_filter.contains(strangers).mean())
+    stated = checkpoint.training_filter.false_positive_rate
     return {
-        "novelty filter": f"{len(checkpoint.seen):,} molecules; "
+        "novelty filter": f"{len(checkpoint.training_filter):,} molecules; "
         f"false positives {stated:.3%} stated, {measured:.3%} measured"
     }
 
@@ -186,7 +186,7 @@ def neighborhoods(
     out = {}
     options = DecodeOptions(checkpoint.defaults.temperature)
     for name, noise_level in noise_levels.items():
-        found = evaluator.neighborhood(seeds, noise_level, draws=DRAWS, options=options, seen=checkpoint.seen)
+        found = evaluator.neighborhood(seeds, noise_level, draws=DRAWS, options=options, seen=checkpoint.training_filter)
         out[f"{name}, {len(seeds):,} seeds"] = (
             f"valid {found.valid:.3f}, distinct {found.distinct:.1f} of {DRAWS}, effective novelty "
             f"{found.effective:.3f}, median Tanimoto {found.similarity:.2f}, at 0.4 or more {found.frac_similarity_ge_0_4:.2f}"

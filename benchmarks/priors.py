@@ -28,7 +28,7 @@ from molvae.generation.rng import normal, row_keys
 from molvae.generation.token_sampling import DecodeOptions
 from molvae.metrics import fcd
 from molvae.nn.latents import Posterior
-from molvae.nn.priors import KINDS, LatentSource, PriorConfig
+from molvae.nn.priors import PRIORS, LatentDistribution, PriorConfig
 from molvae.training.evaluation import Evaluator, targets
 from molvae.training.fit_prior import drawn_rows, fit_prior
 
@@ -46,10 +46,10 @@ class Bench:
     options: DecodeOptions
     samples: int
 
-    def row(self, name: str, source: LatentSource, noise_level: float, fitted: float | None = None) -> str:
+    def row(self, name: str, source: LatentDistribution, noise_level: float, fitted: float | None = None) -> str:
         """A line of the table."""
         keys = row_keys(1, torch.arange(self.samples, device=source.device))
-        z = source.draw(normal(keys, source.noise_size))
+        z = source.sample(normal(keys, source.noise_dim))
         z = source.perturb(z, noise_level, normal(keys, z.shape[1], stream=1))
         valid = [m for s in self.evaluator.write(z, noise_level, self.options, seed=1) if (m := canonical_or_none(s))]
         read = [m for m in valid if canonical_or_none(m)]  # RDKit writes a string now and then that it does not read
@@ -78,7 +78,7 @@ def main() -> None:
     bench = Bench(evaluator, fcd.activation_statistics(targets(test, checkpoint.vocabulary)), heat, arguments.samples)
     lines = [HEADER, bench.row("unit prior", checkpoint.model.prior(), 1.0)]
     z = draws(evaluator.codec.encode(packed(arguments.train, arguments.molecules)))
-    for kind in KINDS:
+    for kind in PRIORS:
         begin = time.perf_counter()
         with torch.inference_mode(False):
             prior = fit_prior(
@@ -96,7 +96,7 @@ def main() -> None:
 def draws(posterior: Posterior) -> Tensor:
     """A latent of each molecule, M x D."""
     keys = row_keys(0, torch.arange(len(posterior.mean), device=posterior.device))
-    return posterior.draw(normal(keys, posterior.noise_size))
+    return posterior.sample(normal(keys, posterior.noise_dim))
 
 
 def page(arguments: argparse.Namespace, model: str, heat: DecodeOptions, lines: list[str]) -> str:

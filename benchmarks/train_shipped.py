@@ -216,7 +216,7 @@ def finish(name: str, arguments: argparse.Namespace) -> None:
     """From a model to one that ships: what it knows, its calibration, its prior, and a card with what it scores."""
     recipe, out = RECIPES[name], arguments.out
     folder, data = out / "models" / name, out / "packed" / recipe.data
-    model = replace(checkpoints.load(folder), seen=BloomFilter.load(data / "seen.npz"))
+    model = replace(checkpoints.load(folder), training_filter=BloomFilter.load(data / "seen.npz"))
     checkpoints.save(calibrated(model, Data.load(data).train), folder)
     alone = recipe.data == "moses"
     files = arguments.moses[:1] if alone else arguments.druglike[:1]
@@ -244,7 +244,7 @@ def mix(arguments: argparse.Namespace, start: Checkpoint | None) -> tuple[Data, 
     parts, words = packed(rows(arguments, arguments.druglike[0]), start.vocabulary if start else None)
     others, _ = packed(rows(arguments, arguments.moses[0]), words)
     valid, _ = packed(rows(arguments, arguments.druglike[1]), words)
-    seen = (start and start.seen) or BloomFilter.from_smiles(chain(parts.smiles(words), others.smiles(words)))
+    seen = (start and start.training_filter) or BloomFilter.from_smiles(chain(parts.smiles(words), others.smiles(words)))
     drawn = torch.randperm(len(others), generator=torch.Generator().manual_seed(0))[:MOSES_SHARE]
     card = {
         "druglike": DRUGLIKE,
@@ -260,7 +260,7 @@ def moses(arguments: argparse.Namespace, start: Checkpoint | None) -> tuple[Data
     order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))
     held = min(HELD_OUT, len(whole) // 10)
     card = {"MOSES train": MOSES, "novel means": "not in MOSES train"}
-    seen = (start and start.seen) or BloomFilter.from_smiles(whole.smiles(words))
+    seen = (start and start.training_filter) or BloomFilter.from_smiles(whole.smiles(words))
     return Data(whole.select(order[held:]), None, whole.select(order[:held]), words, card), seen
 
 

@@ -16,7 +16,7 @@ def tiny_checkpoint():
     model, config, vocabulary = trained("gaussian", "gru", 250)
     return Checkpoint(
         name="tiny", model=model, config=config, vocabulary=vocabulary, defaults=SamplingDefaults(),
-        seen=BloomFilter.from_smiles(SMALL), card={"data": "thirty small molecules"},
+        training_filter=BloomFilter.from_smiles(SMALL), card={"data": "thirty small molecules"},
     )  # fmt: skip
 
 

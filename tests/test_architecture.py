@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "molvae"
 ROOT = "the package root"
 LAYERS = (
     {"errors"},
-    {"chem"},
+    {"chem", "checkpoint_format_1"},
     {"data"},
     {"similarity"},
     {"nn", "viz"},

@@ -602,7 +602,7 @@ def test_a_stream_of_one_string_is_one_seed(tiny):
 
 
 def test_novelty_needs_a_record_of_the_training_set(tiny_checkpoint):
-    forgetful = Generator(dataclasses.replace(tiny_checkpoint, seen=None))
+    forgetful = Generator(dataclasses.replace(tiny_checkpoint, training_filter=None))
     with pytest.raises(InputError, match="record of its training set"):
         forgetful.analogs("CCO", 3, exclude_training_set=True)
     assert forgetful.analogs("CCO", 3, exclude_training_set=False)["not_in_training"].isna().all()

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.checkpoint import CONFIG, SHIPPED, WEIGHTS, card_text, locate
+from molvae.checkpoint import CONFIG_FILE, SHIPPED_MODELS, WEIGHTS_FILE, card_text, find_model
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.smiles import parse, silence_rdkit
 from molvae.data.rows import MAX_INVALID_ROWS_SHOWN, as_smiles_iterable, with_index_of
@@ -48,7 +48,7 @@ class PropertyModel:
         fitted = storage.load(Path(path))
         if fitted.encoder is None:
             return cls(fitted)
-        place = locate(encoder or fitted.encoder.place)
+        place = find_model(encoder or fitted.encoder.place)
         if weights_sha256(place) != fitted.encoder.sha256:
             raise CheckpointError(f"{path} reads the latents of {fitted.encoder.name!r}, and {place} is another model")
         return cls(fitted, Generator.load(place, device))
@@ -136,7 +136,7 @@ def fit_property_model(
     trial = Trial(split, folds, random_state)
     if task not in ("auto", *TASKS):
         raise InputError(f"the task is auto, {' or '.join(TASKS)}, got {task!r}")
-    place = locate(model)
+    place = find_model(model)
     generator = Generator.load(place, device)
     table = Measurements.read(data, target, column, task, partial(latents_of, generator))
     if progress:
@@ -177,12 +177,12 @@ def _parsed(texts: Sequence[str]) -> tuple[list[Chem.Mol], list[str]]:
 
 def _place(model: str | Path, place: Path) -> str:
     """What finds the model again: the name of a shipped one, else where it lies."""
-    return str(model) if place.parent == SHIPPED else str(place.resolve())
+    return str(model) if place.parent == SHIPPED_MODELS else str(place.resolve())
 
 
 def weights_sha256(folder: Path) -> str:
     """What a model directory says of its weights, by which they are known again. Raises `CheckpointError`."""
     try:
-        return str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["sha256"][WEIGHTS])
+        return str(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["sha256"][WEIGHTS_FILE])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / CONFIG} cannot be read ({error!r}): it is not a whole model") from None
+        raise CheckpointError(f"{folder / CONFIG_FILE} cannot be read ({error!r}): it is not a whole model") from None

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.checkpoint import locate
+from molvae.checkpoint import find_model
 from molvae.chem.expressions import PropertyFilter, RankExpression
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
@@ -220,7 +220,7 @@ class _ScreenPlan:
             name: m.fitted_model.encoder.sha256 for name, m in models.items() if m.fitted_model.encoder is not None
         }
         if LATENT in self.names:
-            encoders[LATENT] = weights_sha256(locate(model))
+            encoders[LATENT] = weights_sha256(find_model(model))
         if len(set(encoders.values())) > 1:
             raise InputError(f"{' and '.join(encoders)} use latents of different models: a screen can run only one")
         loaded = next((m.generator for m in models.values() if m.generator is not None), None)

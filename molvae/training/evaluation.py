@@ -49,7 +49,7 @@ class Evaluator:
         """A string from one draw of each molecule's posterior, sampled at temperature 1, unchecked."""
         posterior = self.codec.encode(data)
         keys = row_keys(1, torch.arange(len(data), device=posterior.mean.device))
-        return self.write(posterior.draw(normal(keys, posterior.mean.shape[1])), 0.0, DecodeOptions(), seed=1)
+        return self.write(posterior.sample(normal(keys, posterior.mean.shape[1])), 0.0, DecodeOptions(), seed=1)
 
     @torch.inference_mode()
     def prior(
@@ -58,7 +58,7 @@ class Evaluator:
         """`count` draws from a prior, the unit one by default: canonical SMILES, or None for a string that is none."""
         prior = prior or self.codec.model.prior()
         keys = row_keys(seed, torch.arange(count, device=self.codec.device))
-        z = prior.draw(normal(keys, prior.noise_size))
+        z = prior.sample(normal(keys, prior.noise_dim))
         z = prior.perturb(z, prior.noise_level, normal(keys, z.shape[1], stream=1))
         return [canonical_or_none(s) for s in self.write(z, prior.noise_level, DecodeOptions(temperature), seed + 1)]
 

@@ -21,7 +21,7 @@ from molvae.data.rows import MAX_INVALID_ROWS_SHOWN, InvalidRow, Record
 from molvae.errors import CheckpointError, InputError, import_extra
 from molvae.generation.rng import normal, row_keys
 from molvae.nn.devices import find_device
-from molvae.nn.inference import posteriors
+from molvae.nn.inference import encode_dataset
 from molvae.nn.priors import FlowPrior, MixturePrior, Prior, PriorConfig
 
 FLOW_STEPS, FLOW_BATCH, FLOW_RATE = 4_000, 512, 1e-3
@@ -113,12 +113,12 @@ def learn_prior(
     that cannot be used.
     """
     try:
-        folder = checkpoints.locate(model)
+        folder = checkpoints.find_model(model)
     except CheckpointError as error:
         raise InputError(str(error)) from None
-    check_output_folder(Path(output), checkpoints.CONFIG)
+    check_output_folder(Path(output), checkpoints.CONFIG_FILE)
     checkpoint = checkpoints.load(folder, find_device(device))
-    default = PriorConfig.noise_level if checkpoint.defaults.noise_aware else 0.0
+    default = PriorConfig.noise_level if checkpoint.defaults.noise_conditioned else 0.0
     config = checkpoint.model.prior().config.replace(
         kind=kind, noise_level=default if noise_level is None else noise_level
     )
@@ -130,9 +130,9 @@ def learn_prior(
     tell(packing.summary())
     for invalid_row in packing.invalid_rows[:MAX_INVALID_ROWS_SHOWN]:
         tell(str(invalid_row))
-    posterior = posteriors(checkpoint.model, packed)
+    posterior = encode_dataset(checkpoint.model, packed)
     keys = row_keys(seed, torch.arange(len(packed), device=posterior.mean.device))
-    prior = fit_prior(posterior.draw(normal(keys, posterior.noise_size)), config, seed=seed, tell=tell)
+    prior = fit_prior(posterior.sample(normal(keys, posterior.noise_dim)), config, seed=seed, tell=tell)
     note = (
         f"{kind} of {len(packed):,} encoded molecules of {', '.join(Path(s.label).name for s in sources)}, seed {seed}"
     )

@@ -33,7 +33,7 @@ from molvae.generation.rng import row_keys
 from molvae.generation.token_sampling import DecodeOptions
 from molvae.metrics.analogs import USABLE_SA_INCREASE
 from molvae.nn.autoencoder import Autoencoder
-from molvae.nn.inference import posteriors
+from molvae.nn.inference import encode_dataset
 from molvae.training.distribution_matching import Likeness
 
 VALID = 0.4
@@ -74,7 +74,7 @@ class Practice:
         """What is to be made smaller, 0-d, and how good the strings were; random numbers are torch's."""
         some = data.select(rows[: self.molecules])
         with _encoding(model):
-            around = posteriors(model, some)
+            around = encode_dataset(model, some)
         mean = around.mean.clone().repeat_interleave(self.strings, 0)  # a copy, for its gradient: inference has none
         each = self.nearest + (self.furthest - self.nearest) * torch.rand(len(some), device=mean.device)
         noise_level = each.repeat_interleave(self.strings)
@@ -91,7 +91,7 @@ class Practice:
         values = torch.tensor([group.values for group in judged], device=z.device)
         symbols = torch.from_numpy(written.symbols).long().to(z.device)
         symbols = symbols[:, : int((symbols != PAD_ID).sum(1).max())]
-        likelihood = model.symbol_log_likelihood(z, noise_level, symbols, self.temperature).sum(1)
+        likelihood = model.token_log_likelihood(z, noise_level, symbols, self.temperature).sum(1)
         figures = _figures(judged) | ({"gap": self.likeness.gap()} if self.likeness else {})
         return -(advantages(values).flatten() * likelihood).mean(), figures
 

@@ -21,7 +21,7 @@ from molvae.data.graph_dataset import PackedGraphs
 from molvae.errors import CheckpointError, InputError
 from molvae.generator import Generator
 from molvae.nn.config import ModelConfig
-from molvae.nn.likelihood_reference import ENOUGH
+from molvae.nn.likelihood_reference import DEFAULT_N_MOLECULES
 from molvae.training.config import TrainConfig
 from molvae.training.dataset import Packed, Recipe, Tell, packed_data, packed_neighbors
 from molvae.training.evaluation import probe
@@ -124,7 +124,7 @@ def train_model(
             accelerator=machine.accelerator, devices=machine.chosen, nodes=machine.nodes, strategy=machine.strategy,
         )  # fmt: skip
     if is_first_process():
-        if not checkpoints.holds(folder / "model", trained.model):  # else its learned prior, too, is to stay
+        if not checkpoints.has_weights(folder / "model", trained.model):  # else its learned prior, too, is to stay
             _save(folder, name or folder.resolve().name, trained, packed, recipe, model_config, config)
         tell(f"{_worth(trained)}; the model is {folder / 'model'}")
     return folder / "model"
@@ -151,7 +151,7 @@ def _interrupts() -> Iterator[None]:
 
 def _start(model: str | Path) -> Checkpoint:
     try:
-        folder = checkpoints.locate(model)
+        folder = checkpoints.find_model(model)
     except CheckpointError as error:
         raise InputError(str(error)) from None  # a name that does not exist is no damaged model
     return checkpoints.load(folder)
@@ -191,8 +191,8 @@ def _save(
     }
     model = Checkpoint(
         name=name, model=trained.model, config=shape, vocabulary=packed.vocabulary,
-        defaults=SamplingDefaults(noise_aware=config.noise_prob > 0 or config.rl_weight > 0),
-        seen=packed.seen, card=card,
+        defaults=SamplingDefaults(noise_conditioned=config.noise_prob > 0 or config.rl_weight > 0),
+        training_filter=packed.seen, card=card,
     )  # fmt: skip
     checkpoints.save(calibrated(model, packed.train), folder / "model")
 
@@ -202,11 +202,11 @@ def calibrated(checkpoint: Checkpoint, train: PackedGraphs) -> Checkpoint:
 
     That is so of a few molecules, and of a model whose likelihoods are no numbers.
     """
-    rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:ENOUGH]
+    rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:DEFAULT_N_MOLECULES]
     drawn = train.select(rows).smiles(checkpoint.vocabulary)
     generator = Generator(checkpoint, next(checkpoint.model.parameters()).device)
     try:
-        return replace(checkpoint, usual=generator.likelihood_reference(drawn))
+        return replace(checkpoint, likelihood_reference=generator.likelihood_reference(drawn))
     except InputError:
         return checkpoint
 

@@ -292,13 +292,13 @@ class CompileDecoder(Callback):
         if module.config.compile:
             decoder = module.model.decoder
             if isinstance(decoder, GRUDecoder):  # disabled here because importing torch.compiler is slow
-                decoder.unpadded = torch.compiler.disable(decoder.unpadded)  # type: ignore[method-assign]
+                decoder.forward_packed = torch.compiler.disable(decoder.forward_packed)  # type: ignore[method-assign]
             # in place, which keeps the names of the weights; dynamic, because batches differ in length
             decoder.compile(dynamic=True)
 
     def teardown(self, _: lightning.Trainer, module: Any, stage: str) -> None:  # noqa: ARG002
         module.model.decoder._compiled_call_impl = None
-        vars(module.model.decoder).pop("unpadded", None)
+        vars(module.model.decoder).pop("forward_packed", None)
 
 
 class SaveValidationMetrics(Callback):

@@ -15,7 +15,7 @@ import torch
 from tiny_vae import SMALL
 from typer.testing import CliRunner
 
-from molvae.checkpoint import CONFIG
+from molvae.checkpoint import CONFIG_FILE
 from molvae.cli.app import app
 from molvae.io.partial_results import PartialResults
 
@@ -174,7 +174,7 @@ def test_resume_with_other_files_fails(molvae, stopped, seeds, tmp_path, tiny_mo
     assert "(score 1: score.py (digest " in molvae(*command, code=2).stderr
     score.write_text(code)
     other = shutil.copytree(tiny_model, tmp_path / "other")
-    (other / CONFIG).write_text((other / CONFIG).read_text().replace('"tiny"', '"other"'))
+    (other / CONFIG_FILE).write_text((other / CONFIG_FILE).read_text().replace('"tiny"', '"other"'))
     assert "(model: config.json (digest " in molvae(*command, code=2, model=other).stderr
     assert "resuming after 9" in molvae(*command).stderr
 

@@ -54,10 +54,10 @@ def test_train_writes_model(data, tmp_path):
     assert model.config.encoder_dim == 16
     assert model.card["training"]["steps"] == 4
     assert model.card["rows"]["training molecules"] + model.card["rows"]["validation molecules"] == 30
-    assert model.seen is not None
-    assert len(model.seen) == model.card["rows"]["training molecules"]
-    assert model.usual is not None
-    assert model.usual.molecules == len(model.seen)
+    assert model.training_filter is not None
+    assert len(model.training_filter) == model.card["rows"]["training molecules"]
+    assert model.likelihood_reference is not None
+    assert model.likelihood_reference.n_molecules == len(model.training_filter)
     with (tmp_path / "run" / "rejected.csv").open() as file:
         rejected = list(csv.DictReader(file))
     assert [(row["row"], row["source"]) for row in rejected] == [("34", str(data)), ("35", str(data))]
@@ -71,12 +71,12 @@ def test_train_writes_model(data, tmp_path):
 def test_model_without_likelihood_reference(tiny_checkpoint):
     """Of few molecules, or of a network that has diverged."""
     packed = PackedGraphs.from_graphs(featurize(SMALL), tiny_checkpoint.vocabulary)
-    assert calibrated(tiny_checkpoint, packed).usual is not None
-    assert calibrated(tiny_checkpoint, packed.select(torch.arange(5))).usual is None
+    assert calibrated(tiny_checkpoint, packed).likelihood_reference is not None
+    assert calibrated(tiny_checkpoint, packed.select(torch.arange(5))).likelihood_reference is None
     network = deepcopy(tiny_checkpoint.model)
     for weights in network.parameters():
         weights.data.fill_(torch.nan)
-    assert calibrated(replace(tiny_checkpoint, model=network), packed).usual is None
+    assert calibrated(replace(tiny_checkpoint, model=network), packed).likelihood_reference is None
 
 
 def test_resume_with_packed_data(data, tmp_path):
@@ -122,7 +122,7 @@ def test_validation_file_and_model_options(data, tmp_path):
     model = load(tmp_path / "run" / "model")
     assert (model.name, model.config.latent, model.config.decoder) == ("mine", "deterministic", "transformer")
     assert model.card["rows"]["validation molecules"] == 2
-    assert not model.defaults.noise_aware
+    assert not model.defaults.noise_conditioned
 
 
 def test_init_from_model(data, tiny_model, tmp_path):
@@ -160,11 +160,11 @@ def test_policy_gradient_of_frozen_encoder(data, tmp_path, monkeypatch):
     practice = ("--rl-weight", 1, "--freeze-encoder", "--noise-prob", 0)
     out = _run(data, "-o", tmp_path / "run", *RUN, "--init-from", start, *practice)
     assert Path(out.stdout.strip()) == tmp_path / "run" / "model"
-    assert [known for known, _ in told] == 4 * [len(load(start).seen)]
+    assert [known for known, _ in told] == 4 * [len(load(start).training_filter)]
     before, after = (load_file(folder / "weights.safetensors") for folder in (start, tmp_path / "run" / "model"))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert {name.partition(".")[0] for name in changed} == {"decoder"}
-    assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["defaults"]["noise_aware"]
+    assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["defaults"]["noise_conditioned"]
     rejected = _run(data, "-o", tmp_path / "new", *RUN, "--freeze-encoder", code=2)
     assert "has to be trained" in rejected.stderr
 

@@ -20,7 +20,7 @@ from molvae.data.hashing import weights_digest
 from molvae.errors import CheckpointError, InputError
 from molvae.explore.anomaly_detection import anomaly, draw_anomalies
 from molvae.generator import Generator
-from molvae.nn.likelihood_reference import GRID, LikelihoodReference
+from molvae.nn.likelihood_reference import PERCENTILES, LikelihoodReference
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_reference_of_other_weights_is_rejected(reference):
 def test_reference_saved_with_the_model_is_the_default(tiny, reference, tmp_path):
     folder = checkpoints.save(dataclasses.replace(tiny.checkpoint, usual=reference), tmp_path / "model")
     generator = Generator.load(folder, "cpu")
-    assert generator.checkpoint.usual == reference
+    assert generator.checkpoint.likelihood_reference == reference
     smiles = [DRUGS["morphine"], *SMALL[:5]]
     percentile = anomaly(generator, smiles)["percentile"].tolist()
     assert percentile == anomaly(generator, smiles, reference=reference)["percentile"].tolist()
@@ -134,7 +134,7 @@ def test_unreadable_reference_file_is_rejected(tmp_path, content):
 def test_reference_with_missing_percentiles_is_rejected(reference, tmp_path):
     file = reference.save(tmp_path / "reference.json")
     file.write_text(json.dumps(json.loads(file.read_text()) | {"percentiles": [1, 2]}))
-    with pytest.raises(InputError, match=str(len(GRID))):
+    with pytest.raises(InputError, match=str(len(PERCENTILES))):
         LikelihoodReference.load(file)
 
 

@@ -14,7 +14,7 @@ from tiny_vae import SMALL, trained
 from molvae.chem.smiles import silence_rdkit
 from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.nn.devices import one_thread
+from molvae.nn.devices import single_threaded
 from molvae.training.config import TrainConfig
 from molvae.training.curves import read_metrics
 from molvae.training.distribution_matching import COMPARED, LARGEST, LEAST_SPREAD, PULL, Likeness
@@ -167,7 +167,7 @@ def test_a_resumed_run_remembers_what_was_written(tmp_path: Path, data: PackedGr
         )  # fmt: skip
         config = TrainConfig(batch_size=8, max_steps=steps, rl_weight=1.0, decay_fraction=0.0, precision="32")
         options = {"accelerator": "cpu", "devices": 1, "log_every": 1, "progress_bar": False}
-        with one_thread():  # sums depend, in their last digit, on the number of threads
+        with single_threaded():  # sums depend, in their last digit, on the number of threads
             return train_autoencoder(
                 folder, data, data, shape, config, policy_gradient=practice, **options
             ).model.state_dict()

@@ -9,7 +9,7 @@ import torch
 
 from molvae.errors import InputError, MissingExtraError
 from molvae.nn.latents import mmd
-from molvae.nn.priors import KINDS, PriorConfig
+from molvae.nn.priors import PRIORS, PriorConfig
 from molvae.training import fit_prior as priors
 from molvae.training.fit_prior import fit_prior
 
@@ -26,19 +26,19 @@ def two_clusters(count: int, seed: int) -> torch.Tensor:
     return z + 3 * (torch.arange(count) % 2 * 2 - 1)[:, None]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PRIORS)
 def test_draws_are_like_new_latents(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("FLOW_STEPS", 700), ("FLOW_BATCH", 128), ("FLOW_RATE", 1e-2)):
         monkeypatch.setattr(priors, name, value)
     prior = fit_prior(two_clusters(2000, 0), PriorConfig(4, kind=kind, **SMALL))
     others = two_clusters(1000, 1)
-    draws = prior.draw(normal(1000, prior.noise_size, seed=2))
+    draws = prior.sample(normal(1000, prior.noise_dim, seed=2))
     assert float(mmd(draws, others)) < 0.02 < 0.3 < float(mmd(normal(1000, 4, seed=3), others))
     between = (draws.sum(1).abs() < 4).float().mean()
     assert float(between) < 0.05, "clusters, not what lies between them"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PRIORS)
 def test_the_same_seed_gives_the_same_and_nothing_else_is_drawn_from(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,18 +46,18 @@ def test_the_same_seed_gives_the_same_and_nothing_else_is_drawn_from(
     z, noise, before = two_clusters(200, 0), normal(9, 5), torch.get_rng_state()
     first, again, other = (fit_prior(z, PriorConfig(4, kind=kind, **SMALL), seed=seed) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
-    some = noise[:, : first.noise_size]
-    assert torch.equal(first.draw(some), again.draw(some))
-    assert not torch.equal(first.draw(some), other.draw(some))
+    some = noise[:, : first.noise_dim]
+    assert torch.equal(first.sample(some), again.sample(some))
+    assert not torch.equal(first.sample(some), other.sample(some))
     assert not any(p.requires_grad for p in first.parameters())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PRIORS)
 def test_collapsed_dimensions_and_few_molecules_are_no_trouble(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(priors, "FLOW_STEPS", 5)
     z = normal(3, 6)
     z[:, 2:] = 0.5
-    draws = fit_prior(z, PriorConfig(6, kind=kind, **SMALL)).draw(normal(20, 7)[:, : 7 if kind == "mixture" else 6])
+    draws = fit_prior(z, PriorConfig(6, kind=kind, **SMALL)).sample(normal(20, 7)[:, : 7 if kind == "mixture" else 6])
     assert draws.isfinite().all()
     assert float((draws[:, 2:] - 0.5).abs().max()) < 0.5
 

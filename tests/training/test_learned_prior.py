@@ -16,7 +16,7 @@ from molvae.data.datasets import MoleculeSource
 from molvae.data.rows import Record
 from molvae.errors import CheckpointError, InputError
 from molvae.generator import Generator
-from molvae.nn.priors import KINDS, MixturePrior, PriorConfig
+from molvae.nn.priors import PRIORS, MixturePrior, PriorConfig
 from molvae.training import fit_prior as priors
 from molvae.training.fit_prior import _without_prior, drawn_rows, learn_prior
 
@@ -87,7 +87,7 @@ def test_the_card_loses_what_was_measured_of_another_prior(tiny_model, molecules
     assert _without_prior({"data": "none"}) == {"data": "none"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PRIORS)
 def test_the_same_seed_gives_the_same_files_also_in_place(kind, tiny_model, molecules, tmp_path, monkeypatch):
     monkeypatch.setattr(priors, "FLOW_STEPS", 3)
     options = {"kind": kind, "device": "cpu", "workers": 0}
@@ -110,7 +110,7 @@ def test_a_prior_survives_being_saved(tiny_checkpoint, tmp_path):
     assert loaded is not None
     assert loaded.config == prior.config
     noise = torch.randn(20, 13)
-    torch.testing.assert_close(loaded.draw(noise), prior.draw(noise), rtol=2e-3, atol=5e-3)
+    torch.testing.assert_close(loaded.sample(noise), prior.sample(noise), rtol=2e-3, atol=5e-3)
     assert not any(array.requires_grad for array in loaded.state_dict().values())
 
 
