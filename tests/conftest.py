@@ -38,9 +38,11 @@ def tiny(tiny_model):
 
 @pytest.fixture(scope="module")
 def few_trees():
-    """Forests of ten trees: what is built on them does not depend on how good they are."""
+    """Random forests of ten trees, to save time."""
+    from molvae.qsar import estimators
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("molvae.qsar.estimators.TREES", 10)
+        patch.setattr(estimators, "N_TREES", 10)
         yield
 
 

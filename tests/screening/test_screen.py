@@ -81,7 +81,7 @@ def test_standardize_strips_salts(tmp_path, tiny_model, rank_by):
 def test_info_shows_property_models(potency):
     text = CliRunner().invoke(app, ["info", str(potency)]).stdout
     assert text.startswith("target: size/1\ntask: regression\n")
-    assert "Held-out figures" in text
+    assert "Held-out metrics" in text
     assert json.loads(CliRunner().invoke(app, ["info", str(potency), "--json"]).stdout)["target"] == "size/1"
 
 
