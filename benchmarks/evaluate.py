@@ -29,7 +29,7 @@ from molvae.generation.codec import Codec
 from molvae.generation.token_sampling import DecodeOptions
 from molvae.generator import Generator
 from molvae.metrics.score import score
-from molvae.training.evaluation import Evaluator, targets
+from molvae.training.evaluation import Evaluator, canonical_smiles
 
 RADII = (0.2, 0.35, 0.5, 0.65, 0.8)
 SIMILARITIES = (0.6, 0.45)
@@ -116,15 +116,17 @@ def reconstructions(evaluator: Evaluator, checkpoint: Checkpoint, tests: dict[st
 
 def reconstruction(evaluator: Evaluator, checkpoint: Checkpoint, path: Path, name: str, count: int) -> dict[str, str]:
     data = packed(path, checkpoint, count)
-    exact, smiles = evaluator.exact(data), targets(data, checkpoint.vocabulary)
-    drawn = list(map(canonical_or_none, evaluator.resampled(data)))
+    exact, smiles = evaluator.exact_reconstructions(data), canonical_smiles(data, checkpoint.vocabulary)
+    drawn = list(map(canonical_or_none, evaluator.sample_posterior(data)))
     stereo = np.array(["@" in s or "/" in s or "\\" in s for s in smiles])
     charged = np.array(["+" in s or "-]" in s for s in smiles])
     out = {}
     places = {
         "the mean": exact,
-        f"the mean, up to {CORRECTIONS} corrections": evaluator.exact(data, inversion_steps=CORRECTIONS),
-        "the mean refined": evaluator.exact(data, refine=True),
+        f"the mean, up to {CORRECTIONS} corrections": evaluator.exact_reconstructions(
+            data, inversion_steps=CORRECTIONS
+        ),
+        "the mean refined": evaluator.exact_reconstructions(data, refine=True),
     }
     for place, found in places.items():
         out[f"{name}, exact from {place}"] = _share(found)
@@ -145,7 +147,7 @@ def priors(evaluator: Evaluator, checkpoint: Checkpoint, count: int) -> dict[str
         sources["learned prior"] = checkpoint.prior
     out = {}
     for name, prior in sources.items():
-        molecules = evaluator.prior(count, temperature=checkpoint.defaults.temperature, prior=prior)
+        molecules = evaluator.sample_prior(count, temperature=checkpoint.defaults.temperature, prior=prior)
         valid = [m for m in molecules if m is not None]
         distinct = sorted(set(valid))
         out[f"{name} samples valid"] = _share(np.array([m is not None for m in molecules]))
@@ -158,7 +160,7 @@ def priors(evaluator: Evaluator, checkpoint: Checkpoint, count: int) -> dict[str
 def moses_metrics(checkpoint: Checkpoint, count: int) -> dict[str, str]:
     """MOSES's metrics of samples as they come, strings that are no molecule included."""
     evaluator = Evaluator(Codec.of(checkpoint))
-    strings = evaluator.prior(count, temperature=1.0, prior=checkpoint.prior)
+    strings = evaluator.sample_prior(count, temperature=1.0, prior=checkpoint.prior)
     found = score(
         [s or "" for s in strings],
         train="moses:train", test="moses:test", test_scaffolds="moses:test_scaffolds",
@@ -186,7 +188,9 @@ def neighborhoods(
     out = {}
     options = DecodeOptions(checkpoint.defaults.temperature)
     for name, noise_level in noise_levels.items():
-        found = evaluator.neighborhood(seeds, noise_level, draws=DRAWS, options=options, seen=checkpoint.training_filter)
+        found = evaluator.neighborhood(
+            seeds, noise_level, draws=DRAWS, options=options, seen=checkpoint.training_filter
+        )
         out[f"{name}, {len(seeds):,} seeds"] = (
             f"valid {found.valid:.3f}, distinct {found.distinct:.1f} of {DRAWS}, effective novelty "
             f"{found.effective:.3f}, median Tanimoto {found.similarity:.2f}, at 0.4 or more {found.frac_similarity_ge_0_4:.2f}"
@@ -197,7 +201,7 @@ def neighborhoods(
 def noise_levels_of(evaluator: Evaluator, checkpoint: Checkpoint, seeds: PackedGraphs) -> dict[str, float]:
     """The noise level at which the median similarity is as asked, or as near to it as can be."""
     options = DecodeOptions(checkpoint.defaults.temperature)
-    found = {s: evaluator.noise_level_at(seeds, s, draws=DRAWS, options=options) for s in SIMILARITIES}
+    found = {s: evaluator.noise_level_for_similarity(seeds, s, draws=DRAWS, options=options) for s in SIMILARITIES}
     return {
         f"for a median of {similarity}: noise level {noise_level:.2f}": noise_level
         for similarity, noise_level in found.items()

@@ -30,7 +30,7 @@ def displaced(tiny_checkpoint, batch):
 
 def is_reconstructed(checkpoint, z):
     evaluator = Evaluator(Codec.of(checkpoint))
-    return torch.tensor([a == b for a, b in zip(evaluator.write(z, 0.0, GREEDY), SMALL, strict=True)])
+    return torch.tensor([a == b for a, b in zip(evaluator.decode(z, 0.0, GREEDY), SMALL, strict=True)])
 
 
 def test_optimized_latents_reconstruct_their_molecules(tiny_checkpoint, batch, displaced):
