@@ -123,7 +123,7 @@ def figures(name: str, seed: int, study: measures.Study, size: Size, runs: Path)
         shape, config = settings(name, seed, study.vocabulary, size)
         model = train_autoencoder(folder, study.train, study.test, shape, config, progress_bar=False).model
         model.to("cuda" if torch.cuda.is_available() else "cpu")
-        found = measures.measure(model, study, size.counts, shape.max_length, noise_aware=config.noise_prob > 0)
+        found = measures.measure(model, study, size.counts, shape.max_length, noise_conditioned=config.noise_prob > 0)
         done.write_text(json.dumps(found, indent=2), encoding="utf-8")
     scores: dict[str, float] = json.loads(done.read_text(encoding="utf-8"))
     return scores

@@ -30,8 +30,8 @@ from molvae.metrics import fcd
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.latents import kl_divergence
 from molvae.nn.priors import PriorConfig
-from molvae.training.evaluation import Evaluator, targets
-from molvae.training.fit_prior import fit_prior
+from molvae.training.evaluation import Evaluator, canonical_smiles
+from molvae.training.fit_prior import fit_density
 
 RADII = (0.25, 0.5, 0.75)
 PROBED = ("logp", "tpsa", "qed")
@@ -70,13 +70,13 @@ class Study:
     @cached_property
     def reference(self) -> fcd.ActivationStatistics:
         """What samples are compared with."""
-        return fcd.activation_statistics(targets(self.test, self.vocabulary))
+        return fcd.activation_statistics(canonical_smiles(self.test, self.vocabulary))
 
 
 @torch.inference_mode()
-def measure(model: Autoencoder, study: Study, counts: Counts, max_length: int, *, noise_aware: bool) -> Figures:
+def measure(model: Autoencoder, study: Study, counts: Counts, max_length: int, *, noise_conditioned: bool) -> Figures:
     """All questions to one model."""
-    evaluator = Evaluator(Codec(model.eval(), study.vocabulary, max_length, noise_aware=noise_aware))
+    evaluator = Evaluator(Codec(model.eval(), study.vocabulary, max_length, noise_conditioned=noise_conditioned))
     seeds = study.test.select(torch.arange(min(counts.seeds, len(study.test))))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -93,10 +93,10 @@ def measure(model: Autoencoder, study: Study, counts: Counts, max_length: int, *
 
 
 def reconstruction(evaluator: Evaluator, test: PackedGraphs) -> Figures:
-    posterior, smiles = evaluator.codec.encode(test), targets(test, evaluator.codec.vocabulary)
-    drawn = evaluator.resampled(test)
+    posterior, smiles = evaluator.codec.encode(test), canonical_smiles(test, evaluator.codec.vocabulary)
+    drawn = evaluator.sample_posterior(test)
     return {
-        "exact": float(evaluator.exact(test).mean()),
+        "exact": float(evaluator.exact_reconstructions(test).mean()),
         "exact from a draw": float(np.mean([a == b for a, b in zip(drawn, smiles, strict=True)])),
         "KL": float(kl_divergence(posterior).mean()),
         "KL a dimension": float(kl_divergence(posterior).mean()) / posterior.mean.shape[1],
@@ -109,12 +109,12 @@ def same_input_again(evaluator: Evaluator, seeds: PackedGraphs, draws: int) -> F
     keys = row_keys(0, torch.arange(len(seeds) * draws, device=posterior.mean.device))
     repeated = torch.arange(len(seeds), device=keys.device).repeat_interleave(draws)
     wide = type(posterior).concatenate([posterior.row(int(i)) for i in repeated])
-    z = wide.draw(normal(keys, posterior.noise_size))  # (seeds x draws) x D
+    z = wide.sample(normal(keys, posterior.noise_dim))  # (seeds x draws) x D
     latents = [len(part.unique(dim=0)) for part in z.split(draws)]
     found = {"latents of N draws": float(np.mean(latents))}
     for name, n, m in (("1 x M", 1, draws), ("N x 1", draws, 1), ("N x M", draws, draws)):
         rows = z.view(len(seeds), draws, -1)[:, :n].repeat_interleave(m, 1).flatten(0, 1)
-        strings = evaluator.write(rows, 0.0, DecodeOptions(), seed=n)
+        strings = evaluator.decode(rows, 0.0, DecodeOptions(), random_state=n)
         groups = np.array(strings, dtype=object).reshape(len(seeds), n * m)
         distinct = [len({molecule for s in group if (molecule := canonical_or_none(s))}) for group in groups]
         found[f"molecules of {name}"] = float(np.mean(distinct))
@@ -125,17 +125,17 @@ def from_the_prior(evaluator: Evaluator, study: Study, counts: Counts) -> Figure
     """Samples of the unit prior and of one fitted to the encoded training molecules."""
     rows = torch.arange(min(20_000, len(study.train)))
     posterior = evaluator.codec.encode(study.train.select(rows))
-    z = posterior.draw(normal(row_keys(0, rows.to(posterior.mean.device)), posterior.noise_size))
+    z = posterior.sample(normal(row_keys(0, rows.to(posterior.mean.device)), posterior.noise_dim))
     unit = evaluator.codec.model.prior()
-    noise_level = PriorConfig.noise_level if evaluator.codec.noise_aware else 0.0
+    noise_level = PriorConfig.noise_level if evaluator.codec.noise_conditioned else 0.0
     with torch.inference_mode(False):
-        learned = fit_prior(
+        learned = fit_density(
             z.clone(), unit.config.replace(kind="mixture", noise_level=noise_level, components=min(16, len(z) // 8))
         )
     return {
         f"{name} {key}": value
         for name, prior in (("prior", unit), ("learned prior", learned))
-        for key, value in samples(evaluator.prior(counts.prior, prior=prior), study).items()
+        for key, value in samples(evaluator.sample_prior(counts.prior, prior=prior), study).items()
     }
 
 
@@ -157,7 +157,7 @@ def around(evaluator: Evaluator, seeds: PackedGraphs, draws: int) -> Figures:
     """Holes: what share of the space around encoded molecules is valid, further and further out."""
     found = {}
     for noise_level in RADII:
-        near = evaluator.neighborhood(seeds, noise_level, draws=draws)
+        near = evaluator.neighborhood(seeds, noise_level, samples_per_seed=draws)
         found[f"valid at {noise_level}"] = near.valid
         found[f"distinct at {noise_level}"] = near.distinct
         found[f"similarity at {noise_level}"] = near.similarity
@@ -173,7 +173,7 @@ def between(evaluator: Evaluator, test: PackedGraphs, pairs: int, steps: int = 9
     z, count = evaluator.codec.encode(test).mean, min(pairs, len(test) // 2)
     place = torch.linspace(0, 1, steps, device=z.device)[:, None]
     lines = torch.cat([torch.lerp(z[2 * i], z[2 * i + 1], place) for i in range(count)])
-    molecules = [canonical_or_none(s) for s in evaluator.write(lines, 0.0, GREEDY)]
+    molecules = [canonical_or_none(s) for s in evaluator.decode(lines, 0.0, GREEDY)]
     smooth, order = [], []
     for i in range(count):
         line = [(p, morgan(parse(m))) for p, m in enumerate(molecules[i * steps : (i + 1) * steps]) if m]
@@ -207,7 +207,7 @@ def classes(evaluator: Evaluator, one: PackedGraphs, other: PackedGraphs) -> Fig
 
 def probes(evaluator: Evaluator, test: PackedGraphs) -> Figures:
     """R2, cross-validated, of properties read off the latents by a plane."""
-    z, mols = latents(evaluator, test), [parse(s) for s in targets(test, evaluator.codec.vocabulary)]
+    z, mols = latents(evaluator, test), [parse(s) for s in canonical_smiles(test, evaluator.codec.vocabulary)]
     known = compute_properties(mols, PROBED)
     probe = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 7)))
     return {f"R2 {name}": float(cross_val_score(probe, z, known[name], cv=3).mean()) for name in PROBED}

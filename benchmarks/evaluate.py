@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from yields import asked, scored
 
-from molvae.checkpoint import CARD, Checkpoint, load, locate, read_card, write_card
+from molvae.checkpoint import CARD_MARKDOWN_FILE, Checkpoint, find_model, load, read_card, write_card
 from molvae.chem.smiles import canonical_or_none
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.packing import pack
@@ -29,7 +29,7 @@ from molvae.generation.codec import Codec
 from molvae.generation.token_sampling import DecodeOptions
 from molvae.generator import Generator
 from molvae.metrics.score import score
-from molvae.training.evaluation import Evaluator, targets
+from molvae.training.evaluation import Evaluator, canonical_smiles
 
 RADII = (0.2, 0.35, 0.5, 0.65, 0.8)
 SIMILARITIES = (0.6, 0.45)
@@ -45,13 +45,13 @@ def main() -> None:
     tests = {name: path for name, path in tests.items() if path}
     if not tests:
         raise SystemExit("give --druglike or --moses: the molecules to test with")
-    folder = locate(arguments.model)
+    folder = find_model(arguments.model)
     scale = 20 if arguments.quick else 1
     if arguments.reconstruction:
         remeasure(folder, tests, scale=scale)
     else:
         measure(folder, tests, benchmark=arguments.benchmark, scale=scale)
-    print((folder / f"{CARD}.md").read_text(encoding="utf-8"))
+    print((folder / CARD_MARKDOWN_FILE).read_text(encoding="utf-8"))
 
 
 def opened(folder: Path) -> tuple[Checkpoint, Evaluator]:
@@ -116,15 +116,17 @@ def reconstructions(evaluator: Evaluator, checkpoint: Checkpoint, tests: dict[st
 
 def reconstruction(evaluator: Evaluator, checkpoint: Checkpoint, path: Path, name: str, count: int) -> dict[str, str]:
     data = packed(path, checkpoint, count)
-    exact, smiles = evaluator.exact(data), targets(data, checkpoint.vocabulary)
-    drawn = list(map(canonical_or_none, evaluator.resampled(data)))
+    exact, smiles = evaluator.exact_reconstructions(data), canonical_smiles(data, checkpoint.vocabulary)
+    drawn = list(map(canonical_or_none, evaluator.sample_posterior(data)))
     stereo = np.array(["@" in s or "/" in s or "\\" in s for s in smiles])
     charged = np.array(["+" in s or "-]" in s for s in smiles])
     out = {}
     places = {
         "the mean": exact,
-        f"the mean, up to {CORRECTIONS} corrections": evaluator.exact(data, inversion_steps=CORRECTIONS),
-        "the mean refined": evaluator.exact(data, refine=True),
+        f"the mean, up to {CORRECTIONS} corrections": evaluator.exact_reconstructions(
+            data, inversion_steps=CORRECTIONS
+        ),
+        "the mean refined": evaluator.exact_reconstructions(data, refine=True),
     }
     for place, found in places.items():
         out[f"{name}, exact from {place}"] = _share(found)
@@ -145,20 +147,20 @@ def priors(evaluator: Evaluator, checkpoint: Checkpoint, count: int) -> dict[str
         sources["learned prior"] = checkpoint.prior
     out = {}
     for name, prior in sources.items():
-        molecules = evaluator.prior(count, temperature=checkpoint.defaults.temperature, prior=prior)
+        molecules = evaluator.sample_prior(count, temperature=checkpoint.defaults.temperature, prior=prior)
         valid = [m for m in molecules if m is not None]
         distinct = sorted(set(valid))
         out[f"{name} samples valid"] = _share(np.array([m is not None for m in molecules]))
         out[f"valid {name} samples distinct"] = f"{len(distinct) / max(1, len(valid)):.4f} of {len(valid):,}"
-        if checkpoint.seen is not None:
-            out[f"distinct {name} samples novel"] = _share(~checkpoint.seen.contains(distinct))
+        if checkpoint.training_filter is not None:
+            out[f"distinct {name} samples novel"] = _share(~checkpoint.training_filter.contains(distinct))
     return out
 
 
 def moses_metrics(checkpoint: Checkpoint, count: int) -> dict[str, str]:
     """MOSES's metrics of samples as they come, strings that are no molecule included."""
     evaluator = Evaluator(Codec.of(checkpoint))
-    strings = evaluator.prior(count, temperature=1.0, prior=checkpoint.prior)
+    strings = evaluator.sample_prior(count, temperature=1.0, prior=checkpoint.prior)
     found = score(
         [s or "" for s in strings],
         train="moses:train", test="moses:test", test_scaffolds="moses:test_scaffolds",
@@ -169,13 +171,13 @@ def moses_metrics(checkpoint: Checkpoint, count: int) -> dict[str, str]:
 
 def novelty_filter(checkpoint: Checkpoint) -> dict[str, str]:
     """How often the filter calls a string seen that no training set holds."""
-    if checkpoint.seen is None:
+    if checkpoint.training_filter is None:
         return {}
     strangers = [f"never a molecule {i}" for i in range(200_000)]
-    measured = float(checkpoint.seen.contains(strangers).mean())
-    stated = checkpoint.seen.false_positive_rate
+    measured = float(checkpoint.training_filter.contains(strangers).mean())
+    stated = checkpoint.training_filter.false_positive_rate
     return {
-        "novelty filter": f"{len(checkpoint.seen):,} molecules; "
+        "novelty filter": f"{len(checkpoint.training_filter):,} molecules; "
         f"false positives {stated:.3%} stated, {measured:.3%} measured"
     }
 
@@ -186,7 +188,9 @@ def neighborhoods(
     out = {}
     options = DecodeOptions(checkpoint.defaults.temperature)
     for name, noise_level in noise_levels.items():
-        found = evaluator.neighborhood(seeds, noise_level, draws=DRAWS, options=options, seen=checkpoint.seen)
+        found = evaluator.neighborhood(
+            seeds, noise_level, draws=DRAWS, options=options, seen=checkpoint.training_filter
+        )
         out[f"{name}, {len(seeds):,} seeds"] = (
             f"valid {found.valid:.3f}, distinct {found.distinct:.1f} of {DRAWS}, effective novelty "
             f"{found.effective:.3f}, median Tanimoto {found.similarity:.2f}, at 0.4 or more {found.frac_similarity_ge_0_4:.2f}"
@@ -197,7 +201,7 @@ def neighborhoods(
 def noise_levels_of(evaluator: Evaluator, checkpoint: Checkpoint, seeds: PackedGraphs) -> dict[str, float]:
     """The noise level at which the median similarity is as asked, or as near to it as can be."""
     options = DecodeOptions(checkpoint.defaults.temperature)
-    found = {s: evaluator.noise_level_at(seeds, s, draws=DRAWS, options=options) for s in SIMILARITIES}
+    found = {s: evaluator.noise_level_for_similarity(seeds, s, draws=DRAWS, options=options) for s in SIMILARITIES}
     return {
         f"for a median of {similarity}: noise level {noise_level:.2f}": noise_level
         for similarity, noise_level in found.items()

@@ -126,14 +126,14 @@ def measured(model: Autoencoder, shape: ModelConfig, test: PackedGraphs, words: 
         noisy = model.losses(batch, torch.rand(batch.size)).reconstruction.mean()
     options = DecodeOptions(temperature=0.7)
     near = evaluator.neighborhood(
-        test.select(torch.arange(min(SEEDS, len(test)))), NOISE_LEVEL, draws=DRAWS, options=options
+        test.select(torch.arange(min(SEEDS, len(test)))), NOISE_LEVEL, samples_per_seed=DRAWS, options=options
     )
-    prior = evaluator.prior(SAMPLES, temperature=0.7)
+    prior = evaluator.sample_prior(SAMPLES, temperature=0.7)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "nats": float(clean),
         "nats, noisy": float(noisy),
-        "exact": float(evaluator.exact(test).mean()),
+        "exact": float(evaluator.exact_reconstructions(test).mean()),
         "valid at 0.5": near.valid,
         "distinct of 20": near.distinct,
         "prior valid": sum(canonical_or_none(s) is not None for s in prior if s) / SAMPLES,

@@ -28,9 +28,9 @@ from molvae.generation.rng import normal, row_keys
 from molvae.generation.token_sampling import DecodeOptions
 from molvae.metrics import fcd
 from molvae.nn.latents import Posterior
-from molvae.nn.priors import KINDS, LatentSource, PriorConfig
-from molvae.training.evaluation import Evaluator, targets
-from molvae.training.fit_prior import drawn_rows, fit_prior
+from molvae.nn.priors import PRIORS, LatentDistribution, PriorConfig
+from molvae.training.evaluation import Evaluator, canonical_smiles
+from molvae.training.fit_prior import fit_density, sample_rows
 
 HEADER = (
     "| latents from | noise level | valid | unique of valid | FCD to test | seconds to fit |\n|---|---|---|---|---|---|"
@@ -46,12 +46,16 @@ class Bench:
     options: DecodeOptions
     samples: int
 
-    def row(self, name: str, source: LatentSource, noise_level: float, fitted: float | None = None) -> str:
+    def row(self, name: str, source: LatentDistribution, noise_level: float, fitted: float | None = None) -> str:
         """A line of the table."""
         keys = row_keys(1, torch.arange(self.samples, device=source.device))
-        z = source.draw(normal(keys, source.noise_size))
+        z = source.sample(normal(keys, source.noise_dim))
         z = source.perturb(z, noise_level, normal(keys, z.shape[1], stream=1))
-        valid = [m for s in self.evaluator.write(z, noise_level, self.options, seed=1) if (m := canonical_or_none(s))]
+        valid = [
+            m
+            for s in self.evaluator.decode(z, noise_level, self.options, random_state=1)
+            if (m := canonical_or_none(s))
+        ]
         read = [m for m in valid if canonical_or_none(m)]  # RDKit writes a string now and then that it does not read
         apart = fcd.frechet_distance(fcd.activation_statistics(read), self.reference)
         share, unique = len(valid) / self.samples, len(set(valid)) / max(1, len(valid))
@@ -70,18 +74,22 @@ def main() -> None:
 
     def packed(path: Path, count: int) -> PackedGraphs:
         return pack(
-            drawn_rows([MoleculeSource(path)], count, seed=0), vocabulary=checkpoint.vocabulary, max_length=most
+            sample_rows([MoleculeSource(path)], count, random_state=0),
+            vocabulary=checkpoint.vocabulary,
+            max_length=most,
         )[0]
 
     test = packed(arguments.test, arguments.samples)
     heat = DecodeOptions(checkpoint.defaults.temperature if arguments.temperature is None else arguments.temperature)
-    bench = Bench(evaluator, fcd.activation_statistics(targets(test, checkpoint.vocabulary)), heat, arguments.samples)
+    bench = Bench(
+        evaluator, fcd.activation_statistics(canonical_smiles(test, checkpoint.vocabulary)), heat, arguments.samples
+    )
     lines = [HEADER, bench.row("unit prior", checkpoint.model.prior(), 1.0)]
     z = draws(evaluator.codec.encode(packed(arguments.train, arguments.molecules)))
-    for kind in KINDS:
+    for kind in PRIORS:
         begin = time.perf_counter()
         with torch.inference_mode(False):
-            prior = fit_prior(
+            prior = fit_density(
                 z.clone(), checkpoint.model.prior().config.replace(kind=kind, noise_level=PriorConfig.noise_level)
             )
         fitted = time.perf_counter() - begin
@@ -96,7 +104,7 @@ def main() -> None:
 def draws(posterior: Posterior) -> Tensor:
     """A latent of each molecule, M x D."""
     keys = row_keys(0, torch.arange(len(posterior.mean), device=posterior.device))
-    return posterior.draw(normal(keys, posterior.noise_size))
+    return posterior.sample(normal(keys, posterior.noise_dim))
 
 
 def page(arguments: argparse.Namespace, model: str, heat: DecodeOptions, lines: list[str]) -> str:

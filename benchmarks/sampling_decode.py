@@ -27,8 +27,8 @@ from molvae.generation.rng import normal, row_keys
 from molvae.generation.token_sampling import GREEDY, DecodeOptions
 from molvae.generator import Generator
 from molvae.nn.decoders import GRUDecoder, TransformerDecoder
-from molvae.nn.devices import Lanes
-from molvae.nn.incremental_decoding import stepper_of
+from molvae.nn.devices import TorchThreadPool
+from molvae.nn.incremental_decoding import incremental_decoder
 from molvae.nn.latents import perturb
 
 NOISE_LEVEL, TEMPERATURE = 0.35, 0.7
@@ -131,7 +131,7 @@ def _products(
     lanes = [_Lane(decoder, precision, rows, looked_up=looked_up) for _ in shares]
 
     def work() -> tuple[int, int]:
-        with Lanes(device, threads) as side_by_side:
+        with TorchThreadPool(device, threads) as side_by_side:
             side_by_side.map(lambda lane: lanes[lane].run(shares[lane]), range(threads))
         return strings, symbols
 
@@ -143,8 +143,11 @@ class _Lane:
 
     def __init__(self, decoder: GRUDecoder, precision: str, rows: int, *, looked_up: bool) -> None:
         named = {**dict(decoder.gru.named_parameters()), "weight_out": decoder.output.weight}
-        if decoder.reading is not None:
-            named |= {"weight_ask": decoder.reading.ask.weight, "weight_answer": decoder.reading.answer.weight}
+        if decoder.bilinear_head is not None:
+            named |= {
+                "weight_ask": decoder.bilinear_head.state_projection.weight,
+                "weight_answer": decoder.bilinear_head.output.weight,
+            }
         skipped = {"weight_ih_l0"} if looked_up else set[str]()
         weights = [weight.detach() for name, weight in named.items() if "weight" in name and name not in skipped]
         self.pairs = [_operands(weight, rows, precision) for weight in weights]
@@ -184,7 +187,7 @@ def _loop(decoder: GRUDecoder, latents: Latents, longest: int, batch: int) -> Co
     def work() -> tuple[int, int]:
         source, symbols = torch.Generator(z.device).manual_seed(0), 0
         for rows in torch.arange(len(z), device=z.device).split(batch):
-            bias, hidden = decoder.start(z[rows], told[rows])
+            bias, hidden = decoder.initial_state(z[rows], told[rows])
             hidden = hidden.transpose(0, 1).contiguous()
             symbol, ended = torch.full_like(rows, START_ID), torch.zeros_like(rows, dtype=torch.bool)
             for _ in range(longest + 1):
@@ -242,10 +245,10 @@ def exactness(generator: Generator, smiles: list[str], precisions: Sequence[str]
 @torch.inference_mode()
 def _forced(decoder: GRUDecoder | TransformerDecoder, precision: str, latents: Latents, symbols: Tensor) -> Tensor:
     """Log-probabilities, N x L x V, of what may stand at each place of given strings, N x L ids."""
-    stepper = stepper_of(decoder, precision)
+    stepper = incremental_decoder(decoder, precision)
     before = functional.pad(symbols[:, :-1], (1, 0), value=START_ID)
-    begun = stepper.begin(latents[0][: len(symbols)], latents[1][: len(symbols)])
-    state = stepper.state(begun, torch.arange(len(symbols), device=latents[0].device))
+    begun = stepper.condition(latents[0][: len(symbols)], latents[1][: len(symbols)])
+    state = stepper.initial_state(begun, torch.arange(len(symbols), device=latents[0].device))
     columns = before.to(latents[0].device).T
     return torch.stack([stepper.step(column, state).clone() for column in columns], dim=1).log_softmax(-1).cpu()
 
@@ -266,7 +269,7 @@ def charrnn(generator: Generator, smiles: list[str], folder: Path, count: int, r
 def _charrnn(folder: Path, smiles: list[str], like: Any) -> Any:
     """The network of the molsets wheel, from the two files that it needs: the package as a whole does not import."""
     vocabulary = _module(folder / "utils.py").CharVocab.from_data(smiles)
-    config = SimpleNamespace(hidden=like.width, num_layers=like.layers, dropout=0.0)
+    config = SimpleNamespace(hidden=like.hidden_dim, num_layers=like.layers, dropout=0.0)
     return _module(folder / "char_rnn" / "model.py").CharRNN(vocabulary, config)
 
 

@@ -57,7 +57,7 @@ def peers(generator: Generator, seeds: list[str], fragments: Path | None) -> lis
                 start = time.perf_counter()
                 found[name][seed] = work(seed)
                 seconds[name] += time.perf_counter() - start
-    seen = generator.checkpoint.seen
+    seen = generator.checkpoint.training_filter
     assert seen is not None
     return [
         {

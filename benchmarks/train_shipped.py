@@ -46,12 +46,12 @@ from molvae.data.rows import InvalidRow, Record
 from molvae.nn.config import ModelConfig
 from molvae.nn.priors import PriorConfig
 from molvae.training.config import TrainConfig
-from molvae.training.dataset import packed_neighbors
-from molvae.training.distribution_matching import Likeness
-from molvae.training.evaluation import probe
-from molvae.training.fit_prior import learn_prior
-from molvae.training.policy_gradient import Practice
-from molvae.training.train import calibrated
+from molvae.training.dataset import prepare_neighbors
+from molvae.training.distribution_matching import DistributionMatching
+from molvae.training.evaluation import decoding_metrics
+from molvae.training.fit_prior import fit_prior
+from molvae.training.policy_gradient import PolicyGradient
+from molvae.training.train import with_likelihood_reference
 from molvae.training.trainer import TrainingResult, train_autoencoder
 
 MOSES_SHARE = 600_000  # molecules of MOSES that the druglike models are trained on
@@ -171,7 +171,7 @@ def packed_data(name: str, arguments: argparse.Namespace) -> None:
         fresh.save(folder, seen)
     if kind == "mix" and not arguments.practice:
         data = Data.load(folder)
-        packed_neighbors(data.train, data.vocabulary, folder / "neighbors.npz", tell=print)
+        prepare_neighbors(data.train, data.vocabulary, folder / "neighbors.npz", tell=print)
 
 
 def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> None:
@@ -188,9 +188,13 @@ def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> N
     sizes = SMALL_SHAPE if arguments.small else SHAPE
     shape = ModelConfig.from_dict({"vocab_size": len(data.vocabulary), "latent": recipe.latent, **sizes})
     neighbors = None if arguments.practice else data.neighbors
-    like = Likeness.to(data.train, data.vocabulary) if arguments.practice and recipe.like_its_data else None
+    like = (
+        DistributionMatching.from_training_set(data.train, data.vocabulary)
+        if arguments.practice and recipe.like_its_data
+        else None
+    )
     seen = BloomFilter.load(folder / "seen.npz")
-    practice = Practice(data.vocabulary, shape.max_length, seen, likeness=like, **recipe.strings)
+    practice = PolicyGradient(data.vocabulary, shape.max_length, seen, likeness=like, **recipe.strings)
     trained = train_autoencoder(
         out / name,
         data.train,
@@ -198,7 +202,7 @@ def trained_model(name: str, minutes: float, arguments: argparse.Namespace) -> N
         shape,
         config,
         neighbors=neighbors,
-        validation_metrics=probe(data.vocabulary, shape.max_length),
+        validation_metrics=decoding_metrics(data.vocabulary, shape.max_length),
         policy_gradient=practice,
         init_from=first.model if first else None,
     )
@@ -217,11 +221,11 @@ def finish(name: str, arguments: argparse.Namespace) -> None:
     recipe, out = RECIPES[name], arguments.out
     folder, data = out / "models" / name, out / "packed" / recipe.data
     model = replace(checkpoints.load(folder), seen=BloomFilter.load(data / "seen.npz"))
-    checkpoints.save(calibrated(model, Data.load(data).train), folder)
+    checkpoints.save(with_likelihood_reference(model, Data.load(data).train), folder)
     alone = recipe.data == "moses"
     files = arguments.moses[:1] if alone else arguments.druglike[:1]
     molecules = 2_000 if arguments.small else 60_000
-    learn_prior(folder, files, folder, noise_level=recipe.prior_noise_level, molecules=molecules, tell=print)
+    fit_prior(folder, files, folder, noise_level=recipe.prior_noise_level, molecules=molecules, tell=print)
     tests = {"druglike test": arguments.druglike[2]} if not alone else {}
     evaluate.measure(
         folder,
@@ -244,7 +248,9 @@ def mix(arguments: argparse.Namespace, start: Checkpoint | None) -> tuple[Data, 
     parts, words = packed(rows(arguments, arguments.druglike[0]), start.vocabulary if start else None)
     others, _ = packed(rows(arguments, arguments.moses[0]), words)
     valid, _ = packed(rows(arguments, arguments.druglike[1]), words)
-    seen = (start and start.seen) or BloomFilter.from_smiles(chain(parts.smiles(words), others.smiles(words)))
+    seen = (start and start.training_filter) or BloomFilter.from_smiles(
+        chain(parts.smiles(words), others.smiles(words))
+    )
     drawn = torch.randperm(len(others), generator=torch.Generator().manual_seed(0))[:MOSES_SHARE]
     card = {
         "druglike": DRUGLIKE,
@@ -260,7 +266,7 @@ def moses(arguments: argparse.Namespace, start: Checkpoint | None) -> tuple[Data
     order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))
     held = min(HELD_OUT, len(whole) // 10)
     card = {"MOSES train": MOSES, "novel means": "not in MOSES train"}
-    seen = (start and start.seen) or BloomFilter.from_smiles(whole.smiles(words))
+    seen = (start and start.training_filter) or BloomFilter.from_smiles(whole.smiles(words))
     return Data(whole.select(order[held:]), None, whole.select(order[:held]), words, card), seen
 
 
@@ -278,7 +284,7 @@ def training(
     model: str,
     trained: TrainingResult,
     config: TrainConfig,
-    practice: Practice,
+    practice: PolicyGradient,
     neighbors: Neighbors | None,
     first: Checkpoint | None,
 ) -> dict[str, str]:

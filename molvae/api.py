@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from molvae.checkpoint import CONFIG, locate
+from molvae.checkpoint import CONFIG_FILE, find_model
 from molvae.generation.constraints import Score
 from molvae.generation.options import PROPERTIES, Progress
 from molvae.generator import Generator
@@ -39,8 +39,8 @@ def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Generator:
     >>> molvae.load("druglike") is molvae.load("druglike")
     True
     """
-    folder = locate(model).resolve()
-    config = folder / CONFIG
+    folder = find_model(model).resolve()
+    config = folder / CONFIG_FILE
     return _load(folder, config.stat().st_mtime_ns if config.exists() else 0, device)
 
 

@@ -28,8 +28,8 @@ from molvae.generation.runner import Drawn, SeedRun, described, joined, reported
 from molvae.generation.scheduling import finish
 from molvae.generation.token_sampling import DecodeOptions
 from molvae.nn.devices import find_device
-from molvae.nn.inference import in_batches
-from molvae.nn.latents import on_sphere
+from molvae.nn.inference import map_batches
+from molvae.nn.latents import project_to_sphere
 from molvae.nn.likelihood_reference import LikelihoodReference
 from molvae.nn.priors import Prior
 
@@ -356,7 +356,7 @@ class Generator:
         return self._run(options).tables(as_smiles_iterable(seeds), workers, progress)
 
     def _run(self, options: AnalogOptions) -> SeedRun:
-        training_filter = self.checkpoint.seen
+        training_filter = self.checkpoint.training_filter
         task = AnalogTask.from_options(
             options, temperature=self.checkpoint.defaults.temperature, training_filter=training_filter
         )
@@ -414,7 +414,7 @@ class Generator:
         )
         (found,) = finish(self.codec.draw([""], source, draws, progress=progress))
         drawn = Drawn(found, property_rows(list(found.molecules), PROPERTIES))
-        frame = described(drawn, PROPERTIES, self.checkpoint.seen)[list(SAMPLE_COLUMNS)]
+        frame = described(drawn, PROPERTIES, self.checkpoint.training_filter)[list(SAMPLE_COLUMNS)]
         return reported(frame, {}, [found], draws)
 
     def encode(
@@ -529,7 +529,7 @@ class Generator:
         z = _latent_array(latents, self.checkpoint.config.latent_dim)
         usable: NDArray[np.bool_] = np.asarray(np.isfinite(z).all(1))
         points = torch.from_numpy(z[usable])
-        points = on_sphere(points) if self.model.latent.spherical else points
+        points = project_to_sphere(points) if self.model.latent.spherical else points
         noise_levels = _number_or_array("noise_level", noise_level, np.float32, usable)
         if not np.all((noise_levels >= 0) & (noise_levels <= 1)):
             raise InputError(f"noise_level must be between 0 and 1, got {noise_level}")
@@ -674,7 +674,7 @@ class Generator:
             log_likelihood = self.model.log_likelihood(self.model.encode(batch).mean, noise_level, batch.tokens)
             return torch.stack([log_likelihood, (batch.tokens != PAD_ID).sum(1)], dim=1).cpu().numpy()  # B x 2
 
-        parts = [np.empty((0, 2), np.float32), *in_batches(likelihood_and_length, packed, self.model, progress)]
+        parts = [np.empty((0, 2), np.float32), *map_batches(likelihood_and_length, packed, self.model, progress)]
         frame = pd.DataFrame({"smiles": _object_column(texts), "log_likelihood": np.nan, "n_tokens": 0})
         frame.loc[valid, "log_likelihood"], frame.loc[valid, "n_tokens"] = np.concatenate(parts).astype(float).T
         frame["error"] = ["" if isinstance(graph, MolGraph) else str(graph) for graph in graphs]
@@ -694,7 +694,7 @@ class Generator:
             If fewer than 20 of the molecules can be encoded.
         """
         known = np.asarray(log_likelihood_per_token(self.likelihood(smiles)), dtype=np.float64)
-        return LikelihoodReference.of(self.checkpoint.name, self.model, known)
+        return LikelihoodReference.from_log_likelihoods(self.checkpoint.name, self.model, known)
 
     def _prior(self, name: str) -> Prior:
         learned = self.checkpoint.prior

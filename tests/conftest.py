@@ -16,7 +16,7 @@ def tiny_checkpoint():
     model, config, vocabulary = trained("gaussian", "gru", 250)
     return Checkpoint(
         name="tiny", model=model, config=config, vocabulary=vocabulary, defaults=SamplingDefaults(),
-        seen=BloomFilter.from_smiles(SMALL), card={"data": "thirty small molecules"},
+        training_filter=BloomFilter.from_smiles(SMALL), card={"data": "thirty small molecules"},
     )  # fmt: skip
 
 
@@ -38,9 +38,11 @@ def tiny(tiny_model):
 
 @pytest.fixture(scope="module")
 def few_trees():
-    """Forests of ten trees: what is built on them does not depend on how good they are."""
+    """Random forests of ten trees, to save time."""
+    from molvae.qsar import estimators
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("molvae.qsar.estimators.TREES", 10)
+        patch.setattr(estimators, "N_TREES", 10)
         yield
 
 

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "molvae"
 ROOT = "__init__"
 LAYERS = (
     {"errors"},
-    {"chem"},
+    {"chem", "checkpoint_format_1"},
     {"data"},
     {"similarity"},
     {"nn", "viz"},

@@ -276,7 +276,7 @@ def test_bad_seeds_are_errors_beside_the_good_ones(tiny):
     assert set(frame["seed"]) == {"CCO"}
     assert set(frame.attrs["errors"]) == {"C1CC", "", "[U]"}
     assert "ring 1 opened but not closed" in frame.attrs["errors"]["C1CC"]
-    assert "'[U]', which the model has never seen" in frame.attrs["errors"]["[U]"]
+    assert "'[U]' is not in the model's vocabulary" in frame.attrs["errors"]["[U]"]
 
 
 def test_only_bad_seeds_and_none_at_all(tiny):
@@ -564,11 +564,11 @@ def test_a_seed_with_nothing_stands_beside_others(tiny):
         ({"noise_level": 0.2, "similarity": 0.5}, "either noise_level or similarity"),
         ({"similarity": 1.2}, "similarity is a target"),
         ({"similarity": "0.7:0.5"}, "similarity is a band"),
-        ({"filters": ["mw<<500"]}, "cannot read the wish 'mw<<500'"),
+        ({"filters": ["mw<<500"]}, "cannot read the filter 'mw<<500'"),
         ({"filters": ["lgp<3"]}, "did you mean 'logp'"),
         ({"include_smarts": ["C("]}, "cannot read SMARTS"),
         ({"exclude_smarts": ["C("]}, "cannot read SMARTS"),
-        ({"alerts": ["pain"]}, "no set of alerts is called 'PAIN'"),
+        ({"alerts": ["pain"]}, "unknown set of alerts 'PAIN'"),
         ({"rank_by": "similarty"}, "did you mean 'similarity'"),
         ({"n_diverse": -1}, "n_diverse must be 0"),
         ({"n": 0}, "number of molecules"),
@@ -602,7 +602,7 @@ def test_a_stream_of_one_string_is_one_seed(tiny):
 
 
 def test_novelty_needs_a_record_of_the_training_set(tiny_checkpoint):
-    forgetful = Generator(dataclasses.replace(tiny_checkpoint, seen=None))
+    forgetful = Generator(dataclasses.replace(tiny_checkpoint, training_filter=None))
     with pytest.raises(InputError, match="record of its training set"):
         forgetful.analogs("CCO", 3, exclude_training_set=True)
     assert forgetful.analogs("CCO", 3, exclude_training_set=False)["not_in_training"].isna().all()

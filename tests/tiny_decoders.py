@@ -1,24 +1,24 @@
-"""Decoders of a few numbers, and strings for them to score."""
+"""Small decoders with random weights, and inputs for them."""
 
 from __future__ import annotations
 
 import torch
-from tiny_models import VOCABULARY, tiny
+from tiny_models import VOCABULARY, tiny_config
 
 from molvae.chem.tokenizer import START_ID
 from molvae.nn.decoders import DECODERS
 
-ROWS, LENGTH = 5, 11
+BATCH_SIZE, LENGTH = 5, 11
 
 
-def decoder(kind, **settings):
+def tiny_decoder(kind, **settings):
     torch.manual_seed(0)
-    return DECODERS[kind](tiny(decoder=kind, max_length=LENGTH, **settings)).eval()
+    return DECODERS[kind](tiny_config(decoder=kind, max_length=LENGTH, **settings)).eval()
 
 
-def inputs():
-    """Latents, noise levels, and symbols of which the first is the start."""
+def decoder_inputs():
+    """Latents (B x 5), noise levels (B) and token ids (B x LENGTH) that begin with START."""
     generator = torch.Generator().manual_seed(1)
-    symbols = torch.randint(3, len(VOCABULARY), (ROWS, LENGTH), generator=generator)
-    symbols[:, 0] = START_ID
-    return torch.randn(ROWS, 5, generator=generator), torch.linspace(0, 1, ROWS), symbols
+    tokens = torch.randint(3, len(VOCABULARY), (BATCH_SIZE, LENGTH), generator=generator)
+    tokens[:, 0] = START_ID
+    return torch.randn(BATCH_SIZE, 5, generator=generator), torch.linspace(0, 1, BATCH_SIZE), tokens

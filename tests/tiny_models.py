@@ -1,4 +1,4 @@
-"""Models small enough to train a step in milliseconds, and a batch of drugs for them."""
+"""Settings of models that train in milliseconds per step, and batches of drug molecules for them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ VOCABULARY = Vocabulary.from_tokens(token for graph in GRAPHS for token in token
 PACKED = PackedGraphs.from_graphs(GRAPHS, VOCABULARY)
 
 
-def tiny(**settings):
-    small = ModelConfig(
+def tiny_config(**settings):
+    config = ModelConfig(
         len(VOCABULARY),
         encoder_dim=8,
         encoder_layers=2,
@@ -29,11 +29,11 @@ def tiny(**settings):
         bilinear_dim=3,
         embedding_dim=6,
     )
-    return small.replace(**settings)
+    return config.replace(**settings)
 
 
 def batch_of(*rows):
-    """The batch of some rows of PACKED; of all of them where none are given."""
+    """A batch of these rows of PACKED; of all rows if none are listed."""
     return PACKED.gather(torch.tensor(rows or range(len(PACKED)), dtype=torch.long))
 
 

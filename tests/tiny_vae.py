@@ -1,4 +1,4 @@
-"""A VAE of a few seconds, for the tests that decode: it knows thirty small molecules by heart."""
+"""A model that trains in seconds until it reconstructs thirty small molecules, for tests that decode."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import ModelConfig
-from molvae.nn.devices import one_thread
+from molvae.nn.devices import single_threaded
 
-_TEXT = (
+_SMILES = (
     "CCO CCN CCC CCCC CCCO CCCN CC(C)O CC(C)C CC(=O)O CC(=O)N CCOC CCC(=O)O CC(C)N C1CCCC1 C1CCOC1 C1CCNC1 OCCO NCCO "
     "c1ccccc1 Cc1ccccc1 Oc1ccccc1 Nc1ccccc1 Clc1ccccc1 c1ccncc1 Cc1ccncc1 CC(C)CO CCCCO CCCCN CC(=O)OC COCCO"
 )
-SMALL = tuple(_TEXT.split(" "))
-"""What the tiny model knows."""
+SMALL = tuple(_SMILES.split(" "))
+"""Training molecules of the tiny model."""
 
 
 def trained(latent: str, decoder: str, steps: int) -> tuple[Autoencoder, ModelConfig, Vocabulary]:
-    """A model of the small molecules with the vocabulary of real drugs."""
+    """Train a model on the small molecules; its vocabulary has the tokens of drugs, too."""
     vocabulary = Vocabulary.from_tokens(t for s in [*DRUGS.values(), *SMALL] for t in tokenize(s))
     config = ModelConfig(
         len(vocabulary), encoder_dim=16, encoder_layers=2, encoder_heads=2, pooling_heads=2, latent=latent,
@@ -30,7 +30,7 @@ def trained(latent: str, decoder: str, steps: int) -> tuple[Autoencoder, ModelCo
     )  # fmt: skip
     packed = PackedGraphs.from_graphs(featurize(SMALL), vocabulary)
     batch = packed.gather(torch.arange(len(packed)))
-    with torch.random.fork_rng(), one_thread():  # the same weights whatever the machine's cores do
+    with torch.random.fork_rng(), single_threaded():  # weights must not depend on the number of cores
         torch.manual_seed(0)
         model = Autoencoder.from_config(config)
         optimizer = torch.optim.AdamW(model.parameters(), lr=8e-3)

@@ -1,4 +1,4 @@
-"""Cores: what of a molecule stays as it is, and the places where it goes on."""
+"""Cores: the part of a molecule that analogs must keep, with open attachment points."""
 
 from __future__ import annotations
 
@@ -12,64 +12,82 @@ from rdkit.Chem import rdqueries
 from molvae.chem.smiles import silence_rdkit
 from molvae.errors import InputError
 
-MOST_PIECES, MOST_MATCHES = 6, 10_000
-"""How often small pieces are in a large molecule multiplies."""
+MAX_FRAGMENTS, MAX_MATCHES = 6, 10_000
+"""Limits of a core and of its matches: the number of combinations is their product over the fragments."""
 
 
 def has_core(mol: Chem.Mol, core: str) -> bool:
-    """Whether a molecule is the core with a group at each place that is open, and nothing else added anywhere.
+    """Whether a molecule contains a core, with a group at each attachment point and no other substituents.
 
-    core: a SMILES with `*` (or `[*:1]`, `[1*]`) for the first atom of each group, such as `*c1ccc(C(N)=O)cc1`. Its
-    atoms have to have as many neighbors and the same charges in the molecule, and the stereo that it states. Of
-    several pieces, as in `*c1ccccc1.*N1CCOCC1`, each has to be there, whatever lies between. Raises `InputError` for a
-    core that is no SMILES, has no open place, or more than six pieces.
+    Parameters
+    ----------
+    mol : rdkit.Chem.Mol
+    core : str
+        A SMILES in which `*` (or `[*:1]`, `[1*]`) stands for the first atom of each group, such as
+        "*c1ccc(C(N)=O)cc1". Its atoms must have the same number of neighbors and the same charge in the molecule, and
+        the stereo that the core states. A core may have up to six fragments, as in "*c1ccccc1.*N1CCOCC1"; all of them
+        must occur, without sharing atoms.
+
+    Raises
+    ------
+    InputError
+        For an invalid SMILES, a fragment without an attachment point, or too many fragments.
+
+    Examples
+    --------
+    >>> has_core(Chem.MolFromSmiles("Cc1ccccc1"), "*c1ccccc1")
+    True
+    >>> has_core(Chem.MolFromSmiles("Cc1ccc(C)cc1"), "*c1ccccc1")
+    False
     """
-    return _fixed(mol, core_queries(core)) is not None
+    return _core_atoms(mol, core_queries(core)) is not None
 
 
 def atoms_outside_core(mol: Chem.Mol, core: str) -> set[int]:
-    """The atoms of a molecule's groups, which the core leaves open; none where it lacks the core."""
-    fixed = _fixed(mol, core_queries(core))
-    return set() if fixed is None else set(range(mol.GetNumAtoms())) - fixed
+    """Indices of the atoms that are not part of the core; empty if the molecule does not have the core."""
+    atoms = _core_atoms(mol, core_queries(core))
+    return set() if atoms is None else set(range(mol.GetNumAtoms())) - atoms
 
 
-def _fixed(mol: Chem.Mol, pieces: Sequence[Chem.Mol], taken: frozenset[int] = frozenset()) -> frozenset[int] | None:
-    """The atoms of a molecule that are those of the pieces, none of them twice; None where there are none."""
-    if not pieces:
+def _core_atoms(
+    mol: Chem.Mol, fragments: Sequence[Chem.Mol], taken: frozenset[int] = frozenset()
+) -> frozenset[int] | None:
+    """Atoms of the molecule that match the fragments, none of them twice; None without such a match."""
+    if not fragments:
         return taken
-    piece, *others = pieces
-    fixed = [atom.GetIdx() for atom in piece.GetAtoms() if atom.GetAtomicNum()]
-    # not uniquify: of matches that cover the same atoms the places may lie differently
-    matches = mol.GetSubstructMatches(piece, useChirality=True, uniquify=False, maxMatches=MOST_MATCHES)
-    for atoms in dict.fromkeys(frozenset(match[atom] for atom in fixed) for match in matches):
-        if not atoms & taken and (found := _fixed(mol, others, taken | atoms)) is not None:
+    fragment, *others = fragments
+    core_atoms = [atom.GetIdx() for atom in fragment.GetAtoms() if atom.GetAtomicNum()]
+    # uniquify=False, because matches that cover the same atoms may differ in their attachment points
+    matches = mol.GetSubstructMatches(fragment, useChirality=True, uniquify=False, maxMatches=MAX_MATCHES)
+    for atoms in dict.fromkeys(frozenset(match[atom] for atom in core_atoms) for match in matches):
+        if not atoms & taken and (found := _core_atoms(mol, others, taken | atoms)) is not None:
             return found
     return None
 
 
 @lru_cache(maxsize=256)
 def core_queries(core: str) -> list[Chem.Mol]:
-    """The pieces of a core as queries, the largest first. Raises `InputError` as `has_core` does."""
+    """The fragments of a core as query molecules, the largest first. Raises `InputError` as `has_core` does."""
     with silence_rdkit():
         mol = Chem.MolFromSmiles(core)
     if mol is None or not mol.GetNumAtoms():
-        raise InputError(f"cannot read the core {core!r}: it is a SMILES with * at each place where it goes on")
-    if core.count(".") >= MOST_PIECES:
-        raise InputError(f"a core has {MOST_PIECES} pieces at most, got {core.count('.') + 1}: {core!r}")
-    pieces = sorted(Chem.GetMolFrags(mol, asMols=True), key=lambda piece: -piece.GetNumAtoms())
-    return [_query(piece, core) for piece in pieces]
+        raise InputError(f"cannot read the core {core!r}: write a SMILES with * at each attachment point")
+    if core.count(".") >= MAX_FRAGMENTS:
+        raise InputError(f"a core has at most {MAX_FRAGMENTS} fragments, got {core.count('.') + 1}: {core!r}")
+    fragments = sorted(Chem.GetMolFrags(mol, asMols=True), key=lambda fragment: -fragment.GetNumAtoms())
+    return [_query(fragment, core) for fragment in fragments]
 
 
-def _query(piece: Chem.Mol, core: str) -> Chem.Mol:
-    places = [atom for atom in piece.GetAtoms() if atom.GetAtomicNum() == 0]
-    if not places:
-        raise InputError(f"the core {core!r} has no place to go on at: mark one in each piece with *, as in *c1ccccc1")
-    for atom in places:
-        atom.SetIsotope(0)  # a number there is the place's name
-    how: Any = Chem.AdjustQueryParameters.NoAdjustments()
-    how.makeDummiesQueries = how.adjustDegree = True
-    how.adjustDegreeFlags = Chem.ADJUST_IGNOREDUMMIES
-    query = Chem.AdjustQueryProperties(piece, how)
+def _query(fragment: Chem.Mol, core: str) -> Chem.Mol:
+    attachment_points = [atom for atom in fragment.GetAtoms() if atom.GetAtomicNum() == 0]
+    if not attachment_points:
+        raise InputError(f"the core {core!r} has a fragment without attachment point: mark one with *, as in *c1ccccc1")
+    for atom in attachment_points:
+        atom.SetIsotope(0)  # in [1*] it is a label
+    parameters: Any = Chem.AdjustQueryParameters.NoAdjustments()
+    parameters.makeDummiesQueries = parameters.adjustDegree = True
+    parameters.adjustDegreeFlags = Chem.ADJUST_IGNOREDUMMIES
+    query = Chem.AdjustQueryProperties(fragment, parameters)
     for atom in query.GetAtoms():
         if atom.GetAtomicNum():
             atom.ExpandQuery(rdqueries.FormalChargeEqualsQueryAtom(atom.GetFormalCharge()))

@@ -1,49 +1,85 @@
-"""Structural alerts (PAINS, BRENK, NIH), substructure search, and filters made of patterns and property windows."""
+"""Structural alerts, substructure search, the MOSES filters, and filters that combine properties and SMARTS."""
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 
-from rdkit import Chem
+from rdkit import Chem, RDConfig
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
 from molvae.chem.cores import has_core
 from molvae.chem.expressions import PropertyFilter
 from molvae.chem.properties import EXPENSIVE, get_property
 from molvae.chem.smiles import parse, silence_rdkit
+from molvae.chem.substructures import PatternFingerprint, PatternSet
 from molvae.errors import InputError
 
 ALERT_SETS = ("PAINS", "BRENK", "NIH")
+BRENK = ("BRENK",)
 
+MOSES_MAX_RING = 7
+"""Atoms in the largest ring of a molecule of MOSES."""
 
-@cache
-def _catalog(name: str) -> FilterCatalog:
-    """One set's patterns, compiled on first use."""
-    params = FilterCatalogParams()
-    params.AddCatalog(getattr(FilterCatalogParams.FilterCatalogs, name))
-    return FilterCatalog(params)
+_NOT_IN_MOSES = {"charge": "[!+0]", "element": "[!#1&!#6&!#7&!#8&!#9&!#16&!#17&!#35]"}
 
 
 def alerts(mol: Chem.Mol, sets: Sequence[str] = ("PAINS", "BRENK")) -> list[str]:
-    """The alerts a molecule raises as "set: name", e.g. "PAINS_A: quinone_A(370)"; [] for a clean one.
+    """Names of the structural alerts that a molecule contains.
 
-    PAINS are frequent hitters of assays (Baell and Holloway 2010), BRENK unwanted groups in lead discovery
-    (Brenk et al. 2008), NIH groups that a screening collection leaves out (Jadhav et al. 2010). Of a typical molecule
-    they take 1.5, 0.2 and 1 ms: filter on cheap properties first. Raises `InputError` for another set.
+    For a drug-like molecule PAINS, BRENK and NIH take 1.5, 0.2 and 1 ms, so filter by cheap properties first.
+
+    Parameters
+    ----------
+    mol : rdkit.Chem.Mol
+    sets : sequence of str
+        "PAINS", frequent hitters in assays [1]_; "BRENK", groups unwanted in lead discovery [2]_; "NIH", groups that a
+        screening collection excludes [3]_.
+
+    Returns
+    -------
+    list of str
+        "set: name" of each alert, such as "PAINS_A: quinone_A(370)".
+
+    Raises
+    ------
+    InputError
+        For an unknown set.
+
+    References
+    ----------
+    .. [1] Baell and Holloway 2010, J. Med. Chem. 53, 2719.
+    .. [2] Brenk et al. 2008, ChemMedChem 3, 435.
+    .. [3] Jadhav et al. 2010, J. Med. Chem. 53, 37.
+
+    Examples
+    --------
+    >>> alerts(parse("O=C1C=CC(=O)C=C1"), ["PAINS"])
+    ['PAINS_A: quinone_A(370)']
     """
     if unknown := set(sets) - set(ALERT_SETS):
-        raise InputError(f"no set of alerts is called {min(unknown)!r}: known are {', '.join(ALERT_SETS)}")
+        raise InputError(f"unknown set of alerts {min(unknown)!r}; known: {', '.join(ALERT_SETS)}")
     with silence_rdkit():
         hits = [hit for name in sets for hit in _catalog(name).GetMatches(mol)]
     return [f"{hit.GetProp('FilterSet')}: {hit.GetDescription()}" for hit in hits]
 
 
-def has_substructure(mol: Chem.Mol, smarts: str) -> bool:
-    """Whether the molecule contains the pattern; stereo that the pattern states has to match.
+@cache
+def _catalog(name: str) -> FilterCatalog:
+    """The patterns of one alert set, compiled on first use."""
+    params = FilterCatalogParams()
+    params.AddCatalog(getattr(FilterCatalogParams.FilterCatalogs, name))
+    return FilterCatalog(params)
 
-    Raises `InputError` for a pattern that is not SMARTS.
+
+def has_substructure(mol: Chem.Mol, smarts: str) -> bool:
+    """Whether a molecule contains a SMARTS pattern, including the stereo that the pattern states.
+
+    Raises `InputError` for invalid SMARTS.
     """
     return bool(mol.HasSubstructMatch(_pattern(smarts), useChirality=True))
 
@@ -59,8 +95,23 @@ def _pattern(smarts: str) -> Chem.Mol:
 
 @dataclass(frozen=True)
 class Filters:
-    """Windows of properties, SMARTS that have to, or may not, occur, a core as of `has_core`; what is quick to tell is
-    asked first."""
+    """Filters that a molecule must pass. Cheap ones are applied first.
+
+    Parameters
+    ----------
+    properties : tuple of PropertyFilter
+    include_smarts : tuple of str
+        SMARTS that must occur.
+    exclude_smarts : tuple of str
+        SMARTS that must not occur.
+    core : str, optional
+        A core as defined by `has_core`.
+
+    Raises
+    ------
+    InputError
+        For invalid SMARTS or an invalid core.
+    """
 
     properties: tuple[PropertyFilter, ...] = ()
     include_smarts: tuple[str, ...] = ()
@@ -69,7 +120,7 @@ class Filters:
 
     def __post_init__(self) -> None:
         for smarts in (*self.include_smarts, *self.exclude_smarts):
-            has_substructure(parse("C"), smarts)  # what is no SMARTS is an error now, not in the middle of the work
+            _pattern(smarts)  # invalid SMARTS are reported now, not during the run
         if self.core is not None:
             has_core(parse("C"), self.core)
 
@@ -77,21 +128,49 @@ class Filters:
         return bool(self.properties or self.include_smarts or self.exclude_smarts or self.core)
 
     def accept(self, mol: Chem.Mol) -> bool:
-        """Whether a molecule passes all of them."""
+        """Whether a molecule passes all filters."""
         return not self.first_failed(mol)
 
     def first_failed(self, mol: Chem.Mol) -> str:
-        """The first that a molecule does not pass, such as "mw<500" or "without Cl"; "" where it passes all."""
+        """The first filter that a molecule fails, such as "mw<500" or "without Cl"; "" if it passes all."""
         return next(self._failed(mol), "")
 
     def _failed(self, mol: Chem.Mol) -> Iterator[str]:
-        yield from _outside(mol, [window for window in self.properties if window.name not in EXPENSIVE])
+        yield from _failed_properties(mol, [one for one in self.properties if one.name not in EXPENSIVE])
         yield from (f"contains {smarts}" for smarts in self.include_smarts if not has_substructure(mol, smarts))
         if self.core is not None and not has_core(mol, self.core):
             yield f"core {self.core}"
         yield from (f"without {smarts}" for smarts in self.exclude_smarts if has_substructure(mol, smarts))
-        yield from _outside(mol, [window for window in self.properties if window.name in EXPENSIVE])
+        yield from _failed_properties(mol, [one for one in self.properties if one.name in EXPENSIVE])
 
 
-def _outside(mol: Chem.Mol, windows: Sequence[PropertyFilter]) -> Iterator[str]:
-    return (str(window) for window in windows if not window.accepts(get_property(window.name).function(mol)))
+def _failed_properties(mol: Chem.Mol, filters: Sequence[PropertyFilter]) -> Iterator[str]:
+    return (str(one) for one in filters if not one.accepts(get_property(one.name).function(mol)))
+
+
+def passes_moses_filters(mol: Chem.Mol, fingerprint: PatternFingerprint | None = None) -> bool:
+    """Whether a molecule passes the filters of the MOSES data set [1]_.
+
+    It has rings of at most 7 atoms, no charged atom, only H, C, N, O, F, S, Cl and Br, and matches neither the 22
+    medicinal-chemistry patterns of MOSES nor the 480 PAINS patterns. `fingerprint` is the molecule's
+    `pattern_fingerprint`, if already computed.
+
+    RDKit has corrected some PAINS patterns since MOSES was published. To give the same results as MOSES, those patterns
+    are used in their original form, from moses_filters.json. Two patterns of MOSES, MCF12 and MCF13, end in any atom
+    including hydrogen; they are written there with a count of neighbors.
+
+    References
+    ----------
+    .. [1] Polykovskiy et al. 2020, Frontiers in Pharmacology 11, 565644.
+    """
+    if any(len(ring) > MOSES_MAX_RING for ring in mol.GetRingInfo().AtomRings()):
+        return False
+    return not _moses_patterns().has_match(mol, fingerprint)
+
+
+@cache
+def _moses_patterns() -> PatternSet:
+    own = json.loads(Path(__file__).with_name("moses_filters.json").read_text(encoding="utf-8"))
+    with (Path(RDConfig.RDDataDir) / "Pains" / "wehi_pains.csv").open(encoding="utf-8", newline="") as file:
+        pains = {name.removeprefix("<regId=").removesuffix(">"): smarts.strip() for smarts, name in csv.reader(file)}
+    return PatternSet({**_NOT_IN_MOSES, **own["mcf"], **pains, **own["pains_before_correction"]}, hydrogens=True)

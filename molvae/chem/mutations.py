@@ -1,8 +1,9 @@
-"""Variants of a molecule: a branch or an atom of its SMILES exchanged, added or left out, as a chemist would begin.
+"""Mutations: analogs of a molecule with one branch or one atom of its SMILES replaced, added or removed.
 
-What comes in is drawn from what other molecules have in such a place, so that a variant is made of what molecules are
-made of; and it has to be a molecule, as easy to make as the one it comes from. Where an alert is new, and BRENK has it
-(PAINS would take longer than all the rest), a variant is left out.
+New branches are sampled from those that molecules of a training set have on the same kind of atom. A mutant must be
+valid and not much harder to synthesize than its parent. Mutants of a single atom with a new BRENK alert are rejected,
+as are branches that are an alert by themselves; PAINS are not checked, because that would take longer than all other
+steps together.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.chem.filters import alerts
+from molvae.chem.filters import BRENK, alerts
 from molvae.chem.grammar import TokenClass, token_class
 from molvae.chem.properties import sa_score
 from molvae.chem.smiles import parse_or_none, write
 from molvae.chem.tokenizer import END, tokenize
 
-ATOMS: dict[str, Sequence[str]] = {
+ATOM_REPLACEMENTS: dict[str, Sequence[str]] = {
     "c": "n",
     "n": "c",
     "C": "NO",
@@ -34,65 +35,66 @@ ATOMS: dict[str, Sequence[str]] = {
     "Cl": ["F", "Br"],
     "Br": ["Cl"],
 }
-"""What an atom is exchanged for."""
+"""By token, the tokens that can replace it."""
 
-LARGEST_BRANCH = 7
-"""Symbols of a branch without its parentheses, at the most."""
+MAX_BRANCH_TOKENS = 7
+"""Tokens in the largest branch, without its parentheses."""
 
-HARDER = 0.2
-"""How much harder to make than the molecule a variant may be, in units of SA."""
+MAX_SA_INCREASE = 0.2
+"""How much a mutant's SA score may exceed its parent's."""
 
-_PIECES = 60  # branches that are drawn from, on one kind of atom
-_LEAST = 3  # times that a branch was seen, to be drawn
-_ATOMS_SHARE = 0.2  # of the changes, those of an atom; of the others
-_ADDED = 0.3  # those that add a branch
-_LEFT_OUT = 0.2  # of the branches that are exchanged, those that nothing takes the place of
+_MAX_BRANCHES = 60  # branches kept per kind of atom: the most frequent ones
+_MIN_COUNT = 3  # occurrences of a branch that is kept
+_ATOM_PROB = 0.2  # probability that an atom is replaced; otherwise a branch is changed
+_ADD_PROB = 0.3  # of changes to branches, the probability that one is added; otherwise one is replaced
+_REMOVE_PROB = 0.2  # of replaced branches, the probability that it is only removed
 
-BRENK = ("BRENK",)
 _CARRIERS = {"c": "c1ccccc1", "n": "c1cccn1", "N": "C1CCCCN1", "O": "CO", "S": "CS(=O)(=O)"}
-"""Molecules to whose last atom a branch is added, to see whether it is an alert on such an atom."""
-_CARRIER = "C1CCCCC1"  # for other atoms
+_OTHER_CARRIER = "C1CCCCC1"
+"""Molecules whose last atom carries a branch while it is checked for alerts, by the kind of that atom."""
 
-_ATOM = frozenset("BCNOPSFIbcnops") | {"Cl", "Br"}  # those without brackets, whose hydrogens follow from their bonds
-Symbols = list[str]
+# atoms without brackets, whose hydrogens follow from their bonds
+_ORGANIC_SUBSET = frozenset("BCNOPSFIbcnops") | {"Cl", "Br"}
+Tokens = list[str]
 
 
 @dataclass(frozen=True)
 class Substituents:
-    """Branches by the symbol of the atom that they hang on: each as its symbols, and the sums of their chances.
+    """Branches by the token of the atom that carries them: their tokens, and their cumulative probabilities."""
 
-    None that is an alert by itself.
-    """
-
-    on: Mapping[str, tuple[list[Symbols], NDArray[np.float64]]]
+    by_atom: Mapping[str, tuple[list[Tokens], NDArray[np.float64]]]
 
     @classmethod
     def from_smiles(cls, molecules: Iterable[str]) -> Substituents:
-        """Those of canonical SMILES, by the root of how often they occur: rare ones are worth trying too."""
+        """Collect the frequent branches of canonical SMILES, without those that are an alert.
+
+        A branch is sampled in proportion to the square root of its count, so that rare ones are tried too.
+        """
         counts = defaultdict[str, Counter[tuple[str, ...]]](Counter)
         for smiles in molecules:
-            symbols = tokenize(smiles)
-            for branch in _branches(symbols):
-                counts[branch.on][tuple(symbols[branch.start : branch.stop])] += 1
-        on = {}
-        for atom, seen in sorted(counts.items()):
-            common = [(list(piece), count) for piece, count in seen.most_common(_PIECES) if count >= _LEAST]
-            often = [(piece, count) for piece, count in common if not _is_alert(piece, atom)]
-            if often:
-                chances = np.sqrt([count for _, count in often])
-                on[atom] = [piece for piece, _ in often], np.cumsum(chances / chances.sum())
-        return cls(on)
+            tokens = tokenize(smiles)
+            for branch in _branches(tokens):
+                counts[branch.atom][tuple(tokens[branch.start : branch.stop])] += 1
+        by_atom = {}
+        for atom, counter in sorted(counts.items()):
+            frequent = [(list(branch), n) for branch, n in counter.most_common(_MAX_BRANCHES) if n >= _MIN_COUNT]
+            kept = [(branch, n) for branch, n in frequent if not _is_alert(branch, atom)]
+            if kept:
+                weights = np.sqrt([n for _, n in kept])
+                by_atom[atom] = [branch for branch, _ in kept], np.cumsum(weights / weights.sum())
+        return cls(by_atom)
 
-    def draw(self, atom: str, random: np.random.Generator) -> Symbols | None:
-        """A branch for such an atom, with its parentheses; None where none is known."""
-        if atom not in self.on:
+    def sample(self, atom: str, random: np.random.Generator) -> Tokens | None:
+        """A branch for such an atom, with its parentheses; None if none is known."""
+        if atom not in self.by_atom:
             return None
-        pieces, chances = self.on[atom]
-        return pieces[min(int(np.searchsorted(chances, random.random(), side="right")), len(pieces) - 1)]
+        branches, cumulative = self.by_atom[atom]
+        index = int(np.searchsorted(cumulative, random.random(), side="right"))
+        return branches[min(index, len(branches) - 1)]
 
 
-class Variant(NamedTuple):
-    """A molecule, and its canonical SMILES."""
+class Mutant(NamedTuple):
+    """A molecule and its canonical SMILES."""
 
     mol: Chem.Mol
     smiles: str
@@ -101,33 +103,48 @@ class Variant(NamedTuple):
 def mutate(
     mol: Chem.Mol,
     smiles: str,
-    pieces: Substituents,
+    substituents: Substituents,
     random: np.random.Generator,
     *,
     tries: int,
-    fits: Callable[[str], bool] = lambda _: True,
-) -> Iterator[Variant]:
-    """Up to `tries` variants of a molecule, as they are found; keep a `quiet` block open around them.
+    accept: Callable[[str], bool] = lambda _: True,
+) -> Iterator[Mutant]:
+    """Yield distinct mutants of a molecule. Call it inside a `silence_rdkit` block.
 
-    `smiles` is its canonical SMILES. Those whose canonical SMILES `fits` rejects are left out before more is asked of
-    them.
+    Parameters
+    ----------
+    mol : rdkit.Chem.Mol
+        The parent.
+    smiles : str
+        Its canonical SMILES.
+    substituents : Substituents
+        Branches to add.
+    random : numpy.random.Generator
+    tries : int
+        Mutations to try; most of them give no mutant.
+    accept : callable
+        Called with a mutant's canonical SMILES before its SA score and alerts are computed; False rejects it.
     """
-    symbols, known = tokenize(smiles), {smiles}
-    worst: float | None = None
+    tokens, known = tokenize(smiles), {smiles}
+    max_sa: float | None = None
     for _ in range(tries):
-        atom = random.random() < _ATOMS_SHARE
-        changed = _atom_exchanged(symbols, random) if atom else _branch_changed(symbols, pieces, random)
-        found = parse_or_none("".join(changed)) if changed else None
-        if found is None or (text := write(found)) in known or not fits(text):
+        replace_atom = random.random() < _ATOM_PROB
+        changed = _replace_atom(tokens, random) if replace_atom else _change_branch(tokens, substituents, random)
+        mutant = parse_or_none("".join(changed)) if changed else None
+        if mutant is None or (text := write(mutant)) in known or not accept(text):
             continue
         known.add(text)
-        worst = sa_score(mol) + HARDER if worst is None else worst
-        if sa_score(found) <= worst and not (atom and _new_alert(found, mol)):
-            yield Variant(found, text)
+        max_sa = sa_score(mol) + MAX_SA_INCREASE if max_sa is None else max_sa
+        if sa_score(mutant) <= max_sa and not (replace_atom and _has_new_alert(mutant, mol)):
+            yield Mutant(mutant, text)
 
 
 def shared_ends(a: Sequence[str], b: Sequence[str]) -> float:
-    """The share of the longer one that two strings begin and end with alike, 0 to 1."""
+    """Length of the common prefix plus the common suffix of two sequences, relative to the longer one: 0 to 1.
+
+    >>> shared_ends("CCOC", "CCNC")
+    0.75
+    """
     both = sum(
         sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(x, y, strict=False)))
         for x, y in ((a, b), (reversed(a), reversed(b)))
@@ -135,85 +152,85 @@ def shared_ends(a: Sequence[str], b: Sequence[str]) -> float:
     return min(both, len(a), len(b)) / max(len(a), len(b), 1)
 
 
-def _is_alert(piece: Symbols, atom: str) -> bool:
-    """Whether a branch is an alert on such an atom, by itself."""
-    carrier = parse_or_none(_CARRIERS.get(atom, _CARRIER) + "".join(piece))
+def _is_alert(branch: Tokens, atom: str) -> bool:
+    """Whether a branch on such an atom is an alert by itself."""
+    carrier = parse_or_none(_CARRIERS.get(atom, _OTHER_CARRIER) + "".join(branch))
     return carrier is None or bool(alerts(carrier, BRENK))
 
 
-def _new_alert(variant: Chem.Mol, mol: Chem.Mol) -> bool:
-    raised = alerts(variant, BRENK)
-    return bool(raised) and not set(raised) <= set(alerts(mol, BRENK))
+def _has_new_alert(mutant: Chem.Mol, parent: Chem.Mol) -> bool:
+    found = alerts(mutant, BRENK)
+    return bool(found) and not set(found) <= set(alerts(parent, BRENK))
 
 
-def _branch_changed(symbols: Symbols, pieces: Substituents, random: np.random.Generator) -> Symbols | None:
-    """The symbols with one branch changed, whatever they mean then; None where there is no place for the change."""
-    change = _branch_added if random.random() < _ADDED else _branch_exchanged
-    return change(symbols, pieces, random)
+def _change_branch(tokens: Tokens, substituents: Substituents, random: np.random.Generator) -> Tokens | None:
+    """The tokens with one branch changed, not necessarily a valid SMILES; None if no branch can be changed."""
+    change = _add_branch if random.random() < _ADD_PROB else _replace_branch
+    return change(tokens, substituents, random)
 
 
-def _branch_exchanged(symbols: Symbols, pieces: Substituents, random: np.random.Generator) -> Symbols | None:
-    branches = _branches(symbols)
+def _replace_branch(tokens: Tokens, substituents: Substituents, random: np.random.Generator) -> Tokens | None:
+    branches = _branches(tokens)
     if not branches:
         return None
-    start, stop, on = branches[random.integers(len(branches))]
-    # an atom in brackets says how many hydrogens it has: it cannot lose a branch
-    none = random.random() < _LEFT_OUT and on in _ATOM
-    piece = [] if none else pieces.draw(on, random)
-    return None if piece is None else symbols[:start] + piece + symbols[stop:]
+    start, stop, atom = branches[random.integers(len(branches))]
+    # a bracket atom states its hydrogens, so its branch cannot just be removed
+    remove = random.random() < _REMOVE_PROB and atom in _ORGANIC_SUBSET
+    branch = [] if remove else substituents.sample(atom, random)
+    return None if branch is None else tokens[:start] + branch + tokens[stop:]
 
 
-def _branch_added(symbols: Symbols, pieces: Substituents, random: np.random.Generator) -> Symbols | None:
-    following = map(token_class, [*symbols[1:], END])
+def _add_branch(tokens: Tokens, substituents: Substituents, random: np.random.Generator) -> Tokens | None:
+    following = map(token_class, [*tokens[1:], END])
     places = [
-        place for place, (symbol, after) in enumerate(zip(symbols, following, strict=True))
-        if symbol in _ATOM and after not in (TokenClass.OPEN, TokenClass.RING)
+        place for place, (token, after) in enumerate(zip(tokens, following, strict=True))
+        if token in _ORGANIC_SUBSET and after not in (TokenClass.OPEN, TokenClass.RING)
     ]  # fmt: skip
     place = places[random.integers(len(places))] if places else 0
-    piece = pieces.draw(symbols[place], random) if places else None
-    if piece is None:
+    branch = substituents.sample(tokens[place], random) if places else None
+    if branch is None:
         return None
-    last = place + 1 == len(symbols)
-    return symbols[: place + 1] + (piece[1:-1] if last else piece) + symbols[place + 1 :]
+    last = place + 1 == len(tokens)
+    return tokens[: place + 1] + (branch[1:-1] if last else branch) + tokens[place + 1 :]
 
 
-def _atom_exchanged(symbols: Symbols, random: np.random.Generator) -> Symbols | None:
-    places = [i for i, symbol in enumerate(symbols) if symbol in ATOMS]
+def _replace_atom(tokens: Tokens, random: np.random.Generator) -> Tokens | None:
+    places = [i for i, token in enumerate(tokens) if token in ATOM_REPLACEMENTS]
     if not places:
         return None
     place = places[random.integers(len(places))]
-    others = ATOMS[symbols[place]]
-    return [*symbols[:place], others[int(random.integers(len(others)))], *symbols[place + 1 :]]
+    others = ATOM_REPLACEMENTS[tokens[place]]
+    return [*tokens[:place], others[int(random.integers(len(others)))], *tokens[place + 1 :]]
 
 
 class _Branch(NamedTuple):
-    """Where a branch stands, its parentheses included, and the symbol of the atom that it hangs on."""
+    """The positions of a branch, parentheses included, and the token of the atom that carries it."""
 
     start: int
     stop: int
-    on: str
+    atom: str
 
 
-def _branches(symbols: Symbols) -> list[_Branch]:
-    """Branches of a few atoms, on a single bond, with no ring and no stereo in them."""
+def _branches(tokens: Tokens) -> list[_Branch]:
+    """The branches of up to `MAX_BRANCH_TOKENS` tokens on a single bond, without rings and stereo."""
     found, opened = list[_Branch](), list[tuple[int, str]]()
     atom = ""
-    for place, symbol in enumerate(symbols):
-        if symbol == "(":
+    for place, token in enumerate(tokens):
+        if token == "(":
             opened.append((place, atom))
-        elif symbol == ")":
+        elif token == ")":
             start, atom = opened.pop()
-            inner = symbols[start + 1 : place]
+            inner = tokens[start + 1 : place]
             if (
-                len(inner) <= LARGEST_BRANCH
+                len(inner) <= MAX_BRANCH_TOKENS
                 and token_class(inner[0]) == TokenClass.ATOM
                 and not any(map(_is_ring_or_stereo, inner))
             ):
                 found.append(_Branch(start, place + 1, atom))
-        elif token_class(symbol) == TokenClass.ATOM:
-            atom = symbol
+        elif token_class(token) == TokenClass.ATOM:
+            atom = token
     return found
 
 
-def _is_ring_or_stereo(symbol: str) -> bool:
-    return token_class(symbol) == TokenClass.RING or symbol in "/\\" or "@" in symbol
+def _is_ring_or_stereo(token: str) -> bool:
+    return token_class(token) == TokenClass.RING or token in "/\\" or "@" in token

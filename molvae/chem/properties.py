@@ -1,4 +1,4 @@
-"""Molecular properties as a table: one row a property, with its unit, its range and its source.
+"""Molecular properties: one table with the function, unit, range and source of each.
 
 >>> compute_properties([parse("CC(=O)Oc1ccccc1C(=O)O")], ["mw", "logp"])
 {'mw': array([180.159]), 'logp': array([1.3101])}
@@ -23,15 +23,15 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator, rdMolDescriptors
 
 from molvae.chem.smiles import silence_rdkit
-from molvae.chem.substructures import Fingerprint, PatternSet
+from molvae.chem.substructures import PatternFingerprint, PatternSet
 from molvae.errors import InputError, did_you_mean
 
 
 @cache
 def import_contrib(folder: str, module: str) -> ModuleType:
-    """A scorer of RDKit's Contrib: a package in the wheel, a loose file in conda's build.
+    """Import a module of RDKit's Contrib, which is a package in the wheel and a plain file in the conda build.
 
-    Loaded on first use, because it reads a table of megabytes, and never through `sys.path`.
+    `sys.path` is not changed. Raises `InputError` if the module is not installed.
     """
     try:
         return importlib.import_module(f"rdkit.Contrib.{folder}.{module}")
@@ -39,25 +39,30 @@ def import_contrib(folder: str, module: str) -> ModuleType:
         path = Path(RDConfig.RDContribDir) / folder / f"{module}.py"
         spec = importlib.util.spec_from_file_location(f"molvae_{module}", path)
         if spec is None or spec.loader is None or not path.exists():
-            raise InputError(f"this property needs RDKit's {folder}; there is none at {path}") from None
+            raise InputError(
+                f"this property needs {folder} of RDKit's Contrib, which is not installed at {path}"
+            ) from None
         loaded = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(loaded)
         return loaded
 
 
-_UNSEEN = -4.0
-"""The score of an environment that is rare, or new, among the molecules people have made."""
+_UNSEEN = -4.0  # the score of an atom environment that is not in the table of the SA score
 
 
 def sa_score(mol: Chem.Mol) -> float:
-    """1, easy to make, to 10, hard: Ertl and Schuffenhauer 2009, as in RDKit's Contrib (`sascorer.calculateScore`).
+    """Synthetic accessibility score [1]_, 1 (easy) to 10 (hard); equal to `sascorer.calculateScore` of RDKit's Contrib.
 
-    How common its environments of radius 2 are in molecules that have been made, less penalties for size,
-    stereocenters, spiro and bridgehead atoms and large rings, and a bonus for symmetry. Raises `InputError` where
-    RDKit's table of environments is not installed.
+    The mean frequency of the atom environments of radius 2 among synthesized molecules, minus penalties for size,
+    stereocenters, spiro and bridgehead atoms and large rings, plus a bonus for symmetry. Raises `InputError` if RDKit's
+    table of environments is not installed.
+
+    References
+    ----------
+    .. [1] Ertl and Schuffenhauer 2009, J. Cheminform. 1, 8.
     """
-    environments = _generator().GetSparseCountFingerprint(mol).GetNonzeroElements()
-    scores, atoms = _scores(), mol.GetNumAtoms()
+    environments = _morgan_generator().GetSparseCountFingerprint(mol).GetNonzeroElements()
+    scores, atoms = _fragment_scores(), mol.GetNumAtoms()
     common = sum(scores.get(name, _UNSEEN) * count for name, count in environments.items()) / sum(environments.values())
     complexity = (
         atoms**1.005 - atoms
@@ -72,18 +77,18 @@ def sa_score(mol: Chem.Mol) -> float:
 
 
 def _stereocenters(mol: Chem.Mol) -> int:
-    """Atoms that are one or could be, stated or not."""
+    """Number of stereocenters, specified or not."""
     Chem.AssignStereochemistry(mol, force=True, flagPossibleStereoCenters=True)
     return int(rdMolDescriptors.CalcNumAtomStereoCenters(mol))
 
 
 @cache
-def _generator() -> rdFingerprintGenerator.FingerprintGenerator64:
+def _morgan_generator() -> rdFingerprintGenerator.FingerprintGenerator64:
     return rdFingerprintGenerator.GetMorganGenerator(radius=2)
 
 
 @cache
-def _scores() -> dict[int, float]:
+def _fragment_scores() -> dict[int, float]:
     scorer = import_contrib("SA_Score", "sascorer")
     scorer.readFragmentScores()
     return dict(scorer._fscores)
@@ -97,30 +102,34 @@ def qed(
     hbd: float,
     tpsa: float,
     rotatable_bonds: float,
-    of: Fingerprint | None = None,
+    fingerprint: PatternFingerprint | None = None,
 ) -> float:
-    """Quantitative estimate of drug-likeness, 0 to 1 (Bickerton et al. 2012): `rdkit.Chem.QED.qed` to the last digit.
+    """Quantitative estimate of drug-likeness [1]_, 0 to 1; exactly equal to `rdkit.Chem.QED.qed`.
 
-    The descriptors are those of `properties.PROPERTIES`. Acceptors, aromatic rings and alerts are counted here by QED's
-    own patterns. `of`: the molecule's `traits`, where they are there already.
+    Faster where the descriptors are known already: `mw` to `rotatable_bonds` as in `PROPERTIES`, and `fingerprint`, the
+    molecule's `pattern_fingerprint`. Acceptors, aromatic rings and alerts are counted here by QED's own patterns.
+
+    References
+    ----------
+    .. [1] Bickerton et al. 2012, Nature Chemistry 4, 90.
     """
-    rest = Chem.DeleteSubstructs(mol, QED.AliphaticRings)  # a copy
-    counted = QED.QEDproperties(  # type: ignore[no-untyped-call]
+    without_aliphatic_rings = Chem.DeleteSubstructs(mol, QED.AliphaticRings)  # a copy
+    descriptors = QED.QEDproperties(  # type: ignore[no-untyped-call]
         MW=mw,
         ALOGP=logp,
         HBA=sum(len(mol.GetSubstructMatches(pattern)) for pattern in _acceptors()),
         HBD=hbd,
         PSA=tpsa,
         ROTB=rotatable_bonds,
-        AROM=len(Chem.GetSSSR(rest)),
-        ALERTS=len(_alerts().found(mol, of)),
+        AROM=len(Chem.GetSSSR(without_aliphatic_rings)),
+        ALERTS=len(_qed_alerts().matches(mol, fingerprint)),
     )
-    return float(QED.qed(mol, qedProperties=counted))  # type: ignore[no-untyped-call]
+    return float(QED.qed(mol, qedProperties=descriptors))  # type: ignore[no-untyped-call]
 
 
 @cache
 def _acceptors() -> list[Chem.Mol]:
-    """QED's patterns of an atom each in two searches, for the charged and the others: no atom is in two of either."""
+    """QED's acceptor patterns, one atom each, merged into two: charged and others. No atom matches two of a group."""
     charged = [smarts for smarts in QED.AcceptorSmarts if "-" in smarts]
     others = [smarts for smarts in QED.AcceptorSmarts if smarts not in charged]
     alternatives = (",".join(f"$({smarts})" for smarts in group) for group in (charged, others))
@@ -128,13 +137,13 @@ def _acceptors() -> list[Chem.Mol]:
 
 
 @cache
-def _alerts() -> PatternSet:
+def _qed_alerts() -> PatternSet:
     return PatternSet({str(number): smarts for number, smarts in enumerate(QED.StructuralAlertSmarts)})
 
 
 @dataclass(frozen=True)
 class Property:
-    """One row of the table. `range` is inclusive and holds for every molecule; `source` says what it is."""
+    """A property: its function of a molecule, unit, range (inclusive, for every molecule), and definition."""
 
     name: str
     function: Callable[[Chem.Mol], float]
@@ -145,7 +154,7 @@ class Property:
 
 @cache
 def _natural_products() -> object:
-    with redirect_stderr(StringIO()):  # where the reader tells that it reads
+    with redirect_stderr(StringIO()):  # the reader prints a message
         return import_contrib("NP_Score", "npscorer").readNPModel()
 
 
@@ -159,42 +168,56 @@ _ROWS = (
     Property("sa", sa_score, "", (1, 10),
              "synthetic accessibility, 1 easy to 10 hard; Ertl and Schuffenhauer 2009"),
     Property("np", _natural_product_likeness, "", (-5, 5),
-             "natural-product likeness, 5 is most like one; Ertl, Roggo and Schuffenhauer 2008"),
+             "natural-product likeness, 5 for the most similar; Ertl, Roggo and Schuffenhauer 2008"),
     Property("logp", Crippen.MolLogP, "log10", (-inf, inf),  # type: ignore[attr-defined]
              "octanol-water partition from atom contributions; Wildman and Crippen 1999"),
-    Property("mw", Descriptors.MolWt, "g/mol", (0, inf), "average weight"),  # type: ignore[attr-defined]
+    Property("mw", Descriptors.MolWt, "g/mol", (0, inf), "average molecular weight"),  # type: ignore[attr-defined]
     Property("tpsa", rdMolDescriptors.CalcTPSA, "Å²", (0, inf),
-             "topological polar surface of N and O; Ertl et al. 2000"),
+             "topological polar surface area of N and O; Ertl et al. 2000"),
     Property("hbd", rdMolDescriptors.CalcNumHBD, "count", (0, inf), "hydrogen-bond donors; RDKit's patterns"),
-    Property("hba", rdMolDescriptors.CalcNumHBA, "count", (0, inf), "hydrogen-bond acceptors; same"),
+    Property("hba", rdMolDescriptors.CalcNumHBA, "count", (0, inf), "hydrogen-bond acceptors; RDKit's patterns"),
     Property("rotatable_bonds", rdMolDescriptors.CalcNumRotatableBonds, "count", (0, inf),
-             "single bonds free to turn, amides left out; RDKit's strict pattern"),
-    Property("rings", rdMolDescriptors.CalcNumRings, "count", (0, inf), "smallest set of smallest rings"),
+             "rotatable bonds without amides; RDKit's strict pattern"),
+    Property("rings", rdMolDescriptors.CalcNumRings, "count", (0, inf), "rings in the smallest set of smallest rings"),
     Property("heavy_atoms", Chem.Mol.GetNumHeavyAtoms, "count", (0, inf), "atoms other than hydrogen"),
     Property("charge", Chem.GetFormalCharge, "e", (-inf, inf), "sum of formal charges"),
     Property("fsp3", rdMolDescriptors.CalcFractionCSP3, "", (0, 1),
-             "share of carbons that are sp3; Lovering et al. 2009"),
+             "fraction of carbons that are sp3; Lovering et al. 2009"),
 )  # fmt: skip
 
 PROPERTIES: dict[str, Property] = {row.name: row for row in _ROWS}
-"""Every property by its name, in the order of the table."""
+"""All properties by name."""
 
 
 EXPENSIVE = ("qed", "sa", "np")
-"""Properties that take longer than a substructure or a fingerprint does."""
+"""Properties that take longer than a substructure search."""
 
 
 def get_property(name: str) -> Property:
-    """The property called `name`. Raises `InputError` naming the nearest known one."""
+    """The property of a name. Raises `InputError` for an unknown name, with the most similar known one."""
     if name in PROPERTIES:
         return PROPERTIES[name]
     raise InputError(f"unknown property {name!r}{did_you_mean(name, PROPERTIES)}; known: {', '.join(PROPERTIES)}")
 
 
 def compute_properties(mols: Sequence[Chem.Mol], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Each named property of each molecule: name -> array of shape (molecules,), units as in `PROPERTIES`.
+    """Compute properties of molecules.
 
-    All names are looked up before anything is computed. Raises `InputError` for an unknown one.
+    Parameters
+    ----------
+    mols : sequence of rdkit.Chem.Mol
+    names : sequence of str
+        Names of `PROPERTIES`.
+
+    Returns
+    -------
+    dict of str to array of float64, shape (N,)
+        By name, in the units of `PROPERTIES`.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, before anything is computed.
     """
     rows = [get_property(name) for name in names]
     with silence_rdkit():

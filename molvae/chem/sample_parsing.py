@@ -1,4 +1,4 @@
-"""What becomes of a decoder's strings: which are molecules, which ones, and with what figures."""
+"""Parse decoder samples: valid molecules with their canonical SMILES, fingerprints and properties."""
 
 from __future__ import annotations
 
@@ -12,41 +12,42 @@ from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import compute_properties
 from molvae.chem.smiles import parse, parse_or_none, silence_rdkit, write_or_none
 
-_BARE = re.compile(r"\[\d*[A-Z][^@\]]*\]")
+_MAY_BE_RADICAL = re.compile(r"\[\d*[A-Z][^@\]]*\]")
 
 
 class ParsedSample(NamedTuple):
-    """A string that is a molecule."""
+    """A valid decoder sample: its canonical isomeric SMILES, and its Morgan fingerprint packed as by `morgan_bits`."""
 
-    smiles: str  # canonical, isomeric
-    fingerprint: bytes  # Morgan, packed as by `morgan_bits`
+    smiles: str
+    fingerprint: bytes
 
 
-def parse_samples(strings: Sequence[str]) -> list[ParsedSample | None]:
-    """Each string's molecule, None where it is none, or a radical: RDKit reads those, and nobody can use them."""
+def parse_samples(samples: Sequence[str]) -> list[ParsedSample | None]:
+    """Parse each sample; None for an invalid SMILES and for a radical, which RDKit accepts but nobody can use."""
     with silence_rdkit():
-        return [_read(string) for string in strings]
+        return [_parse_sample(sample) for sample in samples]
 
 
-def _read(string: str) -> ParsedSample | None:
-    mol = parse_or_none(string)
-    if mol is None or (smiles := write_or_none(mol, string)) is None or is_radical(smiles, mol):
+def _parse_sample(sample: str) -> ParsedSample | None:
+    mol = parse_or_none(sample)
+    if mol is None or (smiles := write_or_none(mol, sample)) is None or is_radical(smiles, mol):
         return None
     return ParsedSample(smiles, morgan_bits([mol]).tobytes())
 
 
 def is_radical(smiles: str, mol: Chem.Mol | None = None) -> bool:
-    """Whether a molecule, given by its canonical SMILES, has an unpaired electron.
+    """Whether a molecule has an unpaired electron.
 
-    Looked for only where there is a bracket that is neither aromatic nor a center: most molecules have none.
+    `smiles` is its canonical SMILES. Only molecules with a bracket atom that is neither aromatic nor a stereocenter are
+    inspected: no other atom can be a radical, and most molecules have none.
     """
-    if not _BARE.search(smiles):
+    if not _MAY_BE_RADICAL.search(smiles):
         return False
     return any(atom.GetNumRadicalElectrons() for atom in (mol or parse(smiles)).GetAtoms())
 
 
 def property_rows(smiles: Sequence[str], names: Sequence[str]) -> list[tuple[float, ...]]:
-    """The named properties of each molecule, one tuple each."""
+    """The named properties of each molecule, one tuple per molecule."""
     if not names:
         return [()] * len(smiles)
     columns = compute_properties([parse(text) for text in smiles], names)

@@ -1,4 +1,4 @@
-"""Bemis-Murcko scaffolds: the rings of a molecule and the chains between them."""
+"""Bemis-Murcko scaffolds: the ring systems of a molecule and the linkers between them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from molvae.chem.smiles import silence_rdkit
 
 LARGE = 300
-"""Atoms beyond which RDKit, whose time grows with their cube, would take a second and more."""
+"""Atoms above which RDKit would take more than a second: its time grows with their third power."""
 
 
 def murcko_smiles(mol: Chem.Mol) -> str:
-    """The scaffold's canonical SMILES without stereo (stereoisomers share one); '' for an acyclic molecule."""
+    """The canonical SMILES of the scaffold, without stereo; '' for an acyclic molecule.
+
+    >>> murcko_smiles(Chem.MolFromSmiles("CC(=O)Nc1ccc(O)cc1"))
+    'c1ccccc1'
+    """
     with silence_rdkit():
         return str(Chem.MolToSmiles(murcko_scaffold(mol), isomericSmiles=False))
 
 
 def murcko_scaffold(mol: Chem.Mol) -> Chem.Mol:
-    """The scaffold, stereo kept, its rings found; without atoms for an acyclic molecule.
+    """The scaffold [1]_ as a molecule with stereo and ring information; without atoms for an acyclic molecule.
 
-    RDKit's variant of Bemis and Murcko 1996: atoms double-bonded to the scaffold stay. Keep a `silence_rdkit` block around it.
+    As in RDKit, atoms that are double-bonded to the scaffold belong to it. Call it inside a `silence_rdkit` block.
+
+    References
+    ----------
+    .. [1] Bemis and Murcko 1996, J. Med. Chem. 39, 2887.
     """
     if not mol.GetRingInfo().NumRings():
         return Chem.Mol()
@@ -30,8 +38,8 @@ def murcko_scaffold(mol: Chem.Mol) -> Chem.Mol:
 
 
 def _large_scaffold(mol: Chem.Mol) -> Chem.Mol:
-    """What RDKit gives, in linear time; of small molecules it would take twice as long as RDKit."""
-    inside = _rings_and_chains_between(mol)
+    """The same scaffold as RDKit's, in linear time; for small molecules it takes twice as long as RDKit."""
+    inside = _in_rings_or_linkers(mol)
     kept = list(inside)
     for bond in mol.GetBonds():
         begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
@@ -43,11 +51,13 @@ def _large_scaffold(mol: Chem.Mol) -> Chem.Mol:
         if kept[atom.GetIdx()]:
             continue
         for neighbor in atom.GetNeighbors():
-            place = scaffold.GetAtomWithIdx(neighbor.GetIdx())
-            # what is written in brackets, and [nH], has the hydrogens written there and no others
-            written = place.GetNoImplicit() or (place.GetIsAromatic() and place.GetAtomicNum() != 6)
-            if inside[neighbor.GetIdx()] and written:
-                place.SetNumExplicitHs(place.GetNumExplicitHs() + 1)
+            scaffold_atom = scaffold.GetAtomWithIdx(neighbor.GetIdx())
+            # atoms written in brackets, and aromatic heteroatoms, have explicit hydrogens only
+            explicit = scaffold_atom.GetNoImplicit() or (
+                scaffold_atom.GetIsAromatic() and scaffold_atom.GetAtomicNum() != 6
+            )
+            if inside[neighbor.GetIdx()] and explicit:
+                scaffold_atom.SetNumExplicitHs(scaffold_atom.GetNumExplicitHs() + 1)
         scaffold.RemoveAtom(atom.GetIdx())
     scaffold.CommitBatchEdit()
     scaffold.ClearComputedProps()
@@ -56,15 +66,15 @@ def _large_scaffold(mol: Chem.Mol) -> Chem.Mol:
     return scaffold.GetMol()
 
 
-def _rings_and_chains_between(mol: Chem.Mol) -> list[bool]:
-    """For each atom whether it is left when ends of chains are taken off until there are none."""
+def _in_rings_or_linkers(mol: Chem.Mol) -> list[bool]:
+    """Whether each atom remains when terminal atoms are removed until there are none."""
     degree = [atom.GetDegree() for atom in mol.GetAtoms()]
-    ends = [index for index, bonds in enumerate(degree) if bonds <= 1]
-    while ends:
-        index = ends.pop()
+    terminal = [index for index, bonds in enumerate(degree) if bonds <= 1]
+    while terminal:
+        index = terminal.pop()
         degree[index] = 0
         for neighbor in mol.GetAtomWithIdx(index).GetNeighbors():
             degree[neighbor.GetIdx()] -= 1
             if degree[neighbor.GetIdx()] == 1:
-                ends.append(neighbor.GetIdx())
+                terminal.append(neighbor.GetIdx())
     return [bonds > 1 for bonds in degree]

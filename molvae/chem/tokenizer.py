@@ -1,7 +1,6 @@
-"""SMILES tokens and the frozen vocabulary that a model is trained with.
+"""SMILES tokens and the vocabulary of a model.
 
-One token is one symbol of OpenSMILES: an organic-subset atom, a whole bracket atom, a bond, a ring closure, a
-branch.
+A token is a symbol of OpenSMILES: an organic-subset atom, a bracket atom, a bond, a ring closure, or a parenthesis.
 """
 
 from __future__ import annotations
@@ -22,18 +21,21 @@ PAD, START, END = "<pad>", "<start>", "<end>"
 SPECIAL = (PAD, START, END)
 PAD_ID, START_ID, END_ID = 0, 1, 2
 
-_SYMBOL = re.compile(r"\[[^\[\]]+\]|%\([0-9]{1,5}\)|%[0-9]{2}|Br|Cl|[BCNOPSFIbcnops*]|[0-9]|[()=#$:/\\.~-]")
+_TOKEN = re.compile(r"\[[^\[\]]+\]|%\([0-9]{1,5}\)|%[0-9]{2}|Br|Cl|[BCNOPSFIbcnops*]|[0-9]|[()=#$:/\\.~-]")
 
 
 def tokenize(smiles: str) -> list[str]:
-    """Split a SMILES into OpenSMILES symbols; joining them gives the string back.
+    """Split a SMILES into tokens; joined, they are the SMILES again.
 
-    Raises `MoleculeError` naming the first character that starts no symbol.
+    Raises `MoleculeError` with the position of the first character that is not part of a token.
+
+    >>> tokenize("C[NH3+]Cl")
+    ['C', '[NH3+]', 'Cl']
     """
-    tokens = _SYMBOL.findall(smiles)
+    tokens = _TOKEN.findall(smiles)
     if "".join(tokens) != smiles:
         position = 0
-        for match in _SYMBOL.finditer(smiles):
+        for match in _TOKEN.finditer(smiles):
             if match.start() != position:
                 break
             position = match.end()
@@ -43,26 +45,26 @@ def tokenize(smiles: str) -> list[str]:
     return tokens
 
 
-def unsupported_reason(symbols: Sequence[str], max_length: int | None, known: Container[str] | None) -> str:
-    """Why a model that writes up to `max_length` of the `known` symbols cannot write these, or nothing."""
-    if max_length is not None and len(symbols) > max_length:
-        return f"{len(symbols)} symbols, more than the {max_length} that the model writes"
-    strange = next((symbol for symbol in symbols if symbol not in known), None) if known is not None else None
-    return f"it has the symbol {strange!r}, which the model has never seen" if strange else ""
+def unsupported_reason(tokens: Sequence[str], max_length: int | None, known: Container[str] | None) -> str:
+    """Why a model with `max_length` and the `known` tokens cannot decode these tokens; "" if it can."""
+    if max_length is not None and len(tokens) > max_length:
+        return f"{len(tokens)} tokens, more than the {max_length} that the model decodes"
+    unknown = next((token for token in tokens if token not in known), None) if known is not None else None
+    return f"the token {unknown!r} is not in the model's vocabulary" if unknown else ""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens a model knows, in the order of their ids; the first three are padding, start and end."""
+    """The tokens of a model in the order of their ids; the first three are padding, start and end."""
 
     tokens: tuple[str, ...]
     _ids: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.tokens[:3] != SPECIAL:
-            raise InputError(f"a vocabulary starts with {SPECIAL}, got {self.tokens[:3]}")
+            raise InputError(f"a vocabulary must start with {SPECIAL}, got {self.tokens[:3]}")
         if len(set(self.tokens)) != len(self.tokens):
-            raise InputError("a vocabulary lists each token once")
+            raise InputError("a vocabulary must not repeat a token")
         object.__setattr__(self, "_ids", {token: i for i, token in enumerate(self.tokens)})
 
     def __len__(self) -> int:
@@ -73,29 +75,29 @@ class Vocabulary:
 
     @classmethod
     def from_tokens(cls, tokens: Iterable[str]) -> Vocabulary:
-        """The vocabulary of a training set: its distinct symbols, sorted: data order does not matter."""
+        """The vocabulary of a training set: its distinct tokens, sorted, so that the order of the data does not matter."""
         return cls((*SPECIAL, *sorted(set(tokens) - set(SPECIAL))))
 
     def contains_all(self, tokens: Iterable[str]) -> bool:
-        """Whether all of these are in it."""
+        """Whether all tokens are in the vocabulary."""
         return all(token in self for token in tokens)
 
     def encode(self, smiles: str) -> NDArray[np.uint16]:
-        """The ids of a SMILES followed by the end token; shape (symbols + 1,).
+        """The token ids of a SMILES, and the end token: (tokens + 1,).
 
-        Raises `MoleculeError` naming the first symbol that is not in the vocabulary.
+        Raises `MoleculeError` for the first token that is not in the vocabulary.
         """
         tokens = tokenize(smiles)
         try:
             ids = [self._ids[token] for token in tokens]
         except KeyError as missing:
             raise MoleculeError(
-                f"SMILES {shortened(smiles)!r} has the symbol {missing.args[0]!r}, which the model has never seen"
+                f"SMILES {shortened(smiles)!r}: the token {missing.args[0]!r} is not in the model's vocabulary"
             ) from None
         return np.array([*ids, END_ID], dtype=np.uint16)
 
     def decode(self, ids: Sequence[int] | NDArray[Any]) -> str:
-        """The string of some ids, up to the first end token."""
+        """The SMILES of token ids, up to the first end token."""
         tokens = []
         for i in ids:
             if i == END_ID:

@@ -147,7 +147,7 @@ def analogs(
         run = _SeedStream(read_rows(seeds, column), parts.counts if parts else {}, named=named)
         tables = run.tables(generator, n, analog_options)
         if parts:
-            tables = parts.keep(tables)
+            tables = parts.extend(tables)
         with table_output(output) as write, image_output(image) as draw:
             for frame in tables:
                 draw(frame)
@@ -165,14 +165,14 @@ def _settings(
     """Everything but the seeds that determines the result on one machine; a resumed run must have the same."""
     from importlib.metadata import version
 
-    from molvae.checkpoint import CONFIG, locate
+    from molvae.checkpoint import CONFIG_FILE, find_model
 
     return {
         "count": n,
         **{name: value for name, value in analog_options.items() if name != "scores"},
         **{f"score {position}": _score_id(text) for position, text in enumerate(scores, start=1)},
         "column": column,
-        "model": content_id(str(locate(model) / CONFIG)),  # contains the digests of the other files of the model
+        "model": content_id(str(find_model(model) / CONFIG_FILE)),  # contains the digests of the other files of the model
         "device": str(generator.device),
         **{name: version(name) for name in ("molvae", "rdkit", "torch")},
     }

@@ -31,8 +31,9 @@ def info(name: Name) -> None:
     recipe = datasets.load_recipe(name)
     typer.echo(f"{recipe.name}: {recipe.description}")
     typer.echo(f"license: {recipe.license}\ncite: {recipe.citation}\nsplits: {', '.join(recipe.splits)}")
-    for part in recipe.parts:
-        typer.echo(f"{part.split}: " + ", or ".join(source.address for source in part.sources))
+    for file in recipe.files:
+        addresses = ", or ".join(source.address for source in file.sources)
+        typer.echo(f"{file.split}: {addresses or 'part of the package, no download needed'}")
     for step in recipe.cleaning:
         typer.echo(f"cleaning: {step}")
 

@@ -37,12 +37,12 @@ def fit_prior(
     """Fit a density to the latents of a model's training molecules and store it with the model.
 
     `molvae sample` then draws from it instead of the standard Gaussian. In Python:
-    `molvae.training.fit_prior.learn_prior`.
+    `molvae.training.fit_prior.fit_prior`.
     """
-    from molvae.training.fit_prior import learn_prior
+    from molvae.training.fit_prior import fit_prior as fit
 
-    folder = learn_prior(
-        model, data, output, kind=kind, noise_level=noise_level, molecules=molecules, column=column,
-        seed=random_seed, device=device, workers=workers, tell=lambda text: typer.echo(text, err=True),
+    folder = fit(
+        model, data, output, kind=kind, noise_level=noise_level, max_molecules=molecules, column=column,
+        random_state=random_seed, device=device, workers=workers, log=lambda text: typer.echo(text, err=True),
     )  # fmt: skip
     typer.echo(folder)

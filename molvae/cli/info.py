@@ -23,7 +23,7 @@ def info(
     """
     import json
 
-    from molvae.checkpoint import describe, load, locate, shipped_models
+    from molvae.checkpoint import describe, find_model, load, shipped_models
     from molvae.qsar.fitted_model import SETTINGS
 
     if model is None:
@@ -31,7 +31,7 @@ def info(
         typer.echo(json.dumps(names) if as_json else "\n".join(names) or "this version ships no models")
         return
     try:
-        folder = locate(model)
+        folder = find_model(model)
     except CheckpointError as error:
         raise InputError(str(error)) from None
     content = _describe_property_model(folder) if (folder / SETTINGS).exists() else describe(load(folder))

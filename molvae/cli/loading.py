@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 def load_model(model: str, device: str) -> Generator:
     """Load a model; a model that does not exist is a usage error, a damaged one is not."""
-    from molvae.checkpoint import locate
+    from molvae.checkpoint import find_model
     from molvae.generator import Generator
 
     try:
-        folder = locate(model)
+        folder = find_model(model)
     except CheckpointError as error:
         raise InputError(f"--model: {error}") from None
     return Generator.load(folder, device)

@@ -68,11 +68,11 @@ def table_output(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Wr
 
     Raises `InputError` if the file cannot be written or is one of the `inputs`.
     """
-    from molvae.io.writers import table_file
+    from molvae.io.writers import table_writer
 
     check_outputs(output, inputs=inputs)
     if output is not None:
-        with table_file(output) as write:
+        with table_writer(output) as write:
             yield write
     elif sys.stdout.isatty():
         table = _TerminalTable()
@@ -85,13 +85,13 @@ def table_output(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Wr
 @contextmanager
 def image_output(image: Path | None) -> Iterator[Write]:
     """A function that collects tables for an image. The image is drawn even if the reader of stdout has gone."""
-    from molvae.io.writers import table_file
+    from molvae.io.writers import table_writer
 
     if image is None:
         yield lambda frame: None  # noqa: ARG005
         return
     closed_pipe = None
-    with table_file(image) as draw:
+    with table_writer(image) as draw:
         try:
             yield draw
         except BrokenPipeError as error:
@@ -145,9 +145,9 @@ class _CsvStream:
         self.header = True
 
     def add(self, frame: pd.DataFrame) -> None:
-        from molvae.io.writers import add_csv
+        from molvae.io.writers import append_csv
 
-        add_csv(frame, sys.stdout, header=self.header)
+        append_csv(frame, sys.stdout, header=self.header)
         sys.stdout.flush()
         self.header = False
 
@@ -171,12 +171,12 @@ class _TerminalTable:
         from rich.table import Table
         from rich.text import Text
 
-        from molvae.io.writers import cell
+        from molvae.viz.formatting import format_cell
 
         if not self.n_rows:
             return
         frame = pd.concat([f for f in self.frames if len(f)])
-        cells = {str(name): [cell(value) for value in frame[name]] for name in frame.columns}
+        cells = {str(name): [format_cell(value) for value in frame[name]] for name in frame.columns}
         shown = {name: column for name, column in cells.items() if any(column) and not _is_single_seed(name, column)}
         table = Table(box=None, header_style="bold", pad_edge=False)
         for name in shown:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from molvae.io.partial_results import Parts
+    from molvae.io.partial_results import PartialResults
 
 
 @contextmanager
-def resumable_run(output: Path | None, inputs: Sequence[str], settings: Mapping[str, Any]) -> Iterator[Parts | None]:
+def resumable_run(
+    output: Path | None, inputs: Sequence[str], settings: Mapping[str, Any]
+) -> Iterator[PartialResults | None]:
     """The finished tables of an interrupted run with the same settings, in `OUTPUT.parts`.
 
     The folder is removed when the block ends successfully. None if the run cannot be resumed: without an output file,
@@ -25,16 +27,16 @@ def resumable_run(output: Path | None, inputs: Sequence[str], settings: Mapping[
     if output is None or not all(map(_can_be_read_again, inputs)):
         yield None
         return
-    from molvae.io.partial_results import Parts
+    from molvae.io.partial_results import PartialResults
 
     digests = {f"input {position}": content_id(text) for position, text in enumerate(inputs, start=1)}
-    parts = Parts(output.with_name(f"{output.name}.parts"), {**settings, **digests})
-    if parts.tables:
+    parts = PartialResults(output.with_name(f"{output.name}.parts"), {**settings, **digests})
+    if parts.n_tables:
         typer.echo(f"resuming after {_seed_count(parts)}, stored in {parts.folder}", err=True)
     try:
         yield parts
     except BaseException as error:
-        if parts.tables and not isinstance(error, typer.Exit):  # typer.Exit ends a complete run
+        if parts.n_tables and not isinstance(error, typer.Exit):  # typer.Exit ends a complete run
             typer.echo(
                 f"{_seed_count(parts)} are finished and stored in {parts.folder}: run the same command to resume",
                 err=True,
@@ -64,6 +66,6 @@ def _can_be_read_again(text: str) -> bool:
     return os.path.isfile(text) or not looks_like_file(text)
 
 
-def _seed_count(parts: Parts) -> str:
+def _seed_count(parts: PartialResults) -> str:
     n = parts.counts["used"] + parts.counts["rejected"]
     return f"{n:,} seed" if n == 1 else f"{n:,} seeds"

@@ -153,7 +153,7 @@ def _check_rank_by(rank_by: str, scorer: Scorer, *, has_neighbors: bool) -> None
 def _score_rows(scorer: Scorer, rows: Iterator[Row], output: Path | None) -> None:
     """Score all rows, write the table of molecules to `-o` as it is computed, and report invalid rows on stderr."""
     from molvae.cli.inputs import report_row
-    from molvae.io.writers import table_file
+    from molvae.io.writers import table_writer
 
     pending: deque[Row] = deque()  # read, not yet in a table
 
@@ -163,7 +163,7 @@ def _score_rows(scorer: Scorer, rows: Iterator[Row], output: Path | None) -> Non
             yield row
 
     with (
-        nullcontext(lambda _: None) if output is None else table_file(output) as write,
+        nullcontext(lambda _: None) if output is None else table_writer(output) as write,
         progress("molecules") as advance,
     ):
         for frame in scorer.tables(remember()):
@@ -230,7 +230,7 @@ def _write_report(scores: Scores, path: Path, title: str, rank_by: str) -> None:
 
     from molvae.data.files import atomic_write
     from molvae.io.writers import write_table
-    from molvae.viz.report import Content, write_html
+    from molvae.viz.report import Report, save_report
 
     if path.suffix.lower() == ".csv":
         values = [(section, *item) for section, figures in scores.figures.items() for item in figures.items()]
@@ -241,9 +241,9 @@ def _write_report(scores: Scores, path: Path, title: str, rank_by: str) -> None:
     else:
         parts = [part for part in (scores.molecules, scores.invalid) if len(part)] or [scores.molecules]
         molecules = pd.concat(parts, ignore_index=True)  # the sample, and the first invalid rows with their reasons
-        write_html(
-            Content(
-                title=title, counts=scores.counts, figures=scores.figures, notes=scores.notes, molecules=molecules,
+        save_report(
+            Report(
+                title=title, counts=scores.counts, metrics=scores.figures, notes=scores.notes, molecules=molecules,
                 reference=scores.reference, seeds=scores.seeds, rank_by=rank_by,
             ),
             path,

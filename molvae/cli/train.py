@@ -70,7 +70,7 @@ def train(
 
     from molvae.nn.config import ModelConfig
     from molvae.training.config import TrainConfig
-    from molvae.training.train import Machine, train_model
+    from molvae.training.train import HardwareConfig, train_model
 
     given = {key: value for key, value in config.items() if value is not None}
     model_config = {key: given[key] for key in _field_names(ModelConfig) if key in given}
@@ -78,10 +78,10 @@ def train(
     if "random_seed" in given:
         train_config["random_state"] = given["random_seed"]
     folder = train_model(
-        data, output, valid=valid, column=column, standardize=standardize, shape=model_config,
-        config=TrainConfig.from_dict(train_config), neighbors=neighbor_targets, start_from=init_from, name=name,
-        workers=workers, machine=Machine(accelerator, devices, nodes, strategy),
-        progress=sys.stderr.isatty(), tell=lambda text: typer.echo(text, err=True),
+        data, output, valid=valid, column=column, standardize=standardize, model_config=model_config,
+        train_config=TrainConfig.from_dict(train_config), neighbor_targets=neighbor_targets, init_from=init_from, name=name,
+        workers=workers, hardware=HardwareConfig(accelerator, devices, nodes, strategy),
+        progress_bar=sys.stderr.isatty(), log=lambda text: typer.echo(text, err=True),
     )  # fmt: skip
     typer.echo(folder)
 

@@ -1,7 +1,7 @@
-"""Named datasets: a recipe says where the public files are and what their checksums are; `fetch_dataset` brings them.
+"""Named datasets: recipes of public files with their checksums, and a sample library that ships with the package.
 
-Recipes are JSON files in `datasets/` at the top of the repository, which is packaged as `molvae.datasets`. The package
-contains no data set itself, only the recipes and a small sample library.
+The recipes are JSON files in `datasets/` at the top of the repository, packaged as `molvae.datasets`. A dataset
+is downloaded by `fetch_dataset`; only the sample library is part of the package.
 """
 
 from __future__ import annotations
@@ -21,153 +21,240 @@ from molvae.errors import InputError, did_you_mean
 
 
 def _recipe_folder() -> Path:
-    """`molvae/datasets` of an installed package, else `datasets/` at the top of a checkout."""
+    """Return `molvae/datasets` of an installed package, or `datasets/` of a checkout or an editable installation."""
     package = Path(__file__).parents[1]
     installed = package / "datasets"
     return installed if installed.is_dir() else package.parent / "datasets"
 
 
 _RECIPES = _recipe_folder()
-_BUILT = ("train", "valid", "test")
+_BUILT_SPLITS = ("train", "valid", "test")
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class DatasetFile:
-    """One file of a dataset; any of `sources` provides it, the first that works is taken.
+    """One file of a dataset.
 
-    `split` is the name users ask for; `column` the SMILES column where it is not one of the usual; `origin`
-    whom the molecules of a part of an assembled dataset are credited to.
+    Attributes
+    ----------
+    split : str
+        Name of the split, such as "train".
+    sources : tuple of DownloadSource
+        Where to get the file; the first source that works is used. Empty if the file is part of the package.
+    column : str, optional
+        SMILES column, if it has none of the usual names.
+    origin : str
+        Label of the molecules in an assembled dataset, such as "chembl".
     """
 
     split: str
-    sources: tuple[DownloadSource, ...]
+    sources: tuple[DownloadSource, ...] = ()
     column: str | None = None
     origin: str = ""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A dataset: what it is, under which license, whom to cite, and its parts.
+    """Description, license, citation and files of a dataset.
 
-    With `cleaning` steps the parts are raw material, out of which train, valid and test are assembled.
+    Attributes
+    ----------
+    name, description, license, citation : str
+        For users.
+    files : tuple of DatasetFile
+        The files of the dataset, or the raw files that it is assembled from.
+    cleaning : tuple of str
+        Steps by which train, valid and test are assembled from the raw files; empty for published splits.
+    packaged : str, optional
+        Name of the file in `molvae.datasets`, if the dataset is part of the package.
     """
 
     name: str
     description: str
     license: str
     citation: str
-    parts: tuple[DatasetFile, ...]
+    files: tuple[DatasetFile, ...]
     cleaning: tuple[str, ...] = ()
+    packaged: str | None = None
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The names that `dataset_path` knows."""
-        return _BUILT if self.cleaning else tuple(part.split for part in self.parts)
+        """Names of the splits."""
+        return _BUILT_SPLITS if self.cleaning else tuple(file.split for file in self.files)
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
+        """Read a recipe from the text of its JSON file."""
         content: dict[str, Any] = json.loads(text)
-        parts = [
-            DatasetFile(**{**part, "sources": tuple(DownloadSource(**source) for source in part["sources"])})
-            for part in content["parts"]
+        files = [
+            DatasetFile(**{**file, "sources": tuple(DownloadSource(**source) for source in file.get("sources", ()))})
+            for file in content["files"]
         ]
-        return cls(**{**content, "parts": tuple(parts), "cleaning": tuple(content.get("cleaning", ()))})
+        return cls(**{**content, "files": tuple(files), "cleaning": tuple(content.get("cleaning", ()))})
 
 
 def list_datasets() -> list[str]:
-    """The datasets that have a recipe, sorted."""
+    """Return the names of all datasets, sorted.
+
+    >>> list_datasets()
+    ['druglike', 'guacamol', 'moses', 'sample', 'zinc250k']
+    """
     return sorted(path.stem for path in _RECIPES.glob("*.json"))
 
 
 def load_recipe(name: str) -> Recipe:
-    """The recipe of a named dataset. Raises `InputError` naming the nearest known one."""
-    if name not in list_datasets():
-        raise InputError(
-            f"unknown dataset {name!r}{did_you_mean(name, list_datasets())}; known: {', '.join(list_datasets())}"
-        )
+    """Return the recipe of a dataset. Raises `InputError` for an unknown name, with the most similar known one."""
+    known = list_datasets()
+    if name not in known:
+        raise InputError(f"unknown dataset {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
     return Recipe.from_json((_RECIPES / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def sample_library_path() -> Path:
+    """Return the path of the sample library: 500 approved drugs, one SMILES and name per line.
+
+    It is also available as the dataset "sample".
+
+    >>> sample_library_path().name
+    'sample_library.smi'
+    """
+    return _RECIPES / "sample_library.smi"
+
+
 def data_folder() -> Path:
-    """Where datasets are kept: the environment variable MOLVAE_DATA, else ~/.cache/molvae."""
+    """Return the folder for downloaded datasets: the environment variable MOLVAE_DATA, or ~/.cache/molvae."""
     return Path(os.environ.get("MOLVAE_DATA") or Path.home() / ".cache" / "molvae").expanduser()
 
 
 def fetch_dataset(name: str | Recipe, folder: str | Path | None = None, progress: Progress | None = None) -> list[Path]:
-    """Bring a dataset into `folder`/NAME (default: `data_folder()`), and return one file per split.
+    """Download a dataset and return one file per split.
 
-    A file that is there and has its checksum is not fetched again. Raises `InputError` for one that cannot be
-    fetched, saying how to place it by hand. `progress` is told in words what is being done.
+    Files that exist with the right checksum are not downloaded again.
+
+    Parameters
+    ----------
+    name : str or Recipe
+        The dataset.
+    folder : str or Path, optional
+        The files are stored in `folder`/NAME; default `data_folder()`.
+    progress : callable, optional
+        Called with a message for every step.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, and for a file that cannot be downloaded; the message says how to add it by hand.
     """
-    wanted = load_recipe(name) if isinstance(name, str) else name
-    home = _home(wanted, folder)
-    tell = progress or _silent
-    if wanted.cleaning and all(_built(wanted, split, home).is_file() for split in _BUILT):
-        return [_built(wanted, split, home) for split in _BUILT]
-    place = home / "parts" if wanted.cleaning else home
+    recipe = load_recipe(name) if isinstance(name, str) else name
+    if recipe.packaged:
+        return [_RECIPES / recipe.packaged]
+    home = _dataset_folder(recipe, folder)
+    report = progress or _ignore
+    if recipe.cleaning and all(_built_file(recipe, split, home).is_file() for split in _BUILT_SPLITS):
+        return [_built_file(recipe, split, home) for split in _BUILT_SPLITS]
+    target = home / "parts" if recipe.cleaning else home
     with tempfile.TemporaryDirectory() as scratch:
-        files = [download(part.sources, place, Path(scratch), tell) for part in wanted.parts]
-    if not wanted.cleaning:
-        return files
-    parts = [(file, part.origin, part.column) for file, part in zip(files, wanted.parts, strict=True)]
-    return build_druglike(parts, home, progress=tell)
+        paths = [download(file.sources, target, Path(scratch), report) for file in recipe.files]
+    if not recipe.cleaning:
+        return paths
+    parts = [(path, file.origin, file.column) for path, file in zip(paths, recipe.files, strict=True)]
+    return build_druglike(parts, home, progress=report)
 
 
 def dataset_path(name: str, split: str, folder: str | Path | None = None) -> Path:
-    """The file of one split. Raises `InputError` when it is not there, with the command that fetches it."""
-    wanted = load_recipe(name)
-    if split not in wanted.splits:
-        raise InputError(f"dataset {name} has no split {split!r}: it has {', '.join(wanted.splits)}")
-    home = _home(wanted, folder)
-    if wanted.cleaning:
-        candidates = [_built(wanted, split, home)]
+    """Return the file of one split of a downloaded dataset.
+
+    Raises
+    ------
+    InputError
+        For an unknown dataset or split, and for a file that has not been downloaded; the message gives the command.
+    """
+    recipe = load_recipe(name)
+    if split not in recipe.splits:
+        raise InputError(f"dataset {name} has no split {split!r}: it has {', '.join(recipe.splits)}")
+    if recipe.packaged:
+        return _RECIPES / recipe.packaged
+    home = _dataset_folder(recipe, folder)
+    if recipe.cleaning:
+        candidates = [_built_file(recipe, split, home)]
     else:
-        part = next(part for part in wanted.parts if part.split == split)
-        candidates = [
-            home / source.file for source in part.sources if file_state(home / source.file, source) != "wrong"
-        ]
+        file = next(file for file in recipe.files if file.split == split)
+        paths = [(home / source.file, source) for source in file.sources]
+        candidates = [path for path, source in paths if file_state(path, source) != "wrong"]
     for path in candidates:
         if path.is_file():
             return path
     raise InputError(f"the {split} split of {name} is not in {home}: run `molvae data fetch {name}`")
 
 
-def _silent(message: str) -> None:
+def _ignore(message: str) -> None:
     del message
 
 
-def _home(wanted: Recipe, folder: str | Path | None) -> Path:
-    return (Path(folder) if folder is not None else data_folder()) / wanted.name
+def _dataset_folder(recipe: Recipe, folder: str | Path | None) -> Path:
+    return (Path(folder) if folder is not None else data_folder()) / recipe.name
 
 
-def _built(wanted: Recipe, split: str, home: Path) -> Path:
-    return home / f"{wanted.name}_{split}.smi.gz"
+def _built_file(recipe: Recipe, split: str, home: Path) -> Path:
+    return home / f"{recipe.name}_{split}.smi.gz"
 
 
 @dataclass(frozen=True)
 class MoleculeSource:
-    """A file of molecules, and the column with their SMILES where it is not one of the usual."""
+    """A file of molecules.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    column : str, optional
+        SMILES column, if it has none of the usual names.
+    label : str
+        What the user called it, such as "moses:test".
+    """
 
     path: Path
     column: str | None = None
-    label: str = ""  # what the user called it
+    label: str = ""
 
 
 def resolve_source(item: str | Path, column: str | None = None, split: str = "train") -> MoleculeSource:
-    """The file of a path, or of FILE:COLUMN, of a dataset's name, or of NAME:SPLIT. Raises `InputError`."""
+    """Return the file that a user means.
+
+    Parameters
+    ----------
+    item : str or Path
+        A file, FILE:COLUMN, the name of a dataset, or NAME:SPLIT.
+    column : str, optional
+        SMILES column, for items without one.
+    split : str
+        Split of a dataset, for items without one. A dataset with a single split ignores it.
+
+    Raises
+    ------
+    InputError
+        If there is no such file or dataset, or if the dataset has not been downloaded.
+
+    Examples
+    --------
+    >>> resolve_source("sample").path == sample_library_path()
+    True
+    """
     text = str(item)
-    file, _, named_column = text.rpartition(":")
+    file, _, file_column = text.rpartition(":")
     if os.path.isfile(file) and not os.path.exists(text):
-        return MoleculeSource(Path(file), named_column, text)
+        return MoleculeSource(Path(file), file_column, text)
     if os.path.exists(text) or file_format(text):
         if not Path(text).is_file():
-            raise InputError(f"{text} does not exist or is no file: check the spelling and the current directory")
+            raise InputError(f"{text} is not a file or does not exist: check the spelling and the current directory")
         return MoleculeSource(Path(text), column, text)
     name, _, named_split = text.partition(":")
-    found = load_recipe(name)  # its error lists the known names
-    wanted = named_split or split
-    path = dataset_path(name, wanted)
-    of_part = next((part.column for part in found.parts if part.split == wanted), None)
-    return MoleculeSource(path, column or of_part, f"{name}:{wanted}")
+    recipe = load_recipe(name)
+    if not named_split and len(recipe.splits) == 1:
+        split = recipe.splits[0]
+    split = named_split or split
+    path = dataset_path(name, split)
+    dataset_column = next((file.column for file in recipe.files if file.split == split), None)
+    return MoleculeSource(path, column or dataset_column, f"{name}:{split}")

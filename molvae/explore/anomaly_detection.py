@@ -36,8 +36,8 @@ def anomaly(
     smiles : iterable of str
         Molecules. A pandas Series keeps its index in the result.
     reference : LikelihoodReference or iterable of str, optional
-        Molecules that define what is usual (a thousand or so), or the result of `Generator.likelihood_reference` for them.
-        By default the reference that is saved with the model, computed from its training set.
+        About a thousand reference molecules, or the result of `Generator.likelihood_reference` for them. By default the
+        reference that is saved with the model, computed from its training set.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def anomaly(
         statistics["anomalies"] = int((table["percentile"] < ANOMALY_PERCENTILE).sum())
         summary += (
             f"; {statistics['anomalies']:,} anomalies below percentile {ANOMALY_PERCENTILE} "
-            f"of {reference.molecules:,} reference molecules"
+            f"of {reference.n_molecules:,} reference molecules"
         )
     table.attrs = {"statistics": statistics, "summary": [summary]}
     return table
@@ -84,12 +84,12 @@ def _resolve_reference(
 ) -> LikelihoodReference | None:
     """The reference to compare with: the given one, one computed from the given molecules, or the model's own."""
     if reference is None:
-        reference = generator.checkpoint.usual
+        reference = generator.checkpoint.likelihood_reference
     if reference is None:
         return None
     if not isinstance(reference, LikelihoodReference):
         return generator.likelihood_reference(reference)
-    if reference.weights != weights_digest(generator.model):
+    if reference.weights_digest != weights_digest(generator.model):
         raise InputError(
             f"the likelihood reference of model {reference.model!r} was computed with other weights than those of "
             f"{generator.checkpoint.name!r}: compute it again with this model"

@@ -61,13 +61,13 @@ def optimize(
         Molecules to start from.
     objective : str, Path, callable or PropertyModel
         Score to maximize: a property or weighted sum of properties ("qed", "qed - 0.1*sa"; "similarity" is the Tanimoto
-        similarity to the seed), a function of an RDKit molecule, "FILE.py:FUNCTION", or a property model or its
-        directory.
+        similarity to the seed), a function of a list of SMILES or of one RDKit molecule, "FILE.py:FUNCTION", or a
+        property model or its directory.
     filters : str or sequence of str
         Constraints such as "similarity>=0.4" or "mw<500". Only molecules that pass all of them are returned.
     scores : mapping of str to callable, optional
-        User-defined scores (functions of a list of SMILES) that the objective and the filters may name, as in
-        objective="qed - hERG" and filters="hERG<5".
+        User-defined scores by name: functions of a list of SMILES or of one RDKit molecule. The objective and the
+        filters may name them, as in objective="qed - hERG" and filters="hERG<5".
     target : float, optional
         Stop the search of a seed at the first feasible molecule with at least this score.
     max_samples : int

@@ -29,7 +29,7 @@ from molvae.generation.scheduling import Job
 from molvae.generation.seed_sampler import Rows, SeedSampler
 from molvae.generation.similarity_target import MEMORY, Dial, Gauge, Way
 from molvae.generation.token_sampling import DecodeOptions
-from molvae.nn.priors import LatentSource
+from molvae.nn.priors import LatentDistribution
 
 SMALLEST_ROUND, LARGEST_ROUND = 64, 4096
 
@@ -158,10 +158,10 @@ def draw_around(
     engine: Engine,
     vocabulary: Vocabulary,
     seeds: Sequence[str],
-    latents: LatentSource,
+    latents: LatentDistribution,
     draws: Draws,
     *,
-    noise_aware: bool,
+    noise_conditioned: bool,
     steering: Steering | None = None,
     workers: WorkerPool = SERIAL,
     progress: Callable[[int], None] | None = None,
@@ -170,7 +170,7 @@ def draw_around(
 
     A job in the sense of `overlap`: it yields when it has to wait for `workers`, and returns what was found.
     `latents` has a row for each seed, `seeds` their canonical SMILES, "" for a draw from the prior. A decoder that is
-    `noise_aware` is told how far out its latents are. Only what `steering` admits is kept. `progress` is called with
+    `noise_conditioned` is told how far out its latents are. Only what `steering` admits is kept. `progress` is called with
     the molecules found so far.
     """
     found = [Found(seed, noise_level=draws.noise_level, gauge=_gauge(draws)) for seed in seeds]
@@ -182,7 +182,7 @@ def draw_around(
         rows = Rows.of(
             [s.next(one.decoded, part, draws.samples_per_latent) for (one, s), part in zip(active, ways, strict=True)]
         )
-        strings = yield from _written(rows.written(engine, draws.options, noise_aware), vocabulary, known, workers)
+        strings = yield from _written(rows.written(engine, draws.options, noise_conditioned), vocabulary, known, workers)
         drawn = _parted(strings, ways)
         new = [_new(one, part) for (one, _), part in zip(active, drawn, strict=True)]
         if steering is not None:

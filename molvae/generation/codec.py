@@ -29,15 +29,15 @@ from molvae.generation.scheduling import Job
 from molvae.generation.seed_sampler import departures
 from molvae.generation.token_sampling import GREEDY, DecodeOptions
 from molvae.nn.autoencoder import Autoencoder
-from molvae.nn.inference import posteriors
+from molvae.nn.inference import encode_dataset
 from molvae.nn.latents import Posterior
-from molvae.nn.priors import LatentSource
+from molvae.nn.priors import LatentDistribution
 
 
 class Codec:
     """Encodes and writes with a model, on the model's own device.
 
-    `max_length`: of the longest string. `noise_aware` as in `SamplingDefaults`, `precision` as in `Engine`. One is
+    `max_length`: of the longest string. `noise_conditioned` as in `SamplingDefaults`, `precision` as in `Engine`. One is
     pickled as what it was made of, so that another process makes its own.
     """
 
@@ -47,11 +47,11 @@ class Codec:
         vocabulary: Vocabulary,
         max_length: int,
         *,
-        noise_aware: bool = True,
+        noise_conditioned: bool = True,
         precision: str = "auto",
     ) -> None:
         self.model, self.vocabulary, self.max_length = model, vocabulary, max_length
-        self.noise_aware, self.precision = noise_aware, precision
+        self.noise_conditioned, self.precision = noise_conditioned, precision
         self.device = next(model.parameters()).device
         self.engine = Engine(model.decoder, max_length, precision=precision, vocabulary=vocabulary)
 
@@ -62,12 +62,12 @@ class Codec:
             checkpoint.model,
             checkpoint.vocabulary,
             checkpoint.config.max_length,
-            noise_aware=checkpoint.defaults.noise_aware,
+            noise_conditioned=checkpoint.defaults.noise_conditioned,
             precision=precision,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        kind = partial(type(self), noise_aware=self.noise_aware, precision=self.precision)
+        kind = partial(type(self), noise_conditioned=self.noise_conditioned, precision=self.precision)
         return kind, (self.model, self.vocabulary, self.max_length)
 
     def graphs(self, smiles: Sequence[str], *, standardize: bool = False) -> list[MolGraph | MoleculeError]:
@@ -85,10 +85,10 @@ class Codec:
     def encode(
         self, molecules: PackedGraphs | Sequence[MolGraph], *, refine: bool = False, progress: Progress | None = None
     ) -> Posterior:
-        """q(z given x) as of `models.encoding.posteriors`; to be refined, packed graphs have to have their tokens."""
+        """q(z given x) as of `models.inference.encode_dataset`; to be refined, packed graphs have to have their tokens."""
         if not isinstance(molecules, PackedGraphs):
             molecules = PackedGraphs.from_graphs(molecules, self.vocabulary if refine else None)
-        return posteriors(self.model, molecules, refine=refine, progress=progress)
+        return encode_dataset(self.model, molecules, optimize_latents=refine, progress=progress)
 
     def write(
         self,
@@ -125,7 +125,7 @@ class Codec:
     def draw(
         self,
         names: list[str],
-        latents: LatentSource,
+        latents: LatentDistribution,
         draws: Draws,
         steering: Steering | None = None,
         workers: WorkerPool = SERIAL,
@@ -138,7 +138,7 @@ class Codec:
             names,
             latents,
             draws,
-            noise_aware=self.noise_aware,
+            noise_conditioned=self.noise_conditioned,
             steering=None if steering is None or steering.idle else steering,
             workers=workers,
             progress=progress,
@@ -159,6 +159,6 @@ class Codec:
     def _told(self, noise_level: float | NDArray[Any], count: int) -> Tensor:
         """The noise that the decoder is told of, N."""
         told = torch.zeros(count, device=self.device)
-        if self.noise_aware:
+        if self.noise_conditioned:
             told += torch.as_tensor(noise_level, dtype=torch.float32, device=self.device)
         return told

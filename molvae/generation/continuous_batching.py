@@ -18,7 +18,7 @@ from molvae.chem.tokenizer import END_ID, PAD_ID, START_ID
 from molvae.generation.grammar_mask import GrammarMask
 from molvae.generation.rng import uniform
 from molvae.generation.token_sampling import DecodeOptions, choose, log_probability
-from molvae.nn.incremental_decoding import Begun, Stepper
+from molvae.nn.incremental_decoding import Conditioning, IncrementalDecoder
 
 BURST = 4  # steps between refills: more leave ended slots idle, fewer cost more refills
 LOOK_EVERY = 4  # bursts between looks, by the host, at what is finished
@@ -33,8 +33,8 @@ class Slots:
     @torch.inference_mode()
     def __init__(
         self,
-        stepper: Stepper,
-        begun: Begun,
+        stepper: IncrementalDecoder,
+        begun: Conditioning,
         keys: Tensor,
         options: DecodeOptions,
         max_length: int,
@@ -57,7 +57,7 @@ class Slots:
         self.ended = torch.zeros(slots, dtype=torch.bool, device=device)
         self.next = (self.row < self.count).sum()
         self.fresh = torch.arange(-(-slots // 4), device=device)  # as many may begin at a refill
-        self.state = stepper.state(begun, self.row.clamp(max=self.count - 1))
+        self.state = stepper.initial_state(begun, self.row.clamp(max=self.count - 1))
         self.heat = None if heat is None else torch.cat([heat, heat[-1:]])
         self.given = None if given is None else self._whole(given)
         self.mask = mask
@@ -117,7 +117,7 @@ class Slots:
         self.row[slots] = torch.where(begins, rows, torch.where(due, self.count, self.row[slots]))
         self.last[slots] = torch.where(due, START_ID, self.last[slots])
         self.place[slots] = torch.where(due, 0, self.place[slots])
-        self.state.restart(slots, due, self.begun, rows.clamp(max=self.count - 1))
+        self.state.reset(slots, due, self.begun, rows.clamp(max=self.count - 1))
         self.ended[slots] &= ~due
         if self.mask is not None:
             self.mask.restart(slots, due)

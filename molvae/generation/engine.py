@@ -23,8 +23,8 @@ from molvae.generation.continuous_batching import Slots
 from molvae.generation.grammar_mask import GrammarMask, Rules, RuleTensors
 from molvae.generation.token_sampling import DecodeOptions
 from molvae.nn.decoders import GRUDecoder, TransformerDecoder
-from molvae.nn.devices import Lanes
-from molvae.nn.incremental_decoding import Begun, stepper_of
+from molvae.nn.devices import TorchThreadPool
+from molvae.nn.incremental_decoding import Conditioning, incremental_decoder
 
 CPU_SLOTS, GPU_SLOTS, GPU_SLOTS_WITH_KEYS = 128, 8192, 4096
 """Strings in work. On a GPU a transformer has fewer: each holds keys and values of its whole length."""
@@ -56,7 +56,7 @@ class Decoded:
 class Engine:
     """A decoder ready to write; made once, used for any number of latents. On a CPU it uses as many cores as torch may.
 
-    `precision` as in `stepping.stepper_of`: "auto", "32", "bf16" or "int8". The `vocabulary` is needed only for options
+    `precision` as in `stepping.incremental_decoder`: "auto", "32", "bf16" or "int8". The `vocabulary` is needed only for options
     with `grammar`.
     """
 
@@ -76,7 +76,7 @@ class Engine:
         self.slots = slots or (CPU_SLOTS if on_cpu else many)
         self.waiting = CPU_WAITING if on_cpu else GPU_WAITING
         with torch.inference_mode():
-            self.stepper = stepper_of(decoder, precision)
+            self.stepper = incremental_decoder(decoder, precision)
 
     def decode(
         self,
@@ -135,7 +135,7 @@ class Engine:
             last = min(first + self.waiting, len(z))
             sent, count = 0, last - first
             # no more lanes than have a string for each slot at first
-            with Lanes(self.device, -(-count // self.slots)) as lanes:
+            with TorchThreadPool(self.device, -(-count // self.slots)) as lanes:
                 work = _Work(lanes, slots, first, last)
                 while sent < count:
                     ready = work.advance()
@@ -150,21 +150,21 @@ class Engine:
         return RuleTensors(Rules(Grammar.from_vocabulary(self.vocabulary)), self.device)
 
     @torch.inference_mode()
-    def _begin(self, z: Tensor, noise_level: Tensor) -> Begun:
+    def _begin(self, z: Tensor, noise_level: Tensor) -> Conditioning:
         """First states; in blocks of one shape, so that the numbers do not depend on how many rows there are."""
         parts = []
         for rows in torch.arange(len(z), device=z.device).split(self.slots):
             padded = torch.cat([rows, rows[-1:].expand(self.slots - len(rows))])
-            parts.append(tuple(t[: len(rows)] for t in self.stepper.begin(z[padded], noise_level[padded])))
+            parts.append(tuple(t[: len(rows)] for t in self.stepper.condition(z[padded], noise_level[padded])))
         return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
 
 class _Work:
     """Slots in lanes, row i of all rows in the lane of i modulo their number."""
 
-    def __init__(self, lanes: Lanes, begin: Callable[[slice], Slots], first: int, last: int) -> None:
+    def __init__(self, lanes: TorchThreadPool, begin: Callable[[slice], Slots], first: int, last: int) -> None:
         self.lanes = lanes
-        self.slots = lanes.map(begin, [slice(first + lane, last, lanes.count) for lane in range(lanes.count)])
+        self.slots = lanes.map(begin, [slice(first + lane, last, lanes.n_threads) for lane in range(lanes.n_threads)])
 
     def advance(self) -> int:
         """Some steps further in every lane; how many rows, from the first, are finished."""

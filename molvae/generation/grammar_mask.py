@@ -51,10 +51,10 @@ class Rules:
         # canonical SMILES have a ring's bond symbol where it closes; the opening atom's room is not known any more then
         self.bears_late: Truth = (kind == AtomKind.HYPERVALENT) | (kind == AtomKind.AROMATIC)
 
-        self.classes, self.order = grammar.classes, grammar.order
-        self.is_atom, self.is_ring = grammar.classes == TokenClass.ATOM, grammar.classes == TokenClass.RING
-        self.code: Table = grammar.room + KINDS * grammar.kind
-        self.deeper: Table = 1 * (grammar.classes == TokenClass.OPEN) - (grammar.classes == TokenClass.CLOSE)
+        self.classes, self.order = grammar.token_class, grammar.bond_order
+        self.is_atom, self.is_ring = grammar.token_class == TokenClass.ATOM, grammar.token_class == TokenClass.RING
+        self.code: Table = grammar.valence + KINDS * grammar.atom_kind
+        self.deeper: Table = 1 * (grammar.token_class == TokenClass.OPEN) - (grammar.token_class == TokenClass.CLOSE)
         self.bond = np.array([0, 1, 1, 1, 1, 1, 2, 3, 1, 2, 3])  # by phase, of the bond to what comes next
         self.in_branch = np.isin(np.arange(PHASES), (OPEN, FRESH + 1, FRESH + 2, FRESH + 3))
         self.next_phase = self._next_phase()

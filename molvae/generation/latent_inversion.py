@@ -28,8 +28,8 @@ from molvae.generation.engine import Engine
 from molvae.generation.rng import row_keys
 from molvae.generation.token_sampling import DecodeOptions
 from molvae.nn.autoencoder import Autoencoder
-from molvae.nn.inference import BATCH, posteriors
-from molvae.nn.latents import on_sphere
+from molvae.nn.inference import BATCH_SIZE, encode_dataset
+from molvae.nn.latents import project_to_sphere
 
 STRINGS = 8
 """Written of a latent at a time, one of them greedily: a symbol in doubt is thus also tried the other way.
@@ -145,7 +145,7 @@ class _Inversion:
 
     def _aim_past(self, rows: Tensor, miss: Tensor) -> None:
         aim = self.aim[rows] - GAIN * miss
-        self.aim[rows] = on_sphere(aim) if self.reader.model.latent.spherical else aim
+        self.aim[rows] = project_to_sphere(aim) if self.reader.model.latent.spherical else aim
 
     def written(self) -> tuple[list[str], NDArray[np.float32]]:
         """The molecules found, and greedy strings where none was; how likely each is."""
@@ -161,7 +161,7 @@ class _Inversion:
 
     def _likelihood(self, rows: Tensor, strings: list[str]) -> NDArray[np.float32]:
         parts = [np.zeros(0, np.float32)]
-        for some in chunked(range(len(rows)), BATCH):
+        for some in chunked(range(len(rows)), BATCH_SIZE):
             ids = [torch.from_numpy(self.reader.vocabulary.encode(strings[i]).astype(np.int64)) for i in some]
             tokens = pad_sequence(ids, batch_first=True, padding_value=PAD_ID).to(rows.device)
             own = rows[some]
@@ -200,7 +200,7 @@ class _Reader:
         for text, graph in zip(new, featurize(new), strict=True):
             self.numbers[text] = self._number(graph, graphs)
         if graphs:
-            z = posteriors(self.model, PackedGraphs.from_graphs(graphs)).mean
+            z = encode_dataset(self.model, PackedGraphs.from_graphs(graphs)).mean
             self.latents = torch.cat([self.latents[:-1], z, self.latents[-1:]])
         return torch.tensor([self.numbers[text] for text in strings])
 

@@ -29,7 +29,7 @@ from molvae.generation.analogs import Draws, Found
 from molvae.generation.codec import Codec
 from molvae.generation.options import AnalogTask, Progress
 from molvae.generation.scheduling import Job, Tally, finish, take_turns
-from molvae.nn.devices import one_thread
+from molvae.nn.devices import single_threaded
 from molvae.nn.latents import Posterior
 
 SEEDS_AT_ONCE = 64  # of 100 molecules each; fewer where more are wanted
@@ -184,7 +184,7 @@ class Luggage:
 def _drawn_apart(luggage: Luggage, seeds: list[str]) -> list[Drawn | MoleculeError]:
     """In a worker process, which has one thread as there is one of it for each core."""
     codec, task = luggage.unpack()
-    with one_thread():
+    with single_threaded():
         return finish(drawn_around(codec, task, seeds, SERIAL, None))
 
 

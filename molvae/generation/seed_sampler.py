@@ -22,7 +22,7 @@ from molvae.generation.engine import Decoded, Engine
 from molvae.generation.rng import normal, row_keys, uniform
 from molvae.generation.similarity_target import Way
 from molvae.generation.token_sampling import DecodeOptions
-from molvae.nn.priors import LatentSource
+from molvae.nn.priors import LatentDistribution
 
 LATENT_NOISE, RADIUS_NOISE = 0, 1  # streams of a latent's random numbers
 PLACE = 2**19  # the number in a string's own stream, far behind those of its symbols, that says where it departs
@@ -45,9 +45,9 @@ class Rows(NamedTuple):
         whole = zip(*(part._replace(given=wide) for part, wide in zip(parts, padded, strict=True)), strict=True)
         return cls(*(torch.cat(tensors) for tensors in whole))
 
-    def written(self, engine: Engine, options: DecodeOptions, noise_aware: bool) -> Iterator[Decoded]:
-        """The strings in blocks; a decoder that is not `noise_aware` is told of no noise."""
-        told = self.noise_level if noise_aware else torch.zeros_like(self.noise_level)
+    def written(self, engine: Engine, options: DecodeOptions, noise_conditioned: bool) -> Iterator[Decoded]:
+        """The strings in blocks; a decoder that is not `noise_conditioned` is told of no noise."""
+        told = self.noise_level if noise_conditioned else torch.zeros_like(self.noise_level)
         heat = self.heat if bool((self.heat != 1).any()) else None
         given = self.given if self.given.shape[1] else None
         return engine.stream(self.z, told, self.keys, options, heat=heat, given=given)
@@ -104,12 +104,12 @@ def departures(texts: Sequence[str], keys: Tensor, vocabulary: Vocabulary) -> Te
 class SeedSampler:
     """Where the strings of one seed come from: its latents, the key of its random numbers, its own string."""
 
-    latents: LatentSource
+    latents: LatentDistribution
     key: int
     text: Text
 
     @classmethod
-    def of(cls, latents: LatentSource, seed: int, smiles: str, vocabulary: Vocabulary, core: str | None = None) -> Self:
+    def of(cls, latents: LatentDistribution, seed: int, smiles: str, vocabulary: Vocabulary, core: str | None = None) -> Self:
         """From the canonical SMILES of a seed, "" for the prior, the number that randomness hangs on, and the core that
         is to stay."""
         return cls(latents, seed_key(seed, smiles), Text.of(smiles, vocabulary, core))
@@ -120,7 +120,7 @@ class SeedSampler:
         strings = torch.arange(first, first + len(ways), device=device)
         noise_level, heat, departs = torch.tensor(ways, device=device, dtype=torch.float32).unbind(1)
         keys, own = row_keys(self.key, strings // samples_per_latent), row_keys(self.key ^ 1, strings)
-        z = self.latents.draw(normal(keys, self.latents.noise_size, stream=LATENT_NOISE))
+        z = self.latents.sample(normal(keys, self.latents.noise_dim, stream=LATENT_NOISE))
         noise = normal(keys, z.shape[1], stream=RADIUS_NOISE)
         z = self.latents.perturb(z.expand(len(ways), -1), noise_level[:, None], noise)
         return Rows(z, noise_level, own, heat, self._given(departs > 0, own))

@@ -1,10 +1,12 @@
-"""The tables of a long run, kept as they come: killed at any moment and begun again, it goes on after the last one.
+"""Partial results of a long run: finished tables are stored, so that a killed run resumes after the last of them.
 
-FOLDER/settings.json      written first: all that the tables depend on
-FOLDER/run                whose the folder is, should the same run be begun twice
-FOLDER/000000.parquet     a table, which is there whole or not at all; its `attrs` have the counts of what it is about
+Files of a folder::
 
-Where a table begins must depend on nothing but the input, and every table on its own rows and the settings.
+    settings.json      settings and inputs that the tables depend on, written first
+    run                lock of the process that uses the folder
+    000000.parquet     one table, written atomically; its `attrs` hold the counts of the rows it covers
+
+A table must depend on its own input rows and the settings only, and must start at the same row in every run.
 """
 
 from __future__ import annotations
@@ -27,52 +29,68 @@ COUNTS = "counts"
 RUN = "run"
 
 
-class Parts:
-    """The finished tables of a run that is not: how many (`tables`), and the sum of their counts (`counts`)."""
+class PartialResults:
+    """The stored tables of an unfinished run.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the tables are stored; created if it does not exist.
+    settings : mapping
+        What the tables depend on; must be serializable to JSON.
+
+    Attributes
+    ----------
+    n_tables : int
+        Number of stored tables.
+    counts : Counter
+        Sum of the tables' counts.
+
+    Raises
+    ------
+    InputError
+        If the folder holds tables of other settings (the message names them), or other files.
+    """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        """Begin a run, or find what an earlier one has left. `settings` must fit into JSON.
-
-        Raises `InputError`, naming what changed, where `folder` holds tables of other settings; or something else.
-        """
         self.folder = folder
-        done = list(self._finished())
-        self.tables = len(done)
-        self.counts: Counter[str] = sum((Counter(counts) for counts in done), Counter())
-        self._check(json.loads(json.dumps(settings)))  # as it will be read back: tuples are lists
+        stored = list(self._stored_counts())
+        self.n_tables = len(stored)
+        self.counts: Counter[str] = sum((Counter(counts) for counts in stored), Counter())
+        self._check(json.loads(json.dumps(settings)))  # as it will be read back: tuples become lists
         folder.mkdir(parents=True, exist_ok=True)
-        self._remove_after(self.tables)
+        self._remove_from(self.n_tables)
         with atomic_write(folder / SETTINGS) as draft:
             draft.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        self.claim = FolderLock(folder / RUN)
+        self.lock = FolderLock(folder / RUN)
 
-    def keep(self, tables: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        """Store these tables as they come; then all there are, the earlier ones first, read back one by one."""
+    def extend(self, tables: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        """Store tables as they are computed, then iterate over all stored tables, the earlier ones first."""
         for table in tables:
-            self._add(table)
-        return (pd.read_parquet(self._file(number)) for number in range(self.tables))
+            self._store(table)
+        return (pd.read_parquet(self._file(number)) for number in range(self.n_tables))
 
     def remove(self) -> None:
-        """Called when the tables have found another place; the last goes first, so that no gap is ever left."""
-        self.claim.check()
-        self._remove_after(0)
-        self.claim.release()
+        """Delete the tables, once the output is written; the last table first, so that there is never a gap."""
+        self.lock.check()
+        self._remove_from(0)
+        self.lock.release()
         (self.folder / SETTINGS).unlink(missing_ok=True)
-        with suppress(OSError):  # somebody put something of their own there
+        with suppress(OSError):  # not empty: somebody else's files are in it
             self.folder.rmdir()
 
-    def _add(self, table: pd.DataFrame) -> None:
-        self.claim.check()
-        with atomic_write(self._file(self.tables)) as draft:
+    def _store(self, table: pd.DataFrame) -> None:
+        self.lock.check()
+        with atomic_write(self._file(self.n_tables)) as draft:
             table.to_parquet(draft, index=False)
-        self.tables += 1
+        self.n_tables += 1
         self.counts.update(table.attrs[COUNTS])
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:06d}.parquet"
 
-    def _finished(self) -> Iterator[dict[str, int]]:
-        """The counts of the tables, up to the first that is not there or, after a power failure, not whole."""
+    def _stored_counts(self) -> Iterator[dict[str, int]]:
+        """The counts of each table, up to the first that is missing or, after a power failure, incomplete."""
         for number in count():
             try:
                 yield pd.read_parquet(self._file(number), columns=[]).attrs[COUNTS]
@@ -80,28 +98,29 @@ class Parts:
                 return
 
     def _check(self, settings: dict[str, Any]) -> None:
+        """Raise `InputError` unless the folder is new or belongs to a run with the same settings."""
         if not (self.folder / SETTINGS).exists():
             if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-                raise InputError(f"{self.folder} exists and is no unfinished run: choose another output")
+                raise InputError(f"{self.folder} exists and is not an unfinished run: choose another output")
             return
-        before = self._settings()
-        names = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
-        if names and self.tables:
-            changes = "; ".join(f"{name}: {before.get(name)} before, now {settings.get(name)}" for name in names)
+        stored = self._stored_settings()
+        changed = [name for name in {**stored, **settings} if stored.get(name) != settings.get(name)]
+        if changed and self.n_tables:
+            changes = "; ".join(f"{name}: {stored.get(name)} before, now {settings.get(name)}" for name in changed)
             raise InputError(
                 f"{self.folder} holds an unfinished run with other settings ({changes}): "
-                "give those again to go on, delete the folder to start again, or choose another output"
+                "repeat those settings to resume it, delete the folder to start again, or choose another output"
             )
 
-    def _settings(self) -> dict[str, Any]:
+    def _stored_settings(self) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))
+            stored: dict[str, Any] = json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))
         except ValueError:
             raise InputError(f"{self.folder / SETTINGS} is damaged: delete the folder to start again") from None
-        return found
+        return stored
 
-    def _remove_after(self, number: int) -> None:
-        """All tables from this one on, and what writers that were killed have left."""
+    def _remove_from(self, number: int) -> None:
+        """Delete the tables from this one on, and temporary files of killed processes."""
         tables = [path for path in sorted(self.folder.glob("*.parquet")) if path >= self._file(number)]
         for path in [*reversed(tables), *abandoned_drafts(self.folder)]:
             path.unlink(missing_ok=True)

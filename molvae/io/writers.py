@@ -1,12 +1,11 @@
-"""Tables of molecules to files: the suffix says the format, and a file appears whole or not at all.
+"""Table writers: the suffix of a file selects the format, and the file is replaced atomically.
 
-A writer takes one table after another, so that a stream of any length is written in flat memory (a picture
-apart, which has room for a few hundred molecules anyhow).
+A writer accepts one table after another, so memory stays constant for streams of any length. Images are the exception:
+they hold at most a few hundred molecules.
 """
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Real
@@ -18,42 +17,52 @@ import pandas as pd
 from molvae.chem.smiles import parse
 from molvae.data.files import atomic_write
 from molvae.errors import InputError, MoleculeError
-from molvae.viz.molecules import MAX_PANELS, PAGE_HEAD, molecule_column, molecule_svg, render_table
+from molvae.viz.molecules import MAX_PANELS, molecule_column, render_table
 
-Write = Callable[[pd.DataFrame], None]
+AppendTable = Callable[[pd.DataFrame], None]
+
+_TEXT_COLUMNS = (
+    "seed", "name", "source", "smiles", "reconstruction", "error", "canonical", "alerts", "scaffold",
+    "nearest_neighbor", "nearest_seed",
+)  # fmt: skip
+_BOOLEAN_COLUMNS = ("not_in_training", "scaffold_not_in_training", "lipinski", "veber", "moses_filters")
 
 
 @contextmanager
-def table_file(path: str | Path) -> Iterator[Write]:
-    """A function that adds tables to the file `path`, which is there once the block has ended well.
+def table_writer(path: str | Path) -> Iterator[AppendTable]:
+    """A function that appends tables to a file, which appears when the block ends without an exception.
 
-    Raises `InputError` at once for a suffix of no known format.
+    Formats: .csv, .smi, .sdf, .parquet, .html, .png, .svg. Raises `InputError` immediately for another one.
+
+    >>> with table_writer("molecules.csv") as append:  # doctest: +SKIP
+    ...     for table in tables:
+    ...         append(table)
     """
     path = Path(path)
     check_format(path)
     with atomic_write(path) as draft:
         writer = _WRITERS[path.suffix.lower()](draft, path)
         try:
-            yield writer.add
+            yield writer.append
             writer.finish()
         finally:
             writer.close()
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Write one table; the format is the suffix's."""
-    with table_file(path) as write:
-        write(frame)
+    """Write one table in the format of the suffix. Returns the path."""
+    with table_writer(path) as append:
+        append(frame)
     return Path(path)
 
 
-def add_csv(frame: pd.DataFrame, file: IO[str], *, header: bool) -> None:
-    """Rows to a file or stdout: nine digits, which is what a latent's single precision takes to come back the same."""
+def append_csv(frame: pd.DataFrame, file: IO[str], *, header: bool) -> None:
+    """Append rows as CSV with nine significant digits, which represent single-precision latents exactly."""
     frame.to_csv(file, index=False, header=header, lineterminator="\n", float_format="%.9g")
 
 
 def check_format(path: str | Path) -> None:
-    """Raises `InputError` when the suffix names no format, or the path is a directory: before the work is done."""
+    """Raise `InputError` if the suffix is no known format, or the path is a directory."""
     suffix = Path(path).suffix.lower()
     if suffix not in _WRITERS:
         raise InputError(f"cannot write {path}: its suffix must be one of {', '.join(_WRITERS)}")
@@ -62,45 +71,45 @@ def check_format(path: str | Path) -> None:
 
 
 class _Writer:
-    """Text by default; `draft` is written, `path` is what it will be called."""
+    """Base class, which opens a text file; `draft` is the temporary file, `path` the final one."""
 
     def __init__(self, draft: Path, path: Path) -> None:
-        self.draft, self.path, self.tables = draft, path, 0
+        self.draft, self.path, self.n_tables = draft, path, 0
         self.file: IO[str] = draft.open("w", encoding="utf-8", newline="")
 
-    def add(self, frame: pd.DataFrame) -> None:
-        self.rows(frame)
-        self.tables += 1
+    def append(self, frame: pd.DataFrame) -> None:
+        self.write_rows(frame)
+        self.n_tables += 1
 
-    def rows(self, frame: pd.DataFrame) -> None:
+    def write_rows(self, frame: pd.DataFrame) -> None:
         raise NotImplementedError
 
     def finish(self) -> None:
-        """What is written last, once all tables are there."""
+        """Write what follows the last table."""
 
     def close(self) -> None:
         self.file.close()
 
 
-class _Csv(_Writer):
-    def rows(self, frame: pd.DataFrame) -> None:
-        add_csv(frame, self.file, header=self.tables == 0)
+class _CsvWriter(_Writer):
+    def write_rows(self, frame: pd.DataFrame) -> None:
+        append_csv(frame, self.file, header=self.n_tables == 0)
 
 
-class _Smi(_Writer):
-    """SMILES, tab, name: the seed of an analog, the input of a reconstruction. Rows without a molecule are left out."""
+class _SmilesWriter(_Writer):
+    """SMILES, tab, name (the seed of an analog, the input of a reconstruction). Invalid rows are left out."""
 
-    def rows(self, frame: pd.DataFrame) -> None:
+    def write_rows(self, frame: pd.DataFrame) -> None:
         column, name = molecule_column(frame), _name_column(frame)
         for _, row in frame.iterrows():
-            # `smiles` is what was read, be it a molecule or not; a column of its own is empty where there is none
-            told = row.get("canonical", not (column == "smiles" and row.get("error")))
-            if row[column] and told:
+            # `smiles` holds the input, valid or not; result columns are empty for an invalid row
+            is_valid = row.get("canonical", not (column == "smiles" and row.get("error")))
+            if row[column] and is_valid:
                 self.file.write(f"{row[column]}\t{row[name]}\n" if name else f"{row[column]}\n")
 
 
-class _Sdf(_Writer):
-    """Molecules with 2D coordinates; the other columns are properties. Rows without a molecule are left out."""
+class _SdfWriter(_Writer):
+    """Molecules with 2D coordinates; the other columns are properties. Invalid rows are left out."""
 
     def __init__(self, draft: Path, path: Path) -> None:
         from rdkit.Chem import SDWriter
@@ -108,7 +117,7 @@ class _Sdf(_Writer):
         super().__init__(draft, path)
         self.writer = SDWriter(self.file)
 
-    def rows(self, frame: pd.DataFrame) -> None:
+    def write_rows(self, frame: pd.DataFrame) -> None:
         from rdkit.Chem import rdDepictor
 
         column, name = molecule_column(frame), _name_column(frame)
@@ -128,17 +137,17 @@ class _Sdf(_Writer):
         super().close()
 
 
-class _Parquet(_Writer):
+class _ParquetWriter(_Writer):
     def __init__(self, draft: Path, path: Path) -> None:
         super().__init__(draft, path)
         self.writer: Any = None
 
-    def rows(self, frame: pd.DataFrame) -> None:
+    def write_rows(self, frame: pd.DataFrame) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        typed = _typed(frame)
-        typed.attrs = {}  # they would be stored, and are of the first table only
+        typed = _with_fixed_types(frame)
+        typed.attrs = {}  # pandas would store them, and only those of the first table
         table = pa.Table.from_pandas(typed, preserve_index=False)
         if self.writer is None:
             self.writer = pq.ParquetWriter(self.draft, table.schema)
@@ -150,54 +159,39 @@ class _Parquet(_Writer):
         super().close()
 
 
-class _Html(_Writer):
-    """One page without a single outside resource: every molecule is an inline drawing."""
+class _HtmlWriter(_Writer):
+    """A self-contained page with a structure per row; the rows of each seed follow its own structure."""
 
     def __init__(self, draft: Path, path: Path) -> None:
+        from molvae.viz.templating import macros
+
         super().__init__(draft, path)
-        self.seed, self.count = "", 0
-        self.file.write(_PAGE_TOP.replace("TITLE", html.escape(path.stem)))
+        self.html, self.seed, self.has_header = macros("table.html"), "", False
+        self.file.write(self.html.page_start(path.stem))
 
-    def rows(self, frame: pd.DataFrame) -> None:
+    def write_rows(self, frame: pd.DataFrame) -> None:
         column = molecule_column(frame)
-        shown = [c for c in frame.columns if c not in ("seed", column)]
+        columns = [name for name in frame.columns if name not in ("seed", column)]
         for _, row in frame.iterrows():
-            if "seed" in frame.columns and row["seed"] != self.seed:
-                self._head(["", "molecule", *shown])
-                self._seed(row["seed"], len(shown))
-            elif not self.count:
-                self._head(["", "molecule", *shown])
-            self.count += 1
-            self._row(row, column, shown)
-
-    def _head(self, columns: list[str]) -> None:
-        cells = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in columns)
-        self.file.write(f"<tr>{cells}</tr>\n")
-
-    def _seed(self, seed: str, others: int) -> None:
-        self.seed, self.count = seed, 0
-        self.file.write(
-            f'<tr class="seed"><td class="picture">{molecule_svg(seed)}</td><td class="smiles">'
-            f'{html.escape(seed)}</td><td colspan="{others}">seed</td></tr>\n'
-        )
-
-    def _row(self, row: pd.Series[Any], column: str, shown: list[str]) -> None:
-        cells = "".join(f"<td>{html.escape(cell(row[name]))}</td>" for name in shown)
-        smiles = row[column]
-        self.file.write(
-            f'<tr><td class="picture">{molecule_svg(smiles)}</td><td class="smiles">{html.escape(smiles)}</td>{cells}</tr>\n'
-        )
+            is_new_seed = "seed" in frame.columns and row["seed"] != self.seed
+            if is_new_seed or not self.has_header:
+                self.file.write(self.html.header_row(columns))
+                self.has_header = True
+            if is_new_seed:
+                self.seed = row["seed"]
+                self.file.write(self.html.seed_row(self.seed, len(columns)))
+            self.file.write(self.html.molecule_row(row[column], [row[name] for name in columns]))
 
     def finish(self) -> None:
-        self.file.write(_PAGE_END)
+        self.file.write(self.html.page_end())
 
 
-class _Picture(_Writer):
+class _ImageWriter(_Writer):
     def __init__(self, draft: Path, path: Path) -> None:
         super().__init__(draft, path)
         self.frames: list[pd.DataFrame] = []
 
-    def rows(self, frame: pd.DataFrame) -> None:
+    def write_rows(self, frame: pd.DataFrame) -> None:
         if sum(map(len, self.frames)) < MAX_PANELS:
             self.frames.append(frame)
 
@@ -207,69 +201,31 @@ class _Picture(_Writer):
 
 
 _WRITERS: dict[str, type[_Writer]] = {
-    ".csv": _Csv, ".smi": _Smi, ".sdf": _Sdf, ".parquet": _Parquet, ".html": _Html, ".png": _Picture, ".svg": _Picture,
-}  # fmt: skip
+    ".csv": _CsvWriter,
+    ".smi": _SmilesWriter,
+    ".sdf": _SdfWriter,
+    ".parquet": _ParquetWriter,
+    ".html": _HtmlWriter,
+    ".png": _ImageWriter,
+    ".svg": _ImageWriter,
+}
 
 
 def _name_column(frame: pd.DataFrame) -> str | None:
+    """The column that names molecules in .smi and .sdf files: the seed, or the input of a reconstruction."""
     if "seed" in frame.columns:
         return "seed"
     return "smiles" if molecule_column(frame) != "smiles" else None
 
 
-_PLACES = ("seed", "name", "source")
-_TYPES = {
-    "string": (
-        *_PLACES,
-        "smiles",
-        "reconstruction",
-        "error",
-        "canonical",
-        "alerts",
-        "scaffold",
-        "nearest",
-        "nearest_neighbor",
-    ),
-    "boolean": ("novel", "not_in_training", "scaffold_not_in_training", "lipinski", "veber", "moses_filters"),
-}
+def _with_fixed_types(frame: pd.DataFrame) -> pd.DataFrame:
+    """Convert columns to types that do not depend on the first table, whose flags or texts may all be missing."""
+    fixed = dict.fromkeys(_TEXT_COLUMNS, "string") | dict.fromkeys(_BOOLEAN_COLUMNS, "boolean")
+    types = {name: dtype for name, dtype in fixed.items() if name in frame.columns}
+    types |= {c: _object_type(frame[c]) for c in frame.columns if c not in types and frame[c].dtype == object}
+    return frame.astype(types)
 
 
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns of one type whatever the first table holds: `novel` may be all None, text may be all empty."""
-    types = {name: kind for kind, names in _TYPES.items() for name in names if name in frame.columns}
-    others = {c: _kind(frame[c]) for c in frame.columns if c not in types and frame[c].dtype == object}
-    return frame.astype({**types, **others})
-
-
-def _kind(column: pd.Series[Any]) -> str:
-    """Of values of any kind: numbers where they are all, or there are none, and else text."""
+def _object_type(column: pd.Series[Any]) -> str:
+    """The type of a column of Python objects: float64 if all known values are numbers, else string."""
     return "float64" if all(isinstance(value, Real) for value in column.dropna()) else "string"
-
-
-def cell(value: Any) -> str:
-    """A value of a table as people read it: two digits, yes and no, nothing where there is none."""
-    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
-        return ""
-    if isinstance(value, float):
-        return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
-    return {"True": "yes", "False": "no"}.get(str(value), str(value))
-
-
-_PAGE_TOP = (
-    PAGE_HEAD
-    + """h1 { font-size: 1.35rem; font-weight: 600; }
-.frame { overflow-x: auto; background: #fff; border: 1px solid #dde3e9; border-radius: 10px; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th { text-align: right; font-weight: 600; font-size: .85rem; color: #52606d; padding: .7rem .9rem; white-space: nowrap;
-     border-bottom: 1px solid #dde3e9; }
-td { text-align: right; padding: .35rem .9rem; border-bottom: 1px solid #edf0f3; }
-th:nth-child(2), td.smiles { text-align: left; }
-td.smiles { font: 12.5px/1.4 ui-monospace, monospace; overflow-wrap: anywhere; min-width: 14rem; user-select: all; }
-td.picture { width: 220px; padding: .2rem .6rem; }
-td.picture svg { display: block; }
-tr.seed td { background: #e6f1fd; font-weight: 600; }
-tr:hover td { background: #f7fafc; } tr.seed:hover td { background: #e6f1fd; }
-</style></head><body><h1>TITLE</h1><div class="frame"><table>
-"""
-)
-_PAGE_END = "</table></div></body></html>\n"

@@ -24,7 +24,7 @@ from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.parallel import chunked, map_chunks
 from molvae.data.rows import InvalidRow, Record
 from molvae.nn.autoencoder import Autoencoder
-from molvae.nn.devices import repeatable
+from molvae.nn.devices import deterministic
 
 BATCH_SIZE = 512
 """Rows that are featurized and encoded together."""
@@ -194,7 +194,7 @@ def encode_chunk(model: Autoencoder, chunk: FeaturizedChunk, device: torch.devic
     packed = PackedGraphs.from_arrays(chunk.atoms, chunk.bonds, chunk.bond_index, np.zeros(0, np.int16), sizes)
     if not len(packed):  # the encoder does not accept an empty batch
         return np.zeros((0, model.latent.mean.out_features), np.float32)
-    with repeatable(device):
+    with deterministic(device):
         batch = packed.gather(torch.arange(len(packed))).to(device)
         latents: NDArray[np.float32] = model.encode(batch).mean.float().cpu().numpy()
     return latents

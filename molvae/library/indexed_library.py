@@ -294,7 +294,7 @@ class IndexedLibrary:
         if self._checkpoint is None:
             expected = self.storage.manifest.settings.model
             try:
-                path = checkpoints.locate(self._model_path)
+                path = checkpoints.find_model(self._model_path)
             except CheckpointError as error:
                 raise InputError(
                     f"{self.storage.folder} was indexed with the model {expected.name!r}: {error}"

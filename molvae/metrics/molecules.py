@@ -11,9 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.chem.filters import ALERT_SETS, alerts
+from molvae.chem.filters import ALERT_SETS, alerts, passes_moses_filters
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.moses_filters import passes_moses_filters
 from molvae.chem.properties import PROPERTIES, qed
 from molvae.chem.scaffolds import murcko_smiles
 from molvae.chem.smiles import parse, silence_rdkit, write
@@ -55,7 +54,7 @@ _QED_INPUTS = ("mw", "logp", "hbd", "tpsa", "rotatable_bonds")
 
 
 def _qed(mol: Chem.Mol, values: Values) -> float:
-    return qed(mol, **{name: values[name] for name in _QED_INPUTS}, of=values["pattern_fingerprint"])
+    return qed(mol, **{name: values[name] for name in _QED_INPUTS}, fingerprint=values["pattern_fingerprint"])
 
 
 def _lipinski(_: Chem.Mol, values: Values) -> bool:

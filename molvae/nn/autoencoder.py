@@ -1,7 +1,8 @@
-"""The model: an encoder, a latent and a decoder."""
+"""The model: a graph encoder, a latent distribution and a SMILES decoder."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -13,15 +14,21 @@ from molvae.data.graph_dataset import GraphBatch
 from molvae.nn.config import ModelConfig
 from molvae.nn.decoders import DECODERS, GRUDecoder, TransformerDecoder
 from molvae.nn.encoders import Encoder
-from molvae.nn.feature_masking import corrupted
 from molvae.nn.latents import LATENTS, DeterministicLatent, Posterior, kl_divergence, mmd
 from molvae.nn.priors import Prior, unit_prior
 
 
 class Losses(NamedTuple):
-    """Nats per molecule, B each: -log p(x given z), and KL(q(z given x) || prior).
+    """Terms of the training loss.
 
-    `mmd`: the discrepancy of the batch's latents from the prior, one number, or none where it was not asked for.
+    Parameters
+    ----------
+    reconstruction : Tensor, shape (B,)
+        -log p(x|z) in nats per molecule.
+    kl : Tensor, shape (B,)
+        KL(q(z|x) || prior) in nats per molecule.
+    mmd : Tensor, shape (1,) or (0,)
+        Maximum mean discrepancy between the batch's latents and the prior; empty if not requested.
     """
 
     reconstruction: Tensor
@@ -30,7 +37,7 @@ class Losses(NamedTuple):
 
 
 class Autoencoder(nn.Module):
-    """Molecular graphs to latents to SMILES. With a Gaussian latent it is a variational autoencoder."""
+    """Encodes molecular graphs to latents and decodes latents to SMILES; variational with a Gaussian latent."""
 
     def __init__(self, encoder: Encoder, latent: DeterministicLatent, decoder: GRUDecoder | TransformerDecoder) -> None:
         super().__init__()
@@ -38,29 +45,46 @@ class Autoencoder(nn.Module):
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> Autoencoder:
-        """A model with fresh weights (seed torch's generator before, for repeatable ones)."""
+        """Create a model with random weights; they depend on the state of torch's random number generator."""
         encoder = Encoder(config)
-        latent = LATENTS[config.latent](encoder.output_width, config)
+        latent = LATENTS[config.latent](encoder.output_dim, config)
         return cls(encoder, latent, DECODERS[config.decoder](config))
 
     def encode(self, batch: GraphBatch) -> Posterior:
-        """q(z given x) of each molecule, B x D."""
+        """Posterior q(z|x) of each molecule of a batch."""
         posterior: Posterior = self.latent(self.encoder(batch))
         return posterior
 
     def prior(self) -> Prior:
-        """The prior that training aims at: the unit Gaussian, or uniform on the sphere."""
+        """The prior of the training loss: standard normal, or uniform on the sphere."""
         mean = self.latent.mean
         return unit_prior(mean.out_features, self.latent.spherical).to(mean.weight.device)
 
     def log_likelihood(self, z: Tensor, noise_level: Tensor, tokens: Tensor) -> Tensor:
-        """log p(tokens given z) in nats, B; `tokens` B x L end with END and are padded by PAD."""
-        return self.symbol_log_likelihood(z, noise_level, tokens).sum(1)
+        """Log-likelihood log p(tokens|z) in nats, shape (B,); parameters as of `token_log_likelihood`."""
+        return self.token_log_likelihood(z, noise_level, tokens).sum(1)
 
-    def symbol_log_likelihood(self, z: Tensor, noise_level: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
-        """Of each symbol given z and the symbols before it, drawn at a `temperature`, B x L; 0 of PAD."""
-        symbols = functional.pad(tokens[:, :-1], (1, 0), value=START_ID)
-        logits = self.decoder(z, noise_level, symbols, (tokens != PAD_ID).sum(1)).float() / temperature
+    def token_log_likelihood(self, z: Tensor, noise_level: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
+        """Log-likelihood of each token given the latent and the preceding tokens.
+
+        Parameters
+        ----------
+        z : Tensor, shape (B, latent_dim)
+            Latents.
+        noise_level : Tensor, shape (B,)
+            Noise level of each latent, 0 to 1.
+        tokens : Tensor of int, shape (B, L)
+            Token ids of each molecule, terminated by END and padded with PAD.
+        temperature : float
+            Sampling temperature by which logits are divided.
+
+        Returns
+        -------
+        Tensor, shape (B, L)
+            Nats; 0 at padding.
+        """
+        inputs = functional.pad(tokens[:, :-1], (1, 0), value=START_ID)
+        logits = self.decoder(z, noise_level, inputs, (tokens != PAD_ID).sum(1)).float() / temperature
         loss = functional.cross_entropy(logits.flatten(0, 1), tokens.flatten(), ignore_index=PAD_ID, reduction="none")
         return -loss.view_as(tokens)
 
@@ -71,19 +95,55 @@ class Autoencoder(nn.Module):
         free_bits: float = 0.0,
         *,
         latent_noise: float = 0.0,
-        corruption: float = 0.0,
+        mask_prob: float = 0.0,
         match_prior: bool = False,
     ) -> Losses:
-        """The parts of the loss, with z drawn from q, then moved by `noise level` (B), as the decoder is told.
+        """Compute the terms of the training loss for z sampled from q(z|x) and perturbed by the noise level.
 
-        `latent_noise` is a noise level that it is not told, `corruption` the share of the input that is masked;
-        `match_prior` asks for the `mmd`.
+        Parameters
+        ----------
+        batch : GraphBatch
+            B molecules with their tokens.
+        noise_level : Tensor, shape (B,)
+            Noise level of each molecule's latent, on which the decoder is conditioned.
+        free_bits : float
+            See `kl_divergence`.
+        latent_noise : float
+            Noise level of an additional perturbation on which the decoder is not conditioned.
+        mask_prob : float
+            Probability with which an atom's or bond's features are masked in the encoder's input.
+        match_prior : bool
+            Whether to compute the maximum mean discrepancy.
         """
-        posterior = self.encode(corrupted(batch, corruption) if corruption else batch)
-        z = posterior.draw(torch.randn_like(posterior.mean))
-        discrepancy = mmd(z, self.prior().draw(torch.randn_like(z)))[None] if match_prior else z.new_zeros(0)
+        posterior = self.encode(mask_features(batch, mask_prob) if mask_prob else batch)
+        z = posterior.sample(torch.randn_like(posterior.mean))
+        discrepancy = mmd(z, self.prior().sample(torch.randn_like(z)))[None] if match_prior else z.new_zeros(0)
         if latent_noise:
             z = posterior.perturb(z, latent_noise, torch.randn_like(z))
         z = posterior.perturb(z, noise_level[:, None], torch.randn_like(z))
         reconstruction = -self.log_likelihood(z, noise_level, batch.tokens)
         return Losses(reconstruction, kl_divergence(posterior, free_bits), discrepancy)
+
+
+def mask_features(batch: GraphBatch, mask_prob: float) -> GraphBatch:
+    """Mask features of random atoms and bonds, for training as a denoising autoencoder [1]_.
+
+    All features of a masked atom or bond become 0. No unmasked atom has these features; a masked bond equals a plain
+    single bond, in both directions. Tokens are unchanged, so the decoder has to complete the molecule.
+
+    Parameters
+    ----------
+    batch : GraphBatch
+        Molecules; not modified.
+    mask_prob : float
+        Probability with which an atom or bond is masked.
+
+    References
+    ----------
+    .. [1] Vincent et al. 2008, "Extracting and composing robust features with denoising autoencoders".
+    """
+    bonds = torch.rand(len(batch.edge_attr) // 2, 1, device=batch.edge_attr.device) < mask_prob
+    atoms = torch.rand(len(batch.x), 1, device=batch.x.device) < mask_prob
+    return replace(
+        batch, x=batch.x.masked_fill(atoms, 0), edge_attr=batch.edge_attr.masked_fill(torch.cat([bonds, bonds]), 0)
+    )

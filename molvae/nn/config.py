@@ -1,4 +1,4 @@
-"""What a model is made of, as data: saved with its weights as JSON, checked when read back."""
+"""Network settings as data: saved as JSON beside the weights and validated when read."""
 
 from __future__ import annotations
 
@@ -11,38 +11,46 @@ from molvae.errors import InputError, did_you_mean
 
 
 class JsonConfig:
-    """A frozen dataclass to JSON and back; an unknown key is an error that names the nearest known one."""
+    """Base class of frozen dataclasses that are stored as JSON; names and types are validated when read."""
 
     def to_json(self) -> str:
+        """Return the settings as indented JSON."""
         return json.dumps(dataclasses.asdict(self), indent=2)  # type: ignore[call-overload]
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Create a configuration from a dictionary.
+
+        Raises
+        ------
+        InputError
+            If a setting is unknown (the message suggests the closest name), missing, or of the wrong type.
+        """
         known = get_type_hints(cls)
         for key in values:
             if key not in known:
                 raise InputError(f"{cls.__name__} has no setting {key!r}{did_you_mean(key, known)}")
-            if not _fits(values[key], known[key]):
-                kind = known[key].__name__
-                raise InputError(f"{cls.__name__}: {key} must be of type {kind}, got {values[key]!r}")
+            if not _has_type(values[key], known[key]):
+                raise InputError(f"{cls.__name__}: {key} must be of type {known[key].__name__}, got {values[key]!r}")
         try:
             return cls(**values)
-        except TypeError as error:  # the one thing left to go wrong: a setting without a default is missing
+        except TypeError as error:  # names and types are valid, so a setting without a default is missing
             raise InputError(f"{cls.__name__}: {error}") from None
 
     @classmethod
     def from_json(cls, text: str) -> Self:
+        """Create a configuration from JSON; raises as `from_dict` does."""
         return cls.from_dict(json.loads(text))
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some settings changed; checked like a new one."""
+        """Return a copy with some settings changed; raises as `from_dict` does."""
         return self.from_dict({**dataclasses.asdict(self), **changes})  # type: ignore[call-overload]
 
 
 def option(
     help: str, *, min: float | None = None, max: float | None = None, choices: tuple[str, ...] | None = None
 ) -> dict[str, Any]:
-    """Metadata of a setting: its help text, its smallest and largest value, or the values it can take.
+    """Metadata of a setting: help text, minimum and maximum, or choices.
 
     The command line generates its options from these.
     """
@@ -53,17 +61,17 @@ def option(
 ENCODERS = ("gine", "gatv2", "dmpnn", "gps")
 LATENTS = ("deterministic", "gaussian", "hypersphere")
 DECODERS = ("gru", "transformer")
-_COUNTS = (
+_POSITIVE_SETTINGS = (
     "vocab_size", "encoder_dim", "encoder_layers", "encoder_heads", "pooling_heads", "latent_dim",
     "decoder_dim", "decoder_layers", "decoder_heads", "embedding_dim", "max_length",
 )  # fmt: skip
-MOST, MOST_LAYERS = 100_000, 1_000
-"""Far above what makes sense; a model directory that says more would take up all memory as it is read."""
+MAX_DIM, MAX_LAYERS = 100_000, 1_000
+"""Upper bounds of sizes. They stop a damaged or malicious config.json from allocating all memory."""
 
 
 @dataclass(frozen=True)
 class ModelConfig(JsonConfig):
-    """Encoder, latent and decoder, chosen apart."""
+    """Settings of the encoder, the latent distribution and the decoder, which can be combined freely."""
 
     vocab_size: int = field(metadata=option("Tokens in the vocabulary, the three special tokens included.", min=1))
     encoder: str = field(default="dmpnn", metadata=option("Graph encoder.", choices=ENCODERS))
@@ -105,37 +113,36 @@ class ModelConfig(JsonConfig):
     )
 
     def __post_init__(self) -> None:
-        _one_of("encoder", self.encoder, ENCODERS)
-        _one_of("latent", self.latent, LATENTS)
-        _one_of("decoder", self.decoder, DECODERS)
         from molvae.chem.smiles import MAX_SMILES_LENGTH  # imports RDKit, which the command line's help does not need
 
-        for name in _COUNTS:
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
-            most = MOST_LAYERS if name.endswith("layers") else MAX_SMILES_LENGTH if name == "max_length" else MOST
-            if getattr(self, name) > most:
-                raise InputError(f"{name} must be {most:,} or less, got {getattr(self, name):,}")
+        _check_choice("encoder", self.encoder, ENCODERS)
+        _check_choice("latent", self.latent, LATENTS)
+        _check_choice("decoder", self.decoder, DECODERS)
+        for name in _POSITIVE_SETTINGS:
+            value = getattr(self, name)
+            upper = MAX_LAYERS if name.endswith("layers") else MAX_SMILES_LENGTH if name == "max_length" else MAX_DIM
+            if value < 1:
+                raise InputError(f"{name} must be 1 or more, got {value}")
+            if value > upper:
+                raise InputError(f"{name} must be {upper:,} or less, got {value:,}")
         if self.bilinear_dim < 0:
             raise InputError(f"bilinear_dim must be 0 or more, got {self.bilinear_dim}")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout must be 0 or more and less than 1, got {self.dropout}")
         if self.encoder_dim % self.encoder_heads:
-            heads, width = self.encoder_heads, self.encoder_dim
-            raise InputError(f"encoder_heads {heads} must divide encoder_dim {width}")
+            raise InputError(f"encoder_heads {self.encoder_heads} must divide encoder_dim {self.encoder_dim}")
         if self.decoder == "transformer" and self.decoder_dim % self.decoder_heads:
-            heads, width = self.decoder_heads, self.decoder_dim
-            raise InputError(f"decoder_heads {heads} must divide decoder_dim {width}")
+            raise InputError(f"decoder_heads {self.decoder_heads} must divide decoder_dim {self.decoder_dim}")
 
 
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a JSON value is of the plain type `kind`; 1 is a float too, but true is no number."""
+def _has_type(value: Any, kind: Any) -> bool:
+    """Whether a JSON value has the annotated plain type. An int is accepted as a float; a bool is not a number."""
     if kind not in (int, float, str, bool):
         return True
     accepted = (int, float) if kind is float else (kind,)
     return isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise InputError(f"{name} must be one of {', '.join(known)}; got {value!r}{did_you_mean(value, known)}")

@@ -1,10 +1,10 @@
-"""Decoders: latents in, symbols of SMILES out, one at a time.
+"""Autoregressive decoders: log-probabilities of SMILES tokens given a latent vector.
 
-Both are told, beside z, how much noise z carries (the noise level of `latents.perturb`). A decoder that knows can
-be exact where z is clean and fall back on what molecules look like where it is not, instead of writing broken
-strings.
+Both decoders are conditioned on the latent and on its noise level (`latents.perturb`). A noise-conditioned decoder
+reproduces a molecule from a clean latent and relies on the distribution of molecules where the latent is noisy, which
+keeps its samples valid.
 
-They score whole strings (teacher forcing); `stepping` writes with them, symbol by symbol.
+The modules here compute logits of whole sequences (teacher forcing); `incremental_decoding` samples token by token.
 """
 
 from __future__ import annotations
@@ -14,168 +14,111 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from molvae.nn.config import ModelConfig
-from molvae.nn.packed_gru import Symbols, unpadded_gru
-
-WAVES = 16
-"""Sine and cosine pairs, wavelengths from 4 to 400 places."""
-
-
-def waves(place: Tensor) -> Tensor:
-    """Sines and cosines of places at geometrically spaced wavelengths: N -> N x 2 WAVES (Vaswani et al. 2017)."""
-    exponent = torch.linspace(0, 1, WAVES, device=place.device)
-    angle = 2 * torch.pi * place[:, None] / (4 * 100**exponent)
-    return torch.cat([angle.sin(), angle.cos()], dim=1)
-
-
-class Condition(nn.Module):
-    """z (B x D) and its noise level (B) into one vector (B x width)."""
-
-    def __init__(self, config: ModelConfig, width: int) -> None:
-        super().__init__()
-        self.latent = nn.Linear(config.latent_dim, width)
-        self.noise_level = nn.Sequential(nn.Linear(3, width), nn.SiLU(), nn.Linear(width, 2 * width))
-
-    def forward(self, z: Tensor, noise_level: Tensor) -> Tensor:
-        clean = (1 - noise_level.square()).clamp(min=0).sqrt()
-        scale, shift = self.noise_level(torch.stack([noise_level, clean, noise_level.sqrt()], dim=1)).chunk(2, dim=1)
-        out: Tensor = self.latent(z) * (1 + scale) + shift
-        return out
-
-
-class Reading(nn.Module):
-    """What a state asks of z: their product, channel by channel, adds to the logits.
-
-    So a state, and the place in the string, choose which part of z the next symbol hangs on; the sum of state and
-    latent, which is all that a first state and an input can carry, has to be told apart by the state itself.
-    """
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        width, self.max_length = config.bilinear_dim, config.max_length
-        self.offer = Condition(config, width)
-        self.ask = nn.Linear(config.decoder_dim, width)
-        self.place = nn.Linear(2 * WAVES, width, bias=False)
-        self.answer = nn.Linear(width, config.vocab_size, bias=False)
-
-    def places(self) -> Tensor:
-        """What is asked at each place of a string, whatever the state: (max_length + 1) x R."""
-        weight = self.place.weight
-        asked: Tensor = self.place(waves(torch.arange(self.max_length + 1, device=weight.device)).to(weight.dtype))
-        return asked
-
-    def forward(self, states: Tensor, places: Tensor, offer: Tensor) -> Tensor:
-        """States ... x H, their rows of `places()`, and what `offer` makes of their z and noise level, ... x R: ... x V."""
-        logits: Tensor = self.answer((self.ask(states) + places) * offer)
-        return logits
+from molvae.nn.layers import BilinearLatentHead, FiLM, TransformerBlock
+from molvae.nn.packed_gru import PackedTokens, packed_gru
 
 
 class GRUDecoder(nn.Module):
-    """Gated recurrent units; the condition sets the first state and is added to every symbol's embedding."""
+    """GRU decoder: the conditioning sets the initial state and is added to every token embedding."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.layers, self.width, self.max_length = config.decoder_layers, config.decoder_dim, config.max_length
+        self.layers, self.hidden_dim, self.max_length = config.decoder_layers, config.decoder_dim, config.max_length
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_dim)
-        self.condition = Condition(config, config.embedding_dim + self.layers * self.width)
+        self.film = FiLM(config, config.embedding_dim + self.layers * self.hidden_dim)
         dropout = config.dropout if self.layers > 1 else 0.0
-        self.gru = nn.GRU(config.embedding_dim, self.width, self.layers, batch_first=True, dropout=dropout)
-        self.output = nn.Linear(self.width, config.vocab_size)
-        self.reading = Reading(config) if config.bilinear_dim else None
+        self.gru = nn.GRU(config.embedding_dim, self.hidden_dim, self.layers, batch_first=True, dropout=dropout)
+        self.output = nn.Linear(self.hidden_dim, config.vocab_size)
+        self.bilinear_head = BilinearLatentHead(config) if config.bilinear_dim else None
 
-    def start(self, z: Tensor, noise_level: Tensor) -> tuple[Tensor, Tensor]:
-        """What is added to every symbol's embedding, B x E, and the first state, B x layers x H, in -1 to 1."""
-        condition = self.condition(z, noise_level)
-        bias, hidden = condition.split([self.embedding.embedding_dim, self.layers * self.width], dim=1)
-        return bias, hidden.tanh().view(len(z), self.layers, self.width)
+    def initial_state(self, z: Tensor, noise_level: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the input bias, shape (B, embedding_dim), and the initial state, shape (B, layers, hidden_dim).
 
-    def forward(self, z: Tensor, noise_level: Tensor, symbols: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START).
+        The bias is added to every token embedding. The initial state lies in -1 to 1, as all later states do.
+        """
+        bias, hidden = self.film(z, noise_level).split(
+            [self.embedding.embedding_dim, self.layers * self.hidden_dim], dim=1
+        )
+        return bias, hidden.tanh().view(len(z), self.layers, self.hidden_dim)
 
-        Given `lengths` (B), only as many of a row's logits mean something, which on a CPU saves the work on the others.
+    def forward(self, z: Tensor, noise_level: Tensor, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits of the next token after each input token.
+
+        Parameters
+        ----------
+        z : Tensor, shape (B, latent_dim)
+            Latents.
+        noise_level : Tensor, shape (B,)
+            Noise level of each latent, 0 to 1.
+        tokens : Tensor of int, shape (B, L)
+            Token ids; the first is START.
+        lengths : Tensor of int, shape (B,), optional
+            Number of tokens of each row whose logits are needed. On a CPU the others are not computed and are 0.
+
+        Returns
+        -------
+        Tensor, shape (B, L, vocab_size)
         """
         if lengths is not None and z.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
-            short: Tensor = self.unpadded(z, noise_level, symbols, lengths)
-            return short
-        bias, hidden = self.start(z, noise_level)
-        y, _ = self.gru(self.embedding(symbols) + bias[:, None], hidden.transpose(0, 1).contiguous())
+            packed: Tensor = self.forward_packed(z, noise_level, tokens, lengths)
+            return packed
+        bias, hidden = self.initial_state(z, noise_level)
+        y, _ = self.gru(self.embedding(tokens) + bias[:, None], hidden.transpose(0, 1).contiguous())
         return _logits(self, y, z, noise_level)
 
-    def unpadded(self, z: Tensor, noise_level: Tensor, symbols: Tensor, lengths: Tensor) -> Tensor:
-        """The same without work on the others, which is nothing to compile."""
-        bias, hidden = self.start(z, noise_level)
-        real = Symbols.of(lengths)
-        # the input is one of V embeddings plus one of B biases: so is what it adds to the gates
+    def forward_packed(self, z: Tensor, noise_level: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """`forward` without computation on padding; excluded from `torch.compile`."""
+        bias, hidden = self.initial_state(z, noise_level)
+        packed = PackedTokens.from_lengths(lengths)
+        # an input is one of V token embeddings plus one of B biases, and so is its contribution to the gates
         weight, _, weight_bias, _ = self.gru.all_weights[0]
-        of_symbol = functional.linear(self.embedding.weight, weight)  # V x 3H
-        of_string = functional.linear(bias, weight, weight_bias)  # B x 3H
-        gates = functional.embedding(symbols[real.row, real.step], of_symbol)
-        gates = gates + functional.embedding(real.row, of_string)  # quicker than an index, whose gradient is slow
-        y = unpadded_gru(self.gru, gates, hidden, real)
+        token_gates = functional.linear(self.embedding.weight, weight)  # V x 3H
+        row_gates = functional.linear(bias, weight, weight_bias)  # B x 3H
+        gates = functional.embedding(tokens[packed.row, packed.step], token_gates)
+        gates = gates + functional.embedding(packed.row, row_gates)  # the gradient of indexing is slower
+        y = packed_gru(self.gru, gates, hidden, packed)
         logits: Tensor = self.output(y)
-        if self.reading is not None:
-            places = functional.embedding(real.step, self.reading.places())
-            offer = functional.embedding(real.row, self.reading.offer(z, noise_level))
-            logits = logits + self.reading(y, places, offer)
-        return real.padded(logits, symbols.shape[1])
+        if self.bilinear_head is not None:
+            positions = functional.embedding(packed.step, self.bilinear_head.position_features())
+            latents = functional.embedding(packed.row, self.bilinear_head.latent_film(z, noise_level))
+            logits = logits + self.bilinear_head(y, positions, latents)
+        return packed.to_padded(logits, tokens.shape[1])
 
 
 class TransformerDecoder(nn.Module):
-    """Causal self-attention, the condition added to every symbol. Keys and values are kept between steps."""
+    """Causal transformer decoder: the conditioning is added to every token embedding."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        width, self.max_length = config.decoder_dim, config.max_length
-        self.embedding = nn.Embedding(config.vocab_size, width)
-        self.position = nn.Embedding(config.max_length + 1, width)
+        dim, self.max_length = config.decoder_dim, config.max_length
+        self.embedding = nn.Embedding(config.vocab_size, dim)
+        self.position_embedding = nn.Embedding(config.max_length + 1, dim)
         nn.init.normal_(self.embedding.weight, std=0.02)
-        nn.init.normal_(self.position.weight, std=0.02)
-        self.condition = Condition(config, width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.decoder_layers))
-        self.norm = nn.LayerNorm(width)
-        self.output = nn.Linear(width, config.vocab_size)
-        self.reading = Reading(config) if config.bilinear_dim else None
+        nn.init.normal_(self.position_embedding.weight, std=0.02)
+        self.film = FiLM(config, dim)
+        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.decoder_layers))
+        self.norm = nn.LayerNorm(dim)
+        self.output = nn.Linear(dim, config.vocab_size)
+        self.bilinear_head = BilinearLatentHead(config) if config.bilinear_dim else None
 
-    def forward(self, z: Tensor, noise_level: Tensor, symbols: Tensor, lengths: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Logits B x L x V of the symbol after each of `symbols` (B x L ids, the first is START); see `GRUDecoder`."""
-        position = self.position.weight[: symbols.shape[1]]
-        x = self.embedding(symbols) + position + self.condition(z, noise_level)[:, None]
+    def forward(self, z: Tensor, noise_level: Tensor, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Logits of the next token after each input token; parameters as of `GRUDecoder.forward`."""
+        position = self.position_embedding.weight[: tokens.shape[1]]
+        x = self.embedding(tokens) + position + self.film(z, noise_level)[:, None]
         for block in self.blocks:
             x = block(x)
-        y = self.norm(x)
-        return _logits(self, y, z, noise_level)
+        return _logits(self, self.norm(x), z, noise_level)
 
 
 def _logits(decoder: GRUDecoder | TransformerDecoder, states: Tensor, z: Tensor, noise_level: Tensor) -> Tensor:
-    """States B x L x H into logits B x L x V: their own, and what they read of z."""
+    """Logits (B, L, vocab_size) of hidden states (B, L, decoder_dim): linear output plus bilinear head."""
     logits: Tensor = decoder.output(states)
-    if decoder.reading is not None:
-        places = decoder.reading.places()[: states.shape[1]]
-        logits = logits + decoder.reading(states, places, decoder.reading.offer(z, noise_level)[:, None])
+    head = decoder.bilinear_head
+    if head is not None:
+        logits = logits + head(
+            states, head.position_features()[: states.shape[1]], head.latent_film(z, noise_level)[:, None]
+        )
     return logits
-
-
-class Block(nn.Module):
-    """Pre-norm causal attention and feed-forward."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        width, self.heads = config.decoder_dim, config.decoder_heads
-        self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.dropout(self.out(self.attend(self.before_attention(x))))
-        y: Tensor = x + self.dropout(self.mlp(self.before_mlp(x)))
-        return y
-
-    def attend(self, x: Tensor) -> Tensor:
-        rows, length, width = x.shape
-        # each B x heads x L x d
-        q, k, v = self.qkv(x).view(rows, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return y.transpose(1, 2).reshape(rows, length, width)
 
 
 DECODERS: dict[str, type[GRUDecoder] | type[TransformerDecoder]] = {

@@ -1,4 +1,4 @@
-"""The device that networks and matrix products run on."""
+"""Devices and threads of torch: device selection, determinism, and a pool of single-threaded workers."""
 
 from __future__ import annotations
 
@@ -14,37 +14,50 @@ import torch
 
 from molvae.errors import InputError
 
-MOST_LANES = 16
-"""Python's own part of a decoder's step is about a tenth, and with it lanes take turns: more would only wait."""
+MAX_THREADS = 16
+"""Upper bound of a `TorchThreadPool`. A tenth of a decoding step holds the GIL, so more threads would only wait."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def find_device(name: str) -> torch.device:
-    """cpu, cuda, cuda:1 ...; auto is a GPU where there is one. Raises `InputError` for one that is not there."""
+    """Return a usable device.
+
+    Parameters
+    ----------
+    name : str
+        "cpu", "cuda", "cuda:1" and so on, or "auto" for a GPU if one is available.
+
+    Raises
+    ------
+    InputError
+        If the device does not exist or cannot be used.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device, dtype=torch.float64).item()  # which "meta" cannot give, and "mps" has not
+        # fails on "meta", which holds no data, and on "mps", which has no float64
+        torch.zeros(1, device=device, dtype=torch.float64).item()
     except (RuntimeError, TypeError, AssertionError, NotImplementedError, ImportError, ValueError) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise InputError(f"cannot use the device {name!r}: {reason}; auto takes what there is") from None
+        raise InputError(f"cannot use the device {name!r}: {reason}; use 'auto' or 'cpu'") from None
     return device
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch's own work on a CPU in this thread, and afterwards as many as before.
+def single_threaded() -> Iterator[None]:
+    """Run torch's CPU operations in one thread within this context, and restore the number of threads afterwards.
 
-    Threads wait for each other at every layer of a small network: on idle cores two are a fifth quicker than one, on
-    busy ones they took thirty times as long, and in a forked process they wait forever. And their number shows in the
-    last digit.
+    The threads of torch synchronize at every layer of a small network: on idle cores two threads are 20 % faster than
+    one, on busy cores they were 30 times slower, and in a forked process they can deadlock. The number of threads also
+    changes the last digit of a sum.
 
-    Threads that begin meanwhile begin with one, too. Callers take turns, so that each finds what there was.
+    Threads that start meanwhile start with one thread, too. Concurrent callers wait for each other, so that each
+    restores the original number.
     """
-    with _Turn.lock:
+    with _ThreadCountLock.lock:
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -54,50 +67,63 @@ def one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
-    """Where the same batch gives the same numbers to the last digit: one thread on a CPU, a fixed order on a GPU.
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Make results reproducible to the last bit: one thread on a CPU, deterministic algorithms on a GPU.
 
-    A GPU adds up in any order unless asked not to. Of the few operations that have no fixed one it would warn.
+    Operations without a deterministic algorithm are allowed, and torch's warnings about them are suppressed.
     """
     if device.type == "cpu":
-        with one_thread():
+        with single_threaded():
             yield
         return
-    before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=warned or not before)
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=warn_only or not before)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*determinis", category=UserWarning)
             yield
     finally:
-        torch.use_deterministic_algorithms(before, warn_only=warned)
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
 
 
-class _Turn:
-    """Who may change the number of threads; in a forked process nobody else is there."""
+class _ThreadCountLock:
+    """Lock of torch's number of threads; replaced in a forked process, where no other thread can hold it."""
 
     lock = threading.RLock()
 
     @classmethod
-    def renew(cls) -> None:
+    def replace(cls) -> None:
         cls.lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Turn.renew)
+    os.register_at_fork(after_in_child=_ThreadCountLock.replace)
 
 
-class Lanes:
-    """Threads side by side, each with one of torch's own; a context. On a GPU the caller's thread alone.
+class TorchThreadPool:
+    """Context manager: a pool of threads that each run torch single-threaded. On a GPU, the calling thread alone.
 
-    torch lets go of Python while it computes. Lanes that share nothing but weights wait for each other only at the end
-    of a `map`, where torch's own threads would at every layer of what is a small network.
+    torch releases the GIL while it computes. Threads that share only weights wait for each other at the end of a
+    `map`, whereas torch's own threads wait at every layer.
+
+    Parameters
+    ----------
+    device : torch.device
+        Device of the work.
+    n_tasks : int
+        Number of independent tasks, an upper bound for the number of threads.
+
+    Attributes
+    ----------
+    n_threads : int
+        Number of threads: at most torch's number of threads, `n_tasks` and `MAX_THREADS`.
     """
 
-    def __init__(self, device: torch.device, most: int) -> None:
-        """As many as torch has threads, but no more than `most`, and `MOST_LANES`."""
-        self.count = max(1, min(torch.get_num_threads(), most, MOST_LANES)) if device.type == "cpu" else 1
-        self._pool = _single_threads(self.count) if device.type == "cpu" else None
+    def __init__(self, device: torch.device, n_tasks: int) -> None:
+        on_cpu = device.type == "cpu"
+        self.n_threads = max(1, min(torch.get_num_threads(), n_tasks, MAX_THREADS)) if on_cpu else 1
+        self._pool = _single_threaded_executor(self.n_threads) if on_cpu else None
 
     def __enter__(self) -> Self:
         return self
@@ -107,14 +133,18 @@ class Lanes:
             self._pool.shutdown(cancel_futures=True)
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """The results in order. They do not depend on how many lanes there are."""
+        """Apply a function to each item; the results are in order and do not depend on the number of threads."""
         return list(map(function, items) if self._pool is None else self._pool.map(function, items))
 
 
-def _single_threads(count: int) -> ThreadPoolExecutor:
-    """Threads with one of torch's own. A thread has a number of its own, taken over when it first asks for it."""
+def _single_threaded_executor(count: int) -> ThreadPoolExecutor:
+    """Start `count` threads in each of which torch runs single-threaded.
+
+    torch keeps its number of threads per thread, and copies the current one when a thread first asks for it. The
+    barrier makes sure that all threads start while the number is 1.
+    """
     pool = ThreadPoolExecutor(count, initializer=torch.get_num_threads)
-    with one_thread():
-        born = threading.Barrier(count)
-        list(pool.map(lambda _: born.wait(), range(count)))
+    with single_threaded():
+        started = threading.Barrier(count)
+        list(pool.map(lambda _: started.wait(), range(count)))
     return pool

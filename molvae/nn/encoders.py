@@ -1,8 +1,13 @@
-"""Encoders: a batch of molecular graphs in, one vector per molecule out.
+"""Graph encoders: a batch of molecular graphs to one feature vector per molecule.
 
-All four share the ends (feature embeddings in, pooling of every layer's atom states out) and differ in how
-messages pass between. Keeping every layer for the pooling, and pooling with several attention heads beside a
-sum, follows MoLeR (Maziarz et al. 2022) and jumping knowledge (Xu et al. 2018).
+All encoders share the feature embeddings and the readout, which pools the atom states of every layer, and differ in
+message passing. Pooling all layers follows jumping knowledge networks [1]_; several attention heads beside a sum
+follow MoLeR [2]_.
+
+References
+----------
+.. [1] Xu et al. 2018, "Representation learning on graphs with jumping knowledge networks".
+.. [2] Maziarz et al. 2022, "Learning to extend molecular scaffolds with structural motifs".
 """
 
 from __future__ import annotations
@@ -16,175 +21,250 @@ from torch.nn.functional import embedding
 from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, Feature
 from molvae.data.graph_dataset import GraphBatch
 from molvae.nn.config import ModelConfig
-from molvae.nn.decoders import WAVES, waves
-from molvae.nn.segments import segment_softmax, segment_sum, side_by_side
+from molvae.nn.layers import ENCODING_DIM, sinusoidal_encoding
+from molvae.nn.scatter import scatter_sum, softmax, to_dense_batch
 
 
 class Encoder(nn.Module):
-    """Embeds atoms and bonds, passes messages, pools: `forward(batch) -> B x output_width`."""
+    """Embeds atoms and bonds, passes messages, and pools atoms to molecules.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Settings; `config.encoder` selects one of `MESSAGE_PASSING`.
+
+    Attributes
+    ----------
+    output_dim : int
+        Dimension of a molecule's feature vector.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        width = config.encoder_dim
-        self.atom_embedding = FeatureEmbedding(ATOM_FEATURES, width)
-        self.bond_embedding = FeatureEmbedding(BOND_FEATURES, width)
-        self.position = nn.Linear(2 * WAVES, width) if config.position_feature else None
-        self.messages = MESSAGE_PASSING[config.encoder](config)
-        self.pooling = Pooling(width * (config.encoder_layers + 1), config.pooling_heads, width)
-        self.output_width = self.pooling.output_width
+        dim = config.encoder_dim
+        self.atom_embedding = FeatureEmbedding(ATOM_FEATURES, dim)
+        self.bond_embedding = FeatureEmbedding(BOND_FEATURES, dim)
+        self.position_projection = nn.Linear(ENCODING_DIM, dim) if config.position_feature else None
+        self.message_passing = MESSAGE_PASSING[config.encoder](config)
+        self.pooling = AttentionPooling(dim * (config.encoder_layers + 1), config.pooling_heads, dim)
+        self.output_dim = self.pooling.output_dim
 
     def forward(self, batch: GraphBatch) -> Tensor:
-        x = self.atom_embedding(batch.x)  # A x W
-        if self.position is not None:
-            x = x + self.position(waves(batch.position).to(x.dtype))
-        edges = self.bond_embedding(batch.edge_attr)  # E x W
-        states = self.messages(x, edges, batch)
+        """Feature vectors of the molecules of a batch, shape (B, output_dim)."""
+        x = self.atom_embedding(batch.x)  # A x dim
+        if self.position_projection is not None:
+            x = x + self.position_projection(sinusoidal_encoding(batch.position).to(x.dtype))
+        edge_attr = self.bond_embedding(batch.edge_attr)  # E x dim
+        states = self.message_passing(x, edge_attr, batch)
         pooled: Tensor = self.pooling(torch.cat([x, *states], dim=1), batch.batch, batch.size)
         return pooled
 
 
 class FeatureEmbedding(nn.Module):
-    """Sum of one embedding per feature column: N x columns -> N x width."""
+    """Sum of one learned embedding per categorical feature.
+
+    Parameters
+    ----------
+    features : tuple of Feature
+        The feature columns.
+    dim : int
+        Dimension of the embedding.
+    """
 
     offset: Tensor
 
-    def __init__(self, features: tuple[Feature, ...], width: int) -> None:
+    def __init__(self, features: tuple[Feature, ...], dim: int) -> None:
         super().__init__()
         *offset, size = accumulate((f.size for f in features), initial=0)
         self.register_buffer("offset", torch.tensor(offset), persistent=False)
-        # one table for all columns: one look-up instead of one per column
-        self.table = nn.EmbeddingBag(size, width, mode="sum")
+        # one table for all columns needs one look-up instead of one per column
+        self.table = nn.EmbeddingBag(size, dim, mode="sum")
         nn.init.normal_(self.table.weight, std=len(features) ** -0.5)
 
     def forward(self, columns: Tensor) -> Tensor:
+        """Category indices (N, columns) -> (N, dim)."""
         out: Tensor = self.table(columns + self.offset)
         return out
 
 
-class NodeMessages(nn.Module):
-    """Layers of a torch_geometric convolution on atom states, each with a residual and a norm.
+class AtomMessagePassing(nn.Module):
+    """Base class: layers of a torch_geometric convolution on atom states, each with residual and layer norm.
 
-    That library is imported where a layer is made: it takes seconds, and a D-MPNN does without.
+    torch_geometric is imported when a layer is built, because the import takes seconds and a D-MPNN does not need it.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(self.layer(config) for _ in range(config.encoder_layers))
+        self.layers = nn.ModuleList(self.build_layer(config) for _ in range(config.encoder_layers))
         self.norms = nn.ModuleList(nn.LayerNorm(config.encoder_dim) for _ in range(config.encoder_layers))
         self.dropout = nn.Dropout(config.dropout)
 
-    def layer(self, config: ModelConfig) -> nn.Module:
+    def build_layer(self, config: ModelConfig) -> nn.Module:
+        """Create one convolution."""
         raise NotImplementedError
 
-    def step(self, layer: nn.Module, x: Tensor, edges: Tensor, batch: GraphBatch) -> Tensor:
-        out: Tensor = layer(x, batch.edge_index, edge_attr=edges)
+    def apply_layer(self, layer: nn.Module, x: Tensor, edge_attr: Tensor, batch: GraphBatch) -> Tensor:
+        """Apply one convolution to atom states (A, dim)."""
+        out: Tensor = layer(x, batch.edge_index, edge_attr=edge_attr)
         return out
 
-    def forward(self, x: Tensor, edges: Tensor, batch: GraphBatch) -> list[Tensor]:
+    def forward(self, x: Tensor, edge_attr: Tensor, batch: GraphBatch) -> list[Tensor]:
+        """Atom states after each layer.
+
+        Parameters
+        ----------
+        x : Tensor, shape (A, dim)
+            Embedded atoms.
+        edge_attr : Tensor, shape (E, dim)
+            Embedded directed bonds.
+        batch : GraphBatch
+            Gives `edge_index` and `batch`.
+
+        Returns
+        -------
+        list of Tensor, each of shape (A, dim)
+        """
         states = []
         for layer, norm in zip(self.layers, self.norms, strict=True):
-            x = norm(x + self.dropout(self.step(layer, x, edges, batch)))
+            x = norm(x + self.dropout(self.apply_layer(layer, x, edge_attr, batch)))
             states.append(x)
         return states
 
 
-class GINEMessages(NodeMessages):
-    """Graph isomorphism network with edge features (Hu et al. 2020)."""
+class GINEMessagePassing(AtomMessagePassing):
+    """Graph isomorphism network with edge features (Hu et al. 2020, "Strategies for pre-training GNNs")."""
 
-    def layer(self, config: ModelConfig) -> nn.Module:
+    def build_layer(self, config: ModelConfig) -> nn.Module:
         from torch_geometric.nn import GINEConv
 
-        conv: nn.Module = GINEConv(_two_layers(config.encoder_dim))
+        conv: nn.Module = GINEConv(_mlp(config.encoder_dim))
         return conv
 
 
-class GATv2Messages(NodeMessages):
-    """Attention over neighbors that depends on both ends (Brody et al. 2022)."""
+class GATv2MessagePassing(AtomMessagePassing):
+    """Graph attention (Brody et al. 2022, "How attentive are graph attention networks?")."""
 
-    def layer(self, config: ModelConfig) -> nn.Module:
+    def build_layer(self, config: ModelConfig) -> nn.Module:
         from torch_geometric.nn import GATv2Conv
 
-        width, heads = config.encoder_dim, config.encoder_heads
-        conv: nn.Module = GATv2Conv(width, width // heads, heads=heads, edge_dim=width)
+        dim, heads = config.encoder_dim, config.encoder_heads
+        conv: nn.Module = GATv2Conv(dim, dim // heads, heads=heads, edge_dim=dim)
         return conv
 
 
-class GPSMessages(NodeMessages):
-    """A graph transformer: GINE beside attention over all atoms of a molecule (Rampasek et al. 2022)."""
+class GPSMessagePassing(AtomMessagePassing):
+    """Graph transformer: GINE and global attention in parallel (Rampasek et al. 2022, GraphGPS)."""
 
-    def layer(self, config: ModelConfig) -> nn.Module:
+    def build_layer(self, config: ModelConfig) -> nn.Module:
         from torch_geometric.nn import GINEConv, GPSConv
 
-        width = config.encoder_dim
+        dim = config.encoder_dim
         conv: nn.Module = GPSConv(
-            width,
-            GINEConv(_two_layers(width)),
-            heads=config.encoder_heads,
-            norm="layer_norm",
-            dropout=config.dropout,
+            dim, GINEConv(_mlp(dim)), heads=config.encoder_heads, norm="layer_norm", dropout=config.dropout
         )
         return conv
 
-    def step(self, layer: nn.Module, x: Tensor, edges: Tensor, batch: GraphBatch) -> Tensor:
-        out: Tensor = layer(x, batch.edge_index, batch.batch, edge_attr=edges)
+    def apply_layer(self, layer: nn.Module, x: Tensor, edge_attr: Tensor, batch: GraphBatch) -> Tensor:
+        out: Tensor = layer(x, batch.edge_index, batch.batch, edge_attr=edge_attr)
         return out
 
 
-class DirectedMessages(nn.Module):
-    """Messages live on directed bonds and never turn straight back: D-MPNN (Yang et al. 2019, chemprop)."""
+class BondMessagePassing(nn.Module):
+    """D-MPNN: messages on directed bonds that never return along the bond they came from [1]_.
+
+    Written without `torch_geometric.nn.MessagePassing`, see benchmarks/pyg_layers.md.
+
+    References
+    ----------
+    .. [1] Yang et al. 2019, "Analyzing learned molecular representations for property prediction" (chemprop).
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        width, layers = config.encoder_dim, config.encoder_layers
-        self.start = nn.Linear(2 * width, width)
-        self.update = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
-        self.readout = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(layers))
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(layers))
+        dim, layers = config.encoder_dim, config.encoder_layers
+        self.input_layer = nn.Linear(2 * dim, dim)
+        self.update_layers = nn.ModuleList(nn.Linear(dim, dim) for _ in range(layers))
+        self.readout_layers = nn.ModuleList(nn.Linear(2 * dim, dim) for _ in range(layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(layers))
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, edges: Tensor, batch: GraphBatch) -> list[Tensor]:
+    def forward(self, x: Tensor, edge_attr: Tensor, batch: GraphBatch) -> list[Tensor]:
+        """Atom states after each layer; parameters as of `AtomMessagePassing.forward`."""
         source, target = batch.edge_index
-        # rows are looked up as embeddings, whose gradient is several times as quick on a CPU as that of an index
-        first = self.start(torch.cat([embedding(source, x), edges], dim=1))  # E x W
-        h, states = first.relu(), []
-        for update, readout, norm in zip(self.update, self.readout, self.norms, strict=True):
-            arriving = segment_sum(h, target, len(x))  # A x W
-            back = h.roll(len(h) // 2, 0)  # edges are forward then backward: the reverse is half a turn away
-            h = (first + self.dropout(update(embedding(source, arriving) - back))).relu()
-            arriving = segment_sum(h, target, len(x))
-            states.append(norm(readout(torch.cat([x, arriving], dim=1)).relu()))
+        # rows are gathered with `embedding`: on a CPU its gradient is several times faster than that of indexing
+        initial = self.input_layer(torch.cat([embedding(source, x), edge_attr], dim=1))  # E x dim
+        message, states = initial.relu(), []
+        for update, readout, norm in zip(self.update_layers, self.readout_layers, self.norms, strict=True):
+            incoming = scatter_sum(message, target, len(x))  # A x dim
+            reverse = message.roll(len(message) // 2, 0)  # the second half of the edges are the first half reversed
+            message = (initial + self.dropout(update(embedding(source, incoming) - reverse))).relu()
+            incoming = scatter_sum(message, target, len(x))
+            states.append(norm(readout(torch.cat([x, incoming], dim=1)).relu()))
         return states
 
 
-class Pooling(nn.Module):
-    """Atoms into a molecule: heads of attention-weighted sums beside one plain sum, which keeps the size."""
+class AttentionPooling(nn.Module):
+    """Readout of atoms to molecules: heads of attention-weighted sums, concatenated with a plain sum.
 
-    def __init__(self, width: int, heads: int, head_width: int) -> None:
+    The plain sum keeps the size of the molecule, which weighted averages lose.
+
+    Parameters
+    ----------
+    input_dim : int
+        Dimension of an atom's features.
+    heads : int
+        Number of attention heads.
+    dim : int
+        Dimension of the plain sum; each head has ``dim // 2``.
+
+    Attributes
+    ----------
+    output_dim : int
+        Dimension of a molecule's features, ``heads * dim // 2 + dim``.
+    """
+
+    def __init__(self, input_dim: int, heads: int, dim: int) -> None:
         super().__init__()
-        self.score = nn.Linear(width, heads)
-        self.value = nn.Linear(width, heads * head_width // 2)
-        self.total = nn.Linear(width, head_width)
-        self.output_width = heads * head_width // 2 + head_width
+        self.attention = nn.Linear(input_dim, heads)
+        self.value_projection = nn.Linear(input_dim, heads * dim // 2)
+        self.sum_projection = nn.Linear(input_dim, dim)
+        self.output_dim = heads * dim // 2 + dim
 
-    def forward(self, x: Tensor, owner: Tensor, size: int) -> Tensor:
-        weight = segment_softmax(self.score(x), owner, size)  # A x heads
-        weight = torch.cat([weight, torch.ones_like(weight[:, :1])], dim=1)  # the last head is the plain sum
-        # sums come before the linear maps, which are the same for all atoms: there are fewer molecules than atoms
-        atoms, weights = (side_by_side(t, owner, size) for t in (x, weight))
-        sums = weights.transpose(1, 2) @ atoms  # B x (heads + 1) x W
-        maps = self.value.weight.view(weight.shape[1] - 1, -1, x.shape[1])  # heads x D x W
-        attended = torch.einsum("bhw,hdw->bhd", sums[:, :-1], maps).flatten(1) + self.value.bias
-        total = (sums[:, -1] @ self.total.weight.t() + weights[:, :, -1].sum(1, keepdim=True) * self.total.bias) / 8
+    def forward(self, x: Tensor, batch: Tensor, batch_size: int) -> Tensor:
+        """Pool atoms to molecules.
+
+        Parameters
+        ----------
+        x : Tensor, shape (A, input_dim)
+            Atom features.
+        batch : Tensor of int, shape (A,)
+            Molecule of each atom, ascending.
+        batch_size : int
+            Number of molecules B.
+
+        Returns
+        -------
+        Tensor, shape (B, output_dim)
+        """
+        weights = softmax(self.attention(x), batch, batch_size)  # A x heads
+        weights = torch.cat([weights, torch.ones_like(weights[:, :1])], dim=1)  # the last column is the plain sum
+        # Sums before projections: both are linear, and there are fewer molecules than atoms.
+        atoms, weights = (to_dense_batch(t, batch, batch_size) for t in (x, weights))
+        sums = weights.transpose(1, 2) @ atoms  # B x (heads + 1) x input_dim
+        projections = self.value_projection.weight.view(weights.shape[2] - 1, -1, x.shape[1])  # heads x d x input_dim
+        attended = torch.einsum("bhw,hdw->bhd", sums[:, :-1], projections).flatten(1) + self.value_projection.bias
+        n_atoms = weights[:, :, -1].sum(1, keepdim=True)  # B x 1
+        total = (sums[:, -1] @ self.sum_projection.weight.t() + n_atoms * self.sum_projection.bias) / 8
         return torch.cat([attended, total], dim=1)
 
 
-def _two_layers(width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+def _mlp(dim: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, dim))
 
 
 MESSAGE_PASSING: dict[str, type[nn.Module]] = {
-    "gine": GINEMessages,
-    "gatv2": GATv2Messages,
-    "dmpnn": DirectedMessages,
-    "gps": GPSMessages,
+    "gine": GINEMessagePassing,
+    "gatv2": GATv2MessagePassing,
+    "dmpnn": BondMessagePassing,
+    "gps": GPSMessagePassing,
 }

@@ -1,8 +1,12 @@
-"""Latents from which the decoder writes the very molecule: where the encoder's are off, a few gradient steps mend them.
+"""Latent optimization: gradient steps on latents until the decoder reconstructs their molecules.
 
-An encoder guesses in one go; how likely a latent makes its molecule can be asked of the decoder itself (semi-amortised
-inference, Kim et al. 2018). What is drawn around a latent that gives back its molecule is nearer to the molecule, and
-more of it is valid (docs/model_choices.md).
+The encoder predicts a latent in one pass; the decoder can tell how likely that latent reconstructs the molecule
+(semi-amortized inference [1]_). Samples around a latent that reconstructs its molecule are more similar to the
+molecule and more often valid (docs/model_choices.md).
+
+References
+----------
+.. [1] Kim et al. 2018, "Semi-amortized variational autoencoders".
 """
 
 from __future__ import annotations
@@ -14,51 +18,63 @@ import torch
 from torch import Tensor
 
 from molvae.nn.autoencoder import Autoencoder
-from molvae.nn.latents import on_sphere
+from molvae.nn.latents import project_to_sphere
 
-BOUTS, STEPS = 6, 5
-"""How often a latent is asked whether it has got there, and the steps between; most that were off take one bout."""
+MAX_ROUNDS, STEPS_PER_ROUND = 6, 5
+"""Rounds of gradient steps; convergence is tested before each round. Most latents converge in the first."""
 
-RATE = 0.05
-"""How far a step goes in each dimension; latents have spread 1."""
+LEARNING_RATE = 0.05
+"""Approximate step length per dimension of a latent space with standard deviation 1."""
 
-SURE = log(0.8)
-"""What is this likely is written, whatever the precision of the decoder. Surer still costs more than it gives."""
+MIN_LOG_LIKELIHOOD = log(0.8)
+"""A latent has converged if each token has this log-likelihood, which leaves a margin for int8 decoding."""
 
 
-@torch.inference_mode(False)  # in which no gradient could be taken of what is made here
-def refined(model: Autoencoder, z: Tensor, tokens: Tensor) -> Tensor:
-    """Latents (B x D) near `z` from which `tokens` (B x L) are written for certain; rows that are so already stay.
+@torch.inference_mode(False)  # inference tensors cannot have gradients
+def optimized_latents(model: Autoencoder, z: Tensor, tokens: Tensor) -> Tensor:
+    """Optimize latents with Adam until the decoder reconstructs their molecules.
 
-    Adam on log p(tokens given z), in bouts until each symbol is sure; rows that never get there are where they got to.
-    Tokens end with END and are padded by PAD.
+    Parameters
+    ----------
+    model : Autoencoder
+        The model; its weights and gradients are not changed.
+    z : Tensor, shape (B, latent_dim)
+        Initial latents, such as posterior means.
+    tokens : Tensor of int, shape (B, L)
+        Token ids of the molecules, terminated by END and padded with PAD.
+
+    Returns
+    -------
+    Tensor, shape (B, latent_dim)
+        Optimized latents. Rows that meet the criterion at the start are unchanged; rows that never meet it are
+        returned as of the last step.
     """
     z, tokens = z.detach().clone(), tokens.clone()
     if not len(z):
         return z
-    for _ in range(BOUTS):
-        rows = torch.nonzero(~_sure(model, z, tokens)).squeeze(1)
+    for _ in range(MAX_ROUNDS):
+        rows = torch.nonzero(~_has_converged(model, z, tokens)).squeeze(1)
         if not len(rows):
             break
-        z[rows] = _bout(model, z[rows], tokens[rows])
+        z[rows] = _optimization_round(model, z[rows], tokens[rows])
     return z
 
 
 @torch.no_grad()
-def _sure(model: Autoencoder, z: Tensor, tokens: Tensor) -> Tensor:
-    """Which rows give back their molecule for certain, B."""
-    return (model.symbol_log_likelihood(z, z.new_zeros(len(z)), tokens) > SURE).all(1)
+def _has_converged(model: Autoencoder, z: Tensor, tokens: Tensor) -> Tensor:
+    """Whether every token of a row is likely enough, shape (B,)."""
+    return (model.token_log_likelihood(z, z.new_zeros(len(z)), tokens) > MIN_LOG_LIKELIHOOD).all(1)
 
 
 @torch.enable_grad()  # type: ignore[no-untyped-call, untyped-decorator]
-def _bout(model: Autoencoder, z: Tensor, tokens: Tensor) -> Tensor:
-    clean, moving = z.new_zeros(len(z)), z.clone().requires_grad_()
-    climb = torch.optim.Adam([moving], lr=RATE, betas=(0.9, 0.99))
-    for _ in range(STEPS):
-        # cuDNN's GRU has no gradient outside training; its flags are the process's, and not touched without need
+def _optimization_round(model: Autoencoder, z: Tensor, tokens: Tensor) -> Tensor:
+    noise_level, latents = z.new_zeros(len(z)), z.clone().requires_grad_()
+    optimizer = torch.optim.Adam([latents], lr=LEARNING_RATE, betas=(0.9, 0.99))
+    for _ in range(STEPS_PER_ROUND):
+        # cuDNN's GRU has no gradient in evaluation mode. Its flags are global, so they are changed only on a GPU.
         with torch.backends.cudnn.flags(enabled=False) if z.is_cuda else nullcontext():
-            likelihood = model.log_likelihood(moving, clean, tokens).sum()
-            (moving.grad,) = torch.autograd.grad(-likelihood, [moving])
-        climb.step()
-    found = moving.detach()
-    return on_sphere(found) if model.latent.spherical else found
+            log_likelihood = model.log_likelihood(latents, noise_level, tokens).sum()
+            (latents.grad,) = torch.autograd.grad(-log_likelihood, [latents])
+        optimizer.step()
+    found = latents.detach()
+    return project_to_sphere(found) if model.latent.spherical else found

@@ -1,4 +1,4 @@
-"""What is usual for a model: how well it knows molecules of its training set, by which the odd ones are told."""
+"""Likelihood reference: the distribution of log-likelihoods over known molecules, for anomaly detection."""
 
 from __future__ import annotations
 
@@ -15,52 +15,86 @@ from molvae.data.files import atomic_write
 from molvae.data.hashing import weights_digest
 from molvae.errors import InputError
 
-GRID = np.array([0, 0.1, 0.2, 0.5, *range(1, 100), 99.5, 99.8, 99.9, 100])
-"""The percentiles that a calibration keeps: closer where anomalies are."""
+PERCENTILES = np.array([0, 0.1, 0.2, 0.5, *range(1, 100), 99.5, 99.8, 99.9, 100])
+"""Stored percentiles, in per cent; denser at the ends, where anomalies are."""
 
-LEAST, ENOUGH = 20, 5000
-"""Reference molecules: as many as it takes, and as many as a model directory's own calibration is of."""
+MIN_MOLECULES = 20
+"""Minimum number of reference molecules."""
+
+DEFAULT_N_MOLECULES = 5000
+"""Training molecules in the reference that training stores in a model directory."""
+
+_FORMAT_1_KEYS = {"weights": "weights_digest", "molecules": "n_molecules"}
 
 
 @dataclass(frozen=True)
 class LikelihoodReference:
-    """How well a model knows molecules of a reference set, the training set or a part of it.
+    """Percentiles of a model's log-likelihood per token over a reference set, such as its training set.
 
-    `percentiles`: log-likelihood per symbol (nats) at each percentile of `GRID`. `model` and `weights` say what
-    computed them: figures of another model mean nothing.
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    weights_digest : str
+        `weights_digest` of the model. The percentiles hold for these weights only.
+    n_molecules : int
+        Number of reference molecules.
+    percentiles : tuple of float
+        Log-likelihood per token in nats at each of `PERCENTILES`.
     """
 
     model: str
-    weights: str
-    molecules: int
+    weights_digest: str
+    n_molecules: int
     percentiles: tuple[float, ...]
 
     @classmethod
-    def of(cls, name: str, model: nn.Module, per_symbol: NDArray[np.float64]) -> Self:
-        """From a figure per reference molecule, NaN where it has none. Raises `InputError` for fewer than 20."""
-        known = per_symbol[~np.isnan(per_symbol)]
-        if len(known) < LEAST:
-            raise InputError(f"a calibration takes {LEAST} molecules or more, {len(known)} could be encoded")
-        values = tuple(float(f"{value:.6g}") for value in np.percentile(known, GRID))
-        return cls(name, weights_digest(model), len(known), values)
+    def from_log_likelihoods(cls, name: str, model: nn.Module, log_likelihoods: NDArray[np.float64]) -> Self:
+        """Compute the percentiles of log-likelihoods.
+
+        Parameters
+        ----------
+        name : str
+            Name of the model.
+        model : nn.Module
+            The model that computed the log-likelihoods.
+        log_likelihoods : ndarray, shape (N,)
+            Log-likelihood per token of each reference molecule in nats; NaN for molecules that could not be encoded.
+
+        Raises
+        ------
+        InputError
+            If fewer than `MIN_MOLECULES` values are not NaN.
+        """
+        finite = log_likelihoods[~np.isnan(log_likelihoods)]
+        if len(finite) < MIN_MOLECULES:
+            raise InputError(
+                f"a likelihood reference needs {MIN_MOLECULES} or more molecules that can be encoded, got {len(finite)}"
+            )
+        values = tuple(float(f"{value:.6g}") for value in np.percentile(finite, PERCENTILES))
+        return cls(name, weights_digest(model), len(finite), values)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """From a file of `save`. Raises `InputError` where it is none."""
+        """Read a file written by `save`. Raises `InputError` if it is not a likelihood reference."""
         try:
-            stored = json.loads(Path(path).read_text(encoding="utf-8"))
-            table = cls(**{**stored, "percentiles": tuple(map(float, stored["percentiles"]))})
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise InputError(f"{path} is no calibration ({error}): make one from reference molecules") from None
-        if len(table.percentiles) != len(GRID):
-            raise InputError(f"{path} has {len(table.percentiles)} percentiles, a calibration {len(GRID)}")
-        return table
+            stored = {
+                _FORMAT_1_KEYS.get(k, k): v for k, v in json.loads(Path(path).read_text(encoding="utf-8")).items()
+            }
+            reference = cls(**{**stored, "percentiles": tuple(map(float, stored["percentiles"]))})
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path} is not a likelihood reference ({error}): compute one from molecules") from None
+        if len(reference.percentiles) != len(PERCENTILES):
+            raise InputError(f"{path} has {len(reference.percentiles)} percentiles, expected {len(PERCENTILES)}")
+        return reference
 
     def save(self, path: str | Path) -> Path:
+        """Write the reference as JSON."""
         with atomic_write(Path(path)) as draft:
             draft.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
         return Path(path)
 
-    def percentile(self, per_symbol: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The share, in per cent, of reference molecules that the model knows less well."""
-        return np.where(np.isnan(per_symbol), np.nan, np.interp(per_symbol, self.percentiles, GRID))
+    def percentile(self, log_likelihoods: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Per cent of reference molecules with a lower log-likelihood per token; NaN for NaN."""
+        interpolated = np.interp(log_likelihoods, self.percentiles, PERCENTILES)
+        return np.where(np.isnan(log_likelihoods), np.nan, interpolated)

@@ -1,9 +1,9 @@
-"""Gated recurrent units over strings of different lengths, with no work on padding: for CPUs.
+"""GRU over sequences of different lengths without computation on padding, for CPUs.
 
-A batch of drug-like SMILES padded to its longest string is more than half padding, and PyTorch's GRU computes all of
-it; given a packed sequence it is slower still on a CPU. Here the strings are sorted by length and step t works on those
-that are still running; what all steps share, the products with the input and the gradients of the weights, are
-single products over all symbols. The result is that of `torch.nn.GRU`, to rounding.
+More than half of a padded batch of drug-like SMILES is padding. `torch.nn.GRU` computes the padding too, and with a
+packed sequence it is slower still on a CPU. Here sequences are sorted by length and step t computes only those that
+have a token t. The products with the inputs and the gradients of the weights are single products over all tokens.
+The result equals that of `torch.nn.GRU` up to rounding.
 """
 
 from __future__ import annotations
@@ -18,33 +18,58 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True)
-class Symbols:
-    """The N symbols of B strings, step after step, those of a step by falling length of their strings."""
+class PackedTokens:
+    """Where the N tokens of B sequences are: step by step, and within a step by decreasing sequence length.
 
-    order: Tensor  # the strings by falling length, B
-    row: Tensor  # of each symbol, N
-    step: Tensor  # of each symbol, N
-    sizes: list[int]  # how many strings have a symbol at each step
+    Parameters
+    ----------
+    order : Tensor, shape (B,)
+        Sequences by decreasing length.
+    row : Tensor, shape (N,)
+        Sequence of each token.
+    step : Tensor, shape (N,)
+        Position of each token in its sequence.
+    batch_sizes : list of int
+        Number of sequences that have a token at each step, as in `torch.nn.utils.rnn.PackedSequence`.
+    """
+
+    order: Tensor
+    row: Tensor
+    step: Tensor
+    batch_sizes: list[int]
 
     @classmethod
-    def of(cls, lengths: Tensor) -> Self:
-        """Of strings with these lengths, B."""
+    def from_lengths(cls, lengths: Tensor) -> Self:
+        """Lay out sequences of these lengths, shape (B,)."""
         order = lengths.argsort(descending=True)
-        running = lengths[order] > torch.arange(int(lengths.max()))[:, None]  # L x B
-        step, place = running.nonzero(as_tuple=True)
-        return cls(order, order[place], step, running.sum(1).tolist())
+        present = lengths[order] > torch.arange(int(lengths.max()))[:, None]  # L x B
+        step, column = present.nonzero(as_tuple=True)
+        return cls(order, order[column], step, present.sum(1).tolist())
 
-    def padded(self, values: Tensor, length: int) -> Tensor:
-        """N x C, one row per symbol, as B x length x C, 0 where there is no symbol."""
-        blank = values.new_zeros(len(self.order), length, values.shape[1])
-        return blank.index_put((self.row, self.step), values)
+    def to_padded(self, values: Tensor, length: int) -> Tensor:
+        """Values per token (N, C) as a padded tensor (B, length, C), 0 where there is no token."""
+        padded = values.new_zeros(len(self.order), length, values.shape[1])
+        return padded.index_put((self.row, self.step), values)
 
 
-def unpadded_gru(gru: nn.GRU, gates: Tensor, first: Tensor, symbols: Symbols) -> Tensor:
-    """What `gru` makes of its input from its first states (B x layers x H): the state after each symbol, N x H.
+def packed_gru(gru: nn.GRU, gates: Tensor, initial: Tensor, packed: PackedTokens) -> Tensor:
+    """Run a GRU over packed tokens.
 
-    `gates` (N x 3H) is what the input adds to the first layer's gates, weight_ih_l0 @ input + bias_ih_l0. It is written
-    over.
+    Parameters
+    ----------
+    gru : nn.GRU
+        Weights, number of layers and dropout.
+    gates : Tensor, shape (N, 3H)
+        Contribution of the inputs to the gates of the first layer, ``weight_ih_l0 @ input + bias_ih_l0``. Overwritten.
+    initial : Tensor, shape (B, layers, H)
+        Initial states.
+    packed : PackedTokens
+        Layout of the tokens.
+
+    Returns
+    -------
+    Tensor, shape (N, H)
+        State of the last layer after each token.
     """
     y = gates
     for layer in range(gru.num_layers):
@@ -52,66 +77,69 @@ def unpadded_gru(gru: nn.GRU, gates: Tensor, first: Tensor, symbols: Symbols) ->
             y = functional.dropout(y, gru.dropout, gru.training)
             y = functional.linear(y, getattr(gru, f"weight_ih_l{layer}"), getattr(gru, f"bias_ih_l{layer}"))
         weight, bias = getattr(gru, f"weight_hh_l{layer}"), getattr(gru, f"bias_hh_l{layer}")
-        y = _Layer.apply(y, first[symbols.order, layer], weight, bias, symbols.sizes)  # type: ignore[no-untyped-call]
+        states = initial[packed.order, layer]
+        y = _PackedGRULayer.apply(y, states, weight, bias, packed.batch_sizes)  # type: ignore[no-untyped-call]
     return y
 
 
-class _Layer(torch.autograd.Function):
-    """One layer over symbols in the order of their steps; step t has the first `sizes[t]` strings, never more than t-1.
+class _PackedGRULayer(torch.autograd.Function):
+    """One GRU layer over packed tokens, with its gradient.
 
-    With states h, gates r, z and candidate n (Cho et al. 2014, in PyTorch's form):
-    n' = tanh(x W_n + r (h U_n)), h' = (1 - z) n' + z h. Columns of the gates are r, z, n.
+    With state h, gates r and z, and candidate n (Cho et al. 2014, in the form of PyTorch):
+    n = tanh(x W_n + r (h U_n)), h' = (1 - z) n + z h. The columns of `gates` are r, z, n.
     """
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, gates: Tensor, first: Tensor, weight: Tensor, bias: Tensor, sizes: list[int]
+        ctx: Any, gates: Tensor, initial: Tensor, weight: Tensor, bias: Tensor, batch_sizes: list[int]
     ) -> Tensor:
-        width = first.shape[1]  # gates: N x 3H, first the input's part, then what the gates were
-        candidate = gates.new_empty(len(gates), width)  # h U_n
-        y = gates.new_empty(len(gates), width)
-        state, turned = first, weight.t().contiguous()
-        for start, end in pairwise(_starts(sizes)):
+        dim = initial.shape[1]  # gates: N x 3H, first the contribution of the inputs, then the activated gates
+        recurrent_candidate = gates.new_empty(len(gates), dim)  # h U_n
+        y = gates.new_empty(len(gates), dim)
+        state, weight_t = initial, weight.t().contiguous()
+        for start, end in pairwise(_offsets(batch_sizes)):
             state = state[: end - start]
-            own = torch.addmm(bias, state, turned)
-            opened = gates[start:end, : 2 * width].add_(own[:, : 2 * width]).sigmoid_()
-            candidate[start:end] = own[:, 2 * width :]
-            new = gates[start:end, 2 * width :].addcmul_(opened[:, :width], candidate[start:end]).tanh_()
-            state = torch.lerp(new, state, opened[:, width:], out=y[start:end])
-        ctx.save_for_backward(first, weight, candidate, y)
-        ctx.gates, ctx.sizes = gates, sizes  # an input, but not to autograd: nothing else has its present values
+            recurrent = torch.addmm(bias, state, weight_t)
+            reset_update = gates[start:end, : 2 * dim].add_(recurrent[:, : 2 * dim]).sigmoid_()
+            recurrent_candidate[start:end] = recurrent[:, 2 * dim :]
+            candidate = gates[start:end, 2 * dim :]
+            candidate.addcmul_(reset_update[:, :dim], recurrent_candidate[start:end]).tanh_()
+            state = torch.lerp(candidate, state, reset_update[:, dim:], out=y[start:end])
+        ctx.save_for_backward(initial, weight, recurrent_candidate, y)
+        ctx.gates, ctx.batch_sizes = gates, batch_sizes  # modified in place, so it cannot be saved for backward
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        first, weight, candidate, y = ctx.saved_tensors
-        (into_y,) = grads
-        width = first.shape[1]
-        before = _states_before(y, first, ctx.sizes)  # N x H
-        r, z, n = ctx.gates.split(width, dim=1)
-        # what a change of the new state does to each gate's sum, before it is known how large that change is
-        by_n = (1 - z) * (1 - n.square())
-        by_gates = torch.cat([by_n * candidate * r * (1 - r), (before - n) * z * (1 - z), by_n * r], dim=1)  # N x 3H
-        state = torch.zeros_like(first)  # gradient of the state after a step, B x H
-        changes = torch.empty_like(y)
-        starts = _starts(ctx.sizes)
-        for start, end in reversed(list(pairwise(starts))):
-            now = state[: end - start]
-            change = torch.add(now, into_y[start:end], out=changes[start:end])
-            by_gates[start:end].view(-1, 3, width).mul_(change[:, None])
-            torch.mul(change, z[start:end], out=now)
-            now.addmm_(by_gates[start:end], weight)
-        into_weight, into_bias = by_gates.t() @ before, by_gates.sum(0)
-        by_gates[:, 2 * width :] = by_n.mul_(changes)  # the input's part of n is not multiplied by r
-        return by_gates, state, into_weight, into_bias, None
+        initial, weight, recurrent_candidate, y = ctx.saved_tensors
+        (grad_y,) = grads
+        dim = initial.shape[1]
+        previous = _previous_states(y, initial, ctx.batch_sizes)  # N x H
+        r, z, n = ctx.gates.split(dim, dim=1)
+        # derivatives of the new state by the pre-activation of each gate, not yet multiplied by the state's gradient
+        d_candidate = (1 - z) * (1 - n.square())
+        grad_gates = torch.cat(
+            [d_candidate * recurrent_candidate * r * (1 - r), (previous - n) * z * (1 - z), d_candidate * r], dim=1
+        )  # N x 3H
+        grad_state = torch.zeros_like(initial)  # gradient of the state after a step, B x H
+        grad_states = torch.empty_like(y)
+        for start, end in reversed(list(pairwise(_offsets(ctx.batch_sizes)))):
+            running = grad_state[: end - start]
+            grad = torch.add(running, grad_y[start:end], out=grad_states[start:end])
+            grad_gates[start:end].view(-1, 3, dim).mul_(grad[:, None])
+            torch.mul(grad, z[start:end], out=running)
+            running.addmm_(grad_gates[start:end], weight)
+        grad_weight, grad_bias = grad_gates.t() @ previous, grad_gates.sum(0)
+        grad_gates[:, 2 * dim :] = d_candidate.mul_(grad_states)  # the input's part of n is not multiplied by r
+        return grad_gates, grad_state, grad_weight, grad_bias, None
 
 
-def _starts(sizes: list[int]) -> list[int]:
-    """Where each step's symbols begin, and the end of the last's."""
-    return [0, *torch.tensor(sizes, dtype=torch.long).cumsum(0).tolist()]
+def _offsets(batch_sizes: list[int]) -> list[int]:
+    """Index of the first token of each step, and the total number of tokens."""
+    return [0, *torch.tensor(batch_sizes, dtype=torch.long).cumsum(0).tolist()]
 
 
-def _states_before(y: Tensor, first: Tensor, sizes: list[int]) -> Tensor:
-    """The state that each step began with: the first, then what the step before left."""
-    left = y.split(sizes)
-    return torch.cat([first[: sizes[0]], *(left[t - 1][:size] for t, size in enumerate(sizes) if t)])
+def _previous_states(y: Tensor, initial: Tensor, batch_sizes: list[int]) -> Tensor:
+    """State before each token, shape (N, H)."""
+    steps = y.split(batch_sizes)
+    return torch.cat([initial[: batch_sizes[0]], *(steps[t - 1][:size] for t, size in enumerate(batch_sizes) if t)])

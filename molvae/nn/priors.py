@@ -1,12 +1,17 @@
-"""Priors: where latents come from when there is no molecule to start from.
+"""Priors: distributions of latents for sampling without a seed molecule.
 
-The unit Gaussian is what training aims at; what it reaches is another density, with correlated and nearly empty
-directions, and draws from the unit Gaussian miss it (Dai & Wipf 2019, "Diagnosing and enhancing VAE models"; Ghosh et
-al. 2020, "From variational to deterministic autoencoders"). A learned prior is that density, fitted to encoded
-molecules after training (`training.priors`).
+Training pulls the posterior towards the standard normal distribution but does not reach it: the aggregate posterior has
+correlated and nearly empty directions, which samples of the standard normal miss [1]_ [2]_. A learned prior is a
+density fitted to the latents of encoded molecules after training (`molvae.training.fit_prior`).
 
-All have the interface of a posterior: `draw` is a function of standard normal noise, so that samples come from the same
-random streams as analogs. A draw is then moved by `noise level` (`perturb`), of which the decoder is told.
+Priors have the interface of `Posterior`: `sample` is a function of standard normal noise, so that prior samples and
+analogs use the same random number generator. Before decoding, a sample is perturbed by the prior's `noise_level`, on
+which the decoder is conditioned.
+
+References
+----------
+.. [1] Dai & Wipf 2019, "Diagnosing and enhancing VAE models".
+.. [2] Ghosh et al. 2020, "From variational to deterministic autoencoders".
 """
 
 from __future__ import annotations
@@ -19,134 +24,164 @@ from torch import Tensor, nn
 
 from molvae.errors import InputError
 from molvae.nn.config import JsonConfig
-from molvae.nn.latents import Posterior, on_sphere, perturb
+from molvae.nn.latents import Posterior, perturb, project_to_sphere
 
-KINDS = ("mixture", "flow")
+PRIORS = ("mixture", "flow")
+"""Kinds of learned priors."""
+
+_N_TIME_FREQUENCIES = 8
+"""Sine and cosine pairs that encode the time of the flow."""
 
 
 @dataclass(frozen=True)
 class PriorConfig(JsonConfig):
-    """What a learned prior is made of; saved beside its arrays."""
+    """Settings of a prior; saved in config.json beside the arrays in prior.safetensors.
 
-    latent_dim: int  # dimensions of z
-    kind: str = "mixture"  # one of KINDS
-    spherical: bool = False  # draws lie on the sphere of noise level sqrt(latent_dim)
-    components: int = 4  # Gaussians of the mixture
-    width: int = 512  # channels of the flow's network
-    steps: int = 8  # of the flow's integration
-    noise_level: float = 0.8  # noise that is added to a draw, and that the decoder is told: 0 none, 1 the unit Gaussian
+    Parameters
+    ----------
+    latent_dim : int
+        Dimension of z.
+    kind : {"mixture", "flow"}
+        Gaussian mixture or flow matching.
+    spherical : bool
+        Whether samples are projected to the sphere with radius sqrt(latent_dim).
+    components : int
+        Components of the mixture.
+    width : int
+        Hidden dimension of the flow's network.
+    steps : int
+        Integration steps of the flow.
+    noise_level : float
+        Noise level, 0 to 1, by which samples are perturbed before they are decoded.
+    """
+
+    latent_dim: int
+    kind: str = "mixture"
+    spherical: bool = False
+    components: int = 4
+    width: int = 512
+    steps: int = 8
+    noise_level: float = 0.8
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise InputError(f"kind of prior is one of {', '.join(KINDS)}; got {self.kind!r}")
+        if self.kind not in PRIORS:
+            raise InputError(f"kind of prior is one of {', '.join(PRIORS)}; got {self.kind!r}")
         for name in ("latent_dim", "components", "width", "steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if not 0 <= self.noise_level <= 1:
-            raise InputError(f"noise level must lie in 0 to 1, got {self.noise_level}")
+            raise InputError(f"noise_level must be 0 to 1, got {self.noise_level}")
 
 
 class Prior(nn.Module):
-    """A density of latents: `draw` noise B x `noise_size` -> z B x D. This one is the unit Gaussian.
+    """The standard normal prior, and the base class of learned priors.
 
-    Where latents are spherical, draws are put on the sphere, and the unit Gaussian becomes uniform there.
+    If latents are spherical, samples are projected to the sphere, where the standard normal becomes uniform.
     """
 
-    _anywhere: Tensor
+    _device_buffer: Tensor
 
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("_anywhere", torch.zeros(0), persistent=False)  # the unit prior too has a device
+        # the standard normal prior has no arrays, but needs a device
+        self.register_buffer("_device_buffer", torch.zeros(0), persistent=False)
 
     @property
-    def noise_size(self) -> int:
-        """How many normal numbers `draw` takes a row."""
+    def noise_dim(self) -> int:
+        """Normal random numbers that `sample` uses per row."""
         return self.config.latent_dim
 
     @property
     def device(self) -> torch.device:
-        return self._anywhere.device
+        """Device of the arrays."""
+        return self._device_buffer.device
 
     @property
     def noise_level(self) -> float:
-        """How far a draw is moved on before it is decoded."""
+        """Noise level by which samples are perturbed before they are decoded."""
         return self.config.noise_level
 
     def row(self, _: int) -> Self:
-        """A posterior has one for each molecule; a prior is the same for all."""
+        """The prior itself: it is the same for every row. `Posterior.row` has one distribution per molecule."""
         return self
 
-    def draw(self, noise: Tensor) -> Tensor:
-        """z from standard normal noise; a row of one is a function of that row of the other."""
+    def sample(self, noise: Tensor) -> Tensor:
+        """Latents (B, D) from standard normal noise (B, noise_dim); each row depends on its own noise alone."""
         z = self.transform(noise)
-        return on_sphere(z) if self.config.spherical else z
+        return project_to_sphere(z) if self.config.spherical else z
 
     def perturb(self, z: Tensor, noise_level: Tensor | float, noise: Tensor) -> Tensor:
-        """As of a posterior."""
-        moved = perturb(z, noise_level, noise)
-        return on_sphere(moved) if self.config.spherical else moved
+        """Move latents by a noise level, as `Posterior.perturb` does."""
+        perturbed = perturb(z, noise_level, noise)
+        return project_to_sphere(perturbed) if self.config.spherical else perturbed
 
     def transform(self, noise: Tensor) -> Tensor:
+        """Map standard normal noise (B, noise_dim) to latents (B, D) before any projection."""
         return noise
 
 
 def unit_prior(latent_dim: int, spherical: bool = False) -> Prior:
-    """What training aims at, and for the decoder as far from a molecule as noise goes."""
+    """The standard normal prior, or the uniform prior on the sphere; its noise level is 1."""
     return Prior(PriorConfig(latent_dim, spherical=spherical, noise_level=1.0))
 
 
 class MixturePrior(Prior):
-    """Gaussians with covariances of their own; one number more of a row's noise picks the Gaussian."""
+    """Mixture of Gaussians with full covariances. The last number of a row's noise selects the component."""
 
-    weights: Tensor
-    means: Tensor
-    factors: Tensor
+    weights: Tensor  # K
+    means: Tensor  # K x D
+    factors: Tensor  # K x D x D, lower Cholesky factors of the covariances
 
     def __init__(self, config: PriorConfig) -> None:
         super().__init__(config)
-        count, size = config.components, config.latent_dim
+        count, dim = config.components, config.latent_dim
         self.register_buffer("weights", torch.full((count,), 1 / count))
-        self.register_buffer("means", torch.zeros(count, size))
-        self.register_buffer("factors", torch.zeros(count, size, size))  # lower triangles, covariance = L L^T
+        self.register_buffer("means", torch.zeros(count, dim))
+        self.register_buffer("factors", torch.zeros(count, dim, dim))
 
     @property
-    def noise_size(self) -> int:
+    def noise_dim(self) -> int:
         return self.config.latent_dim + 1
 
     def transform(self, noise: Tensor) -> Tensor:
-        place = torch.special.ndtr(noise[:, -1]) * self.weights.sum()
-        chosen = torch.searchsorted(self.weights.cumsum(0), place).clamp(max=len(self.weights) - 1)
-        z = self.means[chosen]
-        for component, factor in enumerate(self.factors):
-            rows = chosen == component
+        quantile = torch.special.ndtr(noise[:, -1]) * self.weights.sum()
+        # clamp: half-precision weights may add up to slightly less than the largest quantile
+        component = torch.searchsorted(self.weights.cumsum(0), quantile).clamp(max=len(self.weights) - 1)
+        z = self.means[component]
+        for index, factor in enumerate(self.factors):
+            rows = component == index
             z[rows] += noise[rows, :-1] @ factor.T
         return z
 
 
 class FlowPrior(Prior):
-    """A velocity field that carries the unit Gaussian to the density: flow matching (Lipman et al. 2023).
+    """Flow matching: a velocity field that transports the standard normal to the density of latents [1]_.
 
-    It flows among whitened latents, so that it begins as the Gaussian of the right covariance. Trained by `velocity` on
-    straight lines from noise to latents; drawn from by Heun's method in `steps` steps.
+    The flow acts on whitened latents, so an untrained flow is the Gaussian with the covariance of the latents. The
+    velocity is trained on straight lines from noise to latents; samples are integrated with Heun's method.
+
+    References
+    ----------
+    .. [1] Lipman et al. 2023, "Flow matching for generative modeling".
     """
 
-    mean: Tensor
-    factor: Tensor
+    mean: Tensor  # D
+    factor: Tensor  # D x D, lower Cholesky factor of the covariance
 
     def __init__(self, config: PriorConfig) -> None:
         super().__init__(config)
-        size, width = config.latent_dim, config.width
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("factor", torch.zeros(size, size))  # lower triangle, covariance = L L^T
+        dim, width = config.latent_dim, config.width
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("factor", torch.zeros(dim, dim))
         self.network = nn.Sequential(
-            *(nn.Linear(size + 2 * _WAVES, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()),
-            *(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, size)),
+            *(nn.Linear(dim + 2 * _N_TIME_FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()),
+            *(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, dim)),
         )
 
     def velocity(self, z: Tensor, time: Tensor) -> Tensor:
-        """dz/dt at whitened z (B x D) and time (B x 1), 0 (noise) to 1 (latents)."""
-        angle = torch.pi * time * torch.arange(1, _WAVES + 1, device=z.device)
+        """Velocity dz/dt (B, D) at whitened latents (B, D) and times (B, 1) from 0 (noise) to 1 (latents)."""
+        angle = torch.pi * time * torch.arange(1, _N_TIME_FREQUENCIES + 1, device=z.device)
         out: Tensor = self.network(torch.cat([z, angle.sin(), angle.cos()], dim=1))
         return out
 
@@ -154,19 +189,16 @@ class FlowPrior(Prior):
         z, step = noise, 1 / self.config.steps
         time = torch.zeros(len(z), 1, device=z.device)
         for _ in range(self.config.steps):
-            first = self.velocity(z, time)
+            velocity = self.velocity(z, time)
             time = time + step
-            z = z + step / 2 * (first + self.velocity(z + step * first, time))
+            z = z + step / 2 * (velocity + self.velocity(z + step * velocity, time))
         return self.mean + z @ self.factor.T
 
 
-LatentSource = Posterior | Prior
-"""Where latents are drawn from: q(z given x) of molecules, or a prior."""
+LatentDistribution = Posterior | Prior
+"""A distribution that latents are sampled from: the posterior of molecules, or a prior."""
 
 
 def prior_from_config(config: PriorConfig) -> Prior:
-    """A learned prior with arrays still to be filled."""
+    """Create a learned prior whose arrays are to be fitted or loaded."""
     return {"mixture": MixturePrior, "flow": FlowPrior}[config.kind](config)
-
-
-_WAVES = 8  # sine and cosine pairs that tell the network the time

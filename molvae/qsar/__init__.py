@@ -1,0 +1,1 @@
+"""Models of measured properties (QSAR): fitted to a table of molecules, validated, stored and loaded."""

@@ -1,8 +1,8 @@
-"""A fitted estimator with what it predicts, and its folder: arrays and JSON, so that loading one never runs code.
+"""A fitted property model and its folder of arrays and JSON; loading it executes no code.
 
-weights.safetensors   the arrays of the estimator
-model.json            format, target, task, representation, kind, calibration, doubt, encoder, sha256 of the weights
-card.json, card.md    what it was fitted to, and what every candidate scored on held-out molecules
+weights.safetensors   arrays of the estimator
+model.json            target, task, representation, estimator, uncertainty, encoder, sha256 of the weights
+card.json, card.md    training data and the validation of all candidates
 """
 
 from __future__ import annotations
@@ -21,104 +21,153 @@ from safetensors.numpy import load_file, save_file
 from molvae.chem.fingerprints import BITS
 from molvae.data.files import atomic_write_folder, checksum
 from molvae.errors import CheckpointError
-from molvae.qsar.candidates import REPRESENTATIONS, TASKS, Candidate, Estimator
+from molvae.qsar.estimators import ESTIMATORS, Estimator, Floats
 
-FORMAT = "molvae-property-1"
+FORMAT = "molvae-property-2"
 SETTINGS, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.json"
 
-Floats = NDArray[np.float64]
+REPRESENTATIONS = ("latent", "fingerprint")
+TASKS = ("regression", "classification")
 
-_BATCH = 2048  # molecules predicted together: a kernel or the walk through a forest takes memory for each of them
+_BATCH_SIZE = 2048  # molecules per prediction, to bound the memory of kernel matrices and tree traversal
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """The model whose latents a property model reads: its name, where it was, and the sha256 of its weights."""
+class Candidate:
+    """A combination of molecular representation and estimator.
+
+    Attributes
+    ----------
+    representation : {"latent", "fingerprint"}
+        Posterior means of the encoder, or Morgan count fingerprints.
+    estimator_name : str
+        A key of `ESTIMATORS`.
+    """
+
+    representation: str
+    estimator_name: str
+
+    @property
+    def estimator(self) -> type[Estimator]:
+        """The class of the estimator."""
+        return ESTIMATORS[self.estimator_name]
+
+    def __str__(self) -> str:
+        return f"{self.estimator_name.replace('_', ' ')} on {self.representation}s"
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """The model that computes the latents of a property model: its name, its path, and the sha256 of its weights."""
 
     name: str
-    place: str
+    path: str
     sha256: str
 
 
 @dataclass(frozen=True)
 class FittedModel:
-    """`estimator` predicts `target` (a `task`) from the representation of `candidate`.
+    """An estimator with what is needed to use it.
 
-    `calibration` multiplies its spread, so that on held-out molecules error / uncertainty has a mean square of 1;
-    `doubt` is a standard deviation that the spread has in any case: trees that agree to the last digit know no more.
-    `encoder` is None unless the representation is that of latents.
+    Attributes
+    ----------
+    target : str
+        Name of the property.
+    task : {"regression", "classification"}
+    candidate : Candidate
+        Representation and estimator.
+    estimator : Estimator
+        The fitted estimator.
+    std_scale : float
+        Factor for the standard deviation of the estimator, so that error / uncertainty has a mean square of 1 on
+        held-out molecules.
+    encoder : EncoderInfo or None
+        The model that computes the latents; None if the representation is a fingerprint.
+    card : dict
+        Training data and validation.
+    min_std : float
+        Standard deviation that is added in quadrature to that of the estimator: trees may agree by chance.
     """
 
     target: str
     task: str
     candidate: Candidate
     estimator: Estimator
-    calibration: float
-    encoder: Encoder | None
+    std_scale: float
+    encoder: EncoderInfo | None
     card: dict[str, Any] = field(default_factory=dict)
-    doubt: float = 0.0
+    min_std: float = 0.0
 
     def predict(self, x: NDArray[Any]) -> tuple[Floats, Floats]:
-        """Prediction and uncertainty (one standard deviation), (N,) each, of features (N, D).
+        """Predict values and uncertainties (standard deviations), (N,) each, from features (N, D).
 
-        Of a classification the probability of the label 1, and the standard deviation of such a label.
+        For a classification: the probability of label 1, and the standard deviation of the label.
         """
-        parts = [self.estimator.predict(x[start : start + _BATCH]) for start in range(0, len(x), _BATCH)]
+        parts = [self.estimator.predict(x[start : start + _BATCH_SIZE]) for start in range(0, len(x), _BATCH_SIZE)]
         mean = np.concatenate([np.empty(0), *(part[0] for part in parts)])
         if self.task == "classification":
             return mean, np.sqrt(np.clip(mean * (1 - mean), 0, None))
-        spread = np.concatenate([np.empty(0), *(part[1] for part in parts)])
-        return mean, self.calibration * np.hypot(spread, self.doubt)
+        std = np.concatenate([np.empty(0), *(part[1] for part in parts)])
+        return mean, self.std_scale * np.hypot(std, self.min_std)
 
 
-def save(fitted: FittedModel, card: str, folder: Path) -> None:
-    """Write the folder, which appears whole or not at all; `card` is its card as Markdown."""
-    arrays = {f.name: getattr(fitted.estimator, f.name) for f in dataclasses.fields(fitted.estimator)}  # type: ignore[arg-type]
+def save(model: FittedModel, card: str, folder: Path) -> None:
+    """Write the folder atomically; `card` is the text of card.md."""
+    names = [f.name for f in dataclasses.fields(model.estimator)]  # type: ignore[arg-type]
     with atomic_write_folder(folder, SETTINGS) as draft:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, draft / WEIGHTS)
+        save_file({name: np.ascontiguousarray(getattr(model.estimator, name)) for name in names}, draft / WEIGHTS)
         settings = {
-            "format": FORMAT, "target": fitted.target, "task": fitted.task,
-            "representation": fitted.candidate.representation, "kind": fitted.candidate.kind,
-            "calibration": fitted.calibration, "doubt": fitted.doubt,
-            "encoder": None if fitted.encoder is None else dataclasses.asdict(fitted.encoder),
+            "format": FORMAT,
+            "target": model.target,
+            "task": model.task,
+            "representation": model.candidate.representation,
+            "estimator": model.candidate.estimator_name,
+            "std_scale": model.std_scale,
+            "min_std": model.min_std,
+            "encoder": None if model.encoder is None else dataclasses.asdict(model.encoder),
             "sha256": checksum(draft / WEIGHTS),
-        }  # fmt: skip
+        }
         (draft / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        (draft / CARD).write_text(json.dumps(fitted.card, indent=2) + "\n", encoding="utf-8")
+        (draft / CARD).write_text(json.dumps(model.card, indent=2) + "\n", encoding="utf-8")
         (draft / "card.md").write_text(card, encoding="utf-8")
 
 
 def load(folder: Path) -> FittedModel:
-    """Read a folder. Raises `CheckpointError` saying what is missing, damaged, or of another version."""
-    settings, card = _json(folder, SETTINGS), _json(folder, CARD)
+    """Read a folder. Raises `CheckpointError` for a missing or damaged file, or another format."""
+    settings, card = _read_json(folder, SETTINGS), _read_json(folder, CARD)
     if settings.get("format") != FORMAT:
         found = settings.get("format")
-        raise CheckpointError(f"{folder}: format {found!r}, but this version of molvae reads {FORMAT!r}: fit it again")
+        raise CheckpointError(f"{folder} has the format {found!r}, this version of molvae reads {FORMAT!r}: refit it")
     weights = folder / WEIGHTS
     if not weights.exists() or checksum(weights) != settings.get("sha256"):
-        raise CheckpointError(f"{weights} is missing or damaged (its sha256 is not that in {SETTINGS}): copy it again")
+        raise CheckpointError(f"{weights} is missing or damaged: its sha256 differs from that in {SETTINGS}")
     try:
-        candidate = Candidate(settings["representation"], settings["kind"])
+        candidate = Candidate(settings["representation"], settings["estimator"])
         if candidate.representation not in REPRESENTATIONS or settings["task"] not in TASKS:
-            raise ValueError(f"a {settings['task']} on {candidate.representation!r} is unknown")
+            raise ValueError(f"unknown task {settings['task']!r} or representation {candidate.representation!r}")
         estimator = candidate.estimator(**load_file(weights))
         if candidate.representation == "fingerprint":
-            estimator.predict(np.zeros((1, BITS), np.uint8))  # of another width it is none of fingerprints
+            estimator.predict(np.zeros((1, BITS), np.uint8))  # raises for features of another width
+        encoder = settings["encoder"]
         return FittedModel(
-            target=str(settings["target"]), task=settings["task"], candidate=candidate,
-            estimator=estimator, calibration=float(settings["calibration"]),
-            doubt=float(settings.get("doubt", 0)),  # which older models do not have
-            encoder=None if settings["encoder"] is None else Encoder(**settings["encoder"]), card=card,
-        )  # fmt: skip
+            target=str(settings["target"]),
+            task=settings["task"],
+            candidate=candidate,
+            estimator=estimator,
+            std_scale=float(settings["std_scale"]),
+            encoder=None if encoder is None else EncoderInfo(**encoder),
+            card=card,
+            min_std=float(settings["min_std"]),
+        )
     except (KeyError, TypeError, ValueError, IndexError, SafetensorError) as error:
-        raise CheckpointError(f"{folder}: cannot load the property model: {error!r}") from None
+        raise CheckpointError(f"cannot load the property model {folder}: {error!r}") from None
 
 
-def _json(folder: Path, name: str) -> dict[str, Any]:
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
         content = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder} is not a whole property model: {name}: {error}; fit it again") from None
+        raise CheckpointError(f"{folder} is not a property model: cannot read {name}: {error}") from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"{folder / name} is not a table: the file is damaged")
+        raise CheckpointError(f"{folder / name} is damaged: it is not a JSON object")
     return content

@@ -1,4 +1,4 @@
-"""Measured molecules out of a table: each once, with its value and its latent, and the count of the rows."""
+"""Reading a table of molecules with a measured property."""
 
 from __future__ import annotations
 
@@ -14,105 +14,146 @@ from molvae.chem.smiles import parse, write
 from molvae.data.readers import read_records
 from molvae.data.rows import InvalidRow, Record, RowCounts
 from molvae.errors import InputError
+from molvae.qsar.estimators import Floats
 
-Floats = NDArray[np.float64]
 Latents = NDArray[np.float32]
+
 Encode = Callable[[Sequence[str]], tuple[Latents, list[str]]]
-"""SMILES to the latents (K, D) of those that have any, and for every SMILES what is wrong with it, or nothing."""
+"""Function of N SMILES that returns the latents (K, D) of the K valid ones, and N errors, "" for a valid one."""
 
-Found = dict[str, tuple[NDArray[np.float32], list[tuple[Record, float]]]]
-"""Of each molecule, by its canonical SMILES, its latent and the rows that it is in with their values."""
+Measured = dict[str, tuple[NDArray[np.float32], list[tuple[Record, float]]]]
+"""Canonical SMILES: latent of the molecule, and its rows with their values."""
 
-_POSITIVE, _NEGATIVE = ("1", "1.0", "true", "yes", "active"), ("0", "0.0", "false", "no", "inactive")
+_POSITIVE_LABELS = ("1", "1.0", "true", "yes", "active")
+_NEGATIVE_LABELS = ("0", "0.0", "false", "no", "inactive")
+_LABELS = {**dict.fromkeys(_POSITIVE_LABELS, 1.0), **dict.fromkeys(_NEGATIVE_LABELS, 0.0)}
 
 
 class Measurements:
-    """The usable molecules of a table, each once: smiles, values (N,), latents (N, D); and the count of the rows."""
+    """The distinct molecules of a table with their measured values.
+
+    Attributes
+    ----------
+    task : {"regression", "classification"}
+    smiles : list of str
+        N canonical SMILES.
+    values : ndarray, shape (N,)
+        Mean value of each molecule, or its label, 0 or 1.
+    latents : ndarray, shape (N, D)
+        Latent of each molecule.
+    counts : RowCounts
+        Accepted, duplicate and invalid rows.
+    invalid_rows : list of InvalidRow
+        Rows without a valid molecule or value.
+    """
 
     def __init__(self, task: str) -> None:
         self.task, self.counts = task, RowCounts()
         self.invalid_rows: list[InvalidRow] = []
         self.smiles: list[str] = []
         self.values: Floats = np.empty(0)
-        self.latents: NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self.latents: Latents = np.empty((0, 0), np.float32)
 
     @classmethod
     def read(cls, data: str | Path, target: str, column: str | None, task: str, encode: Encode) -> Self:
-        """Raises `InputError` where nothing can be fitted, with the first reasons."""
+        """Read a table.
+
+        Parameters
+        ----------
+        data : str or Path
+            File with the molecules and the values.
+        target : str
+            Column of the values.
+        column : str or None
+            Column of the SMILES; None: found by its name.
+        task : {"auto", "regression", "classification"}
+            "auto" is a classification if the values are labels such as 0 and 1 or inactive and active.
+        encode : callable
+            Computes the latents.
+
+        Raises
+        ------
+        InputError
+            If no row is usable, if all values are equal, or if most values of a classification are not labels.
+        """
         table = cls(task)
         rows = list(read_records(data, column=column, name_column=target))
         records = [row for row in rows if isinstance(row, Record)]
         table.invalid_rows = [row for row in rows if isinstance(row, InvalidRow)]
-        numbers = table._numbers([record.name for record in records], target)
+        values = table._parse_values([record.name for record in records], target)
         latents, errors = encode([record.smiles for record in records])
-        usable = iter(latents)
-        found: Found = {}
-        for record, number, error in zip(records, numbers, errors, strict=True):
-            latent = None if error else next(usable)
-            if latent is None or math.isnan(number):
-                kind = "a finite number" if table.task == "regression" else "a label"
-                reason = error or f"its {target} is {record.name!r}, not {kind}"
-                table.invalid_rows.append(InvalidRow(record.source, record.row, record.smiles, reason))
+        valid_latents = iter(latents)
+        measured: Measured = {}
+        for record, value, error in zip(records, values, errors, strict=True):
+            latent = None if error else next(valid_latents)
+            if latent is None or math.isnan(value):
+                expected = "a finite number" if table.task == "regression" else "a label"
+                table._reject(record, error or f"{target} is {record.name!r}, expected {expected}")
             else:
-                found.setdefault(write(parse(record.smiles)), (latent, []))[1].append((record, number))
-        table._take(found if table.task == "regression" else table._agreed(found, target))
+                measured.setdefault(write(parse(record.smiles)), (latent, []))[1].append((record, value))
+        table._set_molecules(measured if table.task == "regression" else table._majority_labels(measured, target))
         return table
 
-    def _agreed(self, found: Found, target: str) -> Found:
-        """Labels by majority; a molecule with as many of one as of the other is rejected."""
-        agreed: Found = {}
-        for smiles, (latent, rows) in found.items():
-            ones = sum(number for _, number in rows)
-            if 2 * ones == len(rows):
-                reason = f"its {target} is 1 as often as 0, in rows {', '.join(str(record.row) for record, _ in rows)}"
-                self.invalid_rows += [
-                    InvalidRow(record.source, record.row, record.smiles, reason) for record, _ in rows
-                ]
+    def _reject(self, record: Record, reason: str) -> None:
+        self.invalid_rows.append(InvalidRow(record.source, record.row, record.smiles, reason))
+
+    def _majority_labels(self, measured: Measured, target: str) -> Measured:
+        """Replace the labels of each molecule by that of the majority; reject a molecule with a tie."""
+        decided: Measured = {}
+        for smiles, (latent, rows) in measured.items():
+            n_positive = sum(label for _, label in rows)
+            if 2 * n_positive == len(rows):
+                numbers = ", ".join(str(record.row) for record, _ in rows)
+                for record, _ in rows:
+                    self._reject(record, f"{target} is 1 as often as 0 for this molecule, in rows {numbers}")
             else:
-                agreed[smiles] = latent, [(record, float(2 * ones > len(rows))) for record, _ in rows]
-        return agreed
+                decided[smiles] = latent, [(record, float(2 * n_positive > len(rows))) for record, _ in rows]
+        return decided
 
-    def _take(self, found: Found) -> None:
-        if not found:
-            raise InputError(f"no usable row: {'; '.join(map(str, self.invalid_rows[:3])) or 'the table is empty'}")
-        self.smiles = list(found)
-        self.latents = np.stack([latent for latent, _ in found.values()])
-        self.values = np.array([np.mean([number for _, number in rows]) for _, rows in found.values()])
+    def _set_molecules(self, measured: Measured) -> None:
+        if not measured:
+            reasons = "; ".join(map(str, self.invalid_rows[:3])) or "the table is empty"
+            raise InputError(f"no usable row: {reasons}")
+        self.smiles = list(measured)
+        self.latents = np.stack([latent for latent, _ in measured.values()])
+        self.values = np.array([np.mean([value for _, value in rows]) for _, rows in measured.values()])
         if len(np.unique(self.values)) < 2:
-            raise InputError(f"all {len(found)} usable values are {self.values[0]:g}: there is nothing to learn")
-        measured = sum(len(rows) for _, rows in found.values())
-        self.counts = RowCounts(len(found), measured - len(found), len(self.invalid_rows))
+            raise InputError(f"all {len(measured)} usable values are {self.values[0]:g}: there is nothing to learn")
+        n_rows = sum(len(rows) for _, rows in measured.values())
+        self.counts = RowCounts(len(measured), n_rows - len(measured), len(self.invalid_rows))
 
-    def _numbers(self, texts: Sequence[str], target: str) -> list[float]:
-        """Values as numbers, labels as 0 and 1, NaN for what is neither; decides the task where that is auto.
+    def _parse_values(self, texts: Sequence[str], target: str) -> list[float]:
+        """Parse values or labels; NaN for an invalid one. Determines the task if it is "auto".
 
-        It is one of labels where there is no other number. Raises `InputError` where labels are asked for, and most of
-        what there is are none.
+        "auto" is a regression if there is a number other than 0 and 1, or if distinct other values outnumber labels.
         """
-        kinds = [text.strip().lower() for text in texts]
-        labels = {**dict.fromkeys(_POSITIVE, 1.0), **dict.fromkeys(_NEGATIVE, 0.0)}
-        labeled = sum(kind in labels for kind in kinds)
-        strange = [text for text, kind in zip(texts, kinds, strict=True) if kind and kind not in labels]
+        normalized = [text.strip().lower() for text in texts]
+        n_labels = sum(text in _LABELS for text in normalized)
+        others = [text for text, n in zip(texts, normalized, strict=True) if n and n not in _LABELS]
         if self.task == "auto":
-            numbers = any(not math.isnan(_number(text)) for text in strange)
-            self.task = "regression" if numbers or len(set(strange)) >= labeled else "classification"
+            has_numbers = any(not math.isnan(_parse_number(text)) for text in others)
+            self.task = "regression" if has_numbers or len(set(others)) >= n_labels else "classification"
         if self.task == "regression":
-            return [_number(text) for text in texts]
-        if labeled < len(strange):
-            known = f"{', '.join(_NEGATIVE)} or {', '.join(_POSITIVE)}"
-            raise InputError(f"{target} is to be classified, but {min(strange)!r} is no label: labels are {known}")
-        return [labels.get(kind, math.nan) for kind in kinds]
+            return [_parse_number(text) for text in texts]
+        if n_labels < len(others):
+            known = f"{', '.join(_NEGATIVE_LABELS)} or {', '.join(_POSITIVE_LABELS)}"
+            raise InputError(f"{min(others)!r} in column {target} is not a label: the labels of classes are {known}")
+        return [_LABELS.get(text, math.nan) for text in normalized]
 
-    def summary(self, name: str) -> dict[str, str]:
+    def summary(self, file_name: str) -> dict[str, str]:
+        """Describe the data for the card of the model."""
         values = self.values
-        told = f"{values.min():g} to {values.max():g}, mean {values.mean():.3g}, standard deviation {values.std():.3g}"
-        labels = f"{int(values.sum()):,} of label 1, {int(len(values) - values.sum()):,} of label 0"
-        kind = labels if self.task == "classification" else told
-        return {"file": name, "rows": self.counts.summary(), "values": kind}
+        if self.task == "classification":
+            n_positive = int(values.sum())
+            description = f"{n_positive:,} of label 1, {len(values) - n_positive:,} of label 0"
+        else:
+            moments = f"mean {values.mean():.3g}, standard deviation {values.std():.3g}"
+            description = f"{values.min():g} to {values.max():g}, {moments}"
+        return {"file": file_name, "rows": self.counts.summary(), "values": description}
 
 
-def _number(text: str) -> float:
-    """NaN for what is no finite number."""
+def _parse_number(text: str) -> float:
+    """NaN for text that is not a finite number."""
     try:
         number = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Models of measured properties: fitted to a table of molecules, stored, and asked about new molecules."""
+"""Property models: fit to a table of measured molecules, predict new molecules, save and load."""
 
 from __future__ import annotations
 
@@ -14,25 +14,31 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.checkpoint import CONFIG, SHIPPED, WEIGHTS, card_text, locate
+from molvae.checkpoint import CONFIG_FILE, SHIPPED_MODELS, WEIGHTS_FILE, card_text, find_model
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.smiles import parse, silence_rdkit
 from molvae.data.rows import MAX_INVALID_ROWS_SHOWN, as_smiles_iterable, with_index_of
 from molvae.errors import CheckpointError, InputError, MoleculeError, import_extra
 from molvae.generator import Generator
 from molvae.qsar import fitted_model as storage
-from molvae.qsar.candidates import TASKS
-from molvae.qsar.fitted_model import Encoder, FittedModel
-from molvae.qsar.fitting import Progress, Trial, card_of, compared, fitted
+from molvae.qsar.estimators import Floats
+from molvae.qsar.fitted_model import TASKS, EncoderInfo, FittedModel
 from molvae.qsar.measurements import Measurements
-
-Floats = NDArray[np.float64]
+from molvae.qsar.model_selection import CrossValidation, Progress, build_card, compare_candidates, fit_best
 
 
 class PropertyModel:
-    """Predicts one measured property: `predict` for SMILES, `predict_mols` or `predict_latents` for those who have more.
+    """A model that predicts a measured property of molecules.
 
-    `fitted_model` is what was learned, `card` what it scored; `generator` makes the latents of a model that reads latents.
+    It is also a scoring function: calling it with a list of SMILES returns the predictions, so that it can be passed
+    as a score to `molvae.analogs`, `molvae.score`, `molvae.screen` and `molvae.explore.optimize`.
+
+    Parameters
+    ----------
+    fitted_model : FittedModel
+        The fitted estimator with its card.
+    generator : Generator or None
+        Computes the latents of a model that uses latents.
     """
 
     def __init__(self, fitted_model: FittedModel, generator: Generator | None = None) -> None:
@@ -41,74 +47,100 @@ class PropertyModel:
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto", encoder: str | Path | None = None) -> Self:
-        """From a folder that `save` wrote; loading runs no code.
-
-        `encoder` says where the model that makes its latents is now, if that was moved. Raises `CheckpointError`.
-        """
-        fitted = storage.load(Path(path))
-        if fitted.encoder is None:
-            return cls(fitted)
-        place = locate(encoder or fitted.encoder.place)
-        if weights_sha256(place) != fitted.encoder.sha256:
-            raise CheckpointError(f"{path} reads the latents of {fitted.encoder.name!r}, and {place} is another model")
-        return cls(fitted, Generator.load(place, device))
+        """Load a model; see `load_property_model`."""
+        fitted_model = storage.load(Path(path))
+        if fitted_model.encoder is None:
+            return cls(fitted_model)
+        folder = find_model(encoder or fitted_model.encoder.path)
+        if weights_sha256(folder) != fitted_model.encoder.sha256:
+            raise CheckpointError(
+                f"{path} needs the latents of the model {fitted_model.encoder.name!r}, "
+                f"but the weights in {folder} are different"
+            )
+        return cls(fitted_model, Generator.load(folder, device))
 
     def save(self, path: str | Path) -> Path:
-        """Write a folder, which appears whole or not at all, in place of an older one."""
+        """Write the model to a folder, atomically; an older model there is replaced."""
         title = f"{self.target}, a {self.fitted_model.task}"
         storage.save(self.fitted_model, card_text(title, self.card), Path(path))
         return Path(path)
 
     @property
     def target(self) -> str:
+        """Name of the property."""
         return self.fitted_model.target
 
     @property
     def card(self) -> dict[str, Any]:
+        """Training data and validation."""
         return self.fitted_model.card
 
     @property
     def uses_latents(self) -> bool:
-        """Whether it needs latents; otherwise it needs fingerprints and no network."""
+        """Whether the features are latents; otherwise they are fingerprints, and no network is needed."""
         return self.fitted_model.encoder is not None
 
     def predict(self, smiles: str | Iterable[str]) -> pd.DataFrame:
-        """One row out per row in: smiles, prediction, uncertainty (one standard deviation), error.
+        """Predict the property of molecules.
 
-        Prediction is in the unit of the target or, of a classification, the probability of the label 1. Rows with an
-        error have NaN. A pandas column is answered under its own index.
+        Parameters
+        ----------
+        smiles : str or iterable of str
+            One or more SMILES.
+
+        Returns
+        -------
+        DataFrame
+            A row per input row, with the index of `smiles` if that is a pandas object. Columns: smiles; prediction,
+            in the unit of the target, or the probability of label 1; uncertainty, one standard deviation; error, ""
+            for a valid molecule. Prediction and uncertainty are NaN in a row with an error.
         """
         texts = list(as_smiles_iterable(smiles))
-        frame = pd.DataFrame({"smiles": texts, "prediction": np.nan, "uncertainty": np.nan, "error": ""})
+        table = pd.DataFrame({"smiles": texts, "prediction": np.nan, "uncertainty": np.nan, "error": ""})
         features, errors = self._features(texts)
-        good = np.array([not error for error in errors], dtype=bool)
-        frame["error"] = np.array(errors, dtype=object)
-        if good.any():
-            frame.loc[good, "prediction"], frame.loc[good, "uncertainty"] = self.fitted_model.predict(features)
-        return with_index_of(frame, smiles)
+        valid = np.array([not error for error in errors], dtype=bool)
+        table["error"] = np.array(errors, dtype=object)
+        if valid.any():
+            table.loc[valid, "prediction"], table.loc[valid, "uncertainty"] = self.fitted_model.predict(features)
+        return with_index_of(table, smiles)
 
     def __call__(self, smiles: Sequence[str]) -> Floats:
-        """The predictions alone, (N,): what `scores` of `analogs` and `score` take."""
+        """Predict the property of N SMILES: (N,), NaN for an invalid one."""
         return self.predict(smiles)["prediction"].to_numpy(dtype=np.float64)
 
     def predict_mols(self, mols: Sequence[Chem.Mol]) -> Floats:
-        """Predictions (N,) of a model that reads fingerprints."""
+        """Predict from RDKit molecules, for a model that uses fingerprints: (N,)."""
         return self.fitted_model.predict(morgan_counts(mols))[0]
 
     def predict_latents(self, latents: NDArray[np.float32]) -> Floats:
-        """Predictions (N,) of a model that reads latents, (N, D) from its own encoder."""
+        """Predict from latents (N, D) of its encoder, for a model that uses latents: (N,)."""
         return self.fitted_model.predict(latents)[0]
 
     def _features(self, texts: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
-        """Features of those that have any, and for every text what is wrong with it, or nothing."""
+        """Features of the valid SMILES, and an error for every SMILES, "" if it is valid."""
         if self.generator is None:
-            mols, errors = _parsed(texts)
+            mols, errors = _parse_all(texts)
             return morgan_counts(mols), errors
-        return latents_of(self.generator, texts)
+        return encode_valid(self.generator, texts)
 
 
 def load_property_model(path: str | Path, *, device: str = "auto", encoder: str | Path | None = None) -> PropertyModel:
-    """A model that `fit_property_model` or `molvae fit` has stored; see `PropertyModel.load`."""
+    """Load a model written by `PropertyModel.save` or `molvae fit`. No code of the model is executed.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder of the model.
+    device : str
+        Torch device of the encoder.
+    encoder : str or Path, optional
+        Name or folder of the model that computes the latents, if it has been moved.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder is missing or damaged, or the encoder is missing or has other weights.
+    """
     return PropertyModel.load(path, device=device, encoder=encoder)
 
 
@@ -125,45 +157,79 @@ def fit_property_model(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> PropertyModel:
-    """Fit models of the column `target` of a table to latents and to fingerprints, and keep what predicts better.
+    """Fit a model of a measured property.
 
-    `task` is regression or classification (of labels 0 and 1, no and yes, inactive and active); auto classifies where
-    all values are such labels. Held-out molecules, by scaffold or at random, decide; the card reports every candidate.
-    Molecules that occur twice are used once, with the mean of their values. `model` makes the latents. Raises
-    `InputError` for data that cannot be used, `MissingExtraError` without scikit-learn.
+    Several estimators, on latents and on Morgan count fingerprints, are compared by cross-validation; the best is
+    fitted to all molecules. A molecule that occurs repeatedly has the mean of its values, or its most frequent label.
+
+    Parameters
+    ----------
+    data : str or Path
+        Table of molecules: .csv, .tsv, .sdf or .parquet.
+    target : str
+        Column of the values.
+    column : str, optional
+        Column of the SMILES; found by its name if not given.
+    task : {"auto", "regression", "classification"}
+        "auto" is a classification if the values are labels: 0 and 1, no and yes, false and true, inactive and active.
+    split : {"scaffold", "random"}
+        How molecules are held out. With "scaffold", molecules with the same scaffold are held out together, which
+        measures the performance on new chemotypes.
+    folds : int
+        Number of folds of the cross-validation, at least 2.
+    random_state : int
+        Seed of the random number generator.
+    model : str or Path
+        Name or folder of the model that computes the latents.
+    device : str
+        Torch device of that model.
+    progress : callable, optional
+        Called with messages about invalid rows and the results of the candidates.
+
+    Returns
+    -------
+    PropertyModel
+        Its `card` reports the metrics of every candidate.
+
+    Raises
+    ------
+    InputError
+        For an invalid option, or data that cannot be used.
+    MissingExtraError
+        If scikit-learn is not installed.
     """
     import_extra("sklearn", "fit")  # raise before any work is done
-    trial = Trial(split, folds, random_state)
+    settings = CrossValidation(split, folds, random_state)
     if task not in ("auto", *TASKS):
-        raise InputError(f"the task is auto, {' or '.join(TASKS)}, got {task!r}")
-    place = locate(model)
-    generator = Generator.load(place, device)
-    table = Measurements.read(data, target, column, task, partial(latents_of, generator))
+        raise InputError(f"task must be auto, {' or '.join(TASKS)}, got {task!r}")
+    folder = find_model(model)
+    generator = Generator.load(folder, device)
+    table = Measurements.read(data, target, column, task, partial(encode_valid, generator))
     if progress:
         for invalid_row in table.invalid_rows[:MAX_INVALID_ROWS_SHOWN]:
             progress(str(invalid_row))
     counts = morgan_counts([parse(text) for text in table.smiles])
     features: dict[str, NDArray[Any]] = {"latent": table.latents, "fingerprint": counts}
-    trials = compared(features, table.values, table.smiles, table.task, trial, progress)
-    encoder = Encoder(generator.checkpoint.name, _place(model, place), weights_sha256(place))
-    x = features[trials[0].candidate.representation]
-    chosen = fitted(trials[0], x, table.values, target, table.task, encoder, random_state)
-    card = {"Data": table.summary(Path(data).name), **card_of(trials, table.values, table.task, trial)}
-    card["Encoder of the latents"] = f"{encoder.name}, weights sha256 {encoder.sha256[:16]}"
-    return PropertyModel(replace(chosen, card=card), generator if chosen.encoder else None)
+    results = compare_candidates(features, table.values, table.smiles, table.task, settings, progress)
+    encoder = EncoderInfo(generator.checkpoint.name, _stored_path(model, folder), weights_sha256(folder))
+    x = features[results[0].candidate.representation]
+    fitted = fit_best(results[0], x, table.values, target, table.task, encoder, random_state)
+    card = {"Data": table.summary(Path(data).name), **build_card(results, table.values, table.task, settings)}
+    card["Encoder"] = f"{encoder.name}, weights sha256 {encoder.sha256[:16]}"
+    return PropertyModel(replace(fitted, card=card), generator if fitted.encoder else None)
 
 
-def latents_of(generator: Generator, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[str]]:
-    """Latents (K, D) of those that the model can read, and for every text what is wrong with it, or nothing."""
-    frame = generator.encode(texts)
-    errors = [str(error) for error in frame["error"]]
-    good = np.array([not error for error in errors], dtype=bool)
-    latents: NDArray[np.float32] = frame.filter(regex=r"^z\d+$").to_numpy(np.float32)[good]
+def encode_valid(generator: Generator, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[str]]:
+    """Latents (K, D) of the valid SMILES, and an error for every SMILES, "" if it is valid."""
+    table = generator.encode(texts)
+    errors = [str(error) for error in table["error"]]
+    valid = np.array([not error for error in errors], dtype=bool)
+    latents: NDArray[np.float32] = table.filter(regex=r"^z\d+$").to_numpy(np.float32)[valid]
     return latents, errors
 
 
-def _parsed(texts: Sequence[str]) -> tuple[list[Chem.Mol], list[str]]:
-    """The molecules that can be read, and for every text what is wrong with it, or nothing."""
+def _parse_all(texts: Sequence[str]) -> tuple[list[Chem.Mol], list[str]]:
+    """The valid molecules, and an error for every SMILES, "" if it is valid."""
     mols, errors = [], []
     with silence_rdkit():
         for text in texts:
@@ -175,14 +241,14 @@ def _parsed(texts: Sequence[str]) -> tuple[list[Chem.Mol], list[str]]:
     return mols, errors
 
 
-def _place(model: str | Path, place: Path) -> str:
-    """What finds the model again: the name of a shipped one, else where it lies."""
-    return str(model) if place.parent == SHIPPED else str(place.resolve())
+def _stored_path(model: str | Path, folder: Path) -> str:
+    """How to find the model again: the name of a shipped model, or an absolute path."""
+    return str(model) if folder.parent == SHIPPED_MODELS else str(folder.resolve())
 
 
 def weights_sha256(folder: Path) -> str:
-    """What a model directory says of its weights, by which they are known again. Raises `CheckpointError`."""
+    """Read the sha256 of the weights from a model directory. Raises `CheckpointError`."""
     try:
-        return str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["sha256"][WEIGHTS])
+        return str(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["sha256"][WEIGHTS_FILE])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / CONFIG} cannot be read ({error!r}): it is not a whole model") from None
+        raise CheckpointError(f"{folder} is not a model directory: cannot read {CONFIG_FILE}: {error!r}") from None

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.checkpoint import locate
+from molvae.checkpoint import find_model
 from molvae.chem.expressions import PropertyFilter, RankExpression
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
@@ -40,7 +40,7 @@ from molvae.screening.scoring_functions import (
     load_scoring_functions,
 )
 from molvae.screening.shortlist import Hit
-from molvae.viz.report import Content, write_html
+from molvae.viz.report import Report, save_report
 from molvae.viz.similarity_map import similarity_map
 
 Source = str | Path | Iterable[Row]
@@ -77,10 +77,10 @@ class ScreenResult:
         shown = self.table.rename(columns={TANIMOTO: "similarity"}).drop(
             columns=["name", "source", "row", "n_occurrences"]
         )
-        write_html(
-            Content(
-                title=title, counts=counts, figures={}, notes=[], molecules=shown, rank_by="score",
-                pictures={"Similarity map: near points are similar; dark points score best, diamonds are seeds": image},
+        save_report(
+            Report(
+                title=title, counts=counts, metrics={}, notes=[], molecules=shown, rank_by="score",
+                images={"Similarity map: near points are similar; dark points score best, diamonds are seeds": image},
             ),
             path,
         )  # fmt: skip
@@ -220,7 +220,7 @@ class _ScreenPlan:
             name: m.fitted_model.encoder.sha256 for name, m in models.items() if m.fitted_model.encoder is not None
         }
         if LATENT in self.names:
-            encoders[LATENT] = weights_sha256(locate(model))
+            encoders[LATENT] = weights_sha256(find_model(model))
         if len(set(encoders.values())) > 1:
             raise InputError(f"{' and '.join(encoders)} use latents of different models: a screen can run only one")
         loaded = next((m.generator for m in models.values() if m.generator is not None), None)

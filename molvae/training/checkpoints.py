@@ -27,17 +27,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Parameters
     ----------
-    claim
-        Claim of this run on its folder. Saving raises `MolvaeError` once a later run has taken the folder.
+    lock
+        Lock of this run on its folder. Saving raises `MolvaeError` once a later run has taken the folder.
     """
 
-    def __init__(self, claim: FolderLock | None = None) -> None:
+    def __init__(self, lock: FolderLock | None = None) -> None:
         super().__init__()
-        self.claim = claim
+        self.lock = lock
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
-        if self.claim is not None:
-            self.claim.check()
+        if self.lock is not None:
+            self.lock.check()
         with atomic_write(Path(path)) as draft, draft.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()

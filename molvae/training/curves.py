@@ -36,18 +36,18 @@ class MetricsFile:
     ----------
     path
         The CSV file.
-    claim
-        Claim of this run on its folder. `add` raises `MolvaeError` once a later run has taken the folder.
+    lock
+        Lock of this run on its folder. `add` raises `MolvaeError` once a later run has taken the folder.
     """
 
-    def __init__(self, path: Path, claim: FolderLock | None = None) -> None:
-        self.path, self.claim = path, claim
+    def __init__(self, path: Path, lock: FolderLock | None = None) -> None:
+        self.path, self.lock = path, lock
         self._columns: list[str] = []
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Append a row."""
-        if self.claim is not None:
-            self.claim.check()
+        if self.lock is not None:
+            self.lock.check()
         if not self._columns:
             self._columns = _header(self.path)
         if new := sorted(set(metrics) - set(self._columns)):

@@ -1,4 +1,4 @@
-"""The molecules of a training: found, packed once, split, every row of them accounted for."""
+"""Training set of a run: rows are read, parsed, packed and split once; invalid rows are listed in a file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,30 @@ from molvae.data.splits import assign_split
 from molvae.data.synthetic_neighbors import SYNTHETIC_CHUNK_SIZE, add_synthetic_neighbors
 from molvae.errors import InputError, MolvaeError
 
-VALID_SHARE, LEAST_VALID, MOST_VALID = 0.01, 50, 5_000
+VALIDATION_FRACTION, MIN_VALIDATION, MAX_VALIDATION = 0.01, 50, 5_000
+"""Fraction of the data that is split off for validation, and the limits of its size in molecules."""
+ROWS_PER_LOG_LINE = 100_000
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What is packed, and how: the same recipe gives the same packed data, so it is packed once."""
+class TrainingSetConfig:
+    """Sources of a training set and how they are packed.
+
+    Parameters
+    ----------
+    train
+        Files of molecules to train on.
+    valid
+        File of molecules to validate on; None: a part of the training data.
+    standardize
+        Standardize molecules (salts, charges) before they are packed.
+    max_length
+        Longest SMILES, in tokens; longer ones are invalid rows.
+    vocabulary
+        Vocabulary of an existing model; None: the tokens of the data.
+    """
 
     train: tuple[MoleculeSource, ...]
     valid: MoleculeSource | None
@@ -43,7 +60,7 @@ class Recipe:
     vocabulary: Vocabulary | None
 
     def fingerprint(self) -> dict[str, Any]:
-        """Equal for equal contents, wherever the files lie."""
+        """Checksums of the files and all settings; equal fingerprints give the same training set."""
         return {
             "train_sha256": [checksum(source.path) for source in self.train],
             "valid_sha256": checksum(self.valid.path) if self.valid else None,
@@ -56,8 +73,8 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Packed:
-    """Training and validation molecules, ready for the network."""
+class TrainingSet:
+    """Packed training and validation molecules; `counts` are the row counts of each part, as text."""
 
     train: PackedGraphs
     valid: PackedGraphs
@@ -65,153 +82,161 @@ class Packed:
     counts: dict[str, str] = field(default_factory=dict)
 
     @cached_property
-    def seen(self) -> BloomFilter:
-        """The training molecules, by which others are novel."""
+    def training_filter(self) -> BloomFilter:
+        """Bloom filter of the training molecules."""
         return BloomFilter.from_smiles(self.train.smiles(self.vocabulary))
 
 
-def packed_data(recipe: Recipe, folder: Path, *, workers: int | None = None, tell: Tell = lambda _: None) -> Packed:
-    """The packed molecules of a recipe, out of `folder`/packed where it was packed before.
+def prepare_training_set(
+    config: TrainingSetConfig, folder: Path, *, workers: int | None = None, log: Log = lambda _: None
+) -> TrainingSet:
+    """Pack the training set into `folder`/packed, or read it from there if it was packed with the same configuration.
 
-    Raises `MolvaeError` when there are too few usable molecules.
+    Invalid rows are listed in `folder`/invalid_rows.csv.
+
+    Raises
+    ------
+    MolvaeError
+        If there are too few usable molecules.
     """
-    fingerprint = recipe.fingerprint()
-    home = folder / "packed"
+    fingerprint = config.fingerprint()
+    packed_folder = folder / "packed"
     try:
-        known = read_metadata(home / "train")
-        if known.get("recipe") == fingerprint:
-            tell(f"packed before: {known['molecules']:,} molecules for training")
-            return _load_packed(home, known["counts"])
+        metadata = read_metadata(packed_folder / "train")
+        if metadata.get("config") == fingerprint:
+            log(f"using the packed data in {packed_folder}: {metadata['molecules']:,} molecules for training")
+            return _load(packed_folder, metadata["counts"])
     except InputError:
-        pass  # nothing there, or not whole: pack it
-    packed, invalid_rows = _pack(recipe, workers, tell)
-    _write_invalid_rows(folder / "rejected.csv", invalid_rows)
-    _keep_packed(packed, home, fingerprint)
-    return packed
+        pass  # missing or incomplete: pack the data again
+    training_set, invalid_rows = _pack_sources(config, workers, log)
+    _write_invalid_rows(folder / "invalid_rows.csv", invalid_rows)
+    _save(training_set, packed_folder, fingerprint)
+    return training_set
 
 
-def packed_neighbors(
-    data: PackedGraphs, vocabulary: Vocabulary, path: Path, *, workers: int | None = None, tell: Tell = lambda _: None
+def prepare_neighbors(
+    data: PackedGraphs, vocabulary: Vocabulary, path: Path, *, workers: int | None = None, log: Log = lambda _: None
 ) -> Neighbors:
-    """Neighbors of the training molecules: found among each other, and made.
+    """Neighbors of training molecules: found in the training set, and synthetic ones.
 
-    Out of the file `path` where they were found before.
+    They are saved in the file `path`, and read from there if it exists.
     """
     if path.exists():
         return Neighbors.load(path)
-    tell("looking for neighbors of the training molecules")
-    found = find_neighbors(
-        data, vocabulary, workers=workers, progress=lambda done: tell(f"neighbors: round {done} of {N_ROUNDS}")
+    log("searching neighbors of the training molecules")
+    neighbors = find_neighbors(
+        data, vocabulary, workers=workers, progress=lambda done: log(f"neighbor search: round {done} of {N_ROUNDS}")
     )
-    tell(f"neighbors: of {found.coverage:.0%} of the molecules; making others")
-    all_of = add_synthetic_neighbors(
-        found, data, vocabulary, workers=workers, progress=lambda done: _now_and_then(done, tell)
-    )
-    tell(f"neighbors: {len(all_of.synthetic):,} made")
+    log(f"{neighbors.coverage:.0%} of the molecules have neighbors in the training set; adding synthetic neighbors")
+
+    def log_sometimes(done: int) -> None:
+        if done % (400 * SYNTHETIC_CHUNK_SIZE) == 0:
+            log(f"synthetic neighbors: {done:,} of {len(data):,} molecules done")
+
+    neighbors = add_synthetic_neighbors(neighbors, data, vocabulary, workers=workers, progress=log_sometimes)
+    log(f"{len(neighbors.synthetic):,} synthetic neighbors added")
     with atomic_write(path) as draft:
-        all_of.save(draft)
-    return all_of
+        neighbors.save(draft)
+    return neighbors
 
 
-def _now_and_then(done: int, tell: Tell) -> None:
-    if done % (400 * SYNTHETIC_CHUNK_SIZE) == 0:
-        tell(f"neighbors: made of {done:,} molecules")
+def split_validation(data: PackedGraphs, vocabulary: Vocabulary) -> tuple[PackedGraphs, PackedGraphs]:
+    """Split data into training and validation molecules by a hash of their SMILES.
+
+    The validation part is 1 % of the data, but 50 to 5,000 molecules, and at most about 20 %.
+
+    Raises
+    ------
+    MolvaeError
+        If there are fewer than 4 molecules.
+    """
+    if len(data) < 4:
+        raise MolvaeError(f"{len(data)} molecules are too few to train on and validate with: at least 4 are needed")
+    n_valid = max(MIN_VALIDATION, min(MAX_VALIDATION, VALIDATION_FRACTION * len(data)))
+    fraction = min(0.2, n_valid / len(data))
+    fractions = {"valid": fraction, "train": 1 - fraction}
+    smiles = list(data.smiles(vocabulary))
+    for salt in range(1000):  # with few molecules, a hash can assign all of them to one part
+        is_valid = torch.tensor([assign_split(s, fractions, salt) == "valid" for s in smiles])
+        if 0 < is_valid.sum() <= len(data) // 2:
+            break
+    return data.select((~is_valid).nonzero()[:, 0]), data.select(is_valid.nonzero()[:, 0])
 
 
-def _pack(recipe: Recipe, workers: int | None, tell: Tell) -> tuple[Packed, list[InvalidRow]]:
-    counts, invalid_rows = {}, []
+def _pack_sources(config: TrainingSetConfig, workers: int | None, log: Log) -> tuple[TrainingSet, list[InvalidRow]]:
+    """Pack the training and validation data; return them with all invalid rows."""
+    counts: dict[str, str] = {}
+    invalid_rows: list[InvalidRow] = []
 
-    def packed(
-        sources: Sequence[MoleculeSource], vocabulary: Vocabulary | None, what: str
+    def pack_part(
+        sources: Sequence[MoleculeSource], vocabulary: Vocabulary | None, name: str
     ) -> tuple[PackedGraphs, Vocabulary]:
-        graphs, found, packing = _pack_some(sources, vocabulary, recipe, workers, tell)
-        counts[what] = packing.summary()
-        tell(f"{what}: {packing.summary()}")
-        invalid_rows.extend(packing.invalid_rows)
-        return graphs, found
+        rows = _read_rows(sources)
+        first_row = list(islice(rows, 1))  # raises InputError now if the file has no such column
+        try:
+            graphs, vocabulary, report = pack(
+                chain(first_row, rows),
+                vocabulary=vocabulary,
+                max_length=config.max_length,
+                standardize=config.standardize,
+                workers=workers,
+                progress=_report_logger(log),
+            )
+        except InputError as error:
+            raise MolvaeError(str(error)) from None
+        counts[name] = report.summary()
+        log(f"{name}: {report.summary()}")
+        invalid_rows.extend(report.invalid_rows)
+        return graphs, vocabulary
 
-    train, vocabulary = packed(recipe.train, recipe.vocabulary, "data")
-    if recipe.valid is not None:
-        valid, _ = packed([recipe.valid], vocabulary, "validation data")
+    train, vocabulary = pack_part(config.train, config.vocabulary, "data")
+    if config.valid is not None:
+        valid, _ = pack_part([config.valid], vocabulary, "validation data")
     else:
-        train, valid = split_off(train, vocabulary)
-        tell(f"split: {len(train):,} for training, {len(valid):,} for validation")
-    return Packed(train, valid, vocabulary, counts), invalid_rows
+        train, valid = split_validation(train, vocabulary)
+        log(f"split: {len(train):,} molecules for training, {len(valid):,} for validation")
+    return TrainingSet(train, valid, vocabulary, counts), invalid_rows
 
 
-def _pack_some(
-    sources: Sequence[MoleculeSource], vocabulary: Vocabulary | None, recipe: Recipe, workers: int | None, tell: Tell
-) -> tuple[PackedGraphs, Vocabulary, PackingReport]:
-    news = _news(tell)
-    rows = _rows(sources)
-    first = next(rows, None)  # a file without such a column is a mistake in the command; say so before the work
-    try:
-        return pack(
-            _again(first, rows), vocabulary=vocabulary, max_length=recipe.max_length, standardize=recipe.standardize,
-            workers=workers, progress=news,
-        )  # fmt: skip
-    except InputError as error:
-        raise MolvaeError(str(error)) from None
-
-
-def _rows(sources: Sequence[MoleculeSource]) -> Iterator[Record | InvalidRow]:
+def _read_rows(sources: Sequence[MoleculeSource]) -> Iterator[Record | InvalidRow]:
     for source in sources:
         yield from read_records(source.path, column=source.column)
 
 
-def _again(first: Record | InvalidRow | None, rest: Iterator[Record | InvalidRow]) -> Iterator[Record | InvalidRow]:
-    if first is not None:
-        yield first
-        yield from rest
+def _report_logger(log: Log) -> Callable[[PackingReport], None]:
+    """A progress callback of `pack` that logs once per `ROWS_PER_LOG_LINE` rows."""
+    n_logged = 0
+
+    def progress(report: PackingReport) -> None:
+        nonlocal n_logged
+        if report.read // ROWS_PER_LOG_LINE > n_logged:
+            n_logged = report.read // ROWS_PER_LOG_LINE
+            log(report.summary())
+
+    return progress
 
 
-def _news(tell: Tell) -> Callable[[PackingReport], None]:
-    """A line for every 100,000 rows."""
-    told = 0
-
-    def news(packing: PackingReport) -> None:
-        nonlocal told
-        if packing.read // 100_000 > told:
-            told = packing.read // 100_000
-            tell(packing.summary())
-
-    return news
-
-
-def split_off(data: PackedGraphs, vocabulary: Vocabulary) -> tuple[PackedGraphs, PackedGraphs]:
-    """Training and validation molecules, told apart by a hash of their SMILES: 1 %, and 50 to 5,000 of them."""
-    if len(data) < 4:
-        raise MolvaeError(f"{len(data)} molecules are too few to train on and validate with: 4 at least")
-    share = min(0.2, max(LEAST_VALID, min(MOST_VALID, VALID_SHARE * len(data))) / len(data))
-    smiles = list(data.smiles(vocabulary))
-    for seed in range(1000):  # of a few molecules a hash may put all on one side
-        held = torch.tensor([assign_split(s, {"valid": share, "train": 1 - share}, seed) == "valid" for s in smiles])
-        if 0 < held.sum() <= len(data) // 2:
-            break
-    return data.select((~held).nonzero()[:, 0]), data.select(held.nonzero()[:, 0])
-
-
-def _keep_packed(packed: Packed, home: Path, fingerprint: dict[str, Any]) -> None:
-    """Whole or not at all, in place of what was packed there before."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".packed.", dir=home.parent))
+def _save(training_set: TrainingSet, folder: Path, fingerprint: dict[str, Any]) -> None:
+    """Write the packed data to a temporary folder, then replace `folder` by it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".packed.", dir=folder.parent))
     try:
-        packed.valid.save(draft / "valid")
-        packed.train.save(draft / "train", recipe=fingerprint, counts=packed.counts)
-        (draft / "vocabulary.json").write_text(packed.vocabulary.to_json(), encoding="utf-8")
-        draft.chmod(0o755)  # a temporary folder is its owner's alone
-        shutil.rmtree(home, ignore_errors=True)
-        os.replace(draft, home)
+        training_set.valid.save(draft / "valid")
+        training_set.train.save(draft / "train", config=fingerprint, counts=training_set.counts)
+        (draft / "vocabulary.json").write_text(training_set.vocabulary.to_json(), encoding="utf-8")
+        draft.chmod(0o755)  # temporary folders are private to their owner
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _load_packed(home: Path, counts: dict[str, str]) -> Packed:
+def _load(folder: Path, counts: dict[str, str]) -> TrainingSet:
     try:
-        vocabulary = Vocabulary.from_json((home / "vocabulary.json").read_text(encoding="utf-8"))
+        vocabulary = Vocabulary.from_json((folder / "vocabulary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{home / 'vocabulary.json'} is damaged: {error}") from None
-    return Packed(PackedGraphs.load(home / "train"), PackedGraphs.load(home / "valid"), vocabulary, counts)
+        raise InputError(f"{folder / 'vocabulary.json'} is damaged: {error}") from None
+    return TrainingSet(PackedGraphs.load(folder / "train"), PackedGraphs.load(folder / "valid"), vocabulary, counts)
 
 
 def _write_invalid_rows(path: Path, invalid_rows: list[InvalidRow]) -> None:

@@ -1,8 +1,13 @@
-"""Likeness: on average, what a decoder writes by itself is to be as what it was trained on.
+"""Distribution matching: a reward that keeps the average properties of samples equal to those of the training set.
 
-A decoder that is rewarded for molecules alone soon writes those that are easy to get right, with fewer rings, say. So a
-molecule is worth more that moves the averages of what is written towards those of the training set: the gradient is
-that of their squared distance, a maximum mean discrepancy with a linear kernel (Gretton et al. 2012).
+A decoder that is rewarded for valid SMILES alone drifts to molecules that are easy to write correctly, for example with
+fewer rings. This reward is higher for molecules that move the averages of the samples towards those of the training
+set. Its gradient is that of the squared distance between the averages, a maximum mean discrepancy with a linear
+kernel [1]_.
+
+References
+----------
+.. [1] Gretton et al. (2012), "A Kernel Two-Sample Test", JMLR 13, 723-773.
 """
 
 from __future__ import annotations
@@ -21,73 +26,93 @@ from molvae.chem.smiles import parse, silence_rdkit
 from molvae.chem.tokenizer import Vocabulary, tokenize
 from molvae.data.graph_dataset import PackedGraphs
 
-COMPARED = ("logp", "mw", "tpsa", "hbd", "hba", "rotatable_bonds", "rings", "heavy_atoms", "fsp3")
-"""Properties whose averages are compared, beside how often each symbol stands in a canonical SMILES."""
-REFERENCE = 20_000
-"""Training molecules whose averages are wanted, drawn at random: they err by less than a hundredth of a spread."""
-REMEMBERED = 8_000
-"""Molecules, about, over which the averages of what is written run."""
-LEAST_SPREAD = 0.25
-"""Differences are in units of a spread, but of none smaller than this: else a rare symbol would outweigh all others."""
-PULL = 0.5
-"""What a molecule is worth for each spread that it lies where a spread is missing."""
-LARGEST = 0.5
-"""What it is worth for that at most, or at least with the sign turned."""
+PROPERTIES = ("logp", "mw", "tpsa", "hbd", "hba", "rotatable_bonds", "rings", "heavy_atoms", "fsp3")
+"""Properties whose averages are matched, in addition to the number of each token in the canonical SMILES."""
+REFERENCE_SIZE = 20_000
+"""Training molecules, drawn at random, whose averages are the target; their standard error is below 0.01 std."""
+WINDOW = 8_000
+"""Number of molecules over which the averages of the samples run."""
+MIN_STD = 0.25
+"""Lower limit of the standard deviations that features are divided by. Without it, a rare token would dominate."""
+REWARD_SCALE = 0.5
+"""Reward per squared standard deviation: deviation of the molecule times deviation of the averages."""
+MAX_REWARD = 0.5
+"""Rewards are clipped to the range from -MAX_REWARD to MAX_REWARD."""
 
-Rows = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 
 @dataclass
-class Likeness:
-    """What is wanted on average, and how far what was written is from it so far."""
+class DistributionMatching:
+    """Rewards samples by their effect on the average features of all samples so far.
+
+    Parameters
+    ----------
+    vocabulary
+        Vocabulary of the decoder.
+    mean, std
+        Target means and standard deviations of the features, shape (F,): `PROPERTIES`, then the counts of all tokens.
+
+    Attributes
+    ----------
+    deviation
+        Running mean of the samples' features minus `mean`, in units of `std`, shape (F,).
+    n_samples
+        Number of molecules in the running mean, at most `WINDOW`.
+    """
 
     vocabulary: Vocabulary
-    mean: Rows
-    spread: Rows
-    off: Rows = field(init=False)
-    """Running means of what was written, in spreads off the mean that is wanted."""
-    count: int = field(init=False, default=0)
-    """Molecules that these are of."""
+    mean: FloatArray
+    std: FloatArray
+    deviation: FloatArray = field(init=False)
+    n_samples: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self.off = np.zeros_like(self.mean)
+        self.deviation = np.zeros_like(self.mean)
 
     @classmethod
-    def to(cls, data: PackedGraphs, vocabulary: Vocabulary, seed: int = 0) -> Self:
-        """To some molecules of a training set, drawn by a seed."""
-        rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:REFERENCE]
+    def from_training_set(cls, data: PackedGraphs, vocabulary: Vocabulary, random_state: int = 0) -> Self:
+        """Match the averages of up to `REFERENCE_SIZE` random molecules of a training set."""
+        rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(random_state))[:REFERENCE_SIZE]
         with silence_rdkit():
-            found = _features(list(data.select(rows.to(data.device)).smiles(vocabulary)), vocabulary)
-        return cls(vocabulary, found.mean(0), np.maximum(found.std(0), LEAST_SPREAD))
+            features = _features(list(data.select(rows.to(data.device)).smiles(vocabulary)), vocabulary)
+        return cls(vocabulary, features.mean(0), np.maximum(features.std(0), MIN_STD))
 
-    def worth(self, molecules: Sequence[str]) -> Rows:
-        """What each is worth, -0.5 to 0.5, given what was written before; from now on these were written, too.
+    def rewards(self, smiles: Sequence[str]) -> FloatArray:
+        """Rewards of a batch of samples, shape (N,), from -`MAX_REWARD` to `MAX_REWARD`.
 
-        Canonical SMILES; keep a `silence_rdkit` block open. While little was written it is less.
+        They are computed with the running averages before the batch, which is then added to the averages. Until
+        `WINDOW` molecules have been added, the rewards are reduced in proportion.
+
+        Parameters
+        ----------
+        smiles
+            Canonical SMILES. Call inside a `silence_rdkit` block, which is faster than one block per molecule.
         """
-        if not molecules:
+        if not smiles:
             return np.empty(0)
-        found = (_features(molecules, self.vocabulary) - self.mean) / self.spread
-        worth = PULL * (self.count / REMEMBERED) * (found @ -self.off)
-        self.count = min(self.count + len(found), REMEMBERED)
-        self.off = self.off + (found.mean(0) - self.off) * (len(found) / self.count)
-        return np.clip(worth, -LARGEST, LARGEST)
+        features = (_features(smiles, self.vocabulary) - self.mean) / self.std
+        rewards = REWARD_SCALE * (self.n_samples / WINDOW) * (features @ -self.deviation)
+        self.n_samples = min(self.n_samples + len(features), WINDOW)
+        self.deviation = self.deviation + (features.mean(0) - self.deviation) * (len(features) / self.n_samples)
+        return np.clip(rewards, -MAX_REWARD, MAX_REWARD)
 
-    def gap(self) -> float:
-        """How far off averages are: the root of their mean square, in spreads."""
-        return float(np.sqrt(np.mean(self.off**2)))
+    def mean_gap(self) -> float:
+        """Root mean square of the deviations of the averages, in standard deviations."""
+        return float(np.sqrt(np.mean(self.deviation**2)))
 
     def state_dict(self) -> dict[str, Any]:
-        """What was written so far, for a run to go on from."""
-        return {"off": torch.from_numpy(self.off.copy()), "count": self.count}
+        """The running averages, for a checkpoint."""
+        return {"deviation": torch.from_numpy(self.deviation.copy()), "n_samples": self.n_samples}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.off, self.count = state["off"].numpy().copy(), state["count"]
+        """Restore the running averages of a checkpoint."""
+        self.deviation, self.n_samples = state["deviation"].numpy().copy(), state["n_samples"]
 
 
-def _features(molecules: Sequence[str], vocabulary: Vocabulary) -> Rows:
-    """A row each: properties, then how often each symbol of the vocabulary stands there."""
-    properties = compute_properties([parse(smiles) for smiles in molecules], COMPARED)
-    counts = [Counter(tokenize(smiles)) for smiles in molecules]
-    symbols = [[float(count[symbol]) for count in counts] for symbol in vocabulary.tokens]
-    return np.column_stack([*properties.values(), *symbols])
+def _features(smiles: Sequence[str], vocabulary: Vocabulary) -> FloatArray:
+    """Properties and the counts of all tokens of the vocabulary, one row per molecule, shape (N, F)."""
+    properties = compute_properties([parse(s) for s in smiles], PROPERTIES)
+    counts = [Counter(tokenize(s)) for s in smiles]
+    token_counts = [[float(count[token]) for count in counts] for token in vocabulary.tokens]
+    return np.column_stack([*properties.values(), *token_counts])

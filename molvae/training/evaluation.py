@@ -1,6 +1,6 @@
-"""What a model is worth, by decoding: reconstruction, the prior, and the neighborhood of seeds.
+"""Evaluation of a model by decoding: reconstruction, samples of the prior, and analogs around seeds.
 
-The same functions validate during training, fill model cards and print benchmark tables.
+Validations during training, model cards and benchmarks use the same functions.
 """
 
 from __future__ import annotations
@@ -26,136 +26,192 @@ from molvae.nn.latents import Posterior
 from molvae.nn.priors import Prior
 
 
+class NeighborhoodMetrics(NamedTuple):
+    """Metrics of the samples around seeds.
+
+    Attributes
+    ----------
+    valid
+        Fraction of valid samples.
+    distinct
+        Number of different valid molecules per seed, without the seed itself.
+    effective_novelty
+        Number of those that are not in the training set, divided by the number of samples.
+    similarity
+        Median Tanimoto similarity of those to their seed; NaN if there are none.
+    frac_similarity_ge_0_4
+        Fraction of those with a similarity of 0.4 or more; NaN if there are none.
+    """
+
+    valid: float
+    distinct: float
+    effective_novelty: float
+    similarity: float
+    frac_similarity_ge_0_4: float
+
+
 class Evaluator:
-    """Decodes with a model, on the model's own device."""
+    """Computes metrics of a model by decoding, on the device of the model.
+
+    Parameters
+    ----------
+    codec
+        The model.
+    """
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
 
-    def write(self, z: Tensor, noise_level: float, options: DecodeOptions, seed: int = 0) -> list[str]:
-        """A string per latent, unchecked."""
-        return self.codec.write(z, options, noise_level=noise_level, seed=seed).strings(self.codec.vocabulary)
+    def decode(self, z: Tensor, noise_level: float, options: DecodeOptions, random_state: int = 0) -> list[str]:
+        """Decode latents, shape (N, latent_dim), to N SMILES that are not necessarily valid."""
+        decoded = self.codec.write(z, options, noise_level=noise_level, seed=random_state)
+        return decoded.strings(self.codec.vocabulary)
 
-    def exact(self, data: PackedGraphs, *, refine: bool = False, inversion_steps: int = 0) -> NDArray[np.bool_]:
-        """Which molecules come back, stereo and all, from the posterior's mean or the refined one, M.
+    def exact_reconstructions(
+        self, data: PackedGraphs, *, optimize_latents: bool = False, inversion_steps: int = 0
+    ) -> NDArray[np.bool_]:
+        """Which molecules are reconstructed exactly, including stereochemistry, shape (N,).
 
-        Written greedily, or with `inversion_steps` as in `sampling.inversion`; in whichever order of atoms.
+        Parameters
+        ----------
+        data
+            N molecules.
+        optimize_latents
+            Decode the optimized latents instead of the means of the posterior.
+        inversion_steps
+            Steps of latent inversion; 0 decodes greedily.
         """
-        strings = self.codec.reproduce(self.codec.encode(data, refine=refine).mean, inversion_steps=inversion_steps)
-        known = targets(data, self.codec.vocabulary)
-        return np.array([canonical_or_none(a) == b for a, b in zip(strings, known, strict=True)], dtype=bool)
+        latents = self.codec.encode(data, refine=optimize_latents).mean
+        decoded = self.codec.reproduce(latents, inversion_steps=inversion_steps)
+        expected = canonical_smiles(data, self.codec.vocabulary)
+        return np.array([canonical_or_none(a) == b for a, b in zip(decoded, expected, strict=True)], dtype=bool)
 
-    def resampled(self, data: PackedGraphs) -> list[str]:
-        """A string from one draw of each molecule's posterior, sampled at temperature 1, unchecked."""
+    def sample_posterior(self, data: PackedGraphs) -> list[str]:
+        """One sample per molecule from its posterior, decoded at temperature 1; not necessarily valid."""
         posterior = self.codec.encode(data)
         keys = row_keys(1, torch.arange(len(data), device=posterior.mean.device))
-        return self.write(posterior.draw(normal(keys, posterior.mean.shape[1])), 0.0, DecodeOptions(), seed=1)
+        z = posterior.sample(normal(keys, posterior.mean.shape[1]))
+        return self.decode(z, 0.0, DecodeOptions(), random_state=1)
 
     @torch.inference_mode()
-    def prior(
-        self, count: int, *, temperature: float = 1.0, seed: int = 0, prior: Prior | None = None
+    def sample_prior(
+        self, n: int, *, temperature: float = 1.0, random_state: int = 0, prior: Prior | None = None
     ) -> list[str | None]:
-        """`count` draws from a prior, the unit one by default: canonical SMILES, or None for a string that is none."""
+        """Sample `n` molecules from a prior, by default the unit Gaussian: canonical SMILES, None where invalid."""
         prior = prior or self.codec.model.prior()
-        keys = row_keys(seed, torch.arange(count, device=self.codec.device))
-        z = prior.draw(normal(keys, prior.noise_size))
+        keys = row_keys(random_state, torch.arange(n, device=self.codec.device))
+        z = prior.sample(normal(keys, prior.noise_dim))
         z = prior.perturb(z, prior.noise_level, normal(keys, z.shape[1], stream=1))
-        return [canonical_or_none(s) for s in self.write(z, prior.noise_level, DecodeOptions(temperature), seed + 1)]
+        decoded = self.decode(z, prior.noise_level, DecodeOptions(temperature), random_state + 1)
+        return [canonical_or_none(smiles) for smiles in decoded]
 
     def neighborhood(
         self,
-        data: PackedGraphs,
+        seeds: PackedGraphs,
         noise_level: float,
         *,
-        draws: int = 40,
+        samples_per_seed: int = 40,
         options: DecodeOptions = GREEDY,
-        seen: BloomFilter | None = None,
-        seed: int = 0,
-        around: Posterior | None = None,
-    ) -> Neighborhood:
-        """One draw each of `draws` latents around the refined latent of every molecule of `data`, decoded by `options`.
+        training_filter: BloomFilter | None = None,
+        random_state: int = 0,
+        posterior: Posterior | None = None,
+    ) -> NeighborhoodMetrics:
+        """Sample around the optimized latents of seeds at a noise level and evaluate the samples.
 
-        Without `seen`, what the model was trained on, all molecules count as novel. `around`: those, if they are there
-        already.
+        Parameters
+        ----------
+        seeds
+            Molecules to sample around.
+        noise_level
+            Noise level of the latents, 0 to 1.
+        samples_per_seed
+            Latents per seed; each is decoded once.
+        options
+            How they are decoded.
+        training_filter
+            Bloom filter of the training set; None: no molecule counts as known.
+        random_state
+            Random seed of latents and tokens.
+        posterior
+            The optimized latents, if they have been computed already.
         """
-        posterior, seeds = around or self.codec.encode(data, refine=True), targets(data, self.codec.vocabulary)
-        mean = posterior.mean.repeat_interleave(draws, 0)
-        keys = row_keys(seed, torch.arange(len(mean), device=mean.device))
+        posterior = posterior or self.codec.encode(seeds, refine=True)
+        mean = posterior.mean.repeat_interleave(samples_per_seed, 0)
+        keys = row_keys(random_state, torch.arange(len(mean), device=mean.device))
         z = posterior.perturb(mean, noise_level, normal(keys, mean.shape[1]))
-        strings = self.write(z, noise_level, options, seed + 1)
-        return _neighborhood(seeds, [strings[i * draws : (i + 1) * draws] for i in range(len(seeds))], seen)
+        samples = self.decode(z, noise_level, options, random_state + 1)
+        groups = [samples[i * samples_per_seed : (i + 1) * samples_per_seed] for i in range(len(seeds))]
+        return _neighborhood_metrics(canonical_smiles(seeds, self.codec.vocabulary), groups, training_filter)
 
-    def noise_level_at(
+    def noise_level_for_similarity(
         self,
-        data: PackedGraphs,
+        seeds: PackedGraphs,
         similarity: float,
         *,
-        draws: int = 40,
+        samples_per_seed: int = 40,
         options: DecodeOptions = GREEDY,
-        steps: int = 7,
+        n_steps: int = 7,
     ) -> float:
-        """The noise level at which the median Tanimoto of a `neighborhood` is `similarity`, by bisection of 0 to 1."""
-        low, high, around = 0.0, 1.0, self.codec.encode(data, refine=True)
-        for _ in range(steps):
+        """Noise level at which the median similarity of a `neighborhood` is `similarity`: `n_steps` of bisection."""
+        low, high, posterior = 0.0, 1.0, self.codec.encode(seeds, refine=True)
+        for _ in range(n_steps):
             middle = (low + high) / 2
-            found = self.neighborhood(data, middle, draws=draws, options=options, around=around).similarity
-            low, high = (middle, high) if found > similarity else (low, middle)
+            metrics = self.neighborhood(
+                seeds, middle, samples_per_seed=samples_per_seed, options=options, posterior=posterior
+            )
+            low, high = (middle, high) if metrics.similarity > similarity else (low, middle)
         return (low + high) / 2
 
 
-class Neighborhood(NamedTuple):
-    """What draws around seeds give, averaged over seeds."""
-
-    valid: float  # share of strings
-    distinct: float  # distinct valid molecules per seed, the seed itself not counted
-    effective: float  # share of strings that are such molecules and novel, each counted once
-    similarity: float  # median Tanimoto of those to their seed
-    frac_similarity_ge_0_4: float  # share of those at 0.4 or more
-
-
-def probe(
-    vocabulary: Vocabulary, max_length: int, molecules: int = 256
+def decoding_metrics(
+    vocabulary: Vocabulary, max_length: int, n_molecules: int = 256
 ) -> Callable[[Autoencoder, PackedGraphs], dict[str, float]]:
-    """A validation for training (`training.module.Probe`): decodes some molecules and some prior samples."""
+    """Validation metrics for a training (`molvae.training.module.ValidationMetrics`).
 
-    def run(model: Autoencoder, data: PackedGraphs) -> dict[str, float]:
+    They decode `n_molecules` validation molecules and as many samples of the prior: exact (fraction of exact
+    reconstructions), posterior_valid and prior_valid (fractions of valid samples).
+    """
+
+    def compute(model: Autoencoder, data: PackedGraphs) -> dict[str, float]:
         evaluator = Evaluator(Codec(model, vocabulary, max_length))
-        some = data.select(torch.arange(min(molecules, len(data)), device=data.device))
+        molecules = data.select(torch.arange(min(n_molecules, len(data)), device=data.device))
         return {
-            "exact": float(evaluator.exact(some).mean()),
-            "posterior_valid": _share_valid(map(canonical_or_none, evaluator.resampled(some))),
-            "prior_valid": _share_valid(evaluator.prior(molecules)),
+            "exact": float(evaluator.exact_reconstructions(molecules).mean()),
+            "posterior_valid": _valid_fraction(map(canonical_or_none, evaluator.sample_posterior(molecules))),
+            "prior_valid": _valid_fraction(evaluator.sample_prior(n_molecules)),
         }
 
-    return run
+    return compute
 
 
-def targets(data: PackedGraphs, vocabulary: Vocabulary) -> list[str]:
-    """The canonical SMILES that packed molecules were packed with."""
+def canonical_smiles(data: PackedGraphs, vocabulary: Vocabulary) -> list[str]:
+    """Canonical SMILES of packed molecules."""
     return list(data.smiles(vocabulary))
 
 
-def _neighborhood(seeds: list[str], groups: list[list[str]], seen: BloomFilter | None) -> Neighborhood:
-    strings = max(1, sum(map(len, groups)))
-    molecules = {text: canonical_or_none(text) for text in {t for group in groups for t in group}}
-    valid, distinct, novel, similarities = 0, [], 0, []
+def _neighborhood_metrics(
+    seeds: list[str], groups: list[list[str]], training_filter: BloomFilter | None
+) -> NeighborhoodMetrics:
+    n_samples = max(1, sum(map(len, groups)))
+    canonical = {sample: canonical_or_none(sample) for sample in {s for group in groups for s in group}}
+    n_valid, n_distinct, n_new, similarities = 0, [], 0, []
     for seed, group in zip(seeds, groups, strict=True):
-        good = [m for t in group if (m := molecules[t]) is not None]
-        valid += len(good)
-        others = sorted(set(good) - {seed})
-        distinct.append(len(others))
-        novel += len(others) - (int(seen.contains(others).sum()) if seen is not None else 0)
-        similarities.append(tanimoto(morgan(parse(seed)), [morgan(parse(m)) for m in others]))
+        valid = [smiles for sample in group if (smiles := canonical[sample]) is not None]
+        n_valid += len(valid)
+        analogs = sorted(set(valid) - {seed})
+        n_distinct.append(len(analogs))
+        n_new += len(analogs) - (int(training_filter.contains(analogs).sum()) if training_filter is not None else 0)
+        similarities.append(tanimoto(morgan(parse(seed)), [morgan(parse(smiles)) for smiles in analogs]))
     pooled = np.concatenate(similarities) if similarities else np.zeros(0)
-    return Neighborhood(
-        valid / strings,
-        float(np.mean(distinct)) if distinct else 0.0,
-        novel / strings,
+    return NeighborhoodMetrics(
+        n_valid / n_samples,
+        float(np.mean(n_distinct)) if n_distinct else 0.0,
+        n_new / n_samples,
         float(np.median(pooled)) if len(pooled) else float("nan"),
         float(np.mean(pooled >= 0.4)) if len(pooled) else float("nan"),
     )
 
 
-def _share_valid(molecules: Iterable[str | None]) -> float:
-    flags = [m is not None for m in molecules]
-    return sum(flags) / max(1, len(flags))
+def _valid_fraction(molecules: Iterable[str | None]) -> float:
+    valid = [smiles is not None for smiles in molecules]
+    return sum(valid) / max(1, len(valid))

@@ -1,4 +1,4 @@
-"""Fitting a learned prior to the latents of encoded molecules."""
+"""Learned priors: a density fitted to the latents of encoded molecules."""
 
 from __future__ import annotations
 
@@ -21,46 +21,154 @@ from molvae.data.rows import MAX_INVALID_ROWS_SHOWN, InvalidRow, Record
 from molvae.errors import CheckpointError, InputError, import_extra
 from molvae.generation.rng import normal, row_keys
 from molvae.nn.devices import find_device
-from molvae.nn.inference import posteriors
+from molvae.nn.inference import encode_dataset
 from molvae.nn.priors import FlowPrior, MixturePrior, Prior, PriorConfig
 
-FLOW_STEPS, FLOW_BATCH, FLOW_RATE = 4_000, 512, 1e-3
-MIXTURE_ROUNDS = 30
-RIDGE = 1e-4
-"""Added to variances: latents have some nearly empty directions."""
+FLOW_STEPS, FLOW_BATCH_SIZE, FLOW_LEARNING_RATE, FLOW_WARMUP_STEPS = 4_000, 512, 1e-3, 200
+MIXTURE_ITERATIONS = 30
+COVARIANCE_RIDGE = 1e-4
+"""Added to the diagonal of covariances: some directions of latents have a variance of almost 0."""
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def fit_prior(z: Tensor, config: PriorConfig, *, seed: int = 0, tell: Tell = lambda _: None) -> Prior:
-    """The density of latents z, N x D, as `config` says; the same seed and latents give the same.
+def fit_prior(
+    model: str | Path,
+    data: Sequence[str | Path],
+    output: str | Path,
+    *,
+    kind: str = "mixture",
+    noise_level: float | None = None,
+    max_molecules: int = 60_000,
+    column: str | None = None,
+    random_state: int = 0,
+    device: str = "auto",
+    workers: int | None = None,
+    log: Log = lambda _: None,
+) -> Path:
+    """Fit a prior to the latents of molecules and save it with the model.
 
-    Raises `InputError` for too few latents, `MissingExtraError` for a mixture without scikit-learn.
+    Samples of the model are then drawn from the learned prior unless the unit Gaussian is requested. The same data
+    and random state give the same prior.
+
+    Parameters
+    ----------
+    model
+        Name of a shipped model, or a model directory.
+    data
+        Files of molecules or datasets (NAME or NAME:SPLIT), usually the training data of the model.
+    output
+        Model directory to write; may be that of the model.
+    kind
+        "mixture" (Gaussian mixture) or "flow" (flow matching).
+    noise_level
+        Noise added to samples of the prior, 0 to 1. Default: that of `PriorConfig`, or 0 if the decoder is not
+        conditioned on the noise level.
+    max_molecules
+        Number of rows that are drawn at random from the data and encoded.
+    column
+        Column of the SMILES in tables.
+    random_state
+        Random seed of the rows, the latents and the fit.
+    device
+        "auto", "cpu", "cuda" or "cuda:N".
+    workers
+        Processes that parse molecules. Default: one per core.
+    log
+        Called with progress messages.
+
+    Returns
+    -------
+    Path
+        The model directory.
+
+    Raises
+    ------
+    InputError
+        If the model, the data or an option cannot be used.
+    MissingExtraError
+        If scikit-learn, which fits mixtures, is not installed.
     """
-    least = max(2, config.components) if config.kind == "mixture" else 2
-    if len(z) < least:
-        raise InputError(f"a prior of this kind is fitted to {least} molecules or more, got {len(z)}")
-    fit = {"mixture": fit_mixture, "flow": fit_flow}[config.kind]
+    try:
+        folder = checkpoints.find_model(model)
+    except CheckpointError as error:
+        raise InputError(str(error)) from None
+    check_output_folder(Path(output), checkpoints.CONFIG_FILE)
+    checkpoint = checkpoints.load(folder, find_device(device))
+    if noise_level is None:
+        noise_level = PriorConfig.noise_level if checkpoint.defaults.noise_conditioned else 0.0
+    config = checkpoint.model.prior().config.replace(kind=kind, noise_level=noise_level)
+    sources = [resolve_source(item, column) for item in data]
+    packed, _, report = pack(
+        sample_rows(sources, max_molecules, random_state),
+        vocabulary=checkpoint.vocabulary,
+        max_length=checkpoint.config.max_length,
+        workers=workers,
+    )
+    log(report.summary())
+    for invalid_row in report.invalid_rows[:MAX_INVALID_ROWS_SHOWN]:
+        log(str(invalid_row))
+    posterior = encode_dataset(checkpoint.model, packed)
+    keys = row_keys(random_state, torch.arange(len(packed), device=posterior.mean.device))
+    z = posterior.sample(normal(keys, posterior.noise_dim))
+    prior = fit_density(z, config, random_state=random_state, log=log)
+    names = ", ".join(Path(source.label).name for source in sources)
+    card = {
+        **_without_learned_prior_scores(checkpoint.card),
+        "Learned prior": f"{kind} of {len(packed):,} encoded molecules of {names}, random seed {random_state}, "
+        f"noise level {config.noise_level:g}",
+    }
+    return checkpoints.save(dataclasses.replace(checkpoint, prior=prior, card=card), output)
+
+
+def fit_density(z: Tensor, config: PriorConfig, *, random_state: int = 0, log: Log = lambda _: None) -> Prior:
+    """Fit the density of latents.
+
+    Parameters
+    ----------
+    z
+        Latents, shape (N, latent_dim).
+    config
+        Kind and size of the density.
+    random_state
+        Random seed; the same latents and seed give the same density. Torch's random state is restored.
+    log
+        Called with progress messages.
+
+    Raises
+    ------
+    InputError
+        If there are fewer latents than components, or fewer than 2.
+    MissingExtraError
+        If scikit-learn, which fits mixtures, is not installed.
+    """
+    minimum = max(2, config.components) if config.kind == "mixture" else 2
+    if len(z) < minimum:
+        raise InputError(f"fitting a {config.kind} prior needs {minimum} molecules or more, got {len(z)}")
+    fit = {"mixture": _fit_mixture, "flow": _fit_flow}[config.kind]
     with torch.random.fork_rng(devices=[z.device] if z.is_cuda else []):
-        torch.manual_seed(seed)
-        return fit(z.float(), config, seed, tell).eval().requires_grad_(False)
+        torch.manual_seed(random_state)
+        return fit(z.float(), config, random_state, log).eval().requires_grad_(False)
 
 
-def fit_mixture(z: Tensor, config: PriorConfig, seed: int, tell: Tell) -> Prior:
-    """Expectation maximization by scikit-learn."""
+def _fit_mixture(z: Tensor, config: PriorConfig, random_state: int, log: Log) -> Prior:
+    """Fit a Gaussian mixture with full covariances by expectation maximization."""
     mixture, exceptions = import_extra("sklearn.mixture", "fit"), import_extra("sklearn.exceptions", "fit")
     model = mixture.GaussianMixture(
         config.components,
-        max_iter=MIXTURE_ROUNDS,
+        max_iter=MIXTURE_ITERATIONS,
         tol=1e-2,
-        reg_covar=RIDGE,
+        reg_covar=COVARIANCE_RIDGE,
         init_params="k-means++",
-        random_state=seed,
+        random_state=random_state,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", exceptions.ConvergenceWarning)  # the last digits of a density are not needed
+        warnings.simplefilter("ignore", exceptions.ConvergenceWarning)  # an approximate optimum is sufficient
         model.fit(z.cpu().double().numpy())
-    tell(f"{config.components} Gaussians, {model.n_iter_} rounds, log-density {model.lower_bound_:.1f} nats a latent")
+    log(
+        f"mixture of {config.components} Gaussians: {model.n_iter_} iterations, "
+        f"mean log-density {model.lower_bound_:.1f} nats"
+    )
     prior = MixturePrior(config)
     prior.weights.copy_(torch.from_numpy(model.weights_))
     prior.means.copy_(torch.from_numpy(model.means_))
@@ -68,98 +176,50 @@ def fit_mixture(z: Tensor, config: PriorConfig, seed: int, tell: Tell) -> Prior:
     return prior.to(z.device)
 
 
-def fit_flow(z: Tensor, config: PriorConfig, seed: int, tell: Tell) -> Prior:  # noqa: ARG001
-    """Conditional flow matching: regress the straight way from noise to a latent, at a random point of it."""
+def _fit_flow(z: Tensor, config: PriorConfig, random_state: int, log: Log) -> Prior:  # noqa: ARG001
+    """Train a velocity field by conditional flow matching on straight lines from noise to whitened latents."""
     prior = FlowPrior(config).to(z.device)
     prior.mean.copy_(z.mean(0))
-    prior.factor.copy_(torch.linalg.cholesky(torch.cov(z.T) + RIDGE * torch.eye(z.shape[1], device=z.device)))
+    ridge = COVARIANCE_RIDGE * torch.eye(z.shape[1], device=z.device)
+    prior.factor.copy_(torch.linalg.cholesky(torch.cov(z.T) + ridge))
     z = torch.linalg.solve_triangular(prior.factor, (z - prior.mean).T, upper=False).T.contiguous()
-    optimizer = torch.optim.Adam(prior.parameters(), lr=FLOW_RATE)
+    optimizer = torch.optim.Adam(prior.parameters(), lr=FLOW_LEARNING_RATE)
     for step in range(FLOW_STEPS):
-        end = z[torch.randint(len(z), (FLOW_BATCH,), device=z.device)]
-        start, time = torch.randn_like(end), torch.rand(FLOW_BATCH, 1, device=z.device)
+        end = z[torch.randint(len(z), (FLOW_BATCH_SIZE,), device=z.device)]  # (B, latent_dim)
+        start, time = torch.randn_like(end), torch.rand(FLOW_BATCH_SIZE, 1, device=z.device)
         loss = (prior.velocity(torch.lerp(start, end, time), time) - (end - start)).square().mean()
-        optimizer.param_groups[0]["lr"] = FLOW_RATE * min(1, step / 200) * (1 - step / FLOW_STEPS)
+        warmup, decay = min(1, step / FLOW_WARMUP_STEPS), 1 - step / FLOW_STEPS
+        optimizer.param_groups[0]["lr"] = FLOW_LEARNING_RATE * warmup * decay
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if (step + 1) % 1_000 == 0:
-            tell(f"flow: step {step + 1:,} of {FLOW_STEPS:,}, squared error {float(loss.detach()):.3f}")
+            log(f"flow: step {step + 1:,} of {FLOW_STEPS:,}, mean squared error {float(loss.detach()):.3f}")
     return prior
 
 
-MOLECULES = 60_000
+def sample_rows(sources: Sequence[MoleculeSource], n: int, random_state: int) -> list[Record | InvalidRow]:
+    """Draw `n` rows uniformly without replacement, or all rows if there are fewer, by reservoir sampling [1]_.
 
-
-def learn_prior(
-    model: str | Path,
-    data: Sequence[str | Path],
-    output: str | Path,
-    *,
-    kind: str = "mixture",
-    noise_level: float | None = None,
-    molecules: int = MOLECULES,
-    column: str | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    workers: int | None = None,
-    tell: Tell = lambda _: None,
-) -> Path:
-    """Fit a prior to the latents of `data` (files, or datasets: NAME or NAME:SPLIT); saved with the model in `output`.
-
-    Up to `molecules` rows are drawn at random. `kind` is "mixture" or "flow"; `noise level` the noise that its draws are
-    moved by, 0 to 1, by default `PriorConfig`'s, or none where the decoder is not told of it. `output` may be the
-    model's own directory. The same seed and data give the same prior. Raises `InputError` for a model, data or settings
-    that cannot be used.
+    References
+    ----------
+    .. [1] Vitter (1985), "Random sampling with a reservoir", ACM Transactions on Mathematical Software 11, 37-57.
     """
-    try:
-        folder = checkpoints.locate(model)
-    except CheckpointError as error:
-        raise InputError(str(error)) from None
-    check_output_folder(Path(output), checkpoints.CONFIG)
-    checkpoint = checkpoints.load(folder, find_device(device))
-    default = PriorConfig.noise_level if checkpoint.defaults.noise_aware else 0.0
-    config = checkpoint.model.prior().config.replace(
-        kind=kind, noise_level=default if noise_level is None else noise_level
-    )
-    sources = [resolve_source(item, column) for item in data]
-    rows = drawn_rows(sources, molecules, seed)
-    packed, _, packing = pack(
-        rows, vocabulary=checkpoint.vocabulary, max_length=checkpoint.config.max_length, workers=workers
-    )
-    tell(packing.summary())
-    for invalid_row in packing.invalid_rows[:MAX_INVALID_ROWS_SHOWN]:
-        tell(str(invalid_row))
-    posterior = posteriors(checkpoint.model, packed)
-    keys = row_keys(seed, torch.arange(len(packed), device=posterior.mean.device))
-    prior = fit_prior(posterior.draw(normal(keys, posterior.noise_size)), config, seed=seed, tell=tell)
-    note = (
-        f"{kind} of {len(packed):,} encoded molecules of {', '.join(Path(s.label).name for s in sources)}, seed {seed}"
-    )
-    card = {
-        **_without_prior(checkpoint.card),
-        "Learned prior": f"{note}, draws moved by noise level {config.noise_level:g}",
-    }
-    return checkpoints.save(dataclasses.replace(checkpoint, prior=prior, card=card), output)
+    if n < 1:
+        raise InputError(f"the number of molecules must be 1 or more, got {n}")
+    random, reservoir, n_read = np.random.default_rng(random_state), list[Record | InvalidRow](), 0
+    for source in sources:
+        for row in read_records(source.path, column=source.column):
+            n_read += 1
+            if len(reservoir) < n:
+                reservoir.append(row)
+            elif (index := int(random.integers(n_read))) < n:
+                reservoir[index] = row
+    return reservoir
 
 
-def _without_prior(card: dict[str, Any]) -> dict[str, Any]:
-    """A card without the figures of a learned prior that is replaced."""
+def _without_learned_prior_scores(card: dict[str, Any]) -> dict[str, Any]:
+    """A model card without the scores of the learned prior, which is replaced."""
     if "Scores" not in card:
         return card
     return {**card, "Scores": {name: value for name, value in card["Scores"].items() if "learned prior" not in name}}
-
-
-def drawn_rows(sources: Sequence[MoleculeSource], count: int, seed: int) -> list[Record | InvalidRow]:
-    """`count` rows at random, each as likely, all where there are no more: reservoir sampling (Vitter 1985)."""
-    if count < 1:
-        raise InputError(f"the number of molecules must be 1 or more, got {count}")
-    random, kept, read = np.random.default_rng(seed), list[Record | InvalidRow](), 0
-    for source in sources:
-        for row in read_records(source.path, column=source.column):
-            read += 1
-            if len(kept) < count:
-                kept.append(row)
-            elif (place := int(random.integers(read))) < count:
-                kept[place] = row
-    return kept

@@ -132,7 +132,7 @@ class AutoencoderModule(lightning.LightningModule):
                 noise_level,
                 self.config.free_bits,
                 latent_noise=self.config.latent_noise,
-                corruption=self.config.mask_prob,
+                mask_prob=self.config.mask_prob,
                 match_prior=self.config.mmd_weight > 0,
             )
         kl_weight = kl_weight_at(self.config, self.global_step, self.progress)

@@ -1,10 +1,15 @@
-"""Practice: a decoder in training writes around molecules by itself, and what was good becomes likelier.
+"""Policy-gradient training of the decoder on its own samples.
 
-From given strings alone a decoder never sees what it writes itself: some of it is no molecule, much is the molecule
-that it was to leave, or the same again, and how far away the rest lies is not quite what the noise level says. So strings
-are written around some molecules of each step, each is given a value, and a policy gradient (Williams 1992) makes those
-likelier that are worth more than the others around the same molecule (Kool et al. 2019, "Buy 4 REINFORCE samples, get a
-baseline for free!").
+Trained on given SMILES alone, a decoder never sees its own errors: some samples are not valid, many are the seed itself
+or duplicates, and their similarity to the seed is only roughly the one that corresponds to the noise level. Here the
+decoder samples around molecules of each training batch, each sample is rewarded, and a policy gradient [1]_ increases
+the probability of samples with a reward above the mean of the other samples of the same molecule [2]_.
+
+References
+----------
+.. [1] Williams (1992), "Simple statistical gradient-following algorithms for connectionist reinforcement learning",
+       Machine Learning 8, 229-256.
+.. [2] Kool et al. (2019), "Buy 4 REINFORCE Samples, Get a Baseline for Free!", ICLR workshop.
 """
 
 from __future__ import annotations
@@ -19,9 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molvae.chem.filters import alerts
+from molvae.chem.filters import BRENK, alerts
 from molvae.chem.fingerprints import morgan, tanimoto
-from molvae.chem.mutations import BRENK
 from molvae.chem.properties import sa_score
 from molvae.chem.sample_parsing import parse_samples
 from molvae.chem.smiles import parse, silence_rdkit
@@ -34,163 +38,232 @@ from molvae.generation.rng import row_keys
 from molvae.generation.token_sampling import DecodeOptions
 from molvae.metrics.analogs import USABLE_SA_INCREASE
 from molvae.nn.autoencoder import Autoencoder
-from molvae.nn.inference import posteriors
-from molvae.training.distribution_matching import Likeness
+from molvae.nn.inference import encode_dataset
+from molvae.training.distribution_matching import DistributionMatching
 
-VALID = 0.4
-"""What a molecule is worth that is nothing else that is wanted; a string that is none is worth nothing."""
-FLAWED, KNOWN = 0.5, 0.6
-"""What is left of the rest of a molecule's worth where it is harder to make, or has an alert, that the one it lies
-around has not; and where it is of the training set."""
-REACH = 0.5
-"""How far off the similarity asked for a molecule may be before that is worth nothing."""
-ITSELF = 0.25
-"""The noise level from which on the molecule itself is no longer wanted."""
-SPREAD = 0.3
-"""How far values differ: what an advantage is measured in."""
-FAR = 0.75
-"""The noise level from which on any molecule is as good, or with a `Likeness` as good as it makes what is written there more
-like the training set."""
+VALID_REWARD = 0.4
+"""Reward of a valid sample without any other desired property; invalid samples get 0, the best samples 1."""
+LOW_QUALITY_FACTOR = 0.5
+"""Factor of the remaining reward if the sample is harder to synthesize than its seed or has an alert that the seed
+does not have."""
+KNOWN_FACTOR = 0.6
+"""Factor of the remaining reward if the sample is in the training set."""
+SIMILARITY_TOLERANCE = 0.5
+"""Deviation from the expected Tanimoto similarity at which the remaining reward reaches 0 (it falls linearly)."""
+SEED_NOISE_LEVEL = 0.25
+"""Noise level from which a sample that is the seed gets no more than `VALID_REWARD`; below, its reward falls linearly."""
+UNCONDITIONAL_NOISE_LEVEL = 0.75
+"""Noise level from which samples are not compared with their seed: every valid sample gets 1, plus the reward of the
+distribution matching."""
+ADVANTAGE_SCALE = 0.3
+"""Typical standard deviation of rewards; advantages are divided by it."""
 
 
 @dataclass(frozen=True)
-class Practice:
-    """A `training.module.Practice`: `strings` around each of up to `molecules` of a step.
+class PolicyGradient:
+    """Policy-gradient loss of a decoder (a `molvae.training.module.PolicyGradientLoss`).
 
-    They are drawn at noise levels of `nearest` to `furthest` and the `temperature` at which the model will be used; with
-    `seen`, what it was trained on, new molecules are worth more, and far away those that `likeness` says.
+    Parameters
+    ----------
+    vocabulary
+        Vocabulary of the decoder.
+    max_length
+        Longest sample, in tokens.
+    training_filter
+        Bloom filter of the training set. Samples in it get a smaller reward; None: all samples count as new.
+    n_seeds
+        Molecules of each batch to sample around.
+    samples_per_seed
+        Samples around each of them.
+    temperature
+        Sampling temperature, the one at which the model will be used.
+    noise_min, noise_max
+        Range of the noise levels, which are uniformly distributed.
+    distribution_matching
+        Additional reward of samples at noise levels from `UNCONDITIONAL_NOISE_LEVEL`.
     """
 
     vocabulary: Vocabulary
     max_length: int
-    seen: BloomFilter | None = None
-    molecules: int = 24
-    strings: int = 24
+    training_filter: BloomFilter | None = None
+    n_seeds: int = 24
+    samples_per_seed: int = 24
     temperature: float = 0.7
-    nearest: float = 0.1
-    furthest: float = 0.65
-    likeness: Likeness | None = None
+    noise_min: float = 0.1
+    noise_max: float = 0.65
+    distribution_matching: DistributionMatching | None = None
 
     def __call__(self, model: Autoencoder, data: PackedGraphs, rows: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """What is to be made smaller, 0-d, and how good the strings were; random numbers are torch's."""
-        some = data.select(rows[: self.molecules])
-        with _encoding(model):
-            around = posteriors(model, some)
-        mean = around.mean.clone().repeat_interleave(self.strings, 0)  # a copy, for its gradient: inference has none
-        each = self.nearest + (self.furthest - self.nearest) * torch.rand(len(some), device=mean.device)
-        noise_level = each.repeat_interleave(self.strings)
-        z = around.perturb(mean, noise_level[:, None], torch.randn_like(mean))
+        """Sample around the first `n_seeds` of the given rows of the data.
+
+        Random numbers come from torch's global generator.
+
+        Returns
+        -------
+        loss
+            Scalar tensor whose gradient is the negative policy gradient.
+        metrics
+            Averages over the samples: reward, valid, identical, distinct, similarity, high_quality and, with
+            distribution matching, mean_gap.
+        """
+        seeds = data.select(rows[: self.n_seeds])
+        with _encoder_in_eval_mode(model):
+            posterior = encode_dataset(model, seeds)
+        # cloned because tensors made in inference mode cannot be used for a gradient; N = seeds x samples_per_seed
+        mean = posterior.mean.clone().repeat_interleave(self.samples_per_seed, 0)  # (N, latent_dim)
+        uniform = torch.rand(len(seeds), device=mean.device)
+        seed_noise_levels = self.noise_min + (self.noise_max - self.noise_min) * uniform
+        noise_level = seed_noise_levels.repeat_interleave(self.samples_per_seed)  # (N,)
+        z = posterior.perturb(mean, noise_level[:, None], torch.randn_like(mean))
         keys = row_keys(int(torch.randint(2**62, ())), torch.arange(len(z), device=z.device))
         engine = Engine(model.decoder, self.max_length, precision="32")
-        written = engine.decode(z, noise_level, keys, DecodeOptions(self.temperature))
-        groups = chunked(written.strings(self.vocabulary), self.strings)
+        decoded = engine.decode(z, noise_level, keys, DecodeOptions(self.temperature))
+        groups = chunked(decoded.strings(self.vocabulary), self.samples_per_seed)
         with silence_rdkit():
-            judged = [
-                judge(molecule, group, float(r), self.seen, self.likeness)
-                for molecule, group, r in zip(some.smiles(self.vocabulary), groups, each, strict=True)
+            results = [
+                reward_samples(seed, samples, float(level), self.training_filter, self.distribution_matching)
+                for seed, samples, level in zip(seeds.smiles(self.vocabulary), groups, seed_noise_levels, strict=True)
             ]
-        values = torch.tensor([group.values for group in judged], device=z.device)
-        symbols = torch.from_numpy(written.symbols).long().to(z.device)
-        symbols = symbols[:, : int((symbols != PAD_ID).sum(1).max())]
-        likelihood = model.symbol_log_likelihood(z, noise_level, symbols, self.temperature).sum(1)
-        figures = _figures(judged) | ({"gap": self.likeness.gap()} if self.likeness else {})
-        return -(advantages(values).flatten() * likelihood).mean(), figures
+        rewards = torch.tensor([result.rewards for result in results], device=z.device)
+        tokens = torch.from_numpy(decoded.symbols).long().to(z.device)
+        tokens = tokens[:, : int((tokens != PAD_ID).sum(1).max())]  # (N, L)
+        log_likelihood = model.token_log_likelihood(z, noise_level, tokens, self.temperature).sum(1)  # (N,)
+        metrics = _average(results)
+        if self.distribution_matching:
+            metrics["mean_gap"] = self.distribution_matching.mean_gap()
+        return -(advantages(rewards).flatten() * log_likelihood).mean(), metrics
 
     def state_dict(self) -> dict[str, Any]:
-        """What a run has to remember to go on as if it had not been stopped."""
-        return self.likeness.state_dict() if self.likeness else {}
+        """State for the checkpoints of a run."""
+        return self.distribution_matching.state_dict() if self.distribution_matching else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if self.likeness and state:
-            self.likeness.load_state_dict(state)
+        """Restore the state of a checkpoint."""
+        if self.distribution_matching and state:
+            self.distribution_matching.load_state_dict(state)
 
 
-class Judged(NamedTuple):
-    """The strings written around a molecule, and what they are worth."""
+class SampleRewards(NamedTuple):
+    """Rewards and statistics of the samples around one seed."""
 
-    values: list[float]  # of each string, 0 to 1, or with a likeness to 1.5
-    valid: float  # share of the strings that are molecules
-    itself: float  # share that are the molecule they lie around
-    distinct: float  # different others, as a share of the strings
-    similarity: list[float]  # Tanimoto of each string that is another molecule
-    sound: list[bool]  # of those, whether they are as easy to make and bear no new alert
+    rewards: list[float]  # one per sample, 0 to 1; with distribution matching up to 1.5
+    valid: float  # fraction of valid samples
+    identical: float  # fraction of samples that are the seed
+    distinct: float  # number of different molecules other than the seed, divided by the number of samples
+    similarities: list[float]  # Tanimoto similarity to the seed, of the valid samples other than the seed
+    high_quality: list[bool]  # for the same samples: as easy to synthesize as the seed, without a new alert
 
 
-def judge(
-    molecule: str,
-    strings: Sequence[str],
+def reward_samples(
+    seed: str,
+    samples: Sequence[str],
     noise_level: float,
-    seen: BloomFilter | None = None,
-    likeness: Likeness | None = None,
-) -> Judged:
-    """Values of strings written around a molecule, its canonical SMILES, at a noise level; keep a `silence_rdkit` block open.
+    training_filter: BloomFilter | None = None,
+    distribution_matching: DistributionMatching | None = None,
+) -> SampleRewards:
+    """Reward the samples that were decoded around a seed.
 
-    The best, 1, is a new molecule whose similarity is one minus the noise level, as easy to make as the molecule and without
-    a new alert; of several that are the same each has its share of that. A string that is no molecule is worth 0, and
-    from the noise level `FAR` on any other 1, and what a `likeness` adds.
+    The largest reward, 1, is for a molecule that is not in the training set, has a Tanimoto similarity to the seed of
+    1 minus the noise level, an SA score of at most the seed's plus `USABLE_SA_INCREASE`, and no structural alert (BRENK) that
+    the seed does not have. Duplicates share the reward. Invalid samples get 0. From `UNCONDITIONAL_NOISE_LEVEL` on,
+    every valid sample gets 1 plus the reward of the distribution matching.
+
+    Parameters
+    ----------
+    seed
+        Canonical SMILES.
+    samples
+        Decoded SMILES, not necessarily valid. Call inside a `silence_rdkit` block, which is faster than one block per
+        molecule.
+    noise_level
+        Noise level at which the samples were decoded, 0 to 1.
+    training_filter
+        Bloom filter of the training set.
+    distribution_matching
+        Additional reward; its averages are updated.
     """
-    mol = parse(molecule)
-    fingerprint, hardest, known_alerts = morgan(mol), sa_score(mol) + USABLE_SA_INCREASE, set(alerts(mol, BRENK))
-    names = [found.smiles if found is not None else "" for found in parse_samples(strings)]
-    others = {name: parse(name) for name in names if name not in ("", molecule)}
-    similarity = {name: float(tanimoto(fingerprint, [morgan(one)])[0]) for name, one in others.items()}
-    sound = {
-        name: sa_score(one) <= hardest and set(alerts(one, BRENK)) <= known_alerts
-        for name, one in others.items()
+    seed_mol = parse(seed)
+    fingerprint = morgan(seed_mol)
+    max_sa, seed_alerts = sa_score(seed_mol) + USABLE_SA_INCREASE, set(alerts(seed_mol, BRENK))
+    canonical = [parsed.smiles if parsed is not None else "" for parsed in parse_samples(samples)]  # "" if invalid
+    analogs = {smiles: parse(smiles) for smiles in canonical if smiles not in ("", seed)}
+    similarity = {smiles: float(tanimoto(fingerprint, [morgan(mol)])[0]) for smiles, mol in analogs.items()}
+    high_quality = {
+        smiles: sa_score(mol) <= max_sa and set(alerts(mol, BRENK)) <= seed_alerts
+        for smiles, mol in analogs.items()
     }  # fmt: skip
-    known = {name for name in others if seen is not None and name in seen}
-    count, far = Counter(names), noise_level >= FAR
-    written = [name for name in names if name]
-    worth = dict(zip(written, likeness.worth(written), strict=True)) if far and likeness else {}
+    known = {smiles for smiles in analogs if training_filter is not None and smiles in training_filter}
+    counts, unconditional = Counter(canonical), noise_level >= UNCONDITIONAL_NOISE_LEVEL
+    matching_rewards: dict[str, float] = {}
+    if unconditional and distribution_matching:
+        valid = [smiles for smiles in canonical if smiles]
+        matching_rewards = dict(zip(valid, distribution_matching.rewards(valid), strict=True))
 
-    def value(name: str) -> float:
-        if not name or far:
-            return float(name != "") + float(worth.get(name, 0.0))
-        if name == molecule:
-            more = 0.9 * max(0.0, 1 - noise_level / ITSELF)
+    def reward(smiles: str) -> float:
+        if not smiles:
+            return 0.0
+        if unconditional:
+            return 1.0 + float(matching_rewards.get(smiles, 0.0))
+        if smiles == seed:
+            bonus = 0.9 * max(0.0, 1 - noise_level / SEED_NOISE_LEVEL)
         else:
-            near = max(0.0, 1 - abs(similarity[name] - (1 - noise_level)) / REACH)
-            more = near * (1 if sound[name] else FLAWED) * (KNOWN if name in known else 1) / count[name]
-        return VALID + (1 - VALID) * more
+            bonus = max(0.0, 1 - abs(similarity[smiles] - (1 - noise_level)) / SIMILARITY_TOLERANCE)
+            bonus *= 1 if high_quality[smiles] else LOW_QUALITY_FACTOR
+            bonus *= KNOWN_FACTOR if smiles in known else 1
+            bonus /= counts[smiles]
+        return VALID_REWARD + (1 - VALID_REWARD) * bonus
 
-    return Judged(
-        values=[value(name) for name in names],
-        valid=1 - count[""] / max(1, len(names)),
-        itself=count[molecule] / max(1, len(names)),
-        distinct=len(others) / max(1, len(names)),
-        similarity=[similarity[name] for name in names if name in others],
-        sound=[sound[name] for name in names if name in others],
+    n_samples = max(1, len(canonical))
+    return SampleRewards(
+        rewards=[reward(smiles) for smiles in canonical],
+        valid=1 - counts[""] / n_samples,
+        identical=counts[seed] / n_samples,
+        distinct=len(analogs) / n_samples,
+        similarities=[similarity[smiles] for smiles in canonical if smiles in analogs],
+        high_quality=[high_quality[smiles] for smiles in canonical if smiles in analogs],
     )
 
 
-def advantages(values: Tensor) -> Tensor:
-    """By how much each value, M x K, exceeds the mean of the others in its row, in units of `SPREAD`; M x K."""
-    strings = values.shape[1]
-    return (values - values.mean(1, keepdim=True)) * (strings / max(1, strings - 1)) / SPREAD
+def advantages(rewards: Tensor) -> Tensor:
+    """Advantage of each sample over the mean reward of the other samples of its seed, in units of `ADVANTAGE_SCALE`.
+
+    Parameters
+    ----------
+    rewards
+        Shape (M, K): K samples of each of M seeds.
+
+    Returns
+    -------
+    Tensor
+        Shape (M, K).
+    """
+    n_samples = rewards.shape[1]
+    return (rewards - rewards.mean(1, keepdim=True)) * (n_samples / max(1, n_samples - 1)) / ADVANTAGE_SCALE
 
 
-def _figures(judged: Sequence[Judged]) -> dict[str, float]:
-    """Averages over molecules, and over all strings that are other ones."""
-    similarity = [s for group in judged for s in group.similarity]
-    sound = [s for group in judged for s in group.sound]
+def _average(results: Sequence[SampleRewards]) -> dict[str, float]:
+    """Averages over the seeds; similarity (a median) and quality over all samples that are analogs."""
+    similarities = [s for result in results for s in result.similarities]
+    high_quality = [s for result in results for s in result.high_quality]
     return {
-        "value": float(np.mean([group.values for group in judged])),
+        "reward": float(np.mean([result.rewards for result in results])),
         **{
-            name: float(np.mean([getattr(group, name) for group in judged])) for name in ("valid", "itself", "distinct")
+            name: float(np.mean([getattr(result, name) for result in results]))
+            for name in ("valid", "identical", "distinct")
         },
-        "similarity": float(np.median(similarity)) if similarity else 0.0,
-        "sound": float(np.mean(sound)) if sound else 0.0,
+        "similarity": float(np.median(similarities)) if similarities else 0.0,
+        "high_quality": float(np.mean(high_quality)) if high_quality else 0.0,
     }
 
 
 @contextmanager
-def _encoding(model: Autoencoder) -> Iterator[None]:
-    """Inside, the encoder is as in use: in training it would standardize latents by a few molecules."""
-    parts = [part for part in (*model.encoder.modules(), *model.latent.modules()) if part.training]
-    for part in parts:
-        part.training = False
+def _encoder_in_eval_mode(model: Autoencoder) -> Iterator[None]:
+    """Set encoder and latent to evaluation mode: in training mode they would use the statistics of a few molecules."""
+    modules = [module for module in (*model.encoder.modules(), *model.latent.modules()) if module.training]
+    for module in modules:
+        module.training = False
     try:
         yield
     finally:
-        for part in parts:
-            part.training = True
+        for module in modules:
+            module.training = True

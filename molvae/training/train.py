@@ -1,9 +1,9 @@
-"""From files of molecules to a model directory: pack, split, train, save. Each part is a module of its own."""
+"""Train a model from files of molecules: pack the data, train, and save a model directory."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,22 +21,36 @@ from molvae.data.graph_dataset import PackedGraphs
 from molvae.errors import CheckpointError, InputError
 from molvae.generator import Generator
 from molvae.nn.config import ModelConfig
-from molvae.nn.likelihood_reference import ENOUGH
+from molvae.nn.likelihood_reference import DEFAULT_N_MOLECULES
 from molvae.training.config import TrainConfig
-from molvae.training.dataset import Packed, Recipe, Tell, packed_data, packed_neighbors
-from molvae.training.evaluation import probe
-from molvae.training.policy_gradient import Practice
+from molvae.training.dataset import TrainingSet, TrainingSetConfig, prepare_neighbors, prepare_training_set
+from molvae.training.evaluation import decoding_metrics
+from molvae.training.policy_gradient import PolicyGradient
 from molvae.training.run_settings import check_settings
 from molvae.training.runtime import restored_process_state
 from molvae.training.trainer import TrainingResult, is_first_process, train_autoencoder
 
-LITTLE = 0.1
-"""From a model that gives back fewer of its molecules, and fewer of whose draws are molecules, nothing is to be had."""
+MIN_USABLE = 0.1
+"""Below this fraction of exact reconstructions and of valid prior samples, a longer training is recommended."""
+
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What a training runs on, in Lightning's words."""
+class HardwareConfig:
+    """Hardware of a training, in the terms of `lightning.Trainer`.
+
+    Parameters
+    ----------
+    accelerator
+        "auto", "cpu" or "gpu".
+    devices
+        Number of devices, their indices ("0,2"), or "auto".
+    nodes
+        Number of machines.
+    strategy
+        Distributed strategy, e.g. "auto" or "ddp".
+    """
 
     accelerator: str = "auto"
     devices: str | int = "auto"
@@ -44,25 +58,28 @@ class Machine:
     strategy: str = "auto"
 
     def check(self) -> None:
-        """Raises `InputError` when there is no such machine: before hours of packing, not after."""
+        """Raise `InputError` if the hardware is not available, before the data is packed."""
         try:
             with restored_process_state():
                 lightning.Trainer(
-                    accelerator=self.accelerator, devices=self.chosen, num_nodes=self.nodes, strategy=self.strategy,
-                    logger=False, enable_checkpointing=False,
-                )  # fmt: skip
+                    accelerator=self.accelerator,
+                    devices=self.lightning_devices,
+                    num_nodes=self.nodes,
+                    strategy=self.strategy,
+                    logger=False,
+                    enable_checkpointing=False,
+                )
         except (MisconfigurationException, ValueError, RuntimeError) as error:
             raise InputError(f"cannot train on {self}: {str(error).splitlines()[0]}") from None
 
     @property
-    def chosen(self) -> int | str:
-        """The devices: a number is how many, text is which."""
+    def lightning_devices(self) -> int | str:
+        """`devices` as an integer if it is a number, otherwise as text."""
         return int(self.devices) if str(self.devices).lstrip("-").isdigit() else self.devices
 
     def __str__(self) -> str:
-        return (
-            ", ".join(f"{name} {value}" for name, value in asdict(self).items() if value not in ("auto", 1)) or "auto"
-        )
+        changed = [f"{name} {value}" for name, value in asdict(self).items() if value not in ("auto", 1)]
+        return ", ".join(changed) or "auto"
 
 
 def train_model(
@@ -72,146 +89,213 @@ def train_model(
     valid: str | Path | None = None,
     column: str | None = None,
     standardize: bool = False,
-    shape: dict[str, Any] | None = None,
-    config: TrainConfig | None = None,
-    neighbors: bool = True,
-    start_from: str | Path | None = None,
+    model_config: Mapping[str, Any] | None = None,
+    train_config: TrainConfig | None = None,
+    neighbor_targets: bool = True,
+    init_from: str | Path | None = None,
     name: str | None = None,
     workers: int | None = None,
-    machine: Machine | None = None,
-    progress: bool = False,
-    tell: Tell = lambda _: None,
+    hardware: HardwareConfig | None = None,
+    progress_bar: bool = False,
+    log: Log = lambda _: None,
 ) -> Path:
-    """Train on `data` (files, or datasets: NAME or NAME:SPLIT) and return the model directory, `folder`/model.
+    """Train a model on files of molecules and save it as `folder`/model.
 
-    `shape` holds settings of `ModelConfig`; with `start_from` (a model's name or directory) they change that
-    model's own, and its weights and vocabulary are the first. Without `valid` a share of the data is split off by hash.
-    The packed data stays in `folder`/packed and rejected rows are listed in `folder`/rejected.csv. An
-    unfinished run in `folder` is resumed. With `neighbors` (see `training.run.train`) those of every training molecule
-    are looked for first, which takes as long as packing. `tell` is given a line of news now and then.
+    The data is packed once into `folder`/packed, and invalid rows are listed in `folder`/invalid_rows.csv. A run that
+    was interrupted continues when it is started again with the same arguments.
 
-    Raises `InputError` on settings or files that cannot be used, `CheckpointError` when `folder` holds another run.
+    Parameters
+    ----------
+    data
+        Files of molecules, or datasets: NAME or NAME:SPLIT.
+    folder
+        Folder of the run.
+    valid
+        Validation data. Default: a part of the training data (1 %, at least 50 molecules, at most 20 %), chosen by a
+        hash of the SMILES.
+    column
+        Column of the SMILES in tables.
+    standardize
+        Standardize molecules (salts, charges) before training.
+    model_config
+        Settings of `ModelConfig` that differ from the defaults, or from those of `init_from`, by name.
+    train_config
+        Hyperparameters.
+    neighbor_targets
+        Train perturbed latents to decode to similar molecules, at about the distance given by the noise level, instead
+        of the original molecule. Finding the neighbors takes about as long as packing the data.
+    init_from
+        Name or directory of a model whose architecture, weights and vocabulary are used to start.
+    name
+        Name of the model. Default: the name of the folder.
+    workers
+        Processes that parse molecules. Default: one per core.
+    hardware
+        Accelerator, devices, nodes and strategy.
+    progress_bar
+        Show a progress bar on stderr if that is a terminal.
+    log
+        Called with progress messages.
+
+    Returns
+    -------
+    Path
+        The model directory.
+
+    Raises
+    ------
+    InputError
+        If a setting, a file or the hardware cannot be used.
+    CheckpointError
+        If `folder` holds a run with other settings.
+    MolvaeError
+        If there are too few usable molecules.
+
+    Examples
+    --------
+    >>> import molvae
+    >>> from molvae.training.config import TrainConfig
+    >>> molvae.train_model(["molecules.smi"], "run", train_config=TrainConfig(max_minutes=60))  # doctest: +SKIP
+    PosixPath('run/model')
     """
-    folder, config, machine = Path(folder), config or TrainConfig(), machine or Machine()
-    start = _start(start_from) if start_from is not None else None
-    model_config = _shape(shape or {}, start)
-    recipe = Recipe(
+    folder, config, hardware = Path(folder), train_config or TrainConfig(), hardware or HardwareConfig()
+    initial = _load_initial(init_from) if init_from is not None else None
+    architecture = _architecture(dict(model_config or {}), initial)
+    data_config = TrainingSetConfig(
         train=tuple(resolve_source(item, column) for item in data),
         valid=resolve_source(valid, column, split="valid") if valid is not None else None,
         standardize=standardize,
-        max_length=model_config.max_length,
-        vocabulary=start.vocabulary if start else None,
+        max_length=architecture.max_length,
+        vocabulary=initial.vocabulary if initial else None,
     )
-    machine.check()
-    neighbors = neighbors and config.noise_prob > 0  # else no latent is moved
-    described = {**recipe.fingerprint(), "neighbors": neighbors}
-    if (folder / "last.ckpt").exists():  # another run's packed data would be replaced before it is rejected
-        check_settings(folder / "settings.json", config, described)
-    packed = packed_data(recipe, folder, workers=workers, tell=tell)
-    near = None
-    if neighbors:
+    hardware.check()
+    neighbor_targets = neighbor_targets and config.noise_prob > 0  # otherwise no latent is perturbed
+    description = {**data_config.fingerprint(), "neighbor_targets": neighbor_targets}
+    if (folder / "last.ckpt").exists():  # check before the packed data of another run is replaced
+        check_settings(folder / "settings.json", config, description)
+    training_set = prepare_training_set(data_config, folder, workers=workers, log=log)
+    vocabulary, neighbors = training_set.vocabulary, None
+    if neighbor_targets:
         path = folder / "packed" / "neighbors.npz"
-        near = packed_neighbors(packed.train, packed.vocabulary, path, workers=workers, tell=tell)
-    model_config = model_config.replace(vocab_size=len(packed.vocabulary))
-    practising = config.rl_weight > 0
-    with _interrupts():
-        trained = train_autoencoder(
-            folder, packed.train, packed.valid, model_config, config, neighbors=near,
-            validation_metrics=probe(packed.vocabulary, model_config.max_length),
-            policy_gradient=Practice(packed.vocabulary, model_config.max_length, packed.seen) if practising else None,
-            init_from=start.model if start else None, progress_bar=progress,
-            data=described,
-            accelerator=machine.accelerator, devices=machine.chosen, nodes=machine.nodes, strategy=machine.strategy,
-        )  # fmt: skip
+        neighbors = prepare_neighbors(training_set.train, vocabulary, path, workers=workers, log=log)
+    architecture = architecture.replace(vocab_size=len(vocabulary))
+    policy_gradient = None
+    if config.rl_weight > 0:
+        policy_gradient = PolicyGradient(vocabulary, architecture.max_length, training_set.training_filter)
+    with _keyboard_interrupt():
+        result = train_autoencoder(
+            folder,
+            training_set.train,
+            training_set.valid,
+            architecture,
+            config,
+            neighbors=neighbors,
+            validation_metrics=decoding_metrics(vocabulary, architecture.max_length),
+            policy_gradient=policy_gradient,
+            init_from=initial.model if initial else None,
+            accelerator=hardware.accelerator,
+            devices=hardware.lightning_devices,
+            nodes=hardware.nodes,
+            strategy=hardware.strategy,
+            progress_bar=progress_bar,
+            data=description,
+        )
     if is_first_process():
-        if not checkpoints.holds(folder / "model", trained.model):  # else its learned prior, too, is to stay
-            _save(folder, name or folder.resolve().name, trained, packed, recipe, model_config, config)
-        tell(f"{_worth(trained)}; the model is {folder / 'model'}")
+        if not checkpoints.has_weights(
+            folder / "model", result.model
+        ):  # else keep it, with a prior fitted after training
+            _save(folder, name or folder.resolve().name, result, training_set, data_config, architecture, config)
+        log(f"{_summary(result)}; the model is {folder / 'model'}")
     return folder / "model"
 
 
-def _worth(trained: TrainingResult) -> str:
-    """What a run came to, in a line, and what to do where that is little."""
-    exact, valid = (trained.metrics.get(f"valid/{name}", 0.0) for name in ("exact", "prior_valid"))
-    line = (
-        f"{trained.steps:,} steps, {trained.minutes:.1f} minutes: of validation molecules {exact:.0%} come back "
-        f"exactly, of draws from the prior {valid:.0%} are molecules"
-    )
-    return line if exact >= LITTLE or valid >= LITTLE else f"{line}, which is too little to use: train it for longer"
+def with_likelihood_reference(checkpoint: Checkpoint, train: PackedGraphs) -> Checkpoint:
+    """Add a likelihood reference, computed on random training molecules, to a checkpoint.
+
+    The checkpoint is returned unchanged if there are too few molecules or their likelihoods are not finite.
+    """
+    rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:DEFAULT_N_MOLECULES]
+    smiles = train.select(rows).smiles(checkpoint.vocabulary)
+    generator = Generator(checkpoint, next(checkpoint.model.parameters()).device)
+    try:
+        return replace(checkpoint, likelihood_reference=generator.likelihood_reference(smiles))
+    except InputError:
+        return checkpoint
+
+
+def _load_initial(model: str | Path) -> Checkpoint:
+    try:
+        folder = checkpoints.find_model(model)
+    except CheckpointError as error:
+        raise InputError(str(error)) from None  # a wrong name is a mistake in the input, not a damaged model
+    return checkpoints.load(folder)
+
+
+def _architecture(settings: dict[str, Any], initial: Checkpoint | None) -> ModelConfig:
+    if initial is not None:
+        return initial.config.replace(**settings)
+    return ModelConfig.from_dict({"vocab_size": 3, **settings})  # replaced when the data is packed
 
 
 @contextmanager
-def _interrupts() -> Iterator[None]:
-    """Lightning ends the process on Ctrl+C; the caller of a library wants the exception."""
+def _keyboard_interrupt() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` where Lightning would end the process on Ctrl+C."""
     try:
         yield
     except SystemExit:
         raise KeyboardInterrupt from None
 
 
-def _start(model: str | Path) -> Checkpoint:
-    try:
-        folder = checkpoints.locate(model)
-    except CheckpointError as error:
-        raise InputError(str(error)) from None  # a name that does not exist is no damaged model
-    return checkpoints.load(folder)
-
-
-def _shape(settings: dict[str, Any], start: Checkpoint | None) -> ModelConfig:
-    if start is not None:
-        return start.config.replace(**settings)
-    return ModelConfig.from_dict({"vocab_size": 3, **settings})  # its size is known once the data is packed
+def _summary(result: TrainingResult) -> str:
+    """Length and final metrics of a run in one line, with a recommendation if the model is not usable."""
+    exact, valid = (result.metrics.get(f"valid/{name}", 0.0) for name in ("exact", "prior_valid"))
+    line = (
+        f"{result.steps:,} steps in {result.minutes:.1f} minutes: {exact:.0%} of validation molecules are "
+        f"reconstructed exactly, {valid:.0%} of prior samples are valid"
+    )
+    return line if max(exact, valid) >= MIN_USABLE else f"{line}. This model is not usable yet: train it for longer"
 
 
 def _save(
     folder: Path,
     name: str,
-    trained: TrainingResult,
-    packed: Packed,
-    recipe: Recipe,
-    shape: ModelConfig,
+    result: TrainingResult,
+    training_set: TrainingSet,
+    data_config: TrainingSetConfig,
+    model_config: ModelConfig,
     config: TrainConfig,
 ) -> None:
-    sources = [*recipe.train, *([recipe.valid] if recipe.valid else [])]
+    """Write `folder`/model with its card, the Bloom filter of the training set and the likelihood reference."""
+    sources = [*data_config.train, *([data_config.valid] if data_config.valid else [])]
     card = {
         "data": {source.label: f"sha256 {checksum(source.path)}" for source in sources},
         "rows": {
-            **packed.counts,
-            "training molecules": len(packed.train),
-            "validation molecules": len(packed.valid),
+            **training_set.counts,
+            "training molecules": len(training_set.train),
+            "validation molecules": len(training_set.valid),
         },
         "training": {
-            "steps": trained.steps,
-            "molecules seen, repeats counted": trained.n_molecules,
-            "minutes": round(trained.minutes, 2),
+            "steps": result.steps,
+            "training molecules processed": result.n_molecules,
+            "minutes": round(result.minutes, 2),
         },
-        "hardware": _hardware(folder),
-        "settings": {**asdict(shape), **asdict(config)},
-        "metrics": trained.metrics,
+        "hardware": _recorded_hardware(folder),
+        "settings": {**asdict(model_config), **asdict(config)},
+        "metrics": result.metrics,
     }
-    model = Checkpoint(
-        name=name, model=trained.model, config=shape, vocabulary=packed.vocabulary,
-        defaults=SamplingDefaults(noise_aware=config.noise_prob > 0 or config.rl_weight > 0),
-        seen=packed.seen, card=card,
-    )  # fmt: skip
-    checkpoints.save(calibrated(model, packed.train), folder / "model")
+    checkpoint = Checkpoint(
+        name=name,
+        model=result.model,
+        config=model_config,
+        vocabulary=training_set.vocabulary,
+        defaults=SamplingDefaults(noise_conditioned=config.noise_prob > 0 or config.rl_weight > 0),
+        training_filter=training_set.training_filter,
+        card=card,
+    )
+    checkpoints.save(with_likelihood_reference(checkpoint, training_set.train), folder / "model")
 
 
-def calibrated(checkpoint: Checkpoint, train: PackedGraphs) -> Checkpoint:
-    """The same with what is usual for its training set, of which some are drawn; as it was where nothing can be said.
-
-    That is so of a few molecules, and of a model whose likelihoods are no numbers.
-    """
-    rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:ENOUGH]
-    drawn = train.select(rows).smiles(checkpoint.vocabulary)
-    generator = Generator(checkpoint, next(checkpoint.model.parameters()).device)
-    try:
-        return replace(checkpoint, usual=generator.likelihood_reference(drawn))
-    except InputError:
-        return checkpoint
-
-
-def _hardware(folder: Path) -> dict[str, Any]:
-    """The machine and the versions that the run noted in its settings."""
+def _recorded_hardware(folder: Path) -> dict[str, Any]:
+    """Hardware and library versions in the run's settings.json."""
     settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-    return {**settings.get("hardware", {}), **settings.get("versions", {})}
+    return {**settings["hardware"], **settings["versions"]}

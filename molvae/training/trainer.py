@@ -139,28 +139,28 @@ def train_autoencoder(
     checkpoint = run.prepare(model_config, description)
     model = _initial_model(model_config, config, init_from)
     if checkpoint is None or not is_finished(checkpoint, config):
-        claim, checkpoint = run.claim_folder()
+        lock, checkpoint = run.lock_folder()
         module = AutoencoderModule(
             model,
             config,
             train_data,
             valid_data,
-            MetricsFile(run.metrics_path, claim),
+            MetricsFile(run.metrics_path, lock),
             log_every=log_every,
             neighbors=neighbors,
             validation_metrics=validation_metrics,
             policy_gradient=policy_gradient if config.rl_weight else None,
         )
         with restored_process_state(), matmul_precision(config.precision):
-            trainer = run.trainer(accelerator, devices, nodes, strategy, progress_bar and sys.stderr.isatty(), claim)
+            trainer = run.trainer(accelerator, devices, nodes, strategy, progress_bar and sys.stderr.isatty(), lock)
             trainer.fit(
                 module,
                 datamodule=StepDataModule(len(valid_data)),
                 ckpt_path=str(run.checkpoint_path) if checkpoint else None,
                 weights_only=True,
             )
-        if claim is not None:
-            claim.release()
+        if lock is not None:
+            lock.release()
     return run.result(model)
 
 
@@ -196,18 +196,18 @@ class TrainingRun:
             write_settings(path, model, self.config, data, resuming=checkpoint is not None)
         return checkpoint
 
-    def claim_folder(self) -> tuple[FolderLock | None, dict[str, Any] | None]:
-        """Claim the folder, in case the same command was started twice; return the claim and the checkpoint.
+    def lock_folder(self) -> tuple[FolderLock | None, dict[str, Any] | None]:
+        """Lock the folder, in case the same command was started twice; return the lock and the checkpoint.
 
         Metrics of steps after the checkpoint and temporary files of killed processes are deleted.
         """
-        claim = FolderLock(self.folder / "run") if is_first_process() else None
+        lock = FolderLock(self.folder / "run") if is_first_process() else None
         checkpoint = read_checkpoint(self.checkpoint_path)
         if is_first_process():
             for path in abandoned_drafts(self.folder):
                 path.unlink(missing_ok=True)
             MetricsFile(self.metrics_path).truncate(checkpoint["global_step"] if checkpoint else 0)
-        return claim, checkpoint
+        return lock, checkpoint
 
     def trainer(
         self,
@@ -216,7 +216,7 @@ class TrainingRun:
         nodes: int,
         strategy: str,
         progress_bar: bool,
-        claim: FolderLock | None,
+        lock: FolderLock | None,
     ) -> lightning.Trainer:
         on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
         return lightning.Trainer(
@@ -236,7 +236,7 @@ class TrainingRun:
             logger=False,
             default_root_dir=self.folder,
             callbacks=self.callbacks(progress_bar),
-            plugins=[AtomicCheckpointIO(claim)],
+            plugins=[AtomicCheckpointIO(lock)],
             enable_checkpointing=False,
             enable_progress_bar=progress_bar,
             enable_model_summary=False,
@@ -292,13 +292,13 @@ class CompileDecoder(Callback):
         if module.config.compile:
             decoder = module.model.decoder
             if isinstance(decoder, GRUDecoder):  # disabled here because importing torch.compiler is slow
-                decoder.unpadded = torch.compiler.disable(decoder.unpadded)  # type: ignore[method-assign]
+                decoder.forward_packed = torch.compiler.disable(decoder.forward_packed)  # type: ignore[method-assign]
             # in place, which keeps the names of the weights; dynamic, because batches differ in length
             decoder.compile(dynamic=True)
 
     def teardown(self, _: lightning.Trainer, module: Any, stage: str) -> None:  # noqa: ARG002
         module.model.decoder._compiled_call_impl = None
-        vars(module.model.decoder).pop("unpadded", None)
+        vars(module.model.decoder).pop("forward_packed", None)
 
 
 class SaveValidationMetrics(Callback):

@@ -1,9 +1,11 @@
-"""Molecules as dots: a still picture, or a page that shows the molecule under the pointer."""
+"""Scatter plots of molecules: a static image, or a page that shows the structure under the pointer."""
 
 from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,132 +15,140 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from molvae.data.files import atomic_write
 from molvae.errors import InputError, import_extra
 from molvae.viz.molecules import molecule_svg
+from molvae.viz.templating import template_source
 
-FORMATS = (".png", ".svg", ".html")
-MOST_CLASSES = 20
-"""More have no colors of their own: the rarest share one."""
+SCATTER_FORMATS = (".png", ".svg", ".html")
+MAX_CLASSES = 20
+"""Number of colors; if there are more classes, the rarest share one."""
 
-MOST_DRAWN = 10_000
-"""Molecules that a page holds drawings of, about 2 kB each; the others show their SMILES alone."""
+MAX_STRUCTURES = 10_000
+"""Molecules with a structure on the page, about 2 kB each; the others show their SMILES only."""
 
 OTHERS = "others"
 
-_HOVER = """
-const plot = document.getElementById('{plot_id}');
-const box = document.createElement('img');
-box.style = 'position:fixed;display:none;pointer-events:none;background:white;border:1px solid silver';
-document.body.appendChild(box);
-const drawn = async text => {
-  const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
-  const svg = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
-  return 'data:image/svg+xml,' + encodeURIComponent(await new Response(svg).text());
-};
-let under;  // the point that the pointer is on: it may have left before its drawing is there
-plot.on('plotly_hover', async ({points, event}) => {
-  const point = under = points[0];
-  if (!point.customdata) return;
-  const drawing = await drawn(point.customdata);
-  if (point !== under) return;
-  box.src = drawing;
-  box.style.left = (event.clientX < window.innerWidth / 2 ? event.clientX + 25 : event.clientX - 245) + 'px';
-  box.style.top = Math.min(event.clientY + 25, window.innerHeight - 170) + 'px';
-  box.style.display = 'block';
-});
-plot.on('plotly_unhover', () => { under = null; box.style.display = 'none'; });
-"""
-"""Plotly's own hover box holds text only, so the drawing is laid beside it."""
-
 
 def save_scatter(frame: pd.DataFrame, path: str | Path, color: str | None = None) -> Path:
-    """The rows of a table (x, y, smiles) as dots, colored by one of its columns: numbers by a scale, else by class.
+    """Plot the rows of a table (x, y, smiles), colored by one of its columns.
 
-    The suffix says the format. Raises `InputError` for another one, or for an empty table.
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns `x`, `y`, `smiles` and `color`.
+    path : str or Path
+        .png or .svg (drawn by matplotlib), or .html (an interactive plotly page with structures, without external
+        resources). The file is replaced atomically.
+    color : str, optional
+        A column. Numbers are mapped to a color scale, anything else is treated as classes.
+
+    Raises
+    ------
+    InputError
+        For another format or an empty table.
+    MissingExtraError
+        If matplotlib or plotly is not installed.
     """
     path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(f"a map is drawn to {', '.join(FORMATS)}, got {path}")
+    if path.suffix.lower() not in SCATTER_FORMATS:
+        raise InputError(f"a map must be {', '.join(SCATTER_FORMATS)}, got {path}")
     if frame.empty:
         raise InputError("no molecules to draw: the table is empty")
-    parts = _parts(frame, color)
+    groups = _groups(frame, color)
     with atomic_write(path) as draft:
         if path.suffix.lower() == ".html":
-            draft.write_text(_page(parts, color), encoding="utf-8")
+            draft.write_text(_page(groups, color), encoding="utf-8")
         else:
-            _figure(parts, color).savefig(draft, dpi=130, format=path.suffix[1:].lower())
+            _figure(groups, color).savefig(draft, dpi=130, format=path.suffix[1:].lower())
     return path
 
 
-def _parts(frame: pd.DataFrame, color: str | None) -> dict[str, pd.DataFrame]:
-    """The rows of each class, the largest first; all under "" where the color is a number or there is none."""
-    if color is None or _is_number(frame[color]):
+def _groups(frame: pd.DataFrame, color: str | None) -> dict[str, pd.DataFrame]:
+    """Rows by class, the largest first; one group "" for a numeric color or none."""
+    if color is None or _is_numeric(frame[color]):
         return {"": frame}
     names = frame[color].astype(str).replace("", "(none)")
-    if names.nunique() > MOST_CLASSES:
-        names = names.where(names.isin(names.value_counts().index[: MOST_CLASSES - 1]), OTHERS)
+    if names.nunique() > MAX_CLASSES:
+        names = names.where(names.isin(names.value_counts().index[: MAX_CLASSES - 1]), OTHERS)
     return {str(name): frame[names == name] for name in names.value_counts().index}
 
 
-def _is_number(column: pd.Series[Any]) -> bool:
+def _is_numeric(column: pd.Series[Any]) -> bool:
+    """Whether a column is drawn with a color scale; two values are classes."""
     return is_numeric_dtype(column) and not is_bool_dtype(column) and column.nunique() > 2
 
 
-def _figure(parts: dict[str, pd.DataFrame], color: str | None) -> Any:
+def _figure(groups: Mapping[str, pd.DataFrame], color: str | None) -> Any:
+    """A matplotlib figure of the groups."""
     figure = import_extra("matplotlib.figure").Figure(figsize=(8, 6.5), layout="constrained")
-    axis, palette = figure.subplots(), import_extra("matplotlib").colormaps["tab10" if len(parts) <= 10 else "tab20"]
-    for number, (name, rows) in enumerate(parts.items()):
-        looks = {"s": 10 if len(rows) > 1000 else 18, "alpha": 0.75, "linewidths": 0}
+    axes = figure.subplots()
+    colors = import_extra("matplotlib").colormaps["tab10" if len(groups) <= 10 else "tab20"]
+    for number, (name, rows) in enumerate(groups.items()):
+        style = {"s": 10 if len(rows) > 1000 else 18, "alpha": 0.75, "linewidths": 0}
         if name or color is None:
-            axis.scatter(rows["x"], rows["y"], label=f"{name} ({len(rows):,})", color=palette(number), **looks)
-        else:
-            known = rows[color].notna()
-            if not known.all():
-                unknown = rows[~known]
-                axis.scatter(
-                    unknown["x"], unknown["y"], color="lightgrey", label=f"missing ({len(unknown):,})", **looks
-                )
-                axis.legend(fontsize="small", markerscale=1.5)
-            rows = rows[known]
-            dots = axis.scatter(rows["x"], rows["y"], c=rows[color].astype(float), cmap="viridis", **looks)
-            figure.colorbar(dots, label=color)
-    if len(parts) > 1:
-        axis.legend(title=color, fontsize="small", markerscale=1.5)
-    axis.set(xlabel="x", ylabel="y")
-    axis.spines[["top", "right"]].set_visible(False)
+            axes.scatter(rows["x"], rows["y"], label=f"{name} ({len(rows):,})", color=colors(number), **style)
+            continue
+        known = rows[color].notna()
+        if not known.all():
+            label = f"missing ({(~known).sum():,})"
+            axes.scatter(rows["x"][~known], rows["y"][~known], color="lightgrey", label=label, **style)
+            axes.legend(fontsize="small", markerscale=1.5)
+        rows = rows[known]
+        points = axes.scatter(rows["x"], rows["y"], c=rows[color].astype(float), cmap="viridis", **style)
+        figure.colorbar(points, label=color)
+    if len(groups) > 1:
+        axes.legend(title=color, fontsize="small", markerscale=1.5)
+    axes.set(xlabel="x", ylabel="y")
+    axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
-def _page(parts: dict[str, pd.DataFrame], color: str | None) -> str:
-    """One page without a single outside resource: plotly's script and every drawing are in it."""
-    graphs = import_extra("plotly.graph_objects")
-    figure = graphs.Figure()
-    room = MOST_DRAWN
-    for name, rows in parts.items():
-        shown = color is not None and not name
+def _page(groups: Mapping[str, pd.DataFrame], color: str | None) -> str:
+    """A plotly page that contains plotly's script and all structures."""
+    graph_objects = import_extra("plotly.graph_objects")
+    figure = graph_objects.Figure()
+    n_remaining = MAX_STRUCTURES
+    for name, rows in groups.items():
         marker: dict[str, Any] = {"size": 7, "opacity": 0.8}
-        if shown:
-            marker |= {"color": rows[color].astype(float), "colorscale": "Viridis", "colorbar": {"title": color}}
-        text = [_label(row, color) for _, row in rows.iterrows()]
-        drawings = [_packed(molecule_svg(smiles)) if i < room else "" for i, smiles in enumerate(rows["smiles"])]
-        room -= len(rows)
+        if color is not None and not name:
+            scale = {"colorscale": "Viridis", "colorbar": {"title": escape(color)}}
+            marker |= {"color": rows[color].astype(float), **scale}
+        structures = [
+            _compressed(molecule_svg(smiles)) if i < n_remaining else "" for i, smiles in enumerate(rows["smiles"])
+        ]
+        n_remaining -= len(rows)
         figure.add_trace(
-            graphs.Scattergl(
-                x=rows["x"], y=rows["y"], mode="markers", name=f"{name} ({len(rows):,})", marker=marker,
-                text=text, hoverinfo="text", customdata=drawings, showlegend=len(parts) > 1,
+            graph_objects.Scattergl(
+                x=rows["x"],
+                y=rows["y"],
+                mode="markers",
+                name=f"{escape(name)} ({len(rows):,})",
+                marker=marker,
+                text=[_hover_label(row, color) for _, row in rows.iterrows()],
+                hoverinfo="text",
+                customdata=structures,
+                showlegend=len(groups) > 1,
             )
-        )  # fmt: skip
+        )
     figure.update_layout(
-        template="simple_white", xaxis_title="x", yaxis_title="y", legend_title=color, hovermode="closest"
+        template="simple_white",
+        xaxis_title="x",
+        yaxis_title="y",
+        legend_title=None if color is None else escape(color),
+        hovermode="closest",
     )
-    page: str = figure.to_html(include_plotlyjs=True, post_script=_HOVER, default_height="95vh", div_id="map")
+    script = template_source("scatter_hover.js")
+    page: str = figure.to_html(include_plotlyjs=True, post_script=script, default_height="95vh", div_id="map")
     return page
 
 
-def _packed(drawing: str) -> str:
-    """A drawing, which repeats itself a lot, deflated and as text."""
-    return base64.b64encode(zlib.compress(drawing.encode(), 9)).decode()
+def _compressed(svg: str) -> str:
+    """An SVG deflated and base64-encoded: to a fifth of its size."""
+    return base64.b64encode(zlib.compress(svg.encode(), 9)).decode()
 
 
-def _label(row: pd.Series[Any], color: str | None) -> str:
-    value = row[color] if color is not None else None
-    number = f"{value:.3g}" if isinstance(value, float) else value
-    return row["smiles"] if color is None else f"{row['smiles']}<br>{color}: {number}"
+def _hover_label(row: pd.Series[Any], color: str | None) -> str:
+    """SMILES and color value; plotly interprets HTML tags in it, so the text is escaped."""
+    smiles = escape(row["smiles"], quote=False)
+    if color is None:
+        return smiles
+    value = f"{row[color]:.3g}" if isinstance(row[color], float) else str(row[color])
+    return f"{smiles}<br>{escape(color, quote=False)}: {escape(value, quote=False)}"

@@ -1,4 +1,4 @@
-"""Cores: what counts as one, against molecules that differ from a drug at a known place."""
+"""Core matching, against molecules that differ from a drug at a known atom."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from molvae.errors import InputError
 
 
 @pytest.mark.parametrize(
-    ("core", "smiles", "there"),
+    ("core", "smiles", "expected"),
     [
         ("*c1ccccc1", "Cc1ccccc1", True),
-        ("*c1ccccc1", "c1ccccc1", False),  # nothing at the place
-        ("*c1ccccc1", "Cc1ccc(C)cc1", False),  # and something where there is none
+        ("*c1ccccc1", "c1ccccc1", False),  # no group at the attachment point
+        ("*c1ccccc1", "Cc1ccc(C)cc1", False),  # a group where n_found is no attachment point
         ("*c1ccc(*)cc1", "Cc1ccc(C)cc1", True),
         ("*C1=CC=CC=C1", "Cc1ccccc1", True),
         ("*C=O", "CC(C)=O", False),
@@ -41,15 +41,15 @@ from molvae.errors import InputError
         ("*C.*C.*C", "CC", False),
     ],
 )
-def test_what_has_a_core(core, smiles, there):
-    assert has_core(parse(smiles), core) == there
+def test_has_core(core, smiles, expected):
+    assert has_core(parse(smiles), core) == expected
 
 
-def pieces(mol):
-    """What is left of a molecule where a single bond of a chain is cut, with * for the rest: all that there are."""
+def fragments(mol):
+    """All fragments from cutting one acyclic single bond, with * for the other fragment."""
     bonds = [bond for bond in mol.GetBonds() if bond.GetBondType() == Chem.BondType.SINGLE and not bond.IsInRing()]
     cuts = (Chem.FragmentOnBonds(mol, [bond.GetIdx()], dummyLabels=[(0, 0)]) for bond in bonds)
-    return {piece for cut in cuts for piece in Chem.MolToSmiles(cut).split(".")}
+    return {fragment for cut in cuts for fragment in Chem.MolToSmiles(cut).split(".")}
 
 
 def without_stereo(name):
@@ -59,8 +59,8 @@ def without_stereo(name):
 
 
 @pytest.mark.parametrize("name", ["imatinib", "aspirin", "(E)-tamoxifen", "levocarnitine", "sildenafil", "warfarin"])
-def test_the_cores_of_a_molecule_are_its_pieces(name):
-    """With one place: the pieces of a drug, looked for in that drug and in each that has a fluorine more."""
+def test_fragments_of_a_molecule_are_its_cores(name):
+    """The fragments of a drug, searched for in the drug and in all its fluorinated analogs."""
     mol = without_stereo(name)
     others = [mol]
     for atom in (atom for atom in mol.GetAtoms() if atom.GetTotalNumHs()):
@@ -69,16 +69,16 @@ def test_the_cores_of_a_molecule_are_its_pieces(name):
         changed.GetAtomWithIdx(atom.GetIdx()).SetNumExplicitHs(0)
         if Chem.SanitizeMol(changed, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE:
             others.append(changed.GetMol())
-    cores, there = pieces(mol), 0
+    cores, n_found = fragments(mol), 0
     for other in others:
-        own = pieces(other)
+        own = fragments(other)
         for core in cores:
             assert has_core(other, core) == (core in own), (Chem.MolToSmiles(other), core)
-            there += core in own
-    assert len(cores) < there < len(cores) * len(others)
+            n_found += core in own
+    assert len(cores) < n_found < len(cores) * len(others)
 
 
-def test_the_atoms_of_groups_are_open():
+def test_atoms_outside_core():
     mol = parse("Cc1ccc(CN2CCOCC2)cc1")
     assert atoms_outside_core(mol, "Cc1ccc(*)cc1") == set(range(5, 12))
     assert atoms_outside_core(mol, "*c1ccc(CN2CCOCC2)cc1") == {0}
@@ -89,13 +89,13 @@ def test_the_atoms_of_groups_are_open():
     assert atoms_outside_core(parse("c1ccccc1N1CCOCC1"), "*c1ccccc1.*N1CCOCC1") == set()
 
 
-def test_a_core_that_is_none_is_rejected():
+def test_invalid_core_is_rejected():
     for core in ("C(", "", "xyz", "*C(C)(C)(C)C"):
         with pytest.raises(InputError, match="cannot read the core"):
             has_core(parse("C"), core)
-    with pytest.raises(InputError, match="a core has 6 pieces at most, got 7"):
+    with pytest.raises(InputError, match="at most 6 fragments, got 7"):
         has_core(parse("C"), ".".join(["*C"] * 7))
-    with pytest.raises(InputError, match=r"no place to go on at: mark one"):
+    with pytest.raises(InputError, match="without attachment point"):
         has_core(parse("C"), "c1ccccc1")
-    with pytest.raises(InputError, match=r"no place to go on at: mark one in each piece"):
+    with pytest.raises(InputError, match="without attachment point"):
         has_core(parse("C"), "*c1ccccc1.CC")

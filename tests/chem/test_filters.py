@@ -1,4 +1,4 @@
-"""Alerts and substructures."""
+"""Structural alerts, substructure search and combined filters."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def test_a_nitro_group_is_a_brenk_alert():
 
 
 @pytest.mark.parametrize("drug", ["caffeine", "celecoxib"])
-def test_clean_molecules_raise_none(drug):
+def test_molecules_without_alerts(drug):
     assert alerts(parse(DRUGS[drug])) == []
 
 
-@pytest.mark.parametrize(("name", "least"), [("PAINS", 480), ("BRENK", 100), ("NIH", 150)])
-def test_the_catalog_is_built_once(name, least):
+@pytest.mark.parametrize(("name", "min_entries"), [("PAINS", 480), ("BRENK", 100), ("NIH", 150)])
+def test_catalogs_are_cached(name, min_entries):
     assert _catalog(name) is _catalog(name)
-    assert _catalog(name).GetNumEntries() >= least
+    assert _catalog(name).GetNumEntries() >= min_entries
 
 
 def by_rdkit(mol, name):
-    """A set's alerts, its patterns loaded alone and asked for one after the other."""
+    """The alerts of a set, found pattern by pattern."""
     params = FilterCatalogParams()
     params.AddCatalog(getattr(FilterCatalogParams.FilterCatalogs, name))
     catalog = FilterCatalog(params)
@@ -39,7 +39,7 @@ def by_rdkit(mol, name):
     return [f"{e.GetProp('FilterSet')}: {e.GetDescription()}" for e in entries if e.HasFilterMatch(mol)]
 
 
-def test_each_set_is_that_of_rdkit():
+def test_alerts_equal_rdkit():
     for smiles in [*list(DRUGS.values())[:20], "O=C1C=CC(=O)c2ccccc12", "CN=[N+]=[N-]", "CC(=O)Cl"]:
         mol = parse(smiles)
         for name in ALERT_SETS:
@@ -54,7 +54,7 @@ def test_nih_alerts(drug, name):
     assert alerts(parse(DRUGS[drug]), ["NIH"]) == [f"NIH: {name}"]
 
 
-def test_nih_has_to_be_asked_for():
+def test_nih_is_not_a_default_set():
     seen = set()
     for smiles in DRUGS.values():
         mol = parse(smiles)
@@ -69,8 +69,8 @@ def test_no_sets_no_alerts():
 
 
 @pytest.mark.parametrize("name", ["pains", "CHEMBL", "", "FilterCatalogs"])
-def test_an_unknown_set_is_rejected_by_name(name):
-    with pytest.raises(InputError, match="no set of alerts is called") as caught:
+def test_unknown_alert_set_is_rejected(name):
+    with pytest.raises(InputError, match="unknown set of alerts") as caught:
         alerts(parse("C"), ["PAINS", name])
     assert repr(name) in str(caught.value)
     assert all(known in str(caught.value) for known in ALERT_SETS)
@@ -83,7 +83,7 @@ def test_substructures_of_aspirin(smarts, found):
     assert has_substructure(parse(DRUGS["aspirin"]), smarts) is found
 
 
-def test_stereo_in_a_pattern_counts():
+def test_stereo_in_a_pattern_must_match():
     levodopa, smarts = parse(DRUGS["levodopa"]), "N[C@@H](C)C(=O)O"
     assert has_substructure(levodopa, smarts) != has_substructure(levodopa, smarts.replace("@@", "@"))
     assert has_substructure(levodopa, "NC(C)C(=O)O")
@@ -92,7 +92,7 @@ def test_stereo_in_a_pattern_counts():
 @pytest.mark.parametrize(
     ("smarts", "reason"), [("C(", "not valid"), ("[Qq]", "not valid"), ("", "empty"), (" ", "empty")]
 )
-def test_bad_smarts_is_named(smarts, reason, capfd):
+def test_invalid_smarts_is_quoted(smarts, reason, capfd):
     with pytest.raises(InputError, match=reason) as caught:
         has_substructure(parse("C"), smarts)
     assert repr(smarts) in str(caught.value)

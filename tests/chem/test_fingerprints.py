@@ -49,7 +49,7 @@ def test_packed_bits_of_another_size():
 
 @pytest.mark.parametrize("bits", [0, -64, 100, 1023])
 def test_sizes_that_are_not_whole_words_are_rejected(bits):
-    with pytest.raises(InputError, match="a multiple of 64, got"):
+    with pytest.raises(InputError, match="multiple of 64, got"):
         morgan_bits(MOLS, bits=bits)
 
 
@@ -122,7 +122,7 @@ def test_no_sum_overflows_in_the_widest():
     ],
 )
 def test_other_shapes_and_types_are_rejected(bad):
-    with pytest.raises(InputError, match=r"uint8 of shape \(N, a multiple of 8\), got"):
+    with pytest.raises(InputError, match=r"uint8 of shape \(N, multiple of 8\), got"):
         tanimoto_matrix(bad, morgan_bits(MOLS))
 
 

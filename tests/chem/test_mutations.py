@@ -1,4 +1,4 @@
-"""Variants: molecules that differ in one piece, as RDKit sees them."""
+"""Mutants are valid molecules that differ from their parent in one branch or atom."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rdkit import Chem
 from rdkit.Chem import rdFMCS
 
 from molvae.chem.filters import alerts
-from molvae.chem.mutations import HARDER, LARGEST_BRANCH, Substituents, Variant, mutate, shared_ends
+from molvae.chem.mutations import MAX_BRANCH_TOKENS, MAX_SA_INCREASE, Mutant, Substituents, mutate, shared_ends
 from molvae.chem.properties import sa_score
 from molvae.chem.smiles import parse, silence_rdkit
 from molvae.chem.tokenizer import tokenize
@@ -31,72 +31,76 @@ SEEDS = (
 
 
 @pytest.fixture(scope="module")
-def pieces() -> Substituents:
+def substituents() -> Substituents:
     return Substituents.from_smiles(MOLECULES * 10)
 
 
-def of(smiles: str, pieces: Substituents, tries: int = 200, seed: int = 0) -> list[Variant]:
+def mutants(smiles: str, substituents: Substituents, tries: int = 200, seed: int = 0) -> list[Mutant]:
     smiles = Chem.CanonSmiles(smiles)
     with silence_rdkit():
-        return list(mutate(parse(smiles), smiles, pieces, np.random.default_rng(seed), tries=tries))
+        return list(mutate(parse(smiles), smiles, substituents, np.random.default_rng(seed), tries=tries))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_variant_is_another_molecule_that_differs_in_one_piece(seed: str, pieces: Substituents) -> None:
+def test_mutants_differ_in_one_branch(seed: str, substituents: Substituents) -> None:
     mol = parse(seed)
-    found = of(seed, pieces)
+    found = mutants(seed, substituents)
     assert len(found) >= 2
     assert len({v.smiles for v in found}) == len(found)
     for variant in found:
         assert variant.smiles == Chem.CanonSmiles(variant.smiles) != Chem.CanonSmiles(seed)
         assert sum(atom.GetNumRadicalElectrons() for atom in variant.mol.GetAtoms()) == 0
         same = rdFMCS.FindMCS([mol, variant.mol], atomCompare=rdFMCS.AtomCompare.CompareAny, timeout=5)
-        assert min(mol.GetNumAtoms(), variant.mol.GetNumAtoms()) - same.numAtoms <= LARGEST_BRANCH
+        assert min(mol.GetNumAtoms(), variant.mol.GetNumAtoms()) - same.numAtoms <= MAX_BRANCH_TOKENS
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_variant_is_no_harder_to_make(seed: str, pieces: Substituents) -> None:
+def test_sa_score_of_mutants_is_limited(seed: str, substituents: Substituents) -> None:
     mol = parse(seed)
-    assert all(sa_score(v.mol) <= sa_score(mol) + HARDER for v in of(seed, pieces))
+    assert all(sa_score(v.mol) <= sa_score(mol) + MAX_SA_INCREASE for v in mutants(seed, substituents))
 
 
-def test_no_piece_is_an_alert_and_no_exchange_makes_one(pieces: Substituents) -> None:
-    drawn = {"".join(piece) for branches, _ in pieces.on.values() for piece in branches}
+def test_mutants_have_few_new_alerts(substituents: Substituents) -> None:
+    drawn = {"".join(piece) for branches, _ in substituents.by_atom.values() for piece in branches}
     assert {"(C)", "(F)", "(Cl)", "(C#N)"} <= drawn
     assert not drawn & {"([N+](=O)[O-])", "(I)", "(C=O)"}
     for seed in SEEDS:
         had = set(alerts(parse(seed), ("BRENK",)))
-        new = [v.smiles for v in of(seed, pieces) if not set(alerts(v.mol, ("BRENK",))) <= had]
-        assert len(new) <= len(of(seed, pieces)) // 5, new  # a branch may be one together with what it hangs on
+        new = [v.smiles for v in mutants(seed, substituents) if not set(alerts(v.mol, ("BRENK",))) <= had]
+        assert len(new) <= len(mutants(seed, substituents)) // 5, (
+            new
+        )  # a branch can form an alert together with its neighborhood
 
 
-def test_pieces_are_what_hangs_on_such_an_atom(pieces: Substituents) -> None:
-    assert set(pieces.on) == {"c", "C", "N"}
-    assert all(piece[0] == "(" and piece[-1] == ")" for branches, _ in pieces.on.values() for piece in branches)
-    assert pieces.draw("n", np.random.default_rng(0)) is None
-    assert pieces.draw("c", np.random.default_rng(0)) in pieces.on["c"][0]
+def test_substituents_by_atom(substituents: Substituents) -> None:
+    assert set(substituents.by_atom) == {"c", "C", "N"}
+    assert all(
+        piece[0] == "(" and piece[-1] == ")" for branches, _ in substituents.by_atom.values() for piece in branches
+    )
+    assert substituents.sample("n", np.random.default_rng(0)) is None
+    assert substituents.sample("c", np.random.default_rng(0)) in substituents.by_atom["c"][0]
 
 
-def test_the_same_seed_gives_the_same(pieces: Substituents) -> None:
-    first, again, other = (of(SEEDS[3], pieces, 20, seed) for seed in (1, 1, 2))
+def test_mutants_depend_only_on_the_random_state(substituents: Substituents) -> None:
+    first, again, other = (mutants(SEEDS[3], substituents, 20, seed) for seed in (1, 1, 2))
     assert [v.smiles for v in first] == [v.smiles for v in again] != [v.smiles for v in other]
 
 
 @pytest.mark.parametrize("smiles", ["C", "[Na+]", "N#N", "c1ccccc1"])
-def test_of_hardly_any_atoms_there_may_be_none(smiles: str, pieces: Substituents) -> None:
-    assert all(v.smiles != smiles for v in of(smiles, pieces, 30))
-    assert of(smiles, Substituents({}), 0) == []
+def test_mutants_of_tiny_molecules(smiles: str, substituents: Substituents) -> None:
+    assert all(v.smiles != smiles for v in mutants(smiles, substituents, 30))
+    assert mutants(smiles, Substituents({}), 0) == []
 
 
-def test_what_does_not_fit_is_left_out(pieces: Substituents) -> None:
+def test_accept_rejects_mutants(substituents: Substituents) -> None:
     seed = Chem.CanonSmiles(SEEDS[0])
     with silence_rdkit():
-        found = mutate(parse(seed), seed, pieces, np.random.default_rng(0), tries=100, fits=lambda s: "Cl" in s)
+        found = mutate(parse(seed), seed, substituents, np.random.default_rng(0), tries=100, accept=lambda s: "Cl" in s)
         assert {"Cl" in v.smiles for v in found} == {True}
 
 
 @given(st.text("CcN(", max_size=8), st.text("CcN(", max_size=8))
-def test_shared_against_a_plain_search(a: str, b: str) -> None:
+def test_shared_ends_against_a_plain_search(a: str, b: str) -> None:
     front = max(n for n in range(min(len(a), len(b)) + 1) if a[:n] == b[:n])
     back = max(n for n in range(min(len(a), len(b)) + 1) if a[len(a) - n :] == b[len(b) - n :])
     expected = min(front + back, len(a), len(b)) / max(len(a), len(b), 1)

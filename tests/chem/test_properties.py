@@ -1,4 +1,4 @@
-"""Properties: RDKit's own values, textbook values, and the ranges that the table promises."""
+"""Properties against RDKit, published values and the ranges of the table."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_known_values(drug, name, value, tolerance):
     assert compute_properties([parse(DRUGS[drug])], [name])[name][0] == pytest.approx(value, abs=tolerance)
 
 
-def test_values_are_those_of_rdkit(mols):
+def test_values_equal_rdkit(mols):
     direct = {
         "qed": QED.qed,
         "logp": Crippen.MolLogP,
@@ -84,7 +84,7 @@ def test_values_are_those_of_rdkit(mols):
         np.testing.assert_array_equal(values[name], [function(mol) for mol in mols[:20]])
 
 
-def test_ranges_hold_on_a_hundred_drugs(mols):
+def test_values_are_in_range(mols):
     assert len(mols) >= 100
     values = compute_properties(mols, list(PROPERTIES))
     assert list(values) == list(PROPERTIES)
@@ -96,12 +96,12 @@ def test_ranges_hold_on_a_hundred_drugs(mols):
         assert ((column >= low) & (column <= high)).all(), name
 
 
-def test_a_natural_product_is_harder_to_make_than_aspirin():
+def test_sa_score_of_a_natural_product():
     aspirin, morphine = compute_properties([parse(DRUGS["aspirin"]), parse(DRUGS["morphine"])], ["sa"])["sa"]
     assert 1 < aspirin < 2 < 4 < morphine < 10
 
 
-def test_natural_product_likeness_is_that_of_rdkits_contrib(mols):
+def test_natural_product_likeness_equals_rdkit(mols):
     from rdkit.Contrib.NP_Score import npscorer
 
     model = npscorer.readNPModel()
@@ -110,15 +110,15 @@ def test_natural_product_likeness_is_that_of_rdkits_contrib(mols):
     )
 
 
-def test_a_natural_product_is_more_like_one_than_a_drug_made_in_the_laboratory():
+def test_natural_product_likeness_of_natural_and_synthetic_drugs():
     morphine, simvastatin, celecoxib, sildenafil = compute_properties(
         [parse(DRUGS[drug]) for drug in ("morphine", "simvastatin", "celecoxib", "sildenafil")], ["np"]
     )["np"]
     assert min(morphine, simvastatin) > 1 > -1 > max(celecoxib, sildenafil)
 
 
-def test_the_natural_product_model_is_read_in_silence_and_once(capfd):
-    _natural_products.cache_clear()  # as in a process that has not asked before
+def test_natural_product_model_is_loaded_once_and_silently(capfd):
+    _natural_products.cache_clear()  # as in a new process
     values = [compute_properties([parse(DRUGS["morphine"])], ["np"])["np"][0] for _ in range(2)]
     print("still there", file=sys.stderr)
     written = capfd.readouterr()
@@ -127,22 +127,22 @@ def test_the_natural_product_model_is_read_in_silence_and_once(capfd):
     assert values[0] == values[1]
 
 
-def test_the_smallest_molecules_have_every_property():
+def test_properties_of_tiny_molecules():
     values = compute_properties([parse(smiles) for smiles in ("C", "[Na+]", "*", "[H][H]")], list(PROPERTIES))
     assert all(np.isfinite(column).all() for column in values.values())
 
 
-def test_no_molecules_make_empty_columns():
+def test_no_molecules_and_no_names():
     assert compute_properties([], ["mw"])["mw"].shape == (0,)
     assert compute_properties([parse("C")], []) == {}
 
 
-def test_an_unknown_name_is_rejected_with_the_nearest_known_one():
+def test_unknown_property_gives_a_hint():
     with pytest.raises(InputError, match=r"unknown property 'QEDs' \(did you mean 'qed'"):
         compute_properties([], ["mw", "QEDs"])
 
 
-def test_every_row_says_where_it_comes_from():
+def test_every_property_has_a_source_and_a_range():
     for name in PROPERTIES:
         row = get_property(name)
         assert row.source

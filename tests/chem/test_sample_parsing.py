@@ -1,4 +1,4 @@
-"""Strings as a decoder writes them, against RDKit alone."""
+"""Parsed decoder samples equal those of RDKit."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from molecules import DRUGS
 from rdkit import Chem, DataStructs
 from rdkit.Chem import QED, Descriptors, rdFingerprintGenerator
 
+from molvae.chem import smiles as smiles_module
 from molvae.chem.sample_parsing import parse_samples, property_rows
 from molvae.chem.smiles import MAX_SMILES_LENGTH, canonical_or_none
 
 GENERATOR = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 
 
-def test_molecules_and_their_fingerprints():
-    strings = [
+def test_smiles_and_fingerprints_equal_rdkit():
+    samples = [
         *DRUGS.values(),
         "",
         "C1CC",
@@ -25,36 +26,36 @@ def test_molecules_and_their_fingerprints():
         "C" * (MAX_SMILES_LENGTH + 1),
         "not a molecule",
     ]
-    readings = parse_samples(strings)
-    assert len(readings) == len(strings)
-    for string, reading in zip(strings, readings, strict=True):
-        mol = Chem.MolFromSmiles(string) if string and len(string) <= MAX_SMILES_LENGTH else None
-        assert (reading is None) == (mol is None)
-        if reading and mol:
-            assert reading.smiles == Chem.MolToSmiles(mol)
-            assert reading.fingerprint == DataStructs.BitVectToBinaryText(GENERATOR.GetFingerprint(mol))
+    parsed_samples = parse_samples(samples)
+    assert len(parsed_samples) == len(samples)
+    for sample, parsed in zip(samples, parsed_samples, strict=True):
+        mol = Chem.MolFromSmiles(sample) if sample and len(sample) <= MAX_SMILES_LENGTH else None
+        assert (parsed is None) == (mol is None)
+        if parsed and mol:
+            assert parsed.smiles == Chem.MolToSmiles(mol)
+            assert parsed.fingerprint == DataStructs.BitVectToBinaryText(GENERATOR.GetFingerprint(mol))
 
 
 @pytest.mark.parametrize("radical", ["C[CH]C", "[CH2]c1ccccc1", "CC1(C)CCCC(C)(C)N1[O]", "C[N+][N+]C", "[Cl]"])
-def test_radicals_are_no_molecules(radical):
+def test_radicals_are_rejected(radical):
     assert parse_samples([radical]) == [None]
 
 
 @pytest.mark.parametrize(
     "molecule", ["C[Si](C)(C)C", "c1cc[nH]c1", "C[C@H](N)C(=O)O", "[NH4+]", "C[N+](=O)[O-]", "C[SiH2]C", "[13CH4]"]
 )
-def test_brackets_are_no_radicals(molecule):
+def test_bracket_atoms_are_accepted(molecule):
     assert parse_samples([molecule])[0] is not None
 
 
-def test_what_cannot_be_read_back_is_no_molecule(monkeypatch):
-    """RDKit writes a few molecules, of aromatic sulfur, in a way that it does not read; nobody could use those."""
-    monkeypatch.setattr("molvae.chem.smiles.write", lambda _: "C=c1[nH]c2ccccc2s1C(=N)N")
+def test_smiles_that_rdkit_cannot_read_back_is_rejected(monkeypatch):
+    """RDKit writes some molecules with aromatic sulfur in a form that it cannot parse."""
+    monkeypatch.setattr(smiles_module, "write", lambda _: "C=c1[nH]c2ccccc2s1C(=N)N")
     assert parse_samples(["CCO"]) == [None]
     assert canonical_or_none("CCO") is None
 
 
-def test_figures_are_rdkits():
+def test_property_rows_equal_rdkit():
     smiles = list(DRUGS.values())[:20]
     rows = property_rows(smiles, ["mw", "qed"])
     mols = [Chem.MolFromSmiles(text) for text in smiles]

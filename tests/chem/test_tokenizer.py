@@ -72,7 +72,7 @@ def test_what_is_no_symbol_is_named(smiles, message):
 
 def test_a_symbol_outside_the_vocabulary_is_named():
     vocabulary = Vocabulary.from_tokens(["C", "O"])
-    with pytest.raises(MoleculeError, match=r"'CC\[Si\]O' has the symbol '\[Si\]'"):
+    with pytest.raises(MoleculeError, match=r"'CC\[Si\]O': the token '\[Si\]' is not in"):
         vocabulary.encode("CC[Si]O")
 
 

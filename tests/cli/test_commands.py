@@ -163,7 +163,7 @@ def test_invalid_rows_are_reported_and_counted(molvae, tmp_path):
     result = molvae("analogs", file, "c1ccccc", "CCN", "-n", 2)
     assert set(_table(result)["seed"]) == {"CCO", "CCN"}
     assert "library.smi, line 3: cannot read SMILES 'C1CC': ring 1 opened but not closed" in result.stderr
-    assert "library.smi, line 4: SMILES [U]: it has the symbol '[U]'" in result.stderr
+    assert "library.smi, line 4: SMILES [U]: the token '[U]'" in result.stderr
     assert "argument 2: cannot read SMILES 'c1ccccc'" in result.stderr
     assert result.stderr.splitlines()[-1] == "5 seeds: 2 used, 3 rejected; 4 molecules"
 
@@ -387,14 +387,14 @@ def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
         (["analogs", "CCO", "--similarity", "0.7:0.5"], "within 0 to 1, got 0.7:0.5"),
         (["analogs", "CCO", "--similarity", "1"], "a target such as 0.6 or a band such as 0.5:0.7, got '1'"),
         (["analogs", "CCO", "--similarity", "near"], "got 'near'"),
-        (["analogs", "CCO", "--filter", "mw<500", "--filter", "logp=a"], "cannot read the wish 'logp=a'"),
+        (["analogs", "CCO", "--filter", "mw<500", "--filter", "logp=a"], "cannot read the filter 'logp=a'"),
         (["analogs", "CCO", "--filter", "lgp<5"], "did you mean 'logp'"),
-        (["analogs", "CCO", "--filter", "logp 4:1"], "nothing can fit 'logp 4:1'"),
+        (["analogs", "CCO", "--filter", "logp 4:1"], "the range of the filter 'logp 4:1' is empty"),
         (["analogs", "CCO", "--include-smarts", "C("], "cannot read SMARTS 'C('"),
         (["analogs", "CCO", "--exclude-smarts", ""], "cannot read SMARTS ''"),
         (["analogs", "CCO", "--core", "*C("], "cannot read the core '*C('"),
-        (["analogs", "CCO", "--alerts", "pains,chembl"], "no set of alerts is called 'CHEMBL'"),
-        (["analogs", "CCO", "--rank-by", "qed sa"], "cannot read the rank 'qed sa'"),
+        (["analogs", "CCO", "--alerts", "pains,chembl"], "unknown set of alerts 'CHEMBL'"),
+        (["analogs", "CCO", "--rank-by", "qed sa"], "cannot read the ranking 'qed sa'"),
         (["analogs", "CCO", "--rank-by", "similarty"], "did you mean 'similarity'?"),
         (["analogs", "CCO", "-o", "out.xyz"], "its suffix must be one of"),
         (["analogs", "CCO", "--image", "out.csv"], "--image writes .png or .svg"),

@@ -50,7 +50,7 @@ def test_resume_with_other_options_fails(library, folder, tiny_model):
     before = (library / "manifest.json").read_bytes()
     done = run("index", folder, "-o", library, "--model", tiny_model, "--workers", 0)
     assert done.exit_code == 2
-    assert "was begun with other properties" in done.stderr
+    assert "was indexed with other properties" in done.stderr
     assert run("index", folder, "-o", library, "--model", tiny_model, "--properties", "mw,qed").exit_code == 0
     assert (library / "manifest.json").read_bytes() == before
 
@@ -59,7 +59,7 @@ def test_resume_with_other_options_fails(library, folder, tiny_model):
     ("arguments", "complaint"),
     [
         (["nothing.smi"], "does not exist"),
-        (["-"], "can be read again"),
+        (["-"], "cannot be read again"),
         (["{folder}", "--properties", "mww"], "did you mean 'mw'"),
         (["{folder}", "--model", "no-model"], "--model: no model"),
     ],

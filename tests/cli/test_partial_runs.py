@@ -15,9 +15,9 @@ import torch
 from tiny_vae import SMALL
 from typer.testing import CliRunner
 
-from molvae.checkpoint import CONFIG
+from molvae.checkpoint import CONFIG_FILE
 from molvae.cli.app import app
-from molvae.io.partial_results import Parts
+from molvae.io.partial_results import PartialResults
 
 GROUP = 8  # seeds that make a table; 64 would make long tests
 MOLVAE = [
@@ -49,7 +49,7 @@ def stopped(molvae, monkeypatch):
     """The same, interrupted once this many groups are done."""
 
     def run(groups, *arguments):
-        store, stored = Parts._add, []
+        store, stored = PartialResults._store, []
 
         def add(parts, table):
             if len(stored) == groups:
@@ -58,7 +58,7 @@ def stopped(molvae, monkeypatch):
             stored.append(table)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Parts, "_add", add)
+            patch.setattr(PartialResults, "_store", add)
             return molvae(*arguments, code=130)
 
     return run
@@ -174,7 +174,7 @@ def test_resume_with_other_files_fails(molvae, stopped, seeds, tmp_path, tiny_mo
     assert "(score 1: score.py (digest " in molvae(*command, code=2).stderr
     score.write_text(code)
     other = shutil.copytree(tiny_model, tmp_path / "other")
-    (other / CONFIG).write_text((other / CONFIG).read_text().replace('"tiny"', '"other"'))
+    (other / CONFIG_FILE).write_text((other / CONFIG_FILE).read_text().replace('"tiny"', '"other"'))
     assert "(model: config.json (digest " in molvae(*command, code=2, model=other).stderr
     assert "resuming after 9" in molvae(*command).stderr
 

@@ -37,7 +37,7 @@ def test_screen_equals_python(library):
     result = run("screen", library, "--seeds", SEED, "--top", 4, "--filter", "mw<400", "--workers", 0)
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(result.stdout)), expected, check_dtype=False, rtol=1e-6)
     lines = result.stderr.splitlines()
-    assert lines[-1].endswith("25 rejected; 4 in the shortlist")
+    assert lines[-1].endswith("25 invalid; 4 in the shortlist")
     assert lines[-2] == "... 5 more invalid rows; --invalid-rows FILE.csv lists them"
     assert lines[0].startswith(f"{library}, line {len(DRUGS) + 1}: cannot read SMILES 'C1CC'")
 

@@ -76,5 +76,5 @@ def test_search_usage_errors(library, arguments, code, complaint):
 def test_search_folder_without_library(tmp_path):
     done = run("search", tmp_path, "CCO")
     assert done.exit_code == 2
-    assert "is no library" in done.stderr
+    assert "is not a library" in done.stderr
     assert "molvae index" in done.stderr

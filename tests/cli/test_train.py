@@ -20,9 +20,9 @@ from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.neighbors import Neighbors
 from molvae.training.config import TrainConfig
-from molvae.training.fit_prior import learn_prior
-from molvae.training.policy_gradient import Practice
-from molvae.training.train import Machine, calibrated, train_model
+from molvae.training.fit_prior import fit_prior
+from molvae.training.policy_gradient import PolicyGradient
+from molvae.training.train import HardwareConfig, train_model, with_likelihood_reference
 
 SHAPE = ["--encoder-dim", 16, "--encoder-layers", 1, "--latent-dim", 8, "--decoder-dim", 24]
 RUN = [*SHAPE, "--batch-size", 8, "--max-steps", 4, "--workers", 1, "--accelerator", "cpu"]
@@ -47,18 +47,18 @@ def test_train_writes_model(data, tmp_path):
     assert result.stdout == f"{tmp_path / 'run' / 'model'}\n"
     assert "data: 35 read: 30 accepted, 3 duplicate, 2 invalid" in result.stderr
     (told,) = [line for line in result.stderr.splitlines() if line.startswith("4 steps")]
-    assert "of validation molecules 0% come back exactly" in told
-    assert f"are molecules, which is too little to use: train it for longer; the model is {tmp_path}" in told
+    assert "0% of validation molecules are reconstructed exactly" in told
+    assert f"are valid. This model is not usable yet: train it for longer; the model is {tmp_path}" in told
     model = load(tmp_path / "run" / "model")
     assert model.name == "run"
     assert model.config.encoder_dim == 16
     assert model.card["training"]["steps"] == 4
     assert model.card["rows"]["training molecules"] + model.card["rows"]["validation molecules"] == 30
-    assert model.seen is not None
-    assert len(model.seen) == model.card["rows"]["training molecules"]
-    assert model.usual is not None
-    assert model.usual.molecules == len(model.seen)
-    with (tmp_path / "run" / "rejected.csv").open() as file:
+    assert model.training_filter is not None
+    assert len(model.training_filter) == model.card["rows"]["training molecules"]
+    assert model.likelihood_reference is not None
+    assert model.likelihood_reference.n_molecules == len(model.training_filter)
+    with (tmp_path / "run" / "invalid_rows.csv").open() as file:
         rejected = list(csv.DictReader(file))
     assert [(row["row"], row["source"]) for row in rejected] == [("34", str(data)), ("35", str(data))]
     assert "ring 1 opened" in rejected[0]["reason"]
@@ -71,18 +71,18 @@ def test_train_writes_model(data, tmp_path):
 def test_model_without_likelihood_reference(tiny_checkpoint):
     """Of few molecules, or of a network that has diverged."""
     packed = PackedGraphs.from_graphs(featurize(SMALL), tiny_checkpoint.vocabulary)
-    assert calibrated(tiny_checkpoint, packed).usual is not None
-    assert calibrated(tiny_checkpoint, packed.select(torch.arange(5))).usual is None
+    assert with_likelihood_reference(tiny_checkpoint, packed).likelihood_reference is not None
+    assert with_likelihood_reference(tiny_checkpoint, packed.select(torch.arange(5))).likelihood_reference is None
     network = deepcopy(tiny_checkpoint.model)
     for weights in network.parameters():
         weights.data.fill_(torch.nan)
-    assert calibrated(replace(tiny_checkpoint, model=network), packed).usual is None
+    assert with_likelihood_reference(replace(tiny_checkpoint, model=network), packed).likelihood_reference is None
 
 
 def test_resume_with_packed_data(data, tmp_path):
     _run(data, "-o", tmp_path / "run", *RUN)
     result = _run(data, "-o", tmp_path / "run", *RUN, "--max-steps", 7)
-    assert "packed before" in result.stderr
+    assert "using the packed data" in result.stderr
     assert load(tmp_path / "run" / "model").card["training"]["steps"] == 7
     changed = _run(data, "-o", tmp_path / "run", *RUN, "--kl-weight", 0.5, code=1)
     assert "kl_weight 0.003 -> 0.5" in changed.stderr
@@ -91,7 +91,7 @@ def test_resume_with_packed_data(data, tmp_path):
 def test_learned_prior_is_kept(data, tmp_path):
     _run(data, "-o", tmp_path / "run", *RUN)
     model = tmp_path / "run" / "model"
-    learn_prior(model, [data], model, device="cpu", workers=0)
+    fit_prior(model, [data], model, device="cpu", workers=0)
     assert load(model).prior is not None
     _run(data, "-o", tmp_path / "run", *RUN)
     assert load(model).prior is not None
@@ -122,7 +122,7 @@ def test_validation_file_and_model_options(data, tmp_path):
     model = load(tmp_path / "run" / "model")
     assert (model.name, model.config.latent, model.config.decoder) == ("mine", "deterministic", "transformer")
     assert model.card["rows"]["validation molecules"] == 2
-    assert not model.defaults.noise_aware
+    assert not model.defaults.noise_conditioned
 
 
 def test_init_from_model(data, tiny_model, tmp_path):
@@ -137,36 +137,36 @@ def test_init_from_model(data, tiny_model, tmp_path):
 
 def test_neighbors_are_computed_once(data, tmp_path):
     near = tmp_path / "run" / "packed" / "neighbors.npz"
-    assert "looking for neighbors" in _run(data, "-o", tmp_path / "run", *RUN).stderr
+    assert "searching neighbors" in _run(data, "-o", tmp_path / "run", *RUN).stderr
     assert len(Neighbors.load(near)) == len(PackedGraphs.load(tmp_path / "run" / "packed" / "train"))
-    assert "looking for neighbors" not in _run(data, "-o", tmp_path / "run", *RUN).stderr
+    assert "searching neighbors" not in _run(data, "-o", tmp_path / "run", *RUN).stderr
     _run(data, "-o", tmp_path / "without", *RUN, "--no-neighbor-targets")
     assert not (tmp_path / "without" / "packed" / "neighbors.npz").exists()
     changed = _run(data, "-o", tmp_path / "without", *RUN, code=1)
-    assert "neighbors False -> True" in changed.stderr
+    assert "neighbor_targets False -> True" in changed.stderr
 
 
 def test_policy_gradient_of_frozen_encoder(data, tmp_path, monkeypatch):
-    told, practise = [], Practice.__call__
+    told, practise = [], PolicyGradient.__call__
 
     def spied(practice, *arguments):
         loss, figures = practise(practice, *arguments)
-        told.append((len(practice.seen), figures["valid"]))
+        told.append((len(practice.training_filter), figures["valid"]))
         return loss, figures
 
-    monkeypatch.setattr(Practice, "__call__", spied)
+    monkeypatch.setattr(PolicyGradient, "__call__", spied)
     _run(data, "-o", tmp_path / "first", *RUN, "--no-neighbor-targets")
     start = tmp_path / "first" / "model"
     practice = ("--rl-weight", 1, "--freeze-encoder", "--noise-prob", 0)
     out = _run(data, "-o", tmp_path / "run", *RUN, "--init-from", start, *practice)
     assert Path(out.stdout.strip()) == tmp_path / "run" / "model"
-    assert [known for known, _ in told] == 4 * [len(load(start).seen)]
+    assert [known for known, _ in told] == 4 * [len(load(start).training_filter)]
     before, after = (load_file(folder / "weights.safetensors") for folder in (start, tmp_path / "run" / "model"))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert {name.partition(".")[0] for name in changed} == {"decoder"}
-    assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["defaults"]["noise_aware"]
+    assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["defaults"]["noise_conditioned"]
     rejected = _run(data, "-o", tmp_path / "new", *RUN, "--freeze-encoder", code=2)
-    assert "has to be trained" in rejected.stderr
+    assert "must be trained" in rejected.stderr
 
 
 def test_settings_are_stored(data, tmp_path):
@@ -226,7 +226,7 @@ def test_interrupt_raises_keyboard_interrupt(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr("molvae.training.train.train_autoencoder", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train_model([data], tmp_path / "a", config=TrainConfig(), machine=Machine("cpu"), workers=1)
+        train_model([data], tmp_path / "a", train_config=TrainConfig(), hardware=HardwareConfig("cpu"), workers=1)
     assert "molvae: interrupted" in _run(data, "-o", tmp_path / "b", *RUN, code=130).stderr
 
 
@@ -234,8 +234,8 @@ def test_train_equals_python(data, tmp_path):
     told: list[str] = []
     folder = train_model(
         [data], tmp_path / "run",
-        shape={"encoder_dim": 16, "encoder_layers": 1, "latent_dim": 8, "decoder_dim": 24},
-        config=TrainConfig(batch_size=8, max_steps=4), workers=1, machine=Machine("cpu"), tell=told.append,
+        model_config={"encoder_dim": 16, "encoder_layers": 1, "latent_dim": 8, "decoder_dim": 24},
+        train_config=TrainConfig(batch_size=8, max_steps=4), workers=1, hardware=HardwareConfig("cpu"), log=told.append,
     )  # fmt: skip
     _run(data, "-o", tmp_path / "cli", *RUN)
     ours, theirs = load(folder), load(tmp_path / "cli" / "model")

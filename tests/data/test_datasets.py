@@ -1,4 +1,4 @@
-"""A path, a dataset or one of its splits: which file it means."""
+"""Names of files and datasets, and the sample library."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import gzip
 
 import pytest
 
-from molvae.data import datasets as catalog
-from molvae.data.datasets import MoleculeSource, resolve_source
+from molvae.chem.smiles import canonical
+from molvae.data import datasets
+from molvae.data.datasets import MoleculeSource, fetch_dataset, resolve_source, sample_library_path
 from molvae.data.downloads import DownloadSource
+from molvae.data.readers import Record, read_records
 from molvae.errors import InputError
 
 
@@ -22,36 +24,36 @@ def druglike(tmp_path, monkeypatch):
     return folder
 
 
-def test_a_file(tmp_path):
+def test_path(tmp_path):
     path = tmp_path / "a.smi"
     path.write_text("CCO\n")
     assert resolve_source(path) == MoleculeSource(path, None, str(path))
     assert resolve_source(str(path), "structure") == MoleculeSource(path, "structure", str(path))
 
 
-def test_a_column_of_a_file(tmp_path):
+def test_path_with_column(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("structure,x\nCCO,1\n")
     assert resolve_source(f"{path}:structure") == MoleculeSource(path, "structure", f"{path}:structure")
 
 
-def test_a_file_of_no_known_format_is_still_a_file(tmp_path, monkeypatch):
+def test_file_with_the_name_of_a_dataset(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "moses").write_text("CCO\n")
     assert str(resolve_source("moses").path) == "moses"
 
 
-def test_a_dataset_and_its_splits(druglike):
+def test_dataset_and_split(druglike):
     assert resolve_source("druglike") == MoleculeSource(druglike / "druglike_train.smi.gz", None, "druglike:train")
     assert resolve_source("druglike", split="valid").path == druglike / "druglike_valid.smi.gz"
-    named = resolve_source("druglike:test", split="valid")
-    assert (named.path, named.label) == (druglike / "druglike_test.smi.gz", "druglike:test")
+    source = resolve_source("druglike:test", split="valid")
+    assert (source.path, source.label) == (druglike / "druglike_test.smi.gz", "druglike:test")
 
 
-def test_a_dataset_knows_its_column(monkeypatch, tmp_path):
-    part = catalog.DatasetFile("train", (DownloadSource(file="a.csv"),), column="structure_a")
-    monkeypatch.setattr(catalog, "load_recipe", lambda name: catalog.Recipe(name, "d", "l", "c", (part,)))
-    monkeypatch.setattr(catalog, "dataset_path", lambda *_: tmp_path / "a.csv")
+def test_column_of_a_dataset(monkeypatch, tmp_path):
+    file = datasets.DatasetFile("train", (DownloadSource(file="a.csv"),), column="structure_a")
+    monkeypatch.setattr(datasets, "load_recipe", lambda name: datasets.Recipe(name, "d", "l", "c", (file,)))
+    monkeypatch.setattr(datasets, "dataset_path", lambda *_: tmp_path / "a.csv")
     assert resolve_source("some").column == "structure_a"
     assert resolve_source("some", "other").column == "other"
 
@@ -60,18 +62,37 @@ def test_a_dataset_knows_its_column(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
-        ("nowhere.smi", "nowhere.smi does not exist or is no file"),
+        ("nowhere.smi", "nowhere.smi is not a file or does not exist"),
         ("drglike", "did you mean 'druglike'"),
         ("moses", "molvae data fetch moses"),
         ("moses:nosuch", "train, test, test_scaffolds"),
         ("C" * 10_000, "CCC"),
     ],
 )
-def test_what_cannot_be_found(item, reason):
+def test_unknown_source(item, reason):
     with pytest.raises(InputError, match=reason):
         resolve_source(item)
 
 
-def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(InputError, match="is no file"):
+def test_folder_is_rejected(tmp_path):
+    with pytest.raises(InputError, match="is not a file"):
         resolve_source(tmp_path)
+
+
+def test_sample_library_is_canonical_and_distinct():
+    rows = list(read_records(sample_library_path()))
+    assert len(rows) == 500
+    assert all(isinstance(row, Record) and row.name for row in rows)
+    assert [canonical(row.smiles) for row in rows] == [row.smiles for row in rows]
+    assert len({row.smiles for row in rows}) == len({row.name for row in rows}) == 500
+    assert {"aspirin", "caffeine", "imatinib"} < {row.name for row in rows}
+
+
+def test_sample_is_a_dataset_without_download(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOLVAE_DATA", str(tmp_path))
+    assert fetch_dataset("sample") == [sample_library_path()]
+    assert list(tmp_path.iterdir()) == []
+    for item in ("sample", "sample:all"):
+        assert resolve_source(item, split="test") == MoleculeSource(sample_library_path(), None, "sample:all")
+    with pytest.raises(InputError, match="no split 'train': it has all"):
+        resolve_source("sample:train")

@@ -62,7 +62,7 @@ def test_what_a_model_cannot_write_is_rejected():
     chunk = featurize_chunk(["CCC", "CCCC", "CN"], max_length=3, vocabulary={"C"})
     assert chunk.rows == [0]
     assert list(chunk.errors) == [1, 2]
-    assert chunk.errors[1] == "4 symbols, more than the 3 that the model writes"
+    assert chunk.errors[1] == "4 tokens, more than the 3 that the model decodes"
     assert "'N'" in chunk.errors[2]
 
 

@@ -83,14 +83,14 @@ def in_common(a: str, b: str) -> float:
 def test_neighbors_are_as_similar_as_rdkit_says(found: Neighbors, similarity: np.ndarray) -> None:
     for row, (others, likeness) in enumerate(zip(found.rows.tolist(), found.similarity.tolist(), strict=True)):
         there = [other for other in others if other >= 0]
-        assert others[: len(there)] == there, "they come first"
+        assert others[: len(there)] == there, "neighbors come first"
         assert len(set(there)) == len(there)
         assert row not in there
         assert likeness[: len(there)] == pytest.approx(similarity[row, there], abs=1e-3)
 
 
-def test_every_band_has_those_that_share_most_of_the_string(found: Neighbors, similarity: np.ndarray) -> None:
-    """All these molecules are in one cell: none is missed."""
+def test_bands_hold_the_largest_shared_fractions(found: Neighbors, similarity: np.ndarray) -> None:
+    """All molecules are in one cell, so no pair is missed."""
     assert len(MOLECULES) < 600
     for row, others in enumerate(found.rows.tolist()):
         for low, high in pairwise(SIMILARITY_BANDS):
@@ -102,8 +102,7 @@ def test_every_band_has_those_that_share_most_of_the_string(found: Neighbors, si
             )
 
 
-def test_a_turned_string_is_no_neighbor(similarity: np.ndarray, found: Neighbors) -> None:
-    """However similar the molecules are."""
+def test_reversed_smiles_is_not_a_neighbor(similarity: np.ndarray, found: Neighbors) -> None:
     turned = [
         (i, j) for i, j in np.argwhere((similarity >= 0.55) & (similarity < 0.95))
         if in_common(MOLECULES[i], MOLECULES[j]) < MIN_SHARED_FRACTION
@@ -112,31 +111,32 @@ def test_a_turned_string_is_no_neighbor(similarity: np.ndarray, found: Neighbors
     assert not any(j in found.rows[i].tolist() for i, j in turned)
 
 
-def test_a_stranger_has_none_and_counts_in_the_share(found: Neighbors) -> None:
+def test_coverage_with_an_isolated_molecule(found: Neighbors) -> None:
     assert found.rows[MOLECULES.index("[Na+]")].tolist() == [-1] * found.rows.shape[1]
     with_any = sum(any(other >= 0 for other in others) for others in found.rows.tolist())
     assert len(MOLECULES) / 2 < with_any <= len(MOLECULES) - 3
     assert found.coverage == pytest.approx(with_any / len(MOLECULES))
 
 
-def test_cells_find_most_of_what_there_is(
+def test_small_cells_find_most_pairs(
     packed: tuple[PackedGraphs, Vocabulary], found: Neighbors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With cells of ten a molecule meets few others in a round, but most of the near ones in five."""
-    monkeypatch.setattr(module, "_CELL", 10)
-    monkeypatch.setattr(module, "_LARGEST", 20)
+    """Five rounds with cells of ten molecules find most of the similar pairs."""
+    monkeypatch.setattr(module, "_CELL_SIZE", 10)
+    monkeypatch.setattr(module, "_MAX_CELL_SIZE", 20)
     some = find_neighbors(*packed, workers=1)
-    there, got = (int((n.similarity >= 0.65).sum()) for n in (found, some))
-    assert there > 50
-    assert got > 0.7 * there
+    expected, got = (int((n.similarity >= 0.65).sum()) for n in (found, some))
+    assert expected > 50
+    assert got > 0.7 * expected
 
 
-def test_workers_change_nothing_and_the_seed_does(
+def test_result_depends_on_random_state_but_not_on_workers(
     packed: tuple[PackedGraphs, Vocabulary], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_CELL", 10)
-    prints, strings = module._fingerprints(MOLECULES), TokenMatrix.from_packed(packed[0])
-    one, two, other = (search_fingerprints(prints, strings, workers=w, seed=s) for w, s in ((1, 0), (2, 0), (1, 1)))
+    monkeypatch.setattr(module, "_CELL_SIZE", 10)
+    fingerprints, tokens = module._fingerprints(MOLECULES), TokenMatrix.from_packed(packed[0])
+    runs = ((1, 0), (2, 0), (1, 1))
+    one, two, other = (search_fingerprints(fingerprints, tokens, workers=w, random_state=s) for w, s in runs)
     assert torch.equal(one.rows, two.rows)
     assert torch.equal(one.similarity, two.similarity)
     assert not torch.equal(one.rows, other.rows)

@@ -17,29 +17,29 @@ from molvae.errors import InputError
 
 
 @given(st.lists(st.floats(0.45, 0.94), max_size=4), st.floats(0, 1))
-def test_the_nearest_to_the_noise_level_is_taken(similarities: list[float], noise_level: float) -> None:
-    """Against a search through the list."""
+def test_nearest_to_noise_level(similarities: list[float], noise_level: float) -> None:
+    """Compared with a linear search."""
     width = 4
     rows = torch.tensor([[*range(1, len(similarities) + 1), *[-1] * (width - len(similarities))]], dtype=torch.int32)
-    likeness = torch.tensor([[*similarities, *[0.0] * (width - len(similarities))]], dtype=torch.float16)
-    target, told = Neighbors(rows, likeness).nearest_to(torch.tensor([0]), torch.tensor([noise_level]))
-    asked = float(torch.tensor(noise_level))
-    if asked == 0 or not similarities:
-        assert (int(target), float(told)) == (0, asked if asked >= MAX_DISTANCE else 0)
+    similarity = torch.tensor([[*similarities, *[0.0] * (width - len(similarities))]], dtype=torch.float16)
+    target, distance = Neighbors(rows, similarity).nearest_to(torch.tensor([0]), torch.tensor([noise_level]))
+    level = float(torch.tensor(noise_level))
+    if level == 0 or not similarities:
+        assert (int(target), float(distance)) == (0, level if level >= MAX_DISTANCE else 0)
         return
-    distances = [1 - float(x) for x in likeness[0, : len(similarities)]]
-    best = min(abs(d - asked) for d in distances)
-    assert abs(distances[int(target) - 1] - asked) == pytest.approx(best, abs=1e-6)
-    assert float(told) == pytest.approx(asked if asked >= MAX_DISTANCE else distances[int(target) - 1])
+    distances = [1 - float(x) for x in similarity[0, : len(similarities)]]
+    best = min(abs(d - level) for d in distances)
+    assert abs(distances[int(target) - 1] - level) == pytest.approx(best, abs=1e-6)
+    assert float(distance) == pytest.approx(level if level >= MAX_DISTANCE else distances[int(target) - 1])
 
 
 def some() -> Neighbors:
-    """Of three molecules; the last row of the first is one that was made."""
+    """Neighbors of three molecules; the second neighbor of the first is synthetic."""
     made = SyntheticMolecules(torch.tensor([5, 6, END_ID], dtype=torch.int16), torch.tensor([0, 3]))
     return Neighbors(torch.tensor([[1, 3], [0, -1], [-1, -1]], dtype=torch.int32), torch.rand(3, 2).half(), made)
 
 
-def test_what_is_to_be_written_is_a_molecule_or_one_that_was_made() -> None:
+def test_gather_tokens_of_training_and_synthetic_molecules() -> None:
     data = PackedGraphs.from_graphs([])
     data = replace(
         data,
@@ -52,7 +52,7 @@ def test_what_is_to_be_written_is_a_molecule_or_one_that_was_made() -> None:
     assert torch.equal(some().gather_tokens(torch.tensor([1, 0]), data), data.gather_tokens(torch.tensor([1, 0])))
 
 
-def test_kept_and_read_back(tmp_path: Path) -> None:
+def test_save_and_load(tmp_path: Path) -> None:
     found = some()
     found.save(tmp_path / "neighbors.npz")
     again = Neighbors.load(tmp_path / "neighbors.npz")
@@ -62,9 +62,9 @@ def test_kept_and_read_back(tmp_path: Path) -> None:
     assert torch.equal(found.synthetic.start, again.synthetic.start)
 
 
-def test_a_damaged_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+def test_damaged_file(tmp_path: Path) -> None:
     path = tmp_path / "neighbors.npz"
     some().save(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"neighbors\.npz is damaged .* delete it to look for neighbors again"):
+    with pytest.raises(InputError, match=r"neighbors\.npz is damaged .* delete it to compute the neighbors again"):
         Neighbors.load(path)

@@ -48,7 +48,7 @@ def test_every_row_is_accounted_for(workers):
         "library.smi, line 2: the SMILES field is empty",
         "library.smi, line 4: cannot read SMILES 'C1CC': ring 1 opened but not closed",
         "library.smi, line 7: the atom [13CH4] has an isotope label, which graphs do not carry; remove it first",
-        "library.smi, line 8: 200 symbols, more than the 160 that the model writes",
+        "library.smi, line 8: 200 tokens, more than the 160 that the model decodes",
     ]
 
 
@@ -65,7 +65,7 @@ def test_a_given_vocabulary_refuses_what_it_lacks():
     assert vocabulary is given
     assert strings(packed, given) == ["CO", "CC"]
     assert [(invalid_row.row, invalid_row.value) for invalid_row in packing.invalid_rows] == [(2, "CCN"), (3, "C=C")]
-    assert "'N', which the model has never seen" in packing.invalid_rows[0].reason
+    assert "'N' is not in the model's vocabulary" in packing.invalid_rows[0].reason
 
 
 def test_a_special_symbol_is_not_a_symbol_of_the_data():

@@ -1,4 +1,4 @@
-"""Neighbors that are made, beside those that were found."""
+"""Synthetic neighbors."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def packed() -> tuple[PackedGraphs, Vocabulary]:
     return packed_of(MOLECULES)
 
 
-def nothing_found(molecules: int) -> Neighbors:
+def no_neighbors(molecules: int) -> Neighbors:
     return Neighbors(torch.full((molecules, 3), -1, dtype=torch.int32), torch.zeros(molecules, 3).half())
 
 
 @pytest.fixture(scope="module")
-def made(packed: tuple[PackedGraphs, Vocabulary]) -> Neighbors:
-    return add_synthetic_neighbors(nothing_found(len(packed[0])), *packed, workers=0)
+def synthetic(packed: tuple[PackedGraphs, Vocabulary]) -> Neighbors:
+    return add_synthetic_neighbors(no_neighbors(len(packed[0])), *packed, workers=0)
 
 
-def written(near: Neighbors, packed: tuple[PackedGraphs, Vocabulary]) -> list[tuple[str, str, float]]:
-    """Molecule, neighbor and similarity of all there are."""
+def decoded(near: Neighbors, packed: tuple[PackedGraphs, Vocabulary]) -> list[tuple[str, str, float]]:
+    """Molecule, neighbor and similarity of all pairs."""
     data, vocabulary = packed
     row, column = (near.rows >= 0).nonzero(as_tuple=True)
     tokens = near.gather_tokens(near.rows[row, column].long(), data)
@@ -44,48 +44,50 @@ def written(near: Neighbors, packed: tuple[PackedGraphs, Vocabulary]) -> list[tu
     return list(zip((MOLECULES[i] for i in row.tolist()), others, similarity, strict=True))
 
 
-def test_they_are_molecules_as_similar_as_rdkit_says(made: Neighbors, packed: tuple[PackedGraphs, Vocabulary]) -> None:
+def test_similarities_equal_those_of_rdkit(synthetic: Neighbors, packed: tuple[PackedGraphs, Vocabulary]) -> None:
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    found = written(made, packed)
-    assert len(found) == len(made.synthetic) >= len(MOLECULES) // 2
+    found = decoded(synthetic, packed)
+    assert len(found) == len(synthetic.synthetic) >= len(MOLECULES) // 2
     for molecule, other, similarity in found:
         assert other == Chem.CanonSmiles(other) != molecule
-        prints = [generator.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in (molecule, other)]
-        assert DataStructs.TanimotoSimilarity(*prints) == pytest.approx(similarity, abs=1e-3)
+        fingerprints = [generator.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in (molecule, other)]
+        assert DataStructs.TanimotoSimilarity(*fingerprints) == pytest.approx(similarity, abs=1e-3)
         assert SIMILARITY_BANDS[0] <= similarity < SIMILARITY_BANDS[-1]
 
 
-def test_of_a_molecule_there_is_one_in_each_band(made: Neighbors) -> None:
-    for row, similarity in zip(made.rows, made.similarity, strict=True):
+def test_one_neighbor_per_band(synthetic: Neighbors) -> None:
+    for row, similarity in zip(synthetic.rows, synthetic.similarity, strict=True):
         near = [s >= BAND_BOUNDARY for s in similarity[row >= 0].tolist()]
         assert len(near) == len(set(near))
-    assert (made.rows[:, 1:] >= 0).sum() <= (made.rows[:, :1] >= 0).sum()  # none stands before one
+    assert (synthetic.rows[:, 1:] >= 0).sum() <= (synthetic.rows[:, :1] >= 0).sum()  # empty columns come last
 
 
-def test_they_stand_beside_those_that_were_found(packed: tuple[PackedGraphs, Vocabulary], made: Neighbors) -> None:
+def test_added_to_found_neighbors(packed: tuple[PackedGraphs, Vocabulary], synthetic: Neighbors) -> None:
     found = find_neighbors(*packed, workers=1)
     both = add_synthetic_neighbors(found, *packed, workers=0)
-    assert sorted(written(both, packed)) == sorted(written(found, packed) + written(made, packed))
-    assert both.coverage >= max(found.coverage, made.coverage)
-    with pytest.raises(InputError, match="were made"):
+    assert sorted(decoded(both, packed)) == sorted(decoded(found, packed) + decoded(synthetic, packed))
+    assert both.coverage >= max(found.coverage, synthetic.coverage)
+    with pytest.raises(InputError, match="added before"):
         add_synthetic_neighbors(both, *packed, workers=0)
 
 
-def test_the_same_in_workers(packed: tuple[PackedGraphs, Vocabulary], made: Neighbors) -> None:
-    again = add_synthetic_neighbors(nothing_found(len(MOLECULES)), *packed, workers=2)
-    assert torch.equal(again.rows, made.rows)
-    assert torch.equal(again.synthetic.tokens, made.synthetic.tokens)
-    other = add_synthetic_neighbors(nothing_found(len(MOLECULES)), *packed, workers=0, seed=1)
-    assert not torch.equal(other.synthetic.tokens, made.synthetic.tokens)
+def test_result_does_not_depend_on_workers(packed: tuple[PackedGraphs, Vocabulary], synthetic: Neighbors) -> None:
+    again = add_synthetic_neighbors(no_neighbors(len(MOLECULES)), *packed, workers=2)
+    assert torch.equal(again.rows, synthetic.rows)
+    assert torch.equal(again.synthetic.tokens, synthetic.synthetic.tokens)
+    other = add_synthetic_neighbors(no_neighbors(len(MOLECULES)), *packed, workers=0, random_state=1)
+    assert not torch.equal(other.synthetic.tokens, synthetic.synthetic.tokens)
 
 
-def test_none_is_longer_than_what_the_model_writes(packed: tuple[PackedGraphs, Vocabulary], made: Neighbors) -> None:
+def test_neighbors_are_not_longer_than_the_longest_molecule(
+    packed: tuple[PackedGraphs, Vocabulary], synthetic: Neighbors
+) -> None:
     longest = int(packed[0].token_start.diff().max())
-    assert int(made.synthetic.start.diff().max()) <= longest
+    assert int(synthetic.synthetic.start.diff().max()) <= longest
 
 
-def test_of_no_molecules() -> None:
+def test_no_molecules() -> None:
     data, vocabulary = packed_of(["CCO"])
     none = data.select(torch.zeros(0, dtype=torch.int64))
-    assert len(add_synthetic_neighbors(nothing_found(0), none, vocabulary, workers=0)) == 0
-    assert len(add_synthetic_neighbors(nothing_found(1), data, vocabulary, workers=0).synthetic) <= 2
+    assert len(add_synthetic_neighbors(no_neighbors(0), none, vocabulary, workers=0)) == 0
+    assert len(add_synthetic_neighbors(no_neighbors(1), data, vocabulary, workers=0).synthetic) <= 2

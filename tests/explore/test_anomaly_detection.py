@@ -1,4 +1,4 @@
-"""The odd ones out, and what is usual for a model."""
+"""Anomaly detection: likelihoods, percentiles of a reference, and references saved with a model."""
 
 from __future__ import annotations
 
@@ -20,119 +20,131 @@ from molvae.data.hashing import weights_digest
 from molvae.errors import CheckpointError, InputError
 from molvae.explore.anomaly_detection import anomaly, draw_anomalies
 from molvae.generator import Generator
-from molvae.nn.likelihood_reference import GRID, LikelihoodReference
+from molvae.nn.likelihood_reference import PERCENTILES, LikelihoodReference
 
 
 @pytest.fixture(scope="module")
-def usual(tiny):
+def reference(tiny):
     return tiny.likelihood_reference(SMALL)
 
 
-def test_what_was_learned_is_usual_and_what_was_not_is_odd(tiny, usual):
-    odd = [DRUGS["morphine"], DRUGS["sofosbuvir"], DRUGS["caffeine"]]
-    table = anomaly(tiny, [*SMALL, *odd], reference=usual)
+def test_training_molecules_are_usual_and_others_are_anomalies(tiny, reference):
+    anomalies = [DRUGS["morphine"], DRUGS["sofosbuvir"], DRUGS["caffeine"]]
+    table = anomaly(tiny, [*SMALL, *anomalies], reference=reference)
     assert table["percentile"][:30].median() == pytest.approx(50, abs=5)
     assert (table["percentile"][30:] == 0).all()
-    assert "33 read, 4 known less well than 99 % of the 30 reference molecules" in table.attrs["summary"][0]
+    assert table.attrs["statistics"] == {"read": 33, "valid": 33, "anomalies": 4}
+    assert "4 anomalies below percentile 1 of 30 reference molecules" in table.attrs["summary"][0]
 
 
-def test_the_likelihood_is_that_of_teacher_forcing(tiny):
-    """Symbol by symbol, from the decoder's own steps."""
+def test_likelihood_is_that_of_teacher_forcing(tiny):
+    """Computed token by token from the decoder's logits."""
     smiles = "CC(C)CO"
-    z = torch.tensor(tiny.encode(smiles).iloc[:, 2:].to_numpy(np.float32))
+    latent = torch.tensor(tiny.encode(smiles).iloc[:, 2:].to_numpy(np.float32))
     ids = tiny.vocabulary.encode(smiles)
     decoder, total = tiny.model.decoder, 0.0
     with torch.inference_mode():
-        for place in range(len(ids)):
-            prefix = torch.tensor([[START_ID, *ids[:place].tolist()]])
-            total += float(decoder(z, torch.zeros(1), prefix)[0, -1].log_softmax(0)[int(ids[place])])
+        for position in range(len(ids)):
+            prefix = torch.tensor([[START_ID, *ids[:position].tolist()]])
+            total += float(decoder(latent, torch.zeros(1), prefix)[0, -1].log_softmax(0)[int(ids[position])])
     row = anomaly(tiny, [smiles]).iloc[0]
     assert row["log_likelihood"] == pytest.approx(total, abs=1e-4)
     assert row["log_likelihood_per_token"] == pytest.approx(total / len(ids), abs=1e-5)
 
 
-def test_percentiles_are_shares_of_the_reference(tiny, usual):
+def test_percentile_matches_scipy(tiny, reference):
     known = anomaly(tiny, SMALL)["log_likelihood_per_token"].to_numpy()
     for value in np.quantile(known, [0.1, 0.33, 0.8]):
         expected = percentileofscore(known, value)
-        assert usual.percentile(np.array([value]))[0] == pytest.approx(expected, abs=4)  # between 30 molecules
-    assert usual.percentile(np.array([-1e9, 0.0, np.nan])).tolist()[:2] == [0, 100]
-    assert np.isnan(usual.percentile(np.array([np.nan]))[0])
+        assert reference.percentile(np.array([value]))[0] == pytest.approx(expected, abs=4)  # of 30 molecules
+    np.testing.assert_array_equal(reference.percentile(np.array([-1e9, 0.0, np.nan])), [0, 100, np.nan])
 
 
-def test_bad_rows_keep_their_place(tiny, usual):
-    table = anomaly(tiny, ["CCO", "C1CC", "CCN"], reference=usual)
+def test_invalid_rows_keep_their_place(tiny, reference):
+    table = anomaly(tiny, ["CCO", "C1CC", "CCN"], reference=reference)
     assert list(table.columns) == ["smiles", "error", "log_likelihood", "log_likelihood_per_token", "percentile"]
     assert list(table["percentile"].isna()) == [False, True, False]
-    assert "percentile" not in anomaly(tiny, ["CCO"]).columns
+    assert table.attrs["statistics"]["valid"] == 2
+
+
+def test_no_percentile_without_a_reference(tiny):
+    table = anomaly(tiny, ["CCO"])
+    assert "percentile" not in table.columns
+    assert "no likelihood reference" in table.attrs["summary"][0]
     assert len(anomaly(tiny, [])) == 0
 
 
-def test_a_calibration_is_kept_and_used_again(tiny, usual, tmp_path):
-    again = LikelihoodReference.load(usual.save(tmp_path / "sub" / "usual.json"))
-    assert again == usual
-    assert anomaly(tiny, SMALL, reference=again).equals(anomaly(tiny, SMALL, reference=list(SMALL)))
+def test_saved_reference_gives_the_same_percentiles(tiny, reference, tmp_path):
+    loaded = LikelihoodReference.load(reference.save(tmp_path / "sub" / "reference.json"))
+    assert loaded == reference
+    assert anomaly(tiny, SMALL, reference=loaded).equals(anomaly(tiny, SMALL, reference=list(SMALL)))
 
 
-def test_a_calibration_of_other_weights_is_rejected(usual):
+def test_reference_of_other_weights_is_rejected(reference):
     model, config, vocabulary = trained("gaussian", "gru", 1)
     other = Generator(Checkpoint(name="tiny", model=model, config=config, vocabulary=vocabulary))
     with pytest.raises(InputError, match="other weights"):
-        anomaly(other, ["CCO"], reference=usual)
+        anomaly(other, ["CCO"], reference=reference)
 
 
-def test_a_model_brings_its_own(tiny, usual, tmp_path):
-    """In its directory; molecules that are named instead come first."""
-    folder = checkpoints.save(dataclasses.replace(tiny.checkpoint, usual=usual), tmp_path / "model")
-    own = Generator.load(folder, "cpu")
-    assert own.checkpoint.usual == usual
-    drugs = [DRUGS["morphine"], *SMALL[:5]]
-    assert anomaly(own, drugs)["percentile"].tolist() == anomaly(own, drugs, reference=usual)["percentile"].tolist()
-    fewer = anomaly(own, drugs, reference=SMALL[5:])["percentile"]
-    assert fewer.tolist() != anomaly(own, drugs)["percentile"].tolist()
-    without = anomaly(tiny, drugs)
-    assert "percentile" not in without.columns
-    assert "no calibration" in without.attrs["summary"][0]
-    changed = dataclasses.replace(own.checkpoint, model=trained("gaussian", "gru", 1)[0])
+def test_reference_saved_with_the_model_is_the_default(tiny, reference, tmp_path):
+    folder = checkpoints.save(dataclasses.replace(tiny.checkpoint, usual=reference), tmp_path / "model")
+    generator = Generator.load(folder, "cpu")
+    assert generator.checkpoint.likelihood_reference == reference
+    smiles = [DRUGS["morphine"], *SMALL[:5]]
+    percentile = anomaly(generator, smiles)["percentile"].tolist()
+    assert percentile == anomaly(generator, smiles, reference=reference)["percentile"].tolist()
+    assert percentile != anomaly(generator, smiles, reference=SMALL[5:])["percentile"].tolist()
+    changed = dataclasses.replace(generator.checkpoint, model=trained("gaussian", "gru", 1)[0])
     with pytest.raises(InputError, match="other weights"):
-        anomaly(Generator(changed), drugs)
+        anomaly(Generator(changed), smiles)
+
+
+def test_damaged_reference_of_a_model_is_an_error(tiny, reference, tmp_path):
+    folder = checkpoints.save(dataclasses.replace(tiny.checkpoint, usual=reference), tmp_path / "model")
     (folder / "likelihood_reference.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"likelihood_reference\.json is damaged"):
         Generator.load(folder, "cpu")
 
 
-def test_weights_are_known_again_when_they_were_saved(tmp_path):
-    """In half precision."""
+def test_weights_digest_survives_saving_in_half_precision(tmp_path):
     model, config, vocabulary = trained("gaussian", "gru", 2)
     folder = checkpoints.save(Checkpoint("tiny", model, config, vocabulary), tmp_path / "model")
     assert weights_digest(checkpoints.load(folder).model) == weights_digest(model)
     assert weights_digest(trained("gaussian", "gru", 1)[0]) != weights_digest(model)
 
 
-def test_what_is_no_calibration(tiny, usual, tmp_path):
-    with pytest.raises(InputError, match="20 molecules or more, 5 could be"):
+def test_too_few_reference_molecules_are_rejected(tiny):
+    with pytest.raises(InputError, match="20"):
         tiny.likelihood_reference([*SMALL[:5], "C1CC"])
-    file = tmp_path / "u.json"
-    one_number = {"model": "m", "weights": "w", "molecules": 1, "percentiles": 5}
-    for content in ("no json", "[]", "{}", json.dumps(one_number)):
+
+
+ONE_PERCENTILE = {"model": "m", "weights": "w", "molecules": 1, "percentiles": 5}
+
+
+@pytest.mark.parametrize("content", ["no json", "[]", "{}", json.dumps(ONE_PERCENTILE), None])
+def test_unreadable_reference_file_is_rejected(tmp_path, content):
+    file = tmp_path / "reference.json"
+    if content is not None:
         file.write_text(content)
-        with pytest.raises(InputError, match="is no calibration"):
-            LikelihoodReference.load(file)
-    usual.save(file)
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"percentiles": [1, 2]}))
-    with pytest.raises(InputError, match=f"2 percentiles, a calibration {len(GRID)}"):
+    with pytest.raises(InputError, match=r"reference\.json"):
         LikelihoodReference.load(file)
-    with pytest.raises(InputError, match="is no calibration"):
-        LikelihoodReference.load(tmp_path / "nowhere.json")
 
 
-def test_the_picture_shows_the_oddest(tiny, usual, tmp_path):
-    table = anomaly(tiny, [*SMALL, DRUGS["morphine"], "C1CC"], reference=usual)
+def test_reference_with_missing_percentiles_is_rejected(reference, tmp_path):
+    file = reference.save(tmp_path / "reference.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"percentiles": [1, 2]}))
+    with pytest.raises(InputError, match=str(len(PERCENTILES))):
+        LikelihoodReference.load(file)
+
+
+def test_image_shows_the_least_likely_molecules(tiny, reference, tmp_path):
+    table = anomaly(tiny, [*SMALL, DRUGS["morphine"], "C1CC"], reference=reference)
     for frame in (table, table.drop(columns="percentile")):
-        assert draw_anomalies(frame, tmp_path / "odd.png", n=3).stat().st_size > 3000
+        assert draw_anomalies(frame, tmp_path / "anomalies.png", n=3).stat().st_size > 3000
 
 
-def test_a_column_is_answered_under_its_own_index(tiny):
+def test_series_keeps_its_index(tiny):
     column = pd.Series([*SMALL[:6], "C1CC"], index=list("zyxxabc"))
     frame = anomaly(tiny, column)
     assert frame.index.equals(column.index)

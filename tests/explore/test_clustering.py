@@ -1,4 +1,4 @@
-"""Clusters of latents, and their agreement with known classes beside scikit-learn's own figures."""
+"""Clusters of latents and their scores, compared with scikit-learn."""
 
 from __future__ import annotations
 
@@ -12,8 +12,16 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from tiny_vae import SMALL
 
 from molvae.errors import InputError
-from molvae.explore import clustering as clusters
-from molvae.explore.clustering import _agreement, _by_size, _cluster, _silhouette, cluster, draw_clusters, purity
+from molvae.explore import clustering
+from molvae.explore.clustering import (
+    _fit_clusters,
+    _order_by_size,
+    cluster,
+    draw_clusters,
+    label_agreement,
+    purity,
+    silhouette,
+)
 
 ROWS = [*SMALL, "C1CC"]
 LABELS = ["ring" if "1" in row else "chain" for row in ROWS]
@@ -21,33 +29,35 @@ LABELS = ["ring" if "1" in row else "chain" for row in ROWS]
 
 @pytest.fixture(scope="module")
 def clustered(tiny):
-    return cluster(tiny, ROWS, clusters=3, method="agglomerative", labels=LABELS)
+    return cluster(tiny, ROWS, n_clusters=3, method="agglomerative", labels=LABELS)
 
 
-def _good(frame):
+def valid_rows(frame):
     return frame[frame["error"] == ""]
 
 
-def test_the_clusters_and_scores_are_scikit_learns(tiny, clustered):
-    z = tiny.encode(SMALL).iloc[:, 2:].to_numpy(float)
-    expected = AgglomerativeClustering(3).fit_predict(z)
-    found = _good(clustered)["cluster"].to_numpy(int)
-    assert adjusted_rand_score(expected, found) == 1
-    scores = clustered.attrs["scores"]
-    assert scores["clusters"] == 3
-    assert scores["silhouette"] == pytest.approx(silhouette_score(z, expected))
-    assert scores["adjusted_rand"] == pytest.approx(adjusted_rand_score(LABELS[:-1], expected))
-    assert scores["silhouette_of_labels"] == pytest.approx(silhouette_score(z, LABELS[:-1]))
+def test_clusters_and_scores_match_scikit_learn(tiny, clustered):
+    latents = tiny.encode(SMALL).iloc[:, 2:].to_numpy(float)
+    expected = AgglomerativeClustering(3).fit_predict(latents)
+    assert adjusted_rand_score(expected, valid_rows(clustered)["cluster"].to_numpy(int)) == 1
+    statistics = clustered.attrs["statistics"]
+    assert statistics["clusters"] == 3
+    assert statistics["silhouette"] == pytest.approx(silhouette_score(latents, expected))
+    assert statistics["adjusted_rand"] == pytest.approx(adjusted_rand_score(LABELS[:-1], expected))
+    assert statistics["silhouette_of_labels"] == pytest.approx(silhouette_score(latents, LABELS[:-1]))
     assert "3 clusters, silhouette" in clustered.attrs["summary"][0]
 
 
-def test_the_largest_is_first_and_each_has_one_typical_molecule(clustered):
-    good = _good(clustered)
-    sizes = good["cluster"].value_counts()
+def test_clusters_are_numbered_by_size_and_have_one_representative_each(clustered):
+    valid = valid_rows(clustered)
+    sizes = valid["cluster"].value_counts()
     assert list(sizes.sort_index()) == sorted(sizes, reverse=True)
-    assert list(good[good["is_representative"]]["cluster"].sort_values()) == [0, 1, 2]
-    assert pd.isna(clustered["cluster"].iloc[-1])
+    assert list(valid[valid["is_representative"]]["cluster"].sort_values()) == [0, 1, 2]
+
+
+def test_invalid_rows_have_no_cluster(clustered):
     assert list(clustered["smiles"]) == ROWS
+    assert pd.isna(clustered["cluster"].iloc[-1])
 
 
 def test_purity():
@@ -57,95 +67,99 @@ def test_purity():
 
 
 @pytest.mark.parametrize("method", ["kmeans", "agglomerative", "hdbscan"])
-def test_auto_finds_a_number_and_the_seed_repeats_it(tiny, method):
+def test_automatic_number_of_clusters_is_reproducible(tiny, method):
     table = cluster(tiny, ROWS, method=method)
     pd.testing.assert_frame_equal(table, cluster(tiny, ROWS, method=method))
-    assert 0 <= table.attrs["scores"]["clusters"] <= 20
+    assert 0 <= table.attrs["statistics"]["clusters"] <= 20
 
 
-def test_what_is_in_no_cluster_counts_in_no_score():
-    """Two groups, and noise far from both: the silhouette is that of the groups alone."""
+def test_noise_is_excluded_from_the_agreement():
     random = np.random.default_rng(0)
-    z = np.concatenate([random.normal(size=(40, 3)), 30 + random.normal(size=(40, 3)), 90 * random.normal(size=(9, 3))])
-    found = np.repeat([0, 1, -1], [40, 40, 9])
+    latents = np.concatenate(
+        [random.normal(size=(40, 3)), 30 + random.normal(size=(40, 3)), 90 * random.normal(size=(9, 3))]
+    )
+    clusters = np.repeat([0, 1, -1], [40, 40, 9])
     labels = np.repeat(["a", "b", "a"], [40, 40, 9]).astype(object)
-    scores = _agreement(z, found, labels, 0)
+    scores = label_agreement(latents, clusters, labels, 0)
     assert scores["purity"] == scores["adjusted_rand"] == 1
-    nowhere = _agreement(z, np.full(89, -1), labels, 0)
-    assert np.isnan([nowhere["purity"], nowhere["adjusted_rand"]]).all()
+    only_noise = label_agreement(latents, np.full(89, -1), labels, 0)
+    assert np.isnan([only_noise["purity"], only_noise["adjusted_rand"]]).all()
 
 
-def test_hdbscan_finds_two_far_groups_the_larger_first():
+def test_hdbscan_finds_two_separate_groups():
     random = np.random.default_rng(0)
-    z = np.concatenate([random.normal(size=(40, 16)), 30 + random.normal(size=(60, 16))])
-    found = _by_size(_cluster(z, "auto", "hdbscan", 0))
-    assert (found[:40] == 1).mean() > 0.9
-    assert (found[40:] == 0).mean() > 0.9
+    latents = np.concatenate([random.normal(size=(40, 16)), 30 + random.normal(size=(60, 16))])
+    clusters = _order_by_size(_fit_clusters(latents, "auto", "hdbscan", 0))
+    assert (clusters[:40] == 1).mean() > 0.9
+    assert (clusters[40:] == 0).mean() > 0.9
 
 
-def test_auto_takes_the_best_silhouette(tiny):
-    best = cluster(tiny, SMALL).attrs["scores"]
-    others = [cluster(tiny, SMALL, clusters=count).attrs["scores"]["silhouette"] for count in range(2, 21)]
-    assert best["silhouette"] == pytest.approx(max(others))
+def test_automatic_number_has_the_largest_silhouette(tiny):
+    best = cluster(tiny, SMALL).attrs["statistics"]["silhouette"]
+    others = [cluster(tiny, SMALL, n_clusters=count).attrs["statistics"]["silhouette"] for count in range(2, 21)]
+    assert best == pytest.approx(max(others))
 
 
-def test_empty_labels_are_not_compared(tiny):
-    empty = itertools.cycle(["", None, np.nan, "NaN"])
-    some = [label if i % 2 else next(empty) for i, label in enumerate(LABELS)]
-    scores = cluster(tiny, ROWS, clusters=3, method="agglomerative", labels=some).attrs["scores"]
-    full = cluster(tiny, ROWS, clusters=3, method="agglomerative")
-    found = _good(full)["cluster"].to_numpy(int)
-    assert scores["adjusted_rand"] == pytest.approx(adjusted_rand_score(LABELS[1:-1:2], found[1::2]))
+def test_missing_labels_are_ignored(tiny):
+    missing = itertools.cycle(["", None, np.nan, "NaN"])
+    labels = [label if i % 2 else next(missing) for i, label in enumerate(LABELS)]
+    table = cluster(tiny, ROWS, n_clusters=3, method="agglomerative", labels=labels)
+    clusters = valid_rows(table)["cluster"].to_numpy(int)
+    expected = adjusted_rand_score(LABELS[1:-1:2], clusters[1::2])
+    assert table.attrs["statistics"]["adjusted_rand"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"clusters": 99}, "1 to the 30 different molecules, got 99"),
-        ({"clusters": 0}, "1 to the 30 different molecules, got 0"),
-        ({"clusters": "many"}, "got many"),
-        ({"method": "dbscan"}, "kmeans, agglomerative, hdbscan, got 'dbscan'"),
-        ({"method": "hdbscan", "clusters": 3}, "itself: leave it at auto"),
-        ({"labels": ["a"]}, "31 rows, 1 labels"),
-        ({"labels": [""] * 31}, "no molecule has a label"),
+        ({"n_clusters": 99}, "from 1 to 30 .* got 99"),
+        ({"n_clusters": 0}, "from 1 to 30 .* got 0"),
+        ({"n_clusters": "many"}, "got many"),
+        ({"method": "dbscan"}, "'dbscan'"),
+        ({"method": "hdbscan", "n_clusters": 3}, "use 'auto' instead of 3"),
+        ({"labels": ["a"]}, "1 labels for 31 rows"),
+        ({"labels": [""] * 31}, "no valid molecule has a label"),
     ],
 )
-def test_what_is_no_clustering(tiny, options, message):
+def test_invalid_options_are_rejected(tiny, options, message):
     with pytest.raises(InputError, match=message):
         cluster(tiny, ROWS, **options)
 
 
 def test_one_cluster_has_no_silhouette(tiny):
-    scores = cluster(tiny, SMALL, clusters=1, labels=LABELS[:-1]).attrs["scores"]
-    assert np.isnan(scores["silhouette"])
-    assert scores["purity"] == max(LABELS[:-1].count(label) for label in ("ring", "chain")) / 30
+    statistics = cluster(tiny, SMALL, n_clusters=1, labels=LABELS[:-1]).attrs["statistics"]
+    assert np.isnan(statistics["silhouette"])
+    assert statistics["purity"] == max(LABELS[:-1].count(label) for label in ("ring", "chain")) / 30
 
 
-def test_a_rare_label_may_be_missed_by_the_sample(monkeypatch):
-    z = np.random.default_rng(0).normal(size=(200, 3))
+def test_silhouette_of_a_sample_without_a_rare_label_is_nan(monkeypatch):
+    latents = np.random.default_rng(0).normal(size=(200, 3))
     labels = np.array(["rare", *["common"] * 199])
-    monkeypatch.setattr(clusters, "_SAMPLED", 20)
-    assert all(np.isnan(_silhouette(z, labels, seed)) for seed in range(5))
-    monkeypatch.setattr(clusters, "_SAMPLED", 200)
-    assert _silhouette(z, labels, 0) == pytest.approx(silhouette_score(z, labels))
+    monkeypatch.setattr(clustering, "SILHOUETTE_SAMPLE_SIZE", 20)
+    assert all(np.isnan(silhouette(latents, labels, random_state)) for random_state in range(5))
+    monkeypatch.setattr(clustering, "SILHOUETTE_SAMPLE_SIZE", 200)
+    assert silhouette(latents, labels, 0) == pytest.approx(silhouette_score(latents, labels))
+
+
+def test_duplicates_limit_the_number_of_clusters(tiny, recwarn):
+    """Larger numbers are not tried either: scikit-learn would warn about them."""
+    smiles = ["CCO", "CCN", "CCCCCC"] * 5
+    assert cluster(tiny, smiles)["cluster"].nunique() <= 3
+    assert not [warning for warning in recwarn if "distinct clusters" in str(warning.message)]
+    with pytest.raises(InputError, match="from 1 to 3 "):
+        cluster(tiny, smiles, n_clusters=4)
+
+
+def test_number_of_clusters_may_be_a_numpy_integer(tiny):
+    assert cluster(tiny, ["CCO", "CCN", "CCCCCC"], n_clusters=np.int64(2))["cluster"].nunique() == 2
 
 
 @pytest.mark.parametrize("suffix", [".png", ".html"])
-def test_pictures(clustered, tmp_path, suffix):
-    assert draw_clusters(clustered, tmp_path / f"c{suffix}").stat().st_size > 5000
+def test_image(clustered, tmp_path, suffix):
+    assert draw_clusters(clustered, tmp_path / f"clusters{suffix}").stat().st_size > 5000
 
 
-def test_no_more_clusters_than_different_molecules(tiny, recwarn):
-    """And none are tried, of which scikit-learn would warn."""
-    frame = cluster(tiny, ["CCO", "CCN", "CCCCCC"] * 5)
-    assert frame["cluster"].nunique() <= 3
-    assert not [warning for warning in recwarn if "distinct clusters" in str(warning.message)]
-    with pytest.raises(InputError, match="to the 3 different molecules, got 4"):
-        cluster(tiny, ["CCO", "CCN", "CCCCCC"] * 5, clusters=4)
-    assert cluster(tiny, ["CCO", "CCN", "CCCCCC"], clusters=np.int64(2))["cluster"].nunique() == 2
-
-
-def test_a_column_is_answered_under_its_own_index(tiny):
+def test_series_keeps_its_index(tiny):
     column = pd.Series([*SMALL[:6], "C1CC"], index=list("zyxxabc"))
     frame = cluster(tiny, column)
     assert frame.index.equals(column.index)

@@ -1,4 +1,4 @@
-"""Better molecules near a start, within windows, and the same ones whatever else is asked for."""
+"""Optimization near seeds: feasible results, exact counts, reproducibility, and the steps of the search."""
 
 from __future__ import annotations
 
@@ -9,154 +9,151 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import Crippen, rdFingerprintGenerator
 
 from molvae.errors import InputError
-from molvae.explore.latent_search import Search, SearchStrategy
-from molvae.explore.objective import Goal
+from molvae.explore.latent_search import LatentSearch, SearchStrategy
+from molvae.explore.objective import Objective
 from molvae.explore.optimization import draw_best, optimize
+from molvae.viz.molecules import table_panels
 
-SMALL_PLAN = SearchStrategy(population_size=16, noise_level=0.7)
-COLUMNS = ["seed", "smiles", "score", "similarity", "logp", "mw", "evaluation", "string"]
+STRATEGY = SearchStrategy(population_size=16, noise_level=0.7)
+FILTERS = ["similarity>=0.2", "mw<110"]
+COLUMNS = ["seed", "smiles", "score", "similarity", "logp", "mw", "n_evaluations", "n_samples"]
 
 
 @pytest.fixture(scope="module")
 def best(tiny):
-    return optimize(
-        tiny,
-        ["CCCO", "Cc1ccccc1", "C1CC"],
-        "logp",
-        keep=["similarity>=0.2", "mw<110"],
-        max_samples=160,
-        strategy=SMALL_PLAN,
-    )
+    seeds = ["CCCO", "Cc1ccccc1", "C1CC"]
+    return optimize(tiny, seeds, "logp", filters=FILTERS, max_samples=160, strategy=STRATEGY)
 
 
-def test_every_row_is_inside_the_windows_scored_and_best_first(best):
+def search_of(tiny, objective, strategy, **options):
+    return LatentSearch(tiny, Objective.parse("heavy_atoms", [objective]), strategy, "CCO", **options)
+
+
+def test_rows_pass_the_filters_and_are_sorted_by_score(best):
     assert list(best.columns) == COLUMNS
     assert len(best) > 3
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     for seed, rows in best.groupby("seed"):
         mols = [Chem.MolFromSmiles(smiles) for smiles in rows["smiles"]]
-        start = generator.GetFingerprint(Chem.MolFromSmiles(seed))
-        similarity = DataStructs.BulkTanimotoSimilarity(start, [generator.GetFingerprint(mol) for mol in mols])
+        query = generator.GetFingerprint(Chem.MolFromSmiles(seed))
+        similarity = DataStructs.BulkTanimotoSimilarity(query, [generator.GetFingerprint(mol) for mol in mols])
         np.testing.assert_allclose(rows["similarity"], similarity)
+        np.testing.assert_allclose(rows["score"], [Crippen.MolLogP(mol) for mol in mols])
         assert min(similarity) >= 0.2
         assert rows["mw"].max() < 110
-        np.testing.assert_allclose(rows["score"], [Crippen.MolLogP(mol) for mol in mols])
         assert rows["score"].is_monotonic_decreasing
         assert rows["smiles"].is_unique
         assert seed not in set(rows["smiles"])
 
 
-def test_counts_add_up(best):
+def test_statistics_agree_with_the_rows(best):
     assert set(best.attrs["errors"]) == {"C1CC"}
-    for run in best.attrs["runs"]:
-        rows = best[best["seed"] == run["seed"]]
-        assert run["strings"] == 160
-        assert len(rows) == run["admissible"] == run["evaluations"] == rows["evaluation"].max()
-        assert run["best"] == rows["score"].max()
-        assert rows["string"].between(1, 160).all()
-        assert rows.sort_values("string")["evaluation"].is_monotonic_increasing
-    assert "from 160 strings" in best.attrs["summary"][0]
+    for statistics in best.attrs["statistics"]:
+        rows = best[best["seed"] == statistics["seed"]]
+        assert statistics["samples"] == 160
+        assert len(rows) == statistics["feasible"] == statistics["evaluations"] == rows["n_evaluations"].max()
+        assert statistics["best_score"] == rows["score"].max()
+        assert rows["n_samples"].between(1, 160).all()
+        assert rows.sort_values("n_samples")["n_evaluations"].is_monotonic_increasing
+    assert "160 samples" in best.attrs["summary"][0]
 
 
-def test_it_finds_better_ones_than_it_began_with(best):
-    start = Crippen.MolLogP(Chem.MolFromSmiles("CCCO"))
-    assert best[best["seed"] == "CCCO"]["score"].max() > start
+def test_best_score_exceeds_that_of_the_seed(best):
+    assert best[best["seed"] == "CCCO"]["score"].max() > Crippen.MolLogP(Chem.MolFromSmiles("CCCO"))
 
 
-def test_company_and_numpys_global_generator_change_nothing(tiny, best):
+def test_result_is_independent_of_other_seeds_and_of_numpys_global_state(tiny, best):
     np.random.seed(5)
     before = np.random.get_state()[1].copy()
-    alone = optimize(
-        tiny, "Cc1ccccc1", "logp", keep=["similarity>=0.2", "mw<110"], max_samples=160, strategy=SMALL_PLAN
-    )
-    same = best[best["seed"] == "Cc1ccccc1"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(alone, same, check_like=True)
+    alone = optimize(tiny, "Cc1ccccc1", "logp", filters=FILTERS, max_samples=160, strategy=STRATEGY)
+    together = best[best["seed"] == "Cc1ccccc1"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, together, check_like=True)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
-def test_another_seed_other_molecules(tiny):
-    tables = [optimize(tiny, "CCCO", "logp", max_samples=48, strategy=SMALL_PLAN, seed=seed) for seed in (1, 1, 2)]
+def test_random_state_determines_the_result(tiny):
+    tables = [
+        optimize(tiny, "CCCO", "logp", max_samples=48, strategy=STRATEGY, random_state=state) for state in (1, 1, 2)
+    ]
     assert tables[0].equals(tables[1])
     assert not tables[0].equals(tables[2])
 
 
-def test_a_target_stops_it(tiny):
-    table = optimize(tiny, "CCCO", "logp", target=1.0, max_samples=2000, strategy=SMALL_PLAN)
-    (run,) = table.attrs["runs"]
-    assert run["reached"]
-    assert run["strings"] < 2000
+def test_target_stops_the_search(tiny):
+    table = optimize(tiny, "CCCO", "logp", target=1.0, max_samples=2000, strategy=STRATEGY)
+    (statistics,) = table.attrs["statistics"]
+    assert statistics["reached_target"]
+    assert statistics["samples"] < 2000
     assert table["score"][0] >= 1.0
-    assert table["string"].max() <= run["strings"]
+    assert table["n_samples"].max() <= statistics["samples"]
 
 
-def test_without_a_target_nothing_reaches_it(tiny):
-    endless = optimize(tiny, "CCCO", lambda _: float("inf"), max_samples=64, strategy=SMALL_PLAN)
-    (run,) = endless.attrs["runs"]
-    assert run["strings"] == 64
-    assert not run["reached"]
+def test_without_a_target_the_search_uses_all_samples(tiny):
+    table = optimize(tiny, "CCCO", lambda _: float("inf"), max_samples=64, strategy=STRATEGY)
+    (statistics,) = table.attrs["statistics"]
+    assert statistics["samples"] == 64
+    assert not statistics["reached_target"]
 
 
-def test_a_folder_called_as_a_property_is_none(tiny, tmp_path, monkeypatch):
+def test_property_name_takes_precedence_over_a_directory(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "qed").mkdir()
-    assert optimize(tiny, "CCCO", max_samples=16, strategy=SMALL_PLAN).attrs["runs"][0]["strings"] == 16
+    assert optimize(tiny, "CCCO", max_samples=16, strategy=STRATEGY).attrs["statistics"][0]["samples"] == 16
 
 
 def test_several_generations_and_samples_per_latent(tiny):
-    plan = SearchStrategy(population_size=8, samples_per_latent=3, generations=4, noise_level=0.7)
-    table = optimize(tiny, "CCCO", "logp", max_samples=200, strategy=plan)
-    assert table.attrs["runs"][0]["strings"] == 200  # the last of the generations of 24 is cut short
+    strategy = SearchStrategy(population_size=8, samples_per_latent=3, n_generations=4, noise_level=0.7)
+    table = optimize(tiny, "CCCO", "logp", max_samples=200, strategy=strategy)
+    assert table.attrs["statistics"][0]["samples"] == 200  # the last generation of 24 samples is cut
     assert len(table)
 
 
-def test_nothing_admissible(tiny):
-    table = optimize(tiny, "CCO", "qed", keep="mw>900", max_samples=32, strategy=SMALL_PLAN)
+def test_no_feasible_molecule(tiny):
+    table = optimize(tiny, "CCO", "qed", filters="mw>900", max_samples=32, strategy=STRATEGY)
     assert len(table) == 0
     assert list(table.columns)[:4] == ["seed", "smiles", "score", "similarity"]
-    assert "none admissible" in table.attrs["summary"][0]
-    assert table.attrs["runs"][0]["evaluations"] == 0
+    assert table.attrs["statistics"][0]["evaluations"] == 0
+    assert "0 feasible molecules" in table.attrs["summary"][0]
 
 
-def test_ranks_of_a_generation(tiny):
-    """The admissible by score, then the others by how far they are out, then what is no molecule."""
-    told = []
-    plan = SearchStrategy(population_size=6, generations=9, departing=0)
-    search = Search(tiny, Goal.of("heavy_atoms", ["mw<50"]), plan, "CCO", max_samples=99)
-    asked = search.ask()
-    assert asked.z.shape == (6, 12)
-    assert len(set(asked.keys)) == 6
-    assert asked.branch_from == [""] * 6
-    search.run.tell = lambda _, costs: told.append(costs)
+def test_cma_ranks_feasible_then_infeasible_then_invalid_samples(tiny):
+    costs_seen = []
+    strategy = SearchStrategy(population_size=6, n_generations=9, branch_fraction=0)
+    search = search_of(tiny, "mw<50", strategy, max_samples=99)
+    generation = search.ask()
+    assert generation.latents.shape == (6, 12)
+    assert len(set(generation.keys)) == 6
+    assert generation.branch_from == [""] * 6
+    search._cma.tell = lambda _, costs: costs_seen.append(costs)
     search.tell(["CC", "", "CCCO", "CCCCCCO", "CCC", "CC"])
-    assert told == [[1, 4, 2, 3, 0, 1]]
-    assert [known.string for known in search.known.values()] == [1, 3, 4, 5]
-    assert (search.strings, search.valid, search.evaluations) == (6, 5, 2)
+    assert costs_seen == [[1, 4, 2, 3, 0, 1]]
+    assert [candidate.n_samples for candidate in search.candidates.values()] == [1, 3, 4, 5]
+    assert (search.n_samples, search.n_valid, search.n_evaluations) == (6, 5, 2)
 
 
-def test_some_strings_leave_the_molecule_that_the_run_began_at(tiny):
-    """CMA-ES is not told of them; what they give counts as everything else does."""
-    plan = SearchStrategy(population_size=8, samples_per_latent=2, departing=0.5, near=0.1)
-    search = Search(tiny, Goal.of("heavy_atoms", ["mw<110"]), plan, "CCO", max_samples=40)
-    asked = search.ask()
-    assert asked.branch_from == [""] * 8 + ["CCO"] * 8
-    assert asked.noise_level.tolist() == [0.5] * 8 + [0.1] * 8
-    distance = np.linalg.norm(asked.z - search.center, axis=1)
+def test_branched_samples_start_close_to_the_center_and_are_hidden_from_cma(tiny):
+    strategy = SearchStrategy(population_size=8, samples_per_latent=2, branch_fraction=0.5, branch_noise_level=0.1)
+    search = search_of(tiny, "mw<110", strategy, max_samples=40)
+    generation = search.ask()
+    assert generation.branch_from == [""] * 8 + ["CCO"] * 8
+    assert generation.noise_level.tolist() == [0.5] * 8 + [0.1] * 8
+    distance = np.linalg.norm(generation.latents - search.center, axis=1)
     assert distance[8:].max() < distance[:8].min()
-    np.testing.assert_array_equal(asked.z[::2], asked.z[1::2])
-    assert len(np.unique(asked.z, axis=0)) == 8
-    told, tell = [], search.run.tell
-    search.run.tell = lambda latents, costs: (told.append(len(costs)), tell(latents, costs))
+    np.testing.assert_array_equal(generation.latents[::2], generation.latents[1::2])
+    assert len(np.unique(generation.latents, axis=0)) == 8
+    n_costs, tell = [], search._cma.tell
+    search._cma.tell = lambda latents, costs: (n_costs.append(len(costs)), tell(latents, costs))
     search.tell(["CC"] * 8 + ["CCCCN", "CCCO"] * 4)
-    assert told == [4]
-    assert search.origin == "CCCCN"
+    assert n_costs == [4]
+    assert search.center_smiles == "CCCCN"
     assert search.ask().branch_from[-1] == "CCCCN"
     search.tell(["CCC"] * 16)
-    assert search.ask().branch_from == [""] * 8  # of the last generation what the budget allows
+    assert search.ask().branch_from == [""] * 8  # the last generation is cut to the remaining samples
 
 
-def test_a_run_begins_at_the_best_that_is_new(tiny):
-    plan = SearchStrategy(population_size=4, closeness=0.0)
-    search = Search(tiny, Goal.of("heavy_atoms", ["mw<110"]), plan, "CCO", max_samples=99)
+def test_each_run_starts_from_the_best_molecule_not_used_before(tiny):
+    strategy = SearchStrategy(population_size=4, similarity_weight=0.0)
+    search = search_of(tiny, "mw<110", strategy, max_samples=99)
     for expected in ("CCCCCO", "CCCCN", "CCO"):
         search.ask()
         search.tell(["CCCCN", "CCCCCO", "", "CCCCCCCCCCC"])
@@ -167,44 +164,42 @@ def test_a_run_begins_at_the_best_that_is_new(tiny):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_samples": 0}, "1 string or more, got 0"),
-        ({"maximize": "qde"}, "did you mean 'qed'"),
-        ({"keep": "similarity>2<1"}, "cannot read the wish"),
+        ({"max_samples": 0}, "max_samples must be at least 1, got 0"),
+        ({"target": float("nan")}, "target must be a number"),
+        ({"objective": "qde"}, "did you mean 'qed'"),
+        ({"filters": "similarity>2<1"}, "similarity>2<1"),
     ],
 )
-def test_what_cannot_be_asked(tiny, options, message):
+def test_invalid_options_are_rejected(tiny, options, message):
     with pytest.raises(InputError, match=message):
         optimize(tiny, "CCO", **options)
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "message"),
+    ("option", "value"),
     [
-        ("population", 3, "a population is 4 or more"),
-        ("samples_per_latent", 0, "decodes and generations are 1 or more"),
-        ("generations", 0, "decodes and generations are 1 or more"),
-        ("noise_level", 0.0, "noise level must lie above 0"),
-        ("noise_level", 1.5, "noise level must lie above 0"),
-        ("departing", -0.1, "departing and near lie in 0 to 1"),
-        ("near", 1.1, "departing and near lie in 0 to 1"),
+        ("population_size", 3),
+        ("samples_per_latent", 0),
+        ("n_generations", 0),
+        ("noise_level", 0.0),
+        ("noise_level", 1.5),
+        ("branch_fraction", -0.1),
+        ("branch_noise_level", 1.1),
     ],
 )
-def test_what_is_no_strategy(option, value, message):
-    with pytest.raises(InputError, match=message):
+def test_invalid_strategy_is_rejected(option, value):
+    with pytest.raises(InputError, match=f"{option} must be .*, got {value}"):
         SearchStrategy(**{option: value})
 
 
-def test_seeds_that_cannot_be_read(tiny):
-    with pytest.raises(InputError, match="a molecule is needed, and there are 0"):
-        optimize(tiny, "C1CC")
-    with pytest.raises(InputError, match="there is none that can be read"):
-        optimize(tiny, [])
+@pytest.mark.parametrize(("seeds", "message"), [("C1CC", "0 of 1 could be encoded"), ([], "the input is empty")])
+def test_no_usable_seed_is_an_error(tiny, seeds, message):
+    with pytest.raises(InputError, match=message):
+        optimize(tiny, seeds)
 
 
-def test_the_picture_begins_with_the_seed(best, tmp_path):
-    from molvae.viz.molecules import _panels
-
+def test_image_starts_with_the_seed(best, tmp_path):
     assert "#CCE5FF" in draw_best(best, tmp_path / "best.svg", n=2).read_text()
     row = best.iloc[0]
-    legends = [panel.legend for panel in _panels(best[["seed", "smiles", "similarity", "score"]])]
-    assert legends[:2] == ["seed", f"{row['similarity']:.2f}   score {row['score']:.2f}"]
+    panels = list(table_panels(best[["seed", "smiles", "similarity", "score"]]))
+    assert [panel.legend for panel in panels[:2]] == ["seed", f"{row['similarity']:.2f}   score {row['score']:.2f}"]

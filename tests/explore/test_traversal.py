@@ -1,4 +1,4 @@
-"""Grids along two directions: where the places lie, what the directions are."""
+"""Latent traversal: the grid, its directions, and the molecules on it."""
 
 from __future__ import annotations
 
@@ -13,94 +13,104 @@ from tiny_vae import SMALL
 
 from molvae import load
 from molvae.errors import InputError, MoleculeError
-from molvae.explore.latent_points import Points
+from molvae.explore import latent_points
+from molvae.explore.latent_points import EncodedMolecules
 from molvae.explore.traversal import _directions, draw_traversal, traverse
 from molvae.generator import Generator
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def test_the_grid_lies_as_promised(tiny):
+def logp(smiles):
+    return Crippen.MolLogP(Chem.MolFromSmiles(smiles))
+
+
+def center_of(table):
+    return table[(table["x"] == 0) & (table["y"] == 0)]["smiles"].tolist()
+
+
+def test_grid_runs_from_top_left_to_bottom_right(tiny):
     table = traverse(tiny, "CCCCO", axes=(3, 1), steps=5, span=2)
     assert list(table.columns) == ["x", "y", "smiles", "similarity", "log_likelihood"]
     assert list(table["x"][:5]) == [-2, -1, 0, 1, 2]
     assert list(table["y"][::5]) == [2, 1, 0, -1, -2]
     assert table.attrs["axes"] == ("z3", "z1")
+    assert table.attrs["statistics"]["points"] == 25
+    assert table.attrs["statistics"]["valid"] == (table["smiles"] != "").sum()
     center = table[(table["x"] == 0) & (table["y"] == 0)].iloc[0]
     assert (center["smiles"], center["similarity"]) == ("CCCCO", 1)
 
 
-def test_an_axis_is_a_dimension_of_the_latent(tiny):
-    """Row by row what decoding the shifted latent gives."""
-    z = tiny.encode("CCCCO").iloc[0, 2:].to_numpy(float)
-    moved = np.stack([z + shift * np.eye(12)[3] for shift in (-2, 0, 2)])
+def test_axes_are_latent_dimensions(tiny):
+    latent = tiny.encode("CCCCO").iloc[0, 2:].to_numpy(float)
+    row = np.stack([latent + shift * np.eye(12)[3] for shift in (-2, 0, 2)])
     table = traverse(tiny, "CCCCO", axes=(3, 1), steps=3, span=2)
-    assert list(table["smiles"][3:6]) == list(tiny.decode(moved, inversion_steps=4)["smiles"])
+    assert list(table["smiles"][3:6]) == list(tiny.decode(row, inversion_steps=4)["smiles"])
 
 
 @pytest.mark.parametrize("span", [0.9, 3.1, 7.2])
-def test_there_is_a_middle(tiny, span):
-    """Of which numpy's own seven numbers have 1e-16 instead."""
-    assert np.linspace(-span, span, 7)[3] != 0
-    table = traverse(tiny, "CCCCO", steps=7, span=span)
-    assert table["smiles"][(table["x"] == 0) & (table["y"] == 0)].tolist() == ["CCCCO"]
+def test_odd_grid_has_an_exact_center(tiny, span):
+    assert np.linspace(-span, span, 7)[3] != 0  # rounding that traverse corrects
+    assert center_of(traverse(tiny, "CCCCO", steps=7, span=span)) == ["CCCCO"]
 
 
-def test_one_step_is_the_seed(tiny):
+def test_one_step_gives_the_seed(tiny):
     assert list(traverse(tiny, "OCCCC", steps=1)["smiles"]) == ["CCCCO"]
 
 
-def test_the_middle_is_the_seed_even_where_another_lies_nearer(tiny, monkeypatch):
-    """A refined latent is beside the seed's own, and may be nearer to that of another molecule."""
+def test_center_is_the_seed_even_if_latent_inversion_finds_another_molecule(tiny, monkeypatch):
+    """The optimized latent of the seed may lie closer to another molecule's latent."""
     decode = Generator.decode
 
-    def drawn_to_another(generator, z, **options):
-        table = decode(generator, z, **options)
+    def decode_to_ethanol(generator, latents, **options):
+        table = decode(generator, latents, **options)
         return table.assign(smiles="CCO") if options.get("inversion_steps") else table
 
-    monkeypatch.setattr(Generator, "decode", drawn_to_another)
+    monkeypatch.setattr(Generator, "decode", decode_to_ethanol)
     table = traverse(tiny, "CCCCO", steps=3)
     assert list(table["smiles"]) == ["CCO"] * 4 + ["CCCCO"] + ["CCO"] * 4
 
 
-def test_principal_directions_are_those_of_the_reference(tiny):
-    z = Points.of(tiny, SMALL).z
-    first, second = _directions(tiny, (0, 2), "principal", SMALL)
-    pca = PCA(svd_solver="full").fit(z)
-    for direction, component in ((first, 0), (second, 2)):
+def test_principal_directions_match_scikit_learn(tiny):
+    latents = EncodedMolecules.from_smiles(tiny, SMALL).latents
+    directions = _directions(tiny, (0, 2), "principal", SMALL)
+    pca = PCA(svd_solver="full").fit(latents)
+    for direction, component in zip(directions, (0, 2), strict=True):
         unit = direction.step / np.linalg.norm(direction.step)
         assert abs(unit @ pca.components_[component]) == pytest.approx(1)
         assert np.linalg.norm(direction.step) ** 2 == pytest.approx(pca.explained_variance_[component] * 29 / 30)
 
 
-def test_a_property_rises_along_its_direction(tiny):
-    points = Points.of(tiny, SMALL)
+def test_property_direction_is_the_first_pls_component(tiny):
+    latents = EncodedMolecules.from_smiles(tiny, SMALL).latents
     first, second = _directions(tiny, (0, 1), "logp", SMALL)
-    logp = [Crippen.MolLogP(Chem.MolFromSmiles(smiles)) for smiles in SMALL]
-    assert np.corrcoef(points.z @ first.step, logp)[0, 1] > 0.7
-    expected = PLSRegression(1, scale=False).fit(points.z, logp).x_weights_[:, 0]
-    assert abs(expected @ first.step / np.linalg.norm(first.step)) == pytest.approx(1, abs=1e-6)
+    values = [logp(smiles) for smiles in SMALL]
+    assert np.corrcoef(latents @ first.step, values)[0, 1] > 0.7
+    weights = PLSRegression(1, scale=False).fit(latents, values).x_weights_[:, 0]
+    assert abs(weights @ first.step / np.linalg.norm(first.step)) == pytest.approx(1, abs=1e-6)
     assert first.step @ second.step == pytest.approx(0, abs=1e-6)
+
+
+def test_named_properties_are_columns(tiny):
     table = traverse(tiny, "CCCCO", directions="logp,mw", reference=SMALL, steps=3)
-    good = table["smiles"] != ""
+    valid = table["smiles"] != ""
     assert {"logp", "mw"} <= set(table.columns)
-    expected = [Crippen.MolLogP(Chem.MolFromSmiles(smiles)) for smiles in table["smiles"][good]]
-    np.testing.assert_allclose(table["logp"][good].astype(float), expected)
+    expected = [logp(smiles) for smiles in table["smiles"][valid]]
+    np.testing.assert_allclose(table["logp"][valid].astype(float), expected)
 
 
-def test_properties_rise_over_the_grid():
-    """With the weights that ship, and more than the seed's own molecule on it."""
+def test_properties_increase_over_the_grid_of_a_shipped_model():
     drugs = list(DRUGS.values())
     table = traverse(load("druglike", "cpu"), DRUGS["celecoxib"], directions="logp,tpsa", reference=drugs, steps=5)
-    good = table[table["smiles"] != ""]
-    assert len(good) >= 22
-    assert good["smiles"].nunique() >= 12
+    valid = table[table["smiles"] != ""]
+    assert len(valid) >= 22
+    assert valid["smiles"].nunique() >= 12
     for side, name in (("x", "logp"), ("y", "tpsa")):
-        assert good[side].corr(good[name].astype(float), method="spearman") > 0.5
+        assert valid[side].corr(valid[name].astype(float), method="spearman") > 0.5
 
 
-def test_without_a_reference_the_prior_is_one(tiny, monkeypatch):
-    monkeypatch.setattr("molvae.explore.latent_points.REFERENCE", 25)
+def test_prior_samples_are_the_default_reference(tiny, monkeypatch):
+    monkeypatch.setattr(latent_points, "N_PRIOR_SAMPLES", 25)
     table = traverse(tiny, "CCCCO", directions="principal", steps=2)
     assert len(table) == 4
     assert "component 0" in table.attrs["axes"][0]
@@ -109,34 +119,30 @@ def test_without_a_reference_the_prior_is_one(tiny, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"axes": (0, 12)}, "axes 0 to 11, got 12"),
-        ({"axes": (1, 1)}, "two different numbers"),
-        ({"steps": 0}, "1 step or more"),
-        ({"span": -1.0}, "span above 0"),
+        ({"axes": (0, 12)}, "dimensions 0 to 11, got 12"),
+        ({"axes": (1, 1)}, "two different indices"),
+        ({"steps": 0}, "steps >= 1"),
+        ({"span": -1.0}, "positive, finite span"),
         ({"directions": "qde"}, "did you mean 'qed'"),
         ({"directions": "qed,mw,logp"}, "two directions, got 3"),
         ({"directions": "mw,mw"}, "two different directions, got mw twice"),
-        (
-            {"directions": "principal", "reference": SMALL[:5]},
-            "20 different molecules or more are needed, and there are 5: 5 of 5",
-        ),
-        ({"directions": "charge", "reference": SMALL}, "charge does not differ"),
-        ({"reference": SMALL}, "a reference is for"),
-        ({"directions": "qed,mw", "axes": (2, 3)}, "not of qed,mw"),
+        ({"directions": "principal", "reference": SMALL[:5]}, "at least 20 different molecules are needed, got 5"),
+        ({"directions": "charge", "reference": SMALL}, "charge is the same for all"),
+        ({"reference": SMALL}, "uses no reference"),
+        ({"directions": "qed,mw", "axes": (2, 3)}, "'qed,mw' has none"),
     ],
 )
-def test_what_is_no_direction(tiny, options, message):
+def test_invalid_options_are_rejected(tiny, options, message):
     with pytest.raises(InputError, match=message):
         traverse(tiny, "CCO", **options)
 
 
-def test_a_seed_that_cannot_be_read(tiny):
-    with pytest.raises(MoleculeError, match="symbol"):
+def test_invalid_seed_is_rejected(tiny):
+    with pytest.raises(MoleculeError):
         traverse(tiny, "[U]")
 
 
-def test_the_picture_is_as_wide_as_the_grid(tiny, tmp_path):
-    table = traverse(tiny, "CCCCO", steps=3)
-    text = draw_traversal(table, tmp_path / "grid.svg").read_text()
+def test_image_is_as_wide_as_the_grid_and_highlights_the_seed(tiny, tmp_path):
+    text = draw_traversal(traverse(tiny, "CCCCO", steps=3), tmp_path / "grid.svg").read_text()
     assert "width='720px' height='630px'" in text
     assert "#CCE5FF" in text

@@ -20,7 +20,7 @@ def _found(checkpoint, draws, seeds=("CCO",)):
     z = torch.linspace(-1, 1, len(seeds) * 12).view(len(seeds), 12)
     posterior = Posterior(z, torch.full_like(z, -3.0))
     engine = Engine(checkpoint.model.decoder, 80)
-    return finish(draw_around(engine, checkpoint.vocabulary, list(seeds), posterior, draws, noise_aware=True))
+    return finish(draw_around(engine, checkpoint.vocabulary, list(seeds), posterior, draws, noise_conditioned=True))
 
 
 def test_strings_of_one_latent_share_it(tiny_checkpoint):

@@ -154,7 +154,7 @@ def test_all_wishes_at_once():
         ({"contains": ("C", "C(")}, r"cannot read SMARTS 'C\('"),
         ({"without": ("[Qq]",)}, "cannot read SMARTS"),
         ({"without": ("",)}, "it is empty"),
-        ({"exclude": ("PAINS", "CHEMBL")}, "no set of alerts is called 'CHEMBL'"),
+        ({"exclude": ("PAINS", "CHEMBL")}, "unknown set of alerts 'CHEMBL'"),
     ],
 )
 def test_a_wish_that_cannot_be_read_is_rejected_at_once(options, message, capfd):

@@ -154,4 +154,4 @@ def test_an_evaluation_counts_the_same(tiny, tiny_checkpoint):
     data = PackedGraphs.from_graphs(featurize(STRANGE), tiny_checkpoint.vocabulary)
     evaluator = Evaluator(Codec.of(tiny_checkpoint))
     expected = tiny.reconstruct(STRANGE, inversion_steps=8)["exact"].tolist()
-    assert evaluator.exact(data, inversion_steps=8).tolist() == expected
+    assert evaluator.exact_reconstructions(data, inversion_steps=8).tolist() == expected

@@ -1,4 +1,4 @@
-"""Tables to files: what is written is read back, whole, or there is no file."""
+"""Table writers: files are read back unchanged, and a failure leaves the older file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from molvae.data.readers import Record, read_records
 from molvae.errors import InputError
-from molvae.io.writers import check_format, table_file, write_table
+from molvae.io.writers import check_format, table_writer, write_table
 
 ANALOGS = pd.DataFrame(
     {
@@ -18,7 +18,7 @@ ANALOGS = pd.DataFrame(
         "smiles": ["CCN", "C[C@H](N)O", "Cc1ccccc1"],
         "similarity": [0.5, 0.25, 1 / 3],
         "log_likelihood": [-1.5, -2.25, -130.123],
-        "novel": [True, False, True],
+        "not_in_training": [True, False, True],
     }
 )
 RECONSTRUCTIONS = pd.DataFrame(
@@ -27,38 +27,40 @@ RECONSTRUCTIONS = pd.DataFrame(
 TEXT = (".csv", ".smi", ".sdf", ".parquet")
 
 
-def _read(path):
+def read_molecules(path):
     return [row for row in read_records(path) if isinstance(row, Record)]
 
 
 @pytest.mark.parametrize("suffix", TEXT)
 def test_molecules_are_read_back(tmp_path, suffix):
     path = write_table(ANALOGS, tmp_path / f"out{suffix}")
-    assert [row.smiles for row in _read(path)] == ANALOGS["smiles"].tolist()
+    assert [row.smiles for row in read_molecules(path)] == ANALOGS["smiles"].tolist()
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("suffix", [".smi", ".sdf"])
-def test_an_analog_is_named_by_its_seed(tmp_path, suffix):
-    assert [row.name for row in _read(write_table(ANALOGS, tmp_path / f"out{suffix}"))] == ANALOGS["seed"].tolist()
+def test_analogs_are_named_by_their_seed(tmp_path, suffix):
+    assert [row.name for row in read_molecules(write_table(ANALOGS, tmp_path / f"out{suffix}"))] == ANALOGS[
+        "seed"
+    ].tolist()
 
 
 @pytest.mark.parametrize("suffix", [".smi", ".sdf"])
-def test_a_reconstruction_is_named_by_its_input_and_rows_without_one_are_left_out(tmp_path, suffix):
-    (row,) = _read(write_table(RECONSTRUCTIONS, tmp_path / f"out{suffix}"))
+def test_reconstructions_are_named_by_their_input(tmp_path, suffix):
+    (row,) = read_molecules(write_table(RECONSTRUCTIONS, tmp_path / f"out{suffix}"))
     assert (row.smiles, row.name) == ("CCO", "OCC")
 
 
 @pytest.mark.parametrize(("suffix", "read"), [(".csv", pd.read_csv), (".parquet", pd.read_parquet)])
-def test_tables_keep_every_column_and_digit(tmp_path, suffix, read):
+def test_tables_keep_all_columns_and_digits(tmp_path, suffix, read):
     for name, frame in (("analogs", ANALOGS), ("reconstructions", RECONSTRUCTIONS)):
         back = read(write_table(frame, tmp_path / f"{name}{suffix}"))
         back = back.fillna({"error": "", "reconstruction": ""})
         pd.testing.assert_frame_equal(back, frame, check_dtype=False)
 
 
-def test_text_stays_text_in_parquet(tmp_path):
-    """Also as columns of Python objects, which older pandas has text as; numbers among unknown ones are numbers."""
+def test_parquet_types_of_object_columns(tmp_path):
+    """Text stays text; a column of numbers and missing values is numeric."""
     columns = {"id": ["001", "mol-a"], "group": ["a", None], "value": [1, 0.5], "unknown": [None, None]}
     frame = pd.DataFrame({"smiles": ["CCO", "CCN"], **columns}, dtype=object)
     back = pd.read_parquet(write_table(frame, tmp_path / "out.parquet"))
@@ -70,12 +72,12 @@ def test_text_stays_text_in_parquet(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [*TEXT, ".html", ".svg"])
-def test_several_tables_are_as_one(tmp_path, suffix):
+def test_appended_tables_equal_one_table(tmp_path, suffix):
     whole = write_table(ANALOGS, tmp_path / f"whole{suffix}")
-    with table_file(tmp_path / f"parts{suffix}") as write:
-        write(ANALOGS.iloc[:0])
+    with table_writer(tmp_path / f"parts{suffix}") as append:
+        append(ANALOGS.iloc[:0])
         for i in range(len(ANALOGS)):
-            write(ANALOGS.iloc[i : i + 1])
+            append(ANALOGS.iloc[i : i + 1])
     if suffix == ".parquet":
         pd.testing.assert_frame_equal(pd.read_parquet(whole), pd.read_parquet(tmp_path / "parts.parquet"))
     else:
@@ -83,13 +85,13 @@ def test_several_tables_are_as_one(tmp_path, suffix):
         assert parts.replace("parts", "whole") == whole.read_text()
 
 
-def test_the_first_table_does_not_settle_the_types(tmp_path):
-    """`novel` is unknown throughout a model without a record of its training set; errors come late."""
-    unknown = ANALOGS.assign(novel=None)
-    with table_file(tmp_path / "out.parquet") as write:
-        write(unknown)
-        write(ANALOGS)
-    assert pd.read_parquet(tmp_path / "out.parquet")["novel"].isna().tolist() == [True] * 3 + [False] * 3
+def test_types_do_not_depend_on_the_first_table(tmp_path):
+    """Flags are missing throughout for a model without a record of its training set."""
+    unknown = ANALOGS.assign(not_in_training=None)
+    with table_writer(tmp_path / "out.parquet") as append:
+        append(unknown)
+        append(ANALOGS)
+    assert pd.read_parquet(tmp_path / "out.parquet")["not_in_training"].isna().tolist() == [True] * 3 + [False] * 3
 
 
 SCORED = pd.DataFrame(
@@ -103,7 +105,7 @@ SCORED = pd.DataFrame(
         "alerts": [None, "", "PAINS: quinone"],
         "moses_filters": [None, False, True],
         "scaffold": [None, "", "c1ccccc1"],
-        "novel": [None, True, False],
+        "not_in_training": [None, True, False],
         "scaffold_not_in_training": [None, None, True],
         "nearest_neighbor": [None, "CO", "c1ccccc1"],
         "nearest_similarity": [np.nan, 0.3, 1.0],
@@ -112,12 +114,12 @@ SCORED = pd.DataFrame(
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 0, 2]])
-def test_scored_molecules_in_parquet(tmp_path, order):
-    """A first table of one bad row holds no figure at all, one of a good row no gap."""
-    with table_file(tmp_path / "out.parquet") as write:
+def test_parquet_of_scored_molecules(tmp_path, order):
+    """A first table with an invalid row has no values at all, one with a valid row no missing values."""
+    with table_writer(tmp_path / "out.parquet") as append:
         for i in order:
             row = SCORED.iloc[i : i + 1].reset_index(drop=True)
-            write(row.infer_objects())
+            append(row.infer_objects())
     back = pd.read_parquet(tmp_path / "out.parquet")
     expected = SCORED.iloc[order].astype(object)
     for name in SCORED.columns:
@@ -126,14 +128,14 @@ def test_scored_molecules_in_parquet(tmp_path, order):
 
 
 @pytest.mark.parametrize("suffix", [".smi", ".sdf"])
-def test_what_was_read_and_is_no_molecule_is_not_written_as_one(tmp_path, suffix):
-    """As in the tables of `anomaly`, `map` and `cluster`, whose `smiles` are what was read."""
-    table = pd.DataFrame({"smiles": ["OCC", "C1CC", "CCN"], "error": ["", "ring 1 opened", ""], "per_symbol": 0.1})
+def test_invalid_rows_are_left_out(tmp_path, suffix):
+    """Tables of `anomaly`, `map` and `cluster` keep invalid inputs in `smiles`."""
+    table = pd.DataFrame({"smiles": ["OCC", "C1CC", "CCN"], "error": ["", "ring 1 opened", ""], "log_likelihood": 0.1})
     path = write_table(table, tmp_path / f"out{suffix}")
-    assert [row.smiles for row in _read(path)] == (["OCC", "CCN"] if suffix == ".smi" else ["CCO", "CCN"])
+    assert [row.smiles for row in read_molecules(path)] == (["OCC", "CCN"] if suffix == ".smi" else ["CCO", "CCN"])
 
 
-def test_scored_rows_without_a_molecule_are_no_line_of_smiles(tmp_path):
+def test_invalid_scored_rows_are_left_out_of_smi(tmp_path):
     path = write_table(SCORED, tmp_path / "out.smi")
     assert path.read_text().splitlines() == ["OCC", "c1ccccc1"]
 
@@ -145,58 +147,57 @@ def test_sdf_properties(tmp_path):
     assert "nan" not in write_table(ANALOGS.assign(qed=np.nan), tmp_path / "b.sdf").read_text()
 
 
-def test_a_page_stands_alone(tmp_path):
+def test_page_shows_all_molecules_and_loads_nothing(tmp_path):
     text = write_table(ANALOGS, tmp_path / "out.html").read_text()
     assert text.count("<svg") == text.count("</svg>") == 5  # three analogs, two seeds
     assert all(smiles in text for smiles in ANALOGS["smiles"])
     addresses = set(re.findall(r"https?://[^'\"\s>]+", text))
-    assert all("w3.org" in a or "rdkit.org" in a for a in addresses)  # the names of XML's spaces, nothing to fetch
+    assert all("w3.org" in a or "rdkit.org" in a for a in addresses)  # XML namespaces only
     assert not re.search(r"<(script|link|img|iframe)|@import|url\(|src=", text)
     assert "<td>0.50</td><td>-1.50</td><td>yes</td>" in text
     assert text.rstrip().endswith("</html>")
 
 
-def test_a_page_escapes_what_it_shows(tmp_path):
+def test_page_escapes_text(tmp_path):
     text = write_table(RECONSTRUCTIONS, tmp_path / "a&b.html").read_text()
     assert "ring &lt;1&gt; open" in text
     assert "<title>a&amp;b</title>" in text
 
 
 @pytest.mark.parametrize("suffix", [*TEXT, ".html"])
-def test_a_table_without_rows(tmp_path, suffix):
+def test_empty_table(tmp_path, suffix):
     assert write_table(ANALOGS.iloc[:0], tmp_path / f"out{suffix}").exists()
 
 
-def _fail_after_a_table(path):
-    with table_file(path) as write:
-        write(ANALOGS)
+def fail_after_a_table(path):
+    with table_writer(path) as append:
+        append(ANALOGS)
         _ = 1 / 0
 
 
 @pytest.mark.parametrize("suffix", [*TEXT, ".html", ".png"])
-def test_a_failure_leaves_the_older_file(tmp_path, suffix):
+def test_failure_leaves_the_older_file(tmp_path, suffix):
     path = tmp_path / f"out{suffix}"
     path.write_text("older")
     with pytest.raises(ZeroDivisionError):
-        _fail_after_a_table(path)
+        fail_after_a_table(path)
     assert path.read_text() == "older"
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("name", ["out.xyz", "out", "out.csv.gz"])
-def test_an_unknown_format_is_named_before_the_work(tmp_path, name):
+def test_unknown_format_is_rejected(tmp_path, name):
     with pytest.raises(InputError, match=r"its suffix must be one of \.csv, \.smi"):
         check_format(tmp_path / name)
 
 
-def test_a_directory_is_no_file(tmp_path):
+def test_directory_is_rejected(tmp_path):
     (tmp_path / "out.csv").mkdir()
     with pytest.raises(InputError, match="it is a directory"):
         check_format(tmp_path / "out.csv")
 
 
-def test_csv_says_nine_digits_and_single_precision_comes_back(tmp_path):
-    """A table for reading shows 0.3, not what binary makes of 0.1 + 0.2; a latent must not change on its way."""
+def test_csv_has_nine_digits_which_preserve_single_precision(tmp_path):
     latents = np.random.default_rng(0).normal(size=1000).astype(np.float32)
     frame = pd.DataFrame({"smiles": "C", "sum": 0.1 + 0.2, "z0": latents})
     path = write_table(frame, tmp_path / "latents.csv")

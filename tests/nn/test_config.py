@@ -1,4 +1,4 @@
-"""Settings: to JSON and back, and every mistake in them named."""
+"""Network settings: JSON round trip and validation."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from molvae.nn.config import DECODERS, ENCODERS, LATENTS, ModelConfig
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("latent", LATENTS)
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_to_json_and_back(encoder, latent, decoder):
+def test_json_round_trip(encoder, latent, decoder):
     config = ModelConfig(30, encoder=encoder, latent=latent, decoder=decoder, dropout=0.1)
     assert ModelConfig.from_json(config.to_json()) == config
     assert json.loads(config.to_json())["vocab_size"] == 30
 
 
-def test_an_unknown_setting_names_the_nearest():
+def test_unknown_setting_is_an_error_with_a_suggestion():
     with pytest.raises(InputError, match=r"no setting 'latent_sise' \(did you mean 'latent_dim'"):
         ModelConfig.from_dict({"vocab_size": 9, "latent_sise": 4})
     with pytest.raises(InputError, match=r"no setting 'qqq'$"):
         ModelConfig(9).replace(qqq=4)
 
 
-def test_a_missing_setting_is_named():
+def test_missing_setting_is_an_error():
     with pytest.raises(InputError, match="vocab_size"):
         ModelConfig.from_json("{}")
 
@@ -52,14 +52,14 @@ def test_a_missing_setting_is_named():
         ({"dropout": 1.5}, "dropout must be 0 or more and less than 1, got 1.5"),
     ],
 )
-def test_bad_values_are_named(setting, message):
+def test_invalid_value_is_an_error(setting, message):
     with pytest.raises(InputError, match=message):
         ModelConfig(9).replace(**setting)
 
 
-def test_a_whole_number_is_a_float_too():
+def test_integer_is_accepted_as_float():
     assert ModelConfig(9).replace(dropout=0).dropout == 0
 
 
-def test_heads_of_a_decoder_without_heads_do_not_matter():
+def test_decoder_heads_of_a_gru_are_not_checked():
     assert ModelConfig(9, decoder="gru", decoder_heads=7).decoder_heads == 7

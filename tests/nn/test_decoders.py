@@ -1,49 +1,50 @@
-"""Decoders: strings scored as a whole."""
+"""Logits of whole sequences: causality, conditioning, and the bilinear head."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from tiny_decoders import decoder, inputs
+from tiny_decoders import decoder_inputs, tiny_decoder
 
-from molvae.nn.config import DECODERS as KINDS
-from molvae.nn.decoders import waves
+from molvae.nn.config import DECODERS
+from molvae.nn.layers import sinusoidal_encoding
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_symbol_does_not_see_those_after_it(kind):
-    network = decoder(kind)
-    z, noise_level, symbols = inputs()
-    changed = symbols.clone()
+@pytest.mark.parametrize("kind", DECODERS)
+def test_logits_do_not_depend_on_later_tokens(kind):
+    decoder = tiny_decoder(kind)
+    z, noise_level, tokens = decoder_inputs()
+    changed = tokens.clone()
     changed[:, 6:] = 3
-    torch.testing.assert_close(network(z, noise_level, changed)[:, :6], network(z, noise_level, symbols)[:, :6])
+    torch.testing.assert_close(decoder(z, noise_level, changed)[:, :6], decoder(z, noise_level, tokens)[:, :6])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_latent_and_noise_level_are_heard(kind):
-    network = decoder(kind)
-    z, noise_level, symbols = inputs()
-    logits = network(z, noise_level, symbols)
-    assert not torch.allclose(network(z + 1, noise_level, symbols), logits, atol=1e-4)
-    assert not torch.allclose(network(z, noise_level * 0.5, symbols)[1:], logits[1:], atol=1e-4)
+@pytest.mark.parametrize("kind", DECODERS)
+def test_logits_depend_on_latent_and_noise_level(kind):
+    decoder = tiny_decoder(kind)
+    z, noise_level, tokens = decoder_inputs()
+    logits = decoder(z, noise_level, tokens)
+    assert not torch.allclose(decoder(z + 1, noise_level, tokens), logits, atol=1e-4)
+    assert not torch.allclose(decoder(z, noise_level * 0.5, tokens)[1:], logits[1:], atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_read_is_a_product_of_state_and_latent(kind):
-    """Written out for each channel: the weight of the answer, times what the state asks, times what z offers."""
-    network = decoder(kind)
-    z, noise_level, symbols = inputs()
+@pytest.mark.parametrize("kind", DECODERS)
+def test_bilinear_head_equals_its_definition(kind):
+    """Per feature: output weight x (projected state + projected position) x latent feature."""
+    decoder = tiny_decoder(kind)
+    z, noise_level, tokens = decoder_inputs()
     states = []
-    network.output.register_forward_pre_hook(lambda _, given: states.append(given[0]))
-    logits = network(z, noise_level, symbols)
-    reading, network.reading = network.reading, None
-    without = network(z, noise_level, symbols)
-    offer = reading.offer(z, noise_level)
-    for row, place, symbol in [(0, 0, 3), (2, 5, 7), (4, 10, 1)]:
-        read = 0.0
-        for channel in range(3):
-            asked = reading.ask.weight[channel] @ states[0][row, place] + reading.ask.bias[channel]
-            asked += reading.place.weight[channel] @ waves(torch.tensor([place]))[0]
-            read += reading.answer.weight[symbol, channel] * asked * offer[row, channel]
-        torch.testing.assert_close(logits[row, place, symbol], without[row, place, symbol] + read)
-    assert not torch.allclose(logits, without, atol=1e-4)
+    decoder.output.register_forward_pre_hook(lambda _, arguments: states.append(arguments[0]))
+    logits = decoder(z, noise_level, tokens)
+    head, decoder.bilinear_head = decoder.bilinear_head, None
+    without_head = decoder(z, noise_level, tokens)
+    latent_features = head.latent_film(z, noise_level)
+    for row, position, token in [(0, 0, 3), (2, 5, 7), (4, 10, 1)]:
+        contribution = 0.0
+        for feature in range(3):
+            value = head.state_projection.weight[feature] @ states[0][row, position]
+            value += head.state_projection.bias[feature]
+            value += head.position_projection.weight[feature] @ sinusoidal_encoding(torch.tensor([position]))[0]
+            contribution += head.output.weight[token, feature] * value * latent_features[row, feature]
+        torch.testing.assert_close(logits[row, position, token], without_head[row, position, token] + contribution)
+    assert not torch.allclose(logits, without_head, atol=1e-4)

@@ -1,32 +1,34 @@
-"""Encoders: a vector per molecule, of that molecule alone, that tells molecules apart."""
+"""Encoders: each molecule's features depend on that molecule alone and tell molecules apart."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
 from molecules import DRUGS
-from tiny_models import GRAPHS, batch_of, batch_of_smiles, tiny
+from tiny_models import GRAPHS, batch_of, batch_of_smiles, tiny_config
 
 from molvae.nn.config import ENCODERS
-from molvae.nn.encoders import DirectedMessages, Encoder
+from molvae.nn.encoders import BondMessagePassing, Encoder
 
 
-def encoder(**settings):
+def tiny_encoder(**settings):
     torch.manual_seed(0)
-    return Encoder(tiny(**settings)).eval()
+    return Encoder(tiny_config(**settings)).eval()
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
-@pytest.mark.parametrize("positions", [True, False])
-def test_a_vector_does_not_depend_on_its_batch(kind, positions):
-    """All together, each alone, and in another order."""
-    network = encoder(encoder=kind, position_feature=positions)
-    together = network(batch_of())
-    assert together.shape == (len(GRAPHS), network.output_width)
+@pytest.mark.parametrize("position_feature", [True, False])
+def test_features_do_not_depend_on_the_batch(kind, position_feature):
+    """Molecules together, alone, and in another order."""
+    encoder = tiny_encoder(encoder=kind, position_feature=position_feature)
+    together = encoder(batch_of())
+    assert together.shape == (len(GRAPHS), encoder.output_dim)
     for row in (0, 1, 2, len(GRAPHS) - 1):
-        torch.testing.assert_close(network(batch_of(row))[0], together[row], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(encoder(batch_of(row))[0], together[row], atol=1e-5, rtol=1e-4)
     order = torch.randperm(len(GRAPHS), generator=torch.Generator().manual_seed(1)).tolist()
-    torch.testing.assert_close(network(batch_of(*order)), together[order], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(encoder(batch_of(*order)), together[order], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
@@ -42,86 +44,87 @@ def test_a_vector_does_not_depend_on_its_batch(kind, positions):
         ("C1CCCCC1", "C1CCCC1"),
     ],
 )
-def test_different_molecules_have_different_vectors(kind, a, b):
-    one, other = encoder(encoder=kind)(batch_of_smiles(a, b))
-    assert not torch.allclose(one, other, atol=1e-4)
+def test_different_molecules_have_different_features(kind, a, b):
+    first, second = tiny_encoder(encoder=kind)(batch_of_smiles(a, b))
+    assert not torch.allclose(first, second, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
-def test_the_way_a_molecule_is_written_does_not_matter(kind):
-    one, other = encoder(encoder=kind)(batch_of_smiles("OC(=O)c1ccccc1OC(C)=O", DRUGS["aspirin"]))
-    torch.testing.assert_close(one, other)
+def test_features_do_not_depend_on_the_smiles_of_a_molecule(kind):
+    first, second = tiny_encoder(encoder=kind)(batch_of_smiles("OC(=O)c1ccccc1OC(C)=O", DRUGS["aspirin"]))
+    torch.testing.assert_close(first, second)
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
-def test_bonds_are_seen_from_both_ends(kind):
-    """Turned round, every bond is the same bond."""
-    network = encoder(encoder=kind)
-    batch = batch_of(2, 3)
-    turned = type(batch)(**{**vars(batch), "edge_index": batch.edge_index.flip(0).contiguous()})
-    torch.testing.assert_close(network(turned), network(batch), atol=1e-5, rtol=1e-4)
+def test_features_do_not_depend_on_bond_direction(kind):
+    encoder, batch = tiny_encoder(encoder=kind), batch_of(2, 3)
+    reversed_edges = replace(batch, edge_index=batch.edge_index.flip(0).contiguous())
+    torch.testing.assert_close(encoder(reversed_edges), encoder(batch), atol=1e-5, rtol=1e-4)
 
 
-def test_without_positions_order_tells_nothing():
-    network = encoder(position_feature=False)
+def test_positions_matter_only_with_position_feature():
     batch = batch_of(2)
-    shifted = type(batch)(**{**vars(batch), "position": batch.position + 7})
-    torch.testing.assert_close(network(shifted), network(batch))
-    assert not torch.allclose(encoder()(shifted), encoder()(batch), atol=1e-4)
+    shifted = replace(batch, position=batch.position + 7)
+    without = tiny_encoder(position_feature=False)
+    torch.testing.assert_close(without(shifted), without(batch))
+    assert not torch.allclose(tiny_encoder()(shifted), tiny_encoder()(batch), atol=1e-4)
 
 
-def directed_by_loop(network, x, edges, batch):
-    """D-MPNN as its paper writes it: the message u->v sums those that arrive at u, but not the one from v."""
-    pairs = [tuple(pair) for pair in batch.edge_index.T.tolist()]
-    first = {pair: network.start(torch.cat([x[pair[0]], edge])) for pair, edge in zip(pairs, edges, strict=True)}
-    message = {pair: value.relu() for pair, value in first.items()}
+def loop_message_passing(network, x, edge_attr, batch):
+    """D-MPNN as its paper defines it: the message u->v sums the messages into u except the one from v."""
+    edges = [tuple(edge) for edge in batch.edge_index.T.tolist()]
+    initial = {
+        edge: network.input_layer(torch.cat([x[edge[0]], features]))
+        for edge, features in zip(edges, edge_attr, strict=True)
+    }
+    message = {edge: value.relu() for edge, value in initial.items()}
     zero = torch.zeros(x.shape[1])
     states = []
-    for update, readout, norm in zip(network.update, network.readout, network.norms, strict=True):
+    for update, readout, norm in zip(network.update_layers, network.readout_layers, network.norms, strict=True):
         message = {
-            (u, v): (first[u, v] + update(sum((message[w, t] for w, t in pairs if t == u and w != v), zero))).relu()
-            for u, v in pairs
+            (u, v): (initial[u, v] + update(sum((message[w, t] for w, t in edges if t == u and w != v), zero))).relu()
+            for u, v in edges
         }
-        arriving = torch.stack([sum((message[w, t] for w, t in pairs if t == u), zero) for u in range(len(x))])
-        states.append(norm(readout(torch.cat([x, arriving], dim=1)).relu()))
+        incoming = torch.stack([sum((message[w, t] for w, t in edges if t == u), zero) for u in range(len(x))])
+        states.append(norm(readout(torch.cat([x, incoming], dim=1)).relu()))
     return states
 
 
-def test_directed_messages_are_those_of_the_paper():
+def test_bond_message_passing_equals_its_definition():
     torch.manual_seed(0)
     batch = batch_of_smiles("C", "CC(=O)Oc1ccccc1C(=O)O", "CO")
-    network = DirectedMessages(tiny(encoder_layers=3)).eval()
-    x, edges = torch.randn(len(batch.x), 8), torch.randn(len(batch.edge_attr) // 2, 8).repeat(2, 1)
-    expected = directed_by_loop(network, x, edges, batch)
-    for state, slow in zip(network(x, edges, batch), expected, strict=True):
-        torch.testing.assert_close(state, slow, atol=1e-5, rtol=1e-4)
+    network = BondMessagePassing(tiny_config(encoder_layers=3)).eval()
+    x, edge_attr = torch.randn(len(batch.x), 8), torch.randn(len(batch.edge_attr) // 2, 8).repeat(2, 1)
+    expected = loop_message_passing(network, x, edge_attr, batch)
+    for state, reference in zip(network(x, edge_attr, batch), expected, strict=True):
+        torch.testing.assert_close(state, reference, atol=1e-5, rtol=1e-4)
 
 
-def test_pooling_weighs_each_molecule_by_itself():
-    """The attention weights of a molecule's atoms sum to 1, so that two equal atoms pool to the same value."""
-    network = encoder().pooling
-    x = torch.randn(1, network.score.in_features).expand(3, -1)
-    pooled = network(x, torch.tensor([0, 1, 1]), 2)
-    attended = network.value.out_features
-    torch.testing.assert_close(pooled[0, :attended], pooled[1, :attended])
-    torch.testing.assert_close(2 * pooled[0, attended:], pooled[1, attended:])
+def test_attention_weights_sum_to_one_per_molecule():
+    """Two equal atoms pool to the same attention features as one, and to twice the sum."""
+    pooling = tiny_encoder().pooling
+    x = torch.randn(1, pooling.attention.in_features).expand(3, -1)
+    pooled = pooling(x, torch.tensor([0, 1, 1]), 2)
+    attention_dim = pooling.value_projection.out_features
+    torch.testing.assert_close(pooled[0, :attention_dim], pooled[1, :attention_dim])
+    torch.testing.assert_close(2 * pooled[0, attention_dim:], pooled[1, attention_dim:])
 
 
-def pooled_atom_by_atom(network, x, owner, size):
-    """By its definition: every atom's values, weighted within its molecule, beside a plain sum."""
+def loop_pooling(pooling, x, batch, batch_size):
+    """The definition: values of each atom, weighted within its molecule, beside a plain sum."""
     rows = []
-    for molecule in range(size):
-        own = x[owner == molecule]
-        weights = network.score(own).softmax(0)  # atoms x heads
-        values = network.value(own).view(len(own), weights.shape[1], -1)
+    for molecule in range(batch_size):
+        atoms = x[batch == molecule]
+        weights = pooling.attention(atoms).softmax(0)  # atoms x heads
+        values = pooling.value_projection(atoms).view(len(atoms), weights.shape[1], -1)
         attended = (weights[:, :, None] * values).sum(0).flatten()
-        rows.append(torch.cat([attended, network.total(own).sum(0) / 8]))
+        rows.append(torch.cat([attended, pooling.sum_projection(atoms).sum(0) / 8]))
     return torch.stack(rows)
 
 
-def test_pooling_is_what_its_definition_says():
-    network = encoder().pooling
-    x, owner = torch.randn(9, network.score.in_features), torch.tensor([0, 0, 0, 0, 1, 2, 2, 2, 2])
-    pooled = network(x, owner, 3)
-    assert pooled.shape == (3, network.output_width)
-    torch.testing.assert_close(pooled, pooled_atom_by_atom(network, x, owner, 3), atol=1e-5, rtol=1e-4)
+def test_attention_pooling_equals_its_definition():
+    pooling = tiny_encoder().pooling
+    x, batch = torch.randn(9, pooling.attention.in_features), torch.tensor([0, 0, 0, 0, 1, 2, 2, 2, 2])
+    pooled = pooling(x, batch, 3)
+    assert pooled.shape == (3, pooling.output_dim)
+    torch.testing.assert_close(pooled, loop_pooling(pooling, x, batch, 3), atol=1e-5, rtol=1e-4)

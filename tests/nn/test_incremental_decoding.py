@@ -1,87 +1,86 @@
-"""Decoders step by step: what is written is what was scored as a whole, and 8 bits change little."""
+"""Incremental decoding gives the logits of whole sequences; reduced precision changes them little."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from tiny_decoders import LENGTH, ROWS, decoder, inputs
+from tiny_decoders import BATCH_SIZE, LENGTH, decoder_inputs, tiny_decoder
 
 from molvae.errors import InputError
-from molvae.nn.config import DECODERS as KINDS
-from molvae.nn.incremental_decoding import PRECISIONS, stepper_of
+from molvae.nn.config import DECODERS
+from molvae.nn.incremental_decoding import PRECISIONS, incremental_decoder
 
 TOLERANCE = {"32": 1e-5, "bf16": 0.02, "int8": 0.02}
 
-pytestmark = pytest.mark.usefixtures("no_gradients")
+pytestmark = pytest.mark.usefixtures("inference_mode")
 
 
 @pytest.fixture
-def no_gradients():
+def inference_mode():
     with torch.inference_mode():
         yield
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DECODERS)
 @pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("reading", [0, 3])
+@pytest.mark.parametrize("bilinear_dim", [0, 3])
 @pytest.mark.parametrize("precision", TOLERANCE)
-def test_steps_are_the_whole(kind, layers, reading, precision):
-    network = decoder(kind, decoder_layers=layers, bilinear_dim=reading)
-    z, noise_level, symbols = inputs()
-    whole = network(z, noise_level, symbols)
-    stepper = stepper_of(network, precision)
-    state = stepper.state(stepper.begin(z, noise_level), torch.arange(ROWS))
-    for place in range(LENGTH):
-        logits = stepper.step(symbols[:, place], state)
+def test_steps_equal_the_whole_sequence(kind, layers, bilinear_dim, precision):
+    decoder = tiny_decoder(kind, decoder_layers=layers, bilinear_dim=bilinear_dim)
+    z, noise_level, tokens = decoder_inputs()
+    expected = decoder(z, noise_level, tokens)
+    incremental = incremental_decoder(decoder, precision)
+    state = incremental.initial_state(incremental.condition(z, noise_level), torch.arange(BATCH_SIZE))
+    for position in range(LENGTH):
+        logits = incremental.step(tokens[:, position], state)
         assert logits.dtype == torch.float32
-        torch.testing.assert_close(logits, whole[:, place], atol=TOLERANCE[precision], rtol=1e-5)
+        torch.testing.assert_close(logits, expected[:, position], atol=TOLERANCE[precision], rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DECODERS)
 @pytest.mark.parametrize("precision", ["32", "int8"])
-def test_strings_begin_as_the_rows_they_are_given(kind, precision):
-    """In any order and number, and without a trace of the others."""
-    stepper = stepper_of(decoder(kind), precision)
-    z, noise_level, symbols = inputs()
-    begun, index = stepper.begin(z, noise_level), torch.tensor([4, 0, 0, 3])
-    everyone, some = stepper.state(begun, torch.arange(ROWS)), stepper.state(begun, index)
-    for place in range(LENGTH):
-        expected = stepper.step(symbols[:, place], everyone)
-        torch.testing.assert_close(stepper.step(symbols[index, place], some), expected[index])
+def test_initial_state_selects_rows_of_the_conditioning(kind, precision):
+    """In any order and number; the other sequences have no influence."""
+    incremental = incremental_decoder(tiny_decoder(kind), precision)
+    z, noise_level, tokens = decoder_inputs()
+    conditioning, rows = incremental.condition(z, noise_level), torch.tensor([4, 0, 0, 3])
+    all_rows = incremental.initial_state(conditioning, torch.arange(BATCH_SIZE))
+    some_rows = incremental.initial_state(conditioning, rows)
+    for position in range(LENGTH):
+        expected = incremental.step(tokens[:, position], all_rows)
+        torch.testing.assert_close(incremental.step(tokens[rows, position], some_rows), expected[rows])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_new_string_takes_the_place_of_one_that_ended(kind):
-    """Slots 1 and 3 restart after four symbols, slot 4 does not, so that strings of two lengths stand side by side."""
-    network = decoder(kind)
-    z, noise_level, symbols = inputs()
-    whole = network(z, noise_level, symbols)
-    stepper = stepper_of(network, "32")
-    begun = stepper.begin(z, noise_level)
-    state = stepper.state(begun, torch.arange(ROWS))
-    for place in range(4):
-        stepper.step(symbols[:, place], state)
-    state.restart(torch.tensor([3, 1, 4]), torch.tensor([True, True, False]), begun, torch.tensor([2, 0, 1]))
-    source, offset = torch.tensor([0, 0, 2, 2, 4]), torch.tensor([4, 0, 4, 0, 4])
+@pytest.mark.parametrize("kind", DECODERS)
+def test_reset_starts_new_sequences_in_finished_slots(kind):
+    """Slots 1 and 3 are reset after four tokens and slot 4 is not, so sequences of two lengths are decoded together."""
+    decoder = tiny_decoder(kind)
+    z, noise_level, tokens = decoder_inputs()
+    expected = decoder(z, noise_level, tokens)
+    incremental = incremental_decoder(decoder, "32")
+    conditioning = incremental.condition(z, noise_level)
+    state = incremental.initial_state(conditioning, torch.arange(BATCH_SIZE))
+    for position in range(4):
+        incremental.step(tokens[:, position], state)
+    state.reset(torch.tensor([3, 1, 4]), torch.tensor([True, True, False]), conditioning, torch.tensor([2, 0, 1]))
+    row, offset = torch.tensor([0, 0, 2, 2, 4]), torch.tensor([4, 0, 4, 0, 4])
     for step in range(LENGTH - 4):
-        logits = stepper.step(symbols[source, offset + step], state)
-        torch.testing.assert_close(logits, whole[source, offset + step], atol=1e-5, rtol=1e-5)
+        logits = incremental.step(tokens[row, offset + step], state)
+        torch.testing.assert_close(logits, expected[row, offset + step], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_strings_that_ended_may_run_along(kind):
-    """Beyond the longest length, without an error and without harm to the others."""
-    stepper = stepper_of(decoder(kind), "32")
-    z, noise_level, symbols = inputs()
-    state = stepper.state(stepper.begin(z, noise_level), torch.arange(ROWS))
-    for place in range(3 * LENGTH):
-        assert torch.isfinite(stepper.step(symbols[:, place % LENGTH], state)).all()
+@pytest.mark.parametrize("kind", DECODERS)
+def test_steps_beyond_the_maximum_length_are_harmless(kind):
+    incremental = incremental_decoder(tiny_decoder(kind), "32")
+    z, noise_level, tokens = decoder_inputs()
+    state = incremental.initial_state(incremental.condition(z, noise_level), torch.arange(BATCH_SIZE))
+    for position in range(3 * LENGTH):
+        assert torch.isfinite(incremental.step(tokens[:, position % LENGTH], state)).all()
 
 
-def test_integer_products_do_not_depend_on_the_rows_beside():
-    """To the last bit, whatever the shape: the inputs' scale is of each row."""
-    stepper = stepper_of(decoder("transformer"), "int8")
-    layer = stepper.blocks[0].up
+def test_int8_products_do_not_depend_on_other_rows():
+    """To the last bit, at any magnitude: the scale of the input is per row."""
+    layer = incremental_decoder(tiny_decoder("transformer"), "int8").blocks[0].mlp_in
     x = torch.randn(64, 8, generator=torch.Generator().manual_seed(3)) * torch.logspace(-3, 3, 64)[:, None]
     together = layer(x)
     for row in (0, 17, 63):
@@ -90,10 +89,10 @@ def test_integer_products_do_not_depend_on_the_rows_beside():
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_every_precision_can_be_asked_for(precision):
-    assert stepper_of(decoder("gru"), precision)
+def test_every_precision_is_available_on_a_cpu(precision):
+    assert incremental_decoder(tiny_decoder("gru"), precision)
 
 
-def test_an_unknown_precision():
+def test_unknown_precision_is_an_error():
     with pytest.raises(InputError, match="precision is one of auto, 32, bf16, int8; got 'fp8'"):
-        stepper_of(decoder("gru"), "fp8")
+        incremental_decoder(tiny_decoder("gru"), "fp8")

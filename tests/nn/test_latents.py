@@ -1,4 +1,4 @@
-"""Latents: z in units of the training set's spread, and the divergence that a textbook gives."""
+"""Latent distributions: standardization, sampling, noise levels, KL divergence, the sphere and MMD."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import tiny
+from tiny_models import tiny_config
 from torch.distributions import Normal
-from torch.distributions import kl_divergence as reference
+from torch.distributions import kl_divergence as torch_kl_divergence
 
 from molvae.nn.latents import (
     LATENTS,
@@ -18,8 +18,8 @@ from molvae.nn.latents import (
     Posterior,
     kl_divergence,
     mmd,
-    on_sphere,
     perturb,
+    project_to_sphere,
 )
 
 
@@ -28,8 +28,8 @@ def normal(*shape, seed=0):
 
 
 @pytest.mark.parametrize("kind", [DeterministicLatent, GaussianLatent])
-def test_the_mean_has_spread_1_over_the_data(kind):
-    latent = kind(7, tiny()).train()
+def test_means_are_standardized_in_training(kind):
+    latent = kind(7, tiny_config()).train()
     mean = latent(normal(300, 7) * 5 + 2).mean
     torch.testing.assert_close(mean.mean(0), torch.zeros(5), atol=1e-4, rtol=0)
     torch.testing.assert_close(mean.std(0, unbiased=False), torch.ones(5), atol=1e-3, rtol=0)
@@ -37,43 +37,43 @@ def test_the_mean_has_spread_1_over_the_data(kind):
 
 @pytest.mark.parametrize("kind", LATENTS.values())
 @pytest.mark.parametrize("rows", [0, 1, 3])
-def test_encoding_is_a_function_of_one_molecule(kind, rows):
-    latent = kind(7, tiny()).eval()
+def test_posterior_rows_are_independent(kind, rows):
+    latent = kind(7, tiny_config()).eval()
     molecules = normal(9, 7)
     torch.testing.assert_close(latent(molecules[:rows]).mean, latent(molecules).mean[:rows])
 
 
-def test_a_point_is_drawn_as_itself():
-    posterior = DeterministicLatent(7, tiny()).eval()(normal(3, 7))
+def test_deterministic_posterior_is_its_mean():
+    posterior = DeterministicLatent(7, tiny_config()).eval()(normal(3, 7))
     assert posterior.log_variance is None
-    assert torch.equal(posterior.draw(normal(3, 5)), posterior.mean)
+    assert torch.equal(posterior.sample(normal(3, 5)), posterior.mean)
     assert torch.equal(kl_divergence(posterior), torch.zeros(3))
     assert torch.equal(kl_divergence(posterior, 0.5), torch.zeros(3))
 
 
 @pytest.mark.parametrize("kind", [DeterministicLatent, HypersphereLatent])
-def test_a_point_is_one_whatever_the_noise(kind):
-    posterior = kind(7, tiny()).eval()(normal(3, 7))
-    assert torch.equal(posterior.draw(normal(3, 5)), posterior.draw(normal(3, 5, seed=9)))
+def test_deterministic_samples_do_not_depend_on_noise(kind):
+    posterior = kind(7, tiny_config()).eval()(normal(3, 7))
+    assert torch.equal(posterior.sample(normal(3, 5)), posterior.sample(normal(3, 5, seed=9)))
 
 
 @pytest.mark.parametrize("log_variance", [None, normal(3, 2)])
-def test_a_row_is_drawn_as_in_the_whole(log_variance):
+def test_sample_of_a_row_equals_the_row_of_the_samples(log_variance):
     posterior, noise = Posterior(normal(3, 2, seed=1), log_variance), normal(3, 2, seed=2)
-    assert posterior.noise_size == 2
-    assert torch.equal(posterior.row(1).draw(noise[1:2]), posterior.draw(noise)[1:2])
+    assert posterior.noise_dim == 2
+    assert torch.equal(posterior.row(1).sample(noise[1:2]), posterior.sample(noise)[1:2])
 
 
-def test_draws_have_the_mean_and_the_variance():
+def test_samples_have_the_posterior_mean_and_variance():
     posterior = Posterior(torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0, -2.0]]))
-    draws = posterior.draw(normal(100_000, 2))
-    torch.testing.assert_close(draws.mean(0), posterior.mean[0], atol=0.02, rtol=0)
-    torch.testing.assert_close(draws.var(0), posterior.log_variance[0].exp(), atol=0.02, rtol=0)
+    samples = posterior.sample(normal(100_000, 2))
+    torch.testing.assert_close(samples.mean(0), posterior.mean[0], atol=0.02, rtol=0)
+    torch.testing.assert_close(samples.var(0), posterior.log_variance[0].exp(), atol=0.02, rtol=0)
 
 
-def test_log_variance_is_learned_wherever_it_goes():
-    """A floor without a gradient would hold what once fell below it."""
-    latent = GaussianLatent(7, tiny())
+def test_log_variance_has_a_gradient_at_any_value():
+    """A hard lower bound would have none, and hold the values that reach it."""
+    latent = GaussianLatent(7, tiny_config())
     for bias in (-40.0, -3.0, 3.0):
         torch.nn.init.constant_(latent.log_variance.bias, bias)
         latent.zero_grad()
@@ -85,13 +85,13 @@ def test_log_variance_is_learned_wherever_it_goes():
 
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 6))
 @settings(max_examples=30, deadline=None)
-def test_divergence_is_that_of_torch(seed, rows, columns):
+def test_kl_divergence_equals_torch_distributions(seed, rows, columns):
     mean, log_variance = normal(rows, columns, seed=seed), normal(rows, columns, seed=seed + 1)
-    each = reference(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0))
-    torch.testing.assert_close(kl_divergence(Posterior(mean, log_variance)), each.sum(1))
+    expected = torch_kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0))
+    torch.testing.assert_close(kl_divergence(Posterior(mean, log_variance)), expected.sum(1))
 
 
-def test_free_bits_cost_their_floor_and_pull_no_more():
+def test_free_bits_are_a_constant_without_gradient():
     mean = torch.tensor([[0.1, 3.0], [-0.1, -3.0]], requires_grad=True)
     log_variance = torch.zeros(2, 2, requires_grad=True)
     kl = kl_divergence(Posterior(mean, log_variance), free_bits=0.25)
@@ -102,15 +102,17 @@ def test_free_bits_cost_their_floor_and_pull_no_more():
 
 
 @pytest.mark.parametrize("noise_level", [0.0, 0.3, 0.9, 1.0])
-def test_moving_keeps_the_spread(noise_level):
+def test_perturbed_latents_keep_the_standard_deviation(noise_level):
     z, noise = normal(20_000, 3), normal(20_000, 3, seed=1)
-    moved = perturb(z, noise_level, noise)
-    torch.testing.assert_close(moved.std(0), torch.ones(3), atol=0.03, rtol=0)
-    torch.testing.assert_close((moved * z).mean(0), torch.full((3,), (1 - noise_level**2) ** 0.5), atol=0.05, rtol=0)
-    torch.testing.assert_close(perturb(z, torch.full((len(z), 1), noise_level), noise), moved)
+    perturbed = perturb(z, noise_level, noise)
+    torch.testing.assert_close(perturbed.std(0), torch.ones(3), atol=0.03, rtol=0)
+    torch.testing.assert_close(
+        (perturbed * z).mean(0), torch.full((3,), (1 - noise_level**2) ** 0.5), atol=0.05, rtol=0
+    )
+    torch.testing.assert_close(perturb(z, torch.full((len(z), 1), noise_level), noise), perturbed)
 
 
-def test_noise_level_0_stays_and_1_forgets():
+def test_noise_level_0_is_the_identity_and_1_is_noise():
     z, noise = normal(4, 3), normal(4, 3, seed=1)
     assert torch.equal(perturb(z, 0, noise), z)
     assert torch.equal(perturb(z, 1, noise), noise)
@@ -119,29 +121,29 @@ def test_noise_level_0_stays_and_1_forgets():
 # --- the sphere ---
 
 
-def test_everything_on_the_sphere_stays_there():
-    latent = HypersphereLatent(7, tiny()).eval()
+def test_spherical_latents_stay_on_the_sphere():
+    latent = HypersphereLatent(7, tiny_config()).eval()
     posterior, noise = latent(normal(50, 7)), normal(50, 5, seed=1)
-    z, moved = posterior.mean, posterior.perturb
-    for points in (z, on_sphere(noise), moved(z, 0.4, noise), moved(z, torch.rand(50, 1), noise)):
+    z, perturbed = posterior.mean, posterior.perturb
+    for points in (z, project_to_sphere(noise), perturbed(z, 0.4, noise), perturbed(z, torch.rand(50, 1), noise)):
         torch.testing.assert_close(points.norm(dim=1), torch.full((50,), 5**0.5))
-    torch.testing.assert_close(moved(z, 0.0, noise), z)
-    torch.testing.assert_close(moved(z, 1.0, noise), on_sphere(noise))
+    torch.testing.assert_close(perturbed(z, 0.0, noise), z)
+    torch.testing.assert_close(perturbed(z, 1.0, noise), project_to_sphere(noise))
     both = Posterior.concatenate([posterior.row(0), posterior.row(7)])
     torch.testing.assert_close(both.perturb(z[[0, 7]], 0.4, noise[:2]).norm(dim=1), torch.full((2,), 5**0.5))
 
 
-def test_the_prior_of_the_sphere_is_uniform():
-    """Archimedes: on the sphere in three dimensions each coordinate is uniform; the spread of a sphere is 1."""
-    draws = on_sphere(normal(50_000, 3))
-    quantiles = torch.quantile(draws, torch.tensor([0.1, 0.25, 0.5, 0.75, 0.9]), dim=0)
+def test_projected_noise_is_uniform_on_the_sphere():
+    """In three dimensions each coordinate is uniform (Archimedes), with standard deviation 1."""
+    samples = project_to_sphere(normal(50_000, 3))
+    quantiles = torch.quantile(samples, torch.tensor([0.1, 0.25, 0.5, 0.75, 0.9]), dim=0)
     expected = 3**0.5 * torch.tensor([-0.8, -0.5, 0.0, 0.5, 0.8])
     torch.testing.assert_close(quantiles, expected[:, None].expand(5, 3), atol=0.03, rtol=0)
-    torch.testing.assert_close(draws.std(0), torch.ones(3), atol=0.02, rtol=0)
+    torch.testing.assert_close(samples.std(0), torch.ones(3), atol=0.02, rtol=0)
 
 
-def test_more_noise_level_is_further_away_on_the_sphere():
-    z, noise = on_sphere(normal(500, 5)), normal(500, 5, seed=1)
+def test_distance_on_the_sphere_increases_with_the_noise_level():
+    z, noise = project_to_sphere(normal(500, 5)), normal(500, 5, seed=1)
     posterior = Posterior(z, spherical=True)
     cosines = [float((posterior.perturb(z, r, noise) * z).sum(1).mean() / 5) for r in (0.0, 0.2, 0.5, 0.8, 1.0)]
     assert cosines == sorted(cosines, reverse=True)
@@ -164,20 +166,20 @@ def brute_force_mmd(x, y):
     return sum(pairs(x)) / len(pairs(x)) + sum(pairs(y)) / len(pairs(y)) - 2 * sum(across) / len(across)
 
 
-def test_discrepancy_is_that_of_all_pairs():
+def test_mmd_equals_the_sum_over_all_pairs():
     x, y = normal(4, 3), normal(6, 3, seed=1) + 0.5
     assert float(mmd(x, y)) == pytest.approx(brute_force_mmd(x, y), abs=1e-5)
 
 
-def test_discrepancy_sees_what_mean_and_spread_do_not():
-    """A standardized latent has mean 0 and spread 1 anyhow; corners of a cube have them too and are no Gaussian."""
+def test_mmd_tells_distributions_with_equal_mean_and_variance_apart():
+    """The corners of a cube have mean 0 and standard deviation 1, as standardized latents have."""
     corners = normal(2000, 4).sign()
     same = mmd(normal(2000, 4, seed=1), normal(2000, 4, seed=2))
     assert abs(float(same)) < 0.005
     assert float(mmd(corners, normal(2000, 4, seed=2))) > 10 * abs(float(same))
 
 
-def test_discrepancy_pulls_also_where_points_meet():
+def test_mmd_gradient_of_equal_points_is_finite():
     z = torch.zeros(3, 2, requires_grad=True)
     mmd(z, normal(5, 2)).backward()
     assert z.grad.isfinite().all()

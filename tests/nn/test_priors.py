@@ -1,4 +1,4 @@
-"""Priors: functions of normal noise that give the density they are said to be."""
+"""Priors: samples are functions of normal noise and have the specified density."""
 
 from __future__ import annotations
 
@@ -6,60 +6,59 @@ import pytest
 import torch
 
 from molvae.errors import InputError
-from molvae.nn.priors import KINDS, FlowPrior, MixturePrior, PriorConfig, prior_from_config, unit_prior
+from molvae.nn.priors import PRIORS, FlowPrior, MixturePrior, PriorConfig, prior_from_config, unit_prior
 
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def filled(kind, spherical=False):
-    """A learned prior with arrays that are not those it was made with."""
+def random_prior(kind, spherical=False):
+    """A learned prior with random arrays."""
     torch.manual_seed(0)
-    prior = prior_from_config(PriorConfig(3, kind=kind, components=4, width=8, spherical=spherical)).requires_grad_(
-        False
-    )
+    config = PriorConfig(3, kind=kind, components=4, width=8, spherical=spherical)
+    prior = prior_from_config(config).requires_grad_(False)
     for array in prior.state_dict().values():
         array.add_(0.3 * torch.randn_like(array))
     return prior
 
 
 def priors():
-    return [unit_prior(3), unit_prior(3, spherical=True), *(filled(k, s) for k in KINDS for s in (False, True))]
+    return [unit_prior(3), unit_prior(3, spherical=True), *(random_prior(k, s) for k in PRIORS for s in (False, True))]
 
 
 @pytest.mark.parametrize("prior", priors())
 @pytest.mark.parametrize("rows", [0, 1, 7])
-def test_a_draw_is_a_function_of_its_own_row_of_noise(prior, rows):
-    noise = normal(9, prior.noise_size)
-    together = prior.draw(noise)
+def test_each_sample_depends_on_spheres_own_noise_alone(prior, rows):
+    noise = normal(9, prior.noise_dim)
+    together = prior.sample(noise)
     assert together.shape == (9, 3)
-    torch.testing.assert_close(prior.draw(noise[:rows]), together[:rows])
-    torch.testing.assert_close(prior.row(5).draw(noise), together)
+    torch.testing.assert_close(prior.sample(noise[:rows]), together[:rows])
+    torch.testing.assert_close(prior.row(5).sample(noise), together)
     assert len(together.unique(dim=0)) == 9
 
 
 @pytest.mark.parametrize("prior", priors())
-def test_where_latents_are_spherical_draws_are_too(prior):
-    draws = prior.draw(normal(50, prior.noise_size))
-    moved = prior.perturb(draws, 0.5, normal(50, 3, seed=1))
-    for points in (draws, moved):
-        on_it = torch.allclose(points.norm(dim=1), torch.full((50,), 3**0.5))
-        assert on_it == prior.config.spherical
+def test_samples_of_spherical_priors_lie_on_the_sphere(prior):
+    samples = prior.sample(normal(50, prior.noise_dim))
+    perturbed = prior.perturb(samples, 0.5, normal(50, 3, seed=1))
+    for points in (samples, perturbed):
+        on_sphere = torch.allclose(points.norm(dim=1), torch.full((50,), 3**0.5))
+        assert on_sphere == prior.config.spherical
 
 
-def test_the_unit_prior_is_the_noise_and_fully_noisy():
+def test_unit_prior_returns_the_noise_and_has_noise_level_1():
     noise = normal(4, 3)
-    assert torch.equal(unit_prior(3).draw(noise), noise)
+    assert torch.equal(unit_prior(3).sample(noise), noise)
     assert unit_prior(3).noise_level == 1
 
 
-def test_a_mixture_has_the_weights_means_and_covariances_of_its_parts():
+def test_mixture_samples_have_the_moments_of_the_components():
     prior = MixturePrior(PriorConfig(2, components=2))
     prior.weights.copy_(torch.tensor([0.25, 0.75]))
     prior.means.copy_(torch.tensor([[-10.0, 0.0], [10.0, 5.0]]))
     prior.factors.copy_(torch.stack([torch.eye(2), torch.tensor([[2.0, 0.0], [1.0, 0.5]])]))
-    z = prior.draw(normal(40_000, 3))
+    z = prior.sample(normal(40_000, 3))
     second = z[:, 0] > 0
     assert float(second.float().mean()) == pytest.approx(0.75, abs=0.01)
     torch.testing.assert_close(z[second].mean(0), prior.means[1], atol=0.05, rtol=0)
@@ -67,23 +66,23 @@ def test_a_mixture_has_the_weights_means_and_covariances_of_its_parts():
     torch.testing.assert_close(torch.cov(z[~second].T), torch.eye(2), atol=0.05, rtol=0)
 
 
-def test_the_last_weights_rounding_leaves_no_draw_out():
-    """Half precision: weights that add up to a little less or more than 1."""
+def test_mixture_weights_need_not_add_up_to_1_exactly():
+    """Weights in half precision add up to slightly less or more."""
     prior = MixturePrior(PriorConfig(2, components=3))
     for total in (0.999, 1.001):
         prior.weights.copy_(torch.full((3,), total / 3))
-        assert prior.draw(torch.tensor([[0.0, 0.0, 40.0], [0.0, 0.0, -40.0]])).isfinite().all()
+        assert prior.sample(torch.tensor([[0.0, 0.0, 40.0], [0.0, 0.0, -40.0]])).isfinite().all()
 
 
-def test_a_flow_integrates_its_velocity():
-    """Velocity z: after time 1 the noise is e times as large, to the order of Heun's method."""
+def test_flow_integrates_its_velocity():
+    """With velocity z the noise grows by a factor of e until time 1."""
     prior = FlowPrior(PriorConfig(2, kind="flow", steps=20))
     prior.velocity = lambda z, _: z
     prior.mean.copy_(torch.tensor([1.0, -1.0]))
     prior.factor.copy_(torch.tensor([[2.0, 0.0], [1.0, 1.0]]))
     noise = normal(5, 2)
     expected = prior.mean + (torch.e * noise) @ prior.factor.T
-    torch.testing.assert_close(prior.draw(noise), expected, atol=0.02, rtol=0)
+    torch.testing.assert_close(prior.sample(noise), expected, atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -91,10 +90,10 @@ def test_a_flow_integrates_its_velocity():
     [
         ({"kind": "vine"}, "kind of prior is one of mixture, flow; got 'vine'"),
         ({"components": 0}, "components must be 1 or more, got 0"),
-        ({"noise_level": 1.5}, "noise level must lie in 0 to 1, got 1.5"),
+        ({"noise_level": 1.5}, "noise_level must be 0 to 1, got 1.5"),
         ({"widht": 3}, "did you mean 'width'"),
     ],
 )
-def test_bad_settings_are_named(setting, message):
+def test_invalid_setting_is_an_error(setting, message):
     with pytest.raises(InputError, match=message):
         PriorConfig(3).replace(**setting)

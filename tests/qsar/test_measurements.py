@@ -1,4 +1,4 @@
-"""Rows of a table with measurements: each counted, each invalid row with its reason."""
+"""Tables of measured molecules: values, labels, duplicates and invalid rows."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ def read(tmp_path, rows, task="auto"):
 
 
 @pytest.mark.parametrize("task", ["auto", "classification"])
-def test_a_row_without_a_label_is_rejected_and_the_others_are_labels(tmp_path, task):
+def test_rows_without_label_are_invalid(tmp_path, task):
     table = read(tmp_path, ["CCO,1", "CC,0", "CCC,NA", "CCCC,", "CN,Active", "CF,no"], task)
     assert table.task == "classification"
     assert dict(zip(table.smiles, table.values, strict=True)) == {"CCO": 1, "CC": 0, "CN": 1, "CF": 0}
-    assert [(bad.row, bad.reason) for bad in table.invalid_rows] == [
-        (4, "its y is 'NA', not a label"),
-        (5, "its y is '', not a label"),
+    assert [(row.row, row.reason) for row in table.invalid_rows] == [
+        (4, "y is 'NA', expected a label"),
+        (5, "y is '', expected a label"),
     ]
 
 
-def test_numbers_beside_0_and_1_are_no_labels(tmp_path):
+def test_other_numbers_make_a_regression(tmp_path):
     table = read(tmp_path, ["CCO,1", "CC,0", "CCC,2", "CN,NA"])
     assert table.task == "regression"
     assert table.values.tolist() == [1, 0, 2]
-    assert table.invalid_rows[0].reason == "its y is 'NA', not a finite number"
-    with pytest.raises(InputError, match=r"'2\.5' is no label"):
+    assert table.invalid_rows[0].reason == "y is 'NA', expected a finite number"
+    with pytest.raises(InputError, match=r"'2\.5' in column y is not a label"):
         read(tmp_path, ["CCO,1", "CC,2.5", "CN,3.5"], "classification")
 
 
-def test_a_molecule_measured_more_than_once(tmp_path):
-    """Labels by majority, and none where there is no majority; values by their mean."""
+def test_repeated_molecules(tmp_path):
+    """Labels by majority, a tie is invalid; values by their mean."""
     rows = ["CCO,1", "OCC,0", "CC,1", "C[CH3],1", "CC,0", "CN,0"]
     table = read(tmp_path, rows)
     assert dict(zip(table.smiles, table.values, strict=True)) == {"CC": 1, "CN": 0}
-    assert [(bad.row, bad.reason) for bad in table.invalid_rows] == [
-        (2, "its y is 1 as often as 0, in rows 2, 3"),
-        (3, "its y is 1 as often as 0, in rows 2, 3"),
+    assert [(row.row, row.reason) for row in table.invalid_rows] == [
+        (2, "y is 1 as often as 0 for this molecule, in rows 2, 3"),
+        (3, "y is 1 as often as 0 for this molecule, in rows 2, 3"),
     ]
     assert (table.counts.accepted, table.counts.duplicate, table.counts.invalid) == (2, 2, 2)
     table = read(tmp_path, ["CCO,1.5", "OCC,0.5", "CC,7"])

@@ -1,9 +1,11 @@
-"""Property models from a table to predictions: rows accounted for, the better representation kept, latents its own."""
+"""Property models: fitting, prediction, saving and loading."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,14 +17,22 @@ from rdkit.Chem import Crippen
 import molvae
 from molvae.chem.smiles import parse
 from molvae.errors import CheckpointError, InputError, MissingExtraError
-from molvae.qsar.property_model import fit_property_model, latents_of, load_property_model
+from molvae.qsar.estimators import BayesianRidge
+from molvae.qsar.fitted_model import Candidate, EncoderInfo
+from molvae.qsar.property_model import (
+    PropertyModel,
+    encode_valid,
+    fit_property_model,
+    load_property_model,
+    weights_sha256,
+)
 
 LOGP = {text: Crippen.MolLogP(parse(text)) for text in DRUGS.values()}
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """logP of the drugs, one of them twice, and four rows that cannot be used."""
+    """logP of the drugs, one of them twice, and four invalid rows."""
     path = tmp_path_factory.mktemp("data") / "logp.csv"
     rows = [{"smiles": text, "logP": value} for text, value in LOGP.items()]
     rows += [{"smiles": "OC(=O)c1ccccc1OC(C)=O", "logP": LOGP[DRUGS["aspirin"]] + 1}]
@@ -36,8 +46,8 @@ def fitted(table, tiny_model, few_trees):  # noqa: ARG001
     return fit_property_model(table, "logP", split="random", folds=3, model=tiny_model, device="cpu")
 
 
-def test_every_row_is_accounted_for(fitted, tiny):
-    unreadable = sum(bool(error) for error in latents_of(tiny, list(DRUGS.values()))[1])
+def test_row_counts(fitted, tiny):
+    unreadable = sum(bool(error) for error in encode_valid(tiny, list(DRUGS.values()))[1])
     kept = len(DRUGS) - unreadable
     assert (
         fitted.card["Data"]["rows"]
@@ -47,22 +57,22 @@ def test_every_row_is_accounted_for(fitted, tiny):
 
 
 @pytest.mark.usefixtures("few_trees")
-def test_rows_that_cannot_be_used_are_named(table, tiny_model):
-    told = []
-    fit_property_model(table, "logP", split="random", folds=3, model=tiny_model, device="cpu", progress=told.append)
-    assert any(line.startswith(f"{table}, line ") and "cannot read SMILES" in line for line in told)
+def test_invalid_rows_are_reported(table, tiny_model):
+    messages = []
+    fit_property_model(table, "logP", split="random", folds=3, model=tiny_model, device="cpu", progress=messages.append)
+    assert any(line.startswith(f"{table}, line ") and "cannot read SMILES" in line for line in messages)
 
 
-def test_both_representations_are_reported_and_the_best_is_kept(fitted):
-    (figures,) = (value for key, value in fitted.card.items() if key.startswith("Held-out figures (3 folds"))
+def test_best_candidate_is_selected(fitted):
+    (figures,) = (value for key, value in fitted.card.items() if key.startswith("Held-out metrics (3 folds"))
     assert sum("latents" in name for name in figures) == 3
     assert sum("fingerprints" in name for name in figures) == 2
     r2 = {name: float(text.split()[1]) for name, text in figures.items()}
-    assert fitted.card["Chosen"] == max(r2, key=lambda name: r2[name])
-    assert set(fitted.card["Best of each representation"]) == {"latent", "fingerprint"}
+    assert fitted.card["Selected model"] == max(r2, key=lambda name: r2[name])
+    assert set(fitted.card["Best model per representation"]) == {"latent", "fingerprint"}
 
 
-def test_predictions_learn_something_and_keep_their_places(fitted):
+def test_predict_table(fitted):
     frame = fitted.predict(["C1CC", *LOGP, ""])
     assert list(frame.columns) == ["smiles", "prediction", "uncertainty", "error"]
     assert frame["error"].iloc[0].startswith("cannot read SMILES 'C1CC'")
@@ -75,44 +85,41 @@ def test_predictions_learn_something_and_keep_their_places(fitted):
     assert fitted.predict(pd.Series(["CCO", "C1CC"], index=[5, 3])).index.tolist() == [5, 3]
 
 
-def test_stored_and_loaded_it_predicts_the_same(fitted, tmp_path):
+def test_save_and_load(fitted, tmp_path):
     path = fitted.save(tmp_path / "logp.molvae-property")
     again = molvae.load_property_model(path, device="cpu")
     pd.testing.assert_frame_equal(again.predict(list(LOGP)), fitted.predict(list(LOGP)))
     assert (path / "card.md").read_text().startswith("# logP, a regression")
 
 
-def test_another_molecule_of_the_same_kind_has_the_same_prediction(fitted):
+def test_prediction_does_not_depend_on_smiles_form(fitted):
     other = Chem.MolToSmiles(parse(DRUGS["warfarin"]), doRandom=True, canonical=False)
     a, b = fitted.predict([DRUGS["warfarin"], other])["prediction"]
     assert a == pytest.approx(b, rel=1e-5)
 
 
 @pytest.fixture
-def on_latents(fitted, tiny, tmp_path):
-    """A model that reads latents, whatever was chosen."""
-    from dataclasses import replace
-
-    from molvae.qsar.candidates import Candidate
-    from molvae.qsar.estimators import Ridge
-    from molvae.qsar.fitted_model import Encoder
-    from molvae.qsar.property_model import PropertyModel, weights_sha256
+def save_latent_model(fitted, tiny, tmp_path):
+    """A function that saves a model that uses latents."""
 
     def make(folder):
-        z, errors = latents_of(tiny, list(LOGP))
+        z, errors = encode_valid(tiny, list(LOGP))
         y = np.array([v for v, error in zip(LOGP.values(), errors, strict=True) if not error])
-        encoder = Encoder("tiny", str(folder), weights_sha256(folder))
+        encoder = EncoderInfo("tiny", str(folder), weights_sha256(folder))
         ridge = replace(
-            fitted.fitted_model, candidate=Candidate("latent", "ridge"), estimator=Ridge.fit(z, y, 0), encoder=encoder
+            fitted.fitted_model,
+            candidate=Candidate("latent", "bayesian_ridge"),
+            estimator=BayesianRidge.fit(z, y, 0),
+            encoder=encoder,
         )
         return PropertyModel(ridge, tiny).save(tmp_path / "latent.molvae-property")
 
     return make
 
 
-def test_it_finds_its_encoder_where_it_is_now_and_accepts_no_other(on_latents, tiny_model, tmp_path):
+def test_encoder_can_be_moved_but_not_replaced(save_latent_model, tiny_model, tmp_path):
     home = shutil.copytree(tiny_model, tmp_path / "home")
-    path = on_latents(home)
+    path = save_latent_model(home)
     expected = load_property_model(path, device="cpu").predict("CCO")
     moved = home.rename(tmp_path / "moved")
     with pytest.raises(CheckpointError):
@@ -121,16 +128,16 @@ def test_it_finds_its_encoder_where_it_is_now_and_accepts_no_other(on_latents, t
     config = json.loads((moved / "config.json").read_text())
     config["sha256"]["weights.safetensors"] = "0" * 64
     (moved / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="is another model"):
+    with pytest.raises(CheckpointError, match="are different"):
         load_property_model(path, device="cpu", encoder=moved)
 
 
 @pytest.mark.usefixtures("few_trees")
-def test_labels(tmp_path, tiny_model):
+def test_classification(tmp_path, tiny_model):
     path = tmp_path / "active.csv"
     label = {text: "active" if value > 2.5 else "inactive" for text, value in LOGP.items()}
     pd.DataFrame({"smiles": list(label), "activity": list(label.values())}).to_csv(path, index=False)
-    model = fit_property_model(path, "activity", split="random", folds=3, model=tiny_model, device="cpu")
+    model = fit_property_model(path, "activity", split="random", folds=2, model=tiny_model, device="cpu")
     assert model.fitted_model.task == "classification"
     frame = model.predict(list(label)).query("error == ''")
     assert frame["prediction"].between(0, 1).all()
@@ -138,27 +145,27 @@ def test_labels(tmp_path, tiny_model):
     assert frame["prediction"][active].mean() > frame["prediction"][~active].mean() + 0.2
 
 
-def _rejected(path, message, tiny_model, target="y", **options):
+def assert_rejected(path, message, tiny_model, target="y", **options):
     with pytest.raises(InputError, match=message):
         fit_property_model(path, target, model=tiny_model, device="cpu", **options)
 
 
-def test_data_that_cannot_be_used_is_an_error_that_says_why(tmp_path, tiny_model):
+def test_invalid_data_and_options_raise(tmp_path, tiny_model):
     path = tmp_path / "d.csv"
     path.write_text("smiles,y\nCCO,1.5\nCCN,1.5\n")
-    _rejected(path, "nothing to learn", tiny_model)
-    _rejected(path, "no column 'z'", tiny_model, target="z")
-    _rejected(path, "split is random or scaffold", tiny_model, split="time")
-    _rejected(path, "the task is", tiny_model, task="guess")
-    _rejected(path, "2 folds or more", tiny_model, folds=1)
-    _rejected(path, "is no label", tiny_model, task="classification")
+    assert_rejected(path, "nothing to learn", tiny_model)
+    assert_rejected(path, "no column 'z'", tiny_model, target="z")
+    assert_rejected(path, "split must be random or scaffold", tiny_model, split="time")
+    assert_rejected(path, "task must be", tiny_model, task="guess")
+    assert_rejected(path, "folds must be at least 2", tiny_model, folds=1)
+    assert_rejected(path, "is not a label", tiny_model, task="classification")
     path.write_text("smiles,y\nC1CC,1.5\n")
-    _rejected(path, "no usable row: .*line 2: cannot read SMILES 'C1CC'", tiny_model)
+    assert_rejected(path, "no usable row: .*line 2: cannot read SMILES 'C1CC'", tiny_model)
     path.write_text("smiles,y\nCCO,1.5\nCCN,2.5\n")
-    _rejected(path, "5 folds need 5 molecules", tiny_model, split="random")
+    assert_rejected(path, "5 folds need at least 5 molecules", tiny_model, split="random")
 
 
-def test_without_scikit_learn_it_says_which_extra(table, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "sklearn", None)
+def test_missing_scikit_learn_names_the_extra(table, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingExtraError, match=r"molvae\[fit\]"):
         fit_property_model(table, "logP")

@@ -286,5 +286,5 @@ def test_unknown_tokens_are_rejected(tiny):
     encoder = LatentEncoder(tiny.model, tiny.vocabulary, 80, tiny.device)
     hits, counts, invalid_rows = run(query, [*library(1)[:5], Record("CCO", "", "x", 1)], workers=0, encoder=encoder)
     assert [hit.smiles for hit in hits] == ["CCO"]
-    assert all("never seen" in invalid_row.reason for invalid_row in invalid_rows)
+    assert all("not in the model's vocabulary" in invalid_row.reason for invalid_row in invalid_rows)
     assert counts.invalid == 5

@@ -81,7 +81,7 @@ def test_standardize_strips_salts(tmp_path, tiny_model, rank_by):
 def test_info_shows_property_models(potency):
     text = CliRunner().invoke(app, ["info", str(potency)]).stdout
     assert text.startswith("target: size/1\ntask: regression\n")
-    assert "Held-out figures" in text
+    assert "Held-out metrics" in text
     assert json.loads(CliRunner().invoke(app, ["info", str(potency), "--json"]).stdout)["target"] == "size/1"
 
 
@@ -152,7 +152,7 @@ def test_invalid_options(library, tiny_model):
         "cannot read SMILES 'C1CC'": {"seeds": "C1CC"},
         "top must be at least 1": {"seeds": SEEDS, "top": 0},
         "cannot read SMARTS": {"seeds": SEEDS, "include_smarts": ["c1cc"]},
-        "cannot read the wish": {"seeds": SEEDS, "filters": ["light"]},
+        "cannot read the filter": {"seeds": SEEDS, "filters": ["light"]},
     }.items():
         with pytest.raises(InputError, match=message):
             molvae.screen(library, model=tiny_model, device="cpu", **options)

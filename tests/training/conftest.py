@@ -7,7 +7,7 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Sums depend, in their last digit, on the number of threads; the losses here are compared exactly."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,7 +1,8 @@
-"""Likeness: what brings averages nearer to those of the training set is worth more, and a decoder learns that."""
+"""Distribution matching: rewards move the average properties of samples towards those of the training set."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +12,28 @@ from rdkit import Chem
 from rdkit.Chem import Descriptors, rdMolDescriptors
 from tiny_vae import SMALL, trained
 
+from molvae.checkpoint import Checkpoint
 from molvae.chem.smiles import silence_rdkit
 from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.nn.devices import one_thread
+from molvae.nn.devices import single_threaded
+from molvae.training import distribution_matching
 from molvae.training.config import TrainConfig
 from molvae.training.curves import read_metrics
-from molvae.training.distribution_matching import COMPARED, LARGEST, LEAST_SPREAD, PULL, Likeness
-from molvae.training.policy_gradient import Practice, judge
+from molvae.training.distribution_matching import MAX_REWARD, MIN_STD, PROPERTIES, REWARD_SCALE, DistributionMatching
+from molvae.training.policy_gradient import PolicyGradient, reward_samples
 from molvae.training.trainer import train_autoencoder
 
-MEMORY = 400
-"""Molecules that are remembered here: a twentieth, so that little has to be written."""
-RINGS = COMPARED.index("rings")
+WINDOW = 400
+"""Window of the running averages in these tests, in molecules; it is smaller so that it is filled quickly."""
+RINGS = PROPERTIES.index("rings")
 ALIPHATIC = ["CCO", "CCCN", "CC(C)CO", "CCCCCC"]
 AROMATIC = [Chem.CanonSmiles(s) for s in ("c1ccccc1O", "c1ccc2ccccc2c1", "Cc1ccncc1", "c1ccc(-c2ccccc2)cc1")]
 
 
 @pytest.fixture(autouse=True)
-def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("molvae.training.distribution_matching.REMEMBERED", MEMORY)
+def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distribution_matching, "WINDOW", WINDOW)
 
 
 @pytest.fixture(scope="module")
@@ -40,144 +43,149 @@ def data() -> PackedGraphs:
 
 
 @pytest.fixture
-def likeness(data: PackedGraphs) -> Likeness:
-    return Likeness.to(data, trained("gaussian", "gru", steps=1)[2])
+def matching(data: PackedGraphs) -> DistributionMatching:
+    return DistributionMatching.from_training_set(data, trained("gaussian", "gru", steps=1)[2])
 
 
-def worth(likeness: Likeness, molecules: list[str]) -> np.ndarray:
+def rewards(matching: DistributionMatching, smiles: list[str]) -> np.ndarray:
     with silence_rdkit():
-        return likeness.worth(molecules)
+        return matching.rewards(smiles)
 
 
-def test_wanted_are_the_averages_of_the_training_set(likeness: Likeness) -> None:
-    molecules = [Chem.MolFromSmiles(smiles) for smiles in SMALL]
-    symbols = likeness.vocabulary.tokens
-    for name, reference in (
+def test_targets_are_the_averages_of_the_training_set(matching: DistributionMatching) -> None:
+    mols = [Chem.MolFromSmiles(smiles) for smiles in SMALL]
+    tokens = matching.vocabulary.tokens
+    for name, descriptor in (
         ("rings", rdMolDescriptors.CalcNumRings),
         ("mw", Descriptors.MolWt),
         ("tpsa", rdMolDescriptors.CalcTPSA),
     ):
-        found = [reference(molecule) for molecule in molecules]
-        assert likeness.mean[COMPARED.index(name)] == pytest.approx(np.mean(found))
-        assert likeness.spread[COMPARED.index(name)] == pytest.approx(max(np.std(found), LEAST_SPREAD))
-    oxygens = np.mean([Chem.MolToSmiles(molecule).count("O") for molecule in molecules])
-    assert likeness.mean[len(COMPARED) + symbols.index("O")] == pytest.approx(oxygens)
-    assert likeness.spread.min() == LEAST_SPREAD
+        values = [descriptor(mol) for mol in mols]
+        assert matching.mean[PROPERTIES.index(name)] == pytest.approx(np.mean(values))
+        assert matching.std[PROPERTIES.index(name)] == pytest.approx(max(np.std(values), MIN_STD))
+    oxygens = np.mean([Chem.MolToSmiles(mol).count("O") for mol in mols])
+    assert matching.mean[len(PROPERTIES) + tokens.index("O")] == pytest.approx(oxygens)
+    assert matching.std.min() == MIN_STD
 
 
-def test_what_is_missing_is_worth_more(likeness: Likeness) -> None:
-    assert not worth(likeness, ALIPHATIC).any(), "nothing was written before"
+def test_underrepresented_molecules_get_larger_rewards(matching: DistributionMatching) -> None:
+    assert not rewards(matching, ALIPHATIC).any(), "no samples so far"
     for _ in range(100):
-        worth(likeness, ALIPHATIC)
-    found = worth(likeness, [*ALIPHATIC, *AROMATIC])
-    assert found[len(ALIPHATIC) :].min() > found[: len(ALIPHATIC)].max()
-    for _ in range(2 * MEMORY // len(AROMATIC)):
-        worth(likeness, AROMATIC)
-    found = worth(likeness, [*ALIPHATIC, *AROMATIC])
-    assert found[len(ALIPHATIC) :].mean() < found[: len(ALIPHATIC)].mean(), "by now there is enough of them"
-    assert abs(found).max() <= LARGEST
+        rewards(matching, ALIPHATIC)
+    after_aliphatic = rewards(matching, [*ALIPHATIC, *AROMATIC])
+    assert after_aliphatic[len(ALIPHATIC) :].min() > after_aliphatic[: len(ALIPHATIC)].max()
+    for _ in range(2 * WINDOW // len(AROMATIC)):
+        rewards(matching, AROMATIC)
+    after_aromatic = rewards(matching, [*ALIPHATIC, *AROMATIC])
+    assert after_aromatic[len(ALIPHATIC) :].mean() < after_aromatic[: len(ALIPHATIC)].mean()
+    assert abs(after_aromatic).max() <= MAX_REWARD
 
 
-def test_it_is_the_gradient_of_the_squared_distance_of_the_averages(likeness: Likeness) -> None:
-    """A molecule's worth is what a little more of it takes from half of that, by brute force; up to a constant."""
-    for _ in range(MEMORY // len(ALIPHATIC)):
-        worth(likeness, [*ALIPHATIC, *AROMATIC[:1]])
-    assert likeness.count == MEMORY
-    likeness.off *= 0.01  # far from where values are cut
-    off, more = likeness.off.copy(), [*ALIPHATIC, *AROMATIC]
-    found = worth(likeness, more)
-    share = 1e-9
+def test_rewards_are_the_gradient_of_the_squared_distance(matching: DistributionMatching) -> None:
+    """Finite differences: by how much a small fraction of a molecule reduces half the squared distance of the averages.
 
-    def distance(smiles: str) -> float:
-        alone = Likeness(likeness.vocabulary, likeness.mean, likeness.spread)
-        worth(alone, [smiles])  # its only one: the averages are its own
-        return 0.5 * float((((1 - share) * off + share * alone.off) ** 2).sum())
+    Rewards and finite differences agree up to a constant.
+    """
+    for _ in range(WINDOW // len(ALIPHATIC)):
+        rewards(matching, [*ALIPHATIC, *AROMATIC[:1]])
+    assert matching.n_samples == WINDOW
+    matching.deviation *= 0.01  # far from the limits of the rewards
+    deviation, smiles = matching.deviation.copy(), [*ALIPHATIC, *AROMATIC]
+    computed = rewards(matching, smiles)
+    fraction = 1e-9
 
-    gained = np.array([0.5 * float((off**2).sum()) - distance(smiles) for smiles in more]) / share * PULL
-    assert found - found.mean() == pytest.approx(gained - gained.mean(), rel=1e-3, abs=1e-5)
+    def distance(molecule: str) -> float:
+        alone = DistributionMatching(matching.vocabulary, matching.mean, matching.std)
+        rewards(alone, [molecule])  # the averages are now those of this molecule
+        return 0.5 * float((((1 - fraction) * deviation + fraction * alone.deviation) ** 2).sum())
+
+    before = 0.5 * float((deviation**2).sum())
+    expected = np.array([before - distance(molecule) for molecule in smiles]) / fraction * REWARD_SCALE
+    assert computed - computed.mean() == pytest.approx(expected - expected.mean(), rel=1e-3, abs=1e-5)
 
 
-def test_the_gap_closes_on_the_training_set_itself(likeness: Likeness, data: PackedGraphs) -> None:
+def test_mean_gap_vanishes_for_samples_of_the_training_set(matching: DistributionMatching, data: PackedGraphs) -> None:
     for _ in range(50):
-        worth(likeness, ALIPHATIC)
-    apart = likeness.gap()
-    for _ in range(5 * MEMORY // len(SMALL)):
-        worth(likeness, list(data.smiles(likeness.vocabulary)))
-    assert apart > 0.2 > 1e-2 > likeness.gap()
+        rewards(matching, ALIPHATIC)
+    gap = matching.mean_gap()
+    for _ in range(5 * WINDOW // len(SMALL)):
+        rewards(matching, list(data.smiles(matching.vocabulary)))
+    assert gap > 0.2 > 1e-2 > matching.mean_gap()
 
 
-def test_it_counts_far_away_alone(likeness: Likeness) -> None:
-    for _ in range(MEMORY // len(ALIPHATIC)):
-        worth(likeness, ALIPHATIC)
-    state = likeness.off.copy()
-    strings = [ALIPHATIC[0], AROMATIC[0], "C("]
+def test_only_samples_at_high_noise_levels_are_matched(matching: DistributionMatching) -> None:
+    for _ in range(WINDOW // len(ALIPHATIC)):
+        rewards(matching, ALIPHATIC)
+    deviation = matching.deviation.copy()
+    samples = [ALIPHATIC[0], AROMATIC[0], "C("]
     with silence_rdkit():
-        near = judge(SMALL[0], strings, 0.3, None, likeness)
-        assert near == judge(SMALL[0], strings, 0.3)
-        assert np.array_equal(state, likeness.off), "what is near was asked to be like its seed"
-        poor, missing, none = judge(SMALL[0], strings, 0.9, None, likeness).values
-    assert 1 - LARGEST <= poor < 1 < missing <= 1 + LARGEST
-    assert none == 0
+        assert reward_samples(SMALL[0], samples, 0.3, None, matching) == reward_samples(SMALL[0], samples, 0.3)
+        assert np.array_equal(deviation, matching.deviation)
+        common, rare, invalid = reward_samples(SMALL[0], samples, 0.9, None, matching).rewards
+    assert 1 - MAX_REWARD <= common < 1 < rare <= 1 + MAX_REWARD
+    assert invalid == 0
     with silence_rdkit():
-        assert judge(SMALL[0], ["C(", ")"], 0.9, None, likeness).values == [0, 0]
-    assert not np.array_equal(state, likeness.off)
+        assert reward_samples(SMALL[0], ["C(", ")"], 0.9, None, matching).rewards == [0, 0]
+    assert not np.array_equal(deviation, matching.deviation)
 
 
-def test_a_decoder_that_practises_comes_to_write_what_is_missing() -> None:
-    """Its rings per molecule rise when the training set is said to have more of them, and fall when it has fewer."""
-    model, config, vocabulary = trained("gaussian", "gru", steps=60)
+def test_policy_gradient_changes_the_average_number_of_rings(tiny_checkpoint: Checkpoint) -> None:
+    """The average rises if the target is above the training set's, and falls if it is below."""
+    model, vocabulary = deepcopy(tiny_checkpoint.model), tiny_checkpoint.vocabulary
     data = PackedGraphs.from_graphs(featurize(SMALL), vocabulary)
     rows = torch.arange(len(SMALL))
-    start = {name: value.clone() for name, value in model.state_dict().items()}
-    found = {}
-    for more in (-1.0, 1.0):
-        model.load_state_dict(start)
-        optimizer = torch.optim.AdamW(model.decoder.parameters(), lr=1e-2)
-        likeness = Likeness.to(data, vocabulary)
-        likeness.mean[RINGS] += more * likeness.spread[RINGS]
-        likeness.spread[np.arange(len(likeness.spread)) != RINGS] = 1e6  # the others are as good as any
-        likeness.count = MEMORY
-        likeness.off[RINGS] = -more
-        practice = Practice(
-            vocabulary, config.max_length, molecules=len(SMALL), strings=8, temperature=1.0,
-            nearest=0.8, furthest=1.0, likeness=likeness,
+    initial = {name: value.clone() for name, value in model.state_dict().items()}
+    averages = {}
+    for sign in (-1.0, 1.0):
+        model.load_state_dict(initial)
+        optimizer = torch.optim.AdamW(model.decoder.parameters(), lr=5e-3)
+        matching = DistributionMatching.from_training_set(data, vocabulary)
+        matching.mean[RINGS] += sign * matching.std[RINGS]
+        matching.std[np.arange(len(matching.std)) != RINGS] = 1e6  # the other features do not count
+        matching.n_samples = WINDOW
+        matching.deviation[RINGS] = -sign
+        policy_gradient = PolicyGradient(
+            vocabulary, tiny_checkpoint.config.max_length, n_seeds=15, samples_per_seed=8, temperature=1.0,
+            noise_min=0.8, noise_max=1.0, distribution_matching=matching,
         )  # fmt: skip
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            for _ in range(30):
-                loss, figures = practice(model, data, rows)
+            for _ in range(8):
+                loss, metrics = policy_gradient(model, data, rows)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-        assert figures["gap"] == likeness.gap()
-        likeness.count = 1  # forgets: what it writes now
-        practice(model, data, rows)
-        found[more] = likeness.off[RINGS] * likeness.spread[RINGS] + likeness.mean[RINGS]
-    assert found[1.0] > found[-1.0] + 0.1, found
+        assert metrics["mean_gap"] == matching.mean_gap()
+        matching.n_samples = 1  # the average of the next samples alone
+        policy_gradient(model, data, rows)
+        averages[sign] = matching.deviation[RINGS] * matching.std[RINGS] + matching.mean[RINGS]
+    assert averages[1.0] > averages[-1.0] + 0.3, averages
 
 
-def test_a_resumed_run_remembers_what_was_written(tmp_path: Path, data: PackedGraphs) -> None:
-    _, shape, vocabulary = trained("gaussian", "gru", steps=1)
+def test_resumed_run_continues_the_running_averages(tmp_path: Path, data: PackedGraphs) -> None:
+    _, model_config, vocabulary = trained("gaussian", "gru", steps=1)
 
     def run(folder: Path, steps: int) -> dict[str, torch.Tensor]:
-        """Each time with a likeness that was told nothing."""
-        practice = Practice(
-            vocabulary, shape.max_length, molecules=8, strings=8, temperature=1.0,
-            nearest=0.8, furthest=1.0, likeness=Likeness.to(data, vocabulary),
+        """Train with new running averages."""
+        policy_gradient = PolicyGradient(
+            vocabulary, model_config.max_length, n_seeds=8, samples_per_seed=8, temperature=1.0,
+            noise_min=0.8, noise_max=1.0,
+            distribution_matching=DistributionMatching.from_training_set(data, vocabulary),
         )  # fmt: skip
         config = TrainConfig(batch_size=8, max_steps=steps, rl_weight=1.0, decay_fraction=0.0, precision="32")
         options = {"accelerator": "cpu", "devices": 1, "log_every": 1, "progress_bar": False}
-        with one_thread():  # sums depend, in their last digit, on the number of threads
-            return train_autoencoder(
-                folder, data, data, shape, config, policy_gradient=practice, **options
-            ).model.state_dict()
+        with single_threaded():  # the last digits of sums depend on the number of threads
+            result = train_autoencoder(
+                folder, data, data, model_config, config, policy_gradient=policy_gradient, **options
+            )
+        return result.model.state_dict()
 
-    whole = run(tmp_path / "whole", 12)
-    run(tmp_path / "stopped", 7)
-    resumed = run(tmp_path / "stopped", 12)
-    gaps = [column(tmp_path / name, "train/rl_gap") for name in ("whole", "stopped")]
+    whole = run(tmp_path / "whole", 9)
+    run(tmp_path / "resumed", 5)
+    resumed = run(tmp_path / "resumed", 9)
+    gaps = [column(tmp_path / name, "train/rl_mean_gap") for name in ("whole", "resumed")]
     assert gaps[0] == gaps[1]
-    assert len(set(gaps[0])) > 6, "it writes molecules"
+    assert len(set(gaps[0])) > 4, "some samples are valid"
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
 
 

@@ -1,75 +1,183 @@
-"""Fitting: the density that comes out is the one that the latents were drawn from."""
+"""Learned priors of models: fitted, saved, loaded and sampled from, without changing the rest of the model."""
 
 from __future__ import annotations
 
-import sys
+import dataclasses
+import json
 
 import pytest
 import torch
+from tiny_vae import SMALL
+from typer.testing import CliRunner
 
-from molvae.errors import InputError, MissingExtraError
-from molvae.nn.latents import mmd
-from molvae.nn.priors import KINDS, PriorConfig
-from molvae.training import fit_prior as priors
-from molvae.training.fit_prior import fit_prior
+from molvae import checkpoint as checkpoints
+from molvae.cli.app import app
+from molvae.data.datasets import MoleculeSource
+from molvae.data.rows import Record
+from molvae.errors import CheckpointError, InputError
+from molvae.generator import Generator
+from molvae.nn.priors import PRIORS, MixturePrior, PriorConfig
+from molvae.training import fit_prior as fit_prior_module
+from molvae.training.fit_prior import fit_prior, sample_rows
 
-SMALL = {"components": 3, "width": 64}
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def two_clusters(count: int, seed: int) -> torch.Tensor:
-    """What no Gaussian is, nor its dimensions each for itself: two flat discs, far apart along the diagonal."""
-    z = normal(count, 4, seed=seed) * torch.tensor([1.0, 0.05, 1.0, 1.0])
-    return z + 3 * (torch.arange(count) % 2 * 2 - 1)[:, None]
+pytest.importorskip("sklearn")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_draws_are_like_new_latents(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("FLOW_STEPS", 700), ("FLOW_BATCH", 128), ("FLOW_RATE", 1e-2)):
-        monkeypatch.setattr(priors, name, value)
-    prior = fit_prior(two_clusters(2000, 0), PriorConfig(4, kind=kind, **SMALL))
-    others = two_clusters(1000, 1)
-    draws = prior.draw(normal(1000, prior.noise_size, seed=2))
-    assert float(mmd(draws, others)) < 0.02 < 0.3 < float(mmd(normal(1000, 4, seed=3), others))
-    between = (draws.sum(1).abs() < 4).float().mean()
-    assert float(between) < 0.05, "clusters, not what lies between them"
+@pytest.fixture(scope="module")
+def molecules(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "small.smi"
+    path.write_text("\n".join([*SMALL, "C1CC"]) + "\n")
+    return path
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_same_seed_gives_the_same_and_nothing_else_is_drawn_from(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(priors, "FLOW_STEPS", 5)
-    z, noise, before = two_clusters(200, 0), normal(9, 5), torch.get_rng_state()
-    first, again, other = (fit_prior(z, PriorConfig(4, kind=kind, **SMALL), seed=seed) for seed in (1, 1, 2))
-    assert torch.equal(torch.get_rng_state(), before)
-    some = noise[:, : first.noise_size]
-    assert torch.equal(first.draw(some), again.draw(some))
-    assert not torch.equal(first.draw(some), other.draw(some))
-    assert not any(p.requires_grad for p in first.parameters())
+@pytest.fixture(scope="module")
+def learned(tiny_model, molecules, tmp_path_factory):
+    """The tiny model with a learned mixture prior."""
+    messages: list[str] = []
+    folder = fit_prior(
+        tiny_model, [molecules], tmp_path_factory.mktemp("models") / "learned", kind="mixture", noise_level=0.1,
+        device="cpu", workers=0, log=messages.append,
+    )  # fmt: skip
+    assert f"{len(SMALL)}" in messages[0], "row counts"
+    return folder
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_collapsed_dimensions_and_few_molecules_are_no_trouble(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(priors, "FLOW_STEPS", 5)
-    z = normal(3, 6)
-    z[:, 2:] = 0.5
-    draws = fit_prior(z, PriorConfig(6, kind=kind, **SMALL)).draw(normal(20, 7)[:, : 7 if kind == "mixture" else 6])
-    assert draws.isfinite().all()
-    assert float((draws[:, 2:] - 0.5).abs().max()) < 0.5
+def sample(folder, **options):
+    return Generator.load(folder, "cpu").sample(12, max_samples=300, **options)["smiles"].tolist()
 
 
-def test_too_few_molecules_are_rejected() -> None:
-    with pytest.raises(InputError, match="3 molecules or more, got 2"):
-        fit_prior(normal(2, 4), PriorConfig(4, kind="mixture", **SMALL))
-    with pytest.raises(InputError, match="2 molecules or more, got 1"):
-        fit_prior(normal(1, 4), PriorConfig(4, kind="flow"))
+@pytest.mark.filterwarnings("ignore::molvae.errors.MolvaeWarning")
+def test_learned_prior_is_the_default(tiny_model, learned):
+    unit = sample(tiny_model)
+    assert sample(learned, prior="unit") == unit == sample(tiny_model, prior="unit")
+    assert sample(learned) == sample(learned, prior="learned") != unit
 
 
-def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.mixture", None)
-    with pytest.raises(MissingExtraError, match=r"molvae\[fit\]"):
-        fit_prior(normal(30, 4), PriorConfig(4, kind="mixture"))
+@pytest.mark.filterwarnings("ignore::molvae.errors.MolvaeWarning")
+def test_samples_of_the_learned_prior_are_training_molecules(learned):
+    """The tiny model has memorized its training set, and the noise level of the prior is small."""
+    found = sample(learned, temperature=0.0)
+    assert sum(smiles in SMALL for smiles in found[:6]) >= 4
+
+
+def test_rest_of_the_model_is_unchanged(tiny_model, learned):
+    before, after = checkpoints.load(tiny_model), checkpoints.load(learned)
+    for name in ("name", "config", "defaults"):
+        assert getattr(before, name) == getattr(after, name)
+    for file in ("weights.safetensors", "vocabulary.json", "bloom_filter.npz"):
+        assert (learned / file).read_bytes() == (tiny_model / file).read_bytes()
+    assert set(after.card) - set(before.card) == {"Learned prior"}
+    assert f"{len(SMALL)} encoded molecules" in after.card["Learned prior"]
+    assert checkpoints.describe(after)["prior"]["noise_level"] == 0.1
+    assert checkpoints.describe(before)["prior"] == "unit"
+
+
+def test_scores_of_the_previous_learned_prior_are_removed_from_the_card(tiny_model, molecules, tmp_path):
+    checkpoint = checkpoints.load(tiny_model)
+    scores = {
+        "exact": "0.9 of 10",
+        "learned prior samples valid": "0.5 of 10",
+        "distinct learned prior samples novel": "1",
+    }
+    before = dataclasses.replace(checkpoint, card={**checkpoint.card, "Scores": scores})
+    checkpoints.save(before, tmp_path / "before")
+    fit_prior(tmp_path / "before", [molecules], tmp_path / "after", device="cpu", workers=0)
+    assert checkpoints.load(tmp_path / "after").card["Scores"] == {"exact": "0.9 of 10"}
+
+
+@pytest.mark.parametrize("kind", PRIORS)
+def test_fit_is_reproducible_also_in_place(kind, tiny_model, molecules, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_prior_module, "FLOW_STEPS", 3)
+    options = {"kind": kind, "device": "cpu", "workers": 0}
+    first = fit_prior(tiny_model, [molecules], tmp_path / "a", random_state=4, **options)
+    again = fit_prior(first, [molecules], first, random_state=4, **options)
+    other = fit_prior(first, [molecules], tmp_path / "b", random_state=5, **options)
+    one, same, another = ((folder / "prior.safetensors").read_bytes() for folder in (first, again, other))
+    assert one == same != another
+    assert sample(first, temperature=0.0, prior="learned") == sample(again, temperature=0.0, prior="learned")
+
+
+def test_saved_prior_is_loaded_in_half_precision(tiny_checkpoint, tmp_path):
+    torch.manual_seed(0)
+    prior = MixturePrior(PriorConfig(12, kind="mixture", components=2))
+    for array in prior.state_dict().values():
+        array.copy_(torch.rand_like(array))
+    folder = checkpoints.save(dataclasses.replace(tiny_checkpoint, prior=prior), tmp_path / "model")
+    loaded = checkpoints.load(folder).prior
+    assert loaded is not None
+    assert loaded.config == prior.config
+    noise = torch.randn(20, 13)
+    torch.testing.assert_close(loaded.sample(noise), prior.sample(noise), rtol=2e-3, atol=5e-3)
+    assert not any(array.requires_grad for array in loaded.state_dict().values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"latent_dim": 13}, "the prior has 13 dimensions, the latent 12"),
+        ({"kind": "spline"}, "kind of prior"),
+        ({"components": 3}, "cannot load"),
+    ],
+)
+def test_incompatible_or_damaged_prior(learned, tmp_path, changes, message):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in learned.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    config["prior"].update(changes)
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=message):
+        checkpoints.load(folder)
+    (folder / "prior.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match=r"prior\.safetensors is damaged"):
+        checkpoints.load(folder)
+
+
+def test_rows_are_sampled_uniformly(molecules):
+    source = MoleculeSource(molecules)
+    all_rows = sample_rows([source], 1000, 0)
+    assert [row.smiles for row in all_rows if isinstance(row, Record)] == [*SMALL, "C1CC"]
+    counts = dict.fromkeys([*SMALL, "C1CC"], 0)
+    for seed in range(300):
+        for row in sample_rows([source], 10, seed):
+            counts[row.smiles] += 1
+    expected = 3000 / len(counts)
+    assert all(0.6 * expected < count < 1.4 * expected for count in counts.values())
+    with pytest.raises(InputError, match="1 or more, got 0"):
+        sample_rows([source], 0, 0)
+
+
+def test_output_folder_is_checked_first(tiny_model, molecules, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    messages = list[str]()
+    with pytest.raises(InputError, match=r"exists and has no config\.json in it"):
+        fit_prior(tiny_model, [molecules], tmp_path, device="cpu", log=messages.append)
+    assert messages == []
+
+
+def test_errors_name_the_wrong_argument(tiny_model, molecules, tiny, tmp_path):
+    with pytest.raises(InputError, match="no model 'nowhere'"):
+        fit_prior("nowhere", [molecules], tmp_path / "x")
+    with pytest.raises(InputError, match="'spline'"):
+        fit_prior(tiny_model, [molecules], tmp_path / "x", kind="spline", device="cpu")
+    with pytest.raises(InputError, match="'tiny' has no learned prior"):
+        tiny.sample(3, prior="learned")
+    with pytest.raises(InputError, match="prior must be one of .*'flat'"):
+        tiny.sample(3, prior="flat")
+    assert not (tmp_path / "x").exists()
+
+
+def test_command_line(tiny_model, molecules, learned, tmp_path):
+    """The command writes the same prior as the Python function; `sample` draws from both priors."""
+    output = tmp_path / "model"
+    arguments = ["fit-prior", tiny_model, molecules, "-o", output, "--noise-level", 0.1, "--workers", 0]
+    done = CliRunner().invoke(app, list(map(str, [*arguments, "--kind", "mixture", "--device", "cpu"])))
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == str(output)
+    assert (output / "prior.safetensors").read_bytes() == (learned / "prior.safetensors").read_bytes()
+    command = ["sample", "-n", "5", "--model", str(output), "--device", "cpu"]
+    first, second = (CliRunner().invoke(app, [*command, "--prior", prior]).stdout for prior in ("auto", "unit"))
+    assert first != second
+    wrong = CliRunner().invoke(app, [*command, "--prior", "flat"])
+    assert (wrong.exit_code, "flat" in wrong.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""Practice: what strings are worth, and that a decoder learns from it."""
+"""Policy gradient: rewards of samples, and their effect on the decoder."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from molvae.chem.smiles import silence_rdkit
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
-from molvae.training.policy_gradient import VALID, Practice, advantages, judge
+from molvae.training.policy_gradient import (
+    KNOWN_FACTOR,
+    LOW_QUALITY_FACTOR,
+    VALID_REWARD,
+    PolicyGradient,
+    advantages,
+    reward_samples,
+)
 
 SEED = Chem.CanonSmiles("CCOc1ccc(CC(=O)N(C)C)cc1")
-NEAR = Chem.CanonSmiles("CCOc1ccc(CC(=O)NC)cc1")
-FAR = "CCCCCCO"
-ALDEHYDE = Chem.CanonSmiles("CCOc1ccc(CC(=O)N(C)C)cc1C=O")  # an alert of BRENK
+ANALOG = Chem.CanonSmiles("CCOc1ccc(CC(=O)NC)cc1")
+DISSIMILAR = "CCCCCCO"
+ALDEHYDE = Chem.CanonSmiles("CCOc1ccc(CC(=O)N(C)C)cc1C=O")  # an alert of BRENK that the seed does not have
+INVALID = ["c1ccc", "", "C(C)(C)(C)(C)C", "CC[CH2]"]
 
 
 def similarity(a: str, b: str) -> float:
@@ -26,89 +34,101 @@ def similarity(a: str, b: str) -> float:
     return float(DataStructs.TanimotoSimilarity(*(morgan.GetFingerprint(Chem.MolFromSmiles(s)) for s in (a, b))))
 
 
-def values(strings: list[str], noise_level: float, seen: BloomFilter | None = None) -> list[float]:
+def rewards(samples: list[str], noise_level: float, training_filter: BloomFilter | None = None) -> list[float]:
     with silence_rdkit():
-        return judge(SEED, strings, noise_level, seen).values
+        return reward_samples(SEED, samples, noise_level, training_filter).rewards
 
 
-def test_the_best_is_a_new_molecule_as_far_away_as_asked_for() -> None:
-    assert values([NEAR], 1 - similarity(NEAR, SEED)) == [pytest.approx(1)]
-    nearer, further = values([NEAR], 0.1)[0], values([NEAR], 0.6)[0]
-    assert VALID < nearer < 1
-    assert VALID < further < 1
-    assert values([FAR], 0.2) == [VALID]
+def test_reward_is_largest_at_the_expected_similarity() -> None:
+    assert rewards([ANALOG], 1 - similarity(ANALOG, SEED)) == [pytest.approx(1)]
+    less_noise, more_noise = rewards([ANALOG], 0.1)[0], rewards([ANALOG], 0.6)[0]
+    assert VALID_REWARD < less_noise < 1
+    assert VALID_REWARD < more_noise < 1
+    assert rewards([DISSIMILAR], 0.2) == [VALID_REWARD]
 
 
-def test_what_is_no_molecule_is_worth_nothing_and_the_molecule_itself_little_where_it_was_to_be_left() -> None:
-    assert values(["c1ccc", "", "C(C)(C)(C)(C)C", "CC[CH2]"], 0.3) == [0, 0, 0, 0]
-    assert values([SEED, "CN(C)C(=O)Cc1ccc(OCC)cc1"], 0.3) == [VALID, VALID]
-    assert VALID < values([SEED], 0.2)[0] < values([SEED], 0.05)[0] < 1
+def test_reward_of_invalid_smiles_is_zero() -> None:
+    assert rewards(INVALID, 0.3) == [0, 0, 0, 0]
 
 
-def test_far_away_any_molecule_is_as_good() -> None:
-    assert values([NEAR, NEAR, FAR, SEED, ALDEHYDE, "C("], 0.9) == [1, 1, 1, 1, 1, 0]
+def test_reward_of_the_seed_falls_with_the_noise_level() -> None:
+    assert rewards([SEED, "CN(C)C(=O)Cc1ccc(OCC)cc1"], 0.3) == [VALID_REWARD, VALID_REWARD]
+    assert VALID_REWARD < rewards([SEED], 0.2)[0] < rewards([SEED], 0.05)[0] < 1
 
 
-def test_repeats_share_what_they_are_worth_and_flaws_and_what_is_known_lower_it() -> None:
-    noise_level = 1 - similarity(NEAR, SEED)
-    whole = values([NEAR], noise_level)[0] - VALID
-    assert values([NEAR, "CNC(=O)Cc1ccc(OCC)cc1"], noise_level) == [pytest.approx(VALID + whole / 2)] * 2
-    assert values([NEAR], noise_level, BloomFilter.from_smiles([NEAR]))[0] == pytest.approx(VALID + 0.6 * whole)
-    assert values([NEAR], noise_level, BloomFilter.from_smiles([FAR]))[0] == pytest.approx(VALID + whole)
-    noise_level = 1 - similarity(ALDEHYDE, SEED)
-    assert values([ALDEHYDE], noise_level)[0] == pytest.approx(VALID + 0.5 * (1 - VALID))
+def test_all_valid_samples_get_the_same_reward_at_high_noise_levels() -> None:
+    assert rewards([ANALOG, ANALOG, DISSIMILAR, SEED, ALDEHYDE, "C("], 0.9) == [1, 1, 1, 1, 1, 0]
 
 
-def test_figures_are_those_of_the_strings() -> None:
+def test_duplicates_share_the_reward() -> None:
+    noise_level = 1 - similarity(ANALOG, SEED)
+    bonus = rewards([ANALOG], noise_level)[0] - VALID_REWARD
+    expected = pytest.approx(VALID_REWARD + bonus / 2)
+    assert rewards([ANALOG, "CNC(=O)Cc1ccc(OCC)cc1"], noise_level) == [expected, expected]
+
+
+def test_training_molecules_and_new_alerts_reduce_the_reward() -> None:
+    noise_level = 1 - similarity(ANALOG, SEED)
+    bonus = rewards([ANALOG], noise_level)[0] - VALID_REWARD
+    known, unknown = (rewards([ANALOG], noise_level, BloomFilter.from_smiles([s]))[0] for s in (ANALOG, DISSIMILAR))
+    assert known == pytest.approx(VALID_REWARD + KNOWN_FACTOR * bonus)
+    assert unknown == pytest.approx(VALID_REWARD + bonus)
+    with_alert = rewards([ALDEHYDE], 1 - similarity(ALDEHYDE, SEED))[0]
+    assert with_alert == pytest.approx(VALID_REWARD + LOW_QUALITY_FACTOR * (1 - VALID_REWARD))
+
+
+def test_statistics_of_samples() -> None:
     with silence_rdkit():
-        found = judge(SEED, [NEAR, NEAR, SEED, "C(", ALDEHYDE], 0.3)
-    assert (found.valid, found.itself, found.distinct) == pytest.approx((0.8, 0.2, 0.4))
-    assert found.similarity == pytest.approx([similarity(NEAR, SEED)] * 2 + [similarity(ALDEHYDE, SEED)])
-    assert found.sound == [True, True, False]
+        result = reward_samples(SEED, [ANALOG, ANALOG, SEED, "C(", ALDEHYDE], 0.3)
+    assert (result.valid, result.identical, result.distinct) == pytest.approx((0.8, 0.2, 0.4))
+    assert result.similarities == pytest.approx([similarity(ANALOG, SEED)] * 2 + [similarity(ALDEHYDE, SEED)])
+    assert result.high_quality == [True, True, False]
 
 
-def test_advantages_are_over_the_mean_of_the_others() -> None:
-    worth = torch.rand(3, 5, generator=torch.Generator().manual_seed(0))
-    for row, found in zip(worth, advantages(worth), strict=True):
+def test_advantage_is_relative_to_the_mean_of_the_other_samples() -> None:
+    values = torch.rand(3, 5, generator=torch.Generator().manual_seed(0))
+    for row, row_advantages in zip(values, advantages(values), strict=True):
         for i, value in enumerate(row):
             others = torch.cat([row[:i], row[i + 1 :]])
-            assert float(found[i]) == pytest.approx(float(value - others.mean()) / 0.3, abs=1e-5)
+            assert float(row_advantages[i]) == pytest.approx(float(value - others.mean()) / 0.3, abs=1e-5)
     assert advantages(torch.ones(2, 1)).tolist() == [[0], [0]]
 
 
 @pytest.mark.parametrize("decoder", ["gru", "transformer"])
-def test_a_decoder_that_practises_writes_better_strings(decoder: str) -> None:
+def test_policy_gradient_increases_the_rewards(decoder: str) -> None:
     model, config, vocabulary = trained("gaussian", decoder, steps=60)
     data = PackedGraphs.from_graphs(featurize(SMALL), vocabulary)
-    practice = Practice(vocabulary, config.max_length, molecules=len(SMALL), strings=8, temperature=1.0)
+    policy_gradient = PolicyGradient(
+        vocabulary, config.max_length, n_seeds=len(SMALL), samples_per_seed=8, temperature=1.0
+    )
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW(model.decoder.parameters(), lr=3e-3)
-    rows, figures = torch.arange(len(SMALL)), []
+    rows, history = torch.arange(len(SMALL)), []
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model.train()
         for _ in range(30):
-            loss, found = practice(model, data, rows)
+            loss, metrics = policy_gradient(model, data, rows)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            figures.append(found)
-    first, last = (np.mean([[f["value"], f["valid"]] for f in part], 0) for part in (figures[:5], figures[-5:]))
+            history.append((metrics["reward"], metrics["valid"]))
+    first, last = np.mean(history[:5], 0), np.mean(history[-5:], 0)
     assert last[0] > first[0] + 0.04, (first, last)
     assert last[1] > first[1] + 0.1, (first, last)
     after = model.state_dict()
     changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
-    assert all(name.startswith("decoder.") for name in changed), "latents are encoded as in use"
-    assert all(part.training for part in model.modules()), "modes are as they were"
+    assert all(name.startswith("decoder.") for name in changed), "running statistics of the encoder are unchanged"
+    assert all(part.training for part in model.modules()), "the training mode is restored"
 
 
-def test_random_numbers_are_those_of_torch() -> None:
+def test_random_numbers_come_from_torch() -> None:
     model, config, vocabulary = trained("deterministic", "gru", steps=2)
     data, rows = PackedGraphs.from_graphs(featurize(SMALL), vocabulary), torch.arange(4)
-    practice = Practice(vocabulary, config.max_length, strings=3)
+    policy_gradient = PolicyGradient(vocabulary, config.max_length, samples_per_seed=3)
     losses = []
     for seed in (1, 1, 2):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            losses.append(float(practice(model, data, rows)[0].detach()))
+            losses.append(float(policy_gradient(model, data, rows)[0].detach()))
     assert losses[0] == losses[1] != losses[2]

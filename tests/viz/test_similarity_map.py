@@ -1,4 +1,4 @@
-"""Distances in the plane follow the Tanimoto distances; the picture shows every molecule and seed."""
+"""Similarity maps: distances that follow Tanimoto distances, and the drawing of every molecule and seed."""
 
 from __future__ import annotations
 
@@ -18,17 +18,21 @@ SMILES = list(DRUGS.values())
 BITS = morgan_bits([parse(text) for text in SMILES])
 
 
-def test_the_like_are_near_the_like():
-    places = coordinates(BITS)
-    assert places.shape == (len(SMILES), 2)
-    assert spearmanr(pdist(places), squareform(1 - tanimoto_matrix(BITS, BITS), checks=False)).statistic > 0.2
-    twins = coordinates(BITS[[0, 0, 5, 9]])
-    np.testing.assert_allclose(twins[0], twins[1], atol=1e-6)
+def test_distances_correlate_with_tanimoto_distances():
+    points = coordinates(BITS)
+    assert points.shape == (len(SMILES), 2)
+    tanimoto_distance = squareform(1 - tanimoto_matrix(BITS, BITS), checks=False)
+    assert spearmanr(pdist(points), tanimoto_distance).statistic > 0.2
 
 
-def test_three_points_that_fit_into_a_plane_keep_their_distances():
-    places = coordinates(BITS[:3])
-    np.testing.assert_allclose(squareform(pdist(places)), 1 - tanimoto_matrix(BITS[:3], BITS[:3]), atol=1e-6)
+def test_identical_fingerprints_coincide():
+    points = coordinates(BITS[[0, 0, 5, 9]])
+    np.testing.assert_allclose(points[0], points[1], atol=1e-6)
+
+
+def test_three_molecules_keep_their_distances():
+    points = coordinates(BITS[:3])
+    np.testing.assert_allclose(squareform(pdist(points)), 1 - tanimoto_matrix(BITS[:3], BITS[:3]), atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
@@ -37,10 +41,10 @@ def test_few_molecules(count):
     assert "<svg" in similarity_map(SMILES[:count], [], np.zeros(count), BITS[:count])
 
 
-def test_the_picture():
+def test_a_dot_per_molecule_and_a_diamond_per_seed():
     seeds, molecules = SMILES[:2], SMILES[2:]
-    picture = similarity_map(molecules, seeds, np.linspace(1, 0, len(molecules)), BITS[[*range(2, len(SMILES)), 0, 1]])
-    tree = ElementTree.fromstring(picture)
+    fingerprints = BITS[[*range(2, len(SMILES)), 0, 1]]
+    tree = ElementTree.fromstring(similarity_map(molecules, seeds, np.linspace(1, 0, len(molecules)), fingerprints))
     tags = [element.tag.split("}")[1] for element in tree]
     assert tags.count("circle") == len(molecules)
     assert tags.count("path") == 2
@@ -48,8 +52,17 @@ def test_the_picture():
     assert (colors[0], colors[-1]) == ("#d6e2ee", "#08519c")  # the best is drawn last, over the others
 
 
-def test_of_very_many_seeds_some_are_drawn():
-    many = 10 * [*SMILES]
-    picture = similarity_map(SMILES[:2], many[:305], np.zeros(2), BITS[[0, 1, *(i % len(SMILES) for i in range(305))]])
-    assert picture.count("<path") == 300
-    assert "300 of 305 seeds" in picture
+def test_tooltips_are_escaped():
+    svg = similarity_map(["<script>"], ["</svg>"], np.zeros(1), BITS[:2])
+    assert [e.text for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("title")][1:] == [
+        "<script>: 0",
+        "seed </svg>",
+    ]
+
+
+def test_number_of_seeds_is_limited():
+    many = (10 * SMILES)[:305]
+    fingerprints = BITS[[0, 1, *(i % len(SMILES) for i in range(305))]]
+    svg = similarity_map(SMILES[:2], many, np.zeros(2), fingerprints)
+    assert svg.count("<path") == 300
+    assert "300 of 305 seeds" in svg

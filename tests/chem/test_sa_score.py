@@ -1,4 +1,4 @@
-"""Synthetic accessibility is that of RDKit's Contrib."""
+"""The SA score equals that of RDKit's Contrib."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ ODD = ["C", "[H][H]", "[2H]C", "[Fe]", "C.C", "F/C=C/F", "C[C@H](F)Cl", "CC(F)Cl
 
 
 @pytest.mark.parametrize("smiles", [*DRUGS.values(), *ODD])
-def test_it_is_that_of_rdkit(smiles):
+def test_equal_to_rdkit(smiles):
     assert sa_score(parse(smiles)) == pytest.approx(sascorer.calculateScore(parse(smiles)), rel=1e-12)
 
 
-def test_a_stereocenter_counts_stated_or_not():
-    stated, left_out, none = (sa_score(parse(text)) for text in ("C[C@H](F)Cl", "CC(F)Cl", "CC(C)Cl"))
-    assert stated == left_out != none
+def test_unspecified_stereocenters_count():
+    specified, unspecified, achiral = (sa_score(parse(text)) for text in ("C[C@H](F)Cl", "CC(F)Cl", "CC(C)Cl"))
+    assert specified == unspecified != achiral

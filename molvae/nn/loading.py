@@ -1,0 +1,69 @@
+"""Building networks from stored tensors, and storing tensors in half precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from molvae.errors import InputError
+
+Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+def build_from_state(build: Callable[[], Network], state: dict[str, torch.Tensor]) -> Network:
+    """Build a network and load its tensors, without random initialization.
+
+    Shapes are compared before memory is allocated, so a damaged configuration cannot allocate more than the weights
+    take. The state of torch's random number generator does not change.
+
+    Parameters
+    ----------
+    build : callable
+        Creates the network.
+    state : dict of str to Tensor
+        Its state dictionary.
+
+    Raises
+    ------
+    InputError
+        If a tensor is missing or has another shape.
+    """
+    with torch.device("meta"), _SkipInitialization():
+        expected = {name: tensor.shape for name, tensor in build().state_dict().items()}
+    for name, shape in expected.items():
+        if name not in state or state[name].shape != shape:
+            found = f"has the shape {tuple(state[name].shape)}" if name in state else "is missing"
+            raise InputError(f"tensor {name} {found}, expected {tuple(shape)}")
+    with _SkipInitialization():
+        network = build()
+    network.load_state_dict(state)
+    return network
+
+
+class _SkipInitialization(TorchFunctionMode):
+    """Skips random initialization of weights that are loaded afterwards.
+
+    It would use up the caller's random numbers, and on the meta device it makes torch import its compiler, which takes
+    a second.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        keywords = kwargs or {}
+        random = getattr(func, "__name__", "") in ("normal_", "uniform_")
+        if random or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else keywords["tensor"]
+        return func(*args, **keywords)
+
+
+def half_precision_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """State dictionary on the CPU with floating point tensors in half precision, as it is stored."""
+    return {name: _to_half(tensor) for name, tensor in module.state_dict().items()}
+
+
+def _to_half(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().cpu().half().contiguous() if tensor.is_floating_point() else tensor.detach().cpu()

@@ -1,0 +1,69 @@
+"""Values of tables as text for people: few digits, yes and no, a dash or nothing for a missing value."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+DASH = "–"
+
+
+def format_text(value: Any) -> str:
+    """A value as text; "" for None, NaN and NA."""
+    return "" if value is None or value is pd.NA or value != value else str(value)
+
+
+def format_cell(value: Any) -> str:
+    """A value of a table with two decimals (one from 100); "" if it is missing.
+
+    >>> [format_cell(value) for value in (0.4567, 320.55, 7, True, None)]
+    ['0.46', '320.6', '7', 'yes', '']
+    """
+    if not (text := format_text(value)):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
+    return {"True": "yes", "False": "no"}.get(text, text)
+
+
+def format_number(value: Any) -> str:
+    """A metric with about three significant digits; a dash if it is missing.
+
+    A value just below 1 gets more decimals rather than being rounded to 1.
+
+    >>> [format_number(value) for value in (0.0812, 12.345, 30000, 0.9998, None)]
+    ['0.081', '12.35', '30,000', '0.9998', '–']
+    """
+    if not format_text(value):
+        return DASH
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if not isinstance(value, Real):
+        return str(value)
+    size = abs(float(value))
+    if isinstance(value, Integral) or size >= 1000 or (size > 1 and float(value).is_integer()):
+        return f"{value:,.0f}"
+    if 0 < size < 0.001:
+        return f"{value:.2g}"
+    decimals = 3 if size <= 1 else 2 if size < 100 else 1
+    while size < 1 == round(size, decimals) and decimals < 6:
+        decimals += 1
+    return f"{value:.{decimals}f}"
+
+
+def format_column(values: pd.Series[Any]) -> list[str]:
+    """The cells of a column; whole numbers have no decimals, even if missing values made the column float."""
+    known = [value for value in values if isinstance(value, Real) and value == value]
+    whole = not any(isinstance(value, (bool, np.bool_)) or not float(value).is_integer() for value in known)
+    return [
+        f"{value:,.0f}" if whole and isinstance(value, Real) and value == value else format_number(value)
+        for value in values
+    ]
+
+
+def format_name(name: Any) -> str:
+    """A column name as a heading: "rotatable_bonds" becomes "rotatable bonds"."""
+    return str(name).replace("_", " ")
