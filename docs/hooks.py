@@ -7,12 +7,11 @@ package, `<!-- include: FILE -->` the contents of a file at the top of the repos
 from __future__ import annotations
 
 import re
-import sys
+import runpy
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 _MARKER = re.compile(r"<!-- (options|layers|include):? ?([\w./ -]*?) -->")
 
 
@@ -49,12 +48,11 @@ def options_tables(command: str) -> str:
 
 def layers_table(_: str) -> str:
     """The layers of the package, from the table that the architecture test asserts."""
-    from test_architecture import DESCRIPTIONS, LAYERS
-
+    found = runpy.run_path(str(ROOT / "tests" / "test_architecture.py"))
     rows = []
-    for level, names in enumerate(LAYERS):
+    for level, names in enumerate(found["LAYERS"]):
         for name in sorted(names):
-            rows.append(f"| {level} | `{name}` | {DESCRIPTIONS.get(name, '')} |")
+            rows.append(f"| {level} | `{name}` | {found['DESCRIPTIONS'][name]} |")
     return "| layer | part | subject |\n|---|---|---|\n" + "\n".join(rows)
 
 

@@ -39,6 +39,7 @@ DESCRIPTIONS = {
     "nn": "encoders, latents, priors, decoders",
     "viz": "structures, plots, reports",
     "checkpoint": "model directories",
+    "checkpoint_format_1": "reader of model directories of format 1",
     "io": "table writers, partial results of long runs",
     "metrics": "properties of molecules, MOSES, GuacaMol and analog metrics",
     "generation": "sampling: engine, similarity target, constraints, latent inversion",
