@@ -1,4 +1,4 @@
-"""Graphs read off SMILES tokens have to say what RDKit says, for any molecule and any way of writing it."""
+"""Graphs from SMILES tokens agree with RDKit for any molecule and any input SMILES."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def check(smiles):
 
 
 def directions_of(smiles):
-    """By bond, / or \\ as RDKit keeps it where it is told to leave a molecule as written."""
+    """By bond, the direction that RDKit keeps when it does not sanitize."""
     reader = Chem.SmilesParserParams()
     reader.sanitize, reader.removeHs = False, False
     kept = {Chem.BondDir.ENDUPRIGHT: "/", Chem.BondDir.ENDDOWNRIGHT: "\\"}
@@ -249,6 +249,6 @@ def test_graphs_of_the_druglike_test_set_are_lossless():
     vocabulary = Vocabulary.from_tokens(token for smiles in graphs for token in tokenize(smiles))
     assert all(vocabulary.decode(vocabulary.encode(smiles)) == smiles for smiles in graphs)
     assert len({key(graph) for graph in graphs.values()}) == len(graphs)
-    chunk = featurize_chunk(list(graphs))  # its molecules are parsed without what graphs do not show
+    chunk = featurize_chunk(list(graphs))  # parses without conjugation
     assert chunk.atoms.tobytes() == b"".join(graph.atoms.tobytes() for graph in graphs.values())
     assert chunk.bonds.tobytes() == b"".join(graph.bonds.tobytes() for graph in graphs.values())

@@ -1,4 +1,4 @@
-"""SMILES in and out: reasons for what cannot be read, and nothing lost from what can."""
+"""Parsing and writing SMILES: reasons of invalid SMILES, round trips and standardization."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_standardize_salts_and_charges(salt, kept, neutral):
 
 
 def test_largest_fragment_has_the_most_heavy_atoms():
-    """RDKit counts hydrogens unless told otherwise, and kept butane (14 atoms) over fluorobenzene (12)."""
+    """By default RDKit counts hydrogens and keeps butane (14 atoms) rather than fluorobenzene (12)."""
     assert write(standardize(parse("CCCC.Fc1ccccc1"))) == "Fc1ccccc1"
 
 
