@@ -85,7 +85,7 @@ def show(
         return grid
     from IPython.display import display
 
-    display(grid)
+    display(grid)  # type: ignore[no-untyped-call]
     return None
 
 
