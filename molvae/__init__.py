@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from molvae.screening.screen import ScreenResult as ScreenResult
     from molvae.screening.screen import screen as screen
     from molvae.training.train import train_model as train_model
+    from molvae.viz.notebook import show as show
 
     __version__: str
 
@@ -52,6 +53,7 @@ _HOME = {
     **dict.fromkeys(("PropertyModel", "fit_property_model", "load_property_model"), "molvae.qsar.property_model"),
     **dict.fromkeys(("ScreenResult", "screen"), "molvae.screening.screen"),
     "train_model": "molvae.training.train",
+    "show": "molvae.viz.notebook",
 }
 
 _MODULES = ("explore",)

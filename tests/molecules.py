@@ -1,4 +1,4 @@
-"""Real drugs for the tests: stereo, charges, quaternary nitrogen, halogens, boron, selenium."""
+"""Approved drugs for the tests, with stereo, charges, quaternary nitrogen, halogens, boron and selenium."""
 
 from rdkit import Chem
 

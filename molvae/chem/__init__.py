@@ -1,0 +1,1 @@
+"""Molecules with RDKit: SMILES, tokens, graphs, fingerprints, properties, filters and scaffolds."""

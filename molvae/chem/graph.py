@@ -1,10 +1,9 @@
-"""Molecule to graph arrays, read off the tokens of its canonical SMILES.
+"""Convert a molecule to graph arrays by parsing the tokens of its canonical SMILES.
 
-The canonical SMILES already lists atoms and bonds in RDKit's canonical order, so one pass over its tokens
-gives the graph in that order: the arrays do not depend on how the input was written, an atom's row number is
-its position in the string that a decoder has to write, and no Python call per atom goes into RDKit (those
-calls, not the parsing, are what makes featurizers slow). RDKit stays the authority for what a SMILES does not
-spell out: rings and CIP labels.
+The canonical SMILES lists atoms and bonds in RDKit's canonical order, so one pass over its tokens gives the graph in
+that order. The arrays do not depend on how the input was written, and the row of an atom is its position in the SMILES
+that a decoder has to generate. It is also fast, because featurizers spend most of their time in Python calls to RDKit
+for each atom, which are not needed here. Only rings and CIP labels, which a SMILES does not contain, come from RDKit.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from molvae.errors import MoleculeError
 
 
 class Feature(NamedTuple):
-    """One column of the feature tables: its name, how many values it takes (0 to size - 1), their meaning."""
+    """A column of the feature tables: its name, its number of values (0 to size - 1), and their meaning."""
 
     name: str
     size: int
@@ -44,31 +43,31 @@ DIRECTIONS = ("", "/", "\\")
 LARGEST_RING = 9
 MAX_ATOMS = 999
 MAX_CIP_STEPS = 50_000
-"""Ranking is given up after these: one stereo molecule in 250 would take longer than a hundred others together."""
+"""Limit of CIP ranking: one stereo molecule in 250 would take longer than a hundred others together."""
 
 ATOM_FEATURES = (
     Feature("element", 119, "atomic number; 0 is the wildcard *"),
     Feature("charge", 17, f"formal charge + {CHARGE_ZERO}, -8 to 8"),
-    Feature("hydrogens", 9, "attached hydrogens that are not atoms of the graph"),
+    Feature("hydrogens", 9, "attached hydrogens that are not atoms of the graph themselves"),
     Feature("aromatic", 2, "1 in an aromatic ring"),
     Feature("stereo", len(STEREO_LABELS), "CIP label; @ or @@ in canonical order where CIP gives none"),
-    Feature("ring", LARGEST_RING + 1, f"size of the smallest ring; 0 none, {LARGEST_RING} that or more"),
-    Feature("parity", len(PARITIES), "@ or @@ as the canonical SMILES writes it: what a decoder has to spell"),
+    Feature("ring", LARGEST_RING + 1, f"size of the smallest ring; 0 for none, {LARGEST_RING} for that size or larger"),
+    Feature("parity", len(PARITIES), "@ or @@ as in the canonical SMILES, which a decoder has to generate"),
 )
 BOND_FEATURES = (
     Feature("order", len(BOND_TYPES), " ".join(BOND_TYPES)),
-    Feature("stereo", len(BOND_STEREO), "E or Z; lower case where only other stereo tells the sides apart"),
-    Feature("ring", LARGEST_RING + 1, f"size of the smallest ring; 0 none, {LARGEST_RING} that or more"),
-    Feature("direction", len(DIRECTIONS), "/ or \\ as the canonical SMILES writes it, beside a double bond"),
+    Feature("stereo", len(BOND_STEREO), "E or Z; lower case where the substituents differ only in stereo"),
+    Feature("ring", LARGEST_RING + 1, f"size of the smallest ring; 0 for none, {LARGEST_RING} for that size or larger"),
+    Feature("direction", len(DIRECTIONS), "/ or \\ as in the canonical SMILES, next to a double bond"),
 )
 
 
 @dataclass(frozen=True)
 class MolGraph:
-    """One molecule in canonical atom order, and the string that it is the graph of.
+    """A molecular graph in canonical atom order, and its canonical SMILES.
 
     `atoms` (A, 7) uint8, a row per heavy atom, columns as in `ATOM_FEATURES`; `bonds` (B, 4) uint8, columns
-    as in `BOND_FEATURES`; `bond_index` (B, 2) uint16, the atoms each bond joins, the smaller position first.
+    as in `BOND_FEATURES`; `bond_index` (B, 2) uint16, the atoms of each bond, the lower index first.
     """
 
     smiles: str
@@ -78,7 +77,7 @@ class MolGraph:
 
 
 class RawGraph(NamedTuple):
-    """A `MolGraph` as bytes, with the tokens it was read from: what is quickest to make and to join."""
+    """A `MolGraph` as bytes, with the tokens of its SMILES: the fastest form to create and to concatenate."""
 
     smiles: str
     tokens: list[str]
@@ -90,10 +89,10 @@ class RawGraph(NamedTuple):
 def mol_to_graph(mol: Chem.Mol) -> MolGraph:
     """The graph of a sanitized molecule.
 
-    Raises `MoleculeError` for what the tables above cannot hold: isotopes, atom maps, dative bonds, charges
-    beyond 8, more than 999 atoms.
+    Raises `MoleculeError` for molecules that the feature tables cannot represent: isotopes, atom maps, dative bonds,
+    charges beyond 8, more than 999 atoms.
     """
-    mol = Chem.Mol(mol)  # the caller's keeps its own labels
+    mol = Chem.Mol(mol)  # the CIP labels of the caller's molecule stay unchanged
     raw = mol_to_raw_graph(mol, write(mol))
     return MolGraph(
         raw.smiles,
@@ -104,18 +103,18 @@ def mol_to_graph(mol: Chem.Mol) -> MolGraph:
 
 
 def mol_to_raw_graph(mol: Chem.Mol, smiles: str) -> RawGraph:
-    """`mol_to_graph` for those who join many graphs at once; `smiles` is what `write(mol)` has just given.
+    """`mol_to_graph` in the form that many graphs are concatenated from.
 
-    Leaves today's CIP labels on `mol`.
+    `smiles` must be the result of the last `write(mol)`. Sets new CIP labels on `mol`.
     """
     if "~" in smiles or "->" in smiles or "<-" in smiles:
         what = "a dative or unspecified bond"
-        raise MoleculeError(f"SMILES {shortened(smiles)!r} has {what}, which graphs do not carry")
+        raise MoleculeError(f"SMILES {shortened(smiles)!r} has {what}, which a graph cannot represent")
     tokens = tokenize(smiles)
-    symbols, bonds, directions = _read(tokens, _aromatic_wildcards(mol) if "*" in smiles else frozenset())
-    if len(symbols) > MAX_ATOMS:
-        raise MoleculeError(f"SMILES {shortened(smiles)!r} has {len(symbols)} atoms, more than {MAX_ATOMS}")
-    atom_bytes, bond_bytes = _tables(symbols, bonds, directions)
+    atoms, bonds, directions = _parse_tokens(tokens, _aromatic_wildcards(mol) if "*" in smiles else frozenset())
+    if len(atoms) > MAX_ATOMS:
+        raise MoleculeError(f"SMILES {shortened(smiles)!r} has {len(atoms)} atoms, more than {MAX_ATOMS}")
+    atom_bytes, bond_bytes = _tables(atoms, bonds, directions)
     has_stereo = "@" in smiles or "/" in smiles or "\\" in smiles
     if has_stereo or "1" in smiles:  # the first ring closure of a canonical SMILES is always 1
         position = _canonical_positions(mol)
@@ -126,35 +125,34 @@ def mol_to_raw_graph(mol: Chem.Mol, smiles: str) -> RawGraph:
 
 
 def smiles_to_graph(smiles: str) -> MolGraph:
-    """`mol_to_graph` for a string. Raises `MoleculeError` when it cannot be read or represented."""
+    """`mol_to_graph` of a SMILES. Raises `MoleculeError` if it is invalid or cannot be represented."""
     return mol_to_graph(parse(smiles))
 
 
-# --- atoms and bonds, from the tokens -------------------------------------------------------------------
+# --- atoms and bonds, from the tokens ---
 
 _BRACKET = re.compile(r"\[(\d+)?([A-Z][a-z]?|[a-z][a-z]?|\*)(@{0,2})(?:H(\d*))?(?:([+-])(\d*))?(:\d+)?\]")
 _DOUBLE, _AROMATIC = BOND_TYPES.index("="), BOND_TYPES.index(":")
-_ELECTRONS = (1, 2, 3, 1, 4)  # what a bond of each type takes of an atom's valence
+_ELECTRONS = (1, 2, 3, 1, 4)  # of an atom's valence, by bond type
 _VALENCES = {
     "*": (0,), "B": (3,), "C": (4,), "N": (3, 5), "O": (2,), "P": (3, 5), "S": (2, 4, 6),
     "F": (1,), "Cl": (1,), "Br": (1,), "I": (1,),
 }  # fmt: skip
 _UNSPECIFIED = -1
-# a direction says nothing of the order, since it may stand on an aromatic bond: those below -1 are kept apart
+# directions are numbers below -1, because they do not state the order: the bond may be single or aromatic
 _ORDER = {symbol: order for order, symbol in enumerate(BOND_TYPES)}
 _ORDER |= {symbol: _UNSPECIFIED - number for number, symbol in enumerate(DIRECTIONS) if number}
 _NOT_ATOMS = frozenset("()=#$:/\\.-%0123456789")
 _COLUMNS, _BOND_COLUMNS = len(ATOM_FEATURES), len(BOND_FEATURES)
 
 Bonds = dict[tuple[int, int], int]
-"""A number for the bond between two atoms, the smaller position first: that is how a SMILES brings them."""
+"""A value for each bond, by its two atoms, the lower position first: the order in which a SMILES lists them."""
 
 
-class _Symbol(dict[int, bytes]):
-    """An atom symbol: its feature row, by the valence electrons that its bonds take.
+class _AtomToken(dict[int, bytes]):
+    """The feature rows of an atom token, by the valence that its bonds use.
 
-    A row is made when first asked for. Featurizing is a look-up per atom this way, and no list per atom has
-    to become an array.
+    Rows are created on first use. Featurizing an atom is then one look-up of bytes.
     """
 
     def __init__(self, token: str, aromatic: bool = False) -> None:
@@ -162,7 +160,7 @@ class _Symbol(dict[int, bytes]):
         self.fixed = (number, charge, int(aromatic or lower), parity)
         self.hydrogens = hydrogens
         self.valences = _VALENCES.get(token.capitalize(), (0,))
-        # the order of a bond that is not written: "and" of what its two atoms imply
+        # the order of an implicit bond is the bitwise "and" of the values of its two atoms
         self.implied = _AROMATIC if aromatic or lower else 0
 
     def __missing__(self, used: int) -> bytes:
@@ -173,21 +171,21 @@ class _Symbol(dict[int, bytes]):
         return row
 
     def _implicit_hydrogens(self, used: int) -> int:
-        """OpenSMILES 3.1.5: up to the next normal valence, an electron for the aromatic ring apart."""
+        """OpenSMILES 3.1.5: up to the next normal valence, minus one electron for the aromatic system."""
         if self.implied:
             return max(0, self.valences[0] - used - 1)
         return next((valence - used for valence in self.valences if valence >= used), 0)
 
 
-class _Symbols(dict[str, _Symbol | None]):
-    """Symbols by their token, None for a token that is no atom; made when first met."""
+class _AtomTokens(dict[str, _AtomToken | None]):
+    """Atom tokens by text, None for other tokens; created on first use."""
 
-    def __missing__(self, token: str) -> _Symbol | None:
-        self[token] = symbol = None if token[0] in _NOT_ATOMS else _Symbol(token)
+    def __missing__(self, token: str) -> _AtomToken | None:
+        self[token] = symbol = None if token[0] in _NOT_ATOMS else _AtomToken(token)
         return symbol
 
 
-_SYMBOLS = _Symbols()
+_ATOM_TOKENS = _AtomTokens()
 
 
 def _organic(token: str) -> tuple[int, int, int | None, bool, int]:
@@ -196,14 +194,14 @@ def _organic(token: str) -> tuple[int, int, int | None, bool, int]:
 
 
 def _bracket(token: str) -> tuple[int, int, int | None, bool, int]:
-    """Atomic number, charge, hydrogens, whether aromatic, and parity of an atom in brackets."""
+    """Atomic number, charge, hydrogens, whether aromatic, and parity of a bracket atom."""
     match = _BRACKET.fullmatch(token)
     if match is None:
         raise MoleculeError(f"cannot represent the atom {token}")
     isotope, symbol, parity, hydrogens, sign, charge, atom_map = match.groups()
     if isotope or atom_map:
         what = "an isotope label" if isotope else "an atom map"
-        raise MoleculeError(f"the atom {token} has {what}, which graphs do not carry; remove it first")
+        raise MoleculeError(f"the atom {token} has {what}, which a graph cannot represent; remove it first")
     number = 0 if symbol == "*" else Chem.GetPeriodicTable().GetAtomicNumber(symbol.capitalize())
     formal = (1 if sign == "+" else -1) * int(charge or 1) if sign else 0
     count = 0 if hydrogens is None else int(hydrogens or 1)
@@ -212,24 +210,24 @@ def _bracket(token: str) -> tuple[int, int, int | None, bool, int]:
     return number, CHARGE_ZERO + formal, count, symbol.islower(), PARITIES.index(parity)
 
 
-def _read(tokens: list[str], aromatic: frozenset[int]) -> tuple[list[_Symbol], Bonds, Bonds]:
-    """The atom symbols among a SMILES's tokens, its bonds' orders, and the directions of those that have one.
+def _parse_tokens(tokens: list[str], aromatic: frozenset[int]) -> tuple[list[_AtomToken], Bonds, Bonds]:
+    """The atoms of a SMILES, the orders of its bonds, and the directions of those that have one.
 
-    `aromatic` as `_aromatic_wildcards`.
+    `aromatic` are the positions from `_aromatic_wildcards`.
     """
-    symbols: list[_Symbol] = []
+    atoms: list[_AtomToken] = []
     bonds: Bonds = {}
     directions: Bonds = {}
     branch: list[int] = []
     rings: dict[str, tuple[int, int]] = {}
     previous, order = -1, _UNSPECIFIED
     for token in tokens:
-        symbol = _SYMBOLS[token]
-        if symbol is not None:
-            current = len(symbols)
-            symbols.append(_Symbol(token, aromatic=True) if current in aromatic else symbol)
+        atom = _ATOM_TOKENS[token]
+        if atom is not None:
+            current = len(atoms)
+            atoms.append(_AtomToken(token, aromatic=True) if current in aromatic else atom)
             if previous >= 0:
-                implied = symbols[current].implied & symbols[previous].implied
+                implied = atoms[current].implied & atoms[previous].implied
                 bonds[previous, current] = implied if order < 0 else order
                 if order < _UNSPECIFIED:
                     directions[previous, current] = _UNSPECIFIED - order
@@ -244,7 +242,7 @@ def _read(tokens: list[str], aromatic: frozenset[int]) -> tuple[list[_Symbol], B
             previous = -1
         elif token in rings:
             other, opened = rings.pop(token)
-            implied = symbols[other].implied & symbols[previous].implied
+            implied = atoms[other].implied & atoms[previous].implied
             written = order if opened == _UNSPECIFIED else opened
             bonds[other, previous] = implied if written < 0 else written
             if written < _UNSPECIFIED:
@@ -253,12 +251,12 @@ def _read(tokens: list[str], aromatic: frozenset[int]) -> tuple[list[_Symbol], B
         else:
             rings[token] = (previous, order)
             order = _UNSPECIFIED
-    return symbols, bonds, directions
+    return atoms, bonds, directions
 
 
-def _tables(symbols: list[_Symbol], bonds: Bonds, directions: Bonds) -> tuple[bytearray, bytearray]:
-    """The rows of the atoms and of the bonds, one after the other; rings and CIP labels still missing."""
-    used = [0] * len(symbols)
+def _tables(atoms: list[_AtomToken], bonds: Bonds, directions: Bonds) -> tuple[bytearray, bytearray]:
+    """The concatenated rows of the atoms and of the bonds, still without rings and CIP labels."""
+    used = [0] * len(atoms)
     for (a, b), order in bonds.items():
         electrons = _ELECTRONS[order]
         used[a] += electrons
@@ -267,14 +265,14 @@ def _tables(symbols: list[_Symbol], bonds: Bonds, directions: Bonds) -> tuple[by
     bond_rows[0::_BOND_COLUMNS] = bytes(bonds.values())
     if directions:
         bond_rows[3::_BOND_COLUMNS] = bytes([directions.get(bond, 0) for bond in bonds])
-    return bytearray(b"".join([symbol[n] for symbol, n in zip(symbols, used, strict=True)])), bond_rows
+    return bytearray(b"".join([atom[n] for atom, n in zip(atoms, used, strict=True)])), bond_rows
 
 
-# --- what only RDKit knows: aromatic wildcards, rings, stereo ---------------------------------------------
+# --- from RDKit: aromatic wildcards, rings, stereo ---
 
 
 def _aromatic_wildcards(mol: Chem.Mol) -> frozenset[int]:
-    """Positions of aromatic wildcards: * is the one symbol that has no lower case to show it."""
+    """Positions of aromatic wildcards: * has no lower-case form that would show it."""
     position = _canonical_positions(mol)
     wild = (atom for atom in mol.GetAtoms() if atom.GetAtomicNum() == 0 and atom.GetIsAromatic())
     return frozenset(position[atom.GetIdx()] for atom in wild)
@@ -286,9 +284,9 @@ def _in_order(atoms: int) -> str:
 
 
 def _canonical_positions(mol: Chem.Mol) -> Sequence[int]:
-    """By RDKit atom index, the position in the canonical SMILES that was last written of `mol`."""
+    """By RDKit atom index, the position in the canonical SMILES that was last written for `mol`."""
     text = mol.GetProp("_smilesAtomOutputOrder")
-    if text == _in_order(mol.GetNumAtoms()):  # the input was canonical already: nothing to read or to invert
+    if text == _in_order(mol.GetNumAtoms()):  # the input was canonical already
         return range(mol.GetNumAtoms())
     order = list(map(int, text[1:-1].rstrip(",").split(",")))
     positions = order[:]
@@ -300,18 +298,18 @@ def _canonical_positions(mol: Chem.Mol) -> Sequence[int]:
 def _add_rings(
     mol: Chem.Mol, position: Sequence[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds
 ) -> None:
-    of_atom, of_bond = [0] * len(position), dict.fromkeys(bonds, 0)
-    # from large to small: the smallest has the last word
+    atom_rings, bond_rings = [0] * len(position), dict.fromkeys(bonds, 0)
+    # from large to small, so that the smallest ring is kept
     for ring in sorted(mol.GetRingInfo().AtomRings(), key=len, reverse=True):
         size = min(len(ring), LARGEST_RING)
         a = position[ring[-1]]
         for index in ring:
             b = position[index]
-            of_atom[b] = size
-            of_bond[(a, b) if a < b else (b, a)] = size
+            atom_rings[b] = size
+            bond_rings[(a, b) if a < b else (b, a)] = size
             a = b
-    atom_rows[5::_COLUMNS] = bytes(of_atom)
-    bond_rows[2::_BOND_COLUMNS] = bytes(of_bond.values())
+    atom_rows[5::_COLUMNS] = bytes(atom_rings)
+    bond_rows[2::_BOND_COLUMNS] = bytes(bond_rings.values())
 
 
 def _add_stereo(
@@ -331,11 +329,11 @@ def _add_stereo(
 
 
 def _label(mol: Chem.Mol, centers: Sequence[int]) -> None:
-    """CIP labels by today's rules, or none where the molecule is too symmetric to rank in reasonable time."""
-    _clear_labels(mol, centers)  # the parser's own follow older rules, and miss rings
+    """Assign CIP labels by the current rules, or none if the molecule is too symmetric to rank in reasonable time."""
+    _clear_labels(mol, centers)  # the parser's labels follow older rules and ignore rings
     try:
         rdCIPLabeler.AssignCIPLabels(mol, maxRecursiveIterations=MAX_CIP_STEPS)
-    except RuntimeError:  # those it had found by then depend on the order of the input: none of them counts
+    except RuntimeError:  # labels assigned so far depend on the input order
         _clear_labels(mol, centers)
         for bond in mol.GetBonds():
             bond.ClearProp("_CIPCode")

@@ -182,25 +182,25 @@ def _replace_branch(tokens: Tokens, substituents: Substituents, random: np.rando
 
 def _add_branch(tokens: Tokens, substituents: Substituents, random: np.random.Generator) -> Tokens | None:
     following = map(token_class, [*tokens[1:], END])
-    places = [
-        place for place, (token, after) in enumerate(zip(tokens, following, strict=True))
+    positions = [
+        position for position, (token, after) in enumerate(zip(tokens, following, strict=True))
         if token in _ORGANIC_SUBSET and after not in (TokenClass.OPEN, TokenClass.RING)
     ]  # fmt: skip
-    place = places[random.integers(len(places))] if places else 0
-    branch = substituents.sample(tokens[place], random) if places else None
+    position = positions[random.integers(len(positions))] if positions else 0
+    branch = substituents.sample(tokens[position], random) if positions else None
     if branch is None:
         return None
-    last = place + 1 == len(tokens)
-    return tokens[: place + 1] + (branch[1:-1] if last else branch) + tokens[place + 1 :]
+    last = position + 1 == len(tokens)
+    return tokens[: position + 1] + (branch[1:-1] if last else branch) + tokens[position + 1 :]
 
 
 def _replace_atom(tokens: Tokens, random: np.random.Generator) -> Tokens | None:
-    places = [i for i, token in enumerate(tokens) if token in ATOM_REPLACEMENTS]
-    if not places:
+    positions = [i for i, token in enumerate(tokens) if token in ATOM_REPLACEMENTS]
+    if not positions:
         return None
-    place = places[random.integers(len(places))]
-    others = ATOM_REPLACEMENTS[tokens[place]]
-    return [*tokens[:place], others[int(random.integers(len(others)))], *tokens[place + 1 :]]
+    position = positions[random.integers(len(positions))]
+    others = ATOM_REPLACEMENTS[tokens[position]]
+    return [*tokens[:position], others[int(random.integers(len(others)))], *tokens[position + 1 :]]
 
 
 class _Branch(NamedTuple):
@@ -215,18 +215,18 @@ def _branches(tokens: Tokens) -> list[_Branch]:
     """The branches of up to `MAX_BRANCH_TOKENS` tokens on a single bond, without rings and stereo."""
     found, opened = list[_Branch](), list[tuple[int, str]]()
     atom = ""
-    for place, token in enumerate(tokens):
+    for position, token in enumerate(tokens):
         if token == "(":
-            opened.append((place, atom))
+            opened.append((position, atom))
         elif token == ")":
             start, atom = opened.pop()
-            inner = tokens[start + 1 : place]
+            inner = tokens[start + 1 : position]
             if (
                 len(inner) <= MAX_BRANCH_TOKENS
                 and token_class(inner[0]) == TokenClass.ATOM
                 and not any(map(_is_ring_or_stereo, inner))
             ):
-                found.append(_Branch(start, place + 1, atom))
+                found.append(_Branch(start, position + 1, atom))
         elif token_class(token) == TokenClass.ATOM:
             atom = token
     return found

@@ -1,6 +1,6 @@
 """Molecular properties: one table with the function, unit, range and source of each.
 
->>> compute_properties([parse("CC(=O)Oc1ccccc1C(=O)O")], ["mw", "logp"])
+>>> compute_properties([Chem.MolFromSmiles("CC(=O)Oc1ccccc1C(=O)O")], ["mw", "logp"])
 {'mw': array([180.159]), 'logp': array([1.3101])}
 """
 

@@ -75,7 +75,7 @@ class Vocabulary:
 
     @classmethod
     def from_tokens(cls, tokens: Iterable[str]) -> Vocabulary:
-        """The vocabulary of a training set: its distinct tokens, sorted, so that the order of the data does not matter."""
+        """The vocabulary of a training set: its distinct tokens, sorted."""
         return cls((*SPECIAL, *sorted(set(tokens) - set(SPECIAL))))
 
     def contains_all(self, tokens: Iterable[str]) -> bool:

@@ -1,7 +1,7 @@
 """Exact nearest neighbors by Tanimoto similarity among millions of fingerprints, on all CPU cores or on a GPU.
 
-On the CPU most pairs are pruned. Let a query with `a` set bits have a best similarity T so far. A reference with `b` set
-bits can only be as similar if both share at least
+On the CPU most pairs are pruned. Let a query with `a` set bits have a best similarity T so far. A reference with `b`
+set bits can only be as similar if both share at least
 
     c = T / (1 + T) * (a + b)
 

@@ -1,7 +1,7 @@
 """Histograms as SVG: bars for a set of molecules, an outline for a reference set.
 
 They are drawn by a template of 40 lines rather than by matplotlib: `molvae score --report` and `molvae screen --report`
-work without the optional matplotlib, a chart takes about 8 kB, bars have tooltips, and the text uses the page's font.
+work without the optional matplotlib, a chart takes about 5 kB, bars have tooltips, and the text uses the page's font.
 """
 
 from __future__ import annotations

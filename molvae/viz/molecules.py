@@ -57,8 +57,10 @@ class Panel:
         return cls(rdMolDraw2D.PrepareMolForDrawing(mol), legend, highlight)
 
 
-def molecule_svg(smiles: str, width: int = 220, height: int = 160) -> str:
+def molecule_svg(smiles: str, width: int = 220, height: int = 160, *, align_to: str = "") -> str:
     """Draw one molecule as an <svg> element for embedding in HTML; "" for an invalid SMILES.
+
+    With `align_to`, another SMILES, the molecule is drawn in the orientation of the other's scaffold.
 
     >>> molecule_svg("CCO").startswith("<svg")
     True
@@ -67,6 +69,7 @@ def molecule_svg(smiles: str, width: int = 220, height: int = 160) -> str:
     """
     try:
         mol = parse(smiles)
+        _align(mol, align_to)
     except MoleculeError:
         return ""
     canvas = rdMolDraw2D.MolDraw2DSVG(width, height)

@@ -95,7 +95,7 @@ def render_report(report: Report) -> str:
     """The page as text; it loads no external resources and runs no script."""
     is_valid = _is_valid(report.molecules)
     valid, invalid = report.molecules[is_valid], report.molecules[~is_valid]
-    return render(
+    page = render(
         "report.html",
         title=report.title,
         counts=report.counts,
@@ -113,6 +113,7 @@ def render_report(report: Report) -> str:
         seeds=_seed_table(report.seeds),
         n_more_seeds=0 if report.seeds is None else max(0, len(report.seeds) - MAX_SEEDS),
     )
+    return str(page)
 
 
 def _is_valid(frame: pd.DataFrame) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ MAX_CLASSES = 20
 """Number of colors; if there are more classes, the rarest share one."""
 
 MAX_STRUCTURES = 10_000
-"""Molecules with a structure on the page, about 2 kB each; the others show their SMILES only."""
+"""Molecules with a structure on the page, about 3 kB each; the others show their SMILES only."""
 
 OTHERS = "others"
 

@@ -60,8 +60,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _structure(smiles: Any, width: int = 220, height: int = 160) -> Markup:
-    """The drawing of a molecule; "" for an invalid SMILES."""
+def _structure(smiles: Any, width: int = 220, height: int = 160, align_to: str = "") -> Markup:
+    """The drawing of a molecule, oriented like that of `align_to`; "" for an invalid SMILES."""
     from markupsafe import Markup
 
-    return Markup(molecule_svg(format_text(smiles), width, height))
+    return Markup(molecule_svg(format_text(smiles), width, height, align_to=align_to))

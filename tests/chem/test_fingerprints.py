@@ -24,13 +24,13 @@ def by_rdkit(a, b):
     return np.array([[DataStructs.TanimotoSimilarity(x, y) for y in b] for x in a])
 
 
-def test_morgan_is_rdkit_radius_2():
+def test_morgan_equals_rdkit():
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     assert morgan(MOLS[0]) == generator.GetFingerprint(MOLS[0])
     assert morgan(MOLS[0]).GetNumBits() == BITS
 
 
-def test_packed_bits_are_the_bits():
+def test_packed_bits_equal_rdkit():
     packed = morgan_bits(MOLS)
     assert packed.shape == (len(MOLS), BYTES)
     for row, fingerprint in zip(np.unpackbits(packed, axis=1, bitorder="little"), FINGERPRINTS, strict=True):
@@ -48,12 +48,12 @@ def test_packed_bits_of_another_size():
 
 
 @pytest.mark.parametrize("bits", [0, -64, 100, 1023])
-def test_sizes_that_are_not_whole_words_are_rejected(bits):
+def test_sizes_must_be_multiples_of_64(bits):
     with pytest.raises(InputError, match="multiple of 64, got"):
         morgan_bits(MOLS, bits=bits)
 
 
-def test_one_against_many():
+def test_tanimoto_of_one_to_many():
     similarity = tanimoto(FINGERPRINTS[0], FINGERPRINTS)
     assert similarity[0] == 1
     np.testing.assert_array_equal(similarity, by_rdkit(FINGERPRINTS[:1], FINGERPRINTS)[0])
@@ -94,20 +94,20 @@ def _bit_vector(row):
     return vector
 
 
-def test_two_empty_fingerprints_are_as_similar_as_rdkit_says():
+def test_similarity_of_empty_fingerprints_is_zero():
     empty, zeros = ExplicitBitVect(BITS), np.zeros((1, BYTES), dtype=np.uint8)
     assert DataStructs.TanimotoSimilarity(empty, empty) == 0
     assert tanimoto(empty, [empty])[0] == 0
     assert tanimoto_matrix(zeros, zeros)[0, 0] == 0
 
 
-def test_rows_that_are_not_contiguous():
+def test_non_contiguous_rows():
     packed = morgan_bits(MOLS)
     expected = tanimoto_matrix(packed, packed)[::2, ::-1]
     np.testing.assert_array_equal(tanimoto_matrix(packed[::2], np.asfortranarray(packed)[::-1]), expected)
 
 
-def test_no_sum_overflows_in_the_widest():
+def test_wide_fingerprints_do_not_overflow():
     full = np.full((2, 8192), 255, dtype=np.uint8)
     np.testing.assert_array_equal(tanimoto_matrix(full, full), 1)
 

@@ -24,8 +24,10 @@ def _row(token):
 @pytest.mark.parametrize(
     ("tokens", "kind"),
     [
-        ("C Br [C@@H] c [nH] [H]", TokenClass.ATOM), ("# - / = \\", TokenClass.BOND), ("%10 1", TokenClass.RING), ("(", TokenClass.OPEN),
-        (")", TokenClass.CLOSE), (".", TokenClass.DOT), ("<end>", TokenClass.END), ("<pad> <start> $", TokenClass.NEVER),
+        ("C Br [C@@H] c [nH] [H]", TokenClass.ATOM), ("# - / = \\", TokenClass.BOND), ("%10 1", TokenClass.RING),
+        ("(", TokenClass.OPEN),
+        (")", TokenClass.CLOSE), (".", TokenClass.DOT), ("<end>", TokenClass.END),
+        ("<pad> <start> $", TokenClass.NEVER),
     ],
 )  # fmt: skip
 def test_token_class(tokens, kind):

@@ -1,4 +1,4 @@
-"""Graphs read off SMILES tokens have to say what RDKit says, for any molecule and any way of writing it."""
+"""Graphs from SMILES tokens agree with RDKit for any molecule and any input SMILES."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def check(smiles):
 
 
 def directions_of(smiles):
-    """By bond, / or \\ as RDKit keeps it where it is told to leave a molecule as written."""
+    """By bond, the direction that RDKit keeps when it does not sanitize."""
     reader = Chem.SmilesParserParams()
     reader.sanitize, reader.removeHs = False, False
     kept = {Chem.BondDir.ENDUPRIGHT: "/", Chem.BondDir.ENDDOWNRIGHT: "\\"}
@@ -116,29 +116,29 @@ def bond_row(bond):
 
 
 @pytest.mark.parametrize("smiles", [*DRUGS.values(), *ODD.split()])
-def test_every_number_is_rdkits(smiles):
+def test_features_equal_rdkit(smiles):
     check(smiles)
 
 
 @needs_data
-def test_every_number_is_rdkits_on_druglike_molecules():
+def test_features_equal_rdkit_on_druglike_molecules():
     for smiles in druglike()[::50]:
         check(smiles)
 
 
 @pytest.mark.parametrize("smiles", ["C/C=C/C", "C/C=C\\C", "C[C@H](F)Cl", "C[C@@H](F)Cl"])
-def test_what_a_decoder_has_to_spell_is_told(smiles):
+def test_parity_and_direction_as_in_the_smiles(smiles):
     """Its parity and direction as written, which CIP labels do not tell without ranking the whole molecule."""
     graph = smiles_to_graph(smiles)
     assert "".join(PARITIES[p] for p in graph.atoms[:, 6]) == "".join(c for c in graph.smiles if c == "@")
     assert [DIRECTIONS[d] for d in graph.bonds[:, 3] if d] == [c for c in graph.smiles if c in "/\\"]
 
 
-def test_orders_are_told_in_the_order_of_the_table():
+def test_bond_orders():
     assert len(BOND_TYPES) == len(ORDERS)
 
 
-def test_values_stay_inside_the_tables():
+def test_values_are_below_the_feature_sizes():
     for smiles in [*DRUGS.values(), *ODD.split()]:
         graph = smiles_to_graph(smiles)
         assert (graph.atoms < [f.size for f in ATOM_FEATURES]).all()
@@ -148,7 +148,7 @@ def test_values_stay_inside_the_tables():
 
 @given(st.sampled_from([*DRUGS.values(), *ODD.split()]), st.integers(0, 2**31 - 1))
 @settings(max_examples=150, deadline=None)
-def test_the_way_it_is_written_does_not_matter(smiles, seed):
+def test_graph_is_independent_of_the_input_smiles(smiles, seed):
     mol = parse(canonical(smiles))
     variant = Chem.MolToRandomSmilesVect(mol, 1, randomSeed=seed)[0]
     expected, graph = mol_to_graph(mol), smiles_to_graph(variant)
@@ -184,7 +184,7 @@ def key(graph):
 @pytest.mark.parametrize(
     ("smiles", "reason"),
     [
-        ("[13CH4]", r"\[13CH4\] has an isotope label, which graphs do not carry; remove it first"),
+        ("[13CH4]", r"\[13CH4\] has an isotope label, which a graph cannot represent; remove it first"),
         ("[2H]O", r"\[2H\] has an isotope label"),
         ("[1*]C", "has an isotope label"),
         ("C[CH3:7]", r"\[CH3:7\] has an atom map"),
@@ -198,24 +198,24 @@ def key(graph):
         ("", "it is empty"),
     ],
 )
-def test_what_cannot_be_represented_is_rejected_with_a_reason(smiles, reason):
+def test_unsupported_molecules_are_rejected(smiles, reason):
     with pytest.raises(MoleculeError, match=reason):
         smiles_to_graph(smiles)
 
 
-def test_the_largest_molecule_is_read():
+def test_largest_molecule():
     graph = smiles_to_graph("C" * MAX_ATOMS)
     assert len(graph.atoms) == MAX_ATOMS
     assert graph.bond_index[-1].tolist() == [MAX_ATOMS - 2, MAX_ATOMS - 1]
 
 
 @pytest.mark.parametrize("smiles", ["C", "*", "[H+]", "[Cl-]"])
-def test_one_atom_has_no_bonds(smiles):
+def test_single_atoms(smiles):
     graph = smiles_to_graph(smiles)
     assert (graph.atoms.shape, graph.bonds.shape, graph.bond_index.shape) == ((1, 7), (0, 4), (0, 2))
 
 
-def test_too_symmetric_for_cip_labels_keeps_the_parity(monkeypatch):
+def test_parity_is_kept_without_cip_labels(monkeypatch):
     """The labeller gives up on some cages; two stereoisomers must still differ."""
 
     def give_up(*_, **__):
@@ -226,7 +226,7 @@ def test_too_symmetric_for_cip_labels_keeps_the_parity(monkeypatch):
     assert {STEREO_LABELS[one.atoms[1, 4]], STEREO_LABELS[other.atoms[1, 4]]} == {"@", "@@"}
 
 
-def test_too_symmetric_for_cip_labels_keeps_the_sides_of_a_double_bond(monkeypatch):
+def test_double_bond_stereo_is_kept_without_cip_labels(monkeypatch):
     def give_up(*_, **__):
         raise RuntimeError("Max Iterations Exceeded in CIP label calculation")
 
@@ -235,7 +235,7 @@ def test_too_symmetric_for_cip_labels_keeps_the_sides_of_a_double_bond(monkeypat
 
 
 @needs_data
-def test_nothing_is_lost_on_the_druglike_test_set():
+def test_graphs_of_the_druglike_test_set_are_lossless():
     """All 10,000: none rejected, strings come back through a vocabulary, one graph per canonical SMILES."""
     rejected, graphs = [], {}
     for smiles in druglike():
@@ -249,6 +249,6 @@ def test_nothing_is_lost_on_the_druglike_test_set():
     vocabulary = Vocabulary.from_tokens(token for smiles in graphs for token in tokenize(smiles))
     assert all(vocabulary.decode(vocabulary.encode(smiles)) == smiles for smiles in graphs)
     assert len({key(graph) for graph in graphs.values()}) == len(graphs)
-    chunk = featurize_chunk(list(graphs))  # its molecules are parsed without what graphs do not show
+    chunk = featurize_chunk(list(graphs))  # parses without conjugation
     assert chunk.atoms.tobytes() == b"".join(graph.atoms.tobytes() for graph in graphs.values())
     assert chunk.bonds.tobytes() == b"".join(graph.bonds.tobytes() for graph in graphs.values())

@@ -69,8 +69,8 @@ def by_rules(smiles):
         raise AssertionError("no ring information")
     too_large = any(len(ring) >= 8 for ring in Chem.GetSymmSSSR(mol))
     charged = any(atom.GetFormalCharge() != 0 for atom in mol.GetAtoms())
-    strange = any(atom.GetSymbol() not in {"C", "N", "S", "O", "F", "Cl", "Br", "H"} for atom in mol.GetAtoms())
-    return not (too_large or charged or strange or alerts_of(smiles))
+    other_elements = any(atom.GetSymbol() not in {"C", "N", "S", "O", "F", "Cl", "Br", "H"} for atom in mol.GetAtoms())
+    return not (too_large or charged or other_elements or alerts_of(smiles))
 
 
 def passes(smiles):

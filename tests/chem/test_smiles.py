@@ -1,4 +1,4 @@
-"""SMILES in and out: reasons for what cannot be read, and nothing lost from what can."""
+"""Parsing and writing SMILES: reasons of invalid SMILES, round trips and standardization."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from molvae.errors import MoleculeError
         ("C" * (MAX_SMILES_LENGTH + 1), "5,001 characters, more than 5,000"),
     ],
 )
-def test_a_bad_string_gets_its_reason(smiles, reason, capfd):
+def test_reason_of_an_invalid_smiles(smiles, reason, capfd):
     with pytest.raises(MoleculeError) as caught:
         parse(smiles)
     assert str(caught.value).startswith("cannot read SMILES ")
@@ -72,12 +72,12 @@ BAD = ("C1CC", "C(C", "c1cccc1", "C[Xx]C", "C(C)(C)(C)(C)C", "C\udcffC", "C\u066
 
 
 @pytest.mark.parametrize("smiles", [*DRUGS.values(), *ODD])
-def test_a_bare_molecule_is_written_like_a_whole_one(smiles):
+def test_smiles_without_conjugation_is_the_same(smiles):
     assert write(parse(smiles, conjugation=False)) == write(parse(smiles))
 
 
 @pytest.mark.parametrize("smiles", BAD)
-def test_a_bare_molecule_is_rejected_for_the_same_reason(smiles):
+def test_reason_without_conjugation_is_the_same(smiles):
     messages = []
     for bare in (False, True):
         with silence_rdkit(), pytest.raises(MoleculeError) as caught:
@@ -87,7 +87,7 @@ def test_a_bare_molecule_is_rejected_for_the_same_reason(smiles):
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), 7])
-def test_a_missing_value_is_an_error_of_its_row(missing):
+def test_missing_values_are_rejected(missing):
     """A pandas column has NaN where a cell is empty; no TypeError halfway through a library."""
     with pytest.raises(MoleculeError, match="it is empty"):
         parse(missing)
@@ -95,7 +95,7 @@ def test_a_missing_value_is_an_error_of_its_row(missing):
 
 @given(st.text(st.sampled_from("CNOcn()[]=#123%@+-/\\.HBrl* \t"), max_size=25) | st.text(max_size=10))
 @settings(max_examples=300, deadline=None)
-def test_any_string_is_a_molecule_or_a_molecule_error(text):
+def test_any_text_is_parsed_or_raises_molecule_error(text):
     try:
         smiles = canonical(text)
     except MoleculeError:
@@ -104,7 +104,7 @@ def test_any_string_is_a_molecule_or_a_molecule_error(text):
         assert canonical_or_none(text.strip()) == smiles
 
 
-def test_the_log_stays_as_the_caller_had_it(capfd):
+def test_log_state_is_restored(capfd):
     def complains():
         capfd.readouterr()
         Chem.MolFromSmiles("C1CC")
@@ -127,7 +127,7 @@ def test_the_log_stays_as_the_caller_had_it(capfd):
     assert complains()
 
 
-def test_the_log_comes_back_after_an_error_in_the_block(capfd):
+def test_log_is_restored_after_an_error(capfd):
     with pytest.raises(ZeroDivisionError), silence_rdkit():
         _ = 1 / 0
     Chem.MolFromSmiles("C1CC")
@@ -135,7 +135,7 @@ def test_the_log_comes_back_after_an_error_in_the_block(capfd):
 
 
 @pytest.mark.parametrize("drug", DRUGS)
-def test_canonical_is_a_fixed_point_and_keeps_stereo_and_charges(drug):
+def test_canonical_is_idempotent_and_keeps_stereo_and_charges(drug):
     mol = parse(DRUGS[drug])
     smiles = write(mol)
     again = parse(smiles)
@@ -152,17 +152,17 @@ def _charges(mol):
 
 
 @pytest.mark.parametrize("drug", [drug for drug in DRUGS if drug != "esomeprazole"])
-def test_standardizing_keeps_a_clean_drug_as_it_is(drug):
+def test_standardize_keeps_clean_drugs(drug):
     assert write(standardize(parse(DRUGS[drug]))) == canonical(DRUGS[drug])
 
 
-def test_two_spellings_of_a_sulfoxide_become_one():
+def test_standardize_unifies_sulfoxides():
     one = write(standardize(parse(DRUGS["esomeprazole"])))
     assert one == "COc1ccc2[nH]c([S@+]([O-])Cc3ncc(C)c(OC)c3C)nc2c1"
     assert write(standardize(parse(one))) == one
 
 
-def test_stereoisomers_are_different_strings():
+def test_stereoisomers_have_different_smiles():
     assert canonical(DRUGS["tamoxifen"]) != canonical(DRUGS["(E)-tamoxifen"])
     naproxen = DRUGS["(S)-naproxen"]
     assert canonical(naproxen) != canonical(naproxen.replace("@", "@@"))
@@ -184,18 +184,18 @@ def test_stereoisomers_are_different_strings():
         ("[NH3+]CC(=O)[O-]", "[NH3+]CC(=O)[O-]", "NCC(=O)O"),
     ],
 )
-def test_salts_are_stripped_and_charges_kept_unless_asked(salt, kept, neutral):
+def test_standardize_salts_and_charges(salt, kept, neutral):
     assert write(standardize(parse(salt))) == canonical(DRUGS.get(kept, kept))
     assert write(standardize(parse(salt), neutralize=True)) == canonical(DRUGS.get(neutral, neutral))
     assert write(standardize(parse(salt), strip_salts=False)).count(".") == salt.count(".")
 
 
-def test_the_largest_fragment_has_the_most_heavy_atoms():
-    """RDKit counts hydrogens unless told otherwise, and kept butane (14 atoms) over fluorobenzene (12)."""
+def test_largest_fragment_has_the_most_heavy_atoms():
+    """By default RDKit counts hydrogens and keeps butane (14 atoms) rather than fluorobenzene (12)."""
     assert write(standardize(parse("CCCC.Fc1ccccc1"))) == "Fc1ccccc1"
 
 
-def test_standardizing_leaves_its_input_alone():
+def test_standardize_does_not_change_its_input():
     mol = parse("CC(=O)[O-].[Na+]")
     standardize(mol, neutralize=True)
     assert write(mol) == "CC(=O)[O-].[Na+]"

@@ -38,12 +38,12 @@ def test_every_symbol_is_one_token(symbols):
         ("C12", ["C", "1", "2"]),
     ],
 )
-def test_known_splits(smiles, tokens):
+def test_tokenize(smiles, tokens):
     assert tokenize(smiles) == tokens
 
 
 @pytest.mark.parametrize("drug", DRUGS)
-def test_drugs_come_back(drug):
+def test_round_trip_of_drugs(drug):
     smiles = canonical(DRUGS[drug])
     assert "".join(tokenize(smiles)) == smiles
     ids = VOCABULARY.encode(smiles)
@@ -65,12 +65,12 @@ def test_drugs_come_back(drug):
         ("X", "unexpected 'X' at position 1"),
     ],
 )
-def test_what_is_no_symbol_is_named(smiles, message):
+def test_invalid_characters_are_quoted(smiles, message):
     with pytest.raises(MoleculeError, match=message):
         tokenize(smiles)
 
 
-def test_a_symbol_outside_the_vocabulary_is_named():
+def test_unknown_token_is_quoted():
     vocabulary = Vocabulary.from_tokens(["C", "O"])
     with pytest.raises(MoleculeError, match=r"'CC\[Si\]O': the token '\[Si\]' is not in"):
         vocabulary.encode("CC[Si]O")
@@ -86,19 +86,19 @@ def test_special_tokens_have_the_first_ids():
     assert (PAD_ID, START_ID, END_ID) == (0, 1, 2)
 
 
-def test_decoding_stops_at_the_end_and_skips_padding():
+def test_decode_stops_at_the_end_and_skips_padding():
     vocabulary = Vocabulary.from_tokens(["C", "O"])
     assert vocabulary.decode([START_ID, 3, PAD_ID, 4, END_ID, 3]) == "CO"
     assert vocabulary.decode(np.array([3, 3])) == "CC"
     assert vocabulary.decode([]) == ""
 
 
-def test_saved_and_loaded():
+def test_json_round_trip():
     assert Vocabulary.from_json(VOCABULARY.to_json()) == VOCABULARY
     assert len(VOCABULARY) == len(VOCABULARY.tokens)
 
 
 @pytest.mark.parametrize("tokens", [(), ("C",), (START, PAD, END), (*SPECIAL, "C", "C")])
-def test_a_malformed_vocabulary_is_rejected(tokens):
+def test_malformed_vocabulary_is_rejected(tokens):
     with pytest.raises(InputError, match="a vocabulary"):
         Vocabulary(tokens)

@@ -47,7 +47,7 @@ def test_every_row_is_accounted_for(workers):
     assert list(map(str, packing.invalid_rows)) == [
         "library.smi, line 2: the SMILES field is empty",
         "library.smi, line 4: cannot read SMILES 'C1CC': ring 1 opened but not closed",
-        "library.smi, line 7: the atom [13CH4] has an isotope label, which graphs do not carry; remove it first",
+        "library.smi, line 7: the atom [13CH4] has an isotope label, which a graph cannot represent; remove it first",
         "library.smi, line 8: 200 tokens, more than the 160 that the model decodes",
     ]
 
