@@ -157,7 +157,7 @@ def without_stereo(mol: Chem.Mol) -> str:
 def standardize(mol: Chem.Mol, *, strip_salts: bool = True, neutralize: bool = False) -> Chem.Mol:
     """A cleaned copy of a molecule, with functional groups normalized by RDKit's MolStandardize.
 
-    Every group is written in one form: nitro as [N+](=O)[O-], sulfoxide as [S+][O-]. Stereo is kept.
+    Every group is written in one form: nitro as `[N+](=O)[O-]`, sulfoxide as `[S+][O-]`. Stereo is kept.
 
     Parameters
     ----------
