@@ -1,4 +1,4 @@
-"""The druglike set: the rule that cleans one molecule, and the assembly out of public files."""
+"""The druglike dataset: cleaning of one molecule, and assembly of the splits from public files."""
 
 from __future__ import annotations
 
@@ -17,41 +17,60 @@ from molvae.data.rows import InvalidRow, Record, RowCounts
 from molvae.errors import InputError, MoleculeError
 
 ELEMENTS = frozenset({"C", "N", "O", "S", "F", "Cl", "Br", "I", "P", "B", "Si", "Se", "H"})
-MIN_HEAVY, MAX_HEAVY, MAX_LENGTH = 6, 64, 160
-VALID, TEST = 5_000, 10_000
-"""Molecules held out of the assembled set; the rest is for training."""
+MIN_HEAVY_ATOMS, MAX_HEAVY_ATOMS = 6, 64
+MAX_LENGTH = 160
+"""Maximum length of a SMILES in characters."""
+
+VALID_SIZE, TEST_SIZE = 5_000, 10_000
+"""Number of molecules for validation and test; all others are for training."""
 
 
 def clean_druglike(smiles: str) -> str:
-    """The canonical isomeric SMILES of the largest fragment, charges and stereo kept, isotopes removed.
+    """Return the canonical isomeric SMILES of the largest fragment, with charges and stereo, without isotopes.
 
-    Raises `MoleculeError` for a string that cannot be read, and for a molecule outside the set: 6 to 64
-    heavy atoms, 13 elements with at least one carbon, no radicals, at most 160 characters.
+    Raises
+    ------
+    MoleculeError
+        For an invalid SMILES and for a molecule outside the dataset, which has 6 to 64 heavy atoms, 13 elements with at
+        least one carbon, no radicals, and at most 160 characters.
     """
     mol = parse(smiles)
     with silence_rdkit():
         for atom in mol.GetAtoms():
             atom.SetIsotope(0)
         fragments = [(f.GetNumHeavyAtoms(), write(f)) for f in Chem.GetMolFrags(mol, asMols=True)]
-    # Read again: deuterium has become a plain hydrogen, and a center that only isotopes made chiral is none
-    # now.
+    # parse again: deuterium has become an ordinary hydrogen, and centers that were chiral by isotopes are not any more
     clean = canonical(max(fragments)[1])
     reason = _outside(parse(clean), clean)
     if reason is not None:
-        raise MoleculeError(f"SMILES {shortened(smiles)!r} is not in the druglike set: {reason}")
+        raise MoleculeError(f"SMILES {shortened(smiles)!r} is not in the druglike dataset: {reason}")
     return clean
 
 
 def build_druglike(
     parts: Sequence[tuple[Path, str, str | None]],
     folder: Path,
-    seed: int = 0,
+    random_state: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> list[Path]:
-    """Clean, de-duplicate, shuffle and split `parts`; write druglike_{train,valid,test}.smi.gz into `folder`.
+    """Clean, deduplicate, shuffle and split molecules; write druglike_{train,valid,test}.smi.gz.
 
-    A part is a file, the origin that its molecules are credited to, and its SMILES column (None: the usual
-    names). Of duplicates the first part wins. Lines are SMILES, tab, origin.
+    Parameters
+    ----------
+    parts : sequence of (path, origin, column)
+        A file, the label of its molecules, and its SMILES column (None for the usual names). Of duplicates, the first
+        part counts.
+    folder : Path
+        Output folder. Lines are SMILES, tab, origin.
+    random_state : int
+        Seed of the shuffle.
+    progress : callable, optional
+        Called with the counts of each part.
+
+    Returns
+    -------
+    list of Path
+        The files of train, valid and test.
     """
     origins: dict[str, str] = {}
     for path, origin, column in parts:
@@ -59,18 +78,22 @@ def build_druglike(
         if progress is not None:
             progress(f"{path.name}: {counts.summary()}")
     lines = [f"{smiles}\t{origin}\n" for smiles, origin in origins.items()]
-    random.Random(seed).shuffle(lines)
-    splits = {"valid": lines[:VALID], "test": lines[VALID : VALID + TEST], "train": lines[VALID + TEST :]}
+    random.Random(random_state).shuffle(lines)
+    splits = {
+        "valid": lines[:VALID_SIZE],
+        "test": lines[VALID_SIZE : VALID_SIZE + TEST_SIZE],
+        "train": lines[VALID_SIZE + TEST_SIZE :],
+    }
     return [_write(folder / f"druglike_{split}.smi.gz", splits[split]) for split in ("train", "valid", "test")]
 
 
 def _outside(mol: Chem.Mol, smiles: str) -> str | None:
-    """Why a molecule is not in the set, or None."""
+    """Return why a molecule is not in the dataset, or None."""
     atoms = list(mol.GetAtoms())
     symbols = {atom.GetSymbol() for atom in atoms}
     heavy = mol.GetNumHeavyAtoms()
-    if not MIN_HEAVY <= heavy <= MAX_HEAVY:
-        return f"{heavy} heavy atoms, outside {MIN_HEAVY} to {MAX_HEAVY}"
+    if not MIN_HEAVY_ATOMS <= heavy <= MAX_HEAVY_ATOMS:
+        return f"{heavy} heavy atoms, outside {MIN_HEAVY_ATOMS} to {MAX_HEAVY_ATOMS}"
     if symbols - ELEMENTS:
         return f"element {sorted(symbols - ELEMENTS)[0]}"
     if "C" not in symbols:
@@ -98,14 +121,14 @@ def _add(rows: Iterable[Record | InvalidRow], origin: str, origins: dict[str, st
 
 
 def _rows(path: Path, column: str | None) -> Iterator[Record | InvalidRow]:
-    """The rows of a file, or of every file in a .zip, which holds one SMILES a line."""
+    """Read a file, or all files in a .zip with one SMILES per line."""
     if path.suffix != ".zip":
         yield from read_records(path, column=column)
         return
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if member.file_size and not member.is_dir()]
         if not members:
-            raise InputError(f"{path} has nothing in it: delete it and fetch again")
+            raise InputError(f"{path} is empty: delete it and download it again")
         for member in members:
             with archive.open(member) as stream:
                 yield from read_records(stream)

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and what tells one from another."""
+"""Atomic writes of files and folders, checksums, and locks of folders."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary neighbor of `path` to write to; takes its place when the block ends well, else is
-    removed."""
+    """Yield a temporary file next to `path` that replaces it when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # a pid would be shared by threads, and by containers
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # a process id may not be unique
     try:
         yield draft
         os.replace(draft, path)
@@ -31,52 +30,52 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def abandoned_drafts(folder: Path) -> list[Path]:
-    """What writers of a `atomic_write` in a folder have left that were killed."""
+    """Return the temporary files in a folder that killed writers (`atomic_write`) left behind."""
     return [path for path in folder.glob(".*") if _DRAFT.fullmatch(path.name) and path.is_file()]
 
 
 class FolderLock:
-    """A folder as one run's own. Whoever claims it later has it, and the earlier run is told when it next checks."""
+    """Marks a folder as used by one run. A later run takes the lock over; the earlier one fails at its next check."""
 
     def __init__(self, path: Path) -> None:
-        """Write the claim to `path`, in that folder."""
+        """Take the lock by writing the file `path` in the folder."""
         self.path, self.token = path, uuid.uuid4().hex
         with atomic_write(path) as draft:
             draft.write_text(self.token, encoding="utf-8")
 
     def check(self) -> None:
-        """Raises `MolvaeError` where the folder is another run's by now, or has gone."""
+        """Raise `MolvaeError` if another run has taken the lock over or the folder was deleted."""
         try:
             holder = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise MolvaeError(f"{self.path.parent} has gone: it was deleted while the run went on") from None
+            raise MolvaeError(f"{self.path.parent} was deleted during the run") from None
         if holder != self.token:
-            raise MolvaeError(f"{self.path.parent} is another run's now, which was begun later and goes on alone")
+            raise MolvaeError(f"{self.path.parent} is in use by a run that was started later; this run stops")
 
     def release(self) -> None:
-        """Nobody's any more, where it is still this run's."""
+        """Release the lock. Raises `MolvaeError` as `check` does."""
         self.check()
         self.path.unlink()
 
 
 def check_output_folder(path: Path, holding: str) -> None:
-    """Raises `InputError` where `path` is there and neither an empty folder nor an older one: with a file `holding`."""
+    """Raise `InputError` if `path` exists and is neither an empty folder nor one with the file `holding`."""
     if path.exists() and not (path / holding).exists() and (path.is_file() or any(path.iterdir())):
-        raise InputError(f"{path} exists and has no {holding} in it: choose another place")
+        raise InputError(f"{path} exists and does not contain {holding}: choose another folder")
 
 
 @contextmanager
 def atomic_write_folder(path: Path, holding: str) -> Iterator[Path]:
-    """A temporary neighbor of the folder `path` to write to, which takes its place when the block ends well.
+    """Yield a temporary folder next to `path` that replaces it when the block ends without an error.
 
-    An older one is moved aside first, and back should anything fail. Raises `InputError` as `check_output_folder` does.
+    An existing folder is restored if the replacement fails. Raises `InputError` as `check_output_folder` does.
     """
     check_output_folder(path, holding)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield draft
-        draft.chmod(0o755)  # temporary folders, and safetensors' files, are their owner's alone
+        draft.chmod(0o755)  # temporary folders and safetensors files are readable by their owner only
         for file in draft.iterdir():
             file.chmod(0o644)
         _replace_folder(draft, path)
@@ -98,6 +97,6 @@ def _replace_folder(draft: Path, path: Path) -> None:
 
 
 def checksum(path: Path, algorithm: str = "sha256") -> str:
-    """The checksum of a file's bytes, in hexadecimal."""
+    """Return the checksum of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()

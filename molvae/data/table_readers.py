@@ -1,4 +1,4 @@
-"""Rows of molecules out of .csv and .tsv, .parquet and .sdf files, one at a time."""
+"""Read molecules from .csv, .tsv, .parquet and .sdf files, one row at a time."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from molvae.errors import InputError, did_you_mean
 SMILES_COLUMNS = ("smiles", "canonical_smiles", "structure", "mol")
 NAME_COLUMNS = ("name", "id", "title")
 
-_MAX_LINES = 100  # of one row with line breaks inside quotes; more means that a quote was never closed
+_MAX_ROW_LINES = 100  # lines of one row with line breaks in quotes; more means that a quote is not closed
 _MAX_SDF_RECORD = 10_000_000  # characters
-_BATCH = 8192
+_PARQUET_BATCH_SIZE = 8192
 
 
 def csv_rows(
     stream: IO[bytes], source: str, kind: str, column: str | None, name_column: str | None
 ) -> Iterator[Record | InvalidRow]:
-    """The rows of a table whose first row holds the column names; `kind` is csv or tsv.
+    """Read a table whose first row holds the column names; `kind` is "csv" or "tsv".
 
-    A .csv may be separated by commas, semicolons or tabs, whichever its header has most of. Row numbers are
-    those of the line on which a row starts.
+    The delimiter of a .csv is the most frequent of comma, semicolon and tab in its header. The number of a row is that
+    of its first line.
     """
     lines = read_lines(stream, source)
     header = next(lines)
@@ -52,8 +52,8 @@ def csv_rows(
 
 
 def parquet_rows(path: str, column: str | None, name_column: str | None) -> Iterator[Record | InvalidRow]:
-    """The rows of a .parquet file, read in batches and only the columns needed."""
-    import pyarrow as pa  # half a second that a .smi need not pay
+    """Read the needed columns of a .parquet file in batches."""
+    import pyarrow as pa  # takes half a second, which other formats do not need
     import pyarrow.parquet as pq
 
     try:
@@ -62,7 +62,7 @@ def parquet_rows(path: str, column: str | None, name_column: str | None) -> Iter
             at, name_at = _pick(columns, path, column, name_column)
             picked = [columns[i] for i in (at, name_at) if i is not None]
             row = 0
-            for batch in file.iter_batches(_BATCH, columns=picked):
+            for batch in file.iter_batches(_PARQUET_BATCH_SIZE, columns=picked):
                 values = batch.column(columns[at]).to_pylist()
                 names = batch.column(picked[-1]).to_pylist() if name_at is not None else [None] * len(values)
                 for value, name in zip(values, names, strict=True):
@@ -73,12 +73,13 @@ def parquet_rows(path: str, column: str | None, name_column: str | None) -> Iter
 
 
 def sdf_rows(stream: IO[bytes], source: str, name_column: str | None) -> Iterator[Record | InvalidRow]:
-    """The records of an .sdf as canonical SMILES; the name is the title, or the property `name_column`."""
+    """Read the records of an .sdf as canonical SMILES; the name is the title, or the property `name_column`."""
     block: list[str] = []
     row, size, problem, data = 1, 0, None, False
     for line in read_lines(stream, source):
-        data = data or line.text.startswith("M  END")  # what follows is about the molecule, and the title its name
-        problem = problem or (None if line.foreign and (data or not block) else line.problem)
+        # undecodable bytes after "M  END", or in the title, do not affect the structure
+        data = data or line.text.startswith("M  END")
+        problem = problem or (None if line.undecodable and (data or not block) else line.problem)
         size += len(line.text) + 1
         if line.text.startswith("$$$$"):
             yield _sdf_row("\n".join(block), problem, source, row, name_column)
@@ -87,24 +88,24 @@ def sdf_rows(stream: IO[bytes], source: str, name_column: str | None) -> Iterato
             problem = f"a record of more than {_MAX_SDF_RECORD:,} characters"
         else:
             block.append(line.text)
-    if problem or any(line.strip() for line in block):  # the last record may go without its $$$$
+    if problem or any(line.strip() for line in block):  # the last record may have no $$$$
         yield _sdf_row("\n".join(block), problem, source, row, name_column)
 
 
 def _pick(columns: Sequence[str], source: str, column: str | None, name_column: str | None) -> tuple[int, int | None]:
-    """The positions of the SMILES column and, if there is one, of the name column."""
+    """Return the index of the SMILES column and of the name column, if there is one."""
     lower = [name.lower() for name in columns]
     default = next((lower.index(name) for name in SMILES_COLUMNS if name in lower), None)
     at = _position(columns, source, column, "--column") if column is not None else default
     if at is None:
         if molecule := next((name for name in columns if len(name) > 5 and canonical_or_none(name)), ""):
             raise InputError(
-                f"{source} seems to have no header: {molecule!r} in its first line is a molecule; put the names of the "
-                "columns before it, smiles for that of the molecules"
+                f"{source} seems to have no header: {molecule!r} in its first line is a molecule; "
+                "add a first line with the column names, such as smiles,name"
             )
         raise InputError(
             f"{source} has no column called {' or '.join(SMILES_COLUMNS)}: it has {', '.join(columns)}; "
-            "name the one with SMILES by --column, of a reference as FILE:COLUMN"
+            "give the SMILES column by --column, or as FILE:COLUMN for a reference"
         )
     if name_column is not None:
         return at, _position(columns, source, name_column, "the same option")
@@ -126,12 +127,12 @@ def _header(line: Line, source: str, delimiter: str) -> list[str]:
         columns = None
     if not columns:
         found = line.problem or repr(line.text[:80])
-        raise InputError(f"{source}: the first line must hold the column names, got {found}; add such a line")
+        raise InputError(f"{source}: the first line must hold the column names, got {found}; add a header")
     return columns
 
 
 def _fields(text: str, delimiter: str) -> list[str] | None:
-    """The fields of one row, or None where a quoted field is still open at the end. Raises `csv.Error`."""
+    """Return the fields of a row, or None if a quoted field is not closed. Raises `csv.Error`."""
     try:
         return next(csv.reader([text], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
@@ -141,27 +142,27 @@ def _fields(text: str, delimiter: str) -> list[str] | None:
 
 
 def _split_rows(lines: Iterator[Line], delimiter: str) -> Iterator[tuple[Line, list[str] | str]]:
-    """The first line and the fields of each row, or the reason why it has none.
+    """Yield the first line of each row with its fields, or with the reason why it has none.
 
-    Quoted fields may hold line breaks. A quote that is never closed must not swallow the rest of the file:
-    its line alone is rejected, and the lines after it are rows again.
+    Quoted fields may contain line breaks. If a quote is never closed, only its line is invalid; the lines after it are
+    read as rows.
     """
     waiting: deque[Line] = deque()
     while line := waiting.popleft() if waiting else next(lines, None):
-        if line.problem and not line.foreign:
+        if line.problem and not line.undecodable:
             yield line, line.problem
             continue
-        block, fields, reason = [line], None, "a quote is opened and not closed"
+        block, fields, reason = [line], None, "a quote is not closed"
         try:
             fields = _fields(line.text, delimiter)
-            while fields is None and len(block) < _MAX_LINES:
+            while fields is None and len(block) < _MAX_ROW_LINES:
                 following = waiting.popleft() if waiting else next(lines, None)
                 if following is None:
                     break
                 block.append(following)
-                if following.problem and not following.foreign:
+                if following.problem and not following.undecodable:
                     break
-                fields = _fields("\n".join(each.text for each in block), delimiter)
+                fields = _fields("\n".join(part.text for part in block), delimiter)
         except csv.Error as error:
             reason = f"not a row of a table: {error}"
         if fields is None:
@@ -191,7 +192,7 @@ def _sdf_row(text: str, problem: str | None, source: str, row: int, name_column:
 
 
 def _property(mol: Chem.Mol, name: str) -> str:
-    """As it is written: as a number 0012 would be 12."""
+    """Return a property as text, without conversion: 0012 stays 0012."""
     return str(mol.GetProp(name)) if mol.HasProp(name) else ""
 
 

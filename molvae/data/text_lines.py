@@ -1,7 +1,6 @@
-"""Text lines out of any stream, in bounded memory, each with its number and, where it has one, its problem.
+"""Read the lines of a stream in bounded memory; each has a number and, if it cannot be used, the reason.
 
-Below the formats: nothing here knows about molecules. A broken line costs that line, a broken stream its
-rest.
+An undecodable or overlong line does not affect the other lines; a damaged stream ends with a line that says so.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from typing import IO, Any
 from molvae.errors import InputError
 
 MAX_LINE_LENGTH = 100_000
-"""Bytes kept of one line; more is counted and dropped. Below the csv module's own limit for one field."""
+"""Maximum length of a line in bytes; the rest is skipped. It is below the limit of the csv module for one field."""
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
-"""What stands for bytes that are no text."""
+"""Replaces bytes that are not valid UTF-8."""
 
 _BROKEN = (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -27,25 +26,38 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Line `row` (1-based) without its end; `problem` says why the text is not to be used.
+    """A line of text.
 
-    In one that is `foreign` the problem is bytes that are not UTF-8, for which `UNKNOWN` stands: where they are in a
-    name, the rest of the line may be used.
+    Attributes
+    ----------
+    row : int
+        Line number from 1.
+    text : str
+        The line without its line break.
+    problem : str, optional
+        Why the text cannot be used.
+    length : int
+        Length of the whole line in bytes.
+    undecodable : bool
+        Whether the problem is bytes that are not UTF-8. They are replaced by `UNKNOWN`; fields without it can be used.
     """
 
     row: int
     text: str
     problem: str | None = None
     length: int = 0
-    foreign: bool = False
+    undecodable: bool = False
 
 
 def read_lines(stream: IO[Any], source: str) -> Iterator[Line]:
-    """The lines of a binary or text stream, ends of line removed, a byte-order mark skipped.
+    """Yield the lines of a binary or text stream, without line breaks and byte-order mark.
 
-    An undecodable or over-long line has a problem and the next one follows; of a truncated or damaged .gz
-    the last line has a problem. Raises `InputError` when there is nothing at all to read, UTF-16, or a first line
-    with a carriage return in it.
+    Undecodable and overlong lines have a `problem`, as has the last line of a truncated or damaged .gz.
+
+    Raises
+    ------
+    InputError
+        If the stream is empty or UTF-16, or if its first line contains a carriage return.
     """
     row = 0
     while True:
@@ -63,11 +75,11 @@ def read_lines(stream: IO[Any], source: str) -> Iterator[Line]:
 
 
 def _read_line(stream: IO[Any]) -> tuple[bytes, int]:
-    """One line, cut at `MAX_LINE_LENGTH`, and its whole length in bytes with its end; 0 when all is read."""
+    """Return a line, cut at `MAX_LINE_LENGTH`, and its length in bytes with the line break; 0 at the end."""
     raw = piece = _as_bytes(stream.readline(MAX_LINE_LENGTH))
     length = len(raw)
-    # A last line without its end makes this ask once more: in a truncated .gz that finds the break, so half
-    # a row is not delivered as if it were a whole one.
+    # A last line without a line break is followed by another read. In a truncated .gz this raises the error, so that
+    # half a row is not returned as a whole one.
     while piece and not piece.endswith(b"\n"):
         piece = _as_bytes(stream.readline(MAX_LINE_LENGTH))
         length += len(piece)
@@ -80,11 +92,11 @@ def _as_bytes(piece: bytes | str) -> bytes:
 
 def _without_mark(raw: bytes, source: str) -> bytes:
     if not raw:
-        raise InputError(f"{source} is empty: it must hold at least one row; check how it was written")
+        raise InputError(f"{source} is empty: at least one row is needed")
     if raw.startswith(_UTF16):
         raise InputError(f"{source} is UTF-16 text: only UTF-8 is read; save it again as UTF-8")
     if b"\r" in raw.rstrip(b"\r\n"):
-        raise InputError(f"{source} ends lines with carriage returns alone, as old Macs did: save it with line feeds")
+        raise InputError(f"{source} has carriage returns as line breaks: save it with line feeds")
     return raw.removeprefix(codecs.BOM_UTF8)
 
 
@@ -95,5 +107,7 @@ def _decode(row: int, raw: bytes, length: int) -> Line:
     except UnicodeDecodeError as error:
         text, problem = raw.decode("utf-8", "replace"), f"byte {error.start + 1} of the line is not UTF-8"
     if length > MAX_LINE_LENGTH:
-        return Line(row, text, f"a line of {length:,} characters, more than {MAX_LINE_LENGTH:,}", length)
-    return Line(row, text, problem, length, foreign=problem is not None)
+        return Line(
+            row, text, f"the line has {length:,} characters, more than the maximum of {MAX_LINE_LENGTH:,}", length
+        )
+    return Line(row, text, problem, length, undecodable=problem is not None)

@@ -242,7 +242,7 @@ def test_fit_checks_output_first(molvae, tmp_path, monkeypatch):
     monkeypatch.setattr("molvae.qsar.property_model.fit_property_model", lambda *_, **__: pytest.fail("work was done"))
     for place in (tmp_path / "mine", tmp_path / "m.csv"):
         result = molvae("fit", tmp_path / "m.csv", "--target", "y", "-o", place, code=2)
-        assert f"{place} exists and has no model.json in it" in result.stderr
+        assert f"{place} exists and does not contain model.json" in result.stderr
 
 
 def test_invalid_reference_rows_are_reported(molvae, library):

@@ -261,7 +261,7 @@ def test_a_property_of_an_sdf_stays_as_it_is_written(tmp_path: Path, label: str)
         ("a.xlsx", b"x", "no known format"),
         ("a.parquet.gz", b"x", "no known format"),
         ("a.smi", b"", "is empty"),
-        ("a.smi", b"CCO\rCCN\rCCC", "carriage returns alone"),
+        ("a.smi", b"CCO\rCCN\rCCC", "carriage returns as line breaks"),
         ("a.csv", b"\xef\xbb\xbf\n", "column names"),
         ("a.smi.gz", b"CCO\n", "not gzip"),
         ("b.smi.gz", gzip.compress(b"", mtime=0), "is empty"),

@@ -69,7 +69,7 @@ def test_save_replaces_only_a_model(tmp_path):
         save(fitted("bayesian_ridge"), "", tmp_path / "m")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("text")
-    with pytest.raises(InputError, match="choose another place"):
+    with pytest.raises(InputError, match="choose another folder"):
         save(fitted("bayesian_ridge"), "", tmp_path / "other")
     assert (tmp_path / "other" / "thesis.txt").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "other"]  # no temporary files

@@ -151,7 +151,7 @@ def test_rows_are_sampled_uniformly(molecules):
 def test_output_folder_is_checked_first(tiny_model, molecules, tmp_path):
     (tmp_path / "notes.txt").touch()
     messages = list[str]()
-    with pytest.raises(InputError, match=r"exists and has no config\.json in it"):
+    with pytest.raises(InputError, match=r"exists and does not contain config\.json"):
         fit_prior(tiny_model, [molecules], tmp_path, device="cpu", log=messages.append)
     assert messages == []
 

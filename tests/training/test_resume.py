@@ -54,7 +54,7 @@ def test_of_two_runs_in_one_folder_the_later_goes_on(tmp_path: Path) -> None:
         _, told = earlier.communicate(timeout=60)
     finally:
         earlier.kill()
-    assert b"is another run's now" in told
+    assert b"is in use by a run that was started later" in told
     assert later.steps >= 60
     trained = [row["step"] for row in read_metrics(tmp_path / "run" / "metrics.csv") if "train/loss" in row]
     assert trained == list(range(later.steps))
