@@ -163,7 +163,7 @@ def test_errors_name_the_wrong_argument(tiny_model, molecules, tiny, tmp_path):
         fit_prior(tiny_model, [molecules], tmp_path / "x", kind="spline", device="cpu")
     with pytest.raises(InputError, match="'tiny' has no learned prior"):
         tiny.sample(3, prior="learned")
-    with pytest.raises(InputError, match="prior must be one of .*'flat'"):
+    with pytest.raises(InputError, match="'flat'"):
         tiny.sample(3, prior="flat")
     assert not (tmp_path / "x").exists()
 
