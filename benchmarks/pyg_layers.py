@@ -21,7 +21,6 @@ from pathlib import Path
 import torch
 import torch_geometric
 from torch import Tensor, nn
-from torch.nn.functional import embedding
 from torch_geometric import utils as pyg
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.aggr import AttentionalAggregation, SumAggregation
@@ -35,7 +34,7 @@ from molvae.data.rows import Record
 from molvae.nn.encoders import AttentionPooling, BondMessagePassing
 from molvae.nn.scatter import softmax
 
-BATCH_SIZE, ROUNDS = 256, 15
+BATCH_SIZE, ROUNDS = 256, 7
 
 
 class PyGBondMessagePassing(MessagePassing):

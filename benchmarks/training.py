@@ -4,8 +4,8 @@
     python benchmarks/training.py --packed FOLDER --batch-sizes 512 1024 2048 --precisions bf16 tf32   # on a GPU
 
 Every encoder with the GRU, and the GINE encoder with the transformer, at the default sizes. With `--packed`, a folder
-that `train_shipped.py` packed, the shape that ships, with the share that it reaches of what a large matrix product
-reaches on the same device. The first steps, in which memory is laid out, are not counted. Where there is a GPU it is
+that `scripts/train_shipped.py` packed, the shape that ships, with the share that it reaches of what a large matrix
+product reaches on the same device. The first steps, in which memory is laid out, are not counted. Where there is a GPU it is
 used.
 """
 
@@ -22,7 +22,6 @@ from pathlib import Path
 import lightning
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from train_shipped import SHAPE, Data
 
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.neighbors import Neighbors
@@ -33,6 +32,9 @@ from molvae.nn.config import DECODERS, ENCODERS, ModelConfig
 from molvae.training.config import TrainConfig
 from molvae.training.module import sample_noise_levels
 from molvae.training.trainer import train_autoencoder
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from train_shipped import SHAPE, Data
 
 WARM_UP = 2
 LARGE = 8192  # rows and columns of the matrices whose product is the limit

@@ -144,7 +144,7 @@ def test_find_model_by_name(tiny_model, tmp_path, monkeypatch):
         shutil.copytree(tiny_model, tmp_path / name)
     assert shipped_models() == ["druglike", "moses"]
     assert find_model("moses") == tmp_path / "moses"
-    with pytest.raises(CheckpointError, match="no model 'druglik'.*did you mean 'druglike'"):
+    with pytest.raises(CheckpointError, match=r"no model 'druglik'.*did you mean 'druglike'"):
         load("druglik")
     with pytest.raises(CheckpointError, match="druglike, moses"):
         load("somewhere/else")

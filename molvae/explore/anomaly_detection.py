@@ -51,6 +51,13 @@ def anomaly(
     ------
     InputError
         If the reference was computed with other weights.
+
+    Examples
+    --------
+    >>> from molvae import explore, load
+    >>> table = explore.anomaly(load(), ["CC(=O)Oc1ccccc1C(=O)O", "C1CC1C1CC1C1CC1C1CC1"])
+    >>> bool(table["percentile"][0] > table["percentile"][1])
+    True
     """
     likelihoods = generator.likelihood(smiles)
     table = likelihoods[["smiles", "error", "log_likelihood"]].assign(

@@ -75,6 +75,13 @@ def cluster(
     References
     ----------
     .. [1] Campello, Moulavi and Sander, "Density-based clustering based on hierarchical density estimates", 2013.
+
+    Examples
+    --------
+    >>> from molvae import explore, load
+    >>> table = explore.cluster(load(), ["CCO", "CCCO", "CCCCO", "c1ccccc1", "Cc1ccccc1"], n_clusters=2)
+    >>> table["cluster"].tolist()
+    [0, 0, 0, 1, 1]
     """
     molecules = EncodedMolecules.from_smiles(generator, smiles, min_distinct=3)
     latents = molecules.latents

@@ -71,6 +71,13 @@ def interpolate(
     References
     ----------
     .. [1] White, "Sampling generative networks", 2016, https://arxiv.org/abs/1609.04468
+
+    Examples
+    --------
+    >>> from molvae import explore, load
+    >>> path = explore.interpolate(load(), "CC(=O)Oc1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1", steps=5)
+    >>> path["smiles"].iloc[[0, -1]].tolist()
+    ['CC(=O)Oc1ccccc1C(=O)O', 'CC(=O)Nc1ccc(O)cc1']
     """
     if steps < 2:
         raise InputError(f"steps must be at least 2 (the two ends), got {steps}")

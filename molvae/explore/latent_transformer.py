@@ -40,7 +40,8 @@ class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     >>> from sklearn.linear_model import Ridge
     >>> from sklearn.pipeline import make_pipeline
     >>> pipeline = make_pipeline(LatentTransformer(), Ridge())
-    >>> pipeline.fit(smiles, solubility).predict(["CCO"])  # doctest: +SKIP
+    >>> pipeline.fit(["CCO", "CCCO", "c1ccccc1"], [-0.77, -0.24, 2.13]).predict(["CCCCO"]).shape
+    (1,)
     """
 
     def __init__(

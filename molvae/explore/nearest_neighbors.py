@@ -58,6 +58,12 @@ def neighbors(
     ------
     InputError
         If no seed can be encoded, `n` is below 1, or the numbers of names and molecules differ.
+
+    Examples
+    --------
+    >>> from molvae import explore, load
+    >>> explore.neighbors(load(), ["CCCCCO", "c1ccccc1", "CCCCO"], "CCCCCCO", n=1)["smiles"].tolist()
+    ['CCCCCO']
     """
     if n < 1:
         raise InputError(f"the number of neighbors must be at least 1, got {n}")

@@ -99,6 +99,13 @@ def optimize(
     References
     ----------
     .. [1] Hansen, "The CMA evolution strategy: A tutorial", 2016, https://arxiv.org/abs/1604.00772
+
+    Examples
+    --------
+    >>> from molvae import explore, load
+    >>> table = explore.optimize(load(), "CC(=O)Nc1ccc(O)cc1", "qed", filters="similarity>=0.4", max_samples=64)
+    >>> bool((table["similarity"] >= 0.4).all()), table["score"].is_monotonic_decreasing
+    (True, True)
     """
     if max_samples < 1:
         raise InputError(f"max_samples must be at least 1, got {max_samples}")

@@ -61,6 +61,13 @@ def latent_map(
     ----------
     .. [1] McInnes, Healy and Melville, "UMAP: Uniform manifold approximation and projection", 2018,
        https://arxiv.org/abs/1802.03426
+
+    Examples
+    --------
+    >>> from molvae import explore, load
+    >>> table = explore.latent_map(load(), ["CCO", "CCN", "c1ccccc1", "C1CC"], color_by="logp")
+    >>> list(table.columns), table.attrs["statistics"]["mapped"]
+    (['smiles', 'error', 'x', 'y', 'logp'], 3)
     """
     if method not in METHODS:
         raise InputError(f"method must be {' or '.join(METHODS)}, got {method!r}")

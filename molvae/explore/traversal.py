@@ -91,6 +91,13 @@ def traverse(
         If the seed cannot be encoded.
     InputError
         For an impossible grid, unknown directions, or too few reference molecules.
+
+    Examples
+    --------
+    >>> from molvae import explore, load
+    >>> grid = explore.traverse(load(), "CC(=O)Nc1ccc(O)cc1", steps=3)
+    >>> grid["smiles"][4], grid.attrs["axes"]
+    ('CC(=O)Nc1ccc(O)cc1', ('z0', 'z1'))
     """
     if span is None:
         span = 15.0 if directions == "latent" else 5.0

@@ -1,0 +1,1 @@
+"""Output files: tables in several formats, and partial results of long runs."""

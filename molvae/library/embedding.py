@@ -173,7 +173,7 @@ def _embedded_batch(rows: list[Record | InvalidRow], result: _WorkerResult, task
     return EmbeddedBatch(
         records=[row for row in map(rows.__getitem__, chunk.rows) if isinstance(row, Record)],
         smiles=result.smiles,
-        hashes=np.frombuffer(b"".join(chunk.smiles_hashes), np.uint64),
+        hashes=np.frombuffer(b"".join(chunk.smiles_hashes), "<u8"),
         latents=encode_chunk(task.model, chunk, task.device) if latents is None else latents,
         invalid_rows=invalid_rows,
         properties=result.properties,

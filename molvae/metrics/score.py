@@ -13,7 +13,7 @@ from molvae.data.rows import as_smiles_iterable, file_format, with_index_of
 from molvae.errors import InputError
 from molvae.metrics.molecules import InputRow, concat_tables, rows_from_smiles
 from molvae.metrics.reference import Reference
-from molvae.metrics.scorer import BENCHMARKS, SAMPLE_SIZE, Scorer, Scores, ScoringFunction
+from molvae.metrics.scorer import BENCHMARKS, SAMPLE_SIZE, Scorer, Scores
 from molvae.metrics.set_metrics import ReferenceSets
 from molvae.nn.devices import find_device
 
@@ -30,7 +30,7 @@ def score(
     seeds: str | Iterable[str] | None = None,
     columns: Collection[str] | None = None,
     nearest: bool = True,
-    scores: Mapping[str, ScoringFunction] | None = None,
+    scores: Mapping[str, Any] | Iterable[Any] | None = None,
     fcd: bool | None = None,
     benchmarks: Collection[str] = BENCHMARKS,
     sample_size: int = SAMPLE_SIZE,
@@ -57,9 +57,10 @@ def score(
         take most of the time.
     nearest : bool
         Find the nearest neighbor of each molecule in `train`, or in `test` without a training set.
-    scores : mapping of str to callable, optional
-        Further columns by name. Each function gets a list of N canonical SMILES and returns N numbers, NaN for a
-        molecule without a value; a `PropertyModel` is such a function.
+    scores : mapping or sequence of scoring functions, optional
+        Further columns, named by the keys of a mapping or by the functions. Each function takes a list of N canonical
+        SMILES and returns N numbers, NaN for a molecule without a value, or takes one RDKit Mol and returns a number; a
+        `PropertyModel` is such a function. "FILE.py:FUNCTION" names one in a file.
     fcd : bool, optional
         Whether to compute Fréchet ChemNet distances; None: if the extra `fcd` is installed.
     benchmarks : collection of {"moses", "guacamol"}

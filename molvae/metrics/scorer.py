@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from molvae.chem.scoring_functions import as_scoring_functions
 from molvae.chem.smiles import canonical_or_none
 from molvae.data.hashing import hash_texts
 from molvae.data.parallel import chunked, map_chunks
@@ -50,7 +51,6 @@ RESERVED_COLUMNS = (
 )
 """Columns of the table besides those of `molecules.COLUMNS`."""
 
-ScoringFunction = Callable[[Sequence[str]], Any]
 """Canonical SMILES (N) to numbers (N), NaN for a molecule without a value."""
 
 
@@ -122,7 +122,7 @@ class Scorer:
         nearest: bool = True,
         names_are_seeds: bool = False,
         with_names: bool = False,
-        scores: Mapping[str, ScoringFunction] | None = None,
+        scores: Mapping[str, Any] | Iterable[Any] | None = None,
         fcd: bool | None = None,
         benchmarks: Collection[str] = BENCHMARKS,
         sample_size: int = SAMPLE_SIZE,
@@ -136,7 +136,7 @@ class Scorer:
         self.references = references or ReferenceSets()
         self.names_are_seeds, self.with_names = names_are_seeds, with_names
         self.columns = select_columns(None if columns is None else {*columns, *self._required_columns()})
-        self._scores = dict(scores or {})
+        self._scores = as_scoring_functions(scores)
         if reserved := [name for name in self._scores if name in RESERVED_COLUMNS or name in COLUMNS]:
             raise InputError(f"the score {reserved[0]!r} has the name of another column: rename it")
         self.fcd, self.benchmarks, self.workers, self.device = fcd, benchmarks, workers, device
@@ -212,7 +212,7 @@ class Scorer:
             self._add_neighbors(table, valid, fingerprints)
         for name, function in self._scores.items():
             table[name] = np.nan
-            table.loc[valid, name] = _call_score(name, function, list(table.loc[valid, "canonical"]))
+            table.loc[valid, name] = function(list(table.loc[valid, "canonical"]))
             missing = valid & table[name].isna().to_numpy() & (table["error"] == "").to_numpy()
             table.loc[missing, "error"] = f"no {name}"
         if self.names_are_seeds:
@@ -337,13 +337,3 @@ def _similarity_to_seeds(seeds: pd.Series[str], fingerprints: NDArray[np.uint8])
     common = np.bitwise_count(fingerprints & of_seeds).sum(axis=1, dtype=np.int64)
     union = np.bitwise_count(fingerprints | of_seeds).sum(axis=1, dtype=np.int64)
     return np.where(of_seeds.any(axis=1), common / np.maximum(union, 1), np.nan)
-
-
-def _call_score(name: str, function: ScoringFunction, smiles: list[str]) -> NDArray[np.float64]:
-    values = np.asarray(function(smiles) if smiles else [], dtype=np.float64)
-    if values.shape != (len(smiles),):
-        raise InputError(
-            f"the score {name!r} must return one number per molecule: {len(smiles):,} molecules, "
-            f"got an array of shape {values.shape}"
-        )
-    return values

@@ -220,6 +220,9 @@ def sample_rows(sources: Sequence[MoleculeSource], n: int, random_state: int) ->
 
 def _without_learned_prior_scores(card: dict[str, Any]) -> dict[str, Any]:
     """A model card without the scores of the learned prior, which is replaced."""
-    if "Scores" not in card:
+    if "Evaluation" not in card:
         return card
-    return {**card, "Scores": {name: value for name, value in card["Scores"].items() if "learned prior" not in name}}
+    return {
+        **card,
+        "Evaluation": {name: value for name, value in card["Evaluation"].items() if "learned prior" not in name},
+    }

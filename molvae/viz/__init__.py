@@ -1,0 +1,1 @@
+"""Drawings of molecules, charts, HTML pages, and displays in notebooks."""

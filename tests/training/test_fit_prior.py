@@ -79,10 +79,10 @@ def test_scores_of_the_previous_learned_prior_are_removed_from_the_card(tiny_mod
         "learned prior samples valid": "0.5 of 10",
         "distinct learned prior samples novel": "1",
     }
-    before = dataclasses.replace(checkpoint, card={**checkpoint.card, "Scores": scores})
+    before = dataclasses.replace(checkpoint, card={**checkpoint.card, "Evaluation": scores})
     checkpoints.save(before, tmp_path / "before")
     fit_prior(tmp_path / "before", [molecules], tmp_path / "after", device="cpu", workers=0)
-    assert checkpoints.load(tmp_path / "after").card["Scores"] == {"exact": "0.9 of 10"}
+    assert checkpoints.load(tmp_path / "after").card["Evaluation"] == {"exact": "0.9 of 10"}
 
 
 @pytest.mark.parametrize("kind", PRIORS)
@@ -163,7 +163,7 @@ def test_errors_name_the_wrong_argument(tiny_model, molecules, tiny, tmp_path):
         fit_prior(tiny_model, [molecules], tmp_path / "x", kind="spline", device="cpu")
     with pytest.raises(InputError, match="'tiny' has no learned prior"):
         tiny.sample(3, prior="learned")
-    with pytest.raises(InputError, match="prior must be one of .*'flat'"):
+    with pytest.raises(InputError, match="'flat'"):
         tiny.sample(3, prior="flat")
     assert not (tmp_path / "x").exists()
 

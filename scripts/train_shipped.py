@@ -1,0 +1,398 @@
+"""Train the shipped models: pack the data, train within a time limit, fit a prior and write the model card.
+
+    molvae data fetch druglike moses                                     # prints the paths of the files
+    python scripts/train_shipped.py --druglike druglike_train.smi.gz druglike_valid.smi.gz druglike_test.smi.gz \
+        --moses train.csv.gz test.csv.gz --model druglike druglike-ae --minutes 60 12 --out runs/shipped
+
+`druglike` has a Gaussian latent; `druglike-ae` starts from its weights and continues as a deterministic autoencoder.
+Both are trained on the druglike data set and 600,000 random molecules of MOSES; their Bloom filter contains all
+molecules of both. `moses` is a Gaussian model of MOSES alone, for its benchmark: perturbed latents are decoded to the
+original molecules and not to neighbors, so that samples of the prior follow the distribution of the training set.
+
+A run that was interrupted continues. With `--steps`, the steps can run on different machines: `pack` and `finish` need
+the data files, `train`, which needs a GPU, only OUT/packed and the initial models; it writes OUT/models, to which
+`finish` adds the rest.
+
+`--init-from FOLDER` starts from the weights of the models in FOLDER, where name and shape agree. With `--rl`, only
+their decoders are trained, with policy gradients on molecules of the training data and without neighbors. `--small`
+uses small networks and few molecules, to test the script. The shipped models were trained on an H200 with `--batch-size
+2048 --precision tf32 --learning-rate 0.003` (the autoencoder 0.0015), then with `--rl` on one CPU core, with the
+learning rates in their cards; the last part of `druglike` and `druglike-ae` with `--length-weight-exponent 1.6`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain, islice, zip_longest
+from pathlib import Path
+from typing import Any, Self
+
+import model_card
+import torch
+
+from molvae import checkpoint as checkpoints
+from molvae.checkpoint import Checkpoint, SamplingDefaults
+from molvae.chem.tokenizer import Vocabulary
+from molvae.data.bloom_filter import BloomFilter
+from molvae.data.graph_dataset import PackedGraphs, concatenate, read_metadata
+from molvae.data.neighbors import Neighbors
+from molvae.data.packing import pack
+from molvae.data.readers import read_records
+from molvae.data.rows import InvalidRow, Record
+from molvae.nn.config import ModelConfig
+from molvae.nn.priors import PriorConfig
+from molvae.training.config import TrainConfig
+from molvae.training.dataset import prepare_neighbors
+from molvae.training.distribution_matching import DistributionMatching
+from molvae.training.evaluation import decoding_metrics
+from molvae.training.fit_prior import fit_prior
+from molvae.training.policy_gradient import PolicyGradient
+from molvae.training.train import with_likelihood_reference
+from molvae.training.trainer import TrainingResult, train_autoencoder
+
+N_MOSES_IN_MIX = 600_000  # molecules of MOSES in the training data of the druglike models
+N_MOSES_VALID = 5_000  # molecules of MOSES train that the model `moses` is validated on
+N_SMALL, N_PRIOR_SMALL, N_PRIOR = (
+    3_000,
+    2_000,
+    60_000,
+)  # rows per file with --small; molecules that priors are fitted to
+DRUGLIKE = (
+    "601,323 molecules: ChEMBL (CC BY-SA 3.0, European Bioinformatics Institute), PubChem bioassays, "
+    "ZINC leads and natural products; isomeric SMILES, 6 to 64 heavy atoms, salts stripped"
+)
+MOSES = "1,584,663 lead-like molecules of ZINC without charges or stereo (MIT)"
+STEPS = ("pack", "train", "finish")
+SHAPE = {"encoder": "dmpnn", "pooling_heads": 32, "decoder_dim": 384, "bilinear_dim": 256}
+SMALL_SHAPE = {
+    "encoder_dim": 16,
+    "encoder_layers": 2,
+    "pooling_heads": 2,
+    "decoder_dim": 48,
+    "latent_dim": 16,
+    "bilinear_dim": 16,
+}
+
+FROM_SCRATCH = TrainConfig(max_steps=1_000_000, learning_rate=2e-3)
+CONTINUED = {
+    "learning_rate": 1.5e-3,
+    "warmup_steps": 200,
+    "decay_fraction": 0.75,
+    "kl_delay_steps": 0,
+    "kl_warmup_steps": 0,
+}
+RL = {"freeze_encoder": True, "warmup_steps": 50, "decay_fraction": 0.75}
+RL_AROUND_MOLECULES = {
+    "rl_weight": 2.0,
+    "batch_size": 96,
+    "learning_rate": 1.5e-4,
+    "noise_prob": 0.05,
+    "noise_min": 0.6,  # at lower noise levels the decoder is trained by the policy gradient
+}
+RL_FROM_PRIOR = {
+    "rl_weight": 1.0,
+    "batch_size": 192,
+    "learning_rate": 5e-4,
+    "noise_prob": 0.85,
+    "noise_min": 0.8,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hyperparameters of a shipped model.
+
+    Attributes
+    ----------
+    data
+        "mix" (druglike and MOSES) or "moses".
+    latent
+        Latent space, as in `ModelConfig`.
+    training
+        Hyperparameters of a training from scratch.
+    init_from
+        Another shipped model whose weights are used to start.
+    rl
+        Hyperparameters that differ with `--rl`.
+    policy_gradient
+        Arguments of `PolicyGradient`.
+    match_distribution
+        Whether the policy gradient uses distribution matching.
+    prior_noise_level
+        Noise level of samples of the learned prior.
+    """
+
+    data: str
+    latent: str
+    training: TrainConfig
+    init_from: str = ""
+    rl: dict[str, Any] = field(default_factory=lambda: RL_AROUND_MOLECULES)
+    policy_gradient: dict[str, Any] = field(default_factory=dict)
+    match_distribution: bool = False
+    prior_noise_level: float = PriorConfig.noise_level
+
+
+RECIPES = {
+    "druglike": Recipe("mix", "gaussian", FROM_SCRATCH),
+    "druglike-ae": Recipe(
+        "mix",
+        "deterministic",
+        FROM_SCRATCH.replace(learning_rate=1e-3, warmup_steps=200, noise_prob=0.15, decay_fraction=0.6),
+        init_from="druglike",
+    ),
+    "moses": Recipe(
+        "moses",
+        "gaussian",
+        FROM_SCRATCH.replace(decay_fraction=0.6),
+        rl=RL_FROM_PRIOR,
+        policy_gradient={
+            "n_seeds": 16,
+            "samples_per_seed": 8,
+            "temperature": 1.0,
+            "noise_min": 0.85,
+            "noise_max": 1.0,
+        },
+        match_distribution=True,
+        prior_noise_level=0.95,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Packed training and validation data, saved in one folder with the Bloom filter of the training set."""
+
+    train: PackedGraphs
+    neighbors: Neighbors | None
+    valid: PackedGraphs
+    vocabulary: Vocabulary
+    card: dict[str, str]
+
+    def save(self, folder: Path, training_filter: BloomFilter) -> None:
+        self.valid.save(folder / "valid")
+        training_filter.save(folder / checkpoints.BLOOM_FILTER_FILE)
+        self.train.save(folder, vocabulary=self.vocabulary.tokens, card=self.card)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        metadata, neighbors = read_metadata(folder), folder / "neighbors.npz"
+        return cls(
+            PackedGraphs.load(folder),
+            Neighbors.load(neighbors) if neighbors.exists() else None,
+            PackedGraphs.load(folder / "valid"),
+            Vocabulary(tuple(metadata["vocabulary"])),
+            metadata["card"],
+        )
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    for name, minutes in zip_longest(arguments.model, arguments.minutes, fillvalue=0.0):
+        if "pack" in arguments.steps:
+            pack_data(name, arguments)
+        if "train" in arguments.steps:
+            train(name, minutes, arguments)
+        if "finish" in arguments.steps:
+            finish(name, arguments)
+
+
+def pack_data(name: str, arguments: argparse.Namespace) -> None:
+    """Pack the training data of a model and find its neighbors, unless that has been done."""
+    data_name = RECIPES[name].data
+    folder = arguments.out / "packed" / data_name
+    if not (folder / "packed.json").exists():
+        pack_sources = {"mix": pack_mix, "moses": pack_moses}[data_name]
+        data, training_filter = pack_sources(arguments, initial_model(name, arguments))
+        data.save(folder, training_filter)
+    if data_name == "mix" and not arguments.rl:
+        data = Data.load(folder)
+        prepare_neighbors(data.train, data.vocabulary, folder / "neighbors.npz", log=print)
+
+
+def train(name: str, minutes: float, arguments: argparse.Namespace) -> None:
+    """Train a model on packed data and write its directory in OUT/models."""
+    recipe, out = RECIPES[name], arguments.out
+    folder = out / "packed" / recipe.data
+    data, initial = Data.load(folder), initial_model(name, arguments)
+    if initial and initial.vocabulary.tokens != data.vocabulary.tokens:
+        raise SystemExit(
+            f"{folder} was packed with another vocabulary than that of {initial.name}: delete it and pack again"
+        )
+    config = train_config(recipe, minutes, arguments, continued=initial is not None)
+    sizes = SMALL_SHAPE if arguments.small else SHAPE
+    model_config = ModelConfig.from_dict({"vocab_size": len(data.vocabulary), "latent": recipe.latent, **sizes})
+    matching = None
+    if arguments.rl and recipe.match_distribution:
+        matching = DistributionMatching.from_training_set(data.train, data.vocabulary)
+    policy_gradient = PolicyGradient(
+        data.vocabulary,
+        model_config.max_length,
+        BloomFilter.load(folder / checkpoints.BLOOM_FILTER_FILE),
+        distribution_matching=matching,
+        **recipe.policy_gradient,
+    )
+    neighbors = None if arguments.rl else data.neighbors
+    result = train_autoencoder(
+        out / name,
+        data.train,
+        data.valid,
+        model_config,
+        config,
+        neighbors=neighbors,
+        validation_metrics=decoding_metrics(data.vocabulary, model_config.max_length),
+        policy_gradient=policy_gradient,
+        init_from=initial.model if initial else None,
+    )
+    n_parameters = sum(parameter.numel() for parameter in result.model.parameters())
+    card = {
+        "Architecture": f"{model_config.encoder} encoder, {model_config.latent} latent of {model_config.latent_dim}, "
+        f"{model_config.decoder} decoder; {n_parameters:,} parameters",
+        "Data": data.card,
+        "Training": training_section(name, result, config, policy_gradient, neighbors, initial),
+    }
+    model = Checkpoint(name, result.model, model_config, data.vocabulary, SamplingDefaults(temperature=0.7), card=card)
+    checkpoints.save(model, out / "models" / name)
+
+
+def train_config(recipe: Recipe, minutes: float, arguments: argparse.Namespace, *, continued: bool) -> TrainConfig:
+    """Hyperparameters of a recipe, changed by the command line."""
+    changes: dict[str, Any] = RL | recipe.rl if arguments.rl else {}
+    if continued and not arguments.rl and not recipe.init_from:
+        changes = CONTINUED
+    options = ("batch_size", "learning_rate", "length_weight_exponent")
+    changes = changes | {key: value for key in options if (value := getattr(arguments, key)) is not None}
+    return recipe.training.replace(max_minutes=minutes, precision=arguments.precision, **changes)
+
+
+def finish(name: str, arguments: argparse.Namespace) -> None:
+    """Add the Bloom filter, the likelihood reference, a learned prior and the scores to a trained model."""
+    recipe, out = RECIPES[name], arguments.out
+    folder, data_folder = out / "models" / name, out / "packed" / recipe.data
+    training_filter = BloomFilter.load(data_folder / checkpoints.BLOOM_FILTER_FILE)
+    model = replace(checkpoints.load(folder), training_filter=training_filter)
+    checkpoints.save(with_likelihood_reference(model, Data.load(data_folder).train), folder)
+    moses_only = recipe.data == "moses"
+    files = arguments.moses[:1] if moses_only else arguments.druglike[:1]
+    n_molecules = N_PRIOR_SMALL if arguments.small else N_PRIOR
+    fit_prior(folder, files, folder, noise_level=recipe.prior_noise_level, max_molecules=n_molecules, log=print)
+    test_sets = {} if moses_only else {"druglike test": arguments.druglike[2]}
+    model_card.update_card(
+        folder,
+        {**test_sets, "MOSES test": arguments.moses[1]},
+        benchmark=moses_only and not arguments.small,
+        scale=model_card.QUICK_SCALE if arguments.small else 1,
+    )
+
+
+def initial_model(name: str, arguments: argparse.Namespace) -> Checkpoint | None:
+    """The model whose weights are used to start: another one in OUT/models, or one in the folder of --init-from."""
+    if (other := RECIPES[name].init_from) and not arguments.rl:
+        return checkpoints.load(arguments.out / "models" / other)
+    folder = arguments.init_from and arguments.init_from / name
+    return checkpoints.load(folder) if folder and folder.exists() else None
+
+
+def pack_mix(arguments: argparse.Namespace, initial: Checkpoint | None) -> tuple[Data, BloomFilter]:
+    """The druglike data set and random molecules of MOSES; the Bloom filter contains all molecules of both."""
+    druglike, vocabulary = pack_file(arguments, arguments.druglike[0], initial.vocabulary if initial else None)
+    moses, _ = pack_file(arguments, arguments.moses[0], vocabulary)
+    valid, _ = pack_file(arguments, arguments.druglike[1], vocabulary)
+    training_filter = initial.training_filter if initial else None
+    training_filter = training_filter or BloomFilter.from_smiles(
+        chain(druglike.smiles(vocabulary), moses.smiles(vocabulary))
+    )
+    rows = torch.randperm(len(moses), generator=torch.Generator().manual_seed(0))[:N_MOSES_IN_MIX]
+    card = {
+        "druglike": DRUGLIKE,
+        "MOSES train": f"{MOSES}; trained on {N_MOSES_IN_MIX:,} random molecules",
+        "not in training": "in neither of the complete training sets",
+    }
+    return Data(concatenate([druglike, moses.select(rows)]), None, valid, vocabulary, card), training_filter
+
+
+def pack_moses(arguments: argparse.Namespace, initial: Checkpoint | None) -> tuple[Data, BloomFilter]:
+    """MOSES train without random molecules for validation; the Bloom filter contains all molecules."""
+    moses, vocabulary = pack_file(arguments, arguments.moses[0], initial.vocabulary if initial else None)
+    order = torch.randperm(len(moses), generator=torch.Generator().manual_seed(0))
+    n_valid = min(N_MOSES_VALID, len(moses) // 10)
+    card = {"MOSES train": MOSES, "not in training": "not in MOSES train"}
+    training_filter = initial.training_filter if initial else None
+    training_filter = training_filter or BloomFilter.from_smiles(moses.smiles(vocabulary))
+    return Data(moses.select(order[n_valid:]), None, moses.select(order[:n_valid]), vocabulary, card), training_filter
+
+
+def pack_file(
+    arguments: argparse.Namespace, file: Path, vocabulary: Vocabulary | None
+) -> tuple[PackedGraphs, Vocabulary]:
+    """Pack the molecules of a file and print the row counts."""
+    rows: Iterator[Record | InvalidRow] = islice(read_records(file), N_SMALL if arguments.small else None)
+    data, vocabulary, report = pack(rows, vocabulary=vocabulary)
+    print(report.summary())
+    return data, vocabulary
+
+
+def training_section(
+    name: str,
+    result: TrainingResult,
+    config: TrainConfig,
+    policy_gradient: PolicyGradient,
+    neighbors: Neighbors | None,
+    initial: Checkpoint | None,
+) -> dict[str, str]:
+    """The training in the model card, followed by the training of the initial model."""
+    section = {
+        "steps": f"{result.steps:,} of {config.batch_size} molecules ({result.n_molecules:,} molecules processed)",
+        "time": f"{result.minutes:.0f} minutes on {hardware()}",
+        "settings": ", ".join(f"{key} {value}" for key, value in asdict(config).items()),
+    }
+    if config.rl_weight:
+        matching = ", with distribution matching" if policy_gradient.distribution_matching else ""
+        section["policy gradient"] = (
+            f"{policy_gradient.samples_per_seed} samples around each of {policy_gradient.n_seeds} molecules per step"
+            f"{matching}"
+        )
+    if neighbors is not None:
+        section["neighbors"] = f"{neighbors.coverage:.0%} of the molecules have neighbors as targets"
+    if initial:
+        earlier: dict[str, Any] = initial.card.get("Training", {})
+        prefix = "before" if initial.name == name else f"before, as {initial.name}"
+        section |= {f"{prefix}: {key}": value for key, value in earlier.items()}
+    return section
+
+
+def hardware() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} CPU cores ({platform.machine()})"
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--druglike", type=Path, nargs=3, metavar=("TRAIN", "VALID", "TEST"))
+    parser.add_argument("--moses", type=Path, nargs=2, metavar=("TRAIN", "TEST"))
+    parser.add_argument("--model", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--minutes", nargs="+", type=float, default=[], help="time limit of each model's training")
+    parser.add_argument("--init-from", type=Path, metavar="FOLDER", help="folder of model directories to start from")
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, help="steps to run; train needs no files")
+    parser.add_argument("--batch-size", type=int, help="molecules per step; 1024 or more on a GPU")
+    parser.add_argument("--learning-rate", type=float, help="peak learning rate; larger batches need a higher one")
+    parser.add_argument(
+        "--length-weight-exponent", type=float, help="sample molecules in proportion to (number of tokens) ** this"
+    )
+    parser.add_argument("--rl", action="store_true", help="train only the decoder, with policy gradients")
+    parser.add_argument("--precision", default="bf16", help="auto, 32, tf32 or bf16; the fastest depends on the GPU")
+    parser.add_argument("--small", action="store_true", help="small networks and few molecules, to test the script")
+    parser.add_argument("--out", type=Path, default=Path("runs/shipped"))
+    arguments = parser.parse_args()
+    if set(arguments.steps) != {"train"} and not (arguments.druglike and arguments.moses):
+        parser.error("the steps pack and finish need --druglike and --moses")
+    if "train" in arguments.steps and len(arguments.minutes) != len(arguments.model):
+        parser.error("the step train needs --minutes for each --model")
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

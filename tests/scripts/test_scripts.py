@@ -1,0 +1,98 @@
+"""The scripts that make the shipped models, run with small networks and few molecules."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from tiny_vae import SMALL
+
+pytest.importorskip("sklearn")
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.fixture
+def molecules(tmp_path: Path) -> Path:
+    path = tmp_path / "molecules.smi"
+    path.write_text("\n".join(SMALL) + "\n")
+    return path
+
+
+@pytest.fixture
+def model_card(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """scripts/model_card.py with fewer molecules and samples."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    module = importlib.import_module("model_card")
+    for name, value in (
+        ("NOISE_LEVELS", (0.5,)),
+        ("SIMILARITIES", (0.5,)),
+        ("SAMPLES_PER_SEED", 4),
+        ("INVERSION_STEPS", 2),
+        ("N_RECONSTRUCTED", (120, 120)),
+        ("N_PRIOR_SAMPLES", 200),
+        ("N_SEEDS", 3),
+        ("N_SEEDS_AT_SIMILARITY", 60),
+        ("N_SEEDS_WITH_DEFAULTS", 20),
+        ("N_ANALOGS", 3),
+        ("N_BLOOM_FILTER_QUERIES", 1000),
+    ):
+        monkeypatch.setattr(module, name, value)
+    return module
+
+
+def run(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
+    module.main()
+
+
+def test_model_card(
+    model_card: ModuleType, tiny_checkpoint, molecules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from molvae.checkpoint import save
+
+    folder = save(tiny_checkpoint, tmp_path / "model")
+    run(model_card, monkeypatch, folder, "--druglike", molecules, "--quick")
+    card = json.loads((folder / "card.json").read_text())
+    assert card["Scores"]["druglike test, exact from the mean"].endswith(" of 6")
+    assert card["Scores"]["prior samples valid"].endswith(" of 10")
+    assert "0.000% measured" in card["Scores"]["training filter"]
+    (neighborhood,) = (content for section, content in card.items() if section.startswith("Neighborhood"))
+    assert "noise level 0.5, 3 seeds" in neighborhood
+    (defaults,) = (content for section, content in card.items() if section.startswith("Defaults"))
+    assert defaults["seeds with 3 analogs"].endswith(" of 1")
+    card["Scores"]["druglike test, exact from the mean"] = "outdated"
+    (folder / "card.json").write_text(json.dumps(card))
+    run(model_card, monkeypatch, folder, "--druglike", molecules, "--quick", "--reconstruction")
+    assert json.loads((folder / "card.json").read_text()).keys() == card.keys()
+    assert json.loads((folder / "card.json").read_text())["Scores"]["druglike test, exact from the mean"] != "outdated"
+
+
+def test_train_shipped(
+    model_card: ModuleType, molecules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Train a model, then its decoder alone with policy gradients."""
+    del model_card  # imported by the script, with fewer molecules
+    script = importlib.import_module("train_shipped")
+    recipe = script.replace(script.RECIPES["moses"], training=script.FROM_SCRATCH.replace(max_steps=3, batch_size=8))
+    rl = {**recipe.rl, "batch_size": 8}
+    small = {"n_seeds": 2, "samples_per_seed": 2}
+    recipe = script.replace(recipe, rl=rl, policy_gradient={**recipe.policy_gradient, **small})
+    monkeypatch.setitem(script.RECIPES, "moses", recipe)
+    monkeypatch.setattr(script, "decoding_metrics", lambda *_: None)
+    data = ["--druglike", *[molecules] * 3, "--moses", *[molecules] * 2]
+    options = [*data, "--model", "moses", "--minutes", 1, "--small", "--precision", "32"]
+    run(script, monkeypatch, *options, "--out", tmp_path / "first")
+    model = tmp_path / "first" / "models" / "moses"
+    for name in ("prior.safetensors", "bloom_filter.npz", "likelihood_reference.json"):
+        assert (model / name).exists()
+    assert "Scores" in json.loads((model / "card.json").read_text())
+    rl_options = ["--rl", "--init-from", model.parent, "--steps", "pack", "train"]
+    run(script, monkeypatch, *options, *rl_options, "--out", tmp_path / "second")
+    training = json.loads((tmp_path / "second" / "models" / "moses" / "card.json").read_text())["Training"]
+    assert training["policy gradient"] == "2 samples around each of 2 molecules per step, with distribution matching"
+    assert "before: settings" in training
