@@ -1,7 +1,7 @@
 """Hooks of the documentation build: pages that are generated from the code, so that they cannot become outdated.
 
-`<!-- options: COMMAND -->` in a page becomes the tables of the options of a command, `<!-- layers -->` the layers of the
-package, `<!-- include: FILE -->` the contents of a file at the top of the repository.
+In a page, `<!-- options: COMMAND -->` becomes the tables of the options of a command, `<!-- layers -->` the layers of
+the package, and `<!-- include: FILE -->` the contents of a file at the top of the repository.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The layers of the package: imports point down, packages of one layer do not import each other, and no module imports
-the package root.
+"""The layers of the package: imports point down, packages of one layer do not import each other, and no module
+imports the package root.
 
-The layer of a module is that of the first name of its path: molvae/chem/smiles.py belongs to chem. A new first name must
-be added to `LAYERS`. The architecture page of the documentation shows this table.
+The layer of a module is that of the first name of its path: molvae/chem/smiles.py belongs to chem. A new first name
+must be added to `LAYERS`. The architecture page of the documentation shows this table.
 """
 
 from __future__ import annotations

@@ -86,16 +86,16 @@ def test_pages_have_examples():
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=lambda page: str(page.relative_to(ROOT)))
-def test_commands_parse(page, folder):
+def test_commands_parse(page):
     for line in commands(page):
         for part in re.split(r" && | \| ", line):
             parse(shlex.split(part)[1:])
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_trees")
+@pytest.mark.usefixtures("few_trees", "folder")
 @pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=lambda page: str(page.relative_to(ROOT)))
-def test_commands_run(page, folder):
+def test_commands_run(page):
     """The commands of a page in order, except those that need a download, a trained model or a cluster."""
     for line in commands(page):
         if not NEEDS_DOWNLOAD_OR_TRAINING.search(line):
@@ -105,8 +105,9 @@ def test_commands_run(page, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: str(p.relative_to(ROOT)))
-def test_python_examples_run(page, folder, capsys):
+def test_python_examples_run(page, capsys):
     exec(compile("\n".join(blocks(page, "python")), str(page), "exec"), {})
     assert capsys.readouterr().out
 
