@@ -213,10 +213,10 @@ def assert_same(found, expected):
 
 
 def test_invalid_seed_is_counted_and_excluded(frames, capfd):
-    bad = pd.DataFrame(
+    invalid = pd.DataFrame(
         {"seed": ["C1CC", None], "canonical": ["C", ""], "not_in_training": True, "sa": 1.0, "alerts": ""}
     )
-    table, overall, similarities = tables(bad, frames[ASPIRIN])
+    table, overall, similarities = tables(invalid, frames[ASPIRIN])
     assert list(table["seed"]) == ["C1CC", "", ASPIRIN]
     assert "ring 1 opened but not closed" in table["error"][0]
     assert "empty" in table["error"][1]

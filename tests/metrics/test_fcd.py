@@ -10,6 +10,7 @@ import pytest
 import torch
 from molecules import DRUGS
 from rdkit import Chem, rdBase
+from threadpoolctl import threadpool_limits
 
 from molvae.chem.smiles import canonical
 from molvae.errors import InputError, MissingExtraError, MoleculeError
@@ -49,9 +50,10 @@ def library():
 @IGNORE_DEPRECATIONS
 def test_fcd_of_molecules_matches_fcd_torch(library):
     molecules = enumerated_molecules()
-    generated, reference = molecules[0:750:3], molecules[1:600:3] + DRUG_SMILES + molecules[:3]
-    assert (len(generated), len(reference)) == (250, 250)
-    expected = library(reference, generated)
+    generated, reference = molecules[0:120:3], molecules[1:61:3] + DRUG_SMILES[:17] + molecules[:3]
+    assert (len(generated), len(reference)) == (40, 40)
+    with threadpool_limits(1):  # the matrix root of fcd_torch is slow on several threads of a busy machine
+        expected = library(reference, generated)
     value = frechet_distance(activation_statistics(generated), activation_statistics(reference))
     assert value == pytest.approx(expected, rel=1e-5)
     assert value > 1
@@ -59,13 +61,13 @@ def test_fcd_of_molecules_matches_fcd_torch(library):
 
 @IGNORE_DEPRECATIONS
 def test_activation_statistics_match_fcd_torch(library):
-    smiles = ["OCC", "c1ccccc1.Cl", "[Na+].[Cl-]", " C[C@H](O)F ", *DRUG_SMILES[-20:]]
+    smiles = ["OCC", "c1ccccc1.Cl", "[Na+].[Cl-]", " C[C@H](O)F ", *DRUG_SMILES[-6:]]
     rows = library.get_predictions([text.strip() for text in smiles]).astype(np.float64)
-    read = []
-    found = activation_statistics(iter(smiles), batch_size=7, progress=read.append)
-    assert (found.count, found.skipped, read) == (24, 0, [7, 14, 21, 24])
-    np.testing.assert_allclose(found.mean, rows.mean(axis=0), atol=1e-6)
-    np.testing.assert_allclose(found.covariance, np.cov(rows.T), atol=1e-6)
+    counts = []
+    statistics = activation_statistics(iter(smiles), batch_size=4, progress=counts.append)
+    assert (statistics.count, statistics.skipped, counts) == (10, 0, [4, 8, 10])
+    np.testing.assert_allclose(statistics.mean, rows.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(statistics.covariance, np.cov(rows.T), atol=1e-6)
 
 
 @pytest.mark.usefixtures("library")
@@ -83,9 +85,9 @@ def test_global_state_is_unchanged():
 @pytest.mark.usefixtures("library")
 def test_long_molecules_are_skipped_and_counted():
     fits, too_long = "C" * MAX_LENGTH, "C" * (MAX_LENGTH + 1)
-    found = activation_statistics([too_long, "CCO", fits, too_long, "CCN"], batch_size=1)
-    assert (found.count, found.skipped) == (3, 2)
-    np.testing.assert_allclose(found.mean, activation_statistics(["CCO", fits, "CCN"]).mean, atol=1e-6)
+    statistics = activation_statistics([too_long, "CCO", fits, too_long, "CCN"], batch_size=1)
+    assert (statistics.count, statistics.skipped) == (3, 2)
+    np.testing.assert_allclose(statistics.mean, activation_statistics(["CCO", fits, "CCN"]).mean, atol=1e-6)
     with pytest.raises(InputError, match="1 more are longer than 349 characters"):
         activation_statistics(["CCO", too_long])
 
@@ -102,10 +104,8 @@ def test_invalid_input_raises():
 
 @pytest.mark.usefixtures("library")
 def test_order_and_smiles_form_do_not_change_statistics():
-    a, b = (
-        activation_statistics(DRUG_SMILES[:12]),
-        activation_statistics([canonical(text) for text in reversed(DRUG_SMILES[:12])]),
-    )
+    a = activation_statistics(DRUG_SMILES[:5])
+    b = activation_statistics([canonical(text) for text in reversed(DRUG_SMILES[:5])])
     assert frechet_distance(a, b) == pytest.approx(0, abs=1e-9)
 
 
@@ -118,13 +118,13 @@ def test_missing_fcd_torch_names_the_extra(monkeypatch):
 
 
 @IGNORE_DEPRECATIONS
-@pytest.mark.parametrize(("m", "n"), [(2, 2), (2, 600), (40, 30), (600, 700)])
+@pytest.mark.parametrize(("m", "n"), [(2, 2), (2, 80), (40, 30), (80, 90)])
 def test_frechet_distance_matches_fcd_torch(m, n):
     """Also for singular covariances, for which the matrix root of fcd_torch has rounding errors."""
-    expected_distance = pytest.importorskip("fcd_torch").calculate_frechet_distance
-    a, b = random_statistics(1, m), random_statistics(2, n)
+    reference_distance = pytest.importorskip("fcd_torch").calculate_frechet_distance
+    a, b = random_statistics(1, m, 64), random_statistics(2, n, 64)
     assert frechet_distance(a, b) == pytest.approx(
-        expected_distance(a.mean, a.covariance, b.mean, b.covariance), rel=1e-4
+        reference_distance(a.mean, a.covariance, b.mean, b.covariance), rel=1e-4
     )
     assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-9)
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)

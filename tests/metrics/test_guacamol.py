@@ -104,9 +104,9 @@ def test_internal_nearest_similarity_of_small_sets():
     assert internal_nearest_similarity(packed).tolist() == [0]
     assert internal_nearest_similarity(np.repeat(packed, 2, axis=0)).tolist() == [1, 1]
     assert internal_nearest_similarity(np.zeros((2, 512), np.uint8)).tolist() == [0, 0]
-    for bad in (np.zeros((2, 512)), np.zeros(512, np.uint8)):
+    for invalid in (np.zeros((2, 512)), np.zeros(512, np.uint8)):
         with pytest.raises(InputError, match=r"must be uint8 of shape"):
-            internal_nearest_similarity(bad)
+            internal_nearest_similarity(invalid)
 
 
 @pytest.mark.parametrize("split", [10, 24, 40])
@@ -159,15 +159,15 @@ def test_kl_divergence_of_degenerate_distributions(name, generated, reference, e
 
 
 @pytest.mark.parametrize(
-    "bad", [np.array([]), np.array([1.0, nan]), np.array([inf, 1]), np.ones((3, 1)), np.array(1.0)]
+    "invalid", [np.array([]), np.array([1.0, nan]), np.array([inf, 1]), np.ones((3, 1)), np.array(1.0)]
 )
-def test_invalid_values_raise(bad):
+def test_invalid_values_raise(invalid):
     good = features_of(MOLS)
     for name in ("MolWt", "NumHDonors"):
         with pytest.raises(InputError, match=f"generated column '{name}' must be finite numbers"):
-            kl_divergences({**good, name: bad}, good)
+            kl_divergences({**good, name: invalid}, good)
         with pytest.raises(InputError, match=f"reference column '{name}' must be finite numbers"):
-            kl_divergences(good, {**good, name: bad})
+            kl_divergences(good, {**good, name: invalid})
 
 
 def test_missing_column_raises_and_extra_columns_are_ignored():
@@ -181,22 +181,22 @@ def test_scores_of_known_values():
     assert kl_score({"a": 0, "b": inf}) == 0.5
     assert fcd_score(5) == pytest.approx(exp(-1))
     assert fcd_score(inf) == 0
-    for bad in ({}, {"a": nan}, {"a": -1.0}):
+    for invalid in ({}, {"a": nan}, {"a": -1.0}):
         with pytest.raises(InputError, match="at least one divergence"):
-            kl_score(bad)
-    for bad in (nan, -1e-3):
+            kl_score(invalid)
+    for invalid in (nan, -1e-3):
         with pytest.raises(InputError, match="must be 0 or more"):
-            fcd_score(bad)
+            fcd_score(invalid)
 
 
 @given(FEATURE_TABLES, FEATURE_TABLES, st.integers(0, 2**32 - 1))
 @settings(max_examples=40, deadline=None)
-def test_kl_score_is_bounded_and_independent_of_order(generated, reference, seed):
+def test_kl_score_is_bounded_and_independent_of_order(generated, reference, random_state):
     found = kl_divergences(generated, reference)
     assert not any(isnan(value) or value < 0 for value in found.values())
     assert 0 <= kl_score(found) <= 1
-    random = np.random.default_rng(seed)
-    shuffled = [{name: random.permutation(side[name]) for name in FEATURES} for side in (generated, reference)]
+    rng = np.random.default_rng(random_state)
+    shuffled = [{name: rng.permutation(side[name]) for name in FEATURES} for side in (generated, reference)]
     assert kl_divergences(*shuffled) == pytest.approx(found, rel=1e-6, abs=1e-9)
     assert kl_score(kl_divergences(generated, generated)) == 1
 

@@ -203,7 +203,7 @@ NUMBERS = st.lists(st.floats(-1000, 1000), min_size=1, max_size=12)
 
 @given(NUMBERS, NUMBERS)
 @settings(deadline=None)
-def test_distances_are_the_area_between_cdfs_the_distributions(a, b):
+def test_wasserstein_distance_is_area_between_cdfs(a, b):
     zeros = {name: [0.0] for name in WASSERSTEIN_METRICS}
     for name, label in WASSERSTEIN_METRICS.items():
         table = pd.DataFrame({column: a if column == name else [1.0] * len(a) for column in WASSERSTEIN_METRICS})

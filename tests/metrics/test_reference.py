@@ -121,9 +121,9 @@ TEXTS = st.lists(st.text(alphabet="CNO=#()1", max_size=4), max_size=30)
 
 @settings(deadline=None, max_examples=60)
 @given(TEXTS, TEXTS)
-def test_isin_sorted_matches_sets(calls, known):
+def test_isin_sorted_matches_sets(values, known):
     sorted_keys = np.unique(hash_texts(known))
-    assert isin_sorted(hash_texts(calls), sorted_keys).tolist() == [text in set(known) for text in calls]
+    assert isin_sorted(hash_texts(values), sorted_keys).tolist() == [text in set(known) for text in values]
     assert len(sorted_keys) == len(set(known))
 
 

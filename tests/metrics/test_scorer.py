@@ -90,13 +90,13 @@ def test_one_output_row_per_input_row(references):
     assert (table["error"] == "").tolist() == [True, *[False] * len(INVALID), True, False]
     for place, reason in enumerate(["empty", "ring 1", "6,000 characters", "float, not", "NoneType, not", "int, not"]):
         assert reason in table["error"][place + 1]
-    bad = table[table["canonical"] == ""]
+    invalid = table[table["canonical"] == ""]
     comparing = ["not_in_training", "scaffold_not_in_training", "nearest_neighbor", "nearest_similarity"]
-    assert bad[[*COLUMNS, *comparing]].drop(columns=["alerts", "scaffold"]).isna().all(axis=None)
+    assert invalid[[*COLUMNS, *comparing]].drop(columns=["alerts", "scaffold"]).isna().all(axis=None)
     assert scores.counts["read"] == 9
     assert scores.counts["valid"] == scores.counts["distinct"] == scores.counts["sampled"] == 2
     assert scores.counts["invalid"] == 7
-    assert scores.invalid["smiles"].tolist() == bad["smiles"].tolist()
+    assert scores.invalid["smiles"].tolist() == invalid["smiles"].tolist()
     assert scores.figures["MOSES"]["valid"] == scores.figures["GuacaMol"]["validity"] == 2 / 9
 
 

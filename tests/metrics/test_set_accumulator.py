@@ -18,7 +18,7 @@ from molvae.metrics.set_metrics import MAX_INVALID_KEPT, SetAccumulator
 def rows(flags):
     """A row per flag: valid (True), valid with a missing value (None), or invalid (False)."""
     texts = [f"m{i}" for i in range(len(flags))]
-    errors = {True: "", None: "no sa: reason", False: "bad"}
+    errors = {True: "", None: "no sa: reason", False: "invalid"}
     return pd.DataFrame(
         {
             "smiles": texts,

@@ -48,10 +48,10 @@ def fitted(table, tiny_model, few_trees):  # noqa: ARG001
 
 def test_row_counts(fitted, tiny):
     unreadable = sum(bool(error) for error in encode_valid(tiny, list(DRUGS.values()))[1])
-    kept = len(DRUGS) - unreadable
+    accepted = len(DRUGS) - unreadable
     assert (
         fitted.card["Data"]["rows"]
-        == f"{kept + 1 + 4 + unreadable} read: {kept} accepted, 1 duplicate, {4 + unreadable} invalid"
+        == f"{accepted + 1 + 4 + unreadable} read: {accepted} accepted, 1 duplicate, {4 + unreadable} invalid"
     )
     assert fitted.card["Data"]["file"] == "logp.csv"
 
