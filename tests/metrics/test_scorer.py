@@ -166,8 +166,8 @@ def test_missing_score_is_noted(references):
     def of_some(smiles):
         return np.array([np.nan if "N" in text else len(text) for text in smiles], dtype=float)
 
-    table, scores = scored(["CCO", "CCN", "C1CC"], references, columns=(), scores={"size": of_some})
-    assert table["error"].tolist()[:2] == ["", "no size"]
+    table, scores = scored(["CCO", "CCN", "C1CC"], references, columns=(), scores={"my model": of_some})
+    assert table["error"].tolist()[:2] == ["", "no my model"]
     assert table["error"][2].startswith("cannot read")
     assert "1 valid molecules lack a value: see the column error" in scores.notes
 
