@@ -25,7 +25,7 @@ from molvae.chem.tokenizer import PAD_ID, Vocabulary
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.generation.codec import Codec
 from molvae.generation.rng import normal, row_keys
-from molvae.generation.token_sampling import GREEDY, DecodeOptions
+from molvae.generation.token_sampling import GREEDY, SamplingOptions
 from molvae.metrics import fcd
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.latents import kl_divergence
@@ -114,7 +114,7 @@ def same_input_again(evaluator: Evaluator, seeds: PackedGraphs, draws: int) -> F
     found = {"latents of N draws": float(np.mean(latents))}
     for name, n, m in (("1 x M", 1, draws), ("N x 1", draws, 1), ("N x M", draws, draws)):
         rows = z.view(len(seeds), draws, -1)[:, :n].repeat_interleave(m, 1).flatten(0, 1)
-        strings = evaluator.decode(rows, 0.0, DecodeOptions(), random_state=n)
+        strings = evaluator.decode(rows, 0.0, SamplingOptions(), random_state=n)
         groups = np.array(strings, dtype=object).reshape(len(seeds), n * m)
         distinct = [len({molecule for s in group if (molecule := canonical_or_none(s))}) for group in groups]
         found[f"molecules of {name}"] = float(np.mean(distinct))

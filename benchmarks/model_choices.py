@@ -26,7 +26,7 @@ from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.packing import pack
 from molvae.data.readers import Record, read_records
 from molvae.generation.codec import Codec
-from molvae.generation.token_sampling import DecodeOptions
+from molvae.generation.token_sampling import SamplingOptions
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import ModelConfig
 from molvae.training.config import TrainConfig
@@ -124,7 +124,7 @@ def measured(model: Autoencoder, shape: ModelConfig, test: PackedGraphs, words: 
         torch.manual_seed(0)
         clean = model.losses(batch, torch.zeros(batch.size)).reconstruction.mean()
         noisy = model.losses(batch, torch.rand(batch.size)).reconstruction.mean()
-    options = DecodeOptions(temperature=0.7)
+    options = SamplingOptions(temperature=0.7)
     near = evaluator.neighborhood(
         test.select(torch.arange(min(SEEDS, len(test)))), NOISE_LEVEL, samples_per_seed=DRAWS, options=options
     )

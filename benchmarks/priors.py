@@ -25,7 +25,7 @@ from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.packing import pack
 from molvae.generation.codec import Codec
 from molvae.generation.rng import normal, row_keys
-from molvae.generation.token_sampling import DecodeOptions
+from molvae.generation.token_sampling import SamplingOptions
 from molvae.metrics import fcd
 from molvae.nn.latents import Posterior
 from molvae.nn.priors import PRIORS, LatentDistribution, PriorConfig
@@ -43,7 +43,7 @@ class Bench:
 
     evaluator: Evaluator
     reference: fcd.ActivationStatistics
-    options: DecodeOptions
+    options: SamplingOptions
     samples: int
 
     def row(self, name: str, source: LatentDistribution, noise_level: float, fitted: float | None = None) -> str:
@@ -70,7 +70,7 @@ def main() -> None:
     arguments = _arguments()
     checkpoint = checkpoints.load(arguments.model, "cuda" if torch.cuda.is_available() else "cpu")
     most = checkpoint.config.max_length
-    evaluator = Evaluator(Codec.of(checkpoint))
+    evaluator = Evaluator(Codec.from_checkpoint(checkpoint))
 
     def packed(path: Path, count: int) -> PackedGraphs:
         return pack(
@@ -80,7 +80,7 @@ def main() -> None:
         )[0]
 
     test = packed(arguments.test, arguments.samples)
-    heat = DecodeOptions(checkpoint.defaults.temperature if arguments.temperature is None else arguments.temperature)
+    heat = SamplingOptions(checkpoint.defaults.temperature if arguments.temperature is None else arguments.temperature)
     bench = Bench(
         evaluator, fcd.activation_statistics(canonical_smiles(test, checkpoint.vocabulary)), heat, arguments.samples
     )
@@ -107,7 +107,7 @@ def draws(posterior: Posterior) -> Tensor:
     return posterior.sample(normal(keys, posterior.noise_dim))
 
 
-def page(arguments: argparse.Namespace, model: str, heat: DecodeOptions, lines: list[str]) -> str:
+def page(arguments: argparse.Namespace, model: str, heat: SamplingOptions, lines: list[str]) -> str:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU thread(s)"
     return (
         f"# Priors of `{model}`\n\n{arguments.samples:,} samples each at temperature {heat.temperature:g}; priors "

@@ -71,7 +71,7 @@ def stages(seed: str, modules: list[str]) -> dict[str, float]:
     with contextlib.ExitStack() as watches:
         for owner, name, stage in (
             (Generator, "load", "load the model"),
-            (Codec, "graphs", "featurize and encode the seed"),
+            (Codec, "featurize", "featurize and encode the seed"),
             (Codec, "encode", "featurize and encode the seed"),
             ("molvae.generation.analogs", "read", "RDKit: parse, write, fingerprint"),
             ("molvae.generation.runner", "figures", "RDKit: properties"),

@@ -21,10 +21,10 @@ from torch.nn import functional
 
 from molvae.chem.smiles import canonical
 from molvae.chem.tokenizer import END_ID, PAD_ID, START_ID
-from molvae.generation.continuous_batching import captured
+from molvae.generation.continuous_batching import capture_cuda_graph
 from molvae.generation.engine import Decoded, Engine
 from molvae.generation.rng import normal, row_keys
-from molvae.generation.token_sampling import GREEDY, DecodeOptions
+from molvae.generation.token_sampling import GREEDY, SamplingOptions
 from molvae.generator import Generator
 from molvae.nn.decoders import GRUDecoder, TransformerDecoder
 from molvae.nn.devices import TorchThreadPool
@@ -106,14 +106,14 @@ def _contestants(
 
 def _written(engine: Engine, latents: Latents) -> Contestant:
     def work() -> tuple[int, int]:
-        done = engine.decode(*latents, DecodeOptions(TEMPERATURE))
+        done = engine.decode(*latents, SamplingOptions(TEMPERATURE))
         return len(done), _symbols(done)
 
     return work
 
 
 def _symbols(done: Decoded) -> int:
-    return int((done.symbols != PAD_ID).sum())
+    return int((done.tokens != PAD_ID).sum())
 
 
 def _products(
@@ -154,7 +154,7 @@ class _Lane:
         self.multiply = torch._int_mm if precision == "int8" else torch.mm
         self.results = [self.multiply(x, w) for x, w in self.pairs]
         self.on_gpu = decoder.output.weight.is_cuda
-        self.launch = captured(self._steps, decoder.output.weight.device) if self.on_gpu else self._steps
+        self.launch = capture_cuda_graph(self._steps, decoder.output.weight.device) if self.on_gpu else self._steps
 
     def run(self, steps: int) -> None:
         """As many steps, or up to `STEPS_AT_ONCE` - 1 more on a GPU."""
@@ -220,12 +220,12 @@ def _raced(contestants: dict[str, Contestant], rounds: int) -> list[dict[str, An
 def exactness(generator: Generator, smiles: list[str], precisions: Sequence[str] = PRECISIONS) -> list[dict[str, Any]]:
     """A row per precision: what it reconstructs, and how far it is from precision 32, greedily and by symbol."""
     usable = [text for text, error in zip(smiles, generator.encode(smiles)["error"], strict=True) if not error]
-    wanted, options = [canonical(text) for text in usable], DecodeOptions(TEMPERATURE)
+    wanted, options = [canonical(text) for text in usable], SamplingOptions(TEMPERATURE)
     clean, noisy = around(generator, usable, len(usable), 0.0), around(generator, usable, len(usable), NOISE_LEVEL)
     decoder, longest = generator.model.decoder, generator.checkpoint.config.max_length
     engines = {precision: Engine(decoder, longest, precision=precision) for precision in precisions}
-    greedy = {name: engine.decode(*clean, GREEDY).strings(generator.vocabulary) for name, engine in engines.items()}
-    forced = torch.from_numpy(engines["32"].decode(*noisy, options).symbols[:FORCED].astype(np.int64))
+    greedy = {name: engine.decode(*clean, GREEDY).to_smiles(generator.vocabulary) for name, engine in engines.items()}
+    forced = torch.from_numpy(engines["32"].decode(*noisy, options).tokens[:FORCED].astype(np.int64))
     scores = {name: _forced(decoder, name, noisy, forced) for name in precisions}
     p, real = scores["32"], forced != PAD_ID
     entropy = -(p.exp() * p).sum(-1)[real].mean().item()

@@ -11,8 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from molvae.checkpoint import CONFIG_FILE, find_model
-from molvae.generation.constraints import Score
-from molvae.generation.options import PROPERTIES, Progress
+from molvae.generation.options import PROPERTIES, Progress, ScoreLike
 from molvae.generator import Generator
 
 DEFAULT_MODEL = "druglike"
@@ -70,7 +69,7 @@ def analogs(
     alerts: str | Sequence[str] = (),
     exclude_training_set: bool = False,
     rank_by: str | None = None,
-    scores: Mapping[str, Score] | None = None,
+    scores: Mapping[str, ScoreLike] | None = None,
     n_diverse: int = 0,
     properties: str | Sequence[str] = PROPERTIES,
     optimize_latents: bool = True,

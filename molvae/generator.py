@@ -20,13 +20,17 @@ from molvae.chem.tokenizer import PAD_ID
 from molvae.data.graph_dataset import GraphBatch, PackedGraphs
 from molvae.data.rows import as_smiles_iterable, with_index_of
 from molvae.errors import InputError
-from molvae.generation.analogs import Draws
+from molvae.generation.analogs import SearchOptions
 from molvae.generation.codec import Codec
-from molvae.generation.constraints import Score
-from molvae.generation.options import PROPERTIES, AnalogOptions, AnalogTask, Progress
-from molvae.generation.runner import Drawn, SeedRun, described, joined, reported
-from molvae.generation.scheduling import finish
-from molvae.generation.token_sampling import DecodeOptions
+from molvae.generation.options import PROPERTIES, AnalogOptions, AnalogTask, Progress, ScoreLike
+from molvae.generation.runner import (
+    AnalogRunner,
+    SeedResult,
+    concatenate_tables,
+    molecule_table,
+    with_statistics,
+)
+from molvae.generation.token_sampling import SamplingOptions
 from molvae.nn.devices import find_device
 from molvae.nn.inference import map_batches
 from molvae.nn.latents import project_to_sphere
@@ -68,7 +72,7 @@ class Generator:
         checkpoint.model.to(self.device).eval()
         if checkpoint.prior is not None:
             checkpoint.prior.to(self.device)
-        self.checkpoint, self.codec = checkpoint, Codec.of(checkpoint, precision)
+        self.checkpoint, self.codec = checkpoint, Codec.from_checkpoint(checkpoint, precision)
         self.model, self.vocabulary = self.codec.model, self.codec.vocabulary
 
     def __repr__(self) -> str:
@@ -125,7 +129,7 @@ class Generator:
         alerts: str | Sequence[str] = (),
         exclude_training_set: bool = False,
         rank_by: str | None = None,
-        scores: Mapping[str, Score] | None = None,
+        scores: Mapping[str, ScoreLike] | None = None,
         n_diverse: int = 0,
         properties: str | Sequence[str] = PROPERTIES,
         optimize_latents: bool = True,
@@ -265,8 +269,10 @@ class Generator:
             standardize=standardize,
             random_state=random_state,
         )
-        run = self._run(options)
-        return joined(list(run.tables(as_smiles_iterable(seeds), workers, progress)), run.task.columns)
+        runner = self._runner(options)
+        return concatenate_tables(
+            list(runner.tables(as_smiles_iterable(seeds), workers, progress)), runner.task.columns
+        )
 
     def iter_analogs(
         self,
@@ -290,7 +296,7 @@ class Generator:
         alerts: str | Sequence[str] = (),
         exclude_training_set: bool = False,
         rank_by: str | None = None,
-        scores: Mapping[str, Score] | None = None,
+        scores: Mapping[str, ScoreLike] | None = None,
         n_diverse: int = 0,
         properties: str | Sequence[str] = PROPERTIES,
         optimize_latents: bool = True,
@@ -353,14 +359,14 @@ class Generator:
             standardize=standardize,
             random_state=random_state,
         )
-        return self._run(options).tables(as_smiles_iterable(seeds), workers, progress)
+        return self._runner(options).tables(as_smiles_iterable(seeds), workers, progress)
 
-    def _run(self, options: AnalogOptions) -> SeedRun:
+    def _runner(self, options: AnalogOptions) -> AnalogRunner:
         training_filter = self.checkpoint.training_filter
         task = AnalogTask.from_options(
             options, temperature=self.checkpoint.defaults.temperature, training_filter=training_filter
         )
-        return SeedRun(self.codec, task, training_filter)
+        return AnalogRunner(self.codec, task, training_filter)
 
     def sample(
         self,
@@ -408,14 +414,17 @@ class Generator:
         source = self._prior(prior)
         if temperature is None:
             temperature = self.checkpoint.defaults.temperature
-        options = DecodeOptions(temperature, top_k, top_p, grammar)
-        draws = Draws(
-            wanted=n, noise_level=source.noise_level, max_samples=max_samples, options=options, seed=random_state
+        options = SearchOptions(
+            n_molecules=n,
+            noise_level=source.noise_level,
+            max_samples=max_samples,
+            sampling=SamplingOptions(temperature, top_k, top_p, grammar),
+            random_state=random_state,
         )
-        (found,) = finish(self.codec.draw([""], source, draws, progress=progress))
-        drawn = Drawn(found, property_rows(list(found.molecules), PROPERTIES))
-        frame = described(drawn, PROPERTIES, self.checkpoint.training_filter)[list(SAMPLE_COLUMNS)]
-        return reported(frame, {}, [found], draws)
+        (search,) = self.codec.search([""], source, options, progress=progress)
+        result = SeedResult(search, property_rows(list(search.molecules), PROPERTIES))
+        frame = molecule_table(result, PROPERTIES, self.checkpoint.training_filter)[list(SAMPLE_COLUMNS)]
+        return with_statistics(frame, {}, [search])
 
     def encode(
         self,
@@ -453,12 +462,14 @@ class Generator:
         ((2, 130), [True, False])
         """
         texts = list(as_smiles_iterable(smiles))
-        graphs = self.codec.graphs(texts, standardize=standardize)
+        graphs = self.codec.featurize(texts, standardize=standardize)
         usable = [g for g in graphs if isinstance(g, MolGraph)]
         z = np.full((len(texts), self.checkpoint.config.latent_dim), np.nan, dtype=np.float32)
         valid = np.array([isinstance(g, MolGraph) for g in graphs], dtype=bool)
         if usable:
-            z[valid] = self.codec.encode(usable, refine=optimize_latents, progress=progress).mean.cpu().numpy()
+            z[valid] = (
+                self.codec.encode(usable, optimize_latents=optimize_latents, progress=progress).mean.cpu().numpy()
+            )
         columns = pd.DataFrame(z, columns=[f"z{i}" for i in range(z.shape[1])])
         error = ["" if isinstance(g, MolGraph) else str(g) for g in graphs]
         frame = pd.concat([pd.DataFrame({"smiles": texts, "error": error}, dtype=object), columns], axis=1)
@@ -540,7 +551,7 @@ class Generator:
                     f"branch_from needs one SMILES per latent: {len(z)} latents, {len(branch_from)} SMILES"
                 )
             branch_from = [branch_from[row] for row in np.flatnonzero(usable).tolist()]
-        options = DecodeOptions(temperature, top_k, top_p, grammar)
+        options = SamplingOptions(temperature, top_k, top_p, grammar)
         frame = pd.DataFrame(
             {"smiles": "", "log_likelihood": np.nan, "error": "latent is not finite"}, index=range(len(z))
         )
@@ -548,21 +559,26 @@ class Generator:
             if branch_from is not None:
                 raise InputError("pass either inversion_steps or branch_from, not both: inversion undoes a branch")
             found = self.codec.invert(
-                points, options, inversion_steps=steps, noise_level=noise_levels, seed=random_states, progress=progress
+                points,
+                options,
+                inversion_steps=steps,
+                noise_level=noise_levels,
+                random_state=random_states,
+                progress=progress,
             )
-            samples, log_likelihood = found.strings, found.log_likelihood
+            samples, log_likelihood = found.samples, found.log_likelihood
             frame.insert(2, "distance", np.nan)
             frame.loc[usable, "distance"] = found.distance.astype(float)
         else:
-            decoded = self.codec.write(
+            decoded = self.codec.decode(
                 points,
                 options,
                 noise_level=noise_levels,
-                seed=random_states,
+                random_state=random_states,
                 branch_from=branch_from,
                 progress=progress,
             )
-            samples, log_likelihood = decoded.strings(self.vocabulary), decoded.log_likelihood
+            samples, log_likelihood = decoded.to_smiles(self.vocabulary), decoded.log_likelihood
         canonical = {sample: canonical_or_none(sample) for sample in set(samples)}
         molecules = [canonical[sample] for sample in samples]
         frame.loc[usable, "smiles"] = [molecule or "" for molecule in molecules]
@@ -613,15 +629,15 @@ class Generator:
         [True]
         """
         texts = list(as_smiles_iterable(smiles))
-        graphs = self.codec.graphs(texts, standardize=standardize)
+        graphs = self.codec.featurize(texts, standardize=standardize)
         usable = [g for g in graphs if isinstance(g, MolGraph)]
         decoded: list[str] = []
         steps = _checked_inversion_steps(inversion_steps)
         if steps and optimize_latents:
             raise InputError("pass either optimize_latents or inversion_steps, not both: an optimized latent has moved")
         if usable:
-            z = self.codec.encode(usable, refine=optimize_latents).mean
-            decoded = self.codec.reproduce(z, inversion_steps=steps, progress=progress)
+            z = self.codec.encode(usable, optimize_latents=optimize_latents).mean
+            decoded = self.codec.reconstruct(z, inversion_steps=steps, progress=progress)
         samples = iter(decoded)
         rows = []
         for graph in graphs:
@@ -665,7 +681,7 @@ class Generator:
         [4]
         """
         texts = list(as_smiles_iterable(smiles))
-        graphs = self.codec.graphs(texts, standardize=standardize)
+        graphs = self.codec.featurize(texts, standardize=standardize)
         valid = [isinstance(graph, MolGraph) for graph in graphs]
         packed = PackedGraphs.from_graphs([g for g in graphs if isinstance(g, MolGraph)], self.vocabulary)
 

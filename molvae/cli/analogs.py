@@ -172,7 +172,9 @@ def _settings(
         **{name: value for name, value in analog_options.items() if name != "scores"},
         **{f"score {position}": _score_id(text) for position, text in enumerate(scores, start=1)},
         "column": column,
-        "model": content_id(str(find_model(model) / CONFIG_FILE)),  # contains the digests of the other files of the model
+        "model": content_id(
+            str(find_model(model) / CONFIG_FILE)
+        ),  # contains the digests of the other files of the model
         "device": str(generator.device),
         **{name: version(name) for name in ("molvae", "rdkit", "torch")},
     }

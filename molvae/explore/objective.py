@@ -14,9 +14,9 @@ from rdkit import Chem
 from molvae.chem.expressions import PropertyFilter, RankExpression
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import PROPERTIES, compute_properties
-from molvae.chem.scoring_functions import as_scoring_function
+from molvae.chem.scoring_functions import ScoringFunction, as_scoring_function, as_scoring_functions
 from molvae.chem.smiles import parse
-from molvae.generation.constraints import Score, scored
+from molvae.generation.options import ScoreLike
 from molvae.qsar.property_model import PropertyModel
 
 Floats = NDArray[np.float64]
@@ -70,14 +70,14 @@ class Objective:
     expression: RankExpression
     function: Callable[[list[str]], Floats] | None
     filters: tuple[PropertyFilter, ...]
-    scores: Mapping[str, Score] = field(default_factory=dict)
+    scores: Mapping[str, ScoringFunction] = field(default_factory=dict)
 
     @classmethod
     def parse(
         cls,
         objective: ObjectiveLike,
         filters: Iterable[str] = (),
-        scores: Mapping[str, Score] | None = None,
+        scores: Mapping[str, ScoreLike] | None = None,
     ) -> Self:
         """Create an objective from "qed", "qed - 0.1*sa", "FILE.py:FUNCTION", a function, or a property model.
 
@@ -95,15 +95,15 @@ class Objective:
         InputError
             If an expression cannot be parsed or names an unknown property.
         """
-        scores = dict(scores or {})
-        known = (SIMILARITY, *scores)
+        functions = as_scoring_functions(scores)
+        known = (SIMILARITY, *functions)
         windows = tuple(PropertyFilter.from_text(text, known) for text in filters)
         named_function = _as_function(objective)
         if named_function is not None:
             name, function = named_function
-            return cls(name, RankExpression(()), function, windows, scores)
+            return cls(name, RankExpression(()), function, windows, functions)
         text = str(objective)
-        return cls(text, RankExpression.from_text(text, known), None, windows, scores)
+        return cls(text, RankExpression.from_text(text, known), None, windows, functions)
 
     @property
     def property_names(self) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ class Objective:
         """Compute the missing values of the selected rows in place; returns the array."""
         missing = np.flatnonzero(rows & np.isnan(values))
         if len(missing) and name in self.scores:
-            values[missing] = scored(self.scores[name], name, [smiles[row] for row in missing.tolist()])
+            values[missing] = self.scores[name]([smiles[row] for row in missing.tolist()])
         elif len(missing):
             values[missing] = compute_properties(list(mols[missing]), [name])[name]
         return values

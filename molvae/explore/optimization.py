@@ -16,7 +16,7 @@ from molvae.errors import InputError
 from molvae.explore.latent_points import EncodedMolecules, decode_molecules
 from molvae.explore.latent_search import LatentSearch, SearchStrategy
 from molvae.explore.objective import Objective, ObjectiveLike
-from molvae.generation.constraints import Score
+from molvae.generation.options import ScoreLike
 from molvae.generator import Generator
 from molvae.viz.molecules import save_table_image
 
@@ -35,7 +35,7 @@ def optimize(
     objective: ObjectiveLike = "qed",
     *,
     filters: str | Sequence[str] = (),
-    scores: Mapping[str, Score] | None = None,
+    scores: Mapping[str, ScoreLike] | None = None,
     target: float | None = None,
     max_samples: int = 5000,
     strategy: SearchStrategy | None = None,

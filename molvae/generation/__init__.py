@@ -1,0 +1,1 @@
+"""Generation of molecules: decoding, sampling around seeds, similarity targets, constraints and latent inversion."""

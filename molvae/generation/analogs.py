@@ -1,8 +1,7 @@
-"""Distinct valid molecules around latents: draw, decode, keep what is new, until there are enough.
+"""Search for distinct valid molecules around seeds: sample, decode, validate and filter in rounds.
 
-All unfinished seeds are decoded in one call per round, and what the decoder writes is read in worker processes while
-it goes on writing. What a seed gets depends on the random seed, its own SMILES and its own progress alone: not on the
-other seeds beside it, nor on the workers.
+The samples of all unfinished seeds are decoded in one call per round. What a seed gets depends on the random state, its
+own SMILES and its own progress: not on the seeds beside it, nor on the number of worker processes.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from math import ceil
 from numbers import Integral
 from typing import Any
@@ -18,290 +18,376 @@ import numpy as np
 import torch
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto_to
-from molvae.chem.sample_parsing import ParsedSample, parse_samples
+from molvae.chem.sample_parsing import ParsedSample as Molecule
+from molvae.chem.sample_parsing import parse_samples
 from molvae.chem.smiles import parse
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.parallel import SERIAL, PendingResults, WorkerPool
 from molvae.errors import InputError
-from molvae.generation.constraints import Steering
-from molvae.generation.engine import Decoded, Engine
-from molvae.generation.scheduling import Job
-from molvae.generation.seed_sampler import Rows, SeedSampler
-from molvae.generation.similarity_target import MEMORY, Dial, Gauge, Way
-from molvae.generation.token_sampling import DecodeOptions
+from molvae.generation.constraints import Constraints
+from molvae.generation.engine import DecodedSamples, Engine
+from molvae.generation.seed_sampler import SampleBatch, SeedSampler
+from molvae.generation.similarity_target import DECAY, SimilarityTarget, Strategy, StrategyAllocator
+from molvae.generation.token_sampling import SamplingOptions
 from molvae.nn.priors import LatentDistribution
 
-SMALLEST_ROUND, LARGEST_ROUND = 64, 4096
+MIN_ROUND, MAX_ROUND = 64, 4096
+"""Samples per seed and round."""
 
-Strings = list[tuple[ParsedSample | None, float]]
-"""Strings: the molecule of each, and its log-likelihood."""
+INITIAL_YIELD, MIN_YIELD = 0.7, 0.05
+"""Share of samples assumed to give a new molecule: in the first round, and at least."""
+
+ScoredSample = tuple[Molecule | None, float]
+"""The molecule of a sample, None if it is invalid, and its log-likelihood."""
 
 
 @dataclass(frozen=True)
-class Draws:
-    """How molecules are drawn around each seed."""
+class SearchOptions:
+    """How many molecules to search around each seed, and how samples are drawn.
 
-    wanted: int = 100  # distinct valid molecules, the seed itself not counted
-    noise_level: float = 0.5  # 0: the seed's own latent; 1: the prior
-    samples_per_latent: int = 1  # strings from each latent
-    dial: Dial | None = None  # molecules of this similarity to the seed; finds out by itself how to draw them
-    max_samples: int = (
-        0  # strings per seed at most; 0: 20 for each wanted molecule (50 for a strict dial), 1,000 at least
-    )
-    options: DecodeOptions = field(default_factory=DecodeOptions)
-    seed: int = 0
+    Attributes
+    ----------
+    n_molecules
+        Distinct valid molecules per seed; the seed itself does not count.
+    noise_level
+        Noise level without a target: 0 (posterior of the seed) to 1 (prior).
+    samples_per_latent
+        Samples decoded from each latent.
+    target
+        Range of the similarity to the seed; each seed then adapts how its samples are drawn.
+    max_samples
+        Maximum number of samples per seed; 0: see `sample_limit`.
+    sampling
+        How tokens are sampled.
+    random_state
+        Seed of the random numbers.
+    """
+
+    n_molecules: int = 100
+    noise_level: float = 0.5
+    samples_per_latent: int = 1
+    target: SimilarityTarget | None = None
+    max_samples: int = 0
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    random_state: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.wanted, Integral) or self.wanted < 1:
-            raise InputError(f"the number of molecules must be 1 or more, got {self.wanted}")
+        if not isinstance(self.n_molecules, Integral) or self.n_molecules < 1:
+            raise InputError(f"the number of molecules must be 1 or more, got {self.n_molecules}")
         if not 0 <= self.noise_level <= 1:
-            raise InputError(f"noise level must lie in 0 (the seed itself) to 1 (anything), got {self.noise_level}")
+            raise InputError(f"noise_level must be between 0 (posterior) and 1 (prior), got {self.noise_level}")
         if self.samples_per_latent < 1:
-            raise InputError(f"decodes per latent must be 1 or more, got {self.samples_per_latent}")
+            raise InputError(f"samples_per_latent must be 1 or more, got {self.samples_per_latent}")
         if self.max_samples < 0:
-            raise InputError(f"budget must be 0 (automatic) or more strings, got {self.max_samples}")
+            raise InputError(f"max_samples must be 0 (automatic) or more, got {self.max_samples}")
 
     @property
-    def most(self) -> int:
-        """The budget in strings."""
-        strict = self.dial is not None and not self.dial.fills
-        return self.max_samples or max(1000, (50 if strict else 20) * self.wanted)
+    def sample_limit(self) -> int:
+        """Maximum number of samples per seed: 20 per molecule, 50 in a strict similarity range, at least 1,000."""
+        strict = self.target is not None and not self.target.fill_up
+        return self.max_samples or max(1000, (50 if strict else 20) * self.n_molecules)
 
 
 @dataclass
-class Found:
-    """What was found around one seed: canonical SMILES with the log-likelihood of its string, in order of finding."""
+class SeedSearch:
+    """State and result of the search around one seed.
+
+    Attributes
+    ----------
+    seed
+        Canonical SMILES, "" for samples from the prior.
+    options
+        Options of the search.
+    molecules
+        Log-likelihood of each molecule found, in the order in which they were found.
+    similarity
+        Similarity to the seed of all molecules seen; 0 for samples from the prior.
+    n_samples, n_valid
+        Samples drawn, and the valid ones among them, duplicates and the seed included.
+    allocator
+        Allocator of sampling strategies, with a similarity target.
+    outside
+        Log-likelihood of the accepted molecules outside of the range of a target that fills up.
+    n_unbalanced
+        Molecules dropped to keep the target median.
+    rejected
+        Number of molecules by the first constraint that they violate.
+    recent_molecules, recent_samples
+        Molecules found and samples drawn, earlier rounds weighted by `DECAY`.
+    """
 
     seed: str
+    options: SearchOptions
     molecules: dict[str, float] = field(default_factory=dict)
-    similarity: dict[str, float] = field(default_factory=dict)  # to the seed, of all looked at; of the prior's 0
-    noise_level: float = 0.5  # how far out the strings were drawn, where no dial says it
-    decoded: int = 0  # strings drawn
-    valid: int = 0  # of these, molecules, repeats and the seed itself counted
-    gauge: Gauge | None = None  # with a dial
-    others: dict[str, float] = field(default_factory=dict)  # molecules outside the band of a dial that fills
-    left_out: int = 0  # with a target: molecules that would have pulled the median away from it
-    rejected: Counter[str] = field(default_factory=Counter)  # molecules by the first wish that they did not meet
-    lately: float = 0.0  # molecules that the last strings gave; rounds before count less, and so below
-    drawn_lately: float = 0.0
+    similarity: dict[str, float] = field(default_factory=dict)
+    n_samples: int = 0
+    n_valid: int = 0
+    allocator: StrategyAllocator | None = None
+    outside: dict[str, float] = field(default_factory=dict)
+    n_unbalanced: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    recent_molecules: float = 0.0
+    recent_samples: float = 0.0
 
-    def statistics(self, draws: Draws) -> dict[str, Any]:
-        """Counts of this seed, as documented in `Generator.analogs`."""
-        dial = self.gauge.dial if self.gauge else None
+    def __post_init__(self) -> None:
+        if self.options.target is not None and self.allocator is None:
+            self.allocator = StrategyAllocator(self.options.target, self.options.n_molecules)
+
+    # --- rounds ---
+
+    def round_size(self) -> int:
+        """Number of samples of the next round, by the yield so far; 0 if the search is finished."""
+        options = self.options
+        missing, left = options.n_molecules - len(self.molecules), options.sample_limit - self.n_samples
+        if missing <= 0 or left <= 0:
+            return 0
+        rate = max(MIN_YIELD, len(self.molecules) / self.n_samples) if self.n_samples else INITIAL_YIELD
+        # with a target, samples are left for strategies that only a round can identify
+        largest = MAX_ROUND if options.target is None else max(4 * MIN_ROUND, options.n_molecules)
+        size = min(left, largest, max(MIN_ROUND, int(1.2 * missing / rate)))
+        return min(left, -(-size // options.samples_per_latent) * options.samples_per_latent)
+
+    def next_strategies(self) -> list[Strategy]:
+        """Strategies of the samples of the next round; samples of the same latent have the same strategy."""
+        size, per_latent = self.round_size(), self.options.samples_per_latent
+        if self.allocator is None:
+            return [Strategy(self.options.noise_level)] * size
+        strategies = self.allocator.allocate(-(-size // per_latent))
+        return [strategy for strategy in strategies for _ in range(per_latent)][:size]
+
+    def new_candidates(self, samples: Sequence[ScoredSample]) -> list[str]:
+        """Molecules of a round that have not been seen before and are in the similarity range (unless it fills up)."""
+        new = {
+            molecule.smiles: molecule.fingerprint
+            for molecule, _ in samples
+            if molecule and molecule.smiles not in self.similarity
+        }
+        new.pop(self.seed, None)
+        self.similarity.update(_similarities(self.seed, new))
+        target = self.options.target
+        return sorted(s for s in new if target is None or target.fill_up or target.contains(self.similarity[s]))
+
+    def add_round(self, samples: Sequence[ScoredSample], strategies: Sequence[Strategy], candidates: set[str]) -> None:
+        """Add the accepted candidates of a round, and update the allocator and the counts."""
+        n_before, found = len(self.molecules) + len(self.outside), list[bool]()
+        for molecule, log_likelihood in samples:
+            smiles = molecule.smiles if molecule else ""
+            self.n_valid += molecule is not None
+            is_new = (
+                smiles in candidates and smiles not in self.molecules and len(self.molecules) < self.options.n_molecules
+            )
+            if is_new and self.allocator is not None:
+                is_new = self.allocator.accepts(self.similarity[smiles])
+                if not is_new and self.allocator.target.fill_up:
+                    self.outside.setdefault(smiles, log_likelihood)
+            found.append(is_new)
+            if is_new:
+                self.molecules[smiles] = log_likelihood
+        self.count_round(len(self.molecules) + len(self.outside) - n_before, len(samples))
+        if self.allocator is not None:
+            self.allocator.update(strategies, found)
+
+    def count_round(self, n_molecules: int, n_samples: int) -> None:
+        """Count the molecules and samples of a round."""
+        self.n_samples += n_samples
+        self.recent_molecules = DECAY * self.recent_molecules + n_molecules
+        self.recent_samples = DECAY * self.recent_samples + n_samples
+
+    def finish(self) -> None:
+        """Balance the molecules around a target median, and fill up with the most similar molecules outside."""
+        if self.allocator is None:
+            return
+        selected = self.allocator.balance({smiles: self.similarity[smiles] for smiles in self.molecules})
+        self.n_unbalanced = len(self.molecules) - len(selected)
+        self.molecules = {smiles: self.molecules[smiles] for smiles in selected}
+        nearest = sorted(self.outside, key=lambda smiles: (-self.similarity[smiles], smiles))
+        missing = self.options.n_molecules - len(selected)
+        self.molecules.update((smiles, self.outside[smiles]) for smiles in nearest[:missing])
+
+    # --- statistics ---
+
+    @property
+    def complete(self) -> bool:
+        """Whether all requested molecules were found."""
+        return len(self.molecules) >= self.options.n_molecules
+
+    @property
+    def n_in_range(self) -> int:
+        """Number of molecules in the similarity range."""
+        target = self.options.target
+        return sum(target is None or target.contains(self.similarity[smiles]) for smiles in self.molecules)
+
+    def statistics(self) -> dict[str, Any]:
+        """The counts that `Generator.analogs` documents."""
         return {
             "seed": self.seed,
-            "requested": draws.wanted,
+            "requested": self.options.n_molecules,
             "found": len(self.molecules),
-            "in_range": sum(dial is None or dial.holds(self.similarity[name]) for name in self.molecules),
-            "samples": self.decoded,
-            "valid": self.valid,
+            "in_range": self.n_in_range,
+            "samples": self.n_samples,
+            "valid": self.n_valid,
             "rejected": dict(self.rejected),
-            "unbalanced": self.left_out,
-            "samples_needed": self.samples_needed(draws),
+            "unbalanced": self.n_unbalanced,
+            "samples_needed": self.samples_needed(),
         }
 
-    def samples_needed(self, draws: Draws) -> int | None:
-        """Estimated number of samples for all requested molecules; None if the recent samples gave too few.
+    def samples_needed(self) -> int | None:
+        """Estimated number of samples for all requested molecules, at the recent rate.
 
-        That is, if at the recent rate not even one more molecule is expected from another `max_samples` samples.
+        None if at this rate not even one more molecule is expected within `sample_limit` samples.
         """
-        if len(self.molecules) >= draws.wanted:
-            return self.decoded
-        if self.lately * draws.most < self.drawn_lately:
+        if self.complete:
+            return self.n_samples
+        if self.recent_molecules * self.options.sample_limit < self.recent_samples:
             return None
-        # each molecule on the scarce side also readmits one that was dropped to keep the median
-        missing = draws.wanted - len(self.molecules) - self.left_out
-        return self.decoded + ceil(max(missing, 1) * self.drawn_lately / self.lately)
+        # each new molecule on the scarce side of the median also allows one that was dropped
+        missing = max(1, self.options.n_molecules - len(self.molecules) - self.n_unbalanced)
+        return self.n_samples + ceil(missing * self.recent_samples / self.recent_molecules)
 
-    def summary(self, draws: Draws) -> str:
-        """The statistics as a sentence, with a suggestion if there are too few molecules."""
-        origin = f"{self.seed or 'prior'}: {len(self.molecules)} of {draws.wanted} molecules"
-        samples = f"from {self.decoded} samples ({self.valid} valid)"
-        if self.gauge is None:
-            text = f"{origin} {samples}, noise level {self.noise_level:g}"
-        elif self.gauge.dial.fills:
-            in_range = sum(self.gauge.dial.holds(self.similarity[name]) for name in self.molecules)
-            text = f"{origin} {samples}, {in_range} of them with {self.gauge.dial}"
+    def summary(self) -> str:
+        """The statistics as a sentence, with advice if there are too few molecules."""
+        target = self.options.target
+        found = f"{self.seed or 'prior'}: {len(self.molecules)} of {self.options.n_molecules} molecules"
+        samples = f"from {self.n_samples} samples ({self.n_valid} valid)"
+        if target is None:
+            text = f"{found} {samples}, noise level {self.options.noise_level:g}"
+        elif target.fill_up:
+            text = f"{found} {samples}, {self.n_in_range} of them with {target}"
         else:
-            text = f"{origin} with {self.gauge.dial} {samples}"
-        return f"{text}; {self.outlook(draws)}" if len(self.molecules) < draws.wanted else text
+            text = f"{found} with {target} {samples}"
+        return text if self.complete else f"{text}; {self.advice()}"
 
-    def outlook(self, draws: Draws) -> str:
+    def advice(self) -> str:
         """Why too few molecules were found, and what would help."""
         parts = []
-        if self.gauge is not None and not self.molecules and self.similarity:
+        if self.options.target is not None and not self.molecules and self.similarity:
             parts.append(f"highest similarity of {len(self.similarity)} molecules: {max(self.similarity.values()):.2f}")
         if self.rejected:
-            counts = ", ".join(f"{count} by {name}" for name, count in self.rejected.most_common())
+            counts = ", ".join(f"{count} by {constraint}" for constraint, count in self.rejected.most_common())
             parts.append(f"{self.rejected.total()} molecules rejected ({counts})")
-        if self.left_out:
-            parts.append(f"{self.left_out} molecules dropped to keep the median similarity at the target")
-        needed = self.samples_needed(draws)
+        if self.n_unbalanced:
+            parts.append(f"{self.n_unbalanced} molecules dropped to keep the median similarity")
+        needed = self.samples_needed()
         if needed is None:
-            advice = "another noise level" if self.gauge is None else "a wider similarity range"
+            change = "another noise level" if self.options.target is None else "a wider similarity range"
             filters = ", weaker filters" if self.rejected else ""
-            parts.append(f"the last samples gave no molecules: try {advice}{filters} or fewer molecules")
+            parts.append(f"the last samples gave no molecules: try {change}{filters} or fewer molecules")
         else:
-            rate = 100 * self.lately / self.drawn_lately
+            rate = 100 * self.recent_molecules / self.recent_samples
             parts.append(f"{rate:.2g} % of the last samples gave a molecule: max_samples={needed} would be needed")
         return "; ".join(parts)
 
-    def count(self, gained: int, drawn: int) -> None:
-        """A round of so many strings, and the molecules that it gave."""
-        self.decoded += drawn
-        self.lately = MEMORY * self.lately + gained
-        self.drawn_lately = MEMORY * self.drawn_lately + drawn
-
 
 @torch.inference_mode()
-def draw_around(
+def search_molecules(
     engine: Engine,
     vocabulary: Vocabulary,
     seeds: Sequence[str],
     latents: LatentDistribution,
-    draws: Draws,
+    options: SearchOptions,
     *,
     noise_conditioned: bool,
-    steering: Steering | None = None,
+    constraints: Constraints | None = None,
     workers: WorkerPool = SERIAL,
     progress: Callable[[int], None] | None = None,
-) -> Job[list[Found]]:
-    """`draws.wanted` distinct valid molecules around each seed, or as many as the budget gives; in the seeds' order.
+) -> list[SeedSearch]:
+    """Search around each seed until it has all molecules or has used its samples.
 
-    A job in the sense of `overlap`: it yields when it has to wait for `workers`, and returns what was found.
-    `latents` has a row for each seed, `seeds` their canonical SMILES, "" for a draw from the prior. A decoder that is
-    `noise_conditioned` is told how far out its latents are. Only what `steering` admits is kept. `progress` is called with
-    the molecules found so far.
+    Parameters
+    ----------
+    engine, vocabulary
+        The decoder.
+    seeds
+        Canonical SMILES of the seeds; "" for samples from the prior.
+    latents
+        Posteriors with one row per seed, or a prior.
+    options
+        How many molecules to search, and how.
+    noise_conditioned
+        Whether the decoder is conditioned on the noise level.
+    constraints
+        Constraints on the molecules, or None.
+    workers
+        Processes that parse samples and check constraints.
+    progress
+        Callback that receives the number of molecules found so far.
     """
-    found = [Found(seed, noise_level=draws.noise_level, gauge=_gauge(draws)) for seed in seeds]
-    core = steering.core if steering else None
-    sources = [SeedSampler.of(latents.row(i), draws.seed, seed, vocabulary, core) for i, seed in enumerate(seeds)]
-    known: dict[str, ParsedSample | None] = {"": None}  # a string that comes again, and most do, is not read again
-    while active := [(one, source) for one, source in zip(found, sources, strict=True) if _round(one, draws)]:
-        ways = [_ways(one, draws) for one, _ in active]
-        rows = Rows.of(
-            [s.next(one.decoded, part, draws.samples_per_latent) for (one, s), part in zip(active, ways, strict=True)]
+    searches = [SeedSearch(seed, options) for seed in seeds]
+    core = constraints.core if constraints else None
+    samplers = [
+        SeedSampler.from_smiles(latents.row(i), options.random_state, seed, vocabulary, core)
+        for i, seed in enumerate(seeds)
+    ]
+    parser = _SampleParser(vocabulary, workers)
+    while active := [(search, s) for search, s in zip(searches, samplers, strict=True) if search.round_size()]:
+        running = [search for search, _ in active]
+        strategies = [search.next_strategies() for search in running]
+        batch = SampleBatch.concatenate(
+            [
+                sampler.batch(search.n_samples, of_seed, options.samples_per_latent)
+                for (search, sampler), of_seed in zip(active, strategies, strict=True)
+            ]
         )
-        strings = yield from _written(rows.written(engine, draws.options, noise_conditioned), vocabulary, known, workers)
-        drawn = _parted(strings, ways)
-        new = [_new(one, part) for (one, _), part in zip(active, drawn, strict=True)]
-        if steering is not None:
-            asked = [steering.ask(one.seed, part, workers) for (one, _), part in zip(active, new, strict=True)]
-            yield
-            new = [_accepted(one, answer()) for (one, _), answer in zip(active, asked, strict=True)]
-        for (one, _), part, how, wanted in zip(active, drawn, ways, new, strict=True):
-            _keep(one, part, how, set(wanted), draws)
+        samples = parser.parse(batch.decode(engine, options.sampling, noise_conditioned=noise_conditioned))
+        ends = accumulate(map(len, strategies))
+        per_seed = [samples[end - len(own) : end] for end, own in zip(ends, strategies, strict=True)]
+        candidates = [search.new_candidates(own) for search, own in zip(running, per_seed, strict=True)]
+        accepted = _apply_constraints(running, candidates, constraints, workers)
+        for search, own, own_strategies, molecules in zip(running, per_seed, strategies, accepted, strict=True):
+            search.add_round(own, own_strategies, set(molecules))
         if progress:
-            progress(sum(len(one.molecules) for one in found))
-    for one in found:
-        _settle(one, draws.wanted)
+            progress(sum(len(search.molecules) for search in searches))
+    for search in searches:
+        search.finish()
     if progress:
-        progress(sum(len(one.molecules) for one in found))
-    return found
+        progress(sum(len(search.molecules) for search in searches))
+    return searches
 
 
-def _written(
-    blocks: Iterable[Decoded], vocabulary: Vocabulary, known: dict[str, ParsedSample | None], workers: WorkerPool
-) -> Job[Strings]:
-    """All strings with their molecules; those of a block are read while the next is written."""
-    written: list[tuple[str, float]] = []
-    pending: list[tuple[list[str], PendingResults[ParsedSample | None]]] = []
-    for block in blocks:
-        strings = block.strings(vocabulary)
-        written += zip(strings, block.log_likelihood.tolist(), strict=True)
-        fresh = [text for text in dict.fromkeys(strings) if text not in known]
-        known.update(dict.fromkeys(fresh))
-        pending.append((fresh, workers.submit(parse_samples, fresh)))
-    yield
-    for fresh, answer in pending:
-        known.update(zip(fresh, answer.result(), strict=True))
-    return [(known[text], score) for text, score in written]
+class _SampleParser:
+    """Parses decoded samples in worker processes, each distinct SMILES once."""
+
+    def __init__(self, vocabulary: Vocabulary, workers: WorkerPool) -> None:
+        self.vocabulary, self.workers = vocabulary, workers
+        self.parsed: dict[str, Molecule | None] = {"": None}
+
+    def parse(self, blocks: Iterable[DecodedSamples]) -> list[ScoredSample]:
+        """The molecules of all samples; those of a block are parsed while the next block is decoded."""
+        samples: list[tuple[str, float]] = []
+        pending: list[tuple[list[str], PendingResults[Molecule | None]]] = []
+        for block in blocks:
+            smiles = block.to_smiles(self.vocabulary)
+            samples += zip(smiles, block.log_likelihood.tolist(), strict=True)
+            new = [text for text in dict.fromkeys(smiles) if text not in self.parsed]
+            self.parsed.update(dict.fromkeys(new))
+            pending.append((new, self.workers.submit(parse_samples, new)))
+        for new, molecules in pending:
+            self.parsed.update(zip(new, molecules.result(), strict=True))
+        return [(self.parsed[text], log_likelihood) for text, log_likelihood in samples]
 
 
-def _gauge(draws: Draws) -> Gauge | None:
-    return Gauge(draws.dial, draws.wanted) if draws.dial else None
+def _apply_constraints(
+    searches: Sequence[SeedSearch],
+    candidates: list[list[str]],
+    constraints: Constraints | None,
+    workers: WorkerPool,
+) -> list[list[str]]:
+    """The candidates of each search that satisfy the constraints; the others are counted by constraint."""
+    if not constraints:
+        return candidates
+    checks = [constraints.submit(s.seed, own, workers) for s, own in zip(searches, candidates, strict=True)]
+    accepted = []
+    for search, check in zip(searches, checks, strict=True):
+        reasons = check()
+        search.rejected.update(reason for reason in reasons.values() if reason)
+        accepted.append(sorted(molecule for molecule, reason in reasons.items() if not reason))
+    return accepted
 
 
-def _ways(found: Found, draws: Draws) -> list[Way]:
-    """How each of the next strings of a seed is drawn; strings of one latent are drawn in one way."""
-    size = _round(found, draws)
-    if found.gauge is None:
-        return [Way(found.noise_level)] * size
-    latents = found.gauge.ways(-(-size // draws.samples_per_latent))
-    return [way for way in latents for _ in range(draws.samples_per_latent)][:size]
-
-
-def _round(found: Found, draws: Draws) -> int:
-    """How many strings to draw next for a seed: what its yield so far suggests; 0 when it is done."""
-    missing, left = draws.wanted - len(found.molecules), draws.most - found.decoded
-    if missing <= 0 or left <= 0:
-        return 0
-    rate = max(0.05, len(found.molecules) / found.decoded) if found.decoded else 0.7
-    # a dial leaves budget for what a round teaches
-    most = LARGEST_ROUND if draws.dial is None else max(4 * SMALLEST_ROUND, draws.wanted)
-    size = min(left, most, max(SMALLEST_ROUND, int(1.2 * missing / rate)))
-    return min(left, -(-size // draws.samples_per_latent) * draws.samples_per_latent)
-
-
-def _parted(drawn: Strings, ways: list[list[Way]]) -> list[Strings]:
-    """What was drawn for each seed, whose strings stand one after the other."""
-    ends = np.cumsum([len(part) for part in ways]).tolist()
-    return [drawn[end - len(part) : end] for end, part in zip(ends, ways, strict=True)]
-
-
-def _new(found: Found, drawn: Strings) -> list[str]:
-    """Molecules not seen before, and within the dial's band unless it fills; the others are not looked at again."""
-    fresh = {
-        reading.smiles: reading.fingerprint
-        for reading, _ in drawn
-        if reading and reading.smiles not in found.similarity
-    }
-    fresh.pop(found.seed, None)
-    found.similarity.update(_similarities(found.seed, fresh))
-    dial = found.gauge.dial if found.gauge else None
-    return sorted(name for name in fresh if dial is None or dial.fills or dial.holds(found.similarity[name]))
-
-
-def _accepted(found: Found, invalid_rows: dict[str, str]) -> list[str]:
-    """The molecules that meet every wish; the others are counted."""
-    found.rejected.update(invalid_row for invalid_row in invalid_rows.values() if invalid_row)
-    return sorted(molecule for molecule, invalid_row in invalid_rows.items() if not invalid_row)
-
-
-def _similarities(seed: str, fresh: dict[str, bytes]) -> dict[str, float]:
-    """Tanimoto similarity to the seed; of the prior's molecules, which have none, 0."""
-    if not seed or not fresh:
-        return dict.fromkeys(fresh, 0.0)
+def _similarities(seed: str, fingerprints: dict[str, bytes]) -> dict[str, float]:
+    """Tanimoto similarities of molecules (SMILES to packed fingerprint) to the seed; 0 without a seed."""
+    if not seed or not fingerprints:
+        return dict.fromkeys(fingerprints, 0.0)
     (query,) = morgan_bits([parse(seed)])
-    others = np.frombuffer(b"".join(fresh.values()), np.uint8).reshape(len(fresh), -1)
-    return dict(zip(fresh, tanimoto_to(query, others).tolist(), strict=True))
-
-
-def _keep(found: Found, drawn: Strings, ways: list[Way], wanted: set[str], draws: Draws) -> None:
-    """Add what is new and wanted among a round's molecules, and learn from it where to draw the next ones."""
-    kept, before = list[bool](), len(found.molecules) + len(found.others)
-    for reading, score in drawn:
-        molecule = reading.smiles if reading else ""
-        found.valid += reading is not None
-        new = molecule in wanted and molecule not in found.molecules and len(found.molecules) < draws.wanted
-        if new and found.gauge is not None:
-            new = found.gauge.accepts(found.similarity[molecule])
-            if not new and found.gauge.dial.fills:
-                found.others.setdefault(molecule, score)
-        kept.append(new)
-        if new:
-            found.molecules[molecule] = score
-    found.count(len(found.molecules) + len(found.others) - before, len(drawn))
-    if found.gauge is not None:
-        found.gauge.learn(ways, kept)
-
-
-def _settle(found: Found, wanted: int) -> None:
-    """With a target, leave out what would pull the median away from it; with a dial that fills, fill up."""
-    if found.gauge is None:
-        return
-    chosen = found.gauge.balanced({name: found.similarity[name] for name in found.molecules})
-    found.left_out = len(found.molecules) - len(chosen)
-    found.molecules = {name: found.molecules[name] for name in chosen}
-    nearest = sorted(found.others, key=lambda name: (-found.similarity[name], name))
-    found.molecules.update((name, found.others[name]) for name in nearest[: wanted - len(chosen)])
+    others = np.frombuffer(b"".join(fingerprints.values()), np.uint8).reshape(len(fingerprints), -1)
+    return dict(zip(fingerprints, tanimoto_to(query, others).tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""A model at work: molecules to latents, latents to strings. Tensors in and out; the tables are `generator`'s."""
+"""The `Codec`: encodes molecules and decodes latents with a model. `Generator` makes tables of the results."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.parallel import SERIAL, WorkerPool
 from molvae.errors import MoleculeError
-from molvae.generation.analogs import Draws, Found, draw_around
-from molvae.generation.constraints import Steering
-from molvae.generation.engine import Decoded, Engine
-from molvae.generation.latent_inversion import Inverted, inverted
+from molvae.generation.analogs import SearchOptions, SeedSearch, search_molecules
+from molvae.generation.constraints import Constraints
+from molvae.generation.engine import DecodedSamples, Engine
+from molvae.generation.latent_inversion import InvertedLatents, invert_latents
 from molvae.generation.options import Progress
 from molvae.generation.rng import row_keys
-from molvae.generation.scheduling import Job
-from molvae.generation.seed_sampler import departures
-from molvae.generation.token_sampling import GREEDY, DecodeOptions
+from molvae.generation.seed_sampler import branch_tokens
+from molvae.generation.token_sampling import GREEDY, SamplingOptions
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.inference import encode_dataset
 from molvae.nn.latents import Posterior
@@ -35,10 +34,20 @@ from molvae.nn.priors import LatentDistribution
 
 
 class Codec:
-    """Encodes and writes with a model, on the model's own device.
+    """Encodes and decodes with a model, on the device of the model.
 
-    `max_length`: of the longest string. `noise_conditioned` as in `SamplingDefaults`, `precision` as in `Engine`. One is
-    pickled as what it was made of, so that another process makes its own.
+    It is pickled as its arguments; the decoding engine is built again when it is loaded.
+
+    Parameters
+    ----------
+    model, vocabulary
+        The model.
+    max_length
+        Maximum number of tokens of a sample, the end token excluded.
+    noise_conditioned
+        Whether the decoder was trained with perturbed latents and conditioned on their noise level.
+    precision
+        As in `Generator`.
     """
 
     def __init__(
@@ -56,8 +65,8 @@ class Codec:
         self.engine = Engine(model.decoder, max_length, precision=precision, vocabulary=vocabulary)
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, precision: str = "auto") -> Self:
-        """The model of a checkpoint, where that lies."""
+    def from_checkpoint(cls, checkpoint: Checkpoint, precision: str = "auto") -> Self:
+        """The codec of a loaded model."""
         return cls(
             checkpoint.model,
             checkpoint.vocabulary,
@@ -67,98 +76,108 @@ class Codec:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        kind = partial(type(self), noise_conditioned=self.noise_conditioned, precision=self.precision)
-        return kind, (self.model, self.vocabulary, self.max_length)
+        constructor = partial(type(self), noise_conditioned=self.noise_conditioned, precision=self.precision)
+        return constructor, (self.model, self.vocabulary, self.max_length)
 
-    def graphs(self, smiles: Sequence[str], *, standardize: bool = False) -> list[MolGraph | MoleculeError]:
-        """One graph per SMILES, in order, or why there is none or the model cannot write it."""
-        return [self._fitting(graph) for graph in featurize(smiles, standardize=standardize)]
+    def featurize(self, smiles: Sequence[str], *, standardize: bool = False) -> list[MolGraph | MoleculeError]:
+        """The graph of each SMILES, or an error if it is invalid or cannot be decoded by the model."""
+        return [self._checked(graph) for graph in featurize(smiles, standardize=standardize)]
 
-    def _fitting(self, graph: MolGraph | MoleculeError) -> MolGraph | MoleculeError:
+    def _checked(self, graph: MolGraph | MoleculeError) -> MolGraph | MoleculeError:
         if isinstance(graph, MoleculeError):
             return graph
         if reason := unsupported_reason(tokenize(graph.smiles), self.max_length, self.vocabulary):
-            way_out = "; standardize it first: --standardize, or standardize=True, strips salts"
-            return MoleculeError(f"SMILES {shortened(graph.smiles)}: {reason}{way_out if '.' in graph.smiles else ''}")
+            hint = "; use standardize=True (--standardize) to strip salts" if "." in graph.smiles else ""
+            return MoleculeError(f"SMILES {shortened(graph.smiles)}: {reason}{hint}")
         return graph
 
     def encode(
-        self, molecules: PackedGraphs | Sequence[MolGraph], *, refine: bool = False, progress: Progress | None = None
+        self,
+        molecules: PackedGraphs | Sequence[MolGraph],
+        *,
+        optimize_latents: bool = False,
+        progress: Progress | None = None,
     ) -> Posterior:
-        """q(z given x) as of `models.inference.encode_dataset`; to be refined, packed graphs have to have their tokens."""
+        """The encode_dataset q(z|x) of molecules; to optimize latents, packed graphs need their tokens."""
         if not isinstance(molecules, PackedGraphs):
-            molecules = PackedGraphs.from_graphs(molecules, self.vocabulary if refine else None)
-        return encode_dataset(self.model, molecules, optimize_latents=refine, progress=progress)
+            molecules = PackedGraphs.from_graphs(molecules, self.vocabulary if optimize_latents else None)
+        return encode_dataset(self.model, molecules, optimize_latents=optimize_latents, progress=progress)
 
-    def write(
+    def decode(
         self,
         z: Tensor,
-        options: DecodeOptions = GREEDY,
+        options: SamplingOptions = GREEDY,
         *,
         noise_level: float | NDArray[Any] = 0.0,
-        seed: int | NDArray[Any] = 0,
+        random_state: int | NDArray[Any] = 0,
         branch_from: Sequence[str] | None = None,
         progress: Progress | None = None,
-    ) -> Decoded:
-        """A string per latent, N x D; `noise level`, `seed` and `branch_from` as in `Generator.decode`.
+    ) -> DecodedSamples:
+        """Decode one sample per latent, shape (N, D); other parameters as in `Generator.decode`.
 
-        Latents of a model on a sphere have to lie there.
+        The latents of a model with a spherical latent space have to be on the sphere.
         """
-        z, keys = z.to(self.device), self._keys(seed, len(z))
-        given = None if branch_from is None else departures(branch_from, keys, self.vocabulary)
-        return self.engine.decode(z, self._told(noise_level, len(z)), keys, options, progress, given=given)
+        z, keys = z.to(self.device), self._keys(random_state, len(z))
+        forced = None if branch_from is None else branch_tokens(branch_from, keys, self.vocabulary)
+        noise_levels = self._noise_levels(noise_level, len(z))
+        return self.engine.decode(z, noise_levels, keys, options, progress, forced_tokens=forced)
 
     def invert(
         self,
         z: Tensor,
-        options: DecodeOptions = GREEDY,
+        options: SamplingOptions = GREEDY,
         *,
         inversion_steps: int,
         noise_level: float | NDArray[Any] = 0.0,
-        seed: int | NDArray[Any] = 0,
+        random_state: int | NDArray[Any] = 0,
         progress: Progress | None = None,
-    ) -> Inverted:
-        """The molecule whose own latent is nearest to each latent, N x D, as in `sampling.inversion`."""
-        z, told, keys = z.to(self.device), self._told(noise_level, len(z)), self._keys(seed, len(z))
-        return inverted(self.model, self.engine, self.vocabulary, z, told, keys, options, inversion_steps, progress)
+    ) -> InvertedLatents:
+        """The molecules whose latents are nearest to the given ones, shape (N, D), by latent inversion."""
+        z, noise_levels = z.to(self.device), self._noise_levels(noise_level, len(z))
+        keys = self._keys(random_state, len(z))
+        return invert_latents(
+            self.model, self.engine, self.vocabulary, z, noise_levels, keys, options, inversion_steps, progress
+        )
 
-    def draw(
+    def reconstruct(self, z: Tensor, *, inversion_steps: int = 0, progress: Progress | None = None) -> list[str]:
+        """Greedy samples of the latents of molecules, by latent inversion if there are steps; not validated."""
+        if not inversion_steps:
+            return self.decode(z, progress=progress).to_smiles(self.vocabulary)
+        same = np.zeros(
+            len(z), np.int64
+        )  # the same random state in each row, so that rows do not depend on their place
+        return self.invert(z, inversion_steps=inversion_steps, random_state=same, progress=progress).samples
+
+    def search(
         self,
-        names: list[str],
+        seeds: list[str],
         latents: LatentDistribution,
-        draws: Draws,
-        steering: Steering | None = None,
+        options: SearchOptions,
+        constraints: Constraints | None = None,
         workers: WorkerPool = SERIAL,
         progress: Progress | None = None,
-    ) -> Job[list[Found]]:
-        """The molecules found around each seed, or drawn from a prior; as `sampling.analogs.draw_around`."""
-        return draw_around(
+    ) -> list[SeedSearch]:
+        """Search for molecules around seeds or from a prior, as `molvae.generation.analogs.search_molecules`."""
+        return search_molecules(
             self.engine,
             self.vocabulary,
-            names,
+            seeds,
             latents,
-            draws,
+            options,
             noise_conditioned=self.noise_conditioned,
-            steering=None if steering is None or steering.idle else steering,
+            constraints=constraints,
             workers=workers,
             progress=progress,
         )
 
-    def reproduce(self, z: Tensor, *, inversion_steps: int = 0, progress: Progress | None = None) -> list[str]:
-        """What molecules' own latents are read as, greedily or corrected; a string hangs on its own latent alone."""
-        if not inversion_steps:
-            return self.write(z, progress=progress).strings(self.vocabulary)
-        alike = np.zeros(len(z), np.int64)  # a seed for each row, so that none hangs on where it stands
-        return self.invert(z, inversion_steps=inversion_steps, seed=alike, progress=progress).strings
+    def _keys(self, random_state: int | NDArray[Any], count: int) -> Tensor:
+        if isinstance(random_state, np.ndarray):
+            return row_keys(0, torch.from_numpy(random_state).to(self.device))
+        return row_keys(int(random_state), torch.arange(count, device=self.device))
 
-    def _keys(self, seed: int | NDArray[Any], count: int) -> Tensor:
-        if isinstance(seed, np.ndarray):
-            return row_keys(0, torch.from_numpy(seed).to(self.device))
-        return row_keys(int(seed), torch.arange(count, device=self.device))
-
-    def _told(self, noise_level: float | NDArray[Any], count: int) -> Tensor:
-        """The noise that the decoder is told of, N."""
-        told = torch.zeros(count, device=self.device)
+    def _noise_levels(self, noise_level: float | NDArray[Any], count: int) -> Tensor:
+        """The noise levels that the decoder is conditioned on, shape (N,)."""
+        noise_levels = torch.zeros(count, device=self.device)
         if self.noise_conditioned:
-            told += torch.as_tensor(noise_level, dtype=torch.float32, device=self.device)
-        return told
+            noise_levels += torch.as_tensor(noise_level, dtype=torch.float32, device=self.device)
+        return noise_levels

@@ -1,12 +1,10 @@
-"""What is wanted of a molecule besides being an analog: patterns, scaffold, property windows, alerts, novelty."""
+"""Constraints on analogs: property filters, SMARTS, core, scaffold, alerts, the training set and user scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.SimDivFilters.rdSimDivPickers import MaxMinPicker
 
@@ -14,147 +12,187 @@ from molvae.chem.expressions import PropertyFilter
 from molvae.chem.filters import Filters, alerts
 from molvae.chem.fingerprints import morgan
 from molvae.chem.scaffolds import murcko_smiles
+from molvae.chem.scoring_functions import ScoringFunction
 from molvae.chem.smiles import parse, silence_rdkit, without_stereo
 from molvae.data.parallel import SERIAL, WorkerPool
 from molvae.errors import InputError
 
-UNJUDGED = "a process that ended whenever it looked"
-"""What rejects a molecule that no worker survives."""
+CRASHED = "worker process crashed"
+"""Reason for rejecting a molecule that crashes each worker process that checks it."""
 
-SeenBefore = Callable[[Sequence[str]], Iterable[bool]]
-Score = Callable[[Sequence[str]], Iterable[float]]
-
-
-def scored(score: Score, name: str, molecules: Sequence[str]) -> NDArray[np.float64]:
-    """What a score of the user's own gives, in whatever it comes: a number for each of the molecules.
-
-    It is not asked of none. Raises `InputError` where it gives something else.
-    """
-    if not molecules:
-        return np.zeros(0)
-    given = score(list(molecules))  # what it raises itself is the user's to see
-    try:
-        values = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the score {name!r} has to give a number for each molecule: {error}") from error
-    if values.shape != (len(molecules),):
-        shape = " x ".join(map(str, values.shape)) or "one"
-        raise InputError(f"the score {name!r} has to give a number for each of {len(molecules)} molecules, got {shape}")
-    return values
+ContainsFunction = Callable[[Sequence[str]], Iterable[bool]]
+"""Which of the SMILES are in a set."""
 
 
 @dataclass(frozen=True)
-class Steering:
-    """Wishes that every molecule has to meet; an empty one lets everything pass.
+class Constraints:
+    """Constraints that each molecule has to satisfy; the default accepts all molecules.
 
-    `contains`, `without`: SMARTS that all have to, or none may, occur. `core`: what stays as it is, as of `has_core`.
-    `scaffold`: keep the seed's scaffold.
-    `exclude_stereoisomers`: nothing that is the seed but for its stereo.
-    `exclude`: sets of alerts ("PAINS", "BRENK", "NIH") of which a molecule may have none that the seed lacks.
-    `seen`: says which molecules are known already; only the others pass. `scores`: figures of the user's own, of
-    SMILES, which windows may name; they are asked last, and in this process.
+    Attributes
+    ----------
+    windows
+        Ranges of properties and of `scores`.
+    include_smarts, exclude_smarts
+        SMARTS patterns, all of which must, or none of which may, occur.
+    core
+        Core that the molecules contain, as of `molvae.chem.cores.has_core`.
+    keep_scaffold
+        Keep the Bemis-Murcko scaffold of the seed.
+    exclude_stereoisomers
+        Reject stereoisomers of the seed.
+    alerts
+        Sets of structural alerts ("PAINS", "BRENK", "NIH"); alerts that the seed has are allowed.
+    known
+        Tells which molecules are in the training set, to reject these.
+    scores
+        Scoring functions that `windows` may name. They are evaluated last, in the calling process.
     """
 
     windows: tuple[PropertyFilter, ...] = ()
-    contains: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
+    include_smarts: tuple[str, ...] = ()
+    exclude_smarts: tuple[str, ...] = ()
     core: str | None = None
-    scaffold: bool = False
+    keep_scaffold: bool = False
     exclude_stereoisomers: bool = False
-    exclude: tuple[str, ...] = ()
-    seen: SeenBefore | None = None
-    scores: Mapping[str, Score] = field(default_factory=dict)
+    alerts: tuple[str, ...] = ()
+    known: ContainsFunction | None = None
+    scores: Mapping[str, ScoringFunction] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _ = self.filters  # a pattern, and below a name, that cannot be used is an error now
-        alerts(parse("C"), self.exclude)
+        _ = self.filters  # invalid patterns and, below, unknown sets of alerts raise here
+        alerts(parse("C"), self.alerts)
 
     @property
     def filters(self) -> Filters:
-        """The wishes that have nothing to do with the seed."""
+        """The constraints that do not depend on the seed."""
         windows = tuple(window for window in self.windows if window.name not in self.scores)
-        return Filters(windows, self.contains, self.without, self.core)
+        return Filters(windows, self.include_smarts, self.exclude_smarts, self.core)
 
     @property
-    def own_windows(self) -> list[PropertyFilter]:
-        """Those of scores."""
+    def score_windows(self) -> list[PropertyFilter]:
+        """The windows of scoring functions."""
         return [window for window in self.windows if window.name in self.scores]
 
-    @property
-    def idle(self) -> bool:
-        """Whether it lets everything pass."""
-        return not (
-            self.windows or self.filters or self.scaffold or self.exclude_stereoisomers or self.exclude or self.seen
+    def __bool__(self) -> bool:
+        """Whether there is any constraint."""
+        return bool(
+            self.windows
+            or self.filters
+            or self.keep_scaffold
+            or self.exclude_stereoisomers
+            or self.alerts
+            or self.known
         )
 
-    def accept(self, seed: str, molecules: Sequence[str]) -> list[str]:
-        """Those of `molecules` that meet every wish."""
-        return [molecule for molecule, invalid_row in self.ask(seed, molecules, SERIAL)().items() if not invalid_row]
+    def accepted(self, seed: str, molecules: Sequence[str]) -> list[str]:
+        """The molecules that satisfy all constraints."""
+        return [molecule for molecule, reason in self.submit(seed, molecules, SERIAL)().items() if not reason]
 
-    def ask(self, seed: str, molecules: Sequence[str], workers: WorkerPool) -> Callable[[], dict[str, str]]:
-        """For each of different molecules the first wish that it does not meet, "" where it meets all.
+    def submit(self, seed: str, molecules: Sequence[str], workers: WorkerPool) -> Callable[[], dict[str, str]]:
+        """Start to check distinct molecules in worker processes.
 
-        Asked by `workers`: what is returned waits for their answer. What is quick to tell is asked first.
+        Returns
+        -------
+        callable
+            Waits for the result: the first constraint that each molecule violates, "" for accepted molecules.
         """
-        known = self.seen(molecules) if self.seen and molecules else [False] * len(molecules)
-        old = {molecule: "novel only" for molecule, seen in zip(molecules, known, strict=True) if seen}
-        new = [molecule for molecule in molecules if molecule not in old]
-        scaffold = murcko_smiles(parse(seed)) if self.scaffold else None
-        spared = frozenset(alerts(parse(seed), self.exclude)) if self.exclude and seed else frozenset()
-        flat = without_stereo(parse(seed)) if self.exclude_stereoisomers and seed else None
-        answer = workers.submit(Judge(self.filters, scaffold, flat, self.exclude, spared), new)
+        is_known = self.known(molecules) if self.known and molecules else [False] * len(molecules)
+        known = {m: "exclude_training_set" for m, rejected in zip(molecules, is_known, strict=True) if rejected}
+        remaining = [molecule for molecule in molecules if molecule not in known]
+        pending = workers.submit(self._checker(seed), remaining)
 
-        def invalid_rows() -> dict[str, str]:
-            judged = zip(new, answer.result(), strict=True)
-            told = {molecule: UNJUDGED if invalid_row is None else invalid_row for molecule, invalid_row in judged}
-            for window in self.own_windows:
-                left = [molecule for molecule, invalid_row in told.items() if not invalid_row]
-                values = scored(self.scores[window.name], window.name, left).tolist()
-                told |= {one: str(window) for one, x in zip(left, values, strict=True) if not window.accepts(x)}
-            return old | told
+        def reasons() -> dict[str, str]:
+            checked = zip(remaining, pending.result(), strict=True)
+            found = {molecule: CRASHED if reason is None else reason for molecule, reason in checked}
+            for window in self.score_windows:
+                passed = [molecule for molecule, reason in found.items() if not reason]
+                values = self.scores[window.name](passed).tolist()
+                found |= {m: str(window) for m, value in zip(passed, values, strict=True) if not window.accepts(value)}
+            return known | found
 
-        return invalid_rows
+        return reasons
+
+    def _checker(self, seed: str) -> ConstraintChecker:
+        return ConstraintChecker(
+            self.filters,
+            scaffold=murcko_smiles(parse(seed)) if self.keep_scaffold else None,
+            flat_seed=without_stereo(parse(seed)) if self.exclude_stereoisomers and seed else None,
+            alerts=self.alerts,
+            seed_alerts=frozenset(alerts(parse(seed), self.alerts)) if self.alerts and seed else frozenset(),
+        )
 
 
 @dataclass(frozen=True)
-class Judge:
-    """The wishes as they are for one seed. Travels to worker processes.
+class ConstraintChecker:
+    """Checks the constraints for one seed; can be pickled for worker processes.
 
-    `scaffold` is the seed's, where it is to be kept, `flat` the seed without stereo, where nothing else of that kind
-    may pass; `spared` are alerts that the seed has.
+    Attributes
+    ----------
+    filters
+        The constraints that do not depend on the seed.
+    scaffold
+        Scaffold to keep, or None.
+    flat_seed
+        SMILES of the seed without stereochemistry, to reject its stereoisomers, or None.
+    alerts, seed_alerts
+        Sets of alerts to check, and the alerts of the seed, which are allowed.
     """
 
     filters: Filters
     scaffold: str | None
-    flat: str | None
-    exclude: tuple[str, ...]
-    spared: frozenset[str]
+    flat_seed: str | None
+    alerts: tuple[str, ...]
+    seed_alerts: frozenset[str]
 
     def __call__(self, molecules: Sequence[str]) -> list[str]:
+        """The first constraint that each molecule violates, or ""."""
         with silence_rdkit():
-            return [self._invalid_row(parse(molecule)) for molecule in molecules]
+            return [self._violation(parse(molecule)) for molecule in molecules]
 
-    def _invalid_row(self, mol: Chem.Mol) -> str:
-        if invalid_row := self.filters.first_failed(mol):
-            return invalid_row
+    def _violation(self, mol: Chem.Mol) -> str:
+        if reason := self.filters.first_failed(mol):
+            return reason
         if self.scaffold is not None and murcko_smiles(mol) != self.scaffold:
-            return "keep the scaffold"
-        if self.flat is not None and without_stereo(mol) == self.flat:
-            return "no isomers"
-        if self.exclude and set(alerts(mol, self.exclude)) - self.spared:
-            return f"exclude {', '.join(self.exclude)}"
+            return "keep_scaffold"
+        if self.flat_seed is not None and without_stereo(mol) == self.flat_seed:
+            return "exclude_stereoisomers"
+        if self.alerts and set(alerts(mol, self.alerts)) - self.seed_alerts:
+            return f"alerts {', '.join(self.alerts)}"
         return ""
 
 
-def diverse(molecules: Sequence[str], count: int, best: int = 3) -> list[int]:
-    """Places of `count` molecules unlike each other, the first among them, out of the first `best` times as many.
+def select_diverse(molecules: Sequence[str], count: int, pool_factor: int = 3) -> list[int]:
+    """Select diverse molecules by the MaxMin algorithm [1]_, beginning with the first molecule.
 
-    MaxMin (Ashton et al. 2002): each pick is the one whose nearest pick is farthest, by Tanimoto. Places ascend.
-    Raises `InputError` for a count below 1.
+    Each selected molecule is the one whose most similar selected molecule is the least similar (Tanimoto).
+
+    Parameters
+    ----------
+    molecules
+        SMILES, the best first.
+    count
+        Number of molecules to select.
+    pool_factor
+        Select from the first `pool_factor * count` molecules.
+
+    Returns
+    -------
+    list of int
+        Positions of the selected molecules, ascending.
+
+    Raises
+    ------
+    InputError
+        If `count` is less than 1.
+
+    References
+    ----------
+    .. [1] Ashton et al. "Identification of diverse database subsets using property-based and fragment-based molecular
+       descriptions." Quant. Struct.-Act. Relat. 21, 598-604 (2002).
     """
     if count < 1:
-        raise InputError(f"a diverse pick is of 1 molecule or more, got {count}")
-    pool = [morgan(parse(molecule)) for molecule in molecules[: best * count]]
+        raise InputError(f"the number of diverse molecules must be 1 or more, got {count}")
+    pool = [morgan(parse(molecule)) for molecule in molecules[: pool_factor * count]]
     if len(pool) <= count:
         return list(range(len(pool)))
     return sorted(MaxMinPicker().LazyBitVectorPick(pool, len(pool), count, firstPicks=[0]))

@@ -1,8 +1,8 @@
-"""The strings in work: a fixed number of slots step together, and a slot whose string has ended takes the next one.
+"""Continuous batching: a fixed number of slots decode one token per step; a slot that has finished takes the next row.
 
-A step neither waits for the host nor depends on it: slots that ended go on writing behind their end until the next
-refill, and what stands there is cut off when rows leave the device. So on a GPU steps and refill are one captured
-graph.
+A step depends on no value on the host: slots that have finished keep decoding until the next refill, and the tokens
+behind their end are removed when rows are copied to the host. On a GPU, a number of steps and a refill can therefore be
+captured as one CUDA graph.
 """
 
 from __future__ import annotations
@@ -17,116 +17,142 @@ from torch import Tensor
 from molvae.chem.tokenizer import END_ID, PAD_ID, START_ID
 from molvae.generation.grammar_mask import GrammarMask
 from molvae.generation.rng import uniform
-from molvae.generation.token_sampling import DecodeOptions, choose, log_probability
+from molvae.generation.token_sampling import SamplingOptions, sample_tokens, token_log_probability
 from molvae.nn.incremental_decoding import Conditioning, IncrementalDecoder
 
-BURST = 4  # steps between refills: more leave ended slots idle, fewer cost more refills
-LOOK_EVERY = 4  # bursts between looks, by the host, at what is finished
+STEPS_PER_REFILL = 4  # with more, finished slots idle longer; with fewer, refills take more time
+REFILLS_PER_POLL = 4  # refills between two queries of the finished rows by the host
 
 
-class Slots:
-    """The strings in work: for each slot the row it writes, the last symbol and how many; rows wait in a queue.
+class DecodingSlots:
+    """Decodes N queued rows in S slots.
 
-    Row `count` is nobody's: idle slots write there.
+    Row N is a dummy that idle slots write to.
+
+    Parameters
+    ----------
+    decoder
+        The decoder.
+    conditioning
+        Initial tensors of the N rows, from `decoder.condition`.
+    keys
+        Keys of the random numbers, shape (N,).
+    options
+        How tokens are sampled.
+    max_length
+        Maximum number of tokens, the end token excluded.
+    slots
+        Number of slots S.
+    temperature_scale, forced_tokens
+        As in `Engine.decode`, for the N rows.
+    mask
+        The grammar mask of the S slots, or None.
     """
 
     @torch.inference_mode()
     def __init__(
         self,
-        stepper: IncrementalDecoder,
-        begun: Conditioning,
+        decoder: IncrementalDecoder,
+        conditioning: Conditioning,
         keys: Tensor,
-        options: DecodeOptions,
+        options: SamplingOptions,
         max_length: int,
         slots: int,
         *,
-        heat: Tensor | None,
-        given: Tensor | None,
+        temperature_scale: Tensor | None,
+        forced_tokens: Tensor | None,
         mask: GrammarMask | None,
     ) -> None:
-        self.stepper, self.begun, self.options, self.max_length = stepper, begun, options, max_length
-        device, self.count = keys.device, len(keys)
-        length = max_length + 1 + BURST  # room to write behind the end until the next refill
-        self.symbols = torch.full((self.count + 1, length), PAD_ID, dtype=torch.int16, device=device)
-        self.scores = torch.zeros((self.count + 1, length), device=device)
-        places = torch.arange(length, device=device)
-        self.random = uniform(torch.cat([keys, keys[-1:]])[:, None], places).float().clamp_(max=1 - 2**-24)
-        self.row = torch.arange(slots, device=device).clamp_(max=self.count)
-        self.last = torch.full((slots,), START_ID, device=device)
-        self.place = torch.zeros(slots, dtype=torch.long, device=device)
+        self.decoder, self.conditioning, self.options, self.max_length = decoder, conditioning, options, max_length
+        device, self.n_rows = keys.device, len(keys)
+        length = max_length + 1 + STEPS_PER_REFILL  # a finished slot decodes on until the next refill
+        self.tokens = torch.full((self.n_rows + 1, length), PAD_ID, dtype=torch.int16, device=device)
+        self.log_probabilities = torch.zeros((self.n_rows + 1, length), device=device)
+        positions = torch.arange(length, device=device)
+        # below 1 also in float32
+        self.uniform = uniform(torch.cat([keys, keys[-1:]])[:, None], positions).float().clamp_(max=1 - 2**-24)
+        self.row = torch.arange(slots, device=device).clamp_(max=self.n_rows)  # S: the row of each slot
+        self.last_token = torch.full((slots,), START_ID, device=device)
+        self.position = torch.zeros(slots, dtype=torch.long, device=device)
         self.ended = torch.zeros(slots, dtype=torch.bool, device=device)
-        self.next = (self.row < self.count).sum()
-        self.fresh = torch.arange(-(-slots // 4), device=device)  # as many may begin at a refill
-        self.state = stepper.initial_state(begun, self.row.clamp(max=self.count - 1))
-        self.heat = None if heat is None else torch.cat([heat, heat[-1:]])
-        self.given = None if given is None else self._whole(given)
+        self.next_row = (self.row < self.n_rows).sum()
+        self.refill_offsets = torch.arange(
+            -(-slots // 4), device=device
+        )  # a refill starts a quarter of the slots at most
+        self.state = decoder.initial_state(conditioning, self.row.clamp(max=self.n_rows - 1))
+        self.temperature_scale = (
+            None if temperature_scale is None else torch.cat([temperature_scale, temperature_scale[-1:]])
+        )
+        self.forced_tokens = None if forced_tokens is None else self._padded(forced_tokens)
         self.mask = mask
-        self.burst = captured(self._burst, device) if device.type == "cuda" else self._burst
+        run = self._steps_and_refill
+        self.steps_and_refill = capture_cuda_graph(run, device) if device.type == "cuda" else run
 
-    def _whole(self, given: Tensor) -> Tensor:
-        """What is given, in a table as wide and long as that of the symbols."""
-        whole = torch.full_like(self.symbols, PAD_ID, dtype=torch.long)
-        whole[:-1, : given.shape[1]] = given
-        return whole
+    def _padded(self, forced_tokens: Tensor) -> Tensor:
+        """The forced tokens, padded to the shape of `tokens`."""
+        padded = torch.full_like(self.tokens, PAD_ID, dtype=torch.long)
+        padded[:-1, : forced_tokens.shape[1]] = forced_tokens
+        return padded
 
     @torch.inference_mode()
     def advance(self) -> int:
-        """Some steps further; how many rows, from the first, are finished."""
-        for _ in range(LOOK_EVERY):
-            self.burst()
-        # a slot always writes a row after all that waited before it, so what lies below the lowest one is done
+        """Decode some steps; returns the number of rows, counted from the first, that are finished."""
+        for _ in range(REFILLS_PER_POLL):
+            self.steps_and_refill()
+        # rows are started in order, so that all rows below the lowest one in work are finished
         return int(self.row.min())
 
     def rows(self, first: int, last: int) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
-        """Symbols and log-likelihoods of finished rows, off the device; cut off behind a string's end."""
-        symbols = self.symbols[first:last, : self.max_length + 1].cpu().numpy()
-        scores = self.scores[first:last, : self.max_length + 1].cpu().numpy()
-        behind = np.cumsum(symbols == END_ID, axis=1) - (symbols == END_ID) > 0
-        return np.where(behind, np.int16(PAD_ID), symbols), np.where(behind, 0, scores).sum(1)
+        """Tokens and log-likelihoods of the finished rows from `first` to `last` - 1, on the host."""
+        tokens = self.tokens[first:last, : self.max_length + 1].cpu().numpy()
+        log_probabilities = self.log_probabilities[first:last, : self.max_length + 1].cpu().numpy()
+        after_end = np.cumsum(tokens == END_ID, axis=1) - (tokens == END_ID) > 0
+        return np.where(after_end, np.int16(PAD_ID), tokens), np.where(after_end, 0, log_probabilities).sum(1)
 
-    def _burst(self) -> None:
-        for _ in range(BURST):
+    def _steps_and_refill(self) -> None:
+        for _ in range(STEPS_PER_REFILL):
             self._step()
         self._refill()
 
     def _step(self) -> None:
-        logits = self.stepper.step(self.last, self.state).float()
-        heat = None if self.heat is None else self.heat[self.row]
+        """Decode one token in each slot."""
+        logits = self.decoder.step(self.last_token, self.state).float()  # S x V
+        scale = None if self.temperature_scale is None else self.temperature_scale[self.row]
         allowed = None if self.mask is None else self.mask.allowed()
-        given = None if self.given is None else self.given[self.row, self.place]
-        barred = None if given is None else -given
-        symbol = choose(logits, self.options, self.random[self.row, self.place], heat, allowed, barred)
-        if given is not None:
-            symbol = torch.where(given > PAD_ID, given, symbol)
+        forced = None if self.forced_tokens is None else self.forced_tokens[self.row, self.position]
+        banned = None if forced is None else -forced
+        token = sample_tokens(logits, self.options, self.uniform[self.row, self.position], scale, allowed, banned)
+        if forced is not None:
+            token = torch.where(forced > PAD_ID, forced, token)
         if self.mask is not None:
-            self.mask.advance(symbol)
-        self.symbols[self.row, self.place] = symbol.to(torch.int16)
-        self.scores[self.row, self.place] = log_probability(logits, symbol)
-        self.ended |= symbol == END_ID
-        self.last.copy_(symbol)
-        self.place.add_(1).clamp_(max=self.symbols.shape[1] - 1)
+            self.mask.advance(token)
+        self.tokens[self.row, self.position] = token.to(torch.int16)
+        self.log_probabilities[self.row, self.position] = token_log_probability(logits, token)
+        self.ended |= token == END_ID
+        self.last_token.copy_(token)
+        self.position.add_(1).clamp_(max=self.tokens.shape[1] - 1)
 
     def _refill(self) -> None:
-        """Slots that ended take the next waiting rows, or fall idle."""
-        due = (self.ended | (self.place > self.max_length)) & (self.row < self.count)
-        # those that are due first; should they be too many, those due last wait for the next refill
-        slots = (due * self.place).topk(len(self.fresh)).indices
-        due, rows = due[slots], self.next + self.fresh
-        begins = due & (rows < self.count)
-        self.next += begins.sum()
-        self.row[slots] = torch.where(begins, rows, torch.where(due, self.count, self.row[slots]))
-        self.last[slots] = torch.where(due, START_ID, self.last[slots])
-        self.place[slots] = torch.where(due, 0, self.place[slots])
-        self.state.reset(slots, due, self.begun, rows.clamp(max=self.count - 1))
-        self.ended[slots] &= ~due
+        """Start the next queued rows in slots that have finished; without queued rows these become idle."""
+        finished = (self.ended | (self.position > self.max_length)) & (self.row < self.n_rows)
+        # finished slots first, the longest first; any beyond the limit wait for the next refill
+        slots = (finished * self.position).topk(len(self.refill_offsets)).indices
+        finished, rows = finished[slots], self.next_row + self.refill_offsets
+        starts = finished & (rows < self.n_rows)
+        self.next_row += starts.sum()
+        self.row[slots] = torch.where(starts, rows, torch.where(finished, self.n_rows, self.row[slots]))
+        self.last_token[slots] = torch.where(finished, START_ID, self.last_token[slots])
+        self.position[slots] = torch.where(finished, 0, self.position[slots])
+        self.state.reset(slots, finished, self.conditioning, rows.clamp(max=self.n_rows - 1))
+        self.ended[slots] &= ~finished
         if self.mask is not None:
-            self.mask.restart(slots, due)
+            self.mask.restart(slots, finished)
 
 
-def captured(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """The function as a CUDA graph: one launch instead of some hundred. Its first calls, to warm up, count.
+def capture_cuda_graph(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """The function as a CUDA graph: one launch instead of hundreds. Two warm-up calls are made before the capture.
 
-    Streams and graphs are of torch's current device, which need not be the one that the function works on.
+    Streams and graphs belong to torch's current device, which need not be the device of the function.
     """
     with torch.cuda.device(device):
         stream = torch.cuda.Stream()

@@ -1,8 +1,8 @@
-"""The decode engine: latents in, strings of symbols out, many at once.
+"""The decoding engine: latents in, token sequences out.
 
-A fixed number of slots steps together; a slot whose string is finished takes the next waiting latent. The matrices thus
-always have the same shape, which keeps every step full and makes a string independent of what else is decoded: the same
-latent, noise level and key give the same string, whatever the batch and however many threads.
+All steps work on the same number of slots, so that matrices always have the same shape. Each step is thereby full, and
+a sample does not depend on the batch or the number of threads: the same latent, noise level and key give the same
+sample.
 """
 
 from __future__ import annotations
@@ -19,45 +19,60 @@ from torch import Tensor
 from molvae.chem.grammar import Grammar
 from molvae.chem.tokenizer import END_ID, Vocabulary
 from molvae.errors import InputError
-from molvae.generation.continuous_batching import Slots
-from molvae.generation.grammar_mask import GrammarMask, Rules, RuleTensors
-from molvae.generation.token_sampling import DecodeOptions
+from molvae.generation.continuous_batching import DecodingSlots
+from molvae.generation.grammar_mask import GrammarMask, GrammarTables, GrammarTensors
+from molvae.generation.token_sampling import SamplingOptions
 from molvae.nn.decoders import GRUDecoder, TransformerDecoder
 from molvae.nn.devices import TorchThreadPool
 from molvae.nn.incremental_decoding import Conditioning, incremental_decoder
 
-CPU_SLOTS, GPU_SLOTS, GPU_SLOTS_WITH_KEYS = 128, 8192, 4096
-"""Strings in work. On a GPU a transformer has fewer: each holds keys and values of its whole length."""
+CPU_SLOTS = 128
+GPU_SLOTS = 8192
+GPU_SLOTS_TRANSFORMER = 4096  # fewer, because each holds the keys and values of all its tokens
 
-CPU_WAITING, GPU_WAITING = 8192, 65_536
-"""Latents whose beginnings are held at once: some kilobytes each."""
+CPU_QUEUE, GPU_QUEUE = 8192, 65_536
+"""Latents whose initial decoder states (some kilobytes each) are held at once."""
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """N strings, in the order of their latents.
+class DecodedSamples:
+    """N decoded samples, in the order of their latents.
 
-    `symbols` N x L ids, ended by END and padded by PAD; a string that reached the longest length has no END.
-    `log_likelihood` N, float32: log p(string given z) in nats under the model itself (temperature 1, nothing cut off).
+    Attributes
+    ----------
+    tokens
+        Token ids, shape (N, L), ended by END and padded with PAD. A sample of the maximum length has no END.
+    log_likelihood
+        log p(x|z) in nats at temperature 1 without truncation, shape (N,).
     """
 
-    symbols: NDArray[np.int16]
+    tokens: NDArray[np.int16]
     log_likelihood: NDArray[np.float32]
 
     def __len__(self) -> int:
-        return len(self.symbols)
+        return len(self.tokens)
 
-    def strings(self, vocabulary: Vocabulary) -> list[str]:
-        """The SMILES, unchecked; one that was cut at the longest length is the empty string."""
-        done = (self.symbols == END_ID).any(1)
-        return [vocabulary.decode(row) if ok else "" for row, ok in zip(self.symbols, done, strict=True)]
+    def to_smiles(self, vocabulary: Vocabulary) -> list[str]:
+        """The samples as SMILES, not validated; "" for a sample that was truncated at the maximum length."""
+        ended = (self.tokens == END_ID).any(1)
+        return [vocabulary.decode(row) if complete else "" for row, complete in zip(self.tokens, ended, strict=True)]
 
 
 class Engine:
-    """A decoder ready to write; made once, used for any number of latents. On a CPU it uses as many cores as torch may.
+    """A decoder prepared for sampling; created once, used for any number of latents.
 
-    `precision` as in `stepping.incremental_decoder`: "auto", "32", "bf16" or "int8". The `vocabulary` is needed only for options
-    with `grammar`.
+    Parameters
+    ----------
+    decoder
+        The decoder; the engine works on its device, on a CPU with as many threads as torch may use.
+    max_length
+        Maximum number of tokens of a sample, the end token excluded.
+    precision
+        "auto", "32", "bf16" or "int8", as in `Generator`.
+    slots
+        Number of samples decoded at the same time; 0: by device and decoder.
+    vocabulary
+        Needed only for options with `grammar`.
     """
 
     def __init__(
@@ -72,112 +87,127 @@ class Engine:
         self.device = next(decoder.parameters()).device
         on_cpu = self.device.type == "cpu"
         self.max_length, self.vocabulary = max_length, vocabulary
-        many = GPU_SLOTS if isinstance(decoder, GRUDecoder) else GPU_SLOTS_WITH_KEYS
-        self.slots = slots or (CPU_SLOTS if on_cpu else many)
-        self.waiting = CPU_WAITING if on_cpu else GPU_WAITING
+        gpu_slots = GPU_SLOTS if isinstance(decoder, GRUDecoder) else GPU_SLOTS_TRANSFORMER
+        self.slots = slots or (CPU_SLOTS if on_cpu else gpu_slots)
+        self.queue = CPU_QUEUE if on_cpu else GPU_QUEUE
         with torch.inference_mode():
-            self.stepper = incremental_decoder(decoder, precision)
+            self.decoder = incremental_decoder(decoder, precision)
 
     def decode(
         self,
         z: Tensor,
         noise_level: Tensor,
         keys: Tensor,
-        options: DecodeOptions,
+        options: SamplingOptions,
         progress: Callable[[int], None] | None = None,
         *,
-        heat: Tensor | None = None,
-        given: Tensor | None = None,
-    ) -> Decoded:
-        """Write one string per latent: z N x D, its noise level N, the key of its random stream N (`streams.row_keys`).
+        temperature_scale: Tensor | None = None,
+        forced_tokens: Tensor | None = None,
+    ) -> DecodedSamples:
+        """Decode one sample per latent.
 
-        `heat` N multiplies the temperature. `given` N x at most max_length is what is said of symbols beforehand: an
-        id that is to stand there, minus an id that is not to, or PAD. `progress` is called with the number of finished
-        strings now and then.
+        Parameters
+        ----------
+        z
+            Latents, shape (N, D).
+        noise_level
+            Noise level that the decoder is conditioned on, 0 to 1, shape (N,).
+        keys
+            Keys of the random numbers, as of `molvae.generation.rng.row_keys`, shape (N,).
+        options
+            How tokens are sampled.
+        progress
+            Callback that receives the number of finished samples.
+        temperature_scale
+            Factor of the temperature, shape (N,).
+        forced_tokens
+            Shape (N, at most `max_length`): a token id to force at this position, a negative id to ban it, or PAD.
         """
         parts = []
-        for part in self.stream(z, noise_level, keys, options, heat=heat, given=given):
+        for part in self.stream(
+            z, noise_level, keys, options, temperature_scale=temperature_scale, forced_tokens=forced_tokens
+        ):
             parts.append(part)
             if progress:
                 progress(sum(map(len, parts)))
         if not parts:
-            return Decoded(np.zeros((0, self.max_length + 1), np.int16), np.zeros(0, np.float32))
-        symbols, scores = zip(*((p.symbols, p.log_likelihood) for p in parts), strict=True)
-        return Decoded(np.concatenate(symbols), np.concatenate(scores))
+            return DecodedSamples(np.zeros((0, self.max_length + 1), np.int16), np.zeros(0, np.float32))
+        tokens, log_likelihood = zip(*((part.tokens, part.log_likelihood) for part in parts), strict=True)
+        return DecodedSamples(np.concatenate(tokens), np.concatenate(log_likelihood))
 
     def stream(
         self,
         z: Tensor,
         noise_level: Tensor,
         keys: Tensor,
-        options: DecodeOptions,
+        options: SamplingOptions,
         *,
-        heat: Tensor | None = None,
-        given: Tensor | None = None,
+        temperature_scale: Tensor | None = None,
+        forced_tokens: Tensor | None = None,
         block: int = 512,
-    ) -> Iterator[Decoded]:
-        """`decode` in blocks of about `block` strings, each as soon as it is there, in the order of the latents."""
+    ) -> Iterator[DecodedSamples]:
+        """`decode` in blocks of about `block` samples, each as soon as it is finished, in the order of the latents."""
 
-        def slots(rows: slice) -> Slots:
-            return Slots(
-                self.stepper,
-                self._begin(z[rows], noise_level[rows]),
+        def start(rows: slice) -> DecodingSlots:
+            return DecodingSlots(
+                self.decoder,
+                self._condition(z[rows], noise_level[rows]),
                 keys[rows],
                 options,
                 self.max_length,
                 self.slots,
-                heat=None if heat is None else heat[rows],
-                given=None if given is None else given[rows],
-                mask=GrammarMask(self._rules, self.slots) if options.grammar else None,
+                temperature_scale=None if temperature_scale is None else temperature_scale[rows],
+                forced_tokens=None if forced_tokens is None else forced_tokens[rows],
+                mask=GrammarMask(self._grammar, self.slots) if options.grammar else None,
             )
 
-        for first in range(0, len(z), self.waiting):
-            last = min(first + self.waiting, len(z))
+        for first in range(0, len(z), self.queue):
+            last = min(first + self.queue, len(z))
             sent, count = 0, last - first
-            # no more lanes than have a string for each slot at first
-            with TorchThreadPool(self.device, -(-count // self.slots)) as lanes:
-                work = _Work(lanes, slots, first, last)
+            # no more threads than can fill all their slots at the start
+            with TorchThreadPool(self.device, -(-count // self.slots)) as pool:
+                run = _ThreadedRun(pool, start, first, last)
                 while sent < count:
-                    ready = work.advance()
-                    if ready == count or ready - sent >= block:
-                        yield work.rows(sent, ready)
-                        sent = ready
+                    finished = run.advance()
+                    if finished == count or finished - sent >= block:
+                        yield run.rows(sent, finished)
+                        sent = finished
 
     @cached_property
-    def _rules(self) -> RuleTensors:
+    def _grammar(self) -> GrammarTensors:
         if self.vocabulary is None:
-            raise InputError("an engine needs the vocabulary of its decoder to keep to the grammar")
-        return RuleTensors(Rules(Grammar.from_vocabulary(self.vocabulary)), self.device)
+            raise InputError("grammar=True needs an engine with the vocabulary of its decoder: pass vocabulary=...")
+        return GrammarTensors(GrammarTables(Grammar.from_vocabulary(self.vocabulary)), self.device)
 
     @torch.inference_mode()
-    def _begin(self, z: Tensor, noise_level: Tensor) -> Conditioning:
-        """First states; in blocks of one shape, so that the numbers do not depend on how many rows there are."""
+    def _condition(self, z: Tensor, noise_level: Tensor) -> Conditioning:
+        """Initial decoder states, in blocks of one shape: their last digits must not depend on the number of rows."""
         parts = []
         for rows in torch.arange(len(z), device=z.device).split(self.slots):
             padded = torch.cat([rows, rows[-1:].expand(self.slots - len(rows))])
-            parts.append(tuple(t[: len(rows)] for t in self.stepper.condition(z[padded], noise_level[padded])))
+            parts.append(tuple(t[: len(rows)] for t in self.decoder.condition(z[padded], noise_level[padded])))
         return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
 
-class _Work:
-    """Slots in lanes, row i of all rows in the lane of i modulo their number."""
+class _ThreadedRun:
+    """Slots in T threads; row i of all rows is decoded in thread i modulo T."""
 
-    def __init__(self, lanes: TorchThreadPool, begin: Callable[[slice], Slots], first: int, last: int) -> None:
-        self.lanes = lanes
-        self.slots = lanes.map(begin, [slice(first + lane, last, lanes.n_threads) for lane in range(lanes.n_threads)])
+    def __init__(self, pool: TorchThreadPool, start: Callable[[slice], DecodingSlots], first: int, last: int) -> None:
+        self.pool = pool
+        self.slots = pool.map(start, [slice(first + thread, last, pool.n_threads) for thread in range(pool.n_threads)])
 
     def advance(self) -> int:
-        """Some steps further in every lane; how many rows, from the first, are finished."""
-        done = self.lanes.map(Slots.advance, self.slots)
-        return min(lane + rows * len(done) for lane, rows in enumerate(done))
+        """Decode some steps in every thread; returns the number of rows, counted from the first, that are finished."""
+        finished = self.pool.map(DecodingSlots.advance, self.slots)
+        return min(thread + rows * len(finished) for thread, rows in enumerate(finished))
 
-    def rows(self, first: int, last: int) -> Decoded:
-        """Finished rows, off the device."""
+    def rows(self, first: int, last: int) -> DecodedSamples:
+        """The finished rows from `first` to `last` - 1, on the host."""
         size = len(self.slots)
         parts = [slots.rows(-((i - first) // size), -((i - last) // size)) for i, slots in enumerate(self.slots)]
-        symbols = np.empty((last - first, parts[0][0].shape[1]), np.int16)
-        scores = np.empty(last - first, np.float32)
+        tokens = np.empty((last - first, parts[0][0].shape[1]), np.int16)
+        log_likelihood = np.empty(last - first, np.float32)
         for i, part in enumerate(parts):
-            places = slice((i - first) % size, None, size)
-            symbols[places], scores[places] = part
-        return Decoded(symbols, scores)
+            rows = slice((i - first) % size, None, size)
+            tokens[rows], log_likelihood[rows] = part
+        return DecodedSamples(tokens, log_likelihood)

@@ -1,10 +1,8 @@
-"""From a latent to the molecule whose own latent it is: write, read back, correct, write again.
+"""Latent inversion: find the molecule that the encoder maps to a given latent.
 
-A decoder writes a molecule in one go and may be off by a branch or a chirality mark. Whether it was can be asked of the
-encoder, which puts what was written at a latent of its own: if that is where the latent asked for lies, this is the
-molecule; if not, the difference says in which direction it was missed, and the decoder is asked again from a latent a
-little to the other side. Of the wrong reconstructions of `druglike` four in five are put right so
-(docs/model_choices.md).
+A decoder decodes a molecule in one pass and may get a branch or a chirality mark wrong. Encoding the decoded molecule
+shows whether it did: if its latent differs from the given one, the decoder is run again from a latent that is moved by
+a fraction of the difference in the opposite direction. This corrects four of five wrong reconstructions of `druglike`.
 """
 
 from __future__ import annotations
@@ -26,191 +24,233 @@ from molvae.data.parallel import chunked
 from molvae.errors import MoleculeError
 from molvae.generation.engine import Engine
 from molvae.generation.rng import row_keys
-from molvae.generation.token_sampling import DecodeOptions
+from molvae.generation.token_sampling import SamplingOptions
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.inference import BATCH_SIZE, encode_dataset
 from molvae.nn.latents import project_to_sphere
 
-STRINGS = 8
-"""Written of a latent at a time, one of them greedily: a symbol in doubt is thus also tried the other way.
+SAMPLES_PER_STEP = 8
+"""Samples per latent and step, one of them greedy. The first step has only the greedy one, which is usually right."""
 
-At first it is only the greedy one, which seven times out of eight is all that is needed.
-"""
+STEP_SIZE = 0.3
+"""Fraction of the difference that a latent is moved by. With 0.5 slightly fewer molecules are found, with 1 half."""
 
-GAIN = 0.3
-"""How much of a miss the next latent is moved by. With 0.5 fewer are found in the end, with 1 half as many."""
+TOLERANCE = 1e-3
+"""Distance, in standard deviations of the latent space, below which a latent counts as reached."""
 
-SAME = 1e-3
-"""Nearer than this, in spreads of the latent space, is the latent itself but for the last digits."""
+DEFAULT_TEMPERATURE = 1.2
+"""Temperature of the samples that are not greedy. At 1, fewer alternative stereo marks are tried."""
 
-DOUBT = 1.2
-"""The temperature of the others: at 1 fewer stereo marks are tried the other way."""
+RESTART_INTERVAL = 8
+"""Steps after which an unfinished inversion restarts at the given latent, from which it may have drifted too far."""
 
-BOUT = 8
-"""After so many turns in vain it begins anew from the latent itself, with other strings: an aim that has drifted far is
-no good. Of `druglike-ae` 0.985 are found after 16 turns and not 0.982, and others still after 32."""
+GREEDY_TEMPERATURE = 1e-3
+"""A temperature that is equivalent to greedy decoding."""
 
-COLD = 1e-3
-"""A temperature that is greedy."""
-
-AT_ONCE = 1024  # latents
+CHUNK_SIZE = 1024  # latents
 
 
 @dataclass(frozen=True)
-class Inverted:
-    """Of N latents the molecules whose own are nearest.
+class InvertedLatents:
+    """For each of N latents, the molecule with the nearest latent.
 
-    `strings`: canonical SMILES; where nothing that was written is a molecule that the encoder takes, what the decoder
-    writes greedily. `log_likelihood` N: log p(string given z) in nats. `distance` N: of the molecule's own latent from
-    z, root mean square over the dimensions, in spreads of the latent space; below `SAME` it is that very one, two
-    molecules drawn at random are 1.4 apart, and NaN stands where there is none.
+    Attributes
+    ----------
+    samples
+        Canonical SMILES; the greedy sample (not validated) if no sample was a molecule that can be encoded.
+    log_likelihood
+        log p(x|z) in nats, shape (N,).
+    distance
+        Root mean square difference between the given latent and that of the molecule, in standard deviations of the
+        latent space, shape (N,). Below `TOLERANCE` they are the same; two random molecules are 1.4 apart. NaN if there
+        is no molecule.
     """
 
-    strings: list[str]
+    samples: list[str]
     log_likelihood: NDArray[np.float32]
     distance: NDArray[np.float32]
 
 
 @torch.inference_mode()
-def inverted(
+def invert_latents(
     model: Autoencoder,
     engine: Engine,
     vocabulary: Vocabulary,
     z: Tensor,
     noise_level: Tensor,
     keys: Tensor,
-    options: DecodeOptions,
+    options: SamplingOptions,
     inversion_steps: int,
     progress: Callable[[int], None] | None = None,
-) -> Inverted:
-    """The molecules nearest to latents N x D, each written from, read back and corrected up to `inversion_steps` times.
+) -> InvertedLatents:
+    """Find the molecules whose latents are nearest to the given ones.
 
-    `noise level` and `keys` N as in `Engine.decode`; a molecule depends on its own row alone. `options` say how the strings
-    that are not greedy are drawn; where they say greedily, these are at a temperature of `DOUBT`. `progress` is called
-    with the number of latents that are done.
+    Parameters
+    ----------
+    model, engine, vocabulary
+        The model, and the engine of its decoder.
+    z
+        Latents, shape (N, D). Each molecule depends on its own row only.
+    noise_level, keys
+        As in `Engine.decode`, shape (N,).
+    options
+        How the samples that are not greedy are drawn; `DEFAULT_TEMPERATURE` replaces temperature 0.
+    inversion_steps
+        Maximum number of steps after the first decoding.
+    progress
+        Callback that receives the number of latents finished so far.
     """
-    options = replace(options, temperature=options.temperature or DOUBT)
-    strings, scores, distances = list[str](), [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
-    for first in range(0, len(z), AT_ONCE):
-        rows = slice(first, first + AT_ONCE)
-        reader = _Reader(model, vocabulary, engine.max_length)
-        part = _Inversion(reader, engine, options, z[rows], noise_level[rows], keys[rows])
-        for turn in range(inversion_steps + 1):
-            part.advance(turn)
-            done = part.done
-            if progress and turn < inversion_steps:
-                progress(len(strings) + done)
-            if done == len(part.z):
+    options = replace(options, temperature=options.temperature or DEFAULT_TEMPERATURE)
+    samples, likelihoods, distances = list[str](), [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+    for first in range(0, len(z), CHUNK_SIZE):
+        rows = slice(first, first + CHUNK_SIZE)
+        encoder = _SampleEncoder(model, vocabulary, engine.max_length)
+        inversion = _Inversion(encoder, engine, options, z[rows], noise_level[rows], keys[rows])
+        for step in range(inversion_steps + 1):
+            inversion.advance(step)
+            n_reached = inversion.n_reached
+            if progress and step < inversion_steps:
+                progress(len(samples) + n_reached)
+            if n_reached == len(inversion.z):
                 break
-        found, score = part.written()
-        strings += found
-        scores.append(score)
-        distances.append(part.distance.masked_fill(part.distance.isinf(), torch.nan).cpu().numpy())
+        chunk_samples, log_likelihood = inversion.result()
+        samples += chunk_samples
+        likelihoods.append(log_likelihood)
+        distance = inversion.distance
+        distances.append(distance.masked_fill(distance.isinf(), torch.nan).cpu().numpy())
         if progress:
-            progress(len(strings))
-    return Inverted(strings, np.concatenate(scores), np.concatenate(distances))
+            progress(len(samples))
+    return InvertedLatents(samples, np.concatenate(likelihoods), np.concatenate(distances))
 
 
 class _Inversion:
-    """Some latents on the way to their molecules."""
+    """Inversion of a chunk of N latents.
+
+    `z` are the given latents, `current` those that are decoded next; `best` is the index of the nearest molecule of
+    each row in the encoder's cache, or -1, and `distance` its distance.
+    """
 
     def __init__(
-        self, reader: _Reader, engine: Engine, options: DecodeOptions, z: Tensor, noise_level: Tensor, keys: Tensor
+        self,
+        encoder: _SampleEncoder,
+        engine: Engine,
+        options: SamplingOptions,
+        z: Tensor,
+        noise_level: Tensor,
+        keys: Tensor,
     ) -> None:
-        self.reader, self.engine, self.options = reader, engine, options
+        self.encoder, self.engine, self.options = encoder, engine, options
         self.z, self.noise_level, self.keys = z, noise_level, keys
-        self.aim = z.clone()  # what is written from
-        self.nearest = torch.full((len(z),), -1, device=z.device)  # the reader's number of it, or -1
+        self.current = z.clone()
+        self.best = torch.full((len(z),), -1, device=z.device)
         self.distance = torch.full((len(z),), torch.inf, device=z.device)
 
     @property
-    def done(self) -> int:
-        """How many latents have their molecule."""
-        return int((self.distance <= SAME).sum())
+    def n_reached(self) -> int:
+        """Number of latents whose molecule has been found."""
+        return int((self.distance <= TOLERANCE).sum())
 
-    def advance(self, turn: int) -> None:
-        """Write from where each latent that is not there yet is aimed, and aim anew by what comes nearest."""
-        rows = torch.nonzero(self.distance > SAME).squeeze(1)
-        if turn % BOUT == 0:
-            self.aim[rows] = self.z[rows]
-        read = self.reader.read(self._strings(rows, turn)).to(rows.device).view(len(rows), -1)
-        miss = self.reader.latents[read.clamp(min=0)] - self.z[rows, None]  # rows x strings of each x D
-        distance = miss.square().mean(2).sqrt()
-        distance, best = distance.masked_fill((read < 0) | distance.isnan(), torch.inf).min(1)
-        pick = torch.arange(len(rows), device=rows.device), best
-        read, miss, some = read[pick], miss[pick], distance.isfinite()
-        self._aim_past(rows[some], miss[some])
-        nearer = distance < self.distance[rows]
-        self.nearest[rows[nearer]], self.distance[rows[nearer]] = read[nearer], distance[nearer]
+    def advance(self, step: int) -> None:
+        """Decode the unfinished rows, encode the samples, and move the latents by the difference of the nearest one."""
+        rows = torch.nonzero(self.distance > TOLERANCE).squeeze(1)
+        if step % RESTART_INTERVAL == 0:
+            self.current[rows] = self.z[rows]
+        index = self.encoder.encode(self._decode(rows, step)).to(rows.device).view(len(rows), -1)
+        difference = self.encoder.latents[index.clamp(min=0)] - self.z[rows, None]  # rows x samples x D
+        distance = difference.square().mean(2).sqrt()
+        distance, nearest = distance.masked_fill((index < 0) | distance.isnan(), torch.inf).min(1)
+        select = torch.arange(len(rows), device=rows.device), nearest
+        index, difference, is_molecule = index[select], difference[select], distance.isfinite()
+        self._move(rows[is_molecule], difference[is_molecule])
+        closer = distance < self.distance[rows]
+        self.best[rows[closer]], self.distance[rows[closer]] = index[closer], distance[closer]
 
-    def _aim_past(self, rows: Tensor, miss: Tensor) -> None:
-        aim = self.aim[rows] - GAIN * miss
-        self.aim[rows] = project_to_sphere(aim) if self.reader.model.latent.spherical else aim
+    def _move(self, rows: Tensor, difference: Tensor) -> None:
+        moved = self.current[rows] - STEP_SIZE * difference
+        self.current[rows] = project_to_sphere(moved) if self.encoder.model.latent.spherical else moved
 
-    def written(self) -> tuple[list[str], NDArray[np.float32]]:
-        """The molecules found, and greedy strings where none was; how likely each is."""
-        found, none = (torch.nonzero(which).squeeze(1) for which in (self.nearest >= 0, self.nearest < 0))
-        likeliest = replace(self.options, temperature=0.0)
-        plain = self.engine.decode(self.z[none], self.noise_level[none], self.keys[none], likeliest)
-        greedy = iter(plain.strings(self.reader.vocabulary))
-        strings = [self.reader.molecules[i] if i >= 0 else next(greedy) for i in self.nearest.tolist()]
-        scores = np.empty(len(strings), np.float32)
-        scores[none.cpu().numpy()] = plain.log_likelihood
-        scores[found.cpu().numpy()] = self._likelihood(found, [strings[row] for row in found.tolist()])
-        return strings, scores
+    def result(self) -> tuple[list[str], NDArray[np.float32]]:
+        """The molecules found, greedy samples in rows without one, and their log-likelihoods."""
+        found, missing = (torch.nonzero(rows).squeeze(1) for rows in (self.best >= 0, self.best < 0))
+        greedy = replace(self.options, temperature=0.0)
+        decoded = self.engine.decode(self.z[missing], self.noise_level[missing], self.keys[missing], greedy)
+        greedy_samples = iter(decoded.to_smiles(self.encoder.vocabulary))
+        samples = [self.encoder.molecules[i] if i >= 0 else next(greedy_samples) for i in self.best.tolist()]
+        log_likelihood = np.empty(len(samples), np.float32)
+        log_likelihood[missing.cpu().numpy()] = decoded.log_likelihood
+        log_likelihood[found.cpu().numpy()] = self._likelihood(found, [samples[row] for row in found.tolist()])
+        return samples, log_likelihood
 
-    def _likelihood(self, rows: Tensor, strings: list[str]) -> NDArray[np.float32]:
+    def _likelihood(self, rows: Tensor, molecules: list[str]) -> NDArray[np.float32]:
+        """Log-likelihood of a molecule per row, given its latent."""
         parts = [np.zeros(0, np.float32)]
-        for some in chunked(range(len(rows)), BATCH_SIZE):
-            ids = [torch.from_numpy(self.reader.vocabulary.encode(strings[i]).astype(np.int64)) for i in some]
+        for chunk in chunked(range(len(rows)), BATCH_SIZE):
+            ids = [torch.from_numpy(self.encoder.vocabulary.encode(molecules[i]).astype(np.int64)) for i in chunk]
             tokens = pad_sequence(ids, batch_first=True, padding_value=PAD_ID).to(rows.device)
-            own = rows[some]
-            parts.append(self.reader.model.log_likelihood(self.z[own], self.noise_level[own], tokens).cpu().numpy())
+            own = rows[chunk]
+            parts.append(self.encoder.model.log_likelihood(self.z[own], self.noise_level[own], tokens).cpu().numpy())
         return np.concatenate(parts)
 
-    def _strings(self, rows: Tensor, turn: int) -> list[str]:
-        """Those of each row, one after the other."""
-        each = STRINGS if turn else 1
-        keys = torch.stack([row_keys(turn * STRINGS + i, self.keys[rows]) for i in range(each)], dim=1)
-        heat = torch.ones(keys.shape, device=rows.device)
-        heat[:, 0] = COLD / self.options.temperature
-        aim, noise_level = self.aim[rows].repeat_interleave(each, 0), self.noise_level[rows].repeat_interleave(each)
-        done = self.engine.decode(aim, noise_level, keys.flatten(), self.options, heat=heat.flatten())
-        return done.strings(self.reader.vocabulary)
+    def _decode(self, rows: Tensor, step: int) -> list[str]:
+        """Samples of the current latents, those of a row one after the other, the greedy one first."""
+        n_samples = SAMPLES_PER_STEP if step else 1
+        numbers = range(step * SAMPLES_PER_STEP, step * SAMPLES_PER_STEP + n_samples)
+        keys = torch.stack([row_keys(number, self.keys[rows]) for number in numbers], dim=1)
+        scale = torch.ones(keys.shape, device=rows.device)
+        scale[:, 0] = GREEDY_TEMPERATURE / self.options.temperature
+        decoded = self.engine.decode(
+            self.current[rows].repeat_interleave(n_samples, 0),
+            self.noise_level[rows].repeat_interleave(n_samples),
+            keys.flatten(),
+            self.options,
+            temperature_scale=scale.flatten(),
+        )
+        return decoded.to_smiles(self.encoder.vocabulary)
 
 
 @dataclass
-class _Reader:
-    """What strings are, and where the encoder puts them; each is looked at once."""
+class _SampleEncoder:
+    """Encodes samples, each once.
+
+    Attributes
+    ----------
+    molecules
+        Canonical SMILES of the molecules so far.
+    latents
+        Their latents; the last row belongs to none.
+    index
+        Index of the molecule of a sample or canonical SMILES, -1 if it is invalid or cannot be encoded.
+    """
 
     model: Autoencoder
     vocabulary: Vocabulary
     max_length: int
     molecules: list[str] = field(default_factory=list)
-    numbers: dict[str, int] = field(default_factory=dict)  # of strings and of canonical SMILES; -1: no molecule
+    index: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         weight = self.model.latent.mean.weight
-        self.latents = weight.new_zeros(1, len(weight))  # of the molecules; the last row is of none
+        self.latents = weight.new_zeros(1, len(weight))
 
-    def read(self, strings: list[str]) -> Tensor:
-        """The number of each string's molecule, or -1."""
-        new = sorted({text for text in strings if text not in self.numbers})
+    def encode(self, samples: list[str]) -> Tensor:
+        """The index of each sample, or -1."""
+        new = sorted({sample for sample in samples if sample not in self.index})
         graphs = list[MolGraph]()
-        for text, graph in zip(new, featurize(new), strict=True):
-            self.numbers[text] = self._number(graph, graphs)
+        for sample, graph in zip(new, featurize(new), strict=True):
+            self.index[sample] = self._add(graph, graphs)
         if graphs:
             z = encode_dataset(self.model, PackedGraphs.from_graphs(graphs)).mean
             self.latents = torch.cat([self.latents[:-1], z, self.latents[-1:]])
-        return torch.tensor([self.numbers[text] for text in strings])
+        return torch.tensor([self.index[sample] for sample in samples])
 
-    def _number(self, graph: MolGraph | MoleculeError, fresh: list[MolGraph]) -> int:
+    def _add(self, graph: MolGraph | MoleculeError, new_graphs: list[MolGraph]) -> int:
+        """The index of a molecule; a new one is appended to `molecules` and `new_graphs`."""
         if isinstance(graph, MoleculeError) or unsupported_reason(
             tokenize(graph.smiles), self.max_length, self.vocabulary
         ):
             return -1
-        if graph.smiles not in self.numbers:
-            self.numbers[graph.smiles] = len(self.molecules)
+        if graph.smiles not in self.index:
+            self.index[graph.smiles] = len(self.molecules)
             self.molecules.append(graph.smiles)
-            fresh.append(graph)
-        return self.numbers[graph.smiles]
+            new_graphs.append(graph)
+        return self.index[graph.smiles]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -12,13 +12,14 @@ import pandas as pd
 from molvae.chem.expressions import PropertyFilter, RankExpression
 from molvae.chem.properties import PROPERTIES as KNOWN_PROPERTIES
 from molvae.chem.properties import get_property
+from molvae.chem.scoring_functions import ScoringFunction, as_scoring_functions
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.rows import as_tuple
 from molvae.errors import InputError
-from molvae.generation.analogs import Draws
-from molvae.generation.constraints import Score, Steering, diverse, scored
-from molvae.generation.similarity_target import NEAREST, Dial
-from molvae.generation.token_sampling import DecodeOptions
+from molvae.generation.analogs import SearchOptions
+from molvae.generation.constraints import Constraints, select_diverse
+from molvae.generation.similarity_target import DEFAULT_TARGET, SimilarityTarget
+from molvae.generation.token_sampling import SamplingOptions
 
 PROPERTIES = ("qed", "sa", "logp", "mw")
 """Property columns that are computed by default."""
@@ -29,6 +30,9 @@ ANALOG_COLUMNS = (*_LEADING_COLUMNS, *PROPERTIES, "not_in_training")
 
 Progress = Callable[[int], None]
 """Callback that receives the number of items finished so far."""
+
+ScoreLike = str | Callable[..., Any]
+"""A score of the user, as `molvae.chem.scoring_functions.as_scoring_function` takes it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class AnalogOptions:
     alerts: str | Sequence[str] | None = ()
     exclude_training_set: bool = False
     rank_by: str | None = None
-    scores: Mapping[str, Score] | None = None
+    scores: Mapping[str, ScoreLike] | None = None
     n_diverse: int = 0
     properties: str | Sequence[str] | None = PROPERTIES
     optimize_latents: bool = True
@@ -80,12 +84,12 @@ class Ordering:
     rank: RankExpression | None = None
     n_diverse: int = 0
     target_similarity: float | None = None
-    scores: Mapping[str, Score] = field(default_factory=dict)
+    scores: Mapping[str, ScoringFunction] = field(default_factory=dict)
 
     @classmethod
     def from_options(cls, options: AnalogOptions) -> Self:
         """Raises `InputError` for an invalid ranking, a negative `n_diverse`, or a score named like a column."""
-        scores = options.scores or {}
+        scores = as_scoring_functions(options.scores)
         if options.n_diverse < 0:
             raise InputError(f"n_diverse must be 0 (keep all) or a positive number, got {options.n_diverse}")
         for name in scores:
@@ -94,14 +98,14 @@ class Ordering:
         rank = None
         if options.rank_by is not None:
             rank = RankExpression.from_text(options.rank_by, ["similarity", "log_likelihood", *scores])
-        target = None if options.similarity is None else Dial.of(options.similarity).target
+        target = None if options.similarity is None else SimilarityTarget.parse(options.similarity).median
         return cls(rank, options.n_diverse, target, scores)
 
     def apply(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows with score and rank columns, sorted, and reduced to the diverse subset if one is requested."""
         by = "similarity"
         molecules = list(frame["smiles"])
-        frame = frame.assign(**{name: scored(score, name, molecules) for name, score in self.scores.items()})
+        frame = frame.assign(**{name: score(molecules) for name, score in self.scores.items()})
         if self.rank is not None:
             by = "rank"
             frame = frame.assign(rank=self.rank.evaluate({name: frame[name].to_numpy() for name in self.rank.names}))
@@ -115,14 +119,14 @@ class Ordering:
         """
         smiles = frame["smiles"]
         if self.target_similarity is None:
-            return diverse(list(smiles), self.n_diverse)
+            return select_diverse(list(smiles), self.n_diverse)
         above = (frame["similarity"] >= self.target_similarity).to_numpy()
         n_above = self.n_diverse // 2
         selected = list[int]()
         for side, count in ((above, n_above), (~above, self.n_diverse - n_above)):
             rows = np.flatnonzero(side)
             if count:
-                selected += rows[diverse(list(smiles.iloc[rows]), count)].tolist()
+                selected += rows[select_diverse(list(smiles.iloc[rows]), count)].tolist()
         return sorted(selected)
 
 
@@ -132,8 +136,8 @@ class AnalogTask:
 
     Attributes
     ----------
-    draws
-        How samples are drawn, and how many.
+    search
+        How samples are drawn, and how many molecules are searched.
     constraints
         What each molecule has to satisfy.
     ordering
@@ -146,8 +150,8 @@ class AnalogTask:
         How seeds are encoded.
     """
 
-    draws: Draws
-    constraints: Steering
+    search: SearchOptions
+    constraints: Constraints
     ordering: Ordering
     columns: tuple[str, ...]
     properties: tuple[str, ...]
@@ -168,8 +172,8 @@ class AnalogTask:
         ordering = Ordering.from_options(options)
         requested = PROPERTIES if options.properties is None else as_tuple(options.properties)
         properties = tuple(dict.fromkeys(get_property(name).name for name in requested))
-        constraints = _constraints(options, training_filter)
-        draws = _draws(options, temperature)
+        constraints = _constraints(options, ordering.scores, training_filter)
+        search = _search_options(options, temperature)
         if options.n_diverse > options.n:
             raise InputError(
                 f"cannot select n_diverse={options.n_diverse} molecules out of n={options.n}: "
@@ -177,7 +181,7 @@ class AnalogTask:
             )
         columns = _columns(properties, ordering, constraints)
         return cls(
-            draws,
+            search,
             constraints,
             ordering,
             columns,
@@ -191,12 +195,12 @@ class AnalogTask:
 
         None if a filter uses a scoring function: these run in the calling process only.
         """
-        if self.constraints.own_windows:
+        if self.constraints.score_windows:
             return None
         return replace(self, ordering=Ordering(), constraints=replace(self.constraints, scores={}))
 
 
-def _columns(properties: Sequence[str], ordering: Ordering, constraints: Steering) -> tuple[str, ...]:
+def _columns(properties: Sequence[str], ordering: Ordering, constraints: Constraints) -> tuple[str, ...]:
     """The default columns, those named by filters, ranking and scores, and the rank."""
     named = [window.name for window in constraints.windows]
     named += [*(ordering.rank.names if ordering.rank else ()), *ordering.scores]
@@ -205,41 +209,46 @@ def _columns(properties: Sequence[str], ordering: Ordering, constraints: Steerin
     return (*default, *additional, *(["rank"] if ordering.rank else []))
 
 
-def _draws(options: AnalogOptions, temperature: float) -> Draws:
+def _search_options(options: AnalogOptions, temperature: float) -> SearchOptions:
     noise_level, similarity = options.noise_level, options.similarity
     if noise_level is not None and similarity is not None:
         raise InputError("pass either noise_level or similarity, not both: a similarity adapts the noise level itself")
-    return Draws(
-        wanted=options.n,
+    target = SimilarityTarget.parse(similarity) if similarity is not None else None
+    if similarity is None and noise_level is None:
+        target = DEFAULT_TARGET
+    sampling = SamplingOptions(
+        temperature if options.temperature is None else options.temperature,
+        options.top_k,
+        options.top_p,
+        options.grammar,
+    )
+    return SearchOptions(
+        n_molecules=options.n,
         noise_level=noise_level or 0.0,
-        dial=Dial.of(similarity) if similarity is not None else NEAREST if noise_level is None else None,
         samples_per_latent=options.samples_per_latent,
+        target=target,
         max_samples=options.max_samples,
-        options=DecodeOptions(
-            temperature if options.temperature is None else options.temperature,
-            options.top_k,
-            options.top_p,
-            options.grammar,
-        ),
-        seed=options.random_state,
+        sampling=sampling,
+        random_state=options.random_state,
     )
 
 
-def _constraints(options: AnalogOptions, training_filter: BloomFilter | None) -> Steering:
-    scores = options.scores or {}
+def _constraints(
+    options: AnalogOptions, scores: Mapping[str, ScoringFunction], training_filter: BloomFilter | None
+) -> Constraints:
     if options.exclude_training_set and training_filter is None:
         raise InputError("exclude_training_set needs a model with a record of its training set; this one has none")
     windows = tuple(PropertyFilter.from_text(text, ("similarity", *scores)) for text in as_tuple(options.filters))
     if any(window.name == "similarity" for window in windows):
         raise InputError('filters cannot name similarity: pass similarity="0.4:1" (--similarity 0.4:1) instead')
-    return Steering(
+    return Constraints(
         windows=windows,
-        contains=as_tuple(options.include_smarts),
-        without=as_tuple(options.exclude_smarts),
+        include_smarts=as_tuple(options.include_smarts),
+        exclude_smarts=as_tuple(options.exclude_smarts),
         core=options.core,
-        scaffold=options.keep_scaffold,
+        keep_scaffold=options.keep_scaffold,
         exclude_stereoisomers=options.exclude_stereoisomers,
-        exclude=tuple(name.upper() for name in as_tuple(options.alerts)),
-        seen=training_filter.contains if training_filter is not None and options.exclude_training_set else None,
+        alerts=tuple(name.upper() for name in as_tuple(options.alerts)),
+        known=training_filter.contains if training_filter and options.exclude_training_set else None,
         scores=scores,
     )

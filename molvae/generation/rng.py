@@ -1,8 +1,13 @@
-"""Random streams, one per row: the same row gives the same numbers in whatever batch it is drawn.
+"""Counter-based random numbers: each row of a batch has its own stream, whatever the batch it is in.
 
-torch's generators give a batch one stream, so a molecule would depend on its neighbors. Here a number is a hash of
-(key of the row, counter), after the counter-based generators of Salmon et al. 2011 ("Parallel random numbers: as easy
-as 1, 2, 3"); the hash is the finaliser of SplitMix64 (Steele et al. 2014).
+The generators of torch share one stream among the rows of a batch, so that a molecule would depend on the molecules
+beside it. Here a random number is a hash of the key of its row and a counter [1]_. The hash is the finalizer of
+SplitMix64 [2]_.
+
+References
+----------
+.. [1] Salmon et al. "Parallel random numbers: as easy as 1, 2, 3." SC'11 (2011).
+.. [2] Steele, Lea, Flood. "Fast splittable pseudorandom number generators." OOPSLA (2014).
 """
 
 from __future__ import annotations
@@ -10,38 +15,79 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_GOLDEN = -7046029254386353131  # 2^64 / golden ratio as a signed 64-bit integer
+_STREAM_LENGTH = 2**20  # numbers per row in a stream of `normal`
 
-def row_keys(seed: int, rows: Tensor) -> Tensor:
-    """A key per row (int64) from a seed and the rows' numbers; different seeds give unrelated keys."""
-    start = torch.tensor(seed, dtype=torch.int64, device=rows.device)
+
+def row_keys(random_state: int, rows: Tensor) -> Tensor:
+    """Keys of rows.
+
+    Parameters
+    ----------
+    random_state
+        64-bit seed; different seeds give unrelated keys.
+    rows
+        Row numbers, int64, any shape.
+
+    Returns
+    -------
+    Tensor
+        int64 keys, shaped like `rows`.
+    """
+    start = torch.tensor(random_state, dtype=torch.int64, device=rows.device)
     return _mix(_mix(start) + rows)
 
 
 def uniform(keys: Tensor, counter: Tensor | int) -> Tensor:
-    """Number `counter` of each row's stream, in (0, 1), float64, shaped like `keys` and `counter` broadcast."""
-    place = (
-        torch.as_tensor(counter, device=keys.device) + 1
-    )  # a tensor: its product wraps at 64 bits, an int's does not
-    bits = _shift(_mix(keys + _GOLDEN * place), 11)  # 53 bits: all that a float64 holds
+    """Uniform random numbers in (0, 1).
+
+    Parameters
+    ----------
+    keys
+        Keys of the rows, int64.
+    counter
+        Position in the stream of each row, broadcast against `keys`.
+
+    Returns
+    -------
+    Tensor
+        float64, of the broadcast shape.
+    """
+    # a tensor, because its product wraps around at 64 bits and that of a Python int does not
+    position = torch.as_tensor(counter, device=keys.device) + 1
+    bits = _shift_right(_mix(keys + _GOLDEN * position), 11)  # the 53 bits that a float64 holds
     return (bits.double() + 0.5) * 2.0**-53
 
 
 def normal(keys: Tensor, size: int, *, stream: int = 0) -> Tensor:
-    """`size` standard normal numbers of each row, B x size float32; streams of different numbers do not overlap."""
-    counter = torch.arange(size, device=keys.device) + (stream + 1) * 2**20
+    """Standard normal random numbers.
+
+    Parameters
+    ----------
+    keys
+        Keys of the rows, shape (B,), int64.
+    size
+        Numbers per row.
+    stream
+        Number of the stream; different streams do not overlap.
+
+    Returns
+    -------
+    Tensor
+        float32, shape (B, size). The first numbers of a row do not depend on `size`.
+    """
+    counter = torch.arange(size, device=keys.device) + (stream + 1) * _STREAM_LENGTH
     numbers: Tensor = torch.special.ndtri(uniform(keys[:, None], counter)).float()
     return numbers
 
 
-_GOLDEN = -7046029254386353131  # 2^64 / golden ratio, as a signed integer
-
-
 def _mix(x: Tensor) -> Tensor:
-    x = (x ^ _shift(x, 30)) * -4658895280553007687
-    x = (x ^ _shift(x, 27)) * -7723592293110705685
-    return x ^ _shift(x, 31)
+    """The finalizer of SplitMix64."""
+    x = (x ^ _shift_right(x, 30)) * -4658895280553007687
+    x = (x ^ _shift_right(x, 27)) * -7723592293110705685
+    return x ^ _shift_right(x, 31)
 
 
-def _shift(x: Tensor, bits: int) -> Tensor:
-    """A logical shift to the right: torch's own keeps the sign."""
+def _shift_right(x: Tensor, bits: int) -> Tensor:
+    """Logical right shift; the shift of torch keeps the sign bit."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)

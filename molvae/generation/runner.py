@@ -1,12 +1,14 @@
-"""The analogs of many seeds, as a stream of tables: who does the work, and how the tables are put together.
+"""Analogs of many seeds as a stream of tables: division of the work among processes, and assembly of the tables.
 
-Of many seeds a CPU's worker processes take a few at a time, all the way to their analogs. Otherwise, while the strings
-of some seeds are read in worker processes, those of the next are decoded here.
+On a CPU, worker processes with their own copy of the model share the seeds if there are enough of them. Otherwise this
+process decodes, and worker processes parse the samples, check constraints and compute properties.
 """
 
 from __future__ import annotations
 
 import pickle
+from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,211 +25,312 @@ from molvae.chem.graph import MolGraph
 from molvae.chem.sample_parsing import property_rows
 from molvae.chem.smiles import parse, shortened
 from molvae.data.bloom_filter import BloomFilter
-from molvae.data.parallel import SERIAL, WorkerPool, available_memory, chunked, worker_count
+from molvae.data.parallel import SERIAL, PendingResults, WorkerPool, available_memory, chunked, worker_count
 from molvae.errors import MoleculeError, warn
-from molvae.generation.analogs import Draws, Found
+from molvae.generation.analogs import SeedSearch
 from molvae.generation.codec import Codec
 from molvae.generation.options import AnalogTask, Progress
-from molvae.generation.scheduling import Job, Tally, finish, take_turns
 from molvae.nn.devices import single_threaded
 from molvae.nn.latents import Posterior
 
-SEEDS_AT_ONCE = 64  # of 100 molecules each; fewer where more are wanted
-PARTS = 8  # that those are cut into for worker processes; smaller ones leave the decoder's slots empty more often
-QUEUED = 4  # parts for each worker: with fewer, some would have nothing left to do while others end
-WORKER_BYTES = 400e6  # that a worker process with a network in it takes
-MOLECULES_HERE = 2000  # up to so many molecules in all, starting worker processes takes longer than they save
+GROUP_SIZE = 64
+"""Seeds that are decoded together, for 100 molecules each; fewer for more molecules."""
+
+PARTS_PER_GROUP = 8
+"""Parts of a group for worker processes with a model; in smaller parts, more decoder slots are idle."""
+
+PARTS_PER_WORKER = 4
+"""Parts that are queued for each worker process; with fewer, some workers idle while others finish."""
+
+WORKER_BYTES = 400e6
+"""Memory of a worker process with a model."""
+
+MIN_MOLECULES_FOR_WORKERS = 2000
+"""Number of requested molecules up to which starting worker processes takes longer than it saves."""
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What was found around a seed, and the figures of each of its molecules."""
+class SeedResult:
+    """The search around a seed, and the properties of each molecule found (None: the computation crashed)."""
 
-    found: Found
-    figures: Sequence[tuple[float, ...] | None]
+    search: SeedSearch
+    properties: Sequence[tuple[float, ...] | None]
 
 
-class SeedRun:
-    """Takes seeds to tables of their analogs. `seen`: what the model was trained on, where that is known."""
+class AnalogRunner:
+    """Generates tables of analogs for a stream of seeds.
 
-    def __init__(self, codec: Codec, task: AnalogTask, seen: BloomFilter | None) -> None:
-        self.codec, self.task, self.seen = codec, task, seen
-        self.at_once = max(1, min(SEEDS_AT_ONCE, SEEDS_AT_ONCE * 100 // task.draws.wanted))
+    Parameters
+    ----------
+    codec
+        The model.
+    task
+        The resolved options.
+    training_filter
+        Record of the training set, or None.
+    """
+
+    def __init__(self, codec: Codec, task: AnalogTask, training_filter: BloomFilter | None) -> None:
+        self.codec, self.task, self.training_filter = codec, task, training_filter
+        self.group_size = max(1, min(GROUP_SIZE, GROUP_SIZE * 100 // task.search.n_molecules))
 
     def tables(
         self, seeds: Iterable[str], workers: int | None = None, progress: Progress | None = None
     ) -> Iterator[pd.DataFrame]:
-        """A table for every few seeds, in order. `attrs`: errors, summary, seeds and how many were found of each.
+        """One table per group of seeds, in order; `attrs` as documented in `Generator.iter_analogs`.
 
-        Who does the work hangs on how much there is of it, for which some groups are looked at beforehand.
+        The number of worker processes depends on the amount of work, so that some groups are read in advance.
         """
-        groups, first = chunked(seeds, self.at_once), list[list[str]]()
+        groups, first = chunked(seeds, self.group_size), list[list[str]]()
+        n_molecules = self.task.search.n_molecules
         if workers is None:
-            first += islice(groups, MOLECULES_HERE // (self.at_once * self.task.draws.wanted) + 1)
-            few = sum(map(len, first)) * self.task.draws.wanted <= MOLECULES_HERE
+            first += islice(groups, MIN_MOLECULES_FOR_WORKERS // (self.group_size * n_molecules) + 1)
+            few = sum(map(len, first)) * n_molecules <= MIN_MOLECULES_FOR_WORKERS
             cores = 0 if few else worker_count()
             workers = cores if cores > 1 else 0
         workers = worker_count(workers)
-        part = max(1, self.at_once // PARTS)
-        under_way = max(2, ceil(QUEUED * workers * part / self.at_once)) if workers else 1
-        first += islice(groups, max(0, under_way - len(first)))
-        work, tally = self._division(workers, sum(map(len, first)), part), Tally(progress)
-        yield from take_turns((work(group, tally.part()) for group in chain(first, groups)), under_way)
-
-    def _division(
-        self, workers: int, begun: int, part: int
-    ) -> Callable[[list[str], Progress | None], Job[pd.DataFrame]]:
-        """How the seeds of a group become a table: shared out among `workers`, or decoded here and read by them.
-
-        To share them out there have to be enough, of which `begun` are known of; with fewer all cores decode for one.
-        """
-        apart = int(min(workers, available_memory() / 2 / WORKER_BYTES))
-        fair = begun // (QUEUED * apart) if apart > 1 else 0
-        if self.codec.device.type == "cpu" and fair and (luggage := self._luggage()):
-            crew = WorkerPool(apart, modules=(__name__,))
-            return partial(self._analogs_apart, crew, luggage, min(part, fair))
-        return partial(self._analogs_of, WorkerPool(workers))
-
-    def _analogs_of(self, workers: WorkerPool, seeds: list[str], progress: Progress | None) -> Job[pd.DataFrame]:
-        """Decoded here, read by `workers`."""
-        drawn = yield from drawn_around(self.codec, self.task, seeds, workers, progress)
-        return self._table(seeds, drawn)
-
-    def _analogs_apart(
-        self, workers: WorkerPool, luggage: Luggage, part: int, seeds: list[str], progress: Progress | None
-    ) -> Job[pd.DataFrame]:
-        """The same, where each of the workers does all that there is to do for `part` seeds at a time."""
-
-        def tell(drawn: list[Drawn | MoleculeError | None]) -> None:
-            if progress:
-                progress(sum(len(one.found.molecules) for one in drawn if isinstance(one, Drawn)))
-
-        pending = workers.submit(partial(_drawn_apart, luggage), seeds, part)
+        part_size = max(1, self.group_size // PARTS_PER_GROUP)
+        n_parts = PARTS_PER_WORKER * workers
+        n_ahead = max(2, ceil(n_parts * part_size / self.group_size)) if workers else 1
+        first += islice(groups, max(0, n_ahead - len(first)))
+        start = self._group_starter(workers, sum(map(len, first)), part_size)
+        total = _ProgressTotal(progress)
+        running: deque[_RunningGroup] = deque()
         try:
-            yield
-            drawn = [one or _fatal(seed) for seed, one in zip(seeds, pending.result(tell), strict=True)]
-            return self._table(seeds, drawn)
-        except KeyboardInterrupt:
-            workers.stop()  # what they are at takes seconds
-            raise
+            for group in chain(first, groups):
+                running.append(start(group, total))
+                if len(running) == n_ahead:
+                    yield self._next_table(running)
+            while running:
+                yield self._next_table(running)
         finally:
-            pending.cancel()
+            for unfinished in running:
+                unfinished.cancel()
 
-    def _luggage(self) -> Luggage | None:
-        """What another process needs to draw as this one does, or None where something in it cannot travel."""
+    def _next_table(self, running: deque[_RunningGroup]) -> pd.DataFrame:
+        table = self._table(running[0].seeds, running[0].results())
+        running.popleft()
+        return table
+
+    def _group_starter(
+        self, workers: int, n_seeds: int, part_size: int
+    ) -> Callable[[list[str], _ProgressTotal], _RunningGroup]:
+        """How a group of seeds is processed: shared among workers with a model, or decoded in this process.
+
+        Sharing needs a CPU, memory for the models, and enough of the `n_seeds` seeds that are known so far: with fewer,
+        all cores decode the same seeds faster.
+        """
+        n_models = int(min(workers, available_memory() / 2 / WORKER_BYTES))
+        seeds_per_part = n_seeds // (PARTS_PER_WORKER * n_models) if n_models > 1 else 0
+        if self.codec.device.type == "cpu" and seeds_per_part and (payload := self._worker_payload()):
+            pool = WorkerPool(n_models, modules=(__name__,))
+            return partial(_SharedGroup, pool, payload, min(part_size, seeds_per_part))
+        return partial(_LocalGroup, self.codec, self.task, WorkerPool(workers))
+
+    def _worker_payload(self) -> WorkerPayload | None:
+        """The model and the task for worker processes; None if they cannot be pickled, or need a score of the user."""
         import cloudpickle
 
         if (task := self.task.for_worker()) is None:
             return None
         try:
-            return Luggage(cloudpickle.dumps((self.codec, task)))
+            return WorkerPayload(cloudpickle.dumps((self.codec, task)))
         except (pickle.PicklingError, TypeError, AttributeError):
             return None
 
-    def _table(self, seeds: list[str], drawn: Sequence[Drawn | MoleculeError]) -> pd.DataFrame:
-        draws, order, columns = self.task.draws, self.task.ordering, list(self.task.columns)
-        errors, tables, found = dict[str, str](), list[pd.DataFrame](), list[Found]()
-        for seed, one in zip(seeds, drawn, strict=True):
-            if isinstance(one, MoleculeError):
-                errors[str(seed)] = str(one)
-            else:
-                frame = described(one, self.task.properties, self.seen).assign(seed=seed)
-                tables.append(order.apply(frame)[columns])
-                found.append(one.found)
+    def _table(self, seeds: list[str], results: Sequence[SeedResult | MoleculeError]) -> pd.DataFrame:
+        columns, errors = list(self.task.columns), dict[str, str]()
+        tables, searches, rows_per_seed = list[pd.DataFrame](), list[SeedSearch](), list[int]()
+        for seed, result in zip(seeds, results, strict=True):
+            if isinstance(result, MoleculeError):
+                errors[str(seed)] = str(result)
+                rows_per_seed.append(0)
+                continue
+            frame = molecule_table(result, self.task.properties, self.training_filter).assign(seed=seed)
+            tables.append(self.task.ordering.apply(frame)[columns])
+            searches.append(result.search)
+            rows_per_seed.append(len(tables[-1]))
         frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-        frame = reported(frame, errors, found, draws)
-        lengths = map(len, tables)
+        frame = with_statistics(frame, errors, searches)
         frame.attrs["seeds"] = seeds
-        frame.attrs["rows_per_seed"] = [next(lengths) if isinstance(one, Drawn) else 0 for one in drawn]
+        frame.attrs["rows_per_seed"] = rows_per_seed
         return frame
 
 
-def drawn_around(
-    codec: Codec, task: AnalogTask, seeds: list[str], workers: WorkerPool, progress: Progress | None
-) -> Job[list[Drawn | MoleculeError]]:
-    """What is found around each seed, or why nothing can be."""
-    graphs = [_with_core(graph, task.constraints.core) for graph in codec.graphs(seeds, standardize=task.standardize)]
-    usable = [graph for graph in graphs if isinstance(graph, MolGraph)]
-    found: list[Found] = []
-    if usable:
-        # one molecule at a time: a latent must not depend, in its last digit, on the seeds beside it
-        latents = Posterior.concatenate([codec.encode([graph], refine=task.optimize_latents) for graph in usable])
-        names = [graph.smiles for graph in usable]
-        found = yield from codec.draw(names, latents, task.draws, task.constraints, workers, progress)
-    pending = [workers.submit(partial(property_rows, names=task.properties), list(one.molecules)) for one in found]
-    yield
-    drawn = (Drawn(one, known.result()) for one, known in zip(found, pending, strict=True))
-    return [next(drawn) if isinstance(graph, MolGraph) else graph for graph in graphs]
+class _ProgressTotal:
+    """Adds up the progress of consecutive groups."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress, self.finished = progress, 0
+
+    def report(self, n_molecules: int) -> None:
+        """Report the molecules of the current group so far."""
+        if self.progress:
+            self.progress(self.finished + n_molecules)
+
+    def finish(self, n_molecules: int) -> None:
+        """Count the molecules of a finished group."""
+        self.finished += n_molecules
 
 
-def _with_core(graph: MolGraph | MoleculeError, core: str | None) -> MolGraph | MoleculeError:
+class _RunningGroup(ABC):
+    """A group of seeds whose processing has started."""
+
+    seeds: list[str]
+
+    @abstractmethod
+    def results(self) -> list[SeedResult | MoleculeError]:
+        """Wait for the result of each seed."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Cancel the work that has not started."""
+
+
+class _LocalGroup(_RunningGroup):
+    """A group that this process decodes at once; workers compute the properties while the next group is decoded."""
+
+    def __init__(
+        self, codec: Codec, task: AnalogTask, workers: WorkerPool, seeds: list[str], total: _ProgressTotal
+    ) -> None:
+        self.seeds = seeds
+        self.searches = search_seeds(codec, task, seeds, workers, total.report)
+        found = [search for search in self.searches if isinstance(search, SeedSearch)]
+        total.finish(sum(len(search.molecules) for search in found))
+        self.properties = [submit_properties(search, task, workers) for search in found]
+
+    def results(self) -> list[SeedResult | MoleculeError]:
+        properties = (pending.result() for pending in self.properties)
+        return [
+            SeedResult(search, next(properties)) if isinstance(search, SeedSearch) else search
+            for search in self.searches
+        ]
+
+    def cancel(self) -> None:
+        for pending in self.properties:
+            pending.cancel()
+
+
+class _SharedGroup(_RunningGroup):
+    """A group whose seeds are shared among worker processes that each have a model."""
+
+    def __init__(
+        self, workers: WorkerPool, payload: WorkerPayload, part_size: int, seeds: list[str], total: _ProgressTotal
+    ) -> None:
+        self.seeds, self.workers, self.total = seeds, workers, total
+        self.pending = workers.submit(partial(_run_in_worker, payload), seeds, part_size)
+
+    def results(self) -> list[SeedResult | MoleculeError]:
+        try:
+            results = self.pending.result(lambda parts: self.total.report(_count(parts)))
+        except KeyboardInterrupt:
+            self.workers.stop()  # their current parts take seconds
+            raise
+        self.total.finish(_count(results))
+        return [result or _crash_error(seed) for seed, result in zip(self.seeds, results, strict=True)]
+
+    def cancel(self) -> None:
+        self.pending.cancel()
+
+
+def _count(results: Iterable[SeedResult | MoleculeError | None]) -> int:
+    return sum(len(result.search.molecules) for result in results if isinstance(result, SeedResult))
+
+
+def _crash_error(seed: str) -> MoleculeError:
+    return MoleculeError(f"SMILES {shortened(seed)}: each worker process that processed this seed crashed")
+
+
+def search_seeds(
+    codec: Codec, task: AnalogTask, seeds: list[str], workers: WorkerPool = SERIAL, progress: Progress | None = None
+) -> list[SeedSearch | MoleculeError]:
+    """Encode seeds and search around them; an error for each invalid seed."""
+    graphs = [_require_core(g, task.constraints.core) for g in codec.featurize(seeds, standardize=task.standardize)]
+    valid = [graph for graph in graphs if isinstance(graph, MolGraph)]
+    if not valid:
+        return [graph for graph in graphs if isinstance(graph, MoleculeError)]
+    # one molecule at a time, so that the last digits of a latent do not depend on the other seeds
+    latents = Posterior.concatenate([codec.encode([g], optimize_latents=task.optimize_latents) for g in valid])
+    names = [graph.smiles for graph in valid]
+    searches = iter(codec.search(names, latents, task.search, task.constraints, workers, progress))
+    return [next(searches) if isinstance(graph, MolGraph) else graph for graph in graphs]
+
+
+def _require_core(graph: MolGraph | MoleculeError, core: str | None) -> MolGraph | MoleculeError:
     if isinstance(graph, MoleculeError) or core is None or has_core(parse(graph.smiles), core):
         return graph
-    return MoleculeError(f"SMILES {shortened(graph.smiles)}: the seed itself has not the core {core} that is to stay")
+    return MoleculeError(f"SMILES {shortened(graph.smiles)}: the seed does not contain the core {core}")
 
 
-class Luggage:
-    """A codec and what is asked of it, on the way to a worker process, which unpacks them once."""
-
-    unpacked: ClassVar[dict[str, tuple[Codec, AnalogTask]]] = {}
-
-    def __init__(self, packed: bytes) -> None:
-        self.packed, self.tag = packed, uuid4().hex
-
-    def unpack(self) -> tuple[Codec, AnalogTask]:
-        if self.tag not in self.unpacked:
-            self.unpacked.clear()
-            self.unpacked[self.tag] = pickle.loads(self.packed)
-        return self.unpacked[self.tag]
+def submit_properties(
+    search: SeedSearch, task: AnalogTask, workers: WorkerPool = SERIAL
+) -> PendingResults[tuple[float, ...]]:
+    """Start to compute the properties of the molecules found around a seed."""
+    return workers.submit(partial(property_rows, names=task.properties), list(search.molecules))
 
 
-def _drawn_apart(luggage: Luggage, seeds: list[str]) -> list[Drawn | MoleculeError]:
-    """In a worker process, which has one thread as there is one of it for each core."""
-    codec, task = luggage.unpack()
+class WorkerPayload:
+    """A pickled codec and task; each worker process unpickles it once."""
+
+    _loaded: ClassVar[dict[str, tuple[Codec, AnalogTask]]] = {}
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.key = data, uuid4().hex
+
+    def load(self) -> tuple[Codec, AnalogTask]:
+        """The codec and task, from the cache of this process after the first call."""
+        if self.key not in self._loaded:
+            self._loaded.clear()
+            self._loaded[self.key] = pickle.loads(self.data)
+        return self._loaded[self.key]
+
+
+def _run_in_worker(payload: WorkerPayload, seeds: list[str]) -> list[SeedResult | MoleculeError]:
+    """Process seeds in a worker process, with one thread because there is one process per core."""
+    codec, task = payload.load()
     with single_threaded():
-        return finish(drawn_around(codec, task, seeds, SERIAL, None))
+        searches = search_seeds(codec, task, seeds)
+        return [
+            SeedResult(search, submit_properties(search, task).result()) if isinstance(search, SeedSearch) else search
+            for search in searches
+        ]
 
 
-def _fatal(seed: str) -> MoleculeError:
-    return MoleculeError(f"SMILES {shortened(seed)}: a process that ended whenever it worked on it")
-
-
-def described(drawn: Drawn, properties: Sequence[str], seen: BloomFilter | None) -> pd.DataFrame:
-    """The molecules with similarity, likelihood, novelty, and their `properties`, which their figures are of."""
-    found, smiles = drawn.found, list(drawn.found.molecules)
-    unknown = (float("nan"),) * len(properties)
-    frame = pd.DataFrame([row or unknown for row in drawn.figures], columns=list(properties), dtype=float)
+def molecule_table(result: SeedResult, properties: Sequence[str], training_filter: BloomFilter | None) -> pd.DataFrame:
+    """The molecules of a seed with similarity, log-likelihood, properties and `not_in_training`."""
+    search, smiles = result.search, list(result.search.molecules)
+    missing = (float("nan"),) * len(properties)
+    frame = pd.DataFrame([row or missing for row in result.properties], columns=list(properties), dtype=float)
     return frame.assign(
         smiles=np.array(smiles, dtype=object),
-        similarity=np.array([found.similarity[name] for name in smiles], dtype=float),
-        log_likelihood=np.array(list(found.molecules.values()), dtype=float),
-        not_in_training=None if seen is None else ~seen.contains(smiles),
+        similarity=np.array([search.similarity[molecule] for molecule in smiles], dtype=float),
+        log_likelihood=np.array(list(search.molecules.values()), dtype=float),
+        not_in_training=None if training_filter is None else ~training_filter.contains(smiles),
     )
 
 
-def reported(frame: pd.DataFrame, errors: dict[str, str], found: list[Found], draws: Draws) -> pd.DataFrame:
-    """The table with errors, statistics and summary in its `attrs`; errors and shortfalls are also warnings."""
+def with_statistics(frame: pd.DataFrame, errors: dict[str, str], searches: Sequence[SeedSearch]) -> pd.DataFrame:
+    """The table with errors, statistics and summaries in its `attrs`; errors and incomplete searches are warned of."""
     frame.attrs = {
         "errors": errors,
-        "statistics": [one.statistics(draws) for one in found],
-        "summary": [one.summary(draws) for one in found],
+        "statistics": [search.statistics() for search in searches],
+        "summary": [search.summary() for search in searches],
     }
-    short = [one.summary(draws) for one in found if len(one.molecules) < draws.wanted]
-    for message in [*errors.values(), *short]:
+    for message in [*errors.values(), *(search.summary() for search in searches if not search.complete)]:
         warn(message)
     return frame
 
 
-def joined(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
-    """The tables of a run as one."""
-    attrs = [frame.attrs for frame in frames]
-    for frame in frames:
-        frame.attrs = {}
-    filled = [frame for frame in frames if len(frame)]
-    out = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
-    out.attrs = {
-        "errors": {k: v for a in attrs for k, v in a["errors"].items()},
-        "statistics": [row for a in attrs for row in a["statistics"]],
-        "summary": [line for a in attrs for line in a["summary"]],
+def concatenate_tables(tables: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """The tables of a run as one, with their errors and statistics."""
+    attrs = [table.attrs for table in tables]
+    for table in tables:
+        table.attrs = {}  # pandas compares the attrs of tables that it concatenates
+    filled = [table for table in tables if len(table)]
+    frame = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
+    frame.attrs = {
+        "errors": {seed: reason for one in attrs for seed, reason in one["errors"].items()},
+        "statistics": [row for one in attrs for row in one["statistics"]],
+        "summary": [line for one in attrs for line in one["summary"]],
     }
-    return out
+    return frame

@@ -1,10 +1,11 @@
-"""Where the strings of a seed come from: its latents, moved in the way asked for, and its own string, to be left.
+"""Latents, random keys and forced tokens of the samples around a seed.
 
-Every string is a function of the random seed, the molecule and its own number, whatever is drawn beside it.
+Each sample is a function of the random state, the seed molecule and its own number, whatever is sampled beside it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -17,120 +18,162 @@ from molvae.chem.cores import atoms_outside_core
 from molvae.chem.grammar import TokenClass, token_class
 from molvae.chem.smiles import parse
 from molvae.chem.tokenizer import PAD_ID, Vocabulary
-from molvae.data.hashing import hash_text
-from molvae.generation.engine import Decoded, Engine
+from molvae.generation.engine import DecodedSamples, Engine
 from molvae.generation.rng import normal, row_keys, uniform
-from molvae.generation.similarity_target import Way
-from molvae.generation.token_sampling import DecodeOptions
+from molvae.generation.similarity_target import Strategy
+from molvae.generation.token_sampling import SamplingOptions
 from molvae.nn.priors import LatentDistribution
 
-LATENT_NOISE, RADIUS_NOISE = 0, 1  # streams of a latent's random numbers
-PLACE = 2**19  # the number in a string's own stream, far behind those of its symbols, that says where it departs
+POSTERIOR_STREAM, NOISE_STREAM = 0, 1
+"""Streams of random numbers of a latent: the draw from its source, and the noise that perturbs it."""
+
+BRANCH_COUNTER = 2**19
+"""Counter of the number that selects the branch position of a sample; those of its tokens are far below."""
 
 
-class Rows(NamedTuple):
-    """Strings to be written, N, as `Engine.stream` takes them."""
+class SampleBatch(NamedTuple):
+    """Inputs of `Engine.stream` for N samples."""
 
-    z: Tensor
-    noise_level: Tensor
-    keys: Tensor
-    heat: Tensor
-    given: Tensor
+    z: Tensor  # N x D
+    noise_level: Tensor  # N
+    keys: Tensor  # N
+    temperature_scale: Tensor  # N
+    forced_tokens: Tensor  # N x length
 
     @classmethod
-    def of(cls, parts: Sequence[Rows]) -> Rows:
-        """The strings of several seeds, one after the other."""
-        longest = max(part.given.shape[1] for part in parts)
-        padded = [pad(part.given, (0, longest - part.given.shape[1]), value=PAD_ID) for part in parts]
-        whole = zip(*(part._replace(given=wide) for part, wide in zip(parts, padded, strict=True)), strict=True)
-        return cls(*(torch.cat(tensors) for tensors in whole))
+    def concatenate(cls, parts: Sequence[SampleBatch]) -> SampleBatch:
+        """The samples of several seeds in one batch, in order."""
+        length = max(part.forced_tokens.shape[1] for part in parts)
+        forced = [pad(p.forced_tokens, (0, length - p.forced_tokens.shape[1]), value=PAD_ID) for p in parts]
+        padded = (part._replace(forced_tokens=tokens) for part, tokens in zip(parts, forced, strict=True))
+        return cls(*(torch.cat(tensors) for tensors in zip(*padded, strict=True)))
 
-    def written(self, engine: Engine, options: DecodeOptions, noise_conditioned: bool) -> Iterator[Decoded]:
-        """The strings in blocks; a decoder that is not `noise_conditioned` is told of no noise."""
-        told = self.noise_level if noise_conditioned else torch.zeros_like(self.noise_level)
-        heat = self.heat if bool((self.heat != 1).any()) else None
-        given = self.given if self.given.shape[1] else None
-        return engine.stream(self.z, told, self.keys, options, heat=heat, given=given)
+    def decode(self, engine: Engine, options: SamplingOptions, *, noise_conditioned: bool) -> Iterator[DecodedSamples]:
+        """The decoded samples in blocks; a decoder that is not `noise_conditioned` gets noise level 0."""
+        noise_level = self.noise_level if noise_conditioned else torch.zeros_like(self.noise_level)
+        return engine.stream(
+            self.z,
+            noise_level,
+            self.keys,
+            options,
+            temperature_scale=self.temperature_scale if bool((self.temperature_scale != 1).any()) else None,
+            forced_tokens=self.forced_tokens if self.forced_tokens.shape[1] else None,
+        )
 
 
 @dataclass(frozen=True)
-class Text:
-    """A molecule's string, as one to be left: its symbols, and the `places` where another may depart.
+class BranchTemplate:
+    """The SMILES of a molecule that samples branch from.
 
-    These are its atoms: of strings that depart where a ring or a branch ends most are no molecules. Where a core is to
-    stay they are the atoms of its groups, and what follows these, for there a group may go on.
+    Attributes
+    ----------
+    tokens
+        Token ids of the SMILES.
+    positions
+        Where samples may branch: at atoms, because most samples that branch at the end of a ring or a branch are
+        invalid. With a core, these are the atoms of its substituents and the positions after them, where a substituent
+        may continue.
     """
 
-    symbols: list[int]
-    places: list[int]
+    tokens: list[int]
+    positions: list[int]
 
     @classmethod
-    def of(cls, smiles: str, vocabulary: Vocabulary, core: str | None = None) -> Self:
-        """From a SMILES, or "". Raises `MoleculeError` for one with a symbol that the model has never seen."""
-        symbols = vocabulary.encode(smiles).tolist() if smiles else []
-        classes = [token_class(vocabulary.tokens[symbol]) for symbol in symbols]
-        atoms = [place for place, kind in enumerate(classes) if kind == TokenClass.ATOM]
-        groups = [atoms[atom] for atom in atoms_outside_core(parse(smiles), core)] if core and smiles else []
-        further = [place + 1 for place in groups if classes[place + 1] != TokenClass.RING]
-        return cls(symbols, sorted({*groups, *further}) or atoms)
+    def from_smiles(cls, smiles: str, vocabulary: Vocabulary, core: str | None = None) -> Self:
+        """The template of a SMILES, or an empty one of "".
 
-    def departures(self, keys: Tensor) -> Tensor:
-        """What `Engine.stream` is given of strings that depart, N x at most L.
-
-        The symbols up to a place that hangs on the string's key (N), minus the one there, PAD behind.
+        Raises
+        ------
+        MoleculeError
+            If the SMILES has a token that is not in the vocabulary.
         """
-        symbols, places = (torch.tensor(ids, device=keys.device) for ids in (self.symbols, self.places))
-        chosen = (uniform(keys, PLACE) * len(places)).long().clamp_(max=len(places) - 1)  # a product can round up
-        end = places[chosen][:, None]
-        place = torch.arange(int(end.max()) + 1, device=keys.device)
-        symbols = symbols[: len(place)]
-        return torch.where(place < end, symbols, torch.where(place == end, -symbols, PAD_ID))
+        tokens = vocabulary.encode(smiles).tolist() if smiles else []
+        classes = [token_class(vocabulary.tokens[token]) for token in tokens]
+        atoms = [position for position, token_class in enumerate(classes) if token_class == TokenClass.ATOM]
+        substituents = [atoms[atom] for atom in atoms_outside_core(parse(smiles), core)] if core and smiles else []
+        following = [position + 1 for position in substituents if classes[position + 1] != TokenClass.RING]
+        return cls(tokens, sorted({*substituents, *following}) or atoms)
+
+    def forced_tokens(self, keys: Tensor) -> Tensor:
+        """Forced tokens of samples with these keys (N), as `Engine.decode` takes them; shape (N, at most L).
+
+        The tokens before a position that depends on the key, the negative token at that position, then PAD.
+        """
+        tokens, positions = (torch.tensor(ids, device=keys.device) for ids in (self.tokens, self.positions))
+        # the product can be rounded up to the number of positions
+        chosen = (uniform(keys, BRANCH_COUNTER) * len(positions)).long().clamp_(max=len(positions) - 1)
+        branch = positions[chosen][:, None]  # N x 1
+        position = torch.arange(int(branch.max()) + 1, device=keys.device)
+        tokens = tokens[: len(position)]
+        return torch.where(position < branch, tokens, torch.where(position == branch, -tokens, PAD_ID))
 
 
-def departures(texts: Sequence[str], keys: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """As `Text.departures`, of strings that each leave a text of their own, N SMILES; "" leaves none."""
+def branch_tokens(smiles: Sequence[str], keys: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Forced tokens of samples that each branch from their own SMILES ("" for none), shape (N, length)."""
     rows: dict[str, list[int]] = {}
-    for row, text in enumerate(texts):
+    for row, text in enumerate(smiles):
         rows.setdefault(text, []).append(row)
-    parts = {text: Text.of(text, vocabulary).departures(keys[mine]) for text, mine in rows.items() if text}
-    longest = max((part.shape[1] for part in parts.values()), default=0)
-    given = torch.full((len(texts), longest), PAD_ID, device=keys.device)
+    parts = {
+        text: BranchTemplate.from_smiles(text, vocabulary).forced_tokens(keys[own])
+        for text, own in rows.items()
+        if text
+    }
+    length = max((part.shape[1] for part in parts.values()), default=0)
+    forced = torch.full((len(smiles), length), PAD_ID, device=keys.device)
     for text, part in parts.items():
-        given[rows[text], : part.shape[1]] = part
-    return given
+        forced[rows[text], : part.shape[1]] = part
+    return forced
 
 
 @dataclass(frozen=True)
 class SeedSampler:
-    """Where the strings of one seed come from: its latents, the key of its random numbers, its own string."""
+    """Prepares the samples of one seed.
+
+    Attributes
+    ----------
+    latents
+        Posterior of the seed, or the prior.
+    key
+        Key of the random numbers of the seed.
+    template
+        SMILES of the seed, to branch from.
+    """
 
     latents: LatentDistribution
     key: int
-    text: Text
+    template: BranchTemplate
 
     @classmethod
-    def of(cls, latents: LatentDistribution, seed: int, smiles: str, vocabulary: Vocabulary, core: str | None = None) -> Self:
-        """From the canonical SMILES of a seed, "" for the prior, the number that randomness hangs on, and the core that
-        is to stay."""
-        return cls(latents, seed_key(seed, smiles), Text.of(smiles, vocabulary, core))
+    def from_smiles(
+        cls,
+        latents: LatentDistribution,
+        random_state: int,
+        smiles: str,
+        vocabulary: Vocabulary,
+        core: str | None = None,
+    ) -> Self:
+        """The sampler of a seed by its canonical SMILES, "" for the prior."""
+        return cls(latents, seed_key(random_state, smiles), BranchTemplate.from_smiles(smiles, vocabulary, core))
 
-    def next(self, first: int, ways: list[Way], samples_per_latent: int) -> Rows:
-        """The strings from number `first` on; `samples_per_latent` of them share a latent."""
+    def batch(self, first: int, strategies: list[Strategy], samples_per_latent: int) -> SampleBatch:
+        """The samples with the numbers from `first` on; `samples_per_latent` consecutive ones share a latent."""
         device = self.latents.device
-        strings = torch.arange(first, first + len(ways), device=device)
-        noise_level, heat, departs = torch.tensor(ways, device=device, dtype=torch.float32).unbind(1)
-        keys, own = row_keys(self.key, strings // samples_per_latent), row_keys(self.key ^ 1, strings)
-        z = self.latents.sample(normal(keys, self.latents.noise_dim, stream=LATENT_NOISE))
-        noise = normal(keys, z.shape[1], stream=RADIUS_NOISE)
-        z = self.latents.perturb(z.expand(len(ways), -1), noise_level[:, None], noise)
-        return Rows(z, noise_level, own, heat, self._given(departs > 0, own))
+        numbers = torch.arange(first, first + len(strategies), device=device)
+        noise_level, temperature_scale, branch = torch.tensor(strategies, device=device, dtype=torch.float32).unbind(1)
+        latent_keys, sample_keys = row_keys(self.key, numbers // samples_per_latent), row_keys(self.key ^ 1, numbers)
+        z = self.latents.sample(normal(latent_keys, self.latents.noise_dim, stream=POSTERIOR_STREAM))
+        noise = normal(latent_keys, z.shape[1], stream=NOISE_STREAM)
+        z = self.latents.perturb(z.expand(len(strategies), -1), noise_level[:, None], noise)  # N x D
+        forced = self._forced_tokens(branch > 0, sample_keys)
+        return SampleBatch(z, noise_level, sample_keys, temperature_scale, forced)
 
-    def _given(self, departs: Tensor, keys: Tensor) -> Tensor:
-        if not departs.any():
-            return departs.new_zeros((len(departs), 0), dtype=torch.long)
-        return torch.where(departs[:, None], self.text.departures(keys), PAD_ID)
+    def _forced_tokens(self, branch: Tensor, keys: Tensor) -> Tensor:
+        if not branch.any():
+            return branch.new_zeros((len(branch), 0), dtype=torch.long)
+        return torch.where(branch[:, None], self.template.forced_tokens(keys), PAD_ID)
 
 
-def seed_key(seed: int, smiles: str) -> int:
-    """A stream of its own for every seed molecule, the same wherever it stands in the input."""
-    return int.from_bytes(hash_text(f"{seed}/{smiles}"), "little", signed=True)
+def seed_key(random_state: int, smiles: str) -> int:
+    """The key of a seed molecule: the same wherever it stands in the input."""
+    digest = hashlib.blake2b(f"{random_state}/{smiles}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)

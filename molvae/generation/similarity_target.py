@@ -1,10 +1,10 @@
-"""The similarity dial: molecules this similar to the seed, by finding out how far from it to draw.
+"""Similarity targets, and the allocation of samples to strategies that reach them.
 
-No noise level gives the same similarity around two seeds, and none a narrow one. So each seed's first strings are drawn in
-many ways; those that gave what was asked for get more of the next ones, and what is outside is not kept. A way has
-three axes: how far the latent is moved, how hot the symbols are drawn, and whether the string has to leave the seed's.
-The last is what reaches molecules near the seed: around a latent that is hardly moved nearly every string is the seed's
-own, and one that has left it goes on as the seed does as far as it can.
+No noise level gives the same similarity around two seeds, and none gives a narrow range. The first samples of a seed
+are therefore spread over many strategies, and those whose samples were accepted get more of the following ones. A
+strategy has three parts: the noise level of the latent, a temperature scale, and whether the sample branches from the
+SMILES of the seed. Branching reaches molecules close to the seed: around a latent with little noise, nearly all other
+samples are the seed itself.
 """
 
 from __future__ import annotations
@@ -19,130 +19,170 @@ from typing import NamedTuple, Self
 from molvae.errors import InputError
 
 
-class Way(NamedTuple):
-    """How a string is drawn."""
+class Strategy(NamedTuple):
+    """How a sample is drawn around a seed."""
 
-    noise_level: float  # how far its latent is moved from the seed's: 0 to 1
-    heat: float = 1.0  # multiplies the temperature
-    departs: bool = False  # it is the seed's up to a place drawn at random, and another symbol stands there
+    noise_level: float  # 0 (latent of the seed) to 1 (prior)
+    temperature_scale: float = 1.0  # factor of the temperature
+    branch: bool = False  # the sample has the tokens of the seed up to a random atom, and another token there
 
 
-WAYS = (
-    *(Way(noise_level) for noise_level in (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)),
-    *(Way(noise_level, departs=True) for noise_level in (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8)),
-    *(Way(noise_level, heat=1.4, departs=True) for noise_level in (0.05, 0.1, 0.35)),
+STRATEGIES = (
+    *(Strategy(noise_level) for noise_level in (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)),
+    *(Strategy(noise_level, branch=True) for noise_level in (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8)),
+    *(Strategy(noise_level, temperature_scale=1.4, branch=True) for noise_level in (0.05, 0.1, 0.35)),
 )
-HALF_WIDTH = 0.15
-"""A target is met by what lies this far to either side, as much below as above."""
 
-NEAR = 0.02  # how far a median may be off a target to count as met
-MEMORY = 0.7  # what a round before counts beside this one: what is left to find changes
-_PRIOR = 0.02  # a yield that a way is taken to have until its strings say otherwise
+MEDIAN_HALF_WIDTH = 0.15
+"""Molecules up to this far from a target median are accepted, equally many below and above it."""
+
+MEDIAN_TOLERANCE = 0.02
+"""A median that differs from the target by at most this much meets it."""
+
+DECAY = 0.7
+"""Weight of earlier rounds relative to the latest one, because the molecules that are still to be found change."""
+
+PRIOR_YIELD = 0.02
+"""Share of accepted samples that a strategy is assumed to have before it has been tried."""
 
 
 @dataclass(frozen=True)
-class Dial:
-    """Tanimoto similarity to the seed, `low` to `high`; with a `target` the median is to be that.
+class SimilarityTarget:
+    """Range of the Tanimoto similarity to the seed.
 
-    One that `fills` turns nothing away: where its band gives too few, the nearest to the seed of the others follow.
+    Attributes
+    ----------
+    low, high
+        The range, bounds included.
+    median
+        Median that the molecules should have, or None.
+    fill_up
+        If the range gives too few molecules, add the most similar of the others.
     """
 
     low: float
     high: float
-    target: float | None = None
-    fills: bool = False
+    median: float | None = None
+    fill_up: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.low < self.high <= 1:
-            raise InputError(f"similarity is a band such as 0.5:0.7 within 0 to 1, got {self.low:g}:{self.high:g}")
+            raise InputError(
+                f"similarity must be a range within 0 to 1 such as 0.5:0.7, got {self.low:g}:{self.high:g}"
+            )
 
     @classmethod
-    def of(cls, asked: str | float | Sequence[float]) -> Self:
-        """From a target (0.6 or "0.6") or a band ("0.5:0.7" or (0.5, 0.7)). Raises `InputError` for anything else."""
+    def parse(cls, value: str | float | Sequence[float]) -> Self:
+        """Read a median (0.6 or "0.6") or a range ("0.5:0.7" or (0.5, 0.7)).
+
+        Raises
+        ------
+        InputError
+            For any other value.
+        """
         try:
-            if isinstance(asked, str):
-                numbers = [float(part) for part in asked.split(":")]
-            elif isinstance(asked, float | int | Real):  # NumPy's numbers too
-                numbers = [float(asked)]
+            if isinstance(value, str):
+                numbers = [float(part) for part in value.split(":")]
+            elif isinstance(value, float | int | Real):  # NumPy's numbers too
+                numbers = [float(value)]
             else:
-                low, high = asked
+                low, high = value
                 numbers = [float(low), float(high)]
         except (TypeError, ValueError):
             numbers = []
         if len(numbers) == 2:
             return cls(numbers[0], numbers[1])
         if len(numbers) != 1 or not 0 < numbers[0] < 1:
-            raise InputError(f"similarity is a target such as 0.6 or a band such as 0.5:0.7, got {asked!r}")
+            raise InputError(f"similarity must be a median such as 0.6 or a range such as 0.5:0.7, got {value!r}")
         (target,) = numbers
-        return cls(max(0.0, target - HALF_WIDTH), min(1.0, target + HALF_WIDTH), target)
+        return cls(max(0.0, target - MEDIAN_HALF_WIDTH), min(1.0, target + MEDIAN_HALF_WIDTH), target)
 
-    def holds(self, similarity: float) -> bool:
-        """Whether a similarity lies in the band."""
+    def contains(self, similarity: float) -> bool:
+        """Whether a similarity is in the range."""
         return self.low <= similarity <= self.high
 
     def __str__(self) -> str:
-        return f"similarity {self.low:g} to {self.high:g}" if self.target is None else f"similarity {self.target:g}"
+        return f"similarity {self.low:g} to {self.high:g}" if self.median is None else f"similarity {self.median:g}"
 
 
-NEAREST = Dial(0.4, 1.0, fills=True)
-"""What is asked for where nothing is: 0.4 is where the field lets a molecule be an analog of another."""
+DEFAULT_TARGET = SimilarityTarget(0.4, 1.0, fill_up=True)
+"""Target if none is requested. Tanimoto 0.4 is a common threshold for calling two molecules analogs."""
 
 
 @dataclass
-class Gauge:
-    """What one seed's strings have taught about the ways to draw. A function of that seed's own strings alone."""
+class StrategyAllocator:
+    """Distributes the samples of one seed over `STRATEGIES` by their yields so far.
 
-    dial: Dial
-    wanted: int
-    kept: list[float] = field(default_factory=lambda: [0.0] * len(WAYS))
-    drawn: list[float] = field(default_factory=lambda: [0.0] * len(WAYS))
-    below: int = 0
-    above: int = 0
+    Attributes
+    ----------
+    target
+        The range that accepted molecules are in.
+    n_molecules
+        Number of molecules requested.
+    accepted, drawn
+        Accepted and drawn samples per strategy, earlier rounds weighted by `DECAY`.
+    n_below, n_above
+        Accepted molecules below and above the target median.
+    """
 
-    def ways(self, strings: int) -> list[Way]:
-        """How to draw each of the next strings: each way as often as its yield so far deserves."""
-        shares = [((k + _PRIOR) / (d + 1)) ** 2 for k, d in zip(self.kept, self.drawn, strict=True)]
-        exact = [strings * share / sum(shares) for share in shares]
+    target: SimilarityTarget
+    n_molecules: int
+    accepted: list[float] = field(default_factory=lambda: [0.0] * len(STRATEGIES))
+    drawn: list[float] = field(default_factory=lambda: [0.0] * len(STRATEGIES))
+    n_below: int = 0
+    n_above: int = 0
+
+    def allocate(self, n_samples: int) -> list[Strategy]:
+        """The strategy of each of the next samples: shares are proportional to the squared yields."""
+        yields = [((a + PRIOR_YIELD) / (d + 1)) ** 2 for a, d in zip(self.accepted, self.drawn, strict=True)]
+        exact = [n_samples * value / sum(yields) for value in yields]
         counts = [int(number) for number in exact]
-        by_rest = sorted(range(len(WAYS)), key=lambda place: counts[place] - exact[place])
-        for place in by_rest[: strings - sum(counts)]:
-            counts[place] += 1
-        return [way for way, count in zip(WAYS, counts, strict=True) for _ in range(count)]
+        by_remainder = sorted(range(len(STRATEGIES)), key=lambda i: counts[i] - exact[i])
+        for i in by_remainder[: n_samples - sum(counts)]:
+            counts[i] += 1
+        return [strategy for strategy, count in zip(STRATEGIES, counts, strict=True) for _ in range(count)]
 
     def accepts(self, similarity: float) -> bool:
-        """Whether a molecule is wanted; with a target each half takes up to half of them. Counts those it admits."""
-        if not self.dial.holds(similarity):
+        """Whether a molecule of this similarity is accepted; if so, it is counted.
+
+        With a target median, at most half of the requested molecules are accepted on each side of it.
+        """
+        if not self.target.contains(similarity):
             return False
-        if self.dial.target is None:
+        if self.target.median is None:
             return True
-        half = ceil(self.wanted / 2)
-        upper = similarity >= self.dial.target
-        if (self.above if upper else self.below) >= half:
+        half = ceil(self.n_molecules / 2)
+        above = similarity >= self.target.median
+        if (self.n_above if above else self.n_below) >= half:
             return False
-        self.above, self.below = self.above + upper, self.below + (not upper)
+        self.n_above, self.n_below = self.n_above + above, self.n_below + (not above)
         return True
 
-    def learn(self, ways: Sequence[Way], kept: Sequence[bool]) -> None:
-        """Take in a round: how each string was drawn, and whether it gave a molecule that was kept."""
-        self.kept, self.drawn = ([MEMORY * number for number in numbers] for numbers in (self.kept, self.drawn))
-        place = {way: number for number, way in enumerate(WAYS)}
-        for way, good in zip(ways, kept, strict=True):
-            self.drawn[place[way]] += 1
-            self.kept[place[way]] += good
+    def update(self, strategies: Sequence[Strategy], accepted: Sequence[bool]) -> None:
+        """Record the strategy of each sample of a round, and whether it gave an accepted molecule."""
+        self.accepted, self.drawn = ([DECAY * number for number in counts] for counts in (self.accepted, self.drawn))
+        index = {strategy: i for i, strategy in enumerate(STRATEGIES)}
+        for strategy, is_accepted in zip(strategies, accepted, strict=True):
+            self.drawn[index[strategy]] += 1
+            self.accepted[index[strategy]] += is_accepted
 
-    def balanced(self, similarities: dict[str, float]) -> list[str]:
-        """With a target, as many below as above it, those nearest to it, so that the median is what was asked for.
+    def balance(self, similarities: dict[str, float]) -> list[str]:
+        """Select molecules whose median is the target: equally many below and above it, those closest to it.
 
-        One more on one side stays where the median is still `NEAR` the target, and where it makes up what is wanted.
+        One more on one side is kept if the median still meets the target, or if it completes the requested number.
         """
-        target = self.dial.target
+        target = self.target.median
         if target is None:
             return list(similarities)
         upper = sorted((m for m, s in similarities.items() if s >= target), key=similarities.__getitem__)
         lower = sorted((m for m, s in similarities.items() if s < target), key=lambda m: -similarities[m])
-        most = min(len(upper), len(lower))
-        even = {*upper[:most], *lower[:most]}
-        odd = even.union(upper[most : most + 1] or lower[most : most + 1])
-        stays = not even or len(odd) >= self.wanted or abs(median(map(similarities.__getitem__, odd)) - target) <= NEAR
-        chosen = odd if stays else even
-        return [molecule for molecule in similarities if molecule in chosen]
+        size = min(len(upper), len(lower))
+        even = {*upper[:size], *lower[:size]}
+        odd = even.union(upper[size : size + 1] or lower[size : size + 1])
+        keep_odd = (
+            not even
+            or len(odd) >= self.n_molecules
+            or abs(median(map(similarities.__getitem__, odd)) - target) <= MEDIAN_TOLERANCE
+        )
+        selected = odd if keep_odd else even
+        return [molecule for molecule in similarities if molecule in selected]

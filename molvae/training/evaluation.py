@@ -20,7 +20,7 @@ from molvae.data.bloom_filter import BloomFilter
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.generation.codec import Codec
 from molvae.generation.rng import normal, row_keys
-from molvae.generation.token_sampling import GREEDY, DecodeOptions
+from molvae.generation.token_sampling import GREEDY, SamplingOptions
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.latents import Posterior
 from molvae.nn.priors import Prior
@@ -62,10 +62,10 @@ class Evaluator:
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
 
-    def decode(self, z: Tensor, noise_level: float, options: DecodeOptions, random_state: int = 0) -> list[str]:
+    def decode(self, z: Tensor, noise_level: float, options: SamplingOptions, random_state: int = 0) -> list[str]:
         """Decode latents, shape (N, latent_dim), to N SMILES that are not necessarily valid."""
-        decoded = self.codec.write(z, options, noise_level=noise_level, seed=random_state)
-        return decoded.strings(self.codec.vocabulary)
+        decoded = self.codec.decode(z, options, noise_level=noise_level, random_state=random_state)
+        return decoded.to_smiles(self.codec.vocabulary)
 
     def exact_reconstructions(
         self, data: PackedGraphs, *, optimize_latents: bool = False, inversion_steps: int = 0
@@ -81,8 +81,8 @@ class Evaluator:
         inversion_steps
             Steps of latent inversion; 0 decodes greedily.
         """
-        latents = self.codec.encode(data, refine=optimize_latents).mean
-        decoded = self.codec.reproduce(latents, inversion_steps=inversion_steps)
+        latents = self.codec.encode(data, optimize_latents=optimize_latents).mean
+        decoded = self.codec.reconstruct(latents, inversion_steps=inversion_steps)
         expected = canonical_smiles(data, self.codec.vocabulary)
         return np.array([canonical_or_none(a) == b for a, b in zip(decoded, expected, strict=True)], dtype=bool)
 
@@ -91,7 +91,7 @@ class Evaluator:
         posterior = self.codec.encode(data)
         keys = row_keys(1, torch.arange(len(data), device=posterior.mean.device))
         z = posterior.sample(normal(keys, posterior.mean.shape[1]))
-        return self.decode(z, 0.0, DecodeOptions(), random_state=1)
+        return self.decode(z, 0.0, SamplingOptions(), random_state=1)
 
     @torch.inference_mode()
     def sample_prior(
@@ -102,7 +102,7 @@ class Evaluator:
         keys = row_keys(random_state, torch.arange(n, device=self.codec.device))
         z = prior.sample(normal(keys, prior.noise_dim))
         z = prior.perturb(z, prior.noise_level, normal(keys, z.shape[1], stream=1))
-        decoded = self.decode(z, prior.noise_level, DecodeOptions(temperature), random_state + 1)
+        decoded = self.decode(z, prior.noise_level, SamplingOptions(temperature), random_state + 1)
         return [canonical_or_none(smiles) for smiles in decoded]
 
     def neighborhood(
@@ -111,7 +111,7 @@ class Evaluator:
         noise_level: float,
         *,
         samples_per_seed: int = 40,
-        options: DecodeOptions = GREEDY,
+        options: SamplingOptions = GREEDY,
         training_filter: BloomFilter | None = None,
         random_state: int = 0,
         posterior: Posterior | None = None,
@@ -135,7 +135,7 @@ class Evaluator:
         posterior
             The optimized latents, if they have been computed already.
         """
-        posterior = posterior or self.codec.encode(seeds, refine=True)
+        posterior = posterior or self.codec.encode(seeds, optimize_latents=True)
         mean = posterior.mean.repeat_interleave(samples_per_seed, 0)
         keys = row_keys(random_state, torch.arange(len(mean), device=mean.device))
         z = posterior.perturb(mean, noise_level, normal(keys, mean.shape[1]))
@@ -149,11 +149,11 @@ class Evaluator:
         similarity: float,
         *,
         samples_per_seed: int = 40,
-        options: DecodeOptions = GREEDY,
+        options: SamplingOptions = GREEDY,
         n_steps: int = 7,
     ) -> float:
         """Noise level at which the median similarity of a `neighborhood` is `similarity`: `n_steps` of bisection."""
-        low, high, posterior = 0.0, 1.0, self.codec.encode(seeds, refine=True)
+        low, high, posterior = 0.0, 1.0, self.codec.encode(seeds, optimize_latents=True)
         for _ in range(n_steps):
             middle = (low + high) / 2
             metrics = self.neighborhood(

@@ -35,7 +35,7 @@ from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.parallel import chunked
 from molvae.generation.engine import Engine
 from molvae.generation.rng import row_keys
-from molvae.generation.token_sampling import DecodeOptions
+from molvae.generation.token_sampling import SamplingOptions
 from molvae.metrics.analogs import USABLE_SA_INCREASE
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.inference import encode_dataset
@@ -117,15 +117,15 @@ class PolicyGradient:
         z = posterior.perturb(mean, noise_level[:, None], torch.randn_like(mean))
         keys = row_keys(int(torch.randint(2**62, ())), torch.arange(len(z), device=z.device))
         engine = Engine(model.decoder, self.max_length, precision="32")
-        decoded = engine.decode(z, noise_level, keys, DecodeOptions(self.temperature))
-        groups = chunked(decoded.strings(self.vocabulary), self.samples_per_seed)
+        decoded = engine.decode(z, noise_level, keys, SamplingOptions(self.temperature))
+        groups = chunked(decoded.to_smiles(self.vocabulary), self.samples_per_seed)
         with silence_rdkit():
             results = [
                 reward_samples(seed, samples, float(level), self.training_filter, self.distribution_matching)
                 for seed, samples, level in zip(seeds.smiles(self.vocabulary), groups, seed_noise_levels, strict=True)
             ]
         rewards = torch.tensor([result.rewards for result in results], device=z.device)
-        tokens = torch.from_numpy(decoded.symbols).long().to(z.device)
+        tokens = torch.from_numpy(decoded.tokens).long().to(z.device)
         tokens = tokens[:, : int((tokens != PAD_ID).sum(1).max())]  # (N, L)
         log_likelihood = model.token_log_likelihood(z, noise_level, tokens, self.temperature).sum(1)  # (N,)
         metrics = _average(results)

@@ -23,7 +23,7 @@ GROUP = 8  # seeds that make a table; 64 would make long tests
 MOLVAE = [
     sys.executable, "-W", "ignore", "-c",
     "from molvae import __main__; from molvae.generation import runner; "
-    f"runner.SEEDS_AT_ONCE = {GROUP}; __main__.main()",
+    f"runner.GROUP_SIZE = {GROUP}; __main__.main()",
 ]  # fmt: skip
 # as many threads as here: with others the last digit of a likelihood may be another
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "TERM": "dumb"}
@@ -32,7 +32,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "T
 @pytest.fixture
 def molvae(tiny_model, monkeypatch):
     """`molvae analogs` with the tiny model and a check of its exit code."""
-    monkeypatch.setattr("molvae.generation.runner.SEEDS_AT_ONCE", GROUP)
+    monkeypatch.setattr("molvae.generation.runner.GROUP_SIZE", GROUP)
 
     def run(*arguments, code=0, stdin=None, model=tiny_model):
         command = ["analogs", *map(str, arguments), "-n", "2", "--model", str(model), "--device", "cpu"]

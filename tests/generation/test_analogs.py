@@ -1,4 +1,4 @@
-"""Drawing around seeds: budgets, rounds, and strings per latent."""
+"""Search around seeds: sample limits, rounds, samples per latent, and the estimate of the samples needed."""
 
 from __future__ import annotations
 
@@ -8,119 +8,112 @@ import pytest
 import torch
 
 from molvae.errors import InputError
-from molvae.generation.analogs import Draws, Found, draw_around
+from molvae.generation.analogs import SearchOptions, SeedSearch, search_molecules
 from molvae.generation.engine import Engine
-from molvae.generation.scheduling import finish
-from molvae.generation.similarity_target import NEAREST, Dial, Gauge
-from molvae.generation.token_sampling import GREEDY, DecodeOptions
+from molvae.generation.similarity_target import DEFAULT_TARGET, SimilarityTarget
+from molvae.generation.token_sampling import GREEDY, SamplingOptions
 from molvae.nn.latents import Posterior
 
 
-def _found(checkpoint, draws, seeds=("CCO",)):
+def _search(checkpoint, options, seeds=("CCO",)):
     z = torch.linspace(-1, 1, len(seeds) * 12).view(len(seeds), 12)
     posterior = Posterior(z, torch.full_like(z, -3.0))
     engine = Engine(checkpoint.model.decoder, 80)
-    return finish(draw_around(engine, checkpoint.vocabulary, list(seeds), posterior, draws, noise_conditioned=True))
+    return search_molecules(engine, checkpoint.vocabulary, list(seeds), posterior, options, noise_conditioned=True)
 
 
-def test_strings_of_one_latent_share_it(tiny_checkpoint):
-    """Greedily a latent has one string, so a budget of one latent's strings gives one molecule at most."""
-    one_latent = Draws(wanted=50, noise_level=1.0, samples_per_latent=64, max_samples=64, options=GREEDY, seed=3)
-    many_latents = Draws(wanted=50, noise_level=1.0, samples_per_latent=1, max_samples=64, options=GREEDY, seed=3)
-    (same,), (different,) = _found(tiny_checkpoint, one_latent), _found(tiny_checkpoint, many_latents)
-    assert same.decoded == different.decoded == 64
-    assert len(same.molecules) <= 1
-    assert len(different.molecules) > 5
+def test_samples_of_a_latent_share_it(tiny_checkpoint):
+    """A latent has one greedy sample, so that the samples of one latent give one molecule at most."""
+    options = SearchOptions(50, noise_level=1.0, samples_per_latent=64, max_samples=64, sampling=GREEDY, random_state=3)
+    (one_latent,) = _search(tiny_checkpoint, options)
+    (many_latents,) = _search(tiny_checkpoint, dataclasses.replace(options, samples_per_latent=1))
+    assert one_latent.n_samples == many_latents.n_samples == 64
+    assert len(one_latent.molecules) <= 1
+    assert len(many_latents.molecules) > 5
 
 
-def test_several_strings_of_a_latent_differ_when_sampled(tiny_checkpoint):
-    draws = Draws(
-        wanted=50,
-        noise_level=1.0,
-        samples_per_latent=64,
-        max_samples=64,
-        options=DecodeOptions(temperature=2.0),
-        seed=3,
-    )
-    assert len(_found(tiny_checkpoint, draws)[0].molecules) > 1
+def test_samples_of_a_latent_differ_when_sampled(tiny_checkpoint):
+    hot = SamplingOptions(temperature=2.0)
+    options = SearchOptions(50, noise_level=1.0, samples_per_latent=64, max_samples=64, sampling=hot, random_state=3)
+    assert len(_search(tiny_checkpoint, options)[0].molecules) > 1
 
 
 @pytest.mark.parametrize("max_samples", [1, 100, 777])
-def test_the_max_samples_is_kept_to_the_string(tiny_checkpoint, max_samples):
-    (found,) = _found(tiny_checkpoint, Draws(wanted=10_000, max_samples=max_samples))
-    assert found.decoded == max_samples
-    assert len(found.molecules) <= found.valid <= max_samples
+def test_max_samples_is_exact(tiny_checkpoint, max_samples):
+    (search,) = _search(tiny_checkpoint, SearchOptions(10_000, max_samples=max_samples))
+    assert search.n_samples == max_samples
+    assert len(search.molecules) <= search.n_valid <= max_samples
 
 
-def test_no_more_than_wanted_and_no_seed(tiny_checkpoint):
-    for found in _found(tiny_checkpoint, Draws(wanted=5, noise_level=0.9), ("CCO", "CCN", "CCC")):
-        assert len(found.molecules) == 5
-        assert found.seed not in found.molecules
+def test_requested_number_of_molecules_without_the_seed(tiny_checkpoint):
+    for search in _search(tiny_checkpoint, SearchOptions(5, noise_level=0.9), ("CCO", "CCN", "CCC")):
+        assert len(search.molecules) == 5
+        assert search.seed not in search.molecules
 
 
 def test_no_seeds(tiny_checkpoint):
-    assert _found(tiny_checkpoint, Draws(), ()) == []
+    assert _search(tiny_checkpoint, SearchOptions(), ()) == []
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"wanted": 0}, "number of molecules must be 1 or more"),
-        ({"noise_level": 1.1}, "noise level must lie in 0"),
-        ({"samples_per_latent": 0}, "decodes per latent"),
-        ({"max_samples": -1}, "budget must be 0"),
+        ({"n_molecules": 0}, "number of molecules must be 1 or more"),
+        ({"noise_level": 1.1}, "noise_level must be between 0"),
+        ({"samples_per_latent": 0}, "samples_per_latent must be 1"),
+        ({"max_samples": -1}, "max_samples must be 0"),
     ],
 )
-def test_impossible_draws(options, message):
+def test_invalid_options(options, message):
     with pytest.raises(InputError, match=message):
-        Draws(**options)
+        SearchOptions(**options)
 
 
-def test_a_dial_that_fills_gives_the_nearest_of_what_it_saw(tiny_checkpoint):
-    """Too few are at 0.4 or more of ethanol; a strict dial gives these alone, and says what is missing."""
-    draws = Draws(wanted=15, max_samples=600, dial=Dial(0.4, 1.0))
-    (strict,) = _found(tiny_checkpoint, draws)
-    (filled,) = _found(tiny_checkpoint, dataclasses.replace(draws, dial=NEAREST))
+def test_target_that_fills_up_adds_the_most_similar_molecules_outside(tiny_checkpoint):
+    """Too few molecules have a similarity of 0.4 or more to ethanol."""
+    options = SearchOptions(15, max_samples=600, target=SimilarityTarget(0.4, 1.0))
+    (strict,) = _search(tiny_checkpoint, options)
+    (filled,) = _search(tiny_checkpoint, dataclasses.replace(options, target=DEFAULT_TARGET))
     assert 0 < len(strict.molecules) < 15
     assert len(filled.molecules) == 15
     assert list(filled.molecules)[: len(strict.molecules)] == list(strict.molecules)
-    rest = [filled.similarity[name] for name in list(filled.molecules)[len(strict.molecules) :]]
-    assert rest == sorted(rest, reverse=True)
-    assert rest[0] < 0.4
-    unused = set(filled.others) - set(filled.molecules)
-    assert max(filled.similarity[name] for name in unused) <= rest[-1]
-    statistics = filled.statistics(draws)
+    outside = [filled.similarity[smiles] for smiles in list(filled.molecules)[len(strict.molecules) :]]
+    assert outside == sorted(outside, reverse=True)
+    assert outside[0] < 0.4
+    unused = set(filled.outside) - set(filled.molecules)
+    assert max(filled.similarity[smiles] for smiles in unused) <= outside[-1]
+    statistics = filled.statistics()
     assert statistics["found"] == 15
-    assert statistics["in_range"] == len(strict.molecules) == strict.statistics(draws)["found"]
-    assert (statistics["samples"], statistics["valid"]) == (600, filled.valid)
+    assert statistics["in_range"] == len(strict.molecules) == strict.statistics()["found"]
+    assert (statistics["samples"], statistics["valid"]) == (600, filled.n_valid)
 
 
 # --- estimate of the samples needed ---
 
 
-def _short(**values):
-    return Found("CCO", similarity={}, **values)
+def _incomplete_search(options, **values):
+    return SeedSearch("CCO", options, similarity={}, **values)
 
 
 def test_samples_needed_follows_the_recent_rate():
-    found = _short(molecules=dict.fromkeys(map(str, range(12)), 0.0))
-    found.count(gained=12, drawn=50)
-    found.count(gained=0, drawn=65)  # earlier rounds are weighted by 0.7: 8.4 of 100
-    draws = Draws(wanted=20, max_samples=115)
-    assert found.samples_needed(draws) == 211
-    assert "8.4 %" in found.outlook(draws)
-    found.left_out = 3  # three of the eight missing molecules are there and fit once the median allows them
-    assert found.samples_needed(draws) == 175
-    assert "3 molecules dropped" in found.outlook(draws)
+    molecules = dict.fromkeys(map(str, range(12)), 0.0)
+    search = _incomplete_search(SearchOptions(20, max_samples=115), molecules=molecules)
+    search.count_round(n_molecules=12, n_samples=50)
+    search.count_round(n_molecules=0, n_samples=65)  # the first round is weighted by 0.7: 8.4 of 100
+    assert search.samples_needed() == 211
+    assert "8.4 %" in search.advice()
+    search.n_unbalanced = 3  # three of the eight missing molecules were found, and fit once the median allows them
+    assert search.samples_needed() == 175
+    assert "3 molecules dropped" in search.advice()
 
 
 def test_samples_needed_is_unknown_without_recent_molecules():
-    found = _short()
-    found.count(gained=0, drawn=100)
-    assert found.samples_needed(Draws(max_samples=100)) is None
-    assert "another noise level" in found.outlook(Draws(max_samples=100))
-    found.rejected.update(["mw<20", "mw<20", "keep_scaffold"])
-    found.gauge = Gauge(NEAREST, 100)
-    outlook = found.outlook(Draws(max_samples=100))
-    assert "3 molecules rejected (2 by mw<20, 1 by keep_scaffold)" in outlook
-    assert "a wider similarity range, weaker filters or fewer molecules" in outlook
+    search = _incomplete_search(SearchOptions(max_samples=100))
+    search.count_round(n_molecules=0, n_samples=100)
+    assert search.samples_needed() is None
+    assert "another noise level" in search.advice()
+    search = _incomplete_search(SearchOptions(max_samples=100, target=DEFAULT_TARGET))
+    search.count_round(n_molecules=0, n_samples=100)
+    search.rejected.update(["mw<20", "mw<20", "keep_scaffold"])
+    assert "3 molecules rejected (2 by mw<20, 1 by keep_scaffold)" in search.advice()
+    assert "a wider similarity range, weaker filters or fewer molecules" in search.advice()

@@ -13,7 +13,7 @@ from tiny_vae import SMALL
 from molvae.chem.expressions import PropertyFilter
 from molvae.data.parallel import SERIAL
 from molvae.errors import InputError
-from molvae.generation.constraints import Steering, diverse
+from molvae.generation.constraints import Constraints, select_diverse
 
 ANALOGS = [Chem.CanonSmiles(smiles) for smiles in (
     "CC(=O)Oc1ccccc1C(=O)OC", "O=C(O)c1ccccc1", "O=C(O)c1ccccc1O", "CC(=O)Oc1ccncc1C(=O)O", "O=C1C=CC(=O)c2ccccc12",
@@ -51,10 +51,10 @@ def _alerts(smiles, names):
 
 def _checked(steering, expected, seed=ASPIRIN):
     """The molecules of the pool that pass are those that the slow filter lets pass: neither all nor none."""
-    passed = steering.accept(seed, POOL)
+    passed = steering.accepted(seed, POOL)
     assert passed == [molecule for molecule in POOL if expected(molecule)]
     assert 0 < len(passed) < len(POOL)
-    assert not steering.idle
+    assert steering
     return passed
 
 
@@ -62,15 +62,15 @@ def _checked(steering, expected, seed=ASPIRIN):
 
 
 def test_idle_lets_everything_pass():
-    assert Steering().idle
-    assert Steering().accept(ASPIRIN, POOL) == POOL
-    assert Steering(contains=("C",)).accept(ASPIRIN, []) == []
+    assert not Constraints()
+    assert Constraints().accepted(ASPIRIN, POOL) == POOL
+    assert Constraints(include_smarts=("C",)).accepted(ASPIRIN, []) == []
 
 
 def test_windows():
     windows = ("mw<300", "logp 0:3", "qed>=0.4")
     _checked(
-        Steering(windows=tuple(map(PropertyFilter.from_text, windows))),
+        Constraints(windows=tuple(map(PropertyFilter.from_text, windows))),
         lambda m: (
             Descriptors.MolWt(Chem.MolFromSmiles(m)) < 300
             and 0 <= Crippen.MolLogP(Chem.MolFromSmiles(m)) <= 3
@@ -81,40 +81,40 @@ def test_windows():
 
 def test_every_pattern_has_to_occur():
     patterns = ("C(=O)[OX2H1]", "c1ccccc1")
-    both = _checked(Steering(contains=patterns), lambda m: all(_has(m, p) for p in patterns))
-    assert len(both) < len(Steering(contains=patterns[:1]).accept(ASPIRIN, POOL))
+    both = _checked(Constraints(include_smarts=patterns), lambda m: all(_has(m, p) for p in patterns))
+    assert len(both) < len(Constraints(include_smarts=patterns[:1]).accepted(ASPIRIN, POOL))
 
 
 def test_no_pattern_may_occur():
     patterns = ("[#7]", "[F,Cl,Br,I]")
-    _checked(Steering(without=patterns), lambda m: not any(_has(m, p) for p in patterns))
+    _checked(Constraints(exclude_smarts=patterns), lambda m: not any(_has(m, p) for p in patterns))
 
 
 def test_stereo_of_a_pattern_counts():
     smarts = Chem.MolToSmarts(Chem.MolFromSmiles("C[C@H](O)C(=O)O"))
-    passed = _checked(Steering(contains=(smarts,)), lambda m: _has(m, smarts))
+    passed = _checked(Constraints(include_smarts=(smarts,)), lambda m: _has(m, smarts))
     assert len({"C[C@H](O)C(=O)O", "C[C@@H](O)C(=O)O"} & set(passed)) == 1
 
 
 @pytest.mark.parametrize("seed", [ASPIRIN, DRUGS["levodopa"], "CCO", DRUGS["testosterone"]])
 def test_the_scaffold_is_kept(seed):
     """An acyclic seed has none, and keeps to acyclic molecules."""
-    passed = _checked(Steering(scaffold=True), lambda m: _scaffold(m) == _scaffold(seed), seed)
+    passed = _checked(Constraints(keep_scaffold=True), lambda m: _scaffold(m) == _scaffold(seed), seed)
     assert Chem.CanonSmiles(seed) in passed
 
 
 @pytest.mark.parametrize("names", [("PAINS",), ("BRENK",), ("NIH", "BRENK")])
 def test_alerts_are_left_out(names):
-    _checked(Steering(exclude=names), lambda m: not _alerts(m, names), "CCO")
+    _checked(Constraints(alerts=names), lambda m: not _alerts(m, names), "CCO")
 
 
 def test_alerts_of_the_seed_are_spared_and_others_are_not():
     seed, names = DRUGS["metronidazole"], ("BRENK",)
     own = _alerts(seed, names)
     assert own
-    passed = _checked(Steering(exclude=names), lambda m: _alerts(m, names) <= own, seed)
+    passed = _checked(Constraints(alerts=names), lambda m: _alerts(m, names) <= own, seed)
     assert "Cc1ccc([N+](=O)[O-])cc1" in passed
-    assert "Cc1ccc([N+](=O)[O-])cc1" not in Steering(exclude=names).accept("CCO", POOL)
+    assert "Cc1ccc([N+](=O)[O-])cc1" not in Constraints(alerts=names).accepted("CCO", POOL)
     assert "CN=[N+]=[N-]" not in passed
 
 
@@ -125,14 +125,14 @@ def test_what_was_seen_before_is_left_out():
         asked.append(list(molecules))
         return (molecule in SMALL for molecule in molecules)
 
-    _checked(Steering(seen=seen), lambda m: m not in SMALL)
+    _checked(Constraints(known=seen), lambda m: m not in SMALL)
     assert asked == [POOL]
 
 
 def test_all_wishes_at_once():
-    steering = Steering(
-        windows=(PropertyFilter.from_text("mw<250"),), contains=("C=O",), without=("[#7]",), scaffold=True, exclude=("NIH",),
-        seen=lambda molecules: [m == "O=C(O)c1ccccc1" for m in molecules],
+    steering = Constraints(
+        windows=(PropertyFilter.from_text("mw<250"),), include_smarts=("C=O",), exclude_smarts=("[#7]",), keep_scaffold=True, alerts=("NIH",),
+        known=lambda molecules: [m == "O=C(O)c1ccccc1" for m in molecules],
     )  # fmt: skip
     passed = _checked(
         steering,
@@ -151,24 +151,24 @@ def test_all_wishes_at_once():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"contains": ("C", "C(")}, r"cannot read SMARTS 'C\('"),
-        ({"without": ("[Qq]",)}, "cannot read SMARTS"),
-        ({"without": ("",)}, "it is empty"),
-        ({"exclude": ("PAINS", "CHEMBL")}, "unknown set of alerts 'CHEMBL'"),
+        ({"include_smarts": ("C", "C(")}, r"cannot read SMARTS 'C\('"),
+        ({"exclude_smarts": ("[Qq]",)}, "cannot read SMARTS"),
+        ({"exclude_smarts": ("",)}, "it is empty"),
+        ({"alerts": ("PAINS", "CHEMBL")}, "unknown set of alerts 'CHEMBL'"),
     ],
 )
 def test_a_wish_that_cannot_be_read_is_rejected_at_once(options, message, capfd):
     with pytest.raises(InputError, match=message):
-        Steering(**options)
+        Constraints(**options)
     assert capfd.readouterr().err == ""
 
 
 def test_rdkit_says_nothing(capfd):
-    steering = Steering(
-        windows=tuple(map(PropertyFilter.from_text, ("qed>0", "sa :10", "np -9:9"))), contains=("C",), scaffold=True,
-        exclude=("PAINS", "BRENK", "NIH"),
+    steering = Constraints(
+        windows=tuple(map(PropertyFilter.from_text, ("qed>0", "sa :10", "np -9:9"))), include_smarts=("C",), keep_scaffold=True,
+        alerts=("PAINS", "BRENK", "NIH"),
     )  # fmt: skip
-    steering.accept(ASPIRIN, [*POOL, "[H]C", "C[H]", "C/C=C/C", "CC(C)(C)[Pt]"])
+    steering.accepted(ASPIRIN, [*POOL, "[H]C", "C[H]", "C/C=C/C", "CC(C)(C)[Pt]"])
     assert capfd.readouterr() == ("", "")
 
 
@@ -192,7 +192,7 @@ def _max_min(similarity, size, count):
 @pytest.mark.parametrize("count", [1, 2, 5, 10])
 def test_the_diverse_pick_is_max_min(count):
     molecules = list(DRUGS.values())
-    picked = diverse(molecules, count)
+    picked = select_diverse(molecules, count)
     size = min(3 * count, len(molecules))
     similarity = _similarities(molecules[:size])
     assert len(set(picked)) == count
@@ -204,26 +204,26 @@ def test_the_diverse_pick_is_max_min(count):
 
 def test_the_pool_is_as_large_as_asked():
     molecules = [smiles for smiles in DRUGS.values() if "." not in smiles]
-    assert diverse(molecules, 4, best=1) == [0, 1, 2, 3]
-    wide = diverse(molecules, 4, best=10)
+    assert select_diverse(molecules, 4, pool_factor=1) == [0, 1, 2, 3]
+    wide = select_diverse(molecules, 4, pool_factor=10)
     assert wide == sorted(_max_min(_similarities(molecules[:40]), 40, 4))
     assert max(wide) > 12
 
 
 @pytest.mark.parametrize("count", [3, 4, 100])
 def test_where_there_are_no_more_all_are_picked(count):
-    assert diverse(SMALL[:3], count) == [0, 1, 2]
-    assert diverse([], count) == []
+    assert select_diverse(SMALL[:3], count) == [0, 1, 2]
+    assert select_diverse([], count) == []
 
 
 @pytest.mark.parametrize("count", [0, -1])
 def test_a_pick_of_none_is_rejected(count):
-    with pytest.raises(InputError, match="1 molecule or more"):
-        diverse(SMALL, count)
+    with pytest.raises(InputError, match="must be 1 or more"):
+        select_diverse(SMALL, count)
 
 
 @pytest.mark.parametrize("seed", ["C[C@H](N)C(=O)O", "CC(N)C(=O)O"])
 def test_what_is_the_seed_but_for_its_stereo_is_rejected(seed):
     others = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "NCCC(=O)O", "CC[C@H](N)C(=O)O"]
-    invalid_rows = Steering(exclude_stereoisomers=True).ask(seed, others, SERIAL)()
-    assert invalid_rows == dict(zip(others, ["no isomers"] * 3 + [""] * 2, strict=True))
+    invalid_rows = Constraints(exclude_stereoisomers=True).submit(seed, others, SERIAL)()
+    assert invalid_rows == dict(zip(others, ["exclude_stereoisomers"] * 3 + [""] * 2, strict=True))

@@ -15,7 +15,7 @@ from molvae.chem.tokenizer import END_ID, PAD_ID, START_ID
 from molvae.errors import InputError
 from molvae.generation.engine import CPU_SLOTS, Engine
 from molvae.generation.rng import normal, row_keys
-from molvae.generation.token_sampling import GREEDY, DecodeOptions
+from molvae.generation.token_sampling import GREEDY, SamplingOptions
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import ModelConfig
 
@@ -53,7 +53,7 @@ def _naive(model, z, noise_level, longest):
 def test_greedy_is_the_naive_loop(parts):
     model, config, _ = parts
     z, noise_level, _ = _latents(config, 12)
-    symbols = _decoded(parts, 12, GREEDY).symbols
+    symbols = _decoded(parts, 12, GREEDY).tokens
     for i in range(12):
         expected = _naive(model, z[i], noise_level[i], config.max_length)
         assert symbols[i, : len(expected)].tolist() == expected
@@ -61,14 +61,14 @@ def test_greedy_is_the_naive_loop(parts):
 
 
 @pytest.mark.parametrize(
-    "options", [GREEDY, DecodeOptions(), DecodeOptions(temperature=0.5, top_k=3), DecodeOptions(grammar=True)]
+    "options", [GREEDY, SamplingOptions(), SamplingOptions(temperature=0.5, top_k=3), SamplingOptions(grammar=True)]
 )
 def test_log_likelihood_is_the_models(parts, options):
     """Under the model itself, whatever the temperature and the cut."""
     model, config, _ = parts
     z, noise_level, _ = _latents(config, 40)
     decoded = _decoded(parts, 40, options)
-    tokens = torch.from_numpy(decoded.symbols.astype(np.int64))
+    tokens = torch.from_numpy(decoded.tokens.astype(np.int64))
     ends = (tokens == END_ID).int().argmax(1)
     whole = torch.tensor([END_ID in row and PAD_ID not in row[:end] for row, end in zip(tokens, ends, strict=True)])
     with torch.inference_mode():
@@ -81,13 +81,13 @@ def test_log_likelihood_is_the_models(parts, options):
 @pytest.mark.parametrize("count", [0, 1, CPU_SLOTS, 300])
 def test_every_row_in_its_order(parts, count, precision):
     """More rows than slots: strings that end early hand their slot on, and still stand in the order of the latents."""
-    decoded = _decoded(parts, count, DecodeOptions(), precision=precision)
-    assert decoded.symbols.shape == (count, parts[1].max_length + 1)
+    decoded = _decoded(parts, count, SamplingOptions(), precision=precision)
+    assert decoded.tokens.shape == (count, parts[1].max_length + 1)
     assert decoded.log_likelihood.shape == (count,)
-    assert len(decoded.strings(parts[2])) == count
+    assert len(decoded.to_smiles(parts[2])) == count
     for i in {0, 1, 150, count - 1} & set(range(count)):
-        alone = _decoded(parts, count, DecodeOptions(), slice(i, i + 1), precision)
-        assert alone.symbols[0].tolist() == decoded.symbols[i].tolist()
+        alone = _decoded(parts, count, SamplingOptions(), slice(i, i + 1), precision)
+        assert alone.tokens[0].tolist() == decoded.tokens[i].tolist()
         np.testing.assert_allclose(alone.log_likelihood[0], decoded.log_likelihood[i], rtol=1e-4)
 
 
@@ -95,35 +95,35 @@ def test_strings_begin_as_they_are_told(parts):
     """And go on as the model has them after such a beginning; rows of which nothing is said are as ever."""
     model, config, _ = parts
     z, noise_level, keys = _latents(config, 200)
-    free = _decoded(parts, 200, DecodeOptions())
-    given = torch.from_numpy(free.symbols[:, :4].astype(np.int64)).roll(1, 0)
+    free = _decoded(parts, 200, SamplingOptions())
+    given = torch.from_numpy(free.tokens[:, :4].astype(np.int64)).roll(1, 0)
     given[given == END_ID] = PAD_ID  # a beginning is no end
     given[::2] = PAD_ID
     engine = Engine(model.decoder, config.max_length, precision="32")
-    told = engine.decode(z, noise_level, keys, DecodeOptions(), given=given)
-    assert np.array_equal(told.symbols[::2], free.symbols[::2])
+    told = engine.decode(z, noise_level, keys, SamplingOptions(), forced_tokens=given)
+    assert np.array_equal(told.tokens[::2], free.tokens[::2])
     where = given.numpy() != PAD_ID
     assert where.sum() > 100
-    assert np.array_equal(told.symbols[:, :4][where], given.numpy()[where])
-    tokens = torch.from_numpy(told.symbols.astype(np.int64))
+    assert np.array_equal(told.tokens[:, :4][where], given.numpy()[where])
+    tokens = torch.from_numpy(told.tokens.astype(np.int64))
     whole = torch.tensor([END_ID in row and PAD_ID not in row[: row.index(END_ID)] for row in tokens.tolist()])
     with torch.inference_mode():
         expected = model.log_likelihood(z, noise_level, tokens)
     np.testing.assert_allclose(told.log_likelihood[whole], expected[whole], rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("options", [GREEDY, DecodeOptions(), DecodeOptions(grammar=True)])
+@pytest.mark.parametrize("options", [GREEDY, SamplingOptions(), SamplingOptions(grammar=True)])
 def test_strings_leave_another_where_they_are_told(parts, options):
     """They are it up to there and differ there; greedily, they go on as the plain loop does."""
     model, config, vocabulary = parts
     z, noise_level, keys = _latents(config, 200)
-    free = torch.from_numpy(_decoded(parts, 200, options).symbols.astype(np.int64))
+    free = torch.from_numpy(_decoded(parts, 200, options).tokens.astype(np.int64))
     length = ((free == PAD_ID) | (free == END_ID)).int().argmax(1)
     end = (torch.arange(200) % 7).minimum(length - 1).clamp(min=0)[:, None]
     place = torch.arange(7)
     given = torch.where(place < end, free[:, :7], torch.where(place == end, -free[:, :7], PAD_ID))
     engine = Engine(model.decoder, config.max_length, precision="32", vocabulary=vocabulary)
-    left = torch.from_numpy(engine.decode(z, noise_level, keys, options, given=given).symbols.astype(np.int64))
+    left = torch.from_numpy(engine.decode(z, noise_level, keys, options, forced_tokens=given).tokens.astype(np.int64))
     for i, place in enumerate(end[:, 0].tolist()):
         assert left[i, :place].tolist() == free[i, :place].tolist()
         assert left[i, place] not in (free[i, place], PAD_ID)
@@ -138,27 +138,30 @@ def test_strings_leave_another_where_they_are_told(parts, options):
 @pytest.mark.parametrize("options", [{"temperature": 0.0}, {"temperature": 1.5}, {"temperature": 3.0, "top_k": 4}])
 def test_with_the_grammar_every_string_that_ends_can_be_read(parts, options):
     """There are more strings than slots, so that slots begin anew; a string is the same alone."""
-    free = _decoded(parts, 400, DecodeOptions(**options))
-    kept = _decoded(parts, 400, DecodeOptions(**options, grammar=True), slots=CPU_SLOTS)
+    free = _decoded(parts, 400, SamplingOptions(**options))
+    kept = _decoded(parts, 400, SamplingOptions(**options, grammar=True), slots=CPU_SLOTS)
     with silence_rdkit():
         readable = [
-            [Chem.MolFromSmiles(text, sanitize=False) is not None and text != "" for text in decoded.strings(parts[2])]
+            [
+                Chem.MolFromSmiles(text, sanitize=False) is not None and text != ""
+                for text in decoded.to_smiles(parts[2])
+            ]
             for decoded in (free, kept)
         ]
-    ended = (kept.symbols == END_ID).any(1)
+    ended = (kept.tokens == END_ID).any(1)
     assert ended.sum() > 20
     assert all(ok for ok, end in zip(readable[1], ended, strict=True) if end)
     if options["temperature"]:
         assert sum(readable[0]) < 0.9 * sum(readable[1])
-    alone = _decoded(parts, 400, DecodeOptions(**options, grammar=True), slice(390, 391))
-    assert alone.symbols[0].tolist() == kept.symbols[390].tolist()
+    alone = _decoded(parts, 400, SamplingOptions(**options, grammar=True), slice(390, 391))
+    assert alone.tokens[0].tolist() == kept.tokens[390].tolist()
 
 
 def test_with_the_grammar_a_string_without_fault_is_the_same(tiny_checkpoint):
     """And one with a fault is the same up to there: both are drawn with the same random numbers."""
     parts = (tiny_checkpoint.model, tiny_checkpoint.config, tiny_checkpoint.vocabulary)
-    free = _decoded(parts, 300, GREEDY).symbols
-    kept = _decoded(parts, 300, DecodeOptions(temperature=0.0, grammar=True)).symbols
+    free = _decoded(parts, 300, GREEDY).tokens
+    kept = _decoded(parts, 300, SamplingOptions(temperature=0.0, grammar=True)).tokens
     with silence_rdkit():
         fine = [Chem.MolFromSmiles(tiny_checkpoint.vocabulary.decode(row)) is not None for row in free]
     assert np.array_equal(free[fine], kept[fine])
@@ -168,29 +171,29 @@ def test_with_the_grammar_a_string_without_fault_is_the_same(tiny_checkpoint):
 def test_the_grammar_needs_the_vocabulary(parts):
     model, config, _ = parts
     with pytest.raises(InputError, match="vocabulary"):
-        Engine(model.decoder, config.max_length).decode(*_latents(config, 3), DecodeOptions(grammar=True))
+        Engine(model.decoder, config.max_length).decode(*_latents(config, 3), SamplingOptions(grammar=True))
 
 
 def test_a_string_cut_at_the_longest_length_is_none(parts):
     model, config, vocabulary = parts
     z, noise_level, keys = _latents(config, 20)
-    decoded = Engine(model.decoder, 3).decode(z, noise_level, keys, DecodeOptions(temperature=5.0))
-    ended = (decoded.symbols == END_ID).any(1)
-    assert decoded.symbols.shape == (20, 4)
+    decoded = Engine(model.decoder, 3).decode(z, noise_level, keys, SamplingOptions(temperature=5.0))
+    ended = (decoded.tokens == END_ID).any(1)
+    assert decoded.tokens.shape == (20, 4)
     assert not ended.all()
-    assert all(text == "" for text, done in zip(decoded.strings(vocabulary), ended, strict=True) if not done)
+    assert all(text == "" for text, done in zip(decoded.to_smiles(vocabulary), ended, strict=True) if not done)
 
 
 @pytest.mark.parametrize("slots", [1, 3, 64])
 def test_slots_do_not_show(parts, slots):
     """Not in 8 bits, whose products are exact: one slot writes what many write, refills and idle slots and all."""
-    few = _decoded(parts, 40, DecodeOptions(), precision="int8", slots=slots)
-    many = _decoded(parts, 40, DecodeOptions(), precision="int8")
-    assert (few.symbols == many.symbols).mean() > 0.99  # what is not a product may differ in its last digit
-    assert [len(row[row != PAD_ID]) for row in few.symbols[:5]] == [len(row[row != PAD_ID]) for row in many.symbols[:5]]
+    few = _decoded(parts, 40, SamplingOptions(), precision="int8", slots=slots)
+    many = _decoded(parts, 40, SamplingOptions(), precision="int8")
+    assert (few.tokens == many.tokens).mean() > 0.99  # what is not a product may differ in its last digit
+    assert [len(row[row != PAD_ID]) for row in few.tokens[:5]] == [len(row[row != PAD_ID]) for row in many.tokens[:5]]
 
 
-@pytest.mark.parametrize("options", [GREEDY, DecodeOptions(), DecodeOptions(grammar=True)])
+@pytest.mark.parametrize("options", [GREEDY, SamplingOptions(), SamplingOptions(grammar=True)])
 @pytest.mark.parametrize("count", [2, 35, 400])
 def test_threads_do_not_show(parts, set_threads, options, count):
     """Not to the last digit, in the order of the latents, with lanes that have a row more than others."""
@@ -199,20 +202,20 @@ def test_threads_do_not_show(parts, set_threads, options, count):
         set_threads(threads)
         written.append(_decoded(parts, count, options, slots=16))
     for other in written[1:]:
-        assert np.array_equal(written[0].symbols, other.symbols)
+        assert np.array_equal(written[0].tokens, other.tokens)
         assert np.array_equal(written[0].log_likelihood, other.log_likelihood)
 
 
 def test_blocks_are_the_whole_in_order(parts, monkeypatch):
     """Also where the latents are more than may wait at once."""
     model, config, _ = parts
-    monkeypatch.setattr("molvae.generation.engine.CPU_WAITING", 150)
+    monkeypatch.setattr("molvae.generation.engine.CPU_QUEUE", 150)
     z, noise_level, keys = _latents(config, 400)
     engine = Engine(model.decoder, config.max_length, precision="32", slots=16)
-    blocks = list(engine.stream(z, noise_level, keys, DecodeOptions(), block=20))
+    blocks = list(engine.stream(z, noise_level, keys, SamplingOptions(), block=20))
     assert len(blocks) > 4
-    whole = _decoded(parts, 400, DecodeOptions())
-    assert np.array_equal(np.concatenate([b.symbols for b in blocks]), whole.symbols)
+    whole = _decoded(parts, 400, SamplingOptions())
+    assert np.array_equal(np.concatenate([b.tokens for b in blocks]), whole.tokens)
     np.testing.assert_allclose(np.concatenate([b.log_likelihood for b in blocks]), whole.log_likelihood)
 
 
@@ -221,7 +224,7 @@ def test_progress_counts_finished_strings(parts):
     z, noise_level, keys = _latents(config, 2000)
     seen: list[int] = []
     engine = Engine(model.decoder, config.max_length, slots=16)
-    engine.decode(z, noise_level, keys, DecodeOptions(temperature=0.8), seen.append)
+    engine.decode(z, noise_level, keys, SamplingOptions(temperature=0.8), seen.append)
     assert seen == sorted(seen)
     assert len(seen) > 1
     assert seen[-1] == 2000
@@ -245,10 +248,10 @@ def test_strings_come_as_often_as_they_should(decoder):
     z, noise_level = torch.tensor([[0.3, -1.0, 0.8]]), torch.tensor([0.25])
     engine = Engine(model.decoder, 2, precision="32")
     decoded = engine.decode(
-        z.expand(count, -1), noise_level.expand(count), row_keys(9, torch.arange(count)), DecodeOptions()
+        z.expand(count, -1), noise_level.expand(count), row_keys(9, torch.arange(count)), SamplingOptions()
     )
     exact = _probabilities(model, z, noise_level)
-    observed = Counter(tuple(row) for row in decoded.symbols.tolist())
+    observed = Counter(tuple(row) for row in decoded.tokens.tolist())
     assert set(observed) <= set(exact)
     assert sum(exact.values()) == pytest.approx(1, abs=1e-5)
     statistic, cells = _chi_square(observed, exact, count)

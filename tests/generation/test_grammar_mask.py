@@ -14,7 +14,7 @@ from rdkit import Chem
 from molvae.chem.grammar import Grammar
 from molvae.chem.smiles import canonical, silence_rdkit
 from molvae.chem.tokenizer import END_ID, PAD_ID, START_ID, Vocabulary, tokenize
-from molvae.generation.grammar_mask import LEVELS, GrammarMask, Rules, RuleTensors
+from molvae.generation.grammar_mask import MAX_DEPTH, GrammarMask, GrammarTables, GrammarTensors
 
 DRUGLIKE = Path(__file__).parents[3] / "shared" / "data" / "druglike_test.smi.gz"
 UNUSUAL = """
@@ -30,7 +30,7 @@ VOCABULARY = Vocabulary.from_tokens(symbol for smiles in MOLECULES for symbol in
 
 @pytest.fixture(scope="module")
 def tables():
-    return RuleTensors(Rules(Grammar.from_vocabulary(VOCABULARY)), "cpu")
+    return GrammarTensors(GrammarTables(Grammar.from_vocabulary(VOCABULARY)), "cpu")
 
 
 def _walked(tables, smiles, vocabulary=VOCABULARY):
@@ -57,7 +57,7 @@ def test_no_druglike_molecule_is_forbidden():
     with gzip.open(DRUGLIKE, "rt") as lines:
         smiles = [line.split()[0] for line, _ in zip(lines, range(2000), strict=False)]
     vocabulary = Vocabulary.from_tokens(symbol for text in smiles for symbol in tokenize(text))
-    walked = _walked(RuleTensors(Rules(Grammar.from_vocabulary(vocabulary)), "cpu"), smiles, vocabulary)
+    walked = _walked(GrammarTensors(GrammarTables(Grammar.from_vocabulary(vocabulary)), "cpu"), smiles, vocabulary)
     assert [text for text, at in zip(smiles, walked, strict=True) if at is not None] == []
 
 
@@ -156,7 +156,7 @@ def test_a_slot_that_begins_anew_writes_whole_molecules(tables):
 
 def test_no_step_looks_at_what_is_in_the_tensors():
     """On a device that holds no data an operation that needed some would fail; so the step can be a CUDA graph."""
-    mask = GrammarMask(RuleTensors(Rules(Grammar.from_vocabulary(VOCABULARY)), "meta"), 7)
+    mask = GrammarMask(GrammarTensors(GrammarTables(Grammar.from_vocabulary(VOCABULARY)), "meta"), 7)
     symbols, slots = torch.zeros(7, dtype=torch.long, device="meta"), torch.zeros(3, dtype=torch.long, device="meta")
     assert mask.allowed().shape == (7, len(VOCABULARY))
     mask.advance(symbols)
@@ -164,8 +164,8 @@ def test_no_step_looks_at_what_is_in_the_tensors():
 
 
 def test_parentheses_deeper_than_it_can_count_are_forbidden(tables):
-    text = "C(" * LEVELS
-    assert _walked(tables, [text]) == [2 * (LEVELS - 1) + 1]
+    text = "C(" * MAX_DEPTH
+    assert _walked(tables, [text]) == [2 * (MAX_DEPTH - 1) + 1]
 
 
 def test_what_is_forced_on_it_does_no_harm(tables):

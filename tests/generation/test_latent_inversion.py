@@ -13,7 +13,7 @@ import molvae
 from molvae.checkpoint import Checkpoint
 from molvae.errors import InputError
 from molvae.generation.codec import Codec
-from molvae.generation.latent_inversion import AT_ONCE, SAME, _Inversion
+from molvae.generation.latent_inversion import CHUNK_SIZE, TOLERANCE, _Inversion
 from molvae.generator import Generator
 from molvae.training.evaluation import Evaluator
 
@@ -44,13 +44,13 @@ def test_the_distance_is_that_of_the_molecules_own_latent(tiny, corrected):
     asked, own = latents(tiny, STRANGE), latents(tiny, corrected["smiles"].tolist())
     expected = np.sqrt(np.square(own - asked).mean(1))
     np.testing.assert_allclose(corrected["distance"], expected, atol=1e-5)
-    assert (expected > SAME).any(), "not all are there, or this would say little"
+    assert (expected > TOLERANCE).any(), "not all are there, or this would say little"
 
 
 def test_at_no_distance_it_is_the_molecule_and_its_likelihood(tiny_checkpoint):
     tiny = Generator(tiny_checkpoint, precision="32")
     found = tiny.decode(latents(tiny, SMALL), inversion_steps=6)
-    there = found["distance"] < SAME
+    there = found["distance"] < TOLERANCE
     assert there.sum() >= 28
     assert found["smiles"][there].tolist() == [CanonSmiles(s) for s, yes in zip(SMALL, there, strict=True) if yes]
     np.testing.assert_allclose(
@@ -76,10 +76,10 @@ def test_a_row_depends_on_itself_alone(tiny, corrected, monkeypatch):
     z = latents(tiny, STRANGE)
     seeds = np.arange(len(z))
     for rows in ([3], [7, 0, 5]):
-        some = tiny.decode(z[rows], inversion_steps=6, seed=seeds[rows])
-        expected = tiny.decode(z, inversion_steps=6, seed=seeds).loc[rows].reset_index(drop=True)
+        some = tiny.decode(z[rows], inversion_steps=6, random_state=seeds[rows])
+        expected = tiny.decode(z, inversion_steps=6, random_state=seeds).loc[rows].reset_index(drop=True)
         pd.testing.assert_frame_equal(some, expected, rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr("molvae.generation.latent_inversion.AT_ONCE", 3)
+    monkeypatch.setattr("molvae.generation.latent_inversion.CHUNK_SIZE", 3)
     pd.testing.assert_frame_equal(tiny.decode(z, inversion_steps=6), corrected, rtol=1e-4, atol=1e-5)
 
 
@@ -93,9 +93,9 @@ def test_when_all_is_found_it_ends(tiny, monkeypatch):
     turns = []
     monkeypatch.setattr(
         "molvae.generation.latent_inversion._Inversion.advance",
-        lambda part, turn, real=_Inversion.advance: (turns.append(turn), real(part, turn)),
+        lambda part, step, real=_Inversion.advance: (turns.append(step), real(part, step)),
     )
-    assert tiny.decode(latents(tiny, ["CCO"]), inversion_steps=500)["distance"][0] < SAME
+    assert tiny.decode(latents(tiny, ["CCO"]), inversion_steps=500)["distance"][0] < TOLERANCE
     assert turns == [0]
 
 
@@ -119,7 +119,7 @@ def test_rows_without_a_latent_stay_in_their_places_and_progress_adds_up(tiny):
     assert np.isnan(found["distance"][5])
     assert steps == sorted(steps)
     assert steps[-1] == 9
-    assert len(z) < AT_ONCE
+    assert len(z) < CHUNK_SIZE
     assert len(tiny.decode(z[:0], inversion_steps=2)) == 0
     assert tiny.reconstruct(["C1CC"], inversion_steps=2)["reconstruction"].tolist() == [""]
 
@@ -135,15 +135,15 @@ def test_every_kind_of_model_can_be_corrected(latent, decoder):
 
 def test_what_cannot_be_asked_is_rejected(tiny):
     z = latents(tiny, SMALL[:2])
-    with pytest.raises(InputError, match="corrections must be 0"):
+    with pytest.raises(InputError, match="inversion_steps must be a whole number"):
         tiny.decode(z, inversion_steps=-1)
-    with pytest.raises(InputError, match="corrections must be 0"):
+    with pytest.raises(InputError, match="inversion_steps must be a whole number"):
         tiny.reconstruct("CCO", inversion_steps=-1)
-    with pytest.raises(InputError, match=r"a whole number above, got 2\.5"):
+    with pytest.raises(InputError, match=r"got 2\.5"):
         tiny.decode(z, inversion_steps=2.5)
-    with pytest.raises(InputError, match="take one"):
-        tiny.reconstruct("CCO", inversion_steps=2, refine=True)
-    with pytest.raises(InputError, match="leaving is for those that are not"):
+    with pytest.raises(InputError, match="either optimize_latents or inversion_steps"):
+        tiny.reconstruct("CCO", inversion_steps=2, optimize_latents=True)
+    with pytest.raises(InputError, match="either inversion_steps or branch_from"):
         tiny.decode(z, inversion_steps=2, branch_from=["CCO", ""])
 
 
@@ -152,6 +152,6 @@ def test_an_evaluation_counts_the_same(tiny, tiny_checkpoint):
     from molvae.data.graph_dataset import PackedGraphs
 
     data = PackedGraphs.from_graphs(featurize(STRANGE), tiny_checkpoint.vocabulary)
-    evaluator = Evaluator(Codec.of(tiny_checkpoint))
+    evaluator = Evaluator(Codec.from_checkpoint(tiny_checkpoint))
     expected = tiny.reconstruct(STRANGE, inversion_steps=8)["exact"].tolist()
     assert evaluator.exact_reconstructions(data, inversion_steps=8).tolist() == expected

@@ -11,7 +11,7 @@ from molecules import DRUGS
 
 from molvae.chem.expressions import RankExpression
 from molvae.errors import InputError
-from molvae.generation.constraints import diverse
+from molvae.generation.constraints import select_diverse
 from molvae.generation.options import ANALOG_COLUMNS, AnalogOptions, AnalogTask, Ordering
 
 
@@ -108,7 +108,7 @@ def test_the_diverse_are_picked_among_the_best_and_stay_in_order():
     frame = _frame(smiles=np.array(molecules, dtype=object), similarity=np.zeros(20), qed=rank)
     picked = _ordering(rank_by="qed", n_diverse=4).apply(frame)
     best = [molecules[i] for i in np.argsort(-rank)]
-    assert picked["smiles"].tolist() == [best[i] for i in diverse(best, 4)]
+    assert picked["smiles"].tolist() == [best[i] for i in select_diverse(best, 4)]
     assert picked["smiles"][0] == best[0]
     assert picked["rank"].is_monotonic_decreasing
     assert set(picked["smiles"]) <= set(best[:12])

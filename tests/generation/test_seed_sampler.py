@@ -1,4 +1,4 @@
-"""Strings of a seed: what each begins with, and that none depends on those beside it."""
+"""Samples of a seed: branch positions, forced tokens, and independence of the samples beside them."""
 
 from __future__ import annotations
 
@@ -6,80 +6,88 @@ import torch
 
 from molvae.chem.tokenizer import PAD_ID, Vocabulary, tokenize
 from molvae.generation.rng import row_keys
-from molvae.generation.seed_sampler import Rows, SeedSampler, Text, departures, seed_key
-from molvae.generation.similarity_target import Way
+from molvae.generation.seed_sampler import BranchTemplate, SampleBatch, SeedSampler, branch_tokens, seed_key
+from molvae.generation.similarity_target import Strategy
 from molvae.nn.priors import unit_prior
 
 VOCABULARY = Vocabulary.from_tokens(tokenize("CC(=O)Nc1ccccc1[C@@H]2"))
 SEED = "CC(=O)Nc1ccccc1"
-ATOMS = [0, 1, 4, 6, 7, 9, 10, 11, 12, 13]  # places of its symbols that are atoms
+ATOMS = [0, 1, 4, 6, 7, 9, 10, 11, 12, 13]  # positions of its atom tokens
+FREE, BRANCH = Strategy(0.5), Strategy(0.5, branch=True)
 
 
-def test_a_string_departs_at_an_atom_of_the_seed():
-    source = SeedSampler.of(unit_prior(3), 5, SEED, VOCABULARY)
-    assert source.text.places == ATOMS
-    rows = source.next(0, [Way(0.5)] * 40 + [Way(0.5, departs=True)] * 400, 1)
-    assert (rows.given[:40] == PAD_ID).all()
-    ends = []
-    for row in rows.given[40:].tolist():
-        (end,) = [place for place, symbol in enumerate(row) if symbol < 0]
-        assert row[: end + 1] == [*source.text.symbols[:end], -source.text.symbols[end]]
-        assert set(row[end + 1 :]) <= {PAD_ID}
-        ends.append(end)
-    assert set(ends) == set(ATOMS)
-    assert max(map(ends.count, ATOMS)) < 70  # of 40 expected
-    assert source.next(0, [Way(0.5)], 1).given.shape == (1, 0)
-    later = source.next(100, [Way(0.5, departs=True)] * 20, 1)
-    assert torch.equal(later.given, rows.given[100:120, : later.given.shape[1]])
+def _sampler(smiles):
+    return SeedSampler.from_smiles(unit_prior(3), 5, smiles, VOCABULARY)
 
 
-def test_with_a_core_it_departs_at_the_groups_and_behind_them():
-    """In `CC(=O)Nc1ccccc1` acetyl is 0 to 6, and N stands at 6; a ring's digit is no place."""
-    assert Text.of(SEED, VOCABULARY, "*Nc1ccccc1").places == [0, 1, 2, 4, 5]
-    assert Text.of(SEED, VOCABULARY, "CC(=O)N*").places == [7, 9, 10, 11, 12, 13]
-    assert Text.of(SEED, VOCABULARY, "CC(*)Nc1ccccc1").places == ATOMS  # which has not that core
-    text = Text.of("CN", VOCABULARY, "*C")
-    ends = text.departures(row_keys(0, torch.arange(40)))
+def test_samples_branch_at_atoms_of_the_seed():
+    sampler = _sampler(SEED)
+    assert sampler.template.positions == ATOMS
+    batch = sampler.batch(0, [FREE] * 40 + [BRANCH] * 400, 1)
+    assert (batch.forced_tokens[:40] == PAD_ID).all()
+    branches = []
+    for row in batch.forced_tokens[40:].tolist():
+        (branch,) = [position for position, token in enumerate(row) if token < 0]
+        assert row[: branch + 1] == [*sampler.template.tokens[:branch], -sampler.template.tokens[branch]]
+        assert set(row[branch + 1 :]) <= {PAD_ID}
+        branches.append(branch)
+    assert set(branches) == set(ATOMS)
+    assert max(map(branches.count, ATOMS)) < 70  # 40 expected
+    assert sampler.batch(0, [FREE], 1).forced_tokens.shape == (1, 0)
+    later = sampler.batch(100, [BRANCH] * 20, 1)
+    assert torch.equal(later.forced_tokens, batch.forced_tokens[100:120, : later.forced_tokens.shape[1]])
+
+
+def test_with_a_core_samples_branch_at_and_after_its_substituents():
+    """In `CC(=O)Nc1ccccc1` the tokens 0 to 5 are acetyl, and 6 is N; ring digits are no branch positions."""
+    assert BranchTemplate.from_smiles(SEED, VOCABULARY, "*Nc1ccccc1").positions == [0, 1, 2, 4, 5]
+    assert BranchTemplate.from_smiles(SEED, VOCABULARY, "CC(=O)N*").positions == [7, 9, 10, 11, 12, 13]
+    assert BranchTemplate.from_smiles(SEED, VOCABULARY, "CC(*)Nc1ccccc1").positions == ATOMS  # lacks this core
+    template = BranchTemplate.from_smiles("CN", VOCABULARY, "*C")
+    forced = template.forced_tokens(row_keys(0, torch.arange(40)))
     n, end = VOCABULARY.encode("N").tolist()
     c = int(VOCABULARY.encode("C")[0])
-    assert {tuple(row) for row in ends.tolist()} == {(c, -n, PAD_ID), (c, n, -end)}
+    assert {tuple(row) for row in forced.tolist()} == {(c, -n, PAD_ID), (c, n, -end)}
 
 
-def test_one_atom_can_be_left():
-    rows = SeedSampler.of(unit_prior(3), 5, "C", VOCABULARY).next(0, [Way(0.5, departs=True)] * 3, 1)
-    assert rows.given.tolist() == [[-int(VOCABULARY.encode("C")[0])]] * 3
+def test_seed_with_one_atom():
+    batch = _sampler("C").batch(0, [BRANCH] * 3, 1)
+    assert batch.forced_tokens.tolist() == [[-int(VOCABULARY.encode("C")[0])]] * 3
 
 
-def test_strings_of_several_seeds_stand_one_after_the_other():
-    one, other = (SeedSampler.of(unit_prior(3), 5, smiles, VOCABULARY) for smiles in ("CC", "CCCCCCCC"))
-    departs = Way(0.5, departs=True)
-    parts = [one.next(0, [departs] * 30, 1), other.next(0, [Way(0.2, heat=1.4)] * 4, 1)]
-    rows = Rows.of([*parts, other.next(4, [departs] * 30, 1)])
-    assert rows.z.shape == (64, 3)
-    assert rows.given.shape[1] == 8
-    torch.testing.assert_close(rows.heat, torch.tensor([1.0] * 30 + [1.4] * 4 + [1.0] * 30))
-    assert torch.equal(rows.z[:30], parts[0].z)
-    assert (rows.given[30:34] == PAD_ID).all()
+def test_concatenation_of_batches():
+    short, long = _sampler("CC"), _sampler("CCCCCCCC")
+    parts = [
+        short.batch(0, [BRANCH] * 30, 1),
+        long.batch(0, [Strategy(0.2, temperature_scale=1.4)] * 4, 1),
+        long.batch(4, [BRANCH] * 30, 1),
+    ]
+    batch = SampleBatch.concatenate(parts)
+    assert batch.z.shape == (64, 3)
+    assert batch.forced_tokens.shape[1] == 8
+    torch.testing.assert_close(batch.temperature_scale, torch.tensor([1.0] * 30 + [1.4] * 4 + [1.0] * 30))
+    assert torch.equal(batch.z[:30], parts[0].z)
+    assert (batch.forced_tokens[30:34] == PAD_ID).all()
 
 
-def test_strings_of_one_latent_share_it_and_nothing_else():
-    rows = SeedSampler.of(unit_prior(3), 5, "CC", VOCABULARY).next(0, [Way(0.5)] * 6, 3)
-    assert torch.equal(rows.z[0], rows.z[2])
-    assert not torch.equal(rows.z[2], rows.z[3])
-    assert len(set(rows.keys.tolist())) == 6
+def test_samples_of_one_latent_share_only_the_latent():
+    batch = _sampler("CC").batch(0, [FREE] * 6, 3)
+    assert torch.equal(batch.z[0], batch.z[2])
+    assert not torch.equal(batch.z[2], batch.z[3])
+    assert len(set(batch.keys.tolist())) == 6
 
 
-def test_every_molecule_and_every_seed_has_a_stream_of_its_own():
-    assert len({seed_key(seed, smiles) for seed in (0, 1) for smiles in ("", "C", "CC")}) == 6
+def test_seed_keys_are_distinct():
+    assert len({seed_key(random_state, smiles) for random_state in (0, 1) for smiles in ("", "C", "CC")}) == 6
 
 
-def test_strings_may_leave_texts_of_their_own():
-    """Each as if it were alone, wherever it stands; and some leave none."""
-    texts = [SEED, "", "CC", SEED, "CCC", ""] * 5
-    keys = row_keys(1, torch.arange(len(texts)))
-    given = departures(texts, keys, VOCABULARY)
-    for text, key, row in zip(texts, keys, given, strict=True):
-        alone = Text.of(text, VOCABULARY).departures(key[None])[0].tolist() if text else []
-        assert row.tolist() == alone + [PAD_ID] * (given.shape[1] - len(alone))
-    assert departures(["", ""], keys[:2], VOCABULARY).shape == (2, 0)
-    assert departures([], keys[:0], VOCABULARY).shape == (0, 0)
+def test_branch_tokens_of_each_row_equal_those_of_the_row_alone():
+    smiles = [SEED, "", "CC", SEED, "CCC", ""] * 5
+    keys = row_keys(1, torch.arange(len(smiles)))
+    forced = branch_tokens(smiles, keys, VOCABULARY)
+    for text, key, row in zip(smiles, keys, forced, strict=True):
+        template = BranchTemplate.from_smiles(text, VOCABULARY)
+        alone = template.forced_tokens(key[None])[0].tolist() if text else []
+        assert row.tolist() == alone + [PAD_ID] * (forced.shape[1] - len(alone))
+    assert branch_tokens(["", ""], keys[:2], VOCABULARY).shape == (2, 0)
+    assert branch_tokens([], keys[:0], VOCABULARY).shape == (0, 0)

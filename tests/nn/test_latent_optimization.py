@@ -29,7 +29,7 @@ def displaced(tiny_checkpoint, batch):
 
 
 def is_reconstructed(checkpoint, z):
-    evaluator = Evaluator(Codec.of(checkpoint))
+    evaluator = Evaluator(Codec.from_checkpoint(checkpoint))
     return torch.tensor([a == b for a, b in zip(evaluator.decode(z, 0.0, GREEDY), SMALL, strict=True)])
 
 

@@ -19,7 +19,7 @@ SAMPLES = ["CCO", "OCC", "CCN", "C(", "Cc1ccccc1", "NCc1ccccc1", "C1CCCC1", "NCc
 
 @pytest.fixture
 def evaluator(tiny_checkpoint):
-    return Evaluator(Codec.of(tiny_checkpoint))
+    return Evaluator(Codec.from_checkpoint(tiny_checkpoint))
 
 
 @pytest.fixture
