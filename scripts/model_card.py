@@ -28,7 +28,7 @@ from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.packing import pack
 from molvae.data.readers import Record, read_records
 from molvae.generation.codec import Codec
-from molvae.generation.token_sampling import DecodeOptions
+from molvae.generation.token_sampling import SamplingOptions
 from molvae.training.evaluation import Evaluator, canonical_smiles
 
 NOISE_LEVELS = (0.2, 0.35, 0.5, 0.65, 0.8)
@@ -69,7 +69,7 @@ def main() -> None:
 def load_evaluator(folder: Path) -> tuple[Checkpoint, Evaluator]:
     """Load a model on the GPU, if there is one."""
     checkpoint = load(folder, "cuda" if torch.cuda.is_available() else "cpu")
-    return checkpoint, Evaluator(Codec.of(checkpoint))
+    return checkpoint, Evaluator(Codec.from_checkpoint(checkpoint))
 
 
 def update_reconstruction(folder: Path, test_sets: dict[str, Path], *, scale: int = 1) -> None:
@@ -184,7 +184,7 @@ def prior_scores(evaluator: Evaluator, checkpoint: Checkpoint, n_samples: int) -
 
 def moses_scores(checkpoint: Checkpoint, n_samples: int) -> Scores:
     """MOSES's metrics of prior samples at temperature 1, invalid samples included."""
-    samples = Evaluator(Codec.of(checkpoint)).sample_prior(n_samples, temperature=1.0, prior=checkpoint.prior)
+    samples = Evaluator(Codec.from_checkpoint(checkpoint)).sample_prior(n_samples, temperature=1.0, prior=checkpoint.prior)
     result = molvae.score(
         [smiles or "" for smiles in samples],
         train="moses:train",
@@ -214,7 +214,7 @@ def neighborhood_scores(
     evaluator: Evaluator, checkpoint: Checkpoint, seeds: PackedGraphs, noise_levels: dict[str, float]
 ) -> Scores:
     """Metrics of the samples around seeds at each noise level."""
-    options = DecodeOptions(checkpoint.defaults.temperature)
+    options = SamplingOptions(checkpoint.defaults.temperature)
     scores = {}
     for name, noise_level in noise_levels.items():
         metrics = evaluator.neighborhood(
@@ -236,7 +236,7 @@ def noise_levels_for_similarities(
     evaluator: Evaluator, checkpoint: Checkpoint, seeds: PackedGraphs
 ) -> dict[str, float]:
     """The noise level for each of the median similarities, or the closest possible one."""
-    options = DecodeOptions(checkpoint.defaults.temperature)
+    options = SamplingOptions(checkpoint.defaults.temperature)
     noise_levels = {}
     for similarity in SIMILARITIES:
         noise_level = evaluator.noise_level_for_similarity(
