@@ -166,7 +166,7 @@ def prepare_batch(query: ScreenQuery, batch: RowBatch) -> PreparedBatch:
         scores = {name: score(mols) for name, score in query.molecule_scores.items() if name not in EXPENSIVE}
         inside = _filter_scores(query.score_filters, scores, records, result)
         records, mols, scores = [records[i] for i in inside], [mols[i] for i in inside], _take(scores, inside)
-        places, scores = _add_costly_scores(query, mols, scores, batch.threshold)
+        places, scores = _add_expensive_scores(query, mols, scores, batch.threshold)
         result.counts.scored += len(mols) - len(places)
         mols, records = [mols[i] for i in places], [records[i] for i in places]
         total = _finite_totals(query, scores, records, result)
@@ -233,19 +233,19 @@ def _filter_scores(
     return np.flatnonzero(inside)
 
 
-def _add_costly_scores(
+def _add_expensive_scores(
     query: ScreenQuery, mols: list[Chem.Mol], scores: dict[str, Floats], threshold: float
 ) -> tuple[NDArray[np.intp], dict[str, Floats]]:
     """Return the places of the molecules that may reach the threshold, and all their scores.
 
-    Costly properties are computed only for molecules that would reach it with the best value of their range.
+    Expensive properties are computed only for molecules that would reach it with the best value of their range.
     """
-    costly = [name for name in query.molecule_scores if name in EXPENSIVE]
-    bounds = {name: np.full(len(mols), query.best_value(name)) for name in costly}
+    expensive = [name for name in query.molecule_scores if name in EXPENSIVE]
+    bounds = {name: np.full(len(mols), query.best_value(name)) for name in expensive}
     upper_bound = query.ranking.evaluate({**scores, **bounds})
     places = np.flatnonzero(~(upper_bound < threshold))  # NaN stays: a molecule without a score is rejected later
     remaining = [mols[i] for i in places]
-    return places, {**_take(scores, places), **{name: query.molecule_scores[name](remaining) for name in costly}}
+    return places, {**_take(scores, places), **{name: query.molecule_scores[name](remaining) for name in expensive}}
 
 
 def _prepare_with_graphs(query: ScreenQuery, records: list[Record], result: PartialResult) -> PreparedBatch:

@@ -262,7 +262,7 @@ class _ScreenPlan:
         )
 
     def table(self, hits: Sequence[Hit]) -> pd.DataFrame:
-        """Return the shortlist with all scores and properties that were asked for."""
+        """Return the shortlist with all scores and properties that were used."""
         smiles = [hit.smiles for hit in hits]
         mols = [parse(text) for text in smiles]
         columns: dict[str, Any] = {
@@ -290,8 +290,8 @@ class _ScreenPlan:
             columns[name] = predicted["prediction"].to_numpy()
             columns[f"{name}_uncertainty"] = predicted["uncertainty"].to_numpy()
         columns |= {name: f.score_molecules(mols) for name, f in self.functions.items() if name not in self.models}
-        asked = [*self.ranking.names, *(condition.name for condition in self.conditions)]
-        rest = [name for name in dict.fromkeys(asked) if name in PROPERTIES and name not in DESCRIPTORS]
+        used = [*self.ranking.names, *(condition.name for condition in self.conditions)]
+        rest = [name for name in dict.fromkeys(used) if name in PROPERTIES and name not in DESCRIPTORS]
         return columns | compute_properties(mols, rest)
 
     def _tanimoto(self) -> TanimotoScore:

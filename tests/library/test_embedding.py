@@ -23,7 +23,7 @@ def embedded(checkpoint, rows, **options):
     return list(embed_rows(checkpoint.model, checkpoint.vocabulary, iter(rows), **settings))
 
 
-def test_latents_are_those_of_the_generator(tiny):
+def test_latents_equal_those_of_the_generator(tiny):
     (got,) = embedded(tiny.checkpoint, records(DRUGS.values()))
     assert got.smiles == [canonical(text) for text in (row.smiles for row in got.records)]
     table = tiny.encode([row.smiles for row in got.records])
@@ -34,7 +34,7 @@ def test_latents_are_those_of_the_generator(tiny):
     assert got.properties == {}
 
 
-def test_every_row_is_kept_or_rejected_by_name(tiny_checkpoint):
+def test_every_row_is_a_molecule_or_invalid(tiny_checkpoint):
     invalid_row = InvalidRow("library.smi", 2, "", "the SMILES field is empty")
     rows = [*records(["CCO", "", "C1CC", "OCC", "[13CH4]", "C" * 200]), Record("[Pt]", "", "other.csv", 9)]
     rows[1] = invalid_row
@@ -42,7 +42,7 @@ def test_every_row_is_kept_or_rejected_by_name(tiny_checkpoint):
     assert [row.row for row in got.records] == [1, 4]
     assert got.smiles == ["CCO", "CCO"]
     assert got.hashes[0] == got.hashes[1]
-    assert [(bad.source, bad.row) for bad in got.invalid_rows] == [
+    assert [(row.source, row.row) for row in got.invalid_rows] == [
         ("library.smi", 2), ("library.smi", 3), ("library.smi", 5), ("library.smi", 6), ("other.csv", 9),
     ]  # fmt: skip
     assert got.invalid_rows[0] is invalid_row
@@ -52,7 +52,7 @@ def test_every_row_is_kept_or_rejected_by_name(tiny_checkpoint):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_workers_change_no_bit(tiny_checkpoint, workers):
+def test_workers_do_not_change_the_numbers(tiny_checkpoint, workers):
     rows = records([*DRUGS.values(), "C1CC"] * 3)
     options = {"properties": ("mw", "sa"), "fingerprints": True, "batch_size": 20}
     alone = embedded(tiny_checkpoint, rows, **options)
@@ -65,15 +65,15 @@ def test_workers_change_no_bit(tiny_checkpoint, workers):
         assert {k: v.tobytes() for k, v in a.properties.items()} == {k: v.tobytes() for k, v in b.properties.items()}
 
 
-def test_a_batch_is_the_same_wherever_the_stream_begins(tiny_checkpoint):
+def test_batch_does_not_depend_on_earlier_rows(tiny_checkpoint):
     rows = records(DRUGS.values())
     whole = embedded(tiny_checkpoint, rows, batch_size=10)
     later = embedded(tiny_checkpoint, rows[20:], batch_size=10)
     assert [part.latents.tobytes() for part in whole[2:]] == [part.latents.tobytes() for part in later]
 
 
-def test_properties_and_fingerprints_are_those_of_the_molecules(tiny_checkpoint):
-    """All properties: some of them need what the featurizer leaves out of a molecule."""
+def test_properties_and_fingerprints(tiny_checkpoint):
+    """All properties: some need features that the featurizer does not compute."""
     (got,) = embedded(tiny_checkpoint, records(DRUGS.values()), properties=tuple(PROPERTIES), fingerprints=True)
     mols = [parse(row.smiles) for row in got.records]
     for name, values in compute_properties(mols, list(PROPERTIES)).items():
@@ -82,13 +82,13 @@ def test_properties_and_fingerprints_are_those_of_the_molecules(tiny_checkpoint)
 
 
 @pytest.mark.parametrize("rows", [[], [InvalidRow("a.smi", 1, "", "empty")]])
-def test_nothing_to_embed(tiny_checkpoint, rows):
+def test_no_valid_rows(tiny_checkpoint, rows):
     got = embedded(tiny_checkpoint, rows, fingerprints=True, properties=("mw",))
     assert sum(part.read for part in got) == len(rows)
     assert all(part.latents.shape == (0, tiny_checkpoint.config.latent_dim) for part in got)
 
 
-def test_an_unknown_property_is_named_before_any_row_is_read(tiny_checkpoint):
+def test_unknown_property_is_an_error_before_rows_are_read(tiny_checkpoint):
     def rows():
         raise AssertionError("read")
         yield

@@ -28,12 +28,12 @@ SEED = "CC(=O)Nc1ccccc1"
 def library(times=3):
     """The drugs several times as different SMILES, with invalid rows."""
     rows = []
-    for turn in range(times):
+    for copy in range(times):
         for i, (name, text) in enumerate(DRUGS.items()):
-            other = Chem.MolToSmiles(parse(text), doRandom=True) if turn else text
-            rows.append(Record(other, name, "lib.smi", turn * 100 + i + 1))
-        rows.append(Record("C1CC", "bad", "lib.smi", turn * 100 + 90))
-        rows.append(InvalidRow("lib.smi", turn * 100 + 91, "", "the SMILES field is empty"))
+            other = Chem.MolToSmiles(parse(text), doRandom=True) if copy else text
+            rows.append(Record(other, name, "lib.smi", copy * 100 + i + 1))
+        rows.append(Record("C1CC", "invalid", "lib.smi", copy * 100 + 90))
+        rows.append(InvalidRow("lib.smi", copy * 100 + 91, "", "the SMILES field is empty"))
     return rows
 
 
@@ -61,7 +61,7 @@ def property_score(name):
     return PropertyFunction(name).score_molecules
 
 
-def odd(mols):
+def size_mod_5(mols):
     """A score that molecules of less than 15 atoms do not have."""
     return np.array([np.nan if (n := mol.GetNumAtoms()) < 15 else float(n % 5) for mol in mols])
 
@@ -105,16 +105,16 @@ def test_filters():
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("top", [3, 50])
 def test_score_filters(top, workers):
-    """One limited score ranks; the other does not, and some molecules lack it."""
+    """One of the filtered scores ranks; the other does not, and some molecules lack it."""
     hits, counts, invalid_rows = run(
         ScreenQuery(
             RankExpression.from_text("tanimoto", ["tanimoto"]),
             top,
             score_filters=(
-                PropertyFilter.from_text("odd>2", ["odd"]),
+                PropertyFilter.from_text("size_mod_5>2", ["size_mod_5"]),
                 PropertyFilter.from_text("tanimoto 0.1:0.3", ["tanimoto"]),
             ),
-            molecule_scores={"tanimoto": TanimotoScore(morgan_bits([parse(SEED)])), "odd": odd},
+            molecule_scores={"tanimoto": TanimotoScore(morgan_bits([parse(SEED)])), "size_mod_5": size_mod_5},
         ),
         library(30),
         workers=workers,
@@ -127,7 +127,9 @@ def test_score_filters(top, workers):
     assert [hit.smiles for hit in hits] == [s for s in similarity if s in good][:top]
     assert counts.scored == 30 * len(good)
     assert counts.filtered == 30 * (len(mols) - len(missing) - len(good))
-    assert sum("odd cannot be computed" in invalid_row.reason for invalid_row in invalid_rows) == 30 * len(missing)
+    assert sum("size_mod_5 cannot be computed" in invalid_row.reason for invalid_row in invalid_rows) == 30 * len(
+        missing
+    )
     assert counts.read == len(library(30))
 
 
@@ -138,17 +140,24 @@ def test_batch_without_molecules_left(tiny, latent):
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
     latent_scores = {"latent": CosineScore(z)} if latent else {}
     windows = (
-        PropertyFilter.from_text("odd>2", ["odd"]),
+        PropertyFilter.from_text("size_mod_5>2", ["size_mod_5"]),
         *([PropertyFilter.from_text("latent>0", ["latent"])] if latent else []),
     )
     for filters, expected in (
         (Filters((PropertyFilter.from_text("mw<1"),)), (0, len(DRUGS), 2)),
         (Filters(), (0, 0, 1)),
     ):
-        rows = library(1) if filters else [Record("C1CC", "bad", "lib.smi", 1)]
+        rows = library(1) if filters else [Record("C1CC", "invalid", "lib.smi", 1)]
         known, most = frozenset(g.vocabulary.tokens), g.checkpoint.config.max_length
         query = ScreenQuery(
-            RankExpression.from_text("odd", ["odd"]), 5, filters, windows, {"odd": odd}, latent_scores, known, most
+            RankExpression.from_text("size_mod_5", ["size_mod_5"]),
+            5,
+            filters,
+            windows,
+            {"size_mod_5": size_mod_5},
+            latent_scores,
+            known,
+            most,
         )
         hits, counts, _ = run(query, rows, encoder=encoder, workers=0)
         assert hits == []
@@ -167,15 +176,16 @@ def test_filtered_molecules_are_not_encoded(tiny):
     encoder.device = g.device
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
     query = ScreenQuery(
-        RankExpression.from_text("latent", ["latent"]), 5, score_filters=(PropertyFilter.from_text("odd>2", ["odd"]),),
-        molecule_scores={"odd": odd},
+        RankExpression.from_text("latent", ["latent"]), 5,
+        score_filters=(PropertyFilter.from_text("size_mod_5>2", ["size_mod_5"]),),
+        molecule_scores={"size_mod_5": size_mod_5},
         latent_scores={"latent": CosineScore(z)}, known_tokens=frozenset(g.vocabulary.tokens), max_length=80,
     )  # fmt: skip
     _, counts, _ = run(query, library(1), encoder=encoder, workers=0)
     assert 0 < len(encoded) == counts.scored < len(DRUGS) / 2
 
 
-def test_ranges_of_latent_scores(tiny):
+def test_filters_on_latent_scores(tiny):
     g = tiny
     encoder = LatentEncoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device)
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
@@ -186,9 +196,9 @@ def test_ranges_of_latent_scores(tiny):
     query = ScreenQuery(
         RankExpression.from_text("latent", ["latent"]),
         100,
-        score_filters=(PropertyFilter("latent", high=half), PropertyFilter.from_text("odd>2", ["odd"])),
+        score_filters=(PropertyFilter("latent", high=half), PropertyFilter.from_text("size_mod_5>2", ["size_mod_5"])),
         latent_scores={"latent": CosineScore(z)},
-        molecule_scores={"odd": odd},
+        molecule_scores={"size_mod_5": size_mod_5},
         known_tokens=frozenset(g.vocabulary.tokens),
         max_length=g.checkpoint.config.max_length,
     )
@@ -198,7 +208,7 @@ def test_ranges_of_latent_scores(tiny):
     assert good.any()
     assert {hit.smiles for hit in hits} == {Chem.CanonSmiles(text) for text in table["smiles"][good]}
     assert (counts.scored, counts.filtered) == (good.sum(), (~small & ~good).sum())
-    assert sum("odd cannot be computed" in invalid_row.reason for invalid_row in invalid_rows) == small.sum()
+    assert sum("size_mod_5 cannot be computed" in invalid_row.reason for invalid_row in invalid_rows) == small.sum()
 
 
 def test_weighted_sum():
@@ -211,7 +221,7 @@ def test_weighted_sum():
     assert [hit.smiles for hit in hits] == sorted(scores, key=lambda s: -scores[s])[:3]
 
 
-def test_costly_properties_are_computed_only_where_they_can_change_the_hits():
+def test_expensive_properties_are_computed_only_for_possible_hits():
     seen = []
 
     def counted(mols):
@@ -234,15 +244,19 @@ def test_costly_properties_are_computed_only_where_they_can_change_the_hits():
 
 
 def test_molecules_without_score_are_rejected():
-    def odd(mols):
+    def size_mod_5(mols):
         return np.array([np.nan if mol.GetNumAtoms() < 15 else 1.0 for mol in mols])
 
     hits, counts, invalid_rows = run(
-        ScreenQuery(RankExpression.from_text("odd", ["odd"]), 100, molecule_scores={"odd": odd}), library(1), workers=0
+        ScreenQuery(
+            RankExpression.from_text("size_mod_5", ["size_mod_5"]), 100, molecule_scores={"size_mod_5": size_mod_5}
+        ),
+        library(1),
+        workers=0,
     )
     small = [name for name, text in DRUGS.items() if parse(text).GetNumAtoms() < 15]
     assert len(hits) == counts.scored == len(DRUGS) - len(small)
-    assert sum("odd cannot be computed" in invalid_row.reason for invalid_row in invalid_rows) == len(small)
+    assert sum("size_mod_5 cannot be computed" in invalid_row.reason for invalid_row in invalid_rows) == len(small)
     assert [hit.smiles for hit in hits] == sorted(hit.smiles for hit in hits)  # all are equal
 
 

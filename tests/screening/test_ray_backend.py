@@ -21,7 +21,7 @@ from molvae.screening.shortlist import Shortlist
 def library(tmp_path):
     path = tmp_path / "lib.csv"
     rows = [f"{text},{name.replace(',', ' ')}" for name, text in DRUGS.items()] * 12
-    rows[7:7] = ["C1CC,bad", ",nothing"]
+    rows[7:7] = ["C1CC,invalid", ",nothing"]
     path.write_text("smiles,name\n" + "\n".join(rows) + "\n")
     return path
 

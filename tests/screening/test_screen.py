@@ -24,7 +24,7 @@ SEEDS = [DRUGS["aspirin"], DRUGS["warfarin"]]
 def library(tmp_path_factory):
     folder = tmp_path_factory.mktemp("library")
     names = list(DRUGS)
-    (folder / "a.smi").write_text("".join(f"{DRUGS[n]} {n}\n" for n in names[:30]) + "C1CC bad\n")
+    (folder / "a.smi").write_text("".join(f"{DRUGS[n]} {n}\n" for n in names[:30]) + "C1CC invalid\n")
     pd.DataFrame({"smiles": [DRUGS[n] for n in names[25:]]}).to_csv(folder / "b.csv", index=False)
     return folder
 
@@ -73,9 +73,9 @@ def test_standardize_strips_salts(tmp_path, tiny_model, rank_by):
     filtered = {"filters": "mw<50", "standardize": True, **options}
     assert molvae.screen(tmp_path / "a.smi", seeds="CCO", **filtered).table["smiles"].tolist() == ["CCN"]
     if rank_by != "latent":
-        asked = molvae.screen(tmp_path / "a.smi", seeds="CC(=O)[O-].[K+]", **options).table
-        assert "CCN.Cl" in set(asked["smiles"])
-        assert asked["tanimoto"].max() < 1
+        unstandardized = molvae.screen(tmp_path / "a.smi", seeds="CC(=O)[O-].[K+]", **options).table
+        assert "CCN.Cl" in set(unstandardized["smiles"])
+        assert unstandardized["tanimoto"].max() < 1
 
 
 def test_info_shows_property_models(potency):
