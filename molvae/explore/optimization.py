@@ -19,6 +19,7 @@ from molvae.explore.objective import Objective, ObjectiveLike
 from molvae.generation.options import ScoreLike
 from molvae.generator import Generator
 from molvae.viz.molecules import save_table_image
+from molvae.viz.progress import progress_bar
 
 
 class OptimizationInterrupted(KeyboardInterrupt):
@@ -77,7 +78,8 @@ def optimize(
     random_state : int
         Seed of all random numbers.
     progress : callable, optional
-        Called with the number of samples so far, over all seeds, after each generation.
+        Called with the number of samples so far, over all seeds, after each generation. By default a progress bar is
+        shown in a terminal or notebook.
 
     Returns
     -------
@@ -120,10 +122,11 @@ def optimize(
         for seed in molecules.smiles
     }
     try:
-        while active := [search for search in searches.values() if not search.done]:
-            run_generation(generator, active, strategy.temperature)
-            if progress:
-                progress(sum(search.n_samples for search in searches.values()))
+        with progress_bar(max_samples * len(searches), "samples", progress) as advance:
+            while active := [search for search in searches.values() if not search.done]:
+                run_generation(generator, active, strategy.temperature)
+                if advance:
+                    advance(sum(search.n_samples for search in searches.values()))
         return _result_table(searches, parsed, molecules.errors)
     except KeyboardInterrupt:
         raise OptimizationInterrupted(_result_table(searches, parsed, molecules.errors)) from None

@@ -88,7 +88,7 @@ def test_reference_of_other_weights_is_rejected(reference):
 
 
 def test_reference_saved_with_the_model_is_the_default(tiny, reference, tmp_path):
-    folder = checkpoints.save(dataclasses.replace(tiny.checkpoint, usual=reference), tmp_path / "model")
+    folder = checkpoints.save(dataclasses.replace(tiny.checkpoint, likelihood_reference=reference), tmp_path / "model")
     generator = Generator.load(folder, "cpu")
     assert generator.checkpoint.likelihood_reference == reference
     smiles = [DRUGS["morphine"], *SMALL[:5]]
@@ -101,7 +101,7 @@ def test_reference_saved_with_the_model_is_the_default(tiny, reference, tmp_path
 
 
 def test_damaged_reference_of_a_model_is_an_error(tiny, reference, tmp_path):
-    folder = checkpoints.save(dataclasses.replace(tiny.checkpoint, usual=reference), tmp_path / "model")
+    folder = checkpoints.save(dataclasses.replace(tiny.checkpoint, likelihood_reference=reference), tmp_path / "model")
     (folder / "likelihood_reference.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"likelihood_reference\.json is damaged"):
         Generator.load(folder, "cpu")

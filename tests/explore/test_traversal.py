@@ -101,10 +101,10 @@ def test_named_properties_are_columns(tiny):
 
 def test_properties_increase_over_the_grid_of_a_shipped_model():
     drugs = list(DRUGS.values())
-    table = traverse(load("druglike", "cpu"), DRUGS["celecoxib"], directions="logp,tpsa", reference=drugs, steps=5)
+    table = traverse(load("druglike", "cpu"), DRUGS["celecoxib"], directions="logp,tpsa", reference=drugs, steps=4)
     valid = table[table["smiles"] != ""]
-    assert len(valid) >= 22
-    assert valid["smiles"].nunique() >= 12
+    assert len(valid) >= 13
+    assert valid["smiles"].nunique() >= 8
     for side, name in (("x", "logp"), ("y", "tpsa")):
         assert valid[side].corr(valid[name].astype(float), method="spearman") > 0.5
 
