@@ -1,0 +1,1 @@
+"""Indexed libraries of molecules on disk: building, storage, and nearest-neighbor search."""
