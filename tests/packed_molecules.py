@@ -1,4 +1,4 @@
-"""Molecules as a training set."""
+"""Test helper: pack a list of SMILES."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from molvae.data.rows import Record
 
 
 def packed_of(molecules: Sequence[str]) -> tuple[PackedGraphs, Vocabulary]:
-    """Packed, in their order, with the vocabulary of their symbols; all of them have to be distinct molecules."""
+    """Pack distinct molecules in their order; returns the data and its vocabulary."""
     rows = [Record(smiles, "", "molecules", row) for row, smiles in enumerate(molecules, 1)]
     data, vocabulary, _ = pack(rows, workers=0)
     assert len(data) == len(molecules)

@@ -1,4 +1,4 @@
-"""The cleaning rule, on real molecules, and the assembly of the set."""
+"""The druglike dataset: cleaning of molecules and assembly of the splits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DRUGS = [
 
 
 @pytest.mark.parametrize(
-    ("given_smiles", "expected"),
+    ("smiles", "expected"),
     [
         ("O=C(C)Oc1ccccc1C(=O)O", "CC(=O)Oc1ccccc1C(=O)O"),
         ("[Na+].[O-]C(=O)c1ccccc1", "O=C([O-])c1ccccc1"),  # the charge stays as the source has it
@@ -35,8 +35,8 @@ DRUGS = [
         ("C[C@H](N)Cc1ccccc1", "C[C@H](N)Cc1ccccc1"),
     ],
 )
-def test_what_is_kept(given_smiles: str, expected: str) -> None:
-    assert clean_druglike(given_smiles) == expected
+def test_clean_druglike(smiles: str, expected: str) -> None:
+    assert clean_druglike(smiles) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,28 +52,28 @@ def test_what_is_kept(given_smiles: str, expected: str) -> None:
         ("", "empty"),
     ],
 )
-def test_what_is_rejected(smiles: str, reason: str) -> None:
+def test_rejected_molecules(smiles: str, reason: str) -> None:
     with pytest.raises(MoleculeError, match=reason):
         clean_druglike(smiles)
 
 
 @given(st.lists(st.sampled_from(DRUGS), min_size=1, max_size=4))
-def test_cleaning_twice_changes_nothing(parts: list[str]) -> None:
+def test_cleaning_is_idempotent(parts: list[str]) -> None:
     clean = clean_druglike(".".join(parts))
     assert "." not in clean
     assert clean_druglike(clean) == clean
     assert clean == clean_druglike(".".join(reversed(parts)))
 
 
-def test_the_first_part_wins_and_zips_are_read(tmp_path: Path) -> None:
+def test_build_from_csv_and_zip(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f"id,smiles\n1,{DRUGS[0]}\n2,{DRUGS[1]}\n")
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
         archive.writestr("b.txt", f"{DRUGS[0]}\n{DRUGS[2]}\n")
-    heard: list[str] = []
+    messages: list[str] = []
     parts = [(tmp_path / "a.csv", "first", None), (tmp_path / "b.zip", "second", None)]
-    files = build_druglike(parts, tmp_path, progress=heard.append)
+    files = build_druglike(parts, tmp_path, progress=messages.append)
     assert [file.name for file in files] == [f"druglike_{split}.smi.gz" for split in ("train", "valid", "test")]
-    assert heard == [
+    assert messages == [
         "a.csv: 2 read: 2 accepted, 0 duplicate, 0 invalid",
         "b.zip: 2 read: 1 accepted, 1 duplicate, 0 invalid",
     ]
@@ -84,7 +84,7 @@ def test_the_first_part_wins_and_zips_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1])
-def test_sizes_zero_and_one(tmp_path: Path, size: int) -> None:
+def test_build_from_zero_and_one_molecule(tmp_path: Path, size: int) -> None:
     (tmp_path / "a.smi").write_text("# nothing else\n" + f"{DRUGS[0]}\n" * size)
     files = build_druglike([(tmp_path / "a.smi", "x", None)], tmp_path)
     assert sum(gzip.decompress(file.read_bytes()).count(b"\n") for file in files) == size

@@ -1,4 +1,4 @@
-"""Featurizing in this process and in workers: order kept, reasons kept, no hang."""
+"""SMILES to graphs, and streams of chunks through workers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from molvae.errors import MoleculeError, MolvaeError
 SMILES = ["CCO", "", "C1CC", "[13CH4]", "c1ccccc1"]
 
 
-def test_one_result_per_string_in_order():
+def test_one_result_per_smiles_in_order():
     results = featurize(SMILES)
     assert [type(result) for result in results] == [MolGraph, *[MoleculeError] * 3, MolGraph]
     assert results[0].smiles == "CCO"
@@ -33,12 +33,12 @@ def test_one_result_per_string_in_order():
     assert featurize([]) == []
 
 
-def test_cleaning_strips_salts():
-    dirty, clean = featurize(["C[NH3+].[Cl-]"]) + featurize(["C[NH3+].[Cl-]"], standardize=True)
-    assert (dirty.smiles, clean.smiles) == ("C[NH3+].[Cl-]", "C[NH3+]")
+def test_standardize_removes_salts():
+    plain, standardized = featurize(["C[NH3+].[Cl-]"]) + featurize(["C[NH3+].[Cl-]"], standardize=True)
+    assert (plain.smiles, standardized.smiles) == ("C[NH3+].[Cl-]", "C[NH3+]")
 
 
-def test_a_chunk_holds_the_same_graphs():
+def test_chunk_equals_single_graphs():
     texts = [*DRUGS.values(), None, "C1CC", "C"]
     chunk, graphs = featurize_chunk(texts), [smiles_to_graph(text) for text in [*DRUGS.values(), "C"]]
     for name in ("atoms", "bonds", "bond_index"):
@@ -52,13 +52,13 @@ def test_a_chunk_holds_the_same_graphs():
 
 
 @pytest.mark.parametrize("texts", [[], [None], ["C1"]])
-def test_a_chunk_without_molecules_has_the_right_shapes(texts):
+def test_shapes_of_an_empty_chunk(texts):
     chunk = featurize_chunk(texts)
     shapes = [array.shape for array in (chunk.atoms, chunk.bonds, chunk.bond_index, chunk.tokens, chunk.sizes)]
     assert shapes == [(0, 7), (0, 4), (0, 2), (0,), (0, 3)]
 
 
-def test_what_a_model_cannot_write_is_rejected():
+def test_max_length_and_vocabulary():
     chunk = featurize_chunk(["CCC", "CCCC", "CN"], max_length=3, vocabulary={"C"})
     assert chunk.rows == [0]
     assert list(chunk.errors) == [1, 2]
@@ -67,7 +67,7 @@ def test_what_a_model_cannot_write_is_rejected():
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (4, [4]), (9, [4, 4, 1])])
-def test_chunks(count, sizes):
+def test_chunked(count, sizes):
     chunks = list(chunked(iter(range(count)), 4))
     assert [len(chunk) for chunk in chunks] == sizes
     assert [item for chunk in chunks for item in chunk] == list(range(count))
@@ -79,14 +79,14 @@ def slow_first(chunk):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
-def test_results_keep_the_order(workers):
+def test_map_chunks_keeps_the_order(workers):
     chunks = [[0], [1, 2], [3], [], [4]]
     assert list(map_chunks(sum, chunks, workers)) == [0, 3, 3, 0, 4]
     assert list(map_chunks(slow_first, chunks[:3], workers)) == [0, 3, 3]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_only_a_few_chunks_are_read_ahead(workers):
+def test_map_chunks_reads_few_chunks_ahead(workers):
     read = []
     results = map_chunks(sum, ([read.append(i) or i] for i in range(1000)), workers)
     next(results)
@@ -98,17 +98,17 @@ def scaled(factor, chunk):
     return [factor["by"] * number for number in chunk]
 
 
-@pytest.fixture(params=[True, False], ids=["forked", "started anew"])
+@pytest.fixture(params=[True, False], ids=["forked", "spawned"])
 def forks(request, monkeypatch):
-    """Processes as on Linux, and as where a fork is not safe."""
+    """Workers as on Linux, and as on systems where a fork is not safe."""
     if request.param and not parallel.FORK_IS_SAFE:
-        pytest.skip("no fork on this system")
+        pytest.skip("fork is not safe on this system")
     monkeypatch.setattr(parallel, "FORK_IS_SAFE", request.param)
 
 
 @pytest.mark.usefixtures("forks")
 @pytest.mark.parametrize("workers", [0, 2])
-def test_what_is_shared_is_given_to_every_chunk(workers):
+def test_shared_data(workers):
     assert list(map_chunks(scaled, [[1, 2], [], [3]], workers, shared={"by": 10})) == [[10, 20], [], [30]]
 
 
@@ -119,14 +119,14 @@ def die(chunk):
 
 
 @pytest.mark.usefixtures("forks")
-def test_a_killed_worker_is_an_error_not_a_hang():
-    """What the kernel does to the largest process when memory runs out."""
+def test_killed_worker_raises():
+    """As the kernel does when the system is out of memory."""
     with pytest.raises(MolvaeError, match=r"a worker process died.*fewer workers than 2"):
         list(map_chunks(die, [[i] for i in range(40)], 2))
 
 
-def test_without_fork_a_script_needs_no_main_guard(tmp_path):
-    """molvae.score("library.smi") in a script on macOS or Windows began the script again in every worker."""
+def test_spawned_workers_do_not_run_the_script(tmp_path):
+    """Workers that are not forked must not import the main module, as on macOS and Windows."""
     script = tmp_path / "script.py"
     script.write_text(
         "from molvae.data import featurize, parallel\n"
@@ -142,7 +142,7 @@ def fail(chunk):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_in_a_worker_is_told(workers):
+def test_exception_in_a_worker(workers):
     with pytest.raises(ValueError, match=r"chunk \[1\]"):
         list(map_chunks(fail, [[1], [2]], workers))
 

@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all, whatever else goes wrong."""
+"""Atomic writes of files and folders."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from molvae.data import files
 from molvae.data.files import atomic_write, atomic_write_folder
 
 
-def test_two_writers_of_one_file_do_not_meet(tmp_path):
-    """In two threads of a process, or in two containers with the same process id."""
+def test_concurrent_writers_use_different_temporary_files(tmp_path):
+    """Also two threads of a process, or two containers with the same process id."""
     path, both = tmp_path / "out.txt", threading.Barrier(2)
     failed = []
 
@@ -39,7 +39,7 @@ def _folder(path, text):
         (draft / "config.json").write_text(text)
 
 
-def test_a_folder_takes_the_place_of_an_older_one(tmp_path):
+def test_folder_is_replaced(tmp_path):
     for text in ("old", "new"):
         _folder(tmp_path / "model", text)
         assert (tmp_path / "model/config.json").read_text() == text
@@ -47,8 +47,8 @@ def test_a_folder_takes_the_place_of_an_older_one(tmp_path):
 
 
 @pytest.mark.parametrize("which", [1, 2])
-def test_an_older_folder_outlives_a_replacement_that_fails(tmp_path, monkeypatch, which):
-    """As where a file in it is open on Windows: at the first move, or at the second."""
+def test_failed_replacement_keeps_the_old_folder(tmp_path, monkeypatch, which):
+    """The first or the second move fails, as on Windows if a file in the folder is open."""
     _folder(tmp_path / "model", "old")
     real, moves = os.replace, []
 

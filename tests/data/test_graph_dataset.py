@@ -1,4 +1,4 @@
-"""Packed graphs: a batch is what a loop over the molecules would have made, on disk as in memory."""
+"""Packed graphs: batches compared with a loop over the molecules, files, and damaged files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKED = PackedGraphs.from_graphs(GRAPHS, VOCABULARY)
 
 
 def by_loop(graphs, vocabulary):
-    """The batch, made one molecule and one bond at a time."""
+    """Build the batch molecule by molecule and bond by bond."""
     atoms, position, batch, bonds, bond_index, ids = [], [], [], [], [], []
     for number, graph in enumerate(graphs):
         for bond, (a, b) in zip(graph.bonds.tolist(), graph.bond_index.tolist(), strict=True):
@@ -59,14 +59,14 @@ def assert_same(one, other):
 
 @given(st.lists(st.integers(0, len(GRAPHS) - 1), max_size=12))
 @settings(max_examples=60, deadline=None)
-def test_a_batch_is_what_a_loop_makes(rows):
-    """Any rows: none, one, some twice, in any order."""
+def test_gather_equals_loop(rows):
+    """For any rows: none, one, repeated, in any order."""
     batch = PACKED.gather(torch.tensor(rows, dtype=torch.long))
     assert batch.size == len(rows)
     assert_same(batch, by_loop([GRAPHS[row] for row in rows], VOCABULARY))
 
 
-def test_the_second_half_of_the_edges_is_the_first_reversed():
+def test_edges_are_followed_by_reverse_edges():
     batch = PACKED.gather(torch.arange(len(PACKED)))
     forward, backward = batch.edge_index.chunk(2, dim=1)
     assert torch.equal(forward.flip(0), backward)
@@ -74,13 +74,13 @@ def test_the_second_half_of_the_edges_is_the_first_reversed():
     assert torch.equal(batch.batch[forward[0]], batch.batch[forward[1]])  # no bond between two molecules
 
 
-def test_strings_come_back():
+def test_tokens_decode_to_smiles():
     tokens = PACKED.gather(torch.arange(len(PACKED))).tokens
     assert [VOCABULARY.decode(row.tolist()) for row in tokens] == [graph.smiles for graph in GRAPHS]
     assert ((tokens == END_ID).sum(1) == 1).all()
 
 
-def test_without_a_vocabulary_there_are_no_tokens():
+def test_no_tokens_without_vocabulary():
     batch = PackedGraphs.from_graphs(GRAPHS).gather(torch.tensor([3, 1]))
     assert batch.tokens.shape == (2, 0)
     assert batch.size == 2
@@ -88,26 +88,26 @@ def test_without_a_vocabulary_there_are_no_tokens():
 
 
 @pytest.mark.parametrize("graphs", [[], GRAPHS[:1]])
-def test_none_and_one(graphs):
+def test_zero_and_one_graph(graphs):
     packed = PackedGraphs.from_graphs(graphs, VOCABULARY)
     assert len(packed) == len(graphs)
     assert_same(packed.gather(torch.arange(len(graphs))), by_loop(graphs, VOCABULARY))
 
 
-def test_a_symbol_outside_the_vocabulary_is_named():
+def test_unknown_token():
     with pytest.raises(MoleculeError, match="'O'"):
         PackedGraphs.from_graphs([smiles_to_graph("CO")], Vocabulary.from_tokens(["C"]))
 
 
 @given(st.lists(st.integers(0, len(GRAPHS) - 1), max_size=8))
 @settings(max_examples=30, deadline=None)
-def test_selected_molecules_are_those_packed_alone(rows):
+def test_select(rows):
     expected = PackedGraphs.from_graphs([GRAPHS[row] for row in rows], VOCABULARY)
     assert_same(PACKED.select(torch.tensor(rows, dtype=torch.long)), expected)
 
 
 @pytest.mark.parametrize("cuts", [[], [5], [0, 5, 5, len(GRAPHS)]])
-def test_parts_put_together_are_the_whole(cuts):
+def test_concatenate(cuts):
     edges = [0, *cuts, len(GRAPHS)]
     parts = [PackedGraphs.from_graphs(GRAPHS[a:b], VOCABULARY) for a, b in pairwise(edges)]
     assert_same(concatenate(parts), PACKED)
@@ -115,7 +115,7 @@ def test_parts_put_together_are_the_whole(cuts):
 
 
 @pytest.mark.parametrize("graphs", [[], GRAPHS])
-def test_saved_and_mapped(tmp_path, graphs):
+def test_save_and_load(tmp_path, graphs):
     packed = PackedGraphs.from_graphs(graphs, VOCABULARY)
     packed.save(tmp_path / "packed", source="drugs")
     loaded = PackedGraphs.load(str(tmp_path / "packed"))
@@ -124,19 +124,19 @@ def test_saved_and_mapped(tmp_path, graphs):
     assert read_metadata(tmp_path / "packed") == {"format": FORMAT, "molecules": len(graphs), "source": "drugs"}
 
 
-def test_writing_to_mapped_arrays_does_not_reach_the_file(tmp_path):
+def test_writing_to_loaded_arrays_does_not_change_the_file(tmp_path):
     PACKED.save(tmp_path)
     PackedGraphs.load(tmp_path).atoms.zero_()
     assert_same(PackedGraphs.load(tmp_path), PACKED)
 
 
-def test_a_folder_of_something_else_is_named(tmp_path):
+def test_other_folder(tmp_path):
     with pytest.raises(InputError, match=r"no packed\.json"):
         PackedGraphs.load(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["{}", json.dumps({"format": "molvae-packed-0"}), "[]", "{", "null"])
-def test_another_format_is_named(tmp_path, content):
+def test_other_format(tmp_path, content):
     PACKED.save(tmp_path)
     (tmp_path / "packed.json").write_text(content)
     with pytest.raises(InputError, match=r"packed\.json: .*pack the data again"):
@@ -145,7 +145,7 @@ def test_another_format_is_named(tmp_path, content):
 
 @pytest.mark.parametrize("name", [field.name for field in fields(PackedGraphs)])
 @pytest.mark.parametrize("damage", ["missing", "cut", "empty", "text", "too few"])
-def test_a_damaged_folder_is_named(tmp_path, name, damage):
+def test_damaged_folder(tmp_path, name, damage):
     PACKED.save(tmp_path)
     path = tmp_path / f"{name}.npy"
     content = path.read_bytes()
@@ -158,11 +158,11 @@ def test_a_damaged_folder_is_named(tmp_path, name, damage):
         PackedGraphs.load(tmp_path)
 
 
-def test_bytes_counts_every_array():
+def test_nbytes():
     assert PACKED.nbytes == sum(getattr(PACKED, field.name).nbytes for field in fields(PACKED))
 
 
-def test_moving_to_where_it_is_changes_nothing():
+def test_to_the_same_device():
     assert_same(PACKED.to("cpu"), PACKED)
     assert PACKED.device == torch.device("cpu")
     assert_same(PACKED.gather(torch.tensor([2])).to("cpu"), by_loop([GRAPHS[2]], VOCABULARY))

@@ -1,4 +1,4 @@
-"""What is left of the machine's memory, and of that of every control group around."""
+"""Available memory of the machine and of its control groups."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ def _limit(group, most, used):
 
 
 @pytest.mark.parametrize(
-    ("files", "left"),
+    ("files", "expected"),
     [
         ({}, inf),
         (MACHINE, 32 * 1024),
-        (MACHINE | _limit("", 5000, 1000), 4000),  # as a container sees its own
+        (MACHINE | _limit("", 5000, 1000), 4000),  # inside a container
         (MACHINE | GROUP | _limit("/jobs/mine", "max", 10), 32 * 1024),
         (MACHINE | GROUP | _limit("/jobs/mine", "max", 10) | _limit("/jobs", 900, 600), 300),
         (MACHINE | GROUP | _limit("/jobs/mine", 100, 200), 0),
         (MACHINE | {"proc/self/cgroup": "4:memory:/old\n"}, 32 * 1024),
     ],
 )
-def test_the_least_of_all_limits(tmp_path, monkeypatch, files, left):
+def test_smallest_limit_counts(tmp_path, monkeypatch, files, expected):
     monkeypatch.setattr(memory, "_ROOT", tmp_path)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert memory.available_memory() == left
+    assert memory.available_memory() == expected
 
 
-def test_here_there_is_some():
+def test_this_machine_has_memory():
     assert memory.available_memory() > 0

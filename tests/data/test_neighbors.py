@@ -1,4 +1,4 @@
-"""The neighbor that is nearest to a noise level; kept on disk."""
+"""Neighbors: choice by noise level, tokens, and files."""
 
 from __future__ import annotations
 

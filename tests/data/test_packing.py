@@ -1,4 +1,4 @@
-"""Packing a data set: every row is kept, a duplicate, or rejected by name, and workers change nothing."""
+"""Packing: every row is accepted, duplicate or invalid, for any number of workers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MIXED = [
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
-def test_every_row_is_accounted_for(workers):
+def test_counts_and_invalid_rows(workers):
     packed, vocabulary, packing = pack(iter(MIXED), workers=workers)
     assert strings(packed, vocabulary) == ["CCO", "c1ccccc1"]
     assert (packing.accepted, packing.duplicate, packing.invalid, packing.read) == (2, 2, 4, len(MIXED))
@@ -52,14 +52,14 @@ def test_every_row_is_accounted_for(workers):
     ]
 
 
-def test_the_vocabulary_is_that_of_the_data():
+def test_vocabulary_of_the_data():
     smiles = [canonical(text) for text in DRUGS.values()]
     packed, vocabulary, _ = pack(records(DRUGS.values()), workers=0)
     assert vocabulary == Vocabulary.from_tokens(token for text in smiles for token in tokenize(text))
     assert strings(packed, vocabulary) == smiles
 
 
-def test_a_given_vocabulary_refuses_what_it_lacks():
+def test_unknown_tokens_are_invalid():
     given = Vocabulary.from_tokens(["Br", "C", "O"])
     packed, vocabulary, packing = pack(records(["CO", "CCN", "C=C", "CC"]), vocabulary=given, workers=0)
     assert vocabulary is given
@@ -68,17 +68,17 @@ def test_a_given_vocabulary_refuses_what_it_lacks():
     assert "'N' is not in the model's vocabulary" in packing.invalid_rows[0].reason
 
 
-def test_a_special_symbol_is_not_a_symbol_of_the_data():
+def test_special_tokens_are_not_tokens_of_the_data():
     _, vocabulary, _ = pack(records(["C"]), workers=0)
     assert vocabulary.tokens == (*SPECIAL, "C")
 
 
 @pytest.mark.parametrize(("symbols", "kept"), [(9, 1), (10, 2)])
-def test_the_longest_string_that_fits(symbols, kept):
+def test_max_length(symbols, kept):
     assert pack(records(["C", "C" * 10]), max_length=symbols, workers=0)[2].accepted == kept
 
 
-def test_cleaning_comes_before_comparing():
+def test_standardization_precedes_deduplication():
     salts = records(["CC(=O)[O-].[Na+]", "CC(=O)[O-].[K+]", "CN(=O)=O", "C[N+](=O)[O-]"])
     packed, vocabulary, packing = pack(salts, standardize=True, workers=0)
     assert strings(packed, vocabulary) == ["CC(=O)[O-]", "C[N+](=O)[O-]"]
@@ -86,8 +86,8 @@ def test_cleaning_comes_before_comparing():
     assert pack(salts, workers=0)[2].accepted == 3  # RDKit itself reads N(=O)=O as [N+](=O)[O-]
 
 
-def test_workers_change_nothing():
-    """More than a chunk, with duplicates and invalid rows across chunk borders."""
+def test_result_does_not_depend_on_workers():
+    """Several chunks, with duplicates and invalid rows in different chunks."""
     rows = records([*(f"C{'C' * (i % 70)}O" for i in range(700)), "C1", *DRUGS.values(), *["N" * 9] * 500])
     one, vocabulary, packing = pack(rows, workers=1)
     two, same_vocabulary, same_packing = pack(rows, workers=2)
@@ -97,12 +97,12 @@ def test_workers_change_nothing():
         assert torch.equal(getattr(one, field.name), getattr(two, field.name))
 
 
-def test_order_is_that_of_first_sight():
+def test_order_of_first_occurrence():
     packed, vocabulary, _ = pack(records(["CN", "CO", "NC", "CC", "OC"]), workers=0)
     assert strings(packed, vocabulary) == ["CN", "CO", "CC"]
 
 
-def test_progress_is_told_as_it_goes():
+def test_progress():
     reads = []
     pack(records(["C" * (i % 9 + 1) for i in range(1100)]), workers=0, progress=lambda now: reads.append(now.read))
     assert reads == [512, 1024, 1100]
@@ -116,13 +116,13 @@ def test_progress_is_told_as_it_goes():
         (records(["C1"]), "library.smi, line 1: .*ring 1"),
     ],
 )
-def test_nothing_usable_is_an_error_with_reasons(rows, reason):
+def test_no_valid_molecule(rows, reason):
     with pytest.raises(InputError, match=f"no valid molecule in the data: .*{reason}"):
         pack(rows, workers=0)
 
 
-def test_rows_are_read_as_they_are_needed():
-    """A stream that breaks off is noticed, and does not leave workers behind."""
+def test_rows_are_read_lazily():
+    """An exception of the input stream is raised and leaves no workers behind."""
 
     def broken():
         yield from islice(records(["C"] * 10_000), 6000)

@@ -1,4 +1,4 @@
-"""Workers: the same results as here, in order, from a bare script too, and with one that dies."""
+"""Worker pools: order of results, crash isolation, start and stop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def doubled(numbers):
 
 
 def fatal(numbers):
-    """Takes the whole process down when it meets 13."""
+    """Kills the process if 13 is among the numbers."""
     if 13 in numbers:
         os._exit(1)
     return doubled(numbers)
@@ -36,7 +36,7 @@ def deadly(numbers):  # noqa: ARG001
 
 
 def unlucky(folders):
-    """Is killed by something else, twice, and then does its work."""
+    """Is killed twice, and returns a result the third time."""
     for folder in folders:
         if len(deaths := list(folder.iterdir())) < 2:
             (folder / str(len(deaths))).touch()
@@ -45,7 +45,7 @@ def unlucky(folders):
 
 
 def asleep(files):
-    """For ten minutes, once it has told so."""
+    """Touches each file, then sleeps for ten minutes."""
     for file in files:
         file.touch()
         time.sleep(600)
@@ -59,16 +59,16 @@ def touched(files):
     return files
 
 
-def whose(items):
+def process_ids(items):
     return [os.getpid() for _ in items]
 
 
-def in_its_own(numbers):
+def doubled_in_workers(numbers):
     return WorkerPool(1).submit(doubled, numbers).result()
 
 
 class Unreadable:
-    """Pickles, and is not to be had from that."""
+    """Can be pickled but not unpickled."""
 
     def __reduce__(self):
         return _rejected, ()
@@ -88,26 +88,26 @@ def test_results_in_order(workers, count):
     first, second = workers.submit(doubled, range(count)), workers.submit(doubled, [7])
     assert second.result() == [14]
     assert first.result() == [2 * number for number in range(count)]
-    assert first.result() == [2 * number for number in range(count)]  # asked again
+    assert first.result() == [2 * number for number in range(count)]  # a second call gives the same
 
 
-def test_only_the_item_that_kills_is_lost():
-    """Wherever it stands; the others of its chunk and of chunks beside it are worked on again."""
+def test_only_the_fatal_item_is_lost():
+    """The other items of its chunk, and chunks that ran at the same time, are computed again."""
     workers, numbers = WorkerPool(2), [*range(6), 13, *range(20, 30)]
     other, fate = workers.submit(doubled, range(500)), workers.submit(fatal, numbers, size=4)
-    heard = []
-    assert fate.result(lambda done: heard.append(len(done))) == [None if n == 13 else 2 * n for n in numbers]
-    assert heard == [4, 8, 12, 16, 17]
+    progress = []
+    assert fate.result(lambda done: progress.append(len(done))) == [None if n == 13 else 2 * n for n in numbers]
+    assert progress == [4, 8, 12, 16, 17]
     assert other.result() == doubled(range(500))
     assert workers.submit(doubled, [1]).result() == [2]
 
 
-def test_an_item_is_not_to_blame_for_what_ends_a_worker_now_and_then(tmp_path):
+def test_item_survives_occasional_crashes(tmp_path):
     assert WorkerPool(1).submit(unlucky, [tmp_path]).result() == [2]
 
 
-def test_workers_that_are_stopped_are_gone_and_others_come(tmp_path, capfd):
-    """What they are at is not waited for, what was not begun never is, and nobody complains."""
+def test_stop_and_restart(tmp_path, capfd):
+    """Running tasks are killed, queued ones are not started, and nothing is printed."""
     workers, files = WorkerPool(2), [tmp_path / str(number) for number in range(12)]
     work = workers.submit(asleep, files, size=1)
     while not files[1].exists():
@@ -121,7 +121,7 @@ def test_workers_that_are_stopped_are_gone_and_others_come(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_what_is_cancelled_is_not_begun(tmp_path):
+def test_cancelled_chunks_do_not_run(tmp_path):
     workers, files = WorkerPool(1), [tmp_path / str(number) for number in range(12)]
     work = workers.submit(touched, files, size=1)
     work.cancel()
@@ -129,27 +129,27 @@ def test_what_is_cancelled_is_not_begun(tmp_path):
     assert len(list(tmp_path.iterdir())) < 12
 
 
-def test_processes_that_cannot_begin_are_no_molecules_fault():
+def test_workers_that_cannot_start():
     with pytest.raises(MolvaeError, match="before they compute anything"):
         WorkerPool(1, modules=("no_such_module",)).submit(doubled, [1, 2]).result()
 
 
-def test_processes_that_end_whatever_they_are_given(monkeypatch):
+def test_workers_that_always_die(monkeypatch):
     monkeypatch.setattr(parallel, "_identity", deadly)
     with pytest.raises(MolvaeError, match="not enough memory for 1 of them; workers=0 runs without"):
         WorkerPool(1).submit(deadly, [1]).result()
 
 
-def test_a_task_that_cannot_be_read_is_no_molecules_fault():
+def test_function_that_cannot_be_unpickled():
     with pytest.raises(BrokenProcessPool, match="un-serialize"):
         WorkerPool(1).submit(Unreadable(), [1, 2]).result()
     assert WorkerPool(1).submit(doubled, [1]).result() == [2]
 
 
-def test_threads_share_the_processes():
+def test_threads_share_workers():
     found = []
     threads = [
-        threading.Thread(target=lambda: found.extend(WorkerPool(1).submit(whose, [0]).result())) for _ in range(3)
+        threading.Thread(target=lambda: found.extend(WorkerPool(1).submit(process_ids, [0]).result())) for _ in range(3)
     ]
     for thread in threads:
         thread.start()
@@ -159,24 +159,24 @@ def test_threads_share_the_processes():
     assert len(set(found)) == 1
 
 
-def test_a_process_with_workers_of_its_own_ends():
-    """That multiprocessing started, and which waits for its children at its end."""
+def test_child_process_with_its_own_workers_exits():
+    """multiprocessing waits for the children of a process when it exits."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        assert pool.submit(in_its_own, [1, 2]).result() == [2, 4]
+        assert pool.submit(doubled_in_workers, [1, 2]).result() == [2, 4]
 
 
-def test_a_daemon_has_no_workers():
+def test_no_workers_in_a_daemonic_process():
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(worker_count, (4,)) == 0
 
 
 @pytest.mark.parametrize("workers", [SERIAL, WorkerPool(1)])
-def test_an_error_is_raised_where_the_result_is_asked_for(workers):
+def test_exception_of_the_function(workers):
     with pytest.raises(ValueError, match="not 5"):
         workers.submit(broken, [5]).result()
 
 
-def test_a_script_needs_no_main_guard(tmp_path):
+def test_script_without_main_guard(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from molvae.chem.sample_parsing import parse_samples\n"

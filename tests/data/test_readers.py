@@ -1,4 +1,4 @@
-"""Rows in, rows out: every row is a record or an invalid row, whatever happened to the file."""
+"""Readers: every row is a record or an invalid row, also in damaged files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def put(path: Path, content: str | bytes) -> Path:
 
 
 def write_as(suffix: str, folder: Path, rows: list[tuple[str, str]]) -> Path:
-    """The same rows in any text format, or parquet."""
+    """Write rows in a format."""
     path = folder / f"library{suffix}"
     if suffix == ".parquet":
         pq.write_table(pa.table({"smiles": [s for s, _ in rows], "name": [n for _, n in rows]}, _SCHEMA), path)
@@ -67,7 +67,7 @@ def shape(rows: list[Record | InvalidRow]) -> list[tuple[int, bool]]:
 
 @pytest.mark.parametrize("size", [0, 1, 4])
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_every_format_gives_the_same_rows(tmp_path: Path, suffix: str, size: int) -> None:
+def test_formats_give_the_same_rows(tmp_path: Path, suffix: str, size: int) -> None:
     assert pairs(write_as(suffix, tmp_path, DRUGS[:size])) == DRUGS[:size]
 
 
@@ -77,7 +77,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, suffix: str, size: int
         st.tuples(st.sampled_from([s for s, _ in DRUGS]), st.from_regex(r"[A-Za-z0-9,;\"' -]{0,12}", fullmatch=True))
     )
 )
-def test_formats_agree_on_any_names(rows: list[tuple[str, str]]) -> None:
+def test_formats_agree_on_names(rows: list[tuple[str, str]]) -> None:
     expected = [(smiles, name.strip()) for smiles, name in rows]
     with tempfile.TemporaryDirectory() as folder:
         for suffix in SUFFIXES:
@@ -86,7 +86,7 @@ def test_formats_agree_on_any_names(rows: list[tuple[str, str]]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(min_size=1, max_size=300))
-def test_any_bytes_give_rows_in_order_or_an_input_error(data: bytes) -> None:
+def test_random_bytes_give_rows_or_an_input_error(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for suffix in (".smi", ".csv", ".sdf"):
             path = Path(folder) / f"noise{suffix}"
@@ -101,11 +101,11 @@ def test_any_bytes_give_rows_in_order_or_an_input_error(data: bytes) -> None:
 
 
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
-def test_counts_add_up(kept: int, duplicate: int, rejected: int) -> None:
-    assert RowCounts(kept, duplicate, rejected).read == kept + duplicate + rejected
+def test_counts_add_up(accepted: int, duplicate: int, invalid: int) -> None:
+    assert RowCounts(accepted, duplicate, invalid).read == accepted + duplicate + invalid
 
 
-def test_counts_in_words() -> None:
+def test_counts_summary() -> None:
     assert RowCounts(980, 15, 5).summary() == "1,000 read: 980 accepted, 15 duplicate, 5 invalid"
 
 
@@ -120,7 +120,7 @@ def test_smi_skips_header_comments_and_blank_lines(tmp_path: Path) -> None:
     ]
 
 
-def test_where(tmp_path: Path) -> None:
+def test_location(tmp_path: Path) -> None:
     path = write_as(".smi", tmp_path, DRUGS)
     assert [row.location for row in read_records(path) if isinstance(row, Record)][1] == f"{path}, line 2"
     assert str(InvalidRow("library.smi", 48, "C1CC", "ring 1 opened")) == "library.smi, line 48: ring 1 opened"
@@ -128,7 +128,7 @@ def test_where(tmp_path: Path) -> None:
     assert InvalidRow("a", 1, "C" * 500, "x").value == "C" * 80 + "..."
 
 
-def test_an_undecodable_row_costs_that_row_only(tmp_path: Path) -> None:
+def test_undecodable_row_is_invalid(tmp_path: Path) -> None:
     path = put(tmp_path / "a.smi", b"CCO ethanol\nCC\xe9C propane\nCCN\n")
     assert shape(list(read_records(path))) == [(1, True), (2, False), (3, True)]
     path = put(tmp_path / "b.csv", b'smiles,name\nCCO,ethanol\n"C\nC\xe9",a\nCCN,ethylamine\n')
@@ -137,8 +137,8 @@ def test_an_undecodable_row_costs_that_row_only(tmp_path: Path) -> None:
     assert shape(list(read_records(path))) == [(2, True), (3, False), (4, True)]
 
 
-def test_bytes_that_are_no_text_beside_a_molecule_cost_nothing(tmp_path: Path) -> None:
-    """As of vendors whose files are Latin-1: in a name, in another column, in what an SDF says of a molecule."""
+def test_undecodable_bytes_outside_the_smiles(tmp_path: Path) -> None:
+    """Latin-1 text in a name, in another column, or in a property of an SDF."""
     rows = list(read_records(put(tmp_path / "a.smi", b"CCO ethanol\nCCC caf\xe9\n")))
     assert [(row.smiles, row.name) for row in rows if isinstance(row, Record)] == [
         ("CCO", "ethanol"),
@@ -157,13 +157,13 @@ def test_bytes_that_are_no_text_beside_a_molecule_cost_nothing(tmp_path: Path) -
     assert "is not UTF-8" in rows[1].reason
 
 
-def test_the_most_telling_column_is_taken_wherever_it_stands(tmp_path: Path) -> None:
+def test_order_of_preference_of_smiles_columns(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("mol,ID,name,SMILES\nm1,7,ethanol,CCO\n")
     assert list(read_records(tmp_path / "a.csv")) == [Record("CCO", "ethanol", str(tmp_path / "a.csv"), 2)]
 
 
 @pytest.mark.parametrize("suffix", [".smi", ".smi.gz", ".csv", ".csv.gz", ".tsv"])
-def test_a_row_of_two_million_characters_is_one_invalid_row(tmp_path: Path, suffix: str) -> None:
+def test_overlong_row_is_invalid(tmp_path: Path, suffix: str) -> None:
     limit = csv.field_size_limit()
     header = "" if "smi" in suffix else "smiles\n"
     rows = list(read_records(put(tmp_path / f"a{suffix}", f"{header}CCO\n{'C' * 2_000_000}\nCCN\n")))
@@ -171,17 +171,17 @@ def test_a_row_of_two_million_characters_is_one_invalid_row(tmp_path: Path, suff
     assert isinstance(rows[1], InvalidRow)
     assert "characters, more than" in rows[1].reason
     assert "2,000,00" in rows[1].reason
-    assert csv.field_size_limit() == limit, "the csv module's limit is global and not ours to change"
+    assert csv.field_size_limit() == limit, "the global limit of the csv module is unchanged"
 
 
-def test_a_long_smiles_in_parquet_is_rejected(tmp_path: Path) -> None:
+def test_overlong_smiles_in_parquet_is_invalid(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"smiles": ["CCO", "C" * 6000, None, ""]}), path)
     assert shape(list(read_records(path))) == [(1, True), (2, False), (3, False), (4, False)]
 
 
 @pytest.mark.parametrize("suffix", [".smi.gz", ".csv.gz"])
-def test_a_truncated_gz_delivers_what_came_before_the_break(tmp_path: Path, suffix: str) -> None:
+def test_truncated_gz(tmp_path: Path, suffix: str) -> None:
     rows = [(f"{'C' * (i % 50 + 1)}O", f"alcohol {i * 7919 % 10007}") for i in range(5000)]
     path = write_as(suffix, tmp_path, rows)
     path.write_bytes(path.read_bytes()[:-5000])
@@ -192,7 +192,7 @@ def test_a_truncated_gz_delivers_what_came_before_the_break(tmp_path: Path, suff
     assert "truncated" in last.reason
 
 
-def test_a_missing_smiles_is_rejected_and_a_name_is_not_taken_for_one(tmp_path: Path) -> None:
+def test_missing_smiles(tmp_path: Path) -> None:
     path = put(tmp_path / "a.smi", "CCO\tethanol\n\tno structure\nCCN\tethylamine\n")
     rows = list(read_records(path))
     assert shape(rows) == [(1, True), (2, False), (3, True)]
@@ -202,20 +202,20 @@ def test_a_missing_smiles_is_rejected_and_a_name_is_not_taken_for_one(tmp_path: 
     ]  # fmt: skip
 
 
-def test_csv_with_line_breaks_in_quotes_as_zinc250k_has_them(tmp_path: Path) -> None:
+def test_csv_with_line_breaks_in_quotes(tmp_path: Path) -> None:
     path = put(tmp_path / "zinc.csv", f'smiles,logP\n"{ASPIRIN}\n",1.3\n"{CAFFEINE}\n",-1.0\n')
     rows = list(read_records(path))
     assert [(r.smiles, r.row) for r in rows if isinstance(r, Record)] == [(ASPIRIN, 2), (CAFFEINE, 4)]
 
 
-def test_a_quote_that_is_never_closed_does_not_swallow_the_file(tmp_path: Path) -> None:
+def test_unclosed_quote(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", 'smiles,name\nCCO,ethanol\nCCC,"propane\n' + "CCN,amine\n" * 300)
     rows = list(read_records(path))
     assert len(rows) == 302
     assert [row.row for row in rows if isinstance(row, InvalidRow)] == [3]
 
 
-def test_semicolons_as_in_a_chembl_export(tmp_path: Path) -> None:
+def test_csv_with_semicolons(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", f'"ChEMBL ID";"Name";"Smiles"\n"CHEMBL25";"ASPIRIN";"{ASPIRIN}"\n')
     assert pairs(path) == [(ASPIRIN, "ASPIRIN")]
 
@@ -229,7 +229,7 @@ def test_columns_by_name(tmp_path: Path) -> None:
         list(read_records(path, column="notatoin"))
 
 
-def test_sdf_gives_canonical_smiles_and_refuses_the_unreadable(tmp_path: Path) -> None:
+def test_sdf_with_invalid_records(tmp_path: Path) -> None:
     blocks = []
     for smiles, name in DRUGS[:3]:
         mol = Chem.MolFromSmiles(smiles)
@@ -247,7 +247,7 @@ def test_sdf_gives_canonical_smiles_and_refuses_the_unreadable(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("label", ["0012", "1e3", "007"])
-def test_a_property_of_an_sdf_stays_as_it_is_written(tmp_path: Path, label: str) -> None:
+def test_sdf_property_stays_text(tmp_path: Path, label: str) -> None:
     path = put(tmp_path / "a.sdf", Chem.MolToMolBlock(Chem.MolFromSmiles("CCO")) + f"> <lot>\n{label}\n\n$$$$\n")
     (row,) = read_records(path, name_column="lot")
     assert isinstance(row, Record)
@@ -269,7 +269,7 @@ def test_a_property_of_an_sdf_stays_as_it_is_written(tmp_path: Path, label: str)
         ("u.csv", "smiles\nCCO\n".encode("utf-16"), "UTF-16"),
     ],
 )
-def test_unusable_files(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+def test_invalid_files(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
@@ -278,7 +278,7 @@ def test_unusable_files(tmp_path: Path, name: str, content: bytes | None, messag
     assert name in str(caught.value)
 
 
-def test_a_directory_is_not_a_file(tmp_path: Path) -> None:
+def test_directory(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a directory"):
         read_records(tmp_path)
 
@@ -292,20 +292,20 @@ def test_streams_and_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(rows[1]).startswith("standard input, line 2: ")
 
 
-def test_what_looks_like_a_file(tmp_path: Path) -> None:
+def test_looks_like_file(tmp_path: Path) -> None:
     for argument in ("-", "a.smi", "b.csv.gz", "C:/d.SDF", str(tmp_path)):
         assert looks_like_file(argument)
     for argument in ("CCO", "[Na+].[Cl-]", "F/C=C/F", ASPIRIN, "C" * 10_000):
         assert not looks_like_file(argument)
 
 
-def test_what_chemaxon_adds_is_no_name(tmp_path):
+def test_chemaxon_extension_is_not_a_name(tmp_path):
     (tmp_path / "a.smi").write_text("C[C@H](N)O |&1:1|\tmy alanine\nCCO |r| \nCC |odd name\nCN a |b|\n")
     rows = [(row.smiles, row.name) for row in read_records(tmp_path / "a.smi")]
     assert rows == [("C[C@H](N)O", "my alanine"), ("CCO", ""), ("CC", "|odd name"), ("CN", "a |b|")]
 
 
-def test_a_table_without_a_header_is_told_so(tmp_path):
+def test_csv_without_header(tmp_path):
     (tmp_path / "a.csv").write_text("CCN(CC)c1ccccc1,m0\nCCO,m1\n")
     with pytest.raises(InputError, match=r"no header: 'CCN\(CC\)c1ccccc1' in its first line is a molecule"):
         list(read_records(tmp_path / "a.csv"))

@@ -1,4 +1,4 @@
-"""A split is a function of the molecule and the seed, of nothing else."""
+"""Splits by hash and by scaffold."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ RINGS = ["c1ccccc1", "c1ccncc1", "C1CCNCC1", "c1ccc2[nH]ccc2c1", "C1CC1", "c1ccs
 
 
 @given(st.text(max_size=20), st.integers(0, 5))
-def test_deterministic_and_known(smiles: str, seed: int) -> None:
+def test_split_is_deterministic(smiles: str, seed: int) -> None:
     split = assign_split(smiles, THIRDS, seed)
     assert split in THIRDS
     assert split == assign_split(smiles, dict(THIRDS), seed)
 
 
-def test_the_hash_does_not_change_between_versions() -> None:
+def test_splits_are_the_same_in_all_versions() -> None:
     found = [assign_split("C" * n + "O", THIRDS) for n in range(1, 9)]
     assert found == ["valid", "train", "test", "test", "test", "train", "valid", "valid"]
 
 
-def test_fractions_are_met_and_seeds_differ() -> None:
+def test_fractions_and_random_state() -> None:
     smiles = [f"{'C' * (n % 100 + 1)}N{'C' * (n // 100)}" for n in range(10_000)]
     first = [assign_split(s, THIRDS, 0) for s in smiles]
     other = [assign_split(s, THIRDS, 1) for s in smiles]
@@ -37,13 +37,13 @@ def test_fractions_are_met_and_seeds_differ() -> None:
     assert 0.3 < sum(a == b for a, b in zip(first, other, strict=True)) / 10_000 < 0.45
 
 
-def test_a_split_of_nothing_gets_nothing() -> None:
+def test_empty_split() -> None:
     fractions = {"none": 0.0, "train": 1.0, "test": 0.0}
     assert {assign_split(f"C{n}", fractions) for n in range(500)} == {"train"}
 
 
 @pytest.mark.parametrize("fractions", [{}, {"train": 0.9}, {"train": 1.5, "test": -0.5}])
-def test_wrong_fractions(fractions: dict[str, float]) -> None:
+def test_invalid_fractions(fractions: dict[str, float]) -> None:
     with pytest.raises(InputError, match="sum to 1"):
         assign_split("CCO", fractions)
 
@@ -54,9 +54,9 @@ def test_side_chains_do_not_change_the_scaffold(ring: str, length: int) -> None:
     assert scaffold_group(decorated) == scaffold_group(ring)
 
 
-def test_scaffold_key() -> None:
+def test_scaffold_group() -> None:
     assert scaffold_group("CC(=O)Oc1ccccc1C(=O)O") == "c1ccccc1"
     assert scaffold_group("C[C@H]1CCC[C@@H](C2CC2)C1") == scaffold_group("C[C@@H]1CCC[C@H](C2CC2)C1")
-    assert scaffold_group("C[C@H](N)C(=O)O") == "CC(N)C(=O)O", "without rings a molecule is its own key"
+    assert scaffold_group("C[C@H](N)C(=O)O") == "CC(N)C(=O)O", "an acyclic molecule is its own group"
     with pytest.raises(MoleculeError):
         scaffold_group("C1CC")
