@@ -172,7 +172,8 @@ class GPSMessagePassing(AtomMessagePassing):
 class BondMessagePassing(nn.Module):
     """D-MPNN: messages on directed bonds that never return along the bond they came from [1]_.
 
-    Written without `torch_geometric.nn.MessagePassing`, see benchmarks/pyg_layers.md.
+    It takes 0.92 (forward) to 1.06 (with backward) of the time of the same network written with
+    `torch_geometric.nn.MessagePassing`, whose import takes as long as that of torch (benchmarks/pyg_layers.md).
 
     References
     ----------
@@ -207,6 +208,9 @@ class AttentionPooling(nn.Module):
     """Readout of atoms to molecules: heads of attention-weighted sums, concatenated with a plain sum.
 
     The plain sum keeps the size of the molecule, which weighted averages lose.
+
+    Atoms are summed before they are projected. This takes 0.10 of the time of `AttentionalAggregation` per head and
+    0.23 of that of `torch_geometric.utils` (benchmarks/pyg_layers.md).
 
     Parameters
     ----------
