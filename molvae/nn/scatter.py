@@ -1,6 +1,6 @@
 """Sums, softmaxes and dense batches over groups of rows, such as the atoms of a molecule.
 
-The functions give the same results as those of `torch_geometric.utils` with the same names, to the last bit. They are
+The functions give the same results as `scatter`, `softmax` and `to_dense_batch` of `torch_geometric.utils`. They are
 repeated here because importing torch_geometric takes longer than importing torch, and the D-MPNN encoder of the
 shipped models needs nothing else of it. The softmax takes 0.87 of the time (benchmarks/pyg_layers.md).
 """
