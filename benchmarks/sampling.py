@@ -21,11 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import sampling_cold
-import sampling_decode
+import sampling_cold_start
+import sampling_decoding
 import sampling_peers
 import sampling_report as report
-import sampling_whole
+import sampling_end_to_end
 from seeds import drawn
 
 from molvae.generator import Generator
@@ -35,18 +35,18 @@ Rows = list[dict[str, Any]]
 
 def measured(section: str, options: argparse.Namespace) -> Rows:
     if section == "cold":
-        return sampling_cold.cold(options.rounds)
+        return sampling_cold_start.cold(options.rounds)
     generator, smiles = Generator.load(options.model, options.device), drawn(options.source, options.molecules)
-    precisions = options.precisions or [p for p in sampling_decode.PRECISIONS if p != "int8" or on_cpu(options)]
+    precisions = options.precisions or [p for p in sampling_decoding.PRECISIONS if p != "int8" or on_cpu(options)]
     work: dict[str, Callable[[], Rows]] = {
-        "decode": lambda: sampling_decode.decode(
+        "decode": lambda: sampling_decoding.decode(
             generator, smiles[:500], options.strings, options.rounds, precisions, options.slots
         ),
-        "exactness": lambda: sampling_decode.exactness(generator, smiles, precisions),
-        "charrnn": lambda: sampling_decode.charrnn(
+        "exactness": lambda: sampling_decoding.exactness(generator, smiles, precisions),
+        "charrnn": lambda: sampling_decoding.charrnn(
             generator, smiles[:500], options.moses, options.strings, options.rounds
         ),
-        "end": lambda: sampling_whole.end_to_end(generator, smiles[: options.seeds], options.jobs, options.rounds),
+        "end": lambda: sampling_end_to_end.end_to_end(generator, smiles[: options.seeds], options.jobs, options.rounds),
         "peers": lambda: sampling_peers.peers(generator, smiles[: options.peer_seeds], options.fragments),
     }
     return work[section]()
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--peer-seeds", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--precisions", nargs="+", choices=sampling_decode.PRECISIONS,
+        "--precisions", nargs="+", choices=sampling_decoding.PRECISIONS,
         help="32 has to be among them; int8, for CPUs, takes minutes where the processor has no instructions for it",
     )  # fmt: skip
     parser.add_argument("--jobs", type=int, default=2, help="worker processes end to end")

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sampling_decode import threads_of
+from sampling_decoding import threads_of
 
 from molvae.chem.filters import alerts
 from molvae.chem.fingerprints import morgan_bits, tanimoto_to

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import sampling_decode
+import sampling_decoding
 import sampling_peers
 
 Rows = list[dict[str, Any]]
@@ -46,8 +46,8 @@ def _decode_page(rows: Rows) -> list[str]:
         lines.append("|".join(cells))
     return [
         "## Decoding", "",
-        f"{rows[0]['strings']:,} strings around test molecules, noise level {sampling_decode.NOISE_LEVEL}, temperature "
-        f"{sampling_decode.TEMPERATURE}; symbols are real ones, ends counted. The products are the network's matrix "
+        f"{rows[0]['strings']:,} strings around test molecules, noise level {sampling_decoding.NOISE_LEVEL}, temperature "
+        f"{sampling_decoding.TEMPERATURE}; symbols are real ones, ends counted. The products are the network's matrix "
         "products for as many symbols, as many rows at once as the engine has, and nothing else; the engine looks the "
         "first of them up. The loop is `nn.GRU` a symbol at a time and `multinomial`, until a batch has ended. The "
         "last columns are the engine's symbols a second over those of others.", "",
@@ -60,7 +60,7 @@ def _exactness_page(rows: Rows) -> list[str]:
     return [
         "## What precision costs", "",
         f"{rows[0]['molecules']:,} test molecules written greedily from their own latents; the divergence from "
-        f"precision 32, Kullback-Leibler, is of a symbol in strings written at noise level {sampling_decode.NOISE_LEVEL}, where "
+        f"precision 32, Kullback-Leibler, is of a symbol in strings written at noise level {sampling_decoding.NOISE_LEVEL}, where "
         f"a symbol's entropy is {rows[0]['entropy']:.3f} nats.", "",
         *_table("precision | exactly reconstructed | string as with 32 | divergence, nats a symbol", [
             f"{row['precision']} | {row['exact']:.1%} | {row['as 32']:.1%} | {row['divergence']:.1e}" for row in rows

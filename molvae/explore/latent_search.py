@@ -31,7 +31,7 @@ MIN_CMA_POPULATION = 4
 class SearchStrategy:
     """Settings of `optimize`.
 
-    The defaults did best in benchmarks/optimise.py: within 1,000 samples they solve 91 % of 100 tasks, and 85 %
+    The defaults did best in benchmarks/optimize.py: within 1,000 samples they solve 91 % of 100 tasks, and 85 %
     without branches. With `n_generations=1` each run restarts before CMA-ES has adapted its distribution, so the search
     is a local search around the best molecules. With earlier weights and no branches this solved 71 %, runs of four
     generations 65 %, and a single long run 58 %.

@@ -13,7 +13,7 @@ from tiny_vae import SMALL
 
 for package in ("sklearn", "matplotlib", "fcd_torch"):
     pytest.importorskip(package)
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 MODELS = ["deterministic", "Gaussian, KL 0.1"]
 
 

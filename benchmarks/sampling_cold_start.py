@@ -1,6 +1,6 @@
 """The first hundred analogs of a fresh process: how long they take, and where the time goes.
 
-    python benchmarks/sampling_cold.py SMILES [MODULE ...]     # one process and its stages, as a line of JSON
+    python benchmarks/sampling_cold_start.py SMILES [MODULE ...]     # one process and its stages, as a line of JSON
 
 Imports nothing heavy by itself: that is what is measured.
 """

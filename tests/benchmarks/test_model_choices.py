@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_vae import SMALL
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TINY = {"encoder_dim": 8, "encoder_layers": 1, "pooling_heads": 2, "latent_dim": 4, "embedding_dim": 8}
 
 

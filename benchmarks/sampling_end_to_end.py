@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from reading_alone import parse_and_write
+from sampling_parsing import parse_and_write
 
 from molvae.chem.sample_parsing import parse_samples
 from molvae.data.parallel import PendingResults, WorkerPool

@@ -1,6 +1,6 @@
 """Does the similarity dial do what it says? Targets against delivered medians, seed by seed.
 
-    python benchmarks/dial.py druglike_test.smi.gz --seeds 1000 --out benchmarks/dial.md
+    python benchmarks/similarity_target.py druglike_test.smi.gz --seeds 1000 --out benchmarks/similarity_target.md
 
 For every target each seed is asked for as many analogs; the median of what came is compared with the target. Two drugs
 are shown apart, because a published demo of another model (MolMIM) is about them: there the mean similarity is 0.42 to
@@ -81,7 +81,7 @@ def main() -> None:
             table = asked(generator, [smiles], target, 100, 20 * options.max_samples)
             text.append(line(f"{target:g}", table, target, 100))
             print(name, text[-1], flush=True)
-    text += ["", f"{minutes:.0f} minutes for the seeds. Made by `benchmarks/dial.py`.", ""]
+    text += ["", f"{minutes:.0f} minutes for the seeds. Made by `benchmarks/similarity_target.py`.", ""]
     options.out.write_text("\n".join(text), encoding="utf-8")
 
 
