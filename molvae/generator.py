@@ -191,8 +191,9 @@ class Generator:
             Weighted sum of columns to sort by, descending, instead of the similarity: "qed", "-sa",
             "similarity - 0.2*sa".
         scores
-            Scoring functions by column name: each takes a list of SMILES and returns as many numbers. `filters` and
-            `rank_by` may name them.
+            Scoring functions by column name: each takes a list of SMILES and returns one number per SMILES, or takes
+            one RDKit molecule. A function in a file is given as "FILE.py:FUNCTION". `filters` and `rank_by` may name
+            the scores.
         n_diverse
             Select this many diverse molecules (MaxMin) from the best 3 * `n_diverse`; 0 returns all. If `similarity`
             is a number, half of them are above and half below it.

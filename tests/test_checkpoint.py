@@ -115,7 +115,7 @@ def test_saving_replaces_an_older_model(tiny_checkpoint, tmp_path):
 
 def test_saving_does_not_replace_other_folders(tiny_checkpoint, tmp_path):
     (tmp_path / "thesis.tex").write_text("text")
-    with pytest.raises(InputError, match=r"has no config\.json"):
+    with pytest.raises(InputError, match=r"config\.json"):
         save(tiny_checkpoint, tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "text"
 

@@ -18,8 +18,7 @@ import numpy as np
 import torch
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto_to
-from molvae.chem.sample_parsing import ParsedSample as Molecule
-from molvae.chem.sample_parsing import parse_samples
+from molvae.chem.sample_parsing import ParsedSample, parse_samples
 from molvae.chem.smiles import parse
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.parallel import SERIAL, PendingResults, WorkerPool
@@ -37,7 +36,7 @@ MIN_ROUND, MAX_ROUND = 64, 4096
 INITIAL_YIELD, MIN_YIELD = 0.7, 0.05
 """Share of samples assumed to give a new molecule: in the first round, and at least."""
 
-ScoredSample = tuple[Molecule | None, float]
+ScoredSample = tuple[ParsedSample | None, float]
 """The molecule of a sample, None if it is invalid, and its log-likelihood."""
 
 
@@ -349,12 +348,12 @@ class _SampleParser:
 
     def __init__(self, vocabulary: Vocabulary, workers: WorkerPool) -> None:
         self.vocabulary, self.workers = vocabulary, workers
-        self.parsed: dict[str, Molecule | None] = {"": None}
+        self.parsed: dict[str, ParsedSample | None] = {"": None}
 
     def parse(self, blocks: Iterable[DecodedSamples]) -> list[ScoredSample]:
         """The molecules of all samples; those of a block are parsed while the next block is decoded."""
         samples: list[tuple[str, float]] = []
-        pending: list[tuple[list[str], PendingResults[Molecule | None]]] = []
+        pending: list[tuple[list[str], PendingResults[ParsedSample | None]]] = []
         for block in blocks:
             smiles = block.to_smiles(self.vocabulary)
             samples += zip(smiles, block.log_likelihood.tolist(), strict=True)

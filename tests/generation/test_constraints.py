@@ -1,4 +1,4 @@
-"""Wishes against slow filters written with RDKit alone, and the diverse pick against a plain MaxMin loop."""
+"""Constraints compared with plain RDKit code, and the diverse selection with a plain MaxMin loop."""
 
 from __future__ import annotations
 
@@ -49,25 +49,25 @@ def _alerts(smiles, names):
     return found
 
 
-def _checked(steering, expected, seed=ASPIRIN):
-    """The molecules of the pool that pass are those that the slow filter lets pass: neither all nor none."""
-    passed = steering.accepted(seed, POOL)
-    assert passed == [molecule for molecule in POOL if expected(molecule)]
-    assert 0 < len(passed) < len(POOL)
-    assert steering
-    return passed
+def _checked(constraints, expected, seed=ASPIRIN):
+    """The accepted molecules of the pool are those that the plain function accepts: some, but not all."""
+    accepted = constraints.accepted(seed, POOL)
+    assert accepted == [molecule for molecule in POOL if expected(molecule)]
+    assert 0 < len(accepted) < len(POOL)
+    assert constraints
+    return accepted
 
 
-# --- admit ---
+# --- constraints ---
 
 
-def test_idle_lets_everything_pass():
+def test_no_constraints_accept_all():
     assert not Constraints()
     assert Constraints().accepted(ASPIRIN, POOL) == POOL
     assert Constraints(include_smarts=("C",)).accepted(ASPIRIN, []) == []
 
 
-def test_windows():
+def test_property_filters():
     windows = ("mw<300", "logp 0:3", "qed>=0.4")
     _checked(
         Constraints(windows=tuple(map(PropertyFilter.from_text, windows))),
@@ -79,63 +79,67 @@ def test_windows():
     )
 
 
-def test_every_pattern_has_to_occur():
+def test_include_smarts():
     patterns = ("C(=O)[OX2H1]", "c1ccccc1")
     both = _checked(Constraints(include_smarts=patterns), lambda m: all(_has(m, p) for p in patterns))
     assert len(both) < len(Constraints(include_smarts=patterns[:1]).accepted(ASPIRIN, POOL))
 
 
-def test_no_pattern_may_occur():
+def test_exclude_smarts():
     patterns = ("[#7]", "[F,Cl,Br,I]")
     _checked(Constraints(exclude_smarts=patterns), lambda m: not any(_has(m, p) for p in patterns))
 
 
-def test_stereo_of_a_pattern_counts():
+def test_stereo_of_smarts():
     smarts = Chem.MolToSmarts(Chem.MolFromSmiles("C[C@H](O)C(=O)O"))
-    passed = _checked(Constraints(include_smarts=(smarts,)), lambda m: _has(m, smarts))
-    assert len({"C[C@H](O)C(=O)O", "C[C@@H](O)C(=O)O"} & set(passed)) == 1
+    accepted = _checked(Constraints(include_smarts=(smarts,)), lambda m: _has(m, smarts))
+    assert len({"C[C@H](O)C(=O)O", "C[C@@H](O)C(=O)O"} & set(accepted)) == 1
 
 
 @pytest.mark.parametrize("seed", [ASPIRIN, DRUGS["levodopa"], "CCO", DRUGS["testosterone"]])
-def test_the_scaffold_is_kept(seed):
-    """An acyclic seed has none, and keeps to acyclic molecules."""
-    passed = _checked(Constraints(keep_scaffold=True), lambda m: _scaffold(m) == _scaffold(seed), seed)
-    assert Chem.CanonSmiles(seed) in passed
+def test_keep_scaffold(seed):
+    """An acyclic seed accepts acyclic molecules only."""
+    accepted = _checked(Constraints(keep_scaffold=True), lambda m: _scaffold(m) == _scaffold(seed), seed)
+    assert Chem.CanonSmiles(seed) in accepted
 
 
 @pytest.mark.parametrize("names", [("PAINS",), ("BRENK",), ("NIH", "BRENK")])
-def test_alerts_are_left_out(names):
+def test_alerts(names):
     _checked(Constraints(alerts=names), lambda m: not _alerts(m, names), "CCO")
 
 
-def test_alerts_of_the_seed_are_spared_and_others_are_not():
+def test_alerts_of_the_seed_are_allowed():
     seed, names = DRUGS["metronidazole"], ("BRENK",)
     own = _alerts(seed, names)
     assert own
-    passed = _checked(Constraints(alerts=names), lambda m: _alerts(m, names) <= own, seed)
-    assert "Cc1ccc([N+](=O)[O-])cc1" in passed
+    accepted = _checked(Constraints(alerts=names), lambda m: _alerts(m, names) <= own, seed)
+    assert "Cc1ccc([N+](=O)[O-])cc1" in accepted
     assert "Cc1ccc([N+](=O)[O-])cc1" not in Constraints(alerts=names).accepted("CCO", POOL)
-    assert "CN=[N+]=[N-]" not in passed
+    assert "CN=[N+]=[N-]" not in accepted
 
 
-def test_what_was_seen_before_is_left_out():
-    asked: list[list[str]] = []
+def test_known_molecules_are_rejected():
+    calls: list[list[str]] = []
 
-    def seen(molecules):
-        asked.append(list(molecules))
+    def known(molecules):
+        calls.append(list(molecules))
         return (molecule in SMALL for molecule in molecules)
 
-    _checked(Constraints(known=seen), lambda m: m not in SMALL)
-    assert asked == [POOL]
+    _checked(Constraints(known=known), lambda m: m not in SMALL)
+    assert calls == [POOL]
 
 
-def test_all_wishes_at_once():
-    steering = Constraints(
-        windows=(PropertyFilter.from_text("mw<250"),), include_smarts=("C=O",), exclude_smarts=("[#7]",), keep_scaffold=True, alerts=("NIH",),
+def test_all_constraints():
+    constraints = Constraints(
+        windows=(PropertyFilter.from_text("mw<250"),),
+        include_smarts=("C=O",),
+        exclude_smarts=("[#7]",),
+        keep_scaffold=True,
+        alerts=("NIH",),
         known=lambda molecules: [m == "O=C(O)c1ccccc1" for m in molecules],
-    )  # fmt: skip
-    passed = _checked(
-        steering,
+    )
+    accepted = _checked(
+        constraints,
         lambda m: (
             m != "O=C(O)c1ccccc1"
             and Descriptors.MolWt(Chem.MolFromSmiles(m)) < 250
@@ -145,7 +149,7 @@ def test_all_wishes_at_once():
             and _alerts(m, ("NIH",)) <= _alerts(ASPIRIN, ("NIH",))
         ),
     )
-    assert len(passed) >= 3
+    assert len(accepted) >= 3
 
 
 @pytest.mark.parametrize(
@@ -157,22 +161,24 @@ def test_all_wishes_at_once():
         ({"alerts": ("PAINS", "CHEMBL")}, "unknown set of alerts 'CHEMBL'"),
     ],
 )
-def test_a_wish_that_cannot_be_read_is_rejected_at_once(options, message, capfd):
+def test_invalid_constraints(options, message, capfd):
     with pytest.raises(InputError, match=message):
         Constraints(**options)
     assert capfd.readouterr().err == ""
 
 
-def test_rdkit_says_nothing(capfd):
-    steering = Constraints(
-        windows=tuple(map(PropertyFilter.from_text, ("qed>0", "sa :10", "np -9:9"))), include_smarts=("C",), keep_scaffold=True,
+def test_no_rdkit_output(capfd):
+    constraints = Constraints(
+        windows=tuple(map(PropertyFilter.from_text, ("qed>0", "sa :10", "np -9:9"))),
+        include_smarts=("C",),
+        keep_scaffold=True,
         alerts=("PAINS", "BRENK", "NIH"),
-    )  # fmt: skip
-    steering.accepted(ASPIRIN, [*POOL, "[H]C", "C[H]", "C/C=C/C", "CC(C)(C)[Pt]"])
+    )
+    constraints.accepted(ASPIRIN, [*POOL, "[H]C", "C[H]", "C/C=C/C", "CC(C)(C)[Pt]"])
     assert capfd.readouterr() == ("", "")
 
 
-# --- diverse ---
+# --- diverse selection ---
 
 
 def _similarities(molecules):
@@ -182,27 +188,29 @@ def _similarities(molecules):
 
 
 def _max_min(similarity, size, count):
-    """The picks in order; of equals the first."""
-    picks = [0]
-    while len(picks) < count:
-        picks.append(min(set(range(size)) - set(picks), key=lambda i: (max(similarity[i][p] for p in picks), i)))
-    return picks
+    """The selected positions in order; of ties the first."""
+    selected = [0]
+    while len(selected) < count:
+        selected.append(
+            min(set(range(size)) - set(selected), key=lambda i: (max(similarity[i][p] for p in selected), i))
+        )
+    return selected
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 10])
-def test_the_diverse_pick_is_max_min(count):
+def test_select_diverse_is_max_min(count):
     molecules = list(DRUGS.values())
-    picked = select_diverse(molecules, count)
+    selected = select_diverse(molecules, count)
     size = min(3 * count, len(molecules))
     similarity = _similarities(molecules[:size])
-    assert len(set(picked)) == count
-    assert picked == sorted(picked)
-    assert picked[0] == 0
-    assert max(picked) < size
-    assert picked == sorted(_max_min(similarity, size, count))
+    assert len(set(selected)) == count
+    assert selected == sorted(selected)
+    assert selected[0] == 0
+    assert max(selected) < size
+    assert selected == sorted(_max_min(similarity, size, count))
 
 
-def test_the_pool_is_as_large_as_asked():
+def test_pool_factor():
     molecules = [smiles for smiles in DRUGS.values() if "." not in smiles]
     assert select_diverse(molecules, 4, pool_factor=1) == [0, 1, 2, 3]
     wide = select_diverse(molecules, 4, pool_factor=10)
@@ -211,19 +219,19 @@ def test_the_pool_is_as_large_as_asked():
 
 
 @pytest.mark.parametrize("count", [3, 4, 100])
-def test_where_there_are_no_more_all_are_picked(count):
+def test_select_diverse_from_few_molecules(count):
     assert select_diverse(SMALL[:3], count) == [0, 1, 2]
     assert select_diverse([], count) == []
 
 
 @pytest.mark.parametrize("count", [0, -1])
-def test_a_pick_of_none_is_rejected(count):
+def test_select_diverse_with_invalid_count(count):
     with pytest.raises(InputError, match="must be 1 or more"):
         select_diverse(SMALL, count)
 
 
 @pytest.mark.parametrize("seed", ["C[C@H](N)C(=O)O", "CC(N)C(=O)O"])
-def test_what_is_the_seed_but_for_its_stereo_is_rejected(seed):
+def test_exclude_stereoisomers(seed):
     others = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "NCCC(=O)O", "CC[C@H](N)C(=O)O"]
-    invalid_rows = Constraints(exclude_stereoisomers=True).submit(seed, others, SERIAL)()
-    assert invalid_rows == dict(zip(others, ["exclude_stereoisomers"] * 3 + [""] * 2, strict=True))
+    reasons = Constraints(exclude_stereoisomers=True).submit(seed, others, SERIAL)()
+    assert reasons == dict(zip(others, ["exclude_stereoisomers"] * 3 + [""] * 2, strict=True))

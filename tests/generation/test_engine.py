@@ -1,4 +1,4 @@
-"""The decode engine against the plainest loop that does the same, and against exact probabilities."""
+"""The decoding engine against a plain decoding loop, and against exact probabilities."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rdkit import Chem
 from molvae.chem.smiles import silence_rdkit
 from molvae.chem.tokenizer import END_ID, PAD_ID, START_ID
 from molvae.errors import InputError
+from molvae.generation import engine as engine_module
 from molvae.generation.engine import CPU_SLOTS, Engine
 from molvae.generation.rng import normal, row_keys
 from molvae.generation.token_sampling import GREEDY, SamplingOptions
@@ -22,14 +23,14 @@ from molvae.nn.config import ModelConfig
 
 @pytest.fixture(params=["gru", "transformer"])
 def parts(request, tiny_checkpoint, tiny_transformer):
-    """A model with each decoder, and its settings and vocabulary."""
+    """A model with each kind of decoder, its config and vocabulary."""
     if request.param == "gru":
         return tiny_checkpoint.model, tiny_checkpoint.config, tiny_checkpoint.vocabulary
     return tiny_transformer
 
 
 def _latents(config, count):
-    """Latents, the noise levels told, and keys: of every row its own, whatever the number of rows."""
+    """Latents, noise levels and keys of rows; those of a row do not depend on the number of rows."""
     rows = torch.arange(count)
     return normal(row_keys(1, rows), config.latent_dim), (rows % 3) * 0.4, row_keys(2, rows)
 
@@ -42,29 +43,29 @@ def _decoded(parts, count, options, rows=slice(None), precision="32", **settings
 
 
 @torch.inference_mode()
-def _naive(model, z, noise_level, longest):
-    """Greedy decoding of one latent, the whole prefix anew for every symbol."""
-    symbols = [START_ID]
-    while len(symbols) <= longest + 1 and symbols[-1] != END_ID:
-        symbols.append(int(model.decoder(z[None], noise_level[None], torch.tensor([symbols]))[0, -1].argmax()))
-    return symbols[1:]
+def _plain_loop(model, z, noise_level, max_length):
+    """Greedy decoding of one latent; the decoder is run on the whole prefix for each token."""
+    tokens = [START_ID]
+    while len(tokens) <= max_length + 1 and tokens[-1] != END_ID:
+        tokens.append(int(model.decoder(z[None], noise_level[None], torch.tensor([tokens]))[0, -1].argmax()))
+    return tokens[1:]
 
 
-def test_greedy_is_the_naive_loop(parts):
+def test_greedy_decoding_equals_plain_loop(parts):
     model, config, _ = parts
     z, noise_level, _ = _latents(config, 12)
-    symbols = _decoded(parts, 12, GREEDY).tokens
+    tokens = _decoded(parts, 12, GREEDY).tokens
     for i in range(12):
-        expected = _naive(model, z[i], noise_level[i], config.max_length)
-        assert symbols[i, : len(expected)].tolist() == expected
-        assert (symbols[i, len(expected) :] == PAD_ID).all()
+        expected = _plain_loop(model, z[i], noise_level[i], config.max_length)
+        assert tokens[i, : len(expected)].tolist() == expected
+        assert (tokens[i, len(expected) :] == PAD_ID).all()
 
 
 @pytest.mark.parametrize(
     "options", [GREEDY, SamplingOptions(), SamplingOptions(temperature=0.5, top_k=3), SamplingOptions(grammar=True)]
 )
-def test_log_likelihood_is_the_models(parts, options):
-    """Under the model itself, whatever the temperature and the cut."""
+def test_log_likelihood_is_that_of_the_model(parts, options):
+    """At temperature 1 without truncation, whatever the sampling options."""
     model, config, _ = parts
     z, noise_level, _ = _latents(config, 40)
     decoded = _decoded(parts, 40, options)
@@ -73,14 +74,14 @@ def test_log_likelihood_is_the_models(parts, options):
     whole = torch.tensor([END_ID in row and PAD_ID not in row[:end] for row, end in zip(tokens, ends, strict=True)])
     with torch.inference_mode():
         expected = model.log_likelihood(z, noise_level, tokens)
-    assert whole.sum() >= 5  # PAD within a string is no target of training, so the two could not agree on it
+    assert whole.sum() >= 5  # training ignores PAD within a sample, so that the two would differ
     np.testing.assert_allclose(decoded.log_likelihood[whole], expected[whole], rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16", "int8"])
 @pytest.mark.parametrize("count", [0, 1, CPU_SLOTS, 300])
-def test_every_row_in_its_order(parts, count, precision):
-    """More rows than slots: strings that end early hand their slot on, and still stand in the order of the latents."""
+def test_order_of_rows_and_independence_of_the_batch(parts, count, precision):
+    """Also with more rows than slots, when slots are refilled in the order in which samples end."""
     decoded = _decoded(parts, count, SamplingOptions(), precision=precision)
     assert decoded.tokens.shape == (count, parts[1].max_length + 1)
     assert decoded.log_likelihood.shape == (count,)
@@ -91,39 +92,39 @@ def test_every_row_in_its_order(parts, count, precision):
         np.testing.assert_allclose(alone.log_likelihood[0], decoded.log_likelihood[i], rtol=1e-4)
 
 
-def test_strings_begin_as_they_are_told(parts):
-    """And go on as the model has them after such a beginning; rows of which nothing is said are as ever."""
+def test_forced_tokens(parts):
+    """Samples have them, and continue as the model does after them; rows without forced tokens do not change."""
     model, config, _ = parts
     z, noise_level, keys = _latents(config, 200)
     free = _decoded(parts, 200, SamplingOptions())
-    given = torch.from_numpy(free.tokens[:, :4].astype(np.int64)).roll(1, 0)
-    given[given == END_ID] = PAD_ID  # a beginning is no end
-    given[::2] = PAD_ID
+    forced = torch.from_numpy(free.tokens[:, :4].astype(np.int64)).roll(1, 0)
+    forced[forced == END_ID] = PAD_ID
+    forced[::2] = PAD_ID
     engine = Engine(model.decoder, config.max_length, precision="32")
-    told = engine.decode(z, noise_level, keys, SamplingOptions(), forced_tokens=given)
-    assert np.array_equal(told.tokens[::2], free.tokens[::2])
-    where = given.numpy() != PAD_ID
+    constrained = engine.decode(z, noise_level, keys, SamplingOptions(), forced_tokens=forced)
+    assert np.array_equal(constrained.tokens[::2], free.tokens[::2])
+    where = forced.numpy() != PAD_ID
     assert where.sum() > 100
-    assert np.array_equal(told.tokens[:, :4][where], given.numpy()[where])
-    tokens = torch.from_numpy(told.tokens.astype(np.int64))
+    assert np.array_equal(constrained.tokens[:, :4][where], forced.numpy()[where])
+    tokens = torch.from_numpy(constrained.tokens.astype(np.int64))
     whole = torch.tensor([END_ID in row and PAD_ID not in row[: row.index(END_ID)] for row in tokens.tolist()])
     with torch.inference_mode():
         expected = model.log_likelihood(z, noise_level, tokens)
-    np.testing.assert_allclose(told.log_likelihood[whole], expected[whole], rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(constrained.log_likelihood[whole], expected[whole], rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("options", [GREEDY, SamplingOptions(), SamplingOptions(grammar=True)])
-def test_strings_leave_another_where_they_are_told(parts, options):
-    """They are it up to there and differ there; greedily, they go on as the plain loop does."""
+def test_banned_tokens(parts, options):
+    """Samples equal the unconstrained ones up to a position, and differ there; greedy ones continue as a plain loop."""
     model, config, vocabulary = parts
     z, noise_level, keys = _latents(config, 200)
     free = torch.from_numpy(_decoded(parts, 200, options).tokens.astype(np.int64))
     length = ((free == PAD_ID) | (free == END_ID)).int().argmax(1)
     end = (torch.arange(200) % 7).minimum(length - 1).clamp(min=0)[:, None]
     place = torch.arange(7)
-    given = torch.where(place < end, free[:, :7], torch.where(place == end, -free[:, :7], PAD_ID))
+    forced = torch.where(place < end, free[:, :7], torch.where(place == end, -free[:, :7], PAD_ID))
     engine = Engine(model.decoder, config.max_length, precision="32", vocabulary=vocabulary)
-    left = torch.from_numpy(engine.decode(z, noise_level, keys, options, forced_tokens=given).tokens.astype(np.int64))
+    left = torch.from_numpy(engine.decode(z, noise_level, keys, options, forced_tokens=forced).tokens.astype(np.int64))
     for i, place in enumerate(end[:, 0].tolist()):
         assert left[i, :place].tolist() == free[i, :place].tolist()
         assert left[i, place] not in (free[i, place], PAD_ID)
@@ -136,8 +137,8 @@ def test_strings_leave_another_where_they_are_told(parts, options):
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0.0}, {"temperature": 1.5}, {"temperature": 3.0, "top_k": 4}])
-def test_with_the_grammar_every_string_that_ends_can_be_read(parts, options):
-    """There are more strings than slots, so that slots begin anew; a string is the same alone."""
+def test_grammar_gives_valid_syntax(parts, options):
+    """Also after refills, as there are more samples than slots; a sample is the same alone."""
     free = _decoded(parts, 400, SamplingOptions(**options))
     kept = _decoded(parts, 400, SamplingOptions(**options, grammar=True), slots=CPU_SLOTS)
     with silence_rdkit():
@@ -157,8 +158,8 @@ def test_with_the_grammar_every_string_that_ends_can_be_read(parts, options):
     assert alone.tokens[0].tolist() == kept.tokens[390].tolist()
 
 
-def test_with_the_grammar_a_string_without_fault_is_the_same(tiny_checkpoint):
-    """And one with a fault is the same up to there: both are drawn with the same random numbers."""
+def test_grammar_does_not_change_valid_samples(tiny_checkpoint):
+    """Both are sampled with the same random numbers."""
     parts = (tiny_checkpoint.model, tiny_checkpoint.config, tiny_checkpoint.vocabulary)
     free = _decoded(parts, 300, GREEDY).tokens
     kept = _decoded(parts, 300, SamplingOptions(temperature=0.0, grammar=True)).tokens
@@ -168,13 +169,13 @@ def test_with_the_grammar_a_string_without_fault_is_the_same(tiny_checkpoint):
     assert not np.array_equal(free, kept)
 
 
-def test_the_grammar_needs_the_vocabulary(parts):
+def test_grammar_without_vocabulary_is_an_error(parts):
     model, config, _ = parts
     with pytest.raises(InputError, match="vocabulary"):
         Engine(model.decoder, config.max_length).decode(*_latents(config, 3), SamplingOptions(grammar=True))
 
 
-def test_a_string_cut_at_the_longest_length_is_none(parts):
+def test_truncated_samples_have_no_smiles(parts):
     model, config, vocabulary = parts
     z, noise_level, keys = _latents(config, 20)
     decoded = Engine(model.decoder, 3).decode(z, noise_level, keys, SamplingOptions(temperature=5.0))
@@ -185,18 +186,18 @@ def test_a_string_cut_at_the_longest_length_is_none(parts):
 
 
 @pytest.mark.parametrize("slots", [1, 3, 64])
-def test_slots_do_not_show(parts, slots):
-    """Not in 8 bits, whose products are exact: one slot writes what many write, refills and idle slots and all."""
+def test_number_of_slots_does_not_change_samples(parts, slots):
+    """In 8 bits, whose products are exact, including refills and idle slots."""
     few = _decoded(parts, 40, SamplingOptions(), precision="int8", slots=slots)
     many = _decoded(parts, 40, SamplingOptions(), precision="int8")
-    assert (few.tokens == many.tokens).mean() > 0.99  # what is not a product may differ in its last digit
+    assert (few.tokens == many.tokens).mean() > 0.99  # other operations may differ in the last digit
     assert [len(row[row != PAD_ID]) for row in few.tokens[:5]] == [len(row[row != PAD_ID]) for row in many.tokens[:5]]
 
 
 @pytest.mark.parametrize("options", [GREEDY, SamplingOptions(), SamplingOptions(grammar=True)])
 @pytest.mark.parametrize("count", [2, 35, 400])
-def test_threads_do_not_show(parts, set_threads, options, count):
-    """Not to the last digit, in the order of the latents, with lanes that have a row more than others."""
+def test_number_of_threads_does_not_change_samples(parts, set_threads, options, count):
+    """Bit for bit, also if threads have different numbers of rows."""
     written = []
     for threads in (1, 2, 3):
         set_threads(threads)
@@ -206,10 +207,10 @@ def test_threads_do_not_show(parts, set_threads, options, count):
         assert np.array_equal(written[0].log_likelihood, other.log_likelihood)
 
 
-def test_blocks_are_the_whole_in_order(parts, monkeypatch):
-    """Also where the latents are more than may wait at once."""
+def test_stream_in_blocks(parts, monkeypatch):
+    """Also with more latents than the queue holds."""
     model, config, _ = parts
-    monkeypatch.setattr("molvae.generation.engine.CPU_QUEUE", 150)
+    monkeypatch.setattr(engine_module, "CPU_QUEUE", 150)
     z, noise_level, keys = _latents(config, 400)
     engine = Engine(model.decoder, config.max_length, precision="32", slots=16)
     blocks = list(engine.stream(z, noise_level, keys, SamplingOptions(), block=20))
@@ -219,7 +220,7 @@ def test_blocks_are_the_whole_in_order(parts, monkeypatch):
     np.testing.assert_allclose(np.concatenate([b.log_likelihood for b in blocks]), whole.log_likelihood)
 
 
-def test_progress_counts_finished_strings(parts):
+def test_progress_counts_finished_samples(parts):
     model, config, _ = parts
     z, noise_level, keys = _latents(config, 2000)
     seen: list[int] = []
@@ -231,11 +232,8 @@ def test_progress_counts_finished_strings(parts):
 
 
 @pytest.mark.parametrize("decoder", ["gru", "transformer"])
-def test_strings_come_as_often_as_they_should(decoder):
-    """All 85 strings of 5 symbols and length 3, from one latent: chi-square against their exact probabilities.
-
-    False positive rate 1 in 10,000 if the seeds were random; they are fixed.
-    """
+def test_frequencies_equal_exact_probabilities(decoder):
+    """Chi-square test of all 85 sequences of 5 tokens and length 3 from one latent; the false positive rate is 1e-4."""
     config = ModelConfig(
         5, encoder_dim=4, encoder_layers=1, encoder_heads=1, pooling_heads=1, latent_dim=3, decoder=decoder,
         decoder_dim=8, decoder_heads=2, embedding_dim=4, max_length=2,
@@ -243,7 +241,7 @@ def test_strings_come_as_often_as_they_should(decoder):
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = Autoencoder.from_config(config).eval()
-        model.decoder.output.weight.data.mul_(4)  # far from uniform
+        model.decoder.output.weight.data.mul_(4)  # make the distribution less uniform
     count = 20_000
     z, noise_level = torch.tensor([[0.3, -1.0, 0.8]]), torch.tensor([0.25])
     engine = Engine(model.decoder, 2, precision="32")
@@ -259,25 +257,25 @@ def test_strings_come_as_often_as_they_should(decoder):
 
 
 def _probabilities(model, z, noise_level) -> dict[tuple[int, ...], float]:
-    strings = set()
-    for symbols in product(range(5), repeat=3):
-        end = symbols.index(END_ID) + 1 if END_ID in symbols else 3
-        strings.add(symbols[:end] + (PAD_ID,) * (3 - end))
+    sequences = set()
+    for tokens in product(range(5), repeat=3):
+        end = tokens.index(END_ID) + 1 if END_ID in tokens else 3
+        sequences.add(tokens[:end] + (PAD_ID,) * (3 - end))
     exact = {}
-    for string in strings:
+    for sequence in sequences:
         total, prefix = 0.0, [START_ID]
-        for symbol in string:
+        for token in sequence:
             with torch.inference_mode():
-                total += float(model.decoder(z, noise_level, torch.tensor([prefix]))[0, -1].log_softmax(0)[symbol])
-            prefix.append(symbol)
-            if symbol == END_ID:
+                total += float(model.decoder(z, noise_level, torch.tensor([prefix]))[0, -1].log_softmax(0)[token])
+            prefix.append(token)
+            if token == END_ID:
                 break
-        exact[string] = float(np.exp(total))
+        exact[sequence] = float(np.exp(total))
     return exact
 
 
 def _chi_square(observed, exact, count) -> tuple[float, int]:
-    """The statistic, strings expected fewer than 10 times pooled; and the number of cells."""
+    """The statistic, with sequences expected less than 10 times pooled, and the number of cells."""
     rare = [s for s, p in exact.items() if p * count < 10]
     cells = [(observed[s], p * count) for s, p in exact.items() if p * count >= 10]
     if rare:
@@ -286,5 +284,5 @@ def _chi_square(observed, exact, count) -> tuple[float, int]:
 
 
 def _quantile(freedom: int, z: float) -> float:
-    """Of chi-square, after Wilson and Hilferty 1931; z is the normal quantile."""
+    """Quantile of chi-square (Wilson and Hilferty 1931); z is the normal quantile."""
     return freedom * (1 - 2 / (9 * freedom) + z * (2 / (9 * freedom)) ** 0.5) ** 3

@@ -1,4 +1,4 @@
-"""The mask forbids no molecule there is, and lets no string pass that RDKit cannot spell out."""
+"""The grammar mask allows all molecules, and only SMILES that RDKit can parse."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ C1CC2CC1C2 C12C3C4C1C5C2C3C45 [2H]C([2H])[2H] CC(C)(C)C#CC(=O)N=[N+]=[N-] [NH3+]
 CN(C)c1cccc(C(=O)Nc2cccc(CNc3ncnc4c3=CCCC=4C(N)=O)c2)c1 Cc1ccc2c(c1)=NC(=O)/C(=C1/N=C(C3CCCCC3)ON1)C=2
 """
 MOLECULES = sorted({canonical(smiles) for smiles in (*DRUGS.values(), *UNUSUAL.split())})
-VOCABULARY = Vocabulary.from_tokens(symbol for smiles in MOLECULES for symbol in tokenize(smiles))
+VOCABULARY = Vocabulary.from_tokens(token for smiles in MOLECULES for token in tokenize(smiles))
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +33,24 @@ def tables():
     return GrammarTensors(GrammarTables(Grammar.from_vocabulary(VOCABULARY)), "cpu")
 
 
-def _walked(tables, smiles, vocabulary=VOCABULARY):
-    """For each string, the place of its first symbol that is forbidden, or None; all walk side by side."""
+def _first_forbidden(tables, smiles, vocabulary=VOCABULARY):
+    """The position of the first forbidden token of each SMILES, or None."""
     rows = [vocabulary.encode(text).astype(np.int64) for text in smiles]
-    symbols = torch.full((len(rows), max(map(len, rows))), PAD_ID)
+    tokens = torch.full((len(rows), max(map(len, rows))), PAD_ID)
     for place, row in enumerate(rows):
-        symbols[place, : len(row)] = torch.from_numpy(row)
+        tokens[place, : len(row)] = torch.from_numpy(row)
     mask, passed = GrammarMask(tables, len(rows)), []
-    for column in symbols.T:
+    for column in tokens.T:
         passed.append(mask.allowed().gather(1, column[:, None])[:, 0])
         mask.advance(column)
-    stopped = ~torch.stack(passed, 1) & (symbols != PAD_ID)
+    stopped = ~torch.stack(passed, 1) & (tokens != PAD_ID)
     return [int(row.int().argmax()) if row.any() else None for row in stopped]
 
 
-def test_no_molecule_is_forbidden(tables):
-    wrong = {text: at for text, at in zip(MOLECULES, _walked(tables, MOLECULES), strict=True) if at is not None}
+def test_all_molecules_are_allowed(tables):
+    wrong = {
+        text: at for text, at in zip(MOLECULES, _first_forbidden(tables, MOLECULES), strict=True) if at is not None
+    }
     assert wrong == {}
 
 
@@ -56,13 +58,15 @@ def test_no_molecule_is_forbidden(tables):
 def test_no_druglike_molecule_is_forbidden():
     with gzip.open(DRUGLIKE, "rt") as lines:
         smiles = [line.split()[0] for line, _ in zip(lines, range(2000), strict=False)]
-    vocabulary = Vocabulary.from_tokens(symbol for text in smiles for symbol in tokenize(text))
-    walked = _walked(GrammarTensors(GrammarTables(Grammar.from_vocabulary(vocabulary)), "cpu"), smiles, vocabulary)
+    vocabulary = Vocabulary.from_tokens(token for text in smiles for token in tokenize(text))
+    walked = _first_forbidden(
+        GrammarTensors(GrammarTables(Grammar.from_vocabulary(vocabulary)), "cpu"), smiles, vocabulary
+    )
     assert [text for text, at in zip(smiles, walked, strict=True) if at is not None] == []
 
 
 @pytest.mark.parametrize(
-    ("smiles", "place"),
+    ("smiles", "position"),
     [
         ("C(C", 3), ("CC)C", 2), ("C()C", 2), ("(C)C", 0), ("C((C)C)C", 2), ("C(C)1CC1", 4),  # parentheses
         ("C1CC", 4), ("C11", 2), ("C1C1", 3), ("C12CCC12", 7), ("C1CC(=1)C", 6), ("C=1CC=1", 2), ("1CC1", 0),  # rings
@@ -72,12 +76,12 @@ def test_no_druglike_molecule_is_forbidden():
         ("C1CF", 3), ("C1CC(F)(F)F", 10), ("C1(C)C.C1", 6),  # a ring that could not close any more
     ],
 )  # fmt: skip
-def test_what_is_forbidden_and_from_where_on(tables, smiles, place):
-    assert _walked(tables, [smiles]) == [place]
+def test_position_of_forbidden_tokens(tables, smiles, position):
+    assert _first_forbidden(tables, [smiles]) == [position]
 
 
-def _written(tables, count, steps, seed):
-    """Strings drawn evenly from the allowed symbols, but for some that are commoner; "" where one has no end."""
+def _random_smiles(tables, count, steps, seed):
+    """SMILES of random allowed tokens, some of them more frequent; "" if incomplete."""
     generator = torch.Generator().manual_seed(seed)
     common = torch.tensor([20.0 if token in "()123=cCnNO" else 1.0 for token in VOCABULARY.tokens])
     mask, columns = GrammarMask(tables, count), []
@@ -91,9 +95,9 @@ def _written(tables, count, steps, seed):
     return [VOCABULARY.decode(row) if END_ID in row else "" for row in rows.tolist()]
 
 
-def test_what_ends_can_be_read(tables):
-    """By RDKit without a look at chemistry; and of atoms that are not aromatic none has too many bonds."""
-    strings = [text for seed in range(3) for text in _written(tables, 400, 120, seed) if text]
+def test_complete_smiles_can_be_parsed(tables):
+    """By RDKit without sanitization, and no atom that is not aromatic exceeds its valence."""
+    strings = [text for seed in range(3) for text in _random_smiles(tables, 400, 120, seed) if text]
     assert len(strings) > 300
     assert sum("1" in text and ")" in text for text in strings) > 100
     with silence_rdkit():
@@ -105,38 +109,38 @@ def test_what_ends_can_be_read(tables):
                     assert molecule.GetAtomWithIdx(problem.GetAtomIdx()).GetIsAromatic(), (text, problem.Message())
 
 
-def test_a_string_can_always_end(tables):
-    """Whatever was drawn before: closing rings and parentheses where that is allowed, or else a C more, leads out."""
+def test_any_prefix_can_be_completed(tables):
+    """By closing rings and branches where that is allowed, or else adding a carbon."""
     generator = torch.Generator().manual_seed(5)
     mask = GrammarMask(tables, 300)
     for _ in range(40):
         mask.advance(torch.multinomial(mask.allowed().float(), 1, generator=generator)[:, 0])
     carbon, close = VOCABULARY.tokens.index("C"), VOCABULARY.tokens.index(")")
-    # an aromatic atom outside of any ring has to open one: the digits are the last resort
-    wishes = torch.zeros(len(VOCABULARY))
-    wishes[tables.digits], wishes[carbon], wishes[close], wishes[END_ID] = 1.0, 2.0, 3.0, 5.0
+    # an aromatic atom outside of a ring has to open one: ring digits are the last resort
+    priority = torch.zeros(len(VOCABULARY))
+    priority[tables.digits], priority[carbon], priority[close], priority[END_ID] = 1.0, 2.0, 3.0, 5.0
     ended = torch.zeros(300, dtype=torch.bool)
     for _ in range(80):
-        liked = wishes.repeat(300, 1)
-        liked[:, tables.digits] += 3.0 * mask.open[:, :-1]
-        symbol = (liked * mask.allowed()).argmax(1)
-        assert mask.allowed().gather(1, symbol[:, None]).all()
-        ended |= symbol == END_ID
-        mask.advance(symbol)
+        scores = priority.repeat(300, 1)
+        scores[:, tables.digits] += 3.0 * mask.open[:, :-1]
+        token = (scores * mask.allowed()).argmax(1)
+        assert mask.allowed().gather(1, token[:, None]).all()
+        ended |= token == END_ID
+        mask.advance(token)
     assert ended.all()
 
 
-def test_slots_are_apart_and_can_begin_anew(tables):
-    """What one slot may write does not depend on what stands beside it, nor on what stood there before."""
+def test_slots_are_independent_and_can_restart(tables):
+    """Allowed tokens depend neither on other slots nor on the previous SMILES of the slot."""
     long = [text for text in MOLECULES if len(tokenize(text)) > 12]
     together = GrammarMask(tables, len(long))
-    for symbols in zip(*(VOCABULARY.encode(text)[:12].tolist() for text in long), strict=True):
-        together.advance(torch.tensor(symbols))
+    for tokens in zip(*(VOCABULARY.encode(text)[:12].tolist() for text in long), strict=True):
+        together.advance(torch.tensor(tokens))
     before = together.allowed()
     for text, row in zip(long, before, strict=True):
         alone = GrammarMask(tables, 1)
-        for symbol in VOCABULARY.encode(text)[:12].tolist():
-            alone.advance(torch.tensor([symbol]))
+        for token in VOCABULARY.encode(text)[:12].tolist():
+            alone.advance(torch.tensor([token]))
         assert torch.equal(alone.allowed()[0], row)
     together.restart(torch.tensor([3, 0, 9]), torch.tensor([True, False, True]))
     after, fresh = together.allowed(), GrammarMask(tables, 1).allowed()[0]
@@ -144,33 +148,33 @@ def test_slots_are_apart_and_can_begin_anew(tables):
         assert torch.equal(after[place], fresh if place in (3, 9) else before[place])
 
 
-def test_a_slot_that_begins_anew_writes_whole_molecules(tables):
-    """Rings, room and depth of the string before are gone."""
+def test_restarted_slot_allows_molecules(tables):
+    """Rings, valences and depth of the previous SMILES are reset."""
     mask = GrammarMask(tables, 1)
     for text in ("C12CC(C(C", *MOLECULES):
-        for symbol in VOCABULARY.encode(text).tolist()[:-1]:
-            assert mask.allowed()[0, symbol], text
-            mask.advance(torch.tensor([symbol]))
+        for token in VOCABULARY.encode(text).tolist()[:-1]:
+            assert mask.allowed()[0, token], text
+            mask.advance(torch.tensor([token]))
         mask.restart(torch.tensor([0]), torch.tensor([True]))
 
 
-def test_no_step_looks_at_what_is_in_the_tensors():
-    """On a device that holds no data an operation that needed some would fail; so the step can be a CUDA graph."""
+def test_steps_do_not_read_tensor_values():
+    """Needed for CUDA graphs; on the meta device, which holds no data, an operation that reads values fails."""
     mask = GrammarMask(GrammarTensors(GrammarTables(Grammar.from_vocabulary(VOCABULARY)), "meta"), 7)
-    symbols, slots = torch.zeros(7, dtype=torch.long, device="meta"), torch.zeros(3, dtype=torch.long, device="meta")
+    tokens, slots = torch.zeros(7, dtype=torch.long, device="meta"), torch.zeros(3, dtype=torch.long, device="meta")
     assert mask.allowed().shape == (7, len(VOCABULARY))
-    mask.advance(symbols)
+    mask.advance(tokens)
     mask.restart(slots, slots > 0)
 
 
-def test_parentheses_deeper_than_it_can_count_are_forbidden(tables):
+def test_maximum_branch_depth(tables):
     text = "C(" * MAX_DEPTH
-    assert _walked(tables, [text]) == [2 * (MAX_DEPTH - 1) + 1]
+    assert _first_forbidden(tables, [text]) == [2 * (MAX_DEPTH - 1) + 1]
 
 
-def test_what_is_forced_on_it_does_no_harm(tables):
-    """A beginning that breaks the rules: no error, and still something to go on with."""
+def test_forbidden_prefix_is_tolerated(tables):
+    """Forced tokens may violate the grammar: some token is still allowed."""
     mask = GrammarMask(tables, 2)
-    for symbol in [*VOCABULARY.encode("C))1=)(=1((((C")[:-1].tolist(), PAD_ID, START_ID, END_ID]:
-        mask.advance(torch.tensor([symbol, symbol]))
+    for token in [*VOCABULARY.encode("C))1=)(=1((((C")[:-1].tolist(), PAD_ID, START_ID, END_ID]:
+        mask.advance(torch.tensor([token, token]))
         assert mask.allowed().any(1).all()

@@ -1,4 +1,4 @@
-"""From a latent to the molecule whose own it is: what is found is compared with the encoder and with the truth."""
+"""Latent inversion, compared with the encoder and with the original molecules."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from tiny_vae import SMALL, trained
 import molvae
 from molvae.checkpoint import Checkpoint
 from molvae.errors import InputError
+from molvae.generation import latent_inversion
 from molvae.generation.codec import Codec
 from molvae.generation.latent_inversion import CHUNK_SIZE, TOLERANCE, _Inversion
 from molvae.generator import Generator
 from molvae.training.evaluation import Evaluator
 
-STRANGE = ["CC(C)CCO", "CC(=O)NCc1ccccc1", "Cc1ccc(O)cc1", "CCCCCO", "Clc1ccncc1", "OCCCCO", "CC(N)C(=O)O", "CCCC(C)N"]
-"""What the tiny model does not know, and mostly writes something else for."""
+UNSEEN = ["CC(C)CCO", "CC(=O)NCc1ccccc1", "Cc1ccc(O)cc1", "CCCCCO", "Clc1ccncc1", "OCCCCO", "CC(N)C(=O)O", "CCCC(C)N"]
+"""Molecules that the tiny model was not trained on and mostly does not reconstruct."""
 
 
 def latents(generator, smiles):
@@ -26,12 +27,12 @@ def latents(generator, smiles):
 
 
 @pytest.fixture(scope="module")
-def corrected(tiny):
-    return tiny.decode(latents(tiny, STRANGE), inversion_steps=6)
+def inverted(tiny):
+    return tiny.decode(latents(tiny, UNSEEN), inversion_steps=6)
 
 
-def test_of_drugs_more_come_back_and_none_is_lost():
-    """The weights that ship, without whose mistakes there would be nothing to correct."""
+def test_inversion_reconstructs_more_drugs():
+    """With the shipped weights."""
     generator, drugs = molvae.load("druglike", "cpu"), list(DRUGS.values())
     plain = generator.reconstruct(drugs)
     found = generator.reconstruct(drugs, inversion_steps=8)
@@ -40,14 +41,14 @@ def test_of_drugs_more_come_back_and_none_is_lost():
     assert (found["reconstruction"] == found["smiles"].map(CanonSmiles))[found["exact"]].all()
 
 
-def test_the_distance_is_that_of_the_molecules_own_latent(tiny, corrected):
-    asked, own = latents(tiny, STRANGE), latents(tiny, corrected["smiles"].tolist())
-    expected = np.sqrt(np.square(own - asked).mean(1))
-    np.testing.assert_allclose(corrected["distance"], expected, atol=1e-5)
-    assert (expected > TOLERANCE).any(), "not all are there, or this would say little"
+def test_distance_is_to_the_latent_of_the_molecule(tiny, inverted):
+    given, own = latents(tiny, UNSEEN), latents(tiny, inverted["smiles"].tolist())
+    expected = np.sqrt(np.square(own - given).mean(1))
+    np.testing.assert_allclose(inverted["distance"], expected, atol=1e-5)
+    assert (expected > TOLERANCE).any(), "some molecules are not found exactly"
 
 
-def test_at_no_distance_it_is_the_molecule_and_its_likelihood(tiny_checkpoint):
+def test_distance_zero_is_the_original_molecule(tiny_checkpoint):
     tiny = Generator(tiny_checkpoint, precision="32")
     found = tiny.decode(latents(tiny, SMALL), inversion_steps=6)
     there = found["distance"] < TOLERANCE
@@ -58,49 +59,50 @@ def test_at_no_distance_it_is_the_molecule_and_its_likelihood(tiny_checkpoint):
     )
 
 
-def test_more_inversion_steps_are_never_further(tiny, corrected):
+def test_more_steps_never_increase_the_distance(tiny, inverted):
     far = np.inf
-    for many in (1, 3, 6, 10):
-        distance = tiny.decode(latents(tiny, STRANGE), inversion_steps=many)["distance"].fillna(np.inf)
+    for steps in (1, 3, 6, 10):
+        distance = tiny.decode(latents(tiny, UNSEEN), inversion_steps=steps)["distance"].fillna(np.inf)
         assert (distance <= far).all()
         far = distance
-    plain = tiny.decode(latents(tiny, STRANGE))["smiles"].tolist()
+    plain = tiny.decode(latents(tiny, UNSEEN))["smiles"].tolist()
     written = [s for s in plain if s]
     own = dict(zip(written, latents(tiny, written), strict=True))
-    for asked, text, found in zip(latents(tiny, STRANGE), plain, corrected["distance"], strict=True):
+    for given, text, found in zip(latents(tiny, UNSEEN), plain, inverted["distance"], strict=True):
         if text:
-            assert found <= np.sqrt(np.square(own[text] - asked).mean()) + 1e-5, "than the greedy one, at least"
+            assert found <= np.sqrt(np.square(own[text] - given).mean()) + 1e-5, "not farther than the greedy sample"
 
 
-def test_a_row_depends_on_itself_alone(tiny, corrected, monkeypatch):
-    z = latents(tiny, STRANGE)
+def test_rows_are_independent(tiny, inverted, monkeypatch):
+    z = latents(tiny, UNSEEN)
     seeds = np.arange(len(z))
     for rows in ([3], [7, 0, 5]):
         some = tiny.decode(z[rows], inversion_steps=6, random_state=seeds[rows])
         expected = tiny.decode(z, inversion_steps=6, random_state=seeds).loc[rows].reset_index(drop=True)
         pd.testing.assert_frame_equal(some, expected, rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr("molvae.generation.latent_inversion.CHUNK_SIZE", 3)
-    pd.testing.assert_frame_equal(tiny.decode(z, inversion_steps=6), corrected, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(latent_inversion, "CHUNK_SIZE", 3)
+    pd.testing.assert_frame_equal(tiny.decode(z, inversion_steps=6), inverted, rtol=1e-4, atol=1e-5)
 
 
-def test_a_reconstruction_does_not_hang_on_what_stands_before_it(tiny):
-    alone = tiny.reconstruct(STRANGE, inversion_steps=3)
-    behind = tiny.reconstruct(["CCO", "C1CC", *STRANGE], inversion_steps=3)
+def test_reconstruction_does_not_depend_on_other_rows(tiny):
+    alone = tiny.reconstruct(UNSEEN, inversion_steps=3)
+    behind = tiny.reconstruct(["CCO", "C1CC", *UNSEEN], inversion_steps=3)
     assert behind["reconstruction"].tolist()[2:] == alone["reconstruction"].tolist()
 
 
-def test_when_all_is_found_it_ends(tiny, monkeypatch):
-    turns = []
+def test_inversion_ends_when_all_molecules_are_found(tiny, monkeypatch):
+    steps_run = []
     monkeypatch.setattr(
-        "molvae.generation.latent_inversion._Inversion.advance",
-        lambda part, step, real=_Inversion.advance: (turns.append(step), real(part, step)),
+        _Inversion,
+        "advance",
+        lambda part, step, real=_Inversion.advance: (steps_run.append(step), real(part, step)),
     )
     assert tiny.decode(latents(tiny, ["CCO"]), inversion_steps=500)["distance"][0] < TOLERANCE
-    assert turns == [0]
+    assert steps_run == [0]
 
 
-def test_where_nothing_is_a_molecule_what_was_written_is_told(tiny):
-    """Far out, at temperature so high that only by chance a string is one."""
+def test_without_any_molecule_the_greedy_sample_is_reported(tiny):
+    """Far from the training latents, at a temperature at which samples are rarely valid."""
     z = 30 * np.random.default_rng(0).standard_normal((20, 12)).astype(np.float32)
     plain, found = tiny.decode(z), tiny.decode(z, inversion_steps=1, temperature=8.0)
     none = found["smiles"] == ""
@@ -110,7 +112,7 @@ def test_where_nothing_is_a_molecule_what_was_written_is_told(tiny):
     pd.testing.assert_frame_equal(found.loc[none, columns], plain.loc[none, columns])
 
 
-def test_rows_without_a_latent_stay_in_their_places_and_progress_adds_up(tiny):
+def test_invalid_rows_and_progress(tiny):
     z = latents(tiny, [*SMALL[:5], "C1CC", *SMALL[5:9]])
     steps = []
     found = tiny.decode(z, inversion_steps=2, progress=steps.append)
@@ -125,7 +127,7 @@ def test_rows_without_a_latent_stay_in_their_places_and_progress_adds_up(tiny):
 
 
 @pytest.mark.parametrize(("latent", "decoder"), [("hypersphere", "gru"), ("deterministic", "transformer")])
-def test_every_kind_of_model_can_be_corrected(latent, decoder):
+def test_inversion_with_each_latent_and_decoder(latent, decoder):
     model, config, vocabulary = trained(latent, decoder, 60)
     generator = Generator(Checkpoint("other", model, config, vocabulary), "cpu")
     plain = generator.reconstruct(list(SMALL))["exact"].sum()
@@ -133,7 +135,7 @@ def test_every_kind_of_model_can_be_corrected(latent, decoder):
     assert found["exact"].sum() > plain
 
 
-def test_what_cannot_be_asked_is_rejected(tiny):
+def test_invalid_options(tiny):
     z = latents(tiny, SMALL[:2])
     with pytest.raises(InputError, match="inversion_steps must be a whole number"):
         tiny.decode(z, inversion_steps=-1)
@@ -147,11 +149,11 @@ def test_what_cannot_be_asked_is_rejected(tiny):
         tiny.decode(z, inversion_steps=2, branch_from=["CCO", ""])
 
 
-def test_an_evaluation_counts_the_same(tiny, tiny_checkpoint):
+def test_evaluator_agrees_with_generator(tiny, tiny_checkpoint):
     from molvae.data.featurize import featurize
     from molvae.data.graph_dataset import PackedGraphs
 
-    data = PackedGraphs.from_graphs(featurize(STRANGE), tiny_checkpoint.vocabulary)
+    data = PackedGraphs.from_graphs(featurize(UNSEEN), tiny_checkpoint.vocabulary)
     evaluator = Evaluator(Codec.from_checkpoint(tiny_checkpoint))
-    expected = tiny.reconstruct(STRANGE, inversion_steps=8)["exact"].tolist()
+    expected = tiny.reconstruct(UNSEEN, inversion_steps=8)["exact"].tolist()
     assert evaluator.exact_reconstructions(data, inversion_steps=8).tolist() == expected

@@ -1,4 +1,4 @@
-"""Random streams: uniform, normal, and a row's own, whatever it is drawn beside. Seeds are fixed: nothing is flaky."""
+"""Random numbers: distribution, independence of streams, and independence of the batch. The seeds are fixed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROWS = torch.arange(N)
 
 
 def _distance(values: torch.Tensor) -> float:
-    """Kolmogorov and Smirnov's: the largest gap between the observed and the uniform distribution function."""
+    """Kolmogorov-Smirnov statistic: largest difference between the empirical and the uniform distribution function."""
     ordered, places = np.sort(values.numpy()), np.arange(1, N + 1) / N
     return float(max(np.abs(ordered - places).max(), np.abs(ordered - places + 1 / N).max()))
 
@@ -25,7 +25,7 @@ def test_uniform_over_rows(seed, counter):
     assert values.dtype == torch.float64
     assert values.min() > 0
     assert values.max() < 1
-    assert _distance(values) < 1.95 / N**0.5  # exceeded by chance once in a thousand
+    assert _distance(values) < 1.95 / N**0.5  # exceeded with probability 0.001
 
 
 def test_uniform_along_one_row():
@@ -41,11 +41,11 @@ def test_uniform_along_one_row():
         (normal(row_keys(0, ROWS), 1)[:, 0], normal(row_keys(0, ROWS), 1, stream=1)[:, 0]),  # neighboring streams
     ],
 )
-def test_neighbors_are_unrelated(a, b):
+def test_neighboring_streams_are_uncorrelated(a, b):
     assert abs(np.corrcoef(a.numpy(), b.numpy())[0, 1]) < 4 / N**0.5
 
 
-def test_a_row_does_not_depend_on_the_batch():
+def test_numbers_do_not_depend_on_the_batch():
     some = torch.tensor([17, 3, 0, 999])
     keys = row_keys(5, torch.arange(1000))
     assert torch.equal(row_keys(5, some), keys[some])
@@ -53,7 +53,7 @@ def test_a_row_does_not_depend_on_the_batch():
     assert torch.equal(normal(keys[some], 6), normal(keys, 6)[some])
 
 
-def test_each_row_may_be_at_its_own_place():
+def test_counter_per_row():
     keys, places = row_keys(5, torch.arange(3)), torch.tensor([4, 0, 9])
     expected = [uniform(keys[i : i + 1], int(place)).item() for i, place in enumerate(places)]
     assert uniform(keys, places).tolist() == expected
@@ -69,13 +69,13 @@ def test_normal_moments():
     assert torch.isfinite(values).all()
 
 
-def test_more_numbers_begin_with_the_fewer():
+def test_first_numbers_do_not_depend_on_the_size():
     keys = row_keys(2, torch.arange(5))
     assert torch.equal(normal(keys, 8)[:, :3], normal(keys, 3))
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_none_and_one(rows):
+def test_zero_and_one_row(rows):
     keys = row_keys(0, torch.arange(rows))
     assert uniform(keys, 0).shape == (rows,)
     assert normal(keys, 4).shape == (rows, 4)
