@@ -14,7 +14,7 @@ from molvae.cli import options
 from molvae.cli.loading import load_model, load_scores, split_names, temperature_option
 from molvae.cli.outputs import check_image, check_outputs, image_output, table_output
 from molvae.cli.partial_runs import content_id, resumable_run
-from molvae.cli.progress import progress
+from molvae.viz.progress import progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -209,7 +209,7 @@ class _SeedStream:
         """A table for every few seeds; `attrs["counts"]` has the counts of the rows that it covers."""
         from molvae.errors import MolvaeWarning
 
-        with warnings.catch_warnings(), progress("molecules") as advance:
+        with warnings.catch_warnings(), progress_bar(None, "molecules") as advance:
             warnings.simplefilter("ignore", MolvaeWarning)  # reported below with file and line
             for frame in generator.iter_analogs(self._seeds(), n, **analog_options, progress=advance):
                 for line in frame.attrs["summary"]:

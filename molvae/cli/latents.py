@@ -12,9 +12,9 @@ import typer
 from molvae.cli import options
 from molvae.cli.loading import load_model, temperature_option
 from molvae.cli.outputs import table_output
-from molvae.cli.progress import progress
 from molvae.cli.row_commands import finish, map_rows
 from molvae.errors import InputError
+from molvae.viz.progress import progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ def decode(
     table = read_latents(latents)
     with table_output(output, [latents]) as write:
         generator = load_model(model, device)
-        with progress("latents", len(table)) as advance:
+        with progress_bar(len(table), "latents") as advance:
             frame = generator.decode(
                 table, temperature=chosen_temperature, top_k=top_k, top_p=top_p, grammar=grammar,
                 inversion_steps=inversion_steps, random_state=random_seed, progress=advance,

@@ -11,7 +11,7 @@ import typer
 from molvae.cli import options
 from molvae.cli.loading import split_names
 from molvae.cli.outputs import table_output
-from molvae.cli.progress import progress
+from molvae.viz.progress import progress_bar
 
 if TYPE_CHECKING:
     from molvae.data.rows import RowCounts
@@ -42,7 +42,7 @@ def index(
     from molvae.errors import CheckpointError, InputError
     from molvae.library.indexed_library import index as build_library
 
-    with progress("rows") as advance:
+    with progress_bar(None, "rows") as advance:
 
         def show_progress(counts: RowCounts) -> None:
             if advance:

@@ -9,7 +9,7 @@ import typer
 from molvae.cli import options
 from molvae.cli.loading import load_model, load_scores
 from molvae.cli.outputs import GRID_FORMATS, single_table
-from molvae.cli.progress import progress
+from molvae.viz.progress import progress_bar
 
 
 def optimize(
@@ -70,7 +70,7 @@ def optimize(
         starts = list(valid_smiles(read_rows(seeds, column, standardized=standardize)))
         interrupted = None
         try:
-            with progress("samples", max_samples * len(starts)) as advance:
+            with progress_bar(max_samples * len(starts), "samples") as advance:
                 frame = optimize_molecules(
                     generator, starts, objective, filters=filters, scores=load_scores(scores, device), target=target,
                     max_samples=max_samples, strategy=strategy, random_state=random_seed, progress=advance,

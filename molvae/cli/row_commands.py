@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from molvae.cli.progress import progress
 from molvae.errors import InputError
+from molvae.viz.progress import progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def map_rows(rows: Iterator[Row], function: Callable[[list[str]], pd.DataFrame])
     from molvae.data.rows import ARGUMENT
 
     n_done, named = 0, False
-    with progress("rows") as advance:
+    with progress_bar(None, "rows") as advance:
         for chunk in chunked(rows, CHUNK):
             if not n_done:
                 named = any(row.name or row.source != ARGUMENT for row in chunk)

@@ -10,7 +10,7 @@ import typer
 from molvae.cli import options
 from molvae.cli.loading import load_model, temperature_option
 from molvae.cli.outputs import table_output
-from molvae.cli.progress import progress
+from molvae.viz.progress import progress_bar
 
 
 def sample(
@@ -40,7 +40,7 @@ def sample(
     chosen_temperature = temperature_option(temperature, greedy)
     with table_output(output) as write:
         generator = load_model(model, device)
-        with warnings.catch_warnings(), progress("molecules", n) as advance:
+        with warnings.catch_warnings(), progress_bar(n, "molecules") as advance:
             warnings.simplefilter("ignore")  # the summary has the same information
             frame = generator.sample(
                 n, prior=prior, temperature=chosen_temperature, top_k=top_k, top_p=top_p, grammar=grammar,

@@ -14,7 +14,7 @@ import typer
 from molvae.cli import options
 from molvae.cli.loading import load_scores, split_names
 from molvae.cli.outputs import check_outputs
-from molvae.cli.progress import progress
+from molvae.viz.progress import progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +164,7 @@ def _score_rows(scorer: Scorer, rows: Iterator[Row], output: Path | None) -> Non
 
     with (
         nullcontext(lambda _: None) if output is None else table_writer(output) as write,
-        progress("molecules") as advance,
+        progress_bar(None, "molecules") as advance,
     ):
         for frame in scorer.tables(remember()):
             write(frame)

@@ -13,7 +13,7 @@ import typer
 
 from molvae.cli import options
 from molvae.cli.outputs import check_outputs, table_output
-from molvae.cli.progress import progress
+from molvae.viz.progress import progress_bar
 
 if TYPE_CHECKING:
     from molvae.data.rows import InvalidRow
@@ -121,7 +121,7 @@ def _progress_and_invalid_rows(library: list[str], path: Path | None) -> Iterato
 
     files = None if "-" in library else find_files(library)
     total = estimate_rows(files) if files and sys.stderr.isatty() else None  # reads the beginning of every file
-    with progress("rows", total) as advance, _invalid_row_writer(path) as write_row:
+    with progress_bar(total, "rows") as advance, _invalid_row_writer(path) as write_row:
         n_read = 0
 
         def on_part(part: PartialResult) -> None:

@@ -79,8 +79,8 @@ def train(
         train_config["random_state"] = given["random_seed"]
     folder = train_model(
         data, output, valid=valid, column=column, standardize=standardize, model_config=model_config,
-        train_config=TrainConfig.from_dict(train_config), neighbor_targets=neighbor_targets, init_from=init_from, name=name,
-        workers=workers, hardware=HardwareConfig(accelerator, devices, nodes, strategy),
+        train_config=TrainConfig.from_dict(train_config), neighbor_targets=neighbor_targets, init_from=init_from,
+        name=name, workers=workers, hardware=HardwareConfig(accelerator, devices, nodes, strategy),
         progress_bar=sys.stderr.isatty(), log=lambda text: typer.echo(text, err=True),
     )  # fmt: skip
     typer.echo(folder)

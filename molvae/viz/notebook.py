@@ -6,7 +6,6 @@ from several servers, so it does not work offline, and its templates do not esca
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import pandas as pd
 
 from molvae.errors import InputError
 from molvae.viz.formatting import format_cell, format_name, format_text
+from molvae.viz.progress import in_notebook
 from molvae.viz.templating import render
 
 MAX_VALUES = 8
@@ -133,13 +133,6 @@ class MoleculeGrid:
                 "values": [(format_name(name), format_cell(row[name])) for name in self.columns],
                 "error": format_text(row.get("error")),
             }
-
-
-def in_notebook() -> bool:
-    """Whether the code runs in a Jupyter kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return hasattr(shell, "kernel")
 
 
 def _as_frame(table: Any) -> pd.DataFrame:

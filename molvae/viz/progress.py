@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from molvae.viz.notebook import in_notebook
-
 ProgressCallback = Callable[[int], None]
 """Called with the number of finished items so far."""
 
@@ -49,3 +47,10 @@ def progress_bar(
 
     with tqdm(total=total, desc=description, leave=False, unit="", unit_scale=True) as bar:
         yield lambda n_done: bar.update(n_done - bar.n)
+
+
+def in_notebook() -> bool:
+    """Whether the code runs in a Jupyter kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return hasattr(shell, "kernel")
