@@ -190,7 +190,8 @@ class Data:
 
 def main() -> None:
     arguments = parse_arguments()
-    for name, minutes in zip_longest(arguments.model, arguments.minutes, fillvalue=0.0):
+    minutes_of: dict[str, float] = dict(zip_longest(arguments.model, arguments.minutes, fillvalue=0.0))
+    for name, minutes in minutes_of.items():
         if "pack" in arguments.steps:
             pack_data(name, arguments)
         if "train" in arguments.steps:

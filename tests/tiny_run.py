@@ -1,6 +1,6 @@
-"""A run small enough for a test: real drugs, a model of a few thousand weights. Run as a script, it trains once.
+"""A training run for tests: a model with a few thousand weights on the molecules of tests/molecules.py.
 
-`python tiny_run.py FOLDER [SETTING=JSON ...]` is what the tests kill.
+`python tiny_run.py FOLDER [SETTING=JSON ...]` runs it in a process of its own, which tests kill.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from molvae.data.packing import pack
 from molvae.data.readers import Record
 from molvae.nn.config import ModelConfig
 from molvae.training.config import TrainConfig
+from molvae.training.curves import CurveDrawer
 from molvae.training.trainer import TrainingResult, train_autoencoder
 
 SETTINGS: dict[str, Any] = {
@@ -34,7 +35,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def packed_drugs() -> tuple[PackedGraphs, int]:
-    """The drugs of tests/molecules.py, and the size of their vocabulary."""
+    """The packed molecules of tests/molecules.py and the size of their vocabulary."""
     rows = [Record(smiles, name, "drugs", i + 1) for i, (name, smiles) in enumerate(DRUGS.items())]
     packed, vocabulary, _ = pack(rows, workers=0)
     return packed, len(vocabulary)
@@ -54,7 +55,7 @@ def tiny_model(vocab_size: int, **changes: Any) -> ModelConfig:
 
 
 def run_tiny(folder: Path, *, model: dict[str, Any] | None = None, **options: Any) -> TrainingResult:
-    """Train on the drugs; settings of `TrainConfig` and options of `train` go by name."""
+    """Train with fields of `TrainConfig` and arguments of `train_autoencoder`, given by name."""
     data, size = packed_drugs()
     settings = {k: options.pop(k) for k in list(options) if k in TrainConfig.__dataclass_fields__}
     config = TrainConfig(**{**SETTINGS, **settings})
@@ -64,4 +65,5 @@ def run_tiny(folder: Path, *, model: dict[str, Any] | None = None, **options: An
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    CurveDrawer.draw = lambda _: None  # type: ignore[method-assign]  # drawing takes longer than the training
     run_tiny(Path(sys.argv[1]), **{k: json.loads(v) for k, v in (a.split("=", 1) for a in sys.argv[2:])})

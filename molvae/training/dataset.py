@@ -27,12 +27,11 @@ from molvae.data.readers import InvalidRow, Record, read_records
 from molvae.data.splits import assign_split
 from molvae.data.synthetic_neighbors import SYNTHETIC_CHUNK_SIZE, add_synthetic_neighbors
 from molvae.errors import InputError, MolvaeError
+from molvae.training.runtime import Log
 
 VALIDATION_FRACTION, MIN_VALIDATION, MAX_VALIDATION = 0.01, 50, 5_000
 """Fraction of the data that is split off for validation, and the limits of its size in molecules."""
 ROWS_PER_LOG_LINE = 100_000
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,12 @@ from molvae.generation.rng import normal, row_keys
 from molvae.nn.devices import find_device
 from molvae.nn.inference import encode_dataset
 from molvae.nn.priors import FlowPrior, MixturePrior, Prior, PriorConfig
+from molvae.training.runtime import Log
 
 FLOW_STEPS, FLOW_BATCH_SIZE, FLOW_LEARNING_RATE, FLOW_WARMUP_STEPS = 4_000, 512, 1e-3, 200
 MIXTURE_ITERATIONS = 30
 COVARIANCE_RIDGE = 1e-4
 """Added to the diagonal of covariances: some directions of latents have a variance of almost 0."""
-
-Log = Callable[[str], None]
 
 
 def fit_prior(

@@ -51,7 +51,7 @@ KNOWN_FACTOR = 0.6
 SIMILARITY_TOLERANCE = 0.5
 """Deviation from the expected Tanimoto similarity at which the remaining reward reaches 0 (it falls linearly)."""
 SEED_NOISE_LEVEL = 0.25
-"""Noise level from which a sample that is the seed gets no more than `VALID_REWARD`; below, its reward falls linearly."""
+"""Noise level from which a sample that is the seed gets only `VALID_REWARD`; its reward falls linearly up to there."""
 UNCONDITIONAL_NOISE_LEVEL = 0.75
 """Noise level from which samples are not compared with their seed: every valid sample gets 1, plus the reward of the
 distribution matching."""
@@ -164,9 +164,9 @@ def reward_samples(
     """Reward the samples that were decoded around a seed.
 
     The largest reward, 1, is for a molecule that is not in the training set, has a Tanimoto similarity to the seed of
-    1 minus the noise level, an SA score of at most the seed's plus `USABLE_SA_INCREASE`, and no structural alert (BRENK) that
-    the seed does not have. Duplicates share the reward. Invalid samples get 0. From `UNCONDITIONAL_NOISE_LEVEL` on,
-    every valid sample gets 1 plus the reward of the distribution matching.
+    1 minus the noise level, an SA score of at most the seed's plus `USABLE_SA_INCREASE`, and no structural alert
+    (BRENK) that the seed does not have. Duplicates share the reward. Invalid samples get 0. From
+    `UNCONDITIONAL_NOISE_LEVEL` on, every valid sample gets 1 plus the reward of the distribution matching.
 
     Parameters
     ----------

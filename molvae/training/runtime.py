@@ -7,11 +7,14 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+Log = Callable[[str], None]
+"""Receives progress messages, one line each."""
 
 MATMUL_PRECISION = {"bf16": "medium", "tf32": "high"}
 """Setting of a training -> argument of `torch.set_float32_matmul_precision`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,13 +27,11 @@ from molvae.training.dataset import TrainingSet, TrainingSetConfig, prepare_neig
 from molvae.training.evaluation import decoding_metrics
 from molvae.training.policy_gradient import PolicyGradient
 from molvae.training.run_settings import check_settings
-from molvae.training.runtime import restored_process_state
+from molvae.training.runtime import Log, restored_process_state
 from molvae.training.trainer import TrainingResult, is_first_process, train_autoencoder
 
 MIN_USABLE = 0.1
 """Below this fraction of exact reconstructions and of valid prior samples, a longer training is recommended."""
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
