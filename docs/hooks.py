@@ -42,7 +42,7 @@ def options_tables(command: str) -> str:
         panel = getattr(parameter, "rich_help_panel", None) or ("Options" if is_option else "Arguments")
         text = (parameter.help or "").replace("|", "\\|").replace("\n", " ")
         panels.setdefault(panel, []).append(f"| {names} | {text} | {shown} |")
-    head = "| | | default |\n|---|---|---|\n"
+    head = "| option | meaning | default |\n|---|---|---|\n"
     return "\n\n".join(f"**{panel}**\n\n{head}" + "\n".join(rows) for panel, rows in panels.items())
 
 
