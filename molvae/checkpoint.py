@@ -132,7 +132,7 @@ def find_model(name_or_path: str | Path) -> Path:
 def save(checkpoint: Checkpoint, folder: Path | str) -> Path:
     """Write a model directory atomically, replacing an older one."""
     folder = Path(folder)
-    with atomic_write_folder(folder, holding=CONFIG_FILE) as draft:
+    with atomic_write_folder(folder, marker=CONFIG_FILE) as draft:
         _write_files(checkpoint, draft)
     return folder
 

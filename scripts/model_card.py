@@ -184,7 +184,9 @@ def prior_scores(evaluator: Evaluator, checkpoint: Checkpoint, n_samples: int) -
 
 def moses_scores(checkpoint: Checkpoint, n_samples: int) -> Scores:
     """MOSES's metrics of prior samples at temperature 1, invalid samples included."""
-    samples = Evaluator(Codec.from_checkpoint(checkpoint)).sample_prior(n_samples, temperature=1.0, prior=checkpoint.prior)
+    samples = Evaluator(Codec.from_checkpoint(checkpoint)).sample_prior(
+        n_samples, temperature=1.0, prior=checkpoint.prior
+    )
     result = molvae.score(
         [smiles or "" for smiles in samples],
         train="moses:train",
@@ -194,7 +196,7 @@ def moses_scores(checkpoint: Checkpoint, n_samples: int) -> Scores:
         nearest=False,
         benchmarks=("moses",),
     )
-    return {name: f"{value:.4f}" for name, value in result.figures["MOSES"].items() if value is not None}
+    return {name: f"{value:.4f}" for name, value in result.metrics["MOSES"].items() if value is not None}
 
 
 def bloom_filter_scores(checkpoint: Checkpoint) -> Scores:
@@ -259,7 +261,7 @@ def default_scores(checkpoint: Checkpoint, path: Path, n_seeds: int) -> Scores:
     result = molvae.score(
         analogs["smiles"], seeds=analogs["seed"], columns=("sa", "alerts"), fcd=False, benchmarks=(), nearest=False
     )
-    quality = {name: f"{result.figures['Analogs'][key]:.3f}" for name, key in ANALOG_METRICS.items()}
+    quality = {name: f"{result.metrics['Analogs'][key]:.3f}" for name, key in ANALOG_METRICS.items()}
     return {
         "settings": str(dataclasses.asdict(checkpoint.defaults)),
         f"seeds with {N_ANALOGS} analogs": f"{int((statistics['found'] == N_ANALOGS).sum())} of {len(seeds)}",

@@ -196,7 +196,7 @@ def _show(scores: Scores) -> None:
 def _tables(scores: Scores) -> Iterator[tuple[str, object]]:
     from rich.table import Table
 
-    for section, figures in scores.figures.items():
+    for section, figures in scores.metrics.items():
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(no_wrap=True)
         table.add_column(justify="right")
@@ -233,7 +233,7 @@ def _write_report(scores: Scores, path: Path, title: str, rank_by: str) -> None:
     from molvae.viz.report import Report, save_report
 
     if path.suffix.lower() == ".csv":
-        values = [(section, *item) for section, figures in scores.figures.items() for item in figures.items()]
+        values = [(section, *item) for section, figures in scores.metrics.items() for item in figures.items()]
         write_table(pd.DataFrame(values, columns=["section", "figure", "value"]), path)
     elif path.suffix.lower() == ".json":
         with atomic_write(path) as draft:
@@ -243,7 +243,7 @@ def _write_report(scores: Scores, path: Path, title: str, rank_by: str) -> None:
         molecules = pd.concat(parts, ignore_index=True)  # the sample, and the first invalid rows with their reasons
         save_report(
             Report(
-                title=title, counts=scores.counts, metrics=scores.figures, notes=scores.notes, molecules=molecules,
+                title=title, counts=scores.counts, metrics=scores.metrics, notes=scores.notes, molecules=molecules,
                 reference=scores.reference, seeds=scores.seeds, rank_by=rank_by,
             ),
             path,

@@ -1,7 +1,7 @@
-"""Bloom filter of canonical SMILES: tells whether a molecule was in the training set, small enough to distribute.
+"""Bloom filter of canonical SMILES: a compact test of whether a molecule is in the training set.
 
-A Bloom filter has no false negatives and a small, known rate of false positives: 0.05 % with 16 bits per molecule, so
-that 2.2 million molecules need 4.4 MB.
+A Bloom filter has no false negatives and a small, known rate of false positives. With 16 bits per molecule the rate is
+0.05 %, and 2.2 million molecules need 4.4 MB.
 
 References
 ----------
@@ -28,7 +28,7 @@ FORMAT = 1
 """Format of the saved file; changes with the hash function or the layout of the bits."""
 
 MAX_HASHES = 64
-"""Maximum number of bits that each member sets."""
+"""Maximum number of hash functions, that is, of bits that each member sets."""
 
 _CHUNK_SIZE = 65_536  # texts hashed at a time: 6 MB of bit positions
 
@@ -43,9 +43,9 @@ class BloomFilter:
     ----------
     bits : ndarray of uint8, shape (bytes,)
         Bit i of the filter is bit i % 8 of byte i // 8.
-    hashes : int
+    n_hashes : int
         Number of bits that each member sets.
-    items : int
+    n_items : int
         Number of distinct members.
 
     Examples
@@ -56,55 +56,73 @@ class BloomFilter:
     """
 
     bits: NDArray[np.uint8]
-    hashes: int
-    items: int
+    n_hashes: int
+    n_items: int
 
     @classmethod
     def from_smiles(cls, smiles: Iterable[str], bits_per_item: int = 16) -> BloomFilter:
-        """Build a filter. Needs 16 bytes per text and 1 byte per bit of the filter meanwhile."""
+        """Build a filter.
+
+        Uses 16 bytes of memory per text and 1 byte per bit of the filter.
+
+        Parameters
+        ----------
+        smiles : iterable of str
+            The members. Duplicates are allowed.
+        bits_per_item : int
+            Size of the filter, at least 1. More bits give fewer false positives.
+
+        Raises
+        ------
+        InputError
+            If `bits_per_item` is less than 1.
+        """
         if bits_per_item < 1:
             raise InputError(f"bits_per_item must be 1 or more, got {bits_per_item}")
-        words = np.concatenate([np.empty((0, 2), np.uint64), *_hashed(smiles)])
-        items = len(np.unique(words[:, 0]))
-        hashes = min(max(1, round(bits_per_item * log(2))), MAX_HASHES)  # minimizes the false positive rate
-        flags = np.zeros(max(64, -(-items * bits_per_item // 8) * 8), dtype=np.bool_)
+        words = np.concatenate([np.empty((0, 2), np.uint64), *_hash_chunks(smiles)])
+        n_items = len(np.unique(words[:, 0]))
+        n_hashes = min(max(1, round(bits_per_item * log(2))), MAX_HASHES)  # minimizes the false positive rate
+        flags = np.zeros(max(64, -(-n_items * bits_per_item // 8) * 8), dtype=np.bool_)
         for start in range(0, len(words), _CHUNK_SIZE):
-            flags[_positions(words[start : start + _CHUNK_SIZE], hashes, flags.size)] = True
-        return cls(np.packbits(flags, bitorder="little"), hashes, items)
+            flags[_positions(words[start : start + _CHUNK_SIZE], n_hashes, flags.size)] = True
+        return cls(np.packbits(flags, bitorder="little"), n_hashes, n_items)
 
     def __len__(self) -> int:
-        return self.items
+        return self.n_items
 
     def __contains__(self, smiles: object) -> bool:
         return isinstance(smiles, str) and bool(self.contains([smiles])[0])
 
     def contains(self, smiles: Sequence[str]) -> NDArray[np.bool_]:
-        """Return for each of N texts whether it is a member, shape (N,); False is always correct."""
-        return np.concatenate([np.empty(0, np.bool_), *map(self._test, _hashed(smiles))])
+        """Return for each of N texts whether it is a member, shape (N,). False is always correct."""
+        return np.concatenate([np.empty(0, np.bool_), *map(self._test, _hash_chunks(smiles))])
 
     @property
     def false_positive_rate(self) -> float:
-        """Probability that a text that is not a member is reported as one: (1 - exp(-hashes items / bits)) ^ hashes."""
-        return float((1 - np.exp(-self.hashes * self.items / (self.bits.size * 8))) ** self.hashes)
+        """Probability that a non-member is reported as a member: (1 - exp(-n_hashes n_items / n_bits)) ^ n_hashes."""
+        return float((1 - np.exp(-self.n_hashes * self.n_items / (self.bits.size * 8))) ** self.n_hashes)
 
     def save(self, path: str | Path) -> None:
-        """Write an .npz file of arrays under exactly this name."""
-        header = np.array([FORMAT, self.hashes, self.items], dtype=np.int64)
-        with open(path, "wb") as file:  # numpy appends .npz to a name, but not to a file
+        """Write an .npz file. The suffix .npz is not added to `path`."""
+        header = np.array([FORMAT, self.n_hashes, self.n_items], dtype=np.int64)
+        with open(path, "wb") as file:  # np.savez adds .npz to a file name, but not to an open file
             np.savez(file, header=header, bits=self.bits)
 
     @classmethod
     def load(cls, path: str | Path) -> BloomFilter:
-        """Read a file that `save` wrote; no code in the file is executed.
+        """Read a file written by `save`. No code in the file is executed.
 
-        Raises `CheckpointError` if the file is missing, damaged, or of another format.
+        Raises
+        ------
+        CheckpointError
+            If the file is missing, damaged, or of another format.
         """
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in arrays.zip.infolist()):
                     raise ValueError("it is compressed, which this format does not use")
                 header, bits = arrays["header"], arrays["bits"]
-            version, hashes, items = (int(number) for number in header)
+            version, n_hashes, n_items = (int(number) for number in header)
         except FileNotFoundError:
             raise CheckpointError(f"{path}: the Bloom filter does not exist") from None
         except (
@@ -114,29 +132,29 @@ class BloomFilter:
             raise CheckpointError(f"{path}: damaged, or not a Bloom filter ({error})") from error
         if version != FORMAT:
             raise CheckpointError(f"{path}: Bloom filter of format {version}; this version reads {FORMAT}")
-        if bits.dtype != np.uint8 or bits.ndim != 1 or bits.size < 8 or not 1 <= hashes <= MAX_HASHES or items < 0:
-            raise CheckpointError(f"{path}: damaged: its arrays are not those of a Bloom filter")
-        return cls(bits, hashes, items)
+        if bits.dtype != np.uint8 or bits.ndim != 1 or bits.size < 8 or not 1 <= n_hashes <= MAX_HASHES or n_items < 0:
+            raise CheckpointError(f"{path}: damaged: invalid shape, type or values of the arrays")
+        return cls(bits, n_hashes, n_items)
 
     def _test(self, words: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        positions = _positions(words, self.hashes, self.bits.size * 8)
+        positions = _positions(words, self.n_hashes, self.bits.size * 8)
         found = self.bits[positions >> 3] >> (positions & 7).astype(np.uint8) & 1
         is_member: NDArray[np.bool_] = found.all(axis=1)
         return is_member
 
 
-def _hashed(smiles: Iterable[str]) -> Iterator[NDArray[np.uint64]]:
-    """Yield two 64-bit words per text, (N, 2), in chunks."""
+def _hash_chunks(smiles: Iterable[str]) -> Iterator[NDArray[np.uint64]]:
+    """Yield two 64-bit hashes per text, (N, 2), chunk by chunk."""
     texts = iter(smiles)
     while chunk := list(islice(texts, _CHUNK_SIZE)):
         yield hash_texts(chunk, 16)
 
 
-def _positions(words: NDArray[np.uint64], hashes: int, size: int) -> NDArray[np.int64]:
-    """Return the bits of N texts, (N, hashes), by double hashing: first + k second, modulo `size` (Kirsch 2006).
+def _positions(words: NDArray[np.uint64], n_hashes: int, size: int) -> NDArray[np.int64]:
+    """Return the bits of N texts, (N, n_hashes), by double hashing: first + k second, modulo `size` (Kirsch 2006).
 
-    The sum may wrap at 2^64, which does no harm. The second word is made odd, because 0 would give one bit only.
+    The sum may overflow at 2^64, which does not matter. The second hash is made odd, because 0 would set only one bit.
     """
     first, second = words[:, :1], words[:, 1:] | np.uint64(1)
-    steps = np.arange(hashes, dtype=np.uint64)
+    steps = np.arange(n_hashes, dtype=np.uint64)
     return ((first + steps * second) % np.uint64(size)).astype(np.int64)

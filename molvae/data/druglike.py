@@ -136,8 +136,8 @@ def _rows(path: Path, column: str | None) -> Iterator[Record | InvalidRow]:
 
 def _write(path: Path, lines: Iterable[str]) -> Path:
     with (
-        atomic_write(path) as draft,
-        draft.open("wb") as raw,
+        atomic_write(path) as temporary,
+        temporary.open("wb") as raw,
         gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file,
     ):
         file.writelines(line.encode() for line in lines)

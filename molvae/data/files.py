@@ -14,42 +14,42 @@ from pathlib import Path
 
 from molvae.errors import InputError, MolvaeError
 
-_DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
+_TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary file next to `path` that replaces it when the block ends without an error."""
+    """Yield the path of a temporary file next to `path`, which replaces `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # a process id may not be unique
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # process ids are not unique across containers
     try:
-        yield draft
-        os.replace(draft, path)
+        yield temporary
+        os.replace(temporary, path)
     finally:
-        draft.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def abandoned_drafts(folder: Path) -> list[Path]:
-    """Return the temporary files in a folder that killed writers (`atomic_write`) left behind."""
-    return [path for path in folder.glob(".*") if _DRAFT.fullmatch(path.name) and path.is_file()]
+def leftover_temporary_files(folder: Path) -> list[Path]:
+    """Return the temporary files of `atomic_write` in a folder that remain from killed processes."""
+    return [path for path in folder.glob(".*") if _TEMPORARY_NAME.fullmatch(path.name) and path.is_file()]
 
 
 class FolderLock:
-    """Marks a folder as used by one run. A later run takes the lock over; the earlier one fails at its next check."""
+    """Marks a folder as in use by one run. A later run takes over the lock; the earlier run fails at its next check."""
 
     def __init__(self, path: Path) -> None:
         """Take the lock by writing the file `path` in the folder."""
-        self.path, self.token = path, uuid.uuid4().hex
-        with atomic_write(path) as draft:
-            draft.write_text(self.token, encoding="utf-8")
+        self.path, self.owner = path, uuid.uuid4().hex
+        with atomic_write(path) as temporary:
+            temporary.write_text(self.owner, encoding="utf-8")
 
     def check(self) -> None:
-        """Raise `MolvaeError` if another run has taken the lock over or the folder was deleted."""
+        """Raise `MolvaeError` if another run has taken over the lock or the folder was deleted."""
         try:
-            holder = self.path.read_text(encoding="utf-8")
+            owner = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise MolvaeError(f"{self.path.parent} was deleted during the run") from None
-        if holder != self.token:
+        if owner != self.owner:
             raise MolvaeError(f"{self.path.parent} is in use by a run that was started later; this run stops")
 
     def release(self) -> None:
@@ -58,37 +58,38 @@ class FolderLock:
         self.path.unlink()
 
 
-def check_output_folder(path: Path, holding: str) -> None:
-    """Raise `InputError` if `path` exists and is neither an empty folder nor one with the file `holding`."""
-    if path.exists() and not (path / holding).exists() and (path.is_file() or any(path.iterdir())):
-        raise InputError(f"{path} exists and does not contain {holding}: choose another folder")
+def check_output_folder(path: Path, marker: str) -> None:
+    """Raise `InputError` if `path` exists, unless it is an empty folder or a folder that contains the file `marker`."""
+    if path.exists() and not (path / marker).exists() and (path.is_file() or any(path.iterdir())):
+        raise InputError(f"{path} exists and does not contain {marker}: choose another folder")
 
 
 @contextmanager
-def atomic_write_folder(path: Path, holding: str) -> Iterator[Path]:
-    """Yield a temporary folder next to `path` that replaces it when the block ends without an error.
+def atomic_write_folder(path: Path, marker: str) -> Iterator[Path]:
+    """Yield a temporary folder next to `path`, which replaces `path` when the block ends without an error.
 
-    An existing folder is restored if the replacement fails. Raises `InputError` as `check_output_folder` does.
+    An existing folder is replaced only if it contains the file `marker`, and it is restored if the replacement fails.
+    Raises `InputError` as `check_output_folder` does.
     """
-    check_output_folder(path, holding)
+    check_output_folder(path, marker)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        yield draft
-        draft.chmod(0o755)  # temporary folders and safetensors files are readable by their owner only
-        for file in draft.iterdir():
+        yield temporary
+        temporary.chmod(0o755)  # temporary folders and safetensors files are created without access for other users
+        for file in temporary.iterdir():
             file.chmod(0o644)
-        _replace_folder(draft, path)
+        _replace_folder(temporary, path)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _replace_folder(draft: Path, path: Path) -> None:
-    old = draft.with_name(f"{draft.name}.old")
+def _replace_folder(temporary: Path, path: Path) -> None:
+    old = temporary.with_name(f"{temporary.name}.old")
     if path.exists():
         os.replace(path, old)
     try:
-        os.replace(draft, path)
+        os.replace(temporary, path)
     except BaseException:
         if old.exists():
             os.replace(old, path)

@@ -1,4 +1,4 @@
-"""Data sets of molecular graphs in a few flat arrays (`PackedGraphs`), and batches of them (`GraphBatch`).
+"""Datasets of molecular graphs in a few flat arrays (`PackedGraphs`), and batches of them (`GraphBatch`).
 
 There is no Python object per molecule. The arrays are in memory, in memory-mapped files or on a GPU, and `gather`
 builds a batch with a few tensor operations in each case.
@@ -198,7 +198,7 @@ class PackedGraphs:
         return packed
 
     def _check_lengths(self, folder: Path) -> None:
-        """Detect arrays of different data sets, as an interrupted copy of a folder leaves them."""
+        """Detect arrays of different datasets, as an interrupted copy of a folder leaves them."""
         for start, names in (("atom", ("atoms",)), ("bond", ("bonds", "bond_index")), ("token", ("tokens",))):
             offsets = getattr(self, f"{start}_start")
             for name in names:

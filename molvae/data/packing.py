@@ -1,4 +1,4 @@
-"""Pack a data set: records in, packed graphs out, with a count of accepted, duplicate and invalid rows."""
+"""Pack a dataset: records in, packed graphs out, with a count of accepted, duplicate and invalid rows."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ _COLUMNS = (
            requires=("rotatable_bonds", "tpsa")),
     Column("alerts", lambda mol, _: "; ".join(alerts(mol, ALERT_SETS)), "names of PAINS, BRENK and NIH alerts"),
     Column("moses_filters", lambda mol, values: passes_moses_filters(mol, values["pattern_fingerprint"]),
-           "passes the filters of the MOSES data set", requires=("pattern_fingerprint",)),
+           "passes the filters of the MOSES dataset", requires=("pattern_fingerprint",)),
     Column("scaffold", lambda mol, _: murcko_smiles(mol), "Bemis-Murcko scaffold; empty for an acyclic molecule"),
 )  # fmt: skip
 

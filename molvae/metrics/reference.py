@@ -58,7 +58,7 @@ class Reference:
     name : str
         Name of the set in messages.
     folder : Path or None
-        Folder of the cache; None is the folder `references` beside the named data sets.
+        Folder of the cache; None is the folder `references` beside the named datasets.
     workers : int or None
         Processes; None uses all cores, 0 only this process.
     device : str
@@ -191,7 +191,7 @@ class Reference:
         self.progress(f"{self.name}: computing {name} (cached for the next run)")
         arrays = compute()
         try:
-            with atomic_write(path) as draft, draft.open("wb") as file:
+            with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
         except OSError as error:
             reason = error.strerror or error

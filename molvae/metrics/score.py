@@ -18,7 +18,7 @@ from molvae.metrics.set_metrics import ReferenceSets
 from molvae.nn.devices import find_device
 
 Molecules = str | Path | Iterable[str] | Reference
-"""A file, a named data set (moses:train), SMILES, or a `Reference`."""
+"""A file, a named dataset (moses:train), SMILES, or a `Reference`."""
 
 
 def score(
@@ -45,7 +45,7 @@ def score(
     smiles : str, Path or iterable of str
         One or more SMILES, or the path of a file. The names in a file become the column `name`.
     train : str, Path, iterable of str, or Reference, optional
-        Training set of the model, as SMILES, a file or a named data set such as "moses:train". Molecules that are not
+        Training set of the model, as SMILES, a file or a named dataset such as "moses:train". Molecules that are not
         in it are novel. Statistics of the set are cached on disk.
     test, test_scaffolds : same types as `train`, optional
         Test sets that the distribution of the molecules is compared with; MOSES has one with random molecules and one
@@ -92,7 +92,7 @@ def score(
     (2, 1)
     >>> scores.molecules["mw"].round(2).tolist()
     [46.07, 94.11, nan]
-    >>> round(scores.figures["MOSES"]["valid"], 3)
+    >>> round(scores.metrics["MOSES"]["valid"], 3)
     0.667
     """
     path = _path_or_none(smiles)

@@ -51,8 +51,6 @@ RESERVED_COLUMNS = (
 )
 """Columns of the table besides those of `molecules.COLUMNS`."""
 
-"""Canonical SMILES (N) to numbers (N), NaN for a molecule without a value."""
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -63,7 +61,7 @@ class Scores:
     counts : dict of str to int
         Rows: read = valid + invalid. Molecules: distinct; sampled (valid molecules that the set metrics are computed
         from); novel (distinct molecules that are not in the training set), if there is one.
-    figures : dict of str to dict
+    metrics : dict of str to dict
         Metrics by section ("MOSES", "GuacaMol", "Molecules", "Analogs") and name; None for a metric that is undefined
         or was not computed.
     notes : list of str
@@ -79,7 +77,7 @@ class Scores:
     """
 
     counts: dict[str, int]
-    figures: dict[str, Metrics]
+    metrics: dict[str, Metrics]
     notes: list[str]
     molecules: pd.DataFrame
     seeds: pd.DataFrame | None = None
@@ -87,8 +85,8 @@ class Scores:
     invalid: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def to_json(self) -> str:
-        """Counts, figures, notes and the table of seeds as standard JSON, without NaN."""
-        content: dict[str, Any] = {"counts": self.counts, "figures": self.figures, "notes": self.notes}
+        """Return counts, metrics (as "figures"), notes and the table of seeds as standard JSON, without NaN."""
+        content: dict[str, Any] = {"counts": self.counts, "figures": self.metrics, "notes": self.notes}
         if self.seeds is not None:
             content["seeds"] = self.seeds.to_dict("records")
         return json.dumps(content, indent=2, allow_nan=False)
@@ -242,7 +240,7 @@ class Scorer:
         self._finder = self._finder or NearestNeighbors(self._neighbors.fingerprints, device=self.device)
         index, similarity = self._finder.query(fingerprints[valid], workers=self.workers)
         smiles = table.loc[valid, "canonical"]
-        # A molecule of the reference is its own nearest neighbor, although its stereoisomers have similarity 1 too.
+        # A molecule of the reference set is its own nearest neighbor; its stereoisomers also have similarity 1.
         is_known = isin_sorted(hash_texts(smiles), self._neighbors.hashes)
         table["nearest_neighbor"] = None
         table.loc[valid, "nearest_neighbor"] = [
@@ -265,26 +263,26 @@ class Scorer:
             references, counts, sample, fcd=self.fcd, workers=self.workers, device=self.device,
             random_state=rows.random_state,
         )  # fmt: skip
-        figures: dict[str, Metrics] = {}
+        metrics: dict[str, Metrics] = {}
         if "moses" in self.benchmarks:
             structures = self._sample_structures(sample)
-            figures["MOSES"] = set_metrics.moses(hashes, structures, "moses_filters" in self.columns)
+            metrics["MOSES"] = set_metrics.moses(hashes, structures, "moses_filters" in self.columns)
         if references.train is not None and "guacamol" in self.benchmarks:
-            figures["GuacaMol"] = set_metrics.guacamol(references.train)
-        own_means = {f"mean {name}": column_mean(sample, name) for name in self._scores}
-        figures["Molecules"] = molecule_averages(sample) | own_means
+            metrics["GuacaMol"] = set_metrics.guacamol(references.train)
+        score_means = {f"mean {name}": column_mean(sample, name) for name in self._scores}
+        metrics["Molecules"] = molecule_averages(sample) | score_means
         seeds = None
         if self._analogs is not None:
-            figures["Analogs"], seeds = self._analogs.overall(), self._analogs.per_seed()
-        figures = {section: set_metrics.replace_non_finite(metrics) for section, metrics in figures.items()}
-        compared = references.test or references.train
+            metrics["Analogs"], seeds = self._analogs.overall(), self._analogs.per_seed()
+        metrics = {section: set_metrics.replace_non_finite(values) for section, values in metrics.items()}
+        compared_set = references.test or references.train
         return Scores(
             counts=counts,
-            figures=figures,
+            metrics=metrics,
             notes=[*set_metrics.notes, *self._notes(counts)],
             molecules=sample,
             seeds=seeds,
-            reference=compared.subset_properties if compared else None,
+            reference=compared_set.subset_properties if compared_set else None,
             invalid=rows.first_invalid(),
         )
 
@@ -302,8 +300,12 @@ class Scorer:
         if not valid:
             notes.append("no row is a valid molecule")
         if sampled < valid:
-            notes.append(f"the metrics of the set are of {sampled:,} random molecules of {valid:,} valid ones")
-        notes += [f"unique@{k} is of only {valid:,} valid molecules" for k in moses.UNIQUE_AT if 0 < valid < k]
+            notes.append(
+                f"the metrics of the set are computed from {sampled:,} random molecules of {valid:,} valid ones"
+            )
+        notes += [
+            f"unique@{k} is computed from only {valid:,} valid molecules" for k in moses.UNIQUE_AT if 0 < valid < k
+        ]
         if incomplete:
             notes.append(f"{incomplete:,} valid molecules lack a value: see the column error")
         return notes
@@ -323,17 +325,17 @@ class Scorer:
 
 
 def _masked(mask: NDArray[np.bool_], values: NDArray[np.bool_]) -> NDArray[np.object_]:
-    """`values` where `mask` is True, None elsewhere."""
+    """Return `values` where `mask` is True, None elsewhere."""
     result = np.full(len(mask), None, dtype=object)
     result[mask] = values[mask]
     return result
 
 
 def _similarity_to_seeds(seeds: pd.Series[str], fingerprints: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Tanimoto similarity of each row to its seed, (N,); NaN for an invalid seed."""
+    """Return the Tanimoto similarity of each row to its seed, (N,); NaN for an invalid seed."""
     distinct = seeds.unique()
     by_seed = dict(zip(distinct, packed_fingerprints([canonical_or_none(s) or "" for s in distinct]), strict=True))
-    of_seeds = np.stack([by_seed[seed] for seed in seeds]) if len(seeds) else fingerprints
-    common = np.bitwise_count(fingerprints & of_seeds).sum(axis=1, dtype=np.int64)
-    union = np.bitwise_count(fingerprints | of_seeds).sum(axis=1, dtype=np.int64)
-    return np.where(of_seeds.any(axis=1), common / np.maximum(union, 1), np.nan)
+    seed_fingerprints = np.stack([by_seed[seed] for seed in seeds]) if len(seeds) else fingerprints
+    common = np.bitwise_count(fingerprints & seed_fingerprints).sum(axis=1, dtype=np.int64)
+    union = np.bitwise_count(fingerprints | seed_fingerprints).sum(axis=1, dtype=np.int64)
+    return np.where(seed_fingerprints.any(axis=1), common / np.maximum(union, 1), np.nan)

@@ -192,7 +192,9 @@ class SetMetrics:
         if len(sample) > SUBSET_SIZE:  # a random subset, because the input may be sorted
             rows = np.random.default_rng(self.random_state).permutation(len(sample))[:SUBSET_SIZE]
             sample = sample.iloc[np.sort(rows)]
-            self._note(f"the GuacaMol scores except validity are of {len(sample):,} random molecules of these")
+            self._note(
+                f"the GuacaMol scores except validity are computed from {len(sample):,} random molecules of these"
+            )
         molecules = list(sample["canonical"])
         metrics: Metrics = dict.fromkeys(guacamol.SCORES)
         metrics["validity"] = ratio(self.counts["valid"], self.counts["read"])

@@ -114,8 +114,8 @@ class FittedModel:
 def save(model: FittedModel, card: str, folder: Path) -> None:
     """Write the folder atomically; `card` is the text of card.md."""
     names = [f.name for f in dataclasses.fields(model.estimator)]  # type: ignore[arg-type]
-    with atomic_write_folder(folder, SETTINGS) as draft:
-        save_file({name: np.ascontiguousarray(getattr(model.estimator, name)) for name in names}, draft / WEIGHTS)
+    with atomic_write_folder(folder, SETTINGS) as temporary:
+        save_file({name: np.ascontiguousarray(getattr(model.estimator, name)) for name in names}, temporary / WEIGHTS)
         settings = {
             "format": FORMAT,
             "target": model.target,
@@ -125,11 +125,11 @@ def save(model: FittedModel, card: str, folder: Path) -> None:
             "std_scale": model.std_scale,
             "min_std": model.min_std,
             "encoder": None if model.encoder is None else dataclasses.asdict(model.encoder),
-            "sha256": checksum(draft / WEIGHTS),
+            "sha256": checksum(temporary / WEIGHTS),
         }
-        (draft / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        (draft / CARD).write_text(json.dumps(model.card, indent=2) + "\n", encoding="utf-8")
-        (draft / "card.md").write_text(card, encoding="utf-8")
+        (temporary / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        (temporary / CARD).write_text(json.dumps(model.card, indent=2) + "\n", encoding="utf-8")
+        (temporary / "card.md").write_text(card, encoding="utf-8")
 
 
 def load(folder: Path) -> FittedModel:

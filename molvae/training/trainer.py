@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 
-from molvae.data.files import FolderLock, abandoned_drafts
+from molvae.data.files import FolderLock, leftover_temporary_files
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.neighbors import Neighbors
 from molvae.errors import CheckpointError, InputError
@@ -204,7 +204,7 @@ class TrainingRun:
         lock = FolderLock(self.folder / "run") if is_first_process() else None
         checkpoint = read_checkpoint(self.checkpoint_path)
         if is_first_process():
-            for path in abandoned_drafts(self.folder):
+            for path in leftover_temporary_files(self.folder):
                 path.unlink(missing_ok=True)
             MetricsFile(self.metrics_path).truncate(checkpoint["global_step"] if checkpoint else 0)
         return lock, checkpoint

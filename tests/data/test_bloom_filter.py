@@ -1,4 +1,4 @@
-"""Bloom filter: no false negatives, the stated rate of false positives, and robust files."""
+"""Bloom filter: no false negatives, the expected rate of false positives, and damaged files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def bloom():
 
 @given(st.lists(st.text(max_size=30), max_size=60), st.integers(1, 40))
 @settings(max_examples=60, deadline=None)
-def test_no_false_negatives(strings, bits_per_item):
-    bloom = BloomFilter.from_smiles(iter(strings), bits_per_item)
-    assert len(bloom) == len(set(strings))
-    assert bloom.contains(strings).all()
-    assert all(string in bloom for string in strings)
+def test_no_false_negatives(texts, bits_per_item):
+    bloom = BloomFilter.from_smiles(iter(texts), bits_per_item)
+    assert len(bloom) == len(set(texts))
+    assert bloom.contains(texts).all()
+    assert all(text in bloom for text in texts)
 
 
 @pytest.mark.parametrize("bits_per_item", [4, 8, 12])
@@ -36,10 +36,10 @@ def test_false_positive_rate(bits_per_item):
 
 
 def test_default_false_positive_rate():
-    """More items than one chunk of hashing holds, so that chunk borders are crossed too."""
+    """More members than fit in one chunk of hashes."""
     members = [f"C{i}" for i in range(70_000)]
     bloom = BloomFilter.from_smiles(members)
-    assert bloom.hashes == 11
+    assert bloom.n_hashes == 11
     assert bloom.bits.size == 2 * len(members)
     assert 0.0004 < bloom.false_positive_rate < 0.0005
     assert bloom.contains(members).all()
@@ -47,7 +47,7 @@ def test_default_false_positive_rate():
 
 
 def test_bits_are_portable():
-    """The bits are computed independently from the definition of BLAKE2b."""
+    """The bits follow from the BLAKE2b hashes alone, on every platform."""
     import hashlib
 
     digest = hashlib.blake2b(b"CCO", digest_size=16).digest()
@@ -70,7 +70,7 @@ def test_empty_filter():
     assert bloom.contains([]).dtype == np.bool_
 
 
-def test_objects_that_are_not_text(bloom):
+def test_non_text_is_not_a_member(bloom):
     assert None not in bloom
     assert 7 not in bloom
 
@@ -80,13 +80,13 @@ def test_bits_per_item_must_be_positive():
         BloomFilter.from_smiles([], 0)
 
 
-@pytest.mark.parametrize("name", ["bloom_filter.npz", "seen"])
+@pytest.mark.parametrize("name", ["bloom_filter.npz", "bloom_filter"])
 def test_save_and_load(bloom, tmp_path, name):
     bloom.save(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     loaded = BloomFilter.load(str(tmp_path / name))
     np.testing.assert_array_equal(loaded.bits, bloom.bits)
-    assert (loaded.hashes, loaded.items) == (bloom.hashes, bloom.items)
+    assert (loaded.n_hashes, loaded.n_items) == (bloom.n_hashes, bloom.n_items)
     assert loaded.contains(list(DRUGS.values())).all()
 
 
@@ -98,8 +98,8 @@ def test_missing_file(tmp_path):
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_damaged_file(tmp_path_factory, data):
-    """Truncated or changed anywhere: an error with the name of the file, or the same filter if zip ignores the byte."""
-    path = tmp_path_factory.mktemp("novelty") / "bloom_filter.npz"
+    """A truncated or changed file raises an error that names it, unless the zip format ignores the changed byte."""
+    path = tmp_path_factory.mktemp("damaged") / "bloom_filter.npz"
     bloom = BloomFilter.from_smiles(DRUGS.values())
     bloom.save(path)
     content = bytearray(path.read_bytes())
@@ -116,7 +116,7 @@ def test_damaged_file(tmp_path_factory, data):
     if message:
         assert "bloom_filter.npz" in message
     else:
-        assert (loaded.hashes, loaded.items) == (bloom.hashes, bloom.items)
+        assert (loaded.n_hashes, loaded.n_items) == (bloom.n_hashes, bloom.n_items)
         np.testing.assert_array_equal(loaded.bits, bloom.bits)
 
 
@@ -138,10 +138,10 @@ def test_damage_that_looks_like_encryption(tmp_path):
             np.zeros(8, np.uint8),
             f"format {FORMAT + 1}; .* reads {FORMAT}",
         ),
-        ([FORMAT, 0, 1], np.zeros(8, np.uint8), "not those of a Bloom filter"),
-        ([FORMAT, 10**9, 1], np.zeros(8, np.uint8), "not those of a Bloom filter"),
-        ([FORMAT, 11, 1], np.zeros(0, np.uint8), "not those of a Bloom filter"),
-        ([FORMAT, 11, 1], np.zeros(8), "not those of a Bloom filter"),
+        ([FORMAT, 0, 1], np.zeros(8, np.uint8), "invalid shape, type or values"),
+        ([FORMAT, 10**9, 1], np.zeros(8, np.uint8), "invalid shape, type or values"),
+        ([FORMAT, 11, 1], np.zeros(0, np.uint8), "invalid shape, type or values"),
+        ([FORMAT, 11, 1], np.zeros(8), "invalid shape, type or values"),
         ([FORMAT, 11], np.zeros(8, np.uint8), "damaged"),
         (FORMAT, np.zeros(8, np.uint8), "damaged"),
     ],
@@ -156,7 +156,7 @@ def test_load_does_not_unpickle(tmp_path):
     np.savez(tmp_path / "bloom_filter.npz", header=np.array([FORMAT, 1, 1]), bits=np.array([object()], dtype=object))
     with pytest.raises(CheckpointError, match=r"bloom_filter\.npz"):
         BloomFilter.load(tmp_path / "bloom_filter.npz")
-    np.save(tmp_path / "bloom_filter.npy", np.zeros(3))  # one array, not a file of several
+    np.save(tmp_path / "bloom_filter.npy", np.zeros(3))  # one array instead of an archive of arrays
     with pytest.raises(CheckpointError, match=r"bloom_filter\.npy"):
         BloomFilter.load(tmp_path / "bloom_filter.npy")
 

@@ -12,15 +12,15 @@ from molvae.data.files import atomic_write, atomic_write_folder
 
 
 def test_concurrent_writers_use_different_temporary_files(tmp_path):
-    """Also two threads of a process, or two containers with the same process id."""
-    path, both = tmp_path / "out.txt", threading.Barrier(2)
+    """Two threads have the same process id, as two containers may have."""
+    path, barrier = tmp_path / "out.txt", threading.Barrier(2)
     failed = []
 
     def write(letter):
         try:
-            with atomic_write(path) as draft, draft.open("w") as file:
+            with atomic_write(path) as temporary, temporary.open("w") as file:
                 file.write(letter * 100_000)
-                both.wait()
+                barrier.wait()
         except OSError as error:
             failed.append(error)
 
@@ -34,32 +34,32 @@ def test_concurrent_writers_use_different_temporary_files(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["out.txt"]
 
 
-def _folder(path, text):
-    with atomic_write_folder(path, "config.json") as draft:
-        (draft / "config.json").write_text(text)
+def _write_folder(path, text):
+    with atomic_write_folder(path, "config.json") as temporary:
+        (temporary / "config.json").write_text(text)
 
 
 def test_folder_is_replaced(tmp_path):
     for text in ("old", "new"):
-        _folder(tmp_path / "model", text)
+        _write_folder(tmp_path / "model", text)
         assert (tmp_path / "model/config.json").read_text() == text
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-@pytest.mark.parametrize("which", [1, 2])
-def test_failed_replacement_keeps_the_old_folder(tmp_path, monkeypatch, which):
-    """The first or the second move fails, as on Windows if a file in the folder is open."""
-    _folder(tmp_path / "model", "old")
-    real, moves = os.replace, []
+@pytest.mark.parametrize("failing_call", [1, 2])
+def test_failed_replacement_keeps_the_old_folder(tmp_path, monkeypatch, failing_call):
+    """The first or the second rename fails, as on Windows if a file in the folder is open."""
+    _write_folder(tmp_path / "model", "old")
+    os_replace, calls = os.replace, []
 
     def replace(source, target):
-        moves.append(source)
-        if len(moves) == which:
+        calls.append(source)
+        if len(calls) == failing_call:
             raise PermissionError("a file is open")
-        real(source, target)
+        os_replace(source, target)
 
     monkeypatch.setattr(files.os, "replace", replace)
     with pytest.raises(PermissionError):
-        _folder(tmp_path / "model", "new")
+        _write_folder(tmp_path / "model", "new")
     assert (tmp_path / "model/config.json").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

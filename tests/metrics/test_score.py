@@ -1,4 +1,4 @@
-"""Input types of `molvae.score`: SMILES, files, named data sets and seeds."""
+"""Input types of `molvae.score`: SMILES, files, named datasets and seeds."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_empty_list():
 @pytest.mark.parametrize("smiles", [[], ["C1CC"]])
 def test_without_valid_molecules_all_metrics_are_none(smiles):
     options = {"train": SMILES, "test": SMILES, "test_scaffolds": SMILES, "columns": None}
-    full, empty = scored(SMILES, **options).figures, scored(smiles, **options).figures
+    full, empty = scored(SMILES, **options).metrics, scored(smiles, **options).metrics
     assert {section: list(found) for section, found in empty.items()} == {s: list(found) for s, found in full.items()}
     values = [value for found in empty.values() for value in found.values() if value is not None]
     assert values == ([] if not smiles else [0.0, 0.0])  # the fraction of valid molecules
@@ -91,7 +91,7 @@ def test_reference_types(tmp_path):
         Reference(SMILES, workers=1),
     ):
         found = scored(["CCO", SMILES[0]], train=train)
-        assert found.figures == expected.figures
+        assert found.metrics == expected.metrics
         pd.testing.assert_frame_equal(found.molecules, expected.molecules)
 
 

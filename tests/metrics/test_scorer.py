@@ -75,7 +75,7 @@ def parse_strict_json(text):
 
 
 def all_metrics(scores):
-    return {f"{section}/{name}": value for section, found in scores.figures.items() for name, value in found.items()}
+    return {f"{section}/{name}": value for section, found in scores.metrics.items() for name, value in found.items()}
 
 
 # --- rows ---
@@ -97,7 +97,7 @@ def test_one_output_row_per_input_row(references):
     assert scores.counts["valid"] == scores.counts["distinct"] == scores.counts["sampled"] == 2
     assert scores.counts["invalid"] == 7
     assert scores.invalid["smiles"].tolist() == invalid["smiles"].tolist()
-    assert scores.figures["MOSES"]["valid"] == scores.figures["GuacaMol"]["validity"] == 2 / 9
+    assert scores.metrics["MOSES"]["valid"] == scores.metrics["GuacaMol"]["validity"] == 2 / 9
 
 
 def test_invalid_rows_keep_position_and_reason():
@@ -188,7 +188,7 @@ def test_nearest_neighbor(scored_set, references):
 def test_columns(references):
     table, scores = scored(["CCO"], columns=("scaffold", "logp"))
     assert list(table.columns) == ["smiles", "error", "canonical", "logp", "scaffold"]
-    assert set(scores.figures["Molecules"]) == {"mean logp"}
+    assert set(scores.metrics["Molecules"]) == {"mean logp"}
     table, _ = scored(["CCO"], ReferenceSets(references.train), columns=("logp",))
     assert "scaffold_not_in_training" not in table.columns
     with pytest.raises(InputError, match="did you mean 'logp'"):
@@ -201,9 +201,9 @@ def test_columns(references):
 
 def test_benchmarks(references):
     _, scores = scored(["CCO", "CCN"], references, columns=CHEAP, benchmarks=("guacamol",))
-    assert set(scores.figures) == {"GuacaMol", "Molecules"}
+    assert set(scores.metrics) == {"GuacaMol", "Molecules"}
     _, scores = scored(["CCO", "CCN"], references, columns=CHEAP, benchmarks=())
-    assert set(scores.figures) == {"Molecules"}
+    assert set(scores.metrics) == {"Molecules"}
 
 
 # --- the set ---
@@ -211,7 +211,7 @@ def test_benchmarks(references):
 
 def test_moses_metrics_match_definitions(scored_set):
     _, scores = scored_set
-    found = scores.figures["MOSES"]
+    found = scores.metrics["MOSES"]
     assert found["valid"] == 1
     assert found["unique@1000"] == found["unique@10000"] == len(set(SET)) / len(SET)
     assert found["Novelty"] == len(set(SET) - set(TRAIN)) / len(set(SET))
@@ -248,7 +248,7 @@ def _scaffold(smiles):
 def test_guacamol_metrics_match_definitions(scored_set):
     _, scores = scored_set
     flat, known = ({Chem.MolToSmiles(parse(text), isomericSmiles=False) for text in smiles} for smiles in (SET, TRAIN))
-    found = scores.figures["GuacaMol"]
+    found = scores.metrics["GuacaMol"]
     assert found["validity"] == 1
     assert found["uniqueness"] == len(flat) / len(SET) < len(set(SET)) / len(SET)
     assert found["novelty"] == len(flat - known) / len(flat)
@@ -259,17 +259,17 @@ def test_guacamol_metrics_match_definitions(scored_set):
 def test_metrics_of_reference_itself(tmp_path):
     same = Reference(TEST, folder=tmp_path, workers=1)
     _, scores = scored(TEST, ReferenceSets(same, same))
-    found = scores.figures["MOSES"]
+    found = scores.metrics["MOSES"]
     for name in ("SNN/Test", "Frag/Test", "Scaf/Test"):
         assert found[name] == pytest.approx(1)
     assert found["Novelty"] == found["logP"] == found["QED"] == 0
-    assert scores.figures["GuacaMol"]["KL divergence"] == pytest.approx(1)
-    assert scores.figures["GuacaMol"]["novelty"] == 0
+    assert scores.metrics["GuacaMol"]["KL divergence"] == pytest.approx(1)
+    assert scores.metrics["GuacaMol"]["novelty"] == 0
 
 
 def test_molecule_averages(scored_set):
     table, scores = scored_set
-    found = scores.figures["Molecules"]
+    found = scores.metrics["Molecules"]
     assert found["mean qed"] == pytest.approx(np.mean([QED.qed(parse(text)) for text in SET]))
     assert found["mean mw"] == pytest.approx(np.mean([Descriptors.MolWt(parse(text)) for text in SET]))
     assert found["lipinski"] == table["lipinski"].mean()
@@ -304,7 +304,7 @@ def test_set_metrics_of_sample(references):
     _, scores = scored(SET, references, columns=CHEAP, sample_size=10, random_state=1)
     assert scores.counts["sampled"] == len(scores.molecules) == 10
     assert scores.counts["distinct"] == len(set(SET))  # of all
-    assert "the metrics of the set are of 10 random molecules of 50 valid ones" in scores.notes
+    assert "the metrics of the set are computed from 10 random molecules of 50 valid ones" in scores.notes
     again = scored(SET, references, columns=CHEAP, sample_size=10, random_state=1)[1]
     other = scored(SET, references, columns=CHEAP, sample_size=10, random_state=2)[1]
     assert all_metrics(again) == all_metrics(scores) != all_metrics(other)
@@ -342,7 +342,7 @@ def test_guacamol_uses_random_subset_of_sample(references, monkeypatch):
     assert len(given) == 10
     assert given == [text for text in ALL if text in given]
     assert set(given) & set(ALL[len(ALL) // 2 :])
-    assert any(note.startswith("the GuacaMol scores except validity are of 10") for note in scores.notes)
+    assert any(note.startswith("the GuacaMol scores except validity are computed from 10") for note in scores.notes)
 
 
 def test_scores_during_stream(references):
@@ -368,7 +368,7 @@ def test_metrics_are_finite_or_none(rows, references):
     for name, value in all_metrics(scores).items():
         assert value is None or np.isfinite(value), name
     read = parse_strict_json(scores.to_json())
-    assert read == {"counts": scores.counts, "figures": scores.figures, "notes": scores.notes}
+    assert read == {"counts": scores.counts, "figures": scores.metrics, "notes": scores.notes}
     assert ("no row is a valid molecule" in scores.notes) == (scores.counts["valid"] == 0)
 
 
@@ -376,27 +376,27 @@ def test_empty_stream(scored_set, references):
     table, scores = scored([], references)
     assert list(table.columns) == list(scored_set[0].columns)
     assert scores.counts == {"read": 0, "valid": 0, "invalid": 0, "distinct": 0, "sampled": 0, "novel": 0}
-    assert scores.figures["MOSES"]["valid"] is None
+    assert scores.metrics["MOSES"]["valid"] is None
 
 
 def test_repeated_molecule(references):
     _, scores = scored(["CCO"] * 5, references, columns=CHEAP)
     assert (scores.counts["valid"], scores.counts["distinct"]) == (5, 1)
-    assert scores.figures["MOSES"]["unique@1000"] == scores.figures["GuacaMol"]["uniqueness"] == 0.2
-    assert scores.figures["MOSES"]["IntDiv"] == 0
+    assert scores.metrics["MOSES"]["unique@1000"] == scores.metrics["GuacaMol"]["uniqueness"] == 0.2
+    assert scores.metrics["MOSES"]["IntDiv"] == 0
 
 
 def test_unique_at_k_uses_first_k(monkeypatch):
     monkeypatch.setattr(scorer_module.moses, "UNIQUE_AT", (3, 100))
     _, scores = scored(["CCO", "CCO", "CCN", "CCC", "CCF"], columns=())
-    assert scores.figures["MOSES"]["unique@3"] == 2 / 3
-    assert scores.figures["MOSES"]["unique@100"] == 4 / 5
-    assert scores.notes == ["unique@100 is of only 5 valid molecules"]
+    assert scores.metrics["MOSES"]["unique@3"] == 2 / 3
+    assert scores.metrics["MOSES"]["unique@100"] == 4 / 5
+    assert scores.notes == ["unique@100 is computed from only 5 valid molecules"]
 
 
 def test_reference_without_scaffolds(tmp_path):
     _, scores = scored(TEST[:5], ReferenceSets(test=Reference(["CCO", "c1ccccc1"], folder=tmp_path, workers=1)))
-    assert scores.figures["MOSES"]["Scaf/Test"] is None
+    assert scores.metrics["MOSES"]["Scaf/Test"] is None
     assert any(note.startswith("no Scaf/Test") for note in scores.notes)
 
 
@@ -415,8 +415,8 @@ def test_empty_reference_raises_before_rows_are_read(role, tmp_path):
 def test_non_finite_metric_is_none_with_note(references, monkeypatch, value):
     monkeypatch.setattr(scorer_module.moses, "internal_diversity", lambda *_: {"IntDiv": value, "IntDiv2": 0.5})
     _, scores = scored(["CCO"], references, columns=CHEAP)
-    assert scores.figures["MOSES"]["IntDiv"] is None
-    assert scores.figures["MOSES"]["IntDiv2"] == 0.5
+    assert scores.metrics["MOSES"]["IntDiv"] is None
+    assert scores.metrics["MOSES"]["IntDiv2"] == 0.5
     assert f"no IntDiv: its value is {value}" in scores.notes
     parse_strict_json(scores.to_json())
 
@@ -439,11 +439,11 @@ def test_column_that_fails_for_some_molecules(monkeypatch, references):
     table, scores = scored(["CCO", "CCCC"], references, columns=("sa",))
     assert table["error"].tolist() == ["no sa: cannot", ""]
     assert scores.counts["valid"] == 2
-    assert scores.figures["Molecules"]["mean sa"] == table["sa"][1]
-    assert scores.figures["MOSES"]["SA"] is not None
+    assert scores.metrics["Molecules"]["mean sa"] == table["sa"][1]
+    assert scores.metrics["MOSES"]["SA"] is not None
     assert "1 valid molecules lack a value: see the column error" in scores.notes
     _, scores = scored(["CCO"], references, columns=("sa",))
-    assert scores.figures["Molecules"]["mean sa"] is None
+    assert scores.metrics["Molecules"]["mean sa"] is None
     parse_strict_json(scores.to_json())
 
 
@@ -468,16 +468,16 @@ def chemnet(monkeypatch):
 def test_fcd_metrics(chemnet, tmp_path):
     sets = [Reference(smiles, folder=tmp_path, workers=1) for smiles in (["CCCC"], ["CC"], ["CCC"])]
     _, scores = scored(["CCCCC", "CCCCC"], ReferenceSets(*sets), columns=(), fcd=None)
-    assert scores.figures["MOSES"]["FCD/Test"] == pytest.approx(9)
-    assert scores.figures["MOSES"]["FCD/TestSF"] == pytest.approx(4)
-    assert scores.figures["GuacaMol"]["FCD score"] == pytest.approx(exp(-0.2))
+    assert scores.metrics["MOSES"]["FCD/Test"] == pytest.approx(9)
+    assert scores.metrics["MOSES"]["FCD/TestSF"] == pytest.approx(4)
+    assert scores.metrics["GuacaMol"]["FCD score"] == pytest.approx(exp(-0.2))
     assert chemnet.count(["CCCCC", "CCCCC"]) == 2  # once for MOSES, once for GuacaMol
 
 
 def test_fcd_false_does_not_call_the_network(chemnet, references):
     _, scores = scored(["CCO"], references, columns=CHEAP, fcd=False)
     assert chemnet == []
-    assert scores.figures["MOSES"]["FCD/Test"] is None
+    assert scores.metrics["MOSES"]["FCD/Test"] is None
 
 
 @pytest.mark.parametrize("reference", [True, False])
@@ -498,10 +498,10 @@ def test_fcd_of_one_molecule_is_none_with_a_note(tmp_path):
     pytest.importorskip("fcd_torch")
     test = Reference(["CCO", "CCN", "CCC"], folder=tmp_path, workers=1)
     _, scores = scored(["CCO"], ReferenceSets(test=test), columns=(), fcd=None)
-    assert scores.figures["MOSES"]["FCD/Test"] is None
+    assert scores.metrics["MOSES"]["FCD/Test"] is None
     assert any("needs at least 2 molecules" in note for note in scores.notes)
     _, scores = scored(["CCO", "CCN", "CCC"], ReferenceSets(test=test), columns=(), fcd=True)
-    assert scores.figures["MOSES"]["FCD/Test"] == pytest.approx(0, abs=1e-6)
+    assert scores.metrics["MOSES"]["FCD/Test"] == pytest.approx(0, abs=1e-6)
 
 
 # --- analogs ---
@@ -531,7 +531,7 @@ def test_analog_metrics_per_seed_and_overall(analogs):
     assert scores.seeds["proposed"].tolist() == [2, 2, 1]
     assert scores.seeds["valid"].tolist() == [2, 1, None]
     assert scores.seeds["error"].astype(bool).tolist() == [False, False, True]
-    found = scores.figures["Analogs"]
+    found = scores.metrics["Analogs"]
     assert (found["seeds"], found["seeds_failed"], found["rows_failed"]) == (2, 1, 1)
     assert found["validity"] == 3 / 4
     assert found["non_identity"] == 2 / 3
@@ -541,8 +541,8 @@ def test_analog_metrics_per_seed_and_overall(analogs):
 def test_novelty_is_unknown_without_training_set():
     table, scores = scored(rows_from_smiles(["CCN"], ["CCO"]), names_are_seeds=True, columns=())
     assert table["not_in_training"].tolist() == [None]
-    assert scores.figures["Analogs"]["novelty"] is None
-    assert scores.figures["Analogs"]["effective_novelty"] == 1
+    assert scores.metrics["Analogs"]["novelty"] is None
+    assert scores.metrics["Analogs"]["effective_novelty"] == 1
 
 
 @pytest.mark.parametrize("seeds", [["CCO"], ["CCO"] * 3, []])
