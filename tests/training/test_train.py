@@ -91,10 +91,10 @@ def test_targets_of_perturbed_latents_are_neighbors(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(Autoencoder, "losses", recorded)
     run_tiny(tmp_path, max_steps=4, noise_prob=0.5, neighbors=neighbors)
-    order = RowSampler(len(data), SETTINGS["batch_size"], random_state=0)
+    sampler = RowSampler(len(data), SETTINGS["batch_size"], random_state=0)
     n_perturbed = 0
     for step, (batch, noise_level) in enumerate(calls):
-        rows = order.rows(step)
+        rows = sampler.rows(step)
         assert torch.equal(batch.x, data.gather(rows).x), "the input does not change"
         expected = data.gather_tokens(torch.where(noise_level > 0, (rows + 1) % len(data), rows))
         assert torch.equal(batch.tokens, expected)
@@ -114,11 +114,11 @@ def test_distribution_of_noise_levels(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Autoencoder, "losses", recorded)
     run_tiny(tmp_path, max_steps=8, batch_size=47, noise_prob=0.75, noise_min=0.5, noise_max=0.75)
-    n_perturbed = [noise_level for noise_level in calls if noise_level]
-    assert len(n_perturbed) / len(calls) == pytest.approx(0.75, abs=0.1)
-    assert min(n_perturbed) >= 0.5
-    assert max(n_perturbed) <= 0.75
-    assert np.mean(n_perturbed) == pytest.approx(0.625, abs=0.02)
+    perturbed = [noise_level for noise_level in calls if noise_level]
+    assert len(perturbed) / len(calls) == pytest.approx(0.75, abs=0.1)
+    assert min(perturbed) >= 0.5
+    assert max(perturbed) <= 0.75
+    assert np.mean(perturbed) == pytest.approx(0.625, abs=0.02)
 
 
 def test_length_weight_exponent_favors_long_molecules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
