@@ -60,7 +60,7 @@ class SamplingDefaults(JsonConfig):
     temperature : float
         Sampling temperature of analogs and prior samples.
     noise_conditioned : bool
-        Whether the decoder was trained with perturbed latents, and is given their noise level.
+        Whether the decoder was trained on perturbed latents, conditioned on their noise level.
     """
 
     temperature: float = 1.0
@@ -110,14 +110,14 @@ def shipped_models() -> list[str]:
 
 
 def find_model(name_or_path: str | Path) -> Path:
-    """Return the model directory of a shipped model's name or of a path.
+    """Find a model directory by the name of a shipped model or by its path.
 
     A folder with the name of a shipped model takes precedence only if it contains a model.
 
     Raises
     ------
     CheckpointError
-        If there is no such model; the message suggests the closest name.
+        If the model does not exist; the message suggests the closest name.
     """
     path, names = Path(name_or_path), shipped_models()
     if path.is_dir() and (str(name_or_path) not in names or (path / CONFIG_FILE).exists()):
@@ -293,7 +293,7 @@ def _checked_paths(folder: Path, config: dict[str, Any]) -> dict[str, Path]:
     for name, expected in config["sha256"].items():
         if name not in _HASHED_FILES:
             raise CheckpointError(
-                f"{folder / CONFIG_FILE} lists {name!r}, which is not a file of a model: do not use it"
+                f"{folder / CONFIG_FILE} lists {name!r}, which is not a file of a model: do not use this directory"
             )
         paths[name] = _existing(folder, config.get("files", {}).get(name, name))
         if checksum(paths[name]) != expected:

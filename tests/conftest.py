@@ -1,4 +1,4 @@
-"""What every test may use: a model that works, made once, in seconds."""
+"""Shared fixtures: a small trained model, created once per session in a few seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint():
-    """A VAE that has learned thirty small molecules by heart; seconds to make, and mostly valid around them."""
+    """A VAE overfitted to thirty small molecules; most samples around them are valid. Training takes seconds."""
     from tiny_vae import SMALL, trained
 
     from molvae.checkpoint import Checkpoint, SamplingDefaults
@@ -38,7 +38,7 @@ def tiny(tiny_model):
 
 @pytest.fixture(scope="module")
 def few_trees():
-    """Random forests of ten trees, to save time."""
+    """Random forests of ten trees, which train faster."""
     from molvae.qsar import estimators
 
     with pytest.MonkeyPatch.context() as patch:
@@ -48,7 +48,7 @@ def few_trees():
 
 @pytest.fixture(scope="session")
 def tiny_transformer():
-    """An autoencoder with a transformer decoder, barely trained: model, config, vocabulary."""
+    """A briefly trained autoencoder with a transformer decoder: model, config, vocabulary."""
     from tiny_vae import trained
 
     return trained("deterministic", "transformer", 20)
@@ -56,7 +56,7 @@ def tiny_transformer():
 
 @pytest.fixture
 def set_threads():
-    """A function that sets torch's number of threads, for the length of a test."""
+    """A function that sets torch's number of threads, for the duration of a test."""
     import torch
 
     before = torch.get_num_threads()

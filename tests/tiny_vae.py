@@ -1,4 +1,4 @@
-"""A model that trains in seconds until it reconstructs thirty small molecules, for tests that decode."""
+"""A model that learns to reconstruct thirty small molecules in seconds, for tests that decode."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = tuple(_SMILES.split(" "))
 
 
 def trained(latent: str, decoder: str, steps: int) -> tuple[Autoencoder, ModelConfig, Vocabulary]:
-    """Train a model on the small molecules; its vocabulary has the tokens of drugs, too."""
+    """Train a model on the small molecules; its vocabulary also has the tokens of the drugs."""
     vocabulary = Vocabulary.from_tokens(t for s in [*DRUGS.values(), *SMALL] for t in tokenize(s))
     config = ModelConfig(
         len(vocabulary), encoder_dim=16, encoder_layers=2, encoder_heads=2, pooling_heads=2, latent=latent,

@@ -68,7 +68,7 @@ def cluster(
     Raises
     ------
     InputError
-        For an unknown method, an impossible number of clusters or a wrong number of labels.
+        For an unknown method, an invalid number of clusters or a wrong number of labels.
     MissingExtraError
         If scikit-learn is not installed.
 
@@ -128,17 +128,17 @@ def label_agreement(
     latents: Array, clusters: NDArray[np.int64], labels: NDArray[Any], random_state: int
 ) -> dict[str, float]:
     """Purity, adjusted Rand index and silhouette of the known labels; a label of "" is unknown."""
-    labelled = labels != ""
-    if not labelled.any():
+    labeled = labels != ""
+    if not labeled.any():
         raise InputError("no valid molecule has a label: check the column of the labels")
-    both = labelled & (clusters != NOISE)
+    both = labeled & (clusters != NOISE)
     adjusted_rand = np.nan
     if both.any():
         adjusted_rand = import_extra("sklearn.metrics").adjusted_rand_score(labels[both], clusters[both])
     return {
         "purity": purity(clusters[both], labels[both]) if both.any() else np.nan,
         "adjusted_rand": float(adjusted_rand),
-        "silhouette_of_labels": silhouette(latents[labelled], labels[labelled], random_state),
+        "silhouette_of_labels": silhouette(latents[labeled], labels[labeled], random_state),
     }
 
 
@@ -172,7 +172,7 @@ def _fit_clusters(latents: Array, n_clusters: int | str, method: str, random_sta
 
 
 def _fit_hdbscan(latents: Array) -> NDArray[np.int64]:
-    """HDBSCAN on the first 10 principal components: in more dimensions no region is dense."""
+    """HDBSCAN on the first 10 principal components: in more dimensions density estimates fail."""
     reduced = principal_components(min(10, *latents.shape)).fit_transform(latents)
     min_cluster_size = max(2, min(10, len(latents) // 5))
     model = import_extra("sklearn.cluster").HDBSCAN(min_cluster_size=min_cluster_size, copy=True)
@@ -180,9 +180,9 @@ def _fit_hdbscan(latents: Array) -> NDArray[np.int64]:
 
 
 def _order_by_size(clusters: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same clusters numbered from the largest; noise stays -1."""
+    """Renumber clusters by decreasing size; noise stays -1."""
     labels, sizes = np.unique(clusters[clusters >= 0], return_counts=True)
-    rank = {label: place for place, label in enumerate(labels[np.argsort(-sizes, kind="stable")])}
+    rank = {label: index for index, label in enumerate(labels[np.argsort(-sizes, kind="stable")])}
     return np.array([rank.get(label, NOISE) for label in clusters], dtype=np.int64)
 
 

@@ -17,7 +17,7 @@ from molvae.viz.molecules import Panel, save_panels
 
 PATHS = ("spherical", "linear")
 MIN_SIMILARITY = 0.01
-"""Lower bound of a similarity in the weighted mean: a molecule unlike one end may still be close to the other."""
+"""Lower bound of a similarity in the weighted mean: a molecule dissimilar to one end may still be similar to the other."""
 
 COLUMNS = ["position", "n_merged", "smiles", "similarity_start", "similarity_end", "log_likelihood"]
 
@@ -32,11 +32,11 @@ def interpolate(
     samples_per_latent: int = 16,
     random_state: int = 0,
 ) -> pd.DataFrame:
-    """Find molecules between two molecules.
+    """Find intermediate molecules on a path between two molecules in latent space.
 
     Each interpolated latent is decoded greedily and `samples_per_latent` more times at the model's temperature. Of its
     molecules the one with the largest weighted geometric mean of the similarities to both ends is kept, where the
-    weights are the distances along the path; the ends themselves are kept only if there is nothing else. Consecutive
+    weights are the positions along the path; an end itself is kept only if no other molecule was found. Consecutive
     points with the same molecule are merged into one row.
 
     Parameters
@@ -48,9 +48,9 @@ def interpolate(
     steps : int
         Number of latents on the path, including both ends; at least 2.
     path : {"spherical", "linear"}
-        "spherical" follows a great circle, which preserves the length that latents have [1]_.
+        "spherical" follows a great circle, which preserves the norm of latents [1]_.
     samples_per_latent : int
-        Samples per latent beside the greedy one. With 0, points whose greedy sample is invalid are left out.
+        Samples per latent in addition to the greedy one. With 0, points whose greedy sample is invalid are omitted.
     random_state : int
         Seed of the sampling.
 
@@ -90,7 +90,7 @@ def interpolate(
     latents = curve(first, last, inner[:, None])  # (steps - 2, D)
     ends = [canonical(start), canonical(end)]
     if ends[0] == ends[1]:
-        samples_per_latent = 0  # there is nothing between a molecule and itself
+        samples_per_latent = 0  # a molecule has no intermediates with itself
     noise_level = _noise_level(inner, _angle(first, last))
     samples = _decode_path(generator, latents, noise_level, samples_per_latent, random_state)
     end_rows = pd.DataFrame({"smiles": ends, "log_likelihood": np.nan})
@@ -137,7 +137,7 @@ def spherical_interpolation(a: Array, b: Array, t: Array) -> Array:
 
 
 def _angle(a: Array, b: Array) -> float:
-    """Angle between two latents in radians: 0 for the same one, about pi/2 for unrelated molecules."""
+    """Angle between two latents in radians: 0 for identical latents, about pi/2 for unrelated molecules."""
     lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.arccos(np.clip(a @ b / lengths, -1, 1))) if lengths else 0.0
 
@@ -153,7 +153,7 @@ def _noise_level(t: Array, angle: float) -> Array:
 def _decode_path(
     generator: Generator, latents: Array, noise_level: Array, samples_per_latent: int, random_state: int
 ) -> pd.DataFrame:
-    """The different valid molecules of each latent, the greedy one first: point, smiles, log_likelihood."""
+    """The distinct valid molecules of each latent, the greedy one first: point, smiles, log_likelihood."""
     tables = [decode_molecules(generator, latents, noise_level=noise_level).assign(point=range(len(latents)))]
     if samples_per_latent and len(latents):
         point = np.repeat(np.arange(len(latents)), samples_per_latent)

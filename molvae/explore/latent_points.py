@@ -18,10 +18,10 @@ from molvae.generator import Generator
 Array = NDArray[np.float64]
 
 N_PRIOR_SAMPLES = 1000
-"""Molecules sampled from the prior when the caller gives no reference molecules."""
+"""Molecules sampled from the prior if the caller passes no reference molecules."""
 
 _DUPLICATE_DECIMALS = 4
-"""Latents that agree to so many decimals count as one: further digits depend on the batch size."""
+"""Latents that agree to this many decimals count as one: further digits depend on the batch size."""
 
 _NULLABLE_TYPES = {"i": "Int64", "b": "boolean"}
 """Integer and Boolean columns need a nullable type to mark missing values."""
@@ -105,7 +105,7 @@ def decode_molecules(
     branch_from: Sequence[str] | None = None,
     inversion_steps: int = 0,
 ) -> pd.DataFrame:
-    """`Generator.decode` with radicals treated as invalid samples: nobody can use them as proposals."""
+    """`Generator.decode` with radicals treated as invalid samples: they are not stable compounds."""
     table = generator.decode(
         latents,
         noise_level=noise_level,

@@ -1,8 +1,8 @@
 """Search around one seed in latent space: latents proposed by CMA-ES, and branches of the current best molecule.
 
 CMA-ES proposes latents around a center. Part of each generation is sampled close to that center instead, and its
-samples are forced to branch off the center's own SMILES at a random position: small structural changes, which latents
-alone rarely give.
+samples are forced to branch off the center's own SMILES at a random position: this gives small structural changes, which
+latents alone rarely give.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ MIN_CMA_POPULATION = 4
 class SearchStrategy:
     """Settings of `optimize`.
 
-    The defaults did best in benchmarks/optimize.py: within 1,000 samples they solve 91 % of 100 tasks, and 85 %
+    The defaults did best in benchmarks/optimize.py: within 1,000 samples they solve 91% of 100 tasks, and 85%
     without branches. With `n_generations=1` each run restarts before CMA-ES has adapted its distribution, so the search
-    is a local search around the best molecules. With earlier weights and no branches this solved 71 %, runs of four
-    generations 65 %, and a single long run 58 %.
+    is a local search around the best molecules. With earlier weights and no branches this solved 71%, runs of four
+    generations 65%, and a single long run 58%.
 
     Parameters
     ----------
@@ -198,15 +198,15 @@ class LatentSearch:
         per_latent = self.strategy.samples_per_latent
         explored = molecules[: len(self._proposals) * per_latent]
         keys = [self.candidates[m].sort_key if m in self.candidates else _INVALID_SORT_KEY for m in explored]
-        rank = {key: place for place, key in enumerate(sorted(set(keys)))}
+        rank = {key: index for index, key in enumerate(sorted(set(keys)))}
         costs = np.array([rank[key] for key in keys]).reshape(-1, per_latent).min(axis=1)
         self._cma.tell(self._proposals, costs.tolist())
         if self._cma.countiter >= self.strategy.n_generations:
             self._start_run(self._next_start())
 
     def _evaluate(self, molecules: Sequence[str]) -> None:
-        """Evaluate the new molecules of a generation; the seed itself is no candidate."""
-        first_sample = {m: place for place, m in reversed(list(enumerate(molecules, start=self.n_samples + 1)))}
+        """Evaluate the new molecules of a generation; the seed itself is not a candidate."""
+        first_sample = {m: number for number, m in reversed(list(enumerate(molecules, start=self.n_samples + 1)))}
         new = [m for m in dict.fromkeys(molecules) if m and m != self.seed and m not in self.candidates]
         evaluation = self.objective.evaluate(self.seed, new)
         for i, smiles in enumerate(new):
@@ -234,7 +234,7 @@ class LatentSearch:
         self._started_from.add(smiles)
         try:
             self.center = optimized_latent(self.generator, smiles)  # (D,)
-        except MoleculeError:  # the decoder can write molecules that the encoder cannot represent
+        except MoleculeError:  # the decoder can generate molecules that the encoder cannot represent
             self._start_run(self._next_start())
             return
         self.center_smiles = smiles

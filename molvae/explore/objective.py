@@ -97,18 +97,18 @@ class Objective:
         """
         functions = as_scoring_functions(scores)
         known = (SIMILARITY, *functions)
-        windows = tuple(PropertyFilter.from_text(text, known) for text in filters)
+        property_filters = tuple(PropertyFilter.from_text(text, known) for text in filters)
         named_function = _as_function(objective)
         if named_function is not None:
             name, function = named_function
-            return cls(name, RankExpression(()), function, windows, functions)
+            return cls(name, RankExpression(()), function, property_filters, functions)
         text = str(objective)
-        return cls(text, RankExpression.from_text(text, known), None, windows, functions)
+        return cls(text, RankExpression.from_text(text, known), None, property_filters, functions)
 
     @property
     def property_names(self) -> tuple[str, ...]:
         """Names of all values that are computed, each once, the similarity first."""
-        filtered = (window.name for window in self.filters)
+        filtered = (property_filter.name for property_filter in self.filters)
         return tuple(dict.fromkeys((SIMILARITY, *self.expression.names, *filtered)))
 
     def evaluate(self, seed: str, smiles: Sequence[str]) -> Evaluation:
@@ -117,9 +117,10 @@ class Objective:
         values = {name: np.full(len(mols), np.nan) for name in self.property_names}
         values[SIMILARITY] = tanimoto(morgan(parse(seed)), [morgan(mol) for mol in mols])
         violation = np.zeros(len(mols))
-        for window in sorted(self.filters, key=lambda window: self._cost_rank(window.name)):
-            column = self._fill(values[window.name], window.name, smiles, mols, violation == 0)
-            violation[violation == 0] = [_violation(window, value) for value in column[violation == 0]]
+        for property_filter in sorted(self.filters, key=lambda f: self._cost_rank(f.name)):
+            name = property_filter.name
+            column = self._fill(values[name], name, smiles, mols, violation == 0)
+            violation[violation == 0] = [_violation(property_filter, value) for value in column[violation == 0]]
         feasible, score = violation == 0, np.full(len(mols), np.nan)
         if self.function is not None:
             score[feasible] = self.function([text for text, ok in zip(smiles, feasible, strict=True) if ok])
@@ -159,9 +160,9 @@ def _as_function(objective: ObjectiveLike) -> tuple[str, Callable[[list[str]], F
     return function.name, function
 
 
-def _violation(window: PropertyFilter, value: float) -> float:
+def _violation(property_filter: PropertyFilter, value: float) -> float:
     """Distance of a value to a filter's bound, relative to the bound; positive whenever the filter rejects it."""
-    if window.accepts(value):
+    if property_filter.accepts(value):
         return 0.0
-    bound = window.high if value >= window.high else window.low
+    bound = property_filter.high if value >= property_filter.high else property_filter.low
     return max(abs(value - bound) / max(abs(bound), 1.0), 1e-9) if np.isfinite(value) else np.inf

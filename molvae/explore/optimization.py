@@ -48,7 +48,7 @@ def optimize(
     By default this is a local search with restarts. Each generation samples latents from a normal distribution around
     the latent of one molecule, and lets half of its samples branch off that molecule's SMILES at a random position.
     The next generation is sampled around the best feasible molecule that was not a center before. CMA-ES [1]_ draws
-    the latents, but it restarts after every generation, so its adaptation plays no part. With
+    the latents, but it restarts after every generation, so its adaptation has no effect. With
     `SearchStrategy(n_generations=10)` each run is a diagonal CMA-ES of ten generations, which ranks feasible molecules
     by their score, infeasible ones after them by their constraint violation, and invalid samples last.
 
@@ -86,7 +86,7 @@ def optimize(
     DataFrame
         The feasible molecules of each seed, the best first: `seed`, `smiles`, `score`, `similarity` and the other
         properties that objective and filters name, `n_evaluations` and `n_samples` (how many molecules were scored and
-        samples decoded until this one was found). The seed itself is no row. `attrs`: errors (SMILES to reason),
+        samples decoded until this one was found). The seed itself is not included. `attrs`: errors (SMILES to reason),
         statistics (a dict per seed: seed, best_score, feasible, evaluations, samples, valid, reached_target), summary.
 
     Raises

@@ -99,7 +99,7 @@ def principal_components(n_components: int | None = None) -> Any:
 
 
 def column_values(values: Sequence[Any] | pd.Series[Any]) -> list[Any]:
-    """Numbers if all known values are numbers or spell one, else the values as they are.
+    """Floats if all known values are numbers or text that can be parsed as numbers, else the values unchanged.
 
     Missing values become NaN among numbers and "" otherwise.
     """
@@ -112,7 +112,7 @@ def column_values(values: Sequence[Any] | pd.Series[Any]) -> list[Any]:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a table's value is missing: None, NaN, NA, empty text, or text that spells one of them."""
+    """Whether a table's value is missing: None, NaN, NA, empty text, "nan" or "<NA>"."""
     return value is None or value is pd.NA or value != value or str(value).strip().lower() in ("", "nan", "<na>")
 
 

@@ -26,21 +26,21 @@ from molvae.generator import Generator
 from molvae.viz.molecules import Panel, save_panels
 
 MIN_REFERENCE = 20
-"""Reference molecules that a direction is computed from, at least."""
+"""Minimum number of reference molecules for a direction."""
 
 INVERSION_STEPS = 4
-"""Latent inversion steps per grid point: with 4, 49 of 49 points of a 7 x 7 grid hold a molecule, without 46."""
+"""Latent inversion steps per grid point. With 4, all 49 points of a 7 x 7 grid gave a valid molecule; without, 46."""
 
 _COLUMNS = ["x", "y", "smiles", "similarity", "log_likelihood"]
 
 
 @dataclass(frozen=True)
 class Direction:
-    """A direction of the latent space; `step` (D,) is as long as the standard deviation of the latents along it."""
+    """A direction of the latent space; the length of `step` (D,) is the standard deviation of the latents along it."""
 
     label: str
     step: Array
-    property: str = ""  # that increases along it
+    property: str = ""  # name of the property that increases along it, if any
 
 
 def traverse(
@@ -53,7 +53,7 @@ def traverse(
     steps: int = 7,
     span: float | None = None,
 ) -> pd.DataFrame:
-    """Decode a grid of latents around a molecule's own.
+    """Decode a grid of latents around the latent of a molecule.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def traverse(
         Grid points per side.
     span : float, optional
         Extent of the grid to either side in standard deviations: 5 by default, 15 for latent dimensions, because a
-        single one of many has little effect.
+        single dimension has little effect.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def traverse(
     MoleculeError
         If the seed cannot be encoded.
     InputError
-        For an impossible grid, unknown directions, or too few reference molecules.
+        For invalid grid options, unknown directions, or too few reference molecules.
 
     Examples
     --------
@@ -182,7 +182,7 @@ def _principal_direction(molecules: EncodedMolecules, component: int) -> Directi
 def _property_direction(molecules: EncodedMolecules, name: str) -> Direction:
     """First partial least squares component of a property; the label reports its cross-validated R².
 
-    The gradient of a regression is no alternative: it points where latents hardly vary and no molecules lie.
+    The gradient of a regression is unsuitable: it points in directions in which latents hardly vary.
     """
     latents = molecules.latents
     values = compute_properties([parse(smiles) for smiles in molecules.smiles], [name])[name]

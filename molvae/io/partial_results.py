@@ -26,7 +26,7 @@ from molvae.errors import InputError
 
 SETTINGS = "settings.json"
 COUNTS = "counts"
-RUN = "run"
+LOCK = "run"
 
 
 class PartialResults:
@@ -57,12 +57,12 @@ class PartialResults:
         stored = list(self._stored_counts())
         self.n_tables = len(stored)
         self.counts: Counter[str] = sum((Counter(counts) for counts in stored), Counter())
-        self._check(json.loads(json.dumps(settings)))  # as it will be read back: tuples become lists
+        self._check(json.loads(json.dumps(settings)))  # tuples become lists, as in the stored settings
         folder.mkdir(parents=True, exist_ok=True)
         self._remove_from(self.n_tables)
         with atomic_write(folder / SETTINGS) as draft:
             draft.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        self.lock = FolderLock(folder / RUN)
+        self.lock = FolderLock(folder / LOCK)
 
     def extend(self, tables: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         """Store tables as they are computed, then iterate over all stored tables, the earlier ones first."""
@@ -76,7 +76,7 @@ class PartialResults:
         self._remove_from(0)
         self.lock.release()
         (self.folder / SETTINGS).unlink(missing_ok=True)
-        with suppress(OSError):  # not empty: somebody else's files are in it
+        with suppress(OSError):  # not empty: it contains files of other programs
             self.folder.rmdir()
 
     def _store(self, table: pd.DataFrame) -> None:

@@ -30,7 +30,7 @@ _BOOLEAN_COLUMNS = ("not_in_training", "scaffold_not_in_training", "lipinski", "
 
 @contextmanager
 def table_writer(path: str | Path) -> Iterator[AppendTable]:
-    """A function that appends tables to a file, which appears when the block ends without an exception.
+    """Context manager: a function that appends tables to a file. The file is created if the block ends without an exception.
 
     Formats: .csv, .smi, .sdf, .parquet, .html, .png, .svg. Raises `InputError` immediately for another one.
 
@@ -62,7 +62,7 @@ def append_csv(frame: pd.DataFrame, file: IO[str], *, header: bool) -> None:
 
 
 def check_format(path: str | Path) -> None:
-    """Raise `InputError` if the suffix is no known format, or the path is a directory."""
+    """Raise `InputError` if the suffix is not a known format, or the path is a directory."""
     suffix = Path(path).suffix.lower()
     if suffix not in _WRITERS:
         raise InputError(f"cannot write {path}: its suffix must be one of {', '.join(_WRITERS)}")
@@ -97,7 +97,7 @@ class _CsvWriter(_Writer):
 
 
 class _SmilesWriter(_Writer):
-    """SMILES, tab, name (the seed of an analog, the input of a reconstruction). Invalid rows are left out."""
+    """SMILES, tab, name (the seed of an analog, the input of a reconstruction). Invalid rows are omitted."""
 
     def write_rows(self, frame: pd.DataFrame) -> None:
         column, name = molecule_column(frame), _name_column(frame)
@@ -109,7 +109,7 @@ class _SmilesWriter(_Writer):
 
 
 class _SdfWriter(_Writer):
-    """Molecules with 2D coordinates; the other columns are properties. Invalid rows are left out."""
+    """Molecules with 2D coordinates; the other columns are properties. Invalid rows are omitted."""
 
     def __init__(self, draft: Path, path: Path) -> None:
         from rdkit.Chem import SDWriter

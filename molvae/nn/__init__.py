@@ -1,1 +1,1 @@
-"""Neural networks: graph encoders, latent distributions, SMILES decoders, priors, and how they are run."""
+"""Neural networks: graph encoders, latent distributions, SMILES decoders, priors, and inference."""

@@ -37,7 +37,17 @@ class Losses(NamedTuple):
 
 
 class Autoencoder(nn.Module):
-    """Encodes molecular graphs to latents and decodes latents to SMILES; variational with a Gaussian latent."""
+    """Encodes molecular graphs to latents and decodes latents to SMILES; variational with a Gaussian latent.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Maps graphs to feature vectors.
+    latent : DeterministicLatent
+        Maps feature vectors to posteriors; the base class of all latent distributions.
+    decoder : GRUDecoder or TransformerDecoder
+        Maps latents to SMILES.
+    """
 
     def __init__(self, encoder: Encoder, latent: DeterministicLatent, decoder: GRUDecoder | TransformerDecoder) -> None:
         super().__init__()
@@ -61,7 +71,7 @@ class Autoencoder(nn.Module):
         return unit_prior(mean.out_features, self.latent.spherical).to(mean.weight.device)
 
     def log_likelihood(self, z: Tensor, noise_level: Tensor, tokens: Tensor) -> Tensor:
-        """Log-likelihood log p(tokens|z) in nats, shape (B,); parameters as of `token_log_likelihood`."""
+        """Log-likelihood log p(tokens|z) in nats, shape (B,); see `token_log_likelihood` for the parameters."""
         return self.token_log_likelihood(z, noise_level, tokens).sum(1)
 
     def token_log_likelihood(self, z: Tensor, noise_level: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
@@ -76,7 +86,7 @@ class Autoencoder(nn.Module):
         tokens : Tensor of int, shape (B, L)
             Token ids of each molecule, terminated by END and padded with PAD.
         temperature : float
-            Sampling temperature by which logits are divided.
+            Sampling temperature, above 0; logits are divided by it.
 
         Returns
         -------
@@ -114,6 +124,11 @@ class Autoencoder(nn.Module):
             Probability with which an atom's or bond's features are masked in the encoder's input.
         match_prior : bool
             Whether to compute the maximum mean discrepancy.
+
+        Returns
+        -------
+        Losses
+            The terms, not yet weighted.
         """
         posterior = self.encode(mask_features(batch, mask_prob) if mask_prob else batch)
         z = posterior.sample(torch.randn_like(posterior.mean))

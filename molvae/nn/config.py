@@ -1,4 +1,4 @@
-"""Network settings as data: saved as JSON beside the weights and validated when read."""
+"""Network settings as data: saved as JSON with the weights and validated when read."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def option(
 
     The command line generates its options from these.
     """
-    described = {"help": help, "min": min, "max": max, "choices": choices}
-    return {key: value for key, value in described.items() if value is not None}
+    metadata = {"help": help, "min": min, "max": max, "choices": choices}
+    return {key: value for key, value in metadata.items() if value is not None}
 
 
 ENCODERS = ("gine", "gatv2", "dmpnn", "gps")
@@ -66,7 +66,7 @@ _POSITIVE_SETTINGS = (
     "decoder_dim", "decoder_layers", "decoder_heads", "embedding_dim", "max_length",
 )  # fmt: skip
 MAX_DIM, MAX_LAYERS = 100_000, 1_000
-"""Upper bounds of sizes. They stop a damaged or malicious config.json from allocating all memory."""
+"""Upper bounds of sizes. They prevent a damaged or malicious config.json from exhausting the memory."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class ModelConfig(JsonConfig):
         default=4, metadata=option("Attention heads of the gatv2 and gps encoders; must divide encoder_dim.", min=1)
     )
     pooling_heads: int = field(
-        default=32, metadata=option("Attention heads of the pooling layer, used in addition to a sum.", min=1)
+        default=32, metadata=option("Attention heads of the pooling layer, in addition to a sum.", min=1)
     )
     position_feature: bool = field(
         default=True, metadata=option("Give the encoder each atom's position in the canonical SMILES.")

@@ -70,7 +70,7 @@ class GRUDecoder(nn.Module):
         """`forward` without computation on padding; excluded from `torch.compile`."""
         bias, hidden = self.initial_state(z, noise_level)
         packed = PackedTokens.from_lengths(lengths)
-        # an input is one of V token embeddings plus one of B biases, and so is its contribution to the gates
+        # The product with the input weights is linear: one row per token of the vocabulary plus one row per molecule.
         weight, _, weight_bias, _ = self.gru.all_weights[0]
         token_gates = functional.linear(self.embedding.weight, weight)  # V x 3H
         row_gates = functional.linear(bias, weight, weight_bias)  # B x 3H
@@ -102,7 +102,7 @@ class TransformerDecoder(nn.Module):
         self.bilinear_head = BilinearLatentHead(config) if config.bilinear_dim else None
 
     def forward(self, z: Tensor, noise_level: Tensor, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Logits of the next token after each input token; parameters as of `GRUDecoder.forward`."""
+        """Logits of the next token after each input token; see `GRUDecoder.forward` for the parameters."""
         position = self.position_embedding.weight[: tokens.shape[1]]
         x = self.embedding(tokens) + position + self.film(z, noise_level)[:, None]
         for block in self.blocks:

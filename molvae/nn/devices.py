@@ -38,7 +38,7 @@ def find_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        # fails on "meta", which holds no data, and on "mps", which has no float64
+        # fails on "meta", which stores no data, and on "mps", which has no float64
         torch.zeros(1, device=device, dtype=torch.float64).item()
     except (RuntimeError, TypeError, AssertionError, NotImplementedError, ImportError, ValueError) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
@@ -50,12 +50,12 @@ def find_device(name: str) -> torch.device:
 def single_threaded() -> Iterator[None]:
     """Run torch's CPU operations in one thread within this context, and restore the number of threads afterwards.
 
-    The threads of torch synchronize at every layer of a small network: on idle cores two threads are 20 % faster than
+    The threads of torch synchronize at every layer of a small network: on idle cores two threads are 20% faster than
     one, on busy cores they were 30 times slower, and in a forked process they can deadlock. The number of threads also
     changes the last digit of a sum.
 
-    Threads that start meanwhile start with one thread, too. Concurrent callers wait for each other, so that each
-    restores the original number.
+    Python threads that start within the context also run torch in one thread. Concurrent callers wait for each other,
+    so that each restores the original number.
     """
     with _ThreadCountLock.lock:
         before = torch.get_num_threads()
@@ -110,7 +110,7 @@ class TorchThreadPool:
     Parameters
     ----------
     device : torch.device
-        Device of the work.
+        Device that the tasks use.
     n_tasks : int
         Number of independent tasks, an upper bound for the number of threads.
 
@@ -138,7 +138,7 @@ class TorchThreadPool:
 
 
 def _single_threaded_executor(count: int) -> ThreadPoolExecutor:
-    """Start `count` threads in each of which torch runs single-threaded.
+    """Start `count` threads, each of which runs torch single-threaded.
 
     torch keeps its number of threads per thread, and copies the current one when a thread first asks for it. The
     barrier makes sure that all threads start while the number is 1.

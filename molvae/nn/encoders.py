@@ -1,8 +1,8 @@
 """Graph encoders: a batch of molecular graphs to one feature vector per molecule.
 
 All encoders share the feature embeddings and the readout, which pools the atom states of every layer, and differ in
-message passing. Pooling all layers follows jumping knowledge networks [1]_; several attention heads beside a sum
-follow MoLeR [2]_.
+message passing. Pooling all layers follows jumping knowledge networks [1]_; the combination of several attention heads with a
+sum follows MoLeR [2]_.
 
 References
 ----------
@@ -170,7 +170,7 @@ class GPSMessagePassing(AtomMessagePassing):
 
 
 class BondMessagePassing(nn.Module):
-    """D-MPNN: messages on directed bonds that never return along the bond they came from [1]_.
+    """D-MPNN: messages on directed bonds; the update of a bond excludes the message of its reverse [1]_.
 
     It takes 0.92 (forward) to 1.06 (with backward) of the time of the same network written with
     `torch_geometric.nn.MessagePassing`, whose import takes as long as that of torch (benchmarks/pyg_layers.md).
@@ -190,9 +190,9 @@ class BondMessagePassing(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, edge_attr: Tensor, batch: GraphBatch) -> list[Tensor]:
-        """Atom states after each layer; parameters as of `AtomMessagePassing.forward`."""
+        """Atom states after each layer; see `AtomMessagePassing.forward` for the parameters."""
         source, target = batch.edge_index
-        # rows are gathered with `embedding`: on a CPU its gradient is several times faster than that of indexing
+        # `embedding` gathers rows: on a CPU its gradient is several times faster than that of indexing
         initial = self.input_layer(torch.cat([embedding(source, x), edge_attr], dim=1))  # E x dim
         message, states = initial.relu(), []
         for update, readout, norm in zip(self.update_layers, self.readout_layers, self.norms, strict=True):

@@ -1,4 +1,4 @@
-"""Incremental decoding: logits of one token at a time, with everything that is constant over a sequence precomputed.
+"""Incremental decoding: logits of one token at a time, after precomputing everything that is constant over a sequence.
 
 An incremental decoder is built from a trained decoder and holds its weights in the layout and precision of sampling.
 Its state tensors keep their shapes and are modified in place, so that a step can be captured as a CUDA graph. Usage::
@@ -43,7 +43,7 @@ class DecoderState:
         slots : Tensor of int, shape (K,)
             Slots to consider.
         finished : Tensor of bool, shape (K,)
-            Which of them start a new sequence; the others go on.
+            Which of them start a new sequence; the others continue.
         conditioning : Conditioning
             Output of `condition` for all latents.
         rows : Tensor of int, shape (K,)
@@ -76,7 +76,7 @@ def incremental_decoder(decoder: GRUDecoder | TransformerDecoder, precision: str
     Parameters
     ----------
     decoder : GRUDecoder or TransformerDecoder
-        The decoder, in evaluation mode. Changes of its weights afterwards are not followed.
+        The decoder, in evaluation mode. Later changes of its weights have no effect.
     precision : {"auto", "32", "bf16", "int8"}
         Precision of matrix products. "auto" is bf16 on a GPU, int8 on a CPU with VNNI instructions, else 32.
 
@@ -86,7 +86,7 @@ def incremental_decoder(decoder: GRUDecoder | TransformerDecoder, precision: str
         If the precision is unknown, or int8 is requested on a GPU.
     """
     if precision not in PRECISIONS:
-        raise InputError(f"precision is one of {', '.join(PRECISIONS)}; got {precision!r}")
+        raise InputError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
     device = decoder.output.weight.device
     if precision == "int8" and device.type != "cpu":
         raise InputError("precision int8 is for CPUs: choose bf16 or 32 on a GPU")
@@ -189,7 +189,7 @@ class IncrementalTransformer:
     def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
         latent_features, position, film = state.conditioning
         x = self.decoder.embedding(tokens) + self.decoder.position_embedding(position) + film
-        # S x 1 x 1 x L; also hides what a previous sequence of the slot left in the cache
+        # S x 1 x 1 x L; also masks the tokens that a previous sequence of the slot left in the cache
         mask = (torch.arange(state.cache[0].shape[2], device=x.device) <= position[:, None])[:, None, None]
         for i, block in enumerate(self.blocks):
             x = block(x, state.cache[2 * i], state.cache[2 * i + 1], position, mask)
@@ -243,12 +243,12 @@ class _OutputLayer:
         if self.head is not None:  # the last product stays in float32: it is small, and adds no rounding error
             state_features.add_(self.position_features.index_select(0, position)).mul_(latent_features)
             logits.addmm_(state_features, self.head.output.weight.T)
-        position.add_(1).clamp_(max=self.max_length)  # finished sequences are computed until they are replaced
+        position.add_(1).clamp_(max=self.max_length)  # finished sequences are still computed until their slot is reset
         return logits
 
 
 def _linear(weight: Tensor, bias: Tensor, precision: str, *, bounded: bool = False) -> _Linear:
-    """The linear layer x W^T + b in the given precision; `bounded` promises that x lies in -1 to 1."""
+    """The linear layer x W^T + b in the given precision; set `bounded` if x always lies in -1 to 1."""
     if precision == "int8":
         return _Int8Linear(weight, bias, bounded)
     return _BFloat16Linear(weight, bias) if precision == "bf16" else _Float32Linear(weight, bias)

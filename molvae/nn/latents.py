@@ -212,7 +212,7 @@ def project_to_sphere(z: Tensor) -> Tensor:
 def perturb(z: Tensor, noise_level: Tensor | float, noise: Tensor) -> Tensor:
     """Mix latents with noise: sqrt(1 - noise_level^2) z + noise_level noise.
 
-    The mixture has standard deviation 1 as z has, so perturbed latents are as typical as encoded ones.
+    Preserves the variance: if z has standard deviation 1 in every dimension, so has the mixture.
 
     Parameters
     ----------

@@ -63,7 +63,7 @@ class BilinearLatentHead(nn.Module):
 
     The hidden state and the position select, feature by feature, which part of the latent the next token depends
     on. Without this head the latent enters the decoder only as a sum (initial state and input), and the recurrent
-    state has to separate the parts by itself.
+    network has to learn this selection.
     """
 
     def __init__(self, config: ModelConfig) -> None:

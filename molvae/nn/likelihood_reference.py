@@ -16,7 +16,7 @@ from molvae.data.hashing import weights_digest
 from molvae.errors import InputError
 
 PERCENTILES = np.array([0, 0.1, 0.2, 0.5, *range(1, 100), 99.5, 99.8, 99.9, 100])
-"""Stored percentiles, in per cent; denser at the ends, where anomalies are."""
+"""Stored percentiles, 0 to 100; denser in the tails, where anomalies lie."""
 
 MIN_MOLECULES = 20
 """Minimum number of reference molecules."""
@@ -95,6 +95,6 @@ class LikelihoodReference:
         return Path(path)
 
     def percentile(self, log_likelihoods: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Per cent of reference molecules with a lower log-likelihood per token; NaN for NaN."""
+        """Percentage of reference molecules with a lower log-likelihood per token; NaN where the input is NaN."""
         interpolated = np.interp(log_likelihoods, self.percentiles, PERCENTILES)
         return np.where(np.isnan(log_likelihoods), np.nan, interpolated)

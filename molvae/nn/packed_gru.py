@@ -1,8 +1,8 @@
 """GRU over sequences of different lengths without computation on padding, for CPUs.
 
-More than half of a padded batch of drug-like SMILES is padding. `torch.nn.GRU` computes the padding too, and with a
-packed sequence it is slower still on a CPU. Here sequences are sorted by length and step t computes only those that
-have a token t. The products with the inputs and the gradients of the weights are single products over all tokens.
+More than half of a padded batch of drug-like SMILES is padding. `torch.nn.GRU` computes the padding as well, and
+with a packed sequence it is even slower on a CPU. Here sequences are sorted by length, and step t computes only those
+that have a token t. The products with the inputs and the gradients of the weights are single products over all tokens.
 The result equals that of `torch.nn.GRU` up to rounding.
 """
 
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class PackedTokens:
-    """Where the N tokens of B sequences are: step by step, and within a step by decreasing sequence length.
+    """Layout of the N tokens of B sequences: sorted by step, and within a step by decreasing sequence length.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class PackedTokens:
         return cls(order, order[column], step, present.sum(1).tolist())
 
     def to_padded(self, values: Tensor, length: int) -> Tensor:
-        """Values per token (N, C) as a padded tensor (B, length, C), 0 where there is no token."""
+        """Values per token (N, C) as a padded tensor (B, length, C); padding is 0."""
         padded = values.new_zeros(len(self.order), length, values.shape[1])
         return padded.index_put((self.row, self.step), values)
 
@@ -116,7 +116,7 @@ class _PackedGRULayer(torch.autograd.Function):
         dim = initial.shape[1]
         previous = _previous_states(y, initial, ctx.batch_sizes)  # N x H
         r, z, n = ctx.gates.split(dim, dim=1)
-        # derivatives of the new state by the pre-activation of each gate, not yet multiplied by the state's gradient
+        # derivatives of the new state with respect to the pre-activation of each gate, not yet multiplied by the state's gradient
         d_candidate = (1 - z) * (1 - n.square())
         grad_gates = torch.cat(
             [d_candidate * recurrent_candidate * r * (1 - r), (previous - n) * z * (1 - z), d_candidate * r], dim=1

@@ -65,7 +65,7 @@ class PriorConfig(JsonConfig):
 
     def __post_init__(self) -> None:
         if self.kind not in PRIORS:
-            raise InputError(f"kind of prior is one of {', '.join(PRIORS)}; got {self.kind!r}")
+            raise InputError(f"the kind of prior must be one of {', '.join(PRIORS)}; got {self.kind!r}")
         for name in ("latent_dim", "components", "width", "steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")

@@ -1,7 +1,7 @@
 """Sums, softmaxes and dense batches over groups of rows, such as the atoms of a molecule.
 
 The functions give the same results as `scatter`, `softmax` and `to_dense_batch` of `torch_geometric.utils`. They are
-repeated here because importing torch_geometric takes longer than importing torch, and the D-MPNN encoder of the
+reimplemented because importing torch_geometric takes longer than importing torch, and the D-MPNN encoder of the
 shipped models needs nothing else of it. The softmax takes 0.87 of the time (benchmarks/pyg_layers.md).
 """
 
@@ -32,7 +32,7 @@ def scatter_sum(src: Tensor, index: Tensor, dim_size: int) -> Tensor:
 
 
 def softmax(src: Tensor, index: Tensor, num_nodes: int) -> Tensor:
-    """Softmax of each column within each group of rows, shape (N, C); parameters as of `scatter_sum`."""
+    """Softmax of each column within each group of rows, shape (N, C); see `scatter_sum` for the parameters."""
     expanded = index[:, None].expand_as(src)
     maximum = src.new_zeros(num_nodes, src.shape[1])
     maximum.scatter_reduce_(0, expanded, src.detach(), "amax", include_self=False)

@@ -1,4 +1,4 @@
-"""Values of tables as text for people: few digits, yes and no, a dash or nothing for a missing value."""
+"""Formatting of table values for reading: few digits, yes and no, a dash or nothing for a missing value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def format_text(value: Any) -> str:
 
 
 def format_cell(value: Any) -> str:
-    """A value of a table with two decimals (one from 100); "" if it is missing.
+    """A value of a table with two decimals, or one if it is 100 or more; "" if it is missing.
 
     >>> [format_cell(value) for value in (0.4567, 320.55, 7, True, None)]
     ['0.46', '320.6', '7', 'yes', '']

@@ -30,7 +30,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 366, 62, 212  # of the plot area
 
 @dataclass(frozen=True)
 class HistogramAxis:
-    """How the values of a column are binned and labelled.
+    """How the values of a column are binned and labeled.
 
     Attributes
     ----------
@@ -179,7 +179,7 @@ def _ticks(scale: _Scale, axis: HistogramAxis) -> Iterator[dict[str, Any]]:
 
 
 def _mark(scale: _Scale, mark: float, share: float) -> dict[str, Any]:
-    """A threshold; its label is on the outer side, away from the other one's."""
+    """A threshold; its label is on the outer side, so that two labels do not overlap."""
     return {"x": scale.x(mark), "label": f"{share:.0%} ≥ {mark:g}", "label_on_left": mark < 0.5}
 
 
@@ -191,7 +191,7 @@ def _outlier_note(edges: Floats, groups: Sequence[Floats]) -> str:
 
 
 def _description(axis: HistogramAxis, groups: Sequence[Floats]) -> str:
-    """The chart in words, for screen readers."""
+    """A text alternative to the chart, for screen readers."""
     parts = (
         f"{len(group):,} of the {name}, median {axis.text(float(np.median(group)))}"
         for name, group in zip(GROUP_NAMES, groups, strict=False)

@@ -22,14 +22,6 @@ PANELS_PER_ROW = 5
 MAX_PANELS = 250
 """Image viewers fail to open grids of more panels."""
 
-PAGE_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>TITLE</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c2733; background: #f4f6f8; margin: 2rem auto; max-width: 84rem;
-       padding: 0 1.5rem; }
-"""
-
 IMAGE_FORMATS = (".png", ".svg")
 
 _PANEL_SIZE = (240, 210)  # pixels: width, height
@@ -179,7 +171,7 @@ def _draw(canvas: rdMolDraw2D.MolDraw2D, panels: list[Panel]) -> None:
 
 
 def _align(mol: Chem.Mol, reference: str) -> None:
-    """Compute coordinates that place the reference's scaffold as in the reference, so that differences stand out.
+    """Compute coordinates that place the reference's scaffold as in the reference, so that differences are easy to see.
 
     Does nothing if the molecule lacks that scaffold: coordinates are then computed when it is drawn.
     """

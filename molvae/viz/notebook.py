@@ -36,7 +36,7 @@ def show(
     """Show the molecules of a table as structures with their properties in a Jupyter notebook.
 
     Each seed is shown first, highlighted, and followed by its analogs, which are drawn in its orientation. A row with
-    an invalid SMILES keeps its place and shows its error.
+    an invalid SMILES is shown with its error in the same position.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class MoleculeGrid:
             n_shown=min(self.n, len(self.frame)),
             n_rows=len(self.frame),
         )
-        return str(html)  # plain text: Markup would escape what it is joined with
+        return str(html)  # plain text: Markup would escape text that it is concatenated with
 
     def _cards(self) -> Iterator[dict[str, Any]]:
         """A card for each seed and each row."""

@@ -49,7 +49,7 @@ _CAPTION_COLUMNS = ("qed", "sa", "logp", "mw", "tpsa", *SIMILARITY_AXES)
 
 @dataclass(frozen=True)
 class Report:
-    """The content of a report; parts that are None or empty are left out.
+    """The content of a report; parts that are None or empty are omitted.
 
     Attributes
     ----------
@@ -157,14 +157,14 @@ def _galleries(valid: pd.DataFrame, rank_by: str) -> Iterator[tuple[str, list[di
 
 
 def _gallery(frame: pd.DataFrame, captions: Sequence[str]) -> list[dict[str, Any]]:
-    """SMILES of each row with labelled values."""
+    """SMILES of each row with labeled values."""
     return [
-        {"smiles": row["_smiles"], "values": [_labelled(name, row[name]) for name in captions]}
+        {"smiles": row["_smiles"], "values": [_labeled(name, row[name]) for name in captions]}
         for _, row in frame.iterrows()
     ]
 
 
-def _labelled(name: str, value: Any) -> tuple[str, str]:
+def _labeled(name: str, value: Any) -> tuple[str, str]:
     """Label and text of a value under a structure, such as ("QED", "0.61")."""
     axis = _AXES.get(name)
     if axis is None:

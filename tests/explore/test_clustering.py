@@ -48,7 +48,7 @@ def test_clusters_and_scores_match_scikit_learn(tiny, clustered):
     assert "3 clusters, silhouette" in clustered.attrs["summary"][0]
 
 
-def test_clusters_are_numbered_by_size_and_have_one_representative_each(clustered):
+def test_cluster_numbers_and_representatives(clustered):
     valid = valid_rows(clustered)
     sizes = valid["cluster"].value_counts()
     assert list(sizes.sort_index()) == sorted(sizes, reverse=True)
@@ -74,10 +74,8 @@ def test_automatic_number_of_clusters_is_reproducible(tiny, method):
 
 
 def test_noise_is_excluded_from_the_agreement():
-    random = np.random.default_rng(0)
-    latents = np.concatenate(
-        [random.normal(size=(40, 3)), 30 + random.normal(size=(40, 3)), 90 * random.normal(size=(9, 3))]
-    )
+    rng = np.random.default_rng(0)
+    latents = np.concatenate([rng.normal(size=(40, 3)), 30 + rng.normal(size=(40, 3)), 90 * rng.normal(size=(9, 3))])
     clusters = np.repeat([0, 1, -1], [40, 40, 9])
     labels = np.repeat(["a", "b", "a"], [40, 40, 9]).astype(object)
     scores = label_agreement(latents, clusters, labels, 0)
@@ -87,8 +85,8 @@ def test_noise_is_excluded_from_the_agreement():
 
 
 def test_hdbscan_finds_two_separate_groups():
-    random = np.random.default_rng(0)
-    latents = np.concatenate([random.normal(size=(40, 16)), 30 + random.normal(size=(60, 16))])
+    rng = np.random.default_rng(0)
+    latents = np.concatenate([rng.normal(size=(40, 16)), 30 + rng.normal(size=(60, 16))])
     clusters = _order_by_size(_fit_clusters(latents, "auto", "hdbscan", 0))
     assert (clusters[:40] == 1).mean() > 0.9
     assert (clusters[40:] == 0).mean() > 0.9

@@ -86,9 +86,9 @@ def test_linear_path_has_the_same_ends(tiny, path):
 
 
 def test_noise_level_is_the_component_across_the_nearer_end():
-    random = np.random.default_rng(0)
-    a = random.normal(size=64)
-    for other in (a, a + 0.3 * random.normal(size=64), random.normal(size=64)):
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=64)
+    for other in (a, a + 0.3 * rng.normal(size=64), rng.normal(size=64)):
         b = other * np.linalg.norm(a) / np.linalg.norm(other)
         t = np.array([0.1, 0.25, 0.5])
         points = spherical_interpolation(a, b, t[:, None])

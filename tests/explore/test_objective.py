@@ -42,19 +42,19 @@ def test_violation_is_positive_on_an_open_bound():
 
 
 def test_function_is_called_for_feasible_molecules_only():
-    seen = []
+    n_atoms = []
 
     def oxygens(mol):
-        seen.append(mol.GetNumAtoms())
+        n_atoms.append(mol.GetNumAtoms())
         return sum(atom.GetSymbol() == "O" for atom in mol.GetAtoms())
 
     objective = Objective.parse(oxygens, ["mw<100"])
     evaluation = objective.evaluate("C", ["OCCO", DRUGS["imatinib"], "CCO"])
-    assert (objective.name, seen) == ("oxygens", [4, 3])
+    assert (objective.name, n_atoms) == ("oxygens", [4, 3])
     np.testing.assert_array_equal(evaluation.score, [2, np.nan, 1])
 
 
-def test_user_scores_in_expression_and_filters_are_computed_last_and_once():
+def test_user_scores_are_computed_last_and_once():
     calls = []
 
     def atoms(smiles):
@@ -72,7 +72,7 @@ def test_user_scores_in_expression_and_filters_are_computed_last_and_once():
 
 @pytest.mark.filterwarnings("ignore")
 def test_function_from_a_file(tmp_path):
-    file = tmp_path / "mine.py"
+    file = tmp_path / "functions.py"
     file.write_text("def rings(mol):\n    return mol.GetRingInfo().NumRings() or 1 / 0\n")
     evaluation = Objective.parse(f"{file}:rings").evaluate("C", ["c1ccccc1", "CCO"])
     np.testing.assert_array_equal(evaluation.score, [1, np.nan])  # the function fails for the second

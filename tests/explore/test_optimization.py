@@ -62,7 +62,8 @@ def test_best_score_exceeds_that_of_the_seed(best):
     assert best[best["seed"] == "CCCO"]["score"].max() > Crippen.MolLogP(Chem.MolFromSmiles("CCCO"))
 
 
-def test_result_is_independent_of_other_seeds_and_of_numpys_global_state(tiny, best):
+def test_result_is_independent_of_other_seeds(tiny, best):
+    """NumPy's global random state is neither used nor changed."""
     np.random.seed(5)
     before = np.random.get_state()[1].copy()
     alone = optimize(tiny, "Cc1ccccc1", "logp", filters=FILTERS, max_samples=160, strategy=STRATEGY)
@@ -116,22 +117,24 @@ def test_no_feasible_molecule(tiny):
     assert "0 feasible molecules" in table.attrs["summary"][0]
 
 
-def test_cma_ranks_feasible_then_infeasible_then_invalid_samples(tiny):
-    costs_seen = []
+def test_order_of_samples_for_cma(tiny):
+    """Feasible molecules by score, infeasible ones by violation, then invalid samples."""
+    costs = []
     strategy = SearchStrategy(population_size=6, n_generations=9, branch_fraction=0)
     search = search_of(tiny, "mw<50", strategy, max_samples=99)
     generation = search.ask()
     assert generation.latents.shape == (6, 12)
     assert len(set(generation.keys)) == 6
     assert generation.branch_from == [""] * 6
-    search._cma.tell = lambda _, costs: costs_seen.append(costs)
+    search._cma.tell = lambda _, values: costs.append(values)
     search.tell(["CC", "", "CCCO", "CCCCCCO", "CCC", "CC"])
-    assert costs_seen == [[1, 4, 2, 3, 0, 1]]
+    assert costs == [[1, 4, 2, 3, 0, 1]]
     assert [candidate.n_samples for candidate in search.candidates.values()] == [1, 3, 4, 5]
     assert (search.n_samples, search.n_valid, search.n_evaluations) == (6, 5, 2)
 
 
-def test_branched_samples_start_close_to_the_center_and_are_hidden_from_cma(tiny):
+def test_branched_samples(tiny):
+    """Their latents are close to the center, and CMA-ES does not use them."""
     strategy = SearchStrategy(population_size=8, samples_per_latent=2, branch_fraction=0.5, branch_noise_level=0.1)
     search = search_of(tiny, "mw<110", strategy, max_samples=40)
     generation = search.ask()

@@ -58,7 +58,7 @@ def test_one_step_gives_the_seed(tiny):
     assert list(traverse(tiny, "OCCCC", steps=1)["smiles"]) == ["CCCCO"]
 
 
-def test_center_is_the_seed_even_if_latent_inversion_finds_another_molecule(tiny, monkeypatch):
+def test_latent_inversion_does_not_change_the_center(tiny, monkeypatch):
     """The optimized latent of the seed may lie closer to another molecule's latent."""
     decode = Generator.decode
 

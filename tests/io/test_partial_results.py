@@ -1,4 +1,4 @@
-"""Partial results: stored tables are read back, whatever stopped the run."""
+"""Partial results: stored tables are read back after an interruption, a crash or a power failure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from molvae.errors import InputError, MolvaeError
-from molvae.io.partial_results import RUN, SETTINGS, PartialResults
+from molvae.io.partial_results import LOCK, SETTINGS, PartialResults
 
 RUN_SETTINGS = {"count": 5, "filters": ("mw<500",), "model": "a1"}
 
@@ -69,24 +69,24 @@ def test_settings_may_change_before_the_first_table(tmp_path):
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1", None])
 def test_tables_from_an_incomplete_one_on_are_computed_again(tmp_path, damage):
-    """After a power failure; temporary files of killed writers are deleted too."""
+    """After a power failure; temporary files of killed writers are deleted as well."""
     interrupt_after(tmp_path / "parts", 4)
     second = tmp_path / "parts" / "000001.parquet"
     second.write_bytes(second.read_bytes()[:-5] if damage is None else damage)
     (tmp_path / "parts" / f".000004.parquet.{99:032x}").write_bytes(b"half")
     results = PartialResults(tmp_path / "parts", RUN_SETTINGS)
     assert results.n_tables == 1
-    assert sorted(file.name for file in results.folder.iterdir()) == ["000000.parquet", RUN, SETTINGS]
+    assert sorted(file.name for file in results.folder.iterdir()) == ["000000.parquet", LOCK, SETTINGS]
     assert [len(table) for table in results.extend(tables(1, 3))] == [0, 1, 2]
 
 
-def test_other_folders_and_files_are_left_alone(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
+def test_other_folders_and_files_are_not_changed(tmp_path):
+    (tmp_path / "notes.txt").write_text("notes")
     for path in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(InputError, match="exists and is not an unfinished run"):
             PartialResults(path, RUN_SETTINGS)
     interrupt_after(tmp_path / "parts", 1)
-    (tmp_path / "parts" / "notes.txt").write_text("mine")
+    (tmp_path / "parts" / "notes.txt").write_text("notes")
     PartialResults(tmp_path / "parts", RUN_SETTINGS).remove()
     assert [file.name for file in (tmp_path / "parts").iterdir()] == ["notes.txt"]
 

@@ -78,7 +78,7 @@ def test_padding_does_not_change_the_likelihood():
 
 
 @pytest.mark.parametrize("latent", LATENTS)
-def test_reconstruction_loss_is_the_negative_likelihood_of_the_sampled_latent(latent):
+def test_reconstruction_loss_is_the_negative_log_likelihood(latent):
     model = tiny_autoencoder(latent=latent).eval()
     batch, noise_level = batch_of(2, 3, 4), torch.zeros(3)
     torch.manual_seed(7)
@@ -91,7 +91,7 @@ def test_reconstruction_loss_is_the_negative_likelihood_of_the_sampled_latent(la
 
 
 def test_perturbed_spherical_latents_stay_on_the_sphere():
-    """Observed at the input of the decoder."""
+    """The latents are captured at the input of the decoder."""
     model, inputs = tiny_autoencoder(latent="hypersphere").eval(), []
     model.decoder.film.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
     losses = model.losses(batch_of(2, 3, 4), torch.tensor([0.0, 0.5, 1.0]), latent_noise=0.3, match_prior=True)
@@ -129,7 +129,7 @@ def test_masking_changes_the_encoder_input_only():
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_training_reduces_the_loss(decoder):
-    """Fifty steps on six molecules reduce the loss by 40 % or more."""
+    """Fifty steps on six molecules reduce the loss by 40% or more."""
     model = tiny_autoencoder(decoder=decoder, decoder_dim=32, latent="deterministic").train()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     batch, noise_level, history = batch_of(*range(2, 8)), torch.zeros(6), []
@@ -156,7 +156,7 @@ def test_mask_probability_0_and_1():
 
 
 @pytest.mark.parametrize("mask_prob", [0.1, 0.5])
-def test_mask_probability_is_that_of_whole_atoms_and_bonds(mask_prob):
+def test_atoms_and_bonds_are_masked_as_a_whole(mask_prob):
     """All features of an atom are masked together, and both directions of a bond."""
     torch.manual_seed(0)
     batch = batch_of_smiles(*["CC(=O)Oc1ccccc1C(=O)O"] * 300)

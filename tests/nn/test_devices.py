@@ -76,7 +76,7 @@ def test_concurrent_contexts_restore_the_original_number():
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_pool_returns_results_in_order_from_single_threaded_workers(set_threads, count):
+def test_pool_results_are_in_order_and_single_threaded(set_threads, count):
     """The number of threads of the caller does not change."""
     set_threads(count)
     with TorchThreadPool(torch.device("cpu"), 5) as pool:

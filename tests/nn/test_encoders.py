@@ -1,4 +1,4 @@
-"""Encoders: each molecule's features depend on that molecule alone and tell molecules apart."""
+"""Encoders: features depend on the molecule alone and differ between molecules."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_attention_weights_sum_to_one_per_molecule():
 
 
 def loop_pooling(pooling, x, batch, batch_size):
-    """The definition: values of each atom, weighted within its molecule, beside a plain sum."""
+    """The definition: values of each atom, weighted within its molecule, and a plain sum."""
     rows = []
     for molecule in range(batch_size):
         atoms = x[batch == molecule]

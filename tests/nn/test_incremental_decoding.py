@@ -1,4 +1,4 @@
-"""Incremental decoding gives the logits of whole sequences; reduced precision changes them little."""
+"""Incremental decoding: the logits equal those of whole sequences, up to the rounding of reduced precision."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_reset_starts_new_sequences_in_finished_slots(kind):
 
 
 @pytest.mark.parametrize("kind", DECODERS)
-def test_steps_beyond_the_maximum_length_are_harmless(kind):
+def test_steps_beyond_the_maximum_length_are_finite(kind):
     incremental = incremental_decoder(tiny_decoder(kind), "32")
     z, noise_level, tokens = decoder_inputs()
     state = incremental.initial_state(incremental.condition(z, noise_level), torch.arange(BATCH_SIZE))
@@ -94,5 +94,5 @@ def test_every_precision_is_available_on_a_cpu(precision):
 
 
 def test_unknown_precision_is_an_error():
-    with pytest.raises(InputError, match="precision is one of auto, 32, bf16, int8; got 'fp8'"):
+    with pytest.raises(InputError, match="precision must be one of auto, 32, bf16, int8; got 'fp8'"):
         incremental_decoder(tiny_decoder("gru"), "fp8")

@@ -72,7 +72,7 @@ def test_samples_have_the_posterior_mean_and_variance():
 
 
 def test_log_variance_has_a_gradient_at_any_value():
-    """A hard lower bound would have none, and hold the values that reach it."""
+    """A hard lower bound would have no gradient for values below it."""
     latent = GaussianLatent(7, tiny_config())
     for bias in (-40.0, -3.0, 3.0):
         torch.nn.init.constant_(latent.log_variance.bias, bias)
@@ -171,7 +171,7 @@ def test_mmd_equals_the_sum_over_all_pairs():
     assert float(mmd(x, y)) == pytest.approx(brute_force_mmd(x, y), abs=1e-5)
 
 
-def test_mmd_tells_distributions_with_equal_mean_and_variance_apart():
+def test_mmd_detects_differences_beyond_mean_and_variance():
     """The corners of a cube have mean 0 and standard deviation 1, as standardized latents have."""
     corners = normal(2000, 4).sign()
     same = mmd(normal(2000, 4, seed=1), normal(2000, 4, seed=2))

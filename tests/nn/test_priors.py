@@ -29,7 +29,7 @@ def priors():
 
 @pytest.mark.parametrize("prior", priors())
 @pytest.mark.parametrize("rows", [0, 1, 7])
-def test_each_sample_depends_on_spheres_own_noise_alone(prior, rows):
+def test_sample_depends_on_its_own_noise_only(prior, rows):
     noise = normal(9, prior.noise_dim)
     together = prior.sample(noise)
     assert together.shape == (9, 3)
@@ -88,7 +88,7 @@ def test_flow_integrates_its_velocity():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"kind": "vine"}, "kind of prior is one of mixture, flow; got 'vine'"),
+        ({"kind": "vine"}, "the kind of prior must be one of mixture, flow; got 'vine'"),
         ({"components": 0}, "components must be 1 or more, got 0"),
         ({"noise_level": 1.5}, "noise_level must be 0 to 1, got 1.5"),
         ({"widht": 3}, "did you mean 'width'"),

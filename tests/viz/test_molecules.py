@@ -107,7 +107,7 @@ def test_invalid_smiles_have_no_svg(smiles):
 
 
 def test_analogs_are_aligned_to_the_scaffold_of_their_seed():
-    """Molecules without that scaffold keep their own coordinates, and an invalid seed aligns nothing."""
+    """Molecules without that scaffold keep their own coordinates, and no molecule is aligned to an invalid seed."""
     seed, other_scaffold = DRUGS["imatinib"], "CCc1ccc(NC(=O)c2ccc(CN3CCOCC3)cc2)cc1Nc1nccc(-c2cccnc2)n1"
     longer_chain = "Cc1cc(NC(=O)c2ccc(CN3CCN(CCC)CC3)c(C)c2)ccc1Nc1nccc(-c2cccnc2)n1"
     same_scaffold = other_scaffold.replace("CN3CCOCC3", "CN3CCN(CC)CC3")

@@ -189,7 +189,7 @@ def test_invalid_rows_are_listed_with_their_reasons():
 
 
 def test_everything_is_escaped():
-    """Hostile text comes back as text, and the page has the same tags as with harmless text."""
+    """Markup in input text is shown as text: the page has the same tags as with plain text."""
     hostile = "</title><script>alert(1)</script>'\""
 
     def page(word):
@@ -206,10 +206,10 @@ def test_everything_is_escaped():
             rank_by=word,
         )
 
-    escaped, harmless = page(hostile), page("word")
-    assert escaped.tags == harmless.tags
-    assert [(tag, kind, text.replace(hostile, "word")) for tag, kind, text in escaped.texts] == harmless.texts
-    assert sum("word" in text for _, _, text in harmless.texts) == 17  # every place that shows a caller's text
+    escaped, plain = page(hostile), page("word")
+    assert escaped.tags == plain.tags
+    assert [(tag, kind, text.replace(hostile, "word")) for tag, kind, text in escaped.texts] == plain.texts
+    assert sum("word" in text for _, _, text in plain.texts) == 17  # every place that shows a caller's text
 
 
 def test_long_seed_tables_are_cut():

@@ -1,4 +1,4 @@
-// Shows the structure of the molecule under the pointer beside plotly's hover label, which holds text only.
+// Shows the structure of the molecule under the pointer, in addition to plotly's hover label, which holds text only.
 const plot = document.getElementById('{plot_id}');
 const image = document.createElement('img');
 image.style = 'position:fixed;display:none;pointer-events:none;background:white;border:1px solid silver';
