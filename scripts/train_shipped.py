@@ -42,6 +42,7 @@ from molvae.data.neighbors import Neighbors
 from molvae.data.packing import pack
 from molvae.data.readers import read_records
 from molvae.data.rows import InvalidRow, Record
+from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import ModelConfig
 from molvae.nn.priors import PriorConfig
 from molvae.training.config import TrainConfig
@@ -55,16 +56,29 @@ from molvae.training.trainer import TrainingResult, train_autoencoder
 
 N_MOSES_IN_MIX = 600_000  # molecules of MOSES in the training data of the druglike models
 N_MOSES_VALID = 5_000  # molecules of MOSES train that the model `moses` is validated on
-N_SMALL, N_PRIOR_SMALL, N_PRIOR = (
-    3_000,
-    2_000,
-    60_000,
-)  # rows per file with --small; molecules that priors are fitted to
+N_SMALL = 3_000  # rows per file with --small
+N_PRIOR_SMALL, N_PRIOR = 2_000, 60_000  # molecules that a prior is fitted to, with --small and without
 DRUGLIKE = (
     "601,323 molecules: ChEMBL (CC BY-SA 3.0, European Bioinformatics Institute), PubChem bioassays, "
     "ZINC leads and natural products; isomeric SMILES, 6 to 64 heavy atoms, salts stripped"
 )
-MOSES = "1,584,663 lead-like molecules of ZINC without charges or stereo (MIT)"
+MOSES = "1,584,663 lead-like molecules of ZINC without charges or stereochemistry (MIT)"
+DRUGLIKE_USE = (
+    "Analogs of drug-like molecules, sampling of new drug-like molecules, and latent vectors for similarity search, "
+    "screening and property models."
+)
+DRUGLIKE_LIMITATION = (
+    "Molecules of 6 to 64 heavy atoms whose tokens are in vocabulary.json; salts have to be stripped first "
+    "(--standardize)."
+)
+LIMITATIONS = (
+    "Generated molecules are hypotheses. The model predicts neither synthesizability nor activity nor toxicity; filter "
+    "its output and have it reviewed by experts.",
+    "The molecules reflect the training data and its biases. Not for the design of harmful substances.",
+)
+ENCODER_NAMES = {"dmpnn": "D-MPNN", "gine": "GINE", "gatv2": "GATv2", "gps": "GPS"}
+DECODER_NAMES = {"gru": "GRU", "transformer": "transformer"}
+LATENT_NAMES = {"gaussian": "Gaussian", "deterministic": "deterministic", "hypersphere": "hyperspherical"}
 STEPS = ("pack", "train", "finish")
 SHAPE = {"encoder": "dmpnn", "pooling_heads": 32, "decoder_dim": 384, "bilinear_dim": 256}
 SMALL_SHAPE = {
@@ -123,11 +137,15 @@ class Recipe:
         Whether the policy gradient uses distribution matching.
     prior_noise_level
         Noise level of samples of the learned prior.
+    intended_use, limitations
+        Sentences of the model card; `LIMITATIONS` are added to the limitations.
     """
 
     data: str
     latent: str
     training: TrainConfig
+    intended_use: tuple[str, ...]
+    limitations: tuple[str, ...]
     init_from: str = ""
     rl: dict[str, Any] = field(default_factory=lambda: RL_AROUND_MOLECULES)
     policy_gradient: dict[str, Any] = field(default_factory=dict)
@@ -136,17 +154,39 @@ class Recipe:
 
 
 RECIPES = {
-    "druglike": Recipe("mix", "gaussian", FROM_SCRATCH),
+    "druglike": Recipe(
+        "mix",
+        "gaussian",
+        FROM_SCRATCH,
+        intended_use=(
+            DRUGLIKE_USE,
+            "This is the default model. It is variational: the encoder maps a molecule to a distribution of latents.",
+        ),
+        limitations=(DRUGLIKE_LIMITATION,),
+    ),
     "druglike-ae": Recipe(
         "mix",
         "deterministic",
         FROM_SCRATCH.replace(learning_rate=1e-3, warmup_steps=200, noise_prob=0.15, decay_fraction=0.6),
+        intended_use=(
+            DRUGLIKE_USE,
+            "An autoencoder: the encoder maps a molecule to one latent. Without latent optimization it reconstructs "
+            "more molecules than the model druglike.",
+        ),
+        limitations=(DRUGLIKE_LIMITATION,),
         init_from="druglike",
     ),
     "moses": Recipe(
         "moses",
         "gaussian",
         FROM_SCRATCH.replace(decay_fraction=0.6),
+        intended_use=(
+            "Comparison with other generative models on the MOSES benchmark.",
+            "Lead-like molecules without charges and stereochemistry. For other molecules use the model druglike.",
+        ),
+        limitations=(
+            "The vocabulary has 26 tokens: molecules with charges, stereochemistry or rare elements cannot be encoded.",
+        ),
         rl=RL_FROM_PRIOR,
         policy_gradient={
             "n_seeds": 16,
@@ -247,11 +287,11 @@ def train(name: str, minutes: float, arguments: argparse.Namespace) -> None:
         policy_gradient=policy_gradient,
         init_from=initial.model if initial else None,
     )
-    n_parameters = sum(parameter.numel() for parameter in result.model.parameters())
     card = {
-        "Architecture": f"{model_config.encoder} encoder, {model_config.latent} latent of {model_config.latent_dim}, "
-        f"{model_config.decoder} decoder; {n_parameters:,} parameters",
-        "Data": data.card,
+        "Model description": model_description(result.model, model_config),
+        "Intended use": list(recipe.intended_use),
+        "Limitations": [*recipe.limitations, *LIMITATIONS],
+        "Training data and licenses": data.card,
         "Training": training_section(name, result, config, policy_gradient, neighbors, initial),
     }
     model = Checkpoint(name, result.model, model_config, data.vocabulary, SamplingDefaults(temperature=0.7), card=card)
@@ -269,7 +309,7 @@ def train_config(recipe: Recipe, minutes: float, arguments: argparse.Namespace, 
 
 
 def finish(name: str, arguments: argparse.Namespace) -> None:
-    """Add the Bloom filter, the likelihood reference, a learned prior and the scores to a trained model."""
+    """Add the Bloom filter, the likelihood reference, a learned prior and the metrics to a trained model."""
     recipe, out = RECIPES[name], arguments.out
     folder, data_folder = out / "models" / name, out / "packed" / recipe.data
     training_filter = BloomFilter.load(data_folder / checkpoints.BLOOM_FILTER_FILE)
@@ -308,8 +348,8 @@ def pack_mix(arguments: argparse.Namespace, initial: Checkpoint | None) -> tuple
     rows = torch.randperm(len(moses), generator=torch.Generator().manual_seed(0))[:N_MOSES_IN_MIX]
     card = {
         "druglike": DRUGLIKE,
-        "MOSES train": f"{MOSES}; trained on {N_MOSES_IN_MIX:,} random molecules",
-        "not in training": "in neither of the complete training sets",
+        "MOSES train": f"{MOSES}, of which {N_MOSES_IN_MIX:,} selected at random were used for training",
+        "novelty": "a molecule counts as novel if it is in neither of the two complete data sets",
     }
     return Data(concatenate([druglike, moses.select(rows)]), None, valid, vocabulary, card), training_filter
 
@@ -319,7 +359,7 @@ def pack_moses(arguments: argparse.Namespace, initial: Checkpoint | None) -> tup
     moses, vocabulary = pack_file(arguments, arguments.moses[0], initial.vocabulary if initial else None)
     order = torch.randperm(len(moses), generator=torch.Generator().manual_seed(0))
     n_valid = min(N_MOSES_VALID, len(moses) // 10)
-    card = {"MOSES train": MOSES, "not in training": "not in MOSES train"}
+    card = {"MOSES train": MOSES, "novelty": "a molecule counts as novel if it is not in MOSES train"}
     training_filter = initial.training_filter if initial else None
     training_filter = training_filter or BloomFilter.from_smiles(moses.smiles(vocabulary))
     return Data(moses.select(order[n_valid:]), None, moses.select(order[:n_valid]), vocabulary, card), training_filter
@@ -335,6 +375,18 @@ def pack_file(
     return data, vocabulary
 
 
+def model_description(model: Autoencoder, config: ModelConfig) -> str:
+    """The architecture and the number of parameters, as in the model card."""
+    kind = "Variational autoencoder" if config.latent == "gaussian" else "Autoencoder"
+    encoder, decoder = ENCODER_NAMES[config.encoder], DECODER_NAMES[config.decoder]
+    latent = f"{LATENT_NAMES[config.latent]} latent of {config.latent_dim} dimensions"
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    return (
+        f"{kind} from molecular graphs to SMILES: {encoder} encoder, {latent}, {decoder} decoder conditioned "
+        f"on the noise level of the latent; {n_parameters:,} parameters."
+    )
+
+
 def training_section(
     name: str,
     result: TrainingResult,
@@ -343,31 +395,46 @@ def training_section(
     neighbors: Neighbors | None,
     initial: Checkpoint | None,
 ) -> dict[str, str]:
-    """The training in the model card, followed by the training of the initial model."""
-    section = {
-        "steps": f"{result.steps:,} of {config.batch_size} molecules ({result.n_molecules:,} molecules processed)",
+    """The table "Training" of the model card: the stages of the initial model, then this training as the last stage."""
+    stage = {
+        "steps": f"{result.steps:,} steps of {config.batch_size:,} molecules ({result.n_molecules:,} molecules, "
+        "repeats counted)",
         "time": f"{result.minutes:.0f} minutes on {hardware()}",
         "settings": ", ".join(f"{key} {value}" for key, value in asdict(config).items()),
     }
     if config.rl_weight:
         matching = ", with distribution matching" if policy_gradient.distribution_matching else ""
-        section["policy gradient"] = (
+        stage["policy-gradient fine-tuning"] = (
             f"{policy_gradient.samples_per_seed} samples around each of {policy_gradient.n_seeds} molecules per step"
             f"{matching}"
         )
     if neighbors is not None:
-        section["neighbors"] = f"{neighbors.coverage:.0%} of the molecules have neighbors as targets"
-    if initial:
-        earlier: dict[str, Any] = initial.card.get("Training", {})
-        prefix = "before" if initial.name == name else f"before, as {initial.name}"
-        section |= {f"{prefix}: {key}": value for key, value in earlier.items()}
-    return section
+        stage["neighbor targets"] = (
+            f"{neighbors.coverage:.0%} of the molecules have neighbors, which are the decoding targets of their "
+            "perturbed latents"
+        )
+    section = earlier_stages(name, initial) if initial else {}
+    number = 1 + max((int(key.split()[1].rstrip(":")) for key in section), default=0)
+    return section | {f"stage {number}: {key}": value for key, value in stage.items()}
+
+
+def earlier_stages(name: str, initial: Checkpoint) -> dict[str, str]:
+    """The training stages of the initial model; if it is another model, their keys name it.
+
+    "stage 2: time" becomes "stage 2 (shared with druglike): time".
+    """
+    stages: dict[str, str] = initial.card.get("Training", {})
+    if initial.name == name:
+        return dict(stages)
+    return {key.replace(":", f" (shared with {initial.name}):", 1): value for key, value in stages.items()}
 
 
 def hardware() -> str:
+    """The GPU, or the number of CPU cores and their architecture."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} CPU cores ({platform.machine()})"
+    n_cores = torch.get_num_threads()
+    return f"{n_cores} CPU core{'s' if n_cores > 1 else ''} ({platform.machine()})"
 
 
 def parse_arguments() -> argparse.Namespace:

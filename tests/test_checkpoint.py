@@ -74,7 +74,7 @@ def test_round_trip(tiny_checkpoint, tiny_model):
     {"encoder": "gps", "decoder": "transformer"}, {"encoder": "dmpnn", "bilinear_dim": 8},
 ])  # fmt: skip
 def test_loading_restores_every_tensor(tiny_checkpoint, tmp_path, settings, prior):
-    """Random initialization is skipped, so a tensor that is not loaded would hold arbitrary memory."""
+    """Random initialization is skipped, so a tensor that is not loaded would contain uninitialized memory."""
     sizes = {"encoder_dim": 16, "encoder_layers": 2, "decoder_dim": 32, "latent_dim": 8}
     config = ModelConfig.from_dict({"vocab_size": len(tiny_checkpoint.vocabulary), **sizes, **settings})
     torch.manual_seed(5)

@@ -105,6 +105,6 @@ def _resolve_reference(
 
 
 def _legend(row: pd.Series[float]) -> str:
-    """Such as "percentile 0.3   -2.17 nats"."""
+    """Text such as "percentile 0.3   -2.17 nats"."""
     nats = f"{row['log_likelihood_per_token']:.2f} nats"
     return f"percentile {row['percentile']:.3g}   {nats}" if "percentile" in row.index else f"{nats} per token"

@@ -94,7 +94,7 @@ def cluster(
     }
     if labels is not None:
         if len(labels) != len(frame):
-            raise InputError(f"labels must hold one value per row: got {len(labels)} labels for {len(frame)} rows")
+            raise InputError(f"labels must contain one value per row: got {len(labels)} labels for {len(frame)} rows")
         frame["label"] = ["" if is_missing(label) else label for label in labels]
         known = frame.loc[frame["error"] == "", "label"].astype(str).to_numpy()
         statistics |= label_agreement(latents, assigned, known, random_state)
@@ -196,7 +196,7 @@ def _is_representative(latents: Array, clusters: NDArray[np.int64]) -> NDArray[n
 
 
 def _summary(statistics: dict[str, float]) -> str:
-    """Such as "3 clusters, silhouette 0.312, purity 0.900"."""
+    """Text such as "3 clusters, silhouette 0.312, purity 0.900"."""
     names = {"adjusted_rand": "adjusted Rand index", "silhouette_of_labels": "silhouette of the labels"}
     scores = [f"{names.get(name, name)} {value:.3f}" for name, value in statistics.items() if name != "clusters"]
     return ", ".join([f"{statistics['clusters']} clusters", *scores])

@@ -17,7 +17,7 @@ from molvae.viz.molecules import Panel, save_panels
 
 PATHS = ("spherical", "linear")
 MIN_SIMILARITY = 0.01
-"""Lower bound of a similarity in the weighted mean: a molecule dissimilar to one end may still be similar to the other."""
+"""Lower bound of a similarity in the weighted mean: a similarity of 0 to one end must not exclude a molecule."""
 
 COLUMNS = ["position", "n_merged", "smiles", "similarity_start", "similarity_end", "log_likelihood"]
 

@@ -1,8 +1,8 @@
 """Search around one seed in latent space: latents proposed by CMA-ES, and branches of the current best molecule.
 
 CMA-ES proposes latents around a center. Part of each generation is sampled close to that center instead, and its
-samples are forced to branch off the center's own SMILES at a random position: this gives small structural changes, which
-latents alone rarely give.
+samples are forced to branch off the center's own SMILES at a random position. This gives small structural changes,
+which are rare in samples from latents alone.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Candidate:
 
     @property
     def sort_key(self) -> tuple[int, float]:
-        """Sorts feasible molecules by descending score, then the others by ascending violation."""
+        """Sort key: feasible molecules by descending score, then the others by ascending violation."""
         return (0, -self.score) if self.feasible else (1, self.violation or inf)
 
 

@@ -146,7 +146,7 @@ def _with_names(smiles: Iterable[str], names: Iterable[str] | None) -> Iterator[
     for text, name in zip_longest(as_smiles_iterable(smiles), as_smiles_iterable(names), fillvalue=end):
         if text is end or name is end:
             difference = "more names than molecules" if text is end else "fewer names than molecules"
-            raise InputError(f"names must hold one name per molecule: there are {difference}")
+            raise InputError(f"names must contain one name per molecule: there are {difference}")
         yield text, name
 
 

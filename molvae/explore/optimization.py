@@ -194,7 +194,7 @@ def _statistics(seed: str, search: LatentSearch) -> dict[str, Any]:
 
 
 def _summary_line(row: dict[str, Any], objective: str) -> str:
-    """Such as "CCO: best qed 0.512, 31 feasible molecules, 40 evaluations, 64 samples (60 valid)"."""
+    """Text such as "CCO: best qed 0.512, 31 feasible molecules, 40 evaluations, 64 samples (60 valid)"."""
     best = f"best {objective} {row['best_score']:.3f}, " if row["feasible"] else ""
     counts = f"{row['feasible']:,} feasible molecules, {row['evaluations']:,} evaluations"
     return f"{row['seed']}: {best}{counts}, {row['samples']:,} samples ({row['valid']:,} valid)"

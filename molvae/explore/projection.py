@@ -133,7 +133,7 @@ def _add_color(molecules: EncodedMolecules, frame: pd.DataFrame, color_by: Any) 
         values = compute_properties([parse(smiles) for smiles in molecules.smiles], [name])[name]
         return frame.join(molecules.with_columns(**{name: values})[name]), name
     if len(color_by) != len(frame):
-        raise InputError(f"color_by must hold one value per row: got {len(color_by)} values for {len(frame)} rows")
+        raise InputError(f"color_by must contain one value per row: got {len(color_by)} values for {len(frame)} rows")
     name = str(getattr(color_by, "name", None) or "label")
     name = "label" if name in frame.columns else name
     return frame.assign(**{name: column_values(color_by)}), name

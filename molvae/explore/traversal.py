@@ -136,7 +136,7 @@ def draw_traversal(frame: pd.DataFrame, path: str | Path) -> Path:
 
 
 def _legend(row: pd.Series[Any], properties: Sequence[str]) -> str:
-    """Such as "+1.0 -2.0   0.62   logp 1.9"."""
+    """Text such as "+1.0 -2.0   0.62   logp 1.9"."""
     offset = f"{row['x']:+.1f} {row['y']:+.1f}"
     if not row["smiles"]:
         return offset

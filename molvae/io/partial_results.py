@@ -4,7 +4,7 @@ Files of a folder::
 
     settings.json      settings and inputs that the tables depend on, written first
     run                lock of the process that uses the folder
-    000000.parquet     one table, written atomically; its `attrs` hold the counts of the rows it covers
+    000000.parquet     one table, written atomically; its `attrs` contain the counts of the rows it covers
 
 A table must depend on its own input rows and the settings only, and must start at the same row in every run.
 """
@@ -49,7 +49,7 @@ class PartialResults:
     Raises
     ------
     InputError
-        If the folder holds tables of other settings (the message names them), or other files.
+        If the folder contains tables of other settings (the message names them), or other files.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Table writers: the suffix of a file selects the format, and the file is replaced atomically.
 
 A writer accepts one table after another, so memory stays constant for streams of any length. Images are the exception:
-they hold at most a few hundred molecules.
+they contain at most a few hundred molecules.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BOOLEAN_COLUMNS = ("not_in_training", "scaffold_not_in_training", "lipinski", "
 
 @contextmanager
 def table_writer(path: str | Path) -> Iterator[AppendTable]:
-    """Context manager: a function that appends tables to a file. The file is created if the block ends without an exception.
+    """Context manager for a function that appends tables to a file, which is written if no exception occurs.
 
     Formats: .csv, .smi, .sdf, .parquet, .html, .png, .svg. Raises `InputError` immediately for another one.
 
@@ -102,7 +102,7 @@ class _SmilesWriter(_Writer):
     def write_rows(self, frame: pd.DataFrame) -> None:
         column, name = molecule_column(frame), _name_column(frame)
         for _, row in frame.iterrows():
-            # `smiles` holds the input, valid or not; result columns are empty for an invalid row
+            # `smiles` contains the input, valid or not; result columns are empty for an invalid row
             is_valid = row.get("canonical", not (column == "smiles" and row.get("error")))
             if row[column] and is_valid:
                 self.file.write(f"{row[column]}\t{row[name]}\n" if name else f"{row[column]}\n")

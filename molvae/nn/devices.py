@@ -141,7 +141,7 @@ def _single_threaded_executor(count: int) -> ThreadPoolExecutor:
     """Start `count` threads, each of which runs torch single-threaded.
 
     torch keeps its number of threads per thread, and copies the current one when a thread first asks for it. The
-    barrier makes sure that all threads start while the number is 1.
+    barrier ensures that all threads start while the number is 1.
     """
     pool = ThreadPoolExecutor(count, initializer=torch.get_num_threads)
     with single_threaded():

@@ -1,7 +1,7 @@
 """Graph encoders: a batch of molecular graphs to one feature vector per molecule.
 
 All encoders share the feature embeddings and the readout, which pools the atom states of every layer, and differ in
-message passing. Pooling all layers follows jumping knowledge networks [1]_; the combination of several attention heads with a
+message passing. Pooling all layers follows jumping knowledge networks [1]_; combining several attention heads with a
 sum follows MoLeR [2]_.
 
 References

@@ -1,6 +1,6 @@
 """Incremental decoding: logits of one token at a time, after precomputing everything that is constant over a sequence.
 
-An incremental decoder is built from a trained decoder and holds its weights in the layout and precision of sampling.
+An incremental decoder is built from a trained decoder and stores its weights in the layout and precision of sampling.
 Its state tensors keep their shapes and are modified in place, so that a step can be captured as a CUDA graph. Usage::
 
     conditioning = decoder.condition(z, noise_level)          # tensors with one row per latent

@@ -1,8 +1,8 @@
 """Latent optimization: gradient steps on latents until the decoder reconstructs their molecules.
 
-The encoder predicts a latent in one pass; the decoder's likelihood measures how well that latent reconstructs the
-molecule, and its gradient improves the latent (semi-amortized inference [1]_). Samples around a latent that reconstructs its molecule are more similar to the
-molecule and more often valid (docs/model_choices.md).
+The encoder predicts a latent in one pass. The likelihood under the decoder measures how well that latent reconstructs
+the molecule, and its gradient improves the latent (semi-amortized inference [1]_). Samples around a latent that
+reconstructs its molecule are more similar to the molecule and more often valid (docs/dev/model_choices.md).
 
 References
 ----------
@@ -27,7 +27,7 @@ LEARNING_RATE = 0.05
 """Approximate step length per dimension of a latent space with standard deviation 1."""
 
 MIN_LOG_LIKELIHOOD = log(0.8)
-"""A latent has converged if each token has at least this log-likelihood in nats, which leaves a margin for int8 decoding."""
+"""A latent has converged if each token has at least this log-likelihood (nats). The margin allows for int8 decoding."""
 
 
 @torch.inference_mode(False)  # inference tensors cannot have gradients

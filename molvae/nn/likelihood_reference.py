@@ -36,7 +36,7 @@ class LikelihoodReference:
     model : str
         Name of the model.
     weights_digest : str
-        `weights_digest` of the model. The percentiles hold for these weights only.
+        `weights_digest` of the model. The percentiles are valid for these weights only.
     n_molecules : int
         Number of reference molecules.
     percentiles : tuple of float

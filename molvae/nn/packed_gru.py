@@ -116,7 +116,7 @@ class _PackedGRULayer(torch.autograd.Function):
         dim = initial.shape[1]
         previous = _previous_states(y, initial, ctx.batch_sizes)  # N x H
         r, z, n = ctx.gates.split(dim, dim=1)
-        # derivatives of the new state with respect to the pre-activation of each gate, not yet multiplied by the state's gradient
+        # derivatives of the new state with respect to each gate's pre-activation; multiplied by its gradient below
         d_candidate = (1 - z) * (1 - n.square())
         grad_gates = torch.cat(
             [d_candidate * recurrent_candidate * r * (1 - r), (previous - n) * z * (1 - z), d_candidate * r], dim=1

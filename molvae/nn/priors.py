@@ -35,7 +35,7 @@ _N_TIME_FREQUENCIES = 8
 
 @dataclass(frozen=True)
 class PriorConfig(JsonConfig):
-    """Settings of a prior; saved in config.json beside the arrays in prior.safetensors.
+    """Settings of a prior; saved in config.json; the arrays are in prior.safetensors.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 The functions give the same results as `scatter`, `softmax` and `to_dense_batch` of `torch_geometric.utils`. They are
 reimplemented because importing torch_geometric takes longer than importing torch, and the D-MPNN encoder of the
-shipped models needs nothing else of it. The softmax takes 0.87 of the time (benchmarks/pyg_layers.md).
+shipped models uses nothing else of it. The softmax takes 0.87 of the time (benchmarks/pyg_layers.md).
 """
 
 from __future__ import annotations

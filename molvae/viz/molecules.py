@@ -196,7 +196,7 @@ def _alignment_template(smiles: str) -> tuple[Chem.Mol, Chem.Mol]:
 
 
 def _legend(row: pd.Series[Any]) -> str:
-    """Such as "0.72   QED 0.61   SA 2.3   logP 1.9"."""
+    """Text such as "0.72   QED 0.61   SA 2.3   logP 1.9"."""
     parts = [f"{row['similarity']:.2f}"] if "similarity" in row.index else []
     for name, (label, decimals) in _LEGEND_VALUES.items():
         if name in row.index:

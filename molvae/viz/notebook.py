@@ -90,7 +90,7 @@ def show(
 
 
 class MoleculeGrid:
-    """A grid of structures that Jupyter displays; made by `show`."""
+    """A grid of structures that Jupyter displays; created by `show`."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from molvae.viz.histogram import Floats, HistogramAxis, histogram
 from molvae.viz.templating import render
 
 MAX_STRUCTURES = 12
-"""Molecules drawn at either end of the ranking."""
+"""Molecules drawn from the top and from the bottom of the ranking."""
 
 MAX_INVALID = 10
 """Invalid rows listed."""
@@ -87,7 +87,7 @@ class Report:
 def save_report(report: Report, path: str | Path) -> None:
     """Write a report as .html; the file is replaced atomically."""
     page = render_report(report)
-    with atomic_write(Path(path)) as draft:  # invalid Unicode, which a file name may hold, becomes "?"
+    with atomic_write(Path(path)) as draft:  # invalid Unicode, as in some file names, becomes "?"
         draft.write_text(page, encoding="utf-8", errors="replace", newline="\n")
 
 
@@ -117,7 +117,7 @@ def render_report(report: Report) -> str:
 
 
 def _is_valid(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which rows hold a molecule: they have a canonical SMILES or, without that column, a SMILES and no error.
+    """Which rows contain a valid molecule: they have a canonical SMILES or, without that column, a SMILES and no error.
 
     A row with a canonical SMILES may still have an error about a property that could not be computed.
     """
@@ -142,7 +142,7 @@ def _charts(axes: Mapping[str, HistogramAxis], valid: pd.DataFrame, reference: p
 
 
 def _galleries(valid: pd.DataFrame, rank_by: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Titles and structures: both ends of the ranking without duplicates, or the first molecules without a ranking."""
+    """Titles and structures: top and bottom of the ranking without duplicates, else the first molecules."""
     frame = valid.assign(_smiles=_smiles(valid)).drop_duplicates("_smiles")
     captions = [name for name in dict.fromkeys((rank_by, *_CAPTION_COLUMNS)) if name in frame.columns]
     if not len(_finite_values(frame, rank_by)):

@@ -62,7 +62,7 @@ def save_scatter(frame: pd.DataFrame, path: str | Path, color: str | None = None
 
 
 def _groups(frame: pd.DataFrame, color: str | None) -> dict[str, pd.DataFrame]:
-    """Rows by class, the largest first; one group "" for a numeric color or none."""
+    """Rows of each class, the largest class first; a single group "" for a numeric color or none."""
     if color is None or _is_numeric(frame[color]):
         return {"": frame}
     names = frame[color].astype(str).replace("", "(none)")

@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from tiny_vae import SMALL
 
+from molvae.checkpoint import find_model, read_card
+
 pytest.importorskip("sklearn")
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
+TRAINING_SECTIONS = {
+    "Model description",
+    "Intended use",
+    "Limitations",
+    "Training data and licenses",
+    "Training",
+    "Learned prior",
+}
+
+
+def section_kinds(card: dict[str, object]) -> set[str]:
+    """Titles of the sections, without the numbers and names that depend on the run."""
+    return {re.sub(",.*| of (druglike|MOSES) test seeds.*", "", title) for title in card}
+
+
+def shipped_section_kinds(name: str) -> set[str]:
+    return section_kinds(read_card(find_model(name)))
 
 
 @pytest.fixture
@@ -58,24 +79,30 @@ def test_model_card(
     folder = save(tiny_checkpoint, tmp_path / "model")
     run(model_card, monkeypatch, folder, "--druglike", molecules, "--quick")
     card = json.loads((folder / "card.json").read_text())
-    assert card["Scores"]["druglike test, exact from the mean"].endswith(" of 6")
-    assert card["Scores"]["prior samples valid"].endswith(" of 10")
-    assert "0.000% measured" in card["Scores"]["training filter"]
+    assert section_kinds(card) - {"data"} == shipped_section_kinds("druglike") - TRAINING_SECTIONS
+    evaluation = card["Evaluation"]
+    assert evaluation["druglike test: exact reconstruction from the posterior mean"].endswith(" of 6")
+    assert evaluation["unit prior: validity"].endswith(" of 10")
+    assert "0.000% measured" in evaluation["Bloom filter of training molecules"]
+    shipped = read_card(find_model("druglike"))["Evaluation"]
+    assert {key for key in evaluation if "inversion" not in key} <= shipped.keys()
     (neighborhood,) = (content for section, content in card.items() if section.startswith("Neighborhood"))
     assert "noise level 0.5, 3 seeds" in neighborhood
-    (defaults,) = (content for section, content in card.items() if section.startswith("Defaults"))
-    assert defaults["seeds with 3 analogs"].endswith(" of 1")
-    card["Scores"]["druglike test, exact from the mean"] = "outdated"
+    (analogs,) = (content for section, content in card.items() if section.startswith("Analogs with default settings"))
+    assert analogs["seeds with 3 analogs"].endswith(" of 1")
+    evaluation["druglike test: exact reconstruction from the posterior mean"] = "outdated"
     (folder / "card.json").write_text(json.dumps(card))
     run(model_card, monkeypatch, folder, "--druglike", molecules, "--quick", "--reconstruction")
-    assert json.loads((folder / "card.json").read_text()).keys() == card.keys()
-    assert json.loads((folder / "card.json").read_text())["Scores"]["druglike test, exact from the mean"] != "outdated"
+    updated = json.loads((folder / "card.json").read_text())
+    assert updated.keys() == card.keys()
+    assert updated["Evaluation"].keys() == evaluation.keys()
+    assert updated["Evaluation"]["druglike test: exact reconstruction from the posterior mean"] != "outdated"
 
 
 def test_train_shipped(
-    model_card: ModuleType, molecules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model_card: ModuleType, tiny_checkpoint, molecules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Train a model, then its decoder alone with policy gradients."""
+    """Train a model, then its decoder alone with policy gradients; the cards have the sections of the shipped ones."""
     del model_card  # imported by the script, with fewer molecules
     script = importlib.import_module("train_shipped")
     recipe = script.replace(script.RECIPES["moses"], training=script.FROM_SCRATCH.replace(max_steps=3, batch_size=8))
@@ -90,9 +117,22 @@ def test_train_shipped(
     model = tmp_path / "first" / "models" / "moses"
     for name in ("prior.safetensors", "bloom_filter.npz", "likelihood_reference.json"):
         assert (model / name).exists()
-    assert "Scores" in json.loads((model / "card.json").read_text())
+    card = json.loads((model / "card.json").read_text())
+    shipped = read_card(find_model("moses"))
+    assert section_kinds(card) == shipped_section_kinds("moses") - {"MOSES benchmark"}  # omitted with --small
+    for section in ("Intended use", "Limitations", "Training data and licenses"):
+        assert card[section] == shipped[section]
+    assert re.sub("[0-9,]+", "N", card["Model description"]) == re.sub("[0-9,]+", "N", shipped["Model description"])
+    assert list(card["Training"]) == ["stage 1: steps", "stage 1: time", "stage 1: settings"]
+    assert card["Training"]["stage 1: steps"] == "3 steps of 8 molecules (24 molecules, repeats counted)"
     rl_options = ["--rl", "--init-from", model.parent, "--steps", "pack", "train"]
     run(script, monkeypatch, *options, *rl_options, "--out", tmp_path / "second")
     training = json.loads((tmp_path / "second" / "models" / "moses" / "card.json").read_text())["Training"]
-    assert training["policy gradient"] == "2 samples around each of 2 molecules per step, with distribution matching"
-    assert "before: settings" in training
+    assert list(training)[3:] == [
+        f"stage 2: {key}" for key in ("steps", "time", "settings", "policy-gradient fine-tuning")
+    ]
+    assert training["stage 2: policy-gradient fine-tuning"] == (
+        "2 samples around each of 2 molecules per step, with distribution matching"
+    )
+    initial = replace(tiny_checkpoint, name="other", card={"Training": {"stage 3: time": "1 minute"}})
+    assert script.earlier_stages("moses", initial) == {"stage 3 (shared with other): time": "1 minute"}

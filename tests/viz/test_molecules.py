@@ -75,7 +75,7 @@ def test_number_of_panels_is_limited():
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
-def test_saved_file_holds_the_rendered_image(tmp_path, suffix):
+def test_saved_file_contains_the_rendered_image(tmp_path, suffix):
     assert save_table_image(ANALOGS, tmp_path / f"a{suffix}").read_bytes() == render_table(ANALOGS, suffix)
 
 

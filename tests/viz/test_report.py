@@ -139,7 +139,7 @@ def test_invalid_rows_are_left_out_of_charts():
 
 
 @pytest.mark.parametrize("rank_by", ["qed", "mw", "score_<x>"])
-def test_galleries_show_both_ends_of_the_ranking(rank_by):
+def test_galleries_show_top_and_bottom_of_the_ranking(rank_by):
     frame = SET.sample(frac=1, random_state=0).assign(**{"score_<x>": -SET["mw"]})
     drawn = Page(pd.concat([frame, frame]), rank_by=rank_by).text_of("code")
     assert len(set(drawn)) == 2 * MAX_STRUCTURES

@@ -41,7 +41,7 @@ def test_molecules_without_a_value_are_drawn_in_grey():
     assert collections[0].get_label() == "missing (1)"
 
 
-def test_page_holds_all_structures_and_loads_nothing(tmp_path):
+def test_page_contains_all_structures_and_loads_nothing(tmp_path):
     text = save_scatter(FRAME, tmp_path / "map.html", "value").read_text(encoding="utf-8")
     data = json.loads(re.search(r'Plotly\.newPlot\(\s*"[^"]+",\s*(\[.*?\]),\s*\{', text, flags=re.S)[1])
     (trace,) = data
