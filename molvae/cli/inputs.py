@@ -12,9 +12,9 @@ from typing import IO, Any
 import typer
 
 from molvae.chem.smiles import parse, silence_rdkit, standardize, write
-from molvae.data.readers import looks_like_file, read_records, split_smi_line
+from molvae.data.readers import looks_like_file, read_records
 from molvae.data.rows import ARGUMENT, InvalidRow, Record, make_row
-from molvae.data.table_readers import SMILES_COLUMNS, csv_rows
+from molvae.data.text_readers import SMILES_COLUMNS, csv_rows, split_smi_line
 from molvae.errors import MoleculeError
 
 Row = Record | InvalidRow

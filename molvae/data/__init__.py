@@ -1,0 +1,1 @@
+"""Data: readers of molecule files, datasets, packed graphs, similar molecules, worker processes."""

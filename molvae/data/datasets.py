@@ -1,7 +1,7 @@
-"""Named datasets: recipes of public files with their checksums, and a sample library that ships with the package.
+"""Named datasets: where to download public files, with checksums, and a sample library that ships with the package.
 
-The recipes are JSON files in `datasets/` at the top of the repository, packaged as `molvae.datasets`. A dataset
-is downloaded by `fetch_dataset`; only the sample library is part of the package.
+Each dataset is described by a recipe, a JSON file in `datasets/` at the top of the repository, which is packaged as
+`molvae.datasets`. `fetch_dataset` downloads a dataset; only the sample library is part of the package.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class DatasetFile:
     split : str
         Name of the split, such as "train".
     sources : tuple of DownloadSource
-        Where to get the file; the first source that works is used. Empty if the file is part of the package.
+        Where to download the file; the first source that works is used. Empty if the file is part of the package.
     column : str, optional
-        SMILES column, if it has none of the usual names.
+        SMILES column, if it does not have one of the default names.
     origin : str
-        Label of the molecules in an assembled dataset, such as "chembl".
+        Label of the molecules of this file in an assembled dataset, such as "chembl".
     """
 
     split: str
@@ -62,7 +62,7 @@ class Recipe:
     Attributes
     ----------
     name, description, license, citation : str
-        For users.
+        Shown to users.
     files : tuple of DatasetFile
         The files of the dataset, or the raw files that it is assembled from.
     cleaning : tuple of str
@@ -105,7 +105,13 @@ def list_datasets() -> list[str]:
 
 
 def load_recipe(name: str) -> Recipe:
-    """Return the recipe of a dataset. Raises `InputError` for an unknown name, with the most similar known one."""
+    """Return the recipe of a dataset.
+
+    Raises
+    ------
+    InputError
+        For an unknown name; the message suggests the most similar known name.
+    """
     known = list_datasets()
     if name not in known:
         raise InputError(f"unknown dataset {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
@@ -145,22 +151,22 @@ def fetch_dataset(name: str | Recipe, folder: str | Path | None = None, progress
     Raises
     ------
     InputError
-        For an unknown name, and for a file that cannot be downloaded; the message says how to add it by hand.
+        For an unknown name, and for a file that cannot be downloaded; the message explains how to add it manually.
     """
     recipe = load_recipe(name) if isinstance(name, str) else name
     if recipe.packaged:
         return [_RECIPES / recipe.packaged]
-    home = _dataset_folder(recipe, folder)
+    dataset_folder = _dataset_folder(recipe, folder)
     report = progress or _ignore
-    if recipe.cleaning and all(_built_file(recipe, split, home).is_file() for split in _BUILT_SPLITS):
-        return [_built_file(recipe, split, home) for split in _BUILT_SPLITS]
-    target = home / "parts" if recipe.cleaning else home
-    with tempfile.TemporaryDirectory() as scratch:
-        paths = [download(file.sources, target, Path(scratch), report) for file in recipe.files]
+    if recipe.cleaning and all(_built_file(recipe, split, dataset_folder).is_file() for split in _BUILT_SPLITS):
+        return [_built_file(recipe, split, dataset_folder) for split in _BUILT_SPLITS]
+    target = dataset_folder / "parts" if recipe.cleaning else dataset_folder
+    with tempfile.TemporaryDirectory() as temporary:
+        paths = [download(file.sources, target, Path(temporary), report) for file in recipe.files]
     if not recipe.cleaning:
         return paths
     parts = [(path, file.origin, file.column) for path, file in zip(paths, recipe.files, strict=True)]
-    return build_druglike(parts, home, progress=report)
+    return build_druglike(parts, dataset_folder, progress=report)
 
 
 def dataset_path(name: str, split: str, folder: str | Path | None = None) -> Path:
@@ -176,17 +182,17 @@ def dataset_path(name: str, split: str, folder: str | Path | None = None) -> Pat
         raise InputError(f"dataset {name} has no split {split!r}: it has {', '.join(recipe.splits)}")
     if recipe.packaged:
         return _RECIPES / recipe.packaged
-    home = _dataset_folder(recipe, folder)
+    dataset_folder = _dataset_folder(recipe, folder)
     if recipe.cleaning:
-        candidates = [_built_file(recipe, split, home)]
+        candidates = [_built_file(recipe, split, dataset_folder)]
     else:
         file = next(file for file in recipe.files if file.split == split)
-        paths = [(home / source.file, source) for source in file.sources]
+        paths = [(dataset_folder / source.file, source) for source in file.sources]
         candidates = [path for path, source in paths if file_state(path, source) != "wrong"]
     for path in candidates:
         if path.is_file():
             return path
-    raise InputError(f"the {split} split of {name} is not in {home}: run `molvae data fetch {name}`")
+    raise InputError(f"the {split} split of {name} is not in {dataset_folder}: run `molvae data fetch {name}`")
 
 
 def _ignore(message: str) -> None:
@@ -197,8 +203,8 @@ def _dataset_folder(recipe: Recipe, folder: str | Path | None) -> Path:
     return (Path(folder) if folder is not None else data_folder()) / recipe.name
 
 
-def _built_file(recipe: Recipe, split: str, home: Path) -> Path:
-    return home / f"{recipe.name}_{split}.smi.gz"
+def _built_file(recipe: Recipe, split: str, dataset_folder: Path) -> Path:
+    return dataset_folder / f"{recipe.name}_{split}.smi.gz"
 
 
 @dataclass(frozen=True)
@@ -210,9 +216,9 @@ class MoleculeSource:
     path : Path
         The file.
     column : str, optional
-        SMILES column, if it has none of the usual names.
+        SMILES column, if it does not have one of the default names.
     label : str
-        What the user called it, such as "moses:test".
+        Name for messages, such as "moses:test".
     """
 
     path: Path
@@ -221,16 +227,16 @@ class MoleculeSource:
 
 
 def resolve_source(item: str | Path, column: str | None = None, split: str = "train") -> MoleculeSource:
-    """Return the file that a user means.
+    """Resolve the name of a file or dataset.
 
     Parameters
     ----------
     item : str or Path
         A file, FILE:COLUMN, the name of a dataset, or NAME:SPLIT.
     column : str, optional
-        SMILES column, for items without one.
+        SMILES column, if `item` does not name one.
     split : str
-        Split of a dataset, for items without one. A dataset with a single split ignores it.
+        Split of a dataset, if `item` does not name one. Ignored for a dataset with a single split.
 
     Raises
     ------

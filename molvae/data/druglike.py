@@ -26,7 +26,7 @@ VALID_SIZE, TEST_SIZE = 5_000, 10_000
 
 
 def clean_druglike(smiles: str) -> str:
-    """Return the canonical isomeric SMILES of the largest fragment, with charges and stereo, without isotopes.
+    """Return the canonical isomeric SMILES of the largest fragment, with charges and stereochemistry, without isotopes.
 
     Raises
     ------
@@ -39,9 +39,9 @@ def clean_druglike(smiles: str) -> str:
         for atom in mol.GetAtoms():
             atom.SetIsotope(0)
         fragments = [(f.GetNumHeavyAtoms(), write(f)) for f in Chem.GetMolFrags(mol, asMols=True)]
-    # parse again: deuterium has become an ordinary hydrogen, and centers that were chiral by isotopes are not any more
+    # parse again: deuterium is now ordinary hydrogen, and atoms that were chiral only by isotopes are no longer chiral
     clean = canonical(max(fragments)[1])
-    reason = _outside(parse(clean), clean)
+    reason = _exclusion_reason(parse(clean), clean)
     if reason is not None:
         raise MoleculeError(f"SMILES {shortened(smiles)!r} is not in the druglike dataset: {reason}")
     return clean
@@ -58,12 +58,12 @@ def build_druglike(
     Parameters
     ----------
     parts : sequence of (path, origin, column)
-        A file, the label of its molecules, and its SMILES column (None for the usual names). Of duplicates, the first
-        part counts.
+        A file, the label of its molecules, and its SMILES column (None for the default names). A molecule that occurs
+        in several parts has the label of the first.
     folder : Path
         Output folder. Lines are SMILES, tab, origin.
     random_state : int
-        Seed of the shuffle.
+        Random number seed for shuffling.
     progress : callable, optional
         Called with the counts of each part.
 
@@ -74,7 +74,7 @@ def build_druglike(
     """
     origins: dict[str, str] = {}
     for path, origin, column in parts:
-        counts = _add(_rows(path, column), origin, origins)
+        counts = _add_rows(_read_rows(path, column), origin, origins)
         if progress is not None:
             progress(f"{path.name}: {counts.summary()}")
     lines = [f"{smiles}\t{origin}\n" for smiles, origin in origins.items()]
@@ -87,23 +87,24 @@ def build_druglike(
     return [_write(folder / f"druglike_{split}.smi.gz", splits[split]) for split in ("train", "valid", "test")]
 
 
-def _outside(mol: Chem.Mol, smiles: str) -> str | None:
-    """Return why a molecule is not in the dataset, or None."""
+def _exclusion_reason(mol: Chem.Mol, smiles: str) -> str | None:
+    """Return why a molecule is excluded from the dataset, or None."""
     atoms = list(mol.GetAtoms())
-    symbols = {atom.GetSymbol() for atom in atoms}
+    elements = {atom.GetSymbol() for atom in atoms}
     heavy = mol.GetNumHeavyAtoms()
     if not MIN_HEAVY_ATOMS <= heavy <= MAX_HEAVY_ATOMS:
         return f"{heavy} heavy atoms, outside {MIN_HEAVY_ATOMS} to {MAX_HEAVY_ATOMS}"
-    if symbols - ELEMENTS:
-        return f"element {sorted(symbols - ELEMENTS)[0]}"
-    if "C" not in symbols:
+    if elements - ELEMENTS:
+        return f"element {sorted(elements - ELEMENTS)[0]}"
+    if "C" not in elements:
         return "no carbon"
     if any(atom.GetNumRadicalElectrons() for atom in atoms):
         return "a radical"
     return f"{len(smiles)} characters, more than {MAX_LENGTH}" if len(smiles) > MAX_LENGTH else None
 
 
-def _add(rows: Iterable[Record | InvalidRow], origin: str, origins: dict[str, str]) -> RowCounts:
+def _add_rows(rows: Iterable[Record | InvalidRow], origin: str, origins: dict[str, str]) -> RowCounts:
+    """Add the origin of each new molecule to `origins`, by clean SMILES."""
     counts = RowCounts()
     for row in rows:
         try:
@@ -120,7 +121,7 @@ def _add(rows: Iterable[Record | InvalidRow], origin: str, origins: dict[str, st
     return counts
 
 
-def _rows(path: Path, column: str | None) -> Iterator[Record | InvalidRow]:
+def _read_rows(path: Path, column: str | None) -> Iterator[Record | InvalidRow]:
     """Read a file, or all files in a .zip with one SMILES per line."""
     if path.suffix != ".zip":
         yield from read_records(path, column=column)

@@ -1,7 +1,7 @@
 """Datasets of molecular graphs in a few flat arrays (`PackedGraphs`), and batches of them (`GraphBatch`).
 
-There is no Python object per molecule. The arrays are in memory, in memory-mapped files or on a GPU, and `gather`
-builds a batch with a few tensor operations in each case.
+There is no Python object per molecule. The arrays are in memory, in memory-mapped files or on a GPU; in each case,
+`gather` builds a batch with a few tensor operations.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ class GraphBatch:
 
     Attributes
     ----------
-    x
-        Atom features, A x 7 (columns of `chem.graph.ATOM_FEATURES`).
-    edge_index
-        Source and target atom of every directed edge, 2 x E; the second half are the first half reversed.
-    edge_attr
-        Bond features, E x 4 (columns of `chem.graph.BOND_FEATURES`).
-    position
-        Position of each atom in the canonical SMILES of its molecule, A.
-    batch
-        Index of the molecule that each atom belongs to, A, ascending.
-    tokens
-        Token ids, B x L, terminated by END and padded with PAD; L = 0 in a batch for the encoder alone.
+    x : Tensor of int64, shape (A, 7)
+        Atom features (columns of `chem.graph.ATOM_FEATURES`).
+    edge_index : Tensor of int64, shape (2, E)
+        Source and target atom of every directed edge. The second half of the edges is the first half reversed.
+    edge_attr : Tensor of int64, shape (E, 4)
+        Bond features (columns of `chem.graph.BOND_FEATURES`).
+    position : Tensor of int64, shape (A,)
+        Position of each atom in the canonical SMILES of its molecule.
+    batch : Tensor of int64, shape (A,)
+        Index of the molecule that each atom belongs to, ascending.
+    tokens : Tensor of int64, shape (B, L)
+        Token ids, terminated by END and padded with PAD; L = 0 in a batch for the encoder alone.
     """
 
     x: Tensor
@@ -77,7 +77,7 @@ class PackedGraphs:
     tokens : Tensor of int16, shape (total tokens,)
         Token ids of the canonical SMILES, each terminated by END.
     atom_start, bond_start, token_start : Tensor of int64, shape (M + 1,)
-        First atom, bond and token of each molecule, and the total numbers.
+        Index of the first atom, bond and token of each molecule; the last entry is the total number.
     """
 
     atoms: Tensor
@@ -93,6 +93,7 @@ class PackedGraphs:
 
     @property
     def device(self) -> torch.device:
+        """Device of the arrays."""
         return self.atoms.device
 
     @property
@@ -120,7 +121,7 @@ class PackedGraphs:
 
     @classmethod
     def from_graphs(cls, graphs: Sequence[MolGraph], vocabulary: Vocabulary | None = None) -> PackedGraphs:
-        """Pack graphs, with the tokens of their SMILES if there is a vocabulary.
+        """Pack graphs, with the tokens of their SMILES if a vocabulary is passed.
 
         Raises `MoleculeError` for a token that is not in the vocabulary.
         """
@@ -169,7 +170,7 @@ class PackedGraphs:
         return PackedGraphs(self.atoms[atoms], self.bonds[bonds], self.bond_index[bonds], self.tokens[tokens], *starts)
 
     def save(self, folder: Path | str, **metadata: Any) -> None:
-        """Write one `.npy` file per array, and finally `packed.json` with the format, the size and `metadata`."""
+        """Write one .npy file per array, then `packed.json` with the format, the number of molecules and `metadata`."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "packed.json").unlink(missing_ok=True)  # an older file must not describe incomplete data
@@ -180,7 +181,7 @@ class PackedGraphs:
 
     @classmethod
     def load(cls, folder: Path | str) -> PackedGraphs:
-        """Memory-map the arrays of a folder that `save` wrote; data is read when it is used.
+        """Memory-map the arrays of a folder written by `save`; data is read when it is used.
 
         Raises `InputError` if the folder has no packed data or is incomplete.
         """
@@ -198,7 +199,7 @@ class PackedGraphs:
         return packed
 
     def _check_lengths(self, folder: Path) -> None:
-        """Detect arrays of different datasets, as an interrupted copy of a folder leaves them."""
+        """Detect files of different datasets in one folder, such as after an interrupted copy."""
         for start, names in (("atom", ("atoms",)), ("bond", ("bonds", "bond_index")), ("token", ("tokens",))):
             offsets = getattr(self, f"{start}_start")
             for name in names:
@@ -228,7 +229,7 @@ def _damaged(folder: Path, reason: str) -> InputError:
 
 
 def concatenate(parts: list[PackedGraphs]) -> PackedGraphs:
-    """Concatenate packed data. Empties `parts`, so that the memory of each array is released early."""
+    """Concatenate packed data. Empties `parts`, so that memory is released array by array."""
     columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(PackedGraphs)}
     parts.clear()
     joined = {}
@@ -239,7 +240,7 @@ def concatenate(parts: list[PackedGraphs]) -> PackedGraphs:
 
 
 def pad_rows(tokens: Tensor, start: Tensor, rows: Tensor) -> Tensor:
-    """Return `rows` (B,) of flat `tokens`, which begin at `start`, as (B, L) padded with PAD."""
+    """Return rows (B,) of flat tokens as a matrix (B, L) padded with PAD; `start` holds the first index of each row."""
     index, column, row = _ragged_index(start, rows)
     width = int(column.max()) + 1 if len(column) else 0
     out = torch.full((len(rows), width), PAD_ID, dtype=torch.long, device=rows.device)
@@ -257,7 +258,7 @@ def _to_offsets(lengths: Tensor) -> Tensor:
 
 
 def _ragged_index(start: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Index the elements of some groups: flat index, position within the group, and index of the group in `rows`."""
+    """Return flat index, position in the group, and group (index in `rows`) of each element of the groups `rows`."""
     begin = start[rows]
     length = start[rows + 1] - begin
     group = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), length)
@@ -266,7 +267,7 @@ def _ragged_index(start: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def offsets(lengths: Sequence[int] | np.ndarray[Any, Any]) -> Tensor:
-    """Return the M + 1 offsets (int64) of M groups with these lengths."""
+    """Return the M + 1 offsets, int64, of M groups with these lengths: cumulative sums that begin with 0."""
     return _to_offsets(torch.from_numpy(np.asarray(lengths, dtype=np.int64)))
 
 

@@ -1,4 +1,4 @@
-"""Hashes of molecules and of model weights, the same on every platform and in every run; a compact set of hashes."""
+"""Hashes of molecules and of model weights, equal on every platform and in every run, and a compact set of hashes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def hash_text(text: str, size: int = 8) -> bytes:
     """Return the BLAKE2b digest of a text, `size` bytes long.
 
-    Used for canonical SMILES. With 8 bytes, the probability that two of n different molecules share a digest is about
-    n^2 / 2^65: one in 30 million for a million molecules, one in 40 for a billion.
+    Used for canonical SMILES. With 8 bytes, the probability that any two of n different molecules have the same digest
+    is about n^2 / 2^65: one in 37 million for a million molecules, one in 37 for a billion.
     """
     return hashlib.blake2b(text.encode(), digest_size=size).digest()
 
@@ -30,7 +30,7 @@ def hash_texts(texts: Iterable[str], size: int = 8) -> NDArray[np.uint64]:
     texts : iterable of str
         Texts, such as canonical SMILES.
     size : int
-        Bytes of a digest, a multiple of 8.
+        Size of a digest in bytes, a multiple of 8.
 
     Examples
     --------
@@ -53,10 +53,10 @@ def weights_digest(model: nn.Module) -> str:
 
 
 class HashSet:
-    """A set of 64-bit hashes that grows batch by batch: 8 bytes each, where a set of Python integers takes about 100.
+    """A set of 64-bit hashes that grows batch by batch. It takes 8 bytes per hash; a Python set of integers takes 100.
 
-    The hashes are in sorted arrays, each more than twice as long as the next. A lookup takes a few binary searches,
-    and a hash is merged into a longer array once for each doubling.
+    The hashes are in sorted arrays, each more than twice as long as the next. A lookup takes a few binary searches. A
+    new array is merged with the previous one if it is at least half as long.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class HashSet:
         return sum(map(len, self._arrays))
 
     def add(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Add hashes (N,) and return which of them are new: (N,). Of equal hashes only the first is new."""
+        """Add hashes (N,) and return which of them are new, (N,). Of equal hashes, only the first is new."""
         is_new = np.zeros(len(hashes), dtype=bool)
         is_new[np.unique(hashes, return_index=True)[1]] = True
         for array in self._arrays:

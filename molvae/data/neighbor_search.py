@@ -1,12 +1,12 @@
-"""Find the neighbors of training molecules among each other, without comparing all pairs.
+"""Search a training set for the neighbors of each of its molecules, without comparing all pairs.
 
-In each of several rounds, the molecules are assigned to the most similar of randomly chosen pivots, and only molecules
-of the same cell are compared. Most neighbors share a cell in at least one round; the more similar they are, the more
-likely they do.
+In each of several rounds, random molecules are chosen as pivots, each molecule is assigned to the cell of its most
+similar pivot, and only molecules of the same cell are compared. Most neighbors share a cell in at least one round, and
+the probability increases with their similarity.
 
-Only pairs whose canonical SMILES begin and end alike count, so that they differ in one stretch. A small change can
-reverse the canonical order of a molecule. The SMILES of the seed then hardly helps the decoder to write that of the
-neighbor, and training on such pairs would teach it to ignore the seed.
+Only pairs whose canonical SMILES have a long common prefix and suffix are used, so that the SMILES differ in one short
+section. A small change of a molecule can reverse its canonical atom order. Then the SMILES of the seed contains little
+information about the SMILES of the neighbor, and training on such pairs would teach the decoder to ignore the seed.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ from molvae.data.neighbors import MAX_DISTANCE, Neighbors
 from molvae.data.parallel import chunked, map_chunks
 
 SIMILARITY_BANDS = (1 - MAX_DISTANCE, 0.55, 0.65, 0.75, 0.95)
-"""Bounds of the bands of Tanimoto similarity. Above the last are stereoisomers and homologs, which are not used."""
+"""Limits of the bands of Tanimoto similarity. Pairs above the last (stereoisomers, homologs) are not used."""
 
 NEIGHBORS_PER_BAND = 3
 """Maximum number of neighbors of a molecule in each band."""
 
 MIN_SHARED_FRACTION = 0.5
-"""Minimum fraction of the longer SMILES that the common beginning and end of two neighbors must cover."""
+"""Minimum fraction of the tokens of the longer SMILES that the common prefix and suffix of two neighbors cover."""
 
 N_ROUNDS = 5
-_CELL_SIZE = 600  # molecules of a cell, on average
+"""Default number of rounds, each with other pivots."""
+
+_CELL_SIZE = 600  # average number of molecules in a cell
 _MAX_CELL_SIZE = 1_500  # larger cells are split
 _CELL_CHUNK_SIZE = 2_048  # molecules that a worker assigns to cells at once
 _COMPARISON_SIZE = 50_000  # pairs of token rows compared at once
@@ -45,20 +47,23 @@ Bits = NDArray[np.uint8]
 
 
 class NeighborPairs(NamedTuple):
-    """N pairs of a molecule and a neighbor, each (N,): rows, Tanimoto similarity, and shared fraction of the SMILES."""
+    """N pairs of a molecule and a neighbor, as arrays (N,).
+
+    `shared_fraction`: fraction of the longer SMILES in the common prefix and suffix.
+    """
 
     row: Ints
     other: Ints
     similarity: NDArray[np.float32]
-    shared: NDArray[np.float32]
+    shared_fraction: NDArray[np.float32]
 
     def take(self, rows: NDArray[Any]) -> NeighborPairs:
         """Select pairs by index or mask."""
-        return NeighborPairs(self.row[rows], self.other[rows], self.similarity[rows], self.shared[rows])
+        return NeighborPairs(self.row[rows], self.other[rows], self.similarity[rows], self.shared_fraction[rows])
 
 
 class TokenMatrix(NamedTuple):
-    """Token ids of M molecules as (M, L) uint8, in both directions and padded with 0, and their numbers (M,)."""
+    """Token ids of M molecules, (M, L) uint8, padded with 0, forward and reversed, and the numbers of tokens (M,)."""
 
     forward: Bits
     backward: Bits
@@ -66,7 +71,7 @@ class TokenMatrix(NamedTuple):
 
     @classmethod
     def from_packed(cls, data: PackedGraphs) -> Self:
-        """Read the tokens of packed molecules. Beyond 255 tokens of a vocabulary, some ids coincide."""
+        """Copy the tokens of packed molecules. With a vocabulary of more than 256 tokens, some ids become equal."""
         starts = data.token_start.numpy()
         length = np.diff(starts) - 1  # without END
         row = np.repeat(np.arange(len(length)), length)
@@ -77,14 +82,14 @@ class TokenMatrix(NamedTuple):
         return cls(forward, backward, length)
 
     def shared_fraction(self, a: Ints, b: Ints) -> NDArray[np.float32]:
-        """Return the fraction (N,) of the longer of rows a and b (N,) that their common beginning and end cover."""
-        shared = np.zeros(len(a), np.float32)
+        """Return the fraction (N,) of the longer of rows a and b (N,) in their common prefix and suffix."""
+        fraction = np.zeros(len(a), np.float32)
         for start in range(0, len(a), _COMPARISON_SIZE):
             i, j = a[start : start + _COMPARISON_SIZE], b[start : start + _COMPARISON_SIZE]
-            both = sum((tokens[i] != tokens[j]).argmax(axis=1) for tokens in (self.forward, self.backward))
+            common = sum((tokens[i] != tokens[j]).argmax(axis=1) for tokens in (self.forward, self.backward))
             shorter, longer = np.minimum(self.length[i], self.length[j]), np.maximum(self.length[i], self.length[j])
-            shared[start : start + _COMPARISON_SIZE] = np.minimum(both, shorter) / longer
-        return shared
+            fraction[start : start + _COMPARISON_SIZE] = np.minimum(common, shorter) / longer
+        return fraction
 
 
 def find_neighbors(
@@ -94,9 +99,16 @@ def find_neighbors(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Neighbors:
-    """Find the neighbors of packed molecules among each other; takes about four minutes for a million on two cores.
+    """Find the neighbors of each packed molecule in the same dataset; four minutes for a million on two cores.
 
-    The arguments are those of `search_fingerprints`.
+    Parameters
+    ----------
+    data : PackedGraphs
+        The molecules, with tokens.
+    vocabulary : Vocabulary
+        Vocabulary of the tokens.
+    workers, progress
+        As in `search_fingerprints`.
     """
     parts = map_chunks(_fingerprints, chunked(data.smiles(vocabulary)), workers)
     fingerprints = np.concatenate([np.zeros((0, BYTES), np.uint8), *parts])
@@ -119,18 +131,18 @@ def search_fingerprints(
 ) -> Neighbors:
     """Find the neighbors of M molecules by their fingerprints and tokens.
 
-    If a band has more than `NEIGHBORS_PER_BAND`, those with the largest shared fraction are kept.
+    In each band, the `NEIGHBORS_PER_BAND` neighbors with the largest common prefix and suffix are kept.
 
     Parameters
     ----------
     fingerprints : ndarray of uint8, shape (M, BYTES)
-        From `chem.fingerprints.morgan_bits`.
+        Packed Morgan fingerprints, computed by `chem.fingerprints.morgan_bits`.
     tokens : TokenMatrix
         Tokens of the same molecules.
     rounds : int
-        Number of rounds with different cells.
+        Number of rounds, each with other pivots.
     random_state : int
-        Seed for the choice of the cells.
+        Random number seed for the choice of the pivots.
     workers : int, optional
         Number of processes, as in `parallel.worker_count`. The result does not depend on it.
     progress : callable, optional
@@ -142,16 +154,16 @@ def search_fingerprints(
     folded = np.bitwise_or.reduce(fingerprints.reshape(-1, 4, BYTES // 4), axis=1)
     shared = (fingerprints, tokens)
     for completed in range(1, rounds + 1):
-        jobs = chunked(_cells(folded, random, workers), 8)
-        parts = [part for result in map_chunks(_pairs_in_cells, jobs, workers, shared=shared) for part in result]
+        cells = chunked(_make_cells(folded, random, workers), 8)
+        parts = [part for result in map_chunks(_pairs_in_cells, cells, workers, shared=shared) for part in result]
         found = _best_pairs(NeighborPairs(*map(np.concatenate, zip(found, *parts, strict=True))))
         if progress:
             progress(completed)
     return _to_neighbors(found, len(fingerprints))
 
 
-def _cells(folded: Bits, random: np.random.Generator, workers: int | None) -> list[Ints]:
-    """Group molecules by the most similar of some random pivots."""
+def _make_cells(folded: Bits, random: np.random.Generator, workers: int | None) -> list[Ints]:
+    """Group molecules by the most similar of randomly chosen pivots; return the rows of each cell."""
     pivots = folded[random.choice(len(folded), max(1, len(folded) // _CELL_SIZE), replace=False)]
     rows = chunked(range(len(folded)), _CELL_CHUNK_SIZE)
     nearest = np.concatenate(list(map_chunks(_nearest_pivot, rows, workers, shared=(folded, pivots))))
@@ -175,7 +187,7 @@ def _pairs_in_cells(shared: tuple[Bits, TokenMatrix], cells: list[Ints]) -> list
         i, j = np.nonzero((similarity >= SIMILARITY_BANDS[0]) & (similarity < SIMILARITY_BANDS[-1]))
         fraction = tokens.shared_fraction(members[i], members[j])
         pairs = NeighborPairs(members[i], members[j], similarity[i, j], fraction)
-        found.append(_best_pairs(pairs.take(pairs.shared >= MIN_SHARED_FRACTION)))
+        found.append(_best_pairs(pairs.take(pairs.shared_fraction >= MIN_SHARED_FRACTION)))
     return found
 
 
@@ -183,7 +195,7 @@ def _best_pairs(pairs: NeighborPairs) -> NeighborPairs:
     """Keep for each molecule and band the distinct neighbors with the largest shared fraction, sorted by both."""
     band = np.searchsorted(np.array(SIMILARITY_BANDS, np.float32), pairs.similarity, side="right")
     group = pairs.row * (len(SIMILARITY_BANDS) + 1) + band
-    order = np.lexsort((pairs.other, -pairs.shared, group))
+    order = np.lexsort((pairs.other, -pairs.shared_fraction, group))
     repeated = (np.diff(group[order], prepend=-1) == 0) & (np.diff(pairs.other[order], prepend=-1) == 0)
     order = order[~repeated]
     order = order[_index_in_group(group[order]) < NEIGHBORS_PER_BAND]
@@ -191,7 +203,7 @@ def _best_pairs(pairs: NeighborPairs) -> NeighborPairs:
 
 
 def _index_in_group(group: Ints) -> Ints:
-    """Index of each row within its group; the rows of a group are adjacent."""
+    """Return the index of each row in its group; the rows of a group are adjacent."""
     first = np.flatnonzero(np.diff(group, prepend=-1))
     return np.arange(len(group)) - np.repeat(first, np.diff(first, append=len(group)))
 

@@ -1,4 +1,4 @@
-"""Similar molecules of every training molecule: the targets when a decoder is trained on perturbed latents."""
+"""Neighbors (similar molecules) of each training molecule: targets for training a decoder on noisy latents."""
 
 from __future__ import annotations
 
@@ -45,9 +45,10 @@ class Neighbors:
     Attributes
     ----------
     rows : Tensor of int32, shape (M, K)
-        0 to M - 1 for a training molecule, M + i for synthetic molecule i, -1 (after all neighbors) for none.
+        Index of each neighbor: 0 to M - 1 for a training molecule, M + i for synthetic molecule i. Missing neighbors
+        are -1 and come last.
     similarity : Tensor of float16, shape (M, K)
-        Tanimoto similarity to each neighbor.
+        Tanimoto similarity to each neighbor; 0 for a missing one.
     synthetic : SyntheticMolecules
         Neighbors that are not training molecules.
     """
@@ -77,12 +78,12 @@ class Neighbors:
         synthetic : SyntheticMolecules
             The neighbors.
         row, similarity : Tensor, shape (N,)
-            Training molecule of each, ascending, and the similarity to it.
+            Index of the training molecule of each neighbor, ascending, and the similarity to it.
 
         Raises
         ------
         InputError
-            If there are synthetic neighbors already.
+            If synthetic neighbors have been added before.
         """
         if len(self.synthetic):
             raise InputError("synthetic neighbors were added before")
@@ -96,20 +97,20 @@ class Neighbors:
         return Neighbors(rows.gather(1, order), similarities.gather(1, order), synthetic)
 
     def nearest_to(self, rows: Tensor, noise_level: Tensor) -> tuple[Tensor, Tensor]:
-        """Return for each molecule the neighbor whose distance is nearest to the noise level of its latent.
+        """Select for each molecule the neighbor whose Tanimoto distance is closest to the noise level of the latent.
 
         Parameters
         ----------
         rows : Tensor, shape (B,)
-            Training molecules.
+            Indices of training molecules.
         noise_level : Tensor, shape (B,)
-            From 0 to 1.
+            Noise levels, from 0 to 1.
 
         Returns
         -------
         targets : Tensor, shape (B,)
-            Neighbors, numbered as in `rows` of this object. Molecules without neighbors, and those with noise level 0,
-            are their own targets.
+            Indices of neighbors, as in the attribute `rows`. Molecules without neighbors and molecules with noise
+            level 0 are their own targets.
         distance : Tensor, shape (B,)
             Tanimoto distance to the target, or the noise level if that exceeds `MAX_DISTANCE`.
         """
@@ -118,11 +119,11 @@ class Neighbors:
         nearest = (distance - noise_level[:, None]).abs().argmin(1, keepdim=True)
         found = (noise_level > 0) & (others[:, 0] >= 0)
         target = torch.where(found, others.gather(1, nearest)[:, 0].long(), rows)
-        near = torch.where(found, distance.gather(1, nearest)[:, 0], 0.0)
-        return target, torch.where(noise_level < MAX_DISTANCE, near, noise_level)
+        target_distance = torch.where(found, distance.gather(1, nearest)[:, 0], 0.0)
+        return target, torch.where(noise_level < MAX_DISTANCE, target_distance, noise_level)
 
     def gather_tokens(self, targets: Tensor, data: PackedGraphs) -> Tensor:
-        """Return the padded token ids (B, L) of targets (B,) from `nearest_to`; `data` holds the training molecules."""
+        """Return padded token ids (B, L) of targets (B,) from `nearest_to`; `data` holds the training molecules."""
         is_synthetic = targets >= len(self)
         parts = (
             data.gather_tokens(targets[~is_synthetic]),
@@ -144,7 +145,7 @@ class Neighbors:
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read a file that `save` wrote. Raises `InputError` if it is damaged."""
+        """Read a file written by `save`. Raises `InputError` if it is damaged."""
         try:
             with np.load(path) as arrays:
                 names = ("rows", "similarity", "synthetic_tokens", "synthetic_start")

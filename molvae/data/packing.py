@@ -1,4 +1,4 @@
-"""Pack a dataset: records in, packed graphs out, with a count of accepted, duplicate and invalid rows."""
+"""Convert the rows of a dataset to packed graphs, and count accepted, duplicate and invalid rows."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def pack(
     workers : int, optional
         Number of processes, as in `parallel.worker_count`. The result does not depend on it.
     progress : callable, optional
-        Called with the counts so far after every few hundred rows.
+        Called with the report so far after each chunk of rows.
 
     Returns
     -------
     data : PackedGraphs
-        Distinct molecules, by canonical SMILES, in the order of the rows.
+        The distinct molecules, compared by canonical SMILES, in the order of the rows.
     vocabulary : Vocabulary
-        The given one, or that of the data.
+        The argument `vocabulary`, or by default the vocabulary of the data.
     report : PackingReport
         Counts, and the invalid rows in order.
 
@@ -67,11 +67,11 @@ def pack(
     """
     report, parts = PackingReport(), list[PackedGraphs]()
     token_ids = {END: 0}  # in order of first occurrence, until the whole vocabulary is known
-    seen: set[bytes] = set()
+    known_hashes: set[bytes] = set()
     task = partial(_featurize_rows, standardize=standardize, max_length=max_length, vocabulary=vocabulary)
     for chunk_rows, chunk in _featurized(task, rows, workers):
         _add_invalid_rows(chunk_rows, chunk, report)
-        parts.append(_pack_new(chunk, report, seen, token_ids))
+        parts.append(_pack_new(chunk, report, known_hashes, token_ids))
         if progress:
             progress(report)
     if not report.accepted:
@@ -92,16 +92,16 @@ def _featurize_rows(
 def _featurized(
     task: Callable[[list[str | None]], FeaturizedChunk], rows: Iterable[Record | InvalidRow], workers: int | None
 ) -> Iterator[tuple[list[Record | InvalidRow], FeaturizedChunk]]:
-    """Yield each chunk of rows with its graphs."""
+    """Return an iterator over the chunks of rows, each with its graphs."""
     chunks, for_workers = tee(chunked(rows))
     smiles = ([row.smiles if isinstance(row, Record) else None for row in chunk] for chunk in for_workers)
     results = map_chunks(task, smiles, workers)
-    # results come first in the zip: when they end, no further chunk is read, and the workers have been shut down
+    # `results` is the first argument of zip, so that it is exhausted, which shuts down the workers
     return ((chunk, result) for result, chunk in zip(results, chunks, strict=False))
 
 
 def _add_invalid_rows(rows: list[Record | InvalidRow], chunk: FeaturizedChunk, report: PackingReport) -> None:
-    """Record every row without a graph, in the order of the rows."""
+    """Add every row without a graph to the report, in the order of the rows."""
     for index, row in enumerate(rows):
         if isinstance(row, InvalidRow):
             report.invalid_rows.append(row)
@@ -111,13 +111,13 @@ def _add_invalid_rows(rows: list[Record | InvalidRow], chunk: FeaturizedChunk, r
 
 
 def _pack_new(
-    chunk: FeaturizedChunk, report: PackingReport, seen: set[bytes], token_ids: dict[str, int]
+    chunk: FeaturizedChunk, report: PackingReport, known_hashes: set[bytes], token_ids: dict[str, int]
 ) -> PackedGraphs:
-    """Pack the molecules of a chunk that are not in `seen`, and add them to it."""
+    """Pack the molecules of a chunk whose hashes are not in `known_hashes`, and add these hashes."""
     new = []
     for index, smiles_hash in enumerate(chunk.smiles_hashes):
-        if smiles_hash not in seen:
-            seen.add(smiles_hash)
+        if smiles_hash not in known_hashes:
+            known_hashes.add(smiles_hash)
             new.append(index)
     report.accepted += len(new)
     report.duplicate += len(chunk.smiles_hashes) - len(new)
@@ -127,7 +127,7 @@ def _pack_new(
 
 
 def _renumber_tokens(parts: list[PackedGraphs], final_ids: list[int]) -> None:
-    """Replace temporary token ids by final ones, part by part because the lookup needs eight bytes per token."""
+    """Replace temporary token ids by final ones, part by part to limit memory: the lookup takes 8 bytes per token."""
     table = torch.tensor(final_ids, dtype=torch.int16)
     for part in parts:
         part.tokens.copy_(table[part.tokens.long()])

@@ -1,12 +1,12 @@
-"""Worker processes: apply a function to many items in parallel, with the same results for any number of workers.
+"""Worker processes: apply a function to many items in parallel. The results do not depend on the number of workers.
 
-`map_chunks` streams chunks of any number of items through processes that live for one call. On Linux they are forked,
-so large data can be shared with them without a copy.
+`map_chunks` processes a stream of chunks with worker processes that exist for one call. On Linux they are forked, so
+that large data can be shared with them without a copy.
 
-`WorkerPool` keeps its processes for the calls that follow and isolates crashes: if a worker process dies, only the item
-that kills it has no result.
+`WorkerPool` keeps its processes for later calls and isolates crashes: if an item crashes a worker process, only this
+item has no result.
 
-Workers of both kinds exit when their parent process dies, even if it is killed.
+Workers of both kinds exit when their parent process ends, even if it is killed.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ POOL_CHUNK_SIZE = 128
 FORK_IS_SAFE = sys.platform == "linux"
 """Whether workers are forked. A fork starts in milliseconds, and the workers run RDKit only, no torch threads."""
 
-_MAX_ATTEMPTS = 3  # worker processes that a single item may kill before it is given up
+_MAX_ATTEMPTS = 3  # attempts to compute a single item that crashes its worker process
 _IDLE_SECONDS = 60  # idle workers of a pool exit after this time
 _PARENT_CHECK_SECONDS = 1
-_ROOT = Path("/")  # of the file system, for tests
+_ROOT = Path("/")  # root of the file system; tests replace it
 
 
 def worker_count(workers: int | None = None) -> int:
@@ -85,7 +85,7 @@ def chunked(items: Iterable[Item], size: int = CHUNK_SIZE) -> Iterator[list[Item
 
 
 def _exit_with_parent(parent: int) -> None:
-    """Exit this process when process `parent` ends: a killed parent cannot stop its workers."""
+    """Start a thread that exits this process when process `parent` ends: a killed parent cannot stop its workers."""
     threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()
 
 
@@ -98,7 +98,7 @@ def _watch_parent(parent: int) -> None:
 # --- one call: a stream of chunks ---------------------------------------------------------------------------------
 
 _shared: Any = None
-"""In a worker of `map_chunks`: the data shared by all chunks."""
+"""Data for every call, in a worker of `map_chunks`."""
 
 
 def map_chunks(
@@ -145,12 +145,12 @@ def map_chunks(
                 f"run with fewer workers than {count}"
             ) from None
         finally:
-            for future in pending:  # the consumer stopped early: do not compute the remaining results
+            for future in pending:  # if the consumer stops early, the remaining results are not computed
                 future.cancel()
 
 
 def _executor(count: int, shared: Any) -> Executor:
-    """Worker processes that never import the caller's main module, so that scripts need no `__main__` guard."""
+    """Return worker processes that do not import the main module, so that scripts need no `__main__` guard."""
     if FORK_IS_SAFE:
         context = multiprocessing.get_context("fork")
         return ProcessPoolExecutor(count, mp_context=context, initializer=_start_mapper, initargs=(shared,))
@@ -183,7 +183,7 @@ class WorkerPool:
     Parameters
     ----------
     count : int
-        Number of processes; with 0 everything runs in this process as soon as it is submitted.
+        Number of processes; with 0 everything runs in this process when it is submitted.
     modules : tuple of str
         Modules that every worker imports when it starts. Without this, a large import during the first task looks like
         a memory leak to loky, which then replaces the process.
@@ -205,17 +205,17 @@ class WorkerPool:
         executor = _Executors.get(self.count, self.modules)
         try:
             future: Future[list[Result]] = executor.submit(function, chunk)
-        except (BrokenProcessPool, ShutdownExecutorError):  # it broke after it was returned
+        except (BrokenProcessPool, ShutdownExecutorError):  # it failed after `get` returned it
             future = _Executors.get(self.count, self.modules, replacing=executor).submit(function, chunk)
         return future
 
     def stop(self) -> None:
-        """Kill the processes. Waiting for a pending result then raises loky's `ShutdownExecutorError`."""
+        """Kill the processes. `result` of pending results then raises loky's `ShutdownExecutorError`."""
         _Executors.stop(self.count, self.modules)
 
 
 SERIAL = WorkerPool(0)
-"""A pool without processes: every function runs in this process at once."""
+"""A pool without processes: every function runs in this process when it is submitted."""
 
 
 class PendingResults(Generic[Result]):
@@ -250,12 +250,12 @@ class PendingResults(Generic[Result]):
         Returns
         -------
         list
-            One result per item; None for an item that kills every worker process that computes it.
+            One result per item; None for an item that crashes every worker process that computes it.
 
         Raises
         ------
         MolvaeError
-            If worker processes die before they compute anything. Exceptions of the function are raised unchanged.
+            If worker processes die even when they compute nothing. Exceptions of the function are raised unchanged.
         """
         if self.done is None:
             done: list[Result | None] = []
@@ -267,7 +267,7 @@ class PendingResults(Generic[Result]):
         return self.done
 
     def cancel(self) -> None:
-        """Cancel all chunks that have not been started."""
+        """Cancel the chunks that are not running yet."""
         for future in self.futures:
             future.cancel()
 
@@ -292,9 +292,9 @@ class PendingResults(Generic[Result]):
         return self._collect(index)
 
     def _retry(self, chunk: list[Any]) -> Sequence[Result | None]:
-        """Compute a chunk alone; if this kills the workers, too, compute its items one by one to lose only one of them.
+        """Compute a chunk alone; if it crashes again, compute its items one by one, so that only one of them is lost.
 
-        A single item is tried several times, because a worker may also be killed for reasons outside this program.
+        A single item is tried several times, because a worker may also be killed for other reasons.
         """
         from loky.process_executor import TerminatedWorkerError
 
@@ -316,7 +316,7 @@ class PendingResults(Generic[Result]):
 
 
 class _Executors:
-    """The loky executors of this process, one per number of workers and modules. A forked child starts with none."""
+    """The loky executors of this process, by number of workers and modules. A forked child process has none."""
 
     lock = threading.Lock()
     running: dict[tuple[int, tuple[str, ...]], Any] = {}  # noqa: RUF012 - shared on purpose
@@ -348,12 +348,12 @@ class _Executors:
             executor.shutdown(kill_workers=True)
 
     @classmethod
-    def forget(cls) -> None:
+    def reset(cls) -> None:
         cls.lock, cls.running = threading.Lock(), {}
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Executors.forget)
+    os.register_at_fork(after_in_child=_Executors.reset)
 
 
 def _start_pool_worker(parent: int, modules: tuple[str, ...]) -> None:
@@ -372,7 +372,7 @@ def _identity(items: list[Any]) -> list[Any]:
 
 
 def available_memory() -> float:
-    """Return the memory that this process and its children may still allocate, in bytes; inf if unknown, as on macOS.
+    """Return the memory in bytes that this process and its children may still allocate; inf if unknown, as on macOS.
 
     This is the smallest of the available memory of the machine and the remaining limits of the control groups (cgroup
     v2) that a container or a batch job runs in.
@@ -388,7 +388,7 @@ def _machine_memory() -> float:
 
 
 def _cgroups() -> list[Path]:
-    """The control group of this process and its ancestors, each of which may have a limit."""
+    """Return the control group of this process and its ancestors, each of which may have a limit."""
     own = next((line[3:] for line in _read_text("proc/self/cgroup").splitlines() if line.startswith("0::")), "/")
     path = Path(own.strip("/"))
     return [Path("sys/fs/cgroup") / group for group in (path, *path.parents)]

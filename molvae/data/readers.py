@@ -6,23 +6,25 @@ The SMILES of text formats are not parsed here. Memory use does not depend on th
 from __future__ import annotations
 
 import gzip
+import io
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
-from molvae.chem.smiles import MAX_SMILES_LENGTH
-from molvae.data.rows import InvalidRow, Record, RowCounts, file_format, make_row, too_long_message
-from molvae.data.table_readers import csv_rows, parquet_rows, sdf_rows
-from molvae.data.text_lines import UNKNOWN, Line, read_lines
+from rdkit import Chem
+
+from molvae.chem.smiles import silence_rdkit, write
+from molvae.data.rows import InvalidRow, Record, RowCounts, file_format, make_row
+from molvae.data.text_readers import csv_rows, read_lines, select_columns, smi_rows
 from molvae.errors import InputError
 
 __all__ = ["InvalidRow", "Record", "RowCounts", "looks_like_file", "read_records"]
 
-_CX_EXTENSION = re.compile(r"^\|[^|]*\|\s*")
-_KNOWN = ".smi, .smiles, .txt, .csv, .tsv, .sdf (each also as .gz) and .parquet"
+_SUFFIXES = ".smi, .smiles, .txt, .csv, .tsv, .sdf (each also as .gz) and .parquet"
+_PARQUET_BATCH_SIZE = 8192
+_MAX_SDF_RECORD = 10_000_000  # characters
 
 
 def read_records(
@@ -52,18 +54,18 @@ def read_records(
         Immediately or at the first row, if the file is missing, empty, of unknown format, or has no such column.
     """
     if not isinstance(path, str | Path):
-        return _smi_rows(path, str(getattr(path, "name", "stream")))
+        return smi_rows(path, str(getattr(path, "name", "stream")))
     if str(path) == "-":
         # bytes instead of text, so that an undecodable line does not affect the others
-        return _smi_rows(getattr(sys.stdin, "buffer", sys.stdin), "-")
+        return smi_rows(getattr(sys.stdin, "buffer", sys.stdin), "-")
     kind = _checked_format(Path(path))
     if kind == "parquet":
-        return parquet_rows(str(path), column, name_column)
+        return _parquet_rows(str(path), column, name_column)
     return _file_rows(str(path), kind, column, name_column)
 
 
 def looks_like_file(argument: str) -> bool:
-    """Return whether an argument is a file (or "-") rather than a SMILES, by its existence or its suffix."""
+    """Return whether an argument is a file (or "-") rather than a SMILES: it exists or has a known suffix."""
     return argument == "-" or os.path.exists(argument) or file_format(argument) is not None
 
 
@@ -74,7 +76,7 @@ def _checked_format(path: Path) -> str:
         raise InputError(f"{path} does not exist: check the spelling and the current directory")
     kind = file_format(path.name)
     if kind is None:
-        raise InputError(f"{path} has no known format: its suffix must be one of {_KNOWN}")
+        raise InputError(f"{path} has no known format: its suffix must be one of {_SUFFIXES}")
     if path.is_file():  # a named pipe can be read only once
         with path.open("rb") as file:
             start = file.read(2)
@@ -89,41 +91,81 @@ def _file_rows(path: str, kind: str, column: str | None, name_column: str | None
     opener = gzip.open if path.lower().endswith(".gz") else open
     with cast(IO[bytes], opener(path, "rb")) as stream:
         if kind == "smi":
-            yield from _smi_rows(stream, path)
+            yield from smi_rows(stream, path)
         elif kind == "sdf":
-            yield from sdf_rows(stream, path, name_column)
+            yield from _sdf_rows(stream, path, name_column)
         else:
             yield from csv_rows(stream, path, kind, column, name_column)
 
 
-def _smi_rows(stream: IO[Any], source: str) -> Iterator[Record | InvalidRow]:
-    """Read lines with a SMILES and optionally white space and a name; skip blank lines and lines that start with #."""
+def _parquet_rows(path: str, column: str | None, name_column: str | None) -> Iterator[Record | InvalidRow]:
+    """Read the SMILES and the name column of a .parquet file in batches."""
+    import pyarrow as pa  # takes half a second, which other formats do not need
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            columns = file.schema_arrow.names
+            smiles_index, name_index = select_columns(columns, path, column, name_column)
+            selected = [columns[i] for i in (smiles_index, name_index) if i is not None]
+            row = 0
+            for batch in file.iter_batches(_PARQUET_BATCH_SIZE, columns=selected):
+                values = batch.column(columns[smiles_index]).to_pylist()
+                names = batch.column(selected[-1]).to_pylist() if name_index is not None else [None] * len(values)
+                for value, name in zip(values, names, strict=True):
+                    row += 1
+                    yield _parquet_row(value, name, path, row)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path} cannot be read as parquet ({error}): write or download it again") from error
+
+
+def _parquet_row(value: Any, name: Any, source: str, row: int) -> Record | InvalidRow:
+    name = "" if name is None else str(name)
+    if value is not None and not isinstance(value, str):
+        return InvalidRow(source, row, str(value), f"the SMILES field is {type(value).__name__}, not text", name)
+    return make_row(value or "", name, source, row)
+
+
+def _sdf_rows(stream: IO[bytes], source: str, name_column: str | None) -> Iterator[Record | InvalidRow]:
+    """Read the records of an .sdf as canonical SMILES; the name is the title, or the property `name_column`."""
+    block: list[str] = []
+    row, size, problem, in_properties = 1, 0, None, False
     for line in read_lines(stream, source):
-        if line.problem is None and (not line.text.strip() or line.text.startswith("#")):
-            continue
-        smiles, name = split_smi_line(line.text)
-        if line.problem is not None and not (line.undecodable and UNKNOWN not in smiles):
-            yield InvalidRow(source, line.row, line.text, _smiles_problem(smiles, line))
-        elif line.row > 1 or smiles.lower() != "smiles":  # line 1 may be a header
-            yield make_row(smiles, name, source, line.row)
+        # undecodable bytes after "M  END", or in the title, do not affect the structure
+        in_properties = in_properties or line.text.startswith("M  END")
+        problem = problem or (None if line.undecodable and (in_properties or not block) else line.problem)
+        size += len(line.text) + 1
+        if line.text.startswith("$$$$"):
+            yield _sdf_row("\n".join(block), problem, source, row, name_column)
+            block, row, size, problem, in_properties = [], row + 1, 0, None, False
+        elif size > _MAX_SDF_RECORD:
+            problem = f"a record of more than {_MAX_SDF_RECORD:,} characters"
+        else:
+            block.append(line.text)
+    if problem or any(line.strip() for line in block):  # the last record may have no $$$$
+        yield _sdf_row("\n".join(block), problem, source, row, name_column)
 
 
-def split_smi_line(text: str) -> tuple[str, str]:
-    """Split a line of a .smi file into SMILES and name.
+def _sdf_row(text: str, problem: str | None, source: str, row: int, name_column: str | None) -> Record | InvalidRow:
+    title = text.partition("\n")[0].strip()
+    if problem:
+        return InvalidRow(source, row, title, problem)
+    with silence_rdkit():
+        mol = next(Chem.ForwardSDMolSupplier(io.BytesIO(text.encode())), None)
+        if mol is None:
+            return InvalidRow(source, row, title, _sdf_problem(text))
+        if mol.GetNumAtoms() == 0:
+            return InvalidRow(source, row, title, "no atoms in the record")
+        name = title if name_column is None else _property(mol, name_column)
+        return make_row(write(mol), name, source, row)
 
-    After a leading tab the SMILES is missing. ChemAxon extensions between the two, such as |&1:1|, are removed.
 
-    >>> split_smi_line("CCO |r| ethanol")
-    ('CCO', 'ethanol')
-    """
-    if text.lstrip(" ").startswith("\t"):
-        return "", text.strip()
-    smiles, *rest = text.split(None, 1) or [""]
-    return smiles, _CX_EXTENSION.sub("", "".join(rest))
+def _property(mol: Chem.Mol, name: str) -> str:
+    """Return a property as text, without conversion: 0012 stays 0012."""
+    return str(mol.GetProp(name)) if mol.HasProp(name) else ""
 
 
-def _smiles_problem(smiles: str, line: Line) -> str:
-    """Return the problem of a line: a long first word is a long SMILES."""
-    if len(smiles) <= MAX_SMILES_LENGTH or line.problem is None:
-        return line.problem or ""
-    return too_long_message(line.length if smiles == line.text else len(smiles))
+def _sdf_problem(text: str) -> str:
+    mol = Chem.MolFromMolBlock(text, sanitize=False)
+    problems = Chem.DetectChemistryProblems(mol) if mol is not None else []
+    return f"cannot read the record: {problems[0].Message().strip() if problems else 'not a valid mol block'}"

@@ -1,4 +1,4 @@
-"""Rows of input files: valid ones (`Record`), invalid ones with a reason (`InvalidRow`), and their counts."""
+"""Rows of input files: records, invalid rows with the reason, and their counts; arguments that hold SMILES."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ARGUMENT = "argument"
-"""`source` of a SMILES that was given on the command line itself."""
+"""`source` of a SMILES that is an argument of a command or a function."""
 
 MAX_INVALID_ROWS_SHOWN = 20
 """Maximum number of invalid rows that a command prints one by one."""
@@ -42,9 +42,9 @@ class Record:
     name : str
         Name of the molecule, or "".
     source : str
-        File as named by the user, "-" for standard input, or "argument" for a SMILES of the command line.
+        File name as passed by the user, "-" for standard input, or `ARGUMENT`.
     row : int
-        Line of a text file, row of a .parquet or record of an .sdf, counted from 1.
+        Number of the line of a text file, the row of a .parquet or the record of an .sdf, from 1.
     """
 
     smiles: str
@@ -54,7 +54,7 @@ class Record:
 
     @property
     def location(self) -> str:
-        """The position for messages, such as "library.smi, line 48"."""
+        """Source and row for messages, such as "library.smi, line 48"."""
         return _location(self.source, self.row)
 
 
@@ -89,7 +89,7 @@ class InvalidRow:
 
 @dataclass
 class RowCounts:
-    """Numbers of accepted, duplicate and invalid rows; every row that was read is counted in exactly one of them.
+    """Numbers of accepted, duplicate and invalid rows. Each row is counted once.
 
     >>> print(RowCounts(980, 15, 5).summary())
     1,000 read: 980 accepted, 15 duplicate, 5 invalid
@@ -101,11 +101,11 @@ class RowCounts:
 
     @property
     def read(self) -> int:
-        """Number of all rows."""
+        """Total number of rows."""
         return self.accepted + self.duplicate + self.invalid
 
     def summary(self) -> str:
-        """The counts in one line."""
+        """Return the counts in one line."""
         return f"{self.read:,} read: {self.accepted:,} accepted, {self.duplicate:,} duplicate, {self.invalid:,} invalid"
 
 
@@ -120,7 +120,7 @@ def make_row(smiles: str, name: str, source: str, row: int) -> Record | InvalidR
 
 
 def too_long_message(length: int) -> str:
-    """The reason why a SMILES of `length` characters is invalid."""
+    """Return the message for a SMILES with too many characters."""
     return f"the SMILES has {length:,} characters, more than the maximum of {MAX_SMILES_LENGTH:,}"
 
 
@@ -146,12 +146,12 @@ def _location(source: str, row: int) -> str:
 
 
 def as_smiles_iterable(smiles: str | Iterable[Any]) -> Iterable[Any]:
-    """Accept one SMILES as well as a list or column of them.
+    """Return SMILES as an iterable: a single SMILES becomes a list of one.
 
     Raises
     ------
     InputError
-        For a whole table, whose iteration would give its column names, and for objects that cannot be iterated.
+        For a table, whose iteration would yield column names, and for objects that are not iterable.
     """
     if isinstance(smiles, str):
         return [smiles]
@@ -165,7 +165,7 @@ def as_smiles_iterable(smiles: str | Iterable[Any]) -> Iterable[Any]:
 
 
 def as_tuple(values: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Return strings as a tuple: a single string is one element, None is empty.
+    """Return strings as a tuple: a single string becomes one element, None an empty tuple.
 
     >>> as_tuple("qed"), as_tuple(["qed", "sa"]), as_tuple(None)
     (('qed',), ('qed', 'sa'), ())
@@ -174,12 +174,12 @@ def as_tuple(values: str | Iterable[str] | None) -> tuple[str, ...]:
 
 
 def with_index_of(frame: pd.DataFrame, rows: object) -> pd.DataFrame:
-    """Give a table the index of the pandas object `rows`, which has as many rows; other objects have none."""
+    """Set the index of a table to that of `rows`, if `rows` is a pandas object (of the same length)."""
     if hasattr(rows, "iloc") and hasattr(rows, "index"):
         frame.index = rows.index.copy()  # a shared index would be renamed in both
     return frame
 
 
 def escape_surrogates(text: str) -> str:
-    """Escape lone surrogates, by which Python represents undecodable bytes and which Arrow columns cannot hold."""
+    """Escape lone surrogates, which represent undecodable bytes in Python and are not allowed in Arrow columns."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

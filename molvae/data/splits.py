@@ -1,4 +1,4 @@
-"""Assign molecules to splits by a hash of their SMILES: reproducible, and independent of the order of the rows."""
+"""Assignment of molecules to splits, by a hash of the SMILES or by scaffold."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ FRACTIONS: Mapping[str, float] = MappingProxyType({"train": 0.98, "valid": 0.01,
 
 
 def assign_split(smiles: str, fractions: Mapping[str, float] = FRACTIONS, random_state: int = 0) -> str:
-    """Return the split of a molecule, a random choice that is the same in every call.
+    """Return the split of a molecule, by a hash of its SMILES.
+
+    The assignment is reproducible and does not depend on the other molecules.
 
     Parameters
     ----------
     smiles : str
-        Canonical SMILES. The text itself is hashed, so different SMILES of a molecule may be in different splits.
+        Canonical SMILES. Different SMILES of a molecule may be assigned to different splits.
     fractions : mapping
         Probability of each split; they must sum to 1.
     random_state : int
-        Seed of the choice.
+        Random number seed.
 
     Raises
     ------
@@ -35,7 +37,7 @@ def assign_split(smiles: str, fractions: Mapping[str, float] = FRACTIONS, random
     position = int.from_bytes(hash_text(f"{random_state} {smiles}")) / 2**64  # uniform in [0, 1)
     chosen = ""
     for name, fraction in fractions.items():
-        if fraction > 0:  # an empty split stays empty in spite of rounding errors
+        if fraction > 0:  # rounding errors must not put molecules into an empty split
             chosen = name
             position -= fraction
             if position < 0:
@@ -44,10 +46,10 @@ def assign_split(smiles: str, fractions: Mapping[str, float] = FRACTIONS, random
 
 
 def scaffold_group(smiles: str) -> str:
-    """Return the group of a molecule for a scaffold split: its Bemis-Murcko scaffold.
+    """Return the group of a molecule in a scaffold split: its Bemis-Murcko scaffold.
 
-    Acyclic molecules have no scaffold. Each is a group of its own (its SMILES without stereo), because a common group
-    would put all of them into one split. Raises `MoleculeError` for an invalid SMILES.
+    An acyclic molecule has no scaffold; its group is its SMILES without stereochemistry. A common group of all acyclic
+    molecules would put them into one split. Raises `MoleculeError` for an invalid SMILES.
 
     >>> scaffold_group("CC(=O)Oc1ccccc1C(=O)O")
     'c1ccccc1'

@@ -1,7 +1,7 @@
-"""Construct close neighbors of training molecules, of which a training set has few, by small changes of each.
+"""Generate close neighbors of training molecules by mutation, because a training set has few of them.
 
-The changes are those of `chem.mutations`. As in `neighbor_search`, the SMILES of a molecule and of its neighbor begin
-and end alike.
+The mutations are those of `chem.mutations`. As in `neighbor_search`, the SMILES of a molecule and of its neighbor have
+a long common prefix and suffix.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from molvae.data.neighbors import Neighbors, SyntheticMolecules
 from molvae.data.parallel import chunked, map_chunks
 
 BAND_BOUNDARY = 0.75
-"""At most one synthetic neighbor of a molecule has at least this Tanimoto similarity, and at most one has less."""
+"""A molecule has at most one synthetic neighbor with at least this Tanimoto similarity, and at most one with less."""
 
 N_ATTEMPTS = 2
-"""Mutations tried per molecule."""
+"""Number of mutations tried per molecule."""
 
 SYNTHETIC_CHUNK_SIZE = 256
-"""Molecules that a worker processes at once; `progress` of `add_synthetic_neighbors` is called after each chunk."""
+"""Number of molecules that a worker processes at once; `progress` is called after each chunk."""
 
-_N_SUBSTITUENT_MOLECULES = 20_000  # training molecules that substituents are taken from
+_N_SUBSTITUENT_MOLECULES = 20_000  # number of training molecules that substituents are taken from
 
 
 class _MutationSettings(NamedTuple):
-    """What all workers need to mutate molecules."""
+    """Data and settings for all workers."""
 
     substituents: Substituents
     vocabulary: Vocabulary
@@ -45,7 +45,7 @@ class _MutationSettings(NamedTuple):
 
 
 class _Mutants(NamedTuple):
-    """Synthetic neighbors: row of the molecule, similarity to it, and token ids of each."""
+    """Synthetic neighbors: for each, the row of its molecule, the similarity to it, and the token ids."""
 
     row: list[int]
     similarity: list[float]
@@ -53,7 +53,7 @@ class _Mutants(NamedTuple):
 
 
 def add_synthetic_neighbors(
-    found: Neighbors,
+    neighbors: Neighbors,
     data: PackedGraphs,
     vocabulary: Vocabulary,
     *,
@@ -61,18 +61,19 @@ def add_synthetic_neighbors(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Neighbors:
-    """Add up to two synthetic neighbors to each molecule; takes about ten minutes for a million on two cores.
+    """Add up to two synthetic neighbors to each molecule; ten minutes for a million on two cores.
 
     Parameters
     ----------
-    found : Neighbors
-        Neighbors of the molecules among each other.
+    neighbors : Neighbors
+        Neighbors in the training set, from `find_neighbors`.
     data : PackedGraphs
         The molecules, with tokens.
     vocabulary : Vocabulary
-        Vocabulary of the tokens; neighbors use no other tokens, and no more than the longest of the molecules.
+        Vocabulary of the tokens. Synthetic neighbors have only these tokens, and are not longer than the longest
+        molecule.
     random_state : int
-        Seed for the choice of the mutations.
+        Random number seed for the choice of the mutations.
     workers : int, optional
         Number of processes, as in `parallel.worker_count`. The result does not depend on it.
     progress : callable, optional
@@ -95,7 +96,7 @@ def add_synthetic_neighbors(
     tokens = [ids for part in parts for ids in part.tokens]
     flat = np.concatenate([np.zeros(0, np.int16), *(ids.astype(np.int16) for ids in tokens)])
     synthetic = SyntheticMolecules(torch.from_numpy(flat), offsets([len(ids) for ids in tokens]))
-    return found.with_synthetic(synthetic, torch.from_numpy(row), torch.from_numpy(similarity))
+    return neighbors.with_synthetic(synthetic, torch.from_numpy(row), torch.from_numpy(similarity))
 
 
 def _mutate_chunk(settings: _MutationSettings, rows: list[tuple[int, str]]) -> _Mutants:
@@ -123,7 +124,7 @@ def _mutate_one(settings: _MutationSettings, row: int, smiles: str) -> list[tupl
 
 
 def _is_suitable(settings: _MutationSettings, tokens: list[str], smiles: str) -> bool:
-    """Whether a mutant begins and ends like its molecule, is short enough and has only tokens of the vocabulary."""
+    """Return whether a mutant shares prefix and suffix with its molecule, is not too long, and has known tokens."""
     mutant_tokens = tokenize(smiles)
     return (
         len(mutant_tokens) < settings.max_tokens

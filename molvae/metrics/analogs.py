@@ -41,12 +41,13 @@ DIVERSITY_SAMPLE_SIZE = 128
 """Maximum number of molecules per seed for the internal diversity: 8128 pairs."""
 
 MAX_SIMILARITIES = 10_000
+"""Maximum number of values that `AnalogMetrics.similarities` returns."""
 
 _THRESHOLDS = {"frac_similarity_ge_0.4": 0.4, "frac_similarity_ge_0.6": 0.6}
 
 
 class AnalogMetrics:
-    """Metrics of analogs, accumulated over tables of rows; how the rows are divided into tables has no influence.
+    """Metrics of analogs, accumulated over tables of rows. The division of the rows into tables does not matter.
 
     For a seed with n proposed rows, duplicates included:
 
@@ -76,17 +77,17 @@ class AnalogMetrics:
         self._seeds: dict[str, _SeedAccumulator] = {}
 
     def add(self, rows: pd.DataFrame) -> None:
-        """Add a table with a row per proposed analog.
+        """Add a table with one row per proposed analog.
 
         Parameters
         ----------
         rows : DataFrame
-            Needs the columns `INPUT_COLUMNS`; others are ignored.
+            Must have the columns `INPUT_COLUMNS`; others are ignored.
 
             - seed: SMILES of the seed.
             - canonical: canonical isomeric SMILES of the analog; "" or missing if invalid.
             - not_in_training: True, False, or missing if unknown.
-            - sa: synthetic accessibility score; NaN if unknown, the molecule is then not usable.
+            - sa: synthetic accessibility score; NaN if unknown, in which case the molecule is not usable.
             - alerts: "SET: name", as a list or joined by ";"; missing if there are none. Sets other than PAINS and
               BRENK are ignored.
 
@@ -128,7 +129,7 @@ class AnalogMetrics:
             - seeds: number of valid seeds.
             - seeds_failed, rows_failed: invalid seeds and their rows, which are excluded from everything else.
             - `COUNT_COLUMNS`: sums over the seeds.
-            - `METRIC_COLUMNS` but internal_diversity: computed from the pooled rows and molecules, so that a seed
+            - `METRIC_COLUMNS` except internal_diversity: computed from the pooled rows and molecules, so that a seed
               counts by its number of rows; a molecule counts once for each of its seeds.
             - NAME_per_seed for each of `METRIC_COLUMNS`: mean over the seeds for which it is defined.
         """
@@ -148,7 +149,7 @@ class AnalogMetrics:
     def similarities(self) -> NDArray[np.float64]:
         """Return the similarities to the seed of the distinct molecules other than the seed, of all seeds, sorted.
 
-        If there are more than 10,000 values, those at 10,000 evenly spaced ranks, including minimum and maximum.
+        Of more than 10,000 values, those at 10,000 evenly spaced ranks are returned, including minimum and maximum.
         """
         pooled = np.sort(self._all_similarities())
         if len(pooled) <= MAX_SIMILARITIES:
@@ -189,7 +190,7 @@ def _as_bool(value: object) -> bool:
 
 
 def _alert_names(value: Any) -> frozenset[str]:
-    """The PAINS and BRENK alerts of a cell; set names in capitals, because RDKit writes "Brenk"."""
+    """Return the PAINS and BRENK alerts of a cell; set names are uppercase, because RDKit writes "Brenk"."""
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return frozenset()
     if not isinstance(value, Iterable):
@@ -211,7 +212,7 @@ class _SeedMolecule:
 
     @classmethod
     def from_smiles(cls, smiles: str) -> _SeedMolecule:
-        """Raises `MoleculeError`."""
+        """Compute the properties. Raises `MoleculeError` for an invalid SMILES."""
         mol = parse(smiles)
         sa = float(compute_properties([mol], ["sa"])["sa"][0])
         return cls(write(mol), morgan(mol), murcko_smiles(mol), sa, _alert_names(alerts(mol)))
@@ -227,7 +228,7 @@ class _Molecule(NamedTuple):
 
 
 class _SeedAccumulator:
-    """Counts of one seed, and hashes, similarities and some fingerprints of its distinct molecules, sorted by hash."""
+    """Counts of one seed; hashes, similarities and a sample of fingerprints of its distinct molecules, by hash."""
 
     def __init__(self, smiles: str) -> None:
         self.counts = Counter[str]()
@@ -270,7 +271,7 @@ class _SeedAccumulator:
         self._fingerprints = [fingerprints[i] for i in order[:DIVERSITY_SAMPLE_SIZE].tolist()]
 
     def similarities(self) -> NDArray[np.float64]:
-        """Similarities to the seed of the distinct molecules other than the seed."""
+        """Return the similarities to the seed of the distinct molecules other than the seed."""
         return self._similarity[~np.isnan(self._similarity)].astype(np.float64)
 
     def metrics(self) -> Metrics:
@@ -311,7 +312,7 @@ def _compare_with_seed(row: _Row, seed: _SeedMolecule) -> _Molecule | None:
 
 
 def _metrics(counts: Counter[str], similarities: NDArray[np.float64]) -> Metrics:
-    """`METRIC_COLUMNS` but internal_diversity, of one seed or pooled over many."""
+    """Compute `METRIC_COLUMNS` except internal_diversity, for one seed or for the pooled counts of several."""
     all_known = counts["novelty_known"] == counts["distinct"]
     return {
         "validity": ratio(counts["valid"], counts["proposed"]),

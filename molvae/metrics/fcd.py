@@ -4,8 +4,8 @@ ChemNet, a network trained to predict bioassays, maps each SMILES to 512 activat
 activations of each set, and the FCD is the squared Fréchet distance between the two Gaussians.
 
 The network and the one-hot encoding are those of the package fcd_torch, so the values are comparable with published
-ones. Two of its functions are replaced: its loop, which holds all activations in memory and draws from the global
-random generator of torch, and its matrix square root, which uses an argument that SciPy 1.18 removed.
+ones. Two of its functions are replaced: the loop over batches, which keeps all activations in memory and uses the
+global random generator of torch, and the matrix square root, which uses an argument that SciPy 1.18 removed.
 
 References
 ----------
@@ -28,10 +28,10 @@ from molvae.chem.smiles import parse, silence_rdkit, write
 from molvae.errors import InputError, import_extra
 
 N_ACTIVATIONS = 512
-"""Width of ChemNet's last recurrent layer; the activations lie between -1 and 1."""
+"""Width of the last recurrent layer of ChemNet; the activations are between -1 and 1."""
 
 MAX_LENGTH = 349
-"""Longest canonical SMILES, in characters, that fits ChemNet's input of 350 positions with its end token."""
+"""Maximum length in characters of a canonical SMILES; the input of ChemNet has 350 positions, one for the end token."""
 
 _INPUT_LENGTH = MAX_LENGTH + 1
 
@@ -49,7 +49,7 @@ class ActivationStatistics:
     count : int
         Number of molecules.
     skipped : int
-        Molecules left out because their SMILES is longer than `MAX_LENGTH`.
+        Number of molecules excluded because their SMILES is longer than `MAX_LENGTH`.
     """
 
     mean: NDArray[np.float64]
@@ -65,7 +65,7 @@ def activation_statistics(
     batch_size: int = 512,
     progress: Callable[[int], None] | None = None,
 ) -> ActivationStatistics:
-    """Compute mean and covariance of ChemNet's activations of a set, in constant memory.
+    """Compute mean and covariance of the ChemNet activations of a set, in constant memory.
 
     Each molecule is encoded by its canonical SMILES; like fcd_torch, ChemNet reads only the first fragment of several.
 
@@ -78,12 +78,13 @@ def activation_statistics(
         Torch device of the network.
     batch_size : int
         Molecules per forward pass, at least 1.
-    progress : callable or None
+    progress : callable, optional
         Called after each batch with the number of molecules read so far.
 
     Returns
     -------
     ActivationStatistics
+        Mean, covariance, and numbers of molecules.
 
     Raises
     ------
@@ -115,12 +116,22 @@ def activation_statistics(
 
 
 def frechet_distance(a: ActivationStatistics, b: ActivationStatistics) -> float:
-    """Squared Fréchet distance between two Gaussians: 0 or more, symmetric (Dowson and Landau 1982).
+    """Compute the squared Fréchet distance between two Gaussians (Dowson and Landau 1982).
 
         |mean_a - mean_b|^2 + trace(C_a + C_b - 2 (C_a C_b)^(1/2))
 
-    With C = R R^T, the trace of the matrix square root is the sum of the singular values of R_a^T R_b. It is real,
-    never negative, and exact for singular covariances, which occur with fewer than 513 molecules.
+    With C = R R^T, the trace of the matrix square root is the sum of the singular values of R_a^T R_b. This sum is
+    real and not negative, also for singular covariances, which occur with fewer than 513 molecules.
+
+    Parameters
+    ----------
+    a, b : ActivationStatistics
+        The Gaussians.
+
+    Returns
+    -------
+    float
+        0 or more; 0 for equal Gaussians.
     """
     overlap = np.linalg.svd(_matrix_root(a.covariance).T @ _matrix_root(b.covariance), compute_uv=False).sum()
     difference = a.mean - b.mean
@@ -129,7 +140,7 @@ def frechet_distance(a: ActivationStatistics, b: ActivationStatistics) -> float:
 
 
 def _matrix_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """R with R R^T = `covariance`; eigenvalues that rounding made negative count as 0."""
+    """Return R with R R^T = `covariance`. Negative eigenvalues, which are rounding errors, are set to 0."""
     eigenvalues, eigenvectors = np.linalg.eigh(covariance)
     root: NDArray[np.float64] = eigenvectors * np.sqrt(np.maximum(eigenvalues, 0))
     return root

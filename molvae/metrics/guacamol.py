@@ -10,7 +10,7 @@ All five scores lie between 0 and 1, where 1 is best, and are defined for 10,000
 
 Stereochemistry is removed from both sets for all scores but validity and FCD. For a metric of valid or distinct
 molecules, GuacaMol generates up to ten times as many until it has 10,000; missing ones count in the denominators.
-The definitions are those of the reference implementation. Its kernel density estimate is SciPy's, written out here.
+The definitions are those of the reference implementation. The kernel density estimate is the same as in SciPy.
 
 References
 ----------
@@ -33,17 +33,17 @@ from molvae.errors import InputError
 
 RADIUS = 2
 BITS = 4096
-"""Width of GuacaMol's ECFP4 fingerprint; the fingerprints of `molvae.chem.fingerprints` have 2048 bits."""
+"""Width of the ECFP4 fingerprint of GuacaMol; the fingerprints of `molvae.chem.fingerprints` have 2048 bits."""
 
 INTERNAL_SIMILARITY = "internal_similarity"
-"""Tenth compared quantity, continuous: `internal_nearest_similarity` of each molecule."""
+"""Name of the tenth feature, which is continuous: `internal_nearest_similarity` of each molecule."""
 
 _N_GRID_POINTS, _N_BINS = 1000, 10
 _DENSITY_FLOOR = 1e-10
-"""Added to every density, in the unit of the descriptor, to keep the logarithm finite where a set has no molecule."""
+"""Added to each density, in the unit of the descriptor, so that the logarithm of an empty bin is finite."""
 
 _TOLERANCE = 1e-9
-"""Continuous values with a smaller difference are equal: a logP summed in another order differs by 1e-15."""
+"""Maximum difference of equal continuous values: a logP summed in another order differs by 1e-15."""
 
 _BLOCK_ROWS = 1024
 """Rows of `internal_nearest_similarity` per block: 16 MB of unpacked bits in single precision."""
@@ -57,7 +57,7 @@ Kind = Literal["continuous", "discrete"]
 
 
 class Descriptor(NamedTuple):
-    """RDKit function of a descriptor, and how distributions are compared: kernel density estimate or histogram."""
+    """RDKit function of a descriptor, and its kind: continuous (kernel density estimate) or discrete (histogram)."""
 
     function: Callable[[Chem.Mol], float]
     kind: Kind
@@ -74,13 +74,13 @@ DESCRIPTORS: dict[str, Descriptor] = {
     "NumAliphaticRings": Descriptor(rdMolDescriptors.CalcNumAliphaticRings, "discrete"),
     "NumAromaticRings": Descriptor(rdMolDescriptors.CalcNumAromaticRings, "discrete"),
 }
-"""The nine descriptors by their RDKit names. None depends on stereochemistry."""
+"""The nine descriptors, by RDKit name. None of them depends on stereochemistry."""
 
 SCORES = ("validity", "uniqueness", "novelty", "KL divergence", "FCD score")
 """Names of the five scores, as published."""
 
 FEATURES: tuple[str, ...] = (*DESCRIPTORS, INTERNAL_SIMILARITY)
-"""The ten quantities that `kl_divergences` compares."""
+"""The ten features that `kl_divergences` compares."""
 
 
 def compute_descriptors(mol: Chem.Mol) -> dict[str, float]:
@@ -143,9 +143,9 @@ def kl_divergences(generated: Mapping[str, NDArray[Any]], reference: Mapping[str
     Returns
     -------
     dict of str to float
-        0 or more; 0 for equal distributions. inf, which contributes a score of 0, in the cases in which the reference
-        implementation fails: a continuous feature with a single value in one set, unless all values are equal, and a
-        discrete one without a generated value in the range of the reference.
+        0 or more; 0 for equal distributions. inf, which contributes a score of 0, where the reference implementation
+        fails: if all values of a continuous feature are equal in one set but not in both together, and if no generated
+        value of a discrete feature is in the range of the reference.
 
     Raises
     ------
@@ -161,10 +161,25 @@ def kl_divergences(generated: Mapping[str, NDArray[Any]], reference: Mapping[str
 
 
 def kl_score(divergences: Mapping[str, float]) -> float:
-    """GuacaMol's KL divergence score, the mean of exp(-divergence): 0 to 1, 1 is best.
+    """Compute the KL divergence score of GuacaMol, the mean of exp(-divergence).
 
-    Raises `InputError` for an empty mapping, negative values or NaN.
+    Parameters
+    ----------
+    divergences : mapping of str to float
+        KL divergence of each feature, in nats.
 
+    Returns
+    -------
+    float
+        0 to 1; 1 is best.
+
+    Raises
+    ------
+    InputError
+        For an empty mapping, negative values or NaN.
+
+    Examples
+    --------
     >>> kl_score({"MolWt": 0.0, "TPSA": float("inf")})
     0.5
     """
@@ -174,19 +189,19 @@ def kl_score(divergences: Mapping[str, float]) -> float:
 
 
 def fcd_score(fcd: float) -> float:
-    """GuacaMol's FCD score, exp(-0.2 FCD): 0 to 1, 1 is best. Raises `InputError` for a negative distance or NaN."""
+    """Compute the FCD score of GuacaMol, exp(-0.2 FCD), 0 to 1. Raises `InputError` for a negative distance or NaN."""
     if isnan(fcd) or fcd < 0:
         raise InputError(f"a Fréchet ChemNet distance must be 0 or more, got {fcd}")
     return exp(-0.2 * fcd)
 
 
 def _unpack_bits(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n, bytes) -> (n, bits) of 0 and 1; as floats, because their matrix product then runs in BLAS."""
+    """Unpack (n, bytes) to (n, bits) of 0 and 1, as floats, because their matrix product uses BLAS."""
     return np.unpackbits(packed, axis=1).astype(np.float32)
 
 
 def _tanimoto(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, bits) and (m, bits) -> (n, m). Counts below 2^24 are exact. 0 if both are empty, as in RDKit."""
+    """Return similarities (n, m) of (n, bits) and (m, bits); 0 for two empty fingerprints, as in RDKit."""
     common = a @ b.T
     union = a.sum(axis=1)[:, None] + b.sum(axis=1) - common
     similarity: NDArray[np.float32] = common / np.maximum(union, 1)
@@ -203,7 +218,7 @@ def _checked_values(columns: Mapping[str, NDArray[Any]], name: str, role: str) -
 
 
 def _continuous_divergence(reference: NDArray[np.float64], generated: NDArray[np.float64]) -> float:
-    """KL divergence of Gaussian kernel density estimates at 1000 points over the range of both sets."""
+    """Compute the KL divergence of Gaussian kernel density estimates at 1000 points over the range of both sets."""
     low, high = min(reference.min(), generated.min()), max(reference.max(), generated.max())
     if high - low < _TOLERANCE:
         return 0.0
@@ -214,7 +229,7 @@ def _continuous_divergence(reference: NDArray[np.float64], generated: NDArray[np
 
 
 def _kernel_density(values: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Kernel density estimate of `values` at `points`; bandwidth n^(-1/5) standard deviations (Scott 1992)."""
+    """Estimate the density of `values` at `points`; bandwidth: n^(-1/5) standard deviations (Scott 1992)."""
     bandwidth = values.std(ddof=1) * len(values) ** -0.2
     total = np.zeros(len(points))
     for start in range(0, len(values), _KERNEL_BLOCK):
@@ -225,7 +240,7 @@ def _kernel_density(values: NDArray[np.float64], points: NDArray[np.float64]) ->
 
 
 def _discrete_divergence(reference: NDArray[np.float64], generated: NDArray[np.float64]) -> float:
-    """KL divergence of histograms with 10 bins over the range of the reference.
+    """Compute the KL divergence of histograms with 10 bins over the range of the reference.
 
     Generated values outside that range are ignored, as in GuacaMol.
     """
@@ -238,7 +253,7 @@ def _discrete_divergence(reference: NDArray[np.float64], generated: NDArray[np.f
 
 
 def _divergence(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
-    """KL(p || q) of densities at the same points, after adding the floor and normalizing; rounding below 0 gives 0."""
+    """Compute KL(p || q) of densities at the same points, after adding the floor and normalizing; at least 0."""
     p, q = p + _DENSITY_FLOOR, q + _DENSITY_FLOOR
     p, q = p / p.sum(), q / q.sum()
     return max(0.0, float((p * np.log(p / q)).sum()))

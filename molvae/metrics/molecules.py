@@ -1,4 +1,4 @@
-"""Metrics of single molecules: a table with a row per input row and a column per property, rule and alert set."""
+"""Metrics of single molecules: a table with one row per input row, and columns of properties, rules and alerts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from molvae.metrics.moses import Structures, structures_from_mols
 
 InputRow = Record | InvalidRow
 Values = dict[str, Any]
-"""Values of one molecule by column name."""
+"""Values of one molecule, by column name."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Column:
     Attributes
     ----------
     name : str
+        Name of the column.
     function : callable
         Computes the value from the molecule and from the values of the columns in `requires`.
     description : str
@@ -40,7 +41,7 @@ class Column:
     missing : object
         Value for a molecule whose value cannot be computed.
     requires : tuple of str
-        Names of columns that are computed first.
+        Names of the columns that are computed before this one.
     """
 
     name: str
@@ -67,8 +68,8 @@ def _veber(_: Chem.Mol, values: Values) -> bool:
 
 
 def _property_column(name: str) -> Column:
-    row = PROPERTIES[name]
-    return Column(name, lambda mol, _: row.function(mol), f"{row.source} ({row.unit or 'no unit'})", float("nan"))
+    prop = PROPERTIES[name]
+    return Column(name, lambda mol, _: prop.function(mol), f"{prop.source} ({prop.unit or 'no unit'})", float("nan"))
 
 
 _COLUMNS = (
@@ -119,11 +120,11 @@ class ParsedSmiles:
     error : str
         Why the input is invalid; "" for a valid molecule.
     mol : Mol or None
-        The molecule as given.
+        The molecule with the atom order of the input.
     canonical : str
         Its canonical SMILES; "" if invalid.
     canonical_mol : Mol or None
-        The molecule parsed from `canonical`, so that its atom order does not depend on the input.
+        The molecule parsed from `canonical`; its atom order does not depend on the input.
     """
 
     text: str
@@ -134,7 +135,7 @@ class ParsedSmiles:
 
 
 def parse_smiles(text: str) -> ParsedSmiles:
-    """Parse a SMILES; one that is already canonical is parsed only once. Call it within a `silence_rdkit` block."""
+    """Parse a SMILES, and its canonical SMILES if it is different. Call it in a `silence_rdkit` block."""
     try:
         mol = parse(text)
         canonical = write(mol)
@@ -165,7 +166,7 @@ def build_table(molecules: Sequence[ParsedSmiles], columns: Sequence[str]) -> pd
     rows: list[Values] = [{"smiles": m.text, "error": m.error, "canonical": m.canonical} for m in molecules]
     valid = [(m.mol, row) for m, row in zip(molecules, rows, strict=True) if m.mol is not None]
     with silence_rdkit():
-        # Column by column: computing all columns of a molecule in turn would evict the SMARTS patterns from the cache.
+        # Column by column, because this keeps the SMARTS patterns in the CPU cache.
         for column in _computed_columns(columns):
             for mol, row in valid:
                 _compute(column, mol, row)
@@ -174,7 +175,7 @@ def build_table(molecules: Sequence[ParsedSmiles], columns: Sequence[str]) -> pd
 
 
 def _computed_columns(names: Collection[str]) -> tuple[Column, ...]:
-    """The columns to compute for these names, in order, including intermediate results."""
+    """Return the columns to compute for these names, in order, including intermediate results."""
     columns = tuple(COLUMNS[name] for name in select_columns(names))
     if any(_PATTERN_FINGERPRINT.name in column.requires for column in columns):
         return (_PATTERN_FINGERPRINT, *columns)
@@ -182,7 +183,7 @@ def _computed_columns(names: Collection[str]) -> tuple[Column, ...]:
 
 
 def _compute(column: Column, mol: Chem.Mol, values: Values) -> None:
-    """Store the value of a column, or the reason why it is missing."""
+    """Store the value of a column, or in "error" the reason why it is missing."""
     try:
         values[column.name] = column.function(mol, values)
     except (ValueError, RuntimeError, ArithmeticError, KeyError) as error:  # KeyError: a required value is missing
@@ -191,7 +192,7 @@ def _compute(column: Column, mol: Chem.Mol, values: Values) -> None:
 
 
 def packed_fingerprints(canonical: Sequence[str]) -> NDArray[np.uint8]:
-    """Compute packed Morgan fingerprints of canonical SMILES, (N, 256); zeros for an empty one."""
+    """Compute packed Morgan fingerprints of canonical SMILES, (N, 256); all bits of an empty SMILES are 0."""
     with silence_rdkit():
         return morgan_bits([parse(text) if text else Chem.Mol() for text in canonical])
 
@@ -199,7 +200,8 @@ def packed_fingerprints(canonical: Sequence[str]) -> NDArray[np.uint8]:
 class ScoredChunk(NamedTuple):
     """Results of a chunk of input rows.
 
-    `fingerprints`: packed, (N, 256), or (0, 256) if not requested. `structures`: those of the valid molecules.
+    `fingerprints`: packed, (N, 256), or (0, 256) if not requested. `structures`: of the valid molecules, or None if not
+    requested.
     """
 
     table: pd.DataFrame
@@ -230,15 +232,15 @@ def score_chunk(
 
 
 def concat_tables(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Concatenate tables; of none, return an empty one."""
+    """Concatenate tables; without tables, return an empty one."""
     frames = list(tables)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"smiles": [], "error": []}, dtype=object)
 
 
 def rows_from_smiles(smiles: Iterable[Any], seeds: Iterable[Any] | None = None) -> Iterator[InputRow]:
-    """Convert SMILES to input rows named by their seeds. A value that is not text, such as NaN, is an invalid row.
+    """Convert SMILES to input rows whose names are the seeds. A value that is not text, such as NaN, is an invalid row.
 
-    Raises `InputError`, when the iteration reaches the row, if the numbers of `seeds` and `smiles` differ.
+    Raises `InputError` during the iteration if the numbers of `seeds` and `smiles` differ.
     """
     names = None if seeds is None else iter(seeds)
     end, position = object(), 0

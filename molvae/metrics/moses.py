@@ -36,21 +36,21 @@ FINGERPRINT_BITS = 1024
 """Width of the Morgan fingerprints of MOSES; those of `molvae.chem.fingerprints` have 2048 bits."""
 
 UNIQUE_AT = (1_000, 10_000)
-"""The k of the metrics unique@k."""
+"""Values of k for the metrics unique@k."""
 
 WASSERSTEIN_METRICS = {"logp": "logP", "sa": "SA", "qed": "QED", "mw": "weight"}
-"""Compared property: name of its Wasserstein distance in MOSES."""
+"""Name in MOSES of the Wasserstein distance of each property."""
 
 DIVERSITY_METRICS = ("IntDiv", "IntDiv2")
-"""Metrics of a set alone."""
+"""Metrics that need no reference set."""
 
 REFERENCE_METRICS = ("SNN", "Frag", "Scaf", "FCD")
-"""Metrics of a set and a reference set; `similarity_to_reference` computes all but FCD."""
+"""Metrics that compare with a reference set; `similarity_to_reference` computes all except FCD."""
 
 
 @dataclass(frozen=True)
 class Structures:
-    """What MOSES compares of a set of N valid molecules, repeats included.
+    """Fragments, scaffolds and fingerprints of a set of N valid molecules, repeats included, as defined by MOSES.
 
     Attributes
     ----------
@@ -68,12 +68,12 @@ class Structures:
 
 
 def compute_structures(smiles: Iterable[str], workers: int | None = None) -> Structures:
-    """Compute the structures of valid molecules, in their order. Raises `MoleculeError` for an invalid one."""
+    """Compute the structures of valid SMILES, in order. Raises `MoleculeError` for an invalid one."""
     return merge_structures(map_chunks(_structures_from_smiles, chunked(smiles), workers))
 
 
 def structures_from_mols(mols: Sequence[Chem.Mol]) -> Structures:
-    """Compute the structures of RDKit molecules, in their order."""
+    """Compute the structures of RDKit molecules, in order."""
     with silence_rdkit():
         fragments = Counter(fragment for mol in mols for fragment in _brics_fragments(mol))
         scaffolds = Counter(scaffold for mol in mols if (scaffold := multi_ring_scaffold(mol)))
@@ -92,7 +92,7 @@ def merge_structures(parts: Iterable[Structures]) -> Structures:
 
 
 def multi_ring_scaffold(mol: Chem.Mol) -> str:
-    """Bemis-Murcko scaffold as SMILES; "" if it has fewer than two rings. Call it within a `silence_rdkit` block."""
+    """Return the Bemis-Murcko scaffold, or "" if it has fewer than two rings. Call it in a `silence_rdkit` block."""
     if mol.GetRingInfo().NumRings() < 2:
         return ""
     scaffold = murcko_scaffold(mol)
@@ -121,8 +121,8 @@ def similarity_to_reference(
     reference : Reference
         The reference set.
     label : str
-        Suffix of the names: "Test" gives "SNN/Test".
-    workers : int or None
+        Suffix of the names, such as "Test" for "SNN/Test".
+    workers : int, optional
         Processes of the neighbor search; None uses all cores.
     device : str
         Device of the neighbor search.
@@ -143,7 +143,7 @@ def similarity_to_reference(
 
 
 def wasserstein_distances(table: pd.DataFrame, reference: Reference) -> dict[str, float]:
-    """Compute the Wasserstein distance of each property in `WASSERSTEIN_METRICS` to the reference set, in its unit."""
+    """Compute the Wasserstein distances of the properties to the reference set, in the units of the properties."""
     expected = reference.properties
     return {
         label: float(wasserstein_distance(table[name], expected[name])) for name, label in WASSERSTEIN_METRICS.items()
@@ -151,7 +151,7 @@ def wasserstein_distances(table: pd.DataFrame, reference: Reference) -> dict[str
 
 
 def cosine_similarity(a: Mapping[str, int], b: Mapping[str, int]) -> float | None:
-    """Cosine similarity of two tables of counts, 0 to 1; None if one of them is empty.
+    """Compute the cosine similarity of two tables of counts, 0 to 1; None if one of them is empty.
 
     >>> cosine_similarity({"C": 3, "N": 4}, {"C": 1})
     0.6

@@ -38,10 +38,10 @@ CACHE_FORMAT = 2
 _ISOMERIC = re.compile(r"[@/\\]|\[\d")
 
 REFERENCE_PROPERTIES = (*WASSERSTEIN_METRICS, "tpsa", "rings", "rotatable_bonds")
-"""Properties of the molecules of a reference: those of the Wasserstein distances, and more for histograms."""
+"""Properties of a reference set: those of the Wasserstein distances, and others for histograms."""
 
 SUBSET_SIZE = 10_000
-"""Molecules of a random subset; GuacaMol compares with as many."""
+"""Maximum number of molecules of a random subset, as in GuacaMol."""
 
 Arrays = dict[str, NDArray[Any]]
 Hashes = NDArray[np.uint64]
@@ -49,7 +49,7 @@ Progress = Callable[[str], None]
 
 
 class Reference:
-    """The valid molecules of a set and their statistics, each computed on first access and cached on disk.
+    """The valid molecules of a set and their statistics. Each is computed on first access and cached on disk.
 
     Parameters
     ----------
@@ -57,13 +57,13 @@ class Reference:
         SMILES, or a file.
     name : str
         Name of the set in messages.
-    folder : Path or None
-        Folder of the cache; None is the folder `references` beside the named datasets.
-    workers : int or None
-        Processes; None uses all cores, 0 only this process.
+    folder : Path, optional
+        Folder of the cache; default: `references` in `data_folder()`.
+    workers : int, optional
+        Number of processes; None uses all cores, 0 only this process.
     device : str
         Torch device of ChemNet.
-    progress : callable
+    progress : callable, optional
         Called with a message when a statistic is computed or cannot be cached.
 
     Notes
@@ -89,7 +89,7 @@ class Reference:
 
     @cached_property
     def smiles(self) -> Sequence[str]:
-        """The input SMILES; "" for a row without one. A file is not read before a statistic has to be computed."""
+        """The input SMILES; "" for an invalid row. A file is read only if a statistic has to be computed."""
         if not isinstance(self._source, MoleculeSource):
             return self._source
         rows = read_records(self._source.path, column=self._source.column)
@@ -144,7 +144,7 @@ class Reference:
         return Structures(_decode(arrays["fragments"]), _decode(arrays["scaffolds"]), arrays["fingerprints"])
 
     def finder(self, device: str) -> NearestNeighbors:
-        """Nearest-neighbor search in the fingerprints of `structures`, built once per device."""
+        """Return the nearest-neighbor search in the fingerprints of `structures`, built once per device."""
         if device not in self._finders:
             self._finders[device] = NearestNeighbors(self.structures.fingerprints, device=device)
         return self._finders[device]
@@ -156,27 +156,27 @@ class Reference:
 
     @cached_property
     def subset_properties(self) -> pd.DataFrame:
-        """`REFERENCE_PROPERTIES` of `subset`, which is large enough for a histogram."""
+        """`REFERENCE_PROPERTIES` of `subset`, for histograms."""
         return pd.DataFrame(self._cached("subset_properties", lambda: self._properties(self.subset)))
 
     @cached_property
     def activations(self) -> fcd.ActivationStatistics:
-        """Statistics of ChemNet for the FCD. The MOSES test set takes some minutes on a CPU."""
+        """ChemNet statistics for the FCD. The MOSES test set takes several minutes on a CPU."""
         return _unpack_statistics(self._cached("activations", lambda: self._activations(self.molecules)))
 
     @cached_property
     def guacamol_features(self) -> Arrays:
-        """The features of GuacaMol's KL divergence (see `guacamol_features`) for `subset`."""
+        """Features of `subset` for the KL divergence of GuacaMol (see `guacamol_features`)."""
         return self._cached("guacamol_features", lambda: guacamol_features(self.subset, self.workers))
 
     @cached_property
     def subset_activations(self) -> fcd.ActivationStatistics:
-        """Statistics of ChemNet for `subset`, for GuacaMol's FCD score."""
+        """ChemNet statistics of `subset` for the FCD score of GuacaMol."""
         return _unpack_statistics(self._cached("subset_activations", lambda: self._activations(self.subset)))
 
     @property
     def subset(self) -> list[str]:
-        """Up to 10,000 of `molecules`, in random order, always the same."""
+        """Up to 10,000 random molecules, in random order, the same in each run."""
         rows = np.random.default_rng(0).permutation(len(self.molecules))[:SUBSET_SIZE]
         return [self.molecules[row] for row in rows]
 
@@ -219,13 +219,13 @@ class Reference:
 
 
 def file_hash(source: MoleculeSource) -> str:
-    """Cache key of a file, from its bytes, which are faster to read than its rows."""
+    """Return the cache key of a file: a hash of its bytes, which is faster than reading its rows."""
     contents = checksum(source.path)
     return hashlib.sha256(f"{CACHE_FORMAT} {rdkit.__version__} {source.column} {contents}".encode()).hexdigest()[:24]
 
 
 def content_hash(smiles: Iterable[str]) -> str:
-    """Cache key of a sequence of SMILES; it depends on their order."""
+    """Return the cache key of a sequence of SMILES; it depends on their order."""
     digest = hashlib.sha256(f"{CACHE_FORMAT} {rdkit.__version__}\n".encode())
     for text in smiles:
         digest.update(text.encode("utf-8", "surrogatepass").replace(b"\n", b"\0") + b"\n")
@@ -233,7 +233,7 @@ def content_hash(smiles: Iterable[str]) -> str:
 
 
 def isin_sorted(values: Hashes, sorted_values: Hashes) -> NDArray[np.bool_]:
-    """`numpy.isin` for a second argument that is sorted.
+    """Return whether each value is in a sorted array, as `numpy.isin`, by binary search.
 
     >>> isin_sorted(np.array([5, 1], np.uint64), np.array([1, 2, 3], np.uint64)).tolist()
     [False, True]
@@ -255,7 +255,7 @@ def guacamol_features(smiles: Iterable[str], workers: int | None = None) -> Arra
 
 
 def without_stereo(smiles: list[str]) -> list[str]:
-    """Remove stereochemistry and isotopes from canonical SMILES; those without any are returned unchanged."""
+    """Remove stereochemistry and isotopes from canonical SMILES."""
     with silence_rdkit():
         return [_non_isomeric(text) if _ISOMERIC.search(text) else text for text in smiles]
 
@@ -271,7 +271,7 @@ def _guacamol_chunk(smiles: list[str]) -> tuple[list[dict[str, float]], NDArray[
 
 
 def _parsable(smiles: list[str]) -> list[str]:
-    """Canonical SMILES of the valid ones that can be parsed again: a canonical SMILES may exceed the length limit."""
+    """Return the canonical SMILES of valid molecules, except those that exceed the length limit of the parser."""
     return [text for text in map(canonical_or_none, smiles) if text and len(text) <= MAX_SMILES_LENGTH]
 
 

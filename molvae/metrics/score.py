@@ -18,7 +18,7 @@ from molvae.metrics.set_metrics import ReferenceSets
 from molvae.nn.devices import find_device
 
 Molecules = str | Path | Iterable[str] | Reference
-"""A file, a named dataset (moses:train), SMILES, or a `Reference`."""
+"""A file, a named dataset such as "moses:train", SMILES, or a `Reference`."""
 
 
 def score(
@@ -45,45 +45,46 @@ def score(
     smiles : str, Path or iterable of str
         One or more SMILES, or the path of a file. The names in a file become the column `name`.
     train : str, Path, iterable of str, or Reference, optional
-        Training set of the model, as SMILES, a file or a named dataset such as "moses:train". Molecules that are not
-        in it are novel. Statistics of the set are cached on disk.
+        Training set of the model, as SMILES, a file or a named dataset such as "moses:train". Molecules that are
+        not in it count as novel. Statistics of the set are cached on disk.
     test, test_scaffolds : same types as `train`, optional
-        Test sets that the distribution of the molecules is compared with; MOSES has one with random molecules and one
-        with scaffolds that are not in the training set.
+        Test sets whose distributions are compared with that of the molecules. MOSES has one with random molecules and
+        one with scaffolds that are not in the training set.
     seeds : str or iterable of str, optional
-        The seed molecule of each molecule, or one seed for all: also compute the metrics of analogs.
+        The seed of each molecule, or one seed for all, to compute the metrics of analogs as well.
     columns : collection of str, optional
         Columns of the table of molecules (see `molvae.metrics.molecules.COLUMNS`); None computes all. Alerts and QED
         take most of the time.
     nearest : bool
-        Find the nearest neighbor of each molecule in `train`, or in `test` without a training set.
+        Whether to find the nearest neighbor of each molecule in `train`, or in `test` without a training set.
     scores : mapping or sequence of scoring functions, optional
-        Further columns, named by the keys of a mapping or by the functions. Each function takes a list of N canonical
-        SMILES and returns N numbers, NaN for a molecule without a value, or takes one RDKit Mol and returns a number; a
-        `PropertyModel` is such a function. "FILE.py:FUNCTION" names one in a file.
+        Additional columns, named by the keys of a mapping or by the functions. A function takes a list of N canonical
+        SMILES and returns N numbers, NaN for a molecule without a value, or it takes one RDKit Mol and returns a
+        number. A `PropertyModel` is such a function. "FILE.py:FUNCTION" is a function in a file.
     fcd : bool, optional
-        Whether to compute Fréchet ChemNet distances; None: if the extra `fcd` is installed.
+        Whether to compute Fréchet ChemNet distances; by default, if the extra `fcd` is installed.
     benchmarks : collection of {"moses", "guacamol"}
         Benchmarks whose metrics are computed. GuacaMol needs a training set.
     sample_size : int
-        Maximum number of valid molecules for the metrics of the set, at least 1; a random sample if there are more.
+        Maximum number of valid molecules for the metrics of the set, at least 1. Of more molecules, a random sample is
+        used.
     random_state : int
-        Seed of the random number generator for samples.
+        Random number seed of the sample.
     workers : int, optional
-        Worker processes; None uses all cores, 0 only this process.
+        Number of worker processes; None uses all cores, 0 only this process.
     device : str
         Torch device: "auto", "cpu", "cuda", ...
 
     Returns
     -------
     Scores
-        `Scores.molecules` has a row per input row, with the index of `smiles` if that is a pandas object.
+        The attribute `molecules` has one row per input row, with the index of `smiles` if that is a pandas object.
 
     Raises
     ------
     InputError
-        For an unknown column, a number of seeds that differs from the number of molecules, a DataFrame instead of one
-        of its columns, a file that cannot be read, or a reference set without a valid molecule.
+        For an unknown column, a wrong number of seeds, a DataFrame instead of one of its columns, a file that cannot be
+        read, or a reference set without a valid molecule.
 
     Examples
     --------
@@ -128,7 +129,7 @@ def load_references(
     device: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> ReferenceSets:
-    """Prepare the sets to compare with; their statistics are computed, or read from the cache, when needed.
+    """Prepare reference sets. Their statistics are computed, or read from the cache, when needed.
 
     Parameters are as in `score`; `progress` is called with a message when a statistic is computed.
     """

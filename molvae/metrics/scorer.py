@@ -1,4 +1,4 @@
-"""Scoring of a stream of molecules: a table row per molecule, then the metrics of the whole set."""
+"""Scoring of a stream of molecules: one table row per molecule, then the metrics of the set."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from molvae.metrics.set_metrics import (
 from molvae.similarity.nearest_neighbors import NearestNeighbors
 
 SAMPLE_SIZE = 30_000
-"""Valid molecules that the metrics of a set are computed from; MOSES prescribes this number."""
+"""Maximum number of valid molecules that the metrics of a set are computed from, as in MOSES."""
 
 BENCHMARKS = ("moses", "guacamol")
 
 CHUNKS_PER_TABLE = 16
-"""Chunks of rows per table; they are compared with the references together."""
+"""Chunks of rows per table, which are compared with the reference sets together."""
 
 MAX_SEEDS_IN_NOTE = 3
 
@@ -59,19 +59,19 @@ class Scores:
     Attributes
     ----------
     counts : dict of str to int
-        Rows: read = valid + invalid. Molecules: distinct; sampled (valid molecules that the set metrics are computed
-        from); novel (distinct molecules that are not in the training set), if there is one.
+        Rows: read = valid + invalid. Molecules: distinct; sampled, the number of valid molecules that the set metrics
+        are computed from; with a training set, novel, the number of distinct molecules that are not in it.
     metrics : dict of str to dict
         Metrics by section ("MOSES", "GuacaMol", "Molecules", "Analogs") and name; None for a metric that is undefined
         or was not computed.
     notes : list of str
-        Why metrics are missing, and what they were computed from.
+        Why metrics are missing, and from how many molecules they were computed.
     molecules : DataFrame
-        A row per input row; of a stream, a random sample of the valid ones.
+        One row per input row. A `Scorer` keeps only a random sample of the valid rows.
     seeds : DataFrame or None
         The metrics of the analogs of each seed.
     reference : DataFrame or None
-        Properties of molecules of the test set, or of the training set if there is no test set.
+        Properties of up to 10,000 molecules of the test set, or of the training set if there is no test set.
     invalid : DataFrame
         The first invalid rows.
     """
@@ -93,12 +93,12 @@ class Scores:
 
 
 class Scorer:
-    """Scores a stream of rows in constant memory: iterate over `tables`, then call `scores`.
+    """Scores a stream of rows in bounded memory: iterate over `tables`, then call `scores`.
 
     Parameters
     ----------
-    references : ReferenceSets or None
-        Sets to compare with.
+    references : ReferenceSets, optional
+        Training and test sets.
     names_are_seeds : bool
         Whether the name of a row is the seed that it is an analog of.
     with_names : bool
@@ -146,25 +146,25 @@ class Scorer:
 
     @property
     def score_names(self) -> list[str]:
-        """Names of the user's scores."""
+        """Names of the scoring functions in `scores`."""
         return list(self._scores)
 
     @property
     def n_read(self) -> int:
-        """Rows read so far."""
+        """Number of rows read so far."""
         return self._accumulator.n_read
 
     def _required_columns(self) -> set[str]:
-        """Columns that the metrics of the set and of the analogs are computed from."""
+        """Return the columns that the metrics of the set and of the analogs are computed from."""
         required = {"sa", "alerts"} if self.names_are_seeds else set[str]()
         if self.references.test or self.references.test_scaffolds:
             required |= {"moses_filters", *moses.WASSERSTEIN_METRICS}
         return required
 
     def tables(self, rows: Iterable[InputRow]) -> Iterator[pd.DataFrame]:
-        """Yield tables of a few thousand rows, with a row per input row, in order; an empty table if there are none.
+        """Yield tables with one row per input row, in order, a few thousand rows each; one empty table without rows.
 
-        Raises `InputError` for a reference without a valid molecule, before any row is read.
+        Raises `InputError` for a reference set without a valid molecule, before any row is read.
         """
         self._check_references()
         chunks = self._scored_chunks(iter(rows))
@@ -180,8 +180,8 @@ class Scorer:
     def _scored_chunks(self, rows: Iterator[InputRow]) -> Iterator[ScoredChunk]:
         """Score chunks of rows in worker processes; at least one chunk, possibly empty.
 
-        The structures of the first `sample_size` rows are kept: if there are no more, all valid rows are in the
-        sample, and `scores` does not have to parse them again.
+        The structures of the first `sample_size` rows are kept. If the stream has no more rows, the sample contains all
+        valid rows, and `scores` does not need to parse them again.
         """
         score = partial(
             score_chunk, columns=self.columns, with_fingerprints=self.names_are_seeds or self._neighbors is not None
@@ -203,7 +203,7 @@ class Scorer:
             frechet_chemnet.activation_statistics(("C", "CC"), device=self.device)
 
     def _add_comparisons(self, table: pd.DataFrame, fingerprints: NDArray[np.uint8]) -> pd.DataFrame:
-        """Add the columns that compare with references and seeds and the user's scores; missing for invalid rows."""
+        """Add the comparisons with reference sets and seeds, and the scores; all are missing for invalid rows."""
         valid = (table["canonical"] != "").to_numpy()
         self._add_novelty(table, valid)
         if self._neighbors is not None:
@@ -287,7 +287,7 @@ class Scorer:
         )
 
     def _sample_structures(self, sample: pd.DataFrame) -> Structures:
-        """Structures of the sample; those kept from the stream if it contains all valid rows."""
+        """Return the structures of the sample: those kept from the stream, if the sample contains all valid rows."""
         kept = merge_structures(self._structures)
         if len(kept.fingerprints) == self._accumulator.n_valid == len(sample):
             return kept

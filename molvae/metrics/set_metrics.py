@@ -17,6 +17,7 @@ from molvae.metrics.moses import Structures
 from molvae.metrics.reference import SUBSET_SIZE, Hashes, Reference, guacamol_features, isin_sorted, without_stereo
 
 MAX_INVALID_KEPT = 20
+"""Maximum number of invalid rows that `SetAccumulator` keeps."""
 
 Metrics = dict[str, float | None]
 """Value of each metric; None if it is undefined or was not computed."""
@@ -31,9 +32,9 @@ class SetAccumulator:
     Parameters
     ----------
     sample_size : int
-        Maximum number of valid rows in the sample, at least 1; all of them if there are no more.
+        Maximum number of valid rows in the sample, at least 1.
     random_state : int
-        Seed of the random number generator.
+        Random number seed of the sample.
 
     Raises
     ------
@@ -52,7 +53,7 @@ class SetAccumulator:
         self._invalid: list[pd.DataFrame] = []
 
     def add(self, rows: pd.DataFrame) -> None:
-        """Add rows as `molecules.build_table` makes them; they may have further columns."""
+        """Add rows of a table from `molecules.build_table`, which may have additional columns."""
         is_valid = (rows["canonical"] != "").to_numpy()
         valid = rows[is_valid]
         self._hashes.append(hash_texts(valid["canonical"]))
@@ -68,33 +69,34 @@ class SetAccumulator:
 
     @property
     def n_invalid(self) -> int:
+        """Number of invalid rows."""
         return self.n_read - self.n_valid
 
     def hashes(self) -> Hashes:
-        """Hashes (`hash_texts`) of all valid rows, in order."""
+        """Return the hashes (`hash_texts`) of all valid rows, in order."""
         return np.concatenate(self._hashes) if self._hashes else np.empty(0, np.uint64)
 
     def sample(self) -> pd.DataFrame:
-        """The sampled rows, in order."""
+        """Return the sampled rows, in order."""
         if not self._candidates:
             return pd.DataFrame({"smiles": [], "error": [], "canonical": []}, dtype=object)
         sampled = _smallest_keys(self._candidates, self.sample_size).sort_values("_position", ignore_index=True)
         return sampled.drop(columns=["_position", "_key"])
 
     def first_invalid(self) -> pd.DataFrame:
-        """The first invalid rows, at most `MAX_INVALID_KEPT`."""
+        """Return the first invalid rows, at most `MAX_INVALID_KEPT`."""
         return pd.concat(self._invalid).head(MAX_INVALID_KEPT) if self._invalid else self.sample().head(0)
 
 
 def _smallest_keys(parts: list[pd.DataFrame], size: int) -> pd.DataFrame:
-    """The `size` rows with the smallest random keys: a uniform sample without replacement."""
+    """Return the `size` rows with the smallest random keys: a uniform sample without replacement."""
     rows = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     return rows if len(rows) <= size else rows.nsmallest(size, "_key")
 
 
 @dataclass(frozen=True)
 class ReferenceSets:
-    """The sets to compare with: `train` defines novelty, the test sets define the target distribution."""
+    """Reference sets: `train` defines novelty, and the test sets define the target distribution."""
 
     train: Reference | None = None
     test: Reference | None = None
@@ -107,7 +109,7 @@ class ReferenceSets:
 
     @property
     def available(self) -> list[Reference]:
-        """Those that are not None."""
+        """The sets that are not None."""
         return [reference for reference in (self.train, self.test, self.test_scaffolds) if reference is not None]
 
 
@@ -117,13 +119,13 @@ class SetMetrics:
     Parameters
     ----------
     references : ReferenceSets
-        Sets to compare with.
+        Training and test sets.
     counts : mapping of str to int
         Counts over all rows: read, valid, distinct, and novel if there is a training set.
     sample : DataFrame
         The rows that the metrics are computed from.
     fcd : bool or None
-        Whether to compute Fréchet ChemNet distances; None: if fcd_torch is installed.
+        Whether to compute Fréchet ChemNet distances; None computes them if fcd_torch is installed.
     workers, device, random_state
         As in `molvae.score`.
     """
@@ -149,7 +151,7 @@ class SetMetrics:
         Parameters
         ----------
         hashes : ndarray of uint64
-            A hash per valid molecule, in order.
+            Hash of each valid molecule, in order.
         structures : Structures
             Structures of the sample.
         with_filters : bool
@@ -211,7 +213,7 @@ class SetMetrics:
         return metrics
 
     def _activations(self, sample: pd.DataFrame) -> fcd.ActivationStatistics | None:
-        """ChemNet statistics of the sample; None, with a note, if they cannot be computed."""
+        """Return the ChemNet statistics of the sample; None, with a note, if they cannot be computed."""
         if self.with_fcd is False:
             return None
         try:
@@ -249,7 +251,8 @@ class SetMetrics:
 def molecule_averages(sample: pd.DataFrame) -> Metrics:
     """Average each column of the table of molecules.
 
-    Numbers: the mean, as "mean NAME"; rules: the fraction of molecules that pass; alerts: the fraction without any.
+    "mean NAME" is the mean of a numeric column, NAME the fraction of molecules that pass a rule, and "no alerts" the
+    fraction of molecules without alerts.
     """
     metrics: Metrics = {}
     for name in (name for name in COLUMNS if name in sample.columns):
@@ -264,11 +267,11 @@ def molecule_averages(sample: pd.DataFrame) -> Metrics:
 
 
 def column_mean(sample: pd.DataFrame, name: str) -> float | None:
-    """Mean of a column without its missing values; None if there are no values."""
+    """Return the mean of a column without its missing values; None if there are no values."""
     values = sample[name].dropna() if name in sample else pd.Series(dtype=float)
     return float(values.astype(float).mean()) if len(values) else None
 
 
 def ratio(part: int, total: int) -> float | None:
-    """`part` / `total`; None if `total` is 0."""
+    """Return `part` / `total`; None if `total` is 0."""
     return part / total if total else None

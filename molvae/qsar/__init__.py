@@ -1,1 +1,1 @@
-"""Models of measured properties (QSAR): fitted to a table of molecules, validated, stored and loaded."""
+"""Models of measured properties (QSAR): fitting, validation, storage and prediction."""

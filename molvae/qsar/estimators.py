@@ -1,6 +1,7 @@
 """Regressors and classifiers that are stored as arrays: linear models, random forest and Gaussian process.
 
-Each is fitted with scikit-learn or NumPy and predicts with NumPy alone, so that a stored model contains no code.
+Each estimator is fitted with scikit-learn or NumPy and predicts with NumPy and SciPy, so that a stored model contains
+no code.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from scipy.spatial.distance import cdist, pdist
 Floats = NDArray[np.float64]
 
 N_TREES = 200
-"""Trees of a random forest."""
+"""Number of trees of a random forest."""
 
 MAX_GP_MOLECULES = 2500
-"""Largest training set of a Gaussian process: fitting takes about 20 s and scales with the third power."""
+"""Maximum number of training molecules of a Gaussian process: fitting takes about 20 s, and the time is cubic."""
 
 _NOISE_RATIOS = np.logspace(-4, 1, 26)  # noise variance / amplitude
 _LENGTH_FACTORS = (0.5, 1.0, 2.0)  # length scale / median distance
@@ -52,10 +53,11 @@ class BayesianRidge:
     Attributes
     ----------
     center, scale, weights : ndarray, shape (D,)
+        Mean and standard deviation of each feature, and its weight.
     covariance : ndarray, shape (D, D)
         Posterior covariance of the weights.
     bias, noise : ndarray, shape (1,)
-        `noise` is a variance.
+        Intercept, and variance of the noise.
     """
 
     center: Floats
@@ -89,7 +91,9 @@ class LogisticRegression:
     Attributes
     ----------
     center, scale, weights : ndarray, shape (D,)
+        Mean and standard deviation of each feature, and its weight.
     bias : ndarray, shape (1,)
+        Intercept.
     """
 
     center: Floats
@@ -129,22 +133,22 @@ class LogisticRegression:
 
 
 def _mean_and_std(x: NDArray[Any]) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of each feature, (D,) each; a constant feature has standard deviation 1."""
+    """Return mean and standard deviation of each feature, (D,) each; 1 as standard deviation of a constant feature."""
     scale = x.std(axis=0, dtype=np.float64)
     return x.mean(axis=0, dtype=np.float64), np.where(scale > 0, scale, 1.0)
 
 
 @dataclass(frozen=True)
 class RandomForest:
-    """Random forest: T trees with M nodes in total. The standard deviation is that over the trees.
+    """Random forest of T trees with M nodes in total. The standard deviation is computed over the trees.
 
     Attributes
     ----------
     roots : ndarray, shape (T,)
         Root node of each tree.
     feature, threshold, left, right : ndarray, shape (M,)
-        A molecule moves to the left child if its feature is at most the threshold. The children of a leaf are the
-        leaf itself.
+        A molecule moves to the left child if its feature is at most the threshold, else to the right child. Both
+        children of a leaf are the leaf itself.
     value : ndarray, shape (M,)
         Mean target of a leaf; for labels, the fraction of label 1.
     """
@@ -171,7 +175,7 @@ class RandomForest:
         """Fit to features (N, D) and targets (N,), with a third of the features considered at each split."""
         from sklearn.ensemble import RandomForestRegressor
 
-        # Also for labels 0 and 1: their variance is half the Gini impurity, so a classifier has the same trees.
+        # also for labels 0 and 1: their variance is half the Gini impurity, so that a classifier has the same trees
         forest = RandomForestRegressor(N_TREES, max_features=1 / 3, random_state=random_state, n_jobs=-1)
         trees = [tree.tree_ for tree in forest.fit(x.astype(np.float32), y).estimators_]
         roots = np.cumsum([0, *(tree.node_count for tree in trees[:-1])]).astype(np.int32)
@@ -194,15 +198,13 @@ class RandomForest:
         return values.mean(axis=1), values.std(axis=1)
 
     def _leaves(self, x: NDArray[Any]) -> NDArray[np.int32]:
-        """Leaf of each molecule in each tree: (N, T)."""
-        x, rows = (
-            x.astype(np.float32),
-            np.arange(len(x))[:, None],
-        )  # thresholds apply to single precision, as in scikit-learn
+        """Return the leaf of each molecule in each tree, (N, T)."""
+        x = x.astype(np.float32)  # scikit-learn compares thresholds with single-precision features
+        rows = np.arange(len(x))[:, None]
         node = np.broadcast_to(self.roots, (len(x), len(self.roots)))
         while True:
-            goes_left = x[rows, self.feature[node]] <= self.threshold[node]
-            child = np.where(goes_left, self.left[node], self.right[node])
+            is_left = x[rows, self.feature[node]] <= self.threshold[node]
+            child = np.where(is_left, self.left[node], self.right[node])
             if np.array_equal(child, node):
                 return child
             node = child
@@ -222,7 +224,7 @@ class GaussianProcess:
     y : ndarray, shape (N,)
         Targets of the training set.
     mean, amplitude, noise : ndarray, shape (1,)
-        `amplitude` and `noise` are variances.
+        Mean target, variance of f, and variance of the noise.
     length : ndarray, shape (1,)
         Length scale; 0 selects the Tanimoto kernel.
     """
@@ -235,7 +237,7 @@ class GaussianProcess:
     length: Floats
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` for counts of another type: the kernel takes memory for each unit of a count."""
+        """Raise `ValueError` for counts that are not uint8: the memory of the kernel grows with the largest count."""
         if not float(self.length[0]) and self.x.dtype != np.uint8:
             raise ValueError(f"the Tanimoto kernel needs counts of type uint8, got {self.x.dtype}")
 
@@ -269,22 +271,22 @@ class GaussianProcess:
 
 
 def _max_log_likelihood(kernel: Floats, y: Floats) -> tuple[float, float, float]:
-    """Maximum log marginal likelihood of y (N,) over `_NOISE_RATIOS`, up to a constant, with its amplitude and noise.
+    """Return the maximum over `_NOISE_RATIOS` of the log marginal likelihood of y (N,), its amplitude and its noise.
 
     For kernel = Q diag(l) Q^T and noise ratio t, the optimal amplitude is a = mean((Q^T y)^2 / (l + t)), and the log
-    marginal likelihood is -1/2 (N log a + sum log(l + t)).
+    marginal likelihood is -1/2 (N log a + sum log(l + t)), up to a constant.
     """
     eigenvalues, eigenvectors = eigh(kernel)
     squares = (eigenvectors.T @ y) ** 2
     spectra = np.maximum(eigenvalues, 0) + _NOISE_RATIOS[:, None]  # (26, N)
-    amplitudes = np.maximum((squares / spectra).mean(axis=1), 1e-12)  # 0 for constant targets
+    amplitudes = np.maximum((squares / spectra).mean(axis=1), 1e-12)  # a maximum of 0 occurs for constant targets
     log_likelihood = -0.5 * (len(y) * np.log(amplitudes) + np.log(spectra).sum(axis=1))
     best = int(log_likelihood.argmax())
     return float(log_likelihood[best]), float(amplitudes[best]), float(amplitudes[best] * _NOISE_RATIOS[best])
 
 
 def _kernel(a: NDArray[Any], b: NDArray[Any], length: float) -> Floats:
-    """Kernel matrix (N, M) of features (N, D) and (M, D); `length` 0 selects the Tanimoto kernel."""
+    """Compute the kernel matrix (N, M) of features (N, D) and (M, D); `length` 0 selects the Tanimoto kernel."""
     if length:
         return np.asarray(np.exp(-cdist(a, b, "sqeuclidean") / (2 * length**2)), np.float64)
     max_count = int(max(a.max(initial=1), b.max(initial=1)))
@@ -295,12 +297,12 @@ def _kernel(a: NDArray[Any], b: NDArray[Any], length: float) -> Floats:
 
 
 def _unary(counts: NDArray[Any], max_count: int) -> sparse.csr_array:
-    """Unary code of counts (N, D), (N, D * max_count); the dot product of two rows is the sum of minima."""
+    """Return the unary code (N, D * max_count) of counts (N, D); the dot product of two codes is the sum of minima."""
     return sparse.csr_array(sparse.hstack([sparse.csr_array(counts > t, dtype=np.float32) for t in range(max_count)]))
 
 
 def _median_distance(x: NDArray[Any], random_state: int) -> float:
-    """Median Euclidean distance of up to 1000 random rows; 1 if that is 0."""
+    """Return the median Euclidean distance of up to 1000 random rows; 1 if it is 0."""
     rows = np.random.default_rng(random_state).permutation(len(x))[:1000]
     return float(np.median(pdist(x[rows])) if len(x) > 1 else 0.0) or 1.0
 

@@ -29,7 +29,7 @@ SETTINGS, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.json"
 REPRESENTATIONS = ("latent", "fingerprint")
 TASKS = ("regression", "classification")
 
-_BATCH_SIZE = 2048  # molecules per prediction, to bound the memory of kernel matrices and tree traversal
+_BATCH_SIZE = 2048  # molecules per prediction, to limit the memory of kernel matrices and tree traversal
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Candidate:
     Attributes
     ----------
     representation : {"latent", "fingerprint"}
-        Posterior means of the encoder, or Morgan count fingerprints.
+        Latents (posterior means of the encoder) or Morgan count fingerprints.
     estimator_name : str
         A key of `ESTIMATORS`.
     """
@@ -58,7 +58,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """The model that computes the latents of a property model: its name, its path, and the sha256 of its weights."""
+    """Name, path and SHA-256 of the weights of the model that computes the latents of a property model."""
 
     name: str
     path: str
@@ -67,13 +67,14 @@ class EncoderInfo:
 
 @dataclass(frozen=True)
 class FittedModel:
-    """An estimator with what is needed to use it.
+    """A fitted estimator with its target, encoder, calibration and card.
 
     Attributes
     ----------
     target : str
         Name of the property.
     task : {"regression", "classification"}
+        Kind of the target.
     candidate : Candidate
         Representation and estimator.
     estimator : Estimator
@@ -86,7 +87,7 @@ class FittedModel:
     card : dict
         Training data and validation.
     min_std : float
-        Standard deviation that is added in quadrature to that of the estimator: trees may agree by chance.
+        Standard deviation added in quadrature to that of the estimator, which may be 0 by chance in a random forest.
     """
 
     target: str
@@ -133,7 +134,7 @@ def save(model: FittedModel, card: str, folder: Path) -> None:
 
 
 def load(folder: Path) -> FittedModel:
-    """Read a folder. Raises `CheckpointError` for a missing or damaged file, or another format."""
+    """Read a folder. Raises `CheckpointError` for a missing or damaged file, and for another format."""
     settings, card = _read_json(folder, SETTINGS), _read_json(folder, CARD)
     if settings.get("format") != FORMAT:
         found = settings.get("format")
@@ -147,7 +148,7 @@ def load(folder: Path) -> FittedModel:
             raise ValueError(f"unknown task {settings['task']!r} or representation {candidate.representation!r}")
         estimator = candidate.estimator(**load_file(weights))
         if candidate.representation == "fingerprint":
-            estimator.predict(np.zeros((1, BITS), np.uint8))  # raises for features of another width
+            estimator.predict(np.zeros((1, BITS), np.uint8))  # raises an error for features of another width
         encoder = settings["encoder"]
         return FittedModel(
             target=str(settings["target"]),

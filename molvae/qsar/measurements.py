@@ -1,4 +1,4 @@
-"""Reading a table of molecules with a measured property."""
+"""Reader of tables of molecules with a measured property."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from molvae.qsar.estimators import Floats
 Latents = NDArray[np.float32]
 
 Encode = Callable[[Sequence[str]], tuple[Latents, list[str]]]
-"""Function of N SMILES that returns the latents (K, D) of the K valid ones, and N errors, "" for a valid one."""
+"""Function of N SMILES that returns the latents (K, D) of the K valid ones, and N error messages, "" for valid ones."""
 
 Measured = dict[str, tuple[NDArray[np.float32], list[tuple[Record, float]]]]
-"""Canonical SMILES: latent of the molecule, and its rows with their values."""
+"""Latent of each molecule, and its rows with their values, by canonical SMILES."""
 
 _POSITIVE_LABELS = ("1", "1.0", "true", "yes", "active")
 _NEGATIVE_LABELS = ("0", "0.0", "false", "no", "inactive")
@@ -35,6 +35,7 @@ class Measurements:
     Attributes
     ----------
     task : {"regression", "classification"}
+        Kind of the values.
     smiles : list of str
         N canonical SMILES.
     values : ndarray, shape (N,)
@@ -65,7 +66,7 @@ class Measurements:
         target : str
             Column of the values.
         column : str or None
-            Column of the SMILES; None: found by its name.
+            Column of the SMILES; None selects a default name.
         task : {"auto", "regression", "classification"}
             "auto" is a classification if the values are labels such as 0 and 1 or inactive and active.
         encode : callable
@@ -98,7 +99,7 @@ class Measurements:
         self.invalid_rows.append(InvalidRow(record.source, record.row, record.smiles, reason))
 
     def _majority_labels(self, measured: Measured, target: str) -> Measured:
-        """Replace the labels of each molecule by that of the majority; reject a molecule with a tie."""
+        """Replace the labels of each molecule by the most frequent one; reject a molecule with a tie."""
         decided: Measured = {}
         for smiles, (latent, rows) in measured.items():
             n_positive = sum(label for _, label in rows)
@@ -123,9 +124,10 @@ class Measurements:
         self.counts = RowCounts(len(measured), n_rows - len(measured), len(self.invalid_rows))
 
     def _parse_values(self, texts: Sequence[str], target: str) -> list[float]:
-        """Parse values or labels; NaN for an invalid one. Determines the task if it is "auto".
+        """Parse values or labels, NaN for invalid ones, and determine the task if it is "auto".
 
-        "auto" is a regression if there is a number other than 0 and 1, or if distinct other values outnumber labels.
+        The task is a regression if a value is a number other than 0 and 1, or if there are at least as many distinct
+        other values as labels.
         """
         normalized = [text.strip().lower() for text in texts]
         n_labels = sum(text in _LABELS for text in normalized)
@@ -153,7 +155,7 @@ class Measurements:
 
 
 def _parse_number(text: str) -> float:
-    """NaN for text that is not a finite number."""
+    """Return a number; NaN for text that is not a finite number."""
     try:
         number = float(text)
     except ValueError:

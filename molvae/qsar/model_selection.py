@@ -20,7 +20,7 @@ Progress = Callable[[str], None]
 SPLITS = ("random", "scaffold")
 
 METRICS = {"regression": ("R2", "RMSE", "MAE"), "classification": ("AUC", "average precision")}
-"""Metrics of each task; the first selects the best model."""
+"""Metrics of each task; the best model is selected by the first."""
 
 MIN_STD_FRACTION = 0.1
 """Minimum standard deviation of a prediction, as a fraction of the root mean square error."""
@@ -44,11 +44,11 @@ class CrossValidation:
     Attributes
     ----------
     split : {"scaffold", "random"}
-        Whether the molecules of a scaffold are kept in one fold.
+        With "scaffold", all molecules of a scaffold are in one fold.
     folds : int
         Number of folds, at least 2.
     random_state : int
-        Seed of the random number generator.
+        Random number seed.
     """
 
     split: str = "scaffold"
@@ -69,6 +69,7 @@ class ValidationResult:
     Attributes
     ----------
     candidate : Candidate
+        Representation and estimator.
     metrics : dict of str to ndarray, shape (folds,)
         Value of each metric for each fold.
     mean, std : ndarray, shape (N,)
@@ -81,12 +82,12 @@ class ValidationResult:
     std: Floats
 
     def mean_metric(self, name: str) -> float:
-        """Mean over the folds in which the metric is defined; -inf if there are none."""
+        """Return the mean over the folds in which the metric is defined; -inf if it is undefined in all."""
         values = self._defined(name)
         return float(values.mean()) if len(values) else -np.inf
 
     def format_metric(self, name: str) -> str:
-        """Mean and standard deviation over the folds, such as "0.712 ± 0.031"."""
+        """Return mean and standard deviation over the folds as text, such as "0.712 ± 0.031"."""
         values = self._defined(name)
         return f"{values.mean():.3f} ± {values.std():.3f}" if len(values) else "undefined"
 
@@ -95,16 +96,32 @@ class ValidationResult:
 
 
 def list_candidates(task: str, n_molecules: int) -> list[Candidate]:
-    """The candidates of a task; Gaussian processes only up to `MAX_GP_MOLECULES`."""
+    """Return the candidates of a task. Gaussian processes are limited to `MAX_GP_MOLECULES` molecules."""
     candidates = [Candidate(*pair) for pair in _CANDIDATES[task]]
     return [c for c in candidates if c.estimator_name != "gaussian_process" or n_molecules <= MAX_GP_MOLECULES]
 
 
 def make_folds(smiles: Sequence[str], y: Floats, task: str, settings: CrossValidation) -> list[tuple[Ints, Ints]]:
-    """Split molecules into folds: pairs of training rows and held-out rows; each row is held out once.
+    """Split molecules into folds.
 
     With the scaffold split, molecules with the same Bemis-Murcko scaffold are held out together. Labels are
     stratified.
+
+    Parameters
+    ----------
+    smiles : sequence of str
+        The molecules.
+    y : ndarray, shape (N,)
+        Values, or labels 0 and 1.
+    task : {"regression", "classification"}
+        Kind of the values.
+    settings : CrossValidation
+        Split, number of folds and random number seed.
+
+    Returns
+    -------
+    list of pairs of ndarray
+        Training rows and held-out rows of each fold. Each row is held out once.
 
     Raises
     ------
@@ -144,6 +161,7 @@ def cross_validate(
     Parameters
     ----------
     candidate : Candidate
+        Representation and estimator.
     x : ndarray, shape (N, D)
         Features.
     y : ndarray, shape (N,)
@@ -151,8 +169,9 @@ def cross_validate(
     folds : sequence of pairs of ndarray
         As returned by `make_folds`.
     task : {"regression", "classification"}
+        Kind of the values.
     random_state : int
-        Seed of the random number generator.
+        Random number seed.
     """
     mean, std = np.zeros(len(y)), np.zeros(len(y))
     for train, held_out in folds:
@@ -182,8 +201,10 @@ def compare_candidates(
     smiles : sequence of str
         The molecules.
     task : {"regression", "classification"}
+        Kind of the values.
     settings : CrossValidation
-    progress : callable or None
+        Split, number of folds and random number seed.
+    progress : callable, optional
         Called with the result of each candidate as text.
     """
     folds = make_folds(smiles, y, task, settings)
@@ -206,7 +227,7 @@ def fit_best(
     encoder: EncoderInfo,
     random_state: int,
 ) -> FittedModel:
-    """Fit the best candidate to all molecules; its uncertainty is calibrated on the held-out predictions."""
+    """Fit the best candidate to all molecules, and calibrate its uncertainty on the held-out predictions."""
     is_regression = task == "regression"
     return FittedModel(
         target=target,
@@ -220,7 +241,7 @@ def fit_best(
 
 
 def build_card(results: Sequence[ValidationResult], y: Floats, task: str, settings: CrossValidation) -> dict[str, Any]:
-    """Describe the validation of all candidates, the best first, for the card of the model."""
+    """Return the validation results of all candidates, the best first, for the card of the model."""
     best, criterion = results[0], METRICS[task][0]
     card: dict[str, Any] = {
         "Selected model": str(best.candidate),
@@ -248,25 +269,25 @@ def _best_of_representation(results: Sequence[ValidationResult], representation:
 
 
 def _std_scale(result: ValidationResult, y: Floats) -> float:
-    """Root mean square of error / standard deviation on held-out molecules; 1 if all errors are 0."""
+    """Return the root mean square of error / standard deviation on held-out molecules; 1 if all errors are 0."""
     std = _total_std(result, y)
     ratio = (y - result.mean) / np.where(std > 0, std, 1.0)
     return float(np.sqrt(np.mean(ratio**2))) or 1.0
 
 
 def _total_std(result: ValidationResult, y: Floats) -> Floats:
-    """Standard deviation of each held-out molecule, minimum included, as in `FittedModel.predict`."""
+    """Return the standard deviation of each held-out prediction, with the minimum, as in `FittedModel.predict`."""
     std: Floats = np.hypot(result.std, _min_std(result, y))
     return std
 
 
 def _min_std(result: ValidationResult, y: Floats) -> float:
-    """Minimum standard deviation; without it, one molecule with a standard deviation of 0 would dominate the scale."""
+    """Return the minimum standard deviation; without it, one molecule with a value near 0 would dominate the scale."""
     return MIN_STD_FRACTION * float(np.sqrt(np.mean((y - result.mean) ** 2)))
 
 
 def _compute_metrics(y: Floats, mean: Floats, task: str) -> dict[str, float]:
-    """Metrics of one fold; NaN if undefined."""
+    """Compute the metrics of one fold; NaN if undefined."""
     from sklearn import metrics
 
     if task == "regression":

@@ -37,8 +37,8 @@ class PropertyModel:
     ----------
     fitted_model : FittedModel
         The fitted estimator with its card.
-    generator : Generator or None
-        Computes the latents of a model that uses latents.
+    generator : Generator, optional
+        Computes the latents, if the model uses latents.
     """
 
     def __init__(self, fitted_model: FittedModel, generator: Generator | None = None) -> None:
@@ -60,7 +60,7 @@ class PropertyModel:
         return cls(fitted_model, Generator.load(folder, device))
 
     def save(self, path: str | Path) -> Path:
-        """Write the model to a folder, atomically; an older model there is replaced."""
+        """Write the model to a folder, atomically, and return its path. An existing model is replaced."""
         title = f"{self.target}, a {self.fitted_model.task}"
         storage.save(self.fitted_model, card_text(title, self.card), Path(path))
         return Path(path)
@@ -77,7 +77,7 @@ class PropertyModel:
 
     @property
     def uses_latents(self) -> bool:
-        """Whether the features are latents; otherwise they are fingerprints, and no network is needed."""
+        """Whether the features are latents. Otherwise they are fingerprints, and no encoder is needed."""
         return self.fitted_model.encoder is not None
 
     def predict(self, smiles: str | Iterable[str]) -> pd.DataFrame:
@@ -91,7 +91,7 @@ class PropertyModel:
         Returns
         -------
         DataFrame
-            A row per input row, with the index of `smiles` if that is a pandas object. Columns: smiles; prediction,
+            One row per input row, with the index of `smiles` if that is a pandas object. Columns: smiles; prediction,
             in the unit of the target, or the probability of label 1; uncertainty, one standard deviation; error, ""
             for a valid molecule. Prediction and uncertainty are NaN in a row with an error.
         """
@@ -109,15 +109,15 @@ class PropertyModel:
         return self.predict(smiles)["prediction"].to_numpy(dtype=np.float64)
 
     def predict_mols(self, mols: Sequence[Chem.Mol]) -> Floats:
-        """Predict from RDKit molecules, for a model that uses fingerprints: (N,)."""
+        """Predict from N RDKit molecules, if the model uses fingerprints: (N,)."""
         return self.fitted_model.predict(morgan_counts(mols))[0]
 
     def predict_latents(self, latents: NDArray[np.float32]) -> Floats:
-        """Predict from latents (N, D) of its encoder, for a model that uses latents: (N,)."""
+        """Predict from latents (N, D) of the encoder, if the model uses latents: (N,)."""
         return self.fitted_model.predict(latents)[0]
 
     def _features(self, texts: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
-        """Features of the valid SMILES, and an error for every SMILES, "" if it is valid."""
+        """Return the features of the valid SMILES, and an error message for each SMILES, "" if it is valid."""
         if self.generator is None:
             mols, errors = _parse_all(texts)
             return morgan_counts(mols), errors
@@ -139,7 +139,7 @@ def load_property_model(path: str | Path, *, device: str = "auto", encoder: str 
     Raises
     ------
     CheckpointError
-        If the folder is missing or damaged, or the encoder is missing or has other weights.
+        If the folder is missing or damaged, or if the encoder is missing or has different weights.
     """
     return PropertyModel.load(path, device=device, encoder=encoder)
 
@@ -160,7 +160,7 @@ def fit_property_model(
     """Fit a model of a measured property.
 
     Several estimators, on latents and on Morgan count fingerprints, are compared by cross-validation; the best is
-    fitted to all molecules. A molecule that occurs repeatedly has the mean of its values, or its most frequent label.
+    fitted to all molecules. The values of a repeated molecule are averaged; of labels, the most frequent one is used.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def fit_property_model(
     target : str
         Column of the values.
     column : str, optional
-        Column of the SMILES; found by its name if not given.
+        Column of the SMILES; by default smiles, canonical_smiles, structure or mol.
     task : {"auto", "regression", "classification"}
         "auto" is a classification if the values are labels: 0 and 1, no and yes, false and true, inactive and active.
     split : {"scaffold", "random"}
@@ -178,7 +178,7 @@ def fit_property_model(
     folds : int
         Number of folds of the cross-validation, at least 2.
     random_state : int
-        Seed of the random number generator.
+        Random number seed.
     model : str or Path
         Name or folder of the model that computes the latents.
     device : str
@@ -198,7 +198,7 @@ def fit_property_model(
     MissingExtraError
         If scikit-learn is not installed.
     """
-    import_extra("sklearn", "fit")  # raise before any work is done
+    import_extra("sklearn", "fit")  # raises an error if scikit-learn is missing, before any work is done
     settings = CrossValidation(split, folds, random_state)
     if task not in ("auto", *TASKS):
         raise InputError(f"task must be auto, {' or '.join(TASKS)}, got {task!r}")
@@ -220,7 +220,7 @@ def fit_property_model(
 
 
 def encode_valid(generator: Generator, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[str]]:
-    """Latents (K, D) of the valid SMILES, and an error for every SMILES, "" if it is valid."""
+    """Return latents (K, D) of the valid SMILES, and an error message for each SMILES, "" if it is valid."""
     table = generator.encode(texts)
     errors = [str(error) for error in table["error"]]
     valid = np.array([not error for error in errors], dtype=bool)
@@ -229,7 +229,7 @@ def encode_valid(generator: Generator, texts: Sequence[str]) -> tuple[NDArray[np
 
 
 def _parse_all(texts: Sequence[str]) -> tuple[list[Chem.Mol], list[str]]:
-    """The valid molecules, and an error for every SMILES, "" if it is valid."""
+    """Return the valid molecules, and an error message for each SMILES, "" if it is valid."""
     mols, errors = [], []
     with silence_rdkit():
         for text in texts:
@@ -242,12 +242,12 @@ def _parse_all(texts: Sequence[str]) -> tuple[list[Chem.Mol], list[str]]:
 
 
 def _stored_path(model: str | Path, folder: Path) -> str:
-    """How to find the model again: the name of a shipped model, or an absolute path."""
+    """Return the name of a shipped model, or an absolute path, by which the model can be found again."""
     return str(model) if folder.parent == SHIPPED_MODELS else str(folder.resolve())
 
 
 def weights_sha256(folder: Path) -> str:
-    """Read the sha256 of the weights from a model directory. Raises `CheckpointError`."""
+    """Return the SHA-256 of the weights from the configuration of a model directory. Raises `CheckpointError`."""
     try:
         return str(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["sha256"][WEIGHTS_FILE])
     except (OSError, ValueError, KeyError, TypeError) as error:

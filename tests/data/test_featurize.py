@@ -1,4 +1,4 @@
-"""SMILES to graphs, and streams of chunks through workers."""
+"""Conversion of SMILES to graphs, and `map_chunks`."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_chunk_equals_single_graphs():
     assert chunk.rows == [*range(len(DRUGS)), len(texts) - 1]
     assert list(chunk.errors) == [len(DRUGS) + 1]
     assert len(set(chunk.smiles_hashes)) == len(graphs)
-    strings = "".join(chunk.token_table[i] for i in chunk.tokens).split(END)
-    assert strings == [*(graph.smiles for graph in graphs), ""]
+    smiles = "".join(chunk.token_table[i] for i in chunk.tokens).split(END)
+    assert smiles == [*(graph.smiles for graph in graphs), ""]
 
 
 @pytest.mark.parametrize("texts", [[], [None], ["C1"]])
@@ -73,7 +73,7 @@ def test_chunked(count, sizes):
     assert [item for chunk in chunks for item in chunk] == list(range(count))
 
 
-def slow_first(chunk):
+def slow_sum(chunk):
     time.sleep(0.1 if chunk[0] == 0 else 0)
     return sum(chunk)
 
@@ -82,7 +82,7 @@ def slow_first(chunk):
 def test_map_chunks_keeps_the_order(workers):
     chunks = [[0], [1, 2], [3], [], [4]]
     assert list(map_chunks(sum, chunks, workers)) == [0, 3, 3, 0, 4]
-    assert list(map_chunks(slow_first, chunks[:3], workers)) == [0, 3, 3]
+    assert list(map_chunks(slow_sum, chunks[:3], workers)) == [0, 3, 3]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -94,47 +94,47 @@ def test_map_chunks_reads_few_chunks_ahead(workers):
     assert len(read) <= 2 * workers + 2
 
 
-def scaled(factor, chunk):
-    return [factor["by"] * number for number in chunk]
+def multiply(shared, chunk):
+    return [shared["factor"] * number for number in chunk]
 
 
 @pytest.fixture(params=[True, False], ids=["forked", "spawned"])
-def forks(request, monkeypatch):
-    """Workers as on Linux, and as on systems where a fork is not safe."""
+def start_method(request, monkeypatch):
+    """Workers on Linux, and on systems where a fork is not safe."""
     if request.param and not parallel.FORK_IS_SAFE:
         pytest.skip("fork is not safe on this system")
     monkeypatch.setattr(parallel, "FORK_IS_SAFE", request.param)
 
 
-@pytest.mark.usefixtures("forks")
+@pytest.mark.usefixtures("start_method")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_shared_data(workers):
-    assert list(map_chunks(scaled, [[1, 2], [], [3]], workers, shared={"by": 10})) == [[10, 20], [], [30]]
+    assert list(map_chunks(multiply, [[1, 2], [], [3]], workers, shared={"factor": 10})) == [[10, 20], [], [30]]
 
 
-def die(chunk):
+def kill_worker(chunk):
     if chunk == [2]:
         os.kill(os.getpid(), signal.SIGKILL)
     return chunk
 
 
-@pytest.mark.usefixtures("forks")
+@pytest.mark.usefixtures("start_method")
 def test_killed_worker_raises():
-    """As the kernel does when the system is out of memory."""
+    """The kernel kills a worker with this signal when the system is out of memory."""
     with pytest.raises(MolvaeError, match=r"a worker process died.*fewer workers than 2"):
-        list(map_chunks(die, [[i] for i in range(40)], 2))
+        list(map_chunks(kill_worker, [[i] for i in range(40)], 2))
 
 
 def test_spawned_workers_do_not_run_the_script(tmp_path):
-    """Workers that are not forked must not import the main module, as on macOS and Windows."""
+    """Workers that are not forked (macOS, Windows) must not import the main module."""
     script = tmp_path / "script.py"
     script.write_text(
         "from molvae.data import featurize, parallel\n"
         "parallel.FORK_IS_SAFE = False\n"
         "print([len(part) for part in parallel.map_chunks(featurize.featurize, [['CCO'], ['C', 'CC(']], 2)])\n"
     )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "[1, 2]\n"
+    completed = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
+    assert completed.stdout == "[1, 2]\n"
 
 
 def fail(chunk):

@@ -1,4 +1,4 @@
-"""Packed graphs: batches compared with a loop over the molecules, files, and damaged files."""
+"""Packed graphs: batches compared with a loop over the molecules, saving and loading, and damaged files."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from molvae.chem.tokenizer import END_ID, PAD_ID, Vocabulary, tokenize
 from molvae.data.graph_dataset import FORMAT, GraphBatch, PackedGraphs, concatenate, read_metadata
 from molvae.errors import InputError, MoleculeError
 
-# one atom, no bonds; two fragments; then real ones
+# one atom without bonds; two fragments; drugs
 GRAPHS = [smiles_to_graph(smiles) for smiles in ["C", "[Na+].[Cl-]", *DRUGS.values()]]
 VOCABULARY = Vocabulary.from_tokens(token for graph in GRAPHS for token in tokenize(graph.smiles))
 PACKED = PackedGraphs.from_graphs(GRAPHS, VOCABULARY)
 
 
-def by_loop(graphs, vocabulary):
+def batch_by_loop(graphs, vocabulary):
     """Build the batch molecule by molecule and bond by bond."""
     atoms, position, batch, bonds, bond_index, ids = [], [], [], [], [], []
     for number, graph in enumerate(graphs):
         for bond, (a, b) in zip(graph.bonds.tolist(), graph.bond_index.tolist(), strict=True):
             bonds.append(bond)
             bond_index.append((a + len(atoms), b + len(atoms)))
-        for place, atom in enumerate(graph.atoms.tolist()):
-            position.append(place)
+        for index, atom in enumerate(graph.atoms.tolist()):
+            position.append(index)
             batch.append(number)
             atoms.append(atom)
         ids.append(vocabulary.encode(graph.smiles).tolist())
@@ -60,10 +60,10 @@ def assert_same(one, other):
 @given(st.lists(st.integers(0, len(GRAPHS) - 1), max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_gather_equals_loop(rows):
-    """For any rows: none, one, repeated, in any order."""
+    """Also for no rows, and for repeated rows."""
     batch = PACKED.gather(torch.tensor(rows, dtype=torch.long))
     assert batch.size == len(rows)
-    assert_same(batch, by_loop([GRAPHS[row] for row in rows], VOCABULARY))
+    assert_same(batch, batch_by_loop([GRAPHS[row] for row in rows], VOCABULARY))
 
 
 def test_edges_are_followed_by_reverse_edges():
@@ -71,7 +71,9 @@ def test_edges_are_followed_by_reverse_edges():
     forward, backward = batch.edge_index.chunk(2, dim=1)
     assert torch.equal(forward.flip(0), backward)
     assert torch.equal(*batch.edge_attr.chunk(2))
-    assert torch.equal(batch.batch[forward[0]], batch.batch[forward[1]])  # no bond between two molecules
+    assert torch.equal(
+        batch.batch[forward[0]], batch.batch[forward[1]]
+    )  # both atoms of a bond are in the same molecule
 
 
 def test_tokens_decode_to_smiles():
@@ -91,7 +93,7 @@ def test_no_tokens_without_vocabulary():
 def test_zero_and_one_graph(graphs):
     packed = PackedGraphs.from_graphs(graphs, VOCABULARY)
     assert len(packed) == len(graphs)
-    assert_same(packed.gather(torch.arange(len(graphs))), by_loop(graphs, VOCABULARY))
+    assert_same(packed.gather(torch.arange(len(graphs))), batch_by_loop(graphs, VOCABULARY))
 
 
 def test_unknown_token():
@@ -120,7 +122,7 @@ def test_save_and_load(tmp_path, graphs):
     packed.save(tmp_path / "packed", source="drugs")
     loaded = PackedGraphs.load(str(tmp_path / "packed"))
     assert_same(loaded, packed)
-    assert_same(loaded.gather(torch.arange(len(graphs))), by_loop(graphs, VOCABULARY))
+    assert_same(loaded.gather(torch.arange(len(graphs))), batch_by_loop(graphs, VOCABULARY))
     assert read_metadata(tmp_path / "packed") == {"format": FORMAT, "molecules": len(graphs), "source": "drugs"}
 
 
@@ -130,13 +132,13 @@ def test_writing_to_loaded_arrays_does_not_change_the_file(tmp_path):
     assert_same(PackedGraphs.load(tmp_path), PACKED)
 
 
-def test_other_folder(tmp_path):
+def test_folder_without_packed_data(tmp_path):
     with pytest.raises(InputError, match=r"no packed\.json"):
         PackedGraphs.load(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["{}", json.dumps({"format": "molvae-packed-0"}), "[]", "{", "null"])
-def test_other_format(tmp_path, content):
+def test_unknown_format(tmp_path, content):
     PACKED.save(tmp_path)
     (tmp_path / "packed.json").write_text(content)
     with pytest.raises(InputError, match=r"packed\.json: .*pack the data again"):
@@ -165,4 +167,4 @@ def test_nbytes():
 def test_to_the_same_device():
     assert_same(PACKED.to("cpu"), PACKED)
     assert PACKED.device == torch.device("cpu")
-    assert_same(PACKED.gather(torch.tensor([2])).to("cpu"), by_loop([GRAPHS[2]], VOCABULARY))
+    assert_same(PACKED.gather(torch.tensor([2])).to("cpu"), batch_by_loop([GRAPHS[2]], VOCABULARY))

@@ -1,4 +1,4 @@
-"""Hashes keep their values: files on disk depend on them."""
+"""Hashes of texts and weights, whose values files on disk depend on, and the set of hashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Neighbors against RDKit's Tanimoto of all pairs."""
+"""Neighbor search compared with the Tanimoto similarities of all pairs, computed by RDKit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
 from molvae.chem.tokenizer import Vocabulary, tokenize
-from molvae.data import neighbor_search as module
+from molvae.data import neighbor_search
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.neighbor_search import (
     MIN_SHARED_FRACTION,
@@ -58,8 +58,8 @@ MOLECULES = [Chem.CanonSmiles(core.format(group)) for core in CORES for group in
 @pytest.fixture(scope="module")
 def similarity() -> np.ndarray:
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    prints = [generator.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in MOLECULES]
-    return np.array([DataStructs.BulkTanimotoSimilarity(one, prints) for one in prints])
+    fingerprints = [generator.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in MOLECULES]
+    return np.array([DataStructs.BulkTanimotoSimilarity(one, fingerprints) for one in fingerprints])
 
 
 @pytest.fixture(scope="module")
@@ -72,21 +72,21 @@ def found(packed: tuple[PackedGraphs, Vocabulary]) -> Neighbors:
     return find_neighbors(*packed, workers=1)
 
 
-def in_common(a: str, b: str) -> float:
-    """The share of the longer string, in symbols, that both begin and end with."""
+def shared_fraction(a: str, b: str) -> float:
+    """Fraction of the tokens of the longer SMILES in the common prefix and suffix."""
     first, second = tokenize(a), tokenize(b)
-    begin = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))))
-    end = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(first[::-1], second[::-1], strict=False))))
-    return min(begin + end, len(first), len(second)) / max(len(first), len(second))
+    prefix = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))))
+    suffix = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(first[::-1], second[::-1], strict=False))))
+    return min(prefix + suffix, len(first), len(second)) / max(len(first), len(second))
 
 
-def test_neighbors_are_as_similar_as_rdkit_says(found: Neighbors, similarity: np.ndarray) -> None:
-    for row, (others, likeness) in enumerate(zip(found.rows.tolist(), found.similarity.tolist(), strict=True)):
-        there = [other for other in others if other >= 0]
-        assert others[: len(there)] == there, "neighbors come first"
-        assert len(set(there)) == len(there)
-        assert row not in there
-        assert likeness[: len(there)] == pytest.approx(similarity[row, there], abs=1e-3)
+def test_similarities_equal_those_of_rdkit(found: Neighbors, similarity: np.ndarray) -> None:
+    for row, (others, similarities) in enumerate(zip(found.rows.tolist(), found.similarity.tolist(), strict=True)):
+        neighbors = [other for other in others if other >= 0]
+        assert others[: len(neighbors)] == neighbors, "missing neighbors come last"
+        assert len(set(neighbors)) == len(neighbors)
+        assert row not in neighbors
+        assert similarities[: len(neighbors)] == pytest.approx(similarity[row, neighbors], abs=1e-3)
 
 
 def test_bands_hold_the_largest_shared_fractions(found: Neighbors, similarity: np.ndarray) -> None:
@@ -95,37 +95,39 @@ def test_bands_hold_the_largest_shared_fractions(found: Neighbors, similarity: n
     for row, others in enumerate(found.rows.tolist()):
         for low, high in pairwise(SIMILARITY_BANDS):
             band = [i for i, s in enumerate(similarity[row]) if low <= s < high and i != row]
-            shares = sorted((in_common(MOLECULES[row], MOLECULES[i]) for i in band), reverse=True)
-            mine = sorted((in_common(MOLECULES[row], MOLECULES[i]) for i in others if i in band), reverse=True)
-            assert mine == pytest.approx(
-                [share for share in shares if share >= MIN_SHARED_FRACTION][:NEIGHBORS_PER_BAND]
+            expected = sorted((shared_fraction(MOLECULES[row], MOLECULES[i]) for i in band), reverse=True)
+            fractions = sorted(
+                (shared_fraction(MOLECULES[row], MOLECULES[i]) for i in others if i in band), reverse=True
+            )
+            assert fractions == pytest.approx(
+                [fraction for fraction in expected if fraction >= MIN_SHARED_FRACTION][:NEIGHBORS_PER_BAND]
             )
 
 
-def test_reversed_smiles_is_not_a_neighbor(similarity: np.ndarray, found: Neighbors) -> None:
-    turned = [
+def test_pairs_without_common_prefix_and_suffix_are_excluded(similarity: np.ndarray, found: Neighbors) -> None:
+    excluded = [
         (i, j) for i, j in np.argwhere((similarity >= 0.55) & (similarity < 0.95))
-        if in_common(MOLECULES[i], MOLECULES[j]) < MIN_SHARED_FRACTION
+        if shared_fraction(MOLECULES[i], MOLECULES[j]) < MIN_SHARED_FRACTION
     ]  # fmt: skip
-    assert turned
-    assert not any(j in found.rows[i].tolist() for i, j in turned)
+    assert excluded
+    assert not any(j in found.rows[i].tolist() for i, j in excluded)
 
 
 def test_coverage_with_an_isolated_molecule(found: Neighbors) -> None:
     assert found.rows[MOLECULES.index("[Na+]")].tolist() == [-1] * found.rows.shape[1]
-    with_any = sum(any(other >= 0 for other in others) for others in found.rows.tolist())
-    assert len(MOLECULES) / 2 < with_any <= len(MOLECULES) - 3
-    assert found.coverage == pytest.approx(with_any / len(MOLECULES))
+    n_covered = sum(any(other >= 0 for other in others) for others in found.rows.tolist())
+    assert len(MOLECULES) / 2 < n_covered <= len(MOLECULES) - 3
+    assert found.coverage == pytest.approx(n_covered / len(MOLECULES))
 
 
 def test_small_cells_find_most_pairs(
     packed: tuple[PackedGraphs, Vocabulary], found: Neighbors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Five rounds with cells of ten molecules find most of the similar pairs."""
-    monkeypatch.setattr(module, "_CELL_SIZE", 10)
-    monkeypatch.setattr(module, "_MAX_CELL_SIZE", 20)
-    some = find_neighbors(*packed, workers=1)
-    expected, got = (int((n.similarity >= 0.65).sum()) for n in (found, some))
+    """Five rounds with ten molecules per cell."""
+    monkeypatch.setattr(neighbor_search, "_CELL_SIZE", 10)
+    monkeypatch.setattr(neighbor_search, "_MAX_CELL_SIZE", 20)
+    approximate = find_neighbors(*packed, workers=1)
+    expected, got = (int((n.similarity >= 0.65).sum()) for n in (found, approximate))
     assert expected > 50
     assert got > 0.7 * expected
 
@@ -133,8 +135,8 @@ def test_small_cells_find_most_pairs(
 def test_result_depends_on_random_state_but_not_on_workers(
     packed: tuple[PackedGraphs, Vocabulary], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_CELL_SIZE", 10)
-    fingerprints, tokens = module._fingerprints(MOLECULES), TokenMatrix.from_packed(packed[0])
+    monkeypatch.setattr(neighbor_search, "_CELL_SIZE", 10)
+    fingerprints, tokens = neighbor_search._fingerprints(MOLECULES), TokenMatrix.from_packed(packed[0])
     runs = ((1, 0), (2, 0), (1, 1))
     one, two, other = (search_fingerprints(fingerprints, tokens, workers=w, random_state=s) for w, s in runs)
     assert torch.equal(one.rows, two.rows)
@@ -144,7 +146,7 @@ def test_result_depends_on_random_state_but_not_on_workers(
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_molecules(packed: tuple[PackedGraphs, Vocabulary], count: int) -> None:
-    alike = [MOLECULES.index(Chem.CanonSmiles(s)) for s in ("CC(=O)Nc1ccc(F)cc1", "CC(=O)Nc1ccc(Cl)cc1")]
-    few = find_neighbors(packed[0].select(torch.tensor(alike[:count], dtype=torch.long)), packed[1], workers=1)
+    similar = [MOLECULES.index(Chem.CanonSmiles(s)) for s in ("CC(=O)Nc1ccc(F)cc1", "CC(=O)Nc1ccc(Cl)cc1")]
+    few = find_neighbors(packed[0].select(torch.tensor(similar[:count], dtype=torch.long)), packed[1], workers=1)
     assert len(few) == count
     assert few.coverage == (count == 2)

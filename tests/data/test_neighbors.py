@@ -1,4 +1,4 @@
-"""Neighbors: choice by noise level, tokens, and files."""
+"""Neighbors: selection by noise level, tokens, and files."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def test_nearest_to_noise_level(similarities: list[float], noise_level: float) -
     assert float(distance) == pytest.approx(level if level >= MAX_DISTANCE else distances[int(target) - 1])
 
 
-def some() -> Neighbors:
+def example_neighbors() -> Neighbors:
     """Neighbors of three molecules; the second neighbor of the first is synthetic."""
-    made = SyntheticMolecules(torch.tensor([5, 6, END_ID], dtype=torch.int16), torch.tensor([0, 3]))
-    return Neighbors(torch.tensor([[1, 3], [0, -1], [-1, -1]], dtype=torch.int32), torch.rand(3, 2).half(), made)
+    synthetic = SyntheticMolecules(torch.tensor([5, 6, END_ID], dtype=torch.int16), torch.tensor([0, 3]))
+    return Neighbors(torch.tensor([[1, 3], [0, -1], [-1, -1]], dtype=torch.int32), torch.rand(3, 2).half(), synthetic)
 
 
 def test_gather_tokens_of_training_and_synthetic_molecules() -> None:
@@ -47,24 +47,26 @@ def test_gather_tokens_of_training_and_synthetic_molecules() -> None:
         tokens=torch.tensor([7, END_ID, 8, 8, 8, 8, END_ID, END_ID], dtype=torch.int16),
         token_start=torch.tensor([0, 2, 7, 8]),
     )
-    tokens = some().gather_tokens(torch.tensor([3, 0, 3, 2]), data)
+    tokens = example_neighbors().gather_tokens(torch.tensor([3, 0, 3, 2]), data)
     assert tokens.tolist() == [[5, 6, END_ID], [7, END_ID, PAD_ID], [5, 6, END_ID], [END_ID, PAD_ID, PAD_ID]]
-    assert torch.equal(some().gather_tokens(torch.tensor([1, 0]), data), data.gather_tokens(torch.tensor([1, 0])))
+    assert torch.equal(
+        example_neighbors().gather_tokens(torch.tensor([1, 0]), data), data.gather_tokens(torch.tensor([1, 0]))
+    )
 
 
 def test_save_and_load(tmp_path: Path) -> None:
-    found = some()
-    found.save(tmp_path / "neighbors.npz")
-    again = Neighbors.load(tmp_path / "neighbors.npz")
-    assert torch.equal(found.rows, again.rows)
-    assert torch.equal(found.similarity, again.similarity)
-    assert torch.equal(found.synthetic.tokens, again.synthetic.tokens)
-    assert torch.equal(found.synthetic.start, again.synthetic.start)
+    neighbors = example_neighbors()
+    neighbors.save(tmp_path / "neighbors.npz")
+    loaded = Neighbors.load(tmp_path / "neighbors.npz")
+    assert torch.equal(neighbors.rows, loaded.rows)
+    assert torch.equal(neighbors.similarity, loaded.similarity)
+    assert torch.equal(neighbors.synthetic.tokens, loaded.synthetic.tokens)
+    assert torch.equal(neighbors.synthetic.start, loaded.synthetic.start)
 
 
 def test_damaged_file(tmp_path: Path) -> None:
     path = tmp_path / "neighbors.npz"
-    some().save(path)
+    example_neighbors().save(path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match=r"neighbors\.npz is damaged .* delete it to compute the neighbors again"):
         Neighbors.load(path)

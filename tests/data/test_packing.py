@@ -21,7 +21,7 @@ def records(smiles):
     return [Record(text, "", "library.smi", row) for row, text in enumerate(smiles, 1)]
 
 
-def strings(packed, vocabulary):
+def decode(packed, vocabulary):
     tokens = packed.gather(torch.arange(len(packed))).tokens
     return [vocabulary.decode(row.tolist()) for row in tokens]
 
@@ -40,11 +40,11 @@ MIXED = [
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_counts_and_invalid_rows(workers):
-    packed, vocabulary, packing = pack(iter(MIXED), workers=workers)
-    assert strings(packed, vocabulary) == ["CCO", "c1ccccc1"]
-    assert (packing.accepted, packing.duplicate, packing.invalid, packing.read) == (2, 2, 4, len(MIXED))
-    assert packing.summary() == "8 read: 2 accepted, 2 duplicate, 4 invalid"
-    assert list(map(str, packing.invalid_rows)) == [
+    packed, vocabulary, report = pack(iter(MIXED), workers=workers)
+    assert decode(packed, vocabulary) == ["CCO", "c1ccccc1"]
+    assert (report.accepted, report.duplicate, report.invalid, report.read) == (2, 2, 4, len(MIXED))
+    assert report.summary() == "8 read: 2 accepted, 2 duplicate, 4 invalid"
+    assert list(map(str, report.invalid_rows)) == [
         "library.smi, line 2: the SMILES field is empty",
         "library.smi, line 4: cannot read SMILES 'C1CC': ring 1 opened but not closed",
         "library.smi, line 7: the atom [13CH4] has an isotope label, which a graph cannot represent; remove it first",
@@ -56,50 +56,50 @@ def test_vocabulary_of_the_data():
     smiles = [canonical(text) for text in DRUGS.values()]
     packed, vocabulary, _ = pack(records(DRUGS.values()), workers=0)
     assert vocabulary == Vocabulary.from_tokens(token for text in smiles for token in tokenize(text))
-    assert strings(packed, vocabulary) == smiles
+    assert decode(packed, vocabulary) == smiles
 
 
 def test_unknown_tokens_are_invalid():
-    given = Vocabulary.from_tokens(["Br", "C", "O"])
-    packed, vocabulary, packing = pack(records(["CO", "CCN", "C=C", "CC"]), vocabulary=given, workers=0)
-    assert vocabulary is given
-    assert strings(packed, given) == ["CO", "CC"]
-    assert [(invalid_row.row, invalid_row.value) for invalid_row in packing.invalid_rows] == [(2, "CCN"), (3, "C=C")]
-    assert "'N' is not in the model's vocabulary" in packing.invalid_rows[0].reason
+    known = Vocabulary.from_tokens(["Br", "C", "O"])
+    packed, vocabulary, report = pack(records(["CO", "CCN", "C=C", "CC"]), vocabulary=known, workers=0)
+    assert vocabulary is known
+    assert decode(packed, known) == ["CO", "CC"]
+    assert [(invalid_row.row, invalid_row.value) for invalid_row in report.invalid_rows] == [(2, "CCN"), (3, "C=C")]
+    assert "'N' is not in the model's vocabulary" in report.invalid_rows[0].reason
 
 
-def test_special_tokens_are_not_tokens_of_the_data():
+def test_special_tokens_precede_tokens_of_the_data():
     _, vocabulary, _ = pack(records(["C"]), workers=0)
     assert vocabulary.tokens == (*SPECIAL, "C")
 
 
-@pytest.mark.parametrize(("symbols", "kept"), [(9, 1), (10, 2)])
-def test_max_length(symbols, kept):
-    assert pack(records(["C", "C" * 10]), max_length=symbols, workers=0)[2].accepted == kept
+@pytest.mark.parametrize(("max_length", "accepted"), [(9, 1), (10, 2)])
+def test_max_length(max_length, accepted):
+    assert pack(records(["C", "C" * 10]), max_length=max_length, workers=0)[2].accepted == accepted
 
 
 def test_standardization_precedes_deduplication():
     salts = records(["CC(=O)[O-].[Na+]", "CC(=O)[O-].[K+]", "CN(=O)=O", "C[N+](=O)[O-]"])
-    packed, vocabulary, packing = pack(salts, standardize=True, workers=0)
-    assert strings(packed, vocabulary) == ["CC(=O)[O-]", "C[N+](=O)[O-]"]
-    assert (packing.accepted, packing.duplicate) == (2, 2)
+    packed, vocabulary, report = pack(salts, standardize=True, workers=0)
+    assert decode(packed, vocabulary) == ["CC(=O)[O-]", "C[N+](=O)[O-]"]
+    assert (report.accepted, report.duplicate) == (2, 2)
     assert pack(salts, workers=0)[2].accepted == 3  # RDKit itself reads N(=O)=O as [N+](=O)[O-]
 
 
 def test_result_does_not_depend_on_workers():
     """Several chunks, with duplicates and invalid rows in different chunks."""
     rows = records([*(f"C{'C' * (i % 70)}O" for i in range(700)), "C1", *DRUGS.values(), *["N" * 9] * 500])
-    one, vocabulary, packing = pack(rows, workers=1)
-    two, same_vocabulary, same_packing = pack(rows, workers=2)
+    one, vocabulary, report = pack(rows, workers=1)
+    two, same_vocabulary, same_report = pack(rows, workers=2)
     assert vocabulary == same_vocabulary
-    assert packing == same_packing
+    assert report == same_report
     for field in fields(PackedGraphs):
         assert torch.equal(getattr(one, field.name), getattr(two, field.name))
 
 
 def test_order_of_first_occurrence():
     packed, vocabulary, _ = pack(records(["CN", "CO", "NC", "CC", "OC"]), workers=0)
-    assert strings(packed, vocabulary) == ["CN", "CO", "CC"]
+    assert decode(packed, vocabulary) == ["CN", "CO", "CC"]
 
 
 def test_progress():
@@ -121,8 +121,8 @@ def test_no_valid_molecule(rows, reason):
         pack(rows, workers=0)
 
 
-def test_rows_are_read_lazily():
-    """An exception of the input stream is raised and leaves no workers behind."""
+def test_exception_of_the_input_stream():
+    """An exception of the input stream is raised, and the workers are stopped."""
 
     def broken():
         yield from islice(records(["C"] * 10_000), 6000)

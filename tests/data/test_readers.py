@@ -1,4 +1,4 @@
-"""Readers: every row is a record or an invalid row, also in damaged files."""
+"""Readers: each row is a record or an invalid row, also in damaged files."""
 
 from __future__ import annotations
 
@@ -31,44 +31,45 @@ DRUGS = [
 ]
 
 
-def put(path: Path, content: str | bytes) -> Path:
+def write_file(path: Path, content: str | bytes) -> Path:
     data = content.encode() if isinstance(content, str) else content
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
     return path
 
 
-def write_as(suffix: str, folder: Path, rows: list[tuple[str, str]]) -> Path:
-    """Write rows in a format."""
+def write_rows(suffix: str, folder: Path, rows: list[tuple[str, str]]) -> Path:
+    """Write SMILES and names in the format of a suffix."""
     path = folder / f"library{suffix}"
     if suffix == ".parquet":
         pq.write_table(pa.table({"smiles": [s for s, _ in rows], "name": [n for _, n in rows]}, _SCHEMA), path)
         return path
     if suffix.startswith(".smi"):
-        return put(path, "".join(f"{smiles}\t{name}\n" for smiles, name in rows) or "# nothing\n")
+        return write_file(path, "".join(f"{smiles}\t{name}\n" for smiles, name in rows) or "# nothing\n")
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter="\t" if suffix.startswith(".tsv") else ",")
     writer.writerows([("name", "SMILES"), *((name, smiles) for smiles, name in rows)])
-    return put(path, buffer.getvalue())
+    return write_file(path, buffer.getvalue())
 
 
 _SCHEMA = pa.schema([("smiles", pa.string()), ("name", pa.string())])
 SUFFIXES = [".smi", ".smi.gz", ".csv", ".csv.gz", ".tsv", ".parquet"]
 
 
-def pairs(path: Path) -> list[tuple[str, str]]:
+def smiles_and_names(path: Path) -> list[tuple[str, str]]:
     rows = list(read_records(path))
     assert all(isinstance(row, Record) for row in rows), rows
     return [(row.smiles, row.name) for row in rows if isinstance(row, Record)]
 
 
-def shape(rows: list[Record | InvalidRow]) -> list[tuple[int, bool]]:
+def row_validity(rows: list[Record | InvalidRow]) -> list[tuple[int, bool]]:
+    """Return the number of each row, and whether it is a record."""
     return [(row.row, isinstance(row, Record)) for row in rows]
 
 
 @pytest.mark.parametrize("size", [0, 1, 4])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_formats_give_the_same_rows(tmp_path: Path, suffix: str, size: int) -> None:
-    assert pairs(write_as(suffix, tmp_path, DRUGS[:size])) == DRUGS[:size]
+    assert smiles_and_names(write_rows(suffix, tmp_path, DRUGS[:size])) == DRUGS[:size]
 
 
 @settings(max_examples=25, deadline=None)
@@ -81,7 +82,7 @@ def test_formats_agree_on_names(rows: list[tuple[str, str]]) -> None:
     expected = [(smiles, name.strip()) for smiles, name in rows]
     with tempfile.TemporaryDirectory() as folder:
         for suffix in SUFFIXES:
-            assert pairs(write_as(suffix, Path(folder), rows)) == expected
+            assert smiles_and_names(write_rows(suffix, Path(folder), rows)) == expected
 
 
 @settings(max_examples=60, deadline=None)
@@ -89,7 +90,7 @@ def test_formats_agree_on_names(rows: list[tuple[str, str]]) -> None:
 def test_random_bytes_give_rows_or_an_input_error(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for suffix in (".smi", ".csv", ".sdf"):
-            path = Path(folder) / f"noise{suffix}"
+            path = Path(folder) / f"random{suffix}"
             path.write_bytes(data)
             numbers, message = [], path.name
             try:
@@ -110,7 +111,7 @@ def test_counts_summary() -> None:
 
 
 def test_smi_skips_header_comments_and_blank_lines(tmp_path: Path) -> None:
-    path = put(
+    path = write_file(
         tmp_path / "a.smi",
         f"\ufeffSMILES name\r\n# drugs\r\n\r\n{ASPIRIN} acetylsalicylic acid\r\n{CAFFEINE}",
     )
@@ -121,7 +122,7 @@ def test_smi_skips_header_comments_and_blank_lines(tmp_path: Path) -> None:
 
 
 def test_location(tmp_path: Path) -> None:
-    path = write_as(".smi", tmp_path, DRUGS)
+    path = write_rows(".smi", tmp_path, DRUGS)
     assert [row.location for row in read_records(path) if isinstance(row, Record)][1] == f"{path}, line 2"
     assert str(InvalidRow("library.smi", 48, "C1CC", "ring 1 opened")) == "library.smi, line 48: ring 1 opened"
     assert InvalidRow("a.sdf.gz", 2, "", "x").__str__() == "a.sdf.gz, record 2: x"
@@ -129,29 +130,29 @@ def test_location(tmp_path: Path) -> None:
 
 
 def test_undecodable_row_is_invalid(tmp_path: Path) -> None:
-    path = put(tmp_path / "a.smi", b"CCO ethanol\nCC\xe9C propane\nCCN\n")
-    assert shape(list(read_records(path))) == [(1, True), (2, False), (3, True)]
-    path = put(tmp_path / "b.csv", b'smiles,name\nCCO,ethanol\n"C\nC\xe9",a\nCCN,ethylamine\n')
-    assert shape(list(read_records(path))) == [(2, True), (3, False), (5, True)]
-    path = put(tmp_path / "a.csv", b"smiles\nCCO\n\xff\xfe\nCCN\n")
-    assert shape(list(read_records(path))) == [(2, True), (3, False), (4, True)]
+    path = write_file(tmp_path / "a.smi", b"CCO ethanol\nCC\xe9C propane\nCCN\n")
+    assert row_validity(list(read_records(path))) == [(1, True), (2, False), (3, True)]
+    path = write_file(tmp_path / "b.csv", b'smiles,name\nCCO,ethanol\n"C\nC\xe9",a\nCCN,ethylamine\n')
+    assert row_validity(list(read_records(path))) == [(2, True), (3, False), (5, True)]
+    path = write_file(tmp_path / "a.csv", b"smiles\nCCO\n\xff\xfe\nCCN\n")
+    assert row_validity(list(read_records(path))) == [(2, True), (3, False), (4, True)]
 
 
 def test_undecodable_bytes_outside_the_smiles(tmp_path: Path) -> None:
-    """Latin-1 text in a name, in another column, or in a property of an SDF."""
-    rows = list(read_records(put(tmp_path / "a.smi", b"CCO ethanol\nCCC caf\xe9\n")))
+    """Latin-1 text in a name, in another column, or in a property of an .sdf does not affect the SMILES."""
+    rows = list(read_records(write_file(tmp_path / "a.smi", b"CCO ethanol\nCCC caf\xe9\n")))
     assert [(row.smiles, row.name) for row in rows if isinstance(row, Record)] == [
         ("CCO", "ethanol"),
         ("CCC", "caf\ufffd"),
     ]
     table = b'note,smiles,name\n1.5 \xb5M,CCO,a\n"two\n\xb5 lines",CCN,b\n'
-    rows = list(read_records(put(tmp_path / "a.csv", table)))
+    rows = list(read_records(write_file(tmp_path / "a.csv", table)))
     assert [(row.smiles, row.name) for row in rows if isinstance(row, Record)] == [("CCO", "a"), ("CCN", "b")]
     block = Chem.MolToMolBlock(Chem.MolFromSmiles("CCO")).encode()
     title, end = block.index(b"\n"), b">  <IC50>\n1.5 \xb5M\n\n$$$$\n"
     whole = b"caf\xe9" + block[title:] + end + block.replace(b" C ", b" \xe9 ", 1) + end + block + b"$$$$\n"
-    rows = list(read_records(put(tmp_path / "a.sdf", whole)))
-    assert shape(rows) == [(1, True), (2, False), (3, True)]
+    rows = list(read_records(write_file(tmp_path / "a.sdf", whole)))
+    assert row_validity(rows) == [(1, True), (2, False), (3, True)]
     assert rows[0] == Record("CCO", "caf\ufffd", str(tmp_path / "a.sdf"), 1)
     assert isinstance(rows[1], InvalidRow)
     assert "is not UTF-8" in rows[1].reason
@@ -166,24 +167,24 @@ def test_order_of_preference_of_smiles_columns(tmp_path: Path) -> None:
 def test_overlong_row_is_invalid(tmp_path: Path, suffix: str) -> None:
     limit = csv.field_size_limit()
     header = "" if "smi" in suffix else "smiles\n"
-    rows = list(read_records(put(tmp_path / f"a{suffix}", f"{header}CCO\n{'C' * 2_000_000}\nCCN\n")))
+    rows = list(read_records(write_file(tmp_path / f"a{suffix}", f"{header}CCO\n{'C' * 2_000_000}\nCCN\n")))
     assert [isinstance(row, Record) for row in rows] == [True, False, True]
     assert isinstance(rows[1], InvalidRow)
     assert "characters, more than" in rows[1].reason
     assert "2,000,00" in rows[1].reason
-    assert csv.field_size_limit() == limit, "the global limit of the csv module is unchanged"
+    assert csv.field_size_limit() == limit, "the global limit of the csv module must not change"
 
 
 def test_overlong_smiles_in_parquet_is_invalid(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"smiles": ["CCO", "C" * 6000, None, ""]}), path)
-    assert shape(list(read_records(path))) == [(1, True), (2, False), (3, False), (4, False)]
+    assert row_validity(list(read_records(path))) == [(1, True), (2, False), (3, False), (4, False)]
 
 
 @pytest.mark.parametrize("suffix", [".smi.gz", ".csv.gz"])
 def test_truncated_gz(tmp_path: Path, suffix: str) -> None:
     rows = [(f"{'C' * (i % 50 + 1)}O", f"alcohol {i * 7919 % 10007}") for i in range(5000)]
-    path = write_as(suffix, tmp_path, rows)
+    path = write_rows(suffix, tmp_path, rows)
     path.write_bytes(path.read_bytes()[:-5000])
     *records, last = read_records(path)
     assert len(records) > 100
@@ -193,35 +194,35 @@ def test_truncated_gz(tmp_path: Path, suffix: str) -> None:
 
 
 def test_missing_smiles(tmp_path: Path) -> None:
-    path = put(tmp_path / "a.smi", "CCO\tethanol\n\tno structure\nCCN\tethylamine\n")
+    path = write_file(tmp_path / "a.smi", "CCO\tethanol\n\tno structure\nCCN\tethylamine\n")
     rows = list(read_records(path))
-    assert shape(rows) == [(1, True), (2, False), (3, True)]
+    assert row_validity(rows) == [(1, True), (2, False), (3, True)]
     assert str(rows[1]) == f"{path}, line 2: the SMILES field is empty"
-    assert shape(list(read_records(put(tmp_path / "a.csv", "id,smiles\n1,CCO\n2,\n3\n4,CCN\n")))) == [
+    assert row_validity(list(read_records(write_file(tmp_path / "a.csv", "id,smiles\n1,CCO\n2,\n3\n4,CCN\n")))) == [
         (2, True), (3, False), (4, False), (5, True),
     ]  # fmt: skip
 
 
 def test_csv_with_line_breaks_in_quotes(tmp_path: Path) -> None:
-    path = put(tmp_path / "zinc.csv", f'smiles,logP\n"{ASPIRIN}\n",1.3\n"{CAFFEINE}\n",-1.0\n')
+    path = write_file(tmp_path / "zinc.csv", f'smiles,logP\n"{ASPIRIN}\n",1.3\n"{CAFFEINE}\n",-1.0\n')
     rows = list(read_records(path))
     assert [(r.smiles, r.row) for r in rows if isinstance(r, Record)] == [(ASPIRIN, 2), (CAFFEINE, 4)]
 
 
 def test_unclosed_quote(tmp_path: Path) -> None:
-    path = put(tmp_path / "a.csv", 'smiles,name\nCCO,ethanol\nCCC,"propane\n' + "CCN,amine\n" * 300)
+    path = write_file(tmp_path / "a.csv", 'smiles,name\nCCO,ethanol\nCCC,"propane\n' + "CCN,amine\n" * 300)
     rows = list(read_records(path))
     assert len(rows) == 302
     assert [row.row for row in rows if isinstance(row, InvalidRow)] == [3]
 
 
 def test_csv_with_semicolons(tmp_path: Path) -> None:
-    path = put(tmp_path / "a.csv", f'"ChEMBL ID";"Name";"Smiles"\n"CHEMBL25";"ASPIRIN";"{ASPIRIN}"\n')
-    assert pairs(path) == [(ASPIRIN, "ASPIRIN")]
+    path = write_file(tmp_path / "a.csv", f'"ChEMBL ID";"Name";"Smiles"\n"CHEMBL25";"ASPIRIN";"{ASPIRIN}"\n')
+    assert smiles_and_names(path) == [(ASPIRIN, "ASPIRIN")]
 
 
 def test_columns_by_name(tmp_path: Path) -> None:
-    path = put(tmp_path / "a.csv", f"drug,notation\naspirin,{ASPIRIN}\n")
+    path = write_file(tmp_path / "a.csv", f"drug,notation\naspirin,{ASPIRIN}\n")
     assert list(read_records(path, column="notation", name_column="drug")) == [Record(ASPIRIN, "aspirin", str(path), 2)]
     with pytest.raises(InputError, match=r"drug, notation.*--column"):
         list(read_records(path))
@@ -236,9 +237,9 @@ def test_sdf_with_invalid_records(tmp_path: Path) -> None:
         mol.SetProp("_Name", name)
         blocks.append(Chem.MolToMolBlock(mol) + "> <code>\nX" + name + "\n\n$$$$\n")
     five_bonds = Chem.MolToMolBlock(Chem.MolFromSmiles("CC(C)(C)(C)C", sanitize=False), kekulize=False) + "$$$$\n"
-    path = put(tmp_path / "a.sdf.gz", blocks[0] + five_bonds + "nonsense\n$$$$\n" + blocks[1] + blocks[2])
+    path = write_file(tmp_path / "a.sdf.gz", blocks[0] + five_bonds + "nonsense\n$$$$\n" + blocks[1] + blocks[2])
     rows = list(read_records(path))
-    assert shape(rows) == [(1, True), (2, False), (3, False), (4, True), (5, True)]
+    assert row_validity(rows) == [(1, True), (2, False), (3, False), (4, True), (5, True)]
     assert [(r.smiles, r.name) for r in rows if isinstance(r, Record)] == [(canonical(s), n) for s, n in DRUGS[:3]]
     assert "valence" in str(rows[1])
     first = next(read_records(path, name_column="code"))
@@ -248,7 +249,7 @@ def test_sdf_with_invalid_records(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("label", ["0012", "1e3", "007"])
 def test_sdf_property_stays_text(tmp_path: Path, label: str) -> None:
-    path = put(tmp_path / "a.sdf", Chem.MolToMolBlock(Chem.MolFromSmiles("CCO")) + f"> <lot>\n{label}\n\n$$$$\n")
+    path = write_file(tmp_path / "a.sdf", Chem.MolToMolBlock(Chem.MolFromSmiles("CCO")) + f"> <lot>\n{label}\n\n$$$$\n")
     (row,) = read_records(path, name_column="lot")
     assert isinstance(row, Record)
     assert row.name == label
@@ -288,7 +289,7 @@ def test_streams_and_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.TextIOWrapper(io.BytesIO(b"CCO\n\xff\nCCN"), encoding="utf-8")
     monkeypatch.setattr(sys, "stdin", raw)
     rows = list(read_records("-"))
-    assert shape(rows) == [(1, True), (2, False), (3, True)]
+    assert row_validity(rows) == [(1, True), (2, False), (3, True)]
     assert str(rows[1]).startswith("standard input, line 2: ")
 
 

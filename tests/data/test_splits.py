@@ -12,28 +12,28 @@ from rdkit import Chem
 from molvae.data.splits import assign_split, scaffold_group
 from molvae.errors import InputError, MoleculeError
 
-THIRDS = {"train": 0.5, "valid": 0.25, "test": 0.25}
+FRACTIONS = {"train": 0.5, "valid": 0.25, "test": 0.25}
 RINGS = ["c1ccccc1", "c1ccncc1", "C1CCNCC1", "c1ccc2[nH]ccc2c1", "C1CC1", "c1ccsc1", "C1CCC(=O)N1"]
 
 
 @given(st.text(max_size=20), st.integers(0, 5))
-def test_split_is_deterministic(smiles: str, seed: int) -> None:
-    split = assign_split(smiles, THIRDS, seed)
-    assert split in THIRDS
-    assert split == assign_split(smiles, dict(THIRDS), seed)
+def test_split_is_deterministic(smiles: str, random_state: int) -> None:
+    split = assign_split(smiles, FRACTIONS, random_state)
+    assert split in FRACTIONS
+    assert split == assign_split(smiles, dict(FRACTIONS), random_state)
 
 
 def test_splits_are_the_same_in_all_versions() -> None:
-    found = [assign_split("C" * n + "O", THIRDS) for n in range(1, 9)]
+    found = [assign_split("C" * n + "O", FRACTIONS) for n in range(1, 9)]
     assert found == ["valid", "train", "test", "test", "test", "train", "valid", "valid"]
 
 
 def test_fractions_and_random_state() -> None:
     smiles = [f"{'C' * (n % 100 + 1)}N{'C' * (n // 100)}" for n in range(10_000)]
-    first = [assign_split(s, THIRDS, 0) for s in smiles]
-    other = [assign_split(s, THIRDS, 1) for s in smiles]
+    first = [assign_split(s, FRACTIONS, 0) for s in smiles]
+    other = [assign_split(s, FRACTIONS, 1) for s in smiles]
     counts = Counter(first)
-    assert all(abs(counts[name] / 10_000 - fraction) < 0.02 for name, fraction in THIRDS.items())
+    assert all(abs(counts[name] / 10_000 - fraction) < 0.02 for name, fraction in FRACTIONS.items())
     assert 0.3 < sum(a == b for a, b in zip(first, other, strict=True)) / 10_000 < 0.45
 
 

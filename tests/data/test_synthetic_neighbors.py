@@ -1,4 +1,4 @@
-"""Synthetic neighbors."""
+"""Synthetic neighbors: similarities, number per molecule, length, and reproducibility."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def synthetic(packed: tuple[PackedGraphs, Vocabulary]) -> Neighbors:
     return add_synthetic_neighbors(no_neighbors(len(packed[0])), *packed, workers=0)
 
 
-def decoded(near: Neighbors, packed: tuple[PackedGraphs, Vocabulary]) -> list[tuple[str, str, float]]:
-    """Molecule, neighbor and similarity of all pairs."""
+def decoded(neighbors: Neighbors, packed: tuple[PackedGraphs, Vocabulary]) -> list[tuple[str, str, float]]:
+    """Return molecule, neighbor and similarity of all pairs."""
     data, vocabulary = packed
-    row, column = (near.rows >= 0).nonzero(as_tuple=True)
-    tokens = near.gather_tokens(near.rows[row, column].long(), data)
+    row, column = (neighbors.rows >= 0).nonzero(as_tuple=True)
+    tokens = neighbors.gather_tokens(neighbors.rows[row, column].long(), data)
     others = [vocabulary.decode(ids.tolist()) for ids in tokens]
-    similarity = near.similarity[row, column].tolist()
+    similarity = neighbors.similarity[row, column].tolist()
     return list(zip((MOLECULES[i] for i in row.tolist()), others, similarity, strict=True))
 
 
@@ -55,14 +55,14 @@ def test_similarities_equal_those_of_rdkit(synthetic: Neighbors, packed: tuple[P
         assert SIMILARITY_BANDS[0] <= similarity < SIMILARITY_BANDS[-1]
 
 
-def test_one_neighbor_per_band(synthetic: Neighbors) -> None:
+def test_one_neighbor_on_each_side_of_the_boundary(synthetic: Neighbors) -> None:
     for row, similarity in zip(synthetic.rows, synthetic.similarity, strict=True):
-        near = [s >= BAND_BOUNDARY for s in similarity[row >= 0].tolist()]
-        assert len(near) == len(set(near))
-    assert (synthetic.rows[:, 1:] >= 0).sum() <= (synthetic.rows[:, :1] >= 0).sum()  # empty columns come last
+        sides = [s >= BAND_BOUNDARY for s in similarity[row >= 0].tolist()]
+        assert len(sides) == len(set(sides))
+    assert (synthetic.rows[:, 1:] >= 0).sum() <= (synthetic.rows[:, :1] >= 0).sum()  # missing neighbors come last
 
 
-def test_added_to_found_neighbors(packed: tuple[PackedGraphs, Vocabulary], synthetic: Neighbors) -> None:
+def test_added_to_training_neighbors(packed: tuple[PackedGraphs, Vocabulary], synthetic: Neighbors) -> None:
     found = find_neighbors(*packed, workers=1)
     both = add_synthetic_neighbors(found, *packed, workers=0)
     assert sorted(decoded(both, packed)) == sorted(decoded(found, packed) + decoded(synthetic, packed))
@@ -88,6 +88,6 @@ def test_neighbors_are_not_longer_than_the_longest_molecule(
 
 def test_no_molecules() -> None:
     data, vocabulary = packed_of(["CCO"])
-    none = data.select(torch.zeros(0, dtype=torch.int64))
-    assert len(add_synthetic_neighbors(no_neighbors(0), none, vocabulary, workers=0)) == 0
+    empty = data.select(torch.zeros(0, dtype=torch.int64))
+    assert len(add_synthetic_neighbors(no_neighbors(0), empty, vocabulary, workers=0)) == 0
     assert len(add_synthetic_neighbors(no_neighbors(1), data, vocabulary, workers=0).synthetic) <= 2

@@ -1,4 +1,4 @@
-"""Analog metrics against direct implementations of their definitions, for any division into tables."""
+"""Analog metrics compared with direct implementations of their definitions, for any division into tables."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 
 
 def scored(seed, smiles, novel=lambda text: "F" not in text):
-    """A table of proposed analogs."""
+    """Return a table of proposed analogs."""
     canonicals = [canonical_or_none(text) or "" for text in smiles]
     mols = [parse(text) if text else None for text in canonicals]
     return pd.DataFrame(
@@ -64,7 +64,7 @@ def tables(*chunks):
     return metrics.per_seed(), metrics.overall(), metrics.similarities()
 
 
-def one(chunk):
+def single_row(chunk):
     (row,) = tables(chunk)[0].to_dict("records")
     return row
 
@@ -82,18 +82,18 @@ def scaffold(smiles):
 
 
 def expected_metrics(seed, rows):
-    """Metrics of a seed by their definitions."""
-    rows, own = rows.to_dict("records"), canonical(seed)
+    """Compute the metrics of a seed by their definitions."""
+    rows, canonical_seed = rows.to_dict("records"), canonical(seed)
     valid = [row for row in rows if row["canonical"]]
     distinct = list({row["canonical"]: row for row in valid}.values())
-    others = [row for row in distinct if row["canonical"] != own]
+    others = [row for row in distinct if row["canonical"] != canonical_seed]
     similar = {row["canonical"]: tanimoto(row["canonical"], seed) for row in others}
     effective = [row for row in others if row["not_in_training"] is not False]
-    (sa,), own_alerts = compute_properties([parse(seed)], ["sa"])["sa"], set(alerts(parse(seed)))
+    (sa,), seed_alerts = compute_properties([parse(seed)], ["sa"])["sa"], set(alerts(parse(seed)))
     usable = [
         row
         for row in effective
-        if similar[row["canonical"]] >= 0.4 and row["sa"] <= sa + 0.5 and set(row["alerts"]) <= own_alerts
+        if similar[row["canonical"]] >= 0.4 and row["sa"] <= sa + 0.5 and set(row["alerts"]) <= seed_alerts
     ]
     values = list(similar.values())
     q1, median, q3 = np.percentile(values, [25, 50, 75]) if values else [None] * 3
@@ -108,7 +108,7 @@ def expected_metrics(seed, rows):
         "validity": ratio(len(valid), len(rows)),
         "uniqueness": ratio(len(distinct), len(valid)),
         "novelty": None if unknown else ratio(sum(row["not_in_training"] for row in distinct), len(distinct)),
-        "non_identity": ratio(sum(row["canonical"] != own for row in valid), len(valid)),
+        "non_identity": ratio(sum(row["canonical"] != canonical_seed for row in valid), len(valid)),
         "effective_novelty": ratio(len(effective), len(rows)),
         "usable": ratio(len(usable), len(rows)),
         "similarity_mean": mean(values) if values else None,
@@ -122,7 +122,7 @@ def expected_metrics(seed, rows):
     }
 
 
-def close(values):
+def approximately(values):
     return pytest.approx(values, rel=1e-6)
 
 
@@ -138,11 +138,11 @@ def test_per_seed_matches_definitions(frames):
     assert (table["error"] == "").all()
     for row in table.to_dict("records"):
         expected = expected_metrics(row["seed"], frames[row["seed"]])
-        assert {name: row[name] for name in (*COUNT_COLUMNS, *METRIC_COLUMNS)} == close(expected)
+        assert {name: row[name] for name in (*COUNT_COLUMNS, *METRIC_COLUMNS)} == approximately(expected)
 
 
 def test_aspirin_known_values(frames):
-    row = one(frames[ASPIRIN])
+    row = single_row(frames[ASPIRIN])
     assert [row[name] for name in COUNT_COLUMNS[:3]] == [16, 14, 12]
     assert row["validity"] == 14 / 16
     assert row["uniqueness"] == 12 / 14
@@ -155,27 +155,29 @@ def test_aspirin_known_values(frames):
 def test_drugs_as_analogs():
     for seed in (DRUGS["tamoxifen"], DRUGS["metformin"]):
         frame = scored(seed, list(DRUGS.values()), novel=lambda text: len(text) % 2 == 0)
-        row = one(frame)
-        assert {name: row[name] for name in (*COUNT_COLUMNS, *METRIC_COLUMNS)} == close(expected_metrics(seed, frame))
+        row = single_row(frame)
+        assert {name: row[name] for name in (*COUNT_COLUMNS, *METRIC_COLUMNS)} == approximately(
+            expected_metrics(seed, frame)
+        )
 
 
 def test_overall_pools_and_averages(frames):
     _, overall, similarities = tables(*frames.values())
-    each = [expected_metrics(seed, frame) for seed, frame in frames.items()]
+    per_seed = [expected_metrics(seed, frame) for seed, frame in frames.items()]
     assert (overall["seeds"], overall["seeds_failed"], overall["rows_failed"]) == (3, 0, 0)
     for name in COUNT_COLUMNS:
-        assert overall[name] == sum(row[name] for row in each)
+        assert overall[name] == sum(row[name] for row in per_seed)
     for name in METRIC_COLUMNS:
-        assert overall[f"{name}_per_seed"] == close(mean(row[name] for row in each))
+        assert overall[f"{name}_per_seed"] == approximately(mean(row[name] for row in per_seed))
     assert "internal_diversity" not in overall
-    assert overall["validity"] == sum(row["valid"] for row in each) / sum(row["proposed"] for row in each)
-    assert overall["uniqueness"] == sum(row["distinct"] for row in each) / sum(row["valid"] for row in each)
-    assert overall["usable"] == sum(row["usable_count"] for row in each) / sum(row["proposed"] for row in each)
+    assert overall["validity"] == sum(row["valid"] for row in per_seed) / sum(row["proposed"] for row in per_seed)
+    assert overall["uniqueness"] == sum(row["distinct"] for row in per_seed) / sum(row["valid"] for row in per_seed)
+    assert overall["usable"] == sum(row["usable_count"] for row in per_seed) / sum(row["proposed"] for row in per_seed)
     values = [
         tanimoto(text, seed) for seed, frame in frames.items() for text in {*frame["canonical"]} - {"", canonical(seed)}
     ]
     np.testing.assert_allclose(similarities, sorted(values), rtol=1e-6)
-    assert overall["similarity_median"] == close(np.median(values))
+    assert overall["similarity_median"] == approximately(np.median(values))
     assert overall["frac_similarity_ge_0.6"] == mean(v >= 0.6 for v in values)
 
 
@@ -188,21 +190,21 @@ WHOLE = tables(MIXED)
 
 @given(st.lists(st.integers(0, len(MIXED)), max_size=6))
 @settings(max_examples=25, deadline=None)
-def test_division_into_tables_does_not_change_metrics(cuts):
+def test_division_into_tables(cuts):
     edges = [0, *sorted(cuts), len(MIXED)]
     assert_same(tables(*(MIXED.iloc[a:b] for a, b in pairwise(edges))), WHOLE)
 
 
 @given(st.permutations(range(len(MIXED))), st.integers(1, 9))
 @settings(max_examples=25, deadline=None)
-def test_order_of_rows_changes_only_order_of_seeds(order, size):
+def test_order_of_rows(order, size):
     rows = MIXED.iloc[order]
     table, overall, similarities = tables(*(rows.iloc[i : i + size] for i in range(0, len(rows), size)))
     assert list(table["seed"]) == list(dict.fromkeys(rows["seed"]))
     pd.testing.assert_frame_equal(
         table.set_index("seed").sort_index(), WHOLE[0].set_index("seed").sort_index(), check_exact=True
     )
-    assert overall == pytest.approx(WHOLE[1], rel=1e-12)  # sums in another order
+    assert overall == pytest.approx(WHOLE[1], rel=1e-12)  # the order of summation differs
     np.testing.assert_array_equal(similarities, WHOLE[2])
 
 
@@ -223,14 +225,14 @@ def test_invalid_seed_is_counted_and_excluded(frames, capfd):
     assert list(table["proposed"]) == [1, 1, 16]
     assert all(table.loc[i, name] is None for i in (0, 1) for name in (*COUNT_COLUMNS[1:], *METRIC_COLUMNS))
     assert (overall["seeds"], overall["seeds_failed"], overall["rows_failed"]) == (1, 2, 2)
-    alone = tables(frames[ASPIRIN])
-    assert {**overall, "seeds_failed": 0, "rows_failed": 0} == alone[1]
-    np.testing.assert_array_equal(similarities, alone[2])
+    without_invalid = tables(frames[ASPIRIN])
+    assert {**overall, "seeds_failed": 0, "rows_failed": 0} == without_invalid[1]
+    np.testing.assert_array_equal(similarities, without_invalid[2])
     assert capfd.readouterr().err == ""
 
 
 def test_repeated_molecule():
-    row = one(scored(ASPIRIN, ["CC(=O)Oc1ccccc1C(=O)OC"] * 5))
+    row = single_row(scored(ASPIRIN, ["CC(=O)Oc1ccccc1C(=O)OC"] * 5))
     assert [row[name] for name in COUNT_COLUMNS] == [5, 5, 1, 1, 1]
     assert (row["uniqueness"], row["non_identity"], row["effective_novelty"], row["usable"]) == (0.2, 1, 0.2, 0.2)
     assert row["similarity_q1"] == row["similarity_q3"] == row["similarity_mean"]
@@ -255,7 +257,7 @@ def test_only_the_seed():
 
 
 def test_no_valid_molecule():
-    row = one(scored(ASPIRIN, ["c1cc", ""]))
+    row = single_row(scored(ASPIRIN, ["c1cc", ""]))
     assert (row["validity"], row["effective_novelty"], row["usable"]) == (0, 0, 0)
     assert [row[name] for name in COUNT_COLUMNS] == [2, 0, 0, 0, 0]
     for name in ("uniqueness", "novelty", "non_identity", "similarity_q1", "scaffold_retention", "internal_diversity"):
@@ -271,22 +273,22 @@ def test_empty_table(frames):
 
 
 @pytest.mark.parametrize("unknown", [None, np.nan, pd.NA])
-def test_unknown_novelty_is_none_and_not_required(frames, unknown):
-    row = one(frames[ASPIRIN].assign(not_in_training=unknown))
-    known = one(frames[ASPIRIN].assign(not_in_training=True))
+def test_unknown_novelty_is_none(frames, unknown):
+    row = single_row(frames[ASPIRIN].assign(not_in_training=unknown))
+    known = single_row(frames[ASPIRIN].assign(not_in_training=True))
     assert row["novelty"] is None
     assert {**row, "novelty": 1} == known
 
 
 def test_novelty_known_for_some_molecules(frames):
     frame = frames[VALPROIC]
-    row = one(frame.assign(not_in_training=[None, True, False, True, False, True]))
+    row = single_row(frame.assign(not_in_training=[None, True, False, True, False, True]))
     assert row["novelty"] is None
     assert row["effective"] == 4, "the seed and one training molecule are excluded"
 
 
-def test_stereoisomers_have_similarity_one_and_differ_from_seed():
-    row = one(scored(NAPROXEN, ["COc1ccc2cc([C@@H](C)C(=O)O)ccc2c1", "COc1ccc2cc(C(C)C(=O)O)ccc2c1", NAPROXEN]))
+def test_stereoisomers_of_seed():
+    row = single_row(scored(NAPROXEN, ["COc1ccc2cc([C@@H](C)C(=O)O)ccc2c1", "COc1ccc2cc(C(C)C(=O)O)ccc2c1", NAPROXEN]))
     assert row["similarity_q1"] == row["similarity_q3"] == row["scaffold_retention"] == 1
     assert (row["distinct"], row["effective"], row["usable_count"]) == (3, 2, 2)
     assert row["non_identity"] == 2 / 3
@@ -313,10 +315,10 @@ def test_stereoisomers_have_similarity_one_and_differ_from_seed():
 )
 def test_usable_criteria(change, usable):
     assert "Brenk: phenol_ester" in alerts(parse(ASPIRIN))
-    assert one(scored(ASPIRIN, ["CC(=O)Oc1ccccc1C(=O)OC"]).assign(**change))["usable_count"] == usable
+    assert single_row(scored(ASPIRIN, ["CC(=O)Oc1ccccc1C(=O)OC"]).assign(**change))["usable_count"] == usable
 
 
-def test_table_from_csv_gives_same_metrics(frames, tmp_path):
+def test_table_from_csv(frames, tmp_path):
     rows = pd.concat(frames.values())
     rows.assign(alerts=["; ".join(names) for names in rows["alerts"]]).to_csv(tmp_path / "rows.csv", index=False)
     assert_same(tables(pd.read_csv(tmp_path / "rows.csv")), tables(rows))
@@ -325,26 +327,26 @@ def test_table_from_csv_gives_same_metrics(frames, tmp_path):
 def test_unparsable_canonical_smiles_is_invalid(frames):
     frame = frames[VALPROIC].copy()
     frame.loc[[0, 1], "canonical"] = "C1CC"
-    assert one(frame)["valid"] == 4
+    assert single_row(frame)["valid"] == 4
 
 
 def test_internal_diversity_of_sample(monkeypatch):
     chunk = scored(ASPIRIN, list(DRUGS.values()))
-    exact = one(chunk)["internal_diversity"]
+    exact = single_row(chunk)["internal_diversity"]
     monkeypatch.setattr(analogs, "DIVERSITY_SAMPLE_SIZE", 24)
-    whole, cut = tables(chunk), tables(*(chunk.iloc[i : i + 7] for i in range(0, len(chunk), 7)))
-    assert_same(cut, whole)
+    whole, divided = tables(chunk), tables(*(chunk.iloc[i : i + 7] for i in range(0, len(chunk), 7)))
+    assert_same(divided, whole)
     assert exact != whole[0]["internal_diversity"][0] == pytest.approx(exact, abs=0.03)
 
 
-def test_similarities_are_limited_and_keep_quantiles(frames, monkeypatch):
-    everything = tables(*frames.values())[2]
+def test_limited_similarities_keep_quantiles(frames, monkeypatch):
+    unlimited = tables(*frames.values())[2]
     monkeypatch.setattr(analogs, "MAX_SIMILARITIES", 9)
-    some = tables(*frames.values())[2]
-    assert len(some) == 9 < len(everything)
-    assert (some[0], some[-1]) == (everything[0], everything[-1])
-    assert set(some) <= set(everything)
-    assert abs(np.median(some) - np.median(everything)) < 0.1
+    limited = tables(*frames.values())[2]
+    assert len(limited) == 9 < len(unlimited)
+    assert (limited[0], limited[-1]) == (unlimited[0], unlimited[-1])
+    assert set(limited) <= set(unlimited)
+    assert abs(np.median(limited) - np.median(unlimited)) < 0.1
 
 
 def test_invalid_table_raises_and_adds_no_row(frames):

@@ -1,4 +1,4 @@
-"""Fréchet ChemNet distance against fcd_torch."""
+"""Fréchet ChemNet distance compared with fcd_torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IGNORE_DEPRECATIONS = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def enumerated_molecules():
-    """Distinct small molecules in a fixed order: two substituents on a core."""
+    """Return distinct small molecules in a fixed order: a core with two substituents."""
     with rdBase.BlockLogs():
         pairs = product(SUBSTITUENTS.split(), SUBSTITUENTS.split(), CORES.split())
         mols = (Chem.MolFromSmiles(a + core.format(b)) for a, b, core in pairs)
@@ -52,7 +52,7 @@ def test_fcd_of_molecules_matches_fcd_torch(library):
     molecules = enumerated_molecules()
     generated, reference = molecules[0:120:3], molecules[1:61:3] + DRUG_SMILES[:17] + molecules[:3]
     assert (len(generated), len(reference)) == (40, 40)
-    with threadpool_limits(1):  # the matrix root of fcd_torch is slow on several threads of a busy machine
+    with threadpool_limits(1):  # the matrix square root of fcd_torch is slow with several threads on a busy machine
         expected = library(reference, generated)
     value = frechet_distance(activation_statistics(generated), activation_statistics(reference))
     assert value == pytest.approx(expected, rel=1e-5)
@@ -72,7 +72,7 @@ def test_activation_statistics_match_fcd_torch(library):
 
 @pytest.mark.usefixtures("library")
 def test_global_state_is_unchanged():
-    """Random generators, RDKit log and gradient mode, including when the network is loaded."""
+    """Random generators, RDKit log and gradient mode are unchanged, also when the network is loaded."""
     fcd._load_chemnet.cache_clear()
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), rdBase.LogStatus()
     activation_statistics(DRUG_SMILES[:3])
@@ -84,10 +84,10 @@ def test_global_state_is_unchanged():
 
 @pytest.mark.usefixtures("library")
 def test_long_molecules_are_skipped_and_counted():
-    fits, too_long = "C" * MAX_LENGTH, "C" * (MAX_LENGTH + 1)
-    statistics = activation_statistics([too_long, "CCO", fits, too_long, "CCN"], batch_size=1)
+    longest, too_long = "C" * MAX_LENGTH, "C" * (MAX_LENGTH + 1)
+    statistics = activation_statistics([too_long, "CCO", longest, too_long, "CCN"], batch_size=1)
     assert (statistics.count, statistics.skipped) == (3, 2)
-    np.testing.assert_allclose(statistics.mean, activation_statistics(["CCO", fits, "CCN"]).mean, atol=1e-6)
+    np.testing.assert_allclose(statistics.mean, activation_statistics(["CCO", longest, "CCN"]).mean, atol=1e-6)
     with pytest.raises(InputError, match="1 more are longer than 349 characters"):
         activation_statistics(["CCO", too_long])
 
@@ -120,7 +120,7 @@ def test_missing_fcd_torch_names_the_extra(monkeypatch):
 @IGNORE_DEPRECATIONS
 @pytest.mark.parametrize(("m", "n"), [(2, 2), (2, 80), (40, 30), (80, 90)])
 def test_frechet_distance_matches_fcd_torch(m, n):
-    """Also for singular covariances, for which the matrix root of fcd_torch has rounding errors."""
+    """Also for singular covariances, for which the matrix square root of fcd_torch has rounding errors."""
     reference_distance = pytest.importorskip("fcd_torch").calculate_frechet_distance
     a, b = random_statistics(1, m, 64), random_statistics(2, n, 64)
     assert frechet_distance(a, b) == pytest.approx(
@@ -131,7 +131,7 @@ def test_frechet_distance_matches_fcd_torch(m, n):
 
 
 def test_frechet_distance_of_known_gaussians():
-    """Diagonal covariances: squared differences of the means plus those of the standard deviations."""
+    """For diagonal covariances: squared differences of the means plus those of the standard deviations."""
     a = ActivationStatistics(np.zeros(3), np.diag([1.0, 4.0, 0.0]), 9)
     b = ActivationStatistics(np.array([3.0, 0.0, 0.0]), np.diag([4.0, 9.0, 25.0]), 9)
     assert frechet_distance(a, b) == pytest.approx(9 + 1 + 1 + 25)
@@ -139,7 +139,7 @@ def test_frechet_distance_of_known_gaussians():
 
 
 def test_running_moments_match_numpy():
-    """Values far from zero, for which the sum of squares would lose precision."""
+    """For values far from zero, a sum of squares would lose precision."""
     rows = np.random.default_rng(3).normal(size=(50, N_ACTIVATIONS)) + 1e6
     moments = fcd._RunningMoments()
     for start, stop in ((0, 1), (1, 2), (2, 31), (31, 50)):

@@ -1,4 +1,4 @@
-"""GuacaMol scores against RDKit descriptors and SciPy density estimates."""
+"""GuacaMol scores compared with RDKit descriptors and SciPy density estimates."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ COUNT_VALUES = arrays(np.int64, st.integers(1, 30), elements=st.integers(0, 15))
 FEATURE_TABLES = st.fixed_dictionaries({name: REAL_VALUES if name in CONTINUOUS else COUNT_VALUES for name in FEATURES})
 
 
-def features_of(mols):
+def compute_features(mols):
     rows = [compute_descriptors(mol) for mol in mols]
     table = {name: np.array([row[name] for row in rows]) for name in DESCRIPTORS}
     return {**table, INTERNAL_SIMILARITY: internal_nearest_similarity(fingerprints(mols))}
@@ -55,13 +55,13 @@ def rdkit_nearest_similarity(mols, bits):
 
 
 def scipy_divergence(name, reference, generated):
-    """The definition, with SciPy."""
+    """Compute the KL divergence by its definition, with SciPy."""
     stats = pytest.importorskip("scipy.stats")
     reference, generated = np.asarray(reference, float), np.asarray(generated, float)
     if name in CONTINUOUS:
         both = np.concatenate([reference, generated])
         points = np.linspace(both.min(), both.max(), 1000)
-        p, q = (stats.gaussian_kde(side)(points) for side in (reference, generated))
+        p, q = (stats.gaussian_kde(values)(points) for values in (reference, generated))
     else:
         p, edges = np.histogram(reference, bins=10, density=True)
         q, _ = np.histogram(generated, bins=edges, density=True)
@@ -111,7 +111,7 @@ def test_internal_nearest_similarity_of_small_sets():
 
 @pytest.mark.parametrize("split", [10, 24, 40])
 def test_kl_divergences_match_definition(split):
-    generated, reference = features_of(MOLS[:split]), features_of(MOLS[split:])
+    generated, reference = compute_features(MOLS[:split]), compute_features(MOLS[split:])
     found = kl_divergences(generated, reference)
     assert tuple(found) == FEATURES
     for name, value in found.items():
@@ -122,7 +122,7 @@ def test_kl_divergences_match_definition(split):
 
 def test_equal_sets_score_1():
     for mols in (MOLS, MOLS[:1]):
-        divergences = kl_divergences(features_of(mols), features_of(mols))
+        divergences = kl_divergences(compute_features(mols), compute_features(mols))
         assert set(divergences.values()) == {0.0}
         assert kl_score(divergences) == 1
     assert fcd_score(0) == 1
@@ -130,7 +130,7 @@ def test_equal_sets_score_1():
 
 def test_kl_divergence_is_not_symmetric():
     """A narrow distribution is penalized more than a wide one."""
-    wide, narrow = features_of(MOLS), features_of(MOLS)
+    wide, narrow = compute_features(MOLS), compute_features(MOLS)
     wide["NumHDonors"], narrow["NumHDonors"] = np.array([0, 1, 2, 9]), np.array([0, 0, 9, 9])
     divergence = kl_divergences(narrow, wide)["NumHDonors"]
     assert divergence == pytest.approx(scipy_divergence("NumHDonors", wide["NumHDonors"], narrow["NumHDonors"]))
@@ -152,8 +152,8 @@ def test_kl_divergence_is_not_symmetric():
 )
 def test_kl_divergence_of_degenerate_distributions(name, generated, reference, expected):
     """Cases in which the reference implementation raises or returns NaN."""
-    same = features_of(MOLS)
-    found = kl_divergences({**same, name: np.array(generated)}, {**same, name: np.array(reference)})
+    table = compute_features(MOLS)
+    found = kl_divergences({**table, name: np.array(generated)}, {**table, name: np.array(reference)})
     assert found[name] == expected
     assert kl_score(found) == pytest.approx(1 if expected == 0 else 0.9)
 
@@ -162,19 +162,19 @@ def test_kl_divergence_of_degenerate_distributions(name, generated, reference, e
     "invalid", [np.array([]), np.array([1.0, nan]), np.array([inf, 1]), np.ones((3, 1)), np.array(1.0)]
 )
 def test_invalid_values_raise(invalid):
-    good = features_of(MOLS)
+    valid = compute_features(MOLS)
     for name in ("MolWt", "NumHDonors"):
         with pytest.raises(InputError, match=f"generated column '{name}' must be finite numbers"):
-            kl_divergences({**good, name: invalid}, good)
+            kl_divergences({**valid, name: invalid}, valid)
         with pytest.raises(InputError, match=f"reference column '{name}' must be finite numbers"):
-            kl_divergences(good, {**good, name: invalid})
+            kl_divergences(valid, {**valid, name: invalid})
 
 
-def test_missing_column_raises_and_extra_columns_are_ignored():
-    good = features_of(MOLS)
-    assert kl_divergences({**good, "qed": np.array([nan])}, good) == kl_divergences(good, good)
+def test_missing_and_extra_columns():
+    valid = compute_features(MOLS)
+    assert kl_divergences({**valid, "qed": np.array([nan])}, valid) == kl_divergences(valid, valid)
     with pytest.raises(InputError, match=re.escape("the reference set has no column 'internal_similarity'")):
-        kl_divergences(good, {name: good[name] for name in DESCRIPTORS})
+        kl_divergences(valid, {name: valid[name] for name in DESCRIPTORS})
 
 
 def test_scores_of_known_values():
@@ -196,7 +196,7 @@ def test_kl_score_is_bounded_and_independent_of_order(generated, reference, rand
     assert not any(isnan(value) or value < 0 for value in found.values())
     assert 0 <= kl_score(found) <= 1
     rng = np.random.default_rng(random_state)
-    shuffled = [{name: rng.permutation(side[name]) for name in FEATURES} for side in (generated, reference)]
+    shuffled = [{name: rng.permutation(table[name]) for name in FEATURES} for table in (generated, reference)]
     assert kl_divergences(*shuffled) == pytest.approx(found, rel=1e-6, abs=1e-9)
     assert kl_score(kl_divergences(generated, generated)) == 1
 
@@ -204,8 +204,8 @@ def test_kl_score_is_bounded_and_independent_of_order(generated, reference, rand
 @given(REAL_VALUES, REAL_VALUES)
 @settings(max_examples=40, deadline=None)
 def test_continuous_divergence_matches_scipy(a, b):
-    same = dict.fromkeys(FEATURES, np.zeros(1))
-    found = kl_divergences({**same, "MolWt": a}, {**same, "MolWt": b})["MolWt"]
+    table = dict.fromkeys(FEATURES, np.zeros(1))
+    found = kl_divergences({**table, "MolWt": a}, {**table, "MolWt": b})["MolWt"]
     if min(np.ptp(a), np.ptp(b)) > 0:
         assert found == pytest.approx(scipy_divergence("MolWt", b, a), rel=1e-6, abs=1e-9)
     else:

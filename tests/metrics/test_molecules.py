@@ -1,4 +1,4 @@
-"""Table of molecules: values against RDKit, invalid rows, and columns that cannot be computed."""
+"""Table of molecules: values compared with RDKit, invalid rows, and columns that cannot be computed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INVALID = {
     "CQ": "unexpected 'Q'",
     "C(C)(C)(C)(C)C": "valence",
 }
-SOME = list(DRUGS.values())[::3]
+SUBSET = list(DRUGS.values())[::3]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_sa_and_np_match_rdkit_contrib(table):
 
 
 def test_alerts_match_rdkit_filter_catalog(table):
-    for smiles, cell in zip(SOME, table["alerts"][::3], strict=True):
+    for smiles, cell in zip(SUBSET, table["alerts"][::3], strict=True):
         found = cell.split("; ") if cell else []
         assert len(found) == len(set(found))
         assert set(found) == alerts(Chem.MolFromSmiles(smiles))
@@ -101,7 +101,7 @@ def test_rules_of_drugs(table):
 @pytest.mark.parametrize(
     ("values", "passes"),
     [
-        ((500, 5, 5, 10), True),  # the limits are inclusive
+        ((500, 5, 5, 10), True),  # limits are inclusive
         ((500.1, 5, 5, 10), True),  # one violation is allowed
         ((500.1, 5.1, 5, 10), False),
         ((500, 5.1, 6, 10), False),
@@ -127,7 +127,7 @@ def test_fixed_columns(table):
     assert set(table["error"]) == {""}
 
 
-@given(st.lists(st.sampled_from([*SOME, *INVALID]), max_size=8))
+@given(st.lists(st.sampled_from([*SUBSET, *INVALID]), max_size=8))
 @settings(max_examples=40, deadline=None)
 def test_one_output_row_per_input_row(texts):
     frame = describe(texts, ("mw", "scaffold"))
@@ -152,7 +152,7 @@ def test_smiles_form_changes_only_the_smiles_column():
     assert other == pytest.approx(aspirin)
 
 
-def test_empty_input_gives_empty_table_with_columns():
+def test_empty_table_has_all_columns():
     for columns in ((), ("mw", "alerts"), select_columns(None)):
         frame = describe([], columns)
         assert frame.shape == (0, 3 + len(columns))
@@ -160,8 +160,8 @@ def test_empty_input_gives_empty_table_with_columns():
 
 
 def test_rdkit_writes_nothing_to_stderr(capfd):
-    describe([*SOME, *INVALID], select_columns(None))
-    packed_fingerprints(["", *SOME])
+    describe([*SUBSET, *INVALID], select_columns(None))
+    packed_fingerprints(["", *SUBSET])
     assert capfd.readouterr().err == ""
 
 
@@ -191,12 +191,12 @@ def test_selected_columns_are_sufficient(names):
     columns = select_columns(names)
     assert select_columns(columns) == columns
     assert names <= set(columns)
-    for place, name in enumerate(columns):
-        assert set(COLUMNS[name].requires) & set(COLUMNS) <= set(columns[:place])
+    for index, name in enumerate(columns):
+        assert set(COLUMNS[name].requires) & set(COLUMNS) <= set(columns[:index])
     assert set(describe(["CCO"], columns)["error"]) == {""}
 
 
-def test_unselected_required_columns_do_not_change_values():
+def test_values_do_not_depend_on_selected_columns():
     texts = [DRUGS["imatinib"], "C1CC"]
     whole = describe(texts, tuple(COLUMNS))
     for names in [*([name] for name in COLUMNS), ["veber", "qed", "mw"], list(reversed(COLUMNS))]:
@@ -211,11 +211,11 @@ def test_describe_unknown_column_raises():
 
 
 @pytest.mark.parametrize(
-    ("unknown", "nearest"),
+    ("unknown", "suggestion"),
     [("QEDs", "qed"), ("lipinsky", "lipinski"), ("moses_filter", "moses_filters"), ("alert", "alerts")],
 )
-def test_unknown_column_error_suggests_similar_name(unknown, nearest):
-    with pytest.raises(InputError, match=rf"unknown column '{unknown}' \(did you mean '{nearest}'") as caught:
+def test_unknown_column_error_suggests_similar_name(unknown, suggestion):
+    with pytest.raises(InputError, match=rf"unknown column '{unknown}' \(did you mean '{suggestion}'") as caught:
         select_columns(["mw", unknown])
     assert all(name in str(caught.value) for name in COLUMNS)
 
@@ -223,7 +223,7 @@ def test_unknown_column_error_suggests_similar_name(unknown, nearest):
 # --- columns that cannot be computed ---
 
 
-def failing(monkeypatch, name, error):
+def make_column_fail(monkeypatch, name, error):
     def fail(*_):
         raise error
 
@@ -242,10 +242,10 @@ def failing(monkeypatch, name, error):
 )
 @pytest.mark.parametrize("name", ["qed", "alerts", "scaffold"])
 def test_failing_column_does_not_affect_others(monkeypatch, table, name, error, reason):
-    failing(monkeypatch, name, error)
-    frame = describe([*SOME, "C1CC"], select_columns(None))
+    make_column_fail(monkeypatch, name, error)
+    frame = describe([*SUBSET, "C1CC"], select_columns(None))
     expected = table[::3].reset_index(drop=True)
-    assert list(frame["error"][:-1]) == [f"no {name}: {reason}"] * len(SOME)
+    assert list(frame["error"][:-1]) == [f"no {name}: {reason}"] * len(SUBSET)
     assert "ring 1" in frame["error"].iloc[-1]
     assert frame[name].isna().all()
     for other in (*FIXED[::2], *(column for column in COLUMNS if column != name)):
@@ -253,8 +253,8 @@ def test_failing_column_does_not_affect_others(monkeypatch, table, name, error, 
 
 
 def test_column_with_missing_requirement_is_missing(monkeypatch):
-    """Comparing NaN with the limit would let any molecule pass the rule."""
-    failing(monkeypatch, "mw", ValueError("no weight"))
+    """A comparison of NaN with the limit would count as passed."""
+    make_column_fail(monkeypatch, "mw", ValueError("no weight"))
     (row,) = describe([DRUGS["amiodarone"]], select_columns(["lipinski", "veber"])).to_dict("records")
     assert row["error"] == "no mw: no weight"
     assert math.isnan(row["mw"])
@@ -263,7 +263,7 @@ def test_column_with_missing_requirement_is_missing(monkeypatch):
 
 
 def test_type_error_is_not_caught(monkeypatch):
-    failing(monkeypatch, "qed", TypeError("wrong argument"))
+    make_column_fail(monkeypatch, "qed", TypeError("wrong argument"))
     with pytest.raises(TypeError, match="wrong argument"):
         describe(["C"], ("qed",))
 
@@ -271,9 +271,9 @@ def test_type_error_is_not_caught(monkeypatch):
 # --- fingerprints ---
 
 
-def test_fingerprints_match_rdkit_and_are_zero_for_empty_smiles():
+def test_fingerprints_match_rdkit():
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    texts = ["", *SOME[:5], "", *SOME[5:], ""]
+    texts = ["", *SUBSET[:5], "", *SUBSET[5:], ""]
     packed = packed_fingerprints(texts)
     assert (packed.dtype, packed.shape) == (np.uint8, (len(texts), 256))
     for text, bits in zip(texts, np.unpackbits(packed, axis=1, bitorder="little"), strict=True):

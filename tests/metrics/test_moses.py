@@ -1,4 +1,4 @@
-"""MOSES set metrics against direct implementations of their definitions."""
+"""MOSES set metrics compared with direct implementations of their definitions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from molvae.metrics.moses import (
 from molvae.metrics.reference import Reference
 
 SMILES = list(DRUGS.values())
-OWN, OTHERS = SMILES[::2], SMILES[1::2]
+GENERATED, REFERENCE = SMILES[::2], SMILES[1::2]
 GENERATOR = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=1024)
 
 
@@ -37,7 +37,7 @@ def rdkit_bits(smiles):
     return [GENERATOR.GetFingerprint(Chem.MolFromSmiles(text)) for text in smiles]
 
 
-def without_counts(fingerprints):
+def structures_from_fingerprints(fingerprints):
     return Structures(Counter(), Counter(), fingerprints)
 
 
@@ -60,7 +60,7 @@ def cosine_by_loop(a, b):
 
 
 def area_between_cdfs(a, b):
-    """Area between two empirical distribution functions, interval by interval."""
+    """Return the area between two empirical cumulative distribution functions."""
     total = 0.0
     for low, high in pairwise(sorted([*a, *b])):
         below_a = sum(value <= low for value in a) / len(a)
@@ -71,7 +71,7 @@ def area_between_cdfs(a, b):
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    return Reference(OTHERS, folder=tmp_path_factory.mktemp("reference"), workers=0)
+    return Reference(REFERENCE, folder=tmp_path_factory.mktemp("reference"), workers=0)
 
 
 # --- diversity ---
@@ -91,12 +91,12 @@ def test_internal_diversity_of_drugs():
 @given(st.lists(st.lists(st.integers(0, 255), min_size=8, max_size=8), min_size=1, max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_internal_diversity_of_random_bits(rows):
-    found = internal_diversity(without_counts(packed(rows)), 1)
+    found = internal_diversity(structures_from_fingerprints(packed(rows)), 1)
     similarity = [[tanimoto(a, b) for b in rows] for a in rows]
     mean = sum(map(sum, similarity)) / len(rows) ** 2
     roots = sum(sqrt(sum(s * s for s in row) / len(rows)) for row in similarity) / len(rows)
     assert found == {"IntDiv": pytest.approx(1 - mean, abs=1e-12), "IntDiv2": pytest.approx(1 - roots, abs=1e-12)}
-    assert found["IntDiv2"] <= found["IntDiv"] + 1e-12  # a mean of squares is no less than the square of the mean
+    assert found["IntDiv2"] <= found["IntDiv"] + 1e-12  # the mean of squares is at least the square of the mean
 
 
 def test_internal_diversity_of_repeated_molecule_is_zero():
@@ -109,11 +109,11 @@ def test_internal_diversity_of_repeated_molecule_is_zero():
 
 
 def test_similarity_to_reference_of_drugs(reference):
-    own, others = compute_structures(OWN, 0), compute_structures(OTHERS, 0)
-    bits, theirs = rdkit_bits(OWN), rdkit_bits(OTHERS)
+    own, others = compute_structures(GENERATED, 0), compute_structures(REFERENCE, 0)
+    bits, reference_bits = rdkit_bits(GENERATED), rdkit_bits(REFERENCE)
     found = similarity_to_reference(own, reference, "Test", 0)
     assert list(found) == ["SNN/Test", "Frag/Test", "Scaf/Test"]
-    nearest = [max(DataStructs.TanimotoSimilarity(a, b) for b in theirs) for a in bits]
+    nearest = [max(DataStructs.TanimotoSimilarity(a, b) for b in reference_bits) for a in bits]
     assert found["SNN/Test"] == pytest.approx(sum(nearest) / len(nearest), abs=1e-7)
     assert found["Frag/Test"] == pytest.approx(cosine_by_loop(own.fragments, others.fragments), abs=1e-12)
     assert found["Scaf/Test"] == pytest.approx(cosine_by_loop(own.scaffolds, others.scaffolds), abs=1e-12)
@@ -122,13 +122,13 @@ def test_similarity_to_reference_of_drugs(reference):
 
 
 def test_snn_is_not_symmetric(reference):
-    """A set of one reference molecule has SNN 1, although the reference has many other molecules."""
-    found = similarity_to_reference(compute_structures(OTHERS[:1], 0), reference, "Test", 1)
+    """A set of one reference molecule has SNN 1, although the reference set has other molecules."""
+    found = similarity_to_reference(compute_structures(REFERENCE[:1], 0), reference, "Test", 1)
     assert found["SNN/Test"] == 1
 
 
 def test_similarity_of_reference_to_itself_is_one(reference):
-    found = similarity_to_reference(compute_structures(OTHERS, 0), reference, "TestSF", 1)
+    found = similarity_to_reference(compute_structures(REFERENCE, 0), reference, "TestSF", 1)
     assert found == {"SNN/TestSF": 1, "Frag/TestSF": pytest.approx(1), "Scaf/TestSF": pytest.approx(1)}
 
 
@@ -145,15 +145,15 @@ def test_scaf_is_none_without_scaffolds(reference):
 
 @pytest.mark.parametrize("workers", [1, 2, None])
 def test_workers_do_not_change_metrics(workers, reference, tmp_path):
-    """workers=0 computes in this process."""
-    many = (SMILES * 12)[:530]  # two chunks
-    serial, parallel = compute_structures(many, 0), compute_structures(many, workers)
-    other_reference = Reference(OTHERS, folder=tmp_path, workers=workers)
+    """With workers=0, everything is computed in this process."""
+    smiles = (SMILES * 12)[:530]  # two chunks
+    serial, parallel = compute_structures(smiles, 0), compute_structures(smiles, workers)
+    other_reference = Reference(REFERENCE, folder=tmp_path, workers=workers)
     assert internal_diversity(serial, 0) == internal_diversity(parallel, workers)
     assert similarity_to_reference(serial, reference, "Test", 0) == similarity_to_reference(
         parallel, other_reference, "Test", workers
     )
-    table = describe(OWN, tuple(WASSERSTEIN_METRICS))
+    table = describe(GENERATED, tuple(WASSERSTEIN_METRICS))
     assert wasserstein_distances(table, reference) == wasserstein_distances(table, other_reference)
 
 
@@ -216,12 +216,14 @@ def test_wasserstein_distances_of_drugs(reference):
     from rdkit.Contrib.SA_Score import sascorer
 
     functions = {"logP": Crippen.MolLogP, "SA": sascorer.calculateScore, "QED": QED.qed, "weight": Descriptors.MolWt}
-    found = wasserstein_distances(describe(OWN, tuple(WASSERSTEIN_METRICS)), reference)
+    found = wasserstein_distances(describe(GENERATED, tuple(WASSERSTEIN_METRICS)), reference)
     assert list(found) == list(functions)
     for label, function in functions.items():
-        own, others = ([function(Chem.MolFromSmiles(text)) for text in smiles] for smiles in (OWN, OTHERS))
+        own, others = ([function(Chem.MolFromSmiles(text)) for text in smiles] for smiles in (GENERATED, REFERENCE))
         assert found[label] == pytest.approx(area_between_cdfs(own, others), rel=1e-9)
-    assert wasserstein_distances(describe(OTHERS, tuple(WASSERSTEIN_METRICS)), reference) == dict.fromkeys(functions, 0)
+    assert wasserstein_distances(describe(REFERENCE, tuple(WASSERSTEIN_METRICS)), reference) == dict.fromkeys(
+        functions, 0
+    )
 
 
 def test_wasserstein_distance_of_shifted_values_is_the_shift(reference):

@@ -1,4 +1,4 @@
-"""Fragments, scaffolds and fingerprints of MOSES against direct RDKit calls."""
+"""Fragments, scaffolds and fingerprints of MOSES compared with direct RDKit calls."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from molvae.errors import MoleculeError
 from molvae.metrics.moses import compute_structures
 
 SMILES = [*DRUGS.values(), "C", "[Na+].CC(=O)[O-]", "c1ccccc1-c1ccccc1", "C1CC2CCC1C2", "CCN(CC)CC", "[2H]c1ccccc1"]
-FEW = [DRUGS["aspirin"], DRUGS["morphine"], DRUGS["imatinib"], DRUGS["aspirin"], "C", DRUGS["simvastatin"]]
+SUBSET = [DRUGS["aspirin"], DRUGS["morphine"], DRUGS["imatinib"], DRUGS["aspirin"], "C", DRUGS["simvastatin"]]
 
 
-def fragments_of(smiles):
-    """BRICS fragments by RDKit's own decomposition, each written separately."""
+def rdkit_fragments(smiles):
+    """Return BRICS fragments by the decomposition of RDKit, each written separately."""
     cut = BRICS.BreakBRICSBonds(Chem.MolFromSmiles(smiles))
-    return Counter(Chem.MolToSmiles(piece) for piece in Chem.GetMolFrags(cut, asMols=True))
+    return Counter(Chem.MolToSmiles(fragment) for fragment in Chem.GetMolFrags(cut, asMols=True))
 
 
-def scaffold_of(smiles):
+def rdkit_scaffold(smiles):
     scaffold = MurckoScaffold.MurckoScaffoldSmiles(smiles, includeChirality=True)
     return scaffold if len(Chem.GetSSSR(Chem.MolFromSmiles(scaffold))) >= 2 else None
 
 
 @pytest.mark.parametrize("smiles", SMILES)
 def test_fragments_of_one_molecule(smiles):
-    assert compute_structures([smiles], 0).fragments == fragments_of(smiles)
+    assert compute_structures([smiles], 0).fragments == rdkit_fragments(smiles)
 
 
 @pytest.mark.parametrize("smiles", SMILES)
 def test_scaffold_of_one_molecule(smiles):
-    scaffold = scaffold_of(smiles)
+    scaffold = rdkit_scaffold(smiles)
     assert compute_structures([smiles], 0).scaffolds == (Counter([scaffold]) if scaffold else Counter())
 
 
@@ -52,7 +52,7 @@ def test_scaffold_of_one_molecule(smiles):
         ("CCCC", {"CCCC": 1}),
     ],
 )
-def test_fragments_by_hand(smiles, fragments):
+def test_known_fragments(smiles, fragments):
     assert compute_structures([smiles], 0).fragments == Counter(fragments)
 
 
@@ -66,7 +66,7 @@ def test_fragments_by_hand(smiles, fragments):
         ("O=C(c1ccccc1)c1ccccc1", "O=C(c1ccccc1)c1ccccc1"),
     ],
 )
-def test_scaffolds_by_hand(smiles, scaffold):
+def test_known_scaffolds(smiles, scaffold):
     assert compute_structures([smiles], 0).scaffolds == (Counter([scaffold]) if scaffold else Counter())
 
 
@@ -84,12 +84,12 @@ def test_fingerprints_match_rdkit():
         assert list(np.flatnonzero(bits)) == list(generator.GetFingerprint(Chem.MolFromSmiles(smiles)).GetOnBits())
 
 
-@given(st.lists(st.sampled_from(FEW), max_size=8))
+@given(st.lists(st.sampled_from(SUBSET), max_size=8))
 @settings(max_examples=25, deadline=None)
 def test_structures_of_set_are_sum_over_molecules(smiles):
     structures = compute_structures(smiles, 0)
-    assert structures.fragments == sum((fragments_of(text) for text in smiles), Counter())
-    assert structures.scaffolds == Counter(scaffold for text in smiles if (scaffold := scaffold_of(text)))
+    assert structures.fragments == sum((rdkit_fragments(text) for text in smiles), Counter())
+    assert structures.scaffolds == Counter(scaffold for text in smiles if (scaffold := rdkit_scaffold(text)))
     assert structures.fingerprints.shape == (len(smiles), 128)
     for text, bits in zip(smiles, structures.fingerprints, strict=True):
         np.testing.assert_array_equal(bits, compute_structures([text], 0).fingerprints[0])

@@ -1,4 +1,4 @@
-"""Statistics of reference sets, and their cache on disk, damaged files included."""
+"""Statistics of reference sets, and their cache on disk, including damaged files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ STATISTICS = {
 
 @pytest.fixture
 def make_reference(tmp_path):
-    """Creates references that are cached in a temporary folder, and records their messages."""
+    """A function that creates references with a temporary cache and records their messages."""
 
     def make(smiles, **options):
         return Reference(
@@ -61,8 +61,8 @@ def make_reference(tmp_path):
 
 
 def test_molecules_are_valid_ones_in_order(make_reference):
-    given = ["OCC", "", "C1CC", "CCO", " C[C@H](N)C(=O)O", "nonsense", "CC" * 3000, "C[C@@H](N)C(=O)O"]
-    found = make_reference(given)
+    smiles = ["OCC", "", "C1CC", "CCO", " C[C@H](N)C(=O)O", "nonsense", "CC" * 3000, "C[C@@H](N)C(=O)O"]
+    found = make_reference(smiles)
     assert found.molecules == ["CCO", "CCO", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"]
     assert sorted(found.hashes.tolist()) == sorted(set(hash_texts(found.molecules).tolist()))
     assert found.flat_hashes.tolist() == sorted(set(hash_texts(["CCO", "CC(N)C(=O)O"]).tolist()))
@@ -95,8 +95,8 @@ def test_scaffold_hashes(make_reference):
 def test_structures_and_properties_of_all_molecules(make_reference):
     found = make_reference([*SMILES, "C1CC", SMILES[0]])
     assert found.structures.fingerprints.shape == (13, 128)
-    biaryl = [text for text in found.molecules if rdMolDescriptors.CalcNumRings(parse(text)) >= 2]
-    assert 0 < sum(found.structures.scaffolds.values()) <= len(biaryl)
+    multi_ring = [text for text in found.molecules if rdMolDescriptors.CalcNumRings(parse(text)) >= 2]
+    assert 0 < sum(found.structures.scaffolds.values()) <= len(multi_ring)
     assert isinstance(found.structures.fragments, Counter)
     assert list(found.properties.columns) == list(REFERENCE_PROPERTIES)
     np.testing.assert_allclose(
@@ -152,11 +152,11 @@ def test_statistics_are_computed_once(make_reference, monkeypatch):
     assert [line.split("computing ")[1].split(" ")[0] for line in make_reference.messages] == list(STATISTICS)
     make_reference.messages.clear()
 
-    def again(*_, **__):
+    def fail(*_, **__):
         raise AssertionError("computed again")
 
     for name in ("map_chunks", "compute_structures", "guacamol_features"):
-        monkeypatch.setattr(reference, name, again)
+        monkeypatch.setattr(reference, name, fail)
     for name, get in STATISTICS.items():
         np.testing.assert_array_equal(get(make_reference(SMILES)), first[name])
     assert make_reference.messages == []
@@ -175,7 +175,7 @@ def test_statistics_are_computed_lazily(make_reference, tmp_path):
 
 
 def test_subset_properties_of_large_reference(make_reference, monkeypatch):
-    """Properties of the whole MOSES training set would take 20 minutes, for the histograms of a report."""
+    """The properties of the whole MOSES training set would take 20 minutes; histograms need only a sample."""
     monkeypatch.setattr(reference, "SUBSET_SIZE", 3)
     found = make_reference(SMILES)
     assert len(found.subset_properties) == 3
@@ -183,7 +183,7 @@ def test_subset_properties_of_large_reference(make_reference, monkeypatch):
 
 
 def test_cached_statistics_do_not_read_the_file(make_reference, tmp_path, monkeypatch):
-    """Reading the rows of the MOSES training set takes longer than looking molecules up."""
+    """Reading the rows of the MOSES training set takes longer than a lookup of its molecules."""
     path = tmp_path / "train.csv"
     path.write_text("name,SMILES,other\n" + "".join(f"a,{smiles},CCO\n" for smiles in SMILES))
     source = MoleculeSource(path, "SMILES")
@@ -215,22 +215,24 @@ def test_content_hash_of_surrogates():
     assert content_hash(["\ud800"]) != content_hash(["\udcff"])
 
 
-def test_default_folder_is_beside_datasets(tmp_path, monkeypatch):
+def test_default_folder_is_in_the_data_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("MOLVAE_DATA", str(tmp_path))
     assert Reference(["CCO"]).folder.parent == tmp_path / "references"
 
 
-def _cut(content):
+def _truncate(content):
     return content[: len(content) // 2]
 
 
-def _changed(content):
+def _change_byte(content):
     """Change one byte of the data, which only the checksum detects."""
-    at = content.index(b"CCO")
-    return content[:at] + b"N" + content[at + 1 :]
+    index = content.index(b"CCO")
+    return content[:index] + b"N" + content[index + 1 :]
 
 
-@pytest.mark.parametrize("damage", [_cut, _changed, lambda _: b"", lambda _: b"not an archive", lambda c: c[10:]])
+@pytest.mark.parametrize(
+    "damage", [_truncate, _change_byte, lambda _: b"", lambda _: b"not an archive", lambda c: c[10:]]
+)
 def test_damaged_cache_file_is_replaced(make_reference, damage):
     _ = make_reference(["CCO", "CCN"]).molecules
     path = make_reference(["CCO", "CCN"]).folder / "molecules.npz"
@@ -247,10 +249,10 @@ def test_any_damaged_byte_is_detected(make_reference):
     _ = make_reference(["CCO", "CCN"]).molecules
     path = make_reference(["CCO", "CCN"]).folder / "molecules.npz"
     whole = path.read_bytes()
-    for at in range(len(whole)):
-        for flipped in (whole[at] ^ 1, whole[at] ^ 255):
-            path.write_bytes(whole[:at] + bytes([flipped]) + whole[at + 1 :])
-            assert make_reference(["CCO", "CCN"]).molecules == ["CCO", "CCN"], at
+    for index in range(len(whole)):
+        for changed in (whole[index] ^ 1, whole[index] ^ 255):
+            path.write_bytes(whole[:index] + bytes([changed]) + whole[index + 1 :])
+            assert make_reference(["CCO", "CCN"]).molecules == ["CCO", "CCN"], index
 
 
 def test_unwritable_cache_is_reported(make_reference, tmp_path):
@@ -263,9 +265,9 @@ def test_unwritable_cache_is_reported(make_reference, tmp_path):
 
 
 def test_workers_do_not_change_statistics(make_reference, tmp_path):
-    alone, helped = make_reference(SMILES, workers=0), make_reference(SMILES, workers=2, folder=tmp_path / "other")
+    serial, parallel = make_reference(SMILES, workers=0), make_reference(SMILES, workers=2, folder=tmp_path / "other")
     for get in STATISTICS.values():
-        np.testing.assert_array_equal(get(alone), get(helped))
+        np.testing.assert_array_equal(get(serial), get(parallel))
 
 
 def test_chemnet_is_called_once(make_reference, monkeypatch):
@@ -280,5 +282,5 @@ def test_chemnet_is_called_once(make_reference, monkeypatch):
         for get in (lambda r: r.activations, lambda r: r.subset_activations):
             found = get(make_reference(SMILES, device="cuda:7"))
             assert (found.count, found.skipped, found.mean.sum(), found.covariance.sum()) == (12, 1, 512, 512)
-    once = make_reference(SMILES)
-    assert calls == [(once.molecules, "cuda:7"), (once.subset, "cuda:7")]
+    expected = make_reference(SMILES)
+    assert calls == [(expected.molecules, "cuda:7"), (expected.subset, "cuda:7")]

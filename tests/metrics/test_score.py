@@ -18,7 +18,7 @@ SMILES = list(DRUGS.values())[:8]
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
+def _temporary_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MOLVAE_DATA", str(tmp_path / "data"))
 
 
@@ -30,7 +30,7 @@ def test_score_is_exported():
     assert molvae.score is score
 
 
-def test_table_has_all_rows_although_metrics_use_a_sample():
+def test_table_has_all_rows_if_metrics_use_a_sample():
     scores = scored([*SMILES, "C1CC"], sample_size=3)
     assert len(scores.molecules) == 9
     assert scores.counts["sampled"] == 3
@@ -50,7 +50,7 @@ def test_empty_list():
 
 
 @pytest.mark.parametrize("smiles", [[], ["C1CC"]])
-def test_without_valid_molecules_all_metrics_are_none(smiles):
+def test_metrics_without_valid_molecules_are_none(smiles):
     options = {"train": SMILES, "test": SMILES, "test_scaffolds": SMILES, "columns": None}
     full, empty = scored(SMILES, **options).metrics, scored(smiles, **options).metrics
     assert {section: list(found) for section, found in empty.items()} == {s: list(found) for s, found in full.items()}
@@ -70,12 +70,12 @@ def test_file_with_names(tmp_path, kind):
         scored(kind(tmp_path / "b.smi"))
 
 
-@pytest.mark.parametrize("what", [None, 3, pd.DataFrame({"smiles": ["CCO"]})])
-def test_input_that_is_not_smiles_raises(what):
+@pytest.mark.parametrize("smiles", [None, 3, pd.DataFrame({"smiles": ["CCO"]})])
+def test_input_that_is_not_smiles_raises(smiles):
     with pytest.raises(InputError, match="SMILES"):
-        scored(what)
+        scored(smiles)
     with pytest.raises(InputError, match="SMILES"):
-        scored("CCO", train=what if what is not None else 3)
+        scored("CCO", train=smiles if smiles is not None else 3)
 
 
 def test_reference_types(tmp_path):
@@ -134,9 +134,9 @@ def test_progress_messages_of_references(tmp_path):
 
 def test_one_seed_or_one_per_molecule():
     one = scored(["CCN", "CCC"], seeds="CCO")
-    each = scored(["CCN", "CCC"], seeds=["CCO", "CCO"])
-    pd.testing.assert_frame_equal(one.molecules, each.molecules)
-    pd.testing.assert_frame_equal(one.seeds, each.seeds)
+    per_molecule = scored(["CCN", "CCC"], seeds=["CCO", "CCO"])
+    pd.testing.assert_frame_equal(one.molecules, per_molecule.molecules)
+    pd.testing.assert_frame_equal(one.seeds, per_molecule.seeds)
     assert one.seeds["seed"].tolist() == ["CCO"]
     assert scored(iter(["CCN", "CCC"]), seeds="CCO").counts["read"] == 2
     assert scored(["CCN"]).seeds is None

@@ -1,4 +1,4 @@
-"""Tables and set metrics of Scorer against direct computations, for any division into chunks and any order."""
+"""Tables and set metrics of `Scorer` compared with direct computations, for any division into chunks and any order."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def references(tmp_path_factory):
 
 
 def scored(rows, references=None, **options):
-    """The table of all rows, and the scores."""
+    """Return the table of all rows, and the scores."""
     scorer = Scorer(references, **{"workers": 1, "fcd": False, **options})
     table = concat_tables(scorer.tables(rows_from_smiles(rows) if isinstance(rows, list) else rows))
     return table, scorer.scores()
@@ -68,10 +68,10 @@ def cosine(a, b):
 
 
 def parse_strict_json(text):
-    def rejected(name):
+    def fail(name):
         raise AssertionError(f"{name} is not standard JSON")
 
-    return json.loads(text, parse_constant=rejected)
+    return json.loads(text, parse_constant=fail)
 
 
 def all_metrics(scores):
@@ -88,11 +88,11 @@ def test_one_output_row_per_input_row(references):
     assert table["canonical"].tolist() == ["CCO", *[""] * len(INVALID), "O=C(O)c1ccccc1", ""]
     assert table["smiles"].tolist() == ["OCC", "", "C1CC", "C" * 6000, "nan", "None", "7", "c1ccccc1C(=O)O", "nonsense"]
     assert (table["error"] == "").tolist() == [True, *[False] * len(INVALID), True, False]
-    for place, reason in enumerate(["empty", "ring 1", "6,000 characters", "float, not", "NoneType, not", "int, not"]):
-        assert reason in table["error"][place + 1]
+    for index, reason in enumerate(["empty", "ring 1", "6,000 characters", "float, not", "NoneType, not", "int, not"]):
+        assert reason in table["error"][index + 1]
     invalid = table[table["canonical"] == ""]
-    comparing = ["not_in_training", "scaffold_not_in_training", "nearest_neighbor", "nearest_similarity"]
-    assert invalid[[*COLUMNS, *comparing]].drop(columns=["alerts", "scaffold"]).isna().all(axis=None)
+    comparisons = ["not_in_training", "scaffold_not_in_training", "nearest_neighbor", "nearest_similarity"]
+    assert invalid[[*COLUMNS, *comparisons]].drop(columns=["alerts", "scaffold"]).isna().all(axis=None)
     assert scores.counts["read"] == 9
     assert scores.counts["valid"] == scores.counts["distinct"] == scores.counts["sampled"] == 2
     assert scores.counts["invalid"] == 7
@@ -102,11 +102,15 @@ def test_one_output_row_per_input_row(references):
 
 def test_invalid_rows_keep_position_and_reason():
     rows = iter(
-        [InvalidRow("a.smi", 1, "junk", "no row"), Record("CCO", "x", "a.smi", 2), InvalidRow("a.smi", 3, "", "empty")]
+        [
+            InvalidRow("a.smi", 1, "text", "not a row"),
+            Record("CCO", "x", "a.smi", 2),
+            InvalidRow("a.smi", 3, "", "empty"),
+        ]
     )
     table, _ = scored(rows, columns=())
-    assert table["smiles"].tolist() == ["junk", "CCO", ""]
-    assert table["error"].tolist() == ["no row", "", "empty"]
+    assert table["smiles"].tolist() == ["text", "CCO", ""]
+    assert table["error"].tolist() == ["not a row", "", "empty"]
     assert "seed" not in table.columns
 
 
@@ -163,10 +167,10 @@ def test_nearest_neighbor_of_reference_molecule_is_itself(tmp_path):
 
 
 def test_missing_score_is_noted(references):
-    def of_some(smiles):
+    def incomplete_score(smiles):
         return np.array([np.nan if "N" in text else len(text) for text in smiles], dtype=float)
 
-    table, scores = scored(["CCO", "CCN", "C1CC"], references, columns=(), scores={"my model": of_some})
+    table, scores = scored(["CCO", "CCN", "C1CC"], references, columns=(), scores={"my model": incomplete_score})
     assert table["error"].tolist()[:2] == ["", "no my model"]
     assert table["error"][2].startswith("cannot read")
     assert "1 valid molecules lack a value: see the column error" in scores.notes
@@ -178,8 +182,8 @@ def test_nearest_neighbor(scored_set, references):
         similarities = [similarity(text, other) for other in TRAIN]
         assert value == pytest.approx(max(similarities), abs=1e-6)
         assert found == TRAIN[int(np.argmax(similarities))]
-    of_test, _ = scored(SET[:3], ReferenceSets(test=references.test), columns=CHEAP)
-    assert set(of_test["nearest_neighbor"]) <= set(TEST)
+    test_table, _ = scored(SET[:3], ReferenceSets(test=references.test), columns=CHEAP)
+    assert set(test_table["nearest_neighbor"]) <= set(TEST)
     without, _ = scored(SET[:3], references, columns=CHEAP, nearest=False)
     assert "nearest_neighbor" not in without.columns
     assert "nearest_similarity" not in without.columns
@@ -206,7 +210,7 @@ def test_benchmarks(references):
     assert set(scores.metrics) == {"Molecules"}
 
 
-# --- the set ---
+# --- metrics of the set ---
 
 
 def test_moses_metrics_match_definitions(scored_set):
@@ -279,18 +283,18 @@ def test_molecule_averages(scored_set):
     assert len(scores.reference) == len(TEST)
 
 
-def test_chunks_and_workers_do_not_change_results(references, monkeypatch):
+def test_results_do_not_depend_on_chunks_and_workers(references, monkeypatch):
     monkeypatch.setattr(scorer_module, "CHUNKS_PER_TABLE", 2)
     monkeypatch.setattr(scorer_module, "chunked", lambda rows: ([row] for row in rows))
     rows = [*SET[:6], "C1CC", *SET[6:12]]
-    cut = scored(rows, references)
+    divided = scored(rows, references)
     monkeypatch.undo()
     for workers in (0, 2):
         table, scores = scored(rows, references, workers=workers)
-        for one, other in zip(*(t.astype(object).to_dict("records") for t in (table, cut[0])), strict=True):
+        for one, other in zip(*(t.astype(object).to_dict("records") for t in (table, divided[0])), strict=True):
             assert {k: v for k, v in one.items() if pd.notna(v)} == {k: v for k, v in other.items() if pd.notna(v)}
-        assert all_metrics(scores) == pytest.approx(all_metrics(cut[1]))
-        assert (scores.counts, scores.notes) == (cut[1].counts, cut[1].notes)
+        assert all_metrics(scores) == pytest.approx(all_metrics(divided[1]))
+        assert (scores.counts, scores.notes) == (divided[1].counts, divided[1].notes)
 
 
 def test_order_does_not_change_metrics(scored_set, references):
@@ -303,7 +307,7 @@ def test_order_does_not_change_metrics(scored_set, references):
 def test_set_metrics_of_sample(references):
     _, scores = scored(SET, references, columns=CHEAP, sample_size=10, random_state=1)
     assert scores.counts["sampled"] == len(scores.molecules) == 10
-    assert scores.counts["distinct"] == len(set(SET))  # of all
+    assert scores.counts["distinct"] == len(set(SET))  # of all molecules
     assert "the metrics of the set are computed from 10 random molecules of 50 valid ones" in scores.notes
     again = scored(SET, references, columns=CHEAP, sample_size=10, random_state=1)[1]
     other = scored(SET, references, columns=CHEAP, sample_size=10, random_state=2)[1]
@@ -311,19 +315,21 @@ def test_set_metrics_of_sample(references):
 
 
 def test_structures_of_complete_sample_are_reused(references, monkeypatch):
-    """Also for SMILES that are not canonical: structures are computed from the canonical ones."""
+    """Structures are computed from canonical SMILES, also if the input is not canonical."""
     rows = [Chem.MolToSmiles(parse(text), doRandom=True) for text in SET[:12]] + ["C1CC", SET[0]]
     options = {"columns": CHEAP, "sample_size": 14}
-    along = scored(rows, references, **options)[1]
-    structures, given = scorer_module.compute_structures, []
-    monkeypatch.setattr(scorer_module, "compute_structures", lambda s, w: given.extend(s) or structures(s, w))
+    expected = scored(rows, references, **options)[1]
+    compute_structures, computed = scorer_module.compute_structures, []
+    monkeypatch.setattr(
+        scorer_module, "compute_structures", lambda s, w: computed.extend(s) or compute_structures(s, w)
+    )
     scorer = Scorer(references, **options, workers=1, fcd=False)
     _ = concat_tables(scorer.tables(rows_from_smiles(rows)))
-    assert all_metrics(scorer.scores()) == all_metrics(along)
-    assert given == []
+    assert all_metrics(scorer.scores()) == all_metrics(expected)
+    assert computed == []
     scorer._structures.clear()
-    assert all_metrics(scorer.scores()) == all_metrics(along)
-    assert given == [canonical(text) for text in rows if text != "C1CC"]
+    assert all_metrics(scorer.scores()) == all_metrics(expected)
+    assert computed == [canonical(text) for text in rows if text != "C1CC"]
 
 
 def test_several_streams(references):
@@ -335,13 +341,15 @@ def test_several_streams(references):
 
 def test_guacamol_uses_random_subset_of_sample(references, monkeypatch):
     monkeypatch.setattr(set_metrics_module, "SUBSET_SIZE", 10)
-    given = []
-    columns = set_metrics_module.guacamol_features
-    monkeypatch.setattr(set_metrics_module, "guacamol_features", lambda s, w: given.extend(s) or columns(s, w))
+    sampled = []
+    guacamol_features = set_metrics_module.guacamol_features
+    monkeypatch.setattr(
+        set_metrics_module, "guacamol_features", lambda s, w: sampled.extend(s) or guacamol_features(s, w)
+    )
     _, scores = scored(ALL, ReferenceSets(references.train), columns=())
-    assert len(given) == 10
-    assert given == [text for text in ALL if text in given]
-    assert set(given) & set(ALL[len(ALL) // 2 :])
+    assert len(sampled) == 10
+    assert sampled == [text for text in ALL if text in sampled]
+    assert set(sampled) & set(ALL[len(ALL) // 2 :])
     assert any(note.startswith("the GuacaMol scores except validity are computed from 10") for note in scores.notes)
 
 
@@ -427,17 +435,17 @@ def test_to_json_with_nan_raises():
 
 
 def test_column_that_fails_for_some_molecules(monkeypatch, references):
-    """They stay valid, are mentioned in a note, and are excluded from the mean."""
+    """The molecules remain valid, are counted in a note, and are excluded from the mean."""
     column = COLUMNS["sa"]
 
-    def sometimes(mol, row):
+    def fail_for_three_atoms(mol, row):
         if mol.GetNumAtoms() == 3:
-            raise ValueError("cannot")
+            raise ValueError("three atoms")
         return column.function(mol, row)
 
-    monkeypatch.setitem(COLUMNS, "sa", type(column)("sa", sometimes, "", float("nan")))
+    monkeypatch.setitem(COLUMNS, "sa", type(column)("sa", fail_for_three_atoms, "", float("nan")))
     table, scores = scored(["CCO", "CCCC"], references, columns=("sa",))
-    assert table["error"].tolist() == ["no sa: cannot", ""]
+    assert table["error"].tolist() == ["no sa: three atoms", ""]
     assert scores.counts["valid"] == 2
     assert scores.metrics["Molecules"]["mean sa"] == table["sa"][1]
     assert scores.metrics["MOSES"]["SA"] is not None
@@ -452,7 +460,7 @@ def test_column_that_fails_for_some_molecules(monkeypatch, references):
 
 @pytest.fixture
 def chemnet(monkeypatch):
-    """A fake ChemNet, and the list of its inputs."""
+    """Replaces ChemNet; returns the list of its inputs."""
     calls = []
 
     def activation_statistics(smiles, **_):
@@ -480,18 +488,18 @@ def test_fcd_false_does_not_call_the_network(chemnet, references):
     assert scores.metrics["MOSES"]["FCD/Test"] is None
 
 
-@pytest.mark.parametrize("reference", [True, False])
-def test_missing_fcd_torch_is_note_or_error(monkeypatch, references, reference):
+@pytest.mark.parametrize("has_reference", [True, False])
+def test_missing_fcd_torch_is_note_or_error(monkeypatch, references, has_reference):
     def missing(*_, **__):
         raise MissingExtraError("pip install it")
 
     monkeypatch.setattr(scorer_module.frechet_chemnet, "activation_statistics", missing)
-    compared = references if reference else None
-    _, scores = scored(["CCO", "CCN"], compared, columns=CHEAP, fcd=None)
-    assert ("no FCD: pip install it" in scores.notes) == reference
-    if reference:
+    reference_sets = references if has_reference else None
+    _, scores = scored(["CCO", "CCN"], reference_sets, columns=CHEAP, fcd=None)
+    assert ("no FCD: pip install it" in scores.notes) == has_reference
+    if has_reference:
         with pytest.raises(MissingExtraError):
-            next(Scorer(compared, fcd=True).tables(iter(())))
+            next(Scorer(reference_sets, fcd=True).tables(iter(())))
 
 
 def test_fcd_of_one_molecule_is_none_with_a_note(tmp_path):

@@ -1,4 +1,4 @@
-"""Counts, hashes and random sample of a stream of rows."""
+"""Counts, hashes and random sample of a stream of rows, accumulated table by table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from molvae.metrics.set_metrics import MAX_INVALID_KEPT, SetAccumulator
 
 
 def rows(flags):
-    """A row per flag: valid (True), valid with a missing value (None), or invalid (False)."""
+    """Return a row per flag: valid (True), valid with a missing value (None), or invalid (False)."""
     texts = [f"m{i}" for i in range(len(flags))]
     errors = {True: "", None: "no sa: reason", False: "invalid"}
     return pd.DataFrame(
@@ -39,7 +39,7 @@ def accumulate(frame, size, random_state=0, boundaries=()):
 
 @settings(deadline=None, max_examples=40)
 @given(st.data())
-def test_division_into_tables_does_not_change_result(data):
+def test_division_into_tables(data):
     flags = data.draw(st.lists(st.sampled_from([True, True, True, None, False]), max_size=60))
     size, random_state = data.draw(st.integers(1, 40)), data.draw(st.integers(0, 5))
     boundaries = data.draw(st.lists(st.integers(0, len(flags)), max_size=8))
@@ -65,7 +65,7 @@ def test_division_into_tables_does_not_change_result(data):
 
 
 def test_sample_is_uniform():
-    """120 samples of 10 of 40 rows: each row is expected 30 times, with a standard deviation of 5."""
+    """In 120 samples of 10 out of 40 rows, each row is expected 30 times, with a standard deviation of 5."""
     frame, sampled = rows([True] * 40), np.zeros(40)
     for random_state in range(120):
         sampled[[int(text[1:]) for text in accumulate(frame, 10, random_state, (15, 30)).sample()["smiles"]]] += 1

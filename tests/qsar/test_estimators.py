@@ -1,4 +1,4 @@
-"""Estimators against scikit-learn, and Gaussian processes against the textbook formulas."""
+"""Estimators compared with scikit-learn, and Gaussian processes with textbook formulas."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_uncertainty_is_larger_far_from_training_set(kind):
 
 
 def test_logistic_regression_with_one_positive_label():
-    """Occurs when two positives are in different folds."""
+    """This occurs in cross-validation with two positive labels in different folds."""
     x = np.random.default_rng(0).normal(size=(12, 4))
     y = (np.arange(12) == 3).astype(float)
     with warnings.catch_warnings():

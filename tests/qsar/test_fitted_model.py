@@ -29,12 +29,12 @@ def fitted(name):
 
 
 @pytest.mark.parametrize("name", list(ESTIMATORS))
-def test_round_trip(tmp_path, name):
+def test_save_and_load(tmp_path, name):
     model = fitted(name)
     save(model, "# card\n", tmp_path / "m")
-    again = load(tmp_path / "m")
-    np.testing.assert_array_equal(again.predict(X), model.predict(X))
-    assert (again.target, again.task, again.candidate, again.encoder, again.card) == (
+    loaded = load(tmp_path / "m")
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert (loaded.target, loaded.task, loaded.candidate, loaded.encoder, loaded.card) == (
         model.target, model.task, model.candidate, model.encoder, model.card,
     )  # fmt: skip
     assert {file.name for file in (tmp_path / "m").iterdir()} == {
@@ -48,7 +48,7 @@ def test_std_scale_multiplies_uncertainty():
 
 
 def test_min_std_limits_std_scale(tmp_path):
-    """One wrong held-out prediction has a standard deviation of almost 0; the others are calibrated."""
+    """One wrong held-out prediction with a standard deviation near 0 must not dominate the scale."""
     std = np.where(np.arange(len(Y)) == np.abs(Y).argmax(), 1e-16, 1.0)
     best = ValidationResult(Candidate("latent", "random_forest"), {}, np.zeros(len(Y)), std)
     model = fit_best(best, X, Y, "pIC50", "regression", EncoderInfo("tiny", "/x", "ab"), 0)
@@ -109,25 +109,27 @@ def test_invalid_settings_raise(tmp_path, change, message):
     ],
 )
 def test_invalid_trees_raise(tmp_path, arrays, message):
-    good = {"roots": [0], "feature": [0, 0, 0], "threshold": [0.5, 0, 0], "left": [1, 1, 2], "right": [2, 1, 2],
+    valid = {"roots": [0], "feature": [0, 0, 0], "threshold": [0.5, 0, 0], "left": [1, 1, 2], "right": [2, 1, 2],
             "value": [0.0, 1.0, 2.0]}  # fmt: skip
-    assert load(_crafted(tmp_path / "good", "random_forest", good)).estimator.predict(np.zeros((1, 2048)))[0] == [1.0]
+    assert load(_save_with_arrays(tmp_path / "valid", "random_forest", valid)).estimator.predict(np.zeros((1, 2048)))[
+        0
+    ] == [1.0]
     with pytest.raises(CheckpointError, match=message):
-        load(_crafted(tmp_path / "bad", "random_forest", good | arrays))
+        load(_save_with_arrays(tmp_path / "invalid", "random_forest", valid | arrays))
 
 
 def test_invalid_arrays_raise(tmp_path):
     two_features = {name: np.ones(2) for name in ("center", "scale", "weights")} | {"bias": [0.0], "noise": [1.0]}
     with pytest.raises(CheckpointError, match="cannot load"):
-        load(_crafted(tmp_path / "a", "bayesian_ridge", two_features | {"covariance": np.eye(2)}))
+        load(_save_with_arrays(tmp_path / "a", "bayesian_ridge", two_features | {"covariance": np.eye(2)}))
     counts = {"x": np.full((1, 2048), 2**31 - 1, np.int32), "y": [0.0], "mean": [0.0], "amplitude": [1.0],
               "noise": [1.0], "length": [0.0]}  # fmt: skip
     with pytest.raises(CheckpointError, match="uint8, got int32"):
-        load(_crafted(tmp_path / "b", "gaussian_process", counts))
+        load(_save_with_arrays(tmp_path / "b", "gaussian_process", counts))
 
 
-def _crafted(folder, name, arrays):
-    """A model on fingerprints with these arrays and a matching checksum."""
+def _save_with_arrays(folder, name, arrays):
+    """Save a model of fingerprints with these arrays and a matching checksum."""
     save(fitted(name), "", folder)
     save_file({key: np.asarray(array) for key, array in arrays.items()}, folder / "weights.safetensors")
     digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
@@ -137,15 +139,15 @@ def _crafted(folder, name, arrays):
 
 def test_pickle_is_not_loaded(tmp_path):
     save(fitted("bayesian_ridge"), "", tmp_path / "m")
-    evil = pickle.dumps(Boom())
-    (tmp_path / "m" / "weights.safetensors").write_bytes(evil)
-    _edit(tmp_path / "m", sha256=hashlib.sha256(evil).hexdigest())
+    pickled = pickle.dumps(FailsOnUnpickling())
+    (tmp_path / "m" / "weights.safetensors").write_bytes(pickled)
+    _edit(tmp_path / "m", sha256=hashlib.sha256(pickled).hexdigest())
     with pytest.raises(CheckpointError):
         load(tmp_path / "m")
     with pytest.raises(CheckpointError, match="is not a property model"):
         load(tmp_path / "nowhere")
 
 
-class Boom:
+class FailsOnUnpickling:
     def __reduce__(self):
-        return (pytest.fail, ("loading ran code",))
+        return (pytest.fail, ("loading executed code",))

@@ -36,7 +36,7 @@ def test_other_numbers_make_a_regression(tmp_path):
 
 
 def test_repeated_molecules(tmp_path):
-    """Labels by majority, a tie is invalid; values by their mean."""
+    """Labels are decided by majority, and a tie is invalid; values are averaged."""
     rows = ["CCO,1", "OCC,0", "CC,1", "C[CH3],1", "CC,0", "CN,0"]
     table = read(tmp_path, rows)
     assert dict(zip(table.smiles, table.values, strict=True)) == {"CC": 1, "CN": 0}

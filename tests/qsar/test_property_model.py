@@ -32,7 +32,7 @@ LOGP = {text: Crippen.MolLogP(parse(text)) for text in DRUGS.values()}
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """logP of the drugs, one of them twice, and four invalid rows."""
+    """A table of the logP of drugs, one of them twice, with four invalid rows."""
     path = tmp_path_factory.mktemp("data") / "logp.csv"
     rows = [{"smiles": text, "logP": value} for text, value in LOGP.items()]
     rows += [{"smiles": "OC(=O)c1ccccc1OC(C)=O", "logP": LOGP[DRUGS["aspirin"]] + 1}]
@@ -47,11 +47,11 @@ def fitted(table, tiny_model, few_trees):  # noqa: ARG001
 
 
 def test_row_counts(fitted, tiny):
-    unreadable = sum(bool(error) for error in encode_valid(tiny, list(DRUGS.values()))[1])
-    accepted = len(DRUGS) - unreadable
+    n_unreadable = sum(bool(error) for error in encode_valid(tiny, list(DRUGS.values()))[1])
+    accepted = len(DRUGS) - n_unreadable
     assert (
         fitted.card["Data"]["rows"]
-        == f"{accepted + 1 + 4 + unreadable} read: {accepted} accepted, 1 duplicate, {4 + unreadable} invalid"
+        == f"{accepted + 1 + 4 + n_unreadable} read: {accepted} accepted, 1 duplicate, {4 + n_unreadable} invalid"
     )
     assert fitted.card["Data"]["file"] == "logp.csv"
 
@@ -64,10 +64,10 @@ def test_invalid_rows_are_reported(table, tiny_model):
 
 
 def test_best_candidate_is_selected(fitted):
-    (figures,) = (value for key, value in fitted.card.items() if key.startswith("Held-out metrics (3 folds"))
-    assert sum("latents" in name for name in figures) == 3
-    assert sum("fingerprints" in name for name in figures) == 2
-    r2 = {name: float(text.split()[1]) for name, text in figures.items()}
+    (metrics,) = (value for key, value in fitted.card.items() if key.startswith("Held-out metrics (3 folds"))
+    assert sum("latents" in name for name in metrics) == 3
+    assert sum("fingerprints" in name for name in metrics) == 2
+    r2 = {name: float(text.split()[1]) for name, text in metrics.items()}
     assert fitted.card["Selected model"] == max(r2, key=lambda name: r2[name])
     assert set(fitted.card["Best model per representation"]) == {"latent", "fingerprint"}
 
@@ -77,9 +77,9 @@ def test_predict_table(fitted):
     assert list(frame.columns) == ["smiles", "prediction", "uncertainty", "error"]
     assert frame["error"].iloc[0].startswith("cannot read SMILES 'C1CC'")
     assert np.isnan(frame["prediction"].iloc[[0, -1]]).all()
-    good = frame.iloc[1:-1][frame["error"].iloc[1:-1] == ""]
-    assert np.corrcoef(good["prediction"], [LOGP[text] for text in good["smiles"]])[0, 1] > 0.7
-    assert (good["uncertainty"] > 0).all()
+    valid = frame.iloc[1:-1][frame["error"].iloc[1:-1] == ""]
+    assert np.corrcoef(valid["prediction"], [LOGP[text] for text in valid["smiles"]])[0, 1] > 0.7
+    assert (valid["uncertainty"] > 0).all()
     assert fitted.predict([]).shape == (0, 4)
     assert fitted.predict("CCO").shape == (1, 4)
     assert fitted.predict(pd.Series(["CCO", "C1CC"], index=[5, 3])).index.tolist() == [5, 3]
@@ -87,8 +87,8 @@ def test_predict_table(fitted):
 
 def test_save_and_load(fitted, tmp_path):
     path = fitted.save(tmp_path / "logp.molvae-property")
-    again = molvae.load_property_model(path, device="cpu")
-    pd.testing.assert_frame_equal(again.predict(list(LOGP)), fitted.predict(list(LOGP)))
+    loaded = molvae.load_property_model(path, device="cpu")
+    pd.testing.assert_frame_equal(loaded.predict(list(LOGP)), fitted.predict(list(LOGP)))
     assert (path / "card.md").read_text().startswith("# logP, a regression")
 
 
@@ -118,10 +118,10 @@ def save_latent_model(fitted, tiny, tmp_path):
 
 
 def test_encoder_can_be_moved_but_not_replaced(save_latent_model, tiny_model, tmp_path):
-    home = shutil.copytree(tiny_model, tmp_path / "home")
-    path = save_latent_model(home)
+    original = shutil.copytree(tiny_model, tmp_path / "original")
+    path = save_latent_model(original)
     expected = load_property_model(path, device="cpu").predict("CCO")
-    moved = home.rename(tmp_path / "moved")
+    moved = original.rename(tmp_path / "moved")
     with pytest.raises(CheckpointError):
         load_property_model(path, device="cpu")
     pd.testing.assert_frame_equal(load_property_model(path, device="cpu", encoder=moved).predict("CCO"), expected)
