@@ -37,7 +37,7 @@ _CHUNK_SIZE = 65_536  # texts hashed at a time: 6 MB of bit positions
 class BloomFilter:
     """A set of texts that answers membership queries with a known rate of false positives.
 
-    Texts are compared literally, so queries must be canonical SMILES if the filter was built from those.
+    Texts are compared as they are. If the filter was built from canonical SMILES, queries must be canonical SMILES.
 
     Attributes
     ----------

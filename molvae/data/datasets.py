@@ -172,6 +172,13 @@ def fetch_dataset(name: str | Recipe, folder: str | Path | None = None, progress
 def dataset_path(name: str, split: str, folder: str | Path | None = None) -> Path:
     """Return the file of one split of a downloaded dataset.
 
+    Parameters
+    ----------
+    name, split : str
+        Name of the dataset and of the split.
+    folder : str or Path, optional
+        Folder of all datasets; default `data_folder()`.
+
     Raises
     ------
     InputError

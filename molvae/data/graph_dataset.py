@@ -114,7 +114,15 @@ class PackedGraphs:
         tokens: NDArray[np.int16],
         sizes: NDArray[np.int64],
     ) -> PackedGraphs:
-        """Wrap flat arrays; `sizes` (M, 3) holds the number of atoms, bonds and tokens of each molecule."""
+        """Create packed graphs from flat NumPy arrays.
+
+        Parameters
+        ----------
+        atoms, bonds, bond_index, tokens : ndarray
+            As the attributes.
+        sizes : ndarray of int64, shape (M, 3)
+            Number of atoms, bonds and tokens of each molecule.
+        """
         # atom indices are below 1000 and fit in int16, which torch supports better than uint16
         rows = (torch.from_numpy(array) for array in (atoms, bonds, bond_index.astype(np.int16), tokens))
         return cls(*rows, *(offsets(sizes[:, column]) for column in range(3)))

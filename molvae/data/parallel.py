@@ -195,7 +195,17 @@ class WorkerPool:
     def submit(
         self, function: Callable[[list[Item]], list[Result]], items: Sequence[Item], size: int = POOL_CHUNK_SIZE
     ) -> PendingResults[Result]:
-        """Start computing `function`, which maps a list of items to a list of results, in chunks of `size` items."""
+        """Start the computation of a function of many items, and return at once.
+
+        Parameters
+        ----------
+        function : callable
+            Maps a list of items to a list of results of the same length. Must be picklable.
+        items : sequence
+            The input.
+        size : int
+            Number of items that are sent to a worker at once.
+        """
         return PendingResults(self, function, items, size)
 
     def submit_chunk(self, function: Callable[[list[Item]], list[Result]], chunk: list[Item]) -> Future[list[Result]]:
@@ -323,6 +333,7 @@ class _Executors:
 
     @classmethod
     def get(cls, count: int, modules: tuple[str, ...], replacing: Any = None) -> Any:
+        """Return the running executor, or start one if there is none or if it is `replacing`."""
         import loky
 
         with cls.lock:
@@ -337,6 +348,7 @@ class _Executors:
 
     @classmethod
     def stop(cls, count: int, modules: tuple[str, ...]) -> None:
+        """Kill the processes of an executor."""
         with cls.lock:
             executor = cls.running.get((count, modules))
         if executor is not None:
@@ -344,11 +356,13 @@ class _Executors:
 
     @classmethod
     def stop_all(cls) -> None:
+        """Kill the processes of all executors."""
         for executor in cls.running.values():
             executor.shutdown(kill_workers=True)
 
     @classmethod
     def reset(cls) -> None:
+        """Remove the executors of the parent process, after a fork."""
         cls.lock, cls.running = threading.Lock(), {}
 
 

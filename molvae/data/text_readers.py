@@ -79,7 +79,7 @@ def read_lines(stream: IO[Any], source: str) -> Iterator[Line]:
         try:
             raw, length = _read_line(stream)
         except _STREAM_ERRORS as error:
-            yield Line(row, "", f"the file is truncated or damaged from here on ({error})")
+            yield Line(row, "", f"the file is truncated or damaged from this line on ({error})")
             return
         if row == 1:
             raw = _check_first_line(raw, source)

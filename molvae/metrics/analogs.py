@@ -243,6 +243,7 @@ class _SeedAccumulator:
             self.error = str(error)
 
     def add(self, rows: Sequence[_Row]) -> None:
+        """Add rows of this seed."""
         self.counts["proposed"] += len(rows)
         if self._seed is None:
             return
@@ -275,10 +276,12 @@ class _SeedAccumulator:
         return self._similarity[~np.isnan(self._similarity)].astype(np.float64)
 
     def metrics(self) -> Metrics:
+        """Return `METRIC_COLUMNS` of this seed."""
         metrics = _metrics(self.counts, self.similarities())
         return metrics | {"internal_diversity": _internal_diversity(self._fingerprints)}
 
     def table_row(self) -> dict[str, float | str | None]:
+        """Return the row of this seed in `AnalogMetrics.per_seed`."""
         if self.error:
             empty = dict.fromkeys((*COUNT_COLUMNS, *METRIC_COLUMNS))
             return {**empty, "error": self.error, "proposed": self.counts["proposed"]}

@@ -67,7 +67,8 @@ def activation_statistics(
 ) -> ActivationStatistics:
     """Compute mean and covariance of the ChemNet activations of a set, in constant memory.
 
-    Each molecule is encoded by its canonical SMILES; like fcd_torch, ChemNet reads only the first fragment of several.
+    Each molecule is encoded by its canonical SMILES; as in fcd_torch, ChemNet reads only the first of several
+    fragments.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def activation_statistics(
     if moments.count < 2:
         raise InputError(
             f"the Fréchet ChemNet distance needs at least 2 molecules, got {moments.count} "
-            f"({skipped} more are longer than {MAX_LENGTH} characters)"
+            f"(skipped because of more than {MAX_LENGTH} characters: {skipped})"
         )
     return ActivationStatistics(moments.mean, moments.scatter / (moments.count - 1), moments.count, skipped)
 

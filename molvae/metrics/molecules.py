@@ -212,7 +212,17 @@ class ScoredChunk(NamedTuple):
 def score_chunk(
     rows: list[InputRow], columns: Collection[str], with_fingerprints: bool, with_structures: bool = False
 ) -> ScoredChunk:
-    """Compute the table of a chunk of rows; the name of each row is in the column `seed`."""
+    """Compute the table of a chunk of rows.
+
+    Parameters
+    ----------
+    rows : list of Record or InvalidRow
+        The input. The name of each row becomes the column `seed`.
+    columns : collection of str
+        Names of the columns to compute.
+    with_fingerprints, with_structures : bool
+        Whether to compute fingerprints of all rows and structures of the valid molecules.
+    """
     with silence_rdkit():
         molecules = [
             parse_smiles(escape_surrogates(row.smiles))

@@ -105,8 +105,8 @@ def internal_diversity(structures: Structures, workers: int | None = None) -> di
     The pairs include each molecule with itself. IntDiv uses the arithmetic mean; IntDiv2 averages, over the molecules,
     the root mean square of the similarities to all molecules.
     """
-    first, second = power_means(structures.fingerprints, (1, 2), workers=workers)
-    return {"IntDiv": 1 - float(first.mean()), "IntDiv2": 1 - float(second.mean())}
+    arithmetic, quadratic = power_means(structures.fingerprints, (1, 2), workers=workers)
+    return {"IntDiv": 1 - float(arithmetic.mean()), "IntDiv2": 1 - float(quadratic.mean())}
 
 
 def similarity_to_reference(

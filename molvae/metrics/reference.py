@@ -100,7 +100,7 @@ class Reference:
         """Canonical isomeric SMILES of the valid molecules, repeats included, in input order."""
         canonical = self._cached("molecules", self._canonical_smiles)["text"].tobytes().decode().split()
         if not canonical:
-            raise InputError(f"{self.name} has no valid molecule among {len(self.smiles):,} rows")
+            raise InputError(f"{self.name} has no valid molecule (rows read: {len(self.smiles):,})")
         return canonical
 
     @cached_property

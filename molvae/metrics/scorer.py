@@ -295,7 +295,7 @@ class Scorer:
 
     def _notes(self, counts: dict[str, int]) -> list[str]:
         notes = self._analog_notes()
-        notes += [f"{r.name}: skipped {r.n_invalid:,} invalid rows" for r in self.references.available if r.n_invalid]
+        notes += [f"{r.name}: invalid rows skipped: {r.n_invalid:,}" for r in self.references.available if r.n_invalid]
         valid, sampled, incomplete = counts["valid"], counts["sampled"], self._accumulator.n_incomplete
         if not valid:
             notes.append("no row is a valid molecule")
@@ -303,11 +303,9 @@ class Scorer:
             notes.append(
                 f"the metrics of the set are computed from {sampled:,} random molecules of {valid:,} valid ones"
             )
-        notes += [
-            f"unique@{k} is computed from only {valid:,} valid molecules" for k in moses.UNIQUE_AT if 0 < valid < k
-        ]
+        notes += [f"unique@{k}: fewer than {k:,} valid molecules ({valid:,})" for k in moses.UNIQUE_AT if 0 < valid < k]
         if incomplete:
-            notes.append(f"{incomplete:,} valid molecules lack a value: see the column error")
+            notes.append(f"valid molecules with a missing value: {incomplete:,}; see the column error")
         return notes
 
     def _analog_notes(self) -> list[str]:

@@ -113,7 +113,7 @@ class FittedModel:
 
 
 def save(model: FittedModel, card: str, folder: Path) -> None:
-    """Write the folder atomically; `card` is the text of card.md."""
+    """Write a model to a folder, atomically. `card` is the text of card.md."""
     names = [f.name for f in dataclasses.fields(model.estimator)]  # type: ignore[arg-type]
     with atomic_write_folder(folder, SETTINGS) as temporary:
         save_file({name: np.ascontiguousarray(getattr(model.estimator, name)) for name in names}, temporary / WEIGHTS)

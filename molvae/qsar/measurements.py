@@ -106,7 +106,7 @@ class Measurements:
             if 2 * n_positive == len(rows):
                 numbers = ", ".join(str(record.row) for record, _ in rows)
                 for record, _ in rows:
-                    self._reject(record, f"{target} is 1 as often as 0 for this molecule, in rows {numbers}")
+                    self._reject(record, f"contradictory values of {target}: as many 1 as 0 in rows {numbers}")
             else:
                 decided[smiles] = latent, [(record, float(2 * n_positive > len(rows))) for record, _ in rows]
         return decided

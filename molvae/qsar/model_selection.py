@@ -227,7 +227,23 @@ def fit_best(
     encoder: EncoderInfo,
     random_state: int,
 ) -> FittedModel:
-    """Fit the best candidate to all molecules, and calibrate its uncertainty on the held-out predictions."""
+    """Fit the best candidate to all molecules, and calibrate its uncertainty on the held-out predictions.
+
+    Parameters
+    ----------
+    best : ValidationResult
+        Result of the best candidate.
+    x, y : ndarray, shape (N, D) and (N,)
+        Features and values of all molecules.
+    target : str
+        Name of the property.
+    task : {"regression", "classification"}
+        Kind of the values.
+    encoder : EncoderInfo
+        The model that computes the latents; stored if the candidate uses latents.
+    random_state : int
+        Random number seed.
+    """
     is_regression = task == "regression"
     return FittedModel(
         target=target,

@@ -166,7 +166,7 @@ def test_invalid_reference_rows_are_counted(tmp_path):
     train.write_text("CCO\nC1CC\nCCN\n" + "C" * 6000 + "\n")
     for _ in range(2):  # computed, and read back
         notes = strictly(score("CCO", "CCC", "--train", train).stdout)["notes"]
-        assert f"{train}: skipped 2 invalid rows" in notes
+        assert f"{train}: invalid rows skipped: 2" in notes
 
 
 # --- formats ---
@@ -335,7 +335,7 @@ def test_an_unknown_column_of_the_file_leaves_no_table(tmp_path):
 def test_an_empty_reference(tmp_path):
     (tmp_path / "bad.smi").write_text("C1CC\n")
     result = score("CCO", "--train", tmp_path / "bad.smi", code=2)
-    assert f"{tmp_path / 'bad.smi'} has no valid molecule among 1 rows" in result.stderr
+    assert f"{tmp_path / 'bad.smi'} has no valid molecule (rows read: 1)" in result.stderr
 
 
 def test_fcd_or_not(files, monkeypatch):

@@ -1,4 +1,4 @@
-"""Hashes of texts and weights, whose values files on disk depend on, and the set of hashes."""
+"""Hashes of texts and weights, which must not change because stored files contain them, and the set of hashes."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_long_molecules_are_skipped_and_counted():
     statistics = activation_statistics([too_long, "CCO", longest, too_long, "CCN"], batch_size=1)
     assert (statistics.count, statistics.skipped) == (3, 2)
     np.testing.assert_allclose(statistics.mean, activation_statistics(["CCO", longest, "CCN"]).mean, atol=1e-6)
-    with pytest.raises(InputError, match="1 more are longer than 349 characters"):
+    with pytest.raises(InputError, match="skipped because of more than 349 characters: 1"):
         activation_statistics(["CCO", too_long])
 
 

@@ -81,7 +81,7 @@ def test_unparsable_canonical_smiles_is_skipped(make_reference):
 @pytest.mark.parametrize("smiles", [[], ["C1CC", ""]])
 def test_set_without_valid_molecule_raises(make_reference, smiles):
     for get in STATISTICS.values():
-        with pytest.raises(InputError, match=f"the test set has no valid molecule among {len(smiles)} rows"):
+        with pytest.raises(InputError, match=rf"the test set has no valid molecule \(rows read: {len(smiles)}\)"):
             get(make_reference(smiles, name="the test set"))
 
 

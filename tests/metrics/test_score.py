@@ -116,8 +116,8 @@ def test_invalid_references_raise(tmp_path):
         ("nowhere.smi", "does not exist"),
         ("nothing", "nothing"),
         ("C" * 5000, "C"),
-        ([], "the training set has no valid molecule among 0 rows"),
-        ([None], "the training set has no valid molecule among 1 rows"),
+        ([], "the training set has no valid molecule \\(rows read: 0"),
+        ([None], "the training set has no valid molecule \\(rows read: 1"),
         (tmp_path / "bad.smi", "bad.smi has no valid molecule"),
     ):
         with pytest.raises(InputError, match=reason):

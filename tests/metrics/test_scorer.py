@@ -173,7 +173,7 @@ def test_missing_score_is_noted(references):
     table, scores = scored(["CCO", "CCN", "C1CC"], references, columns=(), scores={"my model": incomplete_score})
     assert table["error"].tolist()[:2] == ["", "no my model"]
     assert table["error"][2].startswith("cannot read")
-    assert "1 valid molecules lack a value: see the column error" in scores.notes
+    assert "valid molecules with a missing value: 1; see the column error" in scores.notes
 
 
 def test_nearest_neighbor(scored_set, references):
@@ -399,7 +399,7 @@ def test_unique_at_k_uses_first_k(monkeypatch):
     _, scores = scored(["CCO", "CCO", "CCN", "CCC", "CCF"], columns=())
     assert scores.metrics["MOSES"]["unique@3"] == 2 / 3
     assert scores.metrics["MOSES"]["unique@100"] == 4 / 5
-    assert scores.notes == ["unique@100 is computed from only 5 valid molecules"]
+    assert scores.notes == ["unique@100: fewer than 100 valid molecules (5)"]
 
 
 def test_reference_without_scaffolds(tmp_path):
@@ -449,7 +449,7 @@ def test_column_that_fails_for_some_molecules(monkeypatch, references):
     assert scores.counts["valid"] == 2
     assert scores.metrics["Molecules"]["mean sa"] == table["sa"][1]
     assert scores.metrics["MOSES"]["SA"] is not None
-    assert "1 valid molecules lack a value: see the column error" in scores.notes
+    assert "valid molecules with a missing value: 1; see the column error" in scores.notes
     _, scores = scored(["CCO"], references, columns=("sa",))
     assert scores.metrics["Molecules"]["mean sa"] is None
     parse_strict_json(scores.to_json())

@@ -41,8 +41,8 @@ def test_repeated_molecules(tmp_path):
     table = read(tmp_path, rows)
     assert dict(zip(table.smiles, table.values, strict=True)) == {"CC": 1, "CN": 0}
     assert [(row.row, row.reason) for row in table.invalid_rows] == [
-        (2, "y is 1 as often as 0 for this molecule, in rows 2, 3"),
-        (3, "y is 1 as often as 0 for this molecule, in rows 2, 3"),
+        (2, "contradictory values of y: as many 1 as 0 in rows 2, 3"),
+        (3, "contradictory values of y: as many 1 as 0 in rows 2, 3"),
     ]
     assert (table.counts.accepted, table.counts.duplicate, table.counts.invalid) == (2, 2, 2)
     table = read(tmp_path, ["CCO,1.5", "OCC,0.5", "CC,7"])
