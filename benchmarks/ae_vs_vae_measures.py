@@ -1,4 +1,4 @@
-"""The questions of `ae_vs_vae.py`, one function each: a trained model in, figures out."""
+"""Metrics of `ae_vs_vae.py`: a trained model in, numbers out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -33,98 +34,102 @@ from molvae.nn.priors import PriorConfig
 from molvae.training.evaluation import Evaluator, canonical_smiles
 from molvae.training.fit_prior import fit_density
 
-RADII = (0.25, 0.5, 0.75)
-PROBED = ("logp", "tpsa", "qed")
-Figures = dict[str, float]
+NOISE_LEVELS = (0.25, 0.5, 0.75)
+PREDICTED_PROPERTIES = ("logp", "tpsa", "qed")
+N_PRIOR_FIT = 20_000
+LINE_POINTS = 9
+Metrics = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many molecules each question takes."""
+    """Numbers of molecules: test molecules, prior samples, seeds, pairs of molecules, samples per seed."""
 
     test: int = 1_000
     prior: int = 1_000
     seeds: int = 50
     pairs: int = 60
-    draws: int = 10
+    samples_per_seed: int = 10
 
     def scaled(self, factor: float) -> Counts:
+        """All numbers multiplied by a factor, but at least 4."""
         return Counts(**{f.name: max(4, int(factor * getattr(self, f.name))) for f in fields(self)})
 
 
 @dataclass(frozen=True)
-class Study:
-    """The molecules: `odd` are of a kind that is not trained on, `other` of one that is."""
+class StudyData:
+    """The molecules: `held_out_class` is not part of the training data, `known_class` is."""
 
     train: PackedGraphs
     test: PackedGraphs
-    odd: PackedGraphs
-    other: PackedGraphs
+    held_out_class: PackedGraphs
+    known_class: PackedGraphs
     vocabulary: Vocabulary
 
     @cached_property
-    def known(self) -> frozenset[str]:
-        """What is trained on."""
+    def train_smiles(self) -> frozenset[str]:
         return frozenset(self.train.smiles(self.vocabulary))
 
     @cached_property
-    def reference(self) -> fcd.ActivationStatistics:
-        """What samples are compared with."""
+    def fcd_reference(self) -> fcd.ActivationStatistics:
+        """ChemNet activations of the test molecules."""
         return fcd.activation_statistics(canonical_smiles(self.test, self.vocabulary))
 
 
 @torch.inference_mode()
-def measure(model: Autoencoder, study: Study, counts: Counts, max_length: int, *, noise_conditioned: bool) -> Figures:
-    """All questions to one model."""
-    evaluator = Evaluator(Codec(model.eval(), study.vocabulary, max_length, noise_conditioned=noise_conditioned))
-    seeds = study.test.select(torch.arange(min(counts.seeds, len(study.test))))
+def measure(
+    model: Autoencoder, data: StudyData, counts: Counts, max_length: int, *, noise_conditioned: bool
+) -> Metrics:
+    """All metrics of a model."""
+    evaluator = Evaluator(Codec(model.eval(), data.vocabulary, max_length, noise_conditioned=noise_conditioned))
+    seeds = data.test.select(torch.arange(min(counts.seeds, len(data.test))))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return {
-            **reconstruction(evaluator, study.test),
-            **same_input_again(evaluator, seeds, counts.draws),
-            **from_the_prior(evaluator, study, counts),
-            **around(evaluator, seeds, counts.draws),
-            **between(evaluator, study.test, counts.pairs),
-            **classes(evaluator, study.odd, study.other),
-            **probes(evaluator, study.test),
-            **the_odd_ones(evaluator, study.test, study.odd),
+            **reconstruction(evaluator, data.test),
+            **repeated_sampling(evaluator, seeds, counts.samples_per_seed),
+            **prior_samples(evaluator, data, counts),
+            **neighborhoods(evaluator, seeds, counts.samples_per_seed),
+            **interpolation(evaluator, data.test, counts.pairs),
+            **class_separation(evaluator, data.held_out_class, data.known_class),
+            **property_prediction(evaluator, data.test),
+            **anomaly_detection(evaluator, data.test, data.held_out_class),
         }
 
 
-def reconstruction(evaluator: Evaluator, test: PackedGraphs) -> Figures:
+def reconstruction(evaluator: Evaluator, test: PackedGraphs) -> Metrics:
+    """Exact reconstruction from the posterior mean and from a posterior sample with sampled tokens; KL divergence."""
     posterior, smiles = evaluator.codec.encode(test), canonical_smiles(test, evaluator.codec.vocabulary)
-    drawn = evaluator.sample_posterior(test)
+    samples = evaluator.sample_posterior(test)
     return {
         "exact": float(evaluator.exact_reconstructions(test).mean()),
-        "exact from a draw": float(np.mean([a == b for a, b in zip(drawn, smiles, strict=True)])),
+        "exact, sampled": float(np.mean([a == b for a, b in zip(samples, smiles, strict=True)])),
         "KL": float(kl_divergence(posterior).mean()),
-        "KL a dimension": float(kl_divergence(posterior).mean()) / posterior.mean.shape[1],
+        "KL per dimension": float(kl_divergence(posterior).mean()) / posterior.mean.shape[1],
     }
 
 
-def same_input_again(evaluator: Evaluator, seeds: PackedGraphs, draws: int) -> Figures:
-    """N latents of one input, M strings of each: how many latents, and how many molecules, are distinct."""
+def repeated_sampling(evaluator: Evaluator, seeds: PackedGraphs, n: int) -> Metrics:
+    """Unique latents among N samples of the posterior; unique molecules of N latents with M samples each."""
     posterior = evaluator.codec.encode(seeds)
-    keys = row_keys(0, torch.arange(len(seeds) * draws, device=posterior.mean.device))
-    repeated = torch.arange(len(seeds), device=keys.device).repeat_interleave(draws)
-    wide = type(posterior).concatenate([posterior.row(int(i)) for i in repeated])
-    z = wide.sample(normal(keys, posterior.noise_dim))  # (seeds x draws) x D
-    latents = [len(part.unique(dim=0)) for part in z.split(draws)]
-    found = {"latents of N draws": float(np.mean(latents))}
-    for name, n, m in (("1 x M", 1, draws), ("N x 1", draws, 1), ("N x M", draws, draws)):
-        rows = z.view(len(seeds), draws, -1)[:, :n].repeat_interleave(m, 1).flatten(0, 1)
-        strings = evaluator.decode(rows, 0.0, SamplingOptions(), random_state=n)
-        groups = np.array(strings, dtype=object).reshape(len(seeds), n * m)
-        distinct = [len({molecule for s in group if (molecule := canonical_or_none(s))}) for group in groups]
-        found[f"molecules of {name}"] = float(np.mean(distinct))
-    return found
+    keys = row_keys(0, torch.arange(len(seeds) * n, device=posterior.mean.device))
+    repeated = torch.arange(len(seeds), device=keys.device).repeat_interleave(n)
+    posteriors = type(posterior).concatenate([posterior.row(int(i)) for i in repeated])
+    z = posteriors.sample(normal(keys, posterior.noise_dim))  # (seeds * n, D)
+    metrics = {"latents of N samples": float(np.mean([len(part.unique(dim=0)) for part in z.split(n)]))}
+    for name, n_latents, n_samples in (("1 x M", 1, n), ("N x 1", n, 1), ("N x M", n, n)):
+        rows = z.view(len(seeds), n, -1)[:, :n_latents].repeat_interleave(n_samples, 1).flatten(0, 1)
+        samples = evaluator.decode(rows, 0.0, SamplingOptions(), random_state=n_latents)
+        groups = np.array(samples, dtype=object).reshape(len(seeds), n_latents * n_samples)
+        unique = [len({smiles for s in group if (smiles := canonical_or_none(s))}) for group in groups]
+        metrics[f"molecules, {name}"] = float(np.mean(unique))
+    return metrics
 
 
-def from_the_prior(evaluator: Evaluator, study: Study, counts: Counts) -> Figures:
-    """Samples of the unit prior and of one fitted to the encoded training molecules."""
-    rows = torch.arange(min(20_000, len(study.train)))
-    posterior = evaluator.codec.encode(study.train.select(rows))
+def prior_samples(evaluator: Evaluator, data: StudyData, counts: Counts) -> Metrics:
+    """Samples of the unit Gaussian, and of a mixture of Gaussians fitted to the encoded training molecules."""
+    rows = torch.arange(min(N_PRIOR_FIT, len(data.train)))
+    posterior = evaluator.codec.encode(data.train.select(rows))
     z = posterior.sample(normal(row_keys(0, rows.to(posterior.mean.device)), posterior.noise_dim))
     unit = evaluator.codec.model.prior()
     noise_level = PriorConfig.noise_level if evaluator.codec.noise_conditioned else 0.0
@@ -135,112 +140,115 @@ def from_the_prior(evaluator: Evaluator, study: Study, counts: Counts) -> Figure
     return {
         f"{name} {key}": value
         for name, prior in (("prior", unit), ("learned prior", learned))
-        for key, value in samples(evaluator.sample_prior(counts.prior, prior=prior), study).items()
+        for key, value in sample_metrics(evaluator.sample_prior(counts.prior, prior=prior), data).items()
     }
 
 
-def samples(molecules: list[str | None], study: Study) -> Figures:
-    valid = [m for m in molecules if m]
-    distinct = set(valid)
-    read = [m for m in valid if canonical_or_none(m)]  # RDKit writes a string now and then that it does not read
+def sample_metrics(samples: list[str | None], data: StudyData) -> Metrics:
+    """Validity, uniqueness, novelty and FCD of samples (canonical SMILES, None where invalid)."""
+    valid = [smiles for smiles in samples if smiles]
+    unique = set(valid)
+    readable = [smiles for smiles in valid if canonical_or_none(smiles)]  # RDKit rarely writes an invalid SMILES
+    distance = float("nan")
+    if len(readable) > 1:
+        distance = fcd.frechet_distance(fcd.activation_statistics(readable), data.fcd_reference)
     return {
-        "valid": len(valid) / len(molecules),
-        "unique": len(distinct) / max(1, len(valid)),
-        "novel": len(distinct - study.known) / max(1, len(distinct)),
-        "FCD": fcd.frechet_distance(fcd.activation_statistics(read), study.reference)
-        if len(read) > 1
-        else float("nan"),
+        "valid": len(valid) / len(samples),
+        "unique": len(unique) / max(1, len(valid)),
+        "novel": len(unique - data.train_smiles) / max(1, len(unique)),
+        "FCD": distance,
     }
 
 
-def around(evaluator: Evaluator, seeds: PackedGraphs, draws: int) -> Figures:
-    """Holes: what share of the space around encoded molecules is valid, further and further out."""
-    found = {}
-    for noise_level in RADII:
-        near = evaluator.neighborhood(seeds, noise_level, samples_per_seed=draws)
-        found[f"valid at {noise_level}"] = near.valid
-        found[f"distinct at {noise_level}"] = near.distinct
-        found[f"similarity at {noise_level}"] = near.similarity
-    return found
+def neighborhoods(evaluator: Evaluator, seeds: PackedGraphs, samples_per_seed: int) -> Metrics:
+    """Validity, unique molecules and similarity of greedily decoded latents around molecules, by noise level."""
+    metrics = {}
+    for noise_level in NOISE_LEVELS:
+        result = evaluator.neighborhood(seeds, noise_level, samples_per_seed=samples_per_seed)
+        metrics[f"valid at {noise_level}"] = result.valid
+        metrics[f"unique at {noise_level}"] = result.distinct
+        metrics[f"similarity at {noise_level}"] = result.similarity
+    return metrics
 
 
-def between(evaluator: Evaluator, test: PackedGraphs, pairs: int, steps: int = 9) -> Figures:
-    """Straight lines between molecules: what is valid on them, how small their steps are, how straight they go.
+def interpolation(evaluator: Evaluator, test: PackedGraphs, n_pairs: int, n_points: int = LINE_POINTS) -> Metrics:
+    """Straight lines between the latents of molecules: validity, smoothness and monotonicity.
 
-    Smoothness is the Tanimoto similarity of neighbors on the line, averaged; the order is the rank correlation of
-    the place on the line with the similarity to its end less that to its beginning.
+    Smoothness is the mean Tanimoto similarity of neighbors on the line. Monotonicity is the rank correlation of the
+    position on the line with the similarity to its end minus that to its start.
     """
-    z, count = evaluator.codec.encode(test).mean, min(pairs, len(test) // 2)
-    place = torch.linspace(0, 1, steps, device=z.device)[:, None]
-    lines = torch.cat([torch.lerp(z[2 * i], z[2 * i + 1], place) for i in range(count)])
-    molecules = [canonical_or_none(s) for s in evaluator.decode(lines, 0.0, GREEDY)]
-    smooth, order = [], []
-    for i in range(count):
-        line = [(p, morgan(parse(m))) for p, m in enumerate(molecules[i * steps : (i + 1) * steps]) if m]
-        prints = [fingerprint for _, fingerprint in line]
+    z, n_lines = evaluator.codec.encode(test).mean, min(n_pairs, len(test) // 2)
+    weights = torch.linspace(0, 1, n_points, device=z.device)[:, None]
+    points = torch.cat([torch.lerp(z[2 * i], z[2 * i + 1], weights) for i in range(n_lines)])
+    molecules = [canonical_or_none(s) for s in evaluator.decode(points, 0.0, GREEDY)]
+    similarities, correlations = [], []
+    for i in range(n_lines):
+        line = [(p, morgan(parse(m))) for p, m in enumerate(molecules[i * n_points : (i + 1) * n_points]) if m]
+        fingerprints = [fingerprint for _, fingerprint in line]
         if len(line) > 2:
-            smooth += [float(tanimoto(a, [b])[0]) for a, b in pairwise(prints)]
-            towards = tanimoto(prints[-1], prints) - tanimoto(prints[0], prints)
-            order.append(rank_correlation(np.array([p for p, _ in line]), towards))
-    inner = [m for p, m in enumerate(molecules) if 0 < p % steps < steps - 1]
+            similarities += [float(tanimoto(a, [b])[0]) for a, b in pairwise(fingerprints)]
+            progress = tanimoto(fingerprints[-1], fingerprints) - tanimoto(fingerprints[0], fingerprints)
+            correlations.append(rank_correlation(np.array([p for p, _ in line]), progress))
+    inner = [m for p, m in enumerate(molecules) if 0 < p % n_points < n_points - 1]
     return {
-        "valid between": float(np.mean([m is not None for m in inner])),
-        "smoothness": float(np.mean(smooth)) if smooth else float("nan"),
-        "order": float(np.nanmean(order)) if order else float("nan"),
+        "interpolation valid": float(np.mean([m is not None for m in inner])),
+        "smoothness": float(np.mean(similarities)) if similarities else float("nan"),
+        "monotonicity": float(np.nanmean(correlations)) if correlations else float("nan"),
     }
 
 
-def classes(evaluator: Evaluator, one: PackedGraphs, other: PackedGraphs) -> Figures:
-    """Two kinds of molecules: are they clusters, and can a plane tell them apart? 0.5 is chance for the last two."""
-    size = min(len(one), len(other))
-    parts = [latents(evaluator, part.select(torch.arange(size))) for part in (one, other)]
-    z, label = np.concatenate(parts), np.repeat([0, 1], size)
-    cluster = KMeans(2, n_init=5, random_state=0).fit_predict(z)
-    agreement = float((cluster == label).mean())
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+def class_separation(evaluator: Evaluator, a: PackedGraphs, b: PackedGraphs) -> Metrics:
+    """Two classes of molecules in latent space: silhouette, k-means purity and AUC of a linear classifier.
+
+    Chance level is 0.5 for the last two.
+    """
+    size = min(len(a), len(b))
+    z = np.concatenate([latent_means(evaluator, part.select(torch.arange(size))) for part in (a, b)])
+    labels = np.repeat([0, 1], size)
+    clusters = KMeans(2, n_init=5, random_state=0).fit_predict(z)
+    agreement = float((clusters == labels).mean())
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+    order = np.random.default_rng(0).permutation(len(z))
     return {
-        "silhouette": float(silhouette_score(z, label)),
+        "silhouette": float(silhouette_score(z, labels)),
         "purity": max(agreement, 1 - agreement),
-        "class AUC": float(cross_val_score(probe, *shuffled(z, label), cv=3, scoring="roc_auc").mean()),
+        "class AUC": float(cross_val_score(classifier, z[order], labels[order], cv=3, scoring="roc_auc").mean()),
     }
 
 
-def probes(evaluator: Evaluator, test: PackedGraphs) -> Figures:
-    """R2, cross-validated, of properties read off the latents by a plane."""
-    z, mols = latents(evaluator, test), [parse(s) for s in canonical_smiles(test, evaluator.codec.vocabulary)]
-    known = compute_properties(mols, PROBED)
-    probe = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 7)))
-    return {f"R2 {name}": float(cross_val_score(probe, z, known[name], cv=3).mean()) for name in PROBED}
+def property_prediction(evaluator: Evaluator, test: PackedGraphs) -> Metrics:
+    """Cross-validated R2 of ridge regression of properties on latents."""
+    mols = [parse(s) for s in canonical_smiles(test, evaluator.codec.vocabulary)]
+    z, properties = latent_means(evaluator, test), compute_properties(mols, PREDICTED_PROPERTIES)
+    model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 7)))
+    return {
+        f"R2 {name}": float(cross_val_score(model, z, properties[name], cv=3).mean()) for name in PREDICTED_PROPERTIES
+    }
 
 
-def the_odd_ones(evaluator: Evaluator, test: PackedGraphs, odd: PackedGraphs) -> Figures:
-    """Molecules of a kind not trained on, told from test molecules by how badly they are reconstructed."""
-    score = np.concatenate([log_likelihood(evaluator, part) for part in (test, odd)])
-    label = np.repeat([0, 1], [len(test), len(odd)])
-    return {"anomaly AUC": float(roc_auc_score(label, -score))}
+def anomaly_detection(evaluator: Evaluator, test: PackedGraphs, anomalies: PackedGraphs) -> Metrics:
+    """AUC of the log-likelihood for molecules of a class that is not in the training data."""
+    scores = np.concatenate([log_likelihood_per_token(evaluator, part) for part in (test, anomalies)])
+    labels = np.repeat([0, 1], [len(test), len(anomalies)])
+    return {"anomaly AUC": float(roc_auc_score(labels, -scores))}
 
 
-def log_likelihood(evaluator: Evaluator, data: PackedGraphs) -> NDArray[np.float64]:
-    """Nats a symbol, from the posterior's mean."""
-    device, parts = next(evaluator.codec.model.parameters()).device, []
+def log_likelihood_per_token(evaluator: Evaluator, data: PackedGraphs) -> NDArray[np.float64]:
+    """Log-likelihood per token in nats, given the mean of the posterior, shape (N,)."""
+    model, parts = evaluator.codec.model, []
     for rows in torch.arange(len(data)).split(256):
-        batch = data.gather(rows).to(device)
-        clean = torch.zeros(batch.size, device=device)
-        score = evaluator.codec.model.log_likelihood(evaluator.codec.model.encode(batch).mean, clean, batch.tokens)
-        parts.append((score / (batch.tokens != PAD_ID).sum(1)).cpu().double().numpy())
+        batch = data.gather(rows).to(evaluator.codec.device)
+        no_noise = torch.zeros(batch.size, device=evaluator.codec.device)
+        log_likelihood = model.log_likelihood(model.encode(batch).mean, no_noise, batch.tokens)
+        parts.append((log_likelihood / (batch.tokens != PAD_ID).sum(1)).cpu().double().numpy())
     return np.concatenate(parts)
 
 
-def latents(evaluator: Evaluator, data: PackedGraphs) -> NDArray[np.float64]:
+def latent_means(evaluator: Evaluator, data: PackedGraphs) -> NDArray[np.float64]:
+    """Means of the posterior, shape (N, D)."""
     return evaluator.codec.encode(data).mean.cpu().double().numpy()
 
 
-def shuffled(z: NDArray[np.float64], label: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    order = np.random.default_rng(0).permutation(len(z))
-    return z[order], label[order]
-
-
 def rank_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    from scipy.stats import spearmanr
-
+    """Spearman's rank correlation; NaN if b is constant."""
     return float(spearmanr(a, b).statistic) if np.ptp(b) else float("nan")

@@ -1,32 +1,35 @@
-"""Molecules a second from SMILES to graphs, beside what RDKit's parsing alone costs, and beside PyG.
+"""Featurization in molecules per second: SMILES to graphs, compared with RDKit's parsing alone and with PyG.
 
-    python benchmarks/featurize.py druglike_test.smi.gz --workers 2 --out benchmarks/featurize.md
+    python benchmarks/featurize.py druglike_train.smi.gz --molecules 40000 --workers 2 --output benchmarks/featurize.md
 
-Three contestants take turns in every round, on the same molecules and the same number of worker processes, so
-that a busy machine slows all of them:
+Three functions run in turn in every round, on the same molecules and with the same number of worker processes, so that
+other load on the machine slows all of them:
 
-- RDKit: `MolFromSmiles` and `MolToSmiles`, strings returned. No featurizer that canonicalizes can be faster.
-- molvae: `molvae.data.packing.pack`, the whole way to packed arrays with a vocabulary and without duplicates.
-- PyG: `torch_geometric.utils.from_smiles`, only counted: returning its graphs to the caller would cost more.
+- RDKit: `MolFromSmiles` and `MolToSmiles`, with the SMILES returned. It bounds every featurizer that canonicalizes.
+- molvae: `molvae.data.packing.pack`, from SMILES to packed arrays with a vocabulary and without duplicates.
+- PyG: `torch_geometric.utils.from_smiles`. Its graphs are counted, but not returned to the main process, which would
+  take longer.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from common import header
 from rdkit import Chem
 
 from molvae.data.packing import pack
 from molvae.data.parallel import chunked, map_chunks
 from molvae.data.readers import Record, read_records
+
+RDKIT, MOLVAE, PYG = "RDKit, parse and write only", "molvae, to packed arrays", "PyG, from_smiles"
+N_WARM_UP = 1000
 
 
 def rdkit_chunk(smiles: list[str]) -> list[str]:
@@ -39,81 +42,70 @@ def pyg_chunk(smiles: list[str]) -> int:
     return sum(from_smiles(text).num_nodes > 0 for text in smiles)
 
 
-def by_rdkit(records: Sequence[Record], workers: int) -> None:
+def run_rdkit(records: Sequence[Record], workers: int) -> None:
     assert sum(map(len, map_chunks(rdkit_chunk, chunked(r.smiles for r in records), workers))) == len(records)
 
 
-def by_molvae(records: Sequence[Record], workers: int) -> None:
+def run_molvae(records: Sequence[Record], workers: int) -> None:
     assert pack(records, workers=workers, max_length=1000)[2].read == len(records)
 
 
-def by_pyg(records: Sequence[Record], workers: int) -> None:
+def run_pyg(records: Sequence[Record], workers: int) -> None:
     assert sum(map_chunks(pyg_chunk, chunked(r.smiles for r in records), workers)) == len(records)
 
 
-CONTESTANTS: dict[str, Callable[[Sequence[Record], int], None]] = {
-    "RDKit, parse and write only": by_rdkit,
-    "molvae, to packed arrays": by_molvae,
-    "PyG, from_smiles": by_pyg,
-}
+FUNCTIONS: dict[str, Callable[[Sequence[Record], int], None]] = {RDKIT: run_rdkit, MOLVAE: run_molvae, PYG: run_pyg}
 
 
-def rounds(records: Sequence[Record], workers: int, count: int) -> dict[str, list[float]]:
-    """Molecules a second of each contestant in each round; one short round before, which does not count."""
-    rates: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
-    for number in range(count + 1):
-        some = records if number else records[:1000]
-        for name, run in CONTESTANTS.items():
+def measure_rates(records: Sequence[Record], workers: int, n_rounds: int) -> dict[str, list[float]]:
+    """Molecules per second of each function in each round, after a short warm-up round."""
+    rates: dict[str, list[float]] = {name: [] for name in FUNCTIONS}
+    for round_number in range(n_rounds + 1):
+        molecules = records if round_number else records[:N_WARM_UP]
+        for name, function in FUNCTIONS.items():
             start = time.perf_counter()
-            run(some, workers)
-            if number:
-                rates[name].append(len(some) / (time.perf_counter() - start))
+            function(molecules, workers)
+            if round_number:
+                rates[name].append(len(molecules) / (time.perf_counter() - start))
     return rates
 
 
+def median_ratio(rates: Sequence[float], baseline: Sequence[float]) -> float:
+    """Median over the rounds of the ratio within a round, in which the machine had the same load."""
+    return statistics.median(a / b for a, b in zip(rates, baseline, strict=True))
+
+
 def table(rates: dict[str, list[float]]) -> list[str]:
-    """Medians of the rounds; ratios are taken within a round, where the machine was equally busy."""
-    base = rates["RDKit, parse and write only"]
-    lines = ["| | molecules/s | slowest to fastest round | of RDKit alone |", "|---|---|---|---|"]
+    lines = ["| | molecules/s, median | range over the rounds | ratio to RDKit alone |", "|---|---|---|---|"]
     for name, values in rates.items():
-        ratio = statistics.median(a / b for a, b in zip(values, base, strict=True))
-        middle = statistics.median(values)
-        lines.append(f"| {name} | {middle:,.0f} | {min(values):,.0f} to {max(values):,.0f} | {ratio:.2f} |")
+        ratio = median_ratio(values, rates[RDKIT])
+        lines.append(
+            f"| {name} | {statistics.median(values):,.0f} | {min(values):,.0f} to {max(values):,.0f} | {ratio:.2f} |"
+        )
     return lines
 
 
-def report(source: Path, molecules: int, workers: int, rates: dict[str, list[float]]) -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("rdkit", "torch", "torch-geometric", "numpy"))
-    ours, pyg = rates["molvae, to packed arrays"], rates["PyG, from_smiles"]
-    times = statistics.median(a / b for a, b in zip(ours, pyg, strict=True))
-    return "\n".join([
-        "# Featurizing: SMILES to graphs",
-        "",
-        f"{molecules:,} molecules of {source.name}, {workers} worker processes, {os.cpu_count()} cores "
-        f"({platform.machine()}), {len(ours)} interleaved rounds, medians. Python {platform.python_version()}, "
-        f"{packages}.",
-        "",
-        *table(rates),
-        "",
-        f"molvae makes {times:.1f} times as many graphs a second as PyG. Made by `benchmarks/featurize.py`.",
-        "",
-    ])  # fmt: skip
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("smi", type=Path, help="a file of SMILES, all of them valid")
-    parser.add_argument("--molecules", type=int, default=10_000, help="take this many (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("smi", type=Path, help="file of SMILES, all of them valid")
+    parser.add_argument("--molecules", type=int, default=10_000, help="number of molecules (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="worker processes")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="write the table here too")
+    parser.add_argument("--output", type=Path, help="result page (.md)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     records = [row for row in read_records(options.smi) if isinstance(row, Record)][: options.molecules]
-    text = report(options.smi, len(records), options.workers, rounds(records, options.workers, options.rounds))
+    rates = measure_rates(records, options.workers, options.rounds)
+    text = "\n".join([
+        *header("Featurization: SMILES to graphs", "rdkit", "torch", "torch-geometric", "numpy"),
+        f"{len(records):,} molecules of {options.smi.name}, {options.workers} worker processes, {options.rounds} "
+        "interleaved rounds.", "",
+        *table(rates), "",
+        f"molvae makes {median_ratio(rates[MOLVAE], rates[PYG]):.1f} times as many graphs per second as PyG.", "",
+    ])  # fmt: skip
     print(text, end="")
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
+    if options.output:
+        options.output.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

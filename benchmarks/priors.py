@@ -1,21 +1,22 @@
-"""Does a learned prior close the prior gap? Samples of the unit Gaussian and of learned priors, side by side.
+"""Samples of the unit Gaussian prior and of learned priors, compared at the same temperature.
 
-    python benchmarks/priors.py druglike_train.smi.gz druglike_test.smi.gz --out benchmarks/priors.md
+    python benchmarks/priors.py druglike_train.smi.gz druglike_test.smi.gz --output benchmarks/priors.md
 
-Fits each kind to encoded molecules of the first file; samples of all are written at one temperature and compared with
-the second. A draw is moved by a noise level of which the decoder is told: 0 takes the learned density at its word, 1 is the
-unit Gaussian. `test molecules` are latents of real ones, moved alike: what a perfect density would give.
+Each kind of learned prior is fitted to encoded molecules of the first file; its samples are compared with molecules of
+the second. Samples of a prior are perturbed by a noise level that the decoder is conditioned on: 0 leaves the learned
+density as it is, 1 replaces it by the unit Gaussian. The rows `test molecules` are latents of test molecules, perturbed
+alike: the result of a perfect density.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from common import header
 from torch import Tensor
 
 from molvae import checkpoint as checkpoints
@@ -32,102 +33,94 @@ from molvae.nn.priors import PRIORS, LatentDistribution, PriorConfig
 from molvae.training.evaluation import Evaluator, canonical_smiles
 from molvae.training.fit_prior import fit_density, sample_rows
 
-HEADER = (
-    "| latents from | noise level | valid | unique of valid | FCD to test | seconds to fit |\n|---|---|---|---|---|---|"
-)
+TABLE_HEAD = [
+    "| latents | noise level | valid | unique (of valid) | FCD to test | seconds to fit |",
+    "|---|---|---|---|---|---|",
+]
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What all samples have in common."""
+class Comparison:
+    """Samples `n_samples` latents of a distribution and compares the decoded molecules with reference molecules."""
 
     evaluator: Evaluator
     reference: fcd.ActivationStatistics
     options: SamplingOptions
-    samples: int
+    n_samples: int
 
-    def row(self, name: str, source: LatentDistribution, noise_level: float, fitted: float | None = None) -> str:
-        """A line of the table."""
-        keys = row_keys(1, torch.arange(self.samples, device=source.device))
-        z = source.sample(normal(keys, source.noise_dim))
-        z = source.perturb(z, noise_level, normal(keys, z.shape[1], stream=1))
-        valid = [
-            m
-            for s in self.evaluator.decode(z, noise_level, self.options, random_state=1)
-            if (m := canonical_or_none(s))
-        ]
-        read = [m for m in valid if canonical_or_none(m)]  # RDKit writes a string now and then that it does not read
-        apart = fcd.frechet_distance(fcd.activation_statistics(read), self.reference)
-        share, unique = len(valid) / self.samples, len(set(valid)) / max(1, len(valid))
-        time_taken = "" if fitted is None else f"{fitted:.0f}"
-        line = f"| {name} | {noise_level:g} | {share:.3f} | {unique:.4f} | {apart:.2f} | {time_taken} |"
-        print(line, flush=True)
-        return line
-
-
-@torch.inference_mode()
-def main() -> None:
-    arguments = _arguments()
-    checkpoint = checkpoints.load(arguments.model, "cuda" if torch.cuda.is_available() else "cpu")
-    most = checkpoint.config.max_length
-    evaluator = Evaluator(Codec.from_checkpoint(checkpoint))
-
-    def packed(path: Path, count: int) -> PackedGraphs:
-        return pack(
-            sample_rows([MoleculeSource(path)], count, random_state=0),
-            vocabulary=checkpoint.vocabulary,
-            max_length=most,
-        )[0]
-
-    test = packed(arguments.test, arguments.samples)
-    heat = SamplingOptions(checkpoint.defaults.temperature if arguments.temperature is None else arguments.temperature)
-    bench = Bench(
-        evaluator, fcd.activation_statistics(canonical_smiles(test, checkpoint.vocabulary)), heat, arguments.samples
-    )
-    lines = [HEADER, bench.row("unit prior", checkpoint.model.prior(), 1.0)]
-    z = draws(evaluator.codec.encode(packed(arguments.train, arguments.molecules)))
-    for kind in PRIORS:
-        begin = time.perf_counter()
-        with torch.inference_mode(False):
-            prior = fit_density(
-                z.clone(), checkpoint.model.prior().config.replace(kind=kind, noise_level=PriorConfig.noise_level)
-            )
-        fitted = time.perf_counter() - begin
-        lines += [bench.row(kind, prior, noise_level, fitted) for noise_level in arguments.noise_levels]
-    real = evaluator.codec.encode(test)
-    lines += [
-        bench.row("test molecules", Posterior(draws(real), None, real.spherical), r) for r in arguments.noise_levels
-    ]
-    arguments.out.write_text(page(arguments, checkpoint.name, heat, lines), encoding="utf-8")
+    def table_row(
+        self, name: str, latents: LatentDistribution, noise_level: float, fit_seconds: float | None = None
+    ) -> str:
+        keys = row_keys(1, torch.arange(self.n_samples, device=latents.device))
+        z = latents.sample(normal(keys, latents.noise_dim))
+        z = latents.perturb(z, noise_level, normal(keys, z.shape[1], stream=1))
+        samples = self.evaluator.decode(z, noise_level, self.options, random_state=1)
+        valid = [smiles for sample in samples if (smiles := canonical_or_none(sample))]
+        readable = [smiles for smiles in valid if canonical_or_none(smiles)]  # RDKit rarely writes an invalid SMILES
+        distance = fcd.frechet_distance(fcd.activation_statistics(readable), self.reference)
+        row = (
+            f"| {name} | {noise_level:g} | {len(valid) / self.n_samples:.3f} | "
+            f"{len(set(valid)) / max(1, len(valid)):.4f} | {distance:.2f} | "
+            f"{'' if fit_seconds is None else f'{fit_seconds:.0f}'} |"
+        )
+        print(row, flush=True)
+        return row
 
 
-def draws(posterior: Posterior) -> Tensor:
-    """A latent of each molecule, M x D."""
+def pack_random(path: Path, n: int, checkpoint: checkpoints.Checkpoint) -> PackedGraphs:
+    """Random molecules of a file that the model can represent."""
+    rows = sample_rows([MoleculeSource(path)], n, random_state=0)
+    return pack(rows, vocabulary=checkpoint.vocabulary, max_length=checkpoint.config.max_length)[0]
+
+
+def sample_posterior(posterior: Posterior) -> Tensor:
+    """One latent per molecule, shape (M, D)."""
     keys = row_keys(0, torch.arange(len(posterior.mean), device=posterior.device))
     return posterior.sample(normal(keys, posterior.noise_dim))
 
 
-def page(arguments: argparse.Namespace, model: str, heat: SamplingOptions, lines: list[str]) -> str:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU thread(s)"
-    return (
-        f"# Priors of `{model}`\n\n{arguments.samples:,} samples each at temperature {heat.temperature:g}; priors "
-        f"fitted to {arguments.molecules:,} encoded molecules of {arguments.train.name}; reference "
-        f"{arguments.samples:,} molecules of {arguments.test.name}. {device}, {platform.machine()}.\n\n"
-        + "\n".join(lines)
-        + "\n"
-    )
+@torch.inference_mode()
+def main() -> None:
+    arguments = parse_arguments()
+    checkpoint = checkpoints.load(arguments.model, "cuda" if torch.cuda.is_available() else "cpu")
+    evaluator = Evaluator(Codec.from_checkpoint(checkpoint))
+    test = pack_random(arguments.test, arguments.samples, checkpoint)
+    default = checkpoint.defaults.temperature
+    options = SamplingOptions(default if arguments.temperature is None else arguments.temperature)
+    reference = fcd.activation_statistics(canonical_smiles(test, checkpoint.vocabulary))
+    comparison = Comparison(evaluator, reference, options, arguments.samples)
+    rows = [comparison.table_row("unit Gaussian", checkpoint.model.prior(), 1.0)]
+    z = sample_posterior(evaluator.codec.encode(pack_random(arguments.train, arguments.molecules, checkpoint)))
+    for kind in PRIORS:
+        config = checkpoint.model.prior().config.replace(kind=kind, noise_level=PriorConfig.noise_level)
+        start = time.perf_counter()
+        with torch.inference_mode(False):
+            prior = fit_density(z.clone(), config)
+        seconds = time.perf_counter() - start
+        rows += [comparison.table_row(kind, prior, noise_level, seconds) for noise_level in arguments.noise_levels]
+    posterior = evaluator.codec.encode(test)
+    latents = Posterior(sample_posterior(posterior), None, posterior.spherical)
+    rows += [comparison.table_row("test molecules", latents, noise_level) for noise_level in arguments.noise_levels]
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+    lines = [
+        *header("Unit Gaussian and learned priors", "torch", "rdkit", model=arguments.model, device=device),
+        f"{arguments.samples:,} samples each at temperature {options.temperature:g}; priors fitted to "
+        f"{arguments.molecules:,} encoded molecules of {arguments.train.name}; reference: {arguments.samples:,} "
+        f"molecules of {arguments.test.name}.", "", *TABLE_HEAD, *rows, "",
+    ]  # fmt: skip
+    arguments.output.write_text("\n".join(lines), encoding="utf-8")
 
 
-def _arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("train", type=Path, help="molecules that the model was trained on")
-    parser.add_argument("test", type=Path, help="molecules that it was not")
+    parser.add_argument("train", type=Path, help="training molecules of the model")
+    parser.add_argument("test", type=Path, help="test molecules")
     parser.add_argument("--model", default="druglike")
-    parser.add_argument("--molecules", type=int, default=60_000, help="to fit to")
-    parser.add_argument("--samples", type=int, default=5_000)
-    parser.add_argument("--temperature", type=float, help="of the symbols; by default the model's own")
-    parser.add_argument("--noise levels", type=float, nargs="+", default=[0.8, 0.9])
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/priors.md"))
+    parser.add_argument("--molecules", type=int, default=60_000, help="encoded molecules that the priors are fitted to")
+    parser.add_argument("--samples", type=int, default=5_000, help="samples of each prior")
+    parser.add_argument("--temperature", type=float, help="sampling temperature (default: that of the model)")
+    parser.add_argument("--noise-levels", type=float, nargs="+", default=[0.8, 0.9])
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/priors.md"), help="result page (.md)")
     return parser.parse_args()
 
 

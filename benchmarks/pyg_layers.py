@@ -1,6 +1,6 @@
 """Compare molvae's graph layers with the equivalent code of torch_geometric on one CPU thread.
 
-    python benchmarks/pyg_layers.py ../shared/data/druglike_test.smi.gz > benchmarks/pyg_layers.md
+    python benchmarks/pyg_layers.py druglike_test.smi.gz > benchmarks/pyg_layers.md
 
 Measures D-MPNN message passing, the readout, the segment softmax, encoding of 1,000 molecules with either, and import
 times. Both variants of a layer share weights and are timed alternately; results are compared before timing.

@@ -1,12 +1,13 @@
-"""The first hundred analogs of a fresh process: how long they take, and where the time goes.
+"""Time of the first 100 analogs in a new process, and of its stages.
 
-    python benchmarks/sampling_cold_start.py SMILES [MODULE ...]     # one process and its stages, as a line of JSON
+    python benchmarks/sampling_cold_start.py SMILES [MODULE ...]     # one process, its stages as a line of JSON
 
-Imports nothing heavy by itself: that is what is measured.
+This module imports nothing that takes long, because imports are measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import io
@@ -24,83 +25,92 @@ from unittest.mock import patch
 
 SEED = "Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1"  # imatinib
 MODULES = ("numpy", "pandas", "rdkit.Chem", "torch", "torch_geometric")
-"""Imported before molvae, in this order, if it imports them at all: each is timed without those before it."""
-STARTED = "STARTED"  # the variable that tells the child when it was started
+"""Imported before molvae, in this order, if molvae imports them: the time of each excludes those before it."""
+START_TIME = "MOLVAE_BENCHMARK_START"
+"""Environment variable with the time at which the child process was started."""
 
 
-def cold(rounds: int) -> list[dict[str, Any]]:
-    """Medians over fresh processes: the command as users type it, then the stages of one that watches itself."""
-    plain, watched, modules = [], [], _needed()
+def measure(n_rounds: int) -> list[dict[str, Any]]:
+    """Medians over new processes: the command as users run it, then the stages of an instrumented process."""
+    command_seconds, stage_seconds, modules = [], [], _imported_modules()
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "molvae", "analogs", SEED, "-n", "100", "-o", f"{folder}/analogs.csv"]
-        for _ in range(rounds):
+        for _ in range(n_rounds):
             start = time.perf_counter()
             subprocess.run(command, check=True, capture_output=True)
-            plain.append(time.perf_counter() - start)
-            watched.append(_watched(modules))
-    stages = [{"name": name, "seconds": statistics.median(run[name] for run in watched)} for name in watched[0]]
-    return [{"name": "molvae analogs SEED -n 100", "seconds": statistics.median(plain), "all": plain}, *stages]
+            command_seconds.append(time.perf_counter() - start)
+            stage_seconds.append(_run_instrumented(modules))
+    stages = [
+        {"name": name, "seconds": statistics.median(run[name] for run in stage_seconds)} for name in stage_seconds[0]
+    ]
+    whole = {
+        "name": "molvae analogs SEED -n 100",
+        "seconds": statistics.median(command_seconds),
+        "all": command_seconds,
+    }
+    return [whole, *stages]
 
 
-def _needed() -> list[str]:
-    look = f"import sys, molvae.generator; print(*[name for name in {MODULES} if name in sys.modules])"
-    return subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True).stdout.split()
+def _imported_modules() -> list[str]:
+    code = f"import sys, molvae.generator; print(*[name for name in {MODULES} if name in sys.modules])"
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
 
 
-def _watched(modules: list[str]) -> dict[str, float]:
-    environment = {**os.environ, STARTED: str(time.time())}
-    child = subprocess.run(
-        [sys.executable, __file__, SEED, *modules], check=True, capture_output=True, text=True, env=environment
-    )
-    found: dict[str, float] = json.loads(child.stdout)
-    return found
+def _run_instrumented(modules: list[str]) -> dict[str, float]:
+    environment = {**os.environ, START_TIME: str(time.time())}
+    command = [sys.executable, __file__, SEED, *modules]
+    process = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    stages: dict[str, float] = json.loads(process.stdout)
+    return stages
 
 
-def stages(seed: str, modules: list[str]) -> dict[str, float]:
-    """Seconds of the parts of `molvae analogs SEED -n 100`, in this process, which has done nothing yet."""
+def measure_stages(seed: str, modules: list[str]) -> dict[str, float]:
+    """Seconds of each stage of `molvae analogs SEED -n 100` in this process, which must be new."""
     now = time.time()
-    spent = {"start of Python": now - float(os.environ.get(STARTED, now))}
+    seconds = {"start of Python": now - float(os.environ.get(START_TIME, now))}
     for name in [*modules, "molvae.generator"]:
         start = time.perf_counter()
         importlib.import_module(name)
-        spent[f"import {name}"] = time.perf_counter() - start
+        seconds[f"import {name}"] = time.perf_counter() - start
+    from molvae import Generator
+    from molvae.generation import analogs, runner
     from molvae.generation.codec import Codec
     from molvae.generation.engine import Engine
-    from molvae.generator import Generator
 
-    with contextlib.ExitStack() as watches:
+    with contextlib.ExitStack() as patches:
         for owner, name, stage in (
             (Generator, "load", "load the model"),
             (Codec, "featurize", "featurize and encode the seed"),
             (Codec, "encode", "featurize and encode the seed"),
-            ("molvae.generation.analogs", "read", "RDKit: parse, write, fingerprint"),
-            ("molvae.generation.runner", "figures", "RDKit: properties"),
+            (analogs, "parse_samples", "RDKit: parse, write, fingerprint"),
+            (runner, "property_rows", "RDKit: properties"),
         ):
-            place = importlib.import_module(owner) if isinstance(owner, str) else owner
-            watches.enter_context(patch.object(place, name, _timed(getattr(place, name), stage, spent)))
-        watches.enter_context(patch.object(Engine, "stream", _timed_stream(Engine.stream, spent)))
-        start, before = time.perf_counter(), sum(spent.values())
-        _command(seed)
-        spent["command line, tables, the rest"] = time.perf_counter() - start - (sum(spent.values()) - before)
-    return spent
+            patches.enter_context(patch.object(owner, name, _timed(getattr(owner, name), stage, seconds)))
+        patches.enter_context(patch.object(Engine, "stream", _timed_stream(Engine.stream, seconds)))
+        start, before = time.perf_counter(), sum(seconds.values())
+        _run_command(seed)
+        staged = sum(seconds.values()) - before
+        seconds["command line, tables, other"] = time.perf_counter() - start - staged
+    return seconds
 
 
-def _timed(function: Callable[..., Any], stage: str, spent: dict[str, float]) -> Callable[..., Any]:
-    spent.setdefault(stage, 0.0)
+def _timed(function: Callable[..., Any], stage: str, seconds: dict[str, float]) -> Callable[..., Any]:
+    """The function, which adds its time to a stage."""
+    seconds.setdefault(stage, 0.0)
 
     def timed(*arguments: Any, **options: Any) -> Any:
         start = time.perf_counter()
         try:
             return function(*arguments, **options)
         finally:
-            spent[stage] += time.perf_counter() - start
+            seconds[stage] += time.perf_counter() - start
 
     return timed
 
 
-def _timed_stream(stream: Callable[..., Iterator[Any]], spent: dict[str, float]) -> Callable[..., Iterator[Any]]:
-    """A generator's own time, not that of who uses it."""
-    advance = _timed(next, "decode", spent)
+def _timed_stream(stream: Callable[..., Iterator[Any]], seconds: dict[str, float]) -> Callable[..., Iterator[Any]]:
+    """The iterator, whose time excludes that of its consumer."""
+    advance = _timed(next, "decode", seconds)
 
     def timed(*arguments: Any, **options: Any) -> Iterator[Any]:
         blocks = stream(*arguments, **options)
@@ -110,7 +120,7 @@ def _timed_stream(stream: Callable[..., Iterator[Any]], spent: dict[str, float])
     return timed
 
 
-def _command(seed: str) -> None:
+def _run_command(seed: str) -> None:
     from molvae.cli.app import app
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
@@ -120,4 +130,8 @@ def _command(seed: str) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(stages(sys.argv[1], sys.argv[2:])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("smiles")
+    parser.add_argument("modules", nargs="*", help="modules to import before molvae")
+    options = parser.parse_args()
+    print(json.dumps(measure_stages(options.smiles, options.modules)))

@@ -1,6 +1,6 @@
-"""Decoding alone: the engine beside its own matrix products, beside a plain loop, and beside MOSES's CharRNN.
+"""Decoding alone: the engine compared with its own matrix products, with a PyTorch loop, and with MOSES's CharRNN.
 
-All contestants take turns on the same latents; what is returned are rows of figures, medians over the rounds.
+All functions run in turn on the same latents. Results are rows with the median time of the rounds.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from molvae import Generator
 from molvae.chem.smiles import canonical
 from molvae.chem.tokenizer import END_ID, PAD_ID, START_ID
 from molvae.generation.continuous_batching import capture_cuda_graph
-from molvae.generation.engine import Decoded, Engine
+from molvae.generation.engine import Engine
 from molvae.generation.rng import normal, row_keys
 from molvae.generation.token_sampling import GREEDY, SamplingOptions
-from molvae.generator import Generator
 from molvae.nn.decoders import GRUDecoder, TransformerDecoder
 from molvae.nn.devices import TorchThreadPool
 from molvae.nn.incremental_decoding import incremental_decoder
@@ -33,249 +33,255 @@ from molvae.nn.latents import perturb
 
 NOISE_LEVEL, TEMPERATURE = 0.35, 0.7
 PRECISIONS = ("32", "bf16", "int8")
-LOOP_BATCH, GPU_LOOP_BATCH = 256, 4096
+ENGINE, PRODUCTS, PRODUCTS_WITHOUT_INPUT, LOOP = (
+    "engine", "all matrix products", "matrix products without input layer", "PyTorch loop"
+)  # fmt: skip
+CPU_LOOP_BATCH, GPU_LOOP_BATCH = 256, 4096
 CHARRNN_BATCHES = (32, 512)
-"""The default of MOSES's own sampling script, and one that suits it better."""
-STEPS_AT_ONCE = 16  # of the products, launched together on a GPU
-FORCED = 300  # strings that are scored symbol by symbol under every precision
+"""The default of MOSES's sampling script, and a faster one."""
+STEPS_PER_GRAPH = 16  # matrix products of so many steps are launched together on a GPU
+N_SCORED = 300  # samples whose token probabilities are compared between precisions
 
 Latents = tuple[Tensor, Tensor, Tensor]
-"""z N x D, what the decoder is told of their noise level N, the keys of their strings N."""
+"""z, shape (N, D); noise level, shape (N,); keys of the random numbers, shape (N,)."""
+Function = Callable[[], tuple[int, int]]
+"""Does the work and returns the numbers of samples and tokens."""
 
 
-def decode(
+def measure(
     generator: Generator,
     smiles: list[str],
-    count: int,
-    rounds: int,
+    n_samples: int,
+    n_rounds: int,
     precisions: Sequence[str] = PRECISIONS,
     slots: int = 0,
 ) -> list[dict[str, Any]]:
-    """A row per contestant and number of threads (on a GPU 1): strings and symbols a second."""
-    latents = around(generator, smiles, count, NOISE_LEVEL)
-    every, rows = torch.get_num_threads() if generator.device.type == "cpu" else 1, []
-    for threads in sorted({every, 1}, reverse=True):
-        with threads_of(threads):
-            contestants = _contestants(generator, latents, precisions, slots)
-            rows += [{"threads": threads, **row} for row in _raced(contestants, rounds)]
+    """Time every function with all threads and with one thread (on a GPU: with one)."""
+    latents = sample_latents(generator, smiles, n_samples, NOISE_LEVEL)
+    max_threads, rows = torch.get_num_threads() if generator.device.type == "cpu" else 1, []
+    for n_threads in sorted({max_threads, 1}, reverse=True):
+        with torch_threads(n_threads):
+            functions = _functions(generator, latents, precisions, slots)
+            rows += [{"threads": n_threads, **row} for row in _time_in_turn(functions, n_rounds)]
     return rows
 
 
-def around(generator: Generator, smiles: list[str], count: int, noise_level: float) -> Latents:
-    """`count` latents, each a noise level from that of a molecule; as many of each molecule as of any other."""
+def sample_latents(generator: Generator, smiles: list[str], n: int, noise_level: float) -> Latents:
+    """`n` perturbed latents, equally many of each molecule."""
     table = generator.encode(smiles).query("error == ''")
     means = torch.tensor(table.filter(regex=r"^z\d+$").to_numpy(np.float32), device=generator.device)
-    z = means.repeat(-(-count // len(means)), 1)[:count]
+    z = means.repeat(-(-n // len(means)), 1)[:n]
     keys = row_keys(0, torch.arange(len(z), device=z.device))
     return perturb(z, noise_level, normal(keys, z.shape[1])), torch.full((len(z),), noise_level, device=z.device), keys
 
 
 @contextmanager
-def threads_of(count: int) -> Iterator[None]:
+def torch_threads(n: int) -> Iterator[None]:
+    """Limit torch to `n` threads."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(n)
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-Contestant = Callable[[], tuple[int, int]]
-"""Does its work and says of how many strings and symbols it was."""
-
-
-def _contestants(
-    generator: Generator, latents: Latents, precisions: Sequence[str], slots: int
-) -> dict[str, Contestant]:
-    decoder, longest = generator.model.decoder, generator.checkpoint.config.max_length
+def _functions(generator: Generator, latents: Latents, precisions: Sequence[str], slots: int) -> dict[str, Function]:
+    decoder, max_length = generator.model.decoder, generator.checkpoint.config.max_length
     assert isinstance(decoder, GRUDecoder)
-    found: dict[str, Contestant] = {}
+    functions: dict[str, Function] = {}
+    n_samples = len(latents[0])
     for precision in precisions:
-        engine = Engine(decoder, longest, precision=precision, slots=slots)
-        symbols = _written(engine, latents)()[1]  # the first time also warms it up
-        strings = len(latents[0])
-        found[f"engine, {precision}"] = _written(engine, latents)
-        found[f"products, {precision}"] = _products(decoder, precision, engine.slots, strings, symbols, looked_up=False)
-        found[f"products that are not looked up, {precision}"] = _products(
-            decoder, precision, engine.slots, strings, symbols, looked_up=True
-        )
-    for batch in (len(latents[0]), GPU_LOOP_BATCH if latents[0].is_cuda else LOOP_BATCH):
-        found[f"plain loop, batch {batch}"] = _loop(decoder, latents, longest, batch)
-    return found
+        engine = Engine(decoder, max_length, precision=precision, slots=slots)
+        functions[f"{ENGINE}, {precision}"] = _engine_function(engine, latents)
+        n_tokens = functions[f"{ENGINE}, {precision}"]()[1]  # the first call is also a warm-up
+        for name, with_input in ((PRODUCTS, True), (PRODUCTS_WITHOUT_INPUT, False)):
+            functions[f"{name}, {precision}"] = _products_function(
+                decoder, precision, engine.slots, n_samples, n_tokens, with_input=with_input
+            )
+    for batch_size in (n_samples, GPU_LOOP_BATCH if latents[0].is_cuda else CPU_LOOP_BATCH):
+        functions[f"{LOOP}, batch {batch_size}"] = _loop_function(decoder, latents, max_length, batch_size)
+    return functions
 
 
-def _written(engine: Engine, latents: Latents) -> Contestant:
-    def work() -> tuple[int, int]:
-        done = engine.decode(*latents, SamplingOptions(TEMPERATURE))
-        return len(done), _symbols(done)
+def _engine_function(engine: Engine, latents: Latents) -> Function:
+    def decode() -> tuple[int, int]:
+        decoded = engine.decode(*latents, SamplingOptions(TEMPERATURE))
+        return len(decoded), int((decoded.tokens != PAD_ID).sum())
 
-    return work
-
-
-def _symbols(done: Decoded) -> int:
-    return int((done.tokens != PAD_ID).sum())
+    return decode
 
 
-def _products(
-    decoder: GRUDecoder, precision: str, rows: int, strings: int, symbols: int, *, looked_up: bool
-) -> Contestant:
-    """The network's matrix products, `rows` symbols at a time, and nothing else; no step has an empty row.
+def _products_function(
+    decoder: GRUDecoder, precision: str, n_rows: int, n_samples: int, n_tokens: int, *, with_input: bool
+) -> Function:
+    """The matrix products of the network for `n_tokens` tokens, `n_rows` at a time, and nothing else.
 
-    They are shared out among threads as the engine shares its strings, which on two cores is nearly twice as quick as
-    leaving the threads to torch. `looked_up`: without the first product, symbols times their gates, which the engine
-    computes once and looks up.
+    They are distributed over threads as in the engine, which on two cores is nearly twice as fast as torch's own
+    threads. `with_input` includes the product of token embeddings and input weights, which the engine looks up in a
+    table that it computes once.
     """
     device = decoder.output.weight.device
-    steps, threads = -(-symbols // rows), torch.get_num_threads()
-    shares = [len(range(thread, steps, threads)) for thread in range(threads)]
-    lanes = [_Lane(decoder, precision, rows, looked_up=looked_up) for _ in shares]
+    n_steps, n_threads = -(-n_tokens // n_rows), torch.get_num_threads()
+    steps_per_thread = [len(range(thread, n_steps, n_threads)) for thread in range(n_threads)]
+    products = [_MatrixProducts(decoder, precision, n_rows, with_input=with_input) for _ in steps_per_thread]
 
-    def work() -> tuple[int, int]:
-        with TorchThreadPool(device, threads) as side_by_side:
-            side_by_side.map(lambda lane: lanes[lane].run(shares[lane]), range(threads))
-        return strings, symbols
+    def multiply() -> tuple[int, int]:
+        with TorchThreadPool(device, n_threads) as pool:
+            pool.map(lambda thread: products[thread].run(steps_per_thread[thread]), range(n_threads))
+        return n_samples, n_tokens
 
-    return work
+    return multiply
 
 
-class _Lane:
-    """Operands and results of one thread, or of a GPU, where steps are launched as a graph, as the engine's are."""
+class _MatrixProducts:
+    """Operands and results of one thread, or of a GPU, where steps are launched as a CUDA graph as in the engine."""
 
-    def __init__(self, decoder: GRUDecoder, precision: str, rows: int, *, looked_up: bool) -> None:
+    def __init__(self, decoder: GRUDecoder, precision: str, n_rows: int, *, with_input: bool) -> None:
         named = {**dict(decoder.gru.named_parameters()), "weight_out": decoder.output.weight}
         if decoder.bilinear_head is not None:
             named |= {
-                "weight_ask": decoder.bilinear_head.state_projection.weight,
-                "weight_answer": decoder.bilinear_head.output.weight,
+                "weight_state": decoder.bilinear_head.state_projection.weight,
+                "weight_bilinear": decoder.bilinear_head.output.weight,
             }
-        skipped = {"weight_ih_l0"} if looked_up else set[str]()
+        skipped = set[str]() if with_input else {"weight_ih_l0"}
         weights = [weight.detach() for name, weight in named.items() if "weight" in name and name not in skipped]
-        self.pairs = [_operands(weight, rows, precision) for weight in weights]
+        self.pairs = [_operands(weight, n_rows, precision) for weight in weights]
         self.multiply = torch._int_mm if precision == "int8" else torch.mm
         self.results = [self.multiply(x, w) for x, w in self.pairs]
         self.on_gpu = decoder.output.weight.is_cuda
         self.launch = capture_cuda_graph(self._steps, decoder.output.weight.device) if self.on_gpu else self._steps
 
-    def run(self, steps: int) -> None:
-        """As many steps, or up to `STEPS_AT_ONCE` - 1 more on a GPU."""
-        for _ in range(-(-steps // STEPS_AT_ONCE) if self.on_gpu else steps):
+    def run(self, n_steps: int) -> None:
+        """Compute `n_steps` steps; on a GPU up to ``STEPS_PER_GRAPH - 1`` more."""
+        for _ in range(-(-n_steps // STEPS_PER_GRAPH) if self.on_gpu else n_steps):
             self.launch()
         if self.on_gpu:
             torch.cuda.synchronize()
 
     @torch.inference_mode()
     def _steps(self) -> None:
-        for _ in range(STEPS_AT_ONCE if self.on_gpu else 1):
+        for _ in range(STEPS_PER_GRAPH if self.on_gpu else 1):
             for (x, w), out in zip(self.pairs, self.results, strict=True):
                 self.multiply(x, w, out=out)
 
 
-def _operands(weight: Tensor, rows: int, precision: str) -> tuple[Tensor, Tensor]:
-    """Some input, rows x K, and the weight, K x N."""
-    x = torch.rand(rows, weight.shape[1], device=weight.device) * 2 - 1
+def _operands(weight: Tensor, n_rows: int, precision: str) -> tuple[Tensor, Tensor]:
+    """Random input, shape (n_rows, K), and the weight, shape (K, N)."""
+    x = torch.rand(n_rows, weight.shape[1], device=weight.device) * 2 - 1
     if precision == "int8":
         return (x * 127).to(torch.int8), (weight / weight.abs().max() * 127).to(torch.int8).T.contiguous()
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    return x.to(kind), weight.to(kind).T
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    return x.to(dtype), weight.to(dtype).T
 
 
-def _loop(decoder: GRUDecoder, latents: Latents, longest: int, batch: int) -> Contestant:
-    """What one would write: `nn.GRU` a symbol at a time and `multinomial`, until the last string of a batch ends."""
-    z, told, _ = latents
+def _loop_function(decoder: GRUDecoder, latents: Latents, max_length: int, batch_size: int) -> Function:
+    """A straightforward loop: `nn.GRU` token by token and `multinomial`, until all samples of a batch have ended."""
+    z, noise_level, _ = latents
 
     @torch.inference_mode()
-    def work() -> tuple[int, int]:
-        source, symbols = torch.Generator(z.device).manual_seed(0), 0
-        for rows in torch.arange(len(z), device=z.device).split(batch):
-            bias, hidden = decoder.initial_state(z[rows], told[rows])
+    def decode() -> tuple[int, int]:
+        random, n_tokens = torch.Generator(z.device).manual_seed(0), 0
+        for rows in torch.arange(len(z), device=z.device).split(batch_size):
+            bias, hidden = decoder.initial_state(z[rows], noise_level[rows])
             hidden = hidden.transpose(0, 1).contiguous()
-            symbol, ended = torch.full_like(rows, START_ID), torch.zeros_like(rows, dtype=torch.bool)
-            for _ in range(longest + 1):
-                y, hidden = decoder.gru((decoder.embedding(symbol) + bias)[:, None], hidden)
-                chances = (decoder.output(y[:, 0]) / TEMPERATURE).softmax(1)
-                symbol = torch.multinomial(chances, 1, generator=source)[:, 0]
-                symbols += len(rows) - int(ended.sum())
-                ended |= symbol == END_ID
+            tokens, ended = torch.full_like(rows, START_ID), torch.zeros_like(rows, dtype=torch.bool)
+            for _ in range(max_length + 1):
+                y, hidden = decoder.gru((decoder.embedding(tokens) + bias)[:, None], hidden)
+                probabilities = (decoder.output(y[:, 0]) / TEMPERATURE).softmax(1)
+                tokens = torch.multinomial(probabilities, 1, generator=random)[:, 0]
+                n_tokens += len(rows) - int(ended.sum())
+                ended |= tokens == END_ID
                 if ended.all():
                     break
-        return len(z), symbols
+        return len(z), n_tokens
 
-    return work
+    return decode
 
 
-def _raced(contestants: dict[str, Contestant], rounds: int) -> list[dict[str, Any]]:
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    done = {name: work() for name, work in contestants.items()}  # a first time that does not count
-    for _ in range(rounds):
-        for name, work in contestants.items():
+def _time_in_turn(functions: dict[str, Function], n_rounds: int) -> list[dict[str, Any]]:
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    counts = {name: function() for name, function in functions.items()}  # warm-up
+    for _ in range(n_rounds):
+        for name, function in functions.items():
             start = time.perf_counter()
-            done[name] = work()
+            counts[name] = function()
             seconds[name].append(time.perf_counter() - start)
     return [
-        {"name": name, "seconds": statistics.median(seconds[name]), "strings": strings, "symbols": symbols}
-        for name, (strings, symbols) in done.items()
+        {"name": name, "seconds": statistics.median(seconds[name]), "samples": n_samples, "tokens": n_tokens}
+        for name, (n_samples, n_tokens) in counts.items()
     ]
 
 
-def exactness(generator: Generator, smiles: list[str], precisions: Sequence[str] = PRECISIONS) -> list[dict[str, Any]]:
-    """A row per precision: what it reconstructs, and how far it is from precision 32, greedily and by symbol."""
-    usable = [text for text, error in zip(smiles, generator.encode(smiles)["error"], strict=True) if not error]
-    wanted, options = [canonical(text) for text in usable], SamplingOptions(TEMPERATURE)
-    clean, noisy = around(generator, usable, len(usable), 0.0), around(generator, usable, len(usable), NOISE_LEVEL)
-    decoder, longest = generator.model.decoder, generator.checkpoint.config.max_length
-    engines = {precision: Engine(decoder, longest, precision=precision) for precision in precisions}
+def measure_precision(
+    generator: Generator, smiles: list[str], precisions: Sequence[str] = PRECISIONS
+) -> list[dict[str, Any]]:
+    """Per precision: exact reconstruction, agreement with precision 32, and the divergence of token probabilities."""
+    molecules = [text for text, error in zip(smiles, generator.encode(smiles)["error"], strict=True) if not error]
+    expected, options = [canonical(text) for text in molecules], SamplingOptions(TEMPERATURE)
+    n = len(molecules)
+    clean, noisy = (sample_latents(generator, molecules, n, level) for level in (0.0, NOISE_LEVEL))
+    decoder, max_length = generator.model.decoder, generator.checkpoint.config.max_length
+    engines = {precision: Engine(decoder, max_length, precision=precision) for precision in precisions}
     greedy = {name: engine.decode(*clean, GREEDY).to_smiles(generator.vocabulary) for name, engine in engines.items()}
-    forced = torch.from_numpy(engines["32"].decode(*noisy, options).tokens[:FORCED].astype(np.int64))
-    scores = {name: _forced(decoder, name, noisy, forced) for name in precisions}
-    p, real = scores["32"], forced != PAD_ID
-    entropy = -(p.exp() * p).sum(-1)[real].mean().item()
+    tokens = torch.from_numpy(engines["32"].decode(*noisy, options).tokens[:N_SCORED].astype(np.int64))
+    log_probabilities = {name: _token_log_probabilities(decoder, name, noisy, tokens) for name in precisions}
+    p, is_token = log_probabilities["32"], tokens != PAD_ID
+    entropy = -(p.exp() * p).sum(-1)[is_token].mean().item()
     return [
         {
             "precision": name,
-            "molecules": len(usable),
-            "exact": np.mean([a == b for a, b in zip(greedy[name], wanted, strict=True)]).item(),
-            "as 32": np.mean([a == b for a, b in zip(greedy[name], greedy["32"], strict=True)]).item(),
-            "divergence": (p.exp() * (p - q)).sum(-1)[real].mean().item(),
+            "molecules": n,
+            "exact": np.mean([a == b for a, b in zip(greedy[name], expected, strict=True)]).item(),
+            "same_as_32": np.mean([a == b for a, b in zip(greedy[name], greedy["32"], strict=True)]).item(),
+            "divergence": (p.exp() * (p - q)).sum(-1)[is_token].mean().item(),
             "entropy": entropy,
         }
-        for name, q in scores.items()
+        for name, q in log_probabilities.items()
     ]
 
 
 @torch.inference_mode()
-def _forced(decoder: GRUDecoder | TransformerDecoder, precision: str, latents: Latents, symbols: Tensor) -> Tensor:
-    """Log-probabilities, N x L x V, of what may stand at each place of given strings, N x L ids."""
-    stepper = incremental_decoder(decoder, precision)
-    before = functional.pad(symbols[:, :-1], (1, 0), value=START_ID)
-    begun = stepper.condition(latents[0][: len(symbols)], latents[1][: len(symbols)])
-    state = stepper.initial_state(begun, torch.arange(len(symbols), device=latents[0].device))
-    columns = before.to(latents[0].device).T
-    return torch.stack([stepper.step(column, state).clone() for column in columns], dim=1).log_softmax(-1).cpu()
+def _token_log_probabilities(
+    decoder: GRUDecoder | TransformerDecoder, precision: str, latents: Latents, tokens: Tensor
+) -> Tensor:
+    """Log-probabilities of every token at every position of the samples `tokens`, (N, L): shape (N, L, V)."""
+    incremental = incremental_decoder(decoder, precision)
+    previous = functional.pad(tokens[:, :-1], (1, 0), value=START_ID)
+    conditioning = incremental.condition(latents[0][: len(tokens)], latents[1][: len(tokens)])
+    state = incremental.initial_state(conditioning, torch.arange(len(tokens), device=latents[0].device))
+    columns = previous.to(latents[0].device).T
+    return torch.stack([incremental.step(column, state).clone() for column in columns], dim=1).log_softmax(-1).cpu()
 
 
-def charrnn(generator: Generator, smiles: list[str], folder: Path, count: int, rounds: int) -> list[dict[str, Any]]:
-    """MOSES's sampler with a network of our decoder's width and random weights, beside the engine; on a CPU.
+def measure_charrnn(
+    generator: Generator, smiles: list[str], folder: Path, n_samples: int, n_rounds: int
+) -> list[dict[str, Any]]:
+    """The engine, and MOSES's sampler with a network of the same width and random weights; on a CPU.
 
-    It has LSTM cells, and always takes 100 steps, however long its strings are. On a GPU it stops with an error: it
-    packs a batch by lengths that lie there, which torch 2.11 rejects.
+    CharRNN has LSTM cells and always computes 100 steps. On a GPU its sampler fails: it packs a batch by lengths on the
+    GPU, which torch 2.11 rejects.
     """
     model = _charrnn(folder, smiles, generator.model.decoder).eval()
-    contestants = {"engine": _written(generator.codec.engine, around(generator, smiles, count, NOISE_LEVEL))}
-    for batch in CHARRNN_BATCHES:
-        contestants[f"CharRNN, batch {batch}"] = _sampled(model, batch, 4 if batch < 100 else 1)
-    return [{"threads": torch.get_num_threads(), **row} for row in _raced(contestants, rounds)]
+    latents = sample_latents(generator, smiles, n_samples, NOISE_LEVEL)
+    functions = {ENGINE: _engine_function(generator.codec.engine, latents)}
+    for batch_size in CHARRNN_BATCHES:
+        functions[f"CharRNN, batch {batch_size}"] = _charrnn_function(model, batch_size, 4 if batch_size < 100 else 1)
+    return [{"threads": torch.get_num_threads(), **row} for row in _time_in_turn(functions, n_rounds)]
 
 
-def _charrnn(folder: Path, smiles: list[str], like: Any) -> Any:
-    """The network of the molsets wheel, from the two files that it needs: the package as a whole does not import."""
-    vocabulary = _module(folder / "utils.py").CharVocab.from_data(smiles)
-    config = SimpleNamespace(hidden=like.hidden_dim, num_layers=like.layers, dropout=0.0)
-    return _module(folder / "char_rnn" / "model.py").CharRNN(vocabulary, config)
+def _charrnn(folder: Path, smiles: list[str], decoder: Any) -> Any:
+    """CharRNN from the two files of the molsets wheel that it needs; the whole package cannot be imported any more."""
+    vocabulary = _load_module(folder / "utils.py").CharVocab.from_data(smiles)
+    config = SimpleNamespace(hidden=decoder.hidden_dim, num_layers=decoder.layers, dropout=0.0)
+    return _load_module(folder / "char_rnn" / "model.py").CharRNN(vocabulary, config)
 
 
-def _module(path: Path) -> ModuleType:
+def _load_module(path: Path) -> ModuleType:
     if not path.exists():
-        raise SystemExit(f"there is no {path}: --moses is the folder `moses` of the wheel of molsets 0.3.1, unzipped")
+        raise SystemExit(
+            f"{path} does not exist: --moses must be the folder `moses` of the unzipped molsets 0.3.1 wheel"
+        )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -284,9 +290,9 @@ def _module(path: Path) -> ModuleType:
     return module
 
 
-def _sampled(model: Any, batch: int, times: int) -> Contestant:
-    def work() -> tuple[int, int]:
-        strings = [text for _ in range(times) for text in model.sample(batch)]
-        return len(strings), sum(map(len, strings)) + len(strings)
+def _charrnn_function(model: Any, batch_size: int, n_batches: int) -> Function:
+    def sample() -> tuple[int, int]:
+        samples = [text for _ in range(n_batches) for text in model.sample(batch_size)]
+        return len(samples), sum(map(len, samples)) + len(samples)
 
-    return work
+    return sample

@@ -1,7 +1,7 @@
-"""From seeds to molecules, end to end: `Generator.iter_analogs` beside its parts on the same strings.
+"""From seeds to analogs: `Generator.iter_analogs` compared with its parts on the same samples.
 
-What users get is distinct, valid, canonical and has a similarity. The four properties of the usual table cost RDKit
-more than all of that, and are left out.
+Users get unique, valid, canonical molecules with their similarity. The four default properties take RDKit longer than
+all of that, and are left out.
 """
 
 from __future__ import annotations
@@ -15,44 +15,52 @@ from unittest.mock import patch
 
 from sampling_parsing import parse_and_write
 
+from molvae import Generator
 from molvae.chem.sample_parsing import parse_samples
 from molvae.data.parallel import PendingResults, WorkerPool
-from molvae.generation import runner as seedruns
+from molvae.generation import runner
 from molvae.generation.engine import Engine
-from molvae.generator import Generator
 
-WANTED = 100  # molecules of each seed
+N_ANALOGS = 100  # per seed
+END_TO_END, PARSE_AND_WRITE, PARSE_SAMPLES, DECODE = (
+    "end to end", "parse and write", "parse, write, fingerprint", "decode"
+)  # fmt: skip
 
 
-def end_to_end(generator: Generator, seeds: list[str], workers: int, rounds: int) -> list[dict[str, Any]]:
-    """A row per contestant: seconds (median of the rounds), and how many of what."""
+def measure(generator: Generator, seeds: list[str], workers: int, n_rounds: int) -> list[dict[str, Any]]:
+    """A row for the whole and for each part: seconds (median of the rounds) and numbers of molecules and samples."""
 
-    def analogs(workers: int = workers) -> int:
-        return sum(map(len, generator.iter_analogs(seeds, WANTED, workers=workers, properties=())))
+    def generate(workers: int = workers) -> int:
+        return sum(map(len, generator.iter_analogs(seeds, N_ANALOGS, workers=workers, properties=())))
 
-    with _recorded() as (strings, latents):
-        molecules = analogs(0)  # the same strings, whoever reads them
-    # as the generator has them, so that they are the same processes
-    crew = WorkerPool(workers, modules=(seedruns.__name__,) if generator.device.type == "cpu" else ())
-    contestants: dict[str, Callable[[], int]] = {
-        "molecules": analogs,
-        "parse and write": lambda: _count(crew.submit(parse_and_write, strings).result()),
-        "parse, write, fingerprint": lambda: _count(crew.submit(parse_samples, strings).result()),
-        "decode": lambda: sum(
-            len(block) for part, named in latents for block in generator.codec.engine.stream(*part, **named)
+    with _recorded() as (samples, calls):
+        n_molecules = generate(0)  # in this process, so that the calls can be recorded
+    # the same modules as in the generator, which makes them the same processes
+    pool = WorkerPool(workers, modules=(runner.__name__,) if generator.device.type == "cpu" else ())
+    functions: dict[str, Callable[[], int]] = {
+        END_TO_END: generate,
+        PARSE_AND_WRITE: lambda: _count(pool.submit(parse_and_write, samples).result()),
+        PARSE_SAMPLES: lambda: _count(pool.submit(parse_samples, samples).result()),
+        DECODE: lambda: sum(
+            len(block) for arguments, options in calls for block in generator.codec.engine.stream(*arguments, **options)
         ),
     }
-    for name in ("molecules", "parse and write"):  # the workers are started, and import what they need
-        contestants[name]()
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(rounds):
-        for name, work in contestants.items():
+    for name in (END_TO_END, PARSE_AND_WRITE):  # starts the workers, which import what they need
+        functions[name]()
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(n_rounds):
+        for name, function in functions.items():
             start = time.perf_counter()
-            work()
+            function()
             seconds[name].append(time.perf_counter() - start)
-    counts = {"seeds": len(seeds), "workers": workers, "molecules": molecules, "distinct strings": len(strings),
-              "strings": sum(len(part[0]) for part, _ in latents)}  # fmt: skip
-    return [{"name": name, "seconds": statistics.median(taken), **counts} for name, taken in seconds.items()]
+    counts = {
+        "seeds": len(seeds),
+        "workers": workers,
+        "molecules": n_molecules,
+        "unique_samples": len(samples),
+        "samples": sum(len(arguments[0]) for arguments, _ in calls),
+    }
+    return [{"name": name, "seconds": statistics.median(times), **counts} for name, times in seconds.items()]
 
 
 def _count(results: Sequence[object]) -> int:
@@ -60,23 +68,23 @@ def _count(results: Sequence[object]) -> int:
 
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
-"""Arguments by place and by name."""
+"""Positional and keyword arguments."""
 
 
 @contextmanager
 def _recorded() -> Iterator[tuple[list[str], list[Call]]]:
-    """The strings that are read, and the calls by which latents are decoded, while the block runs."""
-    strings, latents = list[str](), list[Call]()
+    """Record the samples that are parsed and the calls of `Engine.stream` during the block."""
+    samples, calls = list[str](), list[Call]()
     submit, stream = WorkerPool.submit, Engine.stream
 
-    def noting(crew: WorkerPool, function: Any, items: Sequence[str]) -> PendingResults[Any]:
+    def recording_submit(pool: WorkerPool, function: Any, items: Sequence[str], *arguments: Any) -> PendingResults[Any]:
         if function is parse_samples:
-            strings.extend(items)
-        return submit(crew, function, items)
+            samples.extend(items)
+        return submit(pool, function, items, *arguments)
 
-    def watching(engine: Engine, *part: Any, **named: Any) -> Iterator[Any]:
-        latents.append((part, named))
-        return stream(engine, *part, **named)
+    def recording_stream(engine: Engine, *arguments: Any, **options: Any) -> Iterator[Any]:
+        calls.append((arguments, options))
+        return stream(engine, *arguments, **options)
 
-    with patch.object(WorkerPool, "submit", noting), patch.object(Engine, "stream", watching):
-        yield strings, latents
+    with patch.object(WorkerPool, "submit", recording_submit), patch.object(Engine, "stream", recording_stream):
+        yield samples, calls

@@ -1,4 +1,4 @@
-"""What worker processes do at least to say which molecule a string is; alone here, as they need no torch for it."""
+"""The least work that worker processes do per sample; in a module of its own, because they need no torch for it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from molvae.chem.smiles import parse_or_none, silence_rdkit, write
 
 
-def parse_and_write(strings: Sequence[str]) -> list[str | None]:
-    """All that RDKit must do to say which molecule a string is."""
+def parse_and_write(samples: Sequence[str]) -> list[str | None]:
+    """Canonical SMILES of each sample; None if it is invalid."""
     with silence_rdkit():
-        mols = map(parse_or_none, strings)
+        mols = map(parse_or_none, samples)
         return [None if mol is None else write(mol) for mol in mols]

@@ -1,153 +1,152 @@
-"""The page of `sampling.py`, of its rows."""
+"""Result page of `sampling.py`."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import sampling_decoding
 import sampling_peers
+from common import header
+from sampling_decoding import ENGINE, LOOP, PRODUCTS, PRODUCTS_WITHOUT_INPUT
+from sampling_end_to_end import DECODE, END_TO_END, PARSE_AND_WRITE, PARSE_SAMPLES
 
 Rows = list[dict[str, Any]]
 PACKAGES = ("torch", "rdkit", "selfies", "crem")
-
-
-def _versions() -> str:
-    found = []
-    for name in PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:  # a peer that took no part
-            continue
-    return ", ".join(found)
 
 
 def _table(head: str, rows: list[str]) -> list[str]:
     return [f"| {head} |", "|" + "---|" * (head.count("|") + 1), *(f"| {row} |" for row in rows)]
 
 
-def _decode_page(rows: Rows) -> list[str]:
-    rate = {(row["threads"], row["name"]): row["symbols"] / row["seconds"] for row in rows}
+def _decoding_section(rows: Rows) -> list[str]:
+    rates = {(row["threads"], row["name"]): row["tokens"] / row["seconds"] for row in rows}
     lines = []
     for row in rows:
-        threads, kind = row["threads"], row["name"].partition(", ")[2]
-        cells = [f"{row['name']} | {threads} | {row['strings'] / row['seconds']:,.0f} | "
-                 f"{rate[threads, row['name']]:,.0f} "]  # fmt: skip
-        for other in ("products, 32", f"products, {kind}", f"products that are not looked up, {kind}"):
-            share = rate[threads, row["name"]] / rate[threads, other] if row["name"].startswith("engine") else None
-            cells.append("" if share is None else f" {share:.2f} ")
-        best = max(rate[threads, name] for many, name in rate if many == threads and "loop" in name)
-        cells.append(f" {rate[threads, row['name']] / best:.1f}" if row["name"].startswith("engine") else "")
-        lines.append("|".join(cells))
+        threads, name, rate = row["threads"], row["name"], rates[row["threads"], row["name"]]
+        cells = [name, str(threads), f"{row['samples'] / row['seconds']:,.0f}", f"{rate:,.0f}"]
+        if name.startswith(ENGINE):
+            precision = name.partition(", ")[2]
+            for other in (f"{PRODUCTS}, 32", f"{PRODUCTS}, {precision}", f"{PRODUCTS_WITHOUT_INPUT}, {precision}"):
+                cells.append(f"{rate / rates[threads, other]:.2f}")
+            fastest = max(other for (n, name), other in rates.items() if n == threads and name.startswith(LOOP))
+            cells.append(f"{rate / fastest:.1f}")
+        lines.append(" | ".join([*cells, *[""] * (8 - len(cells))]))
     return [
         "## Decoding", "",
-        f"{rows[0]['strings']:,} strings around test molecules, noise level {sampling_decoding.NOISE_LEVEL}, temperature "
-        f"{sampling_decoding.TEMPERATURE}; symbols are real ones, ends counted. The products are the network's matrix "
-        "products for as many symbols, as many rows at once as the engine has, and nothing else; the engine looks the "
-        "first of them up. The loop is `nn.GRU` a symbol at a time and `multinomial`, until a batch has ended. The "
-        "last columns are the engine's symbols a second over those of others.", "",
-        *_table("| threads | strings/s | symbols/s | of products in 32 | of products in its precision | of those it "
-                "does not look up | times the better loop", lines),
+        f"{rows[0]['samples']:,} samples around test molecules, noise level {sampling_decoding.NOISE_LEVEL}, "
+        f"temperature {sampling_decoding.TEMPERATURE}. Tokens exclude padding and include end tokens. The matrix "
+        "products are those of the network for as many tokens, with as many rows at once as in the engine, and nothing "
+        "else; the engine looks up the product of the input layer in a table. The PyTorch loop runs `nn.GRU` token by "
+        "token with `multinomial` until all samples of a batch have ended. The last four columns are ratios of the "
+        "engine's tokens per second to others.", "",
+        *_table("| threads | samples/s | tokens/s | all products, precision 32 | all products, same precision | "
+                "products without input layer | faster loop", lines),
     ]  # fmt: skip
 
 
-def _exactness_page(rows: Rows) -> list[str]:
+def _precision_section(rows: Rows) -> list[str]:
     return [
-        "## What precision costs", "",
-        f"{rows[0]['molecules']:,} test molecules written greedily from their own latents; the divergence from "
-        f"precision 32, Kullback-Leibler, is of a symbol in strings written at noise level {sampling_decoding.NOISE_LEVEL}, where "
-        f"a symbol's entropy is {rows[0]['entropy']:.3f} nats.", "",
-        *_table("precision | exactly reconstructed | string as with 32 | divergence, nats a symbol", [
-            f"{row['precision']} | {row['exact']:.1%} | {row['as 32']:.1%} | {row['divergence']:.1e}" for row in rows
+        "## Precision", "",
+        f"{rows[0]['molecules']:,} test molecules decoded greedily from their latents. The Kullback-Leibler divergence "
+        f"from precision 32 is that of the token probabilities in samples at noise level "
+        f"{sampling_decoding.NOISE_LEVEL}, whose mean entropy is {rows[0]['entropy']:.3f} nats.", "",
+        *_table("precision | exact reconstruction | same sample as with 32 | divergence, nats per token", [
+            f"{row['precision']} | {row['exact']:.1%} | {row['same_as_32']:.1%} | {row['divergence']:.1e}"
+            for row in rows
         ]),
     ]  # fmt: skip
 
 
-def _charrnn_page(rows: Rows) -> list[str]:
-    rates = [row["strings"] / row["seconds"] for row in rows]
+def _charrnn_section(rows: Rows) -> list[str]:
+    rates = [row["samples"] / row["seconds"] for row in rows]
     return [
-        "## Beside MOSES's CharRNN", "",
-        "molsets 0.3.1, its network with one LSTM layer as wide as our decoder and random weights, and its own "
-        f"`sample`, which always takes 100 steps; 32 is its script's batch. {rows[0]['threads']} threads.", "",
-        *_table("| strings/s | symbols a string | the engine is", [
-            f"{row['name']} | {rate:,.0f} | {row['symbols'] / row['strings']:.0f} | "
-            f"{f'{rates[0] / rate:,.0f} times as fast' if rate != rates[0] else ''}"
+        "## Comparison with MOSES's CharRNN", "",
+        "molsets 0.3.1: its network with one LSTM layer of the width of the decoder and random weights, and its "
+        "`sample`, which always computes 100 steps; 32 is the batch size of its script. "
+        f"{rows[0]['threads']} threads.", "",
+        *_table("| samples/s | tokens per sample | ratio of the engine", [
+            f"{row['name']} | {rate:,.0f} | {row['tokens'] / row['samples']:.0f} | "
+            f"{f'{rates[0] / rate:,.0f}' if rate != rates[0] else ''}"
             for row, rate in zip(rows, rates, strict=True)
         ]),
     ]  # fmt: skip
 
 
-def _end_page(rows: Rows) -> list[str]:
+def _end_to_end_section(rows: Rows) -> list[str]:
     first, seconds = rows[0], {row["name"]: row["seconds"] for row in rows}
-    shares = {name: seconds["parse and write"] / taken for name, taken in seconds.items()}
-    parts = seconds["decode"] + seconds["parse, write, fingerprint"]
+    ratios = {name: seconds[PARSE_AND_WRITE] / value for name, value in seconds.items()}
+    sequential = seconds[DECODE] + seconds[PARSE_SAMPLES]
+    parts = ((PARSE_AND_WRITE, "unique_samples"), (PARSE_SAMPLES, "unique_samples"), (DECODE, "samples"))
     return [
         "## End to end", "",
         f"`Generator.iter_analogs`, {first['seeds']} test molecules, 100 analogs of each: {first['molecules']:,} "
-        f"distinct valid canonical molecules with their similarity, of {first['strings']:,} strings, "
-        f"{first['distinct strings']:,} of them distinct and read, by {first['workers']} processes. The same processes "
-        "parse and write the same strings alone. Properties are left out, with `properties=()`.",
+        f"unique valid molecules with their similarity, from {first['samples']:,} samples, of which "
+        f"{first['unique_samples']:,} unique ones are parsed; {first['workers']} worker processes. Each part runs "
+        "alone, in the same processes and on the same samples. No properties (`properties=()`).",
         "",
-        *_table("| seconds | a second | time of parse and write / this", [
-            f"molecules | {seconds['molecules']:.1f} | "
-            f"{first['molecules'] / seconds['molecules']:,.0f} molecules | {shares['molecules']:.2f}",
-            *(f"{name}, alone | {seconds[name]:.1f} | {first[counted] / seconds[name]:,.0f} strings | "
-              f"{shares[name]:.2f}" for name, counted in (("parse and write", "distinct strings"),
-                                    ("parse, write, fingerprint", "distinct strings"), ("decode", "strings"))),
+        *_table("| seconds | rate | time of parse and write / time", [
+            f"{END_TO_END} | {seconds[END_TO_END]:.1f} | "
+            f"{first['molecules'] / seconds[END_TO_END]:,.0f} molecules/s | {ratios[END_TO_END]:.2f}",
+            *(f"{name}, alone | {seconds[name]:.1f} | {first[count] / seconds[name]:,.0f} samples/s | "
+              f"{ratios[name]:.2f}"
+              for name, count in parts),
         ]), "",
-        f"Decoding and reading one after the other, each with all cores, take {parts:.1f} s: "
-        f"{parts / seconds['molecules']:.2f} of the time end to end. Where decoder and workers share the cores, no "
-        "overlap can win more than 1.",
+        f"Decoding and parsing one after the other, each with all cores: {sequential:.1f} s, "
+        f"{sequential / seconds[END_TO_END]:.2f} of the time end to end.",
     ]  # fmt: skip
 
 
-def _peers_page(rows: Rows) -> list[str]:
-    near, good = ([row[name] / row["seconds"] for row in rows] for name in ("near", "usable"))
+def _peers_section(rows: Rows) -> list[str]:
+    lines = []
+    for row in rows:
+        lines.append(
+            f"{row['name']} | {row['similar']:,} | {row['complete']} | {row['similar'] / row['seconds']:,.0f} | "
+            f"{row['usable']:,} | {row['usable'] / max(1, row['similar']):.0%} | {row['usable'] / row['seconds']:,.1f}"
+        )
     return [
-        "## Beside mutation and fragments", "",
-        f"{rows[0]['seeds']} test molecules, up to {sampling_peers.WANTED} distinct valid analogs of each at Tanimoto "
-        "0.4 or more, one thread each, without the properties of the table. Usable as `molvae score` has it: also new, "
-        "no harder to make than the seed (SA at most 0.5 above) and without a PAINS or BRENK alert that it lacks. "
-        f"crem's database holds {rows[0]['replacements']:,} replacements in their surroundings.", "",
-        *_table("| at 0.4 or more | all 100, of the seeds | a second | usable | usable share | usable a second", [
-            f"{row['name']} | {row['near']:,} | {row['full']} | {a:,.0f} | {row['usable']:,} | "
-            f"{row['usable'] / max(1, row['near']):.0%} | {b:,.1f}"
-            for row, a, b in zip(rows, near, good, strict=True)
-        ]),
+        "## Comparison with mutation and fragments", "",
+        f"{rows[0]['seeds']} test molecules, up to {sampling_peers.N_ANALOGS} unique valid analogs of each at a "
+        "Tanimoto similarity of 0.4 or more, one thread, without other properties. Usable as in `molvae score`: also "
+        "not in the training set, not harder to synthesize than the seed (SA at most 0.5 higher), and without a PAINS "
+        f"or BRENK alert that the seed does not have. CReM's database has {rows[0]['replacements']:,} replacements "
+        "with their environments.", "",
+        *_table("| similarity >= 0.4 | seeds with all 100 | per second | usable | usable fraction | usable per second",
+                lines),
     ]  # fmt: skip
 
 
-def _cold_page(rows: Rows) -> list[str]:
+def _cold_start_section(rows: Rows) -> list[str]:
     whole, *stages = rows
     total = sum(row["seconds"] for row in stages)
     return [
         "## Cold start", "",
-        "`molvae analogs SEED -n 100 -o analogs.csv`, the seed imatinib, a fresh process each time: "
+        "`molvae analogs SEED -n 100 -o analogs.csv` with imatinib as the seed, a new process each time: "
         f"**{whole['seconds']:.1f} s** (median of {len(whole['all'])}, {min(whole['all']):.1f} to "
-        f"{max(whole['all']):.1f}). Where it goes, in processes that watch themselves; an import is what it adds to "
-        "those above it.", "",
-        *_table("| seconds | share", [f"{row['name']} | {row['seconds']:.2f} | {row['seconds'] / total:.0%}"
-                                      for row in stages]),
+        f"{max(whole['all']):.1f}). Stages, in instrumented processes; an import excludes those above it:", "",
+        *_table("| seconds | fraction", [f"{row['name']} | {row['seconds']:.2f} | {row['seconds'] / total:.0%}"
+                                         for row in stages]),
     ]  # fmt: skip
 
 
 SECTIONS: dict[str, Callable[[Rows], list[str]]] = {
-    "decode": _decode_page, "exactness": _exactness_page, "charrnn": _charrnn_page, "end": _end_page,
-    "peers": _peers_page, "cold": _cold_page,
-}  # fmt: skip
+    "decoding": _decoding_section,
+    "precision": _precision_section,
+    "charrnn": _charrnn_section,
+    "end-to-end": _end_to_end_section,
+    "peers": _peers_section,
+    "cold-start": _cold_start_section,
+}
 
 
-def page(folder: Path) -> str:
-    """The committed page, of the sections whose rows are there."""
-    lines = ["# Sampling: speed", "",
-             f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "
-             f"{_versions()}. Made by `benchmarks/sampling.py`; times are medians over rounds in which all "
-             "took turns.", ""]  # fmt: skip
+def page(folder: Path, model: str, device: str) -> str:
+    """The result page, with the sections that have been measured."""
+    lines = [
+        *header("Sampling speed", *PACKAGES, model=model, device=device),
+        "Times are medians over rounds in which all functions run in turn.", "",
+    ]  # fmt: skip
     for section, write in SECTIONS.items():
         file = folder / f"{section}.json"
         if file.exists():

@@ -1,26 +1,25 @@
-"""Molecules a second in training, and the share of a step that goes into data.
+"""Training speed: molecules per second, and the fraction of a step that is spent on data.
 
-    python benchmarks/training.py [FILE.smi.gz] [--steps 20] [--molecules 2000]
-    python benchmarks/training.py --packed FOLDER --batch-sizes 512 1024 2048 --precisions bf16 tf32   # on a GPU
+    python benchmarks/training.py FILE.smi.gz --steps 20 --molecules 2000
+    python benchmarks/training.py --packed FOLDER --batch-sizes 1024 2048 4096 --precisions tf32 bf16   # on a GPU
 
-Every encoder with the GRU, and the GINE encoder with the transformer, at the default sizes. With `--packed`, a folder
-that `scripts/train_shipped.py` packed, the shape that ships, with the share that it reaches of what a large matrix
-product reaches on the same device. The first steps, in which memory is laid out, are not counted. Where there is a GPU it is
-used.
+Measures every encoder with the GRU, and the default encoder with the transformer, at the default sizes. With
+`--packed`, a folder that `scripts/train_shipped.py` packed, it measures the architecture of the shipped models, also in
+relation to the speed of a large matrix product on the same device. Warm-up steps are not counted. A GPU is used if
+there is one.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 import tempfile
 import time
 from itertools import islice, product
 from pathlib import Path
 
-import lightning
 import torch
+from common import header
 from torch.utils.flop_counter import FlopCounterMode
 
 from molvae.data.graph_dataset import PackedGraphs
@@ -36,107 +35,107 @@ from molvae.training.trainer import train_autoencoder
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from train_shipped import SHAPE, Data
 
-WARM_UP = 2
-LARGE = 8192  # rows and columns of the matrices whose product is the limit
+N_WARM_UP_STEPS = 2
+MATRIX_SIZE = 8192  # rows and columns of the large matrix product on a GPU
 Shape = tuple[int, int]
-DEFAULT = Path(__file__).parents[2] / "shared" / "data" / "druglike_test.smi.gz"
 
 
 def main() -> None:
-    arguments = _arguments()
+    arguments = parse_arguments()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    print(
-        f"{device}; torch {torch.__version__}, lightning {lightning.__version__}, python {platform.python_version()}  "
-    )
+    print("\n".join(header("Training speed", "torch", "lightning", device=device)))
     if arguments.packed:
-        shipped(Data.load(arguments.packed), arguments)
+        measure_shipped(Data.load(arguments.packed), arguments)
     else:
-        parts(arguments)
+        measure_architectures(arguments)
 
 
-def parts(arguments: argparse.Namespace) -> None:
-    """Encoders and decoders beside each other."""
+def measure_architectures(arguments: argparse.Namespace) -> None:
+    """A row for each encoder and decoder."""
     data, vocabulary, _ = pack(islice(read_records(arguments.file), arguments.molecules), workers=0)
-    print(f"{arguments.file.name}: {len(data):,} molecules; batches of 128, {arguments.steps} steps each\n")
-    print("| encoder | decoder | molecules/s | data's share of a step |\n|---|---|---|---|")
     base = ModelConfig(vocab_size=len(vocabulary))
-    shapes = [base.replace(encoder=encoder) for encoder in ENCODERS]
-    shapes += [base.replace(decoder=decoder) for decoder in DECODERS if decoder != base.decoder]
-    for shape in shapes:
-        rate, share = measure(data, None, shape, TrainConfig(max_steps=arguments.steps))
-        decoder = f"{shape.decoder} {shape.decoder_dim}"
-        print(f"| {shape.encoder} {shape.encoder_dim} | {decoder} | {rate:,.0f} | {share:.1%} |", flush=True)
+    config = TrainConfig(max_steps=arguments.steps)
+    print(f"{arguments.file.name}: {len(data):,} molecules; {arguments.steps} steps of {config.batch_size} molecules\n")
+    print("| encoder | decoder | molecules/s | data loading, fraction of a step |\n|---|---|---|---|")
+    models = [base.replace(encoder=encoder) for encoder in ENCODERS]
+    models += [base.replace(decoder=decoder) for decoder in DECODERS if decoder != base.decoder]
+    for model in models:
+        rate, data_fraction = measure(data, None, model, config)
+        decoder = f"{model.decoder} {model.decoder_dim}"
+        print(f"| {model.encoder} {model.encoder_dim} | {decoder} | {rate:,.0f} | {data_fraction:.1%} |", flush=True)
 
 
-def shipped(data: Data, arguments: argparse.Namespace) -> None:
-    """The shape that ships, in batches of several sizes."""
-    shape = ModelConfig.from_dict({"vocab_size": len(data.vocabulary), "latent": "gaussian", **SHAPE})
-    work, limit = operations(data.train, shape), fastest()
+def measure_shipped(data: Data, arguments: argparse.Namespace) -> None:
+    """A row for each batch size and precision, with the architecture of the shipped models."""
+    model = ModelConfig.from_dict({"vocab_size": len(data.vocabulary), "latent": "gaussian", **SHAPE})
+    flops, peak = flops_per_molecule(data.train, model), peak_flops()
+    print(f"{len(data.train):,} molecules, {arguments.steps} steps each; {flops / 1e9:.2f} GFLOP per molecule without")
+    print(f"padding; a product of {MATRIX_SIZE} x {MATRIX_SIZE} bf16 matrices reaches {peak / 1e12:,.0f} TFLOP/s\n")
     print(
-        f"{len(data.train):,} molecules, {arguments.steps} steps each; {work / 1e9:.2f} GFLOP a molecule, padding not"
+        "| batch size | precision | molecules/s | TFLOP/s | ratio to the product | data loading, fraction of a step |"
     )
-    print(f"counted; a product of {LARGE} x {LARGE} bf16 matrices reaches {limit / 1e12:,.0f} TFLOP/s\n")
-    print("| batch | precision | molecules/s | TFLOP/s | of the product's | data's share of a step |")
     print("|---|---|---|---|---|---|")
-    for size, precision in product(arguments.batch_sizes, arguments.precisions):
-        config = TrainConfig(max_steps=arguments.steps, batch_size=size, precision=precision)
-        rate, share = measure(data.train, data.neighbors, shape, config)
-        done = f"{rate:,.0f} | {rate * work / 1e12:.1f} | {rate * work / limit:.1%}"
-        print(f"| {size} | {precision} | {done} | {share:.1%} |", flush=True)
+    for batch_size, precision in product(arguments.batch_sizes, arguments.precisions):
+        config = TrainConfig(max_steps=arguments.steps, batch_size=batch_size, precision=precision)
+        rate, data_fraction = measure(data.train, data.neighbors, model, config)
+        speed = f"{rate:,.0f} | {rate * flops / 1e12:.1f} | {rate * flops / peak:.1%}"
+        print(f"| {batch_size} | {precision} | {speed} | {data_fraction:.1%} |", flush=True)
 
 
-def measure(data: PackedGraphs, near: Neighbors | None, model: ModelConfig, config: TrainConfig) -> tuple[float, float]:
-    """Molecules a second and data's share, of the second of two runs: the first warms up what both use."""
+def measure(
+    data: PackedGraphs, neighbors: Neighbors | None, model: ModelConfig, config: TrainConfig
+) -> tuple[float, float]:
+    """Molecules per second, and the fraction of the time spent on data, after a short warm-up run."""
     valid = data.select(torch.arange(2))
-    for count in (WARM_UP, config.max_steps):
+    for n_steps in (N_WARM_UP_STEPS, config.max_steps):
         with tempfile.TemporaryDirectory() as folder:
-            trained = train_autoencoder(
-                Path(folder), data, valid, model, config.replace(max_steps=count), neighbors=near, devices=1,
+            result = train_autoencoder(
+                Path(folder), data, valid, model, config.replace(max_steps=n_steps), neighbors=neighbors, devices=1,
                 progress_bar=False,
             )  # fmt: skip
-    return trained.n_molecules / trained.step_seconds, trained.batch_fraction
+    return result.n_molecules / result.step_seconds, result.batch_fraction
 
 
-def operations(data: PackedGraphs, shape: ModelConfig, molecules: int = 64) -> float:
-    """Floating-point operations of a step in matrix products, a molecule; counted on the CPU, which skips padding."""
-    model, batch = Autoencoder.from_config(shape), data.gather(torch.arange(molecules))
-    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: in_place}) as counter:
-        losses = model.losses(batch, sample_noise_levels(molecules, TrainConfig(), torch.device("cpu")))
+def flops_per_molecule(data: PackedGraphs, config: ModelConfig, n_molecules: int = 64) -> float:
+    """Floating-point operations of the matrix products of a step, per molecule; on the CPU, which skips padding."""
+    model, batch = Autoencoder.from_config(config), data.gather(torch.arange(n_molecules))
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: addmm_flops}) as counter:
+        losses = model.losses(batch, sample_noise_levels(n_molecules, TrainConfig(), torch.device("cpu")))
         (losses.reconstruction + losses.kl).mean().backward()
-    return counter.get_total_flops() / molecules
+    return counter.get_total_flops() / n_molecules
 
 
-def in_place(_: Shape, a: Shape, b: Shape, **__: object) -> int:
-    """Operations of `addmm_`, which torch's counter does not know."""
+def addmm_flops(_: Shape, a: Shape, b: Shape, **__: object) -> int:
+    """Operations of `addmm_`, which torch's counter does not support."""
     return 2 * a[0] * a[1] * b[1]
 
 
-def fastest() -> float:
-    """Operations a second of a large product in bf16."""
+def peak_flops() -> float:
+    """Operations per second of a large matrix product in bf16."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    size = LARGE if device.type == "cuda" else LARGE // 8
+    size = MATRIX_SIZE if device.type == "cuda" else MATRIX_SIZE // 8
     a, b = torch.randn(2, size, size, device=device).bfloat16()
-    for turns in (3, 20):
+    for n_products in (3, 20):  # the first is a warm-up
         start = time.perf_counter()
-        for _ in range(turns):
+        for _ in range(n_products):
             a @ b
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - start
-    return 2 * size**3 * turns / seconds
+    return 2 * size**3 * n_products / seconds
 
 
-def _arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", nargs="?", type=Path, default=DEFAULT, help="molecules to train on")
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--molecules", type=int, default=2000)
-    parser.add_argument("--packed", type=Path, help="a folder that train_shipped.py packed")
+    parser.add_argument("file", nargs="?", type=Path, help="molecules to train on")
+    parser.add_argument("--steps", type=int, default=20, help="optimizer steps")
+    parser.add_argument("--molecules", type=int, default=2000, help="molecules of the file")
+    parser.add_argument("--packed", type=Path, help="folder that scripts/train_shipped.py packed")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[128])
     parser.add_argument("--precisions", nargs="+", default=["auto"])
     arguments = parser.parse_args()
-    if not (arguments.packed or arguments.file.exists()):
-        sys.exit(f"{arguments.file} does not exist: give a file of molecules as the first argument, FILE")
+    if arguments.packed is None and arguments.file is None:
+        parser.error("a file of molecules or --packed is needed")
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""Libraries for the nearest vectors, behind one interface; `search.py libraries` compares them."""
+"""Approximate nearest-neighbor search with faiss, usearch and hnswlib, for `search.py libraries`."""
 
 from __future__ import annotations
 
@@ -15,35 +15,40 @@ from numpy.typing import NDArray
 from molvae.library.ivf import list_count
 
 Vectors = NDArray[np.float32]
-GRAPH = (100, 200, 400, 800)
-"""Neighbors that a search in a graph keeps at hand; it was made with 200, and has 16 links a vector."""
+LIST_PROBES = (4, 16, 64, 256)
+"""Lists of an inverted file that a query searches."""
+GRAPH_CANDIDATES = (100, 200, 400, 800)
+"""Candidates of a query in a graph (efSearch), which is built with efConstruction = 200 and 16 links per vector."""
 
 
-def compared(z: Vectors, queries: Vectors, top: int) -> list[dict[str, Any]]:
-    """Of each library and effort the time of a query and the recall of the `top` nearest; all have length 1."""
-    wanted = np.argsort(-(queries @ z.T), axis=1)[:, :top]
+def compare(z: Vectors, queries: Vectors, top: int) -> list[dict[str, Any]]:
+    """Build time, size, and for each search effort the time per query and the recall of the `top` nearest.
+
+    All vectors must have length 1.
+    """
+    expected = np.argsort(-(queries @ z.T), axis=1)[:, :top]
     rows = []
-    for name, make in CONTENDERS.items():
+    for name, build in INDEXES.items():
         start = time.perf_counter()
-        contender = make(z)
-        making = time.perf_counter() - start
+        index = build(z)
+        build_seconds = time.perf_counter() - start
         with tempfile.TemporaryDirectory() as folder:
-            contender.save(Path(folder) / "it")
-            size = (Path(folder) / "it").stat().st_size
-        for effort in contender.efforts:
-            contender.search(queries, top, effort)  # the first search is slower
+            index.save(Path(folder) / "index")
+            size = (Path(folder) / "index").stat().st_size
+        for effort in index.efforts:
+            index.search(queries, top, effort)  # warm-up
             start = time.perf_counter()
-            found = contender.search(queries, top, effort)
+            found = index.search(queries, top, effort)
             seconds = (time.perf_counter() - start) / len(queries)
-            hits = [len(set(a) & set(b)) / top for a, b in zip(found.tolist(), wanted.tolist(), strict=True)]
-            row = {"name": name, "making": making, "mb": size / 2**20, "effort": effort, "seconds": seconds}
-            rows.append({**row, "recall": float(np.mean(hits))})
+            recall = [len(set(a) & set(b)) / top for a, b in zip(found.tolist(), expected.tolist(), strict=True)]
+            row = {"name": name, "build_seconds": build_seconds, "mb": size / 2**20, "effort": effort}
+            rows.append({**row, "seconds": seconds, "recall": float(np.mean(recall))})
             print(rows[-1], file=sys.stderr)
     return rows
 
 
-class _Contender(Protocol):
-    """Made of vectors. `efforts`: how far it looks, in cells or neighbors."""
+class VectorIndex(Protocol):
+    """An index of vectors; `efforts` are the lists or candidates that a query searches."""
 
     efforts: tuple[int, ...]
 
@@ -53,10 +58,10 @@ class _Contender(Protocol):
 
 
 class _Faiss:
-    def __init__(self, z: Vectors, kind: str) -> None:
+    def __init__(self, z: Vectors, factory: str) -> None:
         import faiss
 
-        self.index = faiss.index_factory(z.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+        self.index = faiss.index_factory(z.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
 
     def save(self, path: Path) -> None:
         import faiss
@@ -64,13 +69,13 @@ class _Faiss:
         faiss.write_index(self.index, str(path))
 
 
-class _FaissCells(_Faiss):
-    efforts = (4, 16, 64, 256)
+class FaissIVF(_Faiss):
+    efforts = LIST_PROBES
 
     def __init__(self, z: Vectors) -> None:
-        cells = list_count(len(z))
-        super().__init__(z, f"IVF{cells},SQfp16")
-        self.index.train(z[:: max(1, len(z) // (64 * cells))])
+        n_lists = list_count(len(z))
+        super().__init__(z, f"IVF{n_lists},SQfp16")
+        self.index.train(z[:: max(1, len(z) // (64 * n_lists))])
         self.index.add(z)
 
     def search(self, queries: Vectors, top: int, effort: int) -> NDArray[Any]:
@@ -78,8 +83,8 @@ class _FaissCells(_Faiss):
         return np.asarray(self.index.search(queries, top)[1])
 
 
-class _FaissGraph(_Faiss):
-    efforts = GRAPH
+class FaissHNSW(_Faiss):
+    efforts = GRAPH_CANDIDATES
 
     def __init__(self, z: Vectors) -> None:
         super().__init__(z, "HNSW16_SQfp16")
@@ -92,8 +97,8 @@ class _FaissGraph(_Faiss):
         return np.asarray(self.index.search(queries, top)[1])
 
 
-class _Usearch:
-    efforts = GRAPH
+class Usearch:
+    efforts = GRAPH_CANDIDATES
 
     def __init__(self, z: Vectors) -> None:
         from usearch.index import Index
@@ -109,8 +114,8 @@ class _Usearch:
         return np.asarray(self.index.search(queries, top).keys)
 
 
-class _Hnswlib:
-    efforts = GRAPH
+class Hnswlib:
+    efforts = GRAPH_CANDIDATES
 
     def __init__(self, z: Vectors) -> None:
         import hnswlib
@@ -127,9 +132,9 @@ class _Hnswlib:
         return np.asarray(self.index.knn_query(queries, k=top)[0])
 
 
-CONTENDERS: dict[str, Callable[[Vectors], _Contender]] = {
-    "faiss, cells, half precision": _FaissCells,
-    "faiss, graph, half precision": _FaissGraph,
-    "usearch, graph, half precision": _Usearch,
-    "hnswlib, graph": _Hnswlib,
+INDEXES: dict[str, Callable[[Vectors], VectorIndex]] = {
+    "faiss, IVF, half precision": FaissIVF,
+    "faiss, HNSW, half precision": FaissHNSW,
+    "usearch, HNSW, half precision": Usearch,
+    "hnswlib, HNSW": Hnswlib,
 }
