@@ -36,6 +36,7 @@ from molvae.nn.inference import map_batches
 from molvae.nn.latents import project_to_sphere
 from molvae.nn.likelihood_reference import LikelihoodReference
 from molvae.nn.priors import Prior
+from molvae.viz.progress import progress_bar
 
 SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "not_in_training")
 """Columns of a table of `Generator.sample`."""
@@ -270,10 +271,10 @@ class Generator:
             standardize=standardize,
             random_state=random_state,
         )
-        runner = self._runner(options)
-        return concatenate_tables(
-            list(runner.tables(as_smiles_iterable(seeds), workers, progress)), runner.task.columns
-        )
+        runner, smiles = self._runner(options), list(as_smiles_iterable(seeds))
+        with progress_bar(n * len(smiles), "molecules", progress) as advance:
+            tables = list(runner.tables(smiles, workers, advance))
+        return concatenate_tables(tables, runner.task.columns)
 
     def iter_analogs(
         self,
@@ -422,7 +423,8 @@ class Generator:
             sampling=SamplingOptions(temperature, top_k, top_p, grammar),
             random_state=random_state,
         )
-        (search,) = self.codec.search([""], source, options, progress=progress)
+        with progress_bar(n, "molecules", progress) as advance:
+            (search,) = self.codec.search([""], source, options, progress=advance)
         result = SeedResult(search, property_rows(list(search.molecules), PROPERTIES))
         frame = molecule_table(result, PROPERTIES, self.checkpoint.training_filter)[list(SAMPLE_COLUMNS)]
         return with_statistics(frame, {}, [search])
@@ -468,9 +470,9 @@ class Generator:
         z = np.full((len(texts), self.checkpoint.config.latent_dim), np.nan, dtype=np.float32)
         valid = np.array([isinstance(g, MolGraph) for g in graphs], dtype=bool)
         if usable:
-            z[valid] = (
-                self.codec.encode(usable, optimize_latents=optimize_latents, progress=progress).mean.cpu().numpy()
-            )
+            with progress_bar(len(usable), "molecules", progress) as advance:
+                posterior = self.codec.encode(usable, optimize_latents=optimize_latents, progress=advance)
+            z[valid] = posterior.mean.cpu().numpy()
         columns = pd.DataFrame(z, columns=[f"z{i}" for i in range(z.shape[1])])
         error = ["" if isinstance(g, MolGraph) else str(g) for g in graphs]
         frame = pd.concat([pd.DataFrame({"smiles": texts, "error": error}, dtype=object), columns], axis=1)
@@ -559,26 +561,28 @@ class Generator:
         if steps := _checked_inversion_steps(inversion_steps):
             if branch_from is not None:
                 raise InputError("pass either inversion_steps or branch_from, not both: inversion undoes a branch")
-            found = self.codec.invert(
-                points,
-                options,
-                inversion_steps=steps,
-                noise_level=noise_levels,
-                random_state=random_states,
-                progress=progress,
-            )
+            with progress_bar(len(points), "latents", progress) as advance:
+                found = self.codec.invert(
+                    points,
+                    options,
+                    inversion_steps=steps,
+                    noise_level=noise_levels,
+                    random_state=random_states,
+                    progress=advance,
+                )
             samples, log_likelihood = found.samples, found.log_likelihood
             frame.insert(2, "distance", np.nan)
             frame.loc[usable, "distance"] = found.distance.astype(float)
         else:
-            decoded = self.codec.decode(
-                points,
-                options,
-                noise_level=noise_levels,
-                random_state=random_states,
-                branch_from=branch_from,
-                progress=progress,
-            )
+            with progress_bar(len(points), "latents", progress) as advance:
+                decoded = self.codec.decode(
+                    points,
+                    options,
+                    noise_level=noise_levels,
+                    random_state=random_states,
+                    branch_from=branch_from,
+                    progress=advance,
+                )
             samples, log_likelihood = decoded.to_smiles(self.vocabulary), decoded.log_likelihood
         canonical = {sample: canonical_or_none(sample) for sample in set(samples)}
         molecules = [canonical[sample] for sample in samples]
@@ -638,7 +642,8 @@ class Generator:
             raise InputError("pass either optimize_latents or inversion_steps, not both: an optimized latent has moved")
         if usable:
             z = self.codec.encode(usable, optimize_latents=optimize_latents).mean
-            decoded = self.codec.reconstruct(z, inversion_steps=steps, progress=progress)
+            with progress_bar(len(usable), "molecules", progress) as advance:
+                decoded = self.codec.reconstruct(z, inversion_steps=steps, progress=advance)
         samples = iter(decoded)
         rows = []
         for graph in graphs:
@@ -691,7 +696,8 @@ class Generator:
             log_likelihood = self.model.log_likelihood(self.model.encode(batch).mean, noise_level, batch.tokens)
             return torch.stack([log_likelihood, (batch.tokens != PAD_ID).sum(1)], dim=1).cpu().numpy()  # B x 2
 
-        parts = [np.empty((0, 2), np.float32), *map_batches(likelihood_and_length, packed, self.model, progress)]
+        with progress_bar(len(packed), "molecules", progress) as advance:
+            parts = [np.empty((0, 2), np.float32), *map_batches(likelihood_and_length, packed, self.model, advance)]
         frame = pd.DataFrame({"smiles": _object_column(texts), "log_likelihood": np.nan, "n_tokens": 0})
         frame.loc[valid, "log_likelihood"], frame.loc[valid, "n_tokens"] = np.concatenate(parts).astype(float).T
         frame["error"] = ["" if isinstance(graph, MolGraph) else str(graph) for graph in graphs]

@@ -14,7 +14,7 @@ from molvae.cli.loading import load_model, temperature_option
 from molvae.cli.outputs import table_output
 from molvae.cli.row_commands import finish, map_rows
 from molvae.errors import InputError
-from molvae.viz.progress import progress_bar
+from molvae.viz.progress import no_progress, progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,9 @@ def encode(
     n_rows = n_valid = 0
     with table_output(output, molecules) as write:
         generator = load_model(model, device)
-        encode_chunk = partial(generator.encode, standardize=standardize, optimize_latents=optimize_latents)
+        encode_chunk = partial(
+            generator.encode, standardize=standardize, optimize_latents=optimize_latents, progress=no_progress
+        )
         for frame in map_rows(read_rows(molecules, column), encode_chunk):
             n_rows, n_valid = n_rows + len(frame), n_valid + int((frame["error"] == "").sum())
             write(frame)
@@ -113,6 +115,7 @@ def reconstruct(
             standardize=standardize,
             optimize_latents=optimize_latents,
             inversion_steps=inversion_steps,
+            progress=no_progress,
         )
         for frame in map_rows(read_rows(molecules, column), reconstruct_chunk):
             n_rows, n_invalid = n_rows + len(frame), n_invalid + frame.attrs["n_invalid"]

@@ -11,10 +11,9 @@ import typer
 from molvae.cli import options
 from molvae.cli.loading import split_names
 from molvae.cli.outputs import table_output
-from molvae.viz.progress import progress_bar
 
 if TYPE_CHECKING:
-    from molvae.data.rows import RowCounts
+    pass
 
 
 def index(
@@ -42,19 +41,13 @@ def index(
     from molvae.errors import CheckpointError, InputError
     from molvae.library.indexed_library import index as build_library
 
-    with progress_bar(None, "rows") as advance:
-
-        def show_progress(counts: RowCounts) -> None:
-            if advance:
-                advance(counts.read)
-
-        try:
-            built = build_library(
-                library, output, model=model, device=device, column=column, properties=split_names(properties),
-                standardize=standardize, workers=workers, shard_rows=shard_rows, progress=show_progress,
-            )  # fmt: skip
-        except CheckpointError as error:
-            raise InputError(f"--model: {error}") from None
+    try:
+        built = build_library(
+            library, output, model=model, device=device, column=column, properties=split_names(properties),
+            standardize=standardize, workers=workers, shard_rows=shard_rows,
+        )  # fmt: skip
+    except CheckpointError as error:
+        raise InputError(f"--model: {error}") from None
     typer.echo(built.counts.summary(), err=True)
     if built.counts.invalid:
         typer.echo(f"invalid rows, with file, line and reason: {output / 'invalid_rows.csv'}", err=True)

@@ -26,6 +26,7 @@ from molvae.library.nearest_neighbors import FingerprintSearcher, LatentSearcher
 from molvae.library.search import SearchHits, search_library
 from molvae.library.storage import LibraryStorage
 from molvae.nn.devices import find_device
+from molvae.viz.progress import no_progress, progress_bar
 
 RANKINGS = {"latent": ("latent",), "tanimoto": ("tanimoto",), "both": ("tanimoto", "latent")}
 
@@ -90,11 +91,19 @@ def index(
     paths = [library] if isinstance(library, str | Path) else library
     found_device = find_device(device)
     loaded = checkpoints.load(model, found_device)
-    build_index(
-        paths, output, loaded.model, loaded.vocabulary, model_id=_model_id(str(model), loaded),
-        max_length=loaded.config.max_length, device=found_device, column=column, properties=properties,
-        standardize=standardize, workers=workers, shard_rows=shard_rows, progress=progress,
-    )  # fmt: skip
+    with progress_bar(None, "rows", None if progress is None else no_progress) as advance:
+
+        def show_progress(counts: RowCounts) -> None:
+            if progress is not None:
+                progress(counts)
+            elif advance:
+                advance(counts.read)
+
+        build_index(
+            paths, output, loaded.model, loaded.vocabulary, model_id=_model_id(str(model), loaded),
+            max_length=loaded.config.max_length, device=found_device, column=column, properties=properties,
+            standardize=standardize, workers=workers, shard_rows=shard_rows, progress=show_progress,
+        )  # fmt: skip
     return open_library(output, model=model, device=device)
 
 

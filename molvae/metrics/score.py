@@ -16,6 +16,7 @@ from molvae.metrics.reference import Reference
 from molvae.metrics.scorer import BENCHMARKS, SAMPLE_SIZE, Scorer, Scores
 from molvae.metrics.set_metrics import ReferenceSets
 from molvae.nn.devices import find_device
+from molvae.viz.progress import progress_bar
 
 Molecules = str | Path | Iterable[str] | Reference
 """A file, a named dataset such as "moses:train", SMILES, or a `Reference`."""
@@ -116,7 +117,13 @@ def score(
         workers=workers,
         device=device,
     )
-    table = with_index_of(concat_tables(scorer.tables(rows)), None if path is not None else smiles)
+    tables = []
+    with progress_bar(None, "molecules") as advance:
+        for part in scorer.tables(rows):
+            tables.append(part)
+            if advance:
+                advance(scorer.n_read)
+    table = with_index_of(concat_tables(tables), None if path is not None else smiles)
     return replace(scorer.scores(), molecules=table)
 
 

@@ -40,6 +40,7 @@ from molvae.screening.scoring_functions import (
     load_scoring_functions,
 )
 from molvae.screening.shortlist import Hit
+from molvae.viz.progress import no_progress, progress_bar
 from molvae.viz.report import Report, save_report
 from molvae.viz.similarity_map import similarity_map
 
@@ -103,7 +104,7 @@ def screen(
     column: str | None = None,
     workers: int | None = None,
     ray: str | None = None,
-    on_part: Callable[[PartialResult], None] = lambda _: None,
+    on_part: Callable[[PartialResult], None] | None = None,
 ) -> ScreenResult:
     """Rank a library in one pass and return the best molecules, each once. Memory does not grow with the library.
 
@@ -168,16 +169,21 @@ def screen(
     query = plan.query(top, Filters(property_filters, as_tuple(include_smarts), as_tuple(exclude_smarts), core))
     encoder, counts = plan.encoder(), ScreenCounts()
 
-    def count(result: PartialResult) -> None:
-        counts.add(result.counts)
-        on_part(result)
-
     sources = [library] if isinstance(library, str | Path) else list(library)
-    if ray is None:
-        rows = (part for source in sources for part in _rows(source, column))
-        hits = screen_rows(rows, query, encoder=encoder, workers=workers, on_part=count)
-    else:
-        hits = screen_on_ray(_files(sources), query, address=ray, column=column, encoder=encoder, on_part=count)
+    with progress_bar(None, "rows", None if on_part is None else no_progress) as advance:
+
+        def count(result: PartialResult) -> None:
+            counts.add(result.counts)
+            if on_part is not None:
+                on_part(result)
+            if advance:
+                advance(counts.read)
+
+        if ray is None:
+            rows = (part for source in sources for part in _rows(source, column))
+            hits = screen_rows(rows, query, encoder=encoder, workers=workers, on_part=count)
+        else:
+            hits = screen_on_ray(_files(sources), query, address=ray, column=column, encoder=encoder, on_part=count)
     return ScreenResult(plan.table(hits), counts, plan.seeds)
 
 

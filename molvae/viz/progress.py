@@ -54,3 +54,7 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return hasattr(shell, "kernel")
+
+
+def no_progress(n_done: int) -> None:
+    """A callback that shows nothing, for calls inside a loop that has a progress bar of its own."""
