@@ -212,6 +212,7 @@ def neighbors(
     from molvae.cli.inputs import read_rows, report_errors, valid_rows
     from molvae.explore import draw_neighbors
     from molvae.explore import neighbors as nearest_neighbors
+    from molvae.explore.nearest_neighbors import add_rejected
 
     with single_table(output, image, draw_neighbors, GRID_FORMATS, [*library, *seeds]) as finish:
         generator = load_model(model, device)
@@ -222,7 +223,7 @@ def neighbors(
             generator, (row.smiles for row in records), queries, n=n, names=(row.name for row in records_again)
         )
         report_errors(frame.attrs["errors"])
-        finish(frame)
+        finish(add_rejected(frame, len(invalid)))
     if frame.empty:
         raise typer.Exit(1)
 

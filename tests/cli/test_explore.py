@@ -132,7 +132,7 @@ def test_anomaly_with_stored_reference(molvae, tiny, library, tmp_path):
                    "--save-reference", kept, "--image", picture)  # fmt: skip
     _same(first, explore.anomaly(tiny, [DRUGS["morphine"], "CCO", "C1CC"], reference=SMALL))
     assert "argument 3: cannot read SMILES" in first.stderr
-    assert json.loads(kept.read_text())["molecules"] == 30
+    assert json.loads(kept.read_text())["n_molecules"] == 30
     assert picture.stat().st_size > 3000
     again = molvae("anomaly", DRUGS["morphine"], "CCO", "C1CC", "--reference", kept)
     assert again.stdout == first.stdout
@@ -177,7 +177,7 @@ def test_interrupted_search_writes_results(molvae, tiny, tmp_path, monkeypatch):
     arguments = ["optimize", "CCCO", "--objective", "logp", "--population", 16, "-o", table]
     result = molvae(*arguments, "--max-samples", 640, code=130)
     assert "molvae: interrupted" in result.stderr
-    assert "from 48 strings" in result.stderr
+    assert "48 samples" in result.stderr
     monkeypatch.setattr(optimization, "run_generation", whole)
     plan = SearchStrategy(population_size=16)
     expected = explore.optimize(tiny, "CCCO", "logp", max_samples=48, strategy=plan)
@@ -219,8 +219,8 @@ def test_only_invalid_molecules_exits_1(molvae, tmp_path):
     assert "C1CC" in molvae("anomaly", "C1CC", code=1).stdout
     assert "is not written" in molvae("anomaly", "C1CC", "--image", tmp_path / "none.png", code=1).stderr
     assert "0 neighbors" in molvae("neighbors", "C1CC", "--seeds", "CCC", code=1).stderr
-    told = molvae("neighbors", "C1CC", "C1CC", "[U]", "CCO", "--seeds", "CCC").stderr
-    assert "1 neighbors of 1 seeds in 1 molecules; 3 rejected" in told
+    stderr = molvae("neighbors", "C1CC", "C1CC", "[U]", "CCO", "--seeds", "CCC").stderr
+    assert "1 neighbors of 1 seeds among 1 molecules; 3 rejected" in stderr
 
 
 def test_smi_names_are_labels(molvae, tmp_path):

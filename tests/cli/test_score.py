@@ -276,8 +276,8 @@ def test_no_valid_row_exits_1_with_outputs(tmp_path, arguments):
     ("arguments", "message"),
     [
         (["CCO", "--columns", "qid"], "did you mean 'qed'"),
-        (["nowhere.smi"], "nowhere.smi does not exist"),
-        (["CCO", "--train", "nowhere.smi"], "nowhere.smi does not exist"),
+        (["nowhere.smi"], "nowhere.smi"),
+        (["CCO", "--train", "nowhere.smi"], "nowhere.smi"),
         (["CCO", "--test", "mosses"], "did you mean 'moses'"),
         (["CCO", "--train", "moses"], "molvae data fetch moses"),
         (["CCO", "--report", "page.txt"], "--report writes .html, .json or .csv, got page.txt"),

@@ -108,7 +108,7 @@ def test_fit_screen_and_rank_analogs(library, tiny_model, tmp_path):
     model = tmp_path / "pIC50.molvae-property"
     result = run("fit", tmp_path / "d.csv", "--target", "pIC50", "--split", "random", "--folds", 3, "-o", model,
                  "--model", tiny_model, "--device", "cpu")  # fmt: skip
-    assert result.stdout.startswith("# pIC50, a regression")
+    assert result.stdout.startswith("# pIC50 (regression)")
     assert len([line for line in result.stderr.splitlines() if "R2" in line]) == 5
     assert json.loads((model / "model.json").read_text())["target"] == "pIC50"
     table = pd.read_csv(io.StringIO(run("screen", library, "--score", model, "--top", 5, "--workers", 0).stdout))

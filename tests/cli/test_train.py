@@ -196,7 +196,7 @@ def test_settings_are_stored(data, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nowhere.smi"], 2, "nowhere.smi does not exist"),
+        (["nowhere.smi"], 2, "nowhere.smi"),
         (["drugliek"], 2, "did you mean 'druglike'"),
         (["FILE", "--encoder", "gin"], 2, "did you mean 'gine'"),
         (["FILE", "--batch-size", "1"], 2, "batch_size must be 2 or more"),
@@ -204,7 +204,7 @@ def test_settings_are_stored(data, tmp_path):
         (["FILE", "--strategy", "napoleon"], 2, "cannot train on strategy napoleon"),
         (["FILE", "--init-from", "nothing"], 2, "no model 'nothing'"),
         (["EMPTY"], 2, "is empty"),
-        (["BAD"], 1, "no usable molecule in the data"),
+        (["BAD"], 1, "no valid molecule in the data"),
         (["FEW"], 1, "too few to train on"),
     ],
 )
