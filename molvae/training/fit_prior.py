@@ -115,8 +115,8 @@ def fit_prior(
     density = f"Mixture of {config.components} Gaussians" if kind == "mixture" else "Flow matching model"
     card = {
         **_without_learned_prior_scores(checkpoint.card),
-        "Learned prior": f"{density} fitted to {len(packed):,} encoded molecules of {names}, random seed {random_state}; "
-        f"samples are perturbed by noise level {config.noise_level:g}.",
+        "Learned prior": f"{density} fitted to {len(packed):,} encoded molecules of {names}, random seed "
+        f"{random_state}; samples are perturbed by noise level {config.noise_level:g}.",
     }
     return checkpoints.save(dataclasses.replace(checkpoint, prior=prior, card=card), output)
 
