@@ -130,7 +130,25 @@ def find_model(name_or_path: str | Path) -> Path:
 
 
 def save(checkpoint: Checkpoint, folder: Path | str) -> Path:
-    """Write a model directory atomically, replacing an older one."""
+    """Write a model directory atomically.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The model.
+    folder : Path or str
+        Model directory. An existing model directory is replaced.
+
+    Returns
+    -------
+    Path
+        The directory.
+
+    Raises
+    ------
+    InputError
+        If the folder exists and is not a model directory.
+    """
     folder = Path(folder)
     with atomic_write_folder(folder, marker=CONFIG_FILE) as draft:
         _write_files(checkpoint, draft)
@@ -230,7 +248,20 @@ def write_card(folder: Path, name: str, card: dict[str, Any]) -> None:
 
 
 def card_text(name: str, card: dict[str, Any]) -> str:
-    """Format a model card as Markdown: a section per entry, with dictionaries as tables and lists as lists."""
+    """Format a model card as Markdown.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model, the title of the card.
+    card : dict
+        Section title to content: a dictionary becomes a table, a list becomes a list, anything else a paragraph.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     lines = [f"# {name}", ""]
     for title, content in card.items():
         lines += [f"## {title}", ""]

@@ -55,6 +55,10 @@ METRIC_DEFINITIONS = {
     "SA score at most 0.5 above that of the seed, and no PAINS or BRENK alert that the seed does not have",
     "Tanimoto": "similarity to the seed by Morgan fingerprints of radius 2 and 2,048 bits",
 }
+MOSES_DEFINITION = (
+    "metrics of Polykovskiy et al. 2020, https://doi.org/10.3389/fphar.2020.565644; the values of logP, SA, QED and "
+    "weight are Wasserstein distances between the distributions of samples and test set"
+)
 ANALOG_METRICS = {
     "median Tanimoto to the seed": "similarity_median",
     "fraction with Tanimoto of 0.4 or more": "frac_similarity_ge_0.4",
@@ -118,7 +122,7 @@ def update_card(folder: Path, test_sets: dict[str, Path], *, benchmark: bool, sc
         for section, content in read_card(folder).items()
         if not section.startswith(RECOMPUTED_SECTIONS)
     }
-    card["Metrics"] = METRIC_DEFINITIONS
+    card["Metrics"] = METRIC_DEFINITIONS | ({"MOSES benchmark": MOSES_DEFINITION} if benchmark else {})
     card["Evaluation"] = {
         **reconstruction_metrics(evaluator, checkpoint, test_sets, scale),
         **prior_metrics(evaluator, checkpoint, N_PRIOR_SAMPLES // scale),

@@ -95,7 +95,7 @@ def test_saving_a_loaded_model_gives_identical_files(tiny_model, tmp_path):
 
 
 def test_files_are_readable_by_other_users(tiny_model):
-    """Although they are written in a temporary folder, which is private."""
+    """They are first written to a temporary folder, which is private."""
     assert tiny_model.stat().st_mode & 0o055 == 0o055
     assert all(file.stat().st_mode & 0o044 == 0o044 for file in tiny_model.iterdir())
 
@@ -174,7 +174,7 @@ def rename_keys(values, names):
 
 
 def write_format_1(source, target):
-    """Rewrite a directory of format 2 under the names of format 1."""
+    """Convert a directory of format 2 to the names of format 1."""
     shutil.copytree(source, target)
     old_names = {new: old for old, new in format_1.SETTINGS.items()}
     for old, new in format_1.FILES.items():

@@ -1,6 +1,6 @@
 """A training run for tests: a model with a few thousand weights on the molecules of tests/molecules.py.
 
-`python tiny_run.py FOLDER [SETTING=JSON ...]` runs it in a process of its own, which tests kill.
+`python tiny_run.py FOLDER [SETTING=JSON ...]` runs it as a separate process, which tests kill.
 """
 
 from __future__ import annotations

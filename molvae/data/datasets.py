@@ -260,8 +260,10 @@ def resolve_source(item: str | Path, column: str | None = None, split: str = "tr
     if os.path.isfile(file) and not os.path.exists(text):
         return MoleculeSource(Path(file), file_column, text)
     if os.path.exists(text) or file_format(text):
-        if not Path(text).is_file():
-            raise InputError(f"{text} is not a file or does not exist: check the spelling and the current directory")
+        if not os.path.exists(text):
+            raise InputError(f"{text} does not exist: check the spelling and the current directory")
+        if not os.path.isfile(text):
+            raise InputError(f"{text} is not a file: give a file in it, or the name of a dataset")
         return MoleculeSource(Path(text), column, text)
     name, _, named_split = text.partition(":")
     recipe = load_recipe(name)

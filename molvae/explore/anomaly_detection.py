@@ -80,7 +80,22 @@ def anomaly(
 
 
 def draw_anomalies(frame: pd.DataFrame, path: str | Path, n: int = 20) -> Path:
-    """Save the `n` least likely molecules of an `anomaly` table, the least likely first, as .png or .svg."""
+    """Save the least likely molecules of an `anomaly` table as an image, the least likely first.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Result of `anomaly`.
+    path : str or Path
+        Output file, .png or .svg; replaced atomically.
+    n : int
+        Maximum number of molecules.
+
+    Returns
+    -------
+    Path
+        The path of the file.
+    """
     ranked = frame[frame["error"] == ""].sort_values("log_likelihood_per_token", kind="stable")
     rows = ranked.head(min(n, MAX_PANELS)).iterrows()
     return save_panels([Panel.from_smiles(row["smiles"], _legend(row)) for _, row in rows], path)

@@ -105,19 +105,58 @@ def cluster(
 
 
 def draw_clusters(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Save a `cluster` table as a map of its first two principal components: .png, .svg or .html."""
+    """Save a `cluster` table as a map of its first two principal components.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Result of `cluster`.
+    path : str or Path
+        Output file, .png, .svg or .html; replaced atomically.
+
+    Returns
+    -------
+    Path
+        The path of the file.
+    """
     valid = frame[frame["error"] == ""]
     return save_scatter(valid.assign(cluster=valid["cluster"].astype(str)), path, "cluster")
 
 
 def purity(clusters: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Share of molecules that carry the most frequent label of their cluster (0 to 1); grows with more clusters."""
+    """Fraction of molecules with the most frequent label of their cluster.
+
+    Parameters
+    ----------
+    clusters, labels : ndarray of shape (M,)
+        Cluster and known label of each molecule.
+
+    Returns
+    -------
+    float
+        0 to 1; it increases with the number of clusters.
+    """
     table = pd.crosstab(clusters, labels).to_numpy()
     return float(table.max(axis=1).sum() / table.sum())
 
 
 def silhouette(latents: Array, clusters: NDArray[Any], random_state: int) -> float:
-    """Silhouette coefficient (-1 to 1) of a random sample; NaN if the sample has too few or too many clusters."""
+    """Silhouette coefficient of a random sample of at most `SILHOUETTE_SAMPLE_SIZE` molecules.
+
+    Parameters
+    ----------
+    latents : ndarray of shape (M, D)
+        Latents.
+    clusters : ndarray of shape (M,)
+        Cluster of each molecule.
+    random_state : int
+        Seed of the sample.
+
+    Returns
+    -------
+    float
+        -1 to 1; NaN unless the sample has at least 2 clusters and fewer clusters than molecules.
+    """
     rows = np.random.default_rng(random_state).permutation(len(latents))[:SILHOUETTE_SAMPLE_SIZE]
     if not 1 < len(set(clusters[rows])) < len(rows):
         return float("nan")
@@ -127,7 +166,29 @@ def silhouette(latents: Array, clusters: NDArray[Any], random_state: int) -> flo
 def label_agreement(
     latents: Array, clusters: NDArray[np.int64], labels: NDArray[Any], random_state: int
 ) -> dict[str, float]:
-    """Purity, adjusted Rand index and silhouette of the known labels; a label of "" is unknown."""
+    """Compare clusters with known labels.
+
+    Parameters
+    ----------
+    latents : ndarray of shape (M, D)
+        Latents.
+    clusters : ndarray of shape (M,)
+        Cluster of each molecule; `NOISE` for none.
+    labels : ndarray of shape (M,)
+        Known labels; "" if unknown.
+    random_state : int
+        Seed of the sample for the silhouette.
+
+    Returns
+    -------
+    dict of str to float
+        purity, adjusted_rand and silhouette_of_labels; NaN where undefined.
+
+    Raises
+    ------
+    InputError
+        If all labels are unknown.
+    """
     labeled = labels != ""
     if not labeled.any():
         raise InputError("no valid molecule has a label: check the column of the labels")

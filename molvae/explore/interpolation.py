@@ -108,9 +108,21 @@ def interpolate(
 
 
 def draw_path(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Save the molecules of an `interpolate` table, both ends highlighted, as .png or .svg.
+    """Save the molecules of an `interpolate` table as an image, with both ends highlighted.
 
     The legends are the similarities to the start and to the end.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Result of `interpolate`.
+    path : str or Path
+        Output file, .png or .svg; replaced atomically.
+
+    Returns
+    -------
+    Path
+        The path of the file.
     """
     columns = zip(frame["smiles"], frame["similarity_start"], frame["similarity_end"], strict=True)
     panels = [Panel.from_smiles(smiles, f"{start:.2f} | {end:.2f}") for smiles, start, end in columns]
@@ -119,13 +131,38 @@ def draw_path(frame: pd.DataFrame, path: str | Path) -> Path:
 
 
 def linear_interpolation(a: Array, b: Array, t: Array) -> Array:
-    """Points (N, D) of the straight line from `a` to `b` (D,) at the positions `t` (N, 1)."""
+    """Interpolate on the straight line between two latents.
+
+    Parameters
+    ----------
+    a, b : ndarray of shape (D,)
+        Latents of the start and the end.
+    t : ndarray of shape (N, 1)
+        Positions, 0 to 1.
+
+    Returns
+    -------
+    ndarray of shape (N, D)
+    """
     return (1 - t) * a + t * b
 
 
 def spherical_interpolation(a: Array, b: Array, t: Array) -> Array:
-    """Points (N, D) of the great circle from `a` to `b` (D,) at the positions `t` (N, 1); a line if both are parallel.
+    """Interpolate on the great circle through two latents, or on a straight line if they are parallel.
 
+    Parameters
+    ----------
+    a, b : ndarray of shape (D,)
+        Latents of the start and the end.
+    t : ndarray of shape (N, 1)
+        Positions, 0 to 1.
+
+    Returns
+    -------
+    ndarray of shape (N, D)
+
+    Examples
+    --------
     >>> spherical_interpolation(np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([[0.5]])).round(3)
     array([[0.707, 0.707]])
     """

@@ -105,7 +105,10 @@ def decode_molecules(
     branch_from: Sequence[str] | None = None,
     inversion_steps: int = 0,
 ) -> pd.DataFrame:
-    """`Generator.decode` with radicals treated as invalid samples: they are not stable compounds."""
+    """Decode latents and treat radicals as invalid samples, because they are not stable compounds.
+
+    See `Generator.decode` for the parameters and the columns of the table.
+    """
     table = generator.decode(
         latents,
         noise_level=noise_level,

@@ -104,6 +104,7 @@ class Candidate:
 
     @property
     def feasible(self) -> bool:
+        """Whether the molecule passes all filters."""
         return not isnan(self.score)
 
     @property
@@ -162,14 +163,17 @@ class LatentSearch:
 
     @property
     def best_score(self) -> float:
+        """Score of the best feasible candidate; -inf if there is none."""
         return max((candidate.score for candidate in self.feasible.values()), default=-inf)
 
     @property
     def reached_target(self) -> bool:
+        """Whether the target is set and the best score is at least the target."""
         return self.target is not None and self.best_score >= self.target
 
     @property
     def done(self) -> bool:
+        """Whether all samples are used or the target is reached."""
         return self.n_samples >= self.max_samples or self.reached_target
 
     def ask(self) -> Generation:

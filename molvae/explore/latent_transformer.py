@@ -53,14 +53,43 @@ class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.inversion_steps = inversion_steps
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
-        """Load the model; nothing is learned from the data. Raises `CheckpointError` for an unknown model."""
+        """Load the model; nothing is learned from the data.
+
+        Parameters
+        ----------
+        X, y
+            Ignored.
+
+        Raises
+        ------
+        CheckpointError
+            If the model does not exist.
+        InputError
+            If `errors` is not "raise" or "nan".
+        """
         if self.errors not in ERRORS:
             raise InputError(f"errors must be {' or '.join(ERRORS)}, got {self.errors!r}")
         self.n_latents_ = int(self._generator.checkpoint.config.latent_dim)
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Latents (N, D) of N SMILES: a list, an array, a Series, or a table with one column."""
+        """Encode SMILES to latents.
+
+        Parameters
+        ----------
+        X : list, ndarray, Series, or DataFrame with one column
+            N SMILES.
+
+        Returns
+        -------
+        ndarray of shape (N, D), float32
+            Posterior means.
+
+        Raises
+        ------
+        MoleculeError
+            If a molecule cannot be encoded and `errors` is "raise".
+        """
         frame = self._generator.encode(_smiles_list(X))
         rejected = frame[frame["error"] != ""]
         if self.errors == "raise" and len(rejected):
@@ -68,7 +97,18 @@ class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array(frame.iloc[:, 2:], dtype=np.float32)
 
     def inverse_transform(self, X: Any) -> NDArray[np.object_]:
-        """SMILES (N,) of latents (N, D); "" for an invalid sample or a latent with NaN."""
+        """Decode latents to SMILES.
+
+        Parameters
+        ----------
+        X : array-like of shape (N, D)
+            Latents.
+
+        Returns
+        -------
+        ndarray of shape (N,)
+            SMILES; "" for an invalid sample or a latent with NaN.
+        """
         table = self._generator.decode(np.asarray(X), inversion_steps=self.inversion_steps)
         return table["smiles"].to_numpy(dtype=object)
 

@@ -91,7 +91,20 @@ def neighbors(
 
 
 def draw_neighbors(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Save each seed of a `neighbors` table, highlighted, and its neighbors with their similarity: .png or .svg."""
+    """Save each seed of a `neighbors` table, highlighted, and its neighbors with their similarity as an image.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Result of `neighbors`.
+    path : str or Path
+        Output file, .png or .svg; replaced atomically.
+
+    Returns
+    -------
+    Path
+        The path of the file.
+    """
     return save_table_image(frame, path)
 
 

@@ -112,7 +112,22 @@ class Objective:
         return tuple(dict.fromkeys((SIMILARITY, *self.expression.names, *filtered)))
 
     def evaluate(self, seed: str, smiles: Sequence[str]) -> Evaluation:
-        """Evaluate canonical SMILES. The score, which may be expensive, is computed for feasible molecules only."""
+        """Evaluate molecules.
+
+        The score, which may be expensive, is computed for feasible molecules only.
+
+        Parameters
+        ----------
+        seed : str
+            SMILES of the molecule to which the similarity is computed.
+        smiles : sequence of str
+            K canonical SMILES.
+
+        Returns
+        -------
+        Evaluation
+            Properties, constraint violations and scores of the K molecules.
+        """
         mols = np.array([parse(text) for text in smiles], dtype=object)
         values = {name: np.full(len(mols), np.nan) for name in self.property_names}
         values[SIMILARITY] = tanimoto(morgan(parse(seed)), [morgan(mol) for mol in mols])

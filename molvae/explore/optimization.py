@@ -133,7 +133,22 @@ def optimize(
 
 
 def draw_best(frame: pd.DataFrame, path: str | Path, n: int = 14) -> Path:
-    """Save each seed of an `optimize` table, highlighted, and its `n` best molecules with similarity and score."""
+    """Save each seed of an `optimize` table, highlighted, and its best molecules with similarity and score as an image.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Result of `optimize`.
+    path : str or Path
+        Output file, .png or .svg; replaced atomically.
+    n : int
+        Maximum number of molecules per seed.
+
+    Returns
+    -------
+    Path
+        The path of the file.
+    """
     best = frame.groupby("seed", sort=False).head(n)
     return save_table_image(best[["seed", "smiles", "similarity", "score"]], path)
 

@@ -89,7 +89,20 @@ def latent_map(
 
 
 def draw_map(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Save a `latent_map` table as .png or .svg, or as a self-contained .html that shows molecules on hover."""
+    """Save a `latent_map` table as a scatter plot, colored by the column that `latent_map` added.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Result of `latent_map`.
+    path : str or Path
+        Output file, .png, .svg, or .html (interactive, with the structure under the pointer); replaced atomically.
+
+    Returns
+    -------
+    Path
+        The path of the file.
+    """
     return save_scatter(frame[frame["error"] == ""], path, frame.attrs.get("color_by"))
 
 

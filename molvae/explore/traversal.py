@@ -125,7 +125,20 @@ def traverse(
 
 
 def draw_traversal(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Save a `traverse` table as a grid, the seed highlighted and invalid samples left blank, as .png or .svg."""
+    """Save a `traverse` table as a grid of molecules; the seed is highlighted, invalid samples are blank.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Result of `traverse`.
+    path : str or Path
+        Output file, .png or .svg; replaced atomically.
+
+    Returns
+    -------
+    Path
+        The path of the file.
+    """
     n_columns = int((frame["y"] == frame["y"].iloc[0]).sum())
     properties = list(frame.columns[len(_COLUMNS) :])
     panels = [

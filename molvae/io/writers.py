@@ -32,8 +32,23 @@ _BOOLEAN_COLUMNS = ("not_in_training", "scaffold_not_in_training", "lipinski", "
 def table_writer(path: str | Path) -> Iterator[AppendTable]:
     """Context manager for a function that appends tables to a file, which is written if no exception occurs.
 
-    Formats: .csv, .smi, .sdf, .parquet, .html, .png, .svg. Raises `InputError` immediately for another one.
+    Parameters
+    ----------
+    path : str or Path
+        Output file: .csv, .smi, .sdf, .parquet, .html, .png or .svg.
 
+    Yields
+    ------
+    callable
+        Appends a DataFrame; all tables must have the same columns.
+
+    Raises
+    ------
+    InputError
+        For another format, before anything is written.
+
+    Examples
+    --------
     >>> with table_writer("molecules.csv") as append:  # doctest: +SKIP
     ...     for table in tables:
     ...         append(table)
@@ -50,7 +65,25 @@ def table_writer(path: str | Path) -> Iterator[AppendTable]:
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Write one table in the format of the suffix. Returns the path."""
+    """Write one table in the format of the suffix.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Table with a column `smiles` or `reconstruction`, which .csv and .parquet do not need.
+    path : str or Path
+        Output file: .csv, .smi, .sdf, .parquet, .html, .png or .svg; replaced atomically.
+
+    Returns
+    -------
+    Path
+        The path of the file.
+
+    Raises
+    ------
+    InputError
+        For another format.
+    """
     with table_writer(path) as append:
         append(frame)
     return Path(path)

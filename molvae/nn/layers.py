@@ -15,7 +15,7 @@ ENCODING_DIM = 2 * N_FREQUENCIES
 
 
 def sinusoidal_encoding(positions: Tensor) -> Tensor:
-    """Encode positions as sines and cosines of geometrically spaced wavelengths.
+    """Encode positions as sines and cosines of geometrically spaced wavelengths [1]_.
 
     Parameters
     ----------
@@ -37,7 +37,14 @@ def sinusoidal_encoding(positions: Tensor) -> Tensor:
 
 
 class FiLM(nn.Module):
-    """Projects a latent to `dim` features, scaled and shifted by functions of its noise level.
+    """Projects a latent to features that are scaled and shifted by functions of its noise level [1]_.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Gives `latent_dim`.
+    dim : int
+        Number of features.
 
     References
     ----------

@@ -112,10 +112,11 @@ def fit_prior(
     z = posterior.sample(normal(keys, posterior.noise_dim))
     prior = fit_density(z, config, random_state=random_state, log=log)
     names = ", ".join(Path(source.label).name for source in sources)
+    density = f"Mixture of {config.components} Gaussians" if kind == "mixture" else "Flow matching model"
     card = {
         **_without_learned_prior_scores(checkpoint.card),
-        "Learned prior": f"{kind} of {len(packed):,} encoded molecules of {names}, random seed {random_state}, "
-        f"noise level {config.noise_level:g}",
+        "Learned prior": f"{density} fitted to {len(packed):,} encoded molecules of {names}, random seed "
+        f"{random_state}; samples are perturbed by noise level {config.noise_level:g}.",
     }
     return checkpoints.save(dataclasses.replace(checkpoint, prior=prior, card=card), output)
 

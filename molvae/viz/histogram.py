@@ -187,7 +187,7 @@ def _outlier_note(edges: Floats, groups: Sequence[Floats]) -> str:
     """How many values outside the axis are counted in the first and last bar; "" for none."""
     counts = [int(np.sum((group < edges[0]) | (group > edges[-1]))) for group in groups]
     parts = [f"{n:,} of the {name}" for n, name in zip(counts, GROUP_NAMES, strict=False) if n]
-    return f"end bars include {' and '.join(parts)} beyond" if parts else ""
+    return f"end bars include outliers: {', '.join(parts)}" if parts else ""
 
 
 def _description(axis: HistogramAxis, groups: Sequence[Floats]) -> str:

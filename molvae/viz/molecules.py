@@ -50,10 +50,24 @@ class Panel:
 
 
 def molecule_svg(smiles: str, width: int = 220, height: int = 160, *, align_to: str = "") -> str:
-    """Draw one molecule as an <svg> element for embedding in HTML; "" for an invalid SMILES.
+    """Draw one molecule as an <svg> element for embedding in HTML.
 
-    With `align_to`, another SMILES, the molecule is drawn in the orientation of the other's scaffold.
+    Parameters
+    ----------
+    smiles : str
+        The molecule.
+    width, height : int
+        Size in pixels.
+    align_to : str
+        SMILES of another molecule; the scaffold that both share is drawn in the same orientation.
 
+    Returns
+    -------
+    str
+        The element; "" for an invalid SMILES.
+
+    Examples
+    --------
     >>> molecule_svg("CCO").startswith("<svg")
     True
     >>> molecule_svg("C1CC")
@@ -73,9 +87,24 @@ def molecule_svg(smiles: str, width: int = 220, height: int = 160, *, align_to: 
 
 
 def save_table_image(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Draw the molecules of a table to a .png or .svg file, see `render_table`. Returns the path.
+    """Save the molecules of a table as an image.
 
-    The file is replaced atomically.
+    Parameters
+    ----------
+    frame : DataFrame
+        See `render_table`.
+    path : str or Path
+        Output file, .png or .svg; replaced atomically.
+
+    Returns
+    -------
+    Path
+        The path of the file.
+
+    Raises
+    ------
+    InputError
+        For another format or an empty table.
     """
     path = Path(path)
     with atomic_write(path) as draft:

@@ -62,7 +62,7 @@ def test_column_of_a_dataset(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
-        ("nowhere.smi", "nowhere.smi is not a file or does not exist"),
+        ("nowhere.smi", "nowhere.smi does not exist"),
         ("drglike", "did you mean 'druglike'"),
         ("moses", "molvae data fetch moses"),
         ("moses:nosuch", "train, test, test_scaffolds"),

@@ -28,7 +28,7 @@ def reference(tiny):
     return tiny.likelihood_reference(SMALL)
 
 
-def test_training_molecules_are_usual_and_others_are_anomalies(tiny, reference):
+def test_training_molecules_have_higher_percentiles(tiny, reference):
     anomalies = [DRUGS["morphine"], DRUGS["sofosbuvir"], DRUGS["caffeine"]]
     table = anomaly(tiny, [*SMALL, *anomalies], reference=reference)
     assert table["percentile"][:30].median() == pytest.approx(50, abs=5)
@@ -38,7 +38,7 @@ def test_training_molecules_are_usual_and_others_are_anomalies(tiny, reference):
 
 
 def test_likelihood_is_that_of_teacher_forcing(tiny):
-    """Computed token by token from the decoder's logits."""
+    """The expected value is computed token by token from the decoder's logits."""
     smiles = "CC(C)CO"
     latent = torch.tensor(tiny.encode(smiles).iloc[:, 2:].to_numpy(np.float32))
     ids = tiny.vocabulary.encode(smiles)
@@ -60,7 +60,7 @@ def test_percentile_matches_scipy(tiny, reference):
     np.testing.assert_array_equal(reference.percentile(np.array([-1e9, 0.0, np.nan])), [0, 100, np.nan])
 
 
-def test_invalid_rows_keep_their_place(tiny, reference):
+def test_order_of_rows_with_invalid_ones(tiny, reference):
     table = anomaly(tiny, ["CCO", "C1CC", "CCN"], reference=reference)
     assert list(table.columns) == ["smiles", "error", "log_likelihood", "log_likelihood_per_token", "percentile"]
     assert list(table["percentile"].isna()) == [False, True, False]

@@ -140,7 +140,7 @@ def test_silhouette_of_a_sample_without_a_rare_label_is_nan(monkeypatch):
 
 
 def test_duplicates_limit_the_number_of_clusters(tiny, recwarn):
-    """Larger numbers are not tried either: scikit-learn would warn about them."""
+    """ "auto" does not try larger numbers, about which scikit-learn would warn."""
     smiles = ["CCO", "CCN", "CCCCCC"] * 5
     assert cluster(tiny, smiles)["cluster"].nunique() <= 3
     assert not [warning for warning in recwarn if "distinct clusters" in str(warning.message)]

@@ -99,7 +99,7 @@ def test_noise_level_is_the_component_across_the_nearer_end():
 
 
 def test_intermediate_with_the_best_mean_similarity_is_selected():
-    """Point 0 has the start, an intermediate and an unrelated molecule; point 1 nothing; point 2 the start alone."""
+    """Point 0 has the start, an intermediate and an unrelated molecule; point 1 has none, point 2 the start only."""
     start, end = "CC(=O)Oc1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1"
     between, unrelated = "CC(=O)Oc1ccc(O)cc1", "NCCNCCN"
     samples = pd.DataFrame(
@@ -111,12 +111,12 @@ def test_intermediate_with_the_best_mean_similarity_is_selected():
 
 
 def test_sampling_finds_more_molecules_than_greedy_decoding(paths):
-    """Summed over five pairs: on a single one the barely trained model may gain nothing."""
+    """The counts are sums over five pairs: for a single pair the tiny model may find no additional molecule."""
     n_distinct = {n: sum(table["smiles"].nunique() for table in tables) for n, tables in paths.items()}
     assert n_distinct[30] > n_distinct[0]
 
 
-def test_sampling_leaves_fewer_points_without_a_molecule(paths):
+def test_sampling_reduces_invalid_points(paths):
     n_invalid = {n: sum(table.attrs["statistics"]["invalid"] for table in tables) for n, tables in paths.items()}
     assert n_invalid[30] < n_invalid[0]
 

@@ -44,7 +44,7 @@ def test_similarity_matches_rdkit(tiny):
     np.testing.assert_allclose(table["similarity"], DataStructs.BulkTanimotoSimilarity(seed, others))
 
 
-def test_duplicates_and_the_seed_itself_are_left_out(tiny):
+def test_duplicates_and_the_seed_are_omitted(tiny):
     table = neighbors(tiny, ["CCO", "OCC", "NCC", "CCN", "C1CC"], "C(O)C", 5)
     assert list(table["smiles"]) == ["NCC"]
 
@@ -67,7 +67,7 @@ def test_names_follow_their_molecules(tiny, monkeypatch):
 
 
 def test_name_column_exists_if_any_molecule_has_a_name(tiny):
-    """Also if none of the neighbors has one."""
+    """The column exists even if none of the neighbors has a name."""
     assert neighbors(tiny, ["CCCO", LIBRARY[-1]], "CCO", 1, names=["", "a drug"])["name"].tolist() == [""]
     assert "name" not in neighbors(tiny, LIBRARY, SEEDS, names=[""] * len(LIBRARY))
 

@@ -68,8 +68,8 @@ def test_settings_may_change_before_the_first_table(tmp_path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1", None])
-def test_tables_from_an_incomplete_one_on_are_computed_again(tmp_path, damage):
-    """After a power failure; temporary files of killed writers are deleted as well."""
+def test_tables_after_an_incomplete_one_are_recomputed(tmp_path, damage):
+    """A power failure can leave incomplete tables. Temporary files of killed processes are deleted as well."""
     interrupt_after(tmp_path / "parts", 4)
     second = tmp_path / "parts" / "000001.parquet"
     second.write_bytes(second.read_bytes()[:-5] if damage is None else damage)

@@ -1,4 +1,4 @@
-"""Table writers: files are read back unchanged, and a failure leaves the older file."""
+"""Table writers: files are read back unchanged, and a failure keeps the older file."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_appended_tables_equal_one_table(tmp_path, suffix):
 
 
 def test_types_do_not_depend_on_the_first_table(tmp_path):
-    """Flags are missing throughout for a model without a record of its training set."""
+    """For a model without a Bloom filter, `not_in_training` is missing in every row."""
     unknown = ANALOGS.assign(not_in_training=None)
     with table_writer(tmp_path / "out.parquet") as append:
         append(unknown)
@@ -115,7 +115,7 @@ SCORED = pd.DataFrame(
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 0, 2]])
 def test_parquet_of_scored_molecules(tmp_path, order):
-    """A first table with an invalid row has no values at all, one with a valid row no missing values."""
+    """The first table has only missing values if its row is invalid, and none if its row is valid."""
     with table_writer(tmp_path / "out.parquet") as append:
         for i in order:
             row = SCORED.iloc[i : i + 1].reset_index(drop=True)
@@ -128,14 +128,14 @@ def test_parquet_of_scored_molecules(tmp_path, order):
 
 
 @pytest.mark.parametrize("suffix", [".smi", ".sdf"])
-def test_invalid_rows_are_left_out(tmp_path, suffix):
+def test_invalid_rows_are_omitted(tmp_path, suffix):
     """Tables of `anomaly`, `map` and `cluster` keep invalid inputs in `smiles`."""
     table = pd.DataFrame({"smiles": ["OCC", "C1CC", "CCN"], "error": ["", "ring 1 opened", ""], "log_likelihood": 0.1})
     path = write_table(table, tmp_path / f"out{suffix}")
     assert [row.smiles for row in read_molecules(path)] == (["OCC", "CCN"] if suffix == ".smi" else ["CCO", "CCN"])
 
 
-def test_invalid_scored_rows_are_left_out_of_smi(tmp_path):
+def test_invalid_scored_rows_are_omitted_from_smi(tmp_path):
     path = write_table(SCORED, tmp_path / "out.smi")
     assert path.read_text().splitlines() == ["OCC", "c1ccccc1"]
 
@@ -176,7 +176,7 @@ def fail_after_a_table(path):
 
 
 @pytest.mark.parametrize("suffix", [*TEXT, ".html", ".png"])
-def test_failure_leaves_the_older_file(tmp_path, suffix):
+def test_failure_keeps_the_older_file(tmp_path, suffix):
     path = tmp_path / f"out{suffix}"
     path.write_text("older")
     with pytest.raises(ZeroDivisionError):

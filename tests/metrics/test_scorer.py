@@ -15,6 +15,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator
 from rdkit.Chem.Scaffolds import MurckoScaffold
 from scipy.stats import wasserstein_distance
+from threadpoolctl import threadpool_limits
 
 from molvae.chem.smiles import canonical, parse
 from molvae.data.rows import InvalidRow, Record
@@ -473,6 +474,14 @@ def chemnet(monkeypatch):
     return calls
 
 
+@pytest.fixture
+def one_blas_thread():
+    """Decompositions of 512 x 512 matrices are slow with several threads on a busy machine."""
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.mark.usefixtures("one_blas_thread")
 def test_fcd_metrics(chemnet, tmp_path):
     sets = [Reference(smiles, folder=tmp_path, workers=1) for smiles in (["CCCC"], ["CC"], ["CCC"])]
     _, scores = scored(["CCCCC", "CCCCC"], ReferenceSets(*sets), columns=(), fcd=None)
@@ -502,6 +511,7 @@ def test_missing_fcd_torch_is_note_or_error(monkeypatch, references, has_referen
             next(Scorer(reference_sets, fcd=True).tables(iter(())))
 
 
+@pytest.mark.usefixtures("one_blas_thread")
 def test_fcd_of_one_molecule_is_none_with_a_note(tmp_path):
     pytest.importorskip("fcd_torch")
     test = Reference(["CCO", "CCN", "CCC"], folder=tmp_path, workers=1)

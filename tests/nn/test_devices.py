@@ -22,7 +22,7 @@ def test_auto_selects_a_gpu_if_available(monkeypatch):
 
 @pytest.mark.parametrize("name", ["abacus", "", "cuda:99", "cuda:x", "CPU ", "meta", "xla", "vulkan", "hpu", "mtia"])
 def test_unusable_device_is_an_error(name):
-    """Tensors on `meta` have no data."""
+    """ "meta" exists, but its tensors have no data."""
     with pytest.raises(InputError, match=f"cannot use the device {name!r}: ") as caught:
         find_device(name)
     assert "\n" not in str(caught.value)
@@ -31,7 +31,7 @@ def test_unusable_device_is_an_error(name):
 @pytest.mark.parametrize(
     "error", [RuntimeError(""), AssertionError(), NotImplementedError("\n\nno\nmore"), ImportError()]
 )
-def test_any_error_of_torch_becomes_one_line(monkeypatch, error):
+def test_errors_of_torch_are_reported_in_one_line(monkeypatch, error):
     def fail(*_, **__):
         raise error
 
@@ -53,7 +53,7 @@ def test_single_threaded_restores_the_number_of_threads():
 
 
 def test_concurrent_contexts_restore_the_original_number():
-    """A thread that starts while another one is single-threaded must not take over that number as its own."""
+    """A thread that starts while another one is single-threaded must not restore the number 1."""
     before, inside, done, found = torch.get_num_threads(), Event(), Event(), list[int]()
 
     def first():
@@ -77,7 +77,7 @@ def test_concurrent_contexts_restore_the_original_number():
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_pool_results_are_in_order_and_single_threaded(set_threads, count):
-    """The number of threads of the caller does not change."""
+    """The caller's number of threads does not change."""
     set_threads(count)
     with TorchThreadPool(torch.device("cpu"), 5) as pool:
         assert pool.n_threads == count

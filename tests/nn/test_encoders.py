@@ -21,7 +21,7 @@ def tiny_encoder(**settings):
 @pytest.mark.parametrize("kind", ENCODERS)
 @pytest.mark.parametrize("position_feature", [True, False])
 def test_features_do_not_depend_on_the_batch(kind, position_feature):
-    """Molecules together, alone, and in another order."""
+    """Molecules are encoded in one batch, alone, and in another order."""
     encoder = tiny_encoder(encoder=kind, position_feature=position_feature)
     together = encoder(batch_of())
     assert together.shape == (len(GRAPHS), encoder.output_dim)
@@ -101,7 +101,7 @@ def test_bond_message_passing_equals_its_definition():
 
 
 def test_attention_weights_sum_to_one_per_molecule():
-    """Two equal atoms pool to the same attention features as one, and to twice the sum."""
+    """Two equal atoms have the same attention features as one atom, and twice the sum."""
     pooling = tiny_encoder().pooling
     x = torch.randn(1, pooling.attention.in_features).expand(3, -1)
     pooled = pooling(x, torch.tensor([0, 1, 1]), 2)

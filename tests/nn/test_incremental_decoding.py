@@ -40,7 +40,7 @@ def test_steps_equal_the_whole_sequence(kind, layers, bilinear_dim, precision):
 @pytest.mark.parametrize("kind", DECODERS)
 @pytest.mark.parametrize("precision", ["32", "int8"])
 def test_initial_state_selects_rows_of_the_conditioning(kind, precision):
-    """In any order and number; the other sequences have no influence."""
+    """Rows are selected in any order and number, and sequences do not influence each other."""
     incremental = incremental_decoder(tiny_decoder(kind), precision)
     z, noise_level, tokens = decoder_inputs()
     conditioning, rows = incremental.condition(z, noise_level), torch.tensor([4, 0, 0, 3])
@@ -79,7 +79,7 @@ def test_steps_beyond_the_maximum_length_are_finite(kind):
 
 
 def test_int8_products_do_not_depend_on_other_rows():
-    """To the last bit, at any magnitude: the scale of the input is per row."""
+    """Results are identical to the last bit at any magnitude, because the input has a scale per row."""
     layer = incremental_decoder(tiny_decoder("transformer"), "int8").blocks[0].mlp_in
     x = torch.randn(64, 8, generator=torch.Generator().manual_seed(3)) * torch.logspace(-3, 3, 64)[:, None]
     together = layer(x)

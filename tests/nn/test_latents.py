@@ -172,7 +172,7 @@ def test_mmd_equals_the_sum_over_all_pairs():
 
 
 def test_mmd_detects_differences_beyond_mean_and_variance():
-    """The corners of a cube have mean 0 and standard deviation 1, as standardized latents have."""
+    """The corners of a cube have mean 0 and standard deviation 1, like standardized latents."""
     corners = normal(2000, 4).sign()
     same = mmd(normal(2000, 4, seed=1), normal(2000, 4, seed=2))
     assert abs(float(same)) < 0.005

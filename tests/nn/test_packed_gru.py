@@ -15,7 +15,7 @@ LENGTHS = torch.tensor([11, 1, 5, 5, 8])
 
 
 def packed_output(gru, x, initial, lengths):
-    """Our output for an input of torch.nn.GRU."""
+    """The output of `packed_gru` for the input of torch.nn.GRU."""
     packed = PackedTokens.from_lengths(lengths)
     gates = functional.linear(x[packed.row, packed.step], gru.weight_ih_l0, gru.bias_ih_l0)
     return packed.to_padded(packed_gru(gru, gates, initial, packed), x.shape[1])
@@ -28,7 +28,7 @@ def torch_output(gru, x, initial, lengths):
 
 
 def with_gradients(function, gru, x, initial, lengths):
-    """The output, and the gradients of a sum in which every element has another weight."""
+    """The output, and the gradients of a sum in which every element has a different weight."""
     x, initial = x.clone().requires_grad_(), initial.clone().requires_grad_()
     y = function(gru, x, initial, lengths)
     weights = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
@@ -43,8 +43,8 @@ def test_output_and_gradients_equal_torch(lengths, layers, padding):
     x = torch.randn(len(lengths), max(lengths) + padding, 3, dtype=torch.double)
     initial = torch.randn(len(lengths), layers, 4, dtype=torch.double)
     both = [with_gradients(f, gru, x, initial, torch.tensor(lengths)) for f in (packed_output, torch_output)]
-    for ours, theirs in zip(*both, strict=True):
-        torch.testing.assert_close(ours, theirs)
+    for found, expected in zip(*both, strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -63,5 +63,5 @@ def test_decoder_gradients_with_lengths_equal_those_without():
     within = torch.arange(tokens.shape[1]) < LENGTHS[:, None]
     weights = list(decoder.parameters())
     losses = [decoder(z, noise_level, tokens, lengths)[within].square().sum() for lengths in (None, LENGTHS)]
-    for theirs, ours in zip(*(torch.autograd.grad(loss, weights) for loss in losses), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    for expected, found in zip(*(torch.autograd.grad(loss, weights) for loss in losses), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

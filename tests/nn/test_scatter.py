@@ -30,7 +30,7 @@ def assert_equal_with_gradients(found: torch.Tensor, expected: torch.Tensor, row
 @given(group_sizes, st.randoms())
 @settings(max_examples=50, deadline=None)
 def test_scatter_sum_and_softmax_equal_pyg(sizes: list[int], random) -> None:
-    """For groups in any order, some of them empty."""
+    """Groups are in any order, and some are empty."""
     rows, index = grouped_rows(sizes)
     index = index[random.sample(range(len(index)), len(index))]
     n = len(sizes)

@@ -51,7 +51,7 @@ def chart(values, reference=(), axis=PROPERTY_AXES["logp"]):
 
 
 def expected_shares(values, bins):
-    """Shares of half-open bins; the first and last bin include everything beyond."""
+    """Shares of half-open bins; the first and last bin include all values beyond them."""
     values, last = np.asarray(values), len(bins) - 1
     inside = [((values >= low) | (i == 0)) & ((values < high) | (i == last)) for i, (low, high) in enumerate(bins)]
     return [row.mean() for row in inside]
@@ -98,8 +98,8 @@ def test_outliers_count_in_the_end_bar_and_are_noted():
     found = chart(values)
     assert len(found.bars) <= 48
     assert sum(found.shares) == pytest.approx(1, abs=0.01)
-    assert "end bars include 1 of the set beyond" in found.texts
-    assert not any("beyond" in text for text in chart(values[:-1]).texts)
+    assert "end bars include outliers: 1 of the set" in found.texts
+    assert not any("outliers" in text for text in chart(values[:-1]).texts)
 
 
 def test_bins_of_counts_are_centered_at_whole_numbers():

@@ -60,7 +60,7 @@ def test_text_is_escaped():
     assert html.count("&lt;script&gt;") == 5  # the seed, name, column, value and error
 
 
-def test_invalid_smiles_keep_their_place_and_show_the_error():
+def test_invalid_smiles_are_shown_with_their_error():
     html = html_of(pd.DataFrame({"smiles": ["CCO", "C1CC", "CCN"], "error": ["", "ring 1 opened", ""]}))
     assert html.count("<svg") == 2
     assert html.count('<div class="molvae-card"') == 3
@@ -80,7 +80,7 @@ def test_reconstructions_are_drawn_beside_their_inputs():
     assert html_of(frame, smiles_columns=["reconstruction"]).count("<svg") == 1
 
 
-def test_default_columns_leave_out_latents_and_missing_values():
+def test_default_columns_omit_latents_and_missing_values():
     latents = {f"z{i}": [0.123] for i in range(20)}
     properties = {f"property_{i}": [1.5] for i in range(20)}
     html = html_of(pd.DataFrame({"smiles": ["CCO"], "unknown": [np.nan], **latents, **properties, "qed": [0.4]}))
@@ -129,7 +129,7 @@ def test_grid_is_displayed_in_a_notebook(monkeypatch):
     assert displayed[0]._repr_html_().count("<svg") == 5
 
 
-def test_a_terminal_is_no_notebook(monkeypatch):
+def test_terminal_is_not_a_notebook(monkeypatch):
     for ipython in (None, SimpleNamespace(get_ipython=lambda: None), SimpleNamespace(get_ipython=lambda: object())):
         monkeypatch.setitem(sys.modules, "IPython", ipython)
         assert not notebook.in_notebook()

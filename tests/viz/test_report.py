@@ -122,7 +122,7 @@ def test_text_in_a_numeric_column_is_shown_as_it_is():
     assert "&lt;i&gt;" in Page(SET.head(2).assign(sa=["<i>", 1.0])).html
 
 
-def test_missing_and_infinite_values_are_left_out_of_charts():
+def test_missing_and_infinite_values_are_omitted_from_charts():
     frame = pd.DataFrame({"smiles": ["CCO"] * 3, "logp": [np.nan, 1.0, np.inf]})
     assert "1 of the set" in Page(frame).charts["logP"]
     without = Page(SET.assign(**dict.fromkeys(PROPERTY_AXES, np.nan)))
@@ -133,7 +133,7 @@ def test_values_are_rounded_to_the_right_side_of_a_bin_edge():
     assert _finite_values(pd.DataFrame({"x": [0.7 - 0.4, np.nan]}), "x").tolist() == [0.3]
 
 
-def test_invalid_rows_are_left_out_of_charts():
+def test_invalid_rows_are_omitted_from_charts():
     frame = pd.DataFrame({"smiles": ["CCO", "CCN"], "error": ["", "rejected"], "logp": [1.0, 9.0]})
     assert "1 of the set, median 1.0" in Page(frame).charts["logP"]
 
@@ -228,7 +228,7 @@ def test_seed_that_cannot_be_drawn():
     assert page.text_of("td") == ["0.500", "–"]
 
 
-def test_failure_leaves_the_older_file(tmp_path):
+def test_failure_keeps_the_older_file(tmp_path):
     path = tmp_path / "page.html"
     save_report(report(title="old"), path)
     with pytest.raises(AttributeError):
