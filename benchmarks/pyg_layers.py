@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-import torch_geometric
+from common import header
 from torch import Tensor, nn
 from torch_geometric import utils as pyg
 from torch_geometric.nn import MessagePassing
@@ -100,22 +100,20 @@ class SharedPyGPooling(nn.Module):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("molecules", type=Path, help="file with SMILES, of which the first 1,000 are used")
+    parser.add_argument("molecules", type=Path, help="file of SMILES; the first 1,000 are used")
     parser.add_argument("--model", default="druglike")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     packed = read_molecules(arguments.molecules)
     model = checkpoint.load(arguments.model).model
     batches = [packed.gather(rows) for rows in torch.arange(len(packed)).split(BATCH_SIZE)]
-    print("# Graph layers of molvae and of torch_geometric\n")
+    packages = ("torch", "torch-geometric")
+    print("\n".join(header("Graph layers of molvae and of torch_geometric", *packages, model=arguments.model)))
     print(
-        f"`python benchmarks/pyg_layers.py {arguments.molecules.name}`: {len(packed):,} molecules in batches of",
-        end=" ",
+        f"{len(packed):,} molecules in batches of {BATCH_SIZE}, one CPU thread, median of {ROUNDS} alternating rounds.\n"
     )
-    print(f"{BATCH_SIZE}, model {arguments.model}, one CPU thread, torch {torch.__version__},", end=" ")
-    print(f"torch_geometric {torch_geometric.__version__}, median of {ROUNDS} alternating rounds.\n")
-    print("| what | molvae, ms | torch_geometric, ms | ratio |\n|---|---|---|---|")
-    for name, ours, theirs in contestants(model.encoder, batches):
+    print("| layer | molvae, ms | torch_geometric, ms | ratio |\n|---|---|---|---|")
+    for name, ours, theirs in comparisons(model.encoder, batches):
         print_row(name, ours, theirs)
     print("\n| import | seconds |\n|---|---|")
     for module in ("torch", "torch, torch_geometric.utils"):
@@ -129,7 +127,7 @@ def read_molecules(path: Path, count: int = 1000) -> PackedGraphs:
     return PackedGraphs.from_graphs([graph for graph in graphs if isinstance(graph, MolGraph)])
 
 
-def contestants(
+def comparisons(
     encoder: nn.Module, batches: list[GraphBatch]
 ) -> list[tuple[str, Callable[[], Tensor], Callable[[], Tensor]]]:
     """Name, our function and theirs, of each comparison; both return the same tensor."""
