@@ -109,7 +109,8 @@ def main() -> None:
     batches = [packed.gather(rows) for rows in torch.arange(len(packed)).split(BATCH_SIZE)]
     packages = ("torch", "torch-geometric")
     print("\n".join(header("Graph layers of molvae and of torch_geometric", *packages, model=arguments.model)))
-    print(
+    molecules = f"{len(packed):,} molecules in batches of {BATCH_SIZE}"
+    print(f"{molecules}, one CPU thread, median of {ROUNDS} alternating rounds.\n")
         f"{len(packed):,} molecules in batches of {BATCH_SIZE}, one CPU thread, median of {ROUNDS} alternating rounds.\n"
     )
     print("| layer | molvae, ms | torch_geometric, ms | ratio |\n|---|---|---|---|")
