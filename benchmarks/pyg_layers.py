@@ -111,8 +111,6 @@ def main() -> None:
     print("\n".join(header("Graph layers of molvae and of torch_geometric", *packages, model=arguments.model)))
     molecules = f"{len(packed):,} molecules in batches of {BATCH_SIZE}"
     print(f"{molecules}, one CPU thread, median of {ROUNDS} alternating rounds.\n")
-        f"{len(packed):,} molecules in batches of {BATCH_SIZE}, one CPU thread, median of {ROUNDS} alternating rounds.\n"
-    )
     print("| layer | molvae, ms | torch_geometric, ms | ratio |\n|---|---|---|---|")
     for name, ours, theirs in comparisons(model.encoder, batches):
         print_row(name, ours, theirs)
