@@ -207,10 +207,12 @@ class _SeedStream:
 
     def tables(self, generator: Generator, n: int, analog_options: dict[str, Any]) -> Iterator[pd.DataFrame]:
         """A table for every few seeds; `attrs["counts"]` has the counts of the rows that it covers."""
+        from molvae.chem.scoring_functions import ScoringFunctionWarning
         from molvae.errors import MolvaeWarning
 
         with warnings.catch_warnings(), progress_bar(None, "molecules") as advance:
             warnings.simplefilter("ignore", MolvaeWarning)  # reported below with file and line
+            warnings.simplefilter("default", ScoringFunctionWarning)
             for frame in generator.iter_analogs(self._seeds(), n, **analog_options, progress=advance):
                 for line in frame.attrs["summary"]:
                     typer.echo(line, err=True)

@@ -196,11 +196,11 @@ def _show(scores: Scores) -> None:
 def _tables(scores: Scores) -> Iterator[tuple[str, object]]:
     from rich.table import Table
 
-    for section, figures in scores.metrics.items():
+    for section, metrics in scores.metrics.items():
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(no_wrap=True)
         table.add_column(justify="right")
-        for name, value in figures.items():
+        for name, value in metrics.items():
             table.add_row(name, _number(value))
         yield section, table
 
@@ -233,8 +233,8 @@ def _write_report(scores: Scores, path: Path, title: str, rank_by: str) -> None:
     from molvae.viz.report import Report, save_report
 
     if path.suffix.lower() == ".csv":
-        values = [(section, *item) for section, figures in scores.metrics.items() for item in figures.items()]
-        write_table(pd.DataFrame(values, columns=["section", "figure", "value"]), path)
+        values = [(section, *item) for section, metrics in scores.metrics.items() for item in metrics.items()]
+        write_table(pd.DataFrame(values, columns=["section", "metric", "value"]), path)
     elif path.suffix.lower() == ".json":
         with atomic_write(path) as draft:
             draft.write_text(scores.to_json() + "\n", encoding="utf-8")

@@ -85,8 +85,8 @@ class Scores:
     invalid: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def to_json(self) -> str:
-        """Return counts, metrics (as "figures"), notes and the table of seeds as standard JSON, without NaN."""
-        content: dict[str, Any] = {"counts": self.counts, "figures": self.metrics, "notes": self.notes}
+        """Return counts, metrics, notes and the table of seeds as standard JSON, without NaN."""
+        content: dict[str, Any] = {"counts": self.counts, "metrics": self.metrics, "notes": self.notes}
         if self.seeds is not None:
             content["seeds"] = self.seeds.to_dict("records")
         return json.dumps(content, indent=2, allow_nan=False)

@@ -76,7 +76,7 @@ def test_score_without_references(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = score("CCO", "CCN", "--columns", "logp, rings")
     found = strictly(result.stdout)
-    assert set(found["figures"]["Molecules"]) == {"mean logp", "mean rings"}
+    assert set(found["metrics"]["Molecules"]) == {"mean logp", "mean rings"}
     assert found["counts"] == {"read": 2, "valid": 2, "invalid": 0, "distinct": 2, "sampled": 2}
     assert list(tmp_path.iterdir()) == []
 
@@ -133,14 +133,14 @@ def test_invalid_rows_count_for_their_seed(tmp_path):
     result = score(file, "--seed-column", "seed", "--columns", "logp", "--per-seed", seeds, "--report", figures)
     found = strictly(result.stdout)
     told = pd.read_csv(figures)
-    assert set(told["section"]) == set(found["figures"])
-    assert told.loc[told["figure"] == "validity", "value"].tolist() == [0.5]
+    assert set(told["section"]) == set(found["metrics"])
+    assert told.loc[told["metric"] == "validity", "value"].tolist() == [0.5]
     table = pd.read_csv(seeds, keep_default_na=False)
     assert table["seed"].tolist() == ["CCO", "CCN", "C1CC"]
     assert table["proposed"].tolist() == [3, 1, 1]
     assert table["valid"].tolist() == [1, 1, ""] or table["valid"].tolist() == ["1", "1", ""]
     assert [row["proposed"] for row in found["seeds"]] == [3, 1, 1]
-    assert found["figures"]["Analogs"]["validity"] == 0.5
+    assert found["metrics"]["Analogs"]["validity"] == 0.5
     assert "no training set: effective_novelty and usable count all molecules as novel" in found["notes"]
     assert any("whose analogs are excluded: 'C1CC': cannot read" in note for note in found["notes"])
 
@@ -149,8 +149,8 @@ def test_report_csv(tmp_path):
     file = tmp_path / "figures.csv"
     found = strictly(score("CCO", "CCN", "--columns", "logp", "--report", file).stdout)
     table = pd.read_csv(file)
-    assert list(table.columns) == ["section", "figure", "value"]
-    assert len(table) == sum(len(section) for section in found["figures"].values())
+    assert list(table.columns) == ["section", "metric", "value"]
+    assert len(table) == sum(len(section) for section in found["metrics"].values())
 
 
 def test_user_function_is_column_and_mean(tmp_path):
@@ -158,7 +158,7 @@ def test_user_function_is_column_and_mean(tmp_path):
     result = score("CCO", "C1CC", "CCCC", "--columns", "logp", "--score", f"{tmp_path / 'rules.py'}:atoms",
                    "-o", tmp_path / "rows.csv")  # fmt: skip
     assert pd.read_csv(tmp_path / "rows.csv")["atoms"].fillna(-1).tolist() == [3, -1, 4]
-    assert strictly(result.stdout)["figures"]["Molecules"]["mean atoms"] == 3.5
+    assert strictly(result.stdout)["metrics"]["Molecules"]["mean atoms"] == 3.5
 
 
 def test_invalid_reference_rows_are_counted(tmp_path):
@@ -239,8 +239,8 @@ def test_score_reads_analogs_table(tiny_model, tmp_path):
     given = pd.read_csv(analogs)
     result = score(analogs, "--seed-column", "seed", "--columns", "logp", "-o", tmp_path / "out.csv")
     found = strictly(result.stdout)
-    assert found["figures"]["Analogs"]["seeds"] == 2
-    assert found["figures"]["Analogs"]["validity"] == 1
+    assert found["metrics"]["Analogs"]["seeds"] == 2
+    assert found["metrics"]["Analogs"]["validity"] == 1
     rows = pd.read_csv(tmp_path / "out.csv")
     assert rows["seed"].tolist() == given["seed"].tolist()
     assert rows["smiles"].tolist() == given["smiles"].tolist()
@@ -255,7 +255,7 @@ def test_score_reads_analogs_table(tiny_model, tmp_path):
 
 def test_seed_column_of_smi(tmp_path):
     (tmp_path / "a.smi").write_text("CCN CCO\nCCC CCO\nC1CC CCO\nCCF nonsense\n")
-    found = strictly(score(tmp_path / "a.smi", "--seed-column", "seed", "--columns", "logp").stdout)["figures"][
+    found = strictly(score(tmp_path / "a.smi", "--seed-column", "seed", "--columns", "logp").stdout)["metrics"][
         "Analogs"
     ]
     assert (found["seeds"], found["seeds_failed"], found["validity"]) == (1, 1, 2 / 3)
@@ -350,7 +350,7 @@ def test_fcd_or_not(files, monkeypatch):
     monkeypatch.setattr(fcd, "activation_statistics", activations)
     arguments = ["CC(C)O", "CCN", "--test", files[2], "--columns", "logp"]
     for fcd_options, expected in (([], 512 * 9), (["--fcd"], 512 * 9), (["--no-fcd"], None)):
-        figures = strictly(score(*arguments, *fcd_options, fcd=True).stdout)["figures"]["MOSES"]
+        figures = strictly(score(*arguments, *fcd_options, fcd=True).stdout)["metrics"]["MOSES"]
         assert figures["FCD/Test"] == (expected and pytest.approx(expected))
 
 

@@ -377,7 +377,7 @@ def test_metrics_are_finite_or_none(rows, references):
     for name, value in all_metrics(scores).items():
         assert value is None or np.isfinite(value), name
     read = parse_strict_json(scores.to_json())
-    assert read == {"counts": scores.counts, "figures": scores.metrics, "notes": scores.notes}
+    assert read == {"counts": scores.counts, "metrics": scores.metrics, "notes": scores.notes}
     assert ("no row is a valid molecule" in scores.notes) == (scores.counts["valid"] == 0)
 
 
