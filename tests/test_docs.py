@@ -1,4 +1,4 @@
-"""Commands and Python examples of the README and of the documentation run as they are written."""
+"""The commands and Python examples of the README and of the documentation run."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def parse(arguments: list[str]) -> None:
     if arguments == ["--version"]:
         return
     context = group.make_context("molvae", list(arguments))
-    name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+    name, command, remaining = group.resolve_command(context, [*context._protected_args, *context.args])
     while hasattr(command, "commands"):
-        context = command.make_context(name, rest, parent=context)
-        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
-    command.make_context(name, rest, parent=context)
+        context = command.make_context(name, remaining, parent=context)
+        name, command, remaining = command.resolve_command(context, [*context._protected_args, *context.args])
+    command.make_context(name, remaining, parent=context)
 
 
 def run(line: str) -> None:

@@ -1,4 +1,4 @@
-"""The wheel holds everything a user needs: installed into an environment outside the checkout, it works from there."""
+"""The wheel is complete and works in an environment outside the checkout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """A wheel, built from a copy of the sources, so that the checkout stays clean."""
+    """A wheel that is built from a copy of the sources, so that the checkout is not changed."""
     pytest.importorskip("setuptools", minversion="77")
     import shutil
 
@@ -41,9 +41,9 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """The python of an environment with the wheel, which takes the dependencies from the environment of the tests.
+    """The Python of an environment with the wheel, and with the dependencies of the environment of the tests.
 
-    Only a plain path is added for these, so that an editable installation of molvae there is not seen.
+    A plain path is added for the dependencies, so that an editable installation of molvae there is not imported.
     """
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=False, symlinks=True)
@@ -58,9 +58,9 @@ def installed(wheel, tmp_path_factory):
 def run(python, folder, *arguments):
     """Run python in a folder, without the environment variables of the tests."""
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "MOLVAE_DATA": str(folder / "data")}
-    done = subprocess.run([python, "-P", *arguments], cwd=folder, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    result = subprocess.run([python, "-P", *arguments], cwd=folder, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def test_wheel_contents(wheel):

@@ -13,7 +13,7 @@ from molvae.chem.smiles import silence_rdkit
 from molvae.errors import InputError
 
 MAX_FRAGMENTS, MAX_MATCHES = 6, 10_000
-"""Limits of a core and of its matches: the number of combinations is their product over the fragments."""
+"""Limits of the fragments of a core and of the matches of each, because all combinations of matches may be tried."""
 
 
 def has_core(mol: Chem.Mol, core: str) -> bool:
@@ -79,11 +79,14 @@ def core_queries(core: str) -> list[Chem.Mol]:
 
 
 def _query(fragment: Chem.Mol, core: str) -> Chem.Mol:
+    """A fragment as a query that fixes degrees and charges; each attachment point matches any atom."""
     attachment_points = [atom for atom in fragment.GetAtoms() if atom.GetAtomicNum() == 0]
     if not attachment_points:
-        raise InputError(f"the core {core!r} has a fragment without attachment point: mark one with *, as in *c1ccccc1")
+        raise InputError(
+            f"the core {core!r} has a fragment without an attachment point: mark one with *, as in *c1ccccc1"
+        )
     for atom in attachment_points:
-        atom.SetIsotope(0)  # in [1*] it is a label
+        atom.SetIsotope(0)  # the 1 in [1*] is only a label
     parameters: Any = Chem.AdjustQueryParameters.NoAdjustments()
     parameters.makeDummiesQueries = parameters.adjustDegree = True
     parameters.adjustDegreeFlags = Chem.ADJUST_IGNOREDUMMIES

@@ -95,25 +95,25 @@ class RankExpression:
 
         Raises `InputError` for an unknown name or text that cannot be parsed.
         """
-        terms, at = [], 0
-        while at < len(text):
-            match = _TERM.match(text, at)
-            if match is None or (at and not match[1]):
+        terms, position = [], 0
+        while position < len(text):
+            match = _TERM.match(text, position)
+            if match is None or (position and not match[1]):
                 raise InputError(f"cannot read the ranking {text!r}: write it like qed, -sa or 'similarity - 0.2*sa'")
             name = _check_name(match[3], known)
             terms.append((name, float(match[2] or 1) * (-1 if match[1] == "-" else 1)))
-            at = match.end()
+            position = match.end()
         if not terms:
             raise InputError("the ranking is empty: write it like qed, -sa or 'similarity - 0.2*sa'")
         return cls(tuple(terms))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names in the expression, each once."""
+        """The distinct names in the expression."""
         return tuple(dict.fromkeys(name for name, _ in self.terms))
 
     def evaluate(self, columns: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """The sum for each row of the columns, (N,); NaN where a value is NaN."""
+        """The weighted sum for each of N rows, (N,); NaN where a value is NaN."""
         total: NDArray[np.float64] = np.sum([w * np.asarray(columns[name], float) for name, w in self.terms], axis=0)
         return total
 

@@ -23,7 +23,7 @@ ALERT_SETS = ("PAINS", "BRENK", "NIH")
 BRENK = ("BRENK",)
 
 MOSES_MAX_RING = 7
-"""Atoms in the largest ring of a molecule of MOSES."""
+"""Largest ring size, in atoms, that the MOSES filters accept."""
 
 _NOT_IN_MOSES = {"charge": "[!+0]", "element": "[!#1&!#6&!#7&!#8&!#9&!#16&!#17&!#35]"}
 
@@ -86,6 +86,7 @@ def has_substructure(mol: Chem.Mol, smarts: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _pattern(smarts: str) -> Chem.Mol:
+    """Parse SMARTS, cached. Raises `InputError` if it is invalid or empty."""
     with silence_rdkit():
         pattern = Chem.MolFromSmarts(smarts)
     if pattern is None or pattern.GetNumAtoms() == 0:
@@ -136,28 +137,32 @@ class Filters:
         return next(self._failed(mol), "")
 
     def _failed(self, mol: Chem.Mol) -> Iterator[str]:
-        yield from _failed_properties(mol, [one for one in self.properties if one.name not in EXPENSIVE])
+        yield from _failed_properties(
+            mol, [condition for condition in self.properties if condition.name not in EXPENSIVE]
+        )
         yield from (f"contains {smarts}" for smarts in self.include_smarts if not has_substructure(mol, smarts))
         if self.core is not None and not has_core(mol, self.core):
             yield f"core {self.core}"
         yield from (f"without {smarts}" for smarts in self.exclude_smarts if has_substructure(mol, smarts))
-        yield from _failed_properties(mol, [one for one in self.properties if one.name in EXPENSIVE])
+        yield from _failed_properties(mol, [condition for condition in self.properties if condition.name in EXPENSIVE])
 
 
-def _failed_properties(mol: Chem.Mol, filters: Sequence[PropertyFilter]) -> Iterator[str]:
-    return (str(one) for one in filters if not one.accepts(get_property(one.name).function(mol)))
+def _failed_properties(mol: Chem.Mol, conditions: Sequence[PropertyFilter]) -> Iterator[str]:
+    for condition in conditions:
+        if not condition.accepts(get_property(condition.name).function(mol)):
+            yield str(condition)
 
 
 def passes_moses_filters(mol: Chem.Mol, fingerprint: PatternFingerprint | None = None) -> bool:
     """Whether a molecule passes the filters of the MOSES data set [1]_.
 
-    It has rings of at most 7 atoms, no charged atom, only H, C, N, O, F, S, Cl and Br, and matches neither the 22
-    medicinal-chemistry patterns of MOSES nor the 480 PAINS patterns. `fingerprint` is the molecule's
-    `pattern_fingerprint`, if already computed.
+    A molecule passes if it has rings of at most 7 atoms, no charged atom, and only H, C, N, O, F, S, Cl and Br, and if
+    it matches neither the 22 medicinal-chemistry patterns of MOSES nor the 480 PAINS patterns. `fingerprint` is the
+    molecule's `pattern_fingerprint`, if already computed.
 
     RDKit has corrected some PAINS patterns since MOSES was published. To give the same results as MOSES, those patterns
-    are used in their original form, from moses_filters.json. Two patterns of MOSES, MCF12 and MCF13, end in any atom
-    including hydrogen; they are written there with a count of neighbors.
+    are used in their original form, from moses_filters.json. The terminal atom of two patterns of MOSES, MCF12 and
+    MCF13, may be a hydrogen; in this file they are written with a neighbor count instead.
 
     References
     ----------
@@ -170,7 +175,7 @@ def passes_moses_filters(mol: Chem.Mol, fingerprint: PatternFingerprint | None =
 
 @cache
 def _moses_patterns() -> PatternSet:
-    own = json.loads(Path(__file__).with_name("moses_filters.json").read_text(encoding="utf-8"))
+    stored = json.loads(Path(__file__).with_name("moses_filters.json").read_text(encoding="utf-8"))
     with (Path(RDConfig.RDDataDir) / "Pains" / "wehi_pains.csv").open(encoding="utf-8", newline="") as file:
         pains = {name.removeprefix("<regId=").removesuffix(">"): smarts.strip() for smarts, name in csv.reader(file)}
-    return PatternSet({**_NOT_IN_MOSES, **own["mcf"], **pains, **own["pains_before_correction"]}, hydrogens=True)
+    return PatternSet({**_NOT_IN_MOSES, **stored["mcf"], **pains, **stored["pains_before_correction"]}, hydrogens=True)

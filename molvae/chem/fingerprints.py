@@ -23,12 +23,12 @@ BITS = 2048
 BYTES = BITS // 8
 
 _ROWS, _COLUMNS = 16, 4096
-"""Block of `tanimoto_matrix`: its pairs fit a core's cache; larger blocks take 1.5 times as long."""
+"""Block size of `tanimoto_matrix`, chosen to fit the cache of a CPU core; larger blocks take 1.5 times as long."""
 
 
 @cache
 def _generator(bits: int) -> Any:
-    """RDKit's Morgan generator, cached: to create one takes as long as a fingerprint."""
+    """RDKit's Morgan generator, cached because creating it takes as long as computing a fingerprint."""
     if bits <= 0 or bits % 64:
         raise InputError(f"bits must be a positive multiple of 64, got {bits}")
     return rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=bits)
@@ -54,8 +54,8 @@ def morgan_counts(mols: Sequence[Chem.Mol], bits: int = BITS) -> NDArray[np.uint
     """Morgan count fingerprints of N molecules, folded to `bits`: (N, bits), counts clipped at 15."""
     counts = np.zeros((len(mols), bits), dtype=np.uint8)
     for row, mol in zip(counts, mols, strict=True):
-        counted = _generator(bits).GetCountFingerprint(mol).GetNonzeroElements()
-        row[list(counted)] = np.minimum(list(counted.values()), 15)
+        nonzero = _generator(bits).GetCountFingerprint(mol).GetNonzeroElements()
+        row[list(nonzero)] = np.minimum(list(nonzero.values()), 15)
     return counts
 
 
@@ -78,6 +78,8 @@ def tanimoto_matrix(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.fl
 
         similarity[i, j] = |a_i and b_j| / |a_i or b_j|        0 if both have no bits, as in RDKit
 
+    Memory beyond the result: a copy of the inputs, and 2 MB.
+
     Parameters
     ----------
     a : array of uint8, shape (N, W)
@@ -87,7 +89,6 @@ def tanimoto_matrix(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.fl
     Returns
     -------
     array of float32, shape (N, M)
-        Besides it, a copy of the inputs and 2 MB are needed.
 
     Raises
     ------

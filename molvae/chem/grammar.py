@@ -1,7 +1,7 @@
 """The grammar of SMILES tokens: the class of each token, and the valence of each atom token.
 
-RDKit is asked, once for each token, how many single bonds an atom can form. Aromatic atoms are an exception, because
-RDKit accepts them only in a ring: their valences are a table, in which every bond counts 1.
+The valence of an atom token is the largest number of single bonds with which RDKit accepts the atom. Aromatic atoms are
+an exception, because RDKit accepts them only in rings: their valences are listed in a table, where each bond counts 1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TokenClass(IntEnum):
     CLOSE = 4
     DOT = 5
     END = 6
-    NEVER = 7  # padding, start and unsupported tokens
+    NEVER = 7  # never valid: padding, start and unsupported tokens
 
 
 class AtomKind(IntEnum):
@@ -45,7 +45,7 @@ BOND_ORDERS = {"-": 1, "/": 1, "\\": 1, ":": 1, "~": 1, "=": 2, "#": 3}
 _CLASSES = {"(": TokenClass.OPEN, ")": TokenClass.CLOSE, ".": TokenClass.DOT, END: TokenClass.END}
 _AROMATIC = re.compile(r"\[?\d*(?P<element>[bcnops]|se|as|te|si)(?P<hydrogens>H\d?)?(?P<charge>[+-]\d?)?(:\d+)?\]?")
 _AROMATIC_VALENCE = {"b": 3, "c": 3, "n": 3, "o": 2, "p": 3, "s": 2, "se": 2, "te": 2, "as": 3, "si": 3}
-"""Of neutral atoms, hydrogens included. A positive charge on O, S, Se or Te adds one."""
+"""Valences of neutral aromatic atoms, hydrogens included. A positive charge on O, S, Se or Te adds one."""
 _EXOCYCLIC_DOUBLE_BOND = frozenset({"c", "p", "si", "as", "[n+]", "[c-]", "[c+]"})
 """Aromatic atoms that can have a double bond: exocyclic as in pyridone, or explicit as in a quinoid ring."""
 
@@ -65,6 +65,7 @@ class Grammar:
 
     @classmethod
     def from_vocabulary(cls, vocabulary: Vocabulary) -> Self:
+        """Compute the tables for a vocabulary."""
         with silence_rdkit():
             rows = [(token_class(token), BOND_ORDERS.get(token, 0), *_valence(token)) for token in vocabulary.tokens]
         return cls(*np.array(rows, dtype=np.int64).T)

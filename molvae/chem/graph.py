@@ -43,7 +43,7 @@ DIRECTIONS = ("", "/", "\\")
 LARGEST_RING = 9
 MAX_ATOMS = 999
 MAX_CIP_STEPS = 50_000
-"""Limit of CIP ranking: one stereo molecule in 250 would take longer than a hundred others together."""
+"""Limit of iterations of the CIP labeler. Without it, one in 250 stereo molecules takes longer than 100 others."""
 
 ATOM_FEATURES = (
     Feature("element", 119, "atomic number; 0 is the wildcard *"),
@@ -103,18 +103,19 @@ def mol_to_graph(mol: Chem.Mol) -> MolGraph:
 
 
 def mol_to_raw_graph(mol: Chem.Mol, smiles: str) -> RawGraph:
-    """`mol_to_graph` in the form that many graphs are concatenated from.
+    """The graph of a molecule as bytes, for callers that concatenate many graphs.
 
     `smiles` must be the result of the last `write(mol)`. Sets new CIP labels on `mol`.
     """
     if "~" in smiles or "->" in smiles or "<-" in smiles:
-        what = "a dative or unspecified bond"
-        raise MoleculeError(f"SMILES {shortened(smiles)!r} has {what}, which a graph cannot represent")
+        raise MoleculeError(
+            f"SMILES {shortened(smiles)!r} has a dative or unspecified bond, which a graph cannot represent"
+        )
     tokens = tokenize(smiles)
     atoms, bonds, directions = _parse_tokens(tokens, _aromatic_wildcards(mol) if "*" in smiles else frozenset())
     if len(atoms) > MAX_ATOMS:
         raise MoleculeError(f"SMILES {shortened(smiles)!r} has {len(atoms)} atoms, more than {MAX_ATOMS}")
-    atom_bytes, bond_bytes = _tables(atoms, bonds, directions)
+    atom_bytes, bond_bytes = _feature_rows(atoms, bonds, directions)
     has_stereo = "@" in smiles or "/" in smiles or "\\" in smiles
     if has_stereo or "1" in smiles:  # the first ring closure of a canonical SMILES is always 1
         position = _canonical_positions(mol)
@@ -125,7 +126,7 @@ def mol_to_raw_graph(mol: Chem.Mol, smiles: str) -> RawGraph:
 
 
 def smiles_to_graph(smiles: str) -> MolGraph:
-    """`mol_to_graph` of a SMILES. Raises `MoleculeError` if it is invalid or cannot be represented."""
+    """The graph of a SMILES. Raises `MoleculeError` if it is invalid or cannot be represented."""
     return mol_to_graph(parse(smiles))
 
 
@@ -140,8 +141,8 @@ _VALENCES = {
 }  # fmt: skip
 _UNSPECIFIED = -1
 # directions are numbers below -1, because they do not state the order: the bond may be single or aromatic
-_ORDER = {symbol: order for order, symbol in enumerate(BOND_TYPES)}
-_ORDER |= {symbol: _UNSPECIFIED - number for number, symbol in enumerate(DIRECTIONS) if number}
+_ORDER = {token: order for order, token in enumerate(BOND_TYPES)}
+_ORDER |= {token: _UNSPECIFIED - number for number, token in enumerate(DIRECTIONS) if number}
 _NOT_ATOMS = frozenset("()=#$:/\\.-%0123456789")
 _COLUMNS, _BOND_COLUMNS = len(ATOM_FEATURES), len(BOND_FEATURES)
 
@@ -156,12 +157,12 @@ class _AtomToken(dict[int, bytes]):
     """
 
     def __init__(self, token: str, aromatic: bool = False) -> None:
-        number, charge, hydrogens, lower, parity = _bracket(token) if token[0] == "[" else _organic(token)
-        self.fixed = (number, charge, int(aromatic or lower), parity)
+        number, charge, hydrogens, lowercase, parity = _bracket(token) if token[0] == "[" else _organic(token)
+        self.fixed = (number, charge, int(aromatic or lowercase), parity)
         self.hydrogens = hydrogens
         self.valences = _VALENCES.get(token.capitalize(), (0,))
         # the order of an implicit bond is the bitwise "and" of the values of its two atoms
-        self.implied = _AROMATIC if aromatic or lower else 0
+        self.implied = _AROMATIC if aromatic or lowercase else 0
 
     def __missing__(self, used: int) -> bytes:
         number, charge, aromatic, parity = self.fixed
@@ -181,14 +182,15 @@ class _AtomTokens(dict[str, _AtomToken | None]):
     """Atom tokens by text, None for other tokens; created on first use."""
 
     def __missing__(self, token: str) -> _AtomToken | None:
-        self[token] = symbol = None if token[0] in _NOT_ATOMS else _AtomToken(token)
-        return symbol
+        self[token] = atom = None if token[0] in _NOT_ATOMS else _AtomToken(token)
+        return atom
 
 
 _ATOM_TOKENS = _AtomTokens()
 
 
 def _organic(token: str) -> tuple[int, int, int | None, bool, int]:
+    """Atomic number, charge, hydrogens (None: implicit), whether aromatic, and parity of an atom without brackets."""
     number = 0 if token == "*" else Chem.GetPeriodicTable().GetAtomicNumber(token.capitalize())
     return number, CHARGE_ZERO, None, token.islower(), 0
 
@@ -200,8 +202,8 @@ def _bracket(token: str) -> tuple[int, int, int | None, bool, int]:
         raise MoleculeError(f"cannot represent the atom {token}")
     isotope, symbol, parity, hydrogens, sign, charge, atom_map = match.groups()
     if isotope or atom_map:
-        what = "an isotope label" if isotope else "an atom map"
-        raise MoleculeError(f"the atom {token} has {what}, which a graph cannot represent; remove it first")
+        label = "an isotope label" if isotope else "an atom map"
+        raise MoleculeError(f"the atom {token} has {label}, which a graph cannot represent; remove it first")
     number = 0 if symbol == "*" else Chem.GetPeriodicTable().GetAtomicNumber(symbol.capitalize())
     formal = (1 if sign == "+" else -1) * int(charge or 1) if sign else 0
     count = 0 if hydrogens is None else int(hydrogens or 1)
@@ -254,8 +256,8 @@ def _parse_tokens(tokens: list[str], aromatic: frozenset[int]) -> tuple[list[_At
     return atoms, bonds, directions
 
 
-def _tables(atoms: list[_AtomToken], bonds: Bonds, directions: Bonds) -> tuple[bytearray, bytearray]:
-    """The concatenated rows of the atoms and of the bonds, still without rings and CIP labels."""
+def _feature_rows(atoms: list[_AtomToken], bonds: Bonds, directions: Bonds) -> tuple[bytearray, bytearray]:
+    """The concatenated rows of the atoms and of the bonds, without rings and CIP labels."""
     used = [0] * len(atoms)
     for (a, b), order in bonds.items():
         electrons = _ELECTRONS[order]
@@ -272,21 +274,22 @@ def _tables(atoms: list[_AtomToken], bonds: Bonds, directions: Bonds) -> tuple[b
 
 
 def _aromatic_wildcards(mol: Chem.Mol) -> frozenset[int]:
-    """Positions of aromatic wildcards: * has no lower-case form that would show it."""
+    """Positions of the aromatic wildcards. The SMILES does not show them, because * has no lower-case form."""
     position = _canonical_positions(mol)
-    wild = (atom for atom in mol.GetAtoms() if atom.GetAtomicNum() == 0 and atom.GetIsAromatic())
-    return frozenset(position[atom.GetIdx()] for atom in wild)
+    wildcards = (atom for atom in mol.GetAtoms() if atom.GetAtomicNum() == 0 and atom.GetIsAromatic())
+    return frozenset(position[atom.GetIdx()] for atom in wildcards)
 
 
 @lru_cache(maxsize=MAX_ATOMS)
-def _in_order(atoms: int) -> str:
-    return f"[{','.join(map(str, range(atoms)))}]"
+def _identity_order(n_atoms: int) -> str:
+    """The value of `_smilesAtomOutputOrder` for a molecule whose atoms are already in canonical order."""
+    return f"[{','.join(map(str, range(n_atoms)))}]"
 
 
 def _canonical_positions(mol: Chem.Mol) -> Sequence[int]:
-    """By RDKit atom index, the position in the canonical SMILES that was last written for `mol`."""
+    """For each RDKit atom index, the position in the canonical SMILES that was last written for `mol`."""
     text = mol.GetProp("_smilesAtomOutputOrder")
-    if text == _in_order(mol.GetNumAtoms()):  # the input was canonical already
+    if text == _identity_order(mol.GetNumAtoms()):  # the input was canonical already
         return range(mol.GetNumAtoms())
     order = list(map(int, text[1:-1].rstrip(",").split(",")))
     positions = order[:]
@@ -298,6 +301,7 @@ def _canonical_positions(mol: Chem.Mol) -> Sequence[int]:
 def _add_rings(
     mol: Chem.Mol, position: Sequence[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds
 ) -> None:
+    """Write the size of the smallest ring of each atom and bond into their rows."""
     atom_rings, bond_rings = [0] * len(position), dict.fromkeys(bonds, 0)
     # from large to small, so that the smallest ring is kept
     for ring in sorted(mol.GetRingInfo().AtomRings(), key=len, reverse=True):
@@ -315,22 +319,23 @@ def _add_rings(
 def _add_stereo(
     mol: Chem.Mol, position: Sequence[int], atom_rows: bytearray, bond_rows: bytearray, bonds: Bonds
 ) -> None:
-    centers = {index: _COLUMNS * at + 4 for index, at in enumerate(position) if atom_rows[_COLUMNS * at + 4]}
-    _label(mol, list(centers))
-    for index, at in centers.items():
+    """Write the CIP labels of stereocenters and double bonds into their rows."""
+    centers = {index: _COLUMNS * row + 4 for index, row in enumerate(position) if atom_rows[_COLUMNS * row + 4]}
+    _assign_cip_labels(mol, list(centers))
+    for index, offset in centers.items():
         atom = mol.GetAtomWithIdx(index)
         if atom.HasProp("_CIPCode"):
-            atom_rows[at] = STEREO_LABELS.index(atom.GetProp("_CIPCode"))
-    index_at = {at: index for index, at in enumerate(position)}
+            atom_rows[offset] = STEREO_LABELS.index(atom.GetProp("_CIPCode"))
+    index_at = {row: index for index, row in enumerate(position)}
     for number, ((a, b), order) in enumerate(bonds.items()):
         if order == _DOUBLE:
             label = _double_bond_label(mol.GetBondBetweenAtoms(index_at[a], index_at[b]))
             bond_rows[_BOND_COLUMNS * number + 1] = BOND_STEREO.index(label)
 
 
-def _label(mol: Chem.Mol, centers: Sequence[int]) -> None:
-    """Assign CIP labels by the current rules, or none if the molecule is too symmetric to rank in reasonable time."""
-    _clear_labels(mol, centers)  # the parser's labels follow older rules and ignore rings
+def _assign_cip_labels(mol: Chem.Mol, centers: Sequence[int]) -> None:
+    """Assign CIP labels with RDKit's new labeler, or none if it exceeds `MAX_CIP_STEPS`."""
+    _clear_labels(mol, centers)  # the parser's labels are from the legacy algorithm, which ignores rings
     try:
         rdCIPLabeler.AssignCIPLabels(mol, maxRecursiveIterations=MAX_CIP_STEPS)
     except RuntimeError:  # labels assigned so far depend on the input order

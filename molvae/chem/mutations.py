@@ -35,13 +35,13 @@ ATOM_REPLACEMENTS: dict[str, Sequence[str]] = {
     "Cl": ["F", "Br"],
     "Br": ["Cl"],
 }
-"""By token, the tokens that can replace it."""
+"""For each atom token, the tokens that can replace it."""
 
 MAX_BRANCH_TOKENS = 7
-"""Tokens in the largest branch, without its parentheses."""
+"""Maximum number of tokens in a branch, without its parentheses."""
 
 MAX_SA_INCREASE = 0.2
-"""How much a mutant's SA score may exceed its parent's."""
+"""Maximum difference between the SA scores of a mutant and of its parent."""
 
 _MAX_BRANCHES = 60  # branches kept per kind of atom: the most frequent ones
 _MIN_COUNT = 3  # occurrences of a branch that is kept
@@ -68,7 +68,7 @@ class Substituents:
     def from_smiles(cls, molecules: Iterable[str]) -> Substituents:
         """Collect the frequent branches of canonical SMILES, without those that are an alert.
 
-        A branch is sampled in proportion to the square root of its count, so that rare ones are tried too.
+        The probability of a branch is proportional to the square root of its count, so that rare ones occur too.
         """
         counts = defaultdict[str, Counter[tuple[str, ...]]](Counter)
         for smiles in molecules:
@@ -85,7 +85,7 @@ class Substituents:
         return cls(by_atom)
 
     def sample(self, atom: str, random: np.random.Generator) -> Tokens | None:
-        """A branch for such an atom, with its parentheses; None if none is known."""
+        """A random branch for an atom token, with its parentheses; None if none is known."""
         if atom not in self.by_atom:
             return None
         branches, cumulative = self.by_atom[atom]
@@ -121,7 +121,7 @@ def mutate(
         Branches to add.
     random : numpy.random.Generator
     tries : int
-        Mutations to try; most of them give no mutant.
+        Number of random mutations; most of them give no mutant.
     accept : callable
         Called with a mutant's canonical SMILES before its SA score and alerts are computed; False rejects it.
     """
@@ -145,15 +145,15 @@ def shared_ends(a: Sequence[str], b: Sequence[str]) -> float:
     >>> shared_ends("CCOC", "CCNC")
     0.75
     """
-    both = sum(
+    common = sum(
         sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(x, y, strict=False)))
         for x, y in ((a, b), (reversed(a), reversed(b)))
     )
-    return min(both, len(a), len(b)) / max(len(a), len(b), 1)
+    return min(common, len(a), len(b)) / max(len(a), len(b), 1)
 
 
 def _is_alert(branch: Tokens, atom: str) -> bool:
-    """Whether a branch on such an atom is an alert by itself."""
+    """Whether a branch is an alert by itself, on an atom with this token."""
     carrier = parse_or_none(_CARRIERS.get(atom, _OTHER_CARRIER) + "".join(branch))
     return carrier is None or bool(alerts(carrier, BRENK))
 

@@ -47,7 +47,7 @@ def import_contrib(folder: str, module: str) -> ModuleType:
         return loaded
 
 
-_UNSEEN = -4.0  # the score of an atom environment that is not in the table of the SA score
+_UNKNOWN_ENVIRONMENT = -4.0  # score of an atom environment that is missing from RDKit's table
 
 
 def sa_score(mol: Chem.Mol) -> float:
@@ -63,7 +63,9 @@ def sa_score(mol: Chem.Mol) -> float:
     """
     environments = _morgan_generator().GetSparseCountFingerprint(mol).GetNonzeroElements()
     scores, atoms = _fragment_scores(), mol.GetNumAtoms()
-    common = sum(scores.get(name, _UNSEEN) * count for name, count in environments.items()) / sum(environments.values())
+    fragment_score = sum(scores.get(name, _UNKNOWN_ENVIRONMENT) * count for name, count in environments.items()) / sum(
+        environments.values()
+    )
     complexity = (
         atoms**1.005 - atoms
         + log10(_stereocenters(mol) + 1)
@@ -72,7 +74,7 @@ def sa_score(mol: Chem.Mol) -> float:
         + (log10(2) if any(len(ring) > 8 for ring in mol.GetRingInfo().AtomRings()) else 0)
     )  # fmt: skip
     symmetry = log(atoms / len(environments)) / 2 if atoms > len(environments) else 0
-    score = 11 - (common - complexity + symmetry + 5) / 6.5 * 9  # -4 to 2.5 becomes 10 to 1
+    score = 11 - (fragment_score - complexity + symmetry + 5) / 6.5 * 9  # -4 to 2.5 becomes 10 to 1
     return float(min(max(score if score <= 8 else 8 + log(score - 8), 1), 10))
 
 
@@ -106,8 +108,9 @@ def qed(
 ) -> float:
     """Quantitative estimate of drug-likeness [1]_, 0 to 1; exactly equal to `rdkit.Chem.QED.qed`.
 
-    Faster where the descriptors are known already: `mw` to `rotatable_bonds` as in `PROPERTIES`, and `fingerprint`, the
-    molecule's `pattern_fingerprint`. Acceptors, aromatic rings and alerts are counted here by QED's own patterns.
+    It is faster, because it takes descriptors that the caller has computed already: `mw` to `rotatable_bonds` as in
+    `PROPERTIES`, and optionally `fingerprint`, the molecule's `pattern_fingerprint`. Acceptors, aromatic rings and
+    alerts are counted with QED's own patterns.
 
     References
     ----------
@@ -129,7 +132,7 @@ def qed(
 
 @cache
 def _acceptors() -> list[Chem.Mol]:
-    """QED's acceptor patterns, one atom each, merged into two: charged and others. No atom matches two of a group."""
+    """QED's acceptor patterns, each of one atom, merged into two SMARTS; no atom matches two patterns of one SMARTS."""
     charged = [smarts for smarts in QED.AcceptorSmarts if "-" in smarts]
     others = [smarts for smarts in QED.AcceptorSmarts if smarts not in charged]
     alternatives = (",".join(f"$({smarts})" for smarts in group) for group in (charged, others))
@@ -188,13 +191,12 @@ _ROWS = (
 PROPERTIES: dict[str, Property] = {row.name: row for row in _ROWS}
 """All properties by name."""
 
-
 EXPENSIVE = ("qed", "sa", "np")
 """Properties that take longer than a substructure search."""
 
 
 def get_property(name: str) -> Property:
-    """The property of a name. Raises `InputError` for an unknown name, with the most similar known one."""
+    """Look up a property by name. Raises `InputError` for an unknown name."""
     if name in PROPERTIES:
         return PROPERTIES[name]
     raise InputError(f"unknown property {name!r}{did_you_mean(name, PROPERTIES)}; known: {', '.join(PROPERTIES)}")

@@ -23,7 +23,7 @@ class ParsedSample(NamedTuple):
 
 
 def parse_samples(samples: Sequence[str]) -> list[ParsedSample | None]:
-    """Parse each sample; None for an invalid SMILES and for a radical, which RDKit accepts but nobody can use."""
+    """Parse each sample; None for an invalid SMILES, and for a radical, which RDKit would accept."""
     with silence_rdkit():
         return [_parse_sample(sample) for sample in samples]
 
@@ -39,7 +39,7 @@ def is_radical(smiles: str, mol: Chem.Mol | None = None) -> bool:
     """Whether a molecule has an unpaired electron.
 
     `smiles` is its canonical SMILES. Only molecules with a bracket atom that is neither aromatic nor a stereocenter are
-    inspected: no other atom can be a radical, and most molecules have none.
+    inspected, because no other atom can be a radical; most molecules have no such atom.
     """
     if not _MAY_BE_RADICAL.search(smiles):
         return False
@@ -47,7 +47,7 @@ def is_radical(smiles: str, mol: Chem.Mol | None = None) -> bool:
 
 
 def property_rows(smiles: Sequence[str], names: Sequence[str]) -> list[tuple[float, ...]]:
-    """The named properties of each molecule, one tuple per molecule."""
+    """Compute properties of molecules: one tuple per molecule, in the order of `names`."""
     if not names:
         return [()] * len(smiles)
     columns = compute_properties([parse(text) for text in smiles], names)

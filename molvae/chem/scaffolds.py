@@ -8,7 +8,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from molvae.chem.smiles import silence_rdkit
 
 LARGE = 300
-"""Atoms above which RDKit would take more than a second: its time grows with their third power."""
+"""Number of atoms above which RDKit takes more than a second; its time grows with the cube of the number."""
 
 
 def murcko_smiles(mol: Chem.Mol) -> str:

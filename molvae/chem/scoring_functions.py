@@ -1,8 +1,8 @@
 """Scoring functions: a list of SMILES in, one number for each out, NaN where there is none.
 
-This is the one contract for scores of the user's own, wherever molvae takes one. `as_scoring_function` adapts to it a
-callable, a function of one RDKit molecule, a function in a Python file, and the name of a property. A molecule for
-which a function fails gets NaN; a failure never ends a run.
+All functions of molvae that accept a user's score use this contract. `as_scoring_function` adapts to it a callable, a
+function of one RDKit molecule, a function in a Python file, and the name of a property. A molecule for which a function
+fails gets NaN; a failure never ends a run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from molvae.errors import InputError, MoleculeError, MolvaeWarning, warn
 Floats = NDArray[np.float64]
 Item = TypeVar("Item")
 
-CONTRACT = "a scoring function takes a list of SMILES and returns one number each, or takes one RDKit Mol: def f(mol)"
+CONTRACT = "a scoring function takes a list of SMILES and returns one number for each, or takes one RDKit Mol"
 
 
 class ScoringFunctionWarning(MolvaeWarning):
@@ -38,7 +38,7 @@ class ScoringFunctionWarning(MolvaeWarning):
 
 
 class ScoringFunction(ABC):
-    """A named score of molecules. `name` is that of its column, by which rankings and filters refer to it."""
+    """A named score of molecules. Its `name` is used for its column, and in ranking expressions and filters."""
 
     name: str
 
@@ -48,16 +48,16 @@ class ScoringFunction(ABC):
 
     def __call__(self, smiles: Sequence[str]) -> Floats:
         """Return the scores of SMILES: (N,), NaN where there is none."""
-        mols, places = list[Chem.Mol](), list[int]()
+        mols, positions = list[Chem.Mol](), list[int]()
         with silence_rdkit():
-            for place, text in enumerate(smiles):
+            for position, text in enumerate(smiles):
                 try:
                     mols.append(parse(text))
-                    places.append(place)
+                    positions.append(position)
                 except MoleculeError:  # an invalid SMILES has no score
                     continue
         scores = np.full(len(smiles), nan)
-        scores[places] = self.score_molecules(mols)
+        scores[positions] = self.score_molecules(mols)
         return scores
 
 
@@ -76,11 +76,11 @@ class PropertyFunction(ScoringFunction):
 class UserFunction(ScoringFunction):
     """A Python function of a list of SMILES, or of one RDKit molecule.
 
-    The first parameter tells which of the two it is, by its annotation or by a name such as `smiles` or `mol`. If it
-    does not, the function is called with a list of two SMILES, and is a function of a molecule unless it returns two
-    numbers.
+    The annotation or the name of the first parameter, such as `smiles` or `mol`, determines which of the two it is. If
+    neither is conclusive, the function is called with a list of two SMILES: it is a function of a molecule unless it
+    returns two numbers.
 
-    Molecules for which the function raises an exception get NaN. The first time, a `ScoringFunctionWarning` says why.
+    Molecules for which the function raises an exception get NaN. The first failure issues a `ScoringFunctionWarning`.
 
     Parameters
     ----------
@@ -97,14 +97,14 @@ class UserFunction(ScoringFunction):
         self.warned = False
 
     def __call__(self, smiles: Sequence[str]) -> Floats:
-        """Return the scores of SMILES: (N,). Raises `InputError` if the function does not return one number each."""
+        """Return the scores of SMILES: (N,). Raises `InputError` if the function does not return N numbers."""
         if not len(smiles):  # functions need not expect an empty list
             return np.zeros(0)
         if self.takes_mol:
             return super().__call__(smiles)
         try:
             returned = self.function(list(smiles))
-        except Exception:  # a user's function may raise anything; find out which molecules it fails for
+        except Exception:  # a user's function may raise anything; call it per molecule to find which ones fail
             return self._score_each(lambda text: self._numbers(self.function([text]), 1)[0], smiles)
         return self._numbers(returned, len(smiles))
 
@@ -117,9 +117,9 @@ class UserFunction(ScoringFunction):
     @cached_property
     def takes_mol(self) -> bool:
         """Whether the function is called with single molecules instead of a list of SMILES."""
-        stated = _first_parameter_is_mol(self.function)
-        if stated is not None:
-            return stated
+        declared = _first_parameter_is_mol(self.function)
+        if declared is not None:
+            return declared
         try:
             self._numbers(self.function(["CCO", "c1ccccc1"]), 2)
         except Exception:
@@ -127,7 +127,7 @@ class UserFunction(ScoringFunction):
         return False
 
     def _numbers(self, returned: Any, count: int) -> Floats:
-        """Return as an array what the function returned for `count` molecules. Raises `InputError`."""
+        """Convert the return value for `count` molecules to an array (count,). Raises `InputError` for other values."""
         try:
             scores = np.asarray(returned, dtype=np.float64)
         except (TypeError, ValueError) as error:
@@ -140,9 +140,9 @@ class UserFunction(ScoringFunction):
     def _score_each(self, function: Callable[[Item], Any], items: Sequence[Item]) -> Floats:
         """Return `function` of each item, NaN where it fails: (N,)."""
         scores, errors = np.full(len(items), nan), list[tuple[Item, Exception]]()
-        for place, item in enumerate(items):
+        for position, item in enumerate(items):
             try:
-                scores[place] = float(function(item))
+                scores[position] = float(function(item))
             except Exception as error:  # a user's function may raise anything
                 errors.append((item, error))
         if errors and not self.warned:
@@ -160,8 +160,8 @@ class UserFunction(ScoringFunction):
 class FileFunction(ScoringFunction):
     """A function in a Python file, as `UserFunction` calls it.
 
-    It carries the text of the file, so that it works in processes and on machines that do not have the file. The file
-    may import installed packages, but no other file beside it. It warns once in each process.
+    It contains the source code of the file, so that it works in processes and on machines without access to the file.
+    The file may import installed packages, but no other files of its folder. It warns once in each process.
     """
 
     def __init__(self, path: str, function_name: str, text: str, name: str | None = None) -> None:
@@ -177,7 +177,7 @@ class FileFunction(ScoringFunction):
         except (OSError, SyntaxError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(f"cannot read the scoring function {spec!r}: {reason}; write FILE.py:FUNCTION") from None
-        _ = function._function  # an error in the file is raised here and not in a worker process
+        _ = function._function  # run the file now, so that an error is raised here and not in a worker process
         return function
 
     def __call__(self, smiles: Sequence[str]) -> Floats:
@@ -197,8 +197,8 @@ class FileFunction(ScoringFunction):
         try:
             exec(compile(self.text, self.path, "exec"), module.__dict__)
         except ModuleNotFoundError as error:
-            beside = Path(self.path).with_name(f"{error.name}.py").exists()
-            hint = "; it cannot import other files beside it: use one file" if beside else ""
+            is_neighbor = Path(self.path).with_name(f"{error.name}.py").exists()
+            hint = "; it cannot import other files of its folder: use one file" if is_neighbor else ""
             raise InputError(f"{self.path} cannot be run: {error!r}{hint}") from error
         except Exception as error:
             raise InputError(f"{self.path} cannot be run: {error!r}") from error
@@ -212,14 +212,14 @@ class FileFunction(ScoringFunction):
 
 
 def as_scoring_function(spec: str | Callable[..., Any], name: str | None = None) -> ScoringFunction:
-    """Adapt what a user gives as a score to a `ScoringFunction`.
+    """Adapt a user's scoring function to `ScoringFunction`.
 
     Parameters
     ----------
     spec : str or callable
-        A callable that takes a list of SMILES and returns one number each (NaN where there is none); a function of one
-        RDKit Mol that returns a number; "FILE.py:FUNCTION" with a function of either kind; or the name of a property.
-        A fitted property model is such a callable.
+        A callable that takes a list of SMILES and returns one number for each (NaN where there is none); a function of
+        one RDKit Mol that returns a number; "FILE.py:FUNCTION" with a function of either kind; or the name of a
+        property. A fitted property model is such a callable.
     name : str, optional
         Name of the column. Default: the target of a property model, else the name of the function.
 
@@ -251,7 +251,7 @@ def as_scoring_function(spec: str | Callable[..., Any], name: str | None = None)
 
 
 def as_scoring_functions(scores: Mapping[str, Any] | Iterable[Any] | None) -> dict[str, ScoringFunction]:
-    """Adapt several scores, given by name or with names of their own. Raises `InputError` if two have the same name."""
+    """Adapt several scores: a mapping from names, or an iterable. Raises `InputError` if two have the same name."""
     if isinstance(scores, Mapping):
         return {name: as_scoring_function(spec, name) for name, spec in scores.items()}
     return by_name(as_scoring_function(spec) for spec in scores or ())
@@ -268,7 +268,7 @@ def by_name(functions: Iterable[ScoringFunction]) -> dict[str, ScoringFunction]:
 
 
 def column_name(text: str) -> str:
-    """Return a text as a name that expressions can refer to: "size/1" becomes "size_1"."""
+    """Replace characters that are not allowed in names of expressions: "size/1" becomes "size_1"."""
     return re.sub(r"\W+|^(?=\d)", "_", text)
 
 

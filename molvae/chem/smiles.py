@@ -1,6 +1,6 @@
 """Read and write SMILES. All other modules parse through `parse`, which explains why a SMILES is invalid.
 
-RDKit reports the reason only in its log, which is global. `parse` silences the log and derives the reason again.
+RDKit reports the reason only in its log, which is global. `parse` silences the log and determines the reason itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_SHOWN = 80
 """Characters of a SMILES that are shown in a message."""
 
 _TOKEN = re.compile(r"\[[^\[\]]*\]|%[0-9]{2}|%\([0-9]+\)|[0-9]|Br|Cl|[BCNOPSFI]|[bcnops]|[()=#$:/\\.~*@+-]")
-# stereo to perceive, explicit hydrogens to merge, or characters that are not SMILES
+# SMILES with stereo, explicit hydrogens, or characters that are not ASCII
 _NEEDS_FULL_PARSE = re.compile(r"[@/\\]|\[H|[^\x00-\x7f]")
 # RDKit takes text after white space for a name, without a warning
 _HAS_NAME = re.compile(r"\S\s+[^|\s]")
@@ -53,7 +53,7 @@ def silence_rdkit() -> Iterator[None]:
     """Silence RDKit's log inside the block and restore its state afterwards.
 
     Opening a block takes a tenth of the time of parsing a drug-like molecule, so loops over molecules open one around
-    the loop; `parse` then opens none of its own.
+    the loop; `parse` then does not open another one.
     """
     block = rdBase.BlockLogs()
     _silenced.blocks += 1
@@ -106,12 +106,12 @@ def parse(smiles: str, *, conjugation: bool = True) -> Chem.Mol:
 
 
 def shortened(smiles: str) -> str:
-    """A SMILES as error messages show it: at most 80 characters."""
+    """A SMILES for an error message, cut to 80 characters."""
     return smiles if len(smiles) <= MAX_SHOWN else smiles[:MAX_SHOWN] + "..."
 
 
 def write(mol: Chem.Mol) -> str:
-    """The canonical isomeric SMILES of a molecule, by RDKit: molvae's key for a molecule."""
+    """RDKit's canonical isomeric SMILES, by which molvae identifies a molecule."""
     return str(Chem.MolToSmiles(mol))
 
 
@@ -125,7 +125,7 @@ def canonical(smiles: str) -> str:
 
 
 def canonical_or_none(smiles: str) -> str | None:
-    """`canonical`, but None for an invalid SMILES: faster where many are invalid, as decoder samples are."""
+    """`canonical`, but None for an invalid SMILES; faster for texts that are often invalid, such as decoder samples."""
     with silence_rdkit():
         mol = parse_or_none(smiles)
         return None if mol is None else write_or_none(mol, smiles)
@@ -165,7 +165,7 @@ def standardize(mol: Chem.Mol, *, strip_salts: bool = True, neutralize: bool = F
     strip_salts : bool
         Keep only the fragment with the most heavy atoms, organic ones first: sodium acetate becomes acetate.
     neutralize : bool
-        Add or remove protons where that removes a charge. Quaternary nitrogens stay charged.
+        Add or remove protons to neutralize charges. Quaternary nitrogens remain charged.
     """
     with silence_rdkit():
         clean = rdMolStandardize.Cleanup(mol)

@@ -1,4 +1,4 @@
-"""Search a molecule for many SMARTS patterns, after a fingerprint has excluded most of them."""
+"""Substructure search for many SMARTS patterns, with a fingerprint that excludes most of them first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PatternSet:
     """Named SMARTS patterns that are searched for together.
 
     A pattern can only match a molecule that has all bits of the pattern's fingerprint. The search skips the patterns
-    for which a bit is missing: with QED's and the MOSES patterns it is three times as fast as a search for every one.
+    for which a bit is missing; for the patterns of QED and of MOSES it is three times as fast as a search for each.
 
     Parameters
     ----------

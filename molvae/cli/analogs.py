@@ -110,7 +110,7 @@ def analogs(
     n_diverse: Annotated[
         int,
         typer.Option(
-            min=0, rich_help_panel=options.RANKING, help="Return this many diverse molecules of the best; 0: all."
+            min=0, rich_help_panel=options.RANKING, help="Return this many diverse molecules among the best; 0: all."
         ),
     ] = 0,
     standardize: options.Standardize = False,
@@ -162,7 +162,7 @@ def analogs(
 def _settings(
     generator: Generator, model: str, n: int, analog_options: dict[str, Any], scores: list[str], column: str | None
 ) -> dict[str, Any]:
-    """Everything but the seeds that determines the result on one machine; a resumed run must have the same."""
+    """All settings that determine the result, except the seeds; a resumed run must have the same."""
     from importlib.metadata import version
 
     from molvae.checkpoint import CONFIG_FILE, find_model
@@ -172,9 +172,8 @@ def _settings(
         **{name: value for name, value in analog_options.items() if name != "scores"},
         **{f"score {position}": _score_id(text) for position, text in enumerate(scores, start=1)},
         "column": column,
-        "model": content_id(
-            str(find_model(model) / CONFIG_FILE)
-        ),  # contains the digests of the other files of the model
+        # the configuration contains the digests of the other files of the model
+        "model": content_id(str(find_model(model) / CONFIG_FILE)),
         "device": str(generator.device),
         **{name: version(name) for name in ("molvae", "rdkit", "torch")},
     }
@@ -187,7 +186,7 @@ def _score_id(text: str) -> str:
 
 
 class _SeedStream:
-    """Passes the seeds to the generator and counts them as used or rejected.
+    """The seeds for the generator; counts them as used or rejected.
 
     Parameters
     ----------
@@ -203,7 +202,7 @@ class _SeedStream:
         self.counts, self.named = Counter(counts), named
         self.rows = islice(rows, self.counts["used"] + self.counts["rejected"], None)
         self.pending: deque[tuple[Record, int]] = deque()  # seeds in the generator; invalid rows before each of them
-        self.n_invalid = 0  # invalid rows since the last seed
+        self.n_invalid = 0  # number of invalid rows since the last seed
 
     def tables(self, generator: Generator, n: int, analog_options: dict[str, Any]) -> Iterator[pd.DataFrame]:
         """A table for every few seeds; `attrs["counts"]` has the counts of the rows that it covers."""
@@ -253,7 +252,7 @@ class _SeedStream:
         return counts, names
 
     def summary(self) -> str:
-        """Such as "3 seeds: 2 used, 1 rejected; 200 molecules"."""
+        """One line, such as "3 seeds: 2 used, 1 rejected; 200 molecules"."""
         used, rejected = self.counts["used"], self.counts["rejected"]
         seeds = "seed" if used + rejected == 1 else "seeds"
         return (

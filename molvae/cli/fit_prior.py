@@ -25,7 +25,10 @@ def fit_prior(
     noise_level: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, show_default=False, help="Noise level added to each draw, passed to the decoder as condition."
+            min=0,
+            max=1,
+            show_default=False,
+            help="Level of noise added to each latent drawn from the prior; the decoder is conditioned on it.",
         ),
     ] = None,
     molecules: Annotated[int, typer.Option(min=1, help="Number of randomly chosen rows to encode.")] = 60_000,

@@ -19,7 +19,7 @@ def info(
 ) -> None:
     """Show parameters, vocabulary, sampling defaults and card of a model. Without MODEL, list the shipped models.
 
-    For a property model written by `molvae fit`: its target, its inputs and its validation scores.
+    For a property model written by `molvae fit`: its target, its task, its estimator and its validation scores.
     """
     import json
 

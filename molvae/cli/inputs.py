@@ -39,9 +39,11 @@ def read_rows(
     Raises
     ------
     InputError
-        At once, for any file that does not exist or has an unknown format.
+        For a file that does not exist or has an unknown format, before any row is read.
     """
-    rows = [_rows_of(argument, position, column, name_column) for position, argument in enumerate(arguments, start=1)]
+    rows = [
+        _read_argument(argument, position, column, name_column) for position, argument in enumerate(arguments, start=1)
+    ]
     found = chain.from_iterable(rows)
     if not standardized:
         return found
@@ -49,7 +51,7 @@ def read_rows(
 
 
 def standardized_smiles(smiles: str) -> str:
-    """The SMILES after standardization; unchanged if it cannot be parsed, so that its user reports the error."""
+    """The SMILES after standardization; unchanged if it cannot be parsed, so that the caller reports the error."""
     try:
         with silence_rdkit():
             return write(standardize(parse(smiles)))
@@ -92,7 +94,8 @@ def valid_smiles(rows: Iterator[Row]) -> Iterator[str]:
     return (row.smiles for row in valid_rows(rows))
 
 
-def _rows_of(argument: str, position: int, column: str | None, name_column: str | None) -> Iterator[Row]:
+def _read_argument(argument: str, position: int, column: str | None, name_column: str | None) -> Iterator[Row]:
+    """The rows of one argument: standard input, a file, or a SMILES."""
     if argument == "-":
         return _standard_input(column, name_column)
     if looks_like_file(argument):
@@ -133,5 +136,5 @@ class _PeekedStream:
             cut = len(self.unread) if size < 0 else size
             line, self.unread = self.unread[:cut], self.unread[cut:]
             return line
-        more = self.stream.readline(size)
-        return more if isinstance(more, bytes) else more.encode()
+        line = self.stream.readline(size)
+        return line if isinstance(line, bytes) else line.encode()

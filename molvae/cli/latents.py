@@ -107,7 +107,7 @@ def reconstruct(
     """
     from molvae.cli.inputs import read_rows
 
-    n_rows = n_invalid = n_exact = n_without = 0
+    n_rows = n_invalid = n_exact = n_errors = 0
     with table_output(output, molecules) as write:
         generator = load_model(model, device)
         reconstruct_chunk = partial(
@@ -119,11 +119,11 @@ def reconstruct(
         )
         for frame in map_rows(read_rows(molecules, column), reconstruct_chunk):
             n_rows, n_invalid = n_rows + len(frame), n_invalid + frame.attrs["n_invalid"]
-            n_exact, n_without = n_exact + int(frame["exact"].sum()), n_without + int((frame["error"] != "").sum())
+            n_exact, n_errors = n_exact + int(frame["exact"].sum()), n_errors + int((frame["error"] != "").sum())
             write(frame)
     counts = (
-        f"{n_exact:,} exact, {n_rows - n_exact - n_without:,} another molecule, "
-        f"{n_without - n_invalid:,} no valid molecule, {n_invalid:,} invalid input"
+        f"{n_exact:,} exact, {n_rows - n_exact - n_errors:,} another molecule, "
+        f"{n_errors - n_invalid:,} no valid molecule, {n_invalid:,} invalid input"
     )
     finish(n_rows, n_rows - n_invalid, f"{n_rows:,} rows: {counts}")
 

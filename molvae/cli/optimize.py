@@ -30,17 +30,21 @@ def optimize(
         int, typer.Option(min=1, rich_help_panel=options.SAMPLING, help="Maximum number of samples per seed.")
     ] = 5000,
     population: Annotated[
-        int, typer.Option(min=4, rich_help_panel=options.SAMPLING, help="Latents per generation.")
+        int, typer.Option(min=4, rich_help_panel=options.SAMPLING, help="Number of latents per generation.")
     ] = 64,
     generations: Annotated[
         int,
         typer.Option(
-            min=1, rich_help_panel=options.SAMPLING, help="CMA-ES generations before a restart at the best molecule."
+            min=1,
+            rich_help_panel=options.SAMPLING,
+            help="Number of CMA-ES generations before a restart at the best molecule.",
         ),
     ] = 1,
     noise_level: Annotated[
         float,
-        typer.Option(min=0.0, max=1.0, rich_help_panel=options.SAMPLING, help="Initial spread of a generation."),
+        typer.Option(
+            min=0.0, max=1.0, rich_help_panel=options.SAMPLING, help="Initial noise level of the latents of a run."
+        ),
     ] = 0.5,
     random_seed: options.RandomSeed = 0,
     standardize: options.Standardize = False,
@@ -53,8 +57,8 @@ def optimize(
     """Search for molecules with a higher score near each seed, within filters such as similarity>=0.4.
 
     With the default of one generation this is a local search: every generation is drawn around the best molecule so
-    far, half of it as branches of its SMILES. --generations 10 lets CMA-ES adapt its covariance before each restart.
-    Ctrl+C ends the search and returns the molecules found so far.
+    far, and half of its samples branch off the SMILES of this molecule. --generations 10 lets CMA-ES adapt its
+    covariance before each restart. Ctrl+C ends the search and returns the molecules found so far.
 
     Columns: seed, smiles, score, similarity, the properties used, n_evaluations, n_samples. In Python:
     `molvae.explore.optimize`.

@@ -1,4 +1,4 @@
-"""Where the tables of a command go: a file, CSV on stdout, or a short table in a terminal."""
+"""Output of the tables of a command: to a file, as CSV to stdout, or as a short table in a terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TEXT_COLUMNS = ("seed", "smiles", "reconstruction", "error")
 def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[str] = ()) -> None:
     """Check the output paths before any work is done.
 
-    Raises `InputError` if a file cannot be written, is also an input, lies in an input folder, or is given twice.
+    Raises `InputError` if a file cannot be written, is also an input, is in an input folder, or is given twice.
     """
     from molvae.data.rows import file_format
     from molvae.errors import InputError
@@ -39,23 +39,23 @@ def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[st
             raise InputError(f"cannot write {path}: it is a directory")
         if path.resolve() in [other.resolve() for other in files[:number]]:
             raise InputError(f"{path} is given for two outputs: give each its own file")
-        if path.exists() and any(path.samefile(name) for given in inputs for name in _files_of(given)):
+        if path.exists() and any(path.samefile(name) for text in inputs for name in _existing_files(text)):
             raise InputError(f"{path} is also an input and would be overwritten: choose another file")
-        for folder in (Path(given) for given in inputs if os.path.isdir(given)):
+        for folder in (Path(text) for text in inputs if os.path.isdir(text)):
             if path.resolve().is_relative_to(folder.resolve()) and file_format(path.name) is not None:
-                raise InputError(f"{path} lies in the input folder {folder}: choose a file in another folder")
+                raise InputError(f"{path} is in the input folder {folder}: choose a file in another folder")
         parent = next(folder for folder in path.resolve().parents if folder.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
             raise InputError(f"cannot write {path}: no permission to write to {parent}")
 
 
-def _files_of(given: str) -> list[str]:
-    """The existing files that an input names: itself, or the FILE of FILE:COLUMN."""
-    return [name for name in (given, given.rpartition(":")[0]) if os.path.exists(name)]
+def _existing_files(text: str) -> list[str]:
+    """The existing files among the possible meanings of an input: a path, or FILE:COLUMN."""
+    return [name for name in (text, text.rpartition(":")[0]) if os.path.exists(name)]
 
 
 def check_image(image: Path | None, formats: Sequence[str] = GRID_FORMATS) -> None:
-    """Raises `InputError` if the suffix of an image is not one of `formats`."""
+    """Raise `InputError` if the suffix of an image is not one of `formats`."""
     from molvae.errors import InputError
 
     if image is not None and image.suffix.lower() not in formats:
@@ -64,7 +64,7 @@ def check_image(image: Path | None, formats: Sequence[str] = GRID_FORMATS) -> No
 
 @contextmanager
 def table_output(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Write]:
-    """A function that writes tables as they arrive. A file given by `-o` appears complete at the end, or not at all.
+    """A function that writes tables one by one. A file given by `-o` is created atomically at the end.
 
     Raises `InputError` if the file cannot be written or is one of the `inputs`.
     """
@@ -84,7 +84,7 @@ def table_output(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Wr
 
 @contextmanager
 def image_output(image: Path | None) -> Iterator[Write]:
-    """A function that collects tables for an image. The image is drawn even if the reader of stdout has gone."""
+    """A function that collects tables for an image. The image is drawn even if the reader of stdout has closed it."""
     from molvae.io.writers import table_writer
 
     if image is None:
@@ -109,9 +109,9 @@ def single_table(
     inputs: Sequence[str] = (),
     other: Path | None = None,
 ) -> Iterator[Callable[[pd.DataFrame], None]]:
-    """A function that takes the one table of a command: writes it, prints its summary on stderr, and draws the image.
+    """A function for commands with a single table: writes it, prints its summary on stderr, and draws the image.
 
-    The paths, and an `other` output of the command, are checked before the work begins.
+    The paths, and an `other` output of the command, are checked first.
     """
     check_image(image, formats)
     check_outputs(output, image, other, inputs=inputs)
@@ -124,7 +124,7 @@ def single_table(
                 write(frame)
 
             yield finish
-    except BrokenPipeError as error:  # the reader of stdout has gone; the image is still drawn
+    except BrokenPipeError as error:  # the reader of stdout has closed it; the image is still drawn
         closed_pipe = error
     for frame in tables:  # the table is on disk before the image is drawn
         for line in frame.attrs["summary"]:

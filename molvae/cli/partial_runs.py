@@ -1,4 +1,4 @@
-"""Resuming a long run: finished tables are stored beside the output until it is complete."""
+"""Resuming a long run: finished tables are stored next to the output until it is complete."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def resumable_run(
     output: Path | None, inputs: Sequence[str], settings: Mapping[str, Any]
 ) -> Iterator[PartialResults | None]:
-    """The finished tables of an interrupted run with the same settings, in `OUTPUT.parts`.
+    """The partial results of an interrupted run with the same settings, stored in the folder `OUTPUT.parts`.
 
-    The folder is removed when the block ends successfully. None if the run cannot be resumed: without an output file,
-    or with an input that can be read only once.
+    The folder is removed when the block ends successfully. Yields None if the run cannot be resumed: without an output
+    file, or with an input that can be read only once.
     """
     if output is None or not all(map(_can_be_read_again, inputs)):
         yield None

@@ -1,4 +1,4 @@
-"""Commands that return one row per input row: rows are processed in chunks, invalid rows keep their place."""
+"""Commands with one output row per input row: rows are processed in chunks, and invalid rows are kept."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CHUNK = 2048
 def map_rows(rows: Iterator[Row], function: Callable[[list[str]], pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """Tables with one row per input row, a chunk at a time.
 
-    The reason for an invalid row is in the column `error` and on stderr. Rows of files also get a column `name`.
-    No rows give one empty table, so that the output has its columns.
+    The reason for an invalid row is in the column `error` and on stderr. For files, a column `name` is added. Without
+    rows, one empty table is returned, so that the output has its columns.
     """
     from molvae.data.parallel import chunked
     from molvae.data.rows import ARGUMENT
@@ -43,7 +43,7 @@ def map_rows(rows: Iterator[Row], function: Callable[[list[str]], pd.DataFrame])
 def table_of_rows(
     rows: list[Row], function: Callable[[list[str]], pd.DataFrame], *, named: bool = False
 ) -> pd.DataFrame:
-    """One table for all rows at once; see `map_rows`."""
+    """One table for all rows; see `map_rows`."""
     from molvae.cli.inputs import report_row
     from molvae.data.rows import Record
 

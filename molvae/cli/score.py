@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from molvae.metrics.scorer import Scorer, Scores
 
 MAX_TERMINAL_SEEDS = 20
-SEED_FIGURES = ("seed", "proposed", "valid", "distinct", "effective_novelty", "usable", "similarity_median")
+SEED_COLUMNS = ("seed", "proposed", "valid", "distinct", "effective_novelty", "usable", "similarity_median")
 REFERENCES = "Reference sets"
 
 
@@ -95,7 +95,7 @@ def score(
         ),
     ] = None,
 ) -> None:
-    """Compute properties of molecules (-o FILE, one row each) and the metrics of the set (stdout).
+    """Compute properties of molecules (-o FILE, one row per molecule) and metrics of the set (stdout).
 
     Stdout shows tables in a terminal and JSON in a pipe. In Python: `molvae.score`.
     """
@@ -118,14 +118,19 @@ def score(
         check_format(per_seed)
     names = None if columns is None else split_names(columns)
     select_columns(names)  # raises before the references are read
-    place = str(find_device(device))
-    against = load_references(
-        train, test, test_scaffolds, workers=workers, device=place, progress=lambda line: typer.echo(line, err=True)
+    device_name = str(find_device(device))
+    references = load_references(
+        train,
+        test,
+        test_scaffolds,
+        workers=workers,
+        device=device_name,
+        progress=lambda line: typer.echo(line, err=True),
     )
     scorer = Scorer(
-        against, columns=names, nearest=nearest, names_are_seeds=seed_column is not None,
+        references, columns=names, nearest=nearest, names_are_seeds=seed_column is not None,
         with_names=seed_column is None, scores=load_scores(scores, device), fcd=fcd, sample_size=sample_size,
-        random_state=random_seed, workers=workers, device=place,
+        random_state=random_seed, workers=workers, device=device_name,
     )  # fmt: skip
     if report is not None:
         _check_rank_by(rank_by, scorer, has_neighbors=nearest and (train or test) is not None)
@@ -141,7 +146,7 @@ def score(
 
 
 def _check_rank_by(rank_by: str, scorer: Scorer, *, has_neighbors: bool) -> None:
-    """Raises `InputError` for a value that is not computed; the default, qed, is always accepted."""
+    """Raise `InputError` for a value that is not computed; the default, qed, is always accepted."""
     from molvae.errors import InputError
 
     known = [name for name in scorer.columns if name not in ("alerts", "scaffold")]
@@ -155,9 +160,9 @@ def _score_rows(scorer: Scorer, rows: Iterator[Row], output: Path | None) -> Non
     from molvae.cli.inputs import report_row
     from molvae.io.writers import table_writer
 
-    pending: deque[Row] = deque()  # read, not yet in a table
+    pending: deque[Row] = deque()  # rows that were read but are not yet in a table
 
-    def remember() -> Iterator[Row]:
+    def record_pending() -> Iterator[Row]:
         for row in rows:
             pending.append(row)
             yield row
@@ -166,7 +171,7 @@ def _score_rows(scorer: Scorer, rows: Iterator[Row], output: Path | None) -> Non
         nullcontext(lambda _: None) if output is None else table_writer(output) as write,
         progress_bar(None, "molecules") as advance,
     ):
-        for frame in scorer.tables(remember()):
+        for frame in scorer.tables(record_pending()):
             write(frame)
             for error, canonical in zip(frame["error"], frame["canonical"], strict=True):
                 row = pending.popleft()
@@ -210,10 +215,10 @@ def _show_seeds(console: Console, seeds: pd.DataFrame) -> None:
     from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in SEED_FIGURES:
+    for name in SEED_COLUMNS:
         table.add_column(name.replace("_", "\n"), justify="left" if name == "seed" else "right", overflow="fold")
     for _, row in seeds.head(MAX_TERMINAL_SEEDS).iterrows():
-        table.add_row(Text(row["seed"]), *(_number(row[name]) for name in SEED_FIGURES[1:]))
+        table.add_row(Text(row["seed"]), *(_number(row[name]) for name in SEED_COLUMNS[1:]))
     console.print("\nSeeds", style="bold")
     console.print(table)
     if len(seeds) > MAX_TERMINAL_SEEDS:

@@ -1,4 +1,4 @@
-"""`molvae screen`: the best molecules of a library in one pass (`molvae.screen`)."""
+"""`molvae screen`: rank a library in one pass (`molvae.screen`)."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def screen(
 
 
 def _query_molecules(seeds: list[str], column: str | None) -> list[str]:
-    """The SMILES of the seeds. An invalid one is an error, because it would change the ranking of everything."""
+    """The SMILES of the seeds. An invalid seed is an error, because skipping it would change all scores."""
     from molvae.cli.inputs import read_rows
     from molvae.data.rows import InvalidRow
     from molvae.errors import InputError
@@ -108,7 +108,7 @@ def _query_molecules(seeds: list[str], column: str | None) -> list[str]:
 
 
 def _sources(library: list[str], column: str | None) -> list[Any]:
-    """Files and folders unchanged; standard input as rows, because it may be a table."""
+    """The library with standard input read as rows, because it may be a table; files and folders are unchanged."""
     from molvae.cli.inputs import read_rows
 
     return [read_rows(["-"], column) if source == "-" else source for source in library]

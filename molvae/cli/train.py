@@ -72,11 +72,11 @@ def train(
     from molvae.training.config import TrainConfig
     from molvae.training.train import HardwareConfig, train_model
 
-    given = {key: value for key, value in config.items() if value is not None}
-    model_config = {key: given[key] for key in _field_names(ModelConfig) if key in given}
-    train_config = {key: given[key] for key in _field_names(TrainConfig) if key in given}
-    if "random_seed" in given:
-        train_config["random_state"] = given["random_seed"]
+    chosen = {key: value for key, value in config.items() if value is not None}
+    model_config = {key: chosen[key] for key in _field_names(ModelConfig) if key in chosen}
+    train_config = {key: chosen[key] for key in _field_names(TrainConfig) if key in chosen}
+    if "random_seed" in chosen:
+        train_config["random_state"] = chosen["random_seed"]
     folder = train_model(
         data, output, valid=valid, column=column, standardize=standardize, model_config=model_config,
         train_config=TrainConfig.from_dict(train_config), neighbor_targets=neighbor_targets, init_from=init_from,
@@ -93,7 +93,7 @@ def _field_names(config: type) -> Iterable[str]:
 
 
 def _config_options() -> list[inspect.Parameter]:
-    """An option for each field of the configurations, except the vocabulary size, which follows from the data."""
+    """An option for each field of the configurations, except the vocabulary size, which depends on the data."""
     import dataclasses
     from typing import get_type_hints
 

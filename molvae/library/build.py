@@ -1,7 +1,7 @@
-"""Build a library from files of molecules, shard by shard. An interrupted build resumes and ends with the same bytes.
+"""Build a library from files of molecules, shard by shard. An interrupted build resumes and gives the same files.
 
-A shard holds the molecules of the next 65,536 rows, so that its contents depend on nothing else. It is complete when
-its JSON file exists, which is written last. A resumed build reads the hashes of the molecules in the complete shards,
+A shard contains the molecules of 65,536 consecutive rows, and depends only on these and earlier rows. It is complete
+when its JSON file exists, which is written last. A resumed build reads the hashes of the molecules in complete shards,
 skips the rows that they came from, and continues.
 """
 
@@ -52,7 +52,7 @@ from molvae.library.storage import (
 from molvae.nn.autoencoder import Autoencoder
 
 PROPERTIES = ("mw", "logp", "tpsa", "hbd", "hba", "rotatable_bonds")
-"""Properties that a library holds by default."""
+"""Properties that a library stores by default."""
 
 SHARD_ROWS = 128 * BATCH_SIZE
 
@@ -77,7 +77,7 @@ def build_index(
 ) -> Manifest:
     """Index files and folders of molecules into `folder`, or resume an interrupted build.
 
-    See `molvae.library.indexed_library.index` for the parameters that both have. Memory is constant except for 8 bytes
+    See `molvae.library.indexed_library.index` for the other parameters. Memory is constant except for 8 bytes
     a molecule. The contents depend on the files, the settings and the device, but not on `workers`.
 
     Parameters
@@ -96,7 +96,7 @@ def build_index(
     Raises
     ------
     InputError
-        If a file or an option cannot be used, or if `folder` holds a library of other files or settings.
+        If a file or an option cannot be used, or if `folder` contains a library of other files or settings.
     """
     folder = Path(folder)
     files = find_files(library, exclude=folder)
@@ -119,8 +119,8 @@ def build_index(
         workers=workers, batch_size=min(BATCH_SIZE, shard_rows),
     )  # fmt: skip
     parts = _shard_parts(batches, hashes, settings, counts, progress)
-    for number, of_shard in enumerate(chunked(parts, max(1, shard_rows // BATCH_SIZE)), start=len(shards)):
-        shards.append(write_shard(folder, number, of_shard))
+    for number, group in enumerate(chunked(parts, max(1, shard_rows // BATCH_SIZE)), start=len(shards)):
+        shards.append(write_shard(folder, number, group))
     return _finish(folder, Manifest(settings, tuple(shards)))
 
 
@@ -132,7 +132,7 @@ def _check_options(properties: Sequence[str], shard_rows: int) -> None:
 
 
 def _prepare_folder(folder: Path, settings: IndexSettings) -> list[Shard]:
-    """Write the settings into the folder, and return the complete shards that it has already."""
+    """Write the settings into the folder, and return the complete shards that are already in it."""
     if (folder / SETTINGS).exists():
         settings.check_equal(IndexSettings.from_dict(read_json(folder / SETTINGS)), folder)
     elif folder.exists() and (not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir())):
@@ -169,7 +169,7 @@ def _shard_parts(
     counts: RowCounts,
     progress: Progress | None,
 ) -> Iterator[ShardPart]:
-    """Yield what each batch adds to a shard, in the format of the files, which takes less memory than the batch."""
+    """Yield each batch converted to the format of the shard files, which takes less memory."""
     for batch in batches:
         part = ShardPart.from_batch(batch, hashes.add(batch.hashes), settings.properties)
         counts.accepted += part.table.num_rows

@@ -1,7 +1,7 @@
-"""A stream of rows to latents, in constant memory: worker processes build graphs, and encode if there is no GPU.
+"""Encode a stream of rows in constant memory, with worker processes.
 
-Without a GPU a batch is encoded where its graphs are built, so that N cores do N times the work of one. With a GPU
-the batches are encoded in this process while the workers build the next graphs.
+Without a GPU, each worker builds the graphs of a batch and encodes them, so that the speed is proportional to the
+number of cores. With a GPU, this process encodes the batches while the workers build the next graphs.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ def embed_rows(
     workers: int | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Iterator[EmbeddedBatch]:
-    """Encode a stream of any length, batch by batch, in order.
+    """Encode a stream of rows of any length, batch by batch, in order.
 
-    The same rows give the same numbers, bit for bit on one device, whatever the number of workers and wherever in a
-    stream of whole batches they are.
+    On one device, a batch of the same rows gives bitwise identical results, independent of the number of workers and of
+    the position of the batch in the stream.
 
     Parameters
     ----------
@@ -115,14 +115,14 @@ def embed_rows(
     )  # fmt: skip
     batches, for_workers = tee(chunked(rows, batch_size))
     texts = ([row.smiles if isinstance(row, Record) else None for row in batch] for batch in for_workers)
-    # results come first in zip: when they end, no batch has been taken and the workers have stopped
+    # results come first in zip, so that no batch is consumed after the last result
     for result, batch in zip(map_chunks(_process_batch, texts, workers, shared=task), batches, strict=False):
         yield _embedded_batch(batch, result, task)
 
 
 @dataclass(frozen=True)
 class _EmbeddingTask:
-    """What workers share."""
+    """The settings that all workers share."""
 
     model: Autoencoder
     device: torch.device
@@ -134,7 +134,7 @@ class _EmbeddingTask:
 
 
 class _WorkerResult(NamedTuple):
-    """What a worker computes of a batch; latents only if the model is on the CPU."""
+    """The results of a worker for a batch; `latents` is None unless the model is on the CPU."""
 
     chunk: FeaturizedChunk
     smiles: list[str]
@@ -165,9 +165,9 @@ def _process_batch(task: _EmbeddingTask, texts: list[str | None]) -> _WorkerResu
 def _embedded_batch(rows: list[Record | InvalidRow], result: _WorkerResult, task: _EmbeddingTask) -> EmbeddedBatch:
     chunk = result.chunk
     invalid_rows = [
-        row if isinstance(row, InvalidRow) else InvalidRow(row.source, row.row, row.smiles, chunk.errors[place])
-        for place, row in enumerate(rows)
-        if isinstance(row, InvalidRow) or place in chunk.errors
+        row if isinstance(row, InvalidRow) else InvalidRow(row.source, row.row, row.smiles, chunk.errors[position])
+        for position, row in enumerate(rows)
+        if isinstance(row, InvalidRow) or position in chunk.errors
     ]
     latents = result.latents
     return EmbeddedBatch(

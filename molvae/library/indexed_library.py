@@ -1,4 +1,4 @@
-"""`molvae.index` and `molvae.open_library`: libraries that are indexed once and searched often."""
+"""`molvae.index` and `molvae.open_library`: libraries that are indexed once and then searched."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from molvae.viz.progress import no_progress, progress_bar
 RANKINGS = {"latent": ("latent",), "tanimoto": ("tanimoto",), "both": ("tanimoto", "latent")}
 
 EQUAL_FINGERPRINTS = 16
-"""Molecules with the fingerprint of a seed, such as its stereoisomers, among which the seed itself is looked for."""
+"""Additional hits that are searched for the seed itself, which may have the same fingerprint as other molecules."""
 
 
 def index(
@@ -49,10 +49,10 @@ def index(
 ) -> IndexedLibrary:
     """Index files of molecules for searches by similarity and by latent.
 
-    The folder `output` gets Parquet files with canonical isomeric SMILES, each once, ids, properties and latents in
-    half precision; Morgan fingerprints; invalid_rows.csv with the rows that gave no molecule; and manifest.json. Memory
-    is constant except for 8 bytes a molecule. Called again after an interruption, it resumes and ends with the same
-    bytes.
+    The folder `output` will contain Parquet files with the distinct canonical isomeric SMILES, ids, properties and
+    latents in half precision; Morgan fingerprints; invalid_rows.csv with the invalid rows; and manifest.json. Memory is
+    constant except for 8 bytes per molecule. A call after an interruption resumes the build; the resulting files are
+    the same as without the interruption.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def index(
     workers : int, optional
         Worker processes; default one per core, 0 or 1 for none.
     shard_rows : int
-        Rows of a shard, the most that an interruption costs: 1 to 512, or a multiple of 512.
+        Rows of a shard, 1 to 512 or a multiple of 512. After an interruption, at most one shard is repeated.
     progress : callable, optional
         Called with the `RowCounts` so far after every batch of rows.
 
@@ -115,7 +115,7 @@ def open_library(folder: str | Path, *, model: str | Path | None = None, device:
     folder : str or Path
         The folder of the library.
     model : str or Path, optional
-        Where the model of the library is now. Default: the name or folder with which it was indexed.
+        Name or folder of the model, if it has moved. Default: that with which the library was indexed.
     device : str
         Device of searches by latent: "auto", "cpu", "cuda", "mps".
 
@@ -133,7 +133,10 @@ def open_library(folder: str | Path, *, model: str | Path | None = None, device:
 
 @dataclass(frozen=True)
 class SearchSeed:
-    """A seed as given, its packed fingerprint (256,), and its latent (D,), or without latents its canonical SMILES."""
+    """A seed as written by the user, and its packed fingerprint (256,).
+
+    `latent` (D,) is None, and `canonical` has the canonical SMILES, for searches without latents.
+    """
 
     smiles: str
     fingerprint: NDArray[np.uint8]
@@ -165,7 +168,7 @@ class IndexedLibrary:
 
     @property
     def counts(self) -> RowCounts:
-        """How many rows were accepted, duplicates of others, and invalid."""
+        """The numbers of accepted, duplicate and invalid rows."""
         return self.storage.manifest.counts
 
     def search(
@@ -199,7 +202,7 @@ class IndexedLibrary:
         top : int
             Molecules for each seed.
         filters : str or sequence of str
-            Conditions on the properties in the library, such as "mw<500"; ranks are among the molecules that pass.
+            Conditions on the properties in the library, such as "mw<500". Only molecules that pass are ranked.
         include_smarts, exclude_smarts : str or sequence of str
             SMARTS patterns that molecules must contain, and must not contain.
         core : str, optional
@@ -212,7 +215,7 @@ class IndexedLibrary:
         pandas.DataFrame
             Columns seed, rank (from 1), smiles, id (name, or file:row), similarity (Tanimoto), latent_distance
             (1 - cosine, or Euclidean; absent if `rank_by` is "tanimoto"), and the properties of the library.
-            ``attrs["errors"]`` has the reasons of seeds that cannot be used.
+            ``attrs["errors"]`` maps the seeds that cannot be used to the reasons.
 
         Raises
         ------
@@ -227,6 +230,8 @@ class IndexedLibrary:
         """
         if rank_by not in RANKINGS:
             raise InputError(f"rank_by must be one of {', '.join(RANKINGS)}, got {rank_by!r}")
+        if top < 1:
+            raise InputError(f"top must be at least 1, got {top}")
         if rank_by == "tanimoto" and (metric != "cosine" or nprobe):
             raise InputError("metric and nprobe apply to latents, which rank_by 'tanimoto' does not use")
         molecule_filters = Filters(
@@ -248,8 +253,8 @@ class IndexedLibrary:
                 self.storage, searchers, depth, rank_by=RANKINGS[rank_by], filters=molecule_filters, workers=workers
             )
         if rank_by == "tanimoto":
-            hits = [self._seed_first(one, seed, top) for one, seed in zip(hits, found, strict=True)]
-        frame = self._table(found, hits, searchers)
+            hits = [self._seed_first(found_hits, seed, top) for found_hits, seed in zip(hits, found, strict=True)]
+        frame = self._hits_table(found, hits, searchers)
         frame.attrs["errors"] = errors
         for reason in errors.values():
             warn(reason)
@@ -264,8 +269,8 @@ class IndexedLibrary:
         return SearchHits(rows, hits.scores[:top], {name: scores[:top] for name, scores in hits.by_searcher.items()})
 
     def _prepare_seeds(self, texts: list[str], *, with_latents: bool) -> tuple[list[SearchSeed], dict[str, str]]:
-        """Return the usable seeds, and the reasons of the others."""
-        rows = [make_row(text, "", ARGUMENT, place) for place, text in enumerate(texts, start=1)]
+        """Return the usable seeds, and the reasons why the others cannot be used."""
+        rows = [make_row(text, "", ARGUMENT, position) for position, text in enumerate(texts, start=1)]
         if with_latents:
             return self._encode_seeds(rows, texts)
         seeds, errors = list[SearchSeed](), dict[str, str]()
@@ -317,10 +322,12 @@ class IndexedLibrary:
             self._checkpoint = loaded
         return self._checkpoint
 
-    def _table(self, seeds: list[SearchSeed], hits: list[SearchHits], searchers: dict[str, Searcher]) -> pd.DataFrame:
+    def _hits_table(
+        self, seeds: list[SearchSeed], hits: list[SearchHits], searchers: dict[str, Searcher]
+    ) -> pd.DataFrame:
         rows = np.concatenate([np.zeros(0, np.int64), *(found.rows for found in hits)])
-        distinct, place = np.unique(rows, return_inverse=True)
-        molecules = self.storage.molecules(distinct).iloc[place].reset_index(drop=True)
+        distinct, positions = np.unique(rows, return_inverse=True)
+        molecules = self.storage.molecules(distinct).iloc[positions].reset_index(drop=True)
         sizes = [len(found.rows) for found in hits]
         columns = {
             "seed": np.repeat(np.array([seed.smiles for seed in seeds], dtype=object), sizes),

@@ -1,4 +1,4 @@
-"""The input files of a library: found in folders, checked and hashed before the work begins, rows estimated."""
+"""The input files of a library: finding, checking and hashing them, and estimating their rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SAMPLE_BYTES = 1 << 20  # of the beginning of a file, to estimate the length of
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file with its path as given or as found in a folder, its size in bytes, and its sha256."""
+    """A file: its path as given by the user or as found in a folder, its size in bytes, and its sha256."""
 
     path: str
     bytes: int
@@ -72,7 +72,7 @@ def check_files(files: Sequence[Path], column: str | None = None) -> list[InputF
 
 
 def read_files(files: Sequence[Path], column: str | None = None) -> Iterator[Record | InvalidRow]:
-    """Yield the rows of all files, one file after the other."""
+    """Yield the rows of all files, file by file."""
     return chain.from_iterable(read_records(path, column=column) for path in files)
 
 
@@ -102,7 +102,7 @@ def _estimate_rows(path: Path) -> int | None:
 
 
 def _estimate_text_rows(path: Path, separator: bytes) -> int | None:
-    """Count the rows in a sample, and scale by the bytes on disk that the sample takes."""
+    """Count the rows at the beginning of a file, and scale the count by the size of the file."""
     with path.open("rb") as raw:
         if path.suffix.lower() == ".gz":
             with gzip.open(raw) as unpacked:

@@ -1,8 +1,8 @@
 """Approximate nearest neighbors by latent with an inverted file (IVF) index of faiss.
 
 The latents are assigned to lists around some thousand centroids, and a query is compared with the latents in the few
-lists whose centroids are nearest [1]_ [2]_. Latents are stored in half precision as in the library, so that the only
-error is that of lists which are not searched.
+lists whose centroids are nearest [1]_ [2]_. Latents are stored in half precision as in the library, so that
+the only error is from the lists that are not searched.
 
 References
 ----------
@@ -27,8 +27,8 @@ from molvae.library.nearest_neighbors import LatentSearcher
 from molvae.library.storage import LibraryStorage
 from molvae.similarity.top_k import TopK
 
-_TRAINING_LATENTS = 64  # for each centroid
-_LATENTS_PER_LIST = 39  # at least; faiss needs as many to train a centroid
+_TRAINING_LATENTS = 64  # number of latents per centroid that the centroids are trained on
+_LATENTS_PER_LIST = 39  # minimum; faiss needs as many to train a centroid
 
 
 class IVFSearcher(LatentSearcher):
@@ -58,7 +58,7 @@ class IVFSearcher(LatentSearcher):
         self.nprobe = nprobe
 
     def nearest(self, library: LibraryStorage, k: int, conditions: Sequence[PropertyFilter] = ()) -> list[TopK]:
-        """Return for each query the k nearest rows that are found."""
+        """Return for each query the k nearest rows in the searched lists."""
         if not len(library):
             return [TopK(k) for _ in self.latents]
         faiss = _faiss()
@@ -77,7 +77,7 @@ class IVFSearcher(LatentSearcher):
 
 
 def ivf_index(library: LibraryStorage, metric: str) -> Path:
-    """Return the index file of a library; builds it if there is none: one minute for a million molecules on 2 cores."""
+    """Return the index file of a library. The first call builds it: one minute for a million molecules on 2 cores."""
     path = library.folder / f"ivf-{metric}.faiss"
     if not path.exists():
         with atomic_write(path) as draft:
@@ -94,7 +94,7 @@ def normalize_for_metric(latents: NDArray[Any], metric: str) -> NDArray[np.float
 
 
 def list_count(molecules: int) -> int:
-    """Return the number of lists: 4 sqrt(N), which takes as long to choose lists as to search them."""
+    """Return the number of lists, 4 sqrt(N): choosing the lists then takes as long as searching them."""
     return max(1, min(int(4 * sqrt(molecules)), molecules // _LATENTS_PER_LIST))
 
 

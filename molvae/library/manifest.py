@@ -1,11 +1,11 @@
 """The description of a library on disk: its settings, input files, row counts and shards.
 
 lib.molvae/
-  settings.json                     written first: settings that a resumed index has to match
+  settings.json                     written first: settings that a resumed build must match
   shards/00000.parquet              smiles, id, source, row, properties, latent (float16) of the first 65,536 rows read
   shards/00000.bits.npy             fingerprints of these molecules (`BitPlanes`)
-  shards/00000.invalid_rows.csv     invalid rows of the shard; only while the index is built, as is
-  shards/00000.json                 counts and sha256 of the files of a complete shard
+  shards/00000.invalid_rows.csv     invalid rows of the shard (only during the build)
+  shards/00000.json                 counts and sha256 of the files of a complete shard (only during the build)
   invalid_rows.csv                  source, row, value and reason of every invalid row
   manifest.json                     written last: settings, counts and shards of a complete library
 """
@@ -32,7 +32,7 @@ MANIFEST, SETTINGS, INVALID_ROWS, SHARDS = "manifest.json", "settings.json", "in
 
 @dataclass(frozen=True)
 class ModelId:
-    """The model of a library: its name or path as given by the user, the digest of its weights, and D."""
+    """The model of a library: its name or path as given by the user, the digest of its weights, and its latent size."""
 
     name: str
     weights: str
@@ -143,7 +143,7 @@ def total_counts(shards: Iterable[Shard]) -> RowCounts:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file that appears complete or not at all."""
+    """Write a JSON file atomically."""
     with atomic_write(path) as draft:
         draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -160,7 +160,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _first_difference(before: Any, now: Any) -> tuple[Any, Any]:
-    """Return two different values, or the first different items of two dictionaries or of equally long lists."""
+    """Return the two values, or the first items that differ if they are dictionaries or equally long lists."""
     if isinstance(before, dict) and isinstance(now, dict):
         return next((before.get(key), now[key]) for key in now if now[key] != before.get(key))
     if isinstance(before, list | tuple) and isinstance(now, list | tuple) and len(before) == len(now):

@@ -1,4 +1,4 @@
-"""Exact nearest-neighbor search in a library: by fingerprint or by latent, equal to comparing with every molecule."""
+"""Exact nearest-neighbor search in a library, by fingerprint or by latent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from molvae.similarity.bit_slicing import set_bits
 from molvae.similarity.top_k import TopK
 
 METRICS = ("cosine", "l2")
-_QUERIES = 64  # latents that are compared with a shard together
+_QUERIES = 64  # number of queries that are compared with a shard in one matrix product
 _ROUNDING = 1e-5  # relative error of single precision; rows closer to the threshold are compared in double precision
 
 Floats = NDArray[np.float64]
@@ -61,22 +61,24 @@ class FingerprintSearcher:
             for bits, best in zip(self._bits, found, strict=True):
                 common = planes.count_common(bits)
                 needed = _needed_bits(len(bits), best.threshold)[planes.sizes]
-                places = np.flatnonzero(passing & (common >= needed))
-                similarity = _tanimoto(common[places], planes.sizes[places], len(bits))
-                best.add(library.offsets[shard] + places, similarity)
+                positions = np.flatnonzero(passing & (common >= needed))
+                similarity = _tanimoto(common[positions], planes.sizes[positions], len(bits))
+                best.add(library.offsets[shard] + positions, similarity)
         return found
 
     def score_rows(self, library: LibraryStorage, rows: Sequence[Rows]) -> list[Floats]:
         """Return for each query the similarities of the given rows."""
-        return [self._score_rows(library, bits, of_query) for bits, of_query in zip(self._bits, rows, strict=True)]
+        return [self._score_rows(library, bits, query_rows) for bits, query_rows in zip(self._bits, rows, strict=True)]
 
     def _score_rows(self, library: LibraryStorage, bits: NDArray[np.intp], rows: Rows) -> Floats:
         similarity = np.zeros(len(rows))
-        shards = library.shards_of(rows)
+        shards = library.find_shards(rows)
         for shard in np.unique(shards).tolist():
-            here = shards == shard
-            planes, places = library.fingerprints(shard), rows[here] - library.offsets[shard]
-            similarity[here] = _tanimoto(planes.count_common_at(bits, places), planes.sizes[places], len(bits))
+            in_shard = shards == shard
+            planes, positions = library.fingerprints(shard), rows[in_shard] - library.offsets[shard]
+            similarity[in_shard] = _tanimoto(
+                planes.count_common_at(bits, positions), planes.sizes[positions], len(bits)
+            )
         return similarity
 
 
@@ -108,11 +110,11 @@ class LatentSearcher:
         found = [TopK(k) for _ in self.latents]
         for shard in library.shards:
             latents, passing = library.latents(shard), library.passing(shard, conditions)
-            places = np.flatnonzero(passing)
-            block = torch.from_numpy(latents[places]).to(self.device).float()  # (K, D)
-            for start in range(0, len(found) if len(places) else 0, _QUERIES):
+            positions = np.flatnonzero(passing)
+            block = torch.from_numpy(latents[positions]).to(self.device).float()  # (K, D)
+            for start in range(0, len(found) if len(positions) else 0, _QUERIES):
                 for query, scores in enumerate(self._approximate_scores(block, start), start):
-                    candidates = places[np.flatnonzero(_may_be_best(scores, found[query]))]
+                    candidates = positions[np.flatnonzero(_may_be_best(scores, found[query]))]
                     exact = self._exact_scores(query, latents[candidates])
                     found[query].add(library.offsets[shard] + candidates, exact)
         return found
@@ -121,8 +123,8 @@ class LatentSearcher:
         """Return for each query the scores of the given rows."""
         distinct = np.unique(np.concatenate(rows)) if rows else np.zeros(0, np.int64)
         latents = library.latents_at(distinct)  # read once: similar queries find the same molecules
-        places = (np.searchsorted(distinct, of_query) for of_query in rows)
-        return [self._exact_scores(query, latents[place]) for query, place in enumerate(places)]
+        positions = (np.searchsorted(distinct, query_rows) for query_rows in rows)
+        return [self._exact_scores(query, latents[index]) for query, index in enumerate(positions)]
 
     def distance(self, scores: Floats) -> Floats:
         """Convert scores to distances: 1 - cosine, or the Euclidean distance."""
@@ -149,7 +151,7 @@ class LatentSearcher:
 
 
 def _needed_bits(size: int, similarity: float) -> NDArray[np.uint16]:
-    """Return, for molecules of 0 to 2048 bits, the bits that they must share with a query of `size` bits: (2049,)."""
+    """Return the number of bits that a molecule of 0 to 2048 bits must share with a query of `size` bits: (2049,)."""
     share = similarity / (1 + similarity) if similarity > 0 else 0.0
     needed: NDArray[np.uint16] = np.ceil(share * (size + np.arange(BITS + 1)) - 1e-9).astype(np.uint16)
     return needed

@@ -1,4 +1,4 @@
-"""Search a library with many queries: the nearest molecules that pass the filters, ranked by one or more searchers."""
+"""Nearest-neighbor search in a library for several queries, with filters and rank fusion."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from molvae.library.storage import LibraryStorage, Rows
 from molvae.similarity.top_k import TopK
 
 FUSION_DEPTH = 1000
-"""Length of the lists that are fused, at least; and at least ten times as many rows as are wanted."""
-_PARALLEL = 2000  # below so many molecules, starting worker processes takes longer than the work
+"""Minimum length of the lists that are fused. They also have at least ten times as many rows as requested."""
+_MIN_PARALLEL = 2000  # fewer molecules are filtered faster than worker processes start
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def search_library(
     library : LibraryStorage
         The library.
     searchers : mapping of str to Searcher
-        Searchers of the same queries by name. Those that do not rank score the molecules that are found.
+        Searchers of the same queries by name. Those that are not in `rank_by` only score the molecules found.
     top : int
         Molecules for each query.
     rank_by : sequence of str
@@ -69,15 +69,15 @@ def search_library(
     depth = top if len(rank_by) == 1 else max(FUSION_DEPTH, 10 * top)
     lists = [search.nearest(searchers[name], depth) for name in rank_by]
     found = [
-        of_query[0] if len(rank_by) == 1 else reciprocal_rank_fusion(of_query, top)
-        for of_query in zip(*lists, strict=True)
+        rankings[0] if len(rank_by) == 1 else reciprocal_rank_fusion(rankings, top)
+        for rankings in zip(*lists, strict=True)
     ]
     rows = [best.rows for best in found]
     scores = {name: s.score_rows(library, rows) for name, s in searchers.items() if [name] != list(rank_by)}
     if len(rank_by) == 1:
         scores[rank_by[0]] = [best.scores for best in found]
     return [
-        SearchHits(best.rows, best.scores, {name: of_queries[query] for name, of_queries in scores.items()})
+        SearchHits(best.rows, best.scores, {name: values[query] for name, values in scores.items()})
         for query, best in enumerate(found)
     ]
 
@@ -94,9 +94,9 @@ def reciprocal_rank_fusion(lists: Sequence[TopK], k: int) -> TopK:
     """
     rows = np.concatenate([best.rows for best in lists])
     scores = np.concatenate([1 / (61 + np.searchsorted(-best.scores, -best.scores)) for best in lists])
-    distinct, place = np.unique(rows, return_inverse=True)
+    distinct, index = np.unique(rows, return_inverse=True)
     fused = TopK(k)
-    fused.add(distinct, np.bincount(place, scores).astype(np.float64))
+    fused.add(distinct, np.bincount(index, scores).astype(np.float64))
     return fused
 
 
@@ -109,7 +109,7 @@ class _FilteredSearch:
         self._accepted: dict[int, bool] = {}
 
     def nearest(self, searcher: Searcher, k: int) -> list[TopK]:
-        """Run `Searcher.nearest`, with growing k until enough molecules pass the structure filters."""
+        """Run `Searcher.nearest` with increasing k until enough molecules pass the structure filters."""
         depth = k
         while True:
             found = searcher.nearest(self.library, depth, self.conditions)
@@ -134,7 +134,7 @@ class _FilteredSearch:
 
     def _check(self, rows: Rows) -> None:
         smiles = self.library.molecules(rows, ["smiles"])["smiles"].tolist()
-        workers = self.workers if len(rows) > _PARALLEL else 0
+        workers = self.workers if len(rows) > _MIN_PARALLEL else 0
         results = map_chunks(_accepted, chunked(smiles), workers, shared=self.structure_filters)
         self._accepted.update(zip(rows.tolist(), (result for chunk in results for result in chunk), strict=True))
 

@@ -1,7 +1,7 @@
-"""The files of a library: shards are written one by one, and read back by row or column by column.
+"""The files of a library: writing shards, and reading rows or columns of them.
 
 A shard consists of a Parquet file with the molecules, a file with their fingerprints, and, while the library is built,
-a CSV file with the invalid rows and a JSON file that is written last and says that the shard is complete.
+a CSV file with the invalid rows and a JSON file, which is written last and marks the shard as complete.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ROW_GROUP = 8192  # rows that are read together when one of them is needed
 
 
 class ShardPart(NamedTuple):
-    """What a batch adds to a shard: K new molecules with packed fingerprints (K, 256), and the rows left out."""
+    """The part of a shard from one batch: K new molecules, their packed fingerprints (K, 256), and the other rows."""
 
     table: pa.Table
     fingerprints: NDArray[np.uint8]
@@ -62,16 +62,16 @@ class ShardPart(NamedTuple):
 
 
 def write_shard(folder: Path, number: int, parts: Sequence[ShardPart]) -> Shard:
-    """Write the files of a shard, and last the JSON file that says that it is complete."""
+    """Write the files of a shard; the JSON file that marks it as complete is written last."""
     paths, table = shard_paths(folder, name := f"{number:05d}"), pa.concat_tables([part.table for part in parts])
     with atomic_write(paths["parquet"]) as draft:
         _write_parquet(table, draft)
     with atomic_write(paths["bits.npy"]) as draft:
         BitPlanes.from_packed(np.concatenate([part.fingerprints for part in parts])).save(draft)
-    invalid_rows = [invalid_row for part in parts for invalid_row in part.invalid_rows]
+    invalid_rows = [row for part in parts for row in part.invalid_rows]
     with atomic_write(paths["invalid_rows.csv"]) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(
-            (invalid_row.source, invalid_row.row, invalid_row.value, invalid_row.reason) for invalid_row in invalid_rows
+            (row.source, row.row, row.value, row.reason) for row in invalid_rows
         )
     shard = Shard(
         name=name, accepted=table.num_rows, duplicate=sum(part.duplicate for part in parts), invalid=len(invalid_rows),
@@ -82,7 +82,7 @@ def write_shard(folder: Path, number: int, parts: Sequence[ShardPart]) -> Shard:
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a table. Latents are not compressed: they hardly shrink, and are read faster as they are."""
+    """Write a table. Latents are not compressed, which would hardly reduce their size but slow down reading."""
     latent = f"{LATENT}.list.element"
     compression = {**dict.fromkeys(table.schema.names[:-1], "ZSTD"), latent: "NONE"}
     pq.write_table(
@@ -102,7 +102,7 @@ def shard_record_path(folder: Path, number: int) -> Path:
 
 
 def is_complete(folder: Path, shard: Shard) -> bool:
-    """Whether the files of a shard are there and have their checksums."""
+    """Whether the files of a shard exist and have the expected checksums."""
     paths = shard_paths(folder, shard.name)
     return all(paths[s].is_file() and checksum(paths[s]) == expected for s, expected in shard.sha256.items())
 
@@ -145,7 +145,7 @@ class LibraryStorage:
 
     @property
     def shards(self) -> range:
-        """The numbers of the shards."""
+        """The shard numbers, 0 to the number of shards - 1."""
         return range(len(self.manifest.shards))
 
     @property
@@ -159,7 +159,7 @@ class LibraryStorage:
 
     def fingerprints(self, shard: int) -> BitPlanes:
         """Return the fingerprints of a shard, memory-mapped."""
-        if shard not in self._fingerprints:  # kept for the bit counts of the molecules, 128 KB a shard
+        if shard not in self._fingerprints:  # cached because of the bit counts, 128 KB per shard
             paths = shard_paths(self.folder, self.manifest.shards[shard].name)
             self._fingerprints[shard] = BitPlanes.load(paths["bits.npy"], self.manifest.shards[shard].accepted)
         return self._fingerprints[shard]
@@ -167,12 +167,12 @@ class LibraryStorage:
     def passing(self, shard: int, conditions: Sequence[PropertyFilter]) -> NDArray[np.bool_]:
         """Return which molecules of a shard meet all conditions on stored properties: (K,).
 
-        Raises `InputError` for a property that the library does not hold.
+        Raises `InputError` for a property that is not stored.
         """
         for condition in conditions:
             if condition.name not in self.properties:
                 raise InputError(
-                    f"{self.folder} does not hold the property {condition.name} (only {', '.join(self.properties)}): "
+                    f"{self.folder} has no property {condition.name} (only {', '.join(self.properties)}): "
                     f"index it again with --properties {','.join([*self.properties, condition.name])}"
                 )
         passing = np.ones(self.manifest.shards[shard].accepted, dtype=bool)
@@ -184,31 +184,31 @@ class LibraryStorage:
 
     def molecules(self, rows: Rows, columns: Sequence[str] = ()) -> pd.DataFrame:
         """Return columns of molecules, in the order of `rows`; by default smiles, id, source, row and properties."""
-        wanted = list(columns) or ["smiles", "id", "source", "row", *self.properties]
+        selected = list(columns) or ["smiles", "id", "source", "row", *self.properties]
         parts = [
-            read_columns(self._parquet(shard), wanted, groups).take(places).to_pandas()
-            for shard, groups, places in self._locate(rows)
+            read_columns(self._parquet(shard), selected, groups).take(positions).to_pandas()
+            for shard, groups, positions in self._locate(rows)
         ]
-        frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=wanted)
+        frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=selected)
         return frame.set_index(np.argsort(rows, kind="stable")).sort_index()
 
     def latents_at(self, rows: Rows) -> NDArray[np.float16]:
         """Return the latents of molecules, in the order of `rows`: (M, D)."""
         parts = [np.zeros((0, self.manifest.settings.model.latent_dim), np.float16)]
-        for shard, groups, places in self._locate(rows):
-            parts.append(_latents_from_table(read_columns(self._parquet(shard), [LATENT], groups))[places])
+        for shard, groups, positions in self._locate(rows):
+            parts.append(_latents_from_table(read_columns(self._parquet(shard), [LATENT], groups))[positions])
         latents = np.empty((len(rows), parts[0].shape[1]), np.float16)
         latents[np.argsort(rows, kind="stable")] = np.concatenate(parts)
         return latents
 
-    def shards_of(self, rows: Rows) -> NDArray[np.intp]:
+    def find_shards(self, rows: Rows) -> NDArray[np.intp]:
         """Return the shard of each row."""
         return np.searchsorted(self.offsets, rows, side="right") - 1
 
     def _locate(self, rows: Rows) -> Iterator[tuple[int, list[int], NDArray[np.int64]]]:
-        """Yield for the rows in ascending order: the shard, its row groups, and the places of the rows in these."""
+        """Yield for the rows in ascending order: the shard, its row groups, and the positions of the rows in these."""
         ascending = np.sort(rows, kind="stable")
-        shards = self.shards_of(ascending)
+        shards = self.find_shards(ascending)
         for shard in np.unique(shards).tolist():
             yield shard, *_row_groups(ascending[shards == shard] - self.offsets[shard])
 
@@ -224,9 +224,9 @@ def _latents_from_table(table: pa.Table) -> NDArray[np.float16]:
 
 
 def _row_groups(rows: Rows) -> tuple[list[int], NDArray[np.int64]]:
-    """Return the row groups that hold rows of a shard, and the places of the rows in these groups together."""
-    groups, place = np.unique(rows // _ROW_GROUP, return_inverse=True)
-    return groups.tolist(), place * _ROW_GROUP + rows % _ROW_GROUP
+    """Return the row groups that contain rows of a shard, and the positions of the rows in their concatenation."""
+    groups, index = np.unique(rows // _ROW_GROUP, return_inverse=True)
+    return groups.tolist(), index * _ROW_GROUP + rows % _ROW_GROUP
 
 
 def _accepts(condition: PropertyFilter, values: NDArray[np.float64]) -> NDArray[np.bool_]:

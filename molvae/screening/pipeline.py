@@ -1,6 +1,6 @@
-"""One pass over a library: worker processes filter and score molecules, the network encodes them if needed.
+"""One pass over a library: worker processes filter and score molecules, and the network encodes them if needed.
 
-A batch of rows goes through two steps. `prepare_batch` runs without the network: it parses, filters and scores
+A batch of rows is processed in two steps. `prepare_batch` runs without the network: it parses, filters and scores
 molecules and builds graphs. `finish_batch` encodes the graphs, if there are scores of latents, and collects the hits.
 Without a GPU, workers do both; with one, the main process does the second step.
 """
@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class ScreenCounts:
-    """How many rows were scored, filtered out and invalid. A molecule that occurs twice counts twice."""
+    """The numbers of rows that were scored, filtered out, and invalid. Duplicates are counted each time."""
 
     scored: int = 0
     filtered: int = 0
@@ -80,8 +80,8 @@ class PartialResult:
 class PreparedBatch:
     """A batch after the step without the network: K records, their canonical SMILES and their scores, (K,) each.
 
-    Without scores of latents the scores are complete, and only molecules that reach the threshold are here. With them,
-    `chunk` holds the graphs to encode.
+    Without scores of latents, the scores are complete and only molecules that reach the threshold are included. With
+    them, `chunk` contains the graphs to encode.
     """
 
     result: PartialResult
@@ -156,7 +156,7 @@ def process_batch(query: ScreenQuery, encoder: LatentEncoder | None, batch: RowB
 
 
 def prepare_batch(query: ScreenQuery, batch: RowBatch) -> PreparedBatch:
-    """Run the step that needs no network: parse, filter, score molecules, and build graphs for the network."""
+    """Run the first step, without the network: parse, filter and score molecules, and build graphs."""
     result = PartialResult(invalid_rows=[row for row in batch.rows if isinstance(row, InvalidRow)])
     records = [row for row in batch.rows if isinstance(row, Record)]
     with silence_rdkit():
@@ -164,11 +164,11 @@ def prepare_batch(query: ScreenQuery, batch: RowBatch) -> PreparedBatch:
             return _prepare_with_graphs(query, records, result)
         records, mols = _filter_molecules(query, records, result)
         scores = {name: score(mols) for name, score in query.molecule_scores.items() if name not in EXPENSIVE}
-        inside = _filter_scores(query.score_filters, scores, records, result)
-        records, mols, scores = [records[i] for i in inside], [mols[i] for i in inside], _take(scores, inside)
-        places, scores = _add_expensive_scores(query, mols, scores, batch.threshold)
-        result.counts.scored += len(mols) - len(places)
-        mols, records = [mols[i] for i in places], [records[i] for i in places]
+        passing = _filter_scores(query.score_filters, scores, records, result)
+        records, mols, scores = [records[i] for i in passing], [mols[i] for i in passing], _take(scores, passing)
+        indices, scores = _add_expensive_scores(query, mols, scores, batch.threshold)
+        result.counts.scored += len(mols) - len(indices)
+        mols, records = [mols[i] for i in indices], [records[i] for i in indices]
         total = _finite_totals(query, scores, records, result)
         hits = np.flatnonzero(total >= batch.threshold)
         return PreparedBatch(
@@ -179,14 +179,14 @@ def prepare_batch(query: ScreenQuery, batch: RowBatch) -> PreparedBatch:
 def finish_batch(
     query: ScreenQuery, prepared: PreparedBatch, encoder: LatentEncoder | None, threshold: float
 ) -> PartialResult:
-    """Run the other step: compute the scores of latents, if any, and collect the hits that reach the threshold."""
+    """Run the second step: compute the scores of latents, if any, and collect the hits that reach the threshold."""
     result, scores, records, smiles = prepared.result, prepared.scores, prepared.records, prepared.smiles
     if prepared.chunk is not None and encoder is not None:
         latents = encoder(prepared.chunk)
         scores = {**scores, **{name: score(latents) for name, score in query.latent_scores.items()}}
         conditions = [condition for condition in query.score_filters if condition.name in query.latent_scores]
-        inside = _filter_scores(conditions, scores, records, result)
-        records, smiles, scores = [records[i] for i in inside], [smiles[i] for i in inside], _take(scores, inside)
+        passing = _filter_scores(conditions, scores, records, result)
+        records, smiles, scores = [records[i] for i in passing], [smiles[i] for i in passing], _take(scores, passing)
         total = _finite_totals(query, scores, records, result)
     else:
         total = query.ranking.evaluate(scores)
@@ -220,38 +220,38 @@ def _filter_molecules(
 def _filter_scores(
     conditions: Sequence[PropertyFilter], scores: dict[str, Floats], records: list[Record], result: PartialResult
 ) -> NDArray[np.intp]:
-    """Return the places of the molecules that meet all conditions; reject those without a score."""
+    """Return the indices of the molecules that meet all conditions; reject those without a score."""
     limited = {condition.name: scores[condition.name] for condition in conditions}
     known = np.ones(len(records), bool)
     for values in limited.values():
         known &= np.isfinite(values)
     _reject(np.flatnonzero(~known), limited, records, result)
-    inside = known.copy()
+    passing = known.copy()
     for condition in conditions:
-        inside &= np.array([condition.accepts(value) for value in limited[condition.name]], bool)
-    result.counts.filtered += int((known & ~inside).sum())
-    return np.flatnonzero(inside)
+        passing &= np.array([condition.accepts(value) for value in limited[condition.name]], bool)
+    result.counts.filtered += int((known & ~passing).sum())
+    return np.flatnonzero(passing)
 
 
 def _add_expensive_scores(
     query: ScreenQuery, mols: list[Chem.Mol], scores: dict[str, Floats], threshold: float
 ) -> tuple[NDArray[np.intp], dict[str, Floats]]:
-    """Return the places of the molecules that may reach the threshold, and all their scores.
+    """Return the indices of the molecules that may reach the threshold, and all their scores.
 
     Expensive properties are computed only for molecules that would reach it with the best value of their range.
     """
     expensive = [name for name in query.molecule_scores if name in EXPENSIVE]
     bounds = {name: np.full(len(mols), query.best_value(name)) for name in expensive}
     upper_bound = query.ranking.evaluate({**scores, **bounds})
-    places = np.flatnonzero(~(upper_bound < threshold))  # NaN stays: a molecule without a score is rejected later
-    remaining = [mols[i] for i in places]
-    return places, {**_take(scores, places), **{name: query.molecule_scores[name](remaining) for name in expensive}}
+    indices = np.flatnonzero(~(upper_bound < threshold))  # keeps NaN: molecules without a score are rejected later
+    remaining = [mols[i] for i in indices]
+    return indices, {**_take(scores, indices), **{name: query.molecule_scores[name](remaining) for name in expensive}}
 
 
 def _prepare_with_graphs(query: ScreenQuery, records: list[Record], result: PartialResult) -> PreparedBatch:
     """Run `prepare_batch` for scores of latents.
 
-    Filters come first: a graph takes longer than parsing a SMILES twice, and the network takes even longer.
+    Filters are applied first, because building a graph takes longer than parsing the SMILES a second time.
     """
     conditions = [condition for condition in query.score_filters if condition.name in query.molecule_scores]
     computed: dict[str, Floats] = {}
@@ -259,14 +259,14 @@ def _prepare_with_graphs(query: ScreenQuery, records: list[Record], result: Part
     if query.filters or conditions:
         records, accepted = _filter_molecules(query, records, result)
         computed = {condition.name: query.molecule_scores[condition.name](accepted) for condition in conditions}
-        inside = _filter_scores(conditions, computed, records, result)
+        passing = _filter_scores(conditions, computed, records, result)
         records, accepted, computed = (
-            [records[i] for i in inside],
-            [accepted[i] for i in inside],
-            _take(computed, inside),
+            [records[i] for i in passing],
+            [accepted[i] for i in passing],
+            _take(computed, passing),
         )
         texts = [write(mol) for mol in accepted] if standardize_texts else [record.smiles for record in records]
-        standardize_texts = False  # the molecules are standardized by now
+        standardize_texts = False  # the molecules have been standardized
     mols: list[Chem.Mol] = []
     chunk = featurize_chunk(
         texts,
@@ -275,30 +275,30 @@ def _prepare_with_graphs(query: ScreenQuery, records: list[Record], result: Part
         vocabulary=query.known_tokens,
         on_molecule=mols.append if query.molecule_scores else None,
     )
-    for place, reason in chunk.errors.items():
-        result.reject(records[place], reason)
+    for index, reason in chunk.errors.items():
+        result.reject(records[index], reason)
     rows = np.array(chunk.rows, np.intp)
-    rest = {name: score(mols) for name, score in query.molecule_scores.items() if name not in computed}
-    scores = {**_take(computed, rows), **rest}
+    others = {name: score(mols) for name, score in query.molecule_scores.items() if name not in computed}
+    scores = {**_take(computed, rows), **others}
     return PreparedBatch(result, [records[i] for i in chunk.rows], chunk_smiles(chunk), scores, chunk)
 
 
 def _finite_totals(
     query: ScreenQuery, scores: dict[str, Floats], records: list[Record], result: PartialResult
 ) -> Floats:
-    """Return the weighted sums that rank the molecules; those without one are rejected and get NaN."""
+    """Return the weighted sums that rank the molecules; molecules without one get NaN and are rejected."""
     total = query.ranking.evaluate(scores)
     _reject(np.flatnonzero(~np.isfinite(total)), scores, records, result)
     result.counts.scored += int(np.isfinite(total).sum())
     return np.where(np.isfinite(total), total, np.nan)
 
 
-def _reject(places: NDArray[np.intp], scores: dict[str, Floats], records: list[Record], result: PartialResult) -> None:
-    """Reject the molecules at these places, naming the scores that they lack."""
-    for i in places:
+def _reject(indices: NDArray[np.intp], scores: dict[str, Floats], records: list[Record], result: PartialResult) -> None:
+    """Reject the molecules with these indices; the reason names their missing scores."""
+    for i in indices:
         missing = ", ".join(name for name, values in scores.items() if not np.isfinite(values[i]))
         result.reject(records[i], f"no score: {missing} cannot be computed")
 
 
-def _take(scores: dict[str, Floats], places: NDArray[np.intp]) -> dict[str, Floats]:
-    return {name: values[places] for name, values in scores.items()}
+def _take(scores: dict[str, Floats], indices: NDArray[np.intp]) -> dict[str, Floats]:
+    return {name: values[indices] for name, values in scores.items()}

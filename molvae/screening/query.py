@@ -1,4 +1,4 @@
-"""The query of a screen: the filters that a molecule has to pass, and the scores that rank it."""
+"""The query of a screen: the filters that a molecule must pass, and the scores that rank it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from molvae.screening.scoring_functions import LatentScore, MoleculeScore, Tanim
 
 @dataclass(frozen=True)
 class LatentEncoder:
-    """The network that encodes molecules, on its device. `max_length`: the most tokens of a molecule."""
+    """The network that encodes molecules, and its device. `max_length`: maximum number of tokens of a molecule."""
 
     model: Autoencoder
     vocabulary: Vocabulary
@@ -35,7 +35,7 @@ class LatentEncoder:
 
 @dataclass(frozen=True)
 class ScreenQuery:
-    """What a screen computes and keeps.
+    """The filters, scores and options of a screen.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class ScreenQuery:
     molecule_scores, latent_scores : mapping of str to callable
         Scores by name, computed from RDKit molecules and from latents.
     known_tokens, max_length : frozenset of str, int
-        What the encoder can read; used only with latent scores.
+        Tokens and maximum length that the encoder supports; used only with latent scores.
     seeds : frozenset of str
         Canonical SMILES of the seeds, which come first among molecules with equal scores.
     standardize : bool

@@ -1,4 +1,4 @@
-"""The same screen on a Ray cluster: Ray Data reads the files, actors hold the network, one shortlist is merged here.
+"""Screening on a Ray cluster: Ray Data reads the files, actors screen them, and this process merges the hits.
 
 Scheduling, retries and spilling to disk are left to Ray.
 """
@@ -24,7 +24,7 @@ BLOCK = 16 * BATCH_SIZE
 """Rows of a block: whole batches, so that every latent is computed in the same batch as on one machine."""
 
 CPUS_PER_ACTOR = 0.5
-"""One actor for every core takes half of the cores; the others read. Actors that took all would wait forever."""
+"""With one actor per core, the actors take half of the cores; the rest reads files. Otherwise no task could read."""
 
 
 def screen_on_ray(
@@ -36,7 +36,7 @@ def screen_on_ray(
     encoder: LatentEncoder | None = None,
     on_part: Callable[[PartialResult], None] = lambda _: None,
 ) -> list[Hit]:
-    """Screen files on a Ray cluster; the hits are those of `screen_rows`, whatever the number of machines.
+    """Screen files on a Ray cluster; the hits are those of `screen_rows`, for any number of machines.
 
     Parameters
     ----------
@@ -121,11 +121,12 @@ def _read_blocks(path: Path, column: str | None) -> Iterator[Any]:
 
 
 class _ScreenActor:
-    """An actor: takes a block of rows, returns its hits, its invalid rows and the counts of each batch."""
+    """A Ray actor that screens a block of rows and returns its hits, its invalid rows and the counts of each batch."""
 
     def __init__(self, query: ScreenQuery, encoder: LatentEncoder | None) -> None:
         self.query, self.encoder = query, encoder
-        self.shortlist = Shortlist(query.top, query.seeds)  # of this actor's rows: a threshold for later batches
+        # the shortlist of the rows of this actor, whose threshold applies to later batches
+        self.shortlist = Shortlist(query.top, query.seeds)
 
     def __call__(self, block: Any) -> Any:
         entries: list[dict[str, Any]] = []
@@ -133,13 +134,13 @@ class _ScreenActor:
             result = process_batch(self.query, self.encoder, RowBatch(rows, self.shortlist.threshold))
             self.shortlist.add(result.hits)
             entries += [_hit_to_dict(hit) for hit in result.hits]
-            entries += [_row_to_dict(invalid_row) for invalid_row in result.invalid_rows]
+            entries += [_row_to_dict(row) for row in result.invalid_rows]
             entries.append({"scored": result.counts.scored, "filtered": result.counts.filtered})
         return _table(entries)
 
 
 def _results_from_table(table: Any) -> Iterable[PartialResult]:
-    """Yield the results of the batches in an actor's table; an entry with counts ends a batch."""
+    """Yield the results of the batches in an actor's table; an entry with counts is the last of its batch."""
     result = PartialResult()
     for entry in table.to_pylist():
         if entry["scored"] is not None:
@@ -153,7 +154,7 @@ def _results_from_table(table: Any) -> Iterable[PartialResult]:
 
 
 def _table(entries: list[dict[str, Any]]) -> Any:
-    """Return an Arrow table of rows, hits and counts; columns that an entry lacks are null."""
+    """Return an Arrow table of rows, hits and counts; missing values are null."""
     import pyarrow as pa
 
     text, integer = pa.string(), pa.int64()

@@ -1,4 +1,4 @@
-"""Scores of a screen: similarity to seeds, properties, property models and functions of the user's own."""
+"""Scores of a screen: similarity to seeds, properties, property models and functions of the user."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RESERVED_NAMES = frozenset({
     *PROPERTIES, TANIMOTO, LATENT, "smiles", "name", "score", "seed", "similarity", "log_likelihood", "rank",
     "not_in_training", "nearest_seed", "n_occurrences", "source", "row",
 })  # fmt: skip
-"""Names of columns, which a score cannot have."""
+"""Names of columns that a score cannot have."""
 
 
 class MoleculeScore(Protocol):
@@ -37,7 +37,7 @@ class MoleculeScore(Protocol):
 
 
 class LatentScore(Protocol):
-    """A score computed from latents (N, D): (N,). It is computed on the encoder's side."""
+    """A score computed from latents (N, D): (N,). It is computed by the process that encodes."""
 
     def __call__(self, latents: NDArray[np.float32]) -> Floats: ...
 
@@ -84,17 +84,17 @@ class PropertyModelFunction(ScoringFunction):
         return self.model(smiles)
 
     def score_molecules(self, mols: Sequence[Chem.Mol]) -> Floats:
-        """Return the predictions of a model of fingerprints: (N,)."""
+        """Return the predictions for RDKit molecules, for a model of fingerprints: (N,)."""
         return self.model.predict_mols(mols)
 
 
 def load_scoring_function(spec: ScoreSpec, name: str | None = None, device: str = "auto") -> ScoringFunction:
-    """Adapt what a user gives as a score, as `as_scoring_function` does, and load property models.
+    """Adapt a user's score to `ScoringFunction` as `as_scoring_function` does, and load property models.
 
     Parameters
     ----------
     spec : str, Path, PropertyModel or callable
-        The folder of a property model, a loaded one, or what `as_scoring_function` accepts.
+        The folder of a property model, a loaded property model, or what `as_scoring_function` accepts.
     name : str, optional
         Name of the column. Default: the target of the model, or the name of the function.
     device : str

@@ -1,4 +1,4 @@
-"""`molvae.screen`: from a library of any length to a ranked shortlist, on one machine or on a cluster."""
+"""`molvae.screen`: rank a library of any size and return a shortlist, on one machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from molvae.viz.similarity_map import similarity_map
 Source = str | Path | Iterable[Row]
 
 DESCRIPTORS = ("qed", "sa", "logp", "mw")
-"""Properties that every shortlist has."""
+"""Properties in every shortlist."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ScreenResult:
     table : pandas.DataFrame
         One row for each molecule of the shortlist, the best first; see `screen` for its columns.
     counts : ScreenCounts
-        How many rows were read, scored, filtered out and invalid.
+        The numbers of rows that were read, scored, filtered out, and invalid.
     seeds : list of str
         Canonical SMILES of the seeds.
     """
@@ -106,10 +106,10 @@ def screen(
     ray: str | None = None,
     on_part: Callable[[PartialResult], None] | None = None,
 ) -> ScreenResult:
-    """Rank a library in one pass and return the best molecules, each once. Memory does not grow with the library.
+    """Rank a library in one pass and return the best distinct molecules. Memory does not grow with the library.
 
     The network runs only for "latent" and for property models of latents. Among molecules with equal scores, seeds
-    come first, and then the order of SMILES decides.
+    come first, then molecules are in the order of their SMILES.
 
     Parameters
     ----------
@@ -120,13 +120,14 @@ def screen(
     top : int
         Length of the shortlist.
     rank_by : str, optional
-        What ranks molecules, highest first: "tanimoto" (similarity to the nearest seed), "latent" (cosine similarity
-        to the latent of the nearest seed), a property, a score, or a weighted sum such as "tanimoto - 0.1*sa".
+        Score that ranks molecules, highest first: "tanimoto" (similarity to the nearest seed), "latent" (cosine
+        similarity to the latent of the nearest seed), a property, a score, or a weighted sum such as
+        "tanimoto - 0.1*sa".
         Default: the first score if there are any, else "tanimoto".
     scores : sequence or mapping
         Property models (folders or `PropertyModel`) and scoring functions: callables that take a list of SMILES and
-        return one number each, functions of one RDKit Mol, or "FILE.py:FUNCTION". In a mapping, the keys are their
-        names; otherwise they are called by target or function name.
+        return one number for each, functions of one RDKit Mol, or "FILE.py:FUNCTION". The keys of a mapping are their
+        names; otherwise, the name is the target of the model or the name of the function.
     filters : str or sequence of str
         Ranges of properties and scores, such as "mw<500", "pIC50>6" or "tanimoto 0.3:0.6".
     include_smarts, exclude_smarts : str or sequence of str
@@ -134,7 +135,7 @@ def screen(
     core : str, optional
         Substructure with attachment points (*) that molecules must have; other atoms may only be attached there.
     standardize : bool
-        Normalize functional groups and strip salts of seeds and library first; takes 1 to 2 ms a molecule.
+        Normalize functional groups and strip salts of seeds and library first; takes 1 to 2 ms per molecule.
     model : str or Path
         Model that computes latents.
     device : str
@@ -153,7 +154,7 @@ def screen(
     ScreenResult
         Its `table` has the columns smiles (canonical), name, score (that of `rank_by`), tanimoto and nearest_seed (if
         there are seeds), the scores and properties that were used (property models also with their uncertainty), qed,
-        sa, logp, mw, n_occurrences (how often the molecule was read), and source and row (where it was read first).
+        sa, logp, mw, n_occurrences (number of rows with the molecule), and source and row (its first occurrence).
 
     Raises
     ------
@@ -211,7 +212,7 @@ class _ScreenPlan:
         self.names = tuple(dict.fromkeys([*self.ranking.names, *(condition.name for condition in self.score_filters)]))
         """Scores that are computed for all rows."""
         if not self.seeds and (similarities := [name for name in self.names if name in (TANIMOTO, LATENT)]):
-            raise InputError(f"{' and '.join(similarities)} needs at least one seed: give seeds (--seeds)")
+            raise InputError(f"the score {' or '.join(similarities)} needs at least one seed: give seeds (--seeds)")
         self.generator = self._load_generator(model, device)
 
     @property
@@ -297,8 +298,8 @@ class _ScreenPlan:
             columns[f"{name}_uncertainty"] = predicted["uncertainty"].to_numpy()
         columns |= {name: f.score_molecules(mols) for name, f in self.functions.items() if name not in self.models}
         used = [*self.ranking.names, *(condition.name for condition in self.conditions)]
-        rest = [name for name in dict.fromkeys(used) if name in PROPERTIES and name not in DESCRIPTORS]
-        return columns | compute_properties(mols, rest)
+        others = [name for name in dict.fromkeys(used) if name in PROPERTIES and name not in DESCRIPTORS]
+        return columns | compute_properties(mols, others)
 
     def _tanimoto(self) -> TanimotoScore:
         return TanimotoScore(morgan_bits([parse(seed) for seed in self.seeds]))

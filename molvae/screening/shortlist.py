@@ -1,4 +1,4 @@
-"""The best molecules of a stream, each once, in memory that does not grow with the stream."""
+"""The best distinct molecules of a stream, in constant memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from math import inf
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A molecule with its score, the first place where it was read, and how often it was read.
+    """A molecule with its score, its first occurrence, and its number of occurrences.
 
     smiles: canonical; source, row: as in `Record`.
     """
@@ -23,13 +23,14 @@ class Hit:
 
 
 class Shortlist:
-    """The best molecules of all that were added, in any order of arrival.
+    """The best molecules of all that were added; the order in which they are added does not matter.
 
-    The highest score comes first; among equal scores the seeds, whose stereoisomers have the same fingerprint, and
-    then the order of SMILES decides. A molecule that is added again is counted in `n_occurrences` and keeps the first
-    place, by source and row. The count is exact for the final list, whose molecules were never below the threshold.
+    The highest score comes first. Among equal scores, seeds come first (their stereoisomers have the same fingerprint),
+    then molecules are in the order of their SMILES. A molecule that is added again increases `n_occurrences` and keeps
+    the source and row of its first occurrence. The count is exact for the final list, because its molecules were never
+    below the threshold.
 
-    Up to twice as many molecules are held and sorted now and then, which is cheaper than a heap.
+    Up to 2 * `top` molecules are stored and sorted when this limit is reached, which is faster than a heap.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class Shortlist:
     def __init__(self, top: int, seeds: Container[str] = ()) -> None:
         self.top, self.seeds = top, seeds
         self.threshold = -inf
-        """Molecules with lower scores cannot enter the list any more."""
+        """Molecules with lower scores can no longer enter the list."""
         self._hits: dict[str, Hit] = {}
 
     def add(self, hits: Iterable[Hit]) -> None:

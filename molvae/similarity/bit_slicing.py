@@ -2,7 +2,7 @@
 
 Row i holds bit i of every molecule. The number of bits that each molecule shares with a query is the sum of the rows of
 the query's set bits; a drug-like molecule sets about 45 of 2,048. The rows are added with the logic of a hardware adder
-on whole words, which is ten times faster than counting shared bits molecule by molecule.
+on 64-bit words, which is ten times faster than counting shared bits molecule by molecule.
 
 There are two stores because they order the molecules differently. `BitPlanes` keeps the order of a library's rows and
 can be memory-mapped. `FingerprintIndex` sorts by the number of set bits, into blocks that a search can skip.
@@ -26,11 +26,11 @@ Ints = NDArray[np.int64]
 Counts = NDArray[np.uint16]
 
 SIZE_ROWS = BITS.bit_length()
-"""Rows of `BitPlanes` that hold the number of set bits of each molecule, as a binary number."""
+"""Rows of `BitPlanes` that contain the number of set bits of each molecule, as a binary number."""
 
 _BLOCK_WORDS = 128  # words of 64 references in a block of `FingerprintIndex`
-# tile of `transpose_bits` that fits a core's cache; an odd number of cache lines of 64 bits wide, because with a power
-# of two a column would map to few cache sets
+# tile size of `transpose_bits`, chosen to fit the cache of a CPU core; the width is an odd number of 64-bit words,
+# because with a power of two a column would map to few cache sets
 _TILE_ROWS, _TILE_BYTES = 2048, 31 * 64 // 8
 
 
@@ -40,7 +40,7 @@ class BitPlanes:
     Parameters
     ----------
     rows : array of uint64, shape (2048 + 12, K / 64 rounded up)
-        Row i is bit i of every molecule; the last 12 rows hold the number of set bits, lowest binary digit first.
+        Row i is bit i of every molecule; the last 12 rows contain the number of set bits, lowest binary digit first.
     count : int
         The number of molecules K.
     """
@@ -79,11 +79,11 @@ class BitPlanes:
         return transpose_bits(np.ascontiguousarray(self.rows[:BITS]).view(np.uint8))[: self.count]
 
     def count_common(self, bits: NDArray[np.intp]) -> Counts:
-        """How many of `bits` each molecule has set, (K,)."""
+        """The number of `bits` that are set in each molecule, (K,)."""
         return digits_to_numbers(add_bit_rows(self.rows[bits]))[: self.count].astype(np.uint16, copy=False)
 
     def count_common_at(self, bits: NDArray[np.intp], molecules: Ints) -> Counts:
-        """How many of `bits` each of the given molecules has set, (M,)."""
+        """The number of `bits` that are set in each of M molecules, (M,)."""
         words = self.rows[bits[:, None], molecules >> 6] >> (molecules & 63).astype(np.uint64)
         counts: Counts = (words & np.uint64(1)).sum(axis=0).astype(np.uint16)
         return counts
@@ -95,7 +95,7 @@ class FingerprintIndex:
 
     order: (M,), their positions in the caller's order. size: (M,), set bits, ascending. words: (M, bits / 64).
     planes: (K, bits + 1, L); bit r of planes[k, i] is bit i of reference 64 L k + r; the last row is 0.
-    rarest: (bits,), the bits in order of frequency. frequency: (bits + 1,), the share of references with each bit.
+    rarest: (bits,), the bits in order of frequency. frequency: (bits + 1,), the fraction of references with each bit.
     smallest, largest: (K,), the range of sizes in a block.
     """
 
@@ -159,13 +159,13 @@ def transpose_bits(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def add_bit_rows(rows: Words) -> list[Words]:
-    """For each bit position the number of rows, (n, ...), that have it set: binary digits (...), lowest first.
+    """Count, at each bit position, the rows (n, ...) that have the bit set: binary digits (...), lowest first.
 
-    At least one digit is returned. Full adders on whole words as in a Wallace tree: three digits of one weight become
-    one digit of that weight and one carry of twice the weight. `rows` is overwritten.
+    At least one digit is returned. The rows are added by bitwise full adders as in a Wallace tree: three digits of one
+    weight become one digit of that weight and one carry of twice the weight. `rows` is overwritten.
     """
     digits = [] if len(rows) else [np.zeros(rows.shape[1:], np.uint64)]
-    spare, carries = np.empty_like(rows[: len(rows) // 3]), np.empty_like(rows[: len(rows) // 2])
+    buffer, carries = np.empty_like(rows[: len(rows) // 3]), np.empty_like(rows[: len(rows) // 2])
     while len(rows):
         n_carries = 0
         while len(rows) > 1:
@@ -176,7 +176,7 @@ def add_bit_rows(rows: Words) -> list[Words]:
                 np.bitwise_xor(a, b, out=b)
                 rows = b
             else:
-                c, a_xor_b = rows[2 * n : 3 * n], spare[:n]
+                c, a_xor_b = rows[2 * n : 3 * n], buffer[:n]
                 np.bitwise_xor(a, b, out=a_xor_b)
                 np.bitwise_and(a, b, out=a)
                 np.bitwise_and(a_xor_b, c, out=b)

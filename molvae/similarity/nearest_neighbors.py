@@ -30,9 +30,10 @@ _MIN_PAIRS_FOR_PROCESSES = 200_000_000  # fewer pairs take less time than starti
 _FLOAT16_EXACT = 2048  # float16 represents every integer up to this one
 
 _MAX_QUERIES = 128  # queries whose bits are counted together
-_MAX_BIT_ROWS = 2048  # bit rows added up together: 2 MB in blocks of 128 words
-_START_SIZE = 1024  # references of about the query's number of bits, compared in full at the start
-_STDS, _MARGIN = 4.0, 1.0  # count bits until the bound exceeds an unrelated reference by so many stds plus bits
+_MAX_BIT_ROWS = 2048  # bit rows that are added together: 2 MB in blocks of 128 words
+_START_SIZE = 1024  # references with about as many bits as the query, compared in full at the start
+# bits are counted until the bound exceeds the expected count of an unrelated reference by 4 standard deviations + 1
+_STDS, _MARGIN = 4.0, 1.0
 _WORDS_PER_COMPARISON = 1024  # words of 64 references whose candidates are compared together
 
 
@@ -65,8 +66,8 @@ class NearestNeighbors:
         """The index of the most similar reference and its similarity.
 
         The result equals `argmax` and `max` over the rows of `tanimoto_matrix(queries, reference)`: of equally similar
-        references the first. Above 2048 bits, references count as equally similar only if they are so in double
-        precision. The result depends neither on the workers nor on the device.
+        references, the first is returned. Above 2048 bits, references are equally similar only if their similarities
+        are equal in double precision. The result depends neither on the workers nor on the device.
 
         Parameters
         ----------
@@ -113,7 +114,7 @@ def limit_workers(workers: int | None, pairs: int) -> int | None:
 
 
 def _search(shared: tuple[FingerprintIndex, Words], batches: list[Ints]) -> tuple[Ints, NDArray[np.float64]]:
-    """Run one search per batch of rows of the queries; indices and similarities, concatenated."""
+    """Search for each batch of queries; the indices and similarities of all batches, concatenated."""
     reference, words = shared
     found = [_PrunedSearch.start(words[rows], reference).run() for rows in batches]
     return np.concatenate([index for index, _ in found]), np.concatenate([similarity for _, similarity in found])
@@ -150,9 +151,9 @@ class _PrunedSearch:
 
         middle = int(np.searchsorted(reference.size, size[len(size) // 2]))
         low = min(max(middle - _START_SIZE // 2, 0), max(len(reference.size) - _START_SIZE, 0))
-        some = slice(low, low + _START_SIZE)
-        shared = common_bits(word_columns(words), word_columns(reference.words[some]))
-        first = (shared / np.maximum(size[:, None] + reference.size[some] - shared, 1)).argmax(axis=1)
+        compared = slice(low, low + _START_SIZE)
+        shared = common_bits(word_columns(words), word_columns(reference.words[compared]))
+        first = (shared / np.maximum(size[:, None] + reference.size[compared] - shared, 1)).argmax(axis=1)
         common = shared[np.arange(len(words)), first].astype(np.int64)
         total = size + reference.size[low + first]
         return cls(
@@ -191,18 +192,18 @@ class _PrunedSearch:
             stop = min(start + _MAX_QUERIES, len(rows))
             while stop > start + 1 and counted[stop - 1] * (stop - start) > _MAX_BIT_ROWS:
                 stop = (start + stop) // 2
-            at, n = rows[start:stop], int(counted[stop - 1])
+            batch, n = rows[start:stop], int(counted[stop - 1])
             start = stop
-            bit_rows = np.take(planes, self.bits[at, :n].T.ravel(), axis=0).reshape(n, len(at), length)
-            least = needed[at] - np.maximum(self.size[at] - n, 0)
+            bit_rows = np.take(planes, self.bits[batch, :n].T.ravel(), axis=0).reshape(n, len(batch), length)
+            least = needed[batch] - np.maximum(self.size[batch] - n, 0)
             candidates = greater_equal(add_bit_rows(bit_rows), least).ravel()
             found = np.flatnonzero(candidates != 0)
             for i in range(0, len(found), _WORDS_PER_COMPARISON):
-                where = found[i : i + _WORDS_PER_COMPARISON]
-                is_candidate = unpack_words(candidates[where]).view(np.bool_)  # flatnonzero is 10 times faster on bools
-                place, bit = np.divmod(np.flatnonzero(is_candidate), 64)
-                word = where[place]
-                self._compare(at[word // length], 64 * (block * length + word % length) + bit)
+                chunk = found[i : i + _WORDS_PER_COMPARISON]
+                is_candidate = unpack_words(candidates[chunk]).view(np.bool_)  # flatnonzero is 10 times faster on bools
+                position, bit = np.divmod(np.flatnonzero(is_candidate), 64)
+                word = chunk[position]
+                self._compare(batch[word // length], 64 * (block * length + word % length) + bit)
 
     def _compare(self, rows: Ints, others: Ints) -> None:
         """Compare pairs in full and keep the better ones; the pairs of a row are adjacent."""
@@ -237,17 +238,17 @@ def _nearest_by_matrix_product(
     index, similarity = np.zeros(len(queries), dtype=np.int64), np.zeros(len(queries), dtype=np.float32)
     others = torch.from_numpy(np.array(reference)).to(device)
     for i in range(0, len(queries), rows):
-        some = torch.from_numpy(np.array(queries[i : i + rows])).to(device)
-        best = torch.full((len(some),), -1.0, dtype=dtype, device=device)
-        at = torch.zeros(len(some), dtype=torch.int64, device=device)
+        batch = torch.from_numpy(np.array(queries[i : i + rows])).to(device)
+        best = torch.full((len(batch),), -1.0, dtype=dtype, device=device)
+        best_index = torch.zeros(len(batch), dtype=torch.int64, device=device)
         for j in range(0, len(others), columns):
-            block = _tanimoto(some, others[j : j + columns], dtype)
+            block = _tanimoto(batch, others[j : j + columns], dtype)
             highest = block.amax(dim=1)
             indices = torch.arange(j, j + block.shape[1], device=device)
             first = torch.where(block == highest[:, None], indices, len(others)).amin(dim=1)
-            better = highest > best  # of equally similar references the earlier block's stays
-            best, at = torch.where(better, highest, best), torch.where(better, first, at)
-        index[i : i + rows], similarity[i : i + rows] = at.cpu().numpy(), best.cpu().numpy()
+            better = highest > best  # of equally similar references, that of the earlier block is kept
+            best, best_index = torch.where(better, highest, best), torch.where(better, first, best_index)
+        index[i : i + rows], similarity[i : i + rows] = best_index.cpu().numpy(), best.cpu().numpy()
     return index, similarity
 
 

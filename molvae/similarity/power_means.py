@@ -78,7 +78,7 @@ def power_means(
 def _tile_sums(
     shared: tuple[FingerprintIndex, Ints, list[float]], tiles: list[tuple[int, int]]
 ) -> list[tuple[Floats, Floats]]:
-    """For pairs of blocks, what each contributes to the sums of the other's rows, both (powers, rows)."""
+    """For each pair of blocks, the sums over their similarities for the rows of each block: (powers, rows) each."""
     return [_tile(*shared, a, b) for a, b in tiles]
 
 
@@ -89,18 +89,18 @@ def _tile(index: FingerprintIndex, bits: Ints, exponents: list[float], a: int, b
     others = np.zeros(rows)  # the last block may be short
     others[: len(index.size) - b * rows] = index.size[b * rows :][:rows]
     for start in range(0, len(size), _ROWS):
-        at = slice(start, min(start + _ROWS, len(size)))
-        common = _count_common(index.planes[b], bits[at, : size[at].max()]).astype(np.float64)
-        union = size[at, None] + others - common
+        batch = slice(start, min(start + _ROWS, len(size)))
+        common = _count_common(index.planes[b], bits[batch, : size[batch].max()]).astype(np.float64)
+        union = size[batch, None] + others - common
         similarity = np.divide(common, np.maximum(union, 1, out=union), out=common)
         for k, power in enumerate(exponents):
             raised = similarity if power == 1 else similarity**power
-            sums_a[k, at] = raised.sum(axis=1)
+            sums_a[k, batch] = raised.sum(axis=1)
             sums_b[k] += raised.sum(axis=0)
     return sums_a, sums_b
 
 
 def _count_common(planes: Words, bits: Ints) -> NDArray[np.unsignedinteger]:
-    """How many of the `bits` of each of G rows, (G, most), each reference of a block has set: (G, 64 L)."""
+    """For G sets of `bits`, (G, most), the number of bits that each reference of a block has set: (G, 64 L)."""
     rows = np.take(planes, bits.T.ravel(), axis=0).reshape(-1, len(bits), planes.shape[1])
     return digits_to_numbers(add_bit_rows(rows))

@@ -28,14 +28,14 @@ class TopK:
 
     @property
     def threshold(self) -> float:
-        """Rows with lower scores cannot enter any more; -inf while there are fewer than k rows."""
+        """Rows with lower scores can no longer enter; -inf while there are fewer than k rows."""
         return float(self.scores[-1]) if len(self.scores) == self.k else -inf
 
     def add(self, rows: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
         """Add a block of rows and their scores, (N,) each."""
         if len(scores) > 4 * self.k:  # a partition is faster than sorting the whole block
-            good = scores >= np.partition(scores, -self.k)[-self.k]
-            rows, scores = rows[good], scores[good]
+            candidates = scores >= np.partition(scores, -self.k)[-self.k]
+            rows, scores = rows[candidates], scores[candidates]
         rows, scores = np.concatenate([self.rows, rows]), np.concatenate([self.scores, scores])
         order = np.lexsort((rows, -scores))[: self.k]
         self.rows, self.scores = rows[order], scores[order]

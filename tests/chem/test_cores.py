@@ -16,7 +16,7 @@ from molvae.errors import InputError
     [
         ("*c1ccccc1", "Cc1ccccc1", True),
         ("*c1ccccc1", "c1ccccc1", False),  # no group at the attachment point
-        ("*c1ccccc1", "Cc1ccc(C)cc1", False),  # a group where n_found is no attachment point
+        ("*c1ccccc1", "Cc1ccc(C)cc1", False),  # a group at a position without attachment point
         ("*c1ccc(*)cc1", "Cc1ccc(C)cc1", True),
         ("*C1=CC=CC=C1", "Cc1ccccc1", True),
         ("*C=O", "CC(C)=O", False),
@@ -71,10 +71,10 @@ def test_fragments_of_a_molecule_are_its_cores(name):
             others.append(changed.GetMol())
     cores, n_found = fragments(mol), 0
     for other in others:
-        own = fragments(other)
+        expected_cores = fragments(other)
         for core in cores:
-            assert has_core(other, core) == (core in own), (Chem.MolToSmiles(other), core)
-            n_found += core in own
+            assert has_core(other, core) == (core in expected_cores), (Chem.MolToSmiles(other), core)
+            n_found += core in expected_cores
     assert len(cores) < n_found < len(cores) * len(others)
 
 
@@ -95,7 +95,7 @@ def test_invalid_core_is_rejected():
             has_core(parse("C"), core)
     with pytest.raises(InputError, match="at most 6 fragments, got 7"):
         has_core(parse("C"), ".".join(["*C"] * 7))
-    with pytest.raises(InputError, match="without attachment point"):
+    with pytest.raises(InputError, match="without an attachment point"):
         has_core(parse("C"), "c1ccccc1")
-    with pytest.raises(InputError, match="without attachment point"):
+    with pytest.raises(InputError, match="without an attachment point"):
         has_core(parse("C"), "*c1ccccc1.CC")

@@ -1,4 +1,4 @@
-"""Property filters and rank expressions against Python's own comparisons and arithmetic."""
+"""Property filters and rank expressions equal Python's comparisons and arithmetic."""
 
 from __future__ import annotations
 

@@ -11,11 +11,11 @@ from molvae.chem.smiles import parse
 from molvae.errors import InputError
 
 
-def test_a_quinone_is_a_pains_alert():
+def test_pains_alert_of_a_quinone():
     assert "PAINS_A: quinone_A(370)" in alerts(parse("O=C1C=CC(=O)c2ccccc12"))
 
 
-def test_a_nitro_group_is_a_brenk_alert():
+def test_brenk_alert_of_a_nitro_group():
     assert "Brenk: nitro_group" in alerts(parse(DRUGS["metronidazole"]))
 
 
@@ -55,13 +55,13 @@ def test_nih_alerts(drug, name):
 
 
 def test_nih_is_not_a_default_set():
-    seen = set()
+    sets = set()
     for smiles in DRUGS.values():
         mol = parse(smiles)
         assert alerts(mol) == alerts(mol, ("PAINS", "BRENK")) == alerts(mol, ["PAINS"]) + alerts(mol, ["BRENK"])
         assert alerts(mol, ALERT_SETS) == alerts(mol) + alerts(mol, ["NIH"])
-        seen |= {alert.partition(":")[0] for alert in alerts(mol)}
-    assert seen <= {"PAINS_A", "PAINS_B", "PAINS_C", "Brenk"}
+        sets |= {alert.partition(":")[0] for alert in alerts(mol)}
+    assert sets <= {"PAINS_A", "PAINS_B", "PAINS_C", "Brenk"}
 
 
 def test_no_sets_no_alerts():

@@ -1,4 +1,4 @@
-"""Fingerprints: every similarity has to be the one that RDKit computes."""
+"""Fingerprints and similarities equal those of RDKit."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def test_packed_bits_equal_rdkit():
 
 
 def test_packed_bits_of_another_size():
-    """1024 bits are those that MOSES's own code asks of RDKit."""
+    """Fingerprints of 1024 bits equal those of the MOSES code."""
     packed = morgan_bits(MOLS, bits=1024)
     assert packed.shape == (len(MOLS), 128)
     assert morgan_bits([], bits=1024).shape == (0, 128)
     for row, mol in zip(np.unpackbits(packed, axis=1, bitorder="little"), MOLS, strict=True):
-        old = AllChem.GetMorganFingerprintAsBitVect(mol, 2, nBits=1024)
-        assert np.flatnonzero(row).tolist() == list(old.GetOnBits())
+        expected = AllChem.GetMorganFingerprintAsBitVect(mol, 2, nBits=1024)
+        assert np.flatnonzero(row).tolist() == list(expected.GetOnBits())
 
 
 @pytest.mark.parametrize("bits", [0, -64, 100, 1023])
@@ -75,9 +75,9 @@ def test_matrix_of_drugs(rows, columns):
     st.sampled_from([64, 1024, BITS]),
 )  # fmt: skip
 @settings(max_examples=30, deadline=None)
-def test_matrix_of_random_bits_in_small_blocks(seed, rows, columns, density, bits):
-    """Blocks that do not divide the matrix, empty rows and full ones; no sum may overflow at 2048 bits."""
-    random = np.random.default_rng(seed)
+def test_matrix_in_small_blocks(random_state, rows, columns, density, bits):
+    """Block sizes that do not divide the matrix, rows without and with all bits, and sums up to 2048."""
+    random = np.random.default_rng(random_state)
     a, b = (random.random((n, bits)) < density for n in (rows, columns))
     a[: rows // 4] = False
     expected = by_rdkit([_bit_vector(row) for row in a], [_bit_vector(row) for row in b]).reshape(rows, columns)

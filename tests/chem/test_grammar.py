@@ -17,8 +17,8 @@ VOCABULARY = Vocabulary.from_tokens(TOKENS.split())
 
 
 def _row(token):
-    tables, place = Grammar.from_vocabulary(VOCABULARY), VOCABULARY.tokens.index(token)
-    return tables.token_class[place], tables.bond_order[place], tables.valence[place], tables.atom_kind[place]
+    grammar, index = Grammar.from_vocabulary(VOCABULARY), VOCABULARY.tokens.index(token)
+    return grammar.token_class[index], grammar.bond_order[index], grammar.valence[index], grammar.atom_kind[index]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Graphs from SMILES tokens agree with RDKit for any molecule and any input SMILES."""
+"""Graphs from SMILES tokens equal RDKit's features, for unusual molecules and any input SMILES."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from molvae.data.featurize import featurize_chunk
 from molvae.errors import MoleculeError
 
 DRUGLIKE = Path(__file__).parents[3] / "shared" / "data" / "druglike_test.smi.gz"
-needs_data = pytest.mark.skipif(not DRUGLIKE.exists(), reason="no druglike test set beside the checkout")
+needs_data = pytest.mark.skipif(not DRUGLIKE.exists(), reason="the druglike test set is not next to the checkout")
 
-# each line is a trap that a reader of tokens can fall into
-ODD = """
+# unusual atoms, aromaticity, valences, rings and stereo
+UNUSUAL = """
 C N O P S F Cl Br I B * [H][H] [H+] [CH3] [C] [U+6] [Na+].[Cl-] C.C* C1CC1.C1CCCCCCCCC1
 b1ccccc1 c1cc[se]c1 c1cc[te]c1 p1ccccc1 c1cc[pH]c1 c1cc[as]cc1 c1c[nH]cc1 c1cc[o+]cc1 [cH-]1cccc1
 *1ccccc1 c1cc*cc1 *c1ccccc1 *=C [se]1cc[nH]c1=O O=c1cc[nH]cc1 C=c1cccc1 O=c1ccn(C)cc1 O=s1cccc1 O=n1ccccc1
@@ -64,25 +64,27 @@ def druglike():
 
 
 def check(smiles):
-    """Every number of the graph, against RDKit's own calls on the canonical SMILES."""
+    """Compare every feature of the graph with RDKit's value for the canonical SMILES."""
     graph = smiles_to_graph(smiles)
     assert graph.smiles == canonical(smiles)
     mol = Chem.MolFromSmiles(graph.smiles)
     assert (graph.atoms.dtype, graph.bonds.dtype, graph.bond_index.dtype) == (np.uint8, np.uint8, np.uint16)
-    written = [symbol.count("@") for symbol in ATOM.findall(graph.smiles)]  # the molecule is in the string's order
-    assert graph.atoms.tolist() == [[*atom_row(atom), written[atom.GetIdx()]] for atom in mol.GetAtoms()]
+    parities = [atom.count("@") for atom in ATOM.findall(graph.smiles)]  # `mol` has the atom order of the SMILES
+    assert graph.atoms.tolist() == [[*atom_row(atom), parities[atom.GetIdx()]] for atom in mol.GetAtoms()]
     bonds = [mol.GetBondBetweenAtoms(*ends) for ends in graph.bond_index.tolist()]
     assert sorted(bond.GetIdx() for bond in bonds) == list(range(mol.GetNumBonds()))
-    directions = directions_of(graph.smiles)
+    directions = bond_directions(graph.smiles)
     assert graph.bonds.tolist() == [[*bond_row(bond), directions[bond.GetIdx()]] for bond in bonds]
 
 
-def directions_of(smiles):
-    """By bond, the direction that RDKit keeps when it does not sanitize."""
-    reader = Chem.SmilesParserParams()
-    reader.sanitize, reader.removeHs = False, False
-    kept = {Chem.BondDir.ENDUPRIGHT: "/", Chem.BondDir.ENDDOWNRIGHT: "\\"}
-    return [DIRECTIONS.index(kept.get(bond.GetBondDir(), "")) for bond in Chem.MolFromSmiles(smiles, reader).GetBonds()]
+def bond_directions(smiles):
+    """For each bond, the direction that RDKit parses; sanitization would remove it."""
+    params = Chem.SmilesParserParams()
+    params.sanitize, params.removeHs = False, False
+    signs = {Chem.BondDir.ENDUPRIGHT: "/", Chem.BondDir.ENDDOWNRIGHT: "\\"}
+    return [
+        DIRECTIONS.index(signs.get(bond.GetBondDir(), "")) for bond in Chem.MolFromSmiles(smiles, params).GetBonds()
+    ]
 
 
 def labeled(mol):
@@ -115,20 +117,20 @@ def bond_row(bond):
     ]
 
 
-@pytest.mark.parametrize("smiles", [*DRUGS.values(), *ODD.split()])
+@pytest.mark.parametrize("smiles", [*DRUGS.values(), *UNUSUAL.split()])
 def test_features_equal_rdkit(smiles):
     check(smiles)
 
 
 @needs_data
-def test_features_equal_rdkit_on_druglike_molecules():
+def test_features_of_the_druglike_test_set():
     for smiles in druglike()[::50]:
         check(smiles)
 
 
 @pytest.mark.parametrize("smiles", ["C/C=C/C", "C/C=C\\C", "C[C@H](F)Cl", "C[C@@H](F)Cl"])
 def test_parity_and_direction_as_in_the_smiles(smiles):
-    """Its parity and direction as written, which CIP labels do not tell without ranking the whole molecule."""
+    """The parity and direction features are those written in the canonical SMILES."""
     graph = smiles_to_graph(smiles)
     assert "".join(PARITIES[p] for p in graph.atoms[:, 6]) == "".join(c for c in graph.smiles if c == "@")
     assert [DIRECTIONS[d] for d in graph.bonds[:, 3] if d] == [c for c in graph.smiles if c in "/\\"]
@@ -139,18 +141,18 @@ def test_bond_orders():
 
 
 def test_values_are_below_the_feature_sizes():
-    for smiles in [*DRUGS.values(), *ODD.split()]:
+    for smiles in [*DRUGS.values(), *UNUSUAL.split()]:
         graph = smiles_to_graph(smiles)
         assert (graph.atoms < [f.size for f in ATOM_FEATURES]).all()
         assert (graph.bonds < [f.size for f in BOND_FEATURES]).all()
         assert (graph.bond_index < len(graph.atoms)).all()
 
 
-@given(st.sampled_from([*DRUGS.values(), *ODD.split()]), st.integers(0, 2**31 - 1))
+@given(st.sampled_from([*DRUGS.values(), *UNUSUAL.split()]), st.integers(0, 2**31 - 1))
 @settings(max_examples=150, deadline=None)
-def test_graph_is_independent_of_the_input_smiles(smiles, seed):
+def test_graph_is_independent_of_the_input_smiles(smiles, random_state):
     mol = parse(canonical(smiles))
-    variant = Chem.MolToRandomSmilesVect(mol, 1, randomSeed=seed)[0]
+    variant = Chem.MolToRandomSmilesVect(mol, 1, randomSeed=random_state)[0]
     expected, graph = mol_to_graph(mol), smiles_to_graph(variant)
     assert graph.smiles == expected.smiles
     for name in ("atoms", "bonds", "bond_index"):
@@ -173,11 +175,11 @@ def test_graph_is_independent_of_the_input_smiles(smiles, seed):
     ],
 )
 def test_different_molecules_have_different_graphs(a, b):
-    assert key(smiles_to_graph(a)) != key(smiles_to_graph(b))
+    assert graph_bytes(smiles_to_graph(a)) != graph_bytes(smiles_to_graph(b))
 
 
-def key(graph):
-    """All that the network sees. The number of atoms tells where one array ends and the next begins."""
+def graph_bytes(graph):
+    """All input of the network as bytes; the number of atoms makes the concatenation unique."""
     return len(graph.atoms), graph.atoms.tobytes(), graph.bonds.tobytes(), graph.bond_index.tobytes()
 
 
@@ -216,27 +218,27 @@ def test_single_atoms(smiles):
 
 
 def test_parity_is_kept_without_cip_labels(monkeypatch):
-    """The labeller gives up on some cages; two stereoisomers must still differ."""
+    """RDKit's CIP labeler fails for some cages; two stereoisomers must still differ."""
 
-    def give_up(*_, **__):
+    def fail(*_, **__):
         raise RuntimeError("Max Iterations Exceeded in CIP label calculation")
 
-    monkeypatch.setattr(rdCIPLabeler, "AssignCIPLabels", give_up)
+    monkeypatch.setattr(rdCIPLabeler, "AssignCIPLabels", fail)
     one, other = smiles_to_graph("C[C@H](F)Cl"), smiles_to_graph("C[C@@H](F)Cl")
     assert {STEREO_LABELS[one.atoms[1, 4]], STEREO_LABELS[other.atoms[1, 4]]} == {"@", "@@"}
 
 
 def test_double_bond_stereo_is_kept_without_cip_labels(monkeypatch):
-    def give_up(*_, **__):
+    def fail(*_, **__):
         raise RuntimeError("Max Iterations Exceeded in CIP label calculation")
 
-    monkeypatch.setattr(rdCIPLabeler, "AssignCIPLabels", give_up)
-    assert key(smiles_to_graph("F/C=C/F")) != key(smiles_to_graph("F/C=C\\F"))
+    monkeypatch.setattr(rdCIPLabeler, "AssignCIPLabels", fail)
+    assert graph_bytes(smiles_to_graph("F/C=C/F")) != graph_bytes(smiles_to_graph("F/C=C\\F"))
 
 
 @needs_data
-def test_graphs_of_the_druglike_test_set_are_lossless():
-    """All 10,000: none rejected, strings come back through a vocabulary, one graph per canonical SMILES."""
+def test_graphs_of_the_druglike_test_set():
+    """All 10,000 are accepted, are restored from token ids, and have different graphs."""
     rejected, graphs = [], {}
     for smiles in druglike():
         try:
@@ -248,7 +250,7 @@ def test_graphs_of_the_druglike_test_set_are_lossless():
     assert all(graph.smiles == smiles for smiles, graph in graphs.items())
     vocabulary = Vocabulary.from_tokens(token for smiles in graphs for token in tokenize(smiles))
     assert all(vocabulary.decode(vocabulary.encode(smiles)) == smiles for smiles in graphs)
-    assert len({key(graph) for graph in graphs.values()}) == len(graphs)
+    assert len({graph_bytes(graph) for graph in graphs.values()}) == len(graphs)
     chunk = featurize_chunk(list(graphs))  # parses without conjugation
     assert chunk.atoms.tobytes() == b"".join(graph.atoms.tobytes() for graph in graphs.values())
     assert chunk.bonds.tobytes() == b"".join(graph.bonds.tobytes() for graph in graphs.values())

@@ -16,10 +16,10 @@ from molvae.chem.filters import passes_moses_filters
 from molvae.chem.smiles import parse
 
 WEHI = Path(RDConfig.RDDataDir) / "Pains" / "wehi_pains.csv"
-OWN = json.loads((Path(molvae.chem.__path__[0]) / "moses_filters.json").read_text(encoding="utf-8"))
+STORED = json.loads((Path(molvae.chem.__path__[0]) / "moses_filters.json").read_text(encoding="utf-8"))
 PLAIN = "CCOc1ccccc1"  # passes all rules
 
-# MCF12, 13 and 15 spell furan, thiophene and aniline with double bonds, which RDKit, in MOSES too, never finds
+# without MCF12, 13 and 15: they write furan, thiophene and aniline with double bonds and never match, as in MOSES
 MCF = {
     "MCF1": "C=C(C)C#N",
     "MCF2": "C=CS(=O)(=O)C",
@@ -50,17 +50,17 @@ def corrected():
 
 
 @cache
-def queries(overridden=True):
-    patterns = {**OWN["mcf"], **corrected()}
-    if overridden:
-        patterns |= OWN["pains_before_correction"]
+def queries(original=True):
+    patterns = {**STORED["mcf"], **corrected()}
+    if original:
+        patterns |= STORED["pains_before_correction"]
     assert len(patterns) == 22 + 480
     return {name: Chem.MolFromSmarts(smarts) for name, smarts in patterns.items()}
 
 
-def alerts_of(smiles, overridden=True):
-    whole = Chem.AddHs(Chem.MolFromSmiles(smiles))
-    return [name for name, query in queries(overridden).items() if whole.HasSubstructMatch(query)]
+def find_alerts(smiles, original=True):
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    return [name for name, query in queries(original).items() if mol.HasSubstructMatch(query)]
 
 
 def by_rules(smiles):
@@ -70,7 +70,7 @@ def by_rules(smiles):
     too_large = any(len(ring) >= 8 for ring in Chem.GetSymmSSSR(mol))
     charged = any(atom.GetFormalCharge() != 0 for atom in mol.GetAtoms())
     other_elements = any(atom.GetSymbol() not in {"C", "N", "S", "O", "F", "Cl", "Br", "H"} for atom in mol.GetAtoms())
-    return not (too_large or charged or other_elements or alerts_of(smiles))
+    return not (too_large or charged or other_elements or find_alerts(smiles))
 
 
 def passes(smiles):
@@ -97,7 +97,7 @@ def test_drugs_that_pass(drug):
     ("small", "large"),
     [
         ("C1CCCCCC1", "C1CCCCCCC1"),
-        ("C1CCC2CCCCC2C1", "C1CCCCC2CCCCC2CC1"),  # the large ring is not the only one
+        ("C1CCC2CCCCC2C1", "C1CCCCC2CCCCC2CC1"),  # a molecule with two rings, one of them large
         ("O=C1CCCCCN1", "O=C1CCCCCCN1"),
         ("C1CC2CCC1CC2", "C1CCC2CCCCC1CC2"),
         (PLAIN, "c1ccc(OC2CCCCCCCCCCC2)cc1"),
@@ -106,7 +106,7 @@ def test_drugs_that_pass(drug):
 def test_large_rings_are_rejected(small, large):
     assert passes(small)
     assert not passes(large)
-    assert alerts_of(large) == []
+    assert find_alerts(large) == []
 
 
 @pytest.mark.parametrize(
@@ -132,19 +132,19 @@ def test_elements_that_pass(atom):
 @pytest.mark.parametrize("atom", ["I", "B", "P", "[SiH3]", "[SeH]", "[GeH3]", "*", "[Na]", "[At]"])
 def test_other_elements_are_rejected(atom):
     smiles = f"{atom}c1ccccc1"
-    assert set(alerts_of(smiles)) <= {"MCF14"}
+    assert set(find_alerts(smiles)) <= {"MCF14"}
     assert not passes(smiles)
 
 
 @pytest.mark.parametrize("name", MCF)
 def test_mcf_patterns_are_rejected(name):
-    assert name in alerts_of(MCF[name])
+    assert name in find_alerts(MCF[name])
     assert not passes(MCF[name])
 
 
 def test_hydrogens_are_matched():
-    """A primary alkyl halide is rejected for the two hydrogens beside the halogen; a tertiary one has none."""
-    assert alerts_of("CCCBr") == ["MCF4"]
+    """MCF4 needs two hydrogens beside the halogen: it matches a primary but not a tertiary alkyl halide."""
+    assert find_alerts("CCCBr") == ["MCF4"]
     assert not passes("CCCBr")
     assert passes("CC(C)(C)Br")
 
@@ -159,16 +159,16 @@ def test_hydrogens_are_matched():
     ],
 )
 def test_pains_are_rejected(smiles, name):
-    assert name in alerts_of(smiles)
+    assert name in find_alerts(smiles)
     assert not passes(smiles)
 
 
 def test_original_patterns_differ_from_rdkit():
-    own = OWN["pains_before_correction"]
-    assert len(own) == 17
-    assert own.keys() <= corrected().keys()
-    assert all(Chem.MolFromSmarts(smarts) is not None for smarts in own.values())
-    assert [name for name, smarts in own.items() if smarts == corrected()[name].strip()] == []
+    original = STORED["pains_before_correction"]
+    assert len(original) == 17
+    assert original.keys() <= corrected().keys()
+    assert all(Chem.MolFromSmarts(smarts) is not None for smarts in original.values())
+    assert [name for name, smarts in original.items() if smarts == corrected()[name].strip()] == []
 
 
 @pytest.mark.parametrize(
@@ -179,12 +179,12 @@ def test_original_patterns_differ_from_rdkit():
     ],
 )
 def test_patterns_that_rdkit_has_corrected(smiles, name):
-    assert alerts_of(smiles) == [name]
-    assert alerts_of(smiles, overridden=False) == []
+    assert find_alerts(smiles) == [name]
+    assert find_alerts(smiles, original=False) == []
     assert not passes(smiles)
 
 
-def test_molecule_is_unchanged_and_the_log_silent(capfd):
+def test_molecule_is_unchanged_and_log_is_silent(capfd):
     for smiles in SMILES:
         mol = parse(smiles)
         before = mol.ToBinary(Chem.PropertyPickleOptions.AllProps)

@@ -1,4 +1,4 @@
-"""Parsed decoder samples equal those of RDKit."""
+"""Parsing of decoder samples gives the same molecules as RDKit."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_bracket_atoms_are_accepted(molecule):
     assert parse_samples([molecule])[0] is not None
 
 
-def test_smiles_that_rdkit_cannot_read_back_is_rejected(monkeypatch):
+def test_unparsable_canonical_smiles_is_rejected(monkeypatch):
     """RDKit writes some molecules with aromatic sulfur in a form that it cannot parse."""
     monkeypatch.setattr(smiles_module, "write", lambda _: "C=c1[nH]c2ccccc2s1C(=N)N")
     assert parse_samples(["CCO"]) == [None]

@@ -1,4 +1,4 @@
-"""Scoring functions: every kind of user function is adapted to one contract; a failure costs one molecule only."""
+"""Scoring functions: every kind of user function is adapted to one contract; a failure affects one molecule only."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def test_invalid_smiles_has_no_score():
 
 @pytest.mark.parametrize("takes_mol", [True, False])
 def test_failure_gives_nan_and_warns_once(takes_mol):
-    def of_mol(mol):
+    def inverse_size(mol):
         return 1 / (mol.GetNumAtoms() - 2)
 
-    def of_smiles(smiles):
+    def inverse_lengths(smiles):
         return [1 / (len(text) - 2) for text in smiles]
 
-    score = as_scoring_function(of_mol if takes_mol else of_smiles)
+    score = as_scoring_function(inverse_size if takes_mol else inverse_lengths)
     with pytest.warns(ScoringFunctionWarning, match=r"failed for 1 of 3 molecules.* first for CC with ZeroDivision"):
         np.testing.assert_array_equal(score(["C", "CC", "CCC"]), [-1, np.nan, 1])
     with warnings.catch_warnings():
@@ -162,10 +162,10 @@ def test_file_encoding(rules):
         as_scoring_function(f"{rules}:heavy")
 
 
-def test_file_that_imports_a_neighboring_file_is_an_error(rules):
+def test_import_of_neighboring_file_is_an_error(rules):
     rules.with_name("helper.py").write_text("W = 1\n")
     rules.write_text("from helper import W\n\ndef heavy(mol):\n    return W\n")
-    with pytest.raises(InputError, match="cannot import other files beside it"):
+    with pytest.raises(InputError, match="cannot import other files of its folder"):
         as_scoring_function(f"{rules}:heavy")
 
 

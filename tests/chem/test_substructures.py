@@ -17,19 +17,19 @@ from molvae.chem.smiles import parse
 from molvae.chem.substructures import PatternSet
 from molvae.errors import InputError
 
-ODD = [
+UNUSUAL = [
     "C", "*", "C*", "[H][H]", "[Na+]", "[CH3]", "[13CH4]", "[2H]C([2H])([2H])O", "CC(=O)[O-].[Na+]", "BrC(Br)(Br)Br",
     "O=C1C=CC(=O)c2ccccc12", "O=C1C=CC(=O)C=C1", "CC=O", "C1CO1", "CN=C=O", "CSSC", "CN=[N+]=[N-]", "C#CC#C", "OO",
     "CCCCCCCCCCCCCC", "[Cu+2]", "c1ccc2c(c1)ccc1ccccc12", "CC(=O)Nc1nnc(s1)S(N)(=O)=O", "CNCc1ccc(N(C)C)cc1", "[H]C",
 ]  # fmt: skip
-SMILES = [*DRUGS.values(), *ODD]
+SMILES = [*DRUGS.values(), *UNUSUAL]
 WEHI = Path(RDConfig.RDDataDir) / "Pains" / "wehi_pains.csv"
 
 
 @cache
 def smarts(source):
     if source == "QED":
-        return {f"alert {place}": text for place, text in enumerate(QED.StructuralAlertSmarts)}
+        return {f"alert {number}": text for number, text in enumerate(QED.StructuralAlertSmarts)}
     with WEHI.open(encoding="utf-8", newline="") as file:
         return {name: text for text, name in csv.reader(file)}
 
@@ -40,15 +40,15 @@ def query(text):
 
 
 def by_loop(patterns, mol, hydrogens=False):
-    whole = Chem.AddHs(mol) if hydrogens else mol
-    return [name for name, text in patterns.items() if whole.HasSubstructMatch(query(text))]
+    mol = Chem.AddHs(mol) if hydrogens else mol
+    return [name for name, text in patterns.items() if mol.HasSubstructMatch(query(text))]
 
 
 @pytest.mark.parametrize(
     ("source", "size", "min_matches", "hydrogens"),
     [("QED", 94, 50, False), ("PAINS", 480, 3, False), ("PAINS", 480, 3, True)],
 )
-def test_equal_to_a_search_for_every_pattern(source, size, min_matches, hydrogens):
+def test_matches_equal_a_loop(source, size, min_matches, hydrogens):
     """With `hydrogens`, equal to a search in the molecule with explicit hydrogens."""
     named = smarts(source)
     assert len(named) >= size
@@ -75,18 +75,18 @@ def test_hydrogens_are_matched_only_on_request():
     assert PatternSet(named).matches(ethanal) == ["oxygen"]
 
 
-KINDS = [
+PATTERNS = [
     "*", "[!#6]", "[#6,#7]", "[R]", "[!R]", "*~*", "*!-*", "[$([#6]=O)]", "[+]", "[2H]", "[C@@H](C)N", "C/C=C/C",
     "[#7]-[c;R2]", "[C;R2]1CC1", "[N;H2]c", "[O;H1]", "[#6][F,Cl]", "C=N-N", "[n;+]", "C=&!@C", "[c;R2]:[c;R2]",
     "[D3]", "[#6].[#8]", "[#1]", "[AH0]", "a1aaaaa1", "[r5]", "[#6]~1~[#6]~[#6]~[#6]~[#6]~[#6]~1", "[!$(c)]=[O,S]",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("pattern", KINDS)
-def test_patterns_of_every_kind(pattern):
-    patterns = PatternSet({"it": pattern})
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_matches_equal_rdkit(pattern):
+    patterns = PatternSet({"pattern": pattern})
     for text in SMILES:
-        assert patterns.matches(parse(text)) == by_loop({"it": pattern}, parse(text)), (pattern, text)
+        assert patterns.matches(parse(text)) == by_loop({"pattern": pattern}, parse(text)), (pattern, text)
 
 
 WITH_HYDROGENS = [
@@ -97,8 +97,8 @@ WITH_HYDROGENS = [
 
 @pytest.mark.parametrize("pattern", WITH_HYDROGENS)
 def test_hydrogens_match_as_if_explicit(pattern):
-    patterns = PatternSet({"it": pattern}, hydrogens=True)
-    expected = [by_loop({"it": pattern}, parse(text), hydrogens=True) for text in SMILES]
+    patterns = PatternSet({"pattern": pattern}, hydrogens=True)
+    expected = [by_loop({"pattern": pattern}, parse(text), hydrogens=True) for text in SMILES]
     assert 0 < sum(map(len, expected)) < len(SMILES)
     assert [patterns.matches(parse(text)) for text in SMILES] == expected
     explicit = [Chem.AddHs(parse(text)) for text in SMILES]
@@ -108,23 +108,23 @@ def test_hydrogens_match_as_if_explicit(pattern):
 @pytest.mark.parametrize("pattern", ["[#1]", "[#1,#7]-[#6]", "[H][H]", "[#6].[#1]", "[2H]-[#6]"])
 def test_hydrogens_that_cannot_be_counted_are_rejected(pattern):
     with pytest.raises(InputError, match="cannot be counted"):
-        PatternSet({"it": pattern}, hydrogens=True)
+        PatternSet({"pattern": pattern}, hydrogens=True)
 
 
 @given(st.sampled_from(SMILES), st.sampled_from(SMILES), st.integers(0, 10**6), st.integers(1, 5), st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_fragment_of_a_molecule_matches(text, other, place, radius, hydrogens):
+def test_fragment_of_a_molecule_matches(text, other, atom, radius, hydrogens):
     mol = Chem.AddHs(parse(text)) if hydrogens else parse(text)
-    start = place % mol.GetNumAtoms()
+    start = atom % mol.GetNumAtoms()
     bonds = Chem.FindAtomEnvironmentOfRadiusN(mol, radius, start, useHs=True, enforceSize=False)
     ends = (mol.GetBondWithIdx(i) for i in bonds)
     atoms = {start, *(i for bond in ends for i in (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()))}
     assume(any(mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i in atoms))
-    piece = Chem.MolFragmentToSmarts(mol, sorted(atoms))
-    assume(not (hydrogens and "[2H]" in piece))  # deuterium cannot be counted and is rejected
-    patterns = PatternSet({"piece": piece}, hydrogens=hydrogens)
+    fragment = Chem.MolFragmentToSmarts(mol, sorted(atoms))
+    assume(not (hydrogens and "[2H]" in fragment))  # deuterium cannot be counted and is rejected
+    patterns = PatternSet({"fragment": fragment}, hydrogens=hydrogens)
     assert patterns.has_match(parse(text))
-    assert patterns.matches(parse(other)) == by_loop({"piece": piece}, parse(other), hydrogens)
+    assert patterns.matches(parse(other)) == by_loop({"fragment": fragment}, parse(other), hydrogens)
 
 
 def test_has_match_stops_at_the_first_match(monkeypatch):

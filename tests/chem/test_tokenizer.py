@@ -1,4 +1,4 @@
-"""Tokens: a SMILES is the join of its symbols, whatever OpenSMILES allows."""
+"""Tokenization is lossless for all tokens of OpenSMILES."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from molvae.chem.smiles import canonical
 from molvae.chem.tokenizer import END, END_ID, PAD, PAD_ID, SPECIAL, START, START_ID, Vocabulary, tokenize
 from molvae.errors import InputError, MoleculeError
 
-SYMBOLS = r"""
+TOKENS = r"""
 C N O S P F I B Br Cl b c n o p s * ( ) = # $ : / \ . ~ - 0 1 9 %10 %12 %99 %(7) %(123)
 [13CH3] [nH] [C@@H] [C@H] [Zn+2] [O-] [N+] [se] [H] [2H] [*:1] [C@TH1] [Fe+++] [CH3:12]
 """
 VOCABULARY = Vocabulary.from_tokens(token for smiles in DRUGS.values() for token in tokenize(canonical(smiles)))
 
 
-@given(st.lists(st.sampled_from(SYMBOLS.split())))
-def test_every_symbol_is_one_token(symbols):
-    """Joined symbols split again at the same places: none of them is a run-on of two others."""
-    text = "".join(symbols)
-    assert tokenize(text) == symbols
+@given(st.lists(st.sampled_from(TOKENS.split())))
+def test_joined_tokens_are_split_again(tokens):
+    text = "".join(tokens)
+    assert tokenize(text) == tokens
     assert "".join(tokenize(text)) == text
 
 

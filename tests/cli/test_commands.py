@@ -1,4 +1,4 @@
-"""Each command from its arguments to its exit code: data on stdout, everything else on stderr."""
+"""Commands: options, tables on stdout, messages on stderr, files and exit codes."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def molvae(tiny_model):
 
 
 def _table(result) -> pd.DataFrame:
-    """The table on stdout; texts are texts also where all are empty."""
-    text = {"error": str, "reconstruction": str}
-    return pd.read_csv(io.StringIO(result.stdout), dtype=text).fillna(dict.fromkeys(text, ""))
+    """The table on stdout; text columns keep their type if all values are empty."""
+    types = {"error": str, "reconstruction": str}
+    return pd.read_csv(io.StringIO(result.stdout), dtype=types).fillna(dict.fromkeys(types, ""))
 
 
 # --- help ---
@@ -65,8 +65,8 @@ def test_analogs_equal_python(molvae, tiny):
     assert result.stderr.splitlines()[-1] == "2 seeds: 2 used, 0 rejected; 10 molecules"
 
 
-STRANGE = "CC(C)CC(=O)NCc1ccccc1"
-"""What the tiny model has never seen and does not write from its own latent."""
+UNKNOWN = "CC(C)CC(=O)NCc1ccccc1"
+"""A molecule outside the training set of the tiny model, which does not reconstruct it."""
 
 
 def test_sampling_options_reach_python(molvae, tiny):
@@ -78,10 +78,10 @@ def test_sampling_options_reach_python(molvae, tiny):
         "CCO", 4, samples_per_latent=2, temperature=0.8, top_k=5, top_p=0.9, max_samples=300, grammar=True
     )
     pd.testing.assert_frame_equal(_table(result), expected, check_dtype=False)
-    as_encoded = molvae("analogs", STRANGE, "-n", 4, "--no-optimize-latents", "--max-samples", 200)
-    expected = tiny.analogs(STRANGE, 4, optimize_latents=False, max_samples=200)
-    pd.testing.assert_frame_equal(_table(as_encoded), expected, check_dtype=False)
-    assert not expected.equals(tiny.analogs(STRANGE, 4, max_samples=200))
+    result = molvae("analogs", UNKNOWN, "-n", 4, "--no-optimize-latents", "--max-samples", 200)
+    expected = tiny.analogs(UNKNOWN, 4, optimize_latents=False, max_samples=200)
+    pd.testing.assert_frame_equal(_table(result), expected, check_dtype=False)
+    assert not expected.equals(tiny.analogs(UNKNOWN, 4, max_samples=200))
     greedy = molvae("analogs", "CCO", "-n", 4, "--greedy", "--noise-level", 0.9, "--max-samples", 200)
     expected = tiny.analogs("CCO", 4, temperature=0.0, noise_level=0.9, max_samples=200)
     pd.testing.assert_frame_equal(_table(greedy), expected, check_dtype=False)
@@ -142,9 +142,9 @@ def test_no_rows_give_empty_table(molvae, tmp_path, command):
     file, table = tmp_path / "comments.smi", tmp_path / "out.parquet"
     file.write_text("# nothing here\n")
     molvae(command, file, "-o", table)
-    back = pd.read_parquet(table)
-    assert len(back) == 0
-    assert {"smiles", "error"} <= set(back.columns)
+    restored = pd.read_parquet(table)
+    assert len(restored) == 0
+    assert {"smiles", "error"} <= set(restored.columns)
 
 
 def test_failing_score_is_one_line(molvae, tmp_path):
@@ -215,7 +215,7 @@ def test_older_output_is_kept_and_reported(molvae, tmp_path):
 
 
 def test_seed_names_are_kept(molvae, tmp_path):
-    """The same molecule may come twice, under two names; a row that is rejected has none of its own."""
+    """A molecule may occur twice with different names, and invalid rows have names, too."""
     file = tmp_path / "seeds.csv"
     file.write_text('smiles,name\nCCO,"alcohol, plain"\nC1CC,broken\nCCN,amine\nCCO,again\n')
     table = _table(molvae("analogs", file, "-n", 3))
@@ -256,7 +256,7 @@ def test_fewer_than_requested_is_reported(molvae):
     ],
 )
 def test_standard_input_lines_or_table(molvae, text):
-    """What a command writes into a pipe is a table, so a command reads one there."""
+    """Standard input may be a table, as written by another command."""
     assert _table(molvae("reconstruct", "-", stdin=text))["smiles"].tolist() == ["CCO", "CCN"]
 
 
@@ -306,8 +306,8 @@ def test_decode_npy_array(molvae, tiny, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["encode", "reconstruct"])
-def test_invalid_rows_keep_their_place(molvae, tmp_path, command):
-    """Rows that cannot even be read keep their place, with the reason."""
+def test_invalid_rows_are_in_the_table(molvae, tmp_path, command):
+    """Rows that cannot be parsed are kept in the table, with the reason."""
     file = tmp_path / "rows.csv"
     file.write_text("name,smiles\na,CCO\nb,\nc,C1CC\nd\ne,CCN\n")
     result = molvae(command, file)
@@ -319,10 +319,10 @@ def test_invalid_rows_keep_their_place(molvae, tmp_path, command):
 
 
 def test_reconstruction_counts(molvae, tiny):
-    known = tiny.reconstruct(SMALL)
-    exact, bad = int(known["exact"].sum()), int((known["error"] != "").sum())
+    expected = tiny.reconstruct(SMALL)
+    exact, invalid = int(expected["exact"].sum()), int((expected["error"] != "").sum())
     assert molvae("reconstruct", *SMALL, "C1CC").stderr.splitlines()[-1] == (
-        f"31 rows: {exact} exact, {30 - exact - bad} another molecule, {bad} no valid molecule, 1 invalid input"
+        f"31 rows: {exact} exact, {30 - exact - invalid} another molecule, {invalid} no valid molecule, 1 invalid input"
     )
 
 
@@ -347,34 +347,34 @@ def test_info(molvae, tiny_model, tiny_checkpoint):
 
 
 def test_data(molvae):
-    from molvae.data import datasets as catalog
+    from molvae.data import datasets
 
     listed = molvae("data", "list", model=None).stdout
-    assert [line.split("\t")[0] for line in listed.splitlines()] == catalog.list_datasets()
+    assert [line.split("\t")[0] for line in listed.splitlines()] == datasets.list_datasets()
     text = molvae("data", "info", "moses", model=None).stdout
     assert "license:" in text
     assert "train" in text
 
 
 def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
-    from molvae.data import datasets as catalog
+    from molvae.data import datasets
     from molvae.errors import InputError
 
-    def fetched(recipe, folder, progress):
-        progress("on its way")
+    def fetch(recipe, folder, progress):
+        progress("downloading")
         return [folder / f"{recipe.name}.csv"]
 
-    monkeypatch.setattr(catalog, "fetch_dataset", fetched)
+    monkeypatch.setattr(datasets, "fetch_dataset", fetch)
     assert molvae("data", "fetch", "moses", "--folder", tmp_path, model=None).stdout == f"{tmp_path}/moses.csv\n"
 
-    def offline(*_, **__):
+    def fail(*_, **__):
         raise InputError("cannot fetch train.csv: no route to host")
 
-    monkeypatch.setattr(catalog, "fetch_dataset", offline)
+    monkeypatch.setattr(datasets, "fetch_dataset", fail)
     assert "no route to host" in molvae("data", "fetch", "moses", code=1, model=None).stderr
 
 
-# --- wrong usage: one line, exit 2 ---
+# --- usage errors: one line, exit code 2 ---
 
 
 @pytest.mark.parametrize(
@@ -406,7 +406,7 @@ def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
         (["decode", "CCO"], "unknown format"),
     ],
 )
-def test_wrong_usage_is_one_line(molvae, arguments, message):
+def test_usage_error_is_one_line(molvae, arguments, message):
     result = molvae(*arguments, code=2)
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
@@ -424,11 +424,11 @@ def test_wrong_usage_is_one_line(molvae, arguments, message):
         ["sample", "--nothing"],
     ],
 )
-def test_typers_own_invalid_rows(molvae, arguments):
+def test_usage_errors_of_typer(molvae, arguments):
     assert molvae(*arguments, code=2).stderr
 
 
-def test_models_and_datasets_that_are_not_there(molvae, tmp_path):
+def test_missing_model_and_dataset(molvae, tmp_path):
     assert "no model 'nothing'" in molvae("sample", model="nothing", code=2).stderr
     assert "no model 'nothing'" in molvae("info", "nothing", model=None, code=2).stderr
     assert "did you mean 'moses'" in molvae("data", "info", "mose", model=None, code=2).stderr
@@ -436,13 +436,13 @@ def test_models_and_datasets_that_are_not_there(molvae, tmp_path):
     assert "not JSON" in molvae("sample", model=tmp_path, code=1).stderr
 
 
-def test_a_device_that_is_not_there(tiny_model):
-    result = CliRunner().invoke(app, ["sample", "--model", str(tiny_model), "--device", "abacus"])
+def test_unknown_device(tiny_model):
+    result = CliRunner().invoke(app, ["sample", "--model", str(tiny_model), "--device", "tpu9"])
     assert result.exit_code == 2
-    assert "cannot use the device 'abacus'" in result.stderr
+    assert "cannot use the device 'tpu9'" in result.stderr
 
 
-def test_latents_that_cannot_be_read(molvae, tmp_path):
+def test_unreadable_latents(molvae, tmp_path):
     for name in ("z.csv", "z.parquet", "z.npy"):
         (tmp_path / name).write_bytes(b"")
         assert "cannot read latents" in molvae("decode", tmp_path / name, code=2).stderr

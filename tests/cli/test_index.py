@@ -1,4 +1,4 @@
-"""`molvae index` and `molvae search`, as a user types them."""
+"""`molvae index`: counts, invalid rows, resuming and exit codes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(*arguments):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Files of two formats in a folder, with a bad row and a duplicate."""
+    """A folder with files of two formats, an invalid row and a duplicate."""
     folder = tmp_path_factory.mktemp("library")
     (folder / "a.smi").write_text("".join(f"{smiles}\n" for smiles in [*DRUGS.values(), "C1CC"]))
     (folder / "b.csv").write_text("id,smiles\n" + "".join(f"s{i},{s}\n" for i, s in enumerate([*SMALL, ASPIRIN])))
@@ -29,34 +29,34 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def library(folder, tiny_model, tmp_path_factory):
-    made = tmp_path_factory.mktemp("made") / "lib.molvae"
-    done = run("index", folder, "-o", made, "--model", tiny_model, "--properties", "mw,qed", "--workers", 0)
-    assert done.exit_code == 0, done.stderr
-    assert done.stdout == ""
-    read = len(DRUGS) + len(SMALL) + 2
-    assert f"{read} read: {read - 2} accepted, 1 duplicate, 1 invalid" in done.stderr
-    assert f"{made / 'invalid_rows.csv'}" in done.stderr
-    return made
+    library = tmp_path_factory.mktemp("output") / "lib.molvae"
+    result = run("index", folder, "-o", library, "--model", tiny_model, "--properties", "mw,qed", "--workers", 0)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == ""
+    n_rows = len(DRUGS) + len(SMALL) + 2
+    assert f"{n_rows} read: {n_rows - 2} accepted, 1 duplicate, 1 invalid" in result.stderr
+    assert f"{library / 'invalid_rows.csv'}" in result.stderr
+    return library
 
 
 def test_invalid_rows_file(library, folder):
-    (bad,) = csv.DictReader((library / "invalid_rows.csv").open())
-    assert bad["source"] == str(folder / "a.smi")
-    assert bad["row"] == str(len(DRUGS) + 1)
-    assert "ring 1 opened" in bad["reason"]
+    (row,) = csv.DictReader((library / "invalid_rows.csv").open())
+    assert row["source"] == str(folder / "a.smi")
+    assert row["row"] == str(len(DRUGS) + 1)
+    assert "ring 1 opened" in row["reason"]
 
 
 def test_resume_with_other_options_fails(library, folder, tiny_model):
     before = (library / "manifest.json").read_bytes()
-    done = run("index", folder, "-o", library, "--model", tiny_model, "--workers", 0)
-    assert done.exit_code == 2
-    assert "was indexed with other properties" in done.stderr
+    result = run("index", folder, "-o", library, "--model", tiny_model, "--workers", 0)
+    assert result.exit_code == 2
+    assert "was indexed with other properties" in result.stderr
     assert run("index", folder, "-o", library, "--model", tiny_model, "--properties", "mw,qed").exit_code == 0
     assert (library / "manifest.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (["nothing.smi"], "does not exist"),
         (["-"], "cannot be read again"),
@@ -64,17 +64,17 @@ def test_resume_with_other_options_fails(library, folder, tiny_model):
         (["{folder}", "--model", "no-model"], "--model: no model"),
     ],
 )
-def test_index_usage_errors(folder, tiny_model, tmp_path, arguments, complaint):
-    given = [argument.format(folder=folder) for argument in arguments]
-    model = [] if "--model" in given else ["--model", tiny_model]
-    done = run("index", *given, "-o", tmp_path / "lib", *model, "--workers", 0)
-    assert done.exit_code == 2
-    assert complaint in done.stderr
+def test_index_usage_errors(folder, tiny_model, tmp_path, arguments, message):
+    formatted = [argument.format(folder=folder) for argument in arguments]
+    model = [] if "--model" in formatted else ["--model", tiny_model]
+    result = run("index", *formatted, "-o", tmp_path / "lib", *model, "--workers", 0)
+    assert result.exit_code == 2
+    assert message in result.stderr
     assert not (tmp_path / "lib").exists()
 
 
 def test_index_without_molecules_exits_1(tiny_model, tmp_path):
     (tmp_path / "a.smi").write_text("C1CC\n")
-    done = run("index", tmp_path / "a.smi", "-o", tmp_path / "lib", "--model", tiny_model, "--workers", 0)
-    assert done.exit_code == 1
-    assert "1 read: 0 accepted, 0 duplicate, 1 invalid" in done.stderr
+    result = run("index", tmp_path / "a.smi", "-o", tmp_path / "lib", "--model", tiny_model, "--workers", 0)
+    assert result.exit_code == 1
+    assert "1 read: 0 accepted, 0 duplicate, 1 invalid" in result.stderr

@@ -1,4 +1,4 @@
-"""What is named on a command line becomes rows, in order."""
+"""Rows from SMILES, files and standard input."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_unreadable_file_fails_before_reading(tmp_path, name):
     (tmp_path / "empty.smi").touch()
     (tmp_path / "folder.smi").mkdir()
     with pytest.raises(InputError, match=name):
-        read_rows([str(tmp_path / "one.smi"), str(tmp_path / name)], None)  # not one row was asked for
+        read_rows([str(tmp_path / "one.smi"), str(tmp_path / name)], None)  # fails before the first row is requested
 
 
 @pytest.mark.parametrize(
     ("text", "rows"),
     [
         ("id\tsmiles\n1\tCCO\n", [("CCO", "1")]),  # a table
-        ("smiles\tnumber\nCCO\t1\n", [("CCO", "1")]),  # a .smi, whose second word is the name
+        ("smiles\tnumber\nCCO\t1\n", [("CCO", "1")]),  # a .smi file, whose second field is the name
         ("CCO\tethanol\nCCN\n", [("CCO", "ethanol"), ("CCN", "")]),
     ],
 )

@@ -1,4 +1,4 @@
-"""A long run of `molvae analogs` that is stopped and begun again ends as one that was left alone."""
+"""Interrupted runs of `molvae analogs` resume and give the same output as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from molvae.checkpoint import CONFIG_FILE
 from molvae.cli.app import app
 from molvae.io.partial_results import PartialResults
 
-GROUP = 8  # seeds that make a table; 64 would make long tests
+GROUP = 8  # seeds per table, fewer than the default of 64 to keep the tests short
 MOLVAE = [
     sys.executable, "-W", "ignore", "-c",
     "from molvae import __main__; from molvae.generation import runner; "
     f"runner.GROUP_SIZE = {GROUP}; __main__.main()",
 ]  # fmt: skip
-# as many threads as here: with others the last digit of a likelihood may be another
+# the same number of threads as here, because the rounding of likelihoods depends on it
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "TERM": "dumb"}
 
 
@@ -46,7 +46,7 @@ def molvae(tiny_model, monkeypatch):
 
 @pytest.fixture
 def stopped(molvae, monkeypatch):
-    """The same, interrupted once this many groups are done."""
+    """Like `molvae`, but interrupted after a number of groups."""
 
     def run(groups, *arguments):
         store, stored = PartialResults._store, []
@@ -64,8 +64,8 @@ def stopped(molvae, monkeypatch):
     return run
 
 
-def _seeds(path, count):
-    """Seeds with rows in between that cannot be read, or that the model has no symbol for, and some at the end."""
+def _write_seeds(path, count):
+    """Write seeds, with invalid rows and rows with unknown tokens between them and at the end."""
     rows = []
     for i in range(count):
         rows.append(f"{SMALL[i % len(SMALL)]} molecule {i}")
@@ -76,7 +76,7 @@ def _seeds(path, count):
 
 @pytest.fixture
 def seeds(tmp_path):
-    return _seeds(tmp_path / "seeds.smi", 20)
+    return _write_seeds(tmp_path / "seeds.smi", 20)
 
 
 def _summary(result):
@@ -85,7 +85,7 @@ def _summary(result):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_resume_after_kill(molvae, tiny_model, tmp_path):
-    seeds = _seeds(tmp_path / "seeds.smi", 8 * GROUP)
+    seeds = _write_seeds(tmp_path / "seeds.smi", 8 * GROUP)
     output, parts = tmp_path / "out.csv", tmp_path / "out.csv.parts"
     command = [*MOLVAE, "analogs", seeds, "-n", 2, "-o", output, "--model", tiny_model, "--device", "cpu"]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL, env=ENVIRONMENT)
@@ -97,43 +97,43 @@ def test_resume_after_kill(molvae, tiny_model, tmp_path):
     assert not output.exists()
     again = molvae(seeds, "-o", output)
     assert again.stderr.startswith("resuming after ")
-    whole = molvae(seeds, "-o", tmp_path / "whole.csv")
-    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
-    assert _summary(again) == _summary(whole)
-    # on a slow machine it may have been killed while it wrote the output, whose draft then lies about
-    assert sorted(tmp_path.glob("[!.]*")) == [output, seeds, tmp_path / "whole.csv"]
+    uninterrupted = molvae(seeds, "-o", tmp_path / "uninterrupted.csv")
+    assert output.read_bytes() == (tmp_path / "uninterrupted.csv").read_bytes()
+    assert _summary(again) == _summary(uninterrupted)
+    # hidden temporary files may remain if the process was killed while it wrote the output
+    assert sorted(tmp_path.glob("[!.]*")) == [output, seeds, tmp_path / "uninterrupted.csv"]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".smi", ".sdf", ".parquet", ".html", ".svg"])
 def test_resumed_output_equals_uninterrupted(molvae, stopped, seeds, tmp_path, suffix):
-    """From standard input nothing is kept, and the tables go straight into the file."""
+    """Compared with a run from standard input, which stores no partial results."""
     arguments = ["--filter", "mw<200", "--rank-by", "tpsa - similarity"]
-    at_once = ["-o", tmp_path / "at_once" / f"out{suffix}", "--image", tmp_path / "at_once" / "grid.svg"]
-    whole = molvae("-", *arguments, *at_once, stdin=seeds.read_text())
-    place = tmp_path / "resumed"
-    command = [seeds, *arguments, "-o", place / f"out{suffix}", "--image", place / "grid.svg"]
+    uninterrupted_folder, folder = tmp_path / "uninterrupted", tmp_path / "resumed"
+    outputs = ["-o", uninterrupted_folder / f"out{suffix}", "--image", uninterrupted_folder / "grid.svg"]
+    uninterrupted = molvae("-", *arguments, *outputs, stdin=seeds.read_text())
+    command = [seeds, *arguments, "-o", folder / f"out{suffix}", "--image", folder / "grid.svg"]
     first = stopped(1, *command)
-    assert [file.name for file in place.iterdir()] == [f"out{suffix}.parts"]
+    assert [file.name for file in folder.iterdir()] == [f"out{suffix}.parts"]
     again = molvae(*command)
-    for file in (tmp_path / "at_once").iterdir():
-        assert (place / file.name).read_bytes() == file.read_bytes()
-    assert sorted(file.name for file in place.iterdir()) == ["grid.svg", f"out{suffix}"]
-    assert _summary(again) == _summary(whole)
+    for file in uninterrupted_folder.iterdir():
+        assert (folder / file.name).read_bytes() == file.read_bytes()
+    assert sorted(file.name for file in folder.iterdir()) == ["grid.svg", f"out{suffix}"]
+    assert _summary(again) == _summary(uninterrupted)
     assert "stored in" in first.stderr
 
 
 def test_resume_messages(molvae, stopped, seeds, tmp_path):
-    """Counts are of the whole run; the 8 seeds of a table are 9 rows with an empty one between them."""
+    """Counts are those of the whole run. The first 8 seeds are 9 rows, because one row between them is invalid."""
     command = [seeds, "-o", tmp_path / "out.csv"]
     lines = stopped(1, *command).stderr.splitlines()
-    done = f"9 seeds are finished and stored in {tmp_path / 'out.csv.parts'}: run the same command to resume"
-    assert lines[-2:] == [done, "molvae: interrupted"]
+    message = f"9 seeds are finished and stored in {tmp_path / 'out.csv.parts'}: run the same command to resume"
+    assert lines[-2:] == [message, "molvae: interrupted"]
     again = molvae(*command)
     assert again.stdout == ""
     assert again.stderr.splitlines()[0] == f"resuming after 9 seeds, stored in {tmp_path / 'out.csv.parts'}"
     assert _summary(again) == "29 seeds: 20 used, 9 rejected; 40 molecules"
-    place = "seeds.smi, line 6: cannot read SMILES 'C1CC'"
-    assert (place in "\n".join(lines), place in again.stderr) == (True, False)
+    report = "seeds.smi, line 6: cannot read SMILES 'C1CC'"
+    assert (report in "\n".join(lines), report in again.stderr) == (True, False)
 
 
 def test_resume_twice(molvae, stopped, seeds, tmp_path):
@@ -180,7 +180,7 @@ def test_resume_with_other_files_fails(molvae, stopped, seeds, tmp_path, tiny_mo
 
 
 def test_standard_input_is_not_resumable(molvae, monkeypatch, tmp_path):
-    """It cannot be read again."""
+    """Standard input can be read only once."""
     from molvae.generator import Generator
 
     tables = Generator.iter_analogs
@@ -191,7 +191,7 @@ def test_standard_input_is_not_resumable(molvae, monkeypatch, tmp_path):
 
     monkeypatch.setattr(Generator, "iter_analogs", interrupted)
     result = molvae("-", "-o", tmp_path / "out.csv", code=130, stdin="CCO\n" * 20)
-    assert "kept" not in result.stderr
+    assert "stored in" not in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""The command as a process: pipes, signals, and what `--help` does not wait for."""
+"""The command as a process: pipes, signals, terminals, and fast imports."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MOLVAE = [sys.executable, "-W", "ignore", "-m", "molvae"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}
 
 
-def _printed(code):
-    """What a Python of its own prints."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
-    return done.stdout
+def _run_python(code):
+    """The output of code in a new Python process."""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    return result.stdout
 
 
 def test_help_imports_no_heavy_library():
@@ -32,12 +32,12 @@ def test_help_imports_no_heavy_library():
         "heavy = {'torch', 'rdkit', 'pandas', 'numpy', 'lightning', 'torch_geometric', 'pyarrow'} & set(sys.modules)\n"
         "print('heavy:', sorted(heavy))"
     )
-    assert _printed(code).splitlines()[-1] == "heavy: []"
+    assert _run_python(code).splitlines()[-1] == "heavy: []"
 
 
 def test_package_import_is_light():
     code = "import sys, molvae; print(sorted({'torch', 'rdkit', 'pandas', 'numpy'} & set(sys.modules)))"
-    assert _printed(code) == "[]\n"
+    assert _run_python(code) == "[]\n"
 
 
 def test_analogs_avoid_slow_imports():
@@ -48,16 +48,16 @@ def test_analogs_avoid_slow_imports():
         "heavy = {'torch_geometric', 'torch._dynamo', 'sympy', 'lightning', 'sklearn'} & set(sys.modules)\n"
         "print(len(found), sorted(heavy))"
     )
-    assert _printed(code) == "3 []\n"
+    assert _run_python(code) == "3 []\n"
 
 
 def test_pipe_is_utf8(tiny_model, tmp_path):
-    """As on Windows, where Python's own way would be to write bytes that no command reads again, or to fail."""
+    """Data in a pipe is UTF-8 even if the default encoding of stdout is another, as on Windows."""
     (tmp_path / "a.smi").write_text("CCO\t\u03b2-ethanol\nCCN\t\u00e9thylamine\n", encoding="utf-8")
     command = [*MOLVAE, "encode", str(tmp_path / "a.smi"), "--model", str(tiny_model)]
-    done = subprocess.run(command, capture_output=True, env={**ENVIRONMENT, "PYTHONIOENCODING": "cp1252"})
-    assert done.returncode == 0
-    lines = done.stdout.decode("utf-8").split("\n")
+    result = subprocess.run(command, capture_output=True, env={**ENVIRONMENT, "PYTHONIOENCODING": "cp1252"})
+    assert result.returncode == 0
+    lines = result.stdout.decode("utf-8").split("\n")
     assert [line.split(",")[1] for line in lines[1:3]] == ["\u03b2-ethanol", "\u00e9thylamine"]
 
 
@@ -66,22 +66,22 @@ def test_pipe_between_commands(tiny_model):
     first = [*MOLVAE, "sample", "-n", "3", "--model", str(tiny_model)]
     second = [*MOLVAE, "reconstruct", "-", "--model", str(tiny_model)]
     with subprocess.Popen(first, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as source:
-        done = subprocess.run(second, stdin=source.stdout, capture_output=True, text=True, env=ENVIRONMENT)
+        result = subprocess.run(second, stdin=source.stdout, capture_output=True, text=True, env=ENVIRONMENT)
         source.communicate()
-    assert (source.returncode, done.returncode) == (0, 0)
-    assert len(done.stdout.splitlines()) == 4
-    assert done.stdout.startswith("smiles,name,reconstruction,exact,error\n")
-    assert done.stderr.splitlines()[-1].startswith("3 rows: ")
+    assert (source.returncode, result.returncode) == (0, 0)
+    assert len(result.stdout.splitlines()) == 4
+    assert result.stdout.startswith("smiles,name,reconstruction,exact,error\n")
+    assert result.stderr.splitlines()[-1].startswith("3 rows: ")
 
 
 def test_image_is_drawn_after_broken_pipe(tmp_path):
-    """A table as a whole, and one that comes in parts, of which there is the first when the reader goes."""
+    """The reader closes the pipe after the only table, or after the first of several tables."""
     table = pd.DataFrame({"smiles": ["CCO", "CCN"], "seed": "CCO", "similarity": [1.0, 0.5]})
     table.attrs["summary"] = []
 
-    def leave(context):
-        with context as take:
-            take(table)
+    def break_pipe(context):
+        with context as write:
+            write(table)
             raise BrokenPipeError
 
     for context in (
@@ -89,7 +89,7 @@ def test_image_is_drawn_after_broken_pipe(tmp_path):
         image_output(tmp_path / "parts.png"),
     ):
         with pytest.raises(BrokenPipeError):
-            leave(context)
+            break_pipe(context)
     for name in ("whole.png", "parts.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
@@ -97,7 +97,7 @@ def test_image_is_drawn_after_broken_pipe(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")
 def test_closed_pipe_exits_0(tiny_model, tmp_path):
     seeds = tmp_path / "seeds.smi"
-    seeds.write_text("CCO\n" * 200)  # four groups of seeds: the later ones find nobody listening
+    seeds.write_text("CCO\n" * 200)  # four groups of seeds; the pipe is closed after the first
     command = [*MOLVAE, "analogs", str(seeds), "-n", "2", "--model", str(tiny_model)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as source:
         assert source.stdout is not None
@@ -120,13 +120,13 @@ def test_interrupt_exits_130(tiny_model, tmp_path):
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.1)  # the draft of the output is made before the model is loaded
+        time.sleep(0.1)  # a temporary output file is created before the model is loaded
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     try:
         _, errors = process.communicate(timeout=60)
     finally:
-        process.kill()  # nothing to do where it has ended
+        process.kill()  # does nothing if it has ended
     assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == "molvae: interrupted"
     assert "Traceback" not in errors
@@ -136,23 +136,23 @@ def test_interrupt_exits_130(tiny_model, tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("interrupted", ["molvae.cli.app", "torch"])
 def test_interrupt_during_import_exits_130(interrupted, tiny_model, tmp_path):
-    # the libraries make code from strings as they are imported, where Python remembers an interrupt and dies of it
+    # libraries call exec while they are imported; an interrupt there must also exit with 130
     hook = (
         "import builtins, os, signal, time\n"
-        "found = builtins.__import__\n"
-        "def find(name, *rest, **named):\n"
+        "original_import = builtins.__import__\n"
+        "def interrupted_import(name, *args, **kwargs):\n"
         f"    if name == {interrupted!r}:\n"
         "        exec('os.kill(os.getpid(), signal.SIGINT); time.sleep(30)')\n"
-        "    return found(name, *rest, **named)\n"
-        "builtins.__import__ = find\n"
+        "    return original_import(name, *args, **kwargs)\n"
+        "builtins.__import__ = interrupted_import\n"
     )
     (tmp_path / "sitecustomize.py").write_text(hook)
     command = [*MOLVAE, "sample", "-n", "3", "--model", str(tiny_model)]
-    done = subprocess.run(
+    result = subprocess.run(
         command, capture_output=True, text=True, env={**ENVIRONMENT, "PYTHONPATH": str(tmp_path)},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), timeout=60,
     )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "molvae: interrupted\n")
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "molvae: interrupted\n")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal")
@@ -161,22 +161,22 @@ def test_terminal_table_has_20_rows(tiny_model):
     command = [*MOLVAE, "sample", "-n", "25", "--model", str(tiny_model)]
     with subprocess.Popen(command, stdout=side, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:
         os.close(side)
-        text = _all_of(main)
+        text = _read_all(main)
     assert process.returncode == 0
     lines = [line for line in text.splitlines() if line.strip()]
     assert lines[-1].startswith("... 5 more; -o FILE writes all")
     assert 22 <= len(lines) <= 24
 
 
-def _all_of(terminal: int) -> str:
+def _read_all(terminal: int) -> str:
     content = b""
     while True:
         try:
-            piece = os.read(terminal, 65_536)
-        except OSError:  # Linux's way to say that the other end is closed
+            chunk = os.read(terminal, 65_536)
+        except OSError:  # on Linux, the other end is closed
             break
-        if not piece:
+        if not chunk:
             break
-        content += piece
+        content += chunk
     os.close(terminal)
     return content.decode()

@@ -1,4 +1,4 @@
-"""`molvae score`: rows to a file, the set's figures to stdout, bad rows to stderr, and the exit code."""
+"""`molvae score`: tables, metrics on stdout, reports, invalid rows on stderr, and exit codes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from molvae.metrics.score import score as score_in_python
 
 SMILES = list(DRUGS.values())[:8]
 ROWS = [*SMILES[:5], "C1CC", SMILES[0]]
-TEXT = {"smiles", "name", "error", "canonical", "alerts", "scaffold", "nearest_neighbor"}
-FLAGS = {"lipinski", "veber", "moses_filters", "not_in_training", "scaffold_not_in_training"}
+TEXT_COLUMNS = {"smiles", "name", "error", "canonical", "alerts", "scaffold", "nearest_neighbor"}
+BOOLEAN_COLUMNS = {"lipinski", "veber", "moses_filters", "not_in_training", "scaffold_not_in_training"}
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
+def _empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MOLVAE_DATA", str(tmp_path / "data"))
 
 
@@ -41,18 +41,20 @@ def score(*arguments, code=0, stdin=None, fcd=False):
     return result
 
 
-def strictly(text):
-    def rejected(name):
-        raise AssertionError(f"{name} is no JSON")
+def parse_json(text):
+    """Parse strict JSON, without NaN and Infinity."""
 
-    return json.loads(text, parse_constant=rejected)
+    def fail(name):
+        raise AssertionError(f"{name} is not valid JSON")
+
+    return json.loads(text, parse_constant=fail)
 
 
 def test_score_equals_python(files, tmp_path):
     molecules, train, test = files
     table, page, data = (tmp_path / "out" / name for name in ("rows.csv", "page.html", "set.json"))
     result = score(molecules, "--train", train, "--test", test, "-o", table, "--report", page)
-    found = strictly(result.stdout)
+    found = parse_json(result.stdout)
     expected = score_in_python(ROWS, train=train, test=test, fcd=False, workers=1, device="cpu")
     assert found == json.loads(expected.to_json())
     rows = pd.read_csv(table, keep_default_na=False)
@@ -67,7 +69,7 @@ def test_score_equals_python(files, tmp_path):
     assert str(molecules) in text
     assert result.stderr.splitlines()[-1] == "7 read, 6 valid, 1 invalid, 5 distinct, 6 sampled, 2 novel"
     again = score(molecules, "--train", train, "--test", test, "--report", data)
-    assert strictly(data.read_text()) == strictly(again.stdout) == found
+    assert parse_json(data.read_text()) == parse_json(again.stdout) == found
     assert "computing" in result.stderr
     assert "computing" not in again.stderr
 
@@ -92,7 +94,7 @@ def test_invalid_rows_are_reported(tmp_path):
     assert reasons[3].startswith("argument 2: cannot read SMILES 'c1ccccc'")
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
     assert table["error"].astype(bool).tolist() == [False, True, True, True, False, True, False]
-    assert strictly(result.stdout)["counts"]["invalid"] == 4
+    assert parse_json(result.stdout)["counts"]["invalid"] == 4
 
 
 def test_invalid_rows_in_later_chunks(tmp_path, monkeypatch):
@@ -109,7 +111,7 @@ def test_invalid_rows_in_later_chunks(tmp_path, monkeypatch):
 @pytest.mark.parametrize("text", ["CCO\nCCN\n", "smiles,x\nCCO,1\nCCN,2\n", "id;SMILES\n1;CCO\n2;CCN\n"])
 def test_standard_input(text, tmp_path):
     result = score("-", "--columns", "logp", "-o", tmp_path / "out.csv", stdin=text)
-    assert strictly(result.stdout)["counts"]["valid"] == 2
+    assert parse_json(result.stdout)["counts"]["valid"] == 2
     assert pd.read_csv(tmp_path / "out.csv")["canonical"].tolist() == ["CCO", "CCN"]
 
 
@@ -121,14 +123,14 @@ def test_names_are_kept(tmp_path):
     assert table["smiles"].tolist() == ["CCO", "C1CC", "CCN"]
 
 
-# --- analogs of seeds, and scores of one's own ---
+# --- seeds, reports and scoring functions ---
 
-ETHANOLS = "smiles,seed\nCCCO,CCO\n,CCO\nC1CC,CCO\nCCCN,CCN\nCCC,C1CC\n"
+ANALOGS = "smiles,seed\nCCCO,CCO\n,CCO\nC1CC,CCO\nCCCN,CCN\nCCC,C1CC\n"
 
 
 def test_invalid_rows_count_for_their_seed(tmp_path):
     file, seeds = tmp_path / "analogs.csv", tmp_path / "seeds.csv"
-    file.write_text(ETHANOLS)
+    file.write_text(ANALOGS)
     figures = tmp_path / "figures.csv"
     result = score(file, "--seed-column", "seed", "--columns", "logp", "--per-seed", seeds, "--report", figures)
     found = strictly(result.stdout)
@@ -147,7 +149,7 @@ def test_invalid_rows_count_for_their_seed(tmp_path):
 
 def test_report_csv(tmp_path):
     file = tmp_path / "figures.csv"
-    found = strictly(score("CCO", "CCN", "--columns", "logp", "--report", file).stdout)
+    found = parse_json(score("CCO", "CCN", "--columns", "logp", "--report", file).stdout)
     table = pd.read_csv(file)
     assert list(table.columns) == ["section", "metric", "value"]
     assert len(table) == sum(len(section) for section in found["metrics"].values())
@@ -164,8 +166,8 @@ def test_user_function_is_column_and_mean(tmp_path):
 def test_invalid_reference_rows_are_counted(tmp_path):
     train = tmp_path / "train.smi"
     train.write_text("CCO\nC1CC\nCCN\n" + "C" * 6000 + "\n")
-    for _ in range(2):  # computed, and read back
-        notes = strictly(score("CCO", "CCC", "--train", train).stdout)["notes"]
+    for _ in range(2):  # computed, then read from the cache
+        notes = parse_json(score("CCO", "CCC", "--train", train).stdout)["notes"]
         assert f"{train}: invalid rows skipped: 2" in notes
 
 
@@ -174,7 +176,7 @@ def test_invalid_reference_rows_are_counted(tmp_path):
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_parquet(files, tmp_path, monkeypatch, order):
-    """One row a table: the types of the first must do for all, a bad row included."""
+    """With one row per table, the column types of the first table fit all, including invalid rows."""
     from molvae.metrics import scorer
 
     monkeypatch.setattr(scorer, "CHUNKS_PER_TABLE", 1)
@@ -185,13 +187,13 @@ def test_parquet(files, tmp_path, monkeypatch, order):
     score(tmp_path / "rows.smi", "--train", train, "-o", tmp_path / "out.parquet")
     table = pd.read_parquet(tmp_path / "out.parquet")
     assert table["smiles"].tolist() == rows
-    good = (table["canonical"] != "").tolist()
-    assert good == [text != "C1CC" for text in rows]
+    is_valid = (table["canonical"] != "").tolist()
+    assert is_valid == [text != "C1CC" for text in rows]
     for name in table.columns:
-        assert (table[name].dtype == "float64") == (name not in TEXT | FLAGS), name
-    assert {value for name in FLAGS for value in table[name].dropna()} == {True, False}
-    assert table[sorted(FLAGS - {"scaffold_not_in_training"})].notna().all(axis=1).tolist() == good
-    assert table["nearest_neighbor"].notna().tolist() == good
+        assert (table[name].dtype == "float64") == (name not in TEXT_COLUMNS | BOOLEAN_COLUMNS), name
+    assert {value for name in BOOLEAN_COLUMNS for value in table[name].dropna()} == {True, False}
+    assert table[sorted(BOOLEAN_COLUMNS - {"scaffold_not_in_training"})].notna().all(axis=1).tolist() == is_valid
+    assert table["nearest_neighbor"].notna().tolist() == is_valid
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".sdf", ".smi"])
@@ -199,15 +201,15 @@ def test_output_file_is_read_back(files, tmp_path, suffix):
     molecules, train, _ = files
     file = tmp_path / f"out{suffix}"
     score(molecules, "--train", train, "--columns", "logp,scaffold,moses_filters", "-o", file)
-    kept = ROWS if suffix in (".csv", ".parquet") else [text for text in ROWS if text != "C1CC"]
-    assert [row.smiles for row in read_records(file)] == kept
+    expected = ROWS if suffix in (".csv", ".parquet") else [text for text in ROWS if text != "C1CC"]
+    assert [row.smiles for row in read_records(file)] == expected
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".html", ".sdf", ".smi"])
 def test_input_without_rows(tmp_path, suffix):
     (tmp_path / "rows.csv").write_text("smiles\n")
     result = score(tmp_path / "rows.csv", "-o", tmp_path / f"out{suffix}", "--report", tmp_path / "page.html")
-    assert strictly(result.stdout)["counts"]["read"] == 0
+    assert parse_json(result.stdout)["counts"]["read"] == 0
     assert "no valid molecule" in (tmp_path / "page.html").read_text()
     if suffix == ".csv":
         assert (tmp_path / "out.csv").read_text().startswith("smiles,name,error,canonical,")
@@ -232,21 +234,21 @@ def test_html_and_image_of_rows(files, tmp_path):
 
 
 def test_score_reads_analogs_table(tiny_model, tmp_path):
-    """What `molvae analogs` writes is what `molvae score --seed-column seed` reads."""
+    """`molvae score --seed-column seed` reads the output of `molvae analogs`."""
     analogs = tmp_path / "analogs.csv"
     arguments = ["analogs", "CCO", "c1ccccc1", "-n", "5", "-o", str(analogs), "--model", str(tiny_model)]
     assert CliRunner().invoke(app, [*arguments, "--device", "cpu"]).exit_code == 0
-    given = pd.read_csv(analogs)
+    expected = pd.read_csv(analogs)
     result = score(analogs, "--seed-column", "seed", "--columns", "logp", "-o", tmp_path / "out.csv")
     found = strictly(result.stdout)
     assert found["metrics"]["Analogs"]["seeds"] == 2
     assert found["metrics"]["Analogs"]["validity"] == 1
     rows = pd.read_csv(tmp_path / "out.csv")
-    assert rows["seed"].tolist() == given["seed"].tolist()
-    assert rows["smiles"].tolist() == given["smiles"].tolist()
-    assert rows["similarity"].tolist() == pytest.approx(given["similarity"].tolist(), abs=1e-3)
+    assert rows["seed"].tolist() == expected["seed"].tolist()
+    assert rows["smiles"].tolist() == expected["smiles"].tolist()
+    assert rows["similarity"].tolist() == pytest.approx(expected["similarity"].tolist(), abs=1e-3)
     piped = score("-", "--seed-column", "seed", "--columns", "logp", stdin=analogs.read_text())
-    assert strictly(piped.stdout) == found
+    assert parse_json(piped.stdout) == found
     page = tmp_path / "page.html"
     score(analogs, "--seed-column", "seed", "--rank-by", "similarity", "--report", page, "-o", tmp_path / "rows.html")
     assert "<h2>Seeds</h2>" in page.read_text()
@@ -267,7 +269,7 @@ def test_seed_column_of_smi(tmp_path):
 @pytest.mark.parametrize("arguments", [["C1CC"], ["C1CC", "c1ccccc"]])
 def test_no_valid_row_exits_1_with_outputs(tmp_path, arguments):
     result = score(*arguments, "-o", tmp_path / "out.csv", "--report", tmp_path / "page.html", code=1)
-    assert strictly(result.stdout)["counts"]["valid"] == 0
+    assert parse_json(result.stdout)["counts"]["valid"] == 0
     assert len(pd.read_csv(tmp_path / "out.csv")) == len(arguments)
     assert "ring 1 opened" in (tmp_path / "page.html").read_text()
 
@@ -285,11 +287,11 @@ def test_no_valid_row_exits_1_with_outputs(tmp_path, arguments):
         (["CCO", "-o", "out.csv", "--report", "out.csv"], "out.csv is given for two outputs"),
         (["CCO", "--score", "nowhere"], "--score: nowhere does not exist"),
         (["CCO", "-o", "/proc/1/mem/out.csv"], "cannot write /proc/1/mem/out.csv"),
-        (["CCO", "--report", "page.html", "--rank-by", "beauty"], "got 'beauty'"),
+        (["CCO", "--report", "page.html", "--rank-by", "qid"], "got 'qid'"),
         (["CCO", "--report", "page.html", "--rank-by", "sa", "--columns", "logp"], "got 'sa'"),
         (["CCO", "--report", "page.html", "--rank-by", "nearest_similarity"], "got 'nearest_similarity'"),
         (["CCO", "--per-seed", "seeds.csv"], "--per-seed needs the column with the seeds"),
-        (["CCO", "--device", "abacus"], "cannot use the device 'abacus'"),
+        (["CCO", "--device", "tpu9"], "cannot use the device 'tpu9'"),
     ],
 )
 def test_usage_errors(tmp_path, monkeypatch, arguments, message):
@@ -320,11 +322,11 @@ def test_file_column_input_is_not_overwritten(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [[], ["CCO", "--sample-size", "1"], ["CCO", "--workers", "-1"]])
-def test_typers_own_invalid_rows(arguments):
+def test_usage_errors_of_typer(arguments):
     assert CliRunner().invoke(app, ["score", *arguments]).exit_code == 2
 
 
-def test_an_unknown_column_of_the_file_leaves_no_table(tmp_path):
+def test_unknown_column_writes_no_table(tmp_path):
     pd.DataFrame({"smiles": ["CCO"], "start": ["CCN"]}).to_csv(tmp_path / "rows.csv", index=False)
     for option in ("--column", "--seed-column"):
         result = score(tmp_path / "rows.csv", option, "nosuch", "-o", tmp_path / "out.csv", code=2)
@@ -332,14 +334,14 @@ def test_an_unknown_column_of_the_file_leaves_no_table(tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_an_empty_reference(tmp_path):
+def test_reference_without_valid_rows(tmp_path):
     (tmp_path / "bad.smi").write_text("C1CC\n")
     result = score("CCO", "--train", tmp_path / "bad.smi", code=2)
     assert f"{tmp_path / 'bad.smi'} has no valid molecule (rows read: 1)" in result.stderr
 
 
-def test_fcd_or_not(files, monkeypatch):
-    """By a stand-in for the network: two sets whose means lie 3 apart."""
+def test_fcd_options(files, monkeypatch):
+    """With a mock of the network, whose mean activations differ by 3."""
     import numpy as np
 
     from molvae.metrics import fcd
@@ -354,8 +356,8 @@ def test_fcd_or_not(files, monkeypatch):
         assert figures["FCD/Test"] == (expected and pytest.approx(expected))
 
 
-def test_a_table_for_a_reader(files):
-    """On a terminal: no JSON, every figure by its name."""
+def test_terminal_tables(files):
+    """In a terminal, the metrics are shown as tables instead of JSON."""
     from molvae.cli import score as command
 
     scores = score_in_python(ROWS, test=files[2], fcd=False, workers=1, device="cpu")

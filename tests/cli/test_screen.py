@@ -1,4 +1,4 @@
-"""`molvae fit` and `molvae screen` from arguments to exit codes, and the pipe into `molvae analogs`."""
+"""`molvae fit` and `molvae screen`: tables, files and exit codes, and a pipe into `molvae analogs`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEED = DRUGS["aspirin"]
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     path = tmp_path_factory.mktemp("library") / "lib.smi"
-    path.write_text("".join(f"{text} {name}\n" for name, text in DRUGS.items()) + "C1CC bad\n" * 25)
+    path.write_text("".join(f"{text} {name}\n" for name, text in DRUGS.items()) + "C1CC invalid\n" * 25)
     return path
 
 
@@ -47,12 +47,12 @@ def test_library_file_is_not_overwritten(tmp_path):
     folder.mkdir()
     (folder / "a.smi").write_text("CCO\nCCN\n")
     for name in ("a.smi", "hits.csv"):
-        told = run("screen", folder, "--rank-by", "qed", "-o", folder / name, "--workers", 0, code=2).stderr
-        assert "lies in the input folder" in told
+        result = run("screen", folder, "--rank-by", "qed", "-o", folder / name, "--workers", 0, code=2)
+        assert "is in the input folder" in result.stderr
     assert (folder / "a.smi").read_text() == "CCO\nCCN\n"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are Unicode on other platforms")
 def test_undecodable_file_name(tmp_path):
     with open(os.fsencode(tmp_path) + b"/caf\xe9.smi", "w") as file:
         file.write("CCO\n")
@@ -63,11 +63,11 @@ def test_undecodable_file_name(tmp_path):
 def test_seed_files_invalid_rows_and_report(library, tmp_path):
     (tmp_path / "seeds.smi").write_text(f"{SEED} aspirin\n{DRUGS['warfarin']}\n")
     run("screen", library, "--seeds", tmp_path / "seeds.smi", "--top", 3, "-o", tmp_path / "s.parquet",
-        "--report", tmp_path / "s.html", "--invalid-rows", tmp_path / "bad.csv", "--workers", 0)  # fmt: skip
+        "--report", tmp_path / "s.html", "--invalid-rows", tmp_path / "invalid.csv", "--workers", 0)  # fmt: skip
     assert list(pd.read_parquet(tmp_path / "s.parquet")["tanimoto"][:2]) == [1, 1]
-    bad = pd.read_csv(tmp_path / "bad.csv")
-    assert len(bad) == 25
-    assert set(bad["value"]) == {"C1CC"}
+    invalid_rows = pd.read_csv(tmp_path / "invalid.csv")
+    assert len(invalid_rows) == 25
+    assert set(invalid_rows["value"]) == {"C1CC"}
     assert (tmp_path / "s.html").read_text().count("<circle") == 3
 
 

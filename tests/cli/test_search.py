@@ -1,4 +1,4 @@
-"""`molvae search`, as a user types it."""
+"""`molvae search`: tables, files, filters and exit codes."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def library(tiny_model, tmp_path_factory):
     return folder / "lib"
 
 
-@pytest.mark.parametrize("by", ["tanimoto", "latent", "both"])
-def test_search_table_on_stdout(library, by):
-    done = run("search", library, ASPIRIN, "OCC", "--rank-by", by, "--top", 4, "--device", "cpu")
-    assert done.exit_code == 0, done.stderr
-    table = pd.read_csv(io.StringIO(done.stdout))
+@pytest.mark.parametrize("rank_by", ["tanimoto", "latent", "both"])
+def test_search_table_on_stdout(library, rank_by):
+    result = run("search", library, ASPIRIN, "OCC", "--rank-by", rank_by, "--top", 4, "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    table = pd.read_csv(io.StringIO(result.stdout))
     assert table["seed"].tolist() == [ASPIRIN] * 4 + ["OCC"] * 4
     assert table["smiles"].tolist()[::4] == [ASPIRIN, "CCO"]
-    assert ("latent_distance" in table) == (by != "tanimoto")
-    assert "8 molecules for 2 seeds" in done.stderr
+    assert ("latent_distance" in table) == (rank_by != "tanimoto")
+    assert "8 molecules for 2 seeds" in result.stderr
 
 
 def test_search_files(library, tmp_path):
     (tmp_path / "seeds.smi").write_text("OCC ethanol\nC1CC broken\n")
-    done = run(
+    result = run(
         "search", library, tmp_path / "seeds.smi", "--rank-by", "tanimoto", "--filter", "mw<100",
         "--include-smarts", "[OX2H]", "--exclude-smarts", "C=O", "-o", tmp_path / "hits.parquet",
     )  # fmt: skip
-    assert done.exit_code == 0, done.stderr
-    assert f"{tmp_path / 'seeds.smi'}, line 2: " in done.stderr
-    assert "ring 1 opened" in done.stderr
+    assert result.exit_code == 0, result.stderr
+    assert f"{tmp_path / 'seeds.smi'}, line 2: " in result.stderr
+    assert "ring 1 opened" in result.stderr
     table = pd.read_parquet(tmp_path / "hits.parquet")
     assert table["smiles"].iloc[0] == "CCO"
     assert (table["mw"] < 100).all()
@@ -56,9 +56,9 @@ def test_search_files(library, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "complaint"),
+    ("arguments", "code", "message"),
     [
-        (["CCO", "--rank-by", "looks"], 2, "latent, tanimoto, both"),
+        (["CCO", "--rank-by", "euclidean"], 2, "latent, tanimoto, both"),
         (["CCO", "--metric", "dot"], 2, "cosine or l2"),
         (["CCO", "--filter", "sa<3"], 2, "--properties"),
         (["CCO", "--include-smarts", "C1("], 2, "SMARTS"),
@@ -67,14 +67,14 @@ def test_search_files(library, tmp_path):
         (["CCO", "--filter", "mw>9999"], 1, "0 molecules"),
     ],
 )
-def test_search_usage_errors(library, arguments, code, complaint):
-    done = run("search", library, *arguments, "--device", "cpu")
-    assert done.exit_code == code
-    assert complaint in done.stderr
+def test_search_usage_errors(library, arguments, code, message):
+    result = run("search", library, *arguments, "--device", "cpu")
+    assert result.exit_code == code
+    assert message in result.stderr
 
 
 def test_search_folder_without_library(tmp_path):
-    done = run("search", tmp_path, "CCO")
-    assert done.exit_code == 2
-    assert "is not a library" in done.stderr
-    assert "molvae index" in done.stderr
+    result = run("search", tmp_path, "CCO")
+    assert result.exit_code == 2
+    assert "is not a library" in result.stderr
+    assert "molvae index" in result.stderr

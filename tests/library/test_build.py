@@ -1,4 +1,4 @@
-"""Building a library: every row is counted, and interruptions do not change a byte."""
+"""Building a library: row counts, stored columns, resuming and invalid input."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def test_stored_columns(tiny_checkpoint, library, tmp_path):
     for name, values in compute_properties(mols, PROPERTIES).items():
         np.testing.assert_allclose(frame[name], values, rtol=1e-12)
     rows = [Record(smiles, "", "", 1) for smiles in frame["smiles"]]
-    (alone,) = embed_rows(
+    (batch,) = embed_rows(
         tiny_checkpoint.model, tiny_checkpoint.vocabulary, rows, device="cpu", max_length=80, workers=0
     )
     assert table.schema.field("latent").type.value_type == "halffloat"
-    np.testing.assert_allclose(np.stack(frame["latent"]), alone.latents, rtol=2e-3, atol=1e-3)
+    np.testing.assert_allclose(np.stack(frame["latent"]), batch.latents, rtol=2e-3, atol=1e-3)
     planes = BitPlanes.load(tmp_path / "lib" / "shards" / "00000.bits.npy", len(frame))
     np.testing.assert_array_equal(planes.packed(), morgan_bits(mols))
 
@@ -72,10 +72,10 @@ def test_stored_columns(tiny_checkpoint, library, tmp_path):
 def long_library(tmp_path_factory):
     """About five shards of 64 rows, with duplicates and invalid rows throughout."""
     path = tmp_path_factory.mktemp("long") / "long.smi"
-    draw = random.Random(0)
+    rng = random.Random(0)
     chains = ["C" * n + tail for n in range(1, 20) for tail in ("O", "N", "Cl", "C(=O)O", "Br", "OC")]
     rows = [*chains, *SMALL, *INVALID] * 2
-    draw.shuffle(rows)
+    rng.shuffle(rows)
     path.write_text("".join(f"{smiles}\n" for smiles in rows))
     return path
 
@@ -103,21 +103,21 @@ class _Interrupted(Exception):
 
 @pytest.mark.parametrize("after", [1, 2, 3, 5])
 def test_interrupted_build_resumes(tiny_checkpoint, long_library, uninterrupted, tmp_path, after):
-    """Interrupted after a number of batches; each batch is a shard here."""
-    seen = []
+    """The build is interrupted after a number of batches, each of which is a shard here."""
+    before = []
 
     def stop(counts):
-        seen.append(counts.read)
-        if len(seen) == after:
+        before.append(counts.read)
+        if len(before) == after:
             raise _Interrupted
 
     with pytest.raises(_Interrupted):
         index_long(tiny_checkpoint, long_library, tmp_path / "lib", progress=stop)
     with pytest.raises(InputError, match="incomplete library"):
         Manifest.load(tmp_path / "lib")
-    again = []
-    index_long(tiny_checkpoint, long_library, tmp_path / "lib", progress=lambda counts: again.append(counts.read))
-    assert again[0] == seen[-1]  # the batch that was interrupted, and none before it
+    resumed = []
+    index_long(tiny_checkpoint, long_library, tmp_path / "lib", progress=lambda counts: resumed.append(counts.read))
+    assert resumed[0] == before[-1]  # the build resumes with the batch that was interrupted
     assert file_contents(tmp_path / "lib") == uninterrupted
 
 
@@ -130,29 +130,29 @@ def test_damaged_shard_is_rebuilt(tiny_checkpoint, long_library, uninterrupted, 
 
 
 def _stop_after(batches):
-    left = iter(range(batches))
+    remaining = iter(range(batches))
 
     def stop(_):
-        if next(left, None) is None:
+        if next(remaining, None) is None:
             raise _Interrupted
 
     return stop
 
 
-def test_killed_builds_end_with_the_same_files(tiny_checkpoint, long_library, uninterrupted, tmp_path):
+def test_killed_builds_resume(tiny_checkpoint, long_library, uninterrupted, tmp_path):
     """Builds are killed (SIGKILL) at random moments until one is complete."""
-    draw, longest, kills = random.Random(1), 0.1, 0
+    rng, max_delay, n_kills = random.Random(1), 0.1, 0
     fork = multiprocessing.get_context("fork")
     arguments = (tiny_checkpoint, long_library, tmp_path / "lib")
     while not (tmp_path / "lib" / "manifest.json").exists():
         child = fork.Process(target=index_long, args=arguments, kwargs={"workers": 2})
         child.start()
-        child.join(draw.uniform(0, longest))
-        longest *= 1.3  # on a busy machine a shard may take seconds
-        kills += child.is_alive()
+        child.join(rng.uniform(0, max_delay))
+        max_delay *= 1.3  # on a busy machine a shard may take seconds
+        n_kills += child.is_alive()
         child.kill()
         child.join()
-    assert kills
+    assert n_kills
     index_long(*arguments)  # removes temporary files if the last build was killed while doing so
     assert file_contents(tmp_path / "lib") == uninterrupted
 
@@ -204,7 +204,7 @@ def _build(checkpoint, library, folder, complete):
             index_long(checkpoint, library, folder, progress=_stop_after(1))
 
 
-def test_killed_before_settings_were_written(tiny_checkpoint, long_library, uninterrupted, tmp_path):
+def test_build_killed_before_settings_are_written(tiny_checkpoint, long_library, uninterrupted, tmp_path):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / f".settings.json.{123:032x}").write_text("{")
     index_long(tiny_checkpoint, long_library, tmp_path / "lib")
@@ -220,7 +220,7 @@ def test_one_molecule_and_no_molecule(tiny_checkpoint, tmp_path, text, accepted,
 
 
 def test_output_inside_input_folder(tiny_checkpoint, tmp_path):
-    """The output is not indexed, and hidden files in it stay."""
+    """The output is not indexed, and hidden files in it are kept."""
     (tmp_path / "a.smi").write_text("CCO\nC1CC\n")
     (tmp_path / "lib" / ".git").mkdir(parents=True)
     (tmp_path / "lib" / ".gitattributes").write_text("* binary\n")
@@ -242,7 +242,7 @@ def test_damaged_manifest_is_an_error(tiny_checkpoint, tmp_path):
             Manifest.load(tmp_path / "lib")
 
 
-def test_invalid_inputs_are_errors_before_anything_is_written(tiny_checkpoint, tmp_path):
+def test_invalid_input_writes_nothing(tiny_checkpoint, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "a.csv").write_text("name,formula\nwater,H2O\n")
     for library, message in [

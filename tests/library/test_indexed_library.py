@@ -26,14 +26,14 @@ def library(tiny_model, tmp_path_factory):
 
 
 def test_seed_in_library_ranks_first(library):
-    for by in ("tanimoto", "latent", "both"):
-        frame = library.search([ASPIRIN, "OCC"], top=3, rank_by=by)
+    for rank_by in ("tanimoto", "latent", "both"):
+        frame = library.search([ASPIRIN, "OCC"], top=3, rank_by=rank_by)
         best = frame[frame["rank"] == 1]
         assert best["smiles"].tolist() == [canonical(ASPIRIN), "CCO"]
         assert best["similarity"].tolist() == [1, 1]
         assert frame["seed"].tolist() == [ASPIRIN] * 3 + ["OCC"] * 3
         assert frame["rank"].tolist() == [1, 2, 3] * 2
-        if by == "tanimoto":
+        if rank_by == "tanimoto":
             assert "latent_distance" not in frame
             assert (frame.groupby("seed")["similarity"].diff().dropna() <= 0).all()
         else:
@@ -47,7 +47,7 @@ def test_seed_ranks_before_its_stereoisomers(tiny_model, tmp_path):
     (tmp_path / "a.smi").write_text("\n".join([*alanines, "CCO", "CC=O"]) + "\n")
     library = molvae.index(tmp_path / "a.smi", tmp_path / "lib", model=tiny_model, device="cpu", workers=0)
     if len(library) < 5:
-        pytest.skip("the tiny model cannot encode them")
+        pytest.skip("the vocabulary of the tiny model has no stereo tokens")
     for top in (1, 2, 9):
         frame = library.search(alanines, top=top, rank_by="tanimoto")
         best = frame[frame["rank"] == 1]
@@ -67,9 +67,9 @@ def test_latent_search_is_sorted_by_distance(library):
 
 
 def test_invalid_seeds_are_reported(library):
-    for by in ("tanimoto", "both"):
+    for rank_by in ("tanimoto", "both"):
         with pytest.warns(MolvaeWarning, match="ring 1 opened"):
-            frame = library.search(["C1CC", "CCO", ""], top=2, rank_by=by)
+            frame = library.search(["C1CC", "CCO", ""], top=2, rank_by=rank_by)
         assert set(frame["seed"]) == {"CCO"}
         assert set(frame.attrs["errors"]) == {"C1CC", ""}
     with pytest.warns(MolvaeWarning):
@@ -80,9 +80,9 @@ def test_invalid_seeds_are_reported(library):
 
 
 def test_filters(library):
-    cored = library.search([ASPIRIN], top=50, core="*CO")
-    assert 0 < len(cored) < len(library)
-    assert all(has_core(parse(smiles), "*CO") for smiles in cored["smiles"])
+    frame = library.search([ASPIRIN], top=50, core="*CO")
+    assert 0 < len(frame) < len(library)
+    assert all(has_core(parse(smiles), "*CO") for smiles in frame["smiles"])
     frame = library.search([ASPIRIN], top=50, filters=["mw<100"], include_smarts="[OX2H]", exclude_smarts=["C=O"])
     assert set(frame["smiles"]) == {"CCO", "CCCO", "CC(C)O", "OCCO", "NCCO", "CC(C)CO", "CCCCO", "COCCO", "Oc1ccccc1"}
 
@@ -90,14 +90,14 @@ def test_filters(library):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rank_by": "looks"}, "latent, tanimoto, both, got 'looks'"),
+        ({"rank_by": "euclidean"}, "latent, tanimoto, both, got 'euclidean'"),
         ({"metric": "dot"}, "cosine or l2"),
         ({"rank_by": "tanimoto", "metric": "l2"}, "metric and nprobe apply to latents"),
         ({"rank_by": "tanimoto", "nprobe": 3}, "metric and nprobe apply to latents"),
         ({"filters": "mww<3"}, "did you mean 'mw'"),
         ({"filters": "qed>0.5"}, "--properties"),
         ({"include_smarts": "C1("}, "SMARTS"),
-        ({"top": 0}, "k must be at least 1"),
+        ({"top": 0}, "top must be at least 1"),
     ],
 )
 def test_invalid_options(library, options, message):
@@ -122,11 +122,11 @@ def test_counts(library):
     assert np.isin([canonical(smiles) for smiles in SMALL], library.storage.molecules(np.arange(len(library)))).all()
 
 
-@pytest.mark.parametrize("by", ["tanimoto", "both"])
-def test_seeds_are_standardized_like_the_library(tiny_model, tmp_path, by):
+@pytest.mark.parametrize("rank_by", ["tanimoto", "both"])
+def test_seeds_are_standardized_like_the_library(tiny_model, tmp_path, rank_by):
     (tmp_path / "a.smi").write_text("CC(=O)[O-] acetate\nCCO ethanol\nCCN amine\n")
-    made = molvae.index(
+    library = molvae.index(
         tmp_path / "a.smi", tmp_path / "lib", model=tiny_model, device="cpu", standardize=True, workers=0
     )
-    best = made.search("CC(=O)[O-].[Na+]", top=1, rank_by=by).iloc[0]
+    best = library.search("CC(=O)[O-].[Na+]", top=1, rank_by=rank_by).iloc[0]
     assert (best["id"], best["similarity"]) == ("acetate", 1)

@@ -52,7 +52,7 @@ def latent_searcher(library, metric, rows=(5, 17, 100)):
     return LatentSearcher(latents(library)[list(rows)].astype(np.float32) + np.float32(0.01), metric)
 
 
-def scores_of(library, searcher, query):
+def compute_scores(library, searcher, query):
     """The scores of all rows, computed with NumPy."""
     z, all_latents = searcher.latents[query].astype(np.float64), latents(library)
     if searcher.metric == "l2":
@@ -60,29 +60,29 @@ def scores_of(library, searcher, query):
     return (all_latents @ z) / np.linalg.norm(all_latents, axis=1) / np.linalg.norm(z)
 
 
-def first(scores, most, allowed=None):
-    """The first rows by score; of equal scores the smaller row comes first."""
+def best_rows(scores, k, allowed=None):
+    """The k best rows by score; of equal scores the lower row comes first."""
     rows = np.lexsort((np.arange(len(scores)), -scores))
-    return [row for row in rows.tolist() if allowed is None or allowed[row]][:most]
+    return [row for row in rows.tolist() if allowed is None or allowed[row]][:k]
 
 
-@pytest.mark.parametrize("most", [1, 7, 70, 1000])
-def test_fingerprint_search_equals_brute_force(library, mols, most):
-    found = FingerprintSearcher(morgan_bits([parse(seed) for seed in SEEDS])).nearest(library, most)
+@pytest.mark.parametrize("k", [1, 7, 70, 1000])
+def test_fingerprint_search_equals_brute_force(library, mols, k):
+    found = FingerprintSearcher(morgan_bits([parse(seed) for seed in SEEDS])).nearest(library, k)
     for seed, best in zip(SEEDS, found, strict=True):
-        wanted = similarities(mols, seed)
-        assert best.rows.tolist() == first(wanted, most)
-        np.testing.assert_array_equal(best.scores, wanted[best.rows])
+        expected = similarities(mols, seed)
+        assert best.rows.tolist() == best_rows(expected, k)
+        np.testing.assert_array_equal(best.scores, expected[best.rows])
 
 
-@pytest.mark.parametrize("most", [1, 7, 1000])
+@pytest.mark.parametrize("k", [1, 7, 1000])
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
-def test_latent_search_equals_brute_force(library, metric, most):
+def test_latent_search_equals_brute_force(library, metric, k):
     searcher = latent_searcher(library, metric)
-    for query, best in enumerate(searcher.nearest(library, most)):
-        wanted = scores_of(library, searcher, query)
-        assert best.rows.tolist() == first(wanted, most)
-        np.testing.assert_allclose(best.scores, wanted[best.rows], atol=1e-9)
+    for query, best in enumerate(searcher.nearest(library, k)):
+        expected = compute_scores(library, searcher, query)
+        assert best.rows.tolist() == best_rows(expected, k)
+        np.testing.assert_allclose(best.scores, expected[best.rows], atol=1e-9)
 
 
 def test_distances():
@@ -96,20 +96,20 @@ def test_distances():
 def test_scores_of_given_rows(library):
     rows = np.array([250, 3, 64, 3, 128])
     by_bits = FingerprintSearcher(morgan_bits([parse(SEEDS[0])]))
-    everything = by_bits.nearest(library, len(library))[0]
-    of_all = dict(zip(everything.rows.tolist(), everything.scores.tolist(), strict=True))
-    (of_some,) = by_bits.score_rows(library, [rows])
-    assert of_some.tolist() == [of_all[row] for row in rows.tolist()]
+    all_rows = by_bits.nearest(library, len(library))[0]
+    all_scores = dict(zip(all_rows.rows.tolist(), all_rows.scores.tolist(), strict=True))
+    (scores,) = by_bits.score_rows(library, [rows])
+    assert scores.tolist() == [all_scores[row] for row in rows.tolist()]
     searcher = latent_searcher(library, "cosine")
-    of_each = searcher.score_rows(library, [rows, rows[:1], rows[:0]])
-    for query, figures in enumerate(of_each):
-        wanted = scores_of(library, searcher, query)[rows[: len(figures)]]
-        np.testing.assert_allclose(figures, wanted, atol=1e-9)
-    assert [len(figures) for figures in of_each] == [5, 1, 0]
+    scores_per_query = searcher.score_rows(library, [rows, rows[:1], rows[:0]])
+    for query, scores in enumerate(scores_per_query):
+        expected = compute_scores(library, searcher, query)[rows[: len(scores)]]
+        np.testing.assert_allclose(scores, expected, atol=1e-9)
+    assert [len(scores) for scores in scores_per_query] == [5, 1, 0]
 
 
-@pytest.mark.parametrize("most", [5, 200])
-def test_filters_apply_before_ranking(library, mols, most):
+@pytest.mark.parametrize("k", [5, 200])
+def test_filters_apply_before_ranking(library, mols, k):
     filters = Filters(
         (PropertyFilter.from_text("mw<150"), PropertyFilter.from_text("hbd 1:2")),
         include_smarts=("[OX2H]",),
@@ -118,7 +118,7 @@ def test_filters_apply_before_ranking(library, mols, most):
     (hits,) = search_library(
         library,
         {"t": FingerprintSearcher(morgan_bits([parse(SEEDS[0])]))},
-        most,
+        k,
         rank_by=["t"],
         filters=filters,
         workers=0,
@@ -130,7 +130,7 @@ def test_filters_apply_before_ranking(library, mols, most):
         for mol, mw, hbd in zip(mols, properties["mw"], properties["hbd"], strict=True)
     ]
     assert 5 < sum(allowed) < 200
-    assert hits.rows.tolist() == first(similarities(mols, SEEDS[0]), most, allowed)
+    assert hits.rows.tolist() == best_rows(similarities(mols, SEEDS[0]), k, allowed)
     assert not len(hits.rows) or library.molecules(hits.rows)["mw"].max() < 150
 
 
@@ -145,26 +145,26 @@ def test_no_molecule_passes(library):
 
 
 def test_filter_on_missing_property_is_an_error(library):
-    with pytest.raises(InputError, match=r"does not hold the property qed .*--properties mw,.*,qed"):
+    with pytest.raises(InputError, match=r"has no property qed .*--properties mw,.*,qed"):
         library.passing(0, [PropertyFilter.from_text("qed>0.5")])
 
 
 def test_reciprocal_rank_fusion(library, mols):
-    """The formula itself; the lists are long enough for all molecules."""
+    """Equal to the formula; the fused lists contain all molecules."""
     searchers = {
         "t": FingerprintSearcher(morgan_bits([parse(seed) for seed in SEEDS])),
         "l": latent_searcher(library, "cosine"),
     }
     hits = search_library(library, searchers, 20, rank_by=["t", "l"], workers=0)
     for query, found in enumerate(hits):
-        orders = [similarities(mols, SEEDS[query]), scores_of(library, searchers["l"], query)]
-        ranks = [1 + (order[None, :] > order[:, None]).sum(axis=1) for order in map(np.asarray, orders)]
+        query_scores = [similarities(mols, SEEDS[query]), compute_scores(library, searchers["l"], query)]
+        ranks = [1 + (values[None, :] > values[:, None]).sum(axis=1) for values in map(np.asarray, query_scores)]
         assert len(set(ranks[0])) < len(ranks[0])  # some similarities are equal
         total = sum(1 / (60 + rank) for rank in ranks)
         np.testing.assert_allclose(found.scores, np.sort(total)[::-1][:20])
         np.testing.assert_allclose(found.scores, total[found.rows])
-        np.testing.assert_array_equal(found.by_searcher["t"], orders[0][found.rows])
-        np.testing.assert_allclose(found.by_searcher["l"], orders[1][found.rows], atol=1e-9)
+        np.testing.assert_array_equal(found.by_searcher["t"], query_scores[0][found.rows])
+        np.testing.assert_allclose(found.by_searcher["l"], query_scores[1][found.rows], atol=1e-9)
 
 
 def test_fusion_of_one_list_keeps_its_order():
@@ -174,14 +174,14 @@ def test_fusion_of_one_list_keeps_its_order():
 
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=30), max_size=5), st.integers(1, 12))
-def test_top_k_equals_head_of_sorted_list(blocks, most):
-    best, everything = TopK(most), []
+def test_top_k_equals_head_of_sorted_list(blocks, k):
+    best, all_rows = TopK(k), []
     for block in blocks:
-        rows = np.arange(len(everything), len(everything) + len(block))
-        everything += block
+        rows = np.arange(len(all_rows), len(all_rows) + len(block))
+        all_rows += block
         best.add(rows, np.array(block, float))
-    assert best.rows.tolist() == first(np.array(everything, float), most)
-    assert best.threshold == (sorted(everything)[-most] if len(everything) >= most else -np.inf)
+    assert best.rows.tolist() == best_rows(np.array(all_rows, float), k)
+    assert best.threshold == (sorted(all_rows)[-k] if len(all_rows) >= k else -np.inf)
 
 
 def test_molecules_in_requested_order(library):
@@ -202,8 +202,10 @@ def test_one_molecule_and_no_molecule(tiny_checkpoint, tmp_path, text, size):
         "t": FingerprintSearcher(morgan_bits([parse("CCO")])),
         "l": LatentSearcher(np.ones((1, tiny_checkpoint.config.latent_dim), np.float32)),
     }
-    for by in (["t"], ["l"], ["t", "l"]):
-        (hits,) = search_library(library, searchers, 10, rank_by=by, filters=Filters(include_smarts=("O",)), workers=0)
+    for rank_by in (["t"], ["l"], ["t", "l"]):
+        (hits,) = search_library(
+            library, searchers, 10, rank_by=rank_by, filters=Filters(include_smarts=("O",)), workers=0
+        )
         assert len(hits.rows) == size
     assert len(library) == size
 

@@ -1,4 +1,4 @@
-"""A screen against a plain loop: the same hits, every row counted, with and without workers."""
+"""Screening gives the same hits and counts as a loop over all molecules, with and without workers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ NAMES = list(DRUGS)
 SEED = "CC(=O)Nc1ccccc1"
 
 
-def library(times=3):
-    """The drugs several times as different SMILES, with invalid rows."""
+def library(n_copies=3):
+    """`n_copies` copies of the drugs with different SMILES, and invalid rows."""
     rows = []
-    for copy in range(times):
+    for copy in range(n_copies):
         for i, (name, text) in enumerate(DRUGS.items()):
-            other = Chem.MolToSmiles(parse(text), doRandom=True) if copy else text
-            rows.append(Record(other, name, "lib.smi", copy * 100 + i + 1))
+            variant = Chem.MolToSmiles(parse(text), doRandom=True) if copy else text
+            rows.append(Record(variant, name, "lib.smi", copy * 100 + i + 1))
         rows.append(Record("C1CC", "invalid", "lib.smi", copy * 100 + 90))
         rows.append(InvalidRow("lib.smi", copy * 100 + 91, "", "the SMILES field is empty"))
     return rows
@@ -62,7 +62,7 @@ def property_score(name):
 
 
 def size_mod_5(mols):
-    """A score that molecules of less than 15 atoms do not have."""
+    """A score that is NaN for molecules with fewer than 15 atoms."""
     return np.array([np.nan if (n := mol.GetNumAtoms()) < 15 else float(n % 5) for mol in mols])
 
 
@@ -73,7 +73,7 @@ def expected_hits(top, accept=lambda _: True):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_hits_equal_those_of_a_plain_loop(workers):
+def test_hits_equal_those_of_a_loop(workers):
     hits, counts, invalid_rows = run(tanimoto_query(), library(), workers=workers)
     expected = expected_hits(10)
     assert [hit.smiles for hit in hits] == [smiles for smiles, _ in expected]
@@ -82,9 +82,7 @@ def test_hits_equal_those_of_a_plain_loop(workers):
     assert all(hit.row < 90 and parse(DRUGS[hit.name]) for hit in hits)  # the first occurrence
     assert (counts.scored, counts.filtered, counts.invalid) == (3 * len(DRUGS), 0, 6)
     assert counts.read == len(library())
-    assert Counter(invalid_row.row for invalid_row in invalid_rows) == Counter(
-        t * 100 + r for t in range(3) for r in (90, 91)
-    )
+    assert Counter(row.row for row in invalid_rows) == Counter(t * 100 + r for t in range(3) for r in (90, 91))
 
 
 def test_filters():
@@ -105,7 +103,7 @@ def test_filters():
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("top", [3, 50])
 def test_score_filters(top, workers):
-    """One of the filtered scores ranks; the other does not, and some molecules lack it."""
+    """Filters on the ranking score and on another score, which is NaN for some molecules."""
     hits, counts, invalid_rows = run(
         ScreenQuery(
             RankExpression.from_text("tanimoto", ["tanimoto"]),
@@ -122,14 +120,12 @@ def test_score_filters(top, workers):
     mols = {Chem.MolToSmiles(mol): mol for mol in map(parse, DRUGS.values())}
     missing = {smiles for smiles, mol in mols.items() if mol.GetNumAtoms() < 15}
     similarity = dict(expected_hits(len(mols)))
-    good = {s for s in set(mols) - missing if 0.1 <= similarity[s] <= 0.3 and mols[s].GetNumAtoms() % 5 > 2}
-    assert 3 < len(good) < len(mols) - len(missing)
-    assert [hit.smiles for hit in hits] == [s for s in similarity if s in good][:top]
-    assert counts.scored == 30 * len(good)
-    assert counts.filtered == 30 * (len(mols) - len(missing) - len(good))
-    assert sum("size_mod_5 cannot be computed" in invalid_row.reason for invalid_row in invalid_rows) == 30 * len(
-        missing
-    )
+    passing = {s for s in set(mols) - missing if 0.1 <= similarity[s] <= 0.3 and mols[s].GetNumAtoms() % 5 > 2}
+    assert 3 < len(passing) < len(mols) - len(missing)
+    assert [hit.smiles for hit in hits] == [s for s in similarity if s in passing][:top]
+    assert counts.scored == 30 * len(passing)
+    assert counts.filtered == 30 * (len(mols) - len(missing) - len(passing))
+    assert sum("size_mod_5 cannot be computed" in row.reason for row in invalid_rows) == 30 * len(missing)
     assert counts.read == len(library(30))
 
 
@@ -139,7 +135,7 @@ def test_batch_without_molecules_left(tiny, latent):
     encoder = LatentEncoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device) if latent else None
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
     latent_scores = {"latent": CosineScore(z)} if latent else {}
-    windows = (
+    score_filters = (
         PropertyFilter.from_text("size_mod_5>2", ["size_mod_5"]),
         *([PropertyFilter.from_text("latent>0", ["latent"])] if latent else []),
     )
@@ -148,16 +144,16 @@ def test_batch_without_molecules_left(tiny, latent):
         (Filters(), (0, 0, 1)),
     ):
         rows = library(1) if filters else [Record("C1CC", "invalid", "lib.smi", 1)]
-        known, most = frozenset(g.vocabulary.tokens), g.checkpoint.config.max_length
+        known_tokens, max_length = frozenset(g.vocabulary.tokens), g.checkpoint.config.max_length
         query = ScreenQuery(
             RankExpression.from_text("size_mod_5", ["size_mod_5"]),
             5,
             filters,
-            windows,
+            score_filters,
             {"size_mod_5": size_mod_5},
             latent_scores,
-            known,
-            most,
+            known_tokens,
+            max_length,
         )
         hits, counts, _ = run(query, rows, encoder=encoder, workers=0)
         assert hits == []
@@ -169,10 +165,10 @@ def test_filtered_molecules_are_not_encoded(tiny):
 
     def encoder(chunk):
         encoded.extend(chunk.rows)
-        return real(chunk)
+        return latent_encoder(chunk)
 
     g = tiny
-    real = LatentEncoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device)
+    latent_encoder = LatentEncoder(g.model, g.vocabulary, g.checkpoint.config.max_length, g.device)
     encoder.device = g.device
     z = g.encode([SEED]).filter(regex=r"^z").to_numpy(np.float32)
     query = ScreenQuery(
@@ -192,11 +188,11 @@ def test_filters_on_latent_scores(tiny):
     table = g.encode(list(DRUGS.values()))
     table = table[table["error"] == ""]
     cosine = CosineScore(z)(table.filter(regex=r"^z").to_numpy(np.float32))
-    half = float(np.median(cosine)) + 1e-4
+    median = float(np.median(cosine)) + 1e-4
     query = ScreenQuery(
         RankExpression.from_text("latent", ["latent"]),
         100,
-        score_filters=(PropertyFilter("latent", high=half), PropertyFilter.from_text("size_mod_5>2", ["size_mod_5"])),
+        score_filters=(PropertyFilter("latent", high=median), PropertyFilter.from_text("size_mod_5>2", ["size_mod_5"])),
         latent_scores={"latent": CosineScore(z)},
         molecule_scores={"size_mod_5": size_mod_5},
         known_tokens=frozenset(g.vocabulary.tokens),
@@ -204,11 +200,11 @@ def test_filters_on_latent_scores(tiny):
     )
     hits, counts, invalid_rows = run(query, library(1), encoder=encoder, workers=0)
     sizes = np.array([parse(text).GetNumAtoms() for text in table["smiles"]])
-    small, good = sizes < 15, (sizes >= 15) & (sizes % 5 > 2) & (cosine < half)
-    assert good.any()
-    assert {hit.smiles for hit in hits} == {Chem.CanonSmiles(text) for text in table["smiles"][good]}
-    assert (counts.scored, counts.filtered) == (good.sum(), (~small & ~good).sum())
-    assert sum("size_mod_5 cannot be computed" in invalid_row.reason for invalid_row in invalid_rows) == small.sum()
+    small, passing = sizes < 15, (sizes >= 15) & (sizes % 5 > 2) & (cosine < median)
+    assert passing.any()
+    assert {hit.smiles for hit in hits} == {Chem.CanonSmiles(text) for text in table["smiles"][passing]}
+    assert (counts.scored, counts.filtered) == (passing.sum(), (~small & ~passing).sum())
+    assert sum("size_mod_5 cannot be computed" in row.reason for row in invalid_rows) == small.sum()
 
 
 def test_weighted_sum():
@@ -221,16 +217,18 @@ def test_weighted_sum():
     assert [hit.smiles for hit in hits] == sorted(scores, key=lambda s: -scores[s])[:3]
 
 
-def test_expensive_properties_are_computed_only_for_possible_hits():
-    seen = []
+def test_expensive_properties_are_skipped_below_threshold():
+    computed = []
 
-    def counted(mols):
-        seen.extend(mols)
+    def recorded_qed(mols):
+        computed.extend(mols)
         return property_score("qed")(mols)
 
     rank = RankExpression.from_text("tanimoto + 0.2*qed - 0.01*sa", ["tanimoto"])
     tanimoto = TanimotoScore(morgan_bits([parse(SEED)]))
-    query = ScreenQuery(rank, 3, molecule_scores={"tanimoto": tanimoto, "qed": counted, "sa": property_score("sa")})
+    query = ScreenQuery(
+        rank, 3, molecule_scores={"tanimoto": tanimoto, "qed": recorded_qed, "sa": property_score("sa")}
+    )
     hits, counts, _ = run(query, library(30), workers=0)
     mols = {Chem.MolToSmiles(parse(text)): parse(text) for text in DRUGS.values()}
     scores = {s: float(tanimoto([m])[0] + 0.2 * property_score("qed")([m])[0] - 0.01 * property_score("sa")([m])[0])
@@ -240,7 +238,7 @@ def test_expensive_properties_are_computed_only_for_possible_hits():
     assert [hit.score for hit in hits] == pytest.approx([scores[s] for s in best])
     assert [hit.n_occurrences for hit in hits] == [30] * 3
     assert counts.scored == 30 * len(DRUGS)
-    assert len(seen) < 0.7 * counts.scored
+    assert len(computed) < 0.7 * counts.scored
 
 
 def test_molecules_without_score_are_rejected():
@@ -256,7 +254,7 @@ def test_molecules_without_score_are_rejected():
     )
     small = [name for name, text in DRUGS.items() if parse(text).GetNumAtoms() < 15]
     assert len(hits) == counts.scored == len(DRUGS) - len(small)
-    assert sum("size_mod_5 cannot be computed" in invalid_row.reason for invalid_row in invalid_rows) == len(small)
+    assert sum("size_mod_5 cannot be computed" in row.reason for row in invalid_rows) == len(small)
     assert [hit.smiles for hit in hits] == sorted(hit.smiles for hit in hits)  # all are equal
 
 
@@ -270,7 +268,7 @@ def test_zero_rows_and_one_row():
 @pytest.mark.parametrize("filtered", [False, True])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_latent_scores(tiny, workers, filtered):
-    config, known = tiny.checkpoint.config, frozenset(tiny.vocabulary.tokens)
+    config, known_tokens = tiny.checkpoint.config, frozenset(tiny.vocabulary.tokens)
     encoder = LatentEncoder(tiny.model, tiny.vocabulary, config.max_length, tiny.device)
     frame = tiny.encode(list(DRUGS.values())).query("error == ''")
     z = frame.filter(regex=r"^z\d+$").to_numpy(np.float32)
@@ -278,7 +276,7 @@ def test_latent_scores(tiny, workers, filtered):
     filters = Filters((PropertyFilter.from_text("mw<250"),)) if filtered else Filters()
     query = ScreenQuery(
         RankExpression.from_text("latent", ["latent"]), 5, filters,
-        latent_scores={"latent": cosine}, known_tokens=known, max_length=config.max_length,
+        latent_scores={"latent": cosine}, known_tokens=known_tokens, max_length=config.max_length,
     )  # fmt: skip
     hits, counts, invalid_rows = run(query, library(2), workers=workers, encoder=encoder)
     expected = [(score, Chem.MolToSmiles(parse(text)))
@@ -300,5 +298,5 @@ def test_unknown_tokens_are_rejected(tiny):
     encoder = LatentEncoder(tiny.model, tiny.vocabulary, 80, tiny.device)
     hits, counts, invalid_rows = run(query, [*library(1)[:5], Record("CCO", "", "x", 1)], workers=0, encoder=encoder)
     assert [hit.smiles for hit in hits] == ["CCO"]
-    assert all("not in the model's vocabulary" in invalid_row.reason for invalid_row in invalid_rows)
+    assert all("not in the model's vocabulary" in row.reason for row in invalid_rows)
     assert counts.invalid == 5

@@ -1,6 +1,8 @@
-"""Blocks and tables that Ray passes around give the same result; benchmarks/ray_cluster.py runs a real ray_backend."""
+"""Screening by blocks and tables, as on Ray, without a cluster; benchmarks/ray_cluster.py uses a real one."""
 
 from __future__ import annotations
+
+import sys
 
 import pytest
 from molecules import DRUGS
@@ -42,16 +44,18 @@ def test_actors_find_the_same_hits(library, monkeypatch):
             shortlist.add(result.hits)
             counts.add(result.counts)
             invalid_rows += result.invalid_rows
-    alone = ScreenCounts()
-    expected = screen_rows([read_records(library)], query, workers=0, on_part=lambda result: alone.add(result.counts))
+    expected_counts = ScreenCounts()
+    expected = screen_rows(
+        [read_records(library)], query, workers=0, on_part=lambda result: expected_counts.add(result.counts)
+    )
     assert shortlist.hits() == expected
-    assert counts == alone
+    assert counts == expected_counts
     assert counts.read == 12 * len(DRUGS) + 2
-    assert sorted(invalid_row.row for invalid_row in invalid_rows) == [9, 10]
+    assert sorted(row.row for row in invalid_rows) == [9, 10]
 
 
 def test_missing_ray_names_the_extra(library, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     query = ScreenQuery(RankExpression.from_text("qed"), 1)
     with pytest.raises(MissingExtraError, match=r"molvae\[ray\]"):
         ray_backend.screen_on_ray([library], query, address="auto")

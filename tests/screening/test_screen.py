@@ -62,7 +62,7 @@ def test_a_string_is_one_filter(tmp_path):
 
 @pytest.mark.parametrize("rank_by", ["tanimoto", "latent", "tanimoto - 0.001*mw"])
 def test_standardize_strips_salts(tmp_path, tiny_model, rank_by):
-    """Of seeds and library, with and without latents; otherwise a salt is another molecule."""
+    """Salts are stripped from seeds and library, with and without latents; by default they are kept."""
     (tmp_path / "a.smi").write_text("CC(=O)[O-].[Na+]\nCC(=O)[O-]\nCCN.Cl\nCCC(N)=O\nC1CC\n")
     options = {"rank_by": rank_by, "workers": 0, "model": tiny_model, "device": "cpu"}
     table = molvae.screen(tmp_path / "a.smi", seeds="CC(=O)[O-].[K+]", standardize=True, **options).table
@@ -86,8 +86,8 @@ def test_info_shows_property_models(potency):
 
 
 def test_folder_of_files(library):
-    done = molvae.screen(library, seeds=SEEDS, top=8, workers=0)
-    table = done.table
+    result = molvae.screen(library, seeds=SEEDS, top=8, workers=0)
+    table = result.table
     assert list(table.columns) == [
         "smiles", "name", "score", "tanimoto", "nearest_seed", "qed", "sa", "logp", "mw", "n_occurrences", "source",
         "row",
@@ -95,8 +95,8 @@ def test_folder_of_files(library):
     assert list(table["smiles"][:2]) == sorted(map(canonical, SEEDS))  # both have similarity 1
     assert (table["score"] == table["tanimoto"]).all()
     assert set(table["nearest_seed"]) <= set(map(canonical, SEEDS))
-    assert done.counts.read == len(DRUGS) + 5 + 1
-    assert done.counts.invalid == 1
+    assert result.counts.read == len(DRUGS) + 5 + 1
+    assert result.counts.invalid == 1
     pd.testing.assert_frame_equal(molvae.screen(library, seeds=SEEDS, top=8, workers=2).table, table)
 
 
@@ -120,23 +120,23 @@ def test_every_kind_of_score_can_rank(library, tmp_path, tiny_model, potency):
 
 
 def test_filters_on_scores(library, tmp_path, tiny_model, potency):
-    """Filters on scores that rank, that do not rank, and that are used by no other option."""
+    """Filters on the ranking score, on other scores, and on scores that no other option uses."""
     (tmp_path / "mine.py").write_text("def cycles(mol):\n    return mol.GetRingInfo().NumRings()\n")
     options = {"seeds": SEEDS, "workers": 0, "scores": [potency, f"{tmp_path / 'mine.py'}:cycles"], "device": "cpu"}
     options["model"] = tiny_model
-    everything = molvae.screen(library, rank_by="tanimoto", **options).table
+    unfiltered = molvae.screen(library, rank_by="tanimoto", **options).table
     filters = ["size_1>2.5", "cycles 1:3", "tanimoto<0.5", "latent<0.9", "mw<400"]
-    done = molvae.screen(library, rank_by="tanimoto", filters=filters, **options)
+    result = molvae.screen(library, rank_by="tanimoto", filters=filters, **options)
     latent = molvae.screen(library, rank_by="latent", **options).table.set_index("smiles")["latent"]
-    near = everything["smiles"].map(latent)
-    rows = (everything["size_1"] > 2.5) & everything["cycles"].between(1, 3) & (everything["tanimoto"] < 0.5)
-    expected = everything[rows & (near < 0.9) & (everything["mw"] < 400)]
-    assert 0 < len(expected) < len(everything)
-    assert done.table["smiles"].tolist() == expected["smiles"].tolist()
-    np.testing.assert_allclose(done.table["latent"], near[expected.index], atol=1e-5)
+    latents = unfiltered["smiles"].map(latent)
+    rows = (unfiltered["size_1"] > 2.5) & unfiltered["cycles"].between(1, 3) & (unfiltered["tanimoto"] < 0.5)
+    expected = unfiltered[rows & (latents < 0.9) & (unfiltered["mw"] < 400)]
+    assert 0 < len(expected) < len(unfiltered)
+    assert result.table["smiles"].tolist() == expected["smiles"].tolist()
+    np.testing.assert_allclose(result.table["latent"], latents[expected.index], atol=1e-5)
     assert "tpsa" in molvae.screen(library, rank_by="qed", filters="tpsa<90", workers=0).table.columns
-    assert done.counts.scored == done.table["n_occurrences"].sum()
-    assert done.counts.read == len(DRUGS) + 6
+    assert result.counts.scored == result.table["n_occurrences"].sum()
+    assert result.counts.read == len(DRUGS) + 6
 
 
 def test_network_is_not_loaded_unless_needed(library):
@@ -168,10 +168,10 @@ def test_filters_on_unknown_scores_are_errors(library):
 
 
 def test_no_molecule_passes(library, tmp_path):
-    done = molvae.screen(library, seeds=SEEDS, filters=["mw<1"], workers=0)
-    assert len(done.table) == 0
-    assert done.counts.filtered == done.counts.read - 1
-    done.write_report(tmp_path / "empty.html")
+    result = molvae.screen(library, seeds=SEEDS, filters=["mw<1"], workers=0)
+    assert len(result.table) == 0
+    assert result.counts.filtered == result.counts.read - 1
+    result.write_report(tmp_path / "empty.html")
 
 
 def test_report_has_structures_and_a_map(library, tmp_path):

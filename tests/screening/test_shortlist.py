@@ -1,4 +1,4 @@
-"""The shortlist equals the head of the sorted list, in any order of arrival."""
+"""The shortlist equals the head of the sorted list, for any order in which hits are added."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from molvae.screening.shortlist import Hit, Shortlist
 NAMES = [a + b for a in "CNOS" for b in "CNOSFB"]
 
 
-def hits_of(names):
+def make_hits(names):
     """Hits with scores of one decimal, many of them equal."""
     return [Hit(round(sum(map(ord, n)) % 7 / 10, 1), n, f"name {i}", "lib.smi", i) for i, n in enumerate(names, 1)]
 
 
 @given(st.lists(st.sampled_from(NAMES), max_size=80), st.integers(1, 8), st.integers(1, 9), st.randoms())
 def test_shortlist_equals_head_of_sorted_list(names, top, size, order: random.Random):
-    hits = hits_of(names)
+    hits = make_hits(names)
     first = {hit.smiles: hit for hit in reversed(hits)}
     expected = sorted(first.values(), key=lambda hit: (-hit.score, hit.smiles))[:top]
     order.shuffle(hits)
     shortlist = Shortlist(top)
     for start in range(0, len(hits), size):
         shortlist.add(hits[start : start + size])
-    got = shortlist.hits()
-    assert [(h.smiles, h.score, h.name, h.row) for h in got] == [(h.smiles, h.score, h.name, h.row) for h in expected]
-    assert [h.n_occurrences for h in got] == [Counter(names)[h.smiles] for h in got]
+    found = shortlist.hits()
+    assert [(h.smiles, h.score, h.name, h.row) for h in found] == [(h.smiles, h.score, h.name, h.row) for h in expected]
+    assert [h.n_occurrences for h in found] == [Counter(names)[h.smiles] for h in found]
 
 
 def test_memory_and_threshold():

@@ -38,9 +38,9 @@ def test_transpose_bits(rows, width):
 
 
 @given(st.integers(0, 700), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**32 - 1), st.floats(0, 1))
-def test_sums_and_comparisons(rows, groups, words, seed, density):
-    """With no rows, few rows and more than 255 rows; with all bits set and none."""
-    random = np.random.default_rng(seed)
+def test_sums_and_comparisons(rows, groups, words, random_state, density):
+    """Without rows, with few and with more than 255 rows; with all bits and no bits set."""
+    random = np.random.default_rng(random_state)
     bits = random.random((rows, groups, 64 * words)) < density
     bits[:, 0, 0], bits[:, 0, 1] = True, False
     digits = add_bit_rows(np.packbits(bits, axis=-1, bitorder="little").view(np.uint64))
@@ -67,8 +67,8 @@ def test_common_bits_equal_rdkit():
         expected = [(query & morgan(other)).GetNumOnBits() for other in MOLS]
         common = planes.count_common(bits)
         assert common.tolist() == expected
-        some = np.array([3, 0, 17])
-        assert planes.count_common_at(bits, some).tolist() == [expected[i] for i in some]
+        selected = np.array([3, 0, 17])
+        assert planes.count_common_at(bits, selected).tolist() == [expected[i] for i in selected]
         similarity = common / (len(bits) + planes.sizes - common)
         assert similarity.tolist() == DataStructs.BulkTanimotoSimilarity(query, [morgan(other) for other in MOLS])
 
@@ -83,7 +83,7 @@ def test_common_bits_of_arbitrary_fingerprints(packed, n_bits):
     assert planes.sizes.tolist() == unpacked.sum(1, dtype=int).tolist()
 
 
-def test_bit_planes_file_of_another_library_is_rejected(tmp_path):
+def test_invalid_bit_planes_file_is_rejected(tmp_path):
     BitPlanes.from_packed(morgan_bits(MOLS)).save(tmp_path / "a.npy")
     with pytest.raises(InputError, match=r"a\.npy: not the fingerprints of 1,000"):
         BitPlanes.load(tmp_path / "a.npy", 1000)

@@ -78,8 +78,8 @@ def test_nearest_equals_rdkit():
 def test_workers_do_not_change_the_result(workers, monkeypatch):
     monkeypatch.setattr(nearest_neighbors, "_BATCH", 16)
     monkeypatch.setattr(nearest_neighbors, "_MIN_PAIRS_FOR_PROCESSES", 1000)
-    some = PACKED[::6]
-    assert_same(nearest(some, PACKED, workers), nearest(some, PACKED, 3))
+    queries = PACKED[::6]
+    assert_same(nearest(queries, PACKED, workers), nearest(queries, PACKED, 3))
 
 
 @given(
@@ -87,9 +87,9 @@ def test_workers_do_not_change_the_result(workers, monkeypatch):
     st.sampled_from([None, *DENSITIES]), st.booleans(),
 )  # fmt: skip
 @settings(max_examples=150, deadline=None)
-def test_random_bits_in_small_blocks(seed, rows, others, bits, density, related):
+def test_random_bits_in_small_blocks(random_state, rows, others, bits, density, related):
     """Many ties, rows without bits, blocks of every size, and queries that differ from a reference by a few bits."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(random_state)
     reference = random_bits(random, others, density, bits)
     queries = random_bits(random, rows, density, bits)
     if related:
@@ -108,9 +108,9 @@ def test_random_bits_in_small_blocks(seed, rows, others, bits, density, related)
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([None, *DENSITIES]), st.sampled_from([64, 1024, 2048]))
 @settings(max_examples=30, deadline=None)
-def test_matrix_product(seed, density, bits):
+def test_matrix_product(random_state, density, bits):
     """The GPU implementation, run on the CPU."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(random_state)
     queries, reference = (random_bits(random, n, density, bits) for n in random.integers(1, 40, size=2))
     reference[len(reference) // 2 :] = reference[: len(reference) - len(reference) // 2]
     found = _nearest_by_matrix_product(queries, reference, "cpu", rows=5, columns=7)
