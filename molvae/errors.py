@@ -56,6 +56,10 @@ def import_extra(name: str, extra: str = "explore") -> Any:
     extra : str
         The extra of molvae that installs it, such as "fit".
 
+    Returns
+    -------
+    module
+
     Raises
     ------
     MissingExtraError

@@ -28,6 +28,10 @@ def has_core(mol: Chem.Mol, core: str) -> bool:
         the stereo that the core states. A core may have up to six fragments, as in "*c1ccccc1.*N1CCOCC1"; all of them
         must occur, without sharing atoms.
 
+    Returns
+    -------
+    bool
+
     Raises
     ------
     InputError
@@ -52,7 +56,7 @@ def atoms_outside_core(mol: Chem.Mol, core: str) -> set[int]:
 def _core_atoms(
     mol: Chem.Mol, fragments: Sequence[Chem.Mol], taken: frozenset[int] = frozenset()
 ) -> frozenset[int] | None:
-    """Atoms of the molecule that match the fragments, none of them twice; None without such a match."""
+    """Atoms of the molecule that match all fragments without overlap; None if there is no such match."""
     if not fragments:
         return taken
     fragment, *others = fragments

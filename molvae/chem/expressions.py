@@ -46,6 +46,10 @@ class PropertyFilter:
         known : sequence of str
             Names that are valid besides those of `PROPERTIES`, such as "similarity".
 
+        Returns
+        -------
+        PropertyFilter
+
         Raises
         ------
         InputError

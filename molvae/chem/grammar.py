@@ -32,7 +32,7 @@ class TokenClass(IntEnum):
 
 
 class AtomKind(IntEnum):
-    """How the bonds of an atom count towards its valence."""
+    """How the bonds of an atom count toward its valence."""
 
     PLAIN = 0  # by bond order
     HYPERVALENT = 1  # by bond order, with a valence above four: S, P

@@ -124,6 +124,11 @@ def mutate(
         Number of random mutations; most of them give no mutant.
     accept : callable
         Called with a mutant's canonical SMILES before its SA score and alerts are computed; False rejects it.
+
+    Yields
+    ------
+    Mutant
+        The molecule and its canonical SMILES.
     """
     tokens, known = tokenize(smiles), {smiles}
     max_sa: float | None = None

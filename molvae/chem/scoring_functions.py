@@ -223,6 +223,10 @@ def as_scoring_function(spec: str | Callable[..., Any], name: str | None = None)
     name : str, optional
         Name of the column. Default: the target of a property model, else the name of the function.
 
+    Returns
+    -------
+    ScoringFunction
+
     Raises
     ------
     InputError

@@ -35,7 +35,7 @@ _WITHOUT_CONJUGATION = (
 )
 _CLEANUP = rdMolStandardize.CleanupParameters()
 _CLEANUP.preferOrganic = True  # type: ignore[assignment]
-# RDKit's default counts hydrogens too: of butane and benzene it would keep butane
+# by default RDKit counts hydrogens, too, and would keep butane from a mixture of butane and benzene
 _CLEANUP.largestFragmentChooserCountHeavyAtomsOnly = True  # type: ignore[assignment]
 
 
@@ -74,6 +74,10 @@ def parse(smiles: str, *, conjugation: bool = True) -> Chem.Mol:
     conjugation : bool
         False skips conjugation and hybridization, which neither a SMILES nor a `MolGraph` contains; this saves a tenth
         of the time.
+
+    Returns
+    -------
+    rdkit.Chem.Mol
 
     Raises
     ------
@@ -166,6 +170,10 @@ def standardize(mol: Chem.Mol, *, strip_salts: bool = True, neutralize: bool = F
         Keep only the fragment with the most heavy atoms, organic ones first: sodium acetate becomes acetate.
     neutralize : bool
         Add or remove protons to neutralize charges. Quaternary nitrogens remain charged.
+
+    Returns
+    -------
+    rdkit.Chem.Mol
     """
     with silence_rdkit():
         clean = rdMolStandardize.Cleanup(mol)

@@ -107,8 +107,10 @@ class Vocabulary:
         return "".join(tokens)
 
     def to_json(self) -> str:
+        """The tokens as a JSON list."""
         return json.dumps(list(self.tokens))
 
     @classmethod
     def from_json(cls, text: str) -> Vocabulary:
+        """Restore a vocabulary from the text of `to_json`."""
         return cls(tuple(json.loads(text)))

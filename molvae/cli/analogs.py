@@ -186,7 +186,7 @@ def _score_id(text: str) -> str:
 
 
 class _SeedStream:
-    """The seeds for the generator; counts them as used or rejected.
+    """Passes seeds to the generator, and counts how many were used and rejected.
 
     Parameters
     ----------

@@ -37,6 +37,7 @@ class CommandGroup(TyperGroup):
     """A group of commands that reports each error as one line on stderr and sets the exit code."""
 
     def invoke(self, ctx: Any) -> Any:
+        """Run a command; an error is printed as one line and raises `typer.Exit` with its code."""
         if not sys.stdout.isatty() and isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # piped data is UTF-8 on every platform
         try:

@@ -28,7 +28,7 @@ def info(
 
     if model is None:
         names = shipped_models()
-        typer.echo(json.dumps(names) if as_json else "\n".join(names) or "this version ships no models")
+        typer.echo(json.dumps(names) if as_json else "\n".join(names) or "no models are shipped with this version")
         return
     try:
         folder = find_model(model)

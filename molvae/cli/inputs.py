@@ -36,6 +36,10 @@ def read_rows(
     standardized
         Normalize functional groups and strip salts.
 
+    Returns
+    -------
+    iterator of Record or InvalidRow
+
     Raises
     ------
     InputError

@@ -93,6 +93,10 @@ def build_index(
     progress : callable, optional
         Called with the `RowCounts` so far after every batch.
 
+    Returns
+    -------
+    Manifest
+
     Raises
     ------
     InputError

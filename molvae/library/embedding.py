@@ -106,9 +106,13 @@ def embed_rows(
         Worker processes; default one per core, 0 or 1 for none.
     batch_size : int
         Rows of a batch.
+
+    Yields
+    ------
+    EmbeddedBatch
     """
     for name in properties:
-        get_property(name)  # an unknown property is an error here and not in a worker
+        get_property(name)  # raises for an unknown property here and not in a worker
     task = _EmbeddingTask(
         model, torch.device(device), standardize, max_length, frozenset(vocabulary.tokens), tuple(properties),
         fingerprints,

@@ -35,6 +35,10 @@ def find_files(library: Sequence[str | Path], exclude: Path | None = None) -> li
     exclude : Path, optional
         A folder whose files are ignored, such as the output folder.
 
+    Returns
+    -------
+    list of Path
+
     Raises
     ------
     InputError

@@ -64,6 +64,11 @@ def search_library(
         Conditions on stored properties and structure.
     workers : int, optional
         Worker processes for substructure filters; default one per core, 0 or 1 for none.
+
+    Returns
+    -------
+    list of SearchHits
+        One for each query.
     """
     search = _FilteredSearch(library, filters or Filters(), workers)
     depth = top if len(rank_by) == 1 else max(FUSION_DEPTH, 10 * top)

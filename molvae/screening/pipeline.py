@@ -116,6 +116,11 @@ def screen_rows(
         Worker processes; default one per core, 0 or 1 for none.
     on_part : callable
         Called with the `PartialResult` of every batch.
+
+    Returns
+    -------
+    list of Hit
+        At most `query.top` distinct molecules, the best first.
     """
     shortlist = Shortlist(query.top, query.seeds)
     batches = (batch for rows in sources for batch in chunked(rows, BATCH_SIZE))

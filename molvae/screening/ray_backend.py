@@ -53,6 +53,11 @@ def screen_on_ray(
     on_part : callable
         Called with the `PartialResult` of every batch.
 
+    Returns
+    -------
+    list of Hit
+        At most `query.top` distinct molecules, the best first.
+
     Raises
     ------
     MissingExtraError

@@ -33,13 +33,15 @@ RESERVED_NAMES = frozenset({
 class MoleculeScore(Protocol):
     """A score computed from N molecules: (N,), NaN where there is none. Worker processes compute it."""
 
-    def __call__(self, mols: Sequence[Chem.Mol]) -> Floats: ...
+    def __call__(self, mols: Sequence[Chem.Mol]) -> Floats:
+        """Return the scores: (N,)."""
 
 
 class LatentScore(Protocol):
     """A score computed from latents (N, D): (N,). It is computed by the process that encodes."""
 
-    def __call__(self, latents: NDArray[np.float32]) -> Floats: ...
+    def __call__(self, latents: NDArray[np.float32]) -> Floats:
+        """Return the scores: (N,)."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class TanimotoScore:
     seeds: NDArray[np.uint8]
 
     def __call__(self, mols: Sequence[Chem.Mol]) -> Floats:
+        """Return the similarity of N molecules to the nearest seed: (N,)."""
         return np.asarray(self.to_each_seed(mols).max(axis=1), np.float64)
 
     def to_each_seed(self, mols: Sequence[Chem.Mol]) -> NDArray[np.float32]:
@@ -66,6 +69,7 @@ class CosineScore:
     seeds: NDArray[np.float32]
 
     def __call__(self, latents: NDArray[np.float32]) -> Floats:
+        """Return the similarity of N latents (N, D) to the nearest seed: (N,)."""
         return np.asarray(self.to_each_seed(latents).max(axis=1), np.float64)
 
     def to_each_seed(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -99,6 +103,10 @@ def load_scoring_function(spec: ScoreSpec, name: str | None = None, device: str 
         Name of the column. Default: the target of the model, or the name of the function.
     device : str
         Device of a property model's encoder.
+
+    Returns
+    -------
+    ScoringFunction
 
     Raises
     ------

@@ -71,6 +71,7 @@ class BitPlanes:
         return cls(rows, count)
 
     def save(self, path: Path) -> None:
+        """Write the rows to a .npy file."""
         with path.open("wb") as file:
             np.save(file, self.rows)
 

@@ -19,7 +19,7 @@ WEHI = Path(RDConfig.RDDataDir) / "Pains" / "wehi_pains.csv"
 STORED = json.loads((Path(molvae.chem.__path__[0]) / "moses_filters.json").read_text(encoding="utf-8"))
 PLAIN = "CCOc1ccccc1"  # passes all rules
 
-# without MCF12, 13 and 15: they write furan, thiophene and aniline with double bonds and never match, as in MOSES
+# MCF12, 13 and 15 are omitted: they write aromatic rings with double bonds and never match, as in MOSES
 MCF = {
     "MCF1": "C=C(C)C#N",
     "MCF2": "C=CS(=O)(=O)C",
