@@ -133,7 +133,7 @@ def test_anomaly_with_stored_reference(molvae, tiny, library, tmp_path):
                    "--save-reference", reference, "--image", image)  # fmt: skip
     _assert_same(first, explore.anomaly(tiny, [DRUGS["morphine"], "CCO", "C1CC"], reference=SMALL))
     assert "argument 3: cannot read SMILES" in first.stderr
-    assert json.loads(reference.read_text())["molecules"] == 30
+    assert json.loads(reference.read_text())["n_molecules"] == 30
     assert image.stat().st_size > 3000
     again = molvae("anomaly", DRUGS["morphine"], "CCO", "C1CC", "--reference", reference)
     assert again.stdout == first.stdout
@@ -178,7 +178,7 @@ def test_interrupted_search_writes_results(molvae, tiny, tmp_path, monkeypatch):
     arguments = ["optimize", "CCCO", "--objective", "logp", "--population", 16, "-o", table]
     result = molvae(*arguments, "--max-samples", 640, code=130)
     assert "molvae: interrupted" in result.stderr
-    assert "from 48 samples" in result.stderr
+    assert " 48 samples " in result.stderr
     monkeypatch.setattr(optimization, "run_generation", run_generation)
     strategy = SearchStrategy(population_size=16)
     expected = explore.optimize(tiny, "CCCO", "logp", max_samples=48, strategy=strategy)
@@ -219,7 +219,7 @@ def test_only_invalid_molecules_exits_1(molvae, tmp_path):
     assert "is not written" in molvae("anomaly", "C1CC", "--image", tmp_path / "none.png", code=1).stderr
     assert "0 neighbors" in molvae("neighbors", "C1CC", "--seeds", "CCC", code=1).stderr
     result = molvae("neighbors", "C1CC", "C1CC", "[U]", "CCO", "--seeds", "CCC")
-    assert "1 neighbors of 1 seeds in 1 molecules; 3 rejected" in result.stderr
+    assert "1 neighbors of 1 seeds among 1 molecules; 3 rejected" in result.stderr
 
 
 def test_smi_names_are_labels(molvae, tmp_path):

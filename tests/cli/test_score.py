@@ -148,7 +148,7 @@ def test_invalid_rows_count_for_their_seed(tmp_path):
 
 
 def test_report_csv(tmp_path):
-    file = tmp_path / "figures.csv"
+    file = tmp_path / "metrics.csv"
     found = parse_json(score("CCO", "CCN", "--columns", "logp", "--report", file).stdout)
     table = pd.read_csv(file)
     assert list(table.columns) == ["section", "metric", "value"]
