@@ -77,7 +77,7 @@ def test_score_equals_python(files, tmp_path):
 def test_score_without_references(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = score("CCO", "CCN", "--columns", "logp, rings")
-    found = strictly(result.stdout)
+    found = parse_json(result.stdout)
     assert set(found["metrics"]["Molecules"]) == {"mean logp", "mean rings"}
     assert found["counts"] == {"read": 2, "valid": 2, "invalid": 0, "distinct": 2, "sampled": 2}
     assert list(tmp_path.iterdir()) == []
@@ -131,12 +131,12 @@ ANALOGS = "smiles,seed\nCCCO,CCO\n,CCO\nC1CC,CCO\nCCCN,CCN\nCCC,C1CC\n"
 def test_invalid_rows_count_for_their_seed(tmp_path):
     file, seeds = tmp_path / "analogs.csv", tmp_path / "seeds.csv"
     file.write_text(ANALOGS)
-    figures = tmp_path / "figures.csv"
-    result = score(file, "--seed-column", "seed", "--columns", "logp", "--per-seed", seeds, "--report", figures)
-    found = strictly(result.stdout)
-    told = pd.read_csv(figures)
-    assert set(told["section"]) == set(found["metrics"])
-    assert told.loc[told["metric"] == "validity", "value"].tolist() == [0.5]
+    report = tmp_path / "metrics.csv"
+    result = score(file, "--seed-column", "seed", "--columns", "logp", "--per-seed", seeds, "--report", report)
+    found = parse_json(result.stdout)
+    metrics = pd.read_csv(report)
+    assert set(metrics["section"]) == set(found["metrics"])
+    assert metrics.loc[metrics["metric"] == "validity", "value"].tolist() == [0.5]
     table = pd.read_csv(seeds, keep_default_na=False)
     assert table["seed"].tolist() == ["CCO", "CCN", "C1CC"]
     assert table["proposed"].tolist() == [3, 1, 1]
@@ -160,7 +160,7 @@ def test_user_function_is_column_and_mean(tmp_path):
     result = score("CCO", "C1CC", "CCCC", "--columns", "logp", "--score", f"{tmp_path / 'rules.py'}:atoms",
                    "-o", tmp_path / "rows.csv")  # fmt: skip
     assert pd.read_csv(tmp_path / "rows.csv")["atoms"].fillna(-1).tolist() == [3, -1, 4]
-    assert strictly(result.stdout)["metrics"]["Molecules"]["mean atoms"] == 3.5
+    assert parse_json(result.stdout)["metrics"]["Molecules"]["mean atoms"] == 3.5
 
 
 def test_invalid_reference_rows_are_counted(tmp_path):
@@ -240,7 +240,7 @@ def test_score_reads_analogs_table(tiny_model, tmp_path):
     assert CliRunner().invoke(app, [*arguments, "--device", "cpu"]).exit_code == 0
     expected = pd.read_csv(analogs)
     result = score(analogs, "--seed-column", "seed", "--columns", "logp", "-o", tmp_path / "out.csv")
-    found = strictly(result.stdout)
+    found = parse_json(result.stdout)
     assert found["metrics"]["Analogs"]["seeds"] == 2
     assert found["metrics"]["Analogs"]["validity"] == 1
     rows = pd.read_csv(tmp_path / "out.csv")
@@ -257,7 +257,7 @@ def test_score_reads_analogs_table(tiny_model, tmp_path):
 
 def test_seed_column_of_smi(tmp_path):
     (tmp_path / "a.smi").write_text("CCN CCO\nCCC CCO\nC1CC CCO\nCCF nonsense\n")
-    found = strictly(score(tmp_path / "a.smi", "--seed-column", "seed", "--columns", "logp").stdout)["metrics"][
+    found = parse_json(score(tmp_path / "a.smi", "--seed-column", "seed", "--columns", "logp").stdout)["metrics"][
         "Analogs"
     ]
     assert (found["seeds"], found["seeds_failed"], found["validity"]) == (1, 1, 2 / 3)
@@ -352,8 +352,8 @@ def test_fcd_options(files, monkeypatch):
     monkeypatch.setattr(fcd, "activation_statistics", activations)
     arguments = ["CC(C)O", "CCN", "--test", files[2], "--columns", "logp"]
     for fcd_options, expected in (([], 512 * 9), (["--fcd"], 512 * 9), (["--no-fcd"], None)):
-        figures = strictly(score(*arguments, *fcd_options, fcd=True).stdout)["metrics"]["MOSES"]
-        assert figures["FCD/Test"] == (expected and pytest.approx(expected))
+        metrics = parse_json(score(*arguments, *fcd_options, fcd=True).stdout)["metrics"]["MOSES"]
+        assert metrics["FCD/Test"] == (expected and pytest.approx(expected))
 
 
 def test_terminal_tables(files):
