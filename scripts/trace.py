@@ -84,6 +84,9 @@ def main() -> None:
         "`import molvae.generator`": f"{seconds('import molvae.generator'):.2f} s",
         "`import molvae.cli.app`": f"{seconds('import molvae.cli.app'):.2f} s",
     }
+    wheels = sorted((ROOT / "dist").glob("*.whl"))
+    if wheels:
+        rows["size of the wheel"] = f"{wheels[-1].stat().st_size / 1e6:.0f} MB, of which models 33 MB unpacked"
     table = "| `molvae analogs SEED -n 100 -o out.csv` | |\n|---|---|\n"
     table += "".join(f"| {name} | {value} |\n" for name, value in rows.items())
     if arguments.out:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -28,19 +27,15 @@ TINY_MODEL = {"encoder_dim": 8, "encoder_layers": 1, "pooling_heads": 2, "latent
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_help(script: Path) -> None:
+def test_help(script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     if script.name in OPTIONAL_PACKAGES:
         pytest.importorskip(OPTIONAL_PACKAGES[script.name])
-    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    result = subprocess.run(
-        [sys.executable, str(script), "--help"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": paths},
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("usage: ")
+    monkeypatch.syspath_prepend(script.parent)
+    monkeypatch.setattr(sys, "argv", [script.name, "--help"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(script), run_name="__main__")
+    assert not end.value.code
+    assert capsys.readouterr().out.startswith("usage: ")
 
 
 def test_result_pages_name_existing_scripts() -> None:
