@@ -17,8 +17,8 @@ _MARKER = re.compile(r"<!-- (options|layers|include):? ?([\w./ -]*?) -->")
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace the markers of a page."""
-    makers = {"options": options_tables, "layers": layers_table, "include": included_file}
-    return _MARKER.sub(lambda match: makers[match[1]](match[2]), markdown)
+    generators = {"options": options_tables, "layers": layers_table, "include": included_file}
+    return _MARKER.sub(lambda match: generators[match[1]](match[2]), markdown)
 
 
 def options_tables(command: str) -> str:
@@ -57,5 +57,5 @@ def layers_table(_: str) -> str:
 
 
 def included_file(name: str) -> str:
-    """The contents of a file at the top of the repository."""
-    return (ROOT / name).read_text(encoding="utf-8")
+    """The contents of a file at the top of the repository; its links to pages become relative to the folder docs."""
+    return (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")

@@ -1,9 +1,9 @@
-"""molvae: one molecule in, hundreds of valid, distinct, ranked analogs out.
+"""molvae generates valid, distinct, ranked analogs of a molecule.
 
 >>> import molvae
 >>> table = molvae.analogs("CC(=O)Oc1ccccc1C(=O)O", n=200)
 
-The names below are imported when first used, so `import molvae` costs nothing.
+The public names are imported on first use, so that `import molvae` is fast.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_HOME = {
+_MODULE_OF = {
     **dict.fromkeys(("analogs", "decode", "encode", "load", "reconstruct", "sample"), "molvae.api"),
     **dict.fromkeys(
         ("CheckpointError", "InputError", "MissingExtraError", "MoleculeError", "MolvaeError", "MolvaeWarning"),
@@ -56,9 +56,9 @@ _HOME = {
     "show": "molvae.viz.notebook",
 }
 
-_MODULES = ("explore",)
+_SUBPACKAGES = ("explore",)
 
-__all__ = [*_HOME, *_MODULES, "__version__"]
+__all__ = [*_MODULE_OF, *_SUBPACKAGES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -66,12 +66,12 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("molvae")
-    if name in _MODULES:
+    if name in _SUBPACKAGES:
         return importlib.import_module(f"molvae.{name}")
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'molvae' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value  # next time without this detour
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value  # later accesses do not call __getattr__
     return value
 
 

@@ -1,4 +1,4 @@
-"""Module-level functions: each loads a model at its first call, keeps it, and calls the `Generator` method."""
+"""Module-level functions: each loads a model on the first call, keeps it, and calls the method of `Generator`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Generator:
     ----------
     model
         Name of a shipped model ("druglike", "druglike-ae", "moses") or path of a model directory. A directory is
-        loaded again once it has been rewritten.
+        loaded again after it has been rewritten.
     device
         "cpu", "cuda", "cuda:1", ..., or "auto": a GPU if there is one, else the CPU.
 

@@ -193,7 +193,7 @@ class Generator:
             "similarity - 0.2*sa".
         scores
             Scoring functions by column name: each takes a list of SMILES and returns one number per SMILES, or takes
-            one RDKit molecule. A function in a file is given as "FILE.py:FUNCTION". `filters` and `rank_by` may name
+            one RDKit molecule. A function in a file is given as "FILE.py:FUNCTION". `filters` and `rank_by` can name
             the scores.
         n_diverse
             Select this many diverse molecules (MaxMin) from the best 3 * `n_diverse`; 0 returns all. If `similarity`
@@ -514,8 +514,8 @@ class Generator:
         inversion_steps
             Maximum number of latent inversion steps; 0 disables it. Each step encodes the decoded molecules and moves
             the latent against the difference, until a molecule encodes to the latent itself. The molecule with the
-            nearest latent is returned. Samples are drawn beside the greedy one, at `temperature` or, if that is 0, at
-            1.2. 32 steps take about 20 times as long as plain decoding.
+            nearest latent is returned. In addition to the greedy sample, others are drawn at `temperature` or, if
+            that is 0, at 1.2. 32 steps take about 20 times as long as plain decoding.
         progress
             Callback that receives the number of latents decoded so far.
 
@@ -560,7 +560,9 @@ class Generator:
         )
         if steps := _checked_inversion_steps(inversion_steps):
             if branch_from is not None:
-                raise InputError("pass either inversion_steps or branch_from, not both: inversion undoes a branch")
+                raise InputError(
+                    "pass either inversion_steps or branch_from, not both: inversion would replace the branched samples"
+                )
             with progress_bar(len(points), "latents", progress) as advance:
                 found = self.codec.invert(
                     points,
@@ -639,7 +641,9 @@ class Generator:
         decoded: list[str] = []
         steps = _checked_inversion_steps(inversion_steps)
         if steps and optimize_latents:
-            raise InputError("pass either optimize_latents or inversion_steps, not both: an optimized latent has moved")
+            raise InputError(
+                "pass either optimize_latents or inversion_steps, not both: inversion needs the latent of the encoder"
+            )
         if usable:
             z = self.codec.encode(usable, optimize_latents=optimize_latents).mean
             with progress_bar(len(usable), "molecules", progress) as advance:

@@ -1,9 +1,9 @@
-"""Counts what a run of `molvae analogs SEED -n 100 -o out.csv` touches: modules, lines, functions, import time.
+"""Count the modules, lines and functions that `molvae analogs SEED -n 100 -o out.csv` uses, and measure import times.
 
     python scripts/trace.py [--out docs/dev/trace.md]
 
-Modules and lines are those of molvae that are imported; files and functions are those of which code runs during the
-command, in the main process. Import time is the median of several fresh processes.
+Modules and lines are those of molvae that are imported; files and functions are those that the main process executes.
+Import time is the median of several fresh processes.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def main() -> None:
         "lines of the package": f"{sum(len(path.read_text().splitlines()) for path in package):,}",
         "modules imported by the command": modules,
         "lines imported by the command": f"{lines:,}",
-        "files of which code runs": files,
+        "files with executed functions": files,
         "functions called": functions,
         "`python -c pass`": f"{seconds('pass'):.2f} s",
         "`import torch`": f"{seconds('import torch'):.2f} s",

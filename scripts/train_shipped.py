@@ -126,7 +126,7 @@ class Recipe:
     latent
         Latent space, as in `ModelConfig`.
     training
-        Hyperparameters of a training from scratch.
+        Hyperparameters of training from scratch.
     init_from
         Another shipped model whose weights are used to start.
     rl
@@ -395,7 +395,7 @@ def training_section(
     neighbors: Neighbors | None,
     initial: Checkpoint | None,
 ) -> dict[str, str]:
-    """The table "Training" of the model card: the stages of the initial model, then this training as the last stage."""
+    """The table "Training" of the model card: the stages of the initial model, then this run as the last stage."""
     stage = {
         "steps": f"{result.steps:,} steps of {config.batch_size:,} molecules ({result.n_molecules:,} molecules, "
         "repeats counted)",
@@ -448,7 +448,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, help="molecules per step; 1024 or more on a GPU")
     parser.add_argument("--learning-rate", type=float, help="peak learning rate; larger batches need a higher one")
     parser.add_argument(
-        "--length-weight-exponent", type=float, help="sample molecules in proportion to (number of tokens) ** this"
+        "--length-weight-exponent", type=float, help="sample molecules in proportion to (number of tokens) ** exponent"
     )
     parser.add_argument("--rl", action="store_true", help="train only the decoder, with policy gradients")
     parser.add_argument("--precision", default="bf16", help="auto, 32, tf32 or bf16; the fastest depends on the GPU")

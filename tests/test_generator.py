@@ -213,8 +213,11 @@ def test_latents_that_are_not_finite(tiny):
     z = np.random.default_rng(1).normal(size=(4, 12))
     expected = tiny.decode(z, noise_level=np.array([0.1, 0.2, 0.3, 0.4]), random_state=np.arange(4), temperature=1.0)
     z[1, 3], z[2, 0] = np.inf, np.nan
-    for noise_level, seed in (([0.1, 0.2, 0.3, 0.4], range(4)), (pd.Series([0.1, 0.2, 0.3, 0.4]), [0, 1, 2, 3])):
-        table = tiny.decode(z, noise_level=noise_level, random_state=seed, temperature=1.0)
+    for noise_level, random_state in (
+        ([0.1, 0.2, 0.3, 0.4], range(4)),
+        (pd.Series([0.1, 0.2, 0.3, 0.4]), [0, 1, 2, 3]),
+    ):
+        table = tiny.decode(z, noise_level=noise_level, random_state=random_state, temperature=1.0)
         assert table["error"][1] == table["error"][2] == "latent is not finite"
         pd.testing.assert_frame_equal(table.iloc[[0, 3]], expected.iloc[[0, 3]])
 
@@ -230,14 +233,14 @@ def test_lone_surrogates(tiny):
 def test_noise_level_and_random_state_per_latent(tiny):
     """A sample then depends on its own row only."""
     latents = np.random.default_rng(0).normal(size=(12, 12))
-    noise_level, seed = np.linspace(0, 1, 12), np.arange(12) + 100
-    together = tiny.decode(latents, noise_level=noise_level, random_state=seed, temperature=1.5)
+    noise_level, random_state = np.linspace(0, 1, 12), np.arange(12) + 100
+    together = tiny.decode(latents, noise_level=noise_level, random_state=random_state, temperature=1.5)
     swapped = tiny.decode(
-        latents[::-1].copy(), noise_level=noise_level[::-1], random_state=seed[::-1].copy(), temperature=1.5
+        latents[::-1].copy(), noise_level=noise_level[::-1], random_state=random_state[::-1].copy(), temperature=1.5
     )
     pd.testing.assert_frame_equal(together, swapped[::-1].reset_index(drop=True))
-    others = tiny.decode(latents, noise_level=noise_level, random_state=seed + 1, temperature=1.5)
-    unconditioned = tiny.decode(latents, random_state=seed, temperature=1.5)
+    others = tiny.decode(latents, noise_level=noise_level, random_state=random_state + 1, temperature=1.5)
+    unconditioned = tiny.decode(latents, random_state=random_state, temperature=1.5)
     assert not together.equals(others)
     assert not together["log_likelihood"].equals(unconditioned["log_likelihood"])
 
@@ -262,10 +265,10 @@ def test_latents_are_projected_onto_the_sphere():
     """Traversals and optimization leave it, and a hypersphere model is trained with latents on the sphere only."""
     model, config, vocabulary = trained("hypersphere", "gru", 60)
     generator = Generator(Checkpoint("sphere", model, config, vocabulary), "cpu")
-    there = generator.encode(list(SMALL)).iloc[:, 2:].to_numpy()
-    np.testing.assert_allclose(np.linalg.norm(there, axis=1), np.sqrt(config.latent_dim), rtol=1e-5)
-    for off in (0.1 * there, 3.0 * there):
-        pd.testing.assert_frame_equal(generator.decode(off), generator.decode(there))
+    on_sphere = generator.encode(list(SMALL)).iloc[:, 2:].to_numpy()
+    np.testing.assert_allclose(np.linalg.norm(on_sphere, axis=1), np.sqrt(config.latent_dim), rtol=1e-5)
+    for scaled in (0.1 * on_sphere, 3.0 * on_sphere):
+        pd.testing.assert_frame_equal(generator.decode(scaled), generator.decode(on_sphere))
 
 
 # --- optimized latents ---
@@ -274,35 +277,39 @@ UNSEEN = ["CC(=O)NCc1ccccc1", "CC(C)CCO", "CCO"]
 
 
 def test_optimized_latents_reconstruct_more_molecules(tiny):
-    plain, refined = (tiny.reconstruct(UNSEEN, optimize_latents=refine)["exact"].tolist() for refine in (False, True))
+    plain, optimized_exact = (
+        tiny.reconstruct(UNSEEN, optimize_latents=optimize)["exact"].tolist() for optimize in (False, True)
+    )
     assert plain == [False, False, True]
-    assert sum(refined) > sum(plain)
-    z, moved = (tiny.encode(UNSEEN, optimize_latents=refine).filter(regex="z").to_numpy() for refine in (False, True))
-    assert not np.array_equal(z[0], moved[0])
-    decoded = tiny.decode(moved)["smiles"]
-    assert [smiles == text for smiles, text in zip(decoded, UNSEEN, strict=True)] == refined
+    assert sum(optimized_exact) > sum(plain)
+    z, optimized = (
+        tiny.encode(UNSEEN, optimize_latents=optimize).filter(regex="z").to_numpy() for optimize in (False, True)
+    )
+    assert not np.array_equal(z[0], optimized[0])
+    decoded = tiny.decode(optimized)["smiles"]
+    assert [smiles == text for smiles, text in zip(decoded, UNSEEN, strict=True)] == optimized_exact
 
 
 def test_optimized_latent_does_not_depend_on_other_seeds(tiny):
     alone = tiny.analogs(UNSEEN[0], 5, max_samples=200)
-    beside = tiny.analogs([*UNSEEN[1:], UNSEEN[0]], 5, max_samples=200)
-    beside = beside[beside["seed"] == UNSEEN[0]].reset_index(drop=True)
-    pd.testing.assert_frame_equal(alone, beside, check_exact=True)
+    together = tiny.analogs([*UNSEEN[1:], UNSEEN[0]], 5, max_samples=200)
+    together = together[together["seed"] == UNSEEN[0]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, together, check_exact=True)
 
 
 # --- loading, options and index ---
 
 
 def test_rewritten_model_is_loaded_again(tiny_checkpoint, tmp_path, monkeypatch):
-    place = save(tiny_checkpoint, tmp_path / "here" / "m")
-    first = api.load(place, "cpu")
-    assert api.load(str(place), "cpu") is first
-    save(dataclasses.replace(tiny_checkpoint, name="another"), place)
-    assert api.load(place, "cpu").checkpoint.name == "another"
-    save(tiny_checkpoint, tmp_path / "there" / "m")
-    monkeypatch.chdir(tmp_path / "here")
+    folder = save(tiny_checkpoint, tmp_path / "first" / "m")
+    first = api.load(folder, "cpu")
+    assert api.load(str(folder), "cpu") is first
+    save(dataclasses.replace(tiny_checkpoint, name="another"), folder)
+    assert api.load(folder, "cpu").checkpoint.name == "another"
+    save(tiny_checkpoint, tmp_path / "second" / "m")
+    monkeypatch.chdir(tmp_path / "first")
     assert api.load("m", "cpu").checkpoint.name == "another"
-    monkeypatch.chdir(tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "second")
     assert api.load("m", "cpu").checkpoint.name == "tiny"
 
 
@@ -333,7 +340,7 @@ def test_reconstruct_with_untrained_model(tiny_checkpoint):
 
 def test_numpy_random_state(tiny):
     z = tiny.encode(["CCO", "CCN"]).filter(regex="^z").to_numpy()
-    first, second = (tiny.decode(z, temperature=1.0, random_state=seed) for seed in (3, np.int64(3)))
+    first, second = (tiny.decode(z, temperature=1.0, random_state=number) for number in (3, np.int64(3)))
     pd.testing.assert_frame_equal(first, second)
 
 
@@ -359,9 +366,9 @@ def test_pandas_index_is_kept(tiny):
         assert frame.index.equals(column.index)
         pd.testing.assert_frame_equal(frame.reset_index(drop=True), method(list(column)))
     latents = tiny.encode(column)
-    written = tiny.decode(latents)
-    assert written.index.equals(column.index)
-    pd.testing.assert_frame_equal(written.reset_index(drop=True), tiny.decode(latents.iloc[:, 2:].to_numpy()))
+    decoded = tiny.decode(latents)
+    assert decoded.index.equals(column.index)
+    pd.testing.assert_frame_equal(decoded.reset_index(drop=True), tiny.decode(latents.iloc[:, 2:].to_numpy()))
     assert tiny.decode(latents.iloc[0, 2:]).index.tolist() == [0], "the index of a single latent names its dimensions"
-    written.index.name = "mine"
+    decoded.index.name = "mine"
     assert column.index.name is None

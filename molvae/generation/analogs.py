@@ -1,7 +1,7 @@
 """Search for distinct valid molecules around seeds: sample, decode, validate and filter in rounds.
 
-The samples of all unfinished seeds are decoded in one call per round. What a seed gets depends on the random state, its
-own SMILES and its own progress: not on the seeds beside it, nor on the number of worker processes.
+The samples of all unfinished seeds are decoded in one call per round. The analogs of a seed depend on the random state,
+its SMILES and the options only: not on the other seeds, nor on the number of worker processes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ScoredSample = tuple[ParsedSample | None, float]
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How many molecules to search around each seed, and how samples are drawn.
+    """How many molecules to find around each seed, and how samples are drawn.
 
     Attributes
     ----------
@@ -53,9 +53,9 @@ class SearchOptions:
     samples_per_latent
         Samples decoded from each latent.
     target
-        Range of the similarity to the seed; each seed then adapts how its samples are drawn.
+        Range of the similarity to the seed; the strategies of each seed then adapt to it.
     max_samples
-        Maximum number of samples per seed; 0: see `sample_limit`.
+        Maximum number of samples per seed; 0: the default of `sample_limit`.
     sampling
         How tokens are sampled.
     random_state
@@ -301,7 +301,7 @@ def search_molecules(
     latents
         Posteriors with one row per seed, or a prior.
     options
-        How many molecules to search, and how.
+        How many molecules to find, and how samples are drawn.
     noise_conditioned
         Whether the decoder is conditioned on the noise level.
     constraints
@@ -310,6 +310,11 @@ def search_molecules(
         Processes that parse samples and check constraints.
     progress
         Callback that receives the number of molecules found so far.
+
+    Returns
+    -------
+    list of SeedSearch
+        One finished search per seed, in the order of the seeds.
     """
     searches = [SeedSearch(seed, options) for seed in seeds]
     core = constraints.core if constraints else None

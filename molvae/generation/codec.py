@@ -98,7 +98,7 @@ class Codec:
         optimize_latents: bool = False,
         progress: Progress | None = None,
     ) -> Posterior:
-        """The encode_dataset q(z|x) of molecules; to optimize latents, packed graphs need their tokens."""
+        """The posterior q(z|x) of molecules. `optimize_latents` needs packed graphs with tokens."""
         if not isinstance(molecules, PackedGraphs):
             molecules = PackedGraphs.from_graphs(molecules, self.vocabulary if optimize_latents else None)
         return encode_dataset(self.model, molecules, optimize_latents=optimize_latents, progress=progress)
@@ -143,9 +143,7 @@ class Codec:
         """Greedy samples of the latents of molecules, by latent inversion if there are steps; not validated."""
         if not inversion_steps:
             return self.decode(z, progress=progress).to_smiles(self.vocabulary)
-        same = np.zeros(
-            len(z), np.int64
-        )  # the same random state in each row, so that rows do not depend on their place
+        same = np.zeros(len(z), np.int64)  # one random state for all rows: a result does not depend on the row number
         return self.invert(z, inversion_steps=inversion_steps, random_state=same, progress=progress).samples
 
     def search(

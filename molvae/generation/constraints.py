@@ -30,7 +30,7 @@ class Constraints:
 
     Attributes
     ----------
-    windows
+    property_filters
         Ranges of properties and of `scores`.
     include_smarts, exclude_smarts
         SMARTS patterns, all of which must, or none of which may, occur.
@@ -43,12 +43,12 @@ class Constraints:
     alerts
         Sets of structural alerts ("PAINS", "BRENK", "NIH"); alerts that the seed has are allowed.
     known
-        Tells which molecules are in the training set, to reject these.
+        Function that tells which molecules are in the training set; these are rejected.
     scores
-        Scoring functions that `windows` may name. They are evaluated last, in the calling process.
+        Scoring functions that `property_filters` can name. They are evaluated last, in the calling process.
     """
 
-    windows: tuple[PropertyFilter, ...] = ()
+    property_filters: tuple[PropertyFilter, ...] = ()
     include_smarts: tuple[str, ...] = ()
     exclude_smarts: tuple[str, ...] = ()
     core: str | None = None
@@ -65,18 +65,20 @@ class Constraints:
     @property
     def filters(self) -> Filters:
         """The constraints that do not depend on the seed."""
-        windows = tuple(window for window in self.windows if window.name not in self.scores)
-        return Filters(windows, self.include_smarts, self.exclude_smarts, self.core)
+        property_filters = tuple(
+            property_filter for property_filter in self.property_filters if property_filter.name not in self.scores
+        )
+        return Filters(property_filters, self.include_smarts, self.exclude_smarts, self.core)
 
     @property
-    def score_windows(self) -> list[PropertyFilter]:
-        """The windows of scoring functions."""
-        return [window for window in self.windows if window.name in self.scores]
+    def score_filters(self) -> list[PropertyFilter]:
+        """The filters on user scores."""
+        return [property_filter for property_filter in self.property_filters if property_filter.name in self.scores]
 
     def __bool__(self) -> bool:
         """Whether there is any constraint."""
         return bool(
-            self.windows
+            self.property_filters
             or self.filters
             or self.keep_scaffold
             or self.exclude_stereoisomers
@@ -104,10 +106,14 @@ class Constraints:
         def reasons() -> dict[str, str]:
             checked = zip(remaining, pending.result(), strict=True)
             found = {molecule: CRASHED if reason is None else reason for molecule, reason in checked}
-            for window in self.score_windows:
+            for property_filter in self.score_filters:
                 passed = [molecule for molecule, reason in found.items() if not reason]
-                values = self.scores[window.name](passed).tolist()
-                found |= {m: str(window) for m, value in zip(passed, values, strict=True) if not window.accepts(value)}
+                values = self.scores[property_filter.name](passed).tolist()
+                found |= {
+                    m: str(property_filter)
+                    for m, value in zip(passed, values, strict=True)
+                    if not property_filter.accepts(value)
+                }
             return known | found
 
         return reasons

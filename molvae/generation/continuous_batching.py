@@ -1,7 +1,7 @@
 """Continuous batching: a fixed number of slots decode one token per step; a slot that has finished takes the next row.
 
-A step depends on no value on the host: slots that have finished keep decoding until the next refill, and the tokens
-behind their end are removed when rows are copied to the host. On a GPU, a number of steps and a refill can therefore be
+A step depends on no value on the host: slots that have finished keep decoding until the next refill, and tokens after
+the end token are removed when rows are copied to the host. On a GPU, several steps and a refill can therefore be
 captured as one CUDA graph.
 """
 
@@ -78,7 +78,7 @@ class DecodingSlots:
         self.next_row = (self.row < self.n_rows).sum()
         self.refill_offsets = torch.arange(
             -(-slots // 4), device=device
-        )  # a refill starts a quarter of the slots at most
+        )  # a refill starts at most a quarter of the slots
         self.state = decoder.initial_state(conditioning, self.row.clamp(max=self.n_rows - 1))
         self.temperature_scale = (
             None if temperature_scale is None else torch.cat([temperature_scale, temperature_scale[-1:]])

@@ -163,15 +163,15 @@ class Engine:
 
         for first in range(0, len(z), self.queue):
             last = min(first + self.queue, len(z))
-            sent, count = 0, last - first
+            n_yielded, count = 0, last - first
             # no more threads than can fill all their slots at the start
             with TorchThreadPool(self.device, -(-count // self.slots)) as pool:
                 run = _ThreadedRun(pool, start, first, last)
-                while sent < count:
+                while n_yielded < count:
                     finished = run.advance()
-                    if finished == count or finished - sent >= block:
-                        yield run.rows(sent, finished)
-                        sent = finished
+                    if finished == count or finished - n_yielded >= block:
+                        yield run.rows(n_yielded, finished)
+                        n_yielded = finished
 
     @cached_property
     def _grammar(self) -> GrammarTensors:

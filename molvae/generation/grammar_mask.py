@@ -1,8 +1,9 @@
 """Masks of the tokens that the grammar of SMILES allows next, looked up in one table of small integers.
 
 Beyond the grammar, the mask forbids what canonical SMILES of RDKit never contain: a ring digit after a branch, a bond
-symbol where a ring opens, a ring that is open at a dot, and an aromatic atom outside of a ring. Each allowed token
-leaves a way to a complete SMILES: while a ring is open, some atom that can still be reached has a free valence.
+symbol where a ring opens, a ring that is open at a dot, and an aromatic atom outside of a ring. After each
+allowed token the SMILES can still be completed: while a ring is open, some atom that can still be reached has a free
+valence.
 """
 
 from __future__ import annotations
@@ -166,9 +167,8 @@ class GrammarMask:
         self.opener = torch.full(columns, -1, device=device)
         self.open = torch.zeros(columns, dtype=torch.bool, device=device)
         self.closes_with_double = torch.zeros(columns, dtype=torch.bool, device=device)
-        self.banned = torch.zeros(
-            columns, dtype=torch.bool, device=device
-        )  # opened at, or already bonded to, this atom
+        # rings that were opened at the current atom, or that would repeat one of its bonds
+        self.banned = torch.zeros(columns, dtype=torch.bool, device=device)
 
     def allowed(self) -> Tensor:
         """Mask of the allowed tokens, shape (S, V); a slot without any other allowed token may end."""

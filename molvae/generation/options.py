@@ -195,14 +195,14 @@ class AnalogTask:
 
         None if a filter uses a scoring function: these run in the calling process only.
         """
-        if self.constraints.score_windows:
+        if self.constraints.score_filters:
             return None
         return replace(self, ordering=Ordering(), constraints=replace(self.constraints, scores={}))
 
 
 def _columns(properties: Sequence[str], ordering: Ordering, constraints: Constraints) -> tuple[str, ...]:
     """The default columns, those named by filters, ranking and scores, and the rank."""
-    named = [window.name for window in constraints.windows]
+    named = [property_filter.name for property_filter in constraints.property_filters]
     named += [*(ordering.rank.names if ordering.rank else ()), *ordering.scores]
     default = (*_LEADING_COLUMNS, *properties, "not_in_training")
     additional = [name for name in dict.fromkeys(named) if name not in default]
@@ -238,11 +238,13 @@ def _constraints(
 ) -> Constraints:
     if options.exclude_training_set and training_filter is None:
         raise InputError("exclude_training_set needs a model with a record of its training set; this one has none")
-    windows = tuple(PropertyFilter.from_text(text, ("similarity", *scores)) for text in as_tuple(options.filters))
-    if any(window.name == "similarity" for window in windows):
+    property_filters = tuple(
+        PropertyFilter.from_text(text, ("similarity", *scores)) for text in as_tuple(options.filters)
+    )
+    if any(property_filter.name == "similarity" for property_filter in property_filters):
         raise InputError('filters cannot name similarity: pass similarity="0.4:1" (--similarity 0.4:1) instead')
     return Constraints(
-        windows=windows,
+        property_filters=property_filters,
         include_smarts=as_tuple(options.include_smarts),
         exclude_smarts=as_tuple(options.exclude_smarts),
         core=options.core,

@@ -1,8 +1,8 @@
-"""Counter-based random numbers: each row of a batch has its own stream, whatever the batch it is in.
+"""Counter-based random numbers: each row has its own stream, which does not depend on the batch.
 
-The generators of torch share one stream among the rows of a batch, so that a molecule would depend on the molecules
-beside it. Here a random number is a hash of the key of its row and a counter [1]_. The hash is the finalizer of
-SplitMix64 [2]_.
+The generators of torch share one stream among the rows of a batch, so that a molecule would depend on the other
+molecules of its batch. Here a random number is a hash of the key of its row and a counter [1]_. The hash is the
+finalizer of SplitMix64 [2]_.
 
 References
 ----------

@@ -1,6 +1,6 @@
 """Latents, random keys and forced tokens of the samples around a seed.
 
-Each sample is a function of the random state, the seed molecule and its own number, whatever is sampled beside it.
+Each sample is a function of the random state, the seed molecule and the number of the sample only.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Parameters
     ----------
     lock
-        Lock of this run on its folder. Saving raises `MolvaeError` once a later run has taken the folder.
+        Lock of this run on its folder. Saving raises `MolvaeError` once a later run has taken over the folder.
     """
 
     def __init__(self, lock: FolderLock | None = None) -> None:

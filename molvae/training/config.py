@@ -8,7 +8,7 @@ from molvae.errors import InputError, did_you_mean
 from molvae.nn.config import JsonConfig, option
 
 PRECISIONS = ("auto", "32", "tf32", "bf16")
-"""Floating-point precisions of a training.
+"""Floating-point precisions of a training run.
 
 - "auto": bf16 on a GPU, 32 on a CPU.
 - "32": float32. On a GPU, cuDNN may still use TF32 in the GRU unless it is disabled in torch.
@@ -93,7 +93,7 @@ class TrainConfig(JsonConfig):
     length_weight_exponent: float = field(
         default=0.0,
         metadata=option(
-            "Molecules are sampled in proportion to (number of tokens) ** this; 0: uniformly, 1.6: favors long SMILES.",
+            "Sample molecules in proportion to (number of tokens) ** exponent; 0: uniformly; 1.6: favors long SMILES.",
             min=0,
         ),
     )

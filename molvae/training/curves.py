@@ -37,7 +37,7 @@ class MetricsFile:
     path
         The CSV file.
     lock
-        Lock of this run on its folder. `add` raises `MolvaeError` once a later run has taken the folder.
+        Lock of this run on its folder. `add` raises `MolvaeError` once a later run has taken over the folder.
     """
 
     def __init__(self, path: Path, lock: FolderLock | None = None) -> None:
@@ -112,7 +112,7 @@ def draw_curves(folder: Path) -> Path:
 
 
 class CurveDrawer:
-    """Draws the curves of a run. If that is impossible it logs one warning; the run goes on."""
+    """Draws the curves of a run. If that is impossible, it logs one warning and the run continues."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.warned = folder, False

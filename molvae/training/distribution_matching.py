@@ -1,9 +1,9 @@
 """Distribution matching: a reward that keeps the average properties of samples equal to those of the training set.
 
-A decoder that is rewarded for valid SMILES alone drifts to molecules that are easy to write correctly, for example with
-fewer rings. This reward is higher for molecules that move the averages of the samples towards those of the training
-set. Its gradient is that of the squared distance between the averages, a maximum mean discrepancy with a linear
-kernel [1]_.
+A decoder that is rewarded for valid SMILES alone drifts to molecules whose SMILES are easy to generate, for example
+with fewer rings. This reward is higher for molecules that move the averages of the samples towards those of the
+training set. Its gradient is that of the squared distance between the averages, a maximum mean discrepancy with a
+linear kernel [1]_.
 
 References
 ----------
@@ -31,7 +31,7 @@ PROPERTIES = ("logp", "mw", "tpsa", "hbd", "hba", "rotatable_bonds", "rings", "h
 REFERENCE_SIZE = 20_000
 """Training molecules, drawn at random, whose averages are the target; their standard error is below 0.01 std."""
 WINDOW = 8_000
-"""Number of molecules over which the averages of the samples run."""
+"""Length of the running averages, in molecules."""
 MIN_STD = 0.25
 """Lower limit of the standard deviations that features are divided by. Without it, a rare token would dominate."""
 REWARD_SCALE = 0.5

@@ -166,7 +166,7 @@ class Evaluator:
 def decoding_metrics(
     vocabulary: Vocabulary, max_length: int, n_molecules: int = 256
 ) -> Callable[[Autoencoder, PackedGraphs], dict[str, float]]:
-    """Validation metrics for a training (`molvae.training.module.ValidationMetrics`).
+    """Validation metrics for a training run (`molvae.training.module.ValidationMetrics`).
 
     They decode `n_molecules` validation molecules and as many samples of the prior: exact (fraction of exact
     reconstructions), posterior_valid and prior_valid (fractions of valid samples).

@@ -17,7 +17,7 @@ Log = Callable[[str], None]
 """Receives progress messages, one line each."""
 
 MATMUL_PRECISION = {"bf16": "medium", "tf32": "high"}
-"""Setting of a training -> argument of `torch.set_float32_matmul_precision`."""
+"""Precision of a training run -> argument of `torch.set_float32_matmul_precision`."""
 
 
 @contextmanager

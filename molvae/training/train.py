@@ -31,12 +31,12 @@ from molvae.training.runtime import Log, restored_process_state
 from molvae.training.trainer import TrainingResult, is_first_process, train_autoencoder
 
 MIN_USABLE = 0.1
-"""Below this fraction of exact reconstructions and of valid prior samples, a longer training is recommended."""
+"""Below this fraction of exact reconstructions and of valid prior samples, a longer run is recommended."""
 
 
 @dataclass(frozen=True)
 class HardwareConfig:
-    """Hardware of a training, in the terms of `lightning.Trainer`.
+    """Hardware of a training run, in the terms of `lightning.Trainer`.
 
     Parameters
     ----------
@@ -199,9 +199,8 @@ def train_model(
             data=description,
         )
     if is_first_process():
-        if not checkpoints.has_weights(
-            folder / "model", result.model
-        ):  # else keep it, with a prior fitted after training
+        # a model directory with the same weights is kept: a prior may have been fitted to it after training
+        if not checkpoints.has_weights(folder / "model", result.model):
             _save(folder, name or folder.resolve().name, result, training_set, data_config, architecture, config)
         log(f"{_summary(result)}; the model is {folder / 'model'}")
     return folder / "model"

@@ -128,7 +128,7 @@ def train_autoencoder(
         If there is no data, the neighbors belong to other data, a frozen encoder would not be initialized, or the
         policy-gradient loss is missing.
     MolvaeError
-        If a later run has taken the folder.
+        If a later run has taken over the folder.
     """
     if neighbors is not None and len(neighbors) != len(train_data):
         raise InputError(f"neighbors of {len(neighbors):,} molecules, but there are {len(train_data):,} to train on")
@@ -286,7 +286,7 @@ class StopAtLimit(Callback):
 
 
 class CompileDecoder(Callback):
-    """Compiles the decoder for the duration of the run, if the settings say so."""
+    """Compiles the decoder for the duration of the run, if `TrainConfig.compile` is set."""
 
     def setup(self, _: lightning.Trainer, module: Any, stage: str) -> None:  # noqa: ARG002
         if module.config.compile:

@@ -88,9 +88,9 @@ def test_analogs_do_not_depend_on_other_seeds(tiny, found):
 
 
 def test_properties_option(tiny, found):
-    bare = ignore_warnings(tiny.analogs, SEEDS, 12, random_state=1, properties=())
-    assert list(bare.columns) == ["seed", "smiles", "similarity", "log_likelihood", "not_in_training"]
-    pd.testing.assert_frame_equal(bare, found[bare.columns], check_dtype=False)
+    without_properties = ignore_warnings(tiny.analogs, SEEDS, 12, random_state=1, properties=())
+    assert list(without_properties.columns) == ["seed", "smiles", "similarity", "log_likelihood", "not_in_training"]
+    pd.testing.assert_frame_equal(without_properties, found[without_properties.columns], check_dtype=False)
     other = ignore_warnings(tiny.analogs, SEEDS[0], 12, random_state=1, properties=["heavy_atoms"])
     counts = [Chem.MolFromSmiles(text).GetNumHeavyAtoms() for text in other["smiles"]]
     assert other["heavy_atoms"].tolist() == counts
@@ -109,16 +109,16 @@ def test_warning_if_max_samples_is_reached(tiny):
 
 
 @pytest.mark.parametrize(
-    "short",
+    "call",
     [
         lambda tiny: tiny.analogs("CCO", 500, max_samples=64),
         lambda tiny: list(tiny.iter_analogs("C1CC", 3)),
         lambda tiny: tiny.sample(500, max_samples=64),
     ],
 )
-def test_warnings_point_to_the_calling_line(tiny, short):
+def test_warnings_point_to_the_calling_line(tiny, call):
     with pytest.warns(MolvaeWarning) as caught:
-        short(tiny)
+        call(tiny)
     assert {warning.filename for warning in caught} == {__file__}
 
 
@@ -317,10 +317,10 @@ def test_core_is_kept_and_seeds_without_it_are_errors(tiny):
     assert all(_has(smiles, "[CH2;D2]([!#1])[OH]") for smiles in frame["smiles"])
 
 
-def test_branching_at_the_substituents_of_a_core_accepts_a_larger_share(tiny):
+def test_branching_at_the_substituents_of_a_core_is_accepted_more_often(tiny):
     """Compared with the same condition as SMARTS, for which samples branch anywhere."""
 
-    def accepted_share(**condition):
+    def accepted_fraction(**condition):
         found = rejected = 0
         for random_state in range(3):
             options = {"similarity": "0:1", "max_samples": 400, "random_state": random_state, "properties": ()}
@@ -328,15 +328,17 @@ def test_branching_at_the_substituents_of_a_core_accepts_a_larger_share(tiny):
             found, rejected = found + row["found"], rejected + sum(row["rejected"].values())
         return found / (found + rejected)
 
-    anywhere = accepted_share(include_smarts="[!#1]c1[cH][cH][cH][cH][cH]1")
-    assert accepted_share(core="*c1ccccc1") > 1.2 * anywhere > 0
+    anywhere = accepted_fraction(include_smarts="[!#1]c1[cH][cH][cH][cH][cH]1")
+    assert accepted_fraction(core="*c1ccccc1") > 1.2 * anywhere > 0
 
 
-@pytest.mark.parametrize("kind", [list, np.array, lambda values: pd.Series(values, index=range(9, 9 + len(values)))])
-def test_return_types_of_scores(tiny, kind):
+@pytest.mark.parametrize(
+    "container", [list, np.array, lambda values: pd.Series(values, index=range(9, 9 + len(values)))]
+)
+def test_return_types_of_scores(tiny, container):
     def atoms(smiles):
         assert len(smiles)  # not called without molecules, as for methane
-        return kind([float(Chem.MolFromSmiles(text).GetNumAtoms()) for text in smiles])
+        return container([float(Chem.MolFromSmiles(text).GetNumAtoms()) for text in smiles])
 
     options = {"scores": {"atoms": atoms}, "filters": "atoms>2", "rank_by": "atoms", "similarity": (0.05, 1.0)}
     frame = ignore_warnings(tiny.analogs, ["CCCO", "C"], 5, max_samples=200, **options)
@@ -363,10 +365,10 @@ def test_invalid_return_values_of_scores(tiny, score, message):
 def test_filters_on_scores(tiny, monkeypatch, workers):
     """Scores are computed for molecules that satisfy all other constraints."""
     monkeypatch.setattr(runner, "PARTS_PER_WORKER", 1)
-    asked = set()
+    scored = set()
 
     def atoms(smiles):
-        asked.update(smiles)
+        scored.update(smiles)
         return np.array([Chem.MolFromSmiles(text).GetNumAtoms() for text in smiles], dtype=float)
 
     options = {"scores": {"atoms": atoms}, "filters": ["atoms 3:4", "mw<75"], "similarity": "0:1", "workers": workers}
@@ -374,7 +376,7 @@ def test_filters_on_scores(tiny, monkeypatch, workers):
     assert len(frame) >= 8
     assert set(frame["atoms"]) == {3, 4}
     assert frame["mw"].max() < 75
-    assert max(Descriptors.MolWt(Chem.MolFromSmiles(text)) for text in asked) < 75
+    assert max(Descriptors.MolWt(Chem.MolFromSmiles(text)) for text in scored) < 75
     assert any(
         row["rejected"]["atoms 3:4"] for row in ignore_warnings(tiny.analogs, SEEDS, 60, **options).attrs["statistics"]
     )
@@ -404,11 +406,11 @@ def test_n_diverse(tiny):
     full = tiny.analogs(ALKANOLS, 12, rank_by="qed")
     few = tiny.analogs(ALKANOLS, 12, rank_by="qed", n_diverse=4)
     for seed in ALKANOLS:
-        picked, best = (frame.loc[frame["seed"] == seed, "smiles"].tolist() for frame in (few, full))
-        assert len(picked) == 4
-        assert picked[0] == best[0]
-        assert picked == [smiles for smiles in best if smiles in picked]
-        assert set(picked) <= set(best[:12])
+        selected, best = (frame.loc[frame["seed"] == seed, "smiles"].tolist() for frame in (few, full))
+        assert len(selected) == 4
+        assert selected[0] == best[0]
+        assert selected == [smiles for smiles in best if smiles in selected]
+        assert set(selected) <= set(best[:12])
 
 
 def test_columns_without_any_analogs(tiny):

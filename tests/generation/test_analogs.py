@@ -33,8 +33,10 @@ def test_samples_of_a_latent_share_it(tiny_checkpoint):
 
 
 def test_samples_of_a_latent_differ_when_sampled(tiny_checkpoint):
-    hot = SamplingOptions(temperature=2.0)
-    options = SearchOptions(50, noise_level=1.0, samples_per_latent=64, max_samples=64, sampling=hot, random_state=3)
+    high_temperature = SamplingOptions(temperature=2.0)
+    options = SearchOptions(
+        50, noise_level=1.0, samples_per_latent=64, max_samples=64, sampling=high_temperature, random_state=3
+    )
     assert len(_search(tiny_checkpoint, options)[0].molecules) > 1
 
 
@@ -72,19 +74,19 @@ def test_invalid_options(options, message):
 def test_target_that_fills_up_adds_the_most_similar_molecules_outside(tiny_checkpoint):
     """Too few molecules have a similarity of 0.4 or more to ethanol."""
     options = SearchOptions(15, max_samples=600, target=SimilarityTarget(0.4, 1.0))
-    (strict,) = _search(tiny_checkpoint, options)
+    (unfilled,) = _search(tiny_checkpoint, options)
     (filled,) = _search(tiny_checkpoint, dataclasses.replace(options, target=DEFAULT_TARGET))
-    assert 0 < len(strict.molecules) < 15
+    assert 0 < len(unfilled.molecules) < 15
     assert len(filled.molecules) == 15
-    assert list(filled.molecules)[: len(strict.molecules)] == list(strict.molecules)
-    outside = [filled.similarity[smiles] for smiles in list(filled.molecules)[len(strict.molecules) :]]
+    assert list(filled.molecules)[: len(unfilled.molecules)] == list(unfilled.molecules)
+    outside = [filled.similarity[smiles] for smiles in list(filled.molecules)[len(unfilled.molecules) :]]
     assert outside == sorted(outside, reverse=True)
     assert outside[0] < 0.4
     unused = set(filled.outside) - set(filled.molecules)
     assert max(filled.similarity[smiles] for smiles in unused) <= outside[-1]
     statistics = filled.statistics()
     assert statistics["found"] == 15
-    assert statistics["in_range"] == len(strict.molecules) == strict.statistics()["found"]
+    assert statistics["in_range"] == len(unfilled.molecules) == unfilled.statistics()["found"]
     assert (statistics["samples"], statistics["valid"]) == (600, filled.n_valid)
 
 

@@ -68,9 +68,9 @@ def test_no_constraints_accept_all():
 
 
 def test_property_filters():
-    windows = ("mw<300", "logp 0:3", "qed>=0.4")
+    property_filters = ("mw<300", "logp 0:3", "qed>=0.4")
     _checked(
-        Constraints(windows=tuple(map(PropertyFilter.from_text, windows))),
+        Constraints(property_filters=tuple(map(PropertyFilter.from_text, property_filters))),
         lambda m: (
             Descriptors.MolWt(Chem.MolFromSmiles(m)) < 300
             and 0 <= Crippen.MolLogP(Chem.MolFromSmiles(m)) <= 3
@@ -131,7 +131,7 @@ def test_known_molecules_are_rejected():
 
 def test_all_constraints():
     constraints = Constraints(
-        windows=(PropertyFilter.from_text("mw<250"),),
+        property_filters=(PropertyFilter.from_text("mw<250"),),
         include_smarts=("C=O",),
         exclude_smarts=("[#7]",),
         keep_scaffold=True,
@@ -169,7 +169,7 @@ def test_invalid_constraints(options, message, capfd):
 
 def test_no_rdkit_output(capfd):
     constraints = Constraints(
-        windows=tuple(map(PropertyFilter.from_text, ("qed>0", "sa :10", "np -9:9"))),
+        property_filters=tuple(map(PropertyFilter.from_text, ("qed>0", "sa :10", "np -9:9"))),
         include_smarts=("C",),
         keep_scaffold=True,
         alerts=("PAINS", "BRENK", "NIH"),

@@ -44,7 +44,7 @@ def _decoded(parts, count, options, rows=slice(None), precision="32", **settings
 
 @torch.inference_mode()
 def _plain_loop(model, z, noise_level, max_length):
-    """Greedy decoding of one latent; the decoder is run on the whole prefix for each token."""
+    """Greedy decoding of one latent; the decoder is run on the complete prefix for each token."""
     tokens = [START_ID]
     while len(tokens) <= max_length + 1 and tokens[-1] != END_ID:
         tokens.append(int(model.decoder(z[None], noise_level[None], torch.tensor([tokens]))[0, -1].argmax()))
@@ -71,11 +71,11 @@ def test_log_likelihood_is_that_of_the_model(parts, options):
     decoded = _decoded(parts, 40, options)
     tokens = torch.from_numpy(decoded.tokens.astype(np.int64))
     ends = (tokens == END_ID).int().argmax(1)
-    whole = torch.tensor([END_ID in row and PAD_ID not in row[:end] for row, end in zip(tokens, ends, strict=True)])
+    complete = torch.tensor([END_ID in row and PAD_ID not in row[:end] for row, end in zip(tokens, ends, strict=True)])
     with torch.inference_mode():
         expected = model.log_likelihood(z, noise_level, tokens)
-    assert whole.sum() >= 5  # training ignores PAD within a sample, so that the two would differ
-    np.testing.assert_allclose(decoded.log_likelihood[whole], expected[whole], rtol=1e-4, atol=1e-3)
+    assert complete.sum() >= 5  # training ignores PAD within a sample, so that the two would differ
+    np.testing.assert_allclose(decoded.log_likelihood[complete], expected[complete], rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16", "int8"])
@@ -107,10 +107,10 @@ def test_forced_tokens(parts):
     assert where.sum() > 100
     assert np.array_equal(constrained.tokens[:, :4][where], forced.numpy()[where])
     tokens = torch.from_numpy(constrained.tokens.astype(np.int64))
-    whole = torch.tensor([END_ID in row and PAD_ID not in row[: row.index(END_ID)] for row in tokens.tolist()])
+    complete = torch.tensor([END_ID in row and PAD_ID not in row[: row.index(END_ID)] for row in tokens.tolist()])
     with torch.inference_mode():
         expected = model.log_likelihood(z, noise_level, tokens)
-    np.testing.assert_allclose(constrained.log_likelihood[whole], expected[whole], rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(constrained.log_likelihood[complete], expected[complete], rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("options", [GREEDY, SamplingOptions(), SamplingOptions(grammar=True)])
@@ -121,19 +121,21 @@ def test_banned_tokens(parts, options):
     free = torch.from_numpy(_decoded(parts, 200, options).tokens.astype(np.int64))
     length = ((free == PAD_ID) | (free == END_ID)).int().argmax(1)
     end = (torch.arange(200) % 7).minimum(length - 1).clamp(min=0)[:, None]
-    place = torch.arange(7)
-    forced = torch.where(place < end, free[:, :7], torch.where(place == end, -free[:, :7], PAD_ID))
+    position = torch.arange(7)
+    forced = torch.where(position < end, free[:, :7], torch.where(position == end, -free[:, :7], PAD_ID))
     engine = Engine(model.decoder, config.max_length, precision="32", vocabulary=vocabulary)
-    left = torch.from_numpy(engine.decode(z, noise_level, keys, options, forced_tokens=forced).tokens.astype(np.int64))
-    for i, place in enumerate(end[:, 0].tolist()):
-        assert left[i, :place].tolist() == free[i, :place].tolist()
-        assert left[i, place] not in (free[i, place], PAD_ID)
+    decoded_tokens = torch.from_numpy(
+        engine.decode(z, noise_level, keys, options, forced_tokens=forced).tokens.astype(np.int64)
+    )
+    for i, position in enumerate(end[:, 0].tolist()):
+        assert decoded_tokens[i, :position].tolist() == free[i, :position].tolist()
+        assert decoded_tokens[i, position] not in (free[i, position], PAD_ID)
         if options is GREEDY and i < 20:
-            begun = torch.tensor([[START_ID, *free[i, :place].tolist()]])
+            prefix_tokens = torch.tensor([[START_ID, *free[i, :position].tolist()]])
             with torch.no_grad():
-                logits = model.decoder(z[i : i + 1], noise_level[i : i + 1], begun)[0, -1]
-            logits[free[i, place]] = -torch.inf
-            assert left[i, place] == logits.argmax()
+                logits = model.decoder(z[i : i + 1], noise_level[i : i + 1], prefix_tokens)[0, -1]
+            logits[free[i, position]] = -torch.inf
+            assert decoded_tokens[i, position] == logits.argmax()
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0.0}, {"temperature": 1.5}, {"temperature": 3.0, "top_k": 4}])
@@ -151,7 +153,7 @@ def test_grammar_gives_valid_syntax(parts, options):
         ]
     ended = (kept.tokens == END_ID).any(1)
     assert ended.sum() > 20
-    assert all(ok for ok, end in zip(readable[1], ended, strict=True) if end)
+    assert all(is_readable for is_readable, end in zip(readable[1], ended, strict=True) if end)
     if options["temperature"]:
         assert sum(readable[0]) < 0.9 * sum(readable[1])
     alone = _decoded(parts, 400, SamplingOptions(**options, grammar=True), slice(390, 391))
@@ -164,8 +166,8 @@ def test_grammar_does_not_change_valid_samples(tiny_checkpoint):
     free = _decoded(parts, 300, GREEDY).tokens
     kept = _decoded(parts, 300, SamplingOptions(temperature=0.0, grammar=True)).tokens
     with silence_rdkit():
-        fine = [Chem.MolFromSmiles(tiny_checkpoint.vocabulary.decode(row)) is not None for row in free]
-    assert np.array_equal(free[fine], kept[fine])
+        is_valid = [Chem.MolFromSmiles(tiny_checkpoint.vocabulary.decode(row)) is not None for row in free]
+    assert np.array_equal(free[is_valid], kept[is_valid])
     assert not np.array_equal(free, kept)
 
 
@@ -215,9 +217,9 @@ def test_stream_in_blocks(parts, monkeypatch):
     engine = Engine(model.decoder, config.max_length, precision="32", slots=16)
     blocks = list(engine.stream(z, noise_level, keys, SamplingOptions(), block=20))
     assert len(blocks) > 4
-    whole = _decoded(parts, 400, SamplingOptions())
-    assert np.array_equal(np.concatenate([b.tokens for b in blocks]), whole.tokens)
-    np.testing.assert_allclose(np.concatenate([b.log_likelihood for b in blocks]), whole.log_likelihood)
+    complete = _decoded(parts, 400, SamplingOptions())
+    assert np.array_equal(np.concatenate([b.tokens for b in blocks]), complete.tokens)
+    np.testing.assert_allclose(np.concatenate([b.log_likelihood for b in blocks]), complete.log_likelihood)
 
 
 def test_progress_counts_finished_samples(parts):

@@ -37,8 +37,8 @@ def _first_forbidden(tables, smiles, vocabulary=VOCABULARY):
     """The position of the first forbidden token of each SMILES, or None."""
     rows = [vocabulary.encode(text).astype(np.int64) for text in smiles]
     tokens = torch.full((len(rows), max(map(len, rows))), PAD_ID)
-    for place, row in enumerate(rows):
-        tokens[place, : len(row)] = torch.from_numpy(row)
+    for i, row in enumerate(rows):
+        tokens[i, : len(row)] = torch.from_numpy(row)
     mask, passed = GrammarMask(tables, len(rows)), []
     for column in tokens.T:
         passed.append(mask.allowed().gather(1, column[:, None])[:, 0])
@@ -48,21 +48,23 @@ def _first_forbidden(tables, smiles, vocabulary=VOCABULARY):
 
 
 def test_all_molecules_are_allowed(tables):
-    wrong = {
-        text: at for text, at in zip(MOLECULES, _first_forbidden(tables, MOLECULES), strict=True) if at is not None
+    forbidden = {
+        text: position
+        for text, position in zip(MOLECULES, _first_forbidden(tables, MOLECULES), strict=True)
+        if position is not None
     }
-    assert wrong == {}
+    assert forbidden == {}
 
 
-@pytest.mark.skipif(not DRUGLIKE.is_file(), reason="the druglike set is not here")
+@pytest.mark.skipif(not DRUGLIKE.is_file(), reason="the druglike data set has not been downloaded")
 def test_no_druglike_molecule_is_forbidden():
     with gzip.open(DRUGLIKE, "rt") as lines:
         smiles = [line.split()[0] for line, _ in zip(lines, range(2000), strict=False)]
     vocabulary = Vocabulary.from_tokens(token for text in smiles for token in tokenize(text))
-    walked = _first_forbidden(
+    positions = _first_forbidden(
         GrammarTensors(GrammarTables(Grammar.from_vocabulary(vocabulary)), "cpu"), smiles, vocabulary
     )
-    assert [text for text, at in zip(smiles, walked, strict=True) if at is not None] == []
+    assert [text for text, position in zip(smiles, positions, strict=True) if position is not None] == []
 
 
 @pytest.mark.parametrize(
@@ -71,9 +73,9 @@ def test_no_druglike_molecule_is_forbidden():
         ("C(C", 3), ("CC)C", 2), ("C()C", 2), ("(C)C", 0), ("C((C)C)C", 2), ("C(C)1CC1", 4),  # parentheses
         ("C1CC", 4), ("C11", 2), ("C1C1", 3), ("C12CCC12", 7), ("C1CC(=1)C", 6), ("C=1CC=1", 2), ("1CC1", 0),  # rings
         ("C==C", 2), ("C=", 2), ("=C", 0), ("C(=)C", 3), ("C=(C)C", 2), ("", 0),  # bonds
-        ("FC(F)(F)(F)F", 11), ("FCF(C)C", 3), ("C=C=C=C(C)(C)C", 13), ("CN(C)(C)C", 8), ("C#O", 2), ("O=F", 2),  # room
-        ("OC1CCC=1", 7), ("N#c1ccccc1", 2), ("C[nH]C", 1), ("cc1ccccc1", 1), ("CO1CC1", 2),
-        ("C1CF", 3), ("C1CC(F)(F)F", 10), ("C1(C)C.C1", 6),  # a ring that could not close any more
+        ("FC(F)(F)(F)F", 11), ("FCF(C)C", 3), ("C=C=C=C(C)(C)C", 13), ("CN(C)(C)C", 8), ("C#O", 2), ("O=F", 2),
+        ("OC1CCC=1", 7), ("N#c1ccccc1", 2), ("C[nH]C", 1), ("cc1ccccc1", 1), ("CO1CC1", 2),  # valence
+        ("C1CF", 3), ("C1CC(F)(F)F", 10), ("C1(C)C.C1", 6),  # a ring that can no longer be closed
     ],
 )  # fmt: skip
 def test_position_of_forbidden_tokens(tables, smiles, position):
@@ -97,11 +99,11 @@ def _random_smiles(tables, count, steps, seed):
 
 def test_complete_smiles_can_be_parsed(tables):
     """By RDKit without sanitization, and no atom that is not aromatic exceeds its valence."""
-    strings = [text for seed in range(3) for text in _random_smiles(tables, 400, 120, seed) if text]
-    assert len(strings) > 300
-    assert sum("1" in text and ")" in text for text in strings) > 100
+    samples = [text for seed in range(3) for text in _random_smiles(tables, 400, 120, seed) if text]
+    assert len(samples) > 300
+    assert sum("1" in text and ")" in text for text in samples) > 100
     with silence_rdkit():
-        for text in strings:
+        for text in samples:
             molecule = Chem.MolFromSmiles(text, sanitize=False)
             assert molecule is not None, text
             for problem in Chem.DetectChemistryProblems(molecule):
@@ -144,8 +146,8 @@ def test_slots_are_independent_and_can_restart(tables):
         assert torch.equal(alone.allowed()[0], row)
     together.restart(torch.tensor([3, 0, 9]), torch.tensor([True, False, True]))
     after, fresh = together.allowed(), GrammarMask(tables, 1).allowed()[0]
-    for place in range(len(long)):
-        assert torch.equal(after[place], fresh if place in (3, 9) else before[place])
+    for i in range(len(long)):
+        assert torch.equal(after[i], fresh if i in (3, 9) else before[i])
 
 
 def test_restarted_slot_allows_molecules(tables):

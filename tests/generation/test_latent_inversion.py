@@ -42,8 +42,8 @@ def test_inversion_reconstructs_more_drugs():
 
 
 def test_distance_is_to_the_latent_of_the_molecule(tiny, inverted):
-    given, own = latents(tiny, UNSEEN), latents(tiny, inverted["smiles"].tolist())
-    expected = np.sqrt(np.square(own - given).mean(1))
+    z, own = latents(tiny, UNSEEN), latents(tiny, inverted["smiles"].tolist())
+    expected = np.sqrt(np.square(own - z).mean(1))
     np.testing.assert_allclose(inverted["distance"], expected, atol=1e-5)
     assert (expected > TOLERANCE).any(), "some molecules are not found exactly"
 
@@ -51,34 +51,34 @@ def test_distance_is_to_the_latent_of_the_molecule(tiny, inverted):
 def test_distance_zero_is_the_original_molecule(tiny_checkpoint):
     tiny = Generator(tiny_checkpoint, precision="32")
     found = tiny.decode(latents(tiny, SMALL), inversion_steps=6)
-    there = found["distance"] < TOLERANCE
-    assert there.sum() >= 28
-    assert found["smiles"][there].tolist() == [CanonSmiles(s) for s, yes in zip(SMALL, there, strict=True) if yes]
+    reached = found["distance"] < TOLERANCE
+    assert reached.sum() >= 28
+    assert found["smiles"][reached].tolist() == [CanonSmiles(s) for s, yes in zip(SMALL, reached, strict=True) if yes]
     np.testing.assert_allclose(
-        found["log_likelihood"][there], tiny.likelihood(SMALL)["log_likelihood"][there], atol=1e-4
+        found["log_likelihood"][reached], tiny.likelihood(SMALL)["log_likelihood"][reached], atol=1e-4
     )
 
 
 def test_more_steps_never_increase_the_distance(tiny, inverted):
-    far = np.inf
+    previous = np.inf
     for steps in (1, 3, 6, 10):
         distance = tiny.decode(latents(tiny, UNSEEN), inversion_steps=steps)["distance"].fillna(np.inf)
-        assert (distance <= far).all()
-        far = distance
+        assert (distance <= previous).all()
+        previous = distance
     plain = tiny.decode(latents(tiny, UNSEEN))["smiles"].tolist()
-    written = [s for s in plain if s]
-    own = dict(zip(written, latents(tiny, written), strict=True))
-    for given, text, found in zip(latents(tiny, UNSEEN), plain, inverted["distance"], strict=True):
+    molecules = [s for s in plain if s]
+    own = dict(zip(molecules, latents(tiny, molecules), strict=True))
+    for z, text, found in zip(latents(tiny, UNSEEN), plain, inverted["distance"], strict=True):
         if text:
-            assert found <= np.sqrt(np.square(own[text] - given).mean()) + 1e-5, "not farther than the greedy sample"
+            assert found <= np.sqrt(np.square(own[text] - z).mean()) + 1e-5, "not farther than the greedy sample"
 
 
 def test_rows_are_independent(tiny, inverted, monkeypatch):
     z = latents(tiny, UNSEEN)
-    seeds = np.arange(len(z))
+    random_states = np.arange(len(z))
     for rows in ([3], [7, 0, 5]):
-        some = tiny.decode(z[rows], inversion_steps=6, random_state=seeds[rows])
-        expected = tiny.decode(z, inversion_steps=6, random_state=seeds).loc[rows].reset_index(drop=True)
+        some = tiny.decode(z[rows], inversion_steps=6, random_state=random_states[rows])
+        expected = tiny.decode(z, inversion_steps=6, random_state=random_states).loc[rows].reset_index(drop=True)
         pd.testing.assert_frame_equal(some, expected, rtol=1e-4, atol=1e-5)
     monkeypatch.setattr(latent_inversion, "CHUNK_SIZE", 3)
     pd.testing.assert_frame_equal(tiny.decode(z, inversion_steps=6), inverted, rtol=1e-4, atol=1e-5)
@@ -86,8 +86,8 @@ def test_rows_are_independent(tiny, inverted, monkeypatch):
 
 def test_reconstruction_does_not_depend_on_other_rows(tiny):
     alone = tiny.reconstruct(UNSEEN, inversion_steps=3)
-    behind = tiny.reconstruct(["CCO", "C1CC", *UNSEEN], inversion_steps=3)
-    assert behind["reconstruction"].tolist()[2:] == alone["reconstruction"].tolist()
+    with_other_rows = tiny.reconstruct(["CCO", "C1CC", *UNSEEN], inversion_steps=3)
+    assert with_other_rows["reconstruction"].tolist()[2:] == alone["reconstruction"].tolist()
 
 
 def test_inversion_ends_when_all_molecules_are_found(tiny, monkeypatch):

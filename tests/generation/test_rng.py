@@ -14,14 +14,14 @@ ROWS = torch.arange(N)
 
 def _distance(values: torch.Tensor) -> float:
     """Kolmogorov-Smirnov statistic: largest difference between the empirical and the uniform distribution function."""
-    ordered, places = np.sort(values.numpy()), np.arange(1, N + 1) / N
-    return float(max(np.abs(ordered - places).max(), np.abs(ordered - places + 1 / N).max()))
+    ordered, positions = np.sort(values.numpy()), np.arange(1, N + 1) / N
+    return float(max(np.abs(ordered - positions).max(), np.abs(ordered - positions + 1 / N).max()))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2**62])
+@pytest.mark.parametrize("random_state", [0, 1, 2**62])
 @pytest.mark.parametrize("counter", [0, 1, 159])
-def test_uniform_over_rows(seed, counter):
-    values = uniform(row_keys(seed, ROWS), counter)
+def test_uniform_over_rows(random_state, counter):
+    values = uniform(row_keys(random_state, ROWS), counter)
     assert values.dtype == torch.float64
     assert values.min() > 0
     assert values.max() < 1
@@ -54,9 +54,9 @@ def test_numbers_do_not_depend_on_the_batch():
 
 
 def test_counter_per_row():
-    keys, places = row_keys(5, torch.arange(3)), torch.tensor([4, 0, 9])
-    expected = [uniform(keys[i : i + 1], int(place)).item() for i, place in enumerate(places)]
-    assert uniform(keys, places).tolist() == expected
+    keys, positions = row_keys(5, torch.arange(3)), torch.tensor([4, 0, 9])
+    expected = [uniform(keys[i : i + 1], int(position)).item() for i, position in enumerate(positions)]
+    assert uniform(keys, positions).tolist() == expected
 
 
 def test_normal_moments():

@@ -1,4 +1,4 @@
-"""Samples of a seed: branch positions, forced tokens, and independence of the samples beside them."""
+"""Samples of a seed: branch positions, forced tokens, and independence of other samples."""
 
 from __future__ import annotations
 

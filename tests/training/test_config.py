@@ -44,8 +44,8 @@ def test_kl_weight_after_delay_and_warmup() -> None:
 def test_cyclical_kl_weight() -> None:
     """Four cycles, each rising in its first half; the full weight at the end of the run and beyond."""
     config = TrainConfig(kl_weight=0.5, kl_cycles=4)
-    places = (0.0, 0.0625, 0.125, 0.2, 0.25, 0.3125, 0.875, 0.99, 1.0, 1.01)
-    found = [kl_weight_at(config, 0, place) for place in places]
+    positions = (0.0, 0.0625, 0.125, 0.2, 0.25, 0.3125, 0.875, 0.99, 1.0, 1.01)
+    found = [kl_weight_at(config, 0, position) for position in positions]
     assert found == pytest.approx([0, 0.25, 0.5, 0.5, 0, 0.25, 0.5, 0.5, 0.5, 0.5])
 
 

@@ -180,13 +180,13 @@ def test_resumed_run_continues_the_running_averages(tmp_path: Path, data: Packed
             )
         return result.model.state_dict()
 
-    whole = run(tmp_path / "whole", 9)
+    uninterrupted = run(tmp_path / "whole", 9)
     run(tmp_path / "resumed", 5)
     resumed = run(tmp_path / "resumed", 9)
     gaps = [column(tmp_path / name, "train/rl_mean_gap") for name in ("whole", "resumed")]
     assert gaps[0] == gaps[1]
     assert len(set(gaps[0])) > 4, "some samples are valid"
-    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    assert all(torch.equal(value, resumed[name]) for name, value in uninterrupted.items())
 
 
 def column(folder: Path, name: str) -> list[float]:

@@ -16,13 +16,13 @@ from molvae.training.fit_prior import fit_density
 SMALL = {"components": 3, "width": 64}
 
 
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+def normal(*shape: int, random_state: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(random_state))
 
 
-def two_clusters(count: int, seed: int) -> torch.Tensor:
+def two_clusters(count: int, random_state: int) -> torch.Tensor:
     """Two flat clusters far apart along the diagonal: neither Gaussian nor a product of one-dimensional densities."""
-    z = normal(count, 4, seed=seed) * torch.tensor([1.0, 0.05, 1.0, 1.0])
+    z = normal(count, 4, random_state=random_state) * torch.tensor([1.0, 0.05, 1.0, 1.0])
     return z + 3 * (torch.arange(count) % 2 * 2 - 1)[:, None]
 
 
@@ -32,8 +32,8 @@ def test_samples_are_distributed_as_the_latents(kind: str, monkeypatch: pytest.M
         monkeypatch.setattr(fit_prior, name, value)
     prior = fit_density(two_clusters(2000, 0), PriorConfig(4, kind=kind, **SMALL))
     test_latents = two_clusters(1000, 1)
-    samples = prior.sample(normal(1000, prior.noise_dim, seed=2))
-    assert float(mmd(samples, test_latents)) < 0.02 < 0.3 < float(mmd(normal(1000, 4, seed=3), test_latents))
+    samples = prior.sample(normal(1000, prior.noise_dim, random_state=2))
+    assert float(mmd(samples, test_latents)) < 0.02 < 0.3 < float(mmd(normal(1000, 4, random_state=3), test_latents))
     between_clusters = (samples.sum(1).abs() < 4).float().mean()
     assert float(between_clusters) < 0.05
 

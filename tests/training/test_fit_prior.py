@@ -179,5 +179,5 @@ def test_command_line(tiny_model, molecules, learned, tmp_path):
     command = ["sample", "-n", "5", "--model", str(output), "--device", "cpu"]
     first, second = (CliRunner().invoke(app, [*command, "--prior", prior]).stdout for prior in ("auto", "unit"))
     assert first != second
-    wrong = CliRunner().invoke(app, [*command, "--prior", "flat"])
-    assert (wrong.exit_code, "flat" in wrong.stderr) == (2, True)
+    unknown_prior = CliRunner().invoke(app, [*command, "--prior", "flat"])
+    assert (unknown_prior.exit_code, "flat" in unknown_prior.stderr) == (2, True)

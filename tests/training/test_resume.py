@@ -63,17 +63,17 @@ def test_second_run_in_a_folder_stops_the_first(tmp_path: Path) -> None:
 
 def test_resumed_run_is_identical_to_an_uninterrupted_one(tmp_path: Path) -> None:
     """The same weights and metrics, bit for bit; no step is missing or repeated in metrics.csv."""
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed, uninterrupted_folder = tmp_path / "killed", tmp_path / "whole"
     kill_after(killed, 13)
     before = torch.load(killed / "last.ckpt", weights_only=True)["global_step"]
     assert before >= 10
     last = before + 15
     resumed = run_tiny(killed, max_steps=last, decay_fraction=0.0)
-    uninterrupted = run_tiny(whole, max_steps=last, decay_fraction=0.0)
+    uninterrupted = run_tiny(uninterrupted_folder, max_steps=last, decay_fraction=0.0)
     assert resumed.steps == uninterrupted.steps == last
     for name, value in uninterrupted.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
-    assert read_metrics(killed / "metrics.csv") == read_metrics(whole / "metrics.csv")
+    assert read_metrics(killed / "metrics.csv") == read_metrics(uninterrupted_folder / "metrics.csv")
     trained = [row["step"] for row in read_metrics(killed / "metrics.csv") if "train/loss" in row]
     assert trained == list(range(last))
 

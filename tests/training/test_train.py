@@ -60,7 +60,7 @@ def test_mmd_loss_falls(tmp_path: Path) -> None:
     found = column(tmp_path, "train/mmd")
     assert np.mean(found[-10:]) < 0.5 * np.mean(found[:5])
     parts = zip(column(tmp_path, "train/reconstruction"), found, column(tmp_path, "train/loss"), strict=True)
-    assert all(loss == pytest.approx(rec + 300 * mmd, rel=1e-3) for rec, mmd, loss in parts)
+    assert all(loss == pytest.approx(reconstruction + 300 * mmd, rel=1e-3) for reconstruction, mmd, loss in parts)
     assert len(column(tmp_path, "valid/mmd")) == 1
 
 
@@ -253,8 +253,8 @@ def test_policy_gradient_loss_is_minimized(tmp_path: Path) -> None:
 
     options = {"max_steps": 40, "learning_rate": 5e-2, "policy_gradient": policy_gradient}
     trained = {w: run_tiny(tmp_path / str(w), rl_weight=w, **options) for w in (0.0, 1.0)}
-    off = {w: float((run.model.decoder.embedding.weight.detach() - 1).abs().mean()) for w, run in trained.items()}
-    assert off[1.0] < 0.5 * off[0.0]
+    distance = {w: float((run.model.decoder.embedding.weight.detach() - 1).abs().mean()) for w, run in trained.items()}
+    assert distance[1.0] < 0.5 * distance[0.0]
 
 
 def test_process_state_is_restored(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
