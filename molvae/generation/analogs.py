@@ -34,7 +34,7 @@ MIN_ROUND, MAX_ROUND = 64, 4096
 """Samples per seed and round."""
 
 INITIAL_YIELD, MIN_YIELD = 0.7, 0.05
-"""Share of samples assumed to give a new molecule: in the first round, and at least."""
+"""Assumed fraction of samples that give a new molecule: in the first round, and the lower limit later."""
 
 ScoredSample = tuple[ParsedSample | None, float]
 """The molecule of a sample, None if it is invalid, and its log-likelihood."""
@@ -135,7 +135,7 @@ class SeedSearch:
     # --- rounds ---
 
     def round_size(self) -> int:
-        """Number of samples of the next round, by the yield so far; 0 if the search is finished."""
+        """Number of samples of the next round, estimated from the yield so far; 0 if the search is finished."""
         options = self.options
         missing, left = options.n_molecules - len(self.molecules), options.sample_limit - self.n_samples
         if missing <= 0 or left <= 0:

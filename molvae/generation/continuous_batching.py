@@ -99,7 +99,7 @@ class DecodingSlots:
         """Decode some steps; returns the number of rows, counted from the first, that are finished."""
         for _ in range(REFILLS_PER_POLL):
             self.steps_and_refill()
-        # rows are started in order, so that all rows below the lowest one in work are finished
+        # rows are started in order, so that all rows before the lowest running one are finished
         return int(self.row.min())
 
     def rows(self, first: int, last: int) -> tuple[NDArray[np.int16], NDArray[np.float32]]:

@@ -1,8 +1,7 @@
 """The decoding engine: latents in, token sequences out.
 
-All steps work on the same number of slots, so that matrices always have the same shape. Each step is thereby full, and
-a sample does not depend on the batch or the number of threads: the same latent, noise level and key give the same
-sample.
+All steps work on the same number of slots, so that all matrices have the same shape and a sample does not depend on the
+batch or the number of threads: the same latent, noise level and key give the same sample.
 """
 
 from __future__ import annotations

@@ -93,11 +93,11 @@ class GrammarTables:
         return table
 
     def _allowed(self) -> NDArray[np.uint8]:
-        phase, atom, depth, rings, spare, token = np.ogrid[
+        phase, atom, depth, rings, earlier_valence, token = np.ogrid[
             tuple(slice(n) for n in (*self.ROW_SHAPE, len(self.classes)))
         ]
         token_class, order = self.classes[token], self.phase_bond[phase]
-        left = self.free_valence[self.after_bond[atom, order]]  # of the previous atom, after the bond to the next
+        remaining = self.free_valence[self.after_bond[atom, order]]  # of the previous atom, after the bond to the next
         # an aromatic atom that is not yet in a ring can only open one
         outside_ring = (phase == ATOM) & self.aromatic[atom] & (rings == 0)
         can_pause = np.isin(phase, (ATOM, RING, CLOSE)) & ~outside_ring
@@ -105,20 +105,20 @@ class GrammarTables:
         can_bind = self.can_bond[atom, order]
 
         new = self.free_valence[self.after_bond[self.atom_state[token], order]]
-        reachable = new + np.where(self.starts_branch[phase], left, 0) + spare
+        reachable = new + np.where(self.starts_branch[phase], remaining, 0) + earlier_valence
         continues = np.where(rings > 0, reachable > 0, ~self.aromatic[self.atom_state[token]] | (new > 1))
         is_allowed_atom = ~outside_ring & can_bind & self.can_bond[self.atom_state[token], order] & continues
         is_allowed_bond = (can_pause | (phase == OPEN)) & self.can_bond[atom, self.order[token]]
         at_atom = (phase == ATOM) | (phase == RING)
-        opens = at_atom & can_bind & (left + spare > 0)
+        opens = at_atom & can_bind & (remaining + earlier_valence > 0)
         after_bond_symbol = np.isin(phase, (CHAIN_BOND + 1, CHAIN_BOND + 2))
-        closes = (at_atom | after_bond_symbol) & can_bind & ((rings < 2) | (left + spare > 0))
+        closes = (at_atom | after_bond_symbol) & can_bind & ((rings < 2) | (remaining + earlier_valence > 0))
 
         cases = {
             TokenClass.ATOM: is_allowed_atom,
             TokenClass.BOND: is_allowed_bond,
             TokenClass.OPEN: can_pause & (depth < 2) & self.can_bond[atom, 1],
-            TokenClass.CLOSE: can_pause & (depth > 0) & ((rings == 0) | (spare > 0)),
+            TokenClass.CLOSE: can_pause & (depth > 0) & ((rings == 0) | (earlier_valence > 0)),
             TokenClass.DOT: complete,
             TokenClass.END: complete,
             TokenClass.RING: MAY_OPEN * opens + MAY_CLOSE * closes,
@@ -173,12 +173,12 @@ class GrammarMask:
     def allowed(self) -> Tensor:
         """Mask of the allowed tokens, shape (S, V); a slot without any other allowed token may end."""
         tables, (level, previous) = self.tables, self._previous_atom()
-        spare = ((self.stack % N_VALENCES > 0) & (self.levels < level)).any(1)
+        earlier_valence = ((self.stack % N_VALENCES > 0) & (self.levels < level)).any(1)
         is_open = self.open[:, :-1]
         depth = (self.depth > 0).long() + (self.depth == MAX_DEPTH - 1)
         n_open = is_open.sum(1).clamp_(max=2)
         row = ((self.phase * N_ATOM_STATES + previous % N_ATOM_STATES) * 3 + depth) * 3 + n_open
-        row = row * 2 + spare
+        row = row * 2 + earlier_valence
         fitting_bond = self.closes_with_double | tables.single_bond[self.phase][:, None]
         closable = (self.opener != self.parent[:, None]) & ~self.banned & fitting_bond
         allowed = tables.allowed[row]

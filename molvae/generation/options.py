@@ -115,7 +115,7 @@ class Ordering:
     def _diverse_rows(self, frame: pd.DataFrame) -> list[int]:
         """Positions of the diverse subset, ascending; half above and half below the target similarity if there is one.
 
-        MaxMin alone would prefer molecules with a low similarity to the seed and thereby shift the median.
+        MaxMin alone would prefer molecules with a low similarity to the seed, which shifts the median.
         """
         smiles = frame["smiles"]
         if self.target_similarity is None:
@@ -139,7 +139,7 @@ class AnalogTask:
     search
         How samples are drawn, and how many molecules are searched.
     constraints
-        What each molecule has to satisfy.
+        Constraints on each molecule.
     ordering
         Order and selection of the molecules of each seed.
     columns
@@ -237,7 +237,7 @@ def _constraints(
     options: AnalogOptions, scores: Mapping[str, ScoringFunction], training_filter: BloomFilter | None
 ) -> Constraints:
     if options.exclude_training_set and training_filter is None:
-        raise InputError("exclude_training_set needs a model with a record of its training set; this one has none")
+        raise InputError("exclude_training_set needs a model with a record of its training set; this model has none")
     property_filters = tuple(
         PropertyFilter.from_text(text, ("similarity", *scores)) for text in as_tuple(options.filters)
     )

@@ -43,7 +43,7 @@ DECAY = 0.7
 """Weight of earlier rounds relative to the latest one, because the molecules that are still to be found change."""
 
 PRIOR_YIELD = 0.02
-"""Share of accepted samples that a strategy is assumed to have before it has been tried."""
+"""Assumed fraction of accepted samples of a strategy that has not been used."""
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def sample_tokens(
         logits = _ban(logits, banned)
     if options.greedy:
         return logits.argmax(1)
-    # a tensor of one row per batch: a GPU rounds the division by a Python number differently
+    # a tensor: a GPU rounds the division by a Python number differently, and rows must not depend on their batch
     temperature = logits.new_full((1, 1), options.temperature)
     if temperature_scale is not None:
         temperature = temperature * temperature_scale[:, None]

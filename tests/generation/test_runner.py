@@ -72,7 +72,7 @@ def test_seed_that_crashes_workers_is_an_error(tiny, found, monkeypatch):
 
 
 def test_interrupt_stops_workers(tiny, monkeypatch):
-    """They are stopped before queued work is cancelled, without waiting for the current work."""
+    """Workers are stopped before queued work is canceled, without waiting for the work in progress."""
     calls = []
 
     def interrupted(_):
