@@ -33,7 +33,8 @@ Temperature = Annotated[
         min=0.0,
         show_default=False,
         rich_help_panel=SAMPLING,
-        help="Softmax temperature of the decoder; values below 1 favor likely tokens. Default: the model's own.",
+        help="Softmax temperature of the decoder; values below 1 favor likely tokens. Default: the model's own; "
+        "0 (greedy) for decode.",
     ),
 ]
 TopK = Annotated[
@@ -63,7 +64,7 @@ MaxSamples = Annotated[
     typer.Option(
         min=0,
         rich_help_panel=SAMPLING,
-        help="Maximum number of samples. 0: 20 per requested molecule (50 with --similarity), at least 1,000.",
+        help="Maximum number of samples. 0: 20 per requested molecule (50 for a similarity target), at least 1,000.",
     ),
 ]
 InversionSteps = Annotated[
@@ -121,8 +122,8 @@ Scores = Annotated[
         "--score",
         rich_help_panel=RANKING,
         show_default=False,
-        help="Additional score: a folder written by `molvae fit`, or FILE.py:FUNCTION (a function of an RDKit Mol that "
-        "returns a number); repeatable. Its name can be used in --filter and --rank-by.",
+        help="Additional score: a folder written by `molvae fit`, or FILE.py:FUNCTION (of a list of SMILES or an RDKit "
+        "Mol); repeatable. Its name can be used in --filter and --rank-by.",
     ),
 ]
 
