@@ -19,6 +19,8 @@ from molvae.checkpoint import CONFIG_FILE
 from molvae.cli.app import app
 from molvae.io.partial_results import PartialResults
 
+pytestmark = pytest.mark.slow
+
 GROUP = 8  # seeds per table, fewer than the default of 64 to keep the tests short
 MOLVAE = [
     sys.executable, "-W", "ignore", "-c",

@@ -15,6 +15,8 @@ import pytest
 from molvae.cli.outputs import GRID_FORMATS, image_output, single_table
 from molvae.viz.molecules import save_table_image
 
+pytestmark = pytest.mark.slow
+
 MOLVAE = [sys.executable, "-W", "ignore", "-m", "molvae"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}
 

@@ -24,6 +24,8 @@ from molvae.training.fit_prior import fit_prior
 from molvae.training.policy_gradient import PolicyGradient
 from molvae.training.train import HardwareConfig, train_model, with_likelihood_reference
 
+pytestmark = pytest.mark.slow
+
 MODEL_OPTIONS = ["--encoder-dim", 16, "--encoder-layers", 1, "--latent-dim", 8, "--decoder-dim", 24]
 RUN_OPTIONS = [*MODEL_OPTIONS, "--batch-size", 8, "--max-steps", 4, "--workers", 1, "--accelerator", "cpu"]
 

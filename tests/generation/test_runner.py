@@ -12,6 +12,8 @@ from molvae.data.parallel import SERIAL, WorkerPool
 from molvae.errors import MolvaeWarning
 from molvae.generation import runner
 
+pytestmark = pytest.mark.slow
+
 SEEDS = ["CCO", "c1ccccc1", "CC(=O)O", "OCCO"]
 
 

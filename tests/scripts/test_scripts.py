@@ -15,6 +15,8 @@ from tiny_vae import SMALL
 
 from molvae.checkpoint import find_model, read_card
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("sklearn")
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"

@@ -22,6 +22,8 @@ from molvae.training.policy_gradient import (
     reward_samples,
 )
 
+pytestmark = pytest.mark.slow
+
 SEED = Chem.CanonSmiles("CCOc1ccc(CC(=O)N(C)C)cc1")
 ANALOG = Chem.CanonSmiles("CCOc1ccc(CC(=O)NC)cc1")
 DISSIMILAR = "CCCCCCO"

@@ -17,6 +17,8 @@ from molvae.errors import CheckpointError
 from molvae.training.checkpoints import AtomicCheckpointIO
 from molvae.training.curves import MetricsFile, read_metrics
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 
 
