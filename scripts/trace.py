@@ -86,7 +86,7 @@ def main() -> None:
     }
     wheels = sorted((ROOT / "dist").glob("*.whl"))
     if wheels:
-        rows["size of the wheel"] = f"{wheels[-1].stat().st_size / 1e6:.0f} MB, of which models 33 MB unpacked"
+        rows["size of the wheel"] = f"{wheels[-1].stat().st_size / 1e6:.0f} MB"
     table = "| `molvae analogs SEED -n 100 -o out.csv` | |\n|---|---|\n"
     table += "".join(f"| {name} | {value} |\n" for name, value in rows.items())
     if arguments.out:
