@@ -46,6 +46,18 @@ class JsonConfig:
         """Return a copy with some settings changed; raises as `from_dict` does."""
         return self.from_dict({**dataclasses.asdict(self), **changes})  # type: ignore[call-overload]
 
+    def _check_limits(self) -> None:
+        """Raise `InputError` for a setting outside the choices, minimum or maximum of its `option` metadata."""
+        for setting in dataclasses.fields(self):  # type: ignore[arg-type]
+            value, limits = getattr(self, setting.name), setting.metadata
+            if "choices" in limits and value not in limits["choices"]:
+                hint = did_you_mean(str(value), limits["choices"])
+                raise InputError(f"{setting.name} must be one of {', '.join(limits['choices'])}; got {value!r}{hint}")
+            if "min" in limits and not value >= limits["min"]:
+                raise InputError(f"{setting.name} must be {limits['min']} or more, got {value}")
+            if "max" in limits and not value <= limits["max"]:
+                raise InputError(f"{setting.name} must be {limits['max']} or less, got {value}")
+
 
 def option(
     help: str, *, min: float | None = None, max: float | None = None, choices: tuple[str, ...] | None = None
@@ -61,7 +73,7 @@ def option(
 ENCODERS = ("gine", "gatv2", "dmpnn", "gps")
 LATENTS = ("deterministic", "gaussian", "hypersphere")
 DECODERS = ("gru", "transformer")
-_POSITIVE_SETTINGS = (
+_BOUNDED_SETTINGS = (
     "vocab_size", "encoder_dim", "encoder_layers", "encoder_heads", "pooling_heads", "latent_dim",
     "decoder_dim", "decoder_layers", "decoder_heads", "embedding_dim", "max_length",
 )  # fmt: skip
@@ -106,7 +118,7 @@ class ModelConfig(JsonConfig):
     embedding_dim: int = field(
         default=128, metadata=option("Channels of a token embedding (the transformer uses decoder_dim).", min=1)
     )
-    dropout: float = field(default=0.0, metadata=option("Dropout probability, 0 to 1 (1 excluded).", min=0))
+    dropout: float = field(default=0.0, metadata=option("Dropout probability, 0 to 1 (1 excluded)."))
     max_length: int = field(
         default=160,
         metadata=option("Longest SMILES that the decoder generates, in tokens, without the end token.", min=1),
@@ -115,18 +127,12 @@ class ModelConfig(JsonConfig):
     def __post_init__(self) -> None:
         from molvae.chem.smiles import MAX_SMILES_LENGTH  # imports RDKit, which the command line's help does not need
 
-        _check_choice("encoder", self.encoder, ENCODERS)
-        _check_choice("latent", self.latent, LATENTS)
-        _check_choice("decoder", self.decoder, DECODERS)
-        for name in _POSITIVE_SETTINGS:
+        self._check_limits()
+        for name in _BOUNDED_SETTINGS:
             value = getattr(self, name)
             upper = MAX_LAYERS if name.endswith("layers") else MAX_SMILES_LENGTH if name == "max_length" else MAX_DIM
-            if value < 1:
-                raise InputError(f"{name} must be 1 or more, got {value}")
             if value > upper:
                 raise InputError(f"{name} must be {upper:,} or less, got {value:,}")
-        if self.bilinear_dim < 0:
-            raise InputError(f"bilinear_dim must be 0 or more, got {self.bilinear_dim}")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout must be 0 or more and less than 1, got {self.dropout}")
         if self.encoder_dim % self.encoder_heads:
@@ -141,8 +147,3 @@ def _has_type(value: Any, kind: Any) -> bool:
         return True
     accepted = (int, float) if kind is float else (kind,)
     return isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
-
-
-def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"{name} must be one of {', '.join(known)}; got {value!r}{did_you_mean(value, known)}")

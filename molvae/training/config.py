@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
-from molvae.errors import InputError, did_you_mean
+from molvae.errors import InputError
 from molvae.nn.config import JsonConfig, option
 
 PRECISIONS = ("auto", "32", "tf32", "bf16")
@@ -120,15 +120,7 @@ class TrainConfig(JsonConfig):
     )
 
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            value, limits = getattr(self, setting.name), setting.metadata
-            if "choices" in limits and value not in limits["choices"]:
-                hint = did_you_mean(str(value), limits["choices"])
-                raise InputError(f"{setting.name} must be one of {', '.join(limits['choices'])}, got {value!r}{hint}")
-            if "min" in limits and not value >= limits["min"]:
-                raise InputError(f"{setting.name} must be {limits['min']} or more, got {value}")
-            if "max" in limits and not value <= limits["max"]:
-                raise InputError(f"{setting.name} must be {limits['max']} or less, got {value}")
+        self._check_limits()
         if self.learning_rate <= 0:
             raise InputError(f"learning_rate must be more than 0, got {self.learning_rate}")
         if self.noise_min >= self.noise_max:
