@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from rdkit import Chem, RDConfig
-from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
+from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogEntry, FilterCatalogParams
 
 from molvae.chem.cores import has_core
 from molvae.chem.expressions import PropertyFilter
@@ -28,10 +28,13 @@ MOSES_MAX_RING = 7
 _NOT_IN_MOSES = {"charge": "[!+0]", "element": "[!#1&!#6&!#7&!#8&!#9&!#16&!#17&!#35]"}
 
 
-def alerts(mol: Chem.Mol, sets: Sequence[str] = ("PAINS", "BRENK")) -> list[str]:
+def alerts(
+    mol: Chem.Mol, sets: Sequence[str] = ("PAINS", "BRENK"), fingerprint: PatternFingerprint | None = None
+) -> list[str]:
     """Names of the structural alerts that a molecule contains.
 
-    For a drug-like molecule PAINS, BRENK and NIH take 1.5, 0.2 and 1 ms, so filter by cheap properties first.
+    For a drug-like molecule PAINS, BRENK and NIH take 0.7, 0.3 and 1.2 ms, so filter by cheap properties first. The
+    480 PAINS patterns are searched with `PatternSet`, which takes a third of the time of RDKit's FilterCatalog.
 
     Parameters
     ----------
@@ -39,6 +42,8 @@ def alerts(mol: Chem.Mol, sets: Sequence[str] = ("PAINS", "BRENK")) -> list[str]
     sets : sequence of str
         "PAINS", frequent hitters in assays [1]_; "BRENK", groups unwanted in lead discovery [2]_; "NIH", groups that a
         screening collection excludes [3]_.
+    fingerprint : PatternFingerprint, optional
+        The molecule's `pattern_fingerprint`, if already computed.
 
     Returns
     -------
@@ -64,8 +69,30 @@ def alerts(mol: Chem.Mol, sets: Sequence[str] = ("PAINS", "BRENK")) -> list[str]
     if unknown := set(sets) - set(ALERT_SETS):
         raise InputError(f"unknown set of alerts {min(unknown)!r}; known: {', '.join(ALERT_SETS)}")
     with silence_rdkit():
-        hits = [hit for name in sets for hit in _catalog(name).GetMatches(mol)]
-    return [f"{hit.GetProp('FilterSet')}: {hit.GetDescription()}" for hit in hits]
+        return [name for alert_set in sets for name in _matches(mol, alert_set, fingerprint)]
+
+
+def _matches(mol: Chem.Mol, alert_set: str, fingerprint: PatternFingerprint | None) -> list[str]:
+    if alert_set == "PAINS":
+        return _pains().matches(mol, fingerprint)
+    return [_alert_name(entry) for entry in _catalog(alert_set).GetMatches(mol)]
+
+
+@cache
+def _pains() -> PatternSet:
+    """The PAINS patterns, named and ordered as in RDKit's FilterCatalog, which gives no access to its patterns."""
+    smarts, catalog = _pains_smarts(), _catalog("PAINS")
+    entries = [catalog.GetEntry(index) for index in range(catalog.GetNumEntries())]
+    return PatternSet({_alert_name(entry): smarts[entry.GetDescription()] for entry in entries}, hydrogens=True)
+
+
+def _pains_smarts() -> dict[str, str]:
+    with (Path(RDConfig.RDDataDir) / "Pains" / "wehi_pains.csv").open(encoding="utf-8", newline="") as file:
+        return {name.removeprefix("<regId=").removesuffix(">"): smarts.strip() for smarts, name in csv.reader(file)}
+
+
+def _alert_name(entry: FilterCatalogEntry) -> str:
+    return f"{entry.GetProp('FilterSet')}: {entry.GetDescription()}"
 
 
 @cache
@@ -176,6 +203,5 @@ def passes_moses_filters(mol: Chem.Mol, fingerprint: PatternFingerprint | None =
 @cache
 def _moses_patterns() -> PatternSet:
     stored = json.loads(Path(__file__).with_name("moses_filters.json").read_text(encoding="utf-8"))
-    with (Path(RDConfig.RDDataDir) / "Pains" / "wehi_pains.csv").open(encoding="utf-8", newline="") as file:
-        pains = {name.removeprefix("<regId=").removesuffix(">"): smarts.strip() for smarts, name in csv.reader(file)}
-    return PatternSet({**_NOT_IN_MOSES, **stored["mcf"], **pains, **stored["pains_before_correction"]}, hydrogens=True)
+    patterns = {**_NOT_IN_MOSES, **stored["mcf"], **_pains_smarts(), **stored["pains_before_correction"]}
+    return PatternSet(patterns, hydrogens=True)
