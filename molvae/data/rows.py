@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from molvae.chem.smiles import MAX_SMILES_LENGTH, shortened
@@ -31,6 +31,9 @@ _FORMATS = {
 _UNITS = {"sdf": "record", "parquet": "row"}
 
 
+_NO_COLUMNS: Mapping[str, str] = {}  # one object, because most readers carry no columns
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A row with a SMILES, which has not been parsed yet.
@@ -45,12 +48,18 @@ class Record:
         File name as passed by the user, "-" for standard input, or `ARGUMENT`.
     row : int
         Number of the line of a text file, the row of a .parquet or the record of an .sdf, from 1.
+    columns : mapping of str to str
+        The further columns of the row, if they were requested; empty otherwise.
+    note : str
+        What the reader dropped, such as enhanced stereo; "" if nothing.
     """
 
     smiles: str
     name: str
     source: str
     row: int
+    columns: Mapping[str, str] = field(default_factory=lambda: _NO_COLUMNS, hash=False)
+    note: str = ""
 
     @property
     def location(self) -> str:
