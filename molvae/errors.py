@@ -10,9 +10,26 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+MAX_MESSAGE = 2000
+"""Characters of the message of an error. Longer ones lose their middle: the end often says how to fix it."""
+
+MAX_LINE = 400
+"""Characters of the message about a molecule, which is one line."""
+
 
 class MolvaeError(Exception):
-    """Base class of all exceptions that molvae raises on purpose."""
+    """Base class of all exceptions that molvae raises on purpose.
+
+    Messages may quote any input, so control characters other than line breaks are escaped, and long messages are
+    shortened.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*(self._clean(argument) if isinstance(argument, str) else argument for argument in args))
+
+    @staticmethod
+    def _clean(message: str) -> str:
+        return "\n".join(one_line(line, MAX_MESSAGE) for line in _cut(message, MAX_MESSAGE).split("\n"))
 
 
 class InputError(MolvaeError, ValueError):
@@ -20,7 +37,14 @@ class InputError(MolvaeError, ValueError):
 
 
 class MoleculeError(InputError):
-    """A molecule that cannot be parsed or represented. Batch functions catch it and continue with the next row."""
+    """A molecule that cannot be parsed or represented. Batch functions catch it and continue with the next row.
+
+    The message is one line of at most 400 characters, whatever the input contains.
+    """
+
+    @staticmethod
+    def _clean(message: str) -> str:
+        return one_line(message)
 
 
 class CheckpointError(MolvaeError):
@@ -33,6 +57,28 @@ class MissingExtraError(MolvaeError, ImportError):
 
 class MolvaeWarning(UserWarning):
     """The result is incomplete: some rows were invalid, or fewer molecules were found than requested."""
+
+
+def one_line(text: str, limit: int = MAX_LINE) -> str:
+    """Text for a message: control characters, line breaks and lone surrogates are escaped, and long text is shortened.
+
+    >>> one_line("C\\n\\x1b[31mC")
+    'C\\\\n\\\\x1b[31mC'
+    >>> one_line("C" * 1000, limit=20)
+    'CCCCCCCCCC ... CCCCC'
+    """
+    text = _cut(text, limit)
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return _cut(text, limit)
+
+
+def _cut(text: str, limit: int) -> str:
+    """Replace the middle of a text that is longer than `limit`."""
+    if len(text) <= limit:
+        return text
+    end = (limit - 5) // 3
+    return f"{text[: limit - 5 - end]} ... {text[len(text) - end :]}"
 
 
 def warn(message: str, category: type[Warning] = MolvaeWarning) -> None:

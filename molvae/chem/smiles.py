@@ -6,13 +6,11 @@ RDKit reports the reason only in its log, which is global. `parse` silences the 
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 
-from rdkit import Chem, rdBase
+from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
+from molvae.chem.rdkit_guard import silence_rdkit
 from molvae.errors import MoleculeError
 
 MAX_SMILES_LENGTH = 5000
@@ -37,31 +35,6 @@ _CLEANUP = rdMolStandardize.CleanupParameters()
 _CLEANUP.preferOrganic = True  # type: ignore[assignment]
 # by default RDKit counts hydrogens, too, and would keep butane from a mixture of butane and benzene
 _CLEANUP.largestFragmentChooserCountHeavyAtomsOnly = True  # type: ignore[assignment]
-
-
-class _Silenced(threading.local):
-    """The number of open `silence_rdkit` blocks of the current thread."""
-
-    blocks = 0
-
-
-_silenced = _Silenced()
-
-
-@contextmanager
-def silence_rdkit() -> Iterator[None]:
-    """Silence RDKit's log inside the block and restore its state afterwards.
-
-    Opening a block takes a tenth of the time of parsing a drug-like molecule, so loops over molecules open one around
-    the loop; `parse` then does not open another one.
-    """
-    block = rdBase.BlockLogs()
-    _silenced.blocks += 1
-    try:
-        yield
-    finally:
-        _silenced.blocks -= 1
-        del block
 
 
 def parse(smiles: str, *, conjugation: bool = True) -> Chem.Mol:
@@ -95,7 +68,7 @@ def parse(smiles: str, *, conjugation: bool = True) -> Chem.Mol:
         raise MoleculeError(
             f"cannot read SMILES {shortened(text)!r}: {len(text):,} characters, more than {MAX_SMILES_LENGTH:,}"
         )
-    with nullcontext() if _silenced.blocks else silence_rdkit():
+    with silence_rdkit():
         if _HAS_NAME.search(text):
             mol = None
         elif conjugation or _NEEDS_FULL_PARSE.search(text):
