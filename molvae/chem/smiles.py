@@ -10,7 +10,7 @@ import re
 from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
-from molvae.chem.rdkit_guard import silence_rdkit
+from molvae.chem.rdkit_guard import silence_rdkit as silence_rdkit
 from molvae.errors import MoleculeError
 
 MAX_SMILES_LENGTH = 5000
