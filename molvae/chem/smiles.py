@@ -151,11 +151,16 @@ def standardize(mol: Chem.Mol, *, strip_salts: bool = True, neutralize: bool = F
     with silence_rdkit():
         clean = rdMolStandardize.Cleanup(mol)
         if strip_salts:
-            clean = rdMolStandardize.LargestFragmentChooser(_CLEANUP).choose(clean)
+            clean = largest_fragment(clean)
         if neutralize:
             clean = rdMolStandardize.Uncharger().uncharge(clean)
         Chem.AssignStereochemistry(clean, cleanIt=True, force=True)
         return clean
+
+
+def largest_fragment(mol: Chem.Mol) -> Chem.Mol:
+    """The fragment with the most heavy atoms, organic ones first, then by weight and by SMILES."""
+    return rdMolStandardize.LargestFragmentChooser(_CLEANUP).choose(mol)
 
 
 def _mol_from_smiles(smiles: str) -> Chem.Mol | None:

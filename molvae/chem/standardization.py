@@ -1,0 +1,195 @@
+"""The identity of a molecule: `prepare` turns a SMILES as written by a user into the one that molvae compares.
+
+Two SMILES are the same molecule if `prepare` writes them as the same text. It is decided only here, for training data,
+seeds, libraries, references and generated molecules: salts are stripped, sulfoxides and the like are written in one
+form (`charge_separation`), explicit hydrogens and atom maps are removed, and stereo marks that say nothing are left
+out. The text is RDKit's canonical isomeric SMILES, which stays the same if it is prepared again. Stereoisomers,
+isotopologues, tautomers and protonation states are different molecules.
+
+Most SMILES have nothing that could need a change; a regular expression recognizes them, so that preparing them costs as
+much as parsing and writing them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import NamedTuple
+
+from rdkit import Chem
+
+from molvae.chem.canonical_smiles import stable_smiles
+from molvae.chem.charge_separation import has_opposite_charges, merge_charges
+from molvae.chem.rdkit_guard import RDKIT_ERRORS, molecule_error, silence_rdkit
+from molvae.chem.smiles import largest_fragment, parse, shortened, write
+from molvae.chem.smiles import standardize as standardize_mol
+from molvae.chem.stereo_marks import remove_implied_nitrogen_stereo, unrepresented_stereo, without_enhanced_stereo
+from molvae.errors import MoleculeError
+
+# fragments, CX blocks, unusual bonds, isotopes, hydrogen atoms, atom maps, stereo of nitrogen and of allenes
+_MAY_CHANGE = re.compile(r"[.|~>$\s]|\[\d|\[H|:\d+\]|\[N@|@[A-Z]{2}\d|=\[C@|\[C@@?\][%\d]*\(?=")
+_NITRO = re.compile(r"\[N\+\]\(=O\)\[O-\]|\[O-\]\[N\+\]\(=O\)|\[N\+\]\(\[O-\]\)=O")
+_MAX_FRAGMENTS_SHOWN = 3
+_REMOVE_HS = Chem.RemoveHsParameters()
+_REMOVE_HS.removeDefiningBondStereo = True  # type: ignore[assignment]
+
+
+class PreparedMolecule(NamedTuple):
+    """A molecule, its identity, and what was changed.
+
+    Attributes
+    ----------
+    mol : rdkit.Chem.Mol
+        The sanitized molecule.
+    smiles : str
+        Its identity: the canonical isomeric SMILES. `prepare(smiles)` returns the same text.
+    notes : tuple of str
+        What was removed or cannot be represented, such as "salt removed: [Na+]".
+    """
+
+    mol: Chem.Mol
+    smiles: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """The notes in one text, "" if there are none."""
+        return "; ".join(self.notes)
+
+
+def prepare(
+    smiles: str,
+    *,
+    keep_salts: bool = False,
+    keep_isotopes: bool = True,
+    standardize: bool = False,
+    conjugation: bool = True,
+) -> PreparedMolecule:
+    """Parse a SMILES and determine the identity of the molecule.
+
+    Parameters
+    ----------
+    smiles : str
+        May have a CX block, such as ``C[C@H](O)F |&1:1|``.
+    keep_salts : bool
+        Keep all fragments. Otherwise only the largest is kept, organic ones first: sodium acetate becomes acetate.
+    keep_isotopes : bool
+        False removes isotope labels, which models cannot represent.
+    standardize : bool
+        Also clean up functional groups and metals with RDKit's MolStandardize.
+    conjugation : bool
+        As in `parse`.
+
+    Returns
+    -------
+    PreparedMolecule
+
+    Raises
+    ------
+    MoleculeError
+        If the SMILES is invalid.
+
+    Examples
+    --------
+    >>> prepare("C[S+]([O-])c1ccccc1.Cl").smiles
+    'CS(=O)c1ccccc1'
+    >>> prepare("CC(=O)[O-].[Na+]").notes
+    ('salt removed: [Na+]',)
+    """
+    mol = parse(smiles, conjugation=conjugation)
+    if not standardize and not _may_change(smiles):
+        mol, text = stable_smiles(mol, smiles)
+        return PreparedMolecule(mol, text)
+    with silence_rdkit():
+        try:
+            return _prepare_fully(mol, smiles.strip(), keep_salts, keep_isotopes, standardize)
+        except RDKIT_ERRORS as error:
+            raise molecule_error(error, f"cannot standardize SMILES {shortened(smiles)!r}") from None
+
+
+def prepare_or_none(smiles: str) -> PreparedMolecule | None:
+    """`prepare`, but None for an invalid SMILES; isotope labels and fragments are kept."""
+    try:
+        return prepare(smiles, keep_salts=True)
+    except MoleculeError:
+        return None
+
+
+def _may_change(smiles: str) -> bool:
+    """Whether the molecule can have another identity than its canonical SMILES. False for most molecules."""
+    if _MAY_CHANGE.search(smiles):
+        return True
+    if "+" not in smiles or "-" not in smiles:
+        return False
+    rest = _NITRO.sub("", smiles) if "[N+]" in smiles else smiles
+    return "+" in rest and "-" in rest
+
+
+def _prepare_fully(
+    mol: Chem.Mol, smiles: str, keep_salts: bool, keep_isotopes: bool, standardize: bool
+) -> PreparedMolecule:
+    notes = unrepresented_stereo(mol, smiles)
+    mol = _without_labels(mol, keep_isotopes, notes)
+    mol = _without_explicit_hydrogens(mol, notes)
+    mol = without_enhanced_stereo(mol, notes)
+    if standardize:
+        mol = standardize_mol(mol, strip_salts=False)
+    if not keep_salts:
+        mol = _without_salts(mol, notes)
+    if has_opposite_charges(mol):
+        mol = merge_charges(mol)
+    mol = remove_implied_nitrogen_stereo(mol, notes)
+    mol, text = stable_smiles(mol, smiles)
+    return PreparedMolecule(mol, text, tuple(notes))
+
+
+def _without_labels(mol: Chem.Mol, keep_isotopes: bool, notes: list[str]) -> Chem.Mol:
+    """Without atom map numbers, and without isotope labels unless they are kept."""
+    mapped = [atom for atom in mol.GetAtoms() if atom.GetAtomMapNum()]
+    labelled = [] if keep_isotopes else [atom for atom in mol.GetAtoms() if atom.GetIsotope()]
+    for atom in mapped:
+        atom.SetAtomMapNum(0)
+    for atom in labelled:
+        atom.SetIsotope(0)
+    if mapped:
+        notes.append("atom map numbers removed")
+    if labelled:
+        notes.append("isotope labels removed")
+    if mapped or labelled:
+        Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
+    return mol
+
+
+def _without_explicit_hydrogens(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
+    """Without hydrogen atoms that are implied, also those that RDKit keeps for the stereo of a double bond."""
+    if not any(atom.GetAtomicNum() == 1 and not atom.GetIsotope() for atom in mol.GetAtoms()):
+        return mol
+    n_before = _n_stereo_bonds(mol)
+    mol = Chem.RemoveHs(mol, _REMOVE_HS)
+    Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
+    if _n_stereo_bonds(mol) < n_before:
+        notes.append("E/Z of =NH removed")
+    return mol
+
+
+def _n_stereo_bonds(mol: Chem.Mol) -> int:
+    """Double bonds with two substituents each whose E or Z is specified."""
+    return sum(
+        bond.GetStereo() > Chem.BondStereo.STEREOANY
+        and 7 in (bond.GetBeginAtom().GetAtomicNum(), bond.GetEndAtom().GetAtomicNum())
+        for bond in mol.GetBonds()
+    )
+
+
+def _without_salts(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
+    """The largest fragment."""
+    fragments = Chem.GetMolFrags(mol)
+    if len(fragments) == 1:
+        return mol
+    kept = largest_fragment(mol)
+    texts = Counter(write(mol).split("."))
+    texts.subtract([write(kept)])
+    removed = [f"{text} x{n}" if n > 1 else text for text, n in sorted(texts.items()) if n > 0]
+    more = f" and {len(removed) - _MAX_FRAGMENTS_SHOWN} more" if len(removed) > _MAX_FRAGMENTS_SHOWN else ""
+    notes.append(f"salt removed: {', '.join(map(shortened, removed[:_MAX_FRAGMENTS_SHOWN]))}{more}")
+    return kept
