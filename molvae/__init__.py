@@ -6,12 +6,13 @@
 The public names are imported on first use, so that `import molvae` is fast.
 """
 
-from __future__ import annotations
-
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# `python -m molvae` runs this file while the working directory is on the import path; see __main__.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from molvae.api import analogs as analogs
     from molvae.api import decode as decode
     from molvae.api import encode as encode
@@ -61,7 +62,7 @@ _SUBPACKAGES = ("explore",)
 __all__ = [*_MODULE_OF, *_SUBPACKAGES, "__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name == "__version__":
         from importlib.metadata import version
 

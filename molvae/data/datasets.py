@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from molvae.data.downloads import DownloadSource, download, file_state
 from molvae.data.druglike import build_druglike
+from molvae.data.files import temporary_folder
 from molvae.data.rows import file_format
 from molvae.errors import InputError, did_you_mean
 
@@ -161,8 +161,8 @@ def fetch_dataset(name: str | Recipe, folder: str | Path | None = None, progress
     if recipe.cleaning and all(_built_file(recipe, split, dataset_folder).is_file() for split in _BUILT_SPLITS):
         return [_built_file(recipe, split, dataset_folder) for split in _BUILT_SPLITS]
     target = dataset_folder / "parts" if recipe.cleaning else dataset_folder
-    with tempfile.TemporaryDirectory() as temporary:
-        paths = [download(file.sources, target, Path(temporary), report) for file in recipe.files]
+    with temporary_folder(dataset_folder / "wheels") as wheels:
+        paths = [download(file.sources, target, wheels, report) for file in recipe.files]
     if not recipe.cleaning:
         return paths
     parts = [(path, file.origin, file.column) for path, file in zip(paths, recipe.files, strict=True)]

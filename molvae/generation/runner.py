@@ -223,7 +223,7 @@ class _SharedGroup(_RunningGroup):
     def results(self) -> list[SeedResult | MoleculeError]:
         try:
             results = self.pending.result(lambda parts: self.total.report(_count(parts)))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # SystemExit: SIGTERM
             self.workers.stop()  # their current parts take seconds
             raise
         self.total.finish(_count(results))

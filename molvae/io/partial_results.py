@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from molvae.data.files import FolderLock, atomic_write, leftover_temporary_files
+from molvae.data.files import FolderLock, atomic_write, leftover_temporary_files, remove_leftover
 from molvae.errors import InputError
 
 SETTINGS = "settings.json"
@@ -122,5 +122,7 @@ class PartialResults:
     def _remove_from(self, number: int) -> None:
         """Delete the tables from this one on, and temporary files of killed processes."""
         tables = [path for path in sorted(self.folder.glob("*.parquet")) if path >= self._file(number)]
-        for path in [*reversed(tables), *leftover_temporary_files(self.folder)]:
+        for path in reversed(tables):
             path.unlink(missing_ok=True)
+        for path in leftover_temporary_files(self.folder):
+            remove_leftover(path)

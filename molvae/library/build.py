@@ -19,7 +19,7 @@ import torch
 
 from molvae.chem.properties import get_property
 from molvae.chem.tokenizer import Vocabulary
-from molvae.data.files import atomic_write, leftover_temporary_files
+from molvae.data.files import atomic_write, leftover_temporary_files, remove_leftover
 from molvae.data.hashing import HashSet, hash_texts
 from molvae.data.parallel import chunked
 from molvae.data.rows import RowCounts
@@ -199,6 +199,8 @@ def _clean_up(folder: Path, manifest: Manifest) -> Manifest:
     """Remove the files that only an incomplete library needs, and temporary files of interrupted builds."""
     patterns = (SETTINGS, f"{SHARDS}/*.invalid_rows.csv", f"{SHARDS}/*.json")
     temporary = (path for pattern in patterns for path in folder.glob(pattern))
-    for path in [*temporary, *leftover_temporary_files(folder), *leftover_temporary_files(folder / SHARDS)]:
+    for path in temporary:
         path.unlink(missing_ok=True)
+    for path in [*leftover_temporary_files(folder), *leftover_temporary_files(folder / SHARDS)]:
+        remove_leftover(path)
     return manifest

@@ -97,8 +97,14 @@ class _ThreadCountLock:
         cls.lock = threading.RLock()
 
 
+def _prepare_forked_process() -> None:
+    """Run torch in one thread in a forked process: it would wait forever for the threads that only its parent has."""
+    _ThreadCountLock.replace()
+    torch.set_num_threads(1)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ThreadCountLock.replace)
+    os.register_at_fork(after_in_child=_prepare_forked_process)
 
 
 class TorchThreadPool:

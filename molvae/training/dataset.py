@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +17,7 @@ import torch
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.datasets import MoleculeSource
-from molvae.data.files import atomic_write, checksum
+from molvae.data.files import atomic_write, checksum, temporary_folder
 from molvae.data.graph_dataset import PackedGraphs, read_metadata
 from molvae.data.neighbor_search import N_ROUNDS, find_neighbors
 from molvae.data.neighbors import Neighbors
@@ -217,17 +216,13 @@ def _report_logger(log: Log) -> Callable[[PackingReport], None]:
 
 def _save(training_set: TrainingSet, folder: Path, fingerprint: dict[str, Any]) -> None:
     """Write the packed data to a temporary folder, then replace `folder` by it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".packed.", dir=folder.parent))
-    try:
+    with temporary_folder(folder) as draft:
         training_set.valid.save(draft / "valid")
         training_set.train.save(draft / "train", config=fingerprint, counts=training_set.counts)
         (draft / "vocabulary.json").write_text(training_set.vocabulary.to_json(), encoding="utf-8")
         draft.chmod(0o755)  # temporary folders are private to their owner
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _load(folder: Path, counts: dict[str, str]) -> TrainingSet:

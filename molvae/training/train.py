@@ -239,7 +239,9 @@ def _keyboard_interrupt() -> Iterator[None]:
     """Raise `KeyboardInterrupt` where Lightning would end the process on Ctrl+C."""
     try:
         yield
-    except SystemExit:
+    except SystemExit as error:
+        if error.code != 1:  # SIGTERM ends the command line with its own code
+            raise
         raise KeyboardInterrupt from None
 
 

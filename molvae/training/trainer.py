@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 
-from molvae.data.files import FolderLock, leftover_temporary_files
+from molvae.data.files import FolderLock, leftover_temporary_files, remove_leftover
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.neighbors import Neighbors
 from molvae.errors import CheckpointError, InputError
@@ -151,7 +152,11 @@ def train_autoencoder(
             validation_metrics=validation_metrics,
             policy_gradient=policy_gradient if config.rl_weight else None,
         )
-        with restored_process_state(), matmul_precision(config.precision):
+        with (
+            lock.released_on_error() if lock is not None else nullcontext(),
+            restored_process_state(),
+            matmul_precision(config.precision),
+        ):
             trainer = run.trainer(accelerator, devices, nodes, strategy, progress_bar and sys.stderr.isatty(), lock)
             trainer.fit(
                 module,
@@ -205,7 +210,7 @@ class TrainingRun:
         checkpoint = read_checkpoint(self.checkpoint_path)
         if is_first_process():
             for path in leftover_temporary_files(self.folder):
-                path.unlink(missing_ok=True)
+                remove_leftover(path)
             MetricsFile(self.metrics_path).truncate(checkpoint["global_step"] if checkpoint else 0)
         return lock, checkpoint
 
