@@ -1,15 +1,19 @@
 """Read and write SMILES. All other modules parse through `parse`, which explains why a SMILES is invalid.
 
-RDKit reports the reason only in its log, which is global. `parse` silences the log and determines the reason itself.
+RDKit reports the reason only in its log, which is global. `parse` silences the log and determines the reason itself. It
+is stricter than RDKit, which ignores control characters and characters that are not ASCII at both ends of a SMILES, and
+text after it.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
+from molvae.chem.rdkit_guard import RDKIT_ERRORS, molecule_error, rdkit_reason
 from molvae.chem.rdkit_guard import silence_rdkit as silence_rdkit
 from molvae.errors import MoleculeError
 
@@ -19,11 +23,16 @@ MAX_SMILES_LENGTH = 5000
 MAX_SHOWN = 80
 """Characters of a SMILES that are shown in a message."""
 
-_TOKEN = re.compile(r"\[[^\[\]]*\]|%[0-9]{2}|%\([0-9]+\)|[0-9]|Br|Cl|[BCNOPSFI]|[bcnops]|[()=#$:/\\.~*@+-]")
-# SMILES with stereo, explicit hydrogens, or characters that are not ASCII
-_NEEDS_FULL_PARSE = re.compile(r"[@/\\]|\[H|[^\x00-\x7f]")
-# RDKit takes text after white space for a name, without a warning
-_HAS_NAME = re.compile(r"\S\s+[^|\s]")
+WHITE_SPACE = " \t\n\r\v\f"
+"""Characters that may precede and follow a SMILES. Other white space, such as a no-break space, is reported."""
+
+_TOKEN = re.compile(r"\[[^\[\]]*\]|%[0-9]{2}|%\([0-9]+\)|[0-9]|Br|Cl|[BCNOPSFI]|[bcnops]|->|<-|[()=#$:/\\.~*@+-]")
+# ASCII characters without white space, and perhaps a ChemAxon extension (CX), which may contain any text
+_SMILES = re.compile(rf"[!-~]+(?:[{WHITE_SPACE}]+\|[^|]*\|?)?")
+# SMILES with stereo, explicit hydrogens, or a CX extension
+_NEEDS_FULL_PARSE = re.compile(r"[@/\\|]|\[H")
+_TOO_MANY_HYDROGENS = re.compile(r"H\d\d")
+_NOT_SMILES = re.compile(r"[^!-~]")
 _UNSANITIZED = Chem.SmilesParserParams()
 _UNSANITIZED.sanitize = _UNSANITIZED.removeHs = False  # type: ignore[assignment]
 _WITHOUT_CONJUGATION = (
@@ -43,7 +52,7 @@ def parse(smiles: str, *, conjugation: bool = True) -> Chem.Mol:
     Parameters
     ----------
     smiles : str
-        At most 5,000 characters; white space at both ends is ignored.
+        At most 5,000 characters; ASCII white space at both ends is ignored.
     conjugation : bool
         False skips conjugation and hybridization, which neither a SMILES nor a `MolGraph` contains; this saves a tenth
         of the time.
@@ -57,7 +66,7 @@ def parse(smiles: str, *, conjugation: bool = True) -> Chem.Mol:
     MoleculeError
         With the reason, such as "cannot read SMILES 'C1CC': ring 1 opened but not closed".
     """
-    text = smiles.strip() if isinstance(smiles, str) else ""
+    text = smiles.strip(WHITE_SPACE) if isinstance(smiles, str) else ""
     if not text:
         if isinstance(smiles, Chem.Mol):
             raise MoleculeError(
@@ -69,17 +78,25 @@ def parse(smiles: str, *, conjugation: bool = True) -> Chem.Mol:
             f"cannot read SMILES {shortened(text)!r}: {len(text):,} characters, more than {MAX_SMILES_LENGTH:,}"
         )
     with silence_rdkit():
-        if _HAS_NAME.search(text):
-            mol = None
-        elif conjugation or _NEEDS_FULL_PARSE.search(text):
-            mol = _mol_from_smiles(text)
-        else:
-            mol = _mol_without_conjugation(text)
-        if mol is None:
-            raise MoleculeError(f"cannot read SMILES {shortened(text)!r}: {_reason(text)}")
+        try:
+            mol = _mol_from_text(text, conjugation)
+            reason = "" if mol is not None else _reason(text)
+        except RDKIT_ERRORS as error:
+            mol, reason = None, rdkit_reason(error)
+    if mol is None:
+        raise MoleculeError(f"cannot read SMILES {shortened(text)!r}: {reason}")
     if mol.GetNumAtoms() == 0:
         raise MoleculeError(f"cannot read SMILES {shortened(text)!r}: no atoms in it")
     return mol
+
+
+def _mol_from_text(text: str, conjugation: bool) -> Chem.Mol | None:
+    """The molecule of a SMILES, or None. RDKit may raise one of `RDKIT_ERRORS`."""
+    if _SMILES.fullmatch(text) is None:
+        return None
+    if conjugation or _NEEDS_FULL_PARSE.search(text):
+        return Chem.MolFromSmiles(text)
+    return _mol_without_conjugation(text)
 
 
 def shortened(smiles: str) -> str:
@@ -98,7 +115,11 @@ def canonical(smiles: str) -> str:
     >>> canonical("OCC")
     'CCO'
     """
-    return write(parse(smiles))
+    mol = parse(smiles)
+    try:
+        return write(mol)
+    except RDKIT_ERRORS as error:
+        raise molecule_error(error, f"cannot write SMILES {shortened(smiles)!r}") from error
 
 
 def canonical_or_none(smiles: str) -> str | None:
@@ -114,15 +135,24 @@ def write_or_none(mol: Chem.Mol, smiles: str) -> str | None:
     `smiles` is the text that `mol` was parsed from: if it is the canonical SMILES already, as most decoder samples are,
     it needs no check. Call it inside a `silence_rdkit` block.
     """
-    text = write(mol)
-    return text if text == smiles or _mol_from_smiles(text) is not None else None
+    try:
+        text = write(mol)
+        return text if text == smiles or Chem.MolFromSmiles(text) is not None else None
+    except RDKIT_ERRORS:
+        return None
 
 
 def parse_or_none(smiles: str) -> Chem.Mol | None:
-    """`parse`, but None for an invalid SMILES. Call it inside a `silence_rdkit` block."""
-    if not smiles or len(smiles) > MAX_SMILES_LENGTH or _HAS_NAME.search(smiles):
+    """`parse`, but None for an invalid SMILES, also for one with white space at its ends.
+
+    Call it inside a `silence_rdkit` block.
+    """
+    if len(smiles) > MAX_SMILES_LENGTH or _SMILES.fullmatch(smiles) is None:
         return None
-    mol = _mol_from_smiles(smiles)
+    try:
+        mol = Chem.MolFromSmiles(smiles)
+    except RDKIT_ERRORS:
+        return None
     return mol if mol is not None and mol.GetNumAtoms() else None
 
 
@@ -163,13 +193,6 @@ def largest_fragment(mol: Chem.Mol) -> Chem.Mol:
     return rdMolStandardize.LargestFragmentChooser(_CLEANUP).choose(mol)
 
 
-def _mol_from_smiles(smiles: str) -> Chem.Mol | None:
-    try:
-        return Chem.MolFromSmiles(smiles)
-    except UnicodeEncodeError:  # a lone surrogate, from bytes that are not UTF-8
-        return None
-
-
 def _mol_without_conjugation(smiles: str) -> Chem.Mol | None:
     mol = Chem.MolFromSmiles(smiles, _UNSANITIZED)
     if mol is None or Chem.SanitizeMol(mol, _WITHOUT_CONJUGATION, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
@@ -182,19 +205,45 @@ def _mol_without_conjugation(smiles: str) -> Chem.Mol | None:
 
 def _reason(smiles: str) -> str:
     """Why RDKit rejects a SMILES: characters first, then branches and rings, then atoms, then chemistry."""
-    return _unexpected_character(smiles) or _unbalanced(smiles) or _unknown_atom(smiles) or _sanitization_error(smiles)
+    core, extension = smiles, ""
+    if _SMILES.fullmatch(smiles):
+        core, *rest = smiles.split(None, 1)
+        extension = "".join(rest)
+    return (
+        _unexpected_character(core)
+        or _unbalanced(core)
+        or _unknown_atom(core)
+        or _sanitization_error(core)
+        or (f"the extension {shortened(extension)!r} is not valid" if extension else "RDKit cannot sanitize it")
+    )
 
 
 def _unexpected_character(smiles: str) -> str | None:
+    if outside := _NOT_SMILES.search(smiles):
+        return f"unexpected {_character(outside[0])} at position {outside.start() + 1}"
     position = 0
     while position < len(smiles):
         match = _TOKEN.match(smiles, position)
         if match is None and smiles[position] == "[":
             return f"the '[' at position {position + 1} has no ']'"
+        if match is None and smiles[position] == ">":
+            return f"the '>' at position {position + 1} belongs to a reaction, not to a molecule"
         if match is None:
             return f"unexpected {smiles[position]!r} at position {position + 1}"
         position = match.end()
     return None
+
+
+def _character(char: str) -> str:
+    """A character in a message; with its code point and name unless it is ASCII.
+
+    >>> _character("O"), _character("\N{CYRILLIC CAPITAL LETTER O}")
+    ("'O'", 'U+041E CYRILLIC CAPITAL LETTER O')
+    """
+    if char in WHITE_SPACE or " " < char <= "~":
+        return repr(char)
+    kind = "(a byte that is not UTF-8)" if "\udc80" <= char <= "\udcff" else "(control character)"
+    return f"U+{ord(char):04X} {unicodedata.name(char, kind)}"
 
 
 def _unbalanced(smiles: str) -> str | None:
@@ -217,14 +266,14 @@ def _unbalanced(smiles: str) -> str | None:
 
 def _unknown_atom(smiles: str) -> str | None:
     for token in _TOKEN.findall(smiles):
-        if token[0] == "[" and Chem.MolFromSmiles(token, sanitize=False) is None:
-            return f"{token} is not an atom"
+        if token[0] == "[" and (_TOO_MANY_HYDROGENS.search(token) or Chem.MolFromSmiles(token, sanitize=False) is None):
+            return f"{shortened(token)} is not an atom"
     return None
 
 
-def _sanitization_error(smiles: str) -> str:
+def _sanitization_error(smiles: str) -> str | None:
     mol = Chem.MolFromSmiles(smiles, sanitize=False)
     if mol is None:
         return "not valid SMILES syntax"
     problems = Chem.DetectChemistryProblems(mol)
-    return problems[0].Message().strip() if problems else "RDKit cannot sanitize it"
+    return problems[0].Message().strip() if problems else None

@@ -12,9 +12,11 @@ from rdkit import Chem, RDLogger
 
 from molvae.chem.smiles import (
     MAX_SMILES_LENGTH,
+    WHITE_SPACE,
     canonical,
     canonical_or_none,
     parse,
+    parse_or_none,
     silence_rdkit,
     standardize,
     write,
@@ -35,9 +37,20 @@ from molvae.errors import MoleculeError
         ("CHC", "unexpected 'H' at position 2"),
         ("CC(=O)O c1ccccc1", "unexpected ' ' at position 8"),
         ("CCO\tethanol", "unexpected '\\t' at position 4"),
-        ("C\x00C", "unexpected '\\x00' at position 2"),
-        ("C\udcffC", "unexpected '\\udcff' at position 2"),
-        ("C٣CC٣", "unexpected '٣' at position 2"),
+        ("C\x00C", "unexpected U+0000 (control character) at position 2"),
+        ("C\udcffC", "unexpected U+DCFF (a byte that is not UTF-8) at position 2"),
+        ("C٣CC٣", "unexpected U+0663 ARABIC-INDIC DIGIT THREE at position 2"),
+        ("CC(=O)\N{CYRILLIC CAPITAL LETTER O}", "unexpected U+041E CYRILLIC CAPITAL LETTER O at position 7"),
+        ("C\N{NO-BREAK SPACE}CO", "unexpected U+00A0 NO-BREAK SPACE at position 2"),
+        ("CO\N{NO-BREAK SPACE}", "unexpected U+00A0 NO-BREAK SPACE at position 3"),
+        ("\N{ZERO WIDTH NO-BREAK SPACE}CO", "unexpected U+FEFF ZERO WIDTH NO-BREAK SPACE at position 1"),
+        ("C[N\N{ZERO WIDTH SPACE}H]C", "unexpected U+200B ZERO WIDTH SPACE at position 4"),
+        ("CO\x00", "unexpected U+0000 (control character) at position 3"),
+        ("\x1fCO", "unexpected U+001F (control character) at position 1"),
+        ("CC>>CO", "the '>' at position 3 belongs to a reaction"),
+        ("CCO |r| ethanol", "unexpected ' ' at position 4"),
+        ("CCO |$", "the extension '|$' is not valid"),
+        ("C[13n@H99999+99]C", "not an atom"),
         ("C[Xx]C", "[Xx] is not an atom"),
         ("C(C)(C)(C)(C)C", "Explicit valence for atom # 0 C, 5, is greater than permitted"),
         ("c1cccc1", "Can't kekulize mol"),
@@ -55,6 +68,28 @@ def test_reason_of_an_invalid_smiles(smiles, reason, capfd):
     assert len(str(caught.value)) < 200
     assert canonical_or_none(smiles) is None
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "smiles", [" \t\r\nCCO\v\f", "CCO |r|", "CCO |$\N{LATIN SMALL LETTER E WITH ACUTE};;$|", "C->[Fe]<-N"]
+)
+def test_white_space_and_extensions_are_read(smiles):
+    core = smiles.strip().partition(" ")[0]
+    assert write(parse(smiles)) == write(Chem.MolFromSmiles(core)) == write(parse(smiles, conjugation=False))
+
+
+def test_every_character_at_the_ends_is_read_or_rejected():
+    """RDKit ignores control characters and characters that are not ASCII at both ends."""
+    for char in map(chr, [*range(0x250), *range(0x2000, 0x2070), 0x3000, 0xFEFF, 0xDC80, 0xDCFF, 0x1F600]):
+        for text in (f"{char}CN", f"CN{char}"):
+            mol = parse_or_none(text)
+            if mol is None:
+                if char not in WHITE_SPACE:
+                    with pytest.raises(MoleculeError, match="cannot read SMILES"):
+                        parse(text)
+            else:
+                assert " " < char <= "~"
+                assert mol.GetNumAtoms() + mol.GetNumBonds() > 3  # the character is an atom, a bond, or a part of one
 
 
 UNUSUAL = (
