@@ -17,8 +17,8 @@ from molvae.chem.graph import MolGraph
 from molvae.chem.sample_parsing import property_rows
 from molvae.chem.smiles import canonical_or_none
 from molvae.chem.tokenizer import PAD_ID
+from molvae.data.arguments import as_smiles_iterable, with_index_of
 from molvae.data.graph_dataset import GraphBatch, PackedGraphs
-from molvae.data.rows import as_smiles_iterable, with_index_of
 from molvae.errors import InputError
 from molvae.generation.analogs import SearchOptions
 from molvae.generation.codec import Codec

@@ -326,9 +326,12 @@ def test_lazy_modules():
     assert {"explore", "analogs"} <= set(dir(molvae))
 
 
-def test_rdkit_molecules_are_errors(tiny):
-    with pytest.warns(MolvaeWarning, match=r"Chem\.MolToSmiles\(mol\)"):
-        assert len(tiny.analogs([Chem.MolFromSmiles("CCO")], 2)) == 0
+def test_rdkit_molecules_and_tables_are_molecules(tiny):
+    mol = Chem.MolFromSmiles("OCC")
+    expected = tiny.encode(["CCO"])
+    for molecules in (mol, [mol], pd.DataFrame({"Canonical SMILES": ["CCO"]})):
+        pd.testing.assert_frame_equal(tiny.encode(molecules), expected)
+    assert len(tiny.analogs([mol], 2)) == 2
 
 
 def test_reconstruct_with_untrained_model(tiny_checkpoint):

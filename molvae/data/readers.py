@@ -5,43 +5,68 @@ The SMILES of text formats are not parsed here. Memory use does not depend on th
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
-from rdkit import Chem
-
-from molvae.chem.smiles import silence_rdkit, write
-from molvae.data.rows import InvalidRow, Record, RowCounts, file_format, make_row
-from molvae.data.text_readers import csv_rows, read_lines, select_columns, smi_rows
-from molvae.errors import InputError
+from molvae.data.compression import DAMAGED_STREAM, check_magic, open_binary
+from molvae.data.layout import is_molecule
+from molvae.data.rows import InvalidRow, Record, RowCounts, file_format
+from molvae.data.structure_readers import sdf_rows
+from molvae.data.table_readers import parquet_rows, xlsx_rows
+from molvae.data.text_readers import Notify, text_rows
+from molvae.errors import InputError, warn
 
 __all__ = ["InvalidRow", "Record", "RowCounts", "looks_like_file", "read_records"]
 
-_SUFFIXES = ".smi, .smiles, .txt, .csv, .tsv, .sdf (each also as .gz) and .parquet"
-_PARQUET_BATCH_SIZE = 8192
-_MAX_SDF_RECORD = 10_000_000  # characters
+SUFFIXES = (
+    ".smi, .smiles, .ism, .cxsmiles, .txt, .csv, .tsv, .tab, .sdf, .sd, .mol (each also as .gz, .bz2, .xz or .zst), "
+    ".xlsx and .parquet"
+)
+"""The suffixes of files that are read, for messages."""
+
+_SUFFIX_HINTS = {
+    ".xls": "save it as .xlsx or .csv",
+    ".ods": "save it as .xlsx or .csv",
+    ".zip": "unpack it first",
+    ".mol2": "convert it to .sdf",
+    ".pdb": "convert it to .sdf",
+    ".rxn": "it holds a reaction",
+}
+_COUNTS_LINE = re.compile(r".{33,}V[23]000\s*")
 
 
 def read_records(
-    path: str | Path | IO[Any], *, column: str | None = None, name_column: str | None = None
+    path: str | os.PathLike[str] | IO[Any],
+    *,
+    column: str | None = None,
+    name_column: str | None = None,
+    with_columns: bool = False,
+    notify: Notify | None = None,
 ) -> Iterator[Record | InvalidRow]:
     """Read the rows of a file.
 
     Parameters
     ----------
-    path : str, Path or file object
-        A .smi, .smiles, .txt, .csv, .tsv or .sdf file (also with .gz) or a .parquet file; "-" for standard input.
-        Standard input and file objects are read like a .smi file.
+    path : str, path or file object
+        A .smi, .smiles, .ism, .cxsmiles, .txt, .csv, .tsv, .tab, .sdf, .sd or .mol file (also with .gz, .bz2, .xz or
+        .zst), an .xlsx or a .parquet file; "-" for standard input. Standard input and file objects may hold any of the
+        text formats.
     column : str, optional
-        SMILES column of a .csv, .tsv or .parquet; by default smiles, canonical_smiles, structure or mol, the first that
-        exists, in any case. Other formats ignore it.
+        SMILES column of a table; by default the first of smiles, isomeric_smiles, canonical_smiles, structure, mol
+        and other usual names, in any case and spelling, or a column of InChIs. In a file without a header, a number
+        from 1; by default the column whose first values are molecules. .sdf and .mol files ignore it.
     name_column : str, optional
-        Column with the names, or property of an .sdf; by default name, id or title.
+        Column with the names, or property of an .sdf; by default name, id, title or another usual name such as
+        Compound_ID or "ChEMBL ID".
+    with_columns : bool
+        Whether the records contain the further columns of a table or properties of an .sdf.
+    notify : callable, optional
+        Called with a line that says how a file is read, if it is not obvious; by default a `MolvaeWarning`.
 
     Yields
     ------
@@ -52,21 +77,32 @@ def read_records(
     ------
     InputError
         Immediately or at the first row, if the file is missing, empty, of unknown format, or has no such column.
+    MissingExtraError
+        For .xlsx and .zst files, if the extra "formats" is not installed.
     """
-    if not isinstance(path, str | Path):
-        return smi_rows(path, str(getattr(path, "name", "stream")))
+    notify = notify or warn
+    if not isinstance(path, str | os.PathLike):
+        return _stream_rows(path, str(getattr(path, "name", "stream")), column, name_column, with_columns, notify)
     if str(path) == "-":
         # bytes instead of text, so that an undecodable line does not affect the others
-        return smi_rows(getattr(sys.stdin, "buffer", sys.stdin), "-")
+        stdin = getattr(sys.stdin, "buffer", sys.stdin)
+        return _stream_rows(stdin, "-", column, name_column, with_columns, notify)
     kind = _checked_format(Path(path))
     if kind == "parquet":
-        return _parquet_rows(str(path), column, name_column)
-    return _file_rows(str(path), kind, column, name_column)
+        return parquet_rows(str(path), column, name_column, with_columns=with_columns)
+    if kind == "xlsx":
+        return xlsx_rows(str(path), column, name_column, with_columns=with_columns)
+    return _file_rows(str(path), kind, column, name_column, with_columns, notify)
 
 
 def looks_like_file(argument: str) -> bool:
-    """Return whether an argument is a file (or "-") rather than a SMILES: it exists or has a known suffix."""
-    return argument == "-" or os.path.exists(argument) or file_format(argument) is not None
+    """Return whether an argument is a file (or "-") rather than a SMILES.
+
+    It is if it has a known suffix, or if it exists and is not a molecule: a folder named CCO does not hide ethanol.
+    """
+    if argument == "-" or file_format(argument) is not None:
+        return True
+    return "\0" not in argument and os.path.exists(argument) and not is_molecule(argument)
 
 
 def _checked_format(path: Path) -> str:
@@ -76,96 +112,44 @@ def _checked_format(path: Path) -> str:
         raise InputError(f"{path} does not exist: check the spelling and the current directory")
     kind = file_format(path.name)
     if kind is None:
-        raise InputError(f"{path} has no known format: its suffix must be one of {_SUFFIXES}")
+        hint = _SUFFIX_HINTS.get(path.suffix.lower())
+        also = f"; {hint}" if hint else ""
+        raise InputError(f"{path} has no known format: its suffix must be one of {SUFFIXES}{also}")
     if path.is_file():  # a named pipe can be read only once
         with path.open("rb") as file:
-            start = file.read(2)
+            start = file.read(8)
         if not start:
             raise InputError(f"{path} is empty: at least one row is needed")
-        if path.suffix.lower() == ".gz" and start != b"\x1f\x8b":
-            raise InputError(f"{path} is named .gz but is not gzip: remove .gz from its name or compress it")
+        check_magic(path, start)
     return kind
 
 
-def _file_rows(path: str, kind: str, column: str | None, name_column: str | None) -> Iterator[Record | InvalidRow]:
-    opener = gzip.open if path.lower().endswith(".gz") else open
-    with cast(IO[bytes], opener(path, "rb")) as stream:
-        if kind == "smi":
-            yield from smi_rows(stream, path)
-        elif kind == "sdf":
-            yield from _sdf_rows(stream, path, name_column)
+def _file_rows(
+    path: str, kind: str, column: str | None, name_column: str | None, with_columns: bool, notify: Notify
+) -> Iterator[Record | InvalidRow]:
+    with open_binary(path) as stream:
+        if kind in ("sdf", "mol"):
+            yield from sdf_rows(stream, path, name_column, with_columns=with_columns)
         else:
-            yield from csv_rows(stream, path, kind, column, name_column)
+            yield from text_rows(stream, path, kind, column, name_column, with_columns=with_columns, notify=notify)
 
 
-def _parquet_rows(path: str, column: str | None, name_column: str | None) -> Iterator[Record | InvalidRow]:
-    """Read the SMILES and the name column of a .parquet file in batches."""
-    import pyarrow as pa  # takes half a second, which other formats do not need
-    import pyarrow.parquet as pq
+def _stream_rows(
+    stream: IO[Any], source: str, column: str | None, name_column: str | None, with_columns: bool, notify: Notify
+) -> Iterator[Record | InvalidRow]:
+    """Read a stream as a text file with or without a header, or as an .sdf if it begins like one."""
+    if not isinstance(stream, io.TextIOBase):
+        stream = stream if hasattr(stream, "peek") else io.BufferedReader(stream)  # type: ignore[type-var, assignment]
+        if _is_sdf(stream):
+            yield from sdf_rows(stream, source, name_column, with_columns=with_columns)
+            return
+    yield from text_rows(stream, source, "txt", column, name_column, with_columns=with_columns, notify=notify)
 
+
+def _is_sdf(stream: IO[Any]) -> bool:
+    """Whether the fourth line of a binary stream is the counts line of a mol block."""
     try:
-        with pq.ParquetFile(path) as file:
-            columns = file.schema_arrow.names
-            smiles_index, name_index = select_columns(columns, path, column, name_column)
-            selected = [columns[i] for i in (smiles_index, name_index) if i is not None]
-            row = 0
-            for batch in file.iter_batches(_PARQUET_BATCH_SIZE, columns=selected):
-                values = batch.column(columns[smiles_index]).to_pylist()
-                names = batch.column(selected[-1]).to_pylist() if name_index is not None else [None] * len(values)
-                for value, name in zip(values, names, strict=True):
-                    row += 1
-                    yield _parquet_row(value, name, path, row)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path} cannot be read as parquet ({error}): write or download it again") from error
-
-
-def _parquet_row(value: Any, name: Any, source: str, row: int) -> Record | InvalidRow:
-    name = "" if name is None else str(name)
-    if value is not None and not isinstance(value, str):
-        return InvalidRow(source, row, str(value), f"the SMILES field is {type(value).__name__}, not text", name)
-    return make_row(value or "", name, source, row)
-
-
-def _sdf_rows(stream: IO[bytes], source: str, name_column: str | None) -> Iterator[Record | InvalidRow]:
-    """Read the records of an .sdf as canonical SMILES; the name is the title, or the property `name_column`."""
-    block: list[str] = []
-    row, size, problem, in_properties = 1, 0, None, False
-    for line in read_lines(stream, source):
-        # undecodable bytes after "M  END", or in the title, do not affect the structure
-        in_properties = in_properties or line.text.startswith("M  END")
-        problem = problem or (None if line.undecodable and (in_properties or not block) else line.problem)
-        size += len(line.text) + 1
-        if line.text.startswith("$$$$"):
-            yield _sdf_row("\n".join(block), problem, source, row, name_column)
-            block, row, size, problem, in_properties = [], row + 1, 0, None, False
-        elif size > _MAX_SDF_RECORD:
-            problem = f"a record of more than {_MAX_SDF_RECORD:,} characters"
-        else:
-            block.append(line.text)
-    if problem or any(line.strip() for line in block):  # the last record may have no $$$$
-        yield _sdf_row("\n".join(block), problem, source, row, name_column)
-
-
-def _sdf_row(text: str, problem: str | None, source: str, row: int, name_column: str | None) -> Record | InvalidRow:
-    title = text.partition("\n")[0].strip()
-    if problem:
-        return InvalidRow(source, row, title, problem)
-    with silence_rdkit():
-        mol = next(Chem.ForwardSDMolSupplier(io.BytesIO(text.encode())), None)
-        if mol is None:
-            return InvalidRow(source, row, title, _sdf_problem(text))
-        if mol.GetNumAtoms() == 0:
-            return InvalidRow(source, row, title, "no atoms in the record")
-        name = title if name_column is None else _property(mol, name_column)
-        return make_row(write(mol), name, source, row)
-
-
-def _property(mol: Chem.Mol, name: str) -> str:
-    """Return a property as text, without conversion: 0012 stays 0012."""
-    return str(mol.GetProp(name)) if mol.HasProp(name) else ""
-
-
-def _sdf_problem(text: str) -> str:
-    mol = Chem.MolFromMolBlock(text, sanitize=False)
-    problems = Chem.DetectChemistryProblems(mol) if mol is not None else []
-    return f"cannot read the record: {problems[0].Message().strip() if problems else 'not a valid mol block'}"
+        lines = stream.peek(4096)[:4096].splitlines()  # type: ignore[attr-defined]
+    except DAMAGED_STREAM:
+        return False  # reported with the first line
+    return len(lines) > 3 and _COUNTS_LINE.fullmatch(lines[3].decode("latin-1")) is not None

@@ -1,35 +1,44 @@
-"""Rows of input files: records, invalid rows with the reason, and their counts; arguments that hold SMILES."""
+"""Rows of input files: records, invalid rows with the reason, and their counts."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
-from molvae.chem.smiles import MAX_SMILES_LENGTH, shortened
-from molvae.errors import InputError
+from rdkit import Chem
 
-if TYPE_CHECKING:
-    import pandas as pd
+from molvae.chem.rdkit_guard import rdkit_guard
+from molvae.chem.smiles import MAX_SMILES_LENGTH, shortened, write
+from molvae.data.compression import compression_suffix
+from molvae.errors import MoleculeError
 
 ARGUMENT = "argument"
 """`source` of a SMILES that is an argument of a command or a function."""
+
+WHITE_SPACE = " \t\r\n"
+"""Characters that separate fields. Other white space, such as a no-break space, is part of a field."""
 
 MAX_INVALID_ROWS_SHOWN = 20
 """Maximum number of invalid rows that a command prints one by one."""
 
 _FORMATS = {
-    ".smi": "smi",
-    ".smiles": "smi",
-    ".txt": "smi",
+    **dict.fromkeys((".smi", ".smiles", ".ism", ".cxsmiles", ".cxsmi"), "smi"),
+    ".txt": "txt",
     ".csv": "csv",
-    ".tsv": "tsv",
-    ".sdf": "sdf",
+    **dict.fromkeys((".tsv", ".tab"), "tsv"),
+    **dict.fromkeys((".sdf", ".sd"), "sdf"),
+    ".mol": "mol",
     ".parquet": "parquet",
+    ".xlsx": "xlsx",
 }
-_UNITS = {"sdf": "record", "parquet": "row"}
-
+_UNCOMPRESSED = ("parquet", "xlsx")  # formats that are never compressed a second time
+_UNITS = {"sdf": "record", "mol": "record", "parquet": "row", "xlsx": "row"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_CX_BLOCK = re.compile(r"([^ \t]+)[ \t]+(\|[^|]*\|)[ \t]*(.*)")
+_CX_COORDINATES = re.compile(r"\|(\([^()]*\))?\|")
+_CX_STEREO = re.compile(r"[|,](r|a:|o\d+:|&\d+:)")
 
 _NO_COLUMNS: Mapping[str, str] = {}  # one object, because most readers carry no columns
 
@@ -118,14 +127,63 @@ class RowCounts:
         return f"{self.read:,} read: {self.accepted:,} accepted, {self.duplicate:,} duplicate, {self.invalid:,} invalid"
 
 
-def make_row(smiles: str, name: str, source: str, row: int) -> Record | InvalidRow:
-    """Return a record, or an invalid row if the SMILES is empty or too long to be parsed."""
-    smiles, name = smiles.strip(), name.strip()
-    if not smiles:
+def make_row(
+    smiles: str, name: str, source: str, row: int, columns: Mapping[str, str] = _NO_COLUMNS
+) -> Record | InvalidRow:
+    """Return a record, or an invalid row if the SMILES is empty or too long to be parsed.
+
+    Spaces and tabs at both ends are removed, a CX extension such as `|&1:1|` is split off, and an InChI is converted.
+    Line breaks and other control characters in the name become spaces.
+    """
+    smiles, name, note = smiles.strip(WHITE_SPACE), clean_name(name), ""
+    if smiles.isspace() or not smiles:
         return InvalidRow(source, row, "", "the SMILES field is empty", name)
+    if " |" in smiles or "\t|" in smiles:
+        smiles, note, rest = split_cx_block(smiles)
+        name = name or rest
     if len(smiles) > MAX_SMILES_LENGTH:
         return InvalidRow(source, row, smiles, too_long_message(len(smiles)), name)
+    if smiles.startswith("InChI="):
+        converted = smiles_from_inchi(smiles)
+        if converted is None:
+            return InvalidRow(source, row, smiles, f"cannot read the InChI {shortened(smiles)!r}", name)
+        smiles = converted
+    if columns or note:
+        return Record(smiles, name, source, row, columns, note)
     return Record(smiles, name, source, row)
+
+
+def clean_name(name: str) -> str:
+    """Return a name in one line: control characters become spaces, and spaces at both ends are removed."""
+    return (name if name.isprintable() else _CONTROL.sub(" ", name)).strip(WHITE_SPACE)
+
+
+def split_cx_block(text: str) -> tuple[str, str, str]:
+    """Split a SMILES with a ChemAxon extension into the SMILES, a note of what is dropped, and the text after it.
+
+    >>> split_cx_block("C[C@H](N)O |&1:1| alaninol")
+    ('C[C@H](N)O', 'enhanced stereo |&1:1| was dropped', 'alaninol')
+    >>> split_cx_block("CCO ethanol")
+    ('CCO ethanol', '', '')
+    """
+    match = _CX_BLOCK.fullmatch(text)
+    if match is None:
+        return text, "", ""
+    smiles, block, rest = match.groups()
+    if _CX_COORDINATES.fullmatch(block):
+        return smiles, "", rest
+    kind = "enhanced stereo" if _CX_STEREO.search(block) else "CX extension"
+    return smiles, f"{kind} {shortened(block)} was dropped", rest
+
+
+def smiles_from_inchi(inchi: str) -> str | None:
+    """Return the SMILES of an InChI, or None if RDKit cannot read it."""
+    try:
+        with rdkit_guard("cannot read the InChI"):
+            mol = Chem.MolFromInchi(inchi)  # type: ignore[no-untyped-call]
+            return None if mol is None else write(mol) or None
+    except MoleculeError:
+        return None
 
 
 def too_long_message(length: int) -> str:
@@ -134,14 +192,16 @@ def too_long_message(length: int) -> str:
 
 
 def file_format(name: str) -> str | None:
-    """Return the format of a file by its suffix, ignoring .gz: smi, csv, tsv, sdf, parquet, or None if unknown.
+    """Return the format of a file by its suffix, ignoring that of a compressed file; None if unknown.
 
-    >>> file_format("library.SMI.gz"), file_format("library.xlsx")
+    Formats: smi, txt, csv, tsv, sdf, mol, parquet, xlsx.
+
+    >>> file_format("library.SMI.gz"), file_format("library.docx")
     ('smi', None)
     """
-    lower = name.lower()
-    known = _FORMATS.get(os.path.splitext(lower.removesuffix(".gz"))[1])
-    return None if known == "parquet" and lower.endswith(".gz") else known
+    compression = compression_suffix(name)
+    known = _FORMATS.get(os.path.splitext(name.lower().removesuffix(compression))[1])
+    return None if compression and known in _UNCOMPRESSED else known
 
 
 def _location(source: str, row: int) -> str:
@@ -149,44 +209,6 @@ def _location(source: str, row: int) -> str:
         return f"argument {row}"
     unit = _UNITS.get(file_format(source) or "", "line")
     return f"{'standard input' if source == '-' else source}, {unit} {row}"
-
-
-# --- arguments of Python functions --------------------------------------------------------------------------------
-
-
-def as_smiles_iterable(smiles: str | Iterable[Any]) -> Iterable[Any]:
-    """Return SMILES as an iterable: a single SMILES becomes a list of one.
-
-    Raises
-    ------
-    InputError
-        For a table, whose iteration would yield column names, and for objects that are not iterable.
-    """
-    if isinstance(smiles, str):
-        return [smiles]
-    if hasattr(smiles, "columns"):
-        raise InputError("SMILES were expected, got a table: pass the column that holds them, such as table['smiles']")
-    if not isinstance(smiles, Iterable):
-        raise InputError(
-            f"SMILES must be a string or an iterable of strings, got {type(smiles).__name__}: {smiles!r:.60}"
-        )
-    return smiles
-
-
-def as_tuple(values: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Return strings as a tuple: a single string becomes one element, None an empty tuple.
-
-    >>> as_tuple("qed"), as_tuple(["qed", "sa"]), as_tuple(None)
-    (('qed',), ('qed', 'sa'), ())
-    """
-    return (values,) if isinstance(values, str) else tuple(values or ())
-
-
-def with_index_of(frame: pd.DataFrame, rows: object) -> pd.DataFrame:
-    """Set the index of a table to that of `rows`, if `rows` is a pandas object (of the same length)."""
-    if hasattr(rows, "iloc") and hasattr(rows, "index"):
-        frame.index = rows.index.copy()  # a shared index would be renamed in both
-    return frame
 
 
 def escape_surrogates(text: str) -> str:

@@ -1,198 +1,214 @@
-"""Read molecules from text formats: .smi, .csv and .tsv files, line by line in bounded memory.
+"""Read molecules from text formats: .smi, .txt, .csv and .tsv files, line by line in bounded memory.
 
 An undecodable or overlong line does not affect the other lines. A truncated or damaged stream ends with an invalid row.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
-import gzip
 import re
-import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
 from typing import IO, Any
 
-from molvae.chem.smiles import MAX_SMILES_LENGTH, canonical_or_none
-from molvae.data.rows import InvalidRow, Record, make_row, too_long_message
-from molvae.errors import InputError, did_you_mean
+from molvae.chem.smiles import MAX_SMILES_LENGTH
+from molvae.data.layout import SAMPLE_ROWS, Layout, find_layout
+from molvae.data.lines import Line, read_lines
+from molvae.data.rows import InvalidRow, Record, clean_name, make_row, split_cx_block, too_long_message
+from molvae.errors import InputError
 
-MAX_LINE_LENGTH = 100_000
-"""Maximum length of a line in bytes; the rest is skipped. It is below the limit of the csv module for one field."""
+Notify = Callable[[str], None]
+"""Function of a message about how a file is read."""
 
-REPLACEMENT_CHARACTER = "\N{REPLACEMENT CHARACTER}"
-"""Replaces bytes that are not valid UTF-8."""
-
-SMILES_COLUMNS = ("smiles", "canonical_smiles", "structure", "mol")
-"""Default names of the SMILES column, in order of preference."""
-
-NAME_COLUMNS = ("name", "id", "title")
-"""Default names of the name column, in order of preference."""
-
-_STREAM_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError)
-_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_CX_EXTENSION = re.compile(r"^\|[^|]*\|\s*")
+_SAMPLE_LINES = 60  # lines at the beginning of a file that may contain `SAMPLE_ROWS` rows, besides comments
 _MAX_ROW_LINES = 100  # lines of one row with line breaks in quotes; more means that a quote is not closed
+_SMI_FIELDS = re.compile(r" *([^ \t]*)[ \t]*(.*)", re.DOTALL)
+_EXCEL_DELIMITER = re.compile(r'"?sep=[,;|\t]"?')
+_SPACES = re.compile(r"[ \t]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of text.
+def text_rows(
+    stream: IO[Any],
+    source: str,
+    kind: str,
+    column: str | None = None,
+    name_column: str | None = None,
+    *,
+    with_columns: bool = False,
+    notify: Notify = lambda _: None,
+) -> Iterator[Record | InvalidRow]:
+    """Read a text file whose layout is recognized by its first rows (see `layout`).
 
-    Attributes
+    Parameters
     ----------
-    row : int
-        Line number, from 1.
-    text : str
-        The line without its line break.
-    problem : str, optional
-        Why the text cannot be used.
-    length : int
-        Length of the whole line in bytes.
-    undecodable : bool
-        Whether the problem is bytes that are not UTF-8. They are replaced by `REPLACEMENT_CHARACTER`; fields without
-        this character can be used.
-    """
+    stream : file object
+        Text or bytes.
+    source : str
+        Name of the file for records and messages.
+    kind : {"smi", "txt", "csv", "tsv"}
+        Format by the suffix of the file. A .smi or .txt has comments (#); only in a .smi, quotes have no meaning.
+    column, name_column : str, optional
+        Columns with SMILES and names, or their numbers in a file without a header.
+    with_columns : bool
+        Whether the records contain the further columns.
+    notify : callable
+        Called with what was recognized if it is not obvious, and if the text is not UTF-8.
 
-    row: int
-    text: str
-    problem: str | None = None
-    length: int = 0
-    undecodable: bool = False
-
-
-def read_lines(stream: IO[Any], source: str) -> Iterator[Line]:
-    """Yield the lines of a binary or text stream, without line breaks and byte-order mark.
-
-    Undecodable and overlong lines have a `problem`, and so has the last line of a truncated or damaged .gz.
+    Yields
+    ------
+    Record or InvalidRow
+        The number of a row is that of its first line.
 
     Raises
     ------
     InputError
-        If the stream is empty or UTF-16, or if its first line contains a carriage return.
+        If the file is empty, or a column does not exist or cannot be recognized.
     """
-    row = 0
-    while True:
-        row += 1
-        try:
-            raw, length = _read_line(stream)
-        except _STREAM_ERRORS as error:
-            yield Line(row, "", f"the file is truncated or damaged from this line on ({error})")
-            return
-        if row == 1:
-            raw = _check_first_line(raw, source)
-        if not length:
-            return
-        yield _decode(row, raw, length)
-
-
-def smi_rows(stream: IO[Any], source: str) -> Iterator[Record | InvalidRow]:
-    """Read a .smi file: a SMILES and optionally a name in each line; skip blank lines and comments (#)."""
-    for line in read_lines(stream, source):
-        if line.problem is None and (not line.text.strip() or line.text.startswith("#")):
-            continue
-        smiles, name = split_smi_line(line.text)
-        if line.problem is not None and not (line.undecodable and REPLACEMENT_CHARACTER not in smiles):
-            yield InvalidRow(source, line.row, line.text, _smiles_problem(smiles, line))
-        elif line.row > 1 or smiles.lower() != "smiles":  # line 1 may be a header
-            yield make_row(smiles, name, source, line.row)
+    lines = _tell_encoding(read_lines(stream, source), source, notify)
+    sample = list(islice(lines, _SAMPLE_LINES))
+    has_comments = kind in ("smi", "txt")
+    if not has_comments and _EXCEL_DELIMITER.fullmatch(sample[0].text):
+        del sample[0]
+    usable = [line for line in sample if _is_usable(line) and not (has_comments and _is_skipped(line))]
+    if not has_comments and (not sample or not _is_usable(sample[0]) or not sample[0].text.strip()):
+        found = "nothing" if not sample else sample[0].problem or repr(sample[0].text[:80])
+        raise InputError(f"{source}: the first line must hold the column names, got {found}; add a header")
+    recognize = partial(
+        find_layout,
+        kind=kind,
+        source=_shown(source),
+        column=column,
+        requested_name=name_column,
+    )
+    header = next((line for line in sample[:1] if line.text.startswith("#")), None)
+    if header is not None:  # a comment, or a header that begins with #
+        rest = [line for line in usable if line is not header]
+        layout = recognize(partial(_split_sample, [replace(header, text=header.text.lstrip("# ")), *rest], kind))
+        if not layout.has_header:
+            layout, header = recognize(partial(_split_sample, rest, kind)), rest[0] if rest else None
+    else:
+        layout, header = recognize(partial(_split_sample, usable, kind)), usable[0] if usable else None
+    if layout.message:
+        notify(layout.message)
+    if layout.has_header:
+        sample = [line for line in sample if line is not header]
+    rows = chain(sample, lines)
+    if layout.delimiter == "":
+        yield from _plain_rows(rows, source, with_columns)
+    else:
+        yield from _table_rows(rows, source, kind, layout, with_columns)
 
 
 def split_smi_line(text: str) -> tuple[str, str]:
     """Split a line of a .smi file into SMILES and name.
 
     The SMILES is "" if the line begins with a tab. ChemAxon extensions between SMILES and name, such as |&1:1|, are
-    removed.
+    removed; only spaces and tabs separate fields.
 
     >>> split_smi_line("CCO |r| ethanol")
     ('CCO', 'ethanol')
     """
-    if text.lstrip(" ").startswith("\t"):
-        return "", text.strip()
-    smiles, *rest = text.split(None, 1) or [""]
-    return smiles, _CX_EXTENSION.sub("", "".join(rest))
+    smiles, name, _, _ = _split_plain(text)
+    return smiles, name
 
 
-def csv_rows(
-    stream: IO[bytes], source: str, kind: str, column: str | None, name_column: str | None
+def smi_row(text: str, source: str, row: int, *, with_columns: bool = False) -> Record | InvalidRow:
+    """Return the row of a line of a .smi file, or of an argument of a command."""
+    smiles, name, further, note = _split_plain(text)
+    if "," in smiles and not smiles.startswith("InChI="):
+        reason = "',' is not a SMILES character: separate SMILES and name by a tab, or name the file .csv"
+        return InvalidRow(source, row, smiles, reason, clean_name(name))
+    made = make_row(smiles, name, source, row, _further_fields(further) if with_columns and further else {})
+    return replace(made, note=note) if note and isinstance(made, Record) else made
+
+
+def _split_plain(text: str) -> tuple[str, str, str, str]:
+    """Return SMILES, name, further fields, and a note of a dropped CX extension."""
+    match = _SMI_FIELDS.match(text)
+    assert match is not None  # every part of the pattern may be empty
+    smiles, rest = match.groups()
+    note = ""
+    if rest.startswith("|"):
+        _, note, rest = _after_cx_block(smiles, rest)
+    if "\t" in rest:
+        rest, _, further = rest.partition("\t")
+        return smiles, rest, further, note
+    return smiles, rest, "", note
+
+
+def _after_cx_block(smiles: str, rest: str) -> tuple[str, str, str]:
+    text, note, name = split_cx_block(f"{smiles or '*'} {rest}")
+    return (smiles, "", rest) if text != (smiles or "*") else (smiles, note, name)
+
+
+def _plain_rows(lines: Iterator[Line], source: str, with_columns: bool) -> Iterator[Record | InvalidRow]:
+    """Read lines of a SMILES and optionally a name; skip blank lines and comments (#)."""
+    for line in lines:
+        if line.problem is None and _is_skipped(line):
+            continue
+        smiles = "" if line.problem is None else _split_plain(line.text)[0]
+        if line.problem is not None and not (line.undecodable and smiles.isascii()):
+            yield InvalidRow(source, line.row, line.text, _smiles_problem(smiles, line))
+        else:
+            yield smi_row(line.text, source, line.row, with_columns=with_columns)
+
+
+def _further_fields(text: str) -> dict[str, str]:
+    return {f"column_{number}": field for number, field in enumerate(text.split("\t"), start=3)}
+
+
+def _table_rows(
+    lines: Iterator[Line], source: str, kind: str, layout: Layout, with_columns: bool
 ) -> Iterator[Record | InvalidRow]:
-    """Read a table whose first row holds the column names; `kind` is "csv" or "tsv".
-
-    The delimiter of a .csv is the most frequent of comma, semicolon and tab in its header. The number of a row is that
-    of its first line.
-    """
-    lines = read_lines(stream, source)
-    header = next(lines)
-    delimiter = "\t" if kind == "tsv" else max(",;\t", key=header.text.count)
-    columns = [name.strip() for name in _header(header, source, delimiter)]
-    smiles_index, name_index = select_columns(columns, source, column, name_column)
-    for line, fields in _split_rows(lines, delimiter):
+    """Read the rows of a table after its header."""
+    smiles_index, name_index = layout.smiles_index, layout.name_index
+    if kind in ("smi", "txt"):
+        lines = (line for line in lines if line.problem or not _is_skipped(line))
+    for line, fields in _split_rows(lines, layout.delimiter, kind):
         if isinstance(fields, str):
             yield InvalidRow(source, line.row, line.text, fields)
-        elif len(fields) > smiles_index and REPLACEMENT_CHARACTER in fields[smiles_index]:
-            reason = line.problem or "the SMILES field has bytes that are not UTF-8"
-            yield InvalidRow(source, line.row, fields[smiles_index], reason)
-        elif len(fields) > smiles_index:
+            continue
+        if layout.delimiter == " ":
+            fields = _joined_words(fields, layout)
+        if len(fields) > smiles_index:
+            smiles = fields[smiles_index]
             name = fields[name_index] if name_index is not None and name_index < len(fields) else ""
-            yield make_row(fields[smiles_index], name, source, line.row)
+            if line.problem and not smiles.isascii():
+                yield InvalidRow(source, line.row, smiles, line.problem, clean_name(name))
+            else:
+                yield make_row(smiles, name, source, line.row, _columns(layout, fields) if with_columns else {})
         elif fields:
-            name, number = columns[smiles_index], smiles_index + 1
+            name, number = layout.columns[smiles_index], smiles_index + 1
             reason = f"{len(fields)} fields, but the SMILES column {name!r} is number {number}"
             yield InvalidRow(source, line.row, line.text, reason)
 
 
-def select_columns(
-    columns: Sequence[str], source: str, column: str | None, name_column: str | None
-) -> tuple[int, int | None]:
-    """Return the index of the SMILES column and of the name column of a table.
-
-    Parameters
-    ----------
-    columns : sequence of str
-        Names of all columns.
-    source : str
-        File name for messages.
-    column, name_column : str or None
-        Requested columns; None selects the first of `SMILES_COLUMNS` and `NAME_COLUMNS` that exists, in any case.
-
-    Returns
-    -------
-    smiles_index : int
-    name_index : int or None
-        None if no default name column exists.
-
-    Raises
-    ------
-    InputError
-        If a requested column or the SMILES column does not exist.
-    """
-    lower = [name.lower() for name in columns]
-    default = next((lower.index(name) for name in SMILES_COLUMNS if name in lower), None)
-    smiles_index = _column_index(columns, source, column, "--column") if column is not None else default
-    if smiles_index is None:
-        if molecule := next((name for name in columns if len(name) > 5 and canonical_or_none(name)), ""):
-            raise InputError(
-                f"{source} seems to have no header: {molecule!r} in its first line is a molecule; "
-                "add a first line with the column names, such as smiles,name"
-            )
-        raise InputError(
-            f"{source} has no column called {' or '.join(SMILES_COLUMNS)}: it has {', '.join(columns)}; "
-            "give the SMILES column by --column, or as FILE:COLUMN for a reference"
-        )
-    if name_column is not None:
-        return smiles_index, _column_index(columns, source, name_column, "the same option")
-    candidates = (lower.index(name) for name in NAME_COLUMNS if name in lower)
-    return smiles_index, next((index for index in candidates if index != smiles_index), None)
+def _joined_words(words: list[str], layout: Layout) -> list[str]:
+    """Join the words of a name with spaces in a space-separated row with more words than columns."""
+    extra = len(words) - len(layout.columns)
+    if extra <= 0 or layout.name_index is None:
+        return words
+    end = layout.name_index + extra + 1
+    return [*words[: layout.name_index], " ".join(words[layout.name_index : end]), *words[end:]]
 
 
-def _column_index(columns: Sequence[str], source: str, requested: str, option: str) -> int:
-    if requested in columns:
-        return list(columns).index(requested)
-    hint = did_you_mean(requested, columns)
-    found = ", ".join(columns)
-    raise InputError(f"{source} has no column {requested!r}{hint}: it has {found}; give one of them by {option}")
+def _columns(layout: Layout, fields: list[str]) -> Mapping[str, str]:
+    """The fields of a row besides SMILES and name, by the name of their column."""
+    used = (layout.smiles_index, layout.name_index)
+    return {name: field for i, (name, field) in enumerate(zip(layout.columns, fields, strict=False)) if i not in used}
+
+
+def _is_usable(line: Line) -> bool:
+    """Whether the ASCII fields of a line can be used."""
+    return not line.problem or line.undecodable
+
+
+def _is_skipped(line: Line) -> bool:
+    """Whether a line is blank or a comment."""
+    return line.text.startswith("#") or not line.text.strip(" \t")
 
 
 def _smiles_problem(smiles: str, line: Line) -> str:
@@ -202,29 +218,49 @@ def _smiles_problem(smiles: str, line: Line) -> str:
     return too_long_message(line.length if smiles == line.text else len(smiles))
 
 
-def _header(line: Line, source: str, delimiter: str) -> list[str]:
-    try:
-        columns = None if line.problem else _fields(line.text, delimiter)
-    except csv.Error:
-        columns = None
-    if not columns:
-        found = line.problem or repr(line.text[:80])
-        raise InputError(f"{source}: the first line must hold the column names, got {found}; add a header")
-    return columns
+def _tell_encoding(lines: Iterator[Line], source: str, notify: Notify) -> Iterator[Line]:
+    """Yield all lines; the first one that is not UTF-8 is told."""
+    for line in lines:
+        yield line
+        if line.undecodable:
+            where = f"{_shown(source)}, line {line.row}"
+            notify(f"{where}: not UTF-8; the text of such lines is read as Windows-1252 (Latin-1)")
+            break
+    yield from lines
 
 
-def _fields(text: str, delimiter: str) -> list[str] | None:
-    """Return the fields of a row, or None if a quoted field is not closed. Raises `csv.Error`."""
-    try:
-        return next(csv.reader([text], delimiter=delimiter, strict=True), [])
-    except csv.Error as error:
-        if "unexpected end" in str(error):
-            return None
-        raise
+def _shown(source: str) -> str:
+    """The source in messages."""
+    return "standard input" if source == "-" else source
 
 
-def _split_rows(lines: Iterator[Line], delimiter: str) -> Iterator[tuple[Line, list[str] | str]]:
-    """Yield the first line of each row with the fields of the row, or with the reason why it is invalid.
+# --- fields -------------------------------------------------------------------------------------------------------
+
+
+def _split_sample(lines: list[Line], kind: str, delimiter: str) -> list[list[str]]:
+    """Return the fields of the first rows; for "", one field with the whole line."""
+    if not delimiter:
+        return [[line.text] for line in lines[:SAMPLE_ROWS]]
+    rows = (fields for _, fields in _split_rows(iter(lines), delimiter, kind) if isinstance(fields, list))
+    return list(islice(rows, SAMPLE_ROWS)) or [[line.text] for line in lines[:1]]
+
+
+def _split_rows(lines: Iterator[Line], delimiter: str, kind: str) -> Iterator[tuple[Line, list[str] | str]]:
+    """Yield the first line of each row with the fields of the row, or with the reason why it is invalid."""
+    if delimiter == " ":
+        return _split_simply(lines, lambda text: _SPACES.split(text.strip(" \t")))
+    if kind == "smi" and delimiter in "\t|":
+        return _split_simply(lines, lambda text: text.split(delimiter))
+    return _split_quoted(lines, delimiter)
+
+
+def _split_simply(lines: Iterator[Line], split: Callable[[str], list[str]]) -> Iterator[tuple[Line, list[str] | str]]:
+    for line in lines:
+        yield line, line.problem if line.problem and not line.undecodable else split(line.text)
+
+
+def _split_quoted(lines: Iterator[Line], delimiter: str) -> Iterator[tuple[Line, list[str] | str]]:
+    """Yield rows whose fields may be quoted.
 
     Quoted fields may contain line breaks. If a quote is never closed, only its line is invalid; the lines after it are
     read as rows.
@@ -249,43 +285,21 @@ def _split_rows(lines: Iterator[Line], delimiter: str) -> Iterator[tuple[Line, l
             reason = f"not a row of a table: {error}"
         if fields is None:
             pending.extendleft(reversed(block[1:]))
-        yield line, reason if fields is None else fields
+        yield _with_problem(block) if fields is not None else line, reason if fields is None else fields
 
 
-def _read_line(stream: IO[Any]) -> tuple[bytes, int]:
-    """Return a line, cut at `MAX_LINE_LENGTH`, and its length in bytes with the line break; 0 at the end."""
-    raw = piece = _as_bytes(stream.readline(MAX_LINE_LENGTH))
-    length = len(raw)
-    # If the last line has no line break, read again: in a truncated .gz this raises an error, so that an incomplete row
-    # is not returned as a complete one.
-    while piece and not piece.endswith(b"\n"):
-        piece = _as_bytes(stream.readline(MAX_LINE_LENGTH))
-        length += len(piece)
-    return raw, length
+def _with_problem(block: list[Line]) -> Line:
+    """The first line of a row, with the problem of the first undecodable line."""
+    problem = next((line.problem for line in block if line.undecodable), None)
+    first = block[0]
+    return first if problem is None else Line(first.row, first.text, problem, first.length, undecodable=True)
 
 
-def _as_bytes(piece: bytes | str) -> bytes:
-    return piece.encode("utf-8", "surrogatepass") if isinstance(piece, str) else piece
-
-
-def _check_first_line(raw: bytes, source: str) -> bytes:
-    """Return the first line without its byte-order mark. Raises `InputError`."""
-    if not raw:
-        raise InputError(f"{source} is empty: at least one row is needed")
-    if raw.startswith(_UTF16_MARKS):
-        raise InputError(f"{source} is UTF-16 text: only UTF-8 is read; save it again as UTF-8")
-    if b"\r" in raw.rstrip(b"\r\n"):
-        raise InputError(f"{source} has carriage returns as line breaks: save it with line feeds")
-    return raw.removeprefix(codecs.BOM_UTF8)
-
-
-def _decode(row: int, raw: bytes, length: int) -> Line:
-    raw = raw.rstrip(b"\r\n")
+def _fields(text: str, delimiter: str) -> list[str] | None:
+    """Return the fields of a row, or None if a quoted field is not closed. Raises `csv.Error`."""
     try:
-        text, problem = raw.decode("utf-8"), None
-    except UnicodeDecodeError as error:
-        text, problem = raw.decode("utf-8", "replace"), f"byte {error.start + 1} of the line is not UTF-8"
-    if length > MAX_LINE_LENGTH:
-        problem = f"the line has {length:,} characters, more than the maximum of {MAX_LINE_LENGTH:,}"
-        return Line(row, text, problem, length)
-    return Line(row, text, problem, length, undecodable=problem is not None)
+        return next(csv.reader([text], delimiter=delimiter, strict=True), [])
+    except csv.Error as error:
+        if "unexpected end" in str(error):
+            return None
+        raise

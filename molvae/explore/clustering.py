@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from molvae.data.rows import with_index_of
+from molvae.data.arguments import with_index_of
 from molvae.errors import InputError, import_extra
 from molvae.explore.latent_points import Array, EncodedMolecules, n_distinct_rows
 from molvae.explore.projection import is_missing, principal_components

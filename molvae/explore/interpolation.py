@@ -10,6 +10,7 @@ import pandas as pd
 
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.smiles import canonical, parse
+from molvae.data.arguments import as_smiles
 from molvae.errors import InputError
 from molvae.explore.latent_points import Array, decode_molecules, optimized_latent
 from molvae.generator import Generator
@@ -83,6 +84,7 @@ def interpolate(
         raise InputError(f"steps must be at least 2 (the two ends), got {steps}")
     if path not in PATHS:
         raise InputError(f"path must be {' or '.join(PATHS)}, got {path!r}")
+    start, end = as_smiles(start), as_smiles(end)
     position = np.linspace(0, 1, steps)  # (steps,)
     inner = position[1:-1]
     first, last = optimized_latent(generator, start), optimized_latent(generator, end)  # (D,)

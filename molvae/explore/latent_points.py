@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from molvae.chem.sample_parsing import is_radical
-from molvae.data.rows import as_smiles_iterable
+from molvae.data.arguments import as_smiles_iterable
 from molvae.errors import InputError, MoleculeError
 from molvae.generator import Generator
 
@@ -89,7 +89,7 @@ def n_distinct_rows(latents: Array) -> int:
 
 def optimized_latent(generator: Generator, smiles: str) -> Array:
     """Latent (D,) of one molecule, optimized until the decoder reconstructs it. Raises `MoleculeError`."""
-    frame = generator.encode(smiles, optimize_latents=True)
+    frame = generator.encode([smiles], optimize_latents=True)
     if frame["error"][0]:
         raise MoleculeError(frame["error"][0])
     return frame.iloc[0, 2:].to_numpy(dtype=np.float64)

@@ -13,8 +13,8 @@ from scipy.spatial.distance import cdist
 
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.smiles import canonical, parse
+from molvae.data.arguments import as_smiles_iterable
 from molvae.data.parallel import chunked
-from molvae.data.rows import as_smiles_iterable
 from molvae.errors import InputError
 from molvae.explore.latent_points import Array, EncodedMolecules
 from molvae.generator import Generator

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from molvae.data.rows import as_tuple
+from molvae.data.arguments import as_tuple
 from molvae.errors import InputError
 from molvae.explore.latent_points import EncodedMolecules, decode_molecules
 from molvae.explore.latent_search import LatentSearch, SearchStrategy

@@ -10,7 +10,7 @@ import pandas as pd
 
 from molvae.chem.properties import compute_properties, get_property
 from molvae.chem.smiles import parse
-from molvae.data.rows import with_index_of
+from molvae.data.arguments import with_index_of
 from molvae.errors import InputError, import_extra
 from molvae.explore.latent_points import Array, EncodedMolecules
 from molvae.generator import Generator

@@ -13,6 +13,7 @@ import pandas as pd
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import compute_properties, get_property
 from molvae.chem.smiles import parse
+from molvae.data.arguments import as_smiles
 from molvae.errors import InputError, import_extra
 from molvae.explore.latent_points import (
     Array,
@@ -109,6 +110,7 @@ def traverse(
         raise InputError('directions="latent" uses no reference: leave it out, or use "principal" or properties')
     if directions not in ("latent", "principal") and tuple(axes) != (0, 1):
         raise InputError(f"axes select latent dimensions or principal components; directions={directions!r} has none")
+    seed = as_smiles(seed)
     center = optimized_latent(generator, seed)  # (D,)
     first, second = _directions(generator, axes, directions, reference)
     offsets = np.linspace(-span, span, steps) if steps > 1 else np.zeros(1)

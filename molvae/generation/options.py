@@ -13,8 +13,8 @@ from molvae.chem.expressions import PropertyFilter, RankExpression
 from molvae.chem.properties import PROPERTIES as KNOWN_PROPERTIES
 from molvae.chem.properties import get_property
 from molvae.chem.scoring_functions import ScoringFunction, as_scoring_functions
+from molvae.data.arguments import as_tuple
 from molvae.data.bloom_filter import BloomFilter
-from molvae.data.rows import as_tuple
 from molvae.errors import InputError
 from molvae.generation.analogs import SearchOptions
 from molvae.generation.constraints import Constraints, select_diverse

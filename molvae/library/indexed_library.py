@@ -16,7 +16,8 @@ from molvae.chem import smiles as chem_smiles
 from molvae.chem.expressions import PropertyFilter
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
-from molvae.data.rows import ARGUMENT, InvalidRow, Record, RowCounts, as_smiles_iterable, as_tuple, make_row
+from molvae.data.arguments import as_paths, as_smiles_iterable, as_tuple
+from molvae.data.rows import ARGUMENT, InvalidRow, Record, RowCounts, make_row
 from molvae.errors import CheckpointError, InputError, MoleculeError, warn
 from molvae.library.build import PROPERTIES, SHARD_ROWS, build_index
 from molvae.library.embedding import embed_rows
@@ -57,7 +58,7 @@ def index(
     Parameters
     ----------
     library : str, Path or sequence
-        Files (.smi, .csv, .tsv, .sdf, each also as .gz, .parquet) and folders of such files.
+        Files of the formats that `molvae.data.readers.read_records` reads, and folders of such files.
     output : str or Path
         The folder to create.
     model : str or Path
@@ -88,7 +89,7 @@ def index(
     CheckpointError
         If the model is missing or damaged.
     """
-    paths = [library] if isinstance(library, str | Path) else library
+    paths = as_paths(library, "library")
     found_device = find_device(device)
     loaded = checkpoints.load(model, found_device)
     with progress_bar(None, "rows", None if progress is None else no_progress) as advance:

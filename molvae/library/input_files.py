@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from molvae.data.arguments import as_paths
+from molvae.data.compression import compression_suffix
 from molvae.data.files import checksum
-from molvae.data.readers import read_records
+from molvae.data.readers import SUFFIXES, read_records
 from molvae.data.rows import InvalidRow, Record, file_format
 from molvae.errors import InputError
 
@@ -45,12 +47,12 @@ def find_files(library: Sequence[str | Path], exclude: Path | None = None) -> li
         For standard input ("-"), for a folder without molecule files, and if `library` is empty.
     """
     found = list[Path]()
-    for item in map(Path, library):
+    for item in map(Path, as_paths(library, "library")):
         if str(item) == "-":
             raise InputError("standard input (-) cannot be read again to resume: write the rows to a file first")
         files = _files_in(item, exclude) if item.is_dir() else [item]
         if not files:
-            raise InputError(f"the folder {item} contains no .smi, .csv, .sdf or .parquet file")
+            raise InputError(f"the folder {item} contains no file of molecules: {SUFFIXES}")
         found += files
     if not found:
         raise InputError("a library needs at least one file or folder, got none")
@@ -98,6 +100,8 @@ def _estimate_rows(path: Path) -> int | None:
     kind = file_format(path.name)
     if not path.is_file() or kind is None:
         return None
+    if kind in ("mol", "xlsx"):
+        return 1 if kind == "mol" else None
     if kind == "parquet":
         import pyarrow.parquet as pq
 
@@ -108,13 +112,15 @@ def _estimate_rows(path: Path) -> int | None:
 def _estimate_text_rows(path: Path, separator: bytes) -> int | None:
     """Count the rows at the beginning of a file, and scale the count by the size of the file."""
     with path.open("rb") as raw:
-        if path.suffix.lower() == ".gz":
+        if compression_suffix(path.name) == ".gz":
             with gzip.open(raw) as unpacked:
                 try:
                     sample = unpacked.read(_SAMPLE_BYTES)
                 except (OSError, EOFError):  # a damaged file: the error is reported when it is read
                     return None
             read = raw.tell()
+        elif compression_suffix(path.name):
+            return None
         else:
             sample = raw.read(_SAMPLE_BYTES)
             read = len(sample)

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rdkit import Chem
+
+from molvae.data.arguments import as_smiles, as_smiles_iterable, with_index_of
 from molvae.data.datasets import resolve_source
-from molvae.data.readers import read_records
-from molvae.data.rows import as_smiles_iterable, file_format, with_index_of
+from molvae.data.readers import looks_like_file, read_records
 from molvae.errors import InputError
 from molvae.metrics.molecules import InputRow, concat_tables, rows_from_smiles
 from molvae.metrics.reference import Reference
@@ -43,8 +45,9 @@ def score(
 
     Parameters
     ----------
-    smiles : str, Path or iterable of str
-        One or more SMILES, or the path of a file. The names in a file become the column `name`.
+    smiles : str, Mol, Path, DataFrame or iterable
+        SMILES, RDKit molecules, a table with a column of SMILES, or the path of a file. The names in a file become the
+        column `name`.
     train : str, Path, iterable of str, or Reference, optional
         Training set of the model, as SMILES, a file or a named dataset such as "moses:train". Molecules that are
         not in it count as novel. Statistics of the set are cached on disk.
@@ -84,7 +87,7 @@ def score(
     Raises
     ------
     InputError
-        For an unknown column, a wrong number of seeds, a DataFrame instead of one of its columns, a file that cannot be
+        For an unknown column, a wrong number of seeds, a DataFrame without a column of SMILES, a file that cannot be
         read, or a reference set without a valid molecule.
 
     Examples
@@ -158,14 +161,14 @@ def load_references(
 
 
 def _path_or_none(smiles: object) -> str | Path | None:
-    if isinstance(smiles, Path) or (isinstance(smiles, str) and file_format(smiles) is not None):
-        return smiles
-    return None
+    return smiles if isinstance(smiles, Path) or (isinstance(smiles, str) and looks_like_file(smiles)) else None
 
 
 def _rows(smiles: Any, seeds: str | Iterable[str] | None) -> Iterable[InputRow]:
     molecules = as_smiles_iterable(smiles)
-    if isinstance(seeds, str):
+    if seeds is None:
+        return rows_from_smiles(molecules)
+    if isinstance(seeds, Chem.Mol) or (isinstance(seeds, str) and not looks_like_file(seeds)):
         molecules = list(molecules)
-        seeds = [seeds] * len(molecules)
-    return rows_from_smiles(molecules, seeds)
+        return rows_from_smiles(molecules, [as_smiles(seeds)] * len(molecules))
+    return rows_from_smiles(molecules, as_smiles_iterable(seeds))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from molvae.chem.smiles import parse, write
+from molvae.data.arguments import is_table, table_records
 from molvae.data.readers import read_records
 from molvae.data.rows import InvalidRow, Record, RowCounts
 from molvae.errors import InputError
@@ -56,13 +59,13 @@ class Measurements:
         self.latents: Latents = np.empty((0, 0), np.float32)
 
     @classmethod
-    def read(cls, data: str | Path, target: str, column: str | None, task: str, encode: Encode) -> Self:
+    def read(cls, data: str | Path | pd.DataFrame, target: str, column: str | None, task: str, encode: Encode) -> Self:
         """Read a table.
 
         Parameters
         ----------
-        data : str or Path
-            File with the molecules and the values.
+        data : str, Path or DataFrame
+            Table with the molecules and the values.
         target : str
             Column of the values.
         column : str or None
@@ -78,7 +81,12 @@ class Measurements:
             If no row is usable, if all values are equal, or if most values of a classification are not labels.
         """
         table = cls(task)
-        rows = list(read_records(data, column=column, name_column=target))
+        if isinstance(data, str | os.PathLike):
+            rows = list(read_records(data, column=column, name_column=target))
+        elif is_table(data):
+            rows = list(table_records(data, column, target))
+        else:
+            raise InputError(f"data must be the path of a file or a DataFrame, got {type(data).__name__}")
         records = [row for row in rows if isinstance(row, Record)]
         table.invalid_rows = [row for row in rows if isinstance(row, InvalidRow)]
         values = table._parse_values([record.name for record in records], target)

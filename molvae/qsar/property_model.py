@@ -17,7 +17,8 @@ from rdkit import Chem
 from molvae.checkpoint import CONFIG_FILE, SHIPPED_MODELS, WEIGHTS_FILE, card_text, find_model
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.smiles import parse, silence_rdkit
-from molvae.data.rows import MAX_INVALID_ROWS_SHOWN, as_smiles_iterable, with_index_of
+from molvae.data.arguments import as_smiles_iterable, with_index_of
+from molvae.data.rows import MAX_INVALID_ROWS_SHOWN
 from molvae.errors import CheckpointError, InputError, MoleculeError, import_extra
 from molvae.generator import Generator
 from molvae.qsar import fitted_model as storage
@@ -145,7 +146,7 @@ def load_property_model(path: str | Path, *, device: str = "auto", encoder: str 
 
 
 def fit_property_model(
-    data: str | Path,
+    data: str | Path | pd.DataFrame,
     target: str,
     *,
     column: str | None = None,
@@ -164,8 +165,8 @@ def fit_property_model(
 
     Parameters
     ----------
-    data : str or Path
-        Table of molecules: .csv, .tsv, .sdf or .parquet.
+    data : str, Path or DataFrame
+        Table of molecules: a DataFrame, or a file such as .csv, .tsv, .sdf, .xlsx or .parquet.
     target : str
         Column of the values.
     column : str, optional
@@ -214,7 +215,10 @@ def fit_property_model(
     encoder = EncoderInfo(generator.checkpoint.name, _stored_path(model, folder), weights_sha256(folder))
     x = features[results[0].candidate.representation]
     fitted = fit_best(results[0], x, table.values, target, table.task, encoder, random_state)
-    card = {"Data": table.summary(Path(data).name), **build_card(results, table.values, table.task, settings)}
+    card = {
+        "Data": table.summary("a DataFrame" if isinstance(data, pd.DataFrame) else Path(data).name),
+        **build_card(results, table.values, table.task, settings),
+    }
     card["Encoder"] = f"{encoder.name}, weights sha256 {encoder.sha256[:16]}"
     return PropertyModel(replace(fitted, card=card), generator if fitted.encoder else None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,14 @@ from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import PROPERTIES, compute_properties
 from molvae.chem.scoring_functions import PropertyFunction, ScoringFunction
 from molvae.chem.smiles import canonical, parse, standardize, write
-from molvae.data.readers import read_records
-from molvae.data.rows import as_smiles_iterable, as_tuple, escape_surrogates
+from molvae.data.arguments import as_smiles_iterable, as_tuple, is_table
+from molvae.data.layout import is_molecule
+from molvae.data.readers import looks_like_file, read_records
+from molvae.data.rows import ARGUMENT, InvalidRow, Record, escape_surrogates
 from molvae.errors import InputError, MoleculeError
 from molvae.generator import Generator
 from molvae.library.input_files import find_files
+from molvae.metrics.molecules import rows_from_smiles
 from molvae.qsar.property_model import PropertyModel, weights_sha256
 from molvae.screening.pipeline import PartialResult, Row, ScreenCounts, screen_rows
 from molvae.screening.query import LatentEncoder, ScreenQuery
@@ -88,7 +91,7 @@ class ScreenResult:
 
 
 def screen(
-    library: str | Path | Sequence[Source],
+    library: str | Path | Iterable[Any],
     *,
     seeds: str | Iterable[str] = (),
     top: int = 1000,
@@ -114,9 +117,10 @@ def screen(
     Parameters
     ----------
     library : str, Path or sequence
-        File, folder, or several of them; or iterables of `Record` and `InvalidRow`. "-" is standard input.
-    seeds : str or iterable of str
-        SMILES of the molecules to compare with. Needed for "tanimoto" and "latent".
+        File, folder, or several of them; or molecules: SMILES, RDKit molecules, or a DataFrame with a column of SMILES;
+        or iterables of `Record` and `InvalidRow`. "-" is standard input.
+    seeds : str, Mol, DataFrame, path or iterable
+        Molecules to compare with. Needed for "tanimoto" and "latent".
     top : int
         Length of the shortlist.
     rank_by : str, optional
@@ -170,7 +174,7 @@ def screen(
     query = plan.query(top, Filters(property_filters, as_tuple(include_smarts), as_tuple(exclude_smarts), core))
     encoder, counts = plan.encoder(), ScreenCounts()
 
-    sources = [library] if isinstance(library, str | Path) else list(library)
+    sources = _sources(library)
     with progress_bar(None, "rows", None if on_part is None else no_progress) as advance:
 
         def count(result: PartialResult) -> None:
@@ -321,6 +325,38 @@ def _latents(generator: Generator, smiles: Sequence[str]) -> NDArray[np.float32]
             raise MoleculeError(str(error))
     latents: NDArray[np.float32] = frame.filter(regex=r"^z\d+$").to_numpy(np.float32)
     return latents
+
+
+def _sources(library: Any) -> list[Source]:
+    """Return the files and folders of a library as given, and its molecules and rows as iterables of rows.
+
+    Raises `InputError` for an object of another type, and for a text that is neither a file nor a molecule.
+    """
+    if isinstance(library, str | Path):
+        return [library]
+    if is_table(library) or isinstance(library, Chem.Mol):
+        return [list(rows_from_smiles(as_smiles_iterable(library)))]
+    if isinstance(library, bytes | Mapping) or not isinstance(library, Iterable):
+        raise InputError(f"library must be files or molecules, got {type(library).__name__}: {library!r:.60}")
+    sources: list[Any] = []
+    items = list(library)
+    texts = [item for item in items if isinstance(item, str) and not looks_like_file(item)]
+    if texts and not any(map(is_molecule, texts)):
+        raise InputError(f"{texts[0]!r} is not a file, and not the SMILES of a molecule: check the spelling")
+    for position, item in enumerate(items, start=1):
+        if isinstance(item, Record | InvalidRow):
+            row: Any = item
+        elif isinstance(item, Chem.Mol) or (isinstance(item, str) and not looks_like_file(item)):
+            row = replace(next(iter(rows_from_smiles(as_smiles_iterable([item])))), row=position)
+        elif isinstance(item, str | Path | Iterable) and not isinstance(item, bytes):
+            sources.append(item)
+            continue
+        else:
+            row = InvalidRow(ARGUMENT, position, str(item), f"the SMILES is {type(item).__name__}, not text")
+        if not sources or not isinstance(sources[-1], list):
+            sources.append([])
+        sources[-1].append(row)
+    return sources
 
 
 def _rows(source: Source, column: str | None) -> list[Iterable[Row]]:

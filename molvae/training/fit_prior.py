@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from molvae import checkpoint as checkpoints
+from molvae.data.arguments import as_paths
 from molvae.data.datasets import MoleculeSource, resolve_source
 from molvae.data.files import check_output_folder
 from molvae.data.packing import pack
@@ -97,7 +98,7 @@ def fit_prior(
     if noise_level is None:
         noise_level = PriorConfig.noise_level if checkpoint.defaults.noise_conditioned else 0.0
     config = checkpoint.model.prior().config.replace(kind=kind, noise_level=noise_level)
-    sources = [resolve_source(item, column) for item in data]
+    sources = [resolve_source(item, column) for item in as_paths(data, "data")]
     packed, _, report = pack(
         sample_rows(sources, max_molecules, random_state),
         vocabulary=checkpoint.vocabulary,

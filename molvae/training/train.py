@@ -15,6 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint, SamplingDefaults
+from molvae.data.arguments import as_paths
 from molvae.data.datasets import resolve_source
 from molvae.data.files import checksum
 from molvae.data.graph_dataset import PackedGraphs
@@ -160,7 +161,7 @@ def train_model(
     initial = _load_initial(init_from) if init_from is not None else None
     architecture = _architecture(dict(model_config or {}), initial)
     data_config = TrainingSetConfig(
-        train=tuple(resolve_source(item, column) for item in data),
+        train=tuple(resolve_source(item, column) for item in as_paths(data, "data")),
         valid=resolve_source(valid, column, split="valid") if valid is not None else None,
         standardize=standardize,
         max_length=architecture.max_length,

@@ -70,7 +70,7 @@ def test_file_with_names(tmp_path, kind):
         scored(kind(tmp_path / "b.smi"))
 
 
-@pytest.mark.parametrize("smiles", [None, 3, pd.DataFrame({"smiles": ["CCO"]})])
+@pytest.mark.parametrize("smiles", [None, 3, pd.DataFrame({"x": ["CCO"]})])
 def test_input_that_is_not_smiles_raises(smiles):
     with pytest.raises(InputError, match="SMILES"):
         scored(smiles)
