@@ -21,7 +21,7 @@ from molvae.data.column_names import (
     requested_column,
     smiles_column,
 )
-from molvae.data.rows import smiles_from_inchi, split_cx_block
+from molvae.data.rows import WHITE_SPACE, smiles_from_inchi
 from molvae.errors import InputError, MoleculeError
 
 SAMPLE_ROWS = 20
@@ -129,7 +129,7 @@ def is_molecule(text: str) -> bool:
     """Return whether a field is a valid SMILES (also with a CX extension) or an InChI."""
     if text.startswith("InChI="):
         return smiles_from_inchi(text) is not None
-    smiles = split_cx_block(text)[0]
+    smiles = text.partition(" |")[0].strip(WHITE_SPACE)
     if not smiles or len(smiles) > MAX_SMILES_LENGTH or not _SMILES_CHARACTERS.fullmatch(smiles):
         return False
     try:

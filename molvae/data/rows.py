@@ -38,7 +38,7 @@ _UNITS = {"sdf": "record", "mol": "record", "parquet": "row", "xlsx": "row"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _CX_BLOCK = re.compile(r"([^ \t]+)[ \t]+(\|[^|]*\|)[ \t]*(.*)")
 _CX_COORDINATES = re.compile(r"\|(\([^()]*\))?\|")
-_CX_STEREO = re.compile(r"[|,](r|a:|o\d+:|&\d+:)")
+_CX_STEREO = re.compile(r"[|,][o&]\d+:")
 
 _NO_COLUMNS: Mapping[str, str] = {}  # one object, because most readers carry no columns
 
@@ -60,7 +60,7 @@ class Record:
     columns : mapping of str to str
         The further columns of the row, if they were requested; empty otherwise.
     note : str
-        What the reader dropped, such as enhanced stereo; "" if nothing.
+        What the reader dropped, such as a CX extension; "" if nothing.
     """
 
     smiles: str
@@ -161,8 +161,12 @@ def clean_name(name: str) -> str:
 def split_cx_block(text: str) -> tuple[str, str, str]:
     """Split a SMILES with a ChemAxon extension into the SMILES, a note of what is dropped, and the text after it.
 
-    >>> split_cx_block("C[C@H](N)O |&1:1| alaninol")
-    ('C[C@H](N)O', 'enhanced stereo |&1:1| was dropped', 'alaninol')
+    Groups of enhanced stereo stay with the SMILES (`chem.standardization.prepare` notes them); the rest is dropped.
+
+    >>> split_cx_block("C[C@H](N)O |&1:1| aminoethanol")
+    ('C[C@H](N)O |&1:1|', '', 'aminoethanol')
+    >>> split_cx_block("CCO |$;;OH_p$| ethanol")
+    ('CCO', 'CX extension |$;;OH_p$| dropped', 'ethanol')
     >>> split_cx_block("CCO ethanol")
     ('CCO ethanol', '', '')
     """
@@ -170,10 +174,9 @@ def split_cx_block(text: str) -> tuple[str, str, str]:
     if match is None:
         return text, "", ""
     smiles, block, rest = match.groups()
-    if _CX_COORDINATES.fullmatch(block):
-        return smiles, "", rest
-    kind = "enhanced stereo" if _CX_STEREO.search(block) else "CX extension"
-    return smiles, f"{kind} {shortened(block)} was dropped", rest
+    if _CX_STEREO.search(block):
+        return f"{smiles} {block}", "", rest
+    return smiles, "" if _CX_COORDINATES.fullmatch(block) else f"CX extension {shortened(block)} dropped", rest
 
 
 def smiles_from_inchi(inchi: str) -> str | None:

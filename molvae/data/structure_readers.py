@@ -65,7 +65,7 @@ def _sdf_row(
                 return InvalidRow(source, row, title, _problem(text))
             if mol.GetNumAtoms() == 0:
                 return InvalidRow(source, row, title, "no atoms in the record")
-            smiles, groups = write(mol), len(mol.GetStereoGroups())
+            smiles = _smiles(mol)
     except MoleculeError as error:
         return InvalidRow(source, row, title, str(error))
     properties = list(mol.GetPropNames())
@@ -74,11 +74,14 @@ def _sdf_row(
     if with_columns:
         others = [prop for prop in properties if prop != name_property]
         columns = dict(zip(distinct_names(others), (_property(mol, prop) for prop in others), strict=True))
-    made = make_row(smiles, name, source, row, columns)
-    if groups and isinstance(made, Record):
-        note = f"enhanced stereo ({groups} {'group' if groups == 1 else 'groups'}) was dropped"
-        return Record(made.smiles, made.name, source, row, columns, note)
-    return made
+    return make_row(smiles, name, source, row, columns)
+
+
+def _smiles(mol: Chem.Mol) -> str:
+    """The canonical SMILES, with groups of enhanced stereo as a CX extension."""
+    if all(group.GetGroupType() == Chem.StereoGroupType.STEREO_ABSOLUTE for group in mol.GetStereoGroups()):
+        return write(mol)
+    return str(Chem.MolToCXSmiles(mol, Chem.SmilesWriteParams(), int(Chem.CXSmilesFields.CX_ENHANCEDSTEREO)))
 
 
 def _name(mol: Chem.Mol, title: str, properties: list[str], requested: str | None) -> tuple[str, str | None]:

@@ -102,23 +102,16 @@ def text_rows(
         yield from _table_rows(rows, source, kind, layout, with_columns)
 
 
-def split_smi_line(text: str) -> tuple[str, str]:
-    """Split a line of a .smi file into SMILES and name.
-
-    The SMILES is "" if the line begins with a tab. ChemAxon extensions between SMILES and name, such as |&1:1|, are
-    removed; only spaces and tabs separate fields.
-
-    >>> split_smi_line("CCO |r| ethanol")
-    ('CCO', 'ethanol')
-    """
-    smiles, name, _, _ = _split_plain(text)
-    return smiles, name
-
-
 def smi_row(text: str, source: str, row: int, *, with_columns: bool = False) -> Record | InvalidRow:
-    """Return the row of a line of a .smi file, or of an argument of a command."""
+    """Return the row of a line of a .smi file, or of an argument of a command.
+
+    Spaces and tabs separate SMILES and name, and tabs further fields. The SMILES is "" if the line begins with a tab.
+
+    >>> smi_row("CCO |$;;OH_p$| ethanol", "a.smi", 1).name
+    'ethanol'
+    """
     smiles, name, further, note = _split_plain(text)
-    if "," in smiles and not smiles.startswith("InChI="):
+    if "," in smiles and "," in smiles.partition(" |")[0] and not smiles.startswith("InChI="):
         reason = "',' is not a SMILES character: separate SMILES and name by a tab, or name the file .csv"
         return InvalidRow(source, row, smiles, reason, clean_name(name))
     made = make_row(smiles, name, source, row, _further_fields(further) if with_columns and further else {})
@@ -130,18 +123,12 @@ def _split_plain(text: str) -> tuple[str, str, str, str]:
     match = _SMI_FIELDS.match(text)
     assert match is not None  # every part of the pattern may be empty
     smiles, rest = match.groups()
-    note = ""
-    if rest.startswith("|"):
-        _, note, rest = _after_cx_block(smiles, rest)
+    note, further = "", ""
+    if rest.startswith("|") and rest.find("|", 1) > 0:
+        smiles, note, rest = split_cx_block(f"{smiles} {rest}")
     if "\t" in rest:
         rest, _, further = rest.partition("\t")
-        return smiles, rest, further, note
-    return smiles, rest, "", note
-
-
-def _after_cx_block(smiles: str, rest: str) -> tuple[str, str, str]:
-    text, note, name = split_cx_block(f"{smiles or '*'} {rest}")
-    return (smiles, "", rest) if text != (smiles or "*") else (smiles, note, name)
+    return smiles, rest, further, note
 
 
 def _plain_rows(lines: Iterator[Line], source: str, with_columns: bool) -> Iterator[Record | InvalidRow]:

@@ -6,25 +6,42 @@ they contain at most a few hundred molecules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import gzip
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
+import numpy as np
 import pandas as pd
 
+from molvae.chem.properties import PROPERTIES
+from molvae.chem.rdkit_guard import RDKIT_ERRORS, silence_rdkit
 from molvae.chem.smiles import parse
 from molvae.data.files import atomic_write
-from molvae.errors import InputError, MoleculeError
+from molvae.data.rows import clean_name
+from molvae.errors import InputError, MoleculeError, import_extra
 from molvae.viz.molecules import MAX_PANELS, molecule_column, render_table
 
 AppendTable = Callable[[pd.DataFrame], None]
 
 _TEXT_COLUMNS = (
-    "seed", "name", "source", "smiles", "reconstruction", "error", "canonical", "alerts", "scaffold",
+    "seed", "id", "name", "note", "source", "smiles", "reconstruction", "error", "canonical", "alerts", "scaffold",
     "nearest_neighbor", "nearest_seed",
 )  # fmt: skip
+_COUNT_COLUMNS = (
+    *(name for name, prop in PROPERTIES.items() if prop.unit in ("count", "e")),
+    *("rank", "row", "n_occurrences", "n_evaluations", "n_samples", "n_merged", "n_tokens"),
+)
+_MOLECULE_NAMES = ("name", "id")
+_ANALOG_NAMES = ("id", "name", "seed")  # in tables with seeds, `name` may be the name of the seed
+_XLSX_ROWS, _XLSX_COLUMNS, _XLSX_TEXT = 1_048_576, 16_384, 32_767  # limits of a sheet and of a cell
+_FORMULA_START = ("=", "+", "-", "@")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_SDF_TAG = re.compile(r"[<>\x00-\x1f]+")
 _BOOLEAN_COLUMNS = ("not_in_training", "scaffold_not_in_training", "lipinski", "veber", "moses_filters")
 
 
@@ -35,7 +52,7 @@ def table_writer(path: str | Path) -> Iterator[AppendTable]:
     Parameters
     ----------
     path : str or Path
-        Output file: .csv, .smi, .sdf, .parquet, .html, .png or .svg.
+        Output file: .csv, .tsv, .smi, .sdf (each also with .gz), .xlsx, .parquet, .html, .png or .svg.
 
     Yields
     ------
@@ -56,7 +73,7 @@ def table_writer(path: str | Path) -> Iterator[AppendTable]:
     path = Path(path)
     check_format(path)
     with atomic_write(path) as draft:
-        writer = _WRITERS[path.suffix.lower()](draft, path)
+        writer = _WRITERS[output_format(path)](draft, path)
         try:
             yield writer.append
             writer.finish()
@@ -70,9 +87,11 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
     Parameters
     ----------
     frame : DataFrame
-        Table with a column `smiles` or `reconstruction`, which .csv and .parquet do not need.
+        Table with a column `smiles` or `reconstruction`, which tables without structures do not need. Molecules are
+        named by the column `name` or `id`; in tables with seeds, `id` comes first.
     path : str or Path
-        Output file: .csv, .smi, .sdf, .parquet, .html, .png or .svg; replaced atomically.
+        Output file: .csv, .tsv, .smi, .sdf (each also with .gz), .xlsx, .parquet, .html, .png or .svg; replaced
+        atomically.
 
     Returns
     -------
@@ -89,18 +108,45 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
     return Path(path)
 
 
-def append_csv(frame: pd.DataFrame, file: IO[str], *, header: bool) -> None:
+def append_csv(frame: pd.DataFrame, file: IO[str], *, header: bool, delimiter: str = ",") -> None:
     """Append rows as CSV with nine significant digits, which represent single-precision latents exactly."""
-    frame.to_csv(file, index=False, header=header, lineterminator="\n", float_format="%.9g")
+    whole_counts(frame).to_csv(
+        file, index=False, header=header, sep=delimiter, lineterminator="\n", float_format="%.9g"
+    )
+
+
+def output_format(path: str | Path) -> str:
+    """Return the suffix of an output file by which its format is selected, such as ".csv" or ".csv.gz".
+
+    >>> output_format("hits.SMI.gz"), output_format("hits.v2.xlsx")
+    ('.smi.gz', '.xlsx')
+    """
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes[-2:]]
+    return "".join(suffixes) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
 
 
 def check_format(path: str | Path) -> None:
-    """Raise `InputError` if the suffix is not a known format, or the path is a directory."""
-    suffix = Path(path).suffix.lower()
+    """Raise `InputError` if the suffix is not a known format, its extra is missing, or the path is a directory."""
+    suffix = output_format(path)
     if suffix not in _WRITERS:
-        raise InputError(f"cannot write {path}: its suffix must be one of {', '.join(_WRITERS)}")
+        hint = "; a .mol holds one molecule: use .sdf" if suffix == ".mol" else ""
+        raise InputError(f"cannot write {path}: its suffix must be one of {', '.join(_WRITERS)}{hint}")
     if Path(path).is_dir():
         raise InputError(f"cannot write {path}: it is a directory")
+    if suffix == ".xlsx":
+        import_extra("openpyxl", "formats")
+
+
+def whole_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose counts, such as hydrogen bond donors, are integers; missing ones stay missing."""
+    counts = [name for name in _COUNT_COLUMNS if name in frame.columns and frame[name].dtype.kind == "f"]
+    types = {name: "Int64" for name in counts if _is_whole(frame[name])}
+    return frame.astype(types) if types else frame
+
+
+def _is_whole(column: pd.Series[Any]) -> bool:
+    values = column.to_numpy(dtype=float)
+    return bool(np.all(np.isnan(values) | (values == np.floor(values))))
 
 
 class _Writer:
@@ -108,7 +154,7 @@ class _Writer:
 
     def __init__(self, draft: Path, path: Path) -> None:
         self.draft, self.path, self.n_tables = draft, path, 0
-        self.file: IO[str] = draft.open("w", encoding="utf-8", newline="")
+        self.file: IO[str] = _open_text(draft, compressed=output_format(path).endswith(".gz"))
 
     def append(self, frame: pd.DataFrame) -> None:
         self.write_rows(frame)
@@ -124,25 +170,50 @@ class _Writer:
         self.file.close()
 
 
+def _open_text(path: Path, *, compressed: bool) -> IO[str]:
+    """Open a file for writing text. A compressed one has no time stamp, so that equal tables give equal files."""
+    if not compressed:
+        return path.open("w", encoding="utf-8", newline="", errors="backslashreplace")
+    stream = cast(IO[bytes], _GzipFile(path))
+    return io.TextIOWrapper(stream, encoding="utf-8", newline="", errors="backslashreplace")
+
+
+class _GzipFile(gzip.GzipFile):
+    """A .gz file for writing without name and time stamp, which closes the file below it."""
+
+    def __init__(self, path: Path) -> None:
+        self.raw_file = path.open("wb")
+        super().__init__(filename="", mode="wb", fileobj=self.raw_file, mtime=0)
+
+    def close(self) -> None:
+        super().close()
+        self.raw_file.close()
+
+
 class _CsvWriter(_Writer):
     def write_rows(self, frame: pd.DataFrame) -> None:
         append_csv(frame, self.file, header=self.n_tables == 0)
 
 
+class _TsvWriter(_Writer):
+    def write_rows(self, frame: pd.DataFrame) -> None:
+        append_csv(frame, self.file, header=self.n_tables == 0, delimiter="\t")
+
+
 class _SmilesWriter(_Writer):
-    """SMILES, tab, name (the seed of an analog, the input of a reconstruction). Invalid rows are omitted."""
+    """SMILES, tab, name. Invalid rows are omitted."""
 
     def write_rows(self, frame: pd.DataFrame) -> None:
-        column, name = molecule_column(frame), _name_column(frame)
-        for _, row in frame.iterrows():
+        column = molecule_column(frame)
+        for (_, row), name in zip(frame.iterrows(), molecule_names(frame), strict=True):
             # `smiles` contains the input, valid or not; result columns are empty for an invalid row
             is_valid = row.get("canonical", not (column == "smiles" and row.get("error")))
             if row[column] and is_valid:
-                self.file.write(f"{row[column]}\t{row[name]}\n" if name else f"{row[column]}\n")
+                self.file.write(f"{row[column]}\t{name}\n" if name else f"{row[column]}\n")
 
 
 class _SdfWriter(_Writer):
-    """Molecules with 2D coordinates; the other columns are properties. Invalid rows are omitted."""
+    """Molecules with 2D coordinates, titled by their names; the other columns are properties. No invalid rows."""
 
     def __init__(self, draft: Path, path: Path) -> None:
         from rdkit.Chem import SDWriter
@@ -151,23 +222,80 @@ class _SdfWriter(_Writer):
         self.writer = SDWriter(self.file)
 
     def write_rows(self, frame: pd.DataFrame) -> None:
+        column = molecule_column(frame)
+        whole = whole_counts(frame)
+        for (_, row), name in zip(whole.iterrows(), molecule_names(frame), strict=True):
+            with silence_rdkit():
+                try:
+                    self._write(str(row[column] or ""), name, row)
+                except (MoleculeError, *RDKIT_ERRORS):
+                    continue
+
+    def _write(self, smiles: str, name: str, row: pd.Series[Any]) -> None:
         from rdkit.Chem import rdDepictor
 
-        column, name = molecule_column(frame), _name_column(frame)
-        for _, row in frame.iterrows():
-            try:
-                mol = parse(row[column])
-            except MoleculeError:
-                continue
-            rdDepictor.Compute2DCoords(mol)
-            mol.SetProp("_Name", str(row[name]) if name else "")
-            for key, value in row.items():
-                mol.SetProp(str(key), "" if pd.isna(value) else str(value))
-            self.writer.write(mol)
+        mol = parse(smiles)
+        rdDepictor.Compute2DCoords(mol)
+        mol.SetProp("_Name", _sdf_line(name))
+        for key, value in row.items():
+            # a tag and its value have one line each
+            mol.SetProp(_SDF_TAG.sub(" ", str(key)), "" if pd.isna(value) else _sdf_line(clean_name(str(value))))
+        self.writer.write(mol)
 
     def close(self) -> None:
         self.writer.close()
         super().close()
+
+
+def _sdf_line(text: str) -> str:
+    """A line that does not look like the end of a record or a tag, and has no lone surrogates."""
+    line = text.encode("utf-8", "backslashreplace").decode()
+    return f" {line}" if line.startswith(("$$$$", ">")) else line
+
+
+class _XlsxWriter(_Writer):
+    """A workbook with one sheet. Text is never a formula, whatever its first character."""
+
+    def __init__(self, draft: Path, path: Path) -> None:
+        super().__init__(draft, path)
+        openpyxl = import_extra("openpyxl", "formats")
+        self.cell = import_extra("openpyxl.cell", "formats").WriteOnlyCell
+        self.book = openpyxl.Workbook(write_only=True)
+        self.sheet = self.book.create_sheet("molecules")
+        self.sheet.freeze_panes = "A2"
+        self.n_rows = 0
+
+    def write_rows(self, frame: pd.DataFrame) -> None:
+        if not self.n_tables:
+            if len(frame.columns) > _XLSX_COLUMNS:
+                raise InputError(f"an .xlsx sheet has {_XLSX_COLUMNS:,} columns: write {self.path} as .csv or .parquet")
+            self._append([str(name) for name in frame.columns])
+        if self.n_rows + len(frame) > _XLSX_ROWS:
+            raise InputError(f"an .xlsx sheet has {_XLSX_ROWS:,} rows: write {self.path} as .csv or .parquet")
+        whole = whole_counts(frame)
+        for values in zip(*(whole[name] for name in whole.columns), strict=True):
+            self._append(values)
+
+    def _append(self, values: Sequence[Any]) -> None:
+        self.sheet.append([self._cell(value) for value in values])
+        self.n_rows += 1
+
+    def _cell(self, value: Any) -> Any:
+        if value is None or value is pd.NA or value != value:
+            return None
+        if isinstance(value, bool | np.bool_):
+            return bool(value)
+        if isinstance(value, Real):
+            number = int(value) if isinstance(value, int | np.integer) else float(value)
+            return number if abs(number) < np.inf else str(number)
+        text = str(value).encode("utf-8", "backslashreplace").decode()[:_XLSX_TEXT]
+        cell = self.cell(self.sheet, _CONTROL.sub(" ", text))
+        cell.data_type = "s"  # openpyxl would take text beginning with = for a formula
+        cell.quotePrefix = text.startswith(_FORMULA_START)  # and so would Excel when the cell is edited
+        return cell
+
+    def finish(self) -> None:
+        self.book.save(self.draft)
 
 
 class _ParquetWriter(_Writer):
@@ -179,7 +307,7 @@ class _ParquetWriter(_Writer):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        typed = _with_fixed_types(frame)
+        typed = _with_fixed_types(whole_counts(frame))
         typed.attrs = {}  # pandas would store them, and only those of the first table
         table = pa.Table.from_pandas(typed, preserve_index=False)
         if self.writer is None:
@@ -235,8 +363,14 @@ class _ImageWriter(_Writer):
 
 _WRITERS: dict[str, type[_Writer]] = {
     ".csv": _CsvWriter,
+    ".tsv": _TsvWriter,
     ".smi": _SmilesWriter,
     ".sdf": _SdfWriter,
+    ".csv.gz": _CsvWriter,
+    ".tsv.gz": _TsvWriter,
+    ".smi.gz": _SmilesWriter,
+    ".sdf.gz": _SdfWriter,
+    ".xlsx": _XlsxWriter,
     ".parquet": _ParquetWriter,
     ".html": _HtmlWriter,
     ".png": _ImageWriter,
@@ -244,19 +378,33 @@ _WRITERS: dict[str, type[_Writer]] = {
 }
 
 
-def _name_column(frame: pd.DataFrame) -> str | None:
-    """The column that names molecules in .smi and .sdf files: the seed, or the input of a reconstruction."""
-    if "seed" in frame.columns:
-        return "seed"
-    return "smiles" if molecule_column(frame) != "smiles" else None
+def molecule_names(frame: pd.DataFrame) -> list[str]:
+    """Return the name of the molecule in each row, in one line; "" for rows without one.
+
+    The name is in the column `name` or `id`; in tables with seeds in `id` or `name`, or else it is the seed. Without
+    such a column, a reconstruction is named by its input.
+    """
+    order = _ANALOG_NAMES if "seed" in frame.columns else _MOLECULE_NAMES
+    if "seed" not in frame.columns and molecule_column(frame) != "smiles":
+        order = (*order, "smiles")
+    column = next((name for name in order if name in frame.columns), None)
+    if column is None:
+        return [""] * len(frame)
+    return ["" if pd.isna(value) else clean_name(str(value)) for value in frame[column]]
 
 
 def _with_fixed_types(frame: pd.DataFrame) -> pd.DataFrame:
     """Convert columns to types that do not depend on the first table, whose flags or texts may all be missing."""
     fixed = dict.fromkeys(_TEXT_COLUMNS, "string") | dict.fromkeys(_BOOLEAN_COLUMNS, "boolean")
     types = {name: dtype for name, dtype in fixed.items() if name in frame.columns}
+    types |= {name: "Int64" for name in _COUNT_COLUMNS if name in frame.columns and _is_count(frame[name])}
     types |= {c: _object_type(frame[c]) for c in frame.columns if c not in types and frame[c].dtype == object}
     return frame.astype(types)
+
+
+def _is_count(column: pd.Series[Any]) -> bool:
+    """Whether a column of counts has only whole numbers, so that all tables of a file get the same type."""
+    return bool(pd.api.types.is_numeric_dtype(column) and _is_whole(column.astype("Float64").fillna(0)))
 
 
 def _object_type(column: pd.Series[Any]) -> str:

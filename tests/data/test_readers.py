@@ -305,7 +305,7 @@ def test_looks_like_file(tmp_path: Path) -> None:
 def test_chemaxon_extension_is_not_a_name(tmp_path):
     (tmp_path / "a.smi").write_text("C[C@H](N)O |&1:1|\tmy alanine\nCCO |r| \nCC |odd name\nCN a |b|\n")
     rows = [(row.smiles, row.name) for row in read_records(tmp_path / "a.smi")]
-    assert rows == [("C[C@H](N)O", "my alanine"), ("CCO", ""), ("CC", "|odd name"), ("CN", "a |b|")]
+    assert rows == [("C[C@H](N)O |&1:1|", "my alanine"), ("CCO", ""), ("CC", "|odd name"), ("CN", "a |b|")]
 
 
 def test_csv_without_header(tmp_path):

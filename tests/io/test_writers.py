@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from molvae.data.readers import Record, read_records
 from molvae.errors import InputError
@@ -24,7 +29,7 @@ ANALOGS = pd.DataFrame(
 RECONSTRUCTIONS = pd.DataFrame(
     {"smiles": ["OCC", "C1C"], "reconstruction": ["CCO", ""], "exact": [True, False], "error": ["", "ring <1> open"]}
 )
-TEXT = (".csv", ".smi", ".sdf", ".parquet")
+TEXT = (".csv", ".tsv", ".smi", ".sdf", ".csv.gz", ".smi.gz", ".sdf.gz", ".xlsx", ".parquet")
 
 
 def read_molecules(path):
@@ -51,7 +56,16 @@ def test_reconstructions_are_named_by_their_input(tmp_path, suffix):
     assert (row.smiles, row.name) == ("CCO", "OCC")
 
 
-@pytest.mark.parametrize(("suffix", "read"), [(".csv", pd.read_csv), (".parquet", pd.read_parquet)])
+@pytest.mark.parametrize(
+    ("suffix", "read"),
+    [
+        (".csv", pd.read_csv),
+        (".csv.gz", pd.read_csv),
+        (".tsv", partial(pd.read_csv, sep="\t")),
+        (".xlsx", pd.read_excel),
+        (".parquet", pd.read_parquet),
+    ],
+)
 def test_tables_keep_all_columns_and_digits(tmp_path, suffix, read):
     for name, frame in (("analogs", ANALOGS), ("reconstructions", RECONSTRUCTIONS)):
         back = read(write_table(frame, tmp_path / f"{name}{suffix}"))
@@ -78,8 +92,11 @@ def test_appended_tables_equal_one_table(tmp_path, suffix):
         append(ANALOGS.iloc[:0])
         for i in range(len(ANALOGS)):
             append(ANALOGS.iloc[i : i + 1])
-    if suffix == ".parquet":
-        pd.testing.assert_frame_equal(pd.read_parquet(whole), pd.read_parquet(tmp_path / "parts.parquet"))
+    read = {".parquet": pd.read_parquet, ".xlsx": pd.read_excel}.get(suffix)
+    if read:
+        pd.testing.assert_frame_equal(read(whole), read(tmp_path / f"parts{suffix}"))
+    elif suffix.endswith(".gz"):
+        assert whole.read_bytes() == (tmp_path / f"parts{suffix}").read_bytes()
     else:
         parts = (tmp_path / f"parts{suffix}").read_text()
         assert parts.replace("parts", "whole") == whole.read_text()
@@ -185,9 +202,9 @@ def test_failure_keeps_the_older_file(tmp_path, suffix):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("name", ["out.xyz", "out", "out.csv.gz"])
+@pytest.mark.parametrize("name", ["out.xyz", "out", "out.png.gz", "out.mol", "out.csv.bz2"])
 def test_unknown_format_is_rejected(tmp_path, name):
-    with pytest.raises(InputError, match=r"its suffix must be one of \.csv, \.smi"):
+    with pytest.raises(InputError, match=r"its suffix must be one of \.csv, \.tsv, \.smi"):
         check_format(tmp_path / name)
 
 
@@ -203,3 +220,65 @@ def test_csv_has_nine_digits_which_preserve_single_precision(tmp_path):
     path = write_table(frame, tmp_path / "latents.csv")
     assert path.read_text().splitlines()[1].split(",")[1] == "0.3"
     assert (pd.read_csv(path)["z0"].to_numpy(np.float32) == latents).all()
+
+
+NAMED = pd.DataFrame(
+    {"smiles": ["CCO", "C[C@H](N)C(=O)O", "Oc1ccccc1"], "name": ["ethanol", "Z1234567", ""], "qed": [0.4, 0.5, 0.6]}
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), min_size=1, max_size=4))
+def test_names_survive_every_format(names):
+    """Control characters and white space at the ends are the only parts of a name that are not kept."""
+    table = pd.DataFrame({"smiles": "CCO", "name": [f"x{name}x" for name in names]})
+    expected = [re.sub(r"[\x00-\x1f\x7f]+", " ", name) for name in table["name"]]
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in TEXT:
+            path = write_table(table, Path(folder) / f"out{suffix}")
+            assert [row.name for row in read_molecules(path)] == expected, suffix
+
+
+@pytest.mark.parametrize("suffix", TEXT)
+def test_molecules_keep_their_names(tmp_path, suffix):
+    rows = read_molecules(write_table(NAMED, tmp_path / f"out{suffix}"))
+    assert [(row.smiles, row.name) for row in rows] == list(zip(NAMED["smiles"], NAMED["name"], strict=True))
+
+
+@pytest.mark.parametrize("suffix", [".smi", ".sdf"])
+def test_hits_and_analogs_are_named_by_their_id(tmp_path, suffix):
+    hits = pd.DataFrame({"seed": "CCO", "name": "ethanol", "rank": [1, 2], "smiles": ["CCN", "CCC"], "id": ["a", "b"]})
+    assert [row.name for row in read_molecules(write_table(hits, tmp_path / f"out{suffix}"))] == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "=HYPERLINK(0)", "#N/A", "0012", "a\x00b"])
+def test_text_in_a_workbook_is_never_a_formula(tmp_path, text):
+    openpyxl = pytest.importorskip("openpyxl")
+    path = write_table(pd.DataFrame({"smiles": ["CCO"], "name": [text]}), tmp_path / "out.xlsx")
+    cell = openpyxl.load_workbook(path).active["B2"]
+    assert (cell.data_type, cell.value) == ("s", text.replace("\0", " "))
+    assert cell.quotePrefix == text.startswith(("=", "+", "-", "@"))
+
+
+@pytest.mark.parametrize("suffix", TEXT)
+def test_counts_are_integers(tmp_path, suffix):
+    table = pd.DataFrame(
+        {"smiles": ["CCO", "CCN"], "hbd": [1.0, np.nan], "rotatable_bonds": [0.0, 2.0], "mw": [46.0, 2]}
+    )
+    path = write_table(table, tmp_path / f"out{suffix}")
+    if ".smi" in suffix:
+        return
+    rows = [row.columns for row in read_records(path, with_columns=True)]
+    assert [(row["hbd"], row["rotatable_bonds"]) for row in rows] == [("1", "0"), ("", "2")]
+
+
+def test_hostile_columns_do_not_break_a_record(tmp_path):
+    table = pd.DataFrame({"smiles": ["CCO"], "name": ["$$$$"], "a>b\n<c": ["x\n\n$$$$\nM  END"]})
+    (row,) = read_records(write_table(table, tmp_path / "out.sdf"), with_columns=True)
+    assert (row.smiles, row.name) == ("CCO", "$$$$")
+    assert row.columns["a b c"] == "x $$$$ M  END"
+
+
+def test_compressed_files_of_equal_tables_are_equal(tmp_path):
+    first, second = (write_table(NAMED, tmp_path / name).read_bytes() for name in ("a.csv.gz", "b.csv.gz"))
+    assert first == second
