@@ -30,7 +30,11 @@ from molvae.checkpoint_format_1 import FORMAT_1, translate_config, translate_ten
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.files import atomic_write_folder, checksum
-from molvae.errors import CheckpointError, InputError, did_you_mean
+from molvae.errors import CheckpointError, InputError
+from molvae.model_folders import CONFIG_FILE as CONFIG_FILE
+from molvae.model_folders import SHIPPED_MODELS as SHIPPED_MODELS
+from molvae.model_folders import find_model as find_model
+from molvae.model_folders import shipped_models as shipped_models
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import JsonConfig, ModelConfig
 from molvae.nn.likelihood_reference import LikelihoodReference
@@ -38,10 +42,6 @@ from molvae.nn.loading import build_from_state, half_precision_state
 from molvae.nn.priors import Prior, PriorConfig, prior_from_config
 
 FORMAT = "molvae-model-2"
-SHIPPED_MODELS = Path(__file__).parent / "weights"
-"""Folder of the models that are part of the package."""
-
-CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 VOCABULARY_FILE = "vocabulary.json"
 BLOOM_FILTER_FILE = "bloom_filter.npz"
@@ -102,31 +102,6 @@ class Checkpoint:
     card: dict[str, Any] = field(default_factory=dict)
     prior: Prior | None = None
     likelihood_reference: LikelihoodReference | None = None
-
-
-def shipped_models() -> list[str]:
-    """Names of the models that are part of the package, sorted."""
-    return sorted(path.parent.name for path in SHIPPED_MODELS.glob(f"*/{CONFIG_FILE}"))
-
-
-def find_model(name_or_path: str | Path) -> Path:
-    """Find a model directory by the name of a shipped model or by its path.
-
-    A folder with the name of a shipped model takes precedence only if it contains a model.
-
-    Raises
-    ------
-    CheckpointError
-        If the model does not exist; the message suggests the closest name.
-    """
-    path, names = Path(name_or_path), shipped_models()
-    if path.is_dir() and (str(name_or_path) not in names or (path / CONFIG_FILE).exists()):
-        return path
-    if str(name_or_path) in names:
-        return SHIPPED_MODELS / str(name_or_path)
-    hint = did_you_mean(str(name_or_path), names)
-    known = f"the shipped models are {', '.join(names)}" if names else "no models are shipped with this version"
-    raise CheckpointError(f"no model {str(name_or_path)!r}{hint}: it is not a directory, and {known}")
 
 
 def save(checkpoint: Checkpoint, folder: Path | str) -> Path:

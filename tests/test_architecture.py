@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "molvae"
 ROOT = "__init__"
 LAYERS = (
     {"errors"},
-    {"chem", "checkpoint_format_1"},
+    {"chem", "checkpoint_format_1", "model_folders"},
     {"data"},
     {"similarity"},
     {"nn", "viz"},
@@ -40,6 +40,7 @@ DESCRIPTIONS = {
     "viz": "structures, plots, reports",
     "checkpoint": "model directories",
     "checkpoint_format_1": "reader of model directories of format 1",
+    "model_folders": "the shipped models, and model directories by name",
     "io": "table writers, partial results of long runs",
     "metrics": "properties of molecules, MOSES, GuacaMol and analog metrics",
     "generation": "sampling: engine, similarity target, constraints, latent inversion",
@@ -55,7 +56,7 @@ DESCRIPTIONS = {
     "__main__": "`python -m molvae`",
 }
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-WITHOUT_TORCH = ("errors", "chem")
+WITHOUT_TORCH = ("errors", "chem", "model_folders")
 
 
 def part_of(path, package):

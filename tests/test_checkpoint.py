@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from molvae import checkpoint as checkpoints
+from molvae import model_folders
 from molvae import checkpoint_format_1 as format_1
 from molvae.checkpoint import describe, find_model, has_weights, load, save, shipped_models
 from molvae.errors import CheckpointError, InputError
@@ -137,7 +138,7 @@ def test_describe(tiny_checkpoint):
 
 
 def test_find_model_by_name(tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "SHIPPED_MODELS", tmp_path)
+    monkeypatch.setattr(model_folders, "SHIPPED_MODELS", tmp_path)
     with pytest.raises(CheckpointError, match="no models are shipped"):
         find_model("druglike")
     for name in ("druglike", "moses"):
@@ -152,7 +153,7 @@ def test_find_model_by_name(tiny_model, tmp_path, monkeypatch):
 
 def test_folder_named_like_a_shipped_model(tiny_model, tmp_path, monkeypatch):
     """It takes precedence only if it contains a model."""
-    monkeypatch.setattr(checkpoints, "SHIPPED_MODELS", tmp_path / "weights")
+    monkeypatch.setattr(model_folders, "SHIPPED_MODELS", tmp_path / "weights")
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_model, tmp_path / "weights" / "moses")
     (tmp_path / "moses").mkdir()

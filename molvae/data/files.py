@@ -63,6 +63,28 @@ def temporary_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_writable(path: str | Path) -> None:
+    """Raise `InputError` if a file or folder cannot be created at `path`; nothing is left behind.
+
+    A file is created in the folder, or in the nearest parent that exists: permissions alone do not tell whether a file
+    system accepts new files. The name is as long as that of the temporary file of `atomic_write`.
+    """
+    try:
+        path = Path(os.path.abspath(path))
+        parent = next(folder for folder in path.parents if os.path.lexists(folder))
+        name = path.name if parent == path.parent else path.relative_to(parent).parts[0]
+        if not parent.is_dir():
+            raise InputError(f"cannot write {path}: {parent} is a file, not a folder")
+        probe = parent / f".{name}.{uuid.uuid4().hex}"
+        probe.open("xb").close()
+        probe.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        if isinstance(error, InputError):
+            raise
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise InputError(f"cannot write {path}: {reason}; choose another folder or file name") from None
+
+
 def leftover_temporary_files(folder: Path) -> list[Path]:
     """Return the temporary files and folders in a folder that remain from killed processes."""
     return [path for path in folder.glob(".*") if _TEMPORARY_NAME.fullmatch(path.name) and not _is_locked(path)]
@@ -194,9 +216,15 @@ class FolderLock:
 
 
 def check_output_folder(path: Path, marker: str) -> None:
-    """Raise `InputError` if `path` exists, unless it is an empty folder or a folder that contains the file `marker`."""
-    if path.exists() and not (path / marker).exists() and (path.is_file() or any(path.iterdir())):
+    """Raise `InputError` if the folder `path` cannot be written.
+
+    An existing folder must be empty, or contain the file `marker`.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} exists and is a file: choose the name of a folder")
+    if path.exists() and not (path / marker).exists() and any(path.iterdir()):
         raise InputError(f"{path} exists and does not contain {marker}: choose another folder")
+    check_writable(path)
 
 
 @contextmanager

@@ -23,7 +23,10 @@ from molvae.chem.rdkit_guard import RDKIT_ERRORS, silence_rdkit
 from molvae.chem.smiles import parse
 from molvae.data.files import atomic_write
 from molvae.data.rows import clean_name
-from molvae.errors import InputError, MoleculeError, import_extra
+from molvae.errors import MoleculeError
+from molvae.io.formats import OUTPUT_SUFFIXES
+from molvae.io.formats import check_format as check_format
+from molvae.io.formats import output_format as output_format
 from molvae.viz.molecules import MAX_PANELS, molecule_column, render_table
 
 AppendTable = Callable[[pd.DataFrame], None]
@@ -113,28 +116,6 @@ def append_csv(frame: pd.DataFrame, file: IO[str], *, header: bool, delimiter: s
     whole_counts(frame).to_csv(
         file, index=False, header=header, sep=delimiter, lineterminator="\n", float_format="%.9g"
     )
-
-
-def output_format(path: str | Path) -> str:
-    """Return the suffix of an output file by which its format is selected, such as ".csv" or ".csv.gz".
-
-    >>> output_format("hits.SMI.gz"), output_format("hits.v2.xlsx")
-    ('.smi.gz', '.xlsx')
-    """
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes[-2:]]
-    return "".join(suffixes) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
-
-
-def check_format(path: str | Path) -> None:
-    """Raise `InputError` if the suffix is not a known format, its extra is missing, or the path is a directory."""
-    suffix = output_format(path)
-    if suffix not in _WRITERS:
-        hint = "; a .mol holds one molecule: use .sdf" if suffix == ".mol" else ""
-        raise InputError(f"cannot write {path}: its suffix must be one of {', '.join(_WRITERS)}{hint}")
-    if Path(path).is_dir():
-        raise InputError(f"cannot write {path}: it is a directory")
-    if suffix == ".xlsx":
-        import_extra("openpyxl", "formats")
 
 
 def whole_counts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -376,6 +357,7 @@ _WRITERS: dict[str, type[_Writer]] = {
     ".png": _ImageWriter,
     ".svg": _ImageWriter,
 }
+assert tuple(_WRITERS) == OUTPUT_SUFFIXES  # noqa: S101 - a table without pandas, for checks before the imports
 
 
 def molecule_names(frame: pd.DataFrame) -> list[str]:

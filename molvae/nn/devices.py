@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 import torch
 
 from molvae.errors import InputError
+from molvae.nn.device_names import check_device_name
 
 MAX_THREADS = 16
 """Upper bound of a `TorchThreadPool`. A tenth of a decoding step holds the GIL, so more threads would only wait."""
@@ -34,6 +35,7 @@ def find_device(name: str) -> torch.device:
     InputError
         If the device does not exist or cannot be used.
     """
+    check_device_name(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
