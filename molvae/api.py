@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from molvae.checkpoint import CONFIG_FILE, find_model
-from molvae.generation.options import PROPERTIES, Progress, ScoreLike
+from molvae.generation.options import PROPERTIES, Progress, ScoresLike
 from molvae.generator import Generator
 
 DEFAULT_MODEL = "druglike"
@@ -69,7 +69,7 @@ def analogs(
     alerts: str | Sequence[str] = (),
     exclude_training_set: bool = False,
     rank_by: str | None = None,
-    scores: Mapping[str, ScoreLike] | None = None,
+    scores: ScoresLike = None,
     n_diverse: int = 0,
     properties: str | Sequence[str] = PROPERTIES,
     optimize_latents: bool = True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +22,7 @@ from molvae.data.graph_dataset import GraphBatch, PackedGraphs
 from molvae.errors import InputError
 from molvae.generation.analogs import SearchOptions
 from molvae.generation.codec import Codec
-from molvae.generation.options import PROPERTIES, AnalogOptions, AnalogTask, Progress, ScoreLike
+from molvae.generation.options import PROPERTIES, AnalogOptions, AnalogTask, Progress, ScoresLike
 from molvae.generation.runner import (
     AnalogRunner,
     SeedResult,
@@ -130,7 +130,7 @@ class Generator:
         alerts: str | Sequence[str] = (),
         exclude_training_set: bool = False,
         rank_by: str | None = None,
-        scores: Mapping[str, ScoreLike] | None = None,
+        scores: ScoresLike = None,
         n_diverse: int = 0,
         properties: str | Sequence[str] = PROPERTIES,
         optimize_latents: bool = True,
@@ -298,7 +298,7 @@ class Generator:
         alerts: str | Sequence[str] = (),
         exclude_training_set: bool = False,
         rank_by: str | None = None,
-        scores: Mapping[str, ScoreLike] | None = None,
+        scores: ScoresLike = None,
         n_diverse: int = 0,
         properties: str | Sequence[str] = PROPERTIES,
         optimize_latents: bool = True,

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from molvae import checkpoint as checkpoints
-from molvae import model_folders
 from molvae import checkpoint_format_1 as format_1
+from molvae import model_folders
 from molvae.checkpoint import describe, find_model, has_weights, load, save, shipped_models
 from molvae.errors import CheckpointError, InputError
 from molvae.nn.autoencoder import Autoencoder

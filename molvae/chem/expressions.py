@@ -1,24 +1,34 @@
-"""Filters and ranking expressions as text: "mw<500", "logp 1:4", "similarity - 0.2*sa"."""
+"""Filters and ranking expressions as text: "mw<500", "300<mw<400", "logp 1:4", "similarity - 0.2*sa"."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, isinf
+from math import inf, isfinite, isinf, nextafter
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.chem.properties import PROPERTIES
-from molvae.errors import InputError, did_you_mean
+from molvae.chem.properties import PROPERTIES, property_name
+from molvae.errors import InputError, did_you_mean, one_line
 
 _UNSIGNED = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NUMBER = rf"[+-]?{_UNSIGNED}"
-_BOUND = re.compile(rf"\s*(\w+)\s*(<=|>=|<|>|=)\s*({_NUMBER})\s*")
-_RANGE = re.compile(rf"\s*(\w+)(?:\s*=\s*|\s+)(?!\s*:\s*$)({_NUMBER})?\s*:\s*({_NUMBER})?\s*")
-_TERM = re.compile(rf"\s*([+-]?)\s*(?:({_UNSIGNED})\s*\*\s*)?([A-Za-z_]\w*)\s*")
+_SIGN = r"<=|>=|==|<|>|="
+_NAME = r"(?!\d)\w+"
+_BOUND = re.compile(rf"\s*({_NAME})\s*({_SIGN})\s*({_NUMBER})\s*")
+_REVERSED_BOUND = re.compile(rf"\s*({_NUMBER})\s*({_SIGN})\s*({_NAME})\s*")
+_TWO_BOUNDS = re.compile(rf"\s*({_NUMBER})\s*(<=?|>=?)\s*({_NAME})\s*(<=?|>=?)\s*({_NUMBER})\s*")
+_RANGE = re.compile(rf"\s*({_NAME})(?:\s*==?\s*|\s+)(?!\s*:\s*$)({_NUMBER})?\s*:\s*({_NUMBER})?\s*")
+_TERM = re.compile(rf"\s*([+-]?)\s*(?:({_UNSIGNED})\s*\*\s*)?({_NAME})(?:\s*\*\s*({_UNSIGNED}))?\s*")
+_MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "==": "="}
+_FIGURES = str.maketrans({"≤": "<=", "≥": ">=", "−": "-", "–": "-"})
+_HOW_TO_FILTER = "write it like mw<500, 300<mw<400, qed>=0.5 or 'logp 1:4'"
+_HOW_TO_RANK = "write it like qed, -sa or 'similarity - 0.2*sa'"
+_SCALES = {"similarity": (0.0, 1.0), "tanimoto": (0.0, 1.0)}
+"""Ranges of values that are not properties."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +48,15 @@ class PropertyFilter:
 
     @classmethod
     def from_text(cls, text: str, known: Sequence[str] = ()) -> Self:
-        """Parse "mw<500", "qed>=0.5", "charge=0", "logp 1:4" or "sa :3".
+        """Parse "mw<500", "300<mw<400", "qed>=0.5", "charge=0", "logp 1:4" or "sa :3".
+
+        Properties may be in any case and have their common other names, such as MW, psa and clogp.
 
         Parameters
         ----------
         text : str
         known : sequence of str
-            Names that are valid besides those of `PROPERTIES`, such as "similarity".
+            Names that are valid besides those of `PROPERTIES`, such as "similarity"; they may contain spaces.
 
         Returns
         -------
@@ -53,19 +65,66 @@ class PropertyFilter:
         Raises
         ------
         InputError
-            For an unknown name, text that cannot be parsed, or an empty range.
+            For an unknown name, text that cannot be parsed, a range that is empty or outside the range of the
+            property, and for equality with a number that a property does not have.
         """
-        if match := _BOUND.fullmatch(text):
-            name, sign, number = match[1], match[2], float(match[3])
-            bounds = {"<": (-inf, number), ">": (number, inf), "=": (number, number)}[sign[0]]
-            parsed = cls(_check_name(name, known), *bounds, exclusive=sign in "<>")
-        elif match := _RANGE.fullmatch(text):
-            parsed = cls(_check_name(match[1], known), float(match[2] or -inf), float(match[3] or inf))
+        if not isinstance(text, str):
+            raise InputError(f"a filter is text such as 'mw<500', got {text!r}")
+        names = _Names(known)
+        plain = names.encode(text.translate(_FIGURES))
+        if match := _TWO_BOUNDS.fullmatch(plain):
+            first, sign, name, second_sign, second = match.groups()
+            if sign[0] != second_sign[0]:
+                raise InputError(f"cannot read the filter {text!r}: {sign} and {second_sign} have different directions")
+            ends = [(float(first), sign), (float(second), second_sign)]
+            (low, low_sign), (high, high_sign) = ends if sign[0] == "<" else reversed(ends)
+            exclusive = len(low_sign) == len(high_sign) == 1
+            if not exclusive:  # one end is excluded: the range begins or ends at the next number
+                low = low if len(low_sign) == 2 else nextafter(low, inf)
+                high = high if len(high_sign) == 2 else nextafter(high, -inf)
+            parsed = cls(names.find(name), low, high, exclusive)
+        elif match := _BOUND.fullmatch(plain):
+            parsed = cls._from_bound(names.find(match[1]), match[2], float(match[3]))
+        elif match := _REVERSED_BOUND.fullmatch(plain):
+            parsed = cls._from_bound(names.find(match[3]), _MIRRORED[match[2]], float(match[1]))
+        elif match := _RANGE.fullmatch(plain):
+            parsed = cls(names.find(match[1]), float(match[2] or -inf), float(match[3] or inf))
         else:
-            raise InputError(f"cannot read the filter {text!r}: write it like mw<500, qed>=0.5 or 'logp 1:4'")
-        if parsed.low > parsed.high:
-            raise InputError(f"the range of the filter {text!r} is empty: {parsed.low:g} is above {parsed.high:g}")
+            raise InputError(f"cannot read the filter {one_line(text)!r}: {_hint(plain)}{_HOW_TO_FILTER}")
+        parsed._check(text)
         return parsed
+
+    @classmethod
+    def _from_bound(cls, name: str, sign: str, number: float) -> Self:
+        bounds = {"<": (-inf, number), ">": (number, inf), "=": (number, number)}[sign[0]]
+        return cls(name, *bounds, exclusive=sign in "<>")
+
+    def _check(self, text: str) -> None:
+        """Raise `InputError` for a range that no value, or practically none, is in."""
+        low, high, name = self.low, self.high, self.name
+        if low == inf or high == -inf or (isinf(low) and isinf(high)):
+            raise InputError(f"the filter {text!r} has a number that is too large")
+        if low > high or (low == high and self.exclusive):
+            raise InputError(f"the range of the filter {text!r} is empty: no number is in it")
+        smallest, largest = PROPERTIES[name].range if name in PROPERTIES else _SCALES.get(name, (-inf, inf))
+        if low > largest or high < smallest:
+            scale = f"from {smallest:g} to {largest:g}" if isfinite(largest) else f"from {smallest:g} up"
+            raise InputError(f"the filter {text!r} accepts no molecule: {name} is {scale}")
+        if low == high and name in PROPERTIES and low not in (smallest, largest) and ":" not in text:
+            self._check_equality(text)
+
+    def _check_equality(self, text: str) -> None:
+        """Raise `InputError` for equality of a continuous property, or of a count with a fraction."""
+        name, value = self.name, self.low
+        if PROPERTIES[name].unit in ("count", "e"):
+            if value != round(value):
+                raise InputError(f"the filter {text!r} accepts no molecule: {name} is a whole number")
+            return
+        low, high = (float(f"{value + side * (abs(value) * 0.05 or 0.1):.3g}") for side in (-1, 1))
+        raise InputError(
+            f"the filter {text!r} accepts practically no molecule, because {name} is not a whole number: give a range, "
+            f"such as '{name} {low:g}:{high:g}'"
+        )
 
     def __str__(self) -> str:
         """The filter as text that `from_text` parses."""
@@ -74,6 +133,8 @@ class PropertyFilter:
         if isinf(self.low) or isinf(self.high):
             sign, bound = ("<", self.high) if isinf(self.low) else (">", self.low)
             return f"{self.name}{sign}{'' if self.exclusive else '='}{bound:g}"
+        if self.exclusive:
+            return f"{self.low:g}<{self.name}<{self.high:g}"
         return f"{self.name} {self.low:g}:{self.high:g}"
 
     def accepts(self, value: float) -> bool:
@@ -99,16 +160,23 @@ class RankExpression:
 
         Raises `InputError` for an unknown name or text that cannot be parsed.
         """
-        terms, position = [], 0
-        while position < len(text):
-            match = _TERM.match(text, position)
-            if match is None or (position and not match[1]):
-                raise InputError(f"cannot read the ranking {text!r}: write it like qed, -sa or 'similarity - 0.2*sa'")
-            name = _check_name(match[3], known)
-            terms.append((name, float(match[2] or 1) * (-1 if match[1] == "-" else 1)))
+        if not isinstance(text, str):
+            raise InputError(f"a ranking is text such as 'qed' or 'similarity - 0.2*sa', got {text!r}")
+        names = _Names(known)
+        terms, position, plain = [], 0, names.encode(text.translate(_FIGURES))
+        if not plain.strip():
+            raise InputError(f"the ranking is empty: {_HOW_TO_RANK}")
+        if hint := python_file_hint(text):
+            raise InputError(f"cannot rank by {one_line(text)!r}: {hint}")
+        while position < len(plain):
+            match = _TERM.match(plain, position)
+            if match is None or (position and not match[1]) or (match[2] and match[4]):
+                raise InputError(f"cannot read the ranking {one_line(text)!r}: {_HOW_TO_RANK}")
+            weight = float(match[2] or match[4] or 1)
+            if not isfinite(weight):
+                raise InputError(f"the ranking {one_line(text)!r} has a number that is too large")
+            terms.append((names.find(match[3]), -weight if match[1] == "-" else weight))
             position = match.end()
-        if not terms:
-            raise InputError("the ranking is empty: write it like qed, -sa or 'similarity - 0.2*sa'")
         return cls(tuple(terms))
 
     @property
@@ -122,8 +190,56 @@ class RankExpression:
         return total
 
 
-def _check_name(name: str, known: Sequence[str]) -> str:
-    if name in known or name in PROPERTIES:
-        return name
-    names = [*known, *PROPERTIES]
-    raise InputError(f"unknown property {name!r}{did_you_mean(name, names)}; known: {', '.join(names)}")
+class _Names:
+    """The names that an expression may use. Those with spaces or signs are replaced by words before it is parsed."""
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.known = list(known)
+        self.encoded = {f"_known{number}_": name for number, name in enumerate(self.known) if not name.isidentifier()}
+        spaced = [name.replace("_", " ") for name in PROPERTIES if "_" in name]  # "heavy atoms"
+        self.encoded |= {f"_property{number}_": name for number, name in enumerate(spaced)}
+
+    def encode(self, text: str) -> str:
+        """The text with a word in place of each name that is not one, the longest names first."""
+        for word, name in sorted(self.encoded.items(), key=lambda item: -len(item[1])):
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", word, text, flags=re.IGNORECASE)
+        return text
+
+    def find(self, name: str) -> str:
+        """The known name or property that is meant. Raises `InputError` if there is none."""
+        name = self.encoded.get(name, name)
+        if name in self.known:
+            return name
+        if name in PROPERTIES:
+            return name
+        same = [other for other in self.known if _word(other) == _word(name)]
+        if len(same) == 1:
+            return same[0]
+        if (found := property_name(name)) is not None:
+            return found
+        names = [*self.known, *PROPERTIES]
+        raise InputError(f"unknown property {name!r}{did_you_mean(name, names)}; known: {', '.join(names)}")
+
+
+def _word(name: str) -> str:
+    """A name with underscores for other characters, without case: "logS measured" as it may be written in one word."""
+    return re.sub(r"\W+", "_", name).casefold()
+
+
+def python_file_hint(text: str) -> str:
+    """What to write instead of the name of a Python file without a function; "" for other text."""
+    name = text.strip().removesuffix(":")
+    if not name.endswith(".py") or any(char in name for char in "*<>"):
+        return ""
+    return f"{name} is a file: name the function in it, {name}:FUNCTION"
+
+
+def _hint(text: str) -> str:
+    """What to change in a filter with a common mistake; "" for others."""
+    if re.search(r"\b(?:and|or)\b|&|\||;|,", text):
+        return "give each filter its own --filter (in Python: a list); "
+    if re.fullmatch(rf"\s*{_NAME}\s*[=:]?\s*{_UNSIGNED}\s*(?:-|\.\.|to)\s*{_UNSIGNED}\s*", text):
+        return "a range has a colon; "
+    if re.fullmatch(rf"\s*{_NAME}\s*", text):
+        return "it has no bound; "
+    return ""

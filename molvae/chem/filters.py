@@ -17,7 +17,7 @@ from molvae.chem.expressions import PropertyFilter
 from molvae.chem.properties import EXPENSIVE, get_property
 from molvae.chem.smiles import parse, silence_rdkit
 from molvae.chem.substructures import PatternFingerprint, PatternSet
-from molvae.errors import InputError
+from molvae.errors import InputError, did_you_mean, one_line
 
 ALERT_SETS = ("PAINS", "BRENK", "NIH")
 BRENK = ("BRENK",)
@@ -40,7 +40,7 @@ def alerts(
     ----------
     mol : rdkit.Chem.Mol
     sets : sequence of str
-        "PAINS", frequent hitters in assays [1]_; "BRENK", groups unwanted in lead discovery [2]_; "NIH", groups that a
+        In any case, or "all": "PAINS", frequent hitters in assays [1]_; "BRENK", groups unwanted in lead discovery [2]_; "NIH", groups that a
         screening collection excludes [3]_.
     fingerprint : PatternFingerprint, optional
         The molecule's `pattern_fingerprint`, if already computed.
@@ -66,10 +66,35 @@ def alerts(
     >>> alerts(parse("O=C1C=CC(=O)C=C1"), ["PAINS"])
     ['PAINS_A: quinone_A(370)']
     """
-    if unknown := set(sets) - set(ALERT_SETS):
-        raise InputError(f"unknown set of alerts {min(unknown)!r}; known: {', '.join(ALERT_SETS)}")
+    if set(sets) - set(ALERT_SETS):
+        sets = alert_sets(sets)
     with silence_rdkit():
         return [name for alert_set in sets for name in _matches(mol, alert_set, fingerprint)]
+
+
+def alert_sets(names: str | Sequence[str]) -> tuple[str, ...]:
+    """The sets of alerts that are named, in any case, each once: "all" is every set, "none" no set.
+
+    Raises `InputError` for an unknown name.
+
+    >>> alert_sets(["pains", "Brenk"])
+    ('PAINS', 'BRENK')
+    """
+    given = [str(name).strip() for name in ([names] if isinstance(names, str) else names)]
+    found = list[str]()
+    for name in given:
+        if name.upper() == "ALL":
+            found += ALERT_SETS
+        elif name.upper() in ALERT_SETS:
+            found.append(name.upper())
+        elif name.lower() != "none":
+            known = [*(known.lower() for known in ALERT_SETS), "all", "none"]
+            raise InputError(
+                f"unknown set of alerts {one_line(name)!r}{did_you_mean(name, known)}; known: {', '.join(known)}"
+            )
+    if found and any(name.lower() == "none" for name in given):
+        raise InputError(f"alerts {', '.join(given)}: 'none' cannot be combined with a set of alerts")
+    return tuple(dict.fromkeys(found))
 
 
 def _matches(mol: Chem.Mol, alert_set: str, fingerprint: PatternFingerprint | None) -> list[str]:

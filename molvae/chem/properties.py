@@ -195,11 +195,51 @@ EXPENSIVE = ("qed", "sa", "np")
 """Properties that take longer than a substructure search."""
 
 
+ALIASES = {
+    **dict.fromkeys(("mol_wt", "mol_weight", "molecular_weight", "weight", "avg_mw"), "mw"),
+    **dict.fromkeys(("clogp", "alogp", "slogp", "mollogp", "mol_logp", "crippen_logp", "wlogp"), "logp"),
+    **dict.fromkeys(("psa", "polar_surface_area"), "tpsa"),
+    **dict.fromkeys(("donors", "h_donors", "n_hbd", "num_hbd", "num_h_donors", "h_bond_donors"), "hbd"),
+    **dict.fromkeys(("acceptors", "h_acceptors", "n_hba", "num_hba", "num_h_acceptors", "h_bond_acceptors"), "hba"),
+    **dict.fromkeys(("rotb", "rot_b", "rb", "n_rotb", "nrot", "rot_bonds", "n_rotatable_bonds", "num_rotatable_bonds"),
+                    "rotatable_bonds"),
+    **dict.fromkeys(("ring_count", "n_rings", "num_rings"), "rings"),
+    **dict.fromkeys(("hac", "nha", "heavy_atom_count", "n_heavy_atoms", "num_heavy_atoms"), "heavy_atoms"),
+    **dict.fromkeys(("formal_charge", "net_charge", "total_charge"), "charge"),
+    **dict.fromkeys(("csp3", "frac_sp3", "fraction_csp3", "frac_csp3"), "fsp3"),
+    **dict.fromkeys(("sa_score", "sascore", "synthetic_accessibility"), "sa"),
+    **dict.fromkeys(("np_score", "npscore", "np_likeness"), "np"),
+    "druglikeness": "qed",
+}  # fmt: skip
+"""Other common names of properties; case and the characters between words do not matter."""
+
+
+def _key(name: str) -> str:
+    """A name without case and separators."""
+    return "".join(char for char in name.casefold() if char.isalnum())
+
+
+_BY_KEY = {_key(alias): name for alias, name in ALIASES.items()} | {_key(name): name for name in PROPERTIES}
+
+
+def property_name(name: object) -> str | None:
+    """The name in `PROPERTIES` of a property written in any case or by a common alias; None if there is none.
+
+    >>> property_name("MW"), property_name("RotB"), property_name("docking")
+    ('mw', 'rotatable_bonds', None)
+    """
+    if not isinstance(name, str):
+        return None
+    return name if name in PROPERTIES else _BY_KEY.get(_key(name))
+
+
 def get_property(name: str) -> Property:
-    """Look up a property by name. Raises `InputError` for an unknown name."""
-    if name in PROPERTIES:
-        return PROPERTIES[name]
-    raise InputError(f"unknown property {name!r}{did_you_mean(name, PROPERTIES)}; known: {', '.join(PROPERTIES)}")
+    """Look up a property by name, in any case, or by a common alias. Raises `InputError` for an unknown name."""
+    if (found := property_name(name)) is not None:
+        return PROPERTIES[found]
+    known = ", ".join(PROPERTIES)
+    hint = did_you_mean(name, PROPERTIES) if isinstance(name, str) else ""
+    raise InputError(f"unknown property {name!r}{hint}; known: {known}")
 
 
 def compute_properties(mols: Sequence[Chem.Mol], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -214,7 +254,7 @@ def compute_properties(mols: Sequence[Chem.Mol], names: Sequence[str]) -> dict[s
     Returns
     -------
     dict of str to array of float64, shape (N,)
-        By name, in the units of `PROPERTIES`.
+        By the name in `PROPERTIES`, and in its unit.
 
     Raises
     ------

@@ -8,6 +8,7 @@ fails gets NaN; a failure never ends a run.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 import tokenize
@@ -17,15 +18,16 @@ from functools import cached_property
 from math import nan
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.chem.properties import PROPERTIES, compute_properties
+from molvae.chem.expressions import python_file_hint as python_file_hint
+from molvae.chem.properties import PROPERTIES, compute_properties, property_name
 from molvae.chem.smiles import parse, silence_rdkit, write
-from molvae.errors import InputError, MoleculeError, MolvaeWarning, warn
+from molvae.errors import InputError, MoleculeError, MolvaeWarning, did_you_mean, one_line, warn
 
 Floats = NDArray[np.float64]
 Item = TypeVar("Item")
@@ -45,6 +47,15 @@ class ScoringFunction(ABC):
     @abstractmethod
     def score_molecules(self, mols: Sequence[Chem.Mol]) -> Floats:
         """Return the scores of RDKit molecules: (N,), NaN where there is none."""
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of the columns of `columns`."""
+        return (self.name,)
+
+    def columns(self, smiles: Sequence[str]) -> dict[str, Floats]:
+        """Return the columns of a table of these SMILES: the score, (N,), and for models also its uncertainty."""
+        return {self.name: self(smiles)}
 
     def __call__(self, smiles: Sequence[str]) -> Floats:
         """Return the scores of SMILES: (N,), NaN where there is none."""
@@ -204,19 +215,25 @@ class FileFunction(ScoringFunction):
             raise InputError(f"{self.path} cannot be run: {error!r}") from error
         function = getattr(module, self.function_name, None)
         if not callable(function):
-            raise InputError(f"{self.path} has no function {self.function_name!r}")
+            known = [
+                name for name, value in vars(module).items() if callable(value) and value.__module__ == module.__name__
+            ]
+            hint = did_you_mean(self.function_name, known)
+            raise InputError(
+                f"{self.path} has no function {self.function_name!r}{hint}; it defines {', '.join(known) or 'none'}"
+            )
         return UserFunction(function, self.name, f"{self.path}:{self.function_name}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_function"}
 
 
-def as_scoring_function(spec: str | Callable[..., Any], name: str | None = None) -> ScoringFunction:
+def as_scoring_function(spec: str | Path | Callable[..., Any], name: str | None = None) -> ScoringFunction:
     """Adapt a user's scoring function to `ScoringFunction`.
 
     Parameters
     ----------
-    spec : str or callable
+    spec : str, Path or callable
         A callable that takes a list of SMILES and returns one number for each (NaN where there is none); a function of
         one RDKit Mol that returns a number; "FILE.py:FUNCTION" with a function of either kind; or the name of a
         property. A fitted property model is such a callable.
@@ -239,26 +256,57 @@ def as_scoring_function(spec: str | Callable[..., Any], name: str | None = None)
     >>> as_scoring_function(n_atoms)(["CCO", "C1CC"])
     array([ 3., nan])
     """
+    if name is not None and (not isinstance(name, str) or not name.strip()):
+        raise InputError(f"the name of a score must be text, got {name!r}")
     if isinstance(spec, ScoringFunction) and name in (None, spec.name):
         return spec
-    if isinstance(spec, str) and ".py:" in spec:
-        return FileFunction.from_spec(spec, name)
-    if isinstance(spec, str) and spec in PROPERTIES:
-        return PropertyFunction(spec, name)
-    if callable(spec):
-        own_name = getattr(spec, "target", None) or getattr(spec, "__name__", None) or type(spec).__name__
-        return UserFunction(spec, name or column_name(own_name))
-    raise InputError(
-        f"cannot use {spec!r} as a scoring function: give a function, FILE.py:FUNCTION, a property model or the name "
-        "of a property"
-    )
+    if isinstance(spec, Path):
+        spec = str(spec)
+    if isinstance(spec, str):
+        return _function_from_text(spec, name)
+    if hasattr(spec, "as_scoring_function"):
+        return cast(ScoringFunction, spec.as_scoring_function(name))
+    if callable(spec) and not isinstance(spec, type):
+        own_name = getattr(spec, "__name__", None) or type(spec).__name__
+        return UserFunction(spec, name or column_name(str(own_name)))
+    raise InputError(f"cannot use {one_line(repr(spec))} as a scoring function: {_WHAT_TO_GIVE}")
 
 
-def as_scoring_functions(scores: Mapping[str, Any] | Iterable[Any] | None) -> dict[str, ScoringFunction]:
-    """Adapt several scores: a mapping from names, or an iterable. Raises `InputError` if two have the same name."""
+_WHAT_TO_GIVE = "give a function, FILE.py:FUNCTION, a property model or the name of a property"
+
+
+def _function_from_text(text: str, name: str | None) -> ScoringFunction:
+    """The function that a text names: FILE.py:FUNCTION or a property."""
+    if hint := python_file_hint(text):
+        raise InputError(f"cannot use {text!r} as a scoring function: {hint}")
+    if ".py:" in text:
+        return FileFunction.from_spec(text, name)
+    if (known := property_name(text)) is not None:
+        return PropertyFunction(known, name)
+    if os.path.isdir(text):
+        raise InputError(
+            f"cannot use the folder {text!r} as a scoring function: load it with molvae.load_property_model first"
+        )
+    hint = did_you_mean(text, PROPERTIES)
+    raise InputError(f"cannot use {one_line(text)!r} as a scoring function{hint}: {_WHAT_TO_GIVE}")
+
+
+def as_scoring_functions(scores: Mapping[str, Any] | Iterable[Any] | Any) -> dict[str, ScoringFunction]:
+    """Adapt a mapping from names, several scores, or one. Raises `InputError` if two have the same name."""
     if isinstance(scores, Mapping):
         return {name: as_scoring_function(spec, name) for name, spec in scores.items()}
-    return by_name(as_scoring_function(spec) for spec in scores or ())
+    return by_name(as_scoring_function(spec) for spec in list_of_scores(scores))
+
+
+def list_of_scores(scores: Any) -> list[Any]:
+    """One score or several as a list; None is an empty list. Raises `InputError` for what is neither."""
+    if scores is None:
+        return []
+    if isinstance(scores, str | Path) or callable(scores):
+        return [scores]
+    if not isinstance(scores, Iterable):
+        raise InputError(f"scores must be a mapping from names, or a list; got {one_line(repr(scores))}")
+    return list(scores)
 
 
 def by_name(functions: Iterable[ScoringFunction]) -> dict[str, ScoringFunction]:

@@ -27,14 +27,28 @@ from molvae.cli import (
     score,
     screen,
     train,
+    usage,
 )
-from molvae.errors import InputError, MolvaeError
+from molvae.errors import InputError, MolvaeError, one_line
 
 EXIT_CODES = "Exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted."
 
 
+MAX_MESSAGE = 1_000
+"""Characters of an error message on stderr."""
+
+
 class CommandGroup(TyperGroup):
     """A group of commands that reports each error as one line on stderr and sets the exit code."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the options before the command; a usage error is printed as one line."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except usage.UsageError as error:
+            if not error.format_message().strip() or type(error).__name__ == "NoArgsIsHelpError":
+                raise
+            sys.exit(_fail(usage.usage_message(error), 2))
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an error is printed as one line and raises `typer.Exit` with its code."""
@@ -46,12 +60,18 @@ class CommandGroup(TyperGroup):
                 result = super().invoke(ctx)
             sys.stdout.flush()  # raises BrokenPipeError here instead of at interpreter exit
             return result
+        except usage.UsageError as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                raise
+            code = _fail(usage.usage_message(error), 2)
         except InputError as error:
             code = _fail(error, 2)
         except (MolvaeError, OSError) as error:
             code = _ignore_closed_pipe() if _is_broken_pipe(error) else _fail(error, 1)
         except KeyboardInterrupt:
             code = _fail("interrupted", 130)
+        except MemoryError:
+            code = _fail("out of memory: ask for fewer molecules at a time, or use a machine with more memory", 1)
         raise typer.Exit(code)
 
 
@@ -62,7 +82,7 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> N
 
 
 def _fail(error: object, code: int) -> int:
-    typer.echo(f"molvae: {error}", err=True)
+    typer.echo(f"molvae: {one_line(str(error), MAX_MESSAGE)}", err=True)
     return code
 
 
@@ -109,7 +129,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
 }
 for _panel, _commands in COMMANDS.items():
     for _name, _function in _commands.items():
-        app.command(_name, rich_help_panel=_panel)(_function)
+        app.command(_name, rich_help_panel=_panel, cls=usage.Command)(_function)
 app.add_typer(data.app, name="data", rich_help_panel="Train and inspect models")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from molvae.cli import usage
 from molvae.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="List, describe and download public datasets.")
@@ -14,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="List, describe and download public
 Name = Annotated[str, typer.Argument(show_default=False, help="A name shown by `molvae data list`.")]
 
 
-@app.command("list")
+@app.command("list", cls=usage.Command)
 def list_() -> None:
     """List the datasets with a one-line description each."""
     from molvae.data import datasets
@@ -23,7 +24,7 @@ def list_() -> None:
         typer.echo(f"{name}\t{datasets.load_recipe(name).description}")
 
 
-@app.command()
+@app.command(cls=usage.Command)
 def info(name: Name) -> None:
     """Show the description, license, citation, splits and sources of a dataset."""
     from molvae.data import datasets
@@ -38,7 +39,7 @@ def info(name: Name) -> None:
         typer.echo(f"cleaning: {step}")
 
 
-@app.command()
+@app.command(cls=usage.Command)
 def fetch(
     name: Name,
     folder: Annotated[

@@ -134,7 +134,7 @@ def latent_map(
     """
     import pandas as pd
 
-    from molvae.chem.properties import PROPERTIES
+    from molvae.chem.properties import property_name
     from molvae.cli.inputs import read_rows
     from molvae.cli.row_commands import row_labels, table_of_rows
     from molvae.explore import draw_map
@@ -142,10 +142,11 @@ def latent_map(
 
     with single_table(output, image, draw_map, PLOT_FORMATS, molecules) as finish:
         generator = load_model(model, device)
-        name_column = None if color_by in PROPERTIES else color_by
+        is_property = property_name(color_by) is not None
+        name_column = None if is_property else color_by
         rows = list(read_rows(molecules, column, name_column, standardized=standardize))
         colors: pd.Series[str] | str | None = color_by
-        if color_by is not None and color_by not in PROPERTIES:
+        if color_by is not None and not is_property:
             colors = pd.Series(row_labels(rows, color_by), name=color_by)
             if not colors.any():
                 raise InputError(f"--color-by: {color_by!r} is neither a column with values nor a property such as qed")

@@ -144,6 +144,8 @@ def as_tuple(values: str | Iterable[str] | None) -> tuple[str, ...]:
     >>> as_tuple("qed"), as_tuple(["qed", "sa"]), as_tuple(None)
     (('qed',), ('qed', 'sa'), ())
     """
+    if values is not None and not isinstance(values, Iterable):
+        raise InputError(f"expected text or a list of texts, got {values!r}")
     return (values,) if isinstance(values, str) else tuple(values or ())
 
 

@@ -16,7 +16,7 @@ from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import PROPERTIES, compute_properties
 from molvae.chem.scoring_functions import ScoringFunction, as_scoring_function, as_scoring_functions
 from molvae.chem.smiles import parse
-from molvae.generation.options import ScoreLike
+from molvae.generation.options import ScoresLike
 from molvae.qsar.property_model import PropertyModel
 
 Floats = NDArray[np.float64]
@@ -77,7 +77,7 @@ class Objective:
         cls,
         objective: ObjectiveLike,
         filters: Iterable[str] = (),
-        scores: Mapping[str, ScoreLike] | None = None,
+        scores: ScoresLike = None,
     ) -> Self:
         """Create an objective from "qed", "qed - 0.1*sa", "FILE.py:FUNCTION", a function, or a property model.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from math import isnan
 from pathlib import Path
@@ -16,7 +16,7 @@ from molvae.errors import InputError
 from molvae.explore.latent_points import EncodedMolecules, decode_molecules
 from molvae.explore.latent_search import LatentSearch, SearchStrategy
 from molvae.explore.objective import Objective, ObjectiveLike
-from molvae.generation.options import ScoreLike
+from molvae.generation.options import ScoresLike
 from molvae.generator import Generator
 from molvae.viz.molecules import save_table_image
 from molvae.viz.progress import progress_bar
@@ -36,7 +36,7 @@ def optimize(
     objective: ObjectiveLike = "qed",
     *,
     filters: str | Sequence[str] = (),
-    scores: Mapping[str, ScoreLike] | None = None,
+    scores: ScoresLike = None,
     target: float | None = None,
     max_samples: int = 5000,
     strategy: SearchStrategy | None = None,

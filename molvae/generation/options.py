@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from molvae.chem.expressions import PropertyFilter, RankExpression
+from molvae.chem.filters import alert_sets
 from molvae.chem.properties import PROPERTIES as KNOWN_PROPERTIES
 from molvae.chem.properties import get_property
 from molvae.chem.scoring_functions import ScoringFunction, as_scoring_functions
@@ -34,6 +35,9 @@ Progress = Callable[[int], None]
 ScoreLike = str | Callable[..., Any]
 """A score of the user, as `molvae.chem.scoring_functions.as_scoring_function` takes it."""
 
+ScoresLike = Mapping[str, ScoreLike] | Iterable[ScoreLike] | ScoreLike | None
+"""Scores of the user: a mapping from names, several, one, or none."""
+
 
 @dataclass(frozen=True)
 class AnalogOptions:
@@ -57,7 +61,7 @@ class AnalogOptions:
     alerts: str | Sequence[str] | None = ()
     exclude_training_set: bool = False
     rank_by: str | None = None
-    scores: Mapping[str, ScoreLike] | None = None
+    scores: ScoresLike = None
     n_diverse: int = 0
     properties: str | Sequence[str] | None = PROPERTIES
     optimize_latents: bool = True
@@ -105,7 +109,8 @@ class Ordering:
         """The rows with score and rank columns, sorted, and reduced to the diverse subset if one is requested."""
         by = "similarity"
         molecules = list(frame["smiles"])
-        frame = frame.assign(**{name: score(molecules) for name, score in self.scores.items()})
+        for score in self.scores.values():
+            frame = frame.assign(**score.columns(molecules))
         if self.rank is not None:
             by = "rank"
             frame = frame.assign(rank=self.rank.evaluate({name: frame[name].to_numpy() for name in self.rank.names}))
@@ -203,7 +208,8 @@ class AnalogTask:
 def _columns(properties: Sequence[str], ordering: Ordering, constraints: Constraints) -> tuple[str, ...]:
     """The default columns, those named by filters, ranking and scores, and the rank."""
     named = [property_filter.name for property_filter in constraints.property_filters]
-    named += [*(ordering.rank.names if ordering.rank else ()), *ordering.scores]
+    named += ordering.rank.names if ordering.rank else ()
+    named += [name for score in ordering.scores.values() for name in score.column_names]
     default = (*_LEADING_COLUMNS, *properties, "not_in_training")
     additional = [name for name in dict.fromkeys(named) if name not in default]
     return (*default, *additional, *(["rank"] if ordering.rank else []))
@@ -250,7 +256,7 @@ def _constraints(
         core=options.core,
         keep_scaffold=options.keep_scaffold,
         exclude_stereoisomers=options.exclude_stereoisomers,
-        alerts=tuple(name.upper() for name in as_tuple(options.alerts)),
+        alerts=alert_sets(as_tuple(options.alerts)),
         known=training_filter.contains if training_filter and options.exclude_training_set else None,
         scores=scores,
     )

@@ -357,7 +357,7 @@ _WRITERS: dict[str, type[_Writer]] = {
     ".png": _ImageWriter,
     ".svg": _ImageWriter,
 }
-assert tuple(_WRITERS) == OUTPUT_SUFFIXES  # noqa: S101 - a table without pandas, for checks before the imports
+assert tuple(_WRITERS) == OUTPUT_SUFFIXES
 
 
 def molecule_names(frame: pd.DataFrame) -> list[str]:

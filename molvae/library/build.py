@@ -22,6 +22,7 @@ from molvae.chem.tokenizer import Vocabulary
 from molvae.data.files import atomic_write, leftover_temporary_files, remove_leftover
 from molvae.data.hashing import HashSet, hash_texts
 from molvae.data.parallel import chunked
+from molvae.data.arguments import as_tuple
 from molvae.data.rows import RowCounts
 from molvae.errors import InputError
 from molvae.library.embedding import BATCH_SIZE, EmbeddedBatch, embed_rows
@@ -104,7 +105,8 @@ def build_index(
     """
     folder = Path(folder)
     files = find_files(library, exclude=folder)
-    _check_options(properties, shard_rows)
+    properties = _checked_properties(properties)
+    _check_shard_rows(shard_rows)
     settings = IndexSettings(
         format=FORMAT, model=model_id, properties=tuple(dict.fromkeys(properties)), standardize=standardize,
         column=column, shard_rows=shard_rows,
@@ -128,9 +130,12 @@ def build_index(
     return _finish(folder, Manifest(settings, tuple(shards)))
 
 
-def _check_options(properties: Sequence[str], shard_rows: int) -> None:
-    for name in properties:
-        get_property(name)
+def _checked_properties(names: str | Sequence[str]) -> tuple[str, ...]:
+    """The names in `PROPERTIES`. Raises `InputError` for an unknown property."""
+    return tuple(get_property(name).name for name in as_tuple(names))
+
+
+def _check_shard_rows(shard_rows: int) -> None:
     if shard_rows < 1 or (shard_rows > BATCH_SIZE and shard_rows % BATCH_SIZE):
         raise InputError(f"shard_rows must be 1 to {BATCH_SIZE} or a multiple of {BATCH_SIZE}, got {shard_rows}")
 

@@ -13,7 +13,7 @@ from rdkit import Chem
 
 from molvae.chem.filters import ALERT_SETS, alerts, passes_moses_filters
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.properties import PROPERTIES, qed
+from molvae.chem.properties import PROPERTIES, property_name, qed
 from molvae.chem.scaffolds import murcko_smiles
 from molvae.chem.smiles import parse, silence_rdkit, write
 from molvae.chem.substructures import pattern_fingerprint
@@ -103,7 +103,9 @@ def select_columns(names: Collection[str] | None) -> tuple[str, ...]:
     >>> select_columns(["lipinski"])
     ('mw', 'logp', 'hbd', 'hba', 'lipinski')
     """
-    selected = set(COLUMNS if names is None else names)
+    selected = set(COLUMNS)
+    if names is not None:
+        selected = {name if name in COLUMNS else property_name(name) or name for name in names}
     for name in sorted(selected - set(COLUMNS)):
         raise InputError(f"unknown column {name!r}{did_you_mean(name, COLUMNS)}; known: {', '.join(COLUMNS)}")
     selected |= {required for name in selected for required in COLUMNS[name].requires if required in COLUMNS}

@@ -7,6 +7,7 @@ import re
 from molvae.errors import InputError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+_SUGGESTED = ("auto", "cpu", "cuda")
 _INDEXED = re.compile(r"(?:cuda|xpu):\d{1,3}")
 
 
@@ -20,7 +21,8 @@ def check_device_name(name: object) -> str:
         raise InputError(f"device must be text such as 'cpu', 'cuda' or 'auto', got {name!r}")
     if name in DEVICES or _INDEXED.fullmatch(name):
         return name
-    hint = did_you_mean("cuda" if name.lower() in ("gpu", "nvidia") else name, DEVICES)
+    hint = did_you_mean("cuda" if name.lower() in ("gpu", "nvidia") else name, _SUGGESTED)
     raise InputError(
-        f"cannot use the device {name!r}: it is not a device{hint}; use auto, cpu, cuda, or cuda:N for GPU number N from 0"
+        f"cannot use the device {name!r}: no device has this name{hint}; use auto, cpu, cuda, or cuda:1 ... for "
+        "one of several GPUs"
     )

@@ -16,7 +16,8 @@ from rdkit import Chem
 
 from molvae.checkpoint import CONFIG_FILE, SHIPPED_MODELS, WEIGHTS_FILE, card_text, find_model
 from molvae.chem.fingerprints import morgan_counts
-from molvae.chem.smiles import parse, silence_rdkit
+from molvae.chem.scoring_functions import ScoringFunction
+from molvae.chem.smiles import parse, silence_rdkit, write
 from molvae.data.arguments import as_smiles_iterable, with_index_of
 from molvae.data.rows import MAX_INVALID_ROWS_SHOWN
 from molvae.errors import CheckpointError, InputError, MoleculeError, import_extra
@@ -109,6 +110,10 @@ class PropertyModel:
         """Predict the property of N SMILES: (N,), NaN for an invalid one."""
         return self.predict(smiles)["prediction"].to_numpy(dtype=np.float64)
 
+    def as_scoring_function(self, name: str | None = None) -> PropertyModelFunction:
+        """Return the model as a scoring function, named `name` or as its target."""
+        return PropertyModelFunction(self, name)
+
     def predict_mols(self, mols: Sequence[Chem.Mol]) -> Floats:
         """Predict from N RDKit molecules, if the model uses fingerprints: (N,)."""
         return self.fitted_model.predict(morgan_counts(mols))[0]
@@ -123,6 +128,32 @@ class PropertyModel:
             mols, errors = _parse_all(texts)
             return morgan_counts(mols), errors
         return encode_valid(self.generator, texts)
+
+
+class PropertyModelFunction(ScoringFunction):
+    """The predictions of a property model; in a table, also their uncertainty."""
+
+    def __init__(self, model: PropertyModel, name: str | None = None) -> None:
+        self.model, self.name = model, name or model.target
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The name, and that of the uncertainty."""
+        return (self.name, f"{self.name}_uncertainty")
+
+    def columns(self, smiles: Sequence[str]) -> dict[str, Floats]:
+        """Return the predictions for SMILES and their uncertainty, one standard deviation: (N,) each."""
+        table = self.model.predict(smiles)
+        values = (table[name].to_numpy(dtype=np.float64) for name in ("prediction", "uncertainty"))
+        return dict(zip(self.column_names, values, strict=True))
+
+    def __call__(self, smiles: Sequence[str]) -> Floats:
+        """Return the predictions for SMILES: (N,)."""
+        return self.model(smiles)
+
+    def score_molecules(self, mols: Sequence[Chem.Mol]) -> Floats:
+        """Return the predictions for RDKit molecules: (N,)."""
+        return self([write(mol) for mol in mols]) if self.model.uses_latents else self.model.predict_mols(mols)
 
 
 def load_property_model(path: str | Path, *, device: str = "auto", encoder: str | Path | None = None) -> PropertyModel:

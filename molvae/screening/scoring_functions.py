@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto_matrix
-from molvae.chem.properties import PROPERTIES
-from molvae.chem.scoring_functions import ScoringFunction, as_scoring_function, by_name, column_name
+from molvae.chem.properties import PROPERTIES, property_name
+from molvae.chem.scoring_functions import ScoringFunction, as_scoring_function, by_name, list_of_scores
 from molvae.errors import InputError
 from molvae.qsar.property_model import PropertyModel
+from molvae.qsar.property_model import PropertyModelFunction as PropertyModelFunction
 
 Floats = NDArray[np.float64]
 ScoreSpec = str | Path | PropertyModel | Callable[..., Any]
@@ -77,21 +78,6 @@ class CosineScore:
         return np.asarray(_normalized(latents) @ _normalized(self.seeds).T, np.float32)
 
 
-class PropertyModelFunction(ScoringFunction):
-    """The predictions of a property model."""
-
-    def __init__(self, model: PropertyModel, name: str | None = None) -> None:
-        self.model, self.name = model, name or column_name(model.target)
-
-    def __call__(self, smiles: Sequence[str]) -> Floats:
-        """Return the predictions for SMILES: (N,)."""
-        return self.model(smiles)
-
-    def score_molecules(self, mols: Sequence[Chem.Mol]) -> Floats:
-        """Return the predictions for RDKit molecules, for a model of fingerprints: (N,)."""
-        return self.model.predict_mols(mols)
-
-
 def load_scoring_function(spec: ScoreSpec, name: str | None = None, device: str = "auto") -> ScoringFunction:
     """Adapt a user's score to `ScoringFunction` as `as_scoring_function` does, and load property models.
 
@@ -115,13 +101,9 @@ def load_scoring_function(spec: ScoreSpec, name: str | None = None, device: str 
     CheckpointError
         If a property model is missing or damaged.
     """
-    function: ScoringFunction
-    if isinstance(spec, str | Path) and ".py:" not in str(spec) and str(spec) not in PROPERTIES:
+    if isinstance(spec, str | Path) and Path(spec).is_dir() and (isinstance(spec, Path) or not property_name(spec)):
         spec = PropertyModel.load(spec, device=device)
-    if isinstance(spec, PropertyModel):
-        function = PropertyModelFunction(spec, name)
-    else:
-        function = as_scoring_function(str(spec) if isinstance(spec, Path) else spec, name)
+    function = as_scoring_function(spec, name)
     if function.name in RESERVED_NAMES and spec != function.name:
         raise InputError(f"a score cannot be called {function.name!r}, the name of another column: rename it")
     return function
@@ -131,8 +113,7 @@ def load_scoring_functions(scores: Scores, device: str = "auto") -> dict[str, Sc
     """Adapt several scores, as `load_scoring_function` does, by name. Raises `InputError` if two have the same name."""
     if isinstance(scores, Mapping):
         return {name: load_scoring_function(spec, name, device) for name, spec in scores.items()}
-    specs = [scores] if isinstance(scores, str | Path | PropertyModel) or callable(scores) else scores
-    return by_name(load_scoring_function(spec, device=device) for spec in specs)
+    return by_name(load_scoring_function(spec, device=device) for spec in list_of_scores(scores))
 
 
 def _normalized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ import pytest
 from molecules import DRUGS
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
-from molvae.chem.filters import ALERT_SETS, _catalog, alerts, has_substructure
+from molvae.chem.filters import ALERT_SETS, _catalog, alert_sets, alerts, has_substructure
 from molvae.chem.smiles import parse
 from molvae.chem.substructures import pattern_fingerprint
 from molvae.data.datasets import sample_library_path
@@ -77,12 +77,25 @@ def test_no_sets_no_alerts():
     assert alerts(parse(DRUGS["nitroglycerin"]), []) == []
 
 
-@pytest.mark.parametrize("name", ["pains", "CHEMBL", "", "FilterCatalogs"])
+@pytest.mark.parametrize("name", ["PAIN", "CHEMBL", "", "FilterCatalogs"])
 def test_unknown_alert_set_is_rejected(name):
     with pytest.raises(InputError, match="unknown set of alerts") as caught:
         alerts(parse("C"), ["PAINS", name])
     assert repr(name) in str(caught.value)
-    assert all(known in str(caught.value) for known in ALERT_SETS)
+    assert all(known.lower() in str(caught.value) for known in ALERT_SETS)
+
+
+def test_alert_sets_by_name():
+    assert alert_sets("pains") == ("PAINS",)
+    assert alert_sets(["Brenk", "brenk", " NIH"]) == ("BRENK", "NIH")
+    assert alert_sets("all") == ALERT_SETS
+    assert alert_sets("none") == alert_sets([]) == ()
+    quinone = parse("O=C1C=CC(=O)C=C1")
+    assert alerts(quinone, ["pains"]) == alerts(quinone, ["PAINS"])
+    with pytest.raises(InputError, match=r"did you mean 'pains'\?"):
+        alert_sets(["PAIN"])
+    with pytest.raises(InputError, match="cannot be combined"):
+        alert_sets(["none", "pains"])
 
 
 @pytest.mark.parametrize(

@@ -16,18 +16,20 @@ def test_writable_paths_leave_nothing_behind(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["file/out.csv", "file/new/out.csv", "x" * 250 + ".csv", "a\0b.csv", "dangling/out.csv"])
+@pytest.mark.parametrize(
+    "name", ["file/out.csv", "file/new/out.csv", "x" * 250 + ".csv", "a\0b.csv", "dangling/out.csv"]
+)
 def test_paths_that_cannot_be_written(tmp_path, name):
     (tmp_path / "file").write_text("x")
     (tmp_path / "dangling").symlink_to(tmp_path / "missing")
-    with pytest.raises(InputError, match="cannot write .*; choose|cannot write .* is a file, not a folder"):
+    with pytest.raises(InputError, match=r"cannot write .*; choose|cannot write .* is a file, not a folder"):
         check_writable(tmp_path / name)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
 @pytest.mark.parametrize("path", ["/proc/x.csv", "/proc/new/folder"])
 def test_file_systems_without_new_files(path):
-    with pytest.raises(InputError, match="cannot write /proc/.*; choose another folder"):
+    with pytest.raises(InputError, match=r"cannot write /proc/.*; choose another folder"):
         check_writable(path)
 
 

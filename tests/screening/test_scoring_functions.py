@@ -41,8 +41,10 @@ def test_scores_by_name(tmp_path):
     assert loaded["carbons"](["CCO"]).tolist() == [2]
     assert list(load_scoring_functions({"c": f"{rules}:carbons"})) == ["c"]
     assert list(load_scoring_functions("qed")) == ["qed"]
-    with pytest.raises(CheckpointError):
+    with pytest.raises(InputError, match="no model' as a scoring function"):
         load_scoring_functions([tmp_path / "no model"])
+    with pytest.raises(CheckpointError):
+        load_scoring_functions([tmp_path])
 
 
 def test_score_cannot_have_the_name_of_a_column(tmp_path):

@@ -108,8 +108,8 @@ def test_every_kind_of_score_can_rank(library, tmp_path, tiny_model, potency):
     assert list(by_rings["ring_count"]) == sorted(by_rings["ring_count"], reverse=True)
     assert by_rings["ring_count"].iloc[0] == 5
     by_model = molvae.screen(library, scores=[potency, rules], **options).table
-    assert {"size_1", "size_1_uncertainty", "ring_count"} <= set(by_model.columns)
-    np.testing.assert_allclose(by_model["score"], by_model["size_1"], rtol=1e-4)
+    assert {"size/1", "size/1_uncertainty", "ring_count"} <= set(by_model.columns)
+    np.testing.assert_allclose(by_model["score"], by_model["size/1"], rtol=1e-4)
     by_sum = molvae.screen(library, rank_by="tanimoto + 0.1*ring_count - qed", scores=[rules], **options).table
     np.testing.assert_allclose(
         by_sum["score"], by_sum["tanimoto"] + 0.1 * by_sum["ring_count"] - by_sum["qed"], rtol=1e-6
@@ -129,7 +129,7 @@ def test_filters_on_scores(library, tmp_path, tiny_model, potency):
     result = molvae.screen(library, rank_by="tanimoto", filters=filters, **options)
     latent = molvae.screen(library, rank_by="latent", **options).table.set_index("smiles")["latent"]
     latents = unfiltered["smiles"].map(latent)
-    rows = (unfiltered["size_1"] > 2.5) & unfiltered["cycles"].between(1, 3) & (unfiltered["tanimoto"] < 0.5)
+    rows = (unfiltered["size/1"] > 2.5) & unfiltered["cycles"].between(1, 3) & (unfiltered["tanimoto"] < 0.5)
     expected = unfiltered[rows & (latents < 0.9) & (unfiltered["mw"] < 400)]
     assert 0 < len(expected) < len(unfiltered)
     assert result.table["smiles"].tolist() == expected["smiles"].tolist()
@@ -189,6 +189,6 @@ def test_scores_rank_analogs(tiny, potency, tmp_path):
     )
     scores = load_scoring_functions([str(potency), f"{tmp_path / 'rules.py'}:carbons"], "cpu")
     table = tiny.analogs("CCO", 6, noise_level=0.8, rank_by="carbons - 0.1*size_1", scores=scores)
-    assert {"carbons", "size_1", "rank"} <= set(table.columns)
-    np.testing.assert_allclose(table["rank"], table["carbons"] - 0.1 * table["size_1"])
+    assert {"carbons", "size/1", "rank"} <= set(table.columns)
+    np.testing.assert_allclose(table["rank"], table["carbons"] - 0.1 * table["size/1"])
     assert list(table["rank"]) == sorted(table["rank"], reverse=True)
