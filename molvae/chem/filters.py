@@ -40,8 +40,8 @@ def alerts(
     ----------
     mol : rdkit.Chem.Mol
     sets : sequence of str
-        In any case, or "all": "PAINS", frequent hitters in assays [1]_; "BRENK", groups unwanted in lead discovery [2]_; "NIH", groups that a
-        screening collection excludes [3]_.
+        In any case, or "all": "PAINS", frequent hitters in assays [1]_; "BRENK", groups unwanted in lead discovery
+        [2]_; "NIH", groups that a screening collection excludes [3]_.
     fingerprint : PatternFingerprint, optional
         The molecule's `pattern_fingerprint`, if already computed.
 
