@@ -19,10 +19,10 @@ import torch
 
 from molvae.chem.properties import get_property
 from molvae.chem.tokenizer import Vocabulary
+from molvae.data.arguments import as_tuple
 from molvae.data.files import atomic_write, leftover_temporary_files, remove_leftover
 from molvae.data.hashing import HashSet, hash_texts
 from molvae.data.parallel import chunked
-from molvae.data.arguments import as_tuple
 from molvae.data.rows import RowCounts
 from molvae.errors import InputError
 from molvae.library.embedding import BATCH_SIZE, EmbeddedBatch, embed_rows
