@@ -7,7 +7,19 @@ from pathlib import Path
 from molvae.errors import InputError, did_you_mean, import_extra
 
 OUTPUT_SUFFIXES = (
-    ".csv", ".tsv", ".smi", ".sdf", ".csv.gz", ".tsv.gz", ".smi.gz", ".sdf.gz", ".xlsx", ".parquet", ".html", ".png", ".svg",
+    ".csv",
+    ".tsv",
+    ".smi",
+    ".sdf",
+    ".csv.gz",
+    ".tsv.gz",
+    ".smi.gz",
+    ".sdf.gz",
+    ".xlsx",
+    ".parquet",
+    ".html",
+    ".png",
+    ".svg",
 )
 
 

@@ -23,7 +23,7 @@ from molvae.chem.rdkit_guard import RDKIT_ERRORS, silence_rdkit
 from molvae.chem.smiles import parse
 from molvae.data.files import atomic_write
 from molvae.data.rows import clean_name
-from molvae.errors import MoleculeError
+from molvae.errors import InputError, MoleculeError, import_extra
 from molvae.io.formats import OUTPUT_SUFFIXES
 from molvae.io.formats import check_format as check_format
 from molvae.io.formats import output_format as output_format
