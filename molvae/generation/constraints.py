@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from rdkit import Chem
 from rdkit.SimDivFilters.rdSimDivPickers import MaxMinPicker
 
+from molvae.chem.cores import keeps_core_stereo
 from molvae.chem.expressions import PropertyFilter
 from molvae.chem.filters import Filters, alerts
 from molvae.chem.fingerprints import morgan
@@ -125,6 +126,7 @@ class Constraints:
             flat_seed=without_stereo(parse(seed)) if self.exclude_stereoisomers and seed else None,
             alerts=self.alerts,
             seed_alerts=frozenset(alerts(parse(seed), self.alerts)) if self.alerts and seed else frozenset(),
+            core_seed=seed if self.core is not None else "",
         )
 
 
@@ -142,6 +144,8 @@ class ConstraintChecker:
         SMILES of the seed without stereochemistry, to reject its stereoisomers, or None.
     alerts, seed_alerts
         Sets of alerts to check, and the alerts of the seed, which are allowed.
+    core_seed
+        SMILES of the seed whose stereo at the core is kept, or "".
     """
 
     filters: Filters
@@ -149,6 +153,7 @@ class ConstraintChecker:
     flat_seed: str | None
     alerts: tuple[str, ...]
     seed_alerts: frozenset[str]
+    core_seed: str = ""
 
     def __call__(self, molecules: Sequence[str]) -> list[str]:
         """The first constraint that each molecule violates, or ""."""
@@ -158,6 +163,9 @@ class ConstraintChecker:
     def _violation(self, mol: Chem.Mol) -> str:
         if reason := self.filters.first_failed(mol):
             return reason
+        core = self.filters.core
+        if core is not None and self.core_seed and not keeps_core_stereo(mol, core, self.core_seed):
+            return f"core {core}"
         if self.scaffold is not None and murcko_smiles(mol) != self.scaffold:
             return "keep_scaffold"
         if self.flat_seed is not None and without_stereo(mol) == self.flat_seed:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+import time
 from functools import cache
 
 import pytest
 from molecules import DRUGS
+from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
 from molvae.chem.filters import ALERT_SETS, _catalog, alert_sets, alerts, has_substructure
@@ -119,3 +122,23 @@ def test_invalid_smarts_is_quoted(smarts, reason, capfd):
         has_substructure(parse("C"), smarts)
     assert repr(smarts) in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+PARTS = ["CC", "CO", "C=O", "[C@H](N)C", "c", "N", "[#6]", "C/C=C/C", "O", "[OX2H1]", "N[C@@H](C)C=O"]
+
+
+@pytest.mark.parametrize("random_state", range(60))
+def test_smarts_of_several_parts_equal_rdkit(random_state):
+    smarts = ".".join(random.Random(random_state).choices(PARTS, k=3))
+    pattern = Chem.MolFromSmarts(smarts)
+    for smiles in ["CC(=O)N[C@@H](C)C(=O)O", "CCO", "c1ccccc1O", "C/C=C/C(N)=O", "N[C@H](C)CO", "OCCO", "C/C=C\\CN"]:
+        mol = parse(smiles)
+        assert has_substructure(mol, smarts) == mol.HasSubstructMatch(pattern, useChirality=True), smiles
+
+
+@pytest.mark.parametrize(("smarts", "found"), [("CC.CC.CC.CC.CC.N", False), ("CC.CC.CC.CC.CC.P", True)])
+def test_smarts_of_several_parts_on_a_long_chain(smarts, found):
+    """RDKit alone takes hours for these."""
+    begin = time.monotonic()
+    assert has_substructure(parse("C" * 40 + "P"), smarts) is found
+    assert time.monotonic() - begin < 5
