@@ -1,0 +1,1 @@
+"""Fuzzing: mutated inputs through the package; every target reports what it found. See `fuzz.targets`."""
