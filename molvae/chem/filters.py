@@ -16,9 +16,10 @@ from molvae.chem.cores import MAX_MATCHES, has_core
 from molvae.chem.disjoint_matches import place_disjoint
 from molvae.chem.expressions import PropertyFilter
 from molvae.chem.properties import EXPENSIVE, get_property
-from molvae.chem.smiles import parse, silence_rdkit
+from molvae.chem.rdkit_guard import RDKIT_ERRORS, molecule_error, rdkit_guard, silence_rdkit
+from molvae.chem.smiles import parse
 from molvae.chem.substructures import PatternFingerprint, PatternSet
-from molvae.errors import InputError, did_you_mean, one_line
+from molvae.errors import InputError, MoleculeError, did_you_mean, one_line
 
 ALERT_SETS = ("PAINS", "BRENK", "NIH")
 BRENK = ("BRENK",)
@@ -69,7 +70,7 @@ def alerts(
     """
     if set(sets) - set(ALERT_SETS):
         sets = alert_sets(sets)
-    with silence_rdkit():
+    with rdkit_guard("cannot search for structural alerts"):
         return [name for alert_set in sets for name in _matches(mol, alert_set, fingerprint)]
 
 
@@ -138,11 +139,14 @@ def has_substructure(mol: Chem.Mol, smarts: str) -> bool:
     Raises `InputError` for invalid SMARTS.
     """
     parts = _pattern(smarts)
-    if not all(mol.HasSubstructMatch(part, useChirality=True) for part in parts):
-        return False
-    if len(parts) == 1:
-        return True
-    matches = [mol.GetSubstructMatches(part, useChirality=True, maxMatches=MAX_MATCHES) for part in parts]
+    try:
+        if not all(mol.HasSubstructMatch(part, useChirality=True) for part in parts):
+            return False
+        if len(parts) == 1:
+            return True
+        matches = [mol.GetSubstructMatches(part, useChirality=True, maxMatches=MAX_MATCHES) for part in parts]
+    except RDKIT_ERRORS as error:
+        raise molecule_error(error, f"cannot search for {smarts}") from error
     return place_disjoint([map(frozenset, found) for found in matches]) is not None
 
 
@@ -196,8 +200,14 @@ class Filters:
         return not self.first_failed(mol)
 
     def first_failed(self, mol: Chem.Mol) -> str:
-        """The first filter that a molecule fails, such as "mw<500" or "without Cl"; "" if it passes all."""
-        return next(self._failed(mol), "")
+        """The first filter that a molecule fails, such as "mw<500" or "without Cl"; "" if it passes all.
+
+        A molecule fails a filter that cannot be computed.
+        """
+        try:
+            return next(self._failed(mol), "")
+        except MoleculeError as error:
+            return str(error)
 
     def _failed(self, mol: Chem.Mol) -> Iterator[str]:
         yield from _failed_properties(
@@ -212,7 +222,7 @@ class Filters:
 
 def _failed_properties(mol: Chem.Mol, conditions: Sequence[PropertyFilter]) -> Iterator[str]:
     for condition in conditions:
-        if not condition.accepts(get_property(condition.name).function(mol)):
+        if not condition.accepts(get_property(condition.name).value(mol)):
             yield str(condition)
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdCIPLabeler
 
+from molvae.chem.rdkit_guard import RDKIT_ERRORS, molecule_error, silence_rdkit
 from molvae.chem.smiles import parse, shortened, write
 from molvae.chem.tokenizer import tokenize
 from molvae.errors import MoleculeError
@@ -93,7 +94,8 @@ def mol_to_graph(mol: Chem.Mol) -> MolGraph:
     charges beyond 8, more than 999 atoms.
     """
     mol = Chem.Mol(mol)  # the CIP labels of the caller's molecule stay unchanged
-    raw = mol_to_raw_graph(mol, write(mol))
+    with silence_rdkit():
+        raw = mol_to_raw_graph(mol, write(mol))
     return MolGraph(
         raw.smiles,
         np.frombuffer(raw.atoms, np.uint8).reshape(-1, _COLUMNS),
@@ -105,8 +107,18 @@ def mol_to_graph(mol: Chem.Mol) -> MolGraph:
 def mol_to_raw_graph(mol: Chem.Mol, smiles: str) -> RawGraph:
     """The graph of a molecule as bytes, for callers that concatenate many graphs.
 
-    `smiles` must be the result of the last `write(mol)`. Sets new CIP labels on `mol`.
+    `smiles` must be the result of the last `write(mol)`. Sets new CIP labels on `mol`. Call it inside a `silence_rdkit`
+    block. Raises `MoleculeError` as `mol_to_graph` does.
     """
+    try:
+        return _raw_graph(mol, smiles)
+    except MoleculeError:
+        raise
+    except RDKIT_ERRORS as error:
+        raise molecule_error(error, f"cannot represent SMILES {shortened(smiles)!r} as a graph") from error
+
+
+def _raw_graph(mol: Chem.Mol, smiles: str) -> RawGraph:
     if "~" in smiles or "->" in smiles or "<-" in smiles:
         raise MoleculeError(
             f"SMILES {shortened(smiles)!r} has a dative or unspecified bond, which a graph cannot represent"

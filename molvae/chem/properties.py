@@ -13,7 +13,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from functools import cache
 from io import StringIO
-from math import inf, log, log10
+from math import inf, isfinite, log, log10, nan
 from pathlib import Path
 from types import ModuleType
 
@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from rdkit import Chem, RDConfig
 from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator, rdMolDescriptors
 
-from molvae.chem.smiles import silence_rdkit
+from molvae.chem.rdkit_guard import RDKIT_ERRORS, silence_rdkit
 from molvae.chem.substructures import PatternFingerprint, PatternSet
-from molvae.errors import InputError, did_you_mean
+from molvae.errors import InputError, MoleculeError, MolvaeError, did_you_mean
 
 
 @cache
@@ -154,6 +154,19 @@ class Property:
     range: tuple[float, float]
     source: str
 
+    def value(self, mol: Chem.Mol) -> float:
+        """The property of a molecule; NaN if RDKit cannot compute it.
+
+        Call it inside a `silence_rdkit` block. Any property can fail: QED overflows for 500 molecules of water.
+        """
+        try:
+            value = float(self.function(mol))
+        except RDKIT_ERRORS as error:
+            if isinstance(error, MolvaeError) and not isinstance(error, MoleculeError):
+                raise
+            return nan
+        return value if isfinite(value) else nan
+
 
 @cache
 def _natural_products() -> object:
@@ -254,7 +267,7 @@ def compute_properties(mols: Sequence[Chem.Mol], names: Sequence[str]) -> dict[s
     Returns
     -------
     dict of str to array of float64, shape (N,)
-        By the name in `PROPERTIES`, and in its unit.
+        By the name in `PROPERTIES`, and in its unit; NaN where RDKit cannot compute a property.
 
     Raises
     ------
@@ -263,4 +276,4 @@ def compute_properties(mols: Sequence[Chem.Mol], names: Sequence[str]) -> dict[s
     """
     rows = [get_property(name) for name in names]
     with silence_rdkit():
-        return {row.name: np.array([row.function(mol) for mol in mols], dtype=np.float64) for row in rows}
+        return {row.name: np.array([row.value(mol) for mol in mols], dtype=np.float64) for row in rows}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
-from molvae.chem.smiles import silence_rdkit
+from molvae.chem.rdkit_guard import rdkit_guard
 
 LARGE = 300
 """Number of atoms above which RDKit takes more than a second; its time grows with the cube of the number."""
@@ -14,10 +14,12 @@ LARGE = 300
 def murcko_smiles(mol: Chem.Mol) -> str:
     """The canonical SMILES of the scaffold, without stereo; '' for an acyclic molecule.
 
+    Raises `MoleculeError` if RDKit fails.
+
     >>> murcko_smiles(Chem.MolFromSmiles("CC(=O)Nc1ccc(O)cc1"))
     'c1ccccc1'
     """
-    with silence_rdkit():
+    with rdkit_guard("cannot determine the scaffold"):
         return str(Chem.MolToSmiles(murcko_scaffold(mol), isomericSmiles=False))
 
 

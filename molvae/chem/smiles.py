@@ -13,7 +13,7 @@ import unicodedata
 from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
-from molvae.chem.rdkit_guard import RDKIT_ERRORS, molecule_error, rdkit_reason
+from molvae.chem.rdkit_guard import RDKIT_ERRORS, molecule_error, rdkit_guard, rdkit_reason
 from molvae.chem.rdkit_guard import silence_rdkit as silence_rdkit
 from molvae.errors import MoleculeError
 
@@ -105,8 +105,11 @@ def shortened(smiles: str) -> str:
 
 
 def write(mol: Chem.Mol) -> str:
-    """RDKit's canonical isomeric SMILES, by which molvae identifies a molecule."""
-    return str(Chem.MolToSmiles(mol))
+    """RDKit's canonical isomeric SMILES, by which molvae identifies a molecule. Raises `MoleculeError` if it fails."""
+    try:
+        return str(Chem.MolToSmiles(mol))
+    except RDKIT_ERRORS as error:
+        raise molecule_error(error, "cannot write the molecule as SMILES") from error
 
 
 def canonical(smiles: str) -> str:
@@ -115,11 +118,7 @@ def canonical(smiles: str) -> str:
     >>> canonical("OCC")
     'CCO'
     """
-    mol = parse(smiles)
-    try:
-        return write(mol)
-    except RDKIT_ERRORS as error:
-        raise molecule_error(error, f"cannot write SMILES {shortened(smiles)!r}") from error
+    return write(parse(smiles))
 
 
 def canonical_or_none(smiles: str) -> str | None:
@@ -158,7 +157,10 @@ def parse_or_none(smiles: str) -> Chem.Mol | None:
 
 def without_stereo(mol: Chem.Mol) -> str:
     """The canonical SMILES without stereo and isotopes: the same for all stereoisomers."""
-    return str(Chem.MolToSmiles(mol, isomericSmiles=False))
+    try:
+        return str(Chem.MolToSmiles(mol, isomericSmiles=False))
+    except RDKIT_ERRORS as error:
+        raise molecule_error(error, "cannot write the molecule as SMILES") from error
 
 
 def standardize(mol: Chem.Mol, *, strip_salts: bool = True, neutralize: bool = False) -> Chem.Mol:
@@ -177,8 +179,13 @@ def standardize(mol: Chem.Mol, *, strip_salts: bool = True, neutralize: bool = F
     Returns
     -------
     rdkit.Chem.Mol
+
+    Raises
+    ------
+    MoleculeError
+        If RDKit cannot standardize the molecule, for example an aromatic ring with a metal.
     """
-    with silence_rdkit():
+    with rdkit_guard("cannot standardize the molecule"):
         clean = rdMolStandardize.Cleanup(mol)
         if strip_salts:
             clean = largest_fragment(clean)

@@ -97,11 +97,11 @@ def prepare(
     ('salt removed: [Na+]',)
     """
     mol = parse(smiles, conjugation=conjugation)
-    if not standardize and not _may_change(smiles):
-        mol, text = stable_smiles(mol, smiles)
-        return PreparedMolecule(mol, text)
     with silence_rdkit():
         try:
+            if not standardize and not _may_change(smiles):
+                mol, text = stable_smiles(mol, smiles)
+                return PreparedMolecule(mol, text)
             return _prepare_fully(mol, smiles.strip(), keep_salts, keep_isotopes, standardize)
         except RDKIT_ERRORS as error:
             raise molecule_error(error, f"cannot standardize SMILES {shortened(smiles)!r}") from None

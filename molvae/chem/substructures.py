@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem, DataStructs
 
-from molvae.chem.smiles import silence_rdkit
+from molvae.chem.rdkit_guard import silence_rdkit
 from molvae.errors import InputError
 
 PatternFingerprint = NDArray[np.uint64]

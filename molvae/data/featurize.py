@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph, RawGraph, mol_to_graph, mol_to_raw_graph
-from molvae.chem.smiles import parse, silence_rdkit, write
+from molvae.chem.rdkit_guard import silence_rdkit
+from molvae.chem.smiles import parse, write
 from molvae.chem.smiles import standardize as standardize_mol
 from molvae.chem.tokenizer import END, unsupported_reason
 from molvae.data.hashing import hash_text
@@ -115,43 +116,42 @@ def featurize_chunk(
     rows: list[int] = []
     # the graph alone does not depend on conjugation flags
     conjugation = standardize or on_molecule is not None
-    for row, mol, text in _canonicalize(smiles, standardize, conjugation, errors):
-        try:
-            graph = mol_to_raw_graph(mol, text)
-        except MoleculeError as error:
-            errors[row] = str(error)
-            continue
-        if reason := unsupported_reason(graph.tokens, max_length, vocabulary):
-            errors[row] = reason
-        else:
-            rows.append(row)
-            graphs.append(graph)
-            if on_molecule is not None:
-                on_molecule(mol)
+    with silence_rdkit():
+        for row, mol, text in _canonicalize(smiles, standardize, conjugation, errors):
+            try:
+                graph = mol_to_raw_graph(mol, text)
+            except MoleculeError as error:
+                errors[row] = str(error)
+                continue
+            if reason := unsupported_reason(graph.tokens, max_length, vocabulary):
+                errors[row] = reason
+            else:
+                rows.append(row)
+                graphs.append(graph)
+                if on_molecule is not None:
+                    on_molecule(mol)
     return _flatten(graphs, token_ids, rows, errors)
 
 
 def _canonicalize(
     smiles: Sequence[str | None], standardize: bool, conjugation: bool, errors: dict[int, str]
 ) -> Iterator[tuple[int, Chem.Mol, str]]:
-    """Yield row, molecule and canonical SMILES, computed in blocks; fill `errors`.
+    """Yield row, molecule and canonical SMILES, computed in blocks; fill `errors`. Call in a `silence_rdkit` block.
 
     Blocks make better use of the CPU caches: with `_BLOCK_SIZE` molecules, featurization is about 20 % faster than with
     single molecules or with large blocks.
     """
     for start in range(0, len(smiles), _BLOCK_SIZE):
         block = []
-        with silence_rdkit():
-            for row, text in enumerate(smiles[start : start + _BLOCK_SIZE], start):
-                if text is None:
-                    continue
-                try:
-                    mol = parse(text, conjugation=conjugation)
-                    mol = standardize_mol(mol) if standardize else mol
-                except MoleculeError as error:
-                    errors[row] = str(error)
-                else:
-                    block.append((row, mol, write(mol)))
+        for row, text in enumerate(smiles[start : start + _BLOCK_SIZE], start):
+            if text is None:
+                continue
+            try:
+                mol = parse(text, conjugation=conjugation)
+                mol = standardize_mol(mol) if standardize else mol
+                block.append((row, mol, write(mol)))
+            except MoleculeError as error:
+                errors[row] = str(error)
         yield from block
 
 

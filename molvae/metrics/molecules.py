@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +15,9 @@ from rdkit import Chem
 from molvae.chem.filters import ALERT_SETS, alerts, passes_moses_filters
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import PROPERTIES, property_name, qed
+from molvae.chem.rdkit_guard import RDKIT_ERRORS, rdkit_reason, silence_rdkit
 from molvae.chem.scaffolds import murcko_smiles
-from molvae.chem.smiles import parse, silence_rdkit, write
+from molvae.chem.smiles import parse, write
 from molvae.chem.substructures import pattern_fingerprint
 from molvae.data.rows import ARGUMENT, InvalidRow, Record, escape_surrogates
 from molvae.errors import InputError, MoleculeError, did_you_mean
@@ -188,10 +190,12 @@ def _computed_columns(names: Collection[str]) -> tuple[Column, ...]:
 def _compute(column: Column, mol: Chem.Mol, values: Values) -> None:
     """Store the value of a column, or in "error" the reason why it is missing."""
     try:
-        values[column.name] = column.function(mol, values)
-    except (ValueError, RuntimeError, ArithmeticError, KeyError) as error:  # KeyError: a required value is missing
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        values["error"] = values["error"] or f"no {column.name}: {reason}"
+        value = column.function(mol, values)
+        if isinstance(value, float) and not isfinite(value):
+            raise ArithmeticError(f"the result is {value}")
+        values[column.name] = value
+    except RDKIT_ERRORS as error:  # KeyError: a required value is missing
+        values["error"] = values["error"] or f"no {column.name}: {rdkit_reason(error)}"
 
 
 def packed_fingerprints(canonical: Sequence[str]) -> NDArray[np.uint8]:

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 import molvae
+from fuzz.report import MAX_SECONDS, Report, stderr_lines, timed
+from fuzz.smiles_mutations import molecules, mutated_smiles
 from molvae.chem.graph import MolGraph
 from molvae.chem.properties import PROPERTIES
 from molvae.chem.sample_parsing import parse_samples
@@ -18,9 +20,6 @@ from molvae.data.featurize import featurize, featurize_chunk
 from molvae.data.rows import ARGUMENT, Record, make_row
 from molvae.errors import MoleculeError
 from molvae.metrics.molecules import COLUMNS, score_chunk
-
-from fuzz.report import MAX_SECONDS, Report, stderr_lines, timed
-from fuzz.smiles_mutations import molecules, mutated_smiles
 
 BATCH_SIZE = 40
 GOOD = ("CCO", "CC(=O)Nc1ccc(O)cc1")

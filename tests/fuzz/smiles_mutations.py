@@ -210,7 +210,7 @@ WEIGHTS = (4, 4, 4, 2, 2, 4, 1, 1, 2, 3, 8, 4, 4, 4, 3, 4, 1, 2, 1)
 
 
 def structured_smiles(random: Random) -> str:
-    """A chain, a mixture, a dendrimer, a lattice, a random regular graph, or another molecule that is slow to handle."""
+    """A chain, a mixture, a dendrimer, a lattice, a random regular graph, or another unusual molecule."""
     size = int(random.choice((5, 10, 20, 50, 150, 400, 1200)) * random.uniform(0.7, 1.4))
     atom = random.choice(("C", "C", "C", "c", "*", "[Si]", "N", "[C@H]", "[C@@]", "[Fe]", "[BH]", "B", "n"))
     kind = random.randrange(8)
