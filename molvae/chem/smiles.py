@@ -26,6 +26,8 @@ MAX_SHOWN = 80
 WHITE_SPACE = " \t\n\r\v\f"
 """Characters that may precede and follow a SMILES. Other white space, such as a no-break space, is reported."""
 
+# a word of three or more letters, perhaps with digits, such as imatinib or CHEMBL25
+_LOOKS_LIKE_NAME = re.compile(r"(?=.*[A-Za-z]{3})[\w][\w ,'-]*", re.ASCII)
 _TOKEN = re.compile(r"\[[^\[\]]*\]|%[0-9]{2}|%\([0-9]+\)|[0-9]|Br|Cl|[BCNOPSFI]|[bcnops]|->|<-|[()=#$:/\\.~*@+-]")
 # ASCII characters without white space, and perhaps a ChemAxon extension (CX), which may contain any text
 _SMILES = re.compile(rf"[!-~]+(?:[{WHITE_SPACE}]+\|[^|]*\|?)?")
@@ -236,7 +238,8 @@ def _unexpected_character(smiles: str) -> str | None:
         if match is None and smiles[position] == ">":
             return f"the '>' at position {position + 1} belongs to a reaction, not to a molecule"
         if match is None:
-            return f"unexpected {smiles[position]!r} at position {position + 1}"
+            hint = "; it is not a SMILES, and names are not looked up" if _LOOKS_LIKE_NAME.fullmatch(smiles) else ""
+            return f"unexpected {smiles[position]!r} at position {position + 1}{hint}"
         position = match.end()
     return None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molvae.cli import options
+from molvae.cli import checks, options
 from molvae.cli.loading import load_model, load_scores, split_names, temperature_option
 from molvae.cli.outputs import check_image, check_outputs, image_output, table_output
 from molvae.cli.partial_runs import content_id, resumable_run
@@ -128,6 +128,12 @@ def analogs(
     from molvae.cli.inputs import read_rows
     from molvae.data.readers import looks_like_file
 
+    check_image(image)
+    check_outputs(output, image, inputs=seeds)
+    checks.check_analogs(similarity, noise_level, alerts, n, n_diverse)
+    checks.check_structures(include_smarts, exclude_smarts, core)
+    checks.check_expressions(filters, rank_by, ("similarity", "log_likelihood", *checks.score_names(scores)))
+    checks.check_inputs(seeds, column)
     analog_options: dict[str, Any] = {
         "similarity": similarity, "noise_level": noise_level, "samples_per_latent": samples_per_latent,
         "temperature": temperature_option(temperature, greedy), "top_k": top_k, "top_p": top_p, "grammar": grammar,
@@ -138,8 +144,6 @@ def analogs(
         "n_diverse": n_diverse, "optimize_latents": optimize_latents, "standardize": standardize,
         "random_state": random_seed,
     }  # fmt: skip
-    check_image(image)
-    check_outputs(output, image, inputs=seeds)
     generator = load_model(model, device)
     settings = _settings(generator, model, n, analog_options, scores, column)
     with resumable_run(output, seeds, settings) as parts:

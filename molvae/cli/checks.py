@@ -7,18 +7,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import typer
 
+from molvae.cli import usage
 from molvae.errors import CheckpointError, InputError
 
 PROPERTY_MODEL_FILE = "model.json"
 """The file of a property model folder that names its target."""
 
+LIBRARY_FILES = ("manifest.json", "settings.json")
+"""Files of a library folder: of a complete one, and of one that is being built."""
 
-def model_name(value: str | None) -> str | None:
+
+_PATH = re.compile(r"[~\w. -]*/[~\w./ -]*|[\w -]+\.[A-Za-z]\w{1,6}")
+"""Text that looks like a path: it has a folder or a suffix, and none of the characters of bonds, branches and atoms."""
+
+
+def model_name(parameter: typer.CallbackParam, value: str | None) -> str | None:
     """Callback of `--model`: raise `InputError` if there is no such model."""
     if value is not None:
         from molvae.model_folders import find_model
@@ -26,7 +35,8 @@ def model_name(value: str | None) -> str | None:
         try:
             find_model(value)
         except CheckpointError as error:
-            raise InputError(f"--model: {error}") from None
+            option = "--model: " if parameter.param_type_name == "option" else ""
+            raise InputError(f"{option}{error}") from None
     return value
 
 
@@ -37,27 +47,39 @@ def device_name(value: str) -> str:
     return check_device_name(value)
 
 
-def check_inputs(arguments: Iterable[str], column: str | None = None) -> None:
+def positive_fraction(parameter: typer.CallbackParam, value: float) -> float:
+    """Callback of an option above 0 and at most 1."""
+    if not 0 < value <= 1:
+        raise usage.bad_parameter(f"must be above 0 and at most 1, got {value:g}", parameter)
+    return value
+
+
+def check_inputs(arguments: Iterable[str], column: str | None = None, name_column: str | None = None) -> None:
     """Raise `InputError` for a file that does not exist or cannot be read as molecules, or that lacks the column.
 
     The first row of each file is read. Standard input and named pipes, which can be read only once, are not touched.
     """
+    from molvae.data.layout import is_molecule
     from molvae.data.readers import looks_like_file, read_records
 
     for argument in arguments:
-        if argument == "-" or not looks_like_file(argument):
+        if argument == "-":
             continue
-        if os.path.isfile(argument) or not os.path.exists(argument) or os.path.isdir(argument):
-            next(iter(read_records(argument, column=column)), None)
+        if not looks_like_file(argument):
+            if _PATH.fullmatch(argument) and not is_molecule(argument):
+                raise InputError(
+                    f"{argument} is neither a SMILES nor a file: a file exists and has a suffix such as .smi"
+                )
+        elif os.path.isfile(argument) or not os.path.exists(argument) or os.path.isdir(argument):
+            next(iter(read_records(argument, column=column, name_column=name_column)), None)
 
 
 def check_library(library: Sequence[str], column: str | None = None) -> None:
     """`check_inputs` for arguments that may also be folders of files."""
     from molvae.library.input_files import find_files
 
-    check_inputs([str(path) for path in find_files([text for text in library if text != "-"])], column) if any(
-        text != "-" for text in library
-    ) else None
+    if files := [text for text in library if text != "-"]:
+        check_inputs([str(path) for path in find_files(files)], column)
 
 
 def score_names(scores: Sequence[str]) -> list[str]:
@@ -128,3 +150,105 @@ def check_smiles(**molecules: str) -> None:
             parse(smiles)
         except MoleculeError as error:
             raise typer.BadParameter(f"{name.upper()}: {error}") from None
+
+
+def check_analogs(similarity: str | None, noise_level: float | None, alerts: str, n: int, n_diverse: int) -> None:
+    """Raise `InputError` for a similarity target, alerts or numbers of molecules that `molvae.analogs` rejects."""
+    from molvae.generation.similarity_target import SimilarityTarget
+
+    if similarity is not None:
+        if noise_level is not None:
+            raise InputError("give either --noise-level or --similarity, which adapts the noise level itself")
+        SimilarityTarget.parse(similarity)
+    if alerts:
+        from molvae.chem.filters import alert_sets
+
+        alert_sets([name for name in alerts.split(",") if name.strip()])
+    if n_diverse > n:
+        raise InputError(f"--n-diverse {n_diverse} is more than -n {n}: raise -n, to {3 * n_diverse} or so")
+
+
+def check_table(data: Path, column: str | None, target: str) -> None:
+    """Raise `InputError` for a table that cannot be read, or that has no column `target` (`molvae fit`)."""
+    from molvae.data.readers import read_records
+
+    next(iter(read_records(data, column=column)), None)
+    try:
+        next(iter(read_records(data, column=column, name_column=target)), None)
+    except InputError as error:
+        raise InputError(f"--target: {error}".replace("the same option", "--target")) from None
+
+
+def check_datasets(names: Iterable[str], column: str | None = None) -> None:
+    """Raise `InputError` for training data that is neither a file nor a dataset, or that has no such column."""
+    from molvae.data.datasets import resolve_source
+
+    for name in names:
+        source = resolve_source(name, column)
+        check_inputs([str(source.path)], source.column)
+
+
+def check_index_folder(folder: Path) -> None:
+    """Raise `InputError` for an output folder of `molvae index` that cannot be written or holds something else."""
+    from molvae.data.files import check_writable
+
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} exists and is a file: choose another output folder (-o)")
+    is_library = any((folder / name).exists() for name in LIBRARY_FILES)
+    if folder.exists() and not is_library and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise InputError(f"{folder} exists and is not a library: choose another output folder (-o)")
+    check_writable(folder)
+
+
+def check_search(library: Path, filters: Sequence[str]) -> None:
+    """Raise `InputError` for a folder that is not a library, or a filter that cannot be read."""
+    if not library.is_dir():
+        problem = "is a file, not a folder" if library.exists() else "does not exist"
+        raise InputError(f"{library} {problem}: give a folder written by `molvae index`")
+    check_expressions(filters, None, ())
+
+
+def check_objective(objective: str, filters: Sequence[str], scores: Sequence[str]) -> None:
+    """Raise `InputError` for an objective or a filter of `molvae optimize` that cannot be read."""
+    known = ("similarity", *scores)
+    check_expressions(filters, None, known)
+    if ".py:" in objective:
+        score_names([objective])
+    elif not (Path(objective) / PROPERTY_MODEL_FILE).is_file():
+        if os.path.isdir(objective):
+            raise InputError(f"--objective: the folder {objective} is not a property model: it has no model.json")
+        check_expressions((), objective, known)
+
+
+def check_directions(directions: str) -> None:
+    """Raise `InputError` for directions of `molvae traverse` that are neither axes nor one or two properties."""
+    if directions in ("latent", "principal"):
+        return
+    from molvae.chem.properties import get_property
+
+    names = directions.split(",")
+    for name in names:
+        try:
+            get_property(name.strip())
+        except InputError as error:
+            raise InputError(f"--directions takes latent, principal, or one or two properties: {error}") from None
+    if len(names) > 2:
+        raise InputError(f"--directions takes at most two properties such as logp,tpsa, got {directions!r}")
+
+
+def number_of_clusters(text: str) -> int | str:
+    """The number in `--clusters`, or "auto"."""
+    if text == "auto":
+        return text
+    if not text.isascii() or not text.isdecimal() or int(text) < 2:
+        raise InputError(f"--clusters must be auto, or a whole number of 2 or more, got {text!r}")
+    return int(text)
+
+
+def molecule_files(reference: str | None) -> list[str]:
+    """The reference of `molvae anomaly` if it is a file of molecules rather than stored statistics (.json)."""
+    if reference is None:
+        return []
+    if not os.path.exists(reference):
+        raise InputError(f"--reference: {reference} does not exist: check the spelling and the current directory")
+    return [] if reference.lower().endswith(".json") else [reference]

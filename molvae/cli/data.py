@@ -49,8 +49,11 @@ def fetch(
 ) -> None:
     """Download a dataset and print its files; files with the right checksum are not downloaded again."""
     from molvae.data import datasets
+    from molvae.data.files import check_writable
 
     recipe = datasets.load_recipe(name)
+    if not recipe.packaged:
+        check_writable((folder or datasets.data_folder()) / recipe.name)
     try:
         files = datasets.fetch_dataset(recipe, folder, progress=lambda text: typer.echo(text, err=True))
     except InputError as error:  # a failed download is not a usage error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import tee
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molvae.cli import options
+from molvae.cli import checks, options
 from molvae.cli.loading import load_model
-from molvae.cli.outputs import GRID_FORMATS, PLOT_FORMATS, single_table
+from molvae.cli.outputs import GRID_FORMATS, PLOT_FORMATS, check_image, check_outputs, single_table
+from molvae.cli.usage import one_of
 from molvae.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,11 +29,25 @@ Reference = Annotated[
 ]
 
 
+def _check_paths(
+    output: Path | None,
+    image: Path | None,
+    formats: Sequence[str],
+    inputs: Sequence[str] = (),
+    other: Path | None = None,
+) -> None:
+    """Check the paths of a command before it imports what it needs for its work."""
+    check_image(image, formats)
+    check_outputs(output, image, other, inputs=inputs)
+
+
 def interpolate(
     start: options.Molecule,
     end: options.Molecule,
     steps: Annotated[int, typer.Option(min=2, help="Number of latents on the path, including both ends.")] = 20,
-    path: Annotated[str, typer.Option(help="spherical or linear.")] = "spherical",
+    path: Annotated[
+        str, typer.Option(callback=one_of("spherical", "linear"), help="spherical or linear.")
+    ] = "spherical",
     samples_per_latent: Annotated[
         int,
         typer.Option(min=0, help="Samples decoded from each latent; the one closest to the path is kept."),
@@ -48,6 +64,8 @@ def interpolate(
     Columns: position, n_merged, smiles, similarity_start, similarity_end, log_likelihood. In Python:
     `molvae.explore.interpolate`.
     """
+    _check_paths(output, image, GRID_FORMATS)
+    checks.check_smiles(start=start, end=end)
     from molvae.cli.inputs import standardized_smiles
     from molvae.explore import draw_path
     from molvae.explore import interpolate as interpolate_molecules
@@ -90,6 +108,11 @@ def traverse(
 
     Columns: x, y, smiles, similarity, log_likelihood, and the properties named. In Python: `molvae.explore.traverse`.
     """
+    _check_paths(output, image, GRID_FORMATS, [reference or ""])
+    pair = _pair(axes)
+    checks.check_directions(directions)
+    checks.check_smiles(seed=seed)
+    checks.check_inputs([] if reference is None else [reference], column)
     from molvae.cli.inputs import read_rows, standardized_smiles, valid_smiles
     from molvae.explore import draw_traversal
     from molvae.explore import traverse as traverse_latent_space
@@ -99,7 +122,7 @@ def traverse(
         center = standardized_smiles(seed) if standardize else seed
         finish(
             traverse_latent_space(
-                load_model(model, device), center, axes=_pair(axes), directions=directions, reference=molecules,
+                load_model(model, device), center, axes=pair, directions=directions, reference=molecules,
                 steps=steps, span=span,
             )
         )  # fmt: skip
@@ -115,7 +138,7 @@ def _pair(text: str) -> tuple[int, int]:
 
 def latent_map(
     molecules: options.Molecules,
-    method: Annotated[str, typer.Option(help="pca or umap.")] = "pca",
+    method: Annotated[str, typer.Option(callback=one_of("pca", "umap"), help="pca or umap.")] = "pca",
     color_by: Annotated[
         str | None, typer.Option(show_default=False, help="A property such as qed, or a column of the input.")
     ] = None,
@@ -132,6 +155,8 @@ def latent_map(
     Columns: smiles, name (if the input has names), error, x, y, and the values of --color-by. In Python:
     `molvae.explore.latent_map`.
     """
+    _check_paths(output, image, PLOT_FORMATS, molecules)
+    checks.check_inputs(molecules, column)
     import pandas as pd
 
     from molvae.chem.properties import property_name
@@ -158,7 +183,10 @@ def latent_map(
 def cluster(
     molecules: options.Molecules,
     clusters: Annotated[str, typer.Option(help="Number of clusters, or auto.")] = "auto",
-    method: Annotated[str, typer.Option(help="kmeans, agglomerative or hdbscan.")] = "kmeans",
+    method: Annotated[
+        str,
+        typer.Option(callback=one_of("kmeans", "agglomerative", "hdbscan"), help="kmeans, agglomerative or hdbscan."),
+    ] = "kmeans",
     labels: Annotated[
         str | None,
         typer.Option(show_default=False, help="Column with known classes to compare with; for a .smi file, its names."),
@@ -176,12 +204,14 @@ def cluster(
     Columns: smiles, name (if the input has names), error, cluster, is_representative, label, x, y. With --labels,
     stderr shows purity, adjusted Rand index and silhouettes. In Python: `molvae.explore.cluster`.
     """
+    n_clusters = checks.number_of_clusters(clusters)
+    _check_paths(output, image, PLOT_FORMATS, molecules)
+    checks.check_inputs(molecules, column)
     from molvae.cli.inputs import read_rows
     from molvae.cli.row_commands import row_labels, table_of_rows
     from molvae.explore import cluster as cluster_latents
     from molvae.explore import draw_clusters
 
-    n_clusters = int(clusters) if clusters.isdecimal() else clusters
     with single_table(output, image, draw_clusters, PLOT_FORMATS, molecules) as finish:
         generator = load_model(model, device)
         rows = list(read_rows(molecules, column, labels, standardized=standardize))
@@ -210,6 +240,8 @@ def neighbors(
 
     Columns: seed, smiles, name (if the file has names), distance, similarity. In Python: `molvae.explore.neighbors`.
     """
+    _check_paths(output, image, GRID_FORMATS, [*library, *seeds])
+    checks.check_inputs([*library, *seeds], column)
     from molvae.cli.inputs import read_rows, report_errors, valid_rows
     from molvae.explore import draw_neighbors
     from molvae.explore import neighbors as nearest_neighbors
@@ -248,15 +280,17 @@ def anomaly(
     Columns: smiles, error, log_likelihood, log_likelihood_per_token (nats), percentile: the percentage of reference
     molecules with a lower likelihood; values below 1 mark outliers. In Python: `molvae.explore.anomaly`.
     """
+    if save_reference is not None and reference is None:
+        raise InputError("--save-reference stores the statistics of --reference FILE: give both")
+    if save_reference is not None and save_reference.suffix.lower() != ".json":
+        raise InputError(f"--save-reference writes a .json file, got {save_reference}")
+    _check_paths(output, image, GRID_FORMATS, [*molecules, reference or ""], save_reference)
+    checks.check_inputs([*molecules, *checks.molecule_files(reference)], column)
     from molvae.cli.inputs import read_rows
     from molvae.cli.row_commands import table_of_rows
     from molvae.explore import anomaly as score_anomaly
     from molvae.explore import draw_anomalies
 
-    if save_reference is not None and reference is None:
-        raise InputError("--save-reference stores the statistics of --reference FILE: give both")
-    if save_reference is not None and save_reference.suffix.lower() != ".json":
-        raise InputError(f"--save-reference writes a .json file, got {save_reference}")
     inputs = [*molecules, reference or ""]
     with single_table(output, image, draw_anomalies, GRID_FORMATS, inputs, save_reference) as finish:
         generator = load_model(model, device)

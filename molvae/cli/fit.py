@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from molvae.cli import options
+from molvae.cli import checks, options
+from molvae.cli.usage import one_of
 
 
 def fit(
@@ -19,10 +20,17 @@ def fit(
         Path, typer.Option("--output", "-o", show_default=False, help="Folder to write, such as pIC50.molvae-property.")
     ],
     task: Annotated[
-        str, typer.Option(help="regression, classification, or auto: two values such as 0/1 or no/yes are classes.")
+        str,
+        typer.Option(
+            callback=one_of("auto", "regression", "classification"),
+            help="regression, classification, or auto: two values such as 0/1 or no/yes are classes.",
+        ),
     ] = "auto",
     split: Annotated[
-        str, typer.Option(help="Cross-validation split: scaffold (new chemotypes) or random.")
+        str,
+        typer.Option(
+            callback=one_of("scaffold", "random"), help="Cross-validation split: scaffold (new chemotypes) or random."
+        ),
     ] = "scaffold",
     folds: Annotated[int, typer.Option(min=2, help="Number of cross-validation folds.")] = 5,
     random_seed: options.RandomSeed = 0,
@@ -34,12 +42,13 @@ def fit(
 
     Stdout shows the model card with the validation scores of every candidate. In Python: `molvae.fit_property_model`.
     """
-    from molvae.checkpoint import card_text
     from molvae.data.files import check_output_folder
-    from molvae.qsar.fitted_model import SETTINGS
+
+    check_output_folder(output, checks.PROPERTY_MODEL_FILE)
+    checks.check_table(data, column, target)
+    from molvae.checkpoint import card_text
     from molvae.qsar.property_model import fit_property_model
 
-    check_output_folder(output, SETTINGS)
     property_model = fit_property_model(
         data, target, column=column, task=task, split=split, folds=folds, random_state=random_seed, model=model,
         device=device, progress=lambda line: typer.echo(line, err=True),

@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
-from molvae.cli import options
+from molvae.cli import checks, options
+from molvae.cli.usage import one_of
 
 
 def fit_prior(
-    model: Annotated[str, typer.Argument(show_default=False, help="Name of a shipped model, or a model directory.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            callback=checks.model_name, show_default=False, help="Name of a shipped model, or a model directory."
+        ),
+    ],
     data: Annotated[
         list[str],
         typer.Argument(
@@ -21,7 +27,10 @@ def fit_prior(
     output: Annotated[
         Path, typer.Option("--output", "-o", show_default=False, help="Model directory to write; it may be MODEL.")
     ],
-    kind: Annotated[str, typer.Option(help="mixture (Gaussian mixture) or flow (flow matching).")] = "mixture",
+    kind: Annotated[
+        str,
+        typer.Option(callback=one_of("mixture", "flow"), help="mixture (Gaussian mixture) or flow (flow matching)."),
+    ] = "mixture",
     noise_level: Annotated[
         float | None,
         typer.Option(
@@ -42,6 +51,11 @@ def fit_prior(
     `molvae sample` then draws from it instead of the standard Gaussian. In Python:
     `molvae.training.fit_prior.fit_prior`.
     """
+    from molvae.data.files import check_output_folder
+    from molvae.model_folders import CONFIG_FILE
+
+    check_output_folder(output, CONFIG_FILE)
+    checks.check_datasets(data, column)
     from molvae.training.fit_prior import fit_prior as fit
 
     folder = fit(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from molvae.cli.checks import PROPERTY_MODEL_FILE
 from molvae.errors import CheckpointError, InputError
 
 
@@ -23,8 +24,7 @@ def info(
     """
     import json
 
-    from molvae.checkpoint import describe, find_model, load, shipped_models
-    from molvae.qsar.fitted_model import SETTINGS
+    from molvae.model_folders import find_model, shipped_models
 
     if model is None:
         names = shipped_models()
@@ -34,7 +34,9 @@ def info(
         folder = find_model(model)
     except CheckpointError as error:
         raise InputError(str(error)) from None
-    content = _describe_property_model(folder) if (folder / SETTINGS).exists() else describe(load(folder))
+    from molvae.checkpoint import describe, load
+
+    content = _describe_property_model(folder) if (folder / PROPERTY_MODEL_FILE).exists() else describe(load(folder))
     typer.echo(json.dumps(content, indent=2) if as_json else "\n".join(_lines(content)))
 
 

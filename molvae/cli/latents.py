@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molvae.cli import options
+from molvae.cli import checks, options
 from molvae.cli.loading import load_model, temperature_option
 from molvae.cli.outputs import table_output
 from molvae.cli.row_commands import finish, map_rows
@@ -41,6 +41,7 @@ def encode(
     if output is not None and output.suffix.lower() not in (".csv", ".parquet"):
         raise InputError(f"latents are written to .csv or .parquet, got {output}")
     n_rows = n_valid = 0
+    checks.check_inputs(molecules, column)
     with table_output(output, molecules) as write:
         generator = load_model(model, device)
         encode_chunk = partial(
@@ -108,6 +109,7 @@ def reconstruct(
     from molvae.cli.inputs import read_rows
 
     n_rows = n_invalid = n_exact = n_errors = 0
+    checks.check_inputs(molecules, column)
     with table_output(output, molecules) as write:
         generator = load_model(model, device)
         reconstruct_chunk = partial(

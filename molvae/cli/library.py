@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molvae.cli import options
+from molvae.cli import checks, options
 from molvae.cli.loading import split_names
-from molvae.cli.outputs import table_output
+from molvae.cli.outputs import check_outputs, table_output
+from molvae.cli.usage import one_of
 
 if TYPE_CHECKING:
     pass
@@ -38,7 +39,13 @@ def index(
     The same command resumes an interrupted run. Invalid rows are listed in invalid_rows.csv in the library folder. In
     Python: `molvae.index`.
     """
+    from molvae.chem.properties import get_property
     from molvae.errors import CheckpointError, InputError
+
+    checks.check_index_folder(output)
+    for name in split_names(properties):
+        get_property(name)
+    checks.check_library(library, column)
     from molvae.library.indexed_library import index as build_library
 
     try:
@@ -60,10 +67,19 @@ def search(
     seeds: options.Molecules,
     rank_by: Annotated[
         str,
-        typer.Option(rich_help_panel=options.RANKING, help="tanimoto, latent, or both (reciprocal rank fusion)."),
+        typer.Option(
+            rich_help_panel=options.RANKING,
+            callback=one_of("tanimoto", "latent", "both"),
+            help="tanimoto, latent, or both (reciprocal rank fusion).",
+        ),
     ] = "both",
     metric: Annotated[
-        str, typer.Option(rich_help_panel=options.RANKING, help="Metric of the latent space: cosine or l2.")
+        str,
+        typer.Option(
+            rich_help_panel=options.RANKING,
+            callback=one_of("cosine", "l2"),
+            help="Metric of the latent space: cosine or l2.",
+        ),
     ] = "cosine",
     nprobe: Annotated[
         int,
@@ -89,6 +105,7 @@ def search(
             "-m",
             rich_help_panel=options.MODEL,
             show_default=False,
+            callback=checks.model_name,
             help="Model directory, if the library's model has moved.",
         ),
     ] = None,
@@ -102,6 +119,11 @@ def search(
     """
     from molvae.cli.inputs import read_rows, report_row
     from molvae.data.rows import Record
+
+    check_outputs(output, inputs=seeds)
+    checks.check_search(library, filters)
+    checks.check_structures(include_smarts, exclude_smarts, core)
+    checks.check_inputs(seeds, column)
     from molvae.library.indexed_library import open_library
 
     opened = open_library(library, model=model, device=device)

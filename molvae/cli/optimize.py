@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from molvae.cli import options
+from molvae.cli import checks, options
 from molvae.cli.loading import load_model, load_scores
-from molvae.cli.outputs import GRID_FORMATS, single_table
+from molvae.cli.outputs import GRID_FORMATS, check_image, check_outputs, single_table
 from molvae.viz.progress import progress_bar
 
 
@@ -64,6 +64,11 @@ def optimize(
     `molvae.explore.optimize`.
     """
     from molvae.cli.inputs import read_rows, report_errors, valid_smiles
+
+    check_image(image)
+    check_outputs(output, image, inputs=seeds)
+    checks.check_objective(objective, filters, checks.score_names(scores))
+    checks.check_inputs(seeds, column)
     from molvae.explore import OptimizationInterrupted, draw_best
     from molvae.explore import optimize as optimize_molecules
     from molvae.explore.latent_search import SearchStrategy

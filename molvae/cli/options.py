@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from molvae.cli import checks
+
 SAMPLING = "Sampling"
 CONSTRAINTS = "Constraints"
 RANKING = "Ranking"
@@ -45,6 +47,7 @@ TopP = Annotated[
     float,
     typer.Option(
         rich_help_panel=SAMPLING,
+        callback=checks.positive_fraction,
         help="Nucleus sampling: use the most likely tokens with this total probability.",
     ),
 ]
@@ -129,9 +132,17 @@ Scores = Annotated[
 
 Model = Annotated[
     str,
-    typer.Option("--model", "-m", rich_help_panel=MODEL, help="Name of a shipped model, or a model directory."),
+    typer.Option(
+        "--model",
+        "-m",
+        rich_help_panel=MODEL,
+        callback=checks.model_name,
+        help="Name of a shipped model, or a model directory.",
+    ),
 ]
-Device = Annotated[str, typer.Option(rich_help_panel=MODEL, help="cpu, cuda, cuda:1 ..., or auto.")]
+Device = Annotated[
+    str, typer.Option(rich_help_panel=MODEL, callback=checks.device_name, help="cpu, cuda, cuda:1 ..., or auto.")
+]
 Workers = Annotated[
     int | None,
     typer.Option(

@@ -27,9 +27,11 @@ def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[st
 
     Raises `InputError` if a file cannot be written, is also an input, is in an input folder, or is given twice.
     """
+    from molvae.data.files import check_writable
+    from molvae.data.readers import looks_like_file
     from molvae.data.rows import file_format
     from molvae.errors import InputError
-    from molvae.io.writers import check_format
+    from molvae.io.formats import check_format
 
     if output is not None:
         check_format(output)
@@ -41,12 +43,10 @@ def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[st
             raise InputError(f"{path} is given for two outputs: give each its own file")
         if path.exists() and any(path.samefile(name) for text in inputs for name in _existing_files(text)):
             raise InputError(f"{path} is also an input and would be overwritten: choose another file")
-        for folder in (Path(text) for text in inputs if os.path.isdir(text)):
+        for folder in (Path(text) for text in inputs if os.path.isdir(text) and looks_like_file(text)):
             if path.resolve().is_relative_to(folder.resolve()) and file_format(path.name) is not None:
                 raise InputError(f"{path} is in the input folder {folder}: choose a file in another folder")
-        parent = next(folder for folder in path.resolve().parents if folder.exists())
-        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-            raise InputError(f"cannot write {path}: no permission to write to {parent}")
+        check_writable(path)
 
 
 def _existing_files(text: str) -> list[str]:

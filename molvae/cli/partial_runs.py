@@ -27,9 +27,13 @@ def resumable_run(
     if output is None or not all(map(_can_be_read_again, inputs)):
         yield None
         return
+    from molvae.data.readers import looks_like_file
     from molvae.io.partial_results import PartialResults
 
-    digests = {f"input {position}": content_id(text) for position, text in enumerate(inputs, start=1)}
+    digests = {
+        f"input {position}": content_id(text) if looks_like_file(text) else text
+        for position, text in enumerate(inputs, start=1)
+    }
     parts = PartialResults(output.with_name(f"{output.name}.parts"), {**settings, **digests})
     if parts.n_tables:
         typer.echo(f"resuming after {_seed_count(parts)}, stored in {parts.folder}", err=True)

@@ -10,6 +10,7 @@ import typer
 from molvae.cli import options
 from molvae.cli.loading import load_model, temperature_option
 from molvae.cli.outputs import table_output
+from molvae.cli.usage import one_of
 from molvae.viz.progress import progress_bar
 
 
@@ -19,6 +20,7 @@ def sample(
         str,
         typer.Option(
             rich_help_panel=options.SAMPLING,
+            callback=one_of("auto", "unit", "learned"),
             help="unit (standard Gaussian), learned (fitted, saved with the model), or auto: learned if there is one.",
         ),
     ] = "auto",

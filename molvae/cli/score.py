@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molvae.cli import options
+from molvae.cli import checks, options
 from molvae.cli.loading import load_scores, split_names
 from molvae.cli.outputs import check_outputs
 from molvae.viz.progress import progress_bar
@@ -100,24 +100,31 @@ def score(
     Stdout shows tables in a terminal and JSON in a pipe. In Python: `molvae.score`.
     """
     from molvae.cli.inputs import read_rows
-    from molvae.errors import InputError
+    from molvae.errors import InputError, did_you_mean
 
     if report is not None and report.suffix.lower() not in (".html", ".json", ".csv"):
         raise InputError(f"--report writes .html, .json or .csv, got {report}; -o writes the table of molecules")
     if per_seed is not None and seed_column is None:
         raise InputError("--per-seed needs the column with the seeds: give --seed-column COLUMN")
-    from molvae.io.writers import check_format, write_table
-    from molvae.metrics.molecules import select_columns
-    from molvae.metrics.score import load_references
-    from molvae.metrics.scorer import Scorer
-    from molvae.nn.devices import find_device
+    from molvae.io.formats import check_format
+    from molvae.metrics.column_names import COLUMN_NAMES, check_columns
 
     reference_files = [name for name in (train, test, test_scaffolds) if name]
     check_outputs(output, report, per_seed, inputs=[*molecules, *reference_files])
     if per_seed is not None:
         check_format(per_seed)
     names = None if columns is None else split_names(columns)
-    select_columns(names)  # raises before the references are read
+    check_columns(names)
+    computed = ("nearest_similarity", "similarity", *checks.score_names(scores))
+    if report is not None and rank_by not in (*COLUMN_NAMES, *computed):
+        raise InputError(f"--rank-by: no column is called {rank_by!r}{did_you_mean(rank_by, COLUMN_NAMES)}")
+    checks.check_inputs(molecules, column, seed_column)
+    checks.check_datasets(reference_files)
+    from molvae.io.writers import write_table
+    from molvae.metrics.score import load_references
+    from molvae.metrics.scorer import Scorer
+    from molvae.nn.devices import find_device
+
     device_name = str(find_device(device))
     references = load_references(
         train,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molvae.cli import options
+from molvae.cli import checks, options
 from molvae.cli.outputs import check_outputs, table_output
 from molvae.viz.progress import progress_bar
 
@@ -75,9 +75,13 @@ def screen(
 
     if report is not None and report.suffix.lower() != ".html":
         raise InputError(f"--report writes .html, got {report}; -o writes the table")
+    check_outputs(output, report, invalid_rows, inputs=[*library, *seeds])
+    checks.check_expressions(filters, rank_by, ("tanimoto", "latent", *checks.score_names(scores)))
+    checks.check_structures(include_smarts, exclude_smarts, core)
+    checks.check_library(library, column)
+    checks.check_inputs(seeds, column)
     from molvae.screening.screen import screen as screen_library
 
-    check_outputs(output, report, invalid_rows, inputs=[*library, *seeds])
     queries = _query_molecules(seeds, column)
     with table_output(output) as write, _progress_and_invalid_rows(library, invalid_rows) as on_part:
         result = screen_library(

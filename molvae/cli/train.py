@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from molvae.cli import options
+from molvae.cli import checks, options
+from molvae.cli.usage import one_of
 
 HARDWARE = "Hardware"
 
@@ -33,7 +34,10 @@ def train(
     column: options.Column = None,
     standardize: options.Standardize = False,
     init_from: Annotated[
-        str | None, typer.Option(show_default=False, help="Start from the weights and vocabulary of this model.")
+        str | None,
+        typer.Option(
+            callback=checks.model_name, show_default=False, help="Start from the weights and vocabulary of this model."
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(show_default=False, help="Name of the model. Default: the name of the folder.")
@@ -45,7 +49,22 @@ def train(
             help="Decode a noisy latent to a similar training molecule, less similar for more noise.",
         ),
     ] = True,
-    accelerator: Annotated[str, typer.Option(rich_help_panel=HARDWARE, help="auto, cpu or gpu.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=HARDWARE,
+            callback=checks.device_name,
+            help="The device to train on: cpu, cuda, cuda:1 ..., or auto (every GPU, or else the CPU).",
+        ),
+    ] = "auto",
+    accelerator: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=HARDWARE,
+            callback=one_of("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+            help="For several devices, with --devices: auto, cpu or gpu.",
+        ),
+    ] = "auto",
     devices: Annotated[
         str, typer.Option(rich_help_panel=HARDWARE, help="Number of devices, their indices (0,2), or auto.")
     ] = "auto",
@@ -54,6 +73,7 @@ def train(
     workers: Annotated[
         int | None,
         typer.Option(
+            min=0,
             rich_help_panel=HARDWARE,
             show_default=False,
             help="Worker processes that read molecules. Default: one per core.",
@@ -68,19 +88,33 @@ def train(
     """
     import sys
 
+    from molvae.data.files import check_run_folder
+    from molvae.errors import InputError
     from molvae.nn.config import ModelConfig
     from molvae.training.config import TrainConfig
-    from molvae.training.train import HardwareConfig, train_model
 
     chosen = {key: value for key, value in config.items() if value is not None}
     model_config = {key: chosen[key] for key in _field_names(ModelConfig) if key in chosen}
     train_config = {key: chosen[key] for key in _field_names(TrainConfig) if key in chosen}
     if "random_seed" in chosen:
         train_config["random_state"] = chosen["random_seed"]
+    training = TrainConfig.from_dict(train_config)
+    if init_from is None:
+        ModelConfig.from_dict({"vocab_size": 3, **model_config})  # replaced when the data is known
+    check_run_folder(output)
+    checks.check_datasets([*data, *([valid] if valid else [])], column)
+    spread = (accelerator, devices, nodes, strategy) != ("auto", "auto", 1, "auto")
+    if spread and device != "auto":
+        raise InputError(
+            f"--device {device} is one device: leave it out, or --accelerator, --devices, --nodes and --strategy"
+        )
+    from molvae.training.train import HardwareConfig, train_model
+
     folder = train_model(
         data, output, valid=valid, column=column, standardize=standardize, model_config=model_config,
-        train_config=TrainConfig.from_dict(train_config), neighbor_targets=neighbor_targets, init_from=init_from,
-        name=name, workers=workers, hardware=HardwareConfig(accelerator, devices, nodes, strategy),
+        train_config=training, neighbor_targets=neighbor_targets, init_from=init_from,
+        name=name, workers=workers, device=device,
+        hardware=HardwareConfig(accelerator, devices, nodes, strategy) if spread else None,
         progress_bar=sys.stderr.isatty(), log=lambda text: typer.echo(text, err=True),
     )  # fmt: skip
     typer.echo(folder)

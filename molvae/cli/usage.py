@@ -25,11 +25,12 @@ class Command(TyperCommand):
         for parameter in self.params:
             given = str(getattr(context.get_parameter_source(parameter.name or ""), "name", ""))
             if given == "COMMANDLINE" and (problem := _problem(context.params.get(parameter.name or ""), parameter)):
-                raise _bad_parameter(problem, parameter, context)
+                raise bad_parameter(problem, parameter, context)
         return context
 
 
-def _bad_parameter(message: str, parameter: Any, context: Any = None) -> typer.BadParameter:
+def bad_parameter(message: str, parameter: Any, context: Any = None) -> typer.BadParameter:
+    """The usage error of a value of an option."""
     return typer.BadParameter(message, ctx=context, param=parameter)
 
 
@@ -52,7 +53,7 @@ def one_of(*choices: str) -> Callable[[typer.CallbackParam, str], str]:
     def check(parameter: typer.CallbackParam, value: str) -> str:
         if value is not None and value not in choices:
             known = ", ".join(choices[:-1]) + f" or {choices[-1]}"
-            raise _bad_parameter(f"must be {known}, got {one_line(value)!r}{did_you_mean(value, choices)}", parameter)
+            raise bad_parameter(f"must be {known}, got {one_line(value)!r}{did_you_mean(value, choices)}", parameter)
         return value
 
     return check

@@ -85,6 +85,13 @@ def check_writable(path: str | Path) -> None:
         raise InputError(f"cannot write {path}: {reason}; choose another folder or file name") from None
 
 
+def check_run_folder(folder: Path) -> None:
+    """Raise `InputError` if a folder cannot be created, or cannot be written to if it exists."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} exists and is a file: choose the name of a folder")
+    check_writable(folder / "settings.json" if folder.is_dir() else folder)
+
+
 def leftover_temporary_files(folder: Path) -> list[Path]:
     """Return the temporary files and folders in a folder that remain from killed processes."""
     return [path for path in folder.glob(".*") if _TEMPORARY_NAME.fullmatch(path.name) and not _is_locked(path)]

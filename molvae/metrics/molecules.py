@@ -14,13 +14,14 @@ from rdkit import Chem
 
 from molvae.chem.filters import ALERT_SETS, alerts, passes_moses_filters
 from molvae.chem.fingerprints import morgan_bits
-from molvae.chem.properties import PROPERTIES, property_name, qed
+from molvae.chem.properties import PROPERTIES, qed
 from molvae.chem.rdkit_guard import RDKIT_ERRORS, rdkit_reason, silence_rdkit
 from molvae.chem.scaffolds import murcko_smiles
 from molvae.chem.smiles import parse, write
 from molvae.chem.substructures import pattern_fingerprint
 from molvae.data.rows import ARGUMENT, InvalidRow, Record, escape_surrogates
-from molvae.errors import InputError, MoleculeError, did_you_mean
+from molvae.errors import InputError, MoleculeError
+from molvae.metrics.column_names import COLUMN_NAMES, check_columns
 from molvae.metrics.moses import Structures, structures_from_mols
 
 InputRow = Record | InvalidRow
@@ -94,6 +95,7 @@ _PATTERN_FINGERPRINT = Column(
 )
 
 COLUMNS: dict[str, Column] = {column.name: column for column in _COLUMNS}
+assert tuple(COLUMNS) == COLUMN_NAMES
 """The columns by name, in the order of the table."""
 
 
@@ -105,11 +107,7 @@ def select_columns(names: Collection[str] | None) -> tuple[str, ...]:
     >>> select_columns(["lipinski"])
     ('mw', 'logp', 'hbd', 'hba', 'lipinski')
     """
-    selected = set(COLUMNS)
-    if names is not None:
-        selected = {name if name in COLUMNS else property_name(name) or name for name in names}
-    for name in sorted(selected - set(COLUMNS)):
-        raise InputError(f"unknown column {name!r}{did_you_mean(name, COLUMNS)}; known: {', '.join(COLUMNS)}")
+    selected = check_columns(names)
     selected |= {required for name in selected for required in COLUMNS[name].requires if required in COLUMNS}
     return tuple(name for name in COLUMNS if name in selected)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import lightning
 import torch
@@ -17,11 +17,12 @@ from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint, SamplingDefaults
 from molvae.data.arguments import as_paths
 from molvae.data.datasets import resolve_source
-from molvae.data.files import checksum
+from molvae.data.files import check_run_folder, checksum
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.errors import CheckpointError, InputError
 from molvae.generator import Generator
 from molvae.nn.config import ModelConfig
+from molvae.nn.devices import find_device
 from molvae.nn.likelihood_reference import DEFAULT_N_MOLECULES
 from molvae.training.config import TrainConfig
 from molvae.training.dataset import TrainingSet, TrainingSetConfig, prepare_neighbors, prepare_training_set
@@ -55,6 +56,27 @@ class HardwareConfig:
     devices: str | int = "auto"
     nodes: int = 1
     strategy: str = "auto"
+
+    @classmethod
+    def from_device(cls, device: str) -> Self:
+        """The hardware of a run on one device, by its name in the other functions of molvae.
+
+        Raises
+        ------
+        InputError
+            If the device does not exist or cannot be used.
+
+        Examples
+        --------
+        >>> HardwareConfig.from_device("cpu")
+        HardwareConfig(accelerator='cpu', devices=1, nodes=1, strategy='auto')
+        """
+        if device == "auto":
+            return cls()
+        found = find_device(device)
+        if found.type == "cpu":
+            return cls("cpu", 1)
+        return cls(found.type, 1 if found.index is None else f"{found.index},")  # "1,": the GPU with the index 1
 
     def check(self) -> None:
         """Raise `InputError` if the hardware is not available, before the data is packed."""
@@ -94,6 +116,7 @@ def train_model(
     init_from: str | Path | None = None,
     name: str | None = None,
     workers: int | None = None,
+    device: str = "auto",
     hardware: HardwareConfig | None = None,
     progress_bar: bool = False,
     log: Log = lambda _: None,
@@ -129,8 +152,10 @@ def train_model(
         Name of the model. Default: the name of the folder.
     workers
         Processes that parse molecules. Default: one per core.
+    device
+        "auto", "cpu", "cuda", "cuda:1", ...: the one device to train on; "auto" is every GPU, or else the CPU.
     hardware
-        Accelerator, devices, nodes and strategy.
+        Accelerator, devices, nodes and strategy, for several devices or machines; instead of `device`.
     progress_bar
         Show a progress bar on stderr if that is a terminal.
     log
@@ -157,7 +182,14 @@ def train_model(
     >>> molvae.train_model(["molecules.smi"], "run", train_config=TrainConfig(max_minutes=60))  # doctest: +SKIP
     PosixPath('run/model')
     """
-    folder, config, hardware = Path(folder), train_config or TrainConfig(), hardware or HardwareConfig()
+    if hardware is not None and device != "auto":
+        raise InputError(f"give either device={device!r} or hardware, not both")
+    folder, config, hardware = (
+        Path(folder),
+        train_config or TrainConfig(),
+        hardware or HardwareConfig.from_device(device),
+    )
+    check_run_folder(folder)
     initial = _load_initial(init_from) if init_from is not None else None
     architecture = _architecture(dict(model_config or {}), initial)
     data_config = TrainingSetConfig(
