@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -31,7 +32,7 @@ from molvae.cli import (
 )
 from molvae.errors import InputError, MolvaeError, one_line
 
-EXIT_CODES = "Exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted."
+EXIT_CODES = "Exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted, 143 ended by SIGTERM."
 
 
 MAX_MESSAGE = 1_000
@@ -67,7 +68,7 @@ class CommandGroup(TyperGroup):
         except InputError as error:
             code = _fail(error, 2)
         except (MolvaeError, OSError) as error:
-            code = _ignore_closed_pipe() if _is_broken_pipe(error) else _fail(error, 1)
+            code = _closed_pipe() if _is_broken_pipe(error) else _fail(_explained(error), 1)
         except KeyboardInterrupt:
             code = _fail("interrupted", 130)
         except MemoryError:
@@ -92,10 +93,36 @@ def _is_broken_pipe(error: Exception) -> bool:
     return windows or isinstance(error, BrokenPipeError)
 
 
-def _ignore_closed_pipe() -> int:
-    """`molvae ... | head` is not a failure. Python flushes stdout again at exit, so redirect it to the null device."""
+def _closed_pipe() -> int:
+    """`molvae ... | head` is not a failure; a command that ended because the reader of stderr has closed it is one."""
+    code = int(not _reader_has_closed(sys.stdout))
+    _discard_stdout()
+    return code
+
+
+def _reader_has_closed(stream: TextIO) -> bool:
+    """Whether the pipe that a stream writes to has no reader; True where this cannot be found out."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)  # reports errors only
+        return bool(poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # Windows has no poll
+        return True
+
+
+def _discard_stdout() -> None:
+    """Redirect stdout to the null device: Python flushes it again at exit, which would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+
+
+def _explained(error: Exception) -> object:
+    """The message of an error; an error of the operating system names the file and the reason, without its number."""
+    if isinstance(error, MolvaeError) or not isinstance(error, OSError) or error.strerror is None:
+        return error
+    if error.errno == errno.ENOSPC and error.filename is None:
+        _discard_stdout()
+        return "cannot write to standard output: no space left on the device"
+    return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
 
 
 app = typer.Typer(

@@ -143,11 +143,11 @@ def score(
         _check_rank_by(rank_by, scorer, has_neighbors=nearest and (train or test) is not None)
     _score_rows(scorer, read_rows(molecules, column, seed_column), output)
     result = scorer.scores()
-    _show(result)
     if per_seed is not None and result.seeds is not None:
         write_table(result.seeds, per_seed)
     if report is not None:
         _write_report(result, report, ", ".join(molecules), rank_by)
+    _show(result)  # last: the reader of stdout may have closed it
     if result.counts["read"] and not result.counts["valid"]:
         raise typer.Exit(1)
 

@@ -362,6 +362,8 @@ class _Executors:
     def reset(cls) -> None:
         """Set the executors of the parent process aside, after a fork. If deleted, they would write to its pipes."""
         cls.inherited.append(cls.running)
+        for executor in cls.running.values():  # multiprocessing would try to wait for them when this process exits
+            multiprocessing.process._children.difference_update(dict(executor._processes or {}).values())  # type: ignore
         cls.lock, cls.running = threading.Lock(), {}
 
 

@@ -6,12 +6,14 @@ Scheduling, retries and spilling to disk are left to Ray.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from molvae.data.parallel import chunked
+from molvae.data.processes import safe_environment_set
 from molvae.data.readers import read_records
 from molvae.data.rows import InvalidRow, Record
 from molvae.errors import InputError, import_extra
@@ -91,13 +93,27 @@ def _connect(address: str) -> Any:
     ray = import_extra("ray", "ray")
     import_extra("ray.data", "ray")
     if not ray.is_initialized():
+        job = ray.job_config.JobConfig()
+        job._py_driver_sys_path = _ImportPath()
         try:
-            ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
+            with safe_environment_set():  # for the processes of a new cluster
+                ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False, job_config=job)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(f"no Ray cluster at {address!r}: {error}; start one with `ray start --head`") from None
     logging.getLogger("ray.data").setLevel(logging.WARNING)  # it logs the plan of every dataset otherwise
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray
+
+
+class _ImportPath(list[str]):
+    """The folders that Ray adds to the import path of its workers, without the working directory of this process.
+
+    Ray always adds it. A file such as `random.py` there would be executed by the workers.
+    """
+
+    def extend(self, folders: Iterable[str]) -> None:
+        """Add folders that this process imports modules from."""
+        super().extend(folder for folder in folders if folder in sys.path)
 
 
 def _datasource(files: Sequence[Path], column: str | None) -> Any:
