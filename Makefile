@@ -6,7 +6,7 @@ SEED   ?= Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1
 # one process per core, at most four; idle processes take over work from the others
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: analogs test test-fast coverage check lint docs dist clean
+.PHONY: analogs test test-fast coverage check lint docs dist clean fuzz-kill
 
 # analogs of imatinib (or SEED=...): a table on screen, a picture in analogs.png
 analogs: $(VENV)/ready
@@ -22,6 +22,10 @@ test-fast: $(VENV)/ready
 
 coverage: $(VENV)/ready
 	$(PYTEST) --cov --cov-report term:skip-covered
+
+# twenty random moments of analogs, index, train and score, with kill -9, SIGTERM and Ctrl-C: about an hour on two cores
+fuzz-kill: $(VENV)/ready
+	$(BIN)/python tests/fuzz/kill.py --moments 20
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

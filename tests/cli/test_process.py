@@ -182,3 +182,71 @@ def _read_all(terminal: int) -> str:
         content += chunk
     os.close(terminal)
     return content.decode()
+
+
+def _start(arguments, **options):
+    """Start a command whose Ctrl+C is not ignored, as it is in the background of a shell."""
+    return subprocess.Popen(
+        [*MOLVAE, *arguments], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_termination_removes_temporary_files(name, code, tiny_model, tmp_path):
+    """The output of an earlier run stays."""
+    output = tmp_path / "out.csv"
+    output.write_text("old")
+    process = _start(["sample", "-n", "1000000", "--model", str(tiny_model), "-o", str(output)])
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(getattr(signal, name))
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, errors) == (code, f"molvae: ended by {name}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+    assert output.read_text() == "old"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
+def test_full_stdout(tiny_model):
+    with open("/dev/full", "w") as full:
+        _, errors = (process := _start(["sample", "-n", "3", "--model", str(tiny_model)], stdout=full)).communicate()
+    assert process.returncode == 1
+    assert errors.splitlines()[-1] == "molvae: cannot write to standard output: no space left on the device"
+    assert "Traceback" not in errors
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of a process")
+def test_file_that_cannot_grow(tiny_model, tmp_path):
+    """As on a full disk: an error that names the output, and nothing half-written."""
+    import resource
+
+    output = tmp_path / "out.csv"
+    output.write_text("old")
+    command = [*MOLVAE, "encode", "CCO", "--model", str(tiny_model), "-o", str(output)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=ENVIRONMENT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"molvae: cannot write {output}: File too large; make room")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+    assert output.read_text() == "old"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes")
+def test_closed_stderr_is_a_failure(tiny_model, tmp_path):
+    """The reader of messages has gone, so the output may not be written: exit code 1."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    output = tmp_path / "out.csv"
+    command = [*MOLVAE, "encode", "CCO", "C1CC", "--model", str(tiny_model), "-o", str(output)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=writer, env=ENVIRONMENT)
+    os.close(writer)
+    assert done.returncode == 1
+    assert list(tmp_path.iterdir()) == []
