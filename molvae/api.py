@@ -74,6 +74,7 @@ def analogs(
     properties: str | Sequence[str] = PROPERTIES,
     optimize_latents: bool = True,
     standardize: bool = False,
+    keep_salts: bool = False,
     random_state: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -121,6 +122,7 @@ def analogs(
         properties=properties,
         optimize_latents=optimize_latents,
         standardize=standardize,
+        keep_salts=keep_salts,
         random_state=random_state,
         workers=workers,
         progress=progress,
@@ -173,6 +175,7 @@ def encode(
     smiles: str | Iterable[str],
     *,
     standardize: bool = False,
+    keep_salts: bool = False,
     optimize_latents: bool = False,
     progress: Progress | None = None,
     model: str | Path = DEFAULT_MODEL,
@@ -182,7 +185,7 @@ def encode(
 
     Parameters
     ----------
-    smiles, standardize, optimize_latents, progress
+    smiles, standardize, keep_salts, optimize_latents, progress
         As in `Generator.encode`.
     model, device
         As in `load`.
@@ -194,7 +197,11 @@ def encode(
     (2, 128)
     """
     return load(model, device).encode(
-        smiles, standardize=standardize, optimize_latents=optimize_latents, progress=progress
+        smiles,
+        standardize=standardize,
+        keep_salts=keep_salts,
+        optimize_latents=optimize_latents,
+        progress=progress,
     )
 
 
@@ -246,6 +253,7 @@ def reconstruct(
     smiles: str | Iterable[str],
     *,
     standardize: bool = False,
+    keep_salts: bool = False,
     optimize_latents: bool = False,
     inversion_steps: int = 0,
     progress: Progress | None = None,
@@ -256,7 +264,7 @@ def reconstruct(
 
     Parameters
     ----------
-    smiles, standardize, optimize_latents, inversion_steps, progress
+    smiles, standardize, keep_salts, optimize_latents, inversion_steps, progress
         As in `Generator.reconstruct`.
     model, device
         As in `load`.
@@ -270,6 +278,7 @@ def reconstruct(
     return load(model, device).reconstruct(
         smiles,
         standardize=standardize,
+        keep_salts=keep_salts,
         optimize_latents=optimize_latents,
         inversion_steps=inversion_steps,
         progress=progress,

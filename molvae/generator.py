@@ -15,11 +15,11 @@ from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint
 from molvae.chem.graph import MolGraph
 from molvae.chem.sample_parsing import property_rows
-from molvae.chem.smiles import canonical_or_none
+from molvae.chem.standardization import identity_or_none
 from molvae.chem.tokenizer import PAD_ID
 from molvae.data.arguments import as_smiles_iterable, with_index_of
 from molvae.data.graph_dataset import GraphBatch, PackedGraphs
-from molvae.errors import InputError
+from molvae.errors import InputError, MoleculeError
 from molvae.generation.analogs import SearchOptions
 from molvae.generation.codec import Codec
 from molvae.generation.options import PROPERTIES, AnalogOptions, AnalogTask, Progress, ScoresLike
@@ -135,6 +135,7 @@ class Generator:
         properties: str | Sequence[str] = PROPERTIES,
         optimize_latents: bool = True,
         standardize: bool = False,
+        keep_salts: bool = False,
         random_state: int = 0,
         workers: int | None = None,
         progress: Progress | None = None,
@@ -204,7 +205,9 @@ class Generator:
             Optimize the latent of a seed that the decoder does not reconstruct until it does. Samples are then closer
             to the seed, and more of them are valid.
         standardize
-            Normalize functional groups of the seeds and strip salts first.
+            Clean up functional groups and metals of the seeds with RDKit's MolStandardize first.
+        keep_salts
+            Keep salts and solvents, which few models can represent; otherwise the largest fragment of a seed is used.
         random_state
             Seed of the random numbers: the same value gives the same molecules.
         workers
@@ -220,7 +223,8 @@ class Generator:
             `properties`, `not_in_training` (None if the model has no record of its training set), other properties
             and scores that `filters`, `rank_by` and `scores` name, and `rank`.
 
-            `attrs["errors"]` maps invalid seeds to the reason. `attrs["statistics"]` has a dict per valid seed:
+            `attrs["errors"]` maps invalid seeds to the reason, `attrs["notes"]` changed seeds to what was changed, such
+            as "salt removed: Cl". `attrs["statistics"]` has a dict per valid seed:
             `seed`, `requested`, `found`, `in_range` (found within the similarity range), `samples`, `valid`,
             `rejected` (number of molecules by filter), `unbalanced` (molecules dropped to keep the median), and the
             estimated `samples_needed` (None: none of the last samples was accepted). `attrs["summary"]` has the same
@@ -269,6 +273,7 @@ class Generator:
             properties=properties,
             optimize_latents=optimize_latents,
             standardize=standardize,
+            keep_salts=keep_salts,
             random_state=random_state,
         )
         runner, smiles = self._runner(options), list(as_smiles_iterable(seeds))
@@ -303,6 +308,7 @@ class Generator:
         properties: str | Sequence[str] = PROPERTIES,
         optimize_latents: bool = True,
         standardize: bool = False,
+        keep_salts: bool = False,
         random_state: int = 0,
         workers: int | None = None,
         progress: Progress | None = None,
@@ -359,6 +365,7 @@ class Generator:
             properties=properties,
             optimize_latents=optimize_latents,
             standardize=standardize,
+            keep_salts=keep_salts,
             random_state=random_state,
         )
         return self._runner(options).tables(as_smiles_iterable(seeds), workers, progress)
@@ -427,13 +434,14 @@ class Generator:
             (search,) = self.codec.search([""], source, options, progress=advance)
         result = SeedResult(search, property_rows(list(search.molecules), PROPERTIES))
         frame = molecule_table(result, PROPERTIES, self.checkpoint.training_filter)[list(SAMPLE_COLUMNS)]
-        return with_statistics(frame, {}, [search])
+        return with_statistics(frame, {}, [search], {})
 
     def encode(
         self,
         smiles: str | Iterable[str],
         *,
         standardize: bool = False,
+        keep_salts: bool = False,
         optimize_latents: bool = False,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
@@ -444,7 +452,9 @@ class Generator:
         smiles
             SMILES of the molecules.
         standardize
-            Normalize functional groups and strip salts first.
+            Clean up functional groups and metals with RDKit's MolStandardize first.
+        keep_salts
+            Keep salts and solvents, which few models can represent; otherwise the largest fragment is used.
         optimize_latents
             Optimize each latent by gradient descent until the decoder reconstructs its molecule.
         progress
@@ -453,8 +463,9 @@ class Generator:
         Returns
         -------
         pandas.DataFrame
-            Columns `smiles` (as passed), `error` ("" for a valid molecule), and `z0`, `z1`, ...: the mean of the
-            posterior q(z|x), NaN in rows with an error.
+            Columns `smiles` (as passed), `error` ("" for a valid molecule), `note` (what was changed before encoding,
+            such as "salt removed: Cl"; "" if nothing), and `z0`, `z1`, ...: the mean of the posterior q(z|x), NaN in
+            rows with an error.
 
         Examples
         --------
@@ -462,10 +473,10 @@ class Generator:
         >>> generator = Generator.load("druglike", device="cpu")
         >>> latents = generator.encode(["CCO", "not a molecule"])
         >>> latents.shape, (latents["error"] == "").tolist()
-        ((2, 130), [True, False])
+        ((2, 131), [True, False])
         """
         texts = list(as_smiles_iterable(smiles))
-        graphs = self.codec.featurize(texts, standardize=standardize)
+        graphs = self.codec.featurize(texts, standardize=standardize, keep_salts=keep_salts)
         usable = [g for g in graphs if isinstance(g, MolGraph)]
         z = np.full((len(texts), self.checkpoint.config.latent_dim), np.nan, dtype=np.float32)
         valid = np.array([isinstance(g, MolGraph) for g in graphs], dtype=bool)
@@ -474,8 +485,8 @@ class Generator:
                 posterior = self.codec.encode(usable, optimize_latents=optimize_latents, progress=advance)
             z[valid] = posterior.mean.cpu().numpy()
         columns = pd.DataFrame(z, columns=[f"z{i}" for i in range(z.shape[1])])
-        error = ["" if isinstance(g, MolGraph) else str(g) for g in graphs]
-        frame = pd.concat([pd.DataFrame({"smiles": texts, "error": error}, dtype=object), columns], axis=1)
+        texts_and_errors = {"smiles": texts, "error": _errors(graphs), "note": _notes(graphs)}
+        frame = pd.concat([pd.DataFrame(texts_and_errors, dtype=object), columns], axis=1)
         return with_index_of(frame, smiles)
 
     def decode(
@@ -586,7 +597,7 @@ class Generator:
                     progress=advance,
                 )
             samples, log_likelihood = decoded.to_smiles(self.vocabulary), decoded.log_likelihood
-        canonical = {sample: canonical_or_none(sample) for sample in set(samples)}
+        canonical = {sample: identity_or_none(sample) for sample in set(samples)}
         molecules = [canonical[sample] for sample in samples]
         frame.loc[usable, "smiles"] = [molecule or "" for molecule in molecules]
         frame.loc[usable, "log_likelihood"] = log_likelihood.astype(float)
@@ -598,6 +609,7 @@ class Generator:
         smiles: str | Iterable[str],
         *,
         standardize: bool = False,
+        keep_salts: bool = False,
         optimize_latents: bool = False,
         inversion_steps: int = 0,
         progress: Progress | None = None,
@@ -608,7 +620,7 @@ class Generator:
         ----------
         smiles
             SMILES of the molecules.
-        standardize, optimize_latents
+        standardize, keep_salts, optimize_latents
             As in `encode`. Optimization uses the molecule that is to be reconstructed.
         inversion_steps
             As in `decode`. Latent inversion uses the latent only.
@@ -619,7 +631,8 @@ class Generator:
         -------
         pandas.DataFrame
             Columns `smiles` (as passed), `reconstruction` (canonical SMILES, "" if there is none), `exact` (whether it
-            is the canonical isomeric SMILES of the input), and `error` (of the input, or of the decoded sample).
+            is the input, see "Identity and standardization"), `error` (of the input, or of the decoded sample), and
+            `note` (what was changed before encoding; "" if nothing).
             `attrs["n_invalid"]` is the number of invalid input rows.
 
         Raises
@@ -636,7 +649,7 @@ class Generator:
         [True]
         """
         texts = list(as_smiles_iterable(smiles))
-        graphs = self.codec.featurize(texts, standardize=standardize)
+        graphs = self.codec.featurize(texts, standardize=standardize, keep_salts=keep_salts)
         usable = [g for g in graphs if isinstance(g, MolGraph)]
         decoded: list[str] = []
         steps = _checked_inversion_steps(inversion_steps)
@@ -653,18 +666,24 @@ class Generator:
         for graph in graphs:
             if isinstance(graph, MolGraph):
                 sample = next(samples)
-                molecule = canonical_or_none(sample)
+                molecule = identity_or_none(sample)
                 rows.append((molecule or "", molecule == graph.smiles, _sample_error(sample, molecule)))
             else:
                 rows.append(("", False, str(graph)))
         frame = pd.DataFrame(rows, columns=["reconstruction", "exact", "error"])
+        frame["note"] = _object_column(_notes(graphs))
         frame.insert(0, "smiles", _object_column(texts))
         frame.attrs["n_invalid"] = len(texts) - len(usable)
         return with_index_of(frame, smiles)
 
     @torch.inference_mode()
     def likelihood(
-        self, smiles: str | Iterable[str], *, standardize: bool = False, progress: Progress | None = None
+        self,
+        smiles: str | Iterable[str],
+        *,
+        standardize: bool = False,
+        keep_salts: bool = False,
+        progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Log-likelihood of molecules under the model: one row per input row.
 
@@ -673,7 +692,9 @@ class Generator:
         smiles
             SMILES of the molecules.
         standardize
-            Normalize functional groups and strip salts first.
+            Clean up functional groups and metals with RDKit's MolStandardize first.
+        keep_salts
+            Keep salts and solvents, which few models can represent; otherwise the largest fragment is used.
         progress
             Callback that receives the number of molecules finished so far.
 
@@ -681,7 +702,7 @@ class Generator:
         -------
         pandas.DataFrame
             Columns `smiles` (as passed), `log_likelihood` (log p(x|z) in nats, of the canonical SMILES x given the
-            mean z of its own posterior), `n_tokens` (tokens of x, the end token included), and `error`.
+            mean z of its own posterior), `n_tokens` (tokens of x, the end token included), `error` and `note`.
 
         Examples
         --------
@@ -691,7 +712,7 @@ class Generator:
         [4]
         """
         texts = list(as_smiles_iterable(smiles))
-        graphs = self.codec.featurize(texts, standardize=standardize)
+        graphs = self.codec.featurize(texts, standardize=standardize, keep_salts=keep_salts)
         valid = [isinstance(graph, MolGraph) for graph in graphs]
         packed = PackedGraphs.from_graphs([g for g in graphs if isinstance(g, MolGraph)], self.vocabulary)
 
@@ -704,7 +725,7 @@ class Generator:
             parts = [np.empty((0, 2), np.float32), *map_batches(likelihood_and_length, packed, self.model, advance)]
         frame = pd.DataFrame({"smiles": _object_column(texts), "log_likelihood": np.nan, "n_tokens": 0})
         frame.loc[valid, "log_likelihood"], frame.loc[valid, "n_tokens"] = np.concatenate(parts).astype(float).T
-        frame["error"] = ["" if isinstance(graph, MolGraph) else str(graph) for graph in graphs]
+        frame["error"], frame["note"] = _errors(graphs), _notes(graphs)
         return with_index_of(frame, smiles)
 
     def likelihood_reference(self, smiles: str | Iterable[str]) -> LikelihoodReference:
@@ -743,6 +764,16 @@ def log_likelihood_per_token(likelihood: pd.DataFrame) -> pd.Series[float]:
 def _object_column(values: list[Any]) -> pd.Series[Any]:
     """Input values as a column of Python objects: pandas' string type rejects some values that are not valid text."""
     return pd.Series(values, dtype=object)
+
+
+def _errors(graphs: Sequence[MolGraph | MoleculeError]) -> list[str]:
+    """Why a molecule cannot be used; "" for a graph."""
+    return ["" if isinstance(graph, MolGraph) else str(graph) for graph in graphs]
+
+
+def _notes(graphs: Sequence[MolGraph | MoleculeError]) -> list[str]:
+    """How molecules differ from the input; "" for those that do not, and for errors."""
+    return [graph.note if isinstance(graph, MolGraph) else "" for graph in graphs]
 
 
 def _sample_error(sample: str, molecule: str | None) -> str:

@@ -67,6 +67,8 @@ BOND_FEATURES = (
 class MolGraph:
     """A molecular graph in canonical atom order, and its canonical SMILES.
 
+    `note` tells how the molecule differs from the input (see `chem.standardization`).
+
     `atoms` (A, 7) uint8, a row per heavy atom, columns as in `ATOM_FEATURES`; `bonds` (B, 4) uint8, columns
     as in `BOND_FEATURES`; `bond_index` (B, 2) uint16, the atoms of each bond, the lower index first.
     """
@@ -75,6 +77,7 @@ class MolGraph:
     atoms: NDArray[np.uint8]
     bonds: NDArray[np.uint8]
     bond_index: NDArray[np.uint16]
+    note: str = ""
 
 
 class RawGraph(NamedTuple):
@@ -87,8 +90,8 @@ class RawGraph(NamedTuple):
     bond_index: array[int]
 
 
-def mol_to_graph(mol: Chem.Mol) -> MolGraph:
-    """The graph of a sanitized molecule.
+def mol_to_graph(mol: Chem.Mol, note: str = "") -> MolGraph:
+    """The graph of a sanitized molecule; `note` is stored in it.
 
     Raises `MoleculeError` for molecules that the feature tables cannot represent: isotopes, atom maps, dative bonds,
     charges beyond 8, more than 999 atoms.
@@ -101,6 +104,7 @@ def mol_to_graph(mol: Chem.Mol) -> MolGraph:
         np.frombuffer(raw.atoms, np.uint8).reshape(-1, _COLUMNS),
         np.frombuffer(raw.bonds, np.uint8).reshape(-1, _BOND_COLUMNS),
         np.frombuffer(raw.bond_index, np.uint16).reshape(-1, 2),
+        note,
     )
 
 

@@ -10,13 +10,14 @@ from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import compute_properties
-from molvae.chem.smiles import parse, parse_or_none, silence_rdkit, write_or_none
+from molvae.chem.smiles import parse, silence_rdkit
+from molvae.chem.standardization import prepare_sample
 
 _MAY_BE_RADICAL = re.compile(r"\[\d*[A-Z][^@\]]*\]")
 
 
 class ParsedSample(NamedTuple):
-    """A valid decoder sample: its canonical isomeric SMILES, and its Morgan fingerprint packed as by `morgan_bits`."""
+    """A valid decoder sample: its identity, and its Morgan fingerprint packed as by `morgan_bits`."""
 
     smiles: str
     fingerprint: bytes
@@ -29,10 +30,10 @@ def parse_samples(samples: Sequence[str]) -> list[ParsedSample | None]:
 
 
 def _parse_sample(sample: str) -> ParsedSample | None:
-    mol = parse_or_none(sample)
-    if mol is None or (smiles := write_or_none(mol, sample)) is None or is_radical(smiles, mol):
+    prepared = prepare_sample(sample)
+    if prepared is None or is_radical(prepared.smiles, prepared.mol):
         return None
-    return ParsedSample(smiles, morgan_bits([mol]).tobytes())
+    return ParsedSample(prepared.smiles, morgan_bits([prepared.mol]).tobytes())
 
 
 def is_radical(smiles: str, mol: Chem.Mol | None = None) -> bool:

@@ -21,7 +21,7 @@ from rdkit import Chem
 from molvae.chem.canonical_smiles import stable_smiles
 from molvae.chem.charge_separation import has_opposite_charges, merge_charges
 from molvae.chem.rdkit_guard import RDKIT_ERRORS, molecule_error, silence_rdkit
-from molvae.chem.smiles import largest_fragment, parse, shortened, write
+from molvae.chem.smiles import MAX_SMILES_LENGTH, largest_fragment, parse, parse_or_none, shortened, write
 from molvae.chem.smiles import standardize as standardize_mol
 from molvae.chem.stereo_marks import remove_implied_nitrogen_stereo, unrepresented_stereo, without_enhanced_stereo
 from molvae.errors import MoleculeError
@@ -29,6 +29,9 @@ from molvae.errors import MoleculeError
 # fragments, CX blocks, unusual bonds, isotopes, hydrogen atoms, atom maps, stereo of nitrogen and of allenes
 _MAY_CHANGE = re.compile(r"[.|~>$\s]|\[\d|\[H|:\d+\]|\[N@|@[A-Z]{2}\d|=\[C@|\[C@@?\][%\d]*\(?=")
 _NITRO = re.compile(r"\[N\+\]\(=O\)\[O-\]|\[O-\]\[N\+\]\(=O\)|\[N\+\]\(\[O-\]\)=O")
+# aromatic sulfur with three neighbors, which RDKit writes, but does not always read
+_MAY_BE_UNREADABLE = re.compile(r"s\(|s[%\d]+[A-Za-z(=]")
+_ISOTOPE = re.compile(r"\[\d")
 _MAX_FRAGMENTS_SHOWN = 3
 _REMOVE_HS = Chem.RemoveHsParameters()
 _REMOVE_HS.removeDefiningBondStereo = True  # type: ignore[assignment]
@@ -99,20 +102,58 @@ def prepare(
     mol = parse(smiles, conjugation=conjugation)
     with silence_rdkit():
         try:
-            if not standardize and not _may_change(smiles):
-                mol, text = stable_smiles(mol, smiles)
-                return PreparedMolecule(mol, text)
-            return _prepare_fully(mol, smiles.strip(), keep_salts, keep_isotopes, standardize)
+            if standardize or _may_change(smiles):
+                prepared = _prepare_fully(mol, smiles.strip(), keep_salts, keep_isotopes, standardize)
+            else:
+                prepared = PreparedMolecule(*stable_smiles(mol, smiles))
         except RDKIT_ERRORS as error:
             raise molecule_error(error, f"cannot standardize SMILES {shortened(smiles)!r}") from None
+    if len(prepared.smiles) > MAX_SMILES_LENGTH or (
+        prepared.smiles != smiles and _MAY_BE_UNREADABLE.search(prepared.smiles)
+    ):
+        _require_readable(prepared.smiles)
+    return prepared
 
 
-def prepare_or_none(smiles: str) -> PreparedMolecule | None:
-    """`prepare`, but None for an invalid SMILES; isotope labels and fragments are kept."""
-    try:
-        return prepare(smiles, keep_salts=True)
-    except MoleculeError:
+def without_isotopes(molecule: PreparedMolecule) -> PreparedMolecule:
+    """The molecule without isotope labels, which models and fingerprints do not have; itself if there are none."""
+    if not _ISOTOPE.search(molecule.smiles):
+        return molecule
+    bare = prepare(molecule.smiles, keep_salts=True, keep_isotopes=False)
+    return bare._replace(notes=(*molecule.notes, *bare.notes))
+
+
+def prepare_sample(sample: str) -> PreparedMolecule | None:
+    """`prepare` without stripping salts, for decoder samples, which are often invalid: None instead of an error.
+
+    None also if RDKit cannot parse its own canonical SMILES. Call it inside a `silence_rdkit` block.
+    """
+    mol = parse_or_none(sample)
+    if mol is None:
         return None
+    try:
+        if _may_change(sample):
+            prepared = _prepare_fully(mol, sample, keep_salts=True, keep_isotopes=True, standardize=False)
+        else:
+            prepared = PreparedMolecule(*stable_smiles(mol, sample))
+    except RDKIT_ERRORS:
+        return None
+    return prepared if prepared.smiles == sample or parse_or_none(prepared.smiles) is not None else None
+
+
+def identity_or_none(smiles: str) -> str | None:
+    """The identity of a decoder sample as of `prepare_sample`, or None."""
+    with silence_rdkit():
+        prepared = prepare_sample(smiles)
+    return None if prepared is None else prepared.smiles
+
+
+def _require_readable(smiles: str) -> None:
+    """Raise `MoleculeError` if a canonical SMILES cannot be parsed."""
+    try:
+        parse(smiles)
+    except MoleculeError as error:
+        raise MoleculeError(f"its canonical SMILES cannot be parsed: {error}") from None
 
 
 def _may_change(smiles: str) -> bool:

@@ -50,6 +50,13 @@ def unsupported_reason(tokens: Sequence[str], max_length: int | None, known: Con
     if max_length is not None and len(tokens) > max_length:
         return f"{len(tokens)} tokens, more than the {max_length} that the model decodes"
     unknown = next((token for token in tokens if token not in known), None) if known is not None else None
+    if unknown == ".":
+        return "This is a salt or mixture; the model knows single molecules only: leave out keep_salts (--keep-salts)"
+    if unknown is not None and "@" in unknown:
+        return (
+            f"the stereocenter {unknown!r} is not in the model's vocabulary, and without its stereo this would be "
+            "another molecule: remove the @ if that is meant"
+        )
     return f"the token {unknown!r} is not in the model's vocabulary" if unknown else ""
 
 

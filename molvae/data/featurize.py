@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,7 @@ from rdkit import Chem
 
 from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph, RawGraph, mol_to_graph, mol_to_raw_graph
 from molvae.chem.rdkit_guard import silence_rdkit
-from molvae.chem.smiles import parse, write
-from molvae.chem.smiles import standardize as standardize_mol
+from molvae.chem.standardization import PreparedMolecule, prepare, without_isotopes
 from molvae.chem.tokenizer import END, unsupported_reason
 from molvae.data.hashing import hash_text
 from molvae.errors import MoleculeError
@@ -20,15 +20,17 @@ from molvae.errors import MoleculeError
 _BLOCK_SIZE = 64  # molecules that RDKit canonicalizes before their graphs are built
 
 
-def featurize(smiles: Sequence[str], *, standardize: bool = False) -> list[MolGraph | MoleculeError]:
-    """Convert SMILES to molecular graphs.
+def featurize(
+    smiles: Sequence[str], *, standardize: bool = False, keep_salts: bool = False
+) -> list[MolGraph | MoleculeError]:
+    """Convert SMILES to molecular graphs, without isotope labels.
 
     Parameters
     ----------
     smiles : sequence of str
         The molecules.
-    standardize : bool
-        Normalize functional groups and remove salts first.
+    standardize, keep_salts : bool
+        As in `chem.standardization.prepare`.
 
     Returns
     -------
@@ -40,13 +42,13 @@ def featurize(smiles: Sequence[str], *, standardize: bool = False) -> list[MolGr
     >>> [type(graph).__name__ for graph in featurize(["CCO", "C1CC"])]
     ['MolGraph', 'MoleculeError']
     """
-    return [_featurize_one(text, standardize) for text in smiles]
+    return [_featurize_one(text, standardize, keep_salts) for text in smiles]
 
 
-def _featurize_one(smiles: str, standardize: bool) -> MolGraph | MoleculeError:
+def _featurize_one(smiles: str, standardize: bool, keep_salts: bool) -> MolGraph | MoleculeError:
     try:
-        mol = parse(smiles)
-        return mol_to_graph(standardize_mol(mol) if standardize else mol)
+        prepared = prepare(smiles, standardize=standardize, keep_salts=keep_salts, keep_isotopes=False)
+        return mol_to_graph(prepared.mol, prepared.note)
     except MoleculeError as error:
         return error
 
@@ -72,9 +74,13 @@ class FeaturizedChunk:
     rows : list of int
         Row of each molecule, from 0 to N - 1.
     smiles_hashes : list of bytes
-        `data.hashing.hash_text` of each canonical SMILES.
+        `data.hashing.hash_text` of the identity of each molecule.
     errors : dict
         Reason for each row that has no graph, by its index.
+    notes : dict
+        How a molecule differs from its row, by the index of the row, for those that differ.
+    labelled : dict
+        Identities that have isotope labels, by the index of the row; empty unless `keep_isotopes`.
     """
 
     atoms: NDArray[np.uint8]
@@ -86,12 +92,16 @@ class FeaturizedChunk:
     rows: list[int]
     smiles_hashes: list[bytes]
     errors: dict[int, str]
+    notes: dict[int, str] = field(default_factory=dict)
+    labelled: dict[int, str] = field(default_factory=dict)
 
 
 def featurize_chunk(
     smiles: Sequence[str | None],
     *,
     standardize: bool = False,
+    keep_salts: bool = False,
+    keep_isotopes: bool = False,
     max_length: int | None = None,
     vocabulary: Container[str] | None = None,
     on_molecule: Callable[[Chem.Mol], None] | None = None,
@@ -102,8 +112,10 @@ def featurize_chunk(
     ----------
     smiles : sequence of str or None
         N rows; None is a row without a molecule, which gets neither a graph nor an error.
-    standardize : bool
-        Normalize functional groups and remove salts first.
+    standardize, keep_salts : bool
+        As in `chem.standardization.prepare`.
+    keep_isotopes : bool
+        Whether the identities, and the molecules for `on_molecule`, have their isotope labels; graphs have none.
     max_length : int, optional
         Maximum number of tokens; longer molecules are errors.
     vocabulary : container of str, optional
@@ -116,42 +128,48 @@ def featurize_chunk(
     rows: list[int] = []
     # the graph alone does not depend on conjugation flags
     conjugation = standardize or on_molecule is not None
-    with silence_rdkit():
-        for row, mol, text in _canonicalize(smiles, standardize, conjugation, errors):
-            try:
-                graph = mol_to_raw_graph(mol, text)
-            except MoleculeError as error:
-                errors[row] = str(error)
-                continue
-            if reason := unsupported_reason(graph.tokens, max_length, vocabulary):
-                errors[row] = reason
-            else:
-                rows.append(row)
-                graphs.append(graph)
-                if on_molecule is not None:
-                    on_molecule(mol)
-    return _flatten(graphs, token_ids, rows, errors)
+    prepare_row = partial(
+        prepare, standardize=standardize, keep_salts=keep_salts, keep_isotopes=keep_isotopes, conjugation=conjugation
+    )
+    notes, labelled = dict[int, str](), dict[int, str]()
+    for row, prepared in _prepare_rows(smiles, prepare_row, errors):
+        try:
+            if keep_isotopes and (identity := prepared.smiles) != (prepared := without_isotopes(prepared)).smiles:
+                labelled[row] = identity
+            graph = mol_to_raw_graph(prepared.mol, prepared.smiles)
+        except MoleculeError as error:
+            errors[row] = str(error)
+            continue
+        if reason := unsupported_reason(graph.tokens, max_length, vocabulary):
+            errors[row] = reason
+            continue
+        rows.append(row)
+        graphs.append(graph)
+        if prepared.notes:
+            notes[row] = prepared.note
+        if on_molecule is not None:
+            on_molecule(prepared.mol)
+    return _flatten(graphs, token_ids, rows, errors, notes, labelled)
 
 
-def _canonicalize(
-    smiles: Sequence[str | None], standardize: bool, conjugation: bool, errors: dict[int, str]
-) -> Iterator[tuple[int, Chem.Mol, str]]:
-    """Yield row, molecule and canonical SMILES, computed in blocks; fill `errors`. Call in a `silence_rdkit` block.
+def _prepare_rows(
+    smiles: Sequence[str | None], prepare_row: Callable[[str], PreparedMolecule], errors: dict[int, str]
+) -> Iterator[tuple[int, PreparedMolecule]]:
+    """Yield row and prepared molecule, computed in blocks; fill `errors`.
 
     Blocks make better use of the CPU caches: with `_BLOCK_SIZE` molecules, featurization is about 20 % faster than with
     single molecules or with large blocks.
     """
     for start in range(0, len(smiles), _BLOCK_SIZE):
         block = []
-        for row, text in enumerate(smiles[start : start + _BLOCK_SIZE], start):
-            if text is None:
-                continue
-            try:
-                mol = parse(text, conjugation=conjugation)
-                mol = standardize_mol(mol) if standardize else mol
-                block.append((row, mol, write(mol)))
-            except MoleculeError as error:
-                errors[row] = str(error)
+        with silence_rdkit():
+            for row, text in enumerate(smiles[start : start + _BLOCK_SIZE], start):
+                if text is None:
+                    continue
+                try:
+                    block.append((row, prepare_row(text)))
+                except MoleculeError as error:
+                    errors[row] = str(error)
         yield from block
 
 
@@ -163,7 +181,14 @@ class _TokenIds(dict[str, int]):
         return number
 
 
-def _flatten(graphs: list[RawGraph], token_ids: _TokenIds, rows: list[int], errors: dict[int, str]) -> FeaturizedChunk:
+def _flatten(
+    graphs: list[RawGraph],
+    token_ids: _TokenIds,
+    rows: list[int],
+    errors: dict[int, str],
+    notes: dict[int, str],
+    labelled: dict[int, str],
+) -> FeaturizedChunk:
     columns, bond_columns = len(ATOM_FEATURES), len(BOND_FEATURES)
     sizes = [(len(g.atoms) // columns, len(g.bond_index) // 2, len(g.tokens) + 1) for g in graphs]
     tokens = [i for g in graphs for i in (*map(token_ids.__getitem__, g.tokens), 0)]
@@ -175,6 +200,8 @@ def _flatten(graphs: list[RawGraph], token_ids: _TokenIds, rows: list[int], erro
         sizes=np.array(sizes, np.int64).reshape(-1, 3),
         token_table=list(token_ids),
         rows=rows,
-        smiles_hashes=[hash_text(g.smiles) for g in graphs],
+        smiles_hashes=[hash_text(labelled.get(row, g.smiles)) for row, g in zip(rows, graphs, strict=True)],
         errors=errors,
+        notes=notes,
+        labelled=labelled,
     )

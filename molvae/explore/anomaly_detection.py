@@ -60,7 +60,7 @@ def anomaly(
     True
     """
     likelihoods = generator.likelihood(smiles)
-    table = likelihoods[["smiles", "error", "log_likelihood"]].assign(
+    table = likelihoods[["smiles", "error", "note", "log_likelihood"]].assign(
         log_likelihood_per_token=log_likelihood_per_token(likelihoods)
     )
     statistics = {"read": len(table), "valid": int((table["error"] == "").sum())}

@@ -20,6 +20,9 @@ Array = NDArray[np.float64]
 N_PRIOR_SAMPLES = 1000
 """Molecules sampled from the prior if the caller passes no reference molecules."""
 
+LATENT_COLUMNS = r"^z\d+$"
+"""The columns of latents in a table of `Generator.encode`."""
+
 _DUPLICATE_DECIMALS = 4
 """Latents that agree to this many decimals count as one: further digits depend on the batch size."""
 
@@ -34,7 +37,7 @@ class EncodedMolecules:
     Attributes
     ----------
     table : DataFrame
-        N rows with the columns `smiles` (as given) and `error` ("" for an encoded molecule).
+        N rows with the columns `smiles` (as given), `error` ("" for an encoded molecule) and `note` (what was changed).
     latents : ndarray of shape (M, D)
         Posterior means of the encoded molecules, in the order of the table.
     """
@@ -49,11 +52,11 @@ class EncodedMolecules:
         """Encode molecules. Raises `InputError` if fewer than `min_distinct` different ones can be encoded."""
         frame = generator.encode(list(as_smiles_iterable(smiles)))
         valid = frame["error"] == ""
-        latents = frame[valid].iloc[:, 2:].to_numpy(dtype=np.float64)
+        latents = frame[valid].filter(regex=LATENT_COLUMNS).to_numpy(dtype=np.float64)
         n_distinct = len(latents) if min_distinct <= 1 else n_distinct_rows(latents)
         if n_distinct < min_distinct:
             raise InputError(_too_few(frame, n_distinct, min_distinct))
-        return cls(frame[["smiles", "error"]], latents)
+        return cls(frame[["smiles", "error", "note"]], latents)
 
     @property
     def smiles(self) -> list[str]:
@@ -92,7 +95,8 @@ def optimized_latent(generator: Generator, smiles: str) -> Array:
     frame = generator.encode([smiles], optimize_latents=True)
     if frame["error"][0]:
         raise MoleculeError(frame["error"][0])
-    return frame.iloc[0, 2:].to_numpy(dtype=np.float64)
+    latent: Array = frame.filter(regex=LATENT_COLUMNS).to_numpy(np.float64)[0]
+    return latent
 
 
 def decode_molecules(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from molvae.api import load
 from molvae.errors import InputError, MoleculeError, import_extra
+from molvae.explore.latent_points import LATENT_COLUMNS
 from molvae.generator import Generator
 
 import_extra("sklearn.base")
@@ -94,7 +95,8 @@ class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         rejected = frame[frame["error"] != ""]
         if self.errors == "raise" and len(rejected):
             raise MoleculeError(f"row {rejected.index[0]} (counted from 0): {rejected['error'].iloc[0]}")
-        return np.array(frame.iloc[:, 2:], dtype=np.float32)
+        latents: NDArray[np.float32] = frame.filter(regex=LATENT_COLUMNS).to_numpy(np.float32)
+        return latents
 
     def inverse_transform(self, X: Any) -> NDArray[np.object_]:
         """Decode latents to SMILES.

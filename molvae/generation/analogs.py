@@ -113,6 +113,8 @@ class SeedSearch:
         Number of molecules by the first constraint that they violate.
     recent_molecules, recent_samples
         Molecules found and samples drawn, earlier rounds weighted by `DECAY`.
+    note
+        How the seed differs from the input, such as "salt removed: Cl"; "" if it does not.
     """
 
     seed: str
@@ -127,6 +129,7 @@ class SeedSearch:
     rejected: Counter[str] = field(default_factory=Counter)
     recent_molecules: float = 0.0
     recent_samples: float = 0.0
+    note: str = ""
 
     def __post_init__(self) -> None:
         if self.options.target is not None and self.allocator is None:

@@ -79,16 +79,17 @@ class Codec:
         constructor = partial(type(self), noise_conditioned=self.noise_conditioned, precision=self.precision)
         return constructor, (self.model, self.vocabulary, self.max_length)
 
-    def featurize(self, smiles: Sequence[str], *, standardize: bool = False) -> list[MolGraph | MoleculeError]:
+    def featurize(
+        self, smiles: Sequence[str], *, standardize: bool = False, keep_salts: bool = False
+    ) -> list[MolGraph | MoleculeError]:
         """The graph of each SMILES, or an error if it is invalid or cannot be decoded by the model."""
-        return [self._checked(graph) for graph in featurize(smiles, standardize=standardize)]
+        return [self._checked(graph) for graph in featurize(smiles, standardize=standardize, keep_salts=keep_salts)]
 
     def _checked(self, graph: MolGraph | MoleculeError) -> MolGraph | MoleculeError:
         if isinstance(graph, MoleculeError):
             return graph
         if reason := unsupported_reason(tokenize(graph.smiles), self.max_length, self.vocabulary):
-            hint = "; use standardize=True (--standardize) to strip salts" if "." in graph.smiles else ""
-            return MoleculeError(f"SMILES {shortened(graph.smiles)}: {reason}{hint}")
+            return MoleculeError(f"SMILES {shortened(graph.smiles)}: {reason}")
         return graph
 
     def encode(

@@ -66,6 +66,7 @@ class AnalogOptions:
     properties: str | Sequence[str] | None = PROPERTIES
     optimize_latents: bool = True
     standardize: bool = False
+    keep_salts: bool = False
     random_state: int = 0
 
 
@@ -151,7 +152,7 @@ class AnalogTask:
         Columns of the resulting table.
     properties
         The columns that are molecular properties and have to be computed.
-    standardize, optimize_latents
+    standardize, keep_salts, optimize_latents
         How seeds are encoded.
     """
 
@@ -161,6 +162,7 @@ class AnalogTask:
     columns: tuple[str, ...]
     properties: tuple[str, ...]
     standardize: bool
+    keep_salts: bool
     optimize_latents: bool
 
     @classmethod
@@ -192,6 +194,7 @@ class AnalogTask:
             columns,
             tuple(name for name in columns if name in KNOWN_PROPERTIES),
             options.standardize,
+            options.keep_salts,
             options.optimize_latents,
         )
 

@@ -139,19 +139,21 @@ class AnalogRunner:
             return None
 
     def _table(self, seeds: list[str], results: Sequence[SeedResult | MoleculeError]) -> pd.DataFrame:
-        columns, errors = list(self.task.columns), dict[str, str]()
+        columns, errors, notes = list(self.task.columns), dict[str, str](), dict[str, str]()
         tables, searches, rows_per_seed = list[pd.DataFrame](), list[SeedSearch](), list[int]()
         for seed, result in zip(seeds, results, strict=True):
             if isinstance(result, MoleculeError):
                 errors[str(seed)] = str(result)
                 rows_per_seed.append(0)
                 continue
+            if result.search.note:
+                notes[str(seed)] = result.search.note
             frame = molecule_table(result, self.task.properties, self.training_filter).assign(seed=seed)
             tables.append(self.task.ordering.apply(frame)[columns])
             searches.append(result.search)
             rows_per_seed.append(len(tables[-1]))
         frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-        frame = with_statistics(frame, errors, searches)
+        frame = with_statistics(frame, errors, searches, notes)
         frame.attrs["seeds"] = seeds
         frame.attrs["rows_per_seed"] = rows_per_seed
         return frame
@@ -245,14 +247,18 @@ def search_seeds(
     codec: Codec, task: AnalogTask, seeds: list[str], workers: WorkerPool = SERIAL, progress: Progress | None = None
 ) -> list[SeedSearch | MoleculeError]:
     """Encode seeds and search around them; an error for each invalid seed."""
-    graphs = [_require_core(g, task.constraints.core) for g in codec.featurize(seeds, standardize=task.standardize)]
+    found = codec.featurize(seeds, standardize=task.standardize, keep_salts=task.keep_salts)
+    graphs = [_require_core(graph, task.constraints.core) for graph in found]
     valid = [graph for graph in graphs if isinstance(graph, MolGraph)]
     if not valid:
         return [graph for graph in graphs if isinstance(graph, MoleculeError)]
     # one molecule at a time, so that the last digits of a latent do not depend on the other seeds
     latents = Posterior.concatenate([codec.encode([g], optimize_latents=task.optimize_latents) for g in valid])
     names = [graph.smiles for graph in valid]
-    searches = iter(codec.search(names, latents, task.search, task.constraints, workers, progress))
+    results = codec.search(names, latents, task.search, task.constraints, workers, progress)
+    for graph, search in zip(valid, results, strict=True):
+        search.note = graph.note
+    searches = iter(results)
     return [next(searches) if isinstance(graph, MolGraph) else graph for graph in graphs]
 
 
@@ -309,14 +315,21 @@ def molecule_table(result: SeedResult, properties: Sequence[str], training_filte
     )
 
 
-def with_statistics(frame: pd.DataFrame, errors: dict[str, str], searches: Sequence[SeedSearch]) -> pd.DataFrame:
-    """The table with errors, statistics and summaries in its `attrs`; errors and incomplete searches are warned of."""
+def with_statistics(
+    frame: pd.DataFrame, errors: dict[str, str], searches: Sequence[SeedSearch], notes: dict[str, str]
+) -> pd.DataFrame:
+    """The table with errors, notes, statistics and summaries in its `attrs`.
+
+    Errors, changed seeds and incomplete searches are warned of.
+    """
     frame.attrs = {
         "errors": errors,
+        "notes": notes,
         "statistics": [search.statistics() for search in searches],
         "summary": [search.summary() for search in searches],
     }
-    for message in [*errors.values(), *(search.summary() for search in searches if not search.complete)]:
+    changed = [f"SMILES {shortened(seed)}: {note}" for seed, note in notes.items()]
+    for message in [*errors.values(), *changed, *(search.summary() for search in searches if not search.complete)]:
         warn(message)
     return frame
 
@@ -330,6 +343,7 @@ def concatenate_tables(tables: list[pd.DataFrame], columns: Sequence[str]) -> pd
     frame = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
     frame.attrs = {
         "errors": {seed: reason for one in attrs for seed, reason in one["errors"].items()},
+        "notes": {seed: note for one in attrs for seed, note in one["notes"].items()},
         "statistics": [row for one in attrs for row in one["statistics"]],
         "summary": [line for one in attrs for line in one["summary"]],
     }

@@ -8,9 +8,11 @@ from molecules import DRUGS
 from rdkit import Chem, DataStructs
 from rdkit.Chem import QED, Descriptors, rdFingerprintGenerator
 
-from molvae.chem import smiles as smiles_module
+from molvae.chem import canonical_smiles
 from molvae.chem.sample_parsing import parse_samples, property_rows
-from molvae.chem.smiles import MAX_SMILES_LENGTH, canonical_or_none
+from molvae.chem.smiles import MAX_SMILES_LENGTH
+from molvae.chem.standardization import identity_or_none, prepare
+from molvae.errors import MoleculeError
 
 GENERATOR = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 
@@ -50,9 +52,11 @@ def test_bracket_atoms_are_accepted(molecule):
 
 def test_unparsable_canonical_smiles_is_rejected(monkeypatch):
     """RDKit writes some molecules with aromatic sulfur in a form that it cannot parse."""
-    monkeypatch.setattr(smiles_module, "write", lambda _: "C=c1[nH]c2ccccc2s1C(=N)N")
+    monkeypatch.setattr(canonical_smiles, "write", lambda _: "C=c1[nH]c2ccccc2s1C(=N)N")
     assert parse_samples(["CCO"]) == [None]
-    assert canonical_or_none("CCO") is None
+    assert identity_or_none("CCO") is None
+    with pytest.raises(MoleculeError, match="its canonical SMILES cannot be parsed"):
+        prepare("CCO")
 
 
 def test_property_rows_equal_rdkit():
