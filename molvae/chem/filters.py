@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
+import numpy as np
 from rdkit import Chem, RDConfig
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogEntry, FilterCatalogParams
 
 from molvae.chem.cores import MAX_MATCHES, has_core
 from molvae.chem.disjoint_matches import place_disjoint
 from molvae.chem.expressions import PropertyFilter
-from molvae.chem.properties import EXPENSIVE, get_property
+from molvae.chem.properties import EXPENSIVE, PROPERTIES, compute_properties, get_property
 from molvae.chem.rdkit_guard import RDKIT_ERRORS, molecule_error, rdkit_guard, silence_rdkit
-from molvae.chem.smiles import parse
+from molvae.chem.smiles import parse, parse_or_none
 from molvae.chem.substructures import PatternFingerprint, PatternSet
 from molvae.errors import InputError, MoleculeError, did_you_mean, one_line
 
@@ -224,6 +225,21 @@ def _failed_properties(mol: Chem.Mol, conditions: Sequence[PropertyFilter]) -> I
     for condition in conditions:
         if not condition.accepts(get_property(condition.name).value(mol)):
             yield str(condition)
+
+
+def value_ranges(conditions: Sequence[PropertyFilter], molecules: Sequence[str]) -> str:
+    """The values of the filtered properties among molecules (SMILES), such as "mw 46.1 to 180.2, logp -0.3 to 1.3".
+
+    It tells what to change in filters that no molecule passes. Filters on other values than properties are left out.
+    """
+    names = dict.fromkeys(condition.name for condition in conditions if condition.name in PROPERTIES)
+    mols = [mol for mol in map(parse_or_none, molecules) if mol is not None]
+    if not names or not mols:
+        return ""
+    with silence_rdkit():
+        columns = compute_properties(mols, list(names))
+    shown = [(name, values[np.isfinite(values)]) for name, values in columns.items()]
+    return ", ".join(f"{name} {values.min():.4g} to {values.max():.4g}" for name, values in shown if len(values))
 
 
 def passes_moses_filters(mol: Chem.Mol, fingerprint: PatternFingerprint | None = None) -> bool:

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from molvae.chem.expressions import PropertyFilter
+from molvae.chem.filters import value_ranges
 from molvae.chem.fingerprints import morgan_bits, tanimoto_to
 from molvae.chem.sample_parsing import ParsedSample, parse_samples
 from molvae.chem.smiles import parse
@@ -35,6 +37,9 @@ MIN_ROUND, MAX_ROUND = 64, 4096
 
 INITIAL_YIELD, MIN_YIELD = 0.7, 0.05
 """Assumed fraction of samples that give a new molecule: in the first round, and the lower limit later."""
+
+MAX_EXAMPLES = 200
+"""Rejected molecules that are kept to tell which values occur."""
 
 ScoredSample = tuple[ParsedSample | None, float]
 """The molecule of a sample, None if it is invalid, and its log-likelihood."""
@@ -111,6 +116,8 @@ class SeedSearch:
         Molecules dropped to keep the target median.
     rejected
         Number of molecules by the first constraint that they violate.
+    rejected_examples, property_filters
+        Some of them, and the filters on properties, to tell which values occur.
     recent_molecules, recent_samples
         Molecules found and samples drawn, earlier rounds weighted by `DECAY`.
     note
@@ -127,6 +134,8 @@ class SeedSearch:
     outside: dict[str, float] = field(default_factory=dict)
     n_unbalanced: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    rejected_examples: list[str] = field(default_factory=list)
+    property_filters: tuple[PropertyFilter, ...] = ()
     recent_molecules: float = 0.0
     recent_samples: float = 0.0
     note: str = ""
@@ -259,6 +268,11 @@ class SeedSearch:
             text = f"{found} with {target} {samples}"
         return text if self.complete else f"{text}; {self.advice()}"
 
+    def add_rejected_examples(self, molecules: Sequence[str], constraints: Constraints) -> None:
+        """Keep some rejected molecules, whose properties `advice` tells if no molecule passes the filters."""
+        self.property_filters = constraints.property_filters
+        self.rejected_examples += molecules[: MAX_EXAMPLES - len(self.rejected_examples)]
+
     def advice(self) -> str:
         """Why too few molecules were found, and what would help."""
         parts = []
@@ -267,6 +281,8 @@ class SeedSearch:
         if self.rejected:
             counts = ", ".join(f"{count} by {constraint}" for constraint, count in self.rejected.most_common())
             parts.append(f"{self.rejected.total()} molecules rejected ({counts})")
+        if not self.molecules and (seen := value_ranges(self.property_filters, self.rejected_examples)):
+            parts.append(f"values among them: {seen}")
         if self.n_unbalanced:
             parts.append(f"{self.n_unbalanced} molecules dropped to keep the median similarity")
         needed = self.samples_needed()
@@ -387,6 +403,7 @@ def _apply_constraints(
     for search, check in zip(searches, checks, strict=True):
         reasons = check()
         search.rejected.update(reason for reason in reasons.values() if reason)
+        search.add_rejected_examples([molecule for molecule, reason in reasons.items() if reason], constraints)
         accepted.append(sorted(molecule for molecule, reason in reasons.items() if not reason))
     return accepted
 

@@ -26,6 +26,9 @@ from molvae.library.embedding import BATCH_SIZE, chunk_smiles
 from molvae.screening.query import LatentEncoder, ScreenQuery
 from molvae.screening.shortlist import Hit, Shortlist
 
+EXAMPLES_PER_BATCH = 10
+"""Filtered molecules of a batch that are kept to tell which values occur."""
+
 Row = Record | InvalidRow
 Floats = NDArray[np.float64]
 
@@ -65,11 +68,17 @@ class RowBatch:
 
 @dataclass
 class PartialResult:
-    """The result of a batch: its hits, the counts of its rows, and its invalid rows with their reasons."""
+    """The result of a batch: its hits, the counts of its rows, and its invalid rows with their reasons.
+
+    `filtered_examples` are some of the molecules that the filters rejected, and `score_ranges` the lowest and highest
+    values of filtered scores: they tell what to change in filters that no molecule passes.
+    """
 
     hits: list[Hit] = field(default_factory=list)
     counts: ScreenCounts = field(default_factory=ScreenCounts)
     invalid_rows: list[InvalidRow] = field(default_factory=list)
+    filtered_examples: list[str] = field(default_factory=list)
+    score_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def reject(self, record: Record, reason: str) -> None:
         """Add an invalid row."""
@@ -216,6 +225,8 @@ def _filter_molecules(
             continue
         if query.filters and not query.filters.accept(mol):
             result.counts.filtered += 1
+            if len(result.filtered_examples) < EXAMPLES_PER_BATCH:
+                result.filtered_examples.append(record.smiles)
         else:
             passed.append(record)
             mols.append(mol)
@@ -231,6 +242,8 @@ def _filter_scores(
     for values in limited.values():
         known &= np.isfinite(values)
     _reject(np.flatnonzero(~known), limited, records, result)
+    if known.any():
+        result.score_ranges |= {name: (float(v[known].min()), float(v[known].max())) for name, v in limited.items()}
     passing = known.copy()
     for condition in conditions:
         passing &= np.array([condition.accepts(value) for value in limited[condition.name]], bool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rdkit import Chem
 
 from molvae.checkpoint import find_model
 from molvae.chem.expressions import PropertyFilter, RankExpression
-from molvae.chem.filters import Filters
+from molvae.chem.filters import Filters, value_ranges
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import PROPERTIES, compute_properties
 from molvae.chem.scoring_functions import PropertyFunction, ScoringFunction
@@ -23,7 +23,7 @@ from molvae.data.arguments import as_smiles_iterable, as_tuple, is_table
 from molvae.data.layout import is_molecule
 from molvae.data.readers import looks_like_file, read_records
 from molvae.data.rows import ARGUMENT, InvalidRow, Record, escape_surrogates
-from molvae.errors import InputError, MoleculeError
+from molvae.errors import InputError, MoleculeError, warn
 from molvae.generator import Generator
 from molvae.library.input_files import find_files
 from molvae.metrics.molecules import rows_from_smiles
@@ -48,6 +48,9 @@ from molvae.viz.report import Report, save_report
 from molvae.viz.similarity_map import similarity_map
 
 Source = str | Path | Iterable[Row]
+
+MAX_EXAMPLES = 1_000
+"""Filtered molecules whose properties are reported if no molecule passes the filters."""
 
 DESCRIPTORS = ("qed", "sa", "logp", "mw")
 """Properties in every shortlist."""
@@ -172,13 +175,14 @@ def screen(
     plan = _ScreenPlan(seeds, rank_by, scores, as_tuple(filters), standardize, model, device)
     property_filters = tuple(condition for condition in plan.conditions if condition not in plan.score_filters)
     query = plan.query(top, Filters(property_filters, as_tuple(include_smarts), as_tuple(exclude_smarts), core))
-    encoder, counts = plan.encoder(), ScreenCounts()
+    encoder, counts, seen = plan.encoder(), ScreenCounts(), _SeenValues(property_filters)
 
     sources = _sources(library)
     with progress_bar(None, "rows", None if on_part is None else no_progress) as advance:
 
         def count(result: PartialResult) -> None:
             counts.add(result.counts)
+            seen.add(result)
             if on_part is not None:
                 on_part(result)
             if advance:
@@ -189,7 +193,30 @@ def screen(
             hits = screen_rows(rows, query, encoder=encoder, workers=workers, on_part=count)
         else:
             hits = screen_on_ray(_files(sources), query, address=ray, column=column, encoder=encoder, on_part=count)
+    if not hits and counts.filtered and (values := seen.text()):
+        warn(f"no molecule passes all filters; values seen: {values}")
     return ScreenResult(plan.table(hits), counts, plan.seeds)
+
+
+@dataclass
+class _SeenValues:
+    """The values of filtered properties and scores, which are reported if no molecule passes."""
+
+    filters: tuple[PropertyFilter, ...]
+    examples: list[str] = field(default_factory=list)
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def add(self, result: PartialResult) -> None:
+        """Add the values of a batch."""
+        self.examples += result.filtered_examples[: MAX_EXAMPLES - len(self.examples)]
+        for name, (low, high) in result.score_ranges.items():
+            lowest, highest = self.ranges.get(name, (low, high))
+            self.ranges[name] = min(low, lowest), max(high, highest)
+
+    def text(self) -> str:
+        """The ranges, such as "mw 46.1 to 180.2, tanimoto 0.1 to 0.3"."""
+        scores = [f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in self.ranges.items()]
+        return ", ".join(filter(None, [value_ranges(self.filters, self.examples), *scores]))
 
 
 class _ScreenPlan:
