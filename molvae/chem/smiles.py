@@ -35,6 +35,9 @@ _SMILES = re.compile(rf"[!-~]+(?:[{WHITE_SPACE}]+\|[^|]*\|?)?")
 _NEEDS_FULL_PARSE = re.compile(r"[@/\\|]|\[H")
 _TOO_MANY_HYDROGENS = re.compile(r"H\d\d")
 _NOT_SMILES = re.compile(r"[^!-~]")
+REMOVE_HS = Chem.RemoveHsParameters()
+REMOVE_HS.removeDefiningBondStereo = True  # type: ignore[assignment]
+"""Also removes hydrogens that RDKit keeps for the stereo of a double bond, as in [H]/N=C(/N)C."""
 _UNSANITIZED = Chem.SmilesParserParams()
 _UNSANITIZED.sanitize = _UNSANITIZED.removeHs = False  # type: ignore[assignment]
 _WITHOUT_CONJUGATION = (
@@ -158,9 +161,15 @@ def parse_or_none(smiles: str) -> Chem.Mol | None:
 
 
 def without_stereo(mol: Chem.Mol) -> str:
-    """The canonical SMILES without stereo and isotopes: the same for all stereoisomers."""
+    """The canonical SMILES without stereo and isotopes: the same for all stereoisomers and isotopologues."""
     try:
-        return str(Chem.MolToSmiles(mol, isomericSmiles=False))
+        text = str(Chem.MolToSmiles(mol, isomericSmiles=False))
+        if "[H]" not in text:
+            return text
+        unlabelled = Chem.RWMol(mol)  # deuterium would become an explicit hydrogen
+        for atom in unlabelled.GetAtoms():
+            atom.SetIsotope(0)
+        return str(Chem.MolToSmiles(Chem.RemoveHs(unlabelled, REMOVE_HS), isomericSmiles=False))
     except RDKIT_ERRORS as error:
         raise molecule_error(error, "cannot write the molecule as SMILES") from error
 

@@ -21,7 +21,7 @@ from rdkit import Chem
 from molvae.chem.canonical_smiles import stable_smiles
 from molvae.chem.charge_separation import has_opposite_charges, merge_charges
 from molvae.chem.rdkit_guard import RDKIT_ERRORS, molecule_error, silence_rdkit
-from molvae.chem.smiles import MAX_SMILES_LENGTH, largest_fragment, parse, parse_or_none, shortened, write
+from molvae.chem.smiles import MAX_SMILES_LENGTH, REMOVE_HS, largest_fragment, parse, parse_or_none, shortened, write
 from molvae.chem.smiles import standardize as standardize_mol
 from molvae.chem.stereo_marks import remove_implied_nitrogen_stereo, unrepresented_stereo, without_enhanced_stereo
 from molvae.errors import MoleculeError
@@ -33,8 +33,6 @@ _NITRO = re.compile(r"\[N\+\]\(=O\)\[O-\]|\[O-\]\[N\+\]\(=O\)|\[N\+\]\(\[O-\]\)=
 _MAY_BE_UNREADABLE = re.compile(r"s\(|s[%\d]+[A-Za-z(=]")
 _ISOTOPE = re.compile(r"\[\d")
 _MAX_FRAGMENTS_SHOWN = 3
-_REMOVE_HS = Chem.RemoveHsParameters()
-_REMOVE_HS.removeDefiningBondStereo = True  # type: ignore[assignment]
 
 
 class PreparedMolecule(NamedTuple):
@@ -123,6 +121,14 @@ def without_isotopes(molecule: PreparedMolecule) -> PreparedMolecule:
     return bare._replace(notes=(*molecule.notes, *bare.notes))
 
 
+def fingerprint_mol(mol: Chem.Mol, smiles: str) -> Chem.Mol:
+    """The molecule whose fingerprint is compared: without isotope labels, which are no structural difference.
+
+    `smiles` is the identity of `mol`.
+    """
+    return without_isotopes(PreparedMolecule(mol, smiles)).mol
+
+
 def prepare_sample(sample: str) -> PreparedMolecule | None:
     """`prepare` without stripping salts, for decoder samples, which are often invalid: None instead of an error.
 
@@ -206,7 +212,7 @@ def _without_explicit_hydrogens(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:
     if not any(atom.GetAtomicNum() == 1 and not atom.GetIsotope() for atom in mol.GetAtoms()):
         return mol
     n_before = _n_stereo_bonds(mol)
-    mol = Chem.RemoveHs(mol, _REMOVE_HS)
+    mol = Chem.RemoveHs(mol, REMOVE_HS)
     Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
     if _n_stereo_bonds(mol) < n_before:
         notes.append("E/Z of =NH removed")

@@ -114,6 +114,7 @@ def analogs(
         ),
     ] = 0,
     standardize: options.Standardize = False,
+    keep_salts: options.KeepSalts = False,
     column: options.Column = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
@@ -141,7 +142,7 @@ def analogs(
         "exclude_smarts": exclude_smarts, "core": core, "keep_scaffold": keep_scaffold,
         "exclude_stereoisomers": exclude_stereoisomers, "alerts": split_names(alerts),
         "exclude_training_set": exclude_training_set, "rank_by": rank_by, "scores": load_scores(scores, device),
-        "n_diverse": n_diverse, "optimize_latents": optimize_latents, "standardize": standardize,
+        "n_diverse": n_diverse, "optimize_latents": optimize_latents, "standardize": standardize, "keep_salts": keep_salts,
         "random_state": random_seed,
     }  # fmt: skip
     generator = load_model(model, device)
@@ -242,7 +243,7 @@ class _SeedStream:
 
     def _count(self, frame: pd.DataFrame) -> tuple[Counter[str], list[str]]:
         """The counts of the input rows that a table covers, and the seed's name for each of its rows."""
-        from molvae.cli.inputs import report_row
+        from molvae.cli.inputs import report_note, report_row
 
         counts, names = Counter(molecules=len(frame)), list[str]()
         for n_found in frame.attrs["rows_per_seed"]:
@@ -252,13 +253,17 @@ class _SeedStream:
             reason = frame.attrs["errors"].get(row.smiles)
             if reason is not None:
                 report_row(row, reason)
+            counts["changed"] += reason is None and report_note(row, frame.attrs["notes"].get(row.smiles, ""))
             counts["used" if reason is None else "rejected"] += 1
         return counts, names
 
     def summary(self) -> str:
         """One line, such as "3 seeds: 2 used, 1 rejected; 200 molecules"."""
+        from molvae.cli.inputs import changed_summary
+
         used, rejected = self.counts["used"], self.counts["rejected"]
         seeds = "seed" if used + rejected == 1 else "seeds"
         return (
             f"{used + rejected:,} {seeds}: {used:,} used, {rejected:,} rejected; {self.counts['molecules']:,} molecules"
+            f"{changed_summary(self.counts['changed'])}"
         )

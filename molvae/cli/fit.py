@@ -34,6 +34,8 @@ def fit(
     ] = "scaffold",
     folds: Annotated[int, typer.Option(min=2, help="Number of cross-validation folds.")] = 5,
     random_seed: options.RandomSeed = 0,
+    standardize: options.Standardize = False,
+    keep_salts: options.KeepSalts = False,
     column: options.Column = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
@@ -51,7 +53,7 @@ def fit(
 
     property_model = fit_property_model(
         data, target, column=column, task=task, split=split, folds=folds, random_state=random_seed, model=model,
-        device=device, progress=lambda line: typer.echo(line, err=True),
+        device=device, standardize=standardize, keep_salts=keep_salts, progress=lambda line: typer.echo(line, err=True),
     )  # fmt: skip
     property_model.save(output)
     typer.echo(card_text(f"{target} ({property_model.fitted_model.task})", property_model.card))

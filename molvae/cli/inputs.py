@@ -71,6 +71,27 @@ def report_row(row: Row, reason: str = "") -> None:
     typer.echo(f"{row.location}: {reason}" if isinstance(row, Record) else str(row), err=True)
 
 
+def report_note(row: Record, note: str) -> bool:
+    """Print one line on stderr for a row whose molecule was changed; whether there is something to tell."""
+    note = "; ".join(filter(None, (row.note, note)))
+    if note:
+        typer.echo(f"{row.location}: {note}", err=True)
+    return bool(note)
+
+
+def report_notes(notes: dict[str, str]) -> None:
+    """Print one line on stderr for each molecule that was changed."""
+    from molvae.chem.smiles import shortened
+
+    for smiles, note in notes.items():
+        typer.echo(f"{shortened(smiles)}: {note}", err=True)
+
+
+def changed_summary(n_changed: int) -> str:
+    """The end of a summary line: how many rows were changed; "" for none."""
+    return f"; {n_changed:,} changed, such as salts that were stripped" if n_changed else ""
+
+
 def report_errors(errors: dict[str, str]) -> None:
     """Print one line on stderr for each molecule that could not be used."""
     from molvae.chem.smiles import shortened

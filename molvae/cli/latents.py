@@ -25,6 +25,7 @@ def encode(
     molecules: options.Molecules,
     optimize_latents: options.OptimizeLatents = False,
     standardize: options.Standardize = False,
+    keep_salts: options.KeepSalts = False,
     column: options.Column = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
@@ -32,25 +33,28 @@ def encode(
 ) -> None:
     """Encode molecules as latent vectors, one output row per input row.
 
-    Columns: smiles, error, z0, z1 ... In Python: `molvae.encode`.
+    Columns: smiles, error, note, z0, z1 ... In Python: `molvae.encode`.
     """
-    from molvae.cli.inputs import read_rows
+    from molvae.cli.inputs import changed_summary, read_rows
 
     if output is None and sys.stdout.isatty():
         raise InputError("latents are too wide for a terminal: give -o FILE (.csv or .parquet), or use a pipe")
     if output is not None and output.suffix.lower() not in (".csv", ".parquet"):
         raise InputError(f"latents are written to .csv or .parquet, got {output}")
-    n_rows = n_valid = 0
+    n_rows = n_valid = n_changed = 0
     checks.check_inputs(molecules, column)
     with table_output(output, molecules) as write:
         generator = load_model(model, device)
         encode_chunk = partial(
-            generator.encode, standardize=standardize, optimize_latents=optimize_latents, progress=no_progress
-        )
+            generator.encode, standardize=standardize, keep_salts=keep_salts, optimize_latents=optimize_latents,
+            progress=no_progress,
+        )  # fmt: skip
         for frame in map_rows(read_rows(molecules, column), encode_chunk):
             n_rows, n_valid = n_rows + len(frame), n_valid + int((frame["error"] == "").sum())
+            n_changed += int((frame["note"] != "").sum())
             write(frame)
-    finish(n_rows, n_valid, f"{n_rows:,} rows: {n_valid:,} encoded, {n_rows - n_valid:,} invalid")
+    counts = f"{n_valid:,} encoded, {n_rows - n_valid:,} invalid{changed_summary(n_changed)}"
+    finish(n_rows, n_valid, f"{n_rows:,} rows: {counts}")
 
 
 def decode(
@@ -97,6 +101,7 @@ def reconstruct(
     optimize_latents: options.OptimizeLatents = False,
     inversion_steps: options.InversionSteps = 0,
     standardize: options.Standardize = False,
+    keep_salts: options.KeepSalts = False,
     column: options.Column = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
@@ -104,17 +109,18 @@ def reconstruct(
 ) -> None:
     """Encode molecules and decode them greedily, one output row per input row.
 
-    Columns: smiles, reconstruction, exact, error. In Python: `molvae.reconstruct`.
+    Columns: smiles, reconstruction, exact, error, note. In Python: `molvae.reconstruct`.
     """
-    from molvae.cli.inputs import read_rows
+    from molvae.cli.inputs import changed_summary, read_rows
 
-    n_rows = n_invalid = n_exact = n_errors = 0
+    n_rows = n_invalid = n_exact = n_errors = n_changed = 0
     checks.check_inputs(molecules, column)
     with table_output(output, molecules) as write:
         generator = load_model(model, device)
         reconstruct_chunk = partial(
             generator.reconstruct,
             standardize=standardize,
+            keep_salts=keep_salts,
             optimize_latents=optimize_latents,
             inversion_steps=inversion_steps,
             progress=no_progress,
@@ -122,10 +128,11 @@ def reconstruct(
         for frame in map_rows(read_rows(molecules, column), reconstruct_chunk):
             n_rows, n_invalid = n_rows + len(frame), n_invalid + frame.attrs["n_invalid"]
             n_exact, n_errors = n_exact + int(frame["exact"].sum()), n_errors + int((frame["error"] != "").sum())
+            n_changed += int((frame["note"] != "").sum())
             write(frame)
     counts = (
         f"{n_exact:,} exact, {n_rows - n_exact - n_errors:,} another molecule, "
-        f"{n_errors - n_invalid:,} no valid molecule, {n_invalid:,} invalid input"
+        f"{n_errors - n_invalid:,} no valid molecule, {n_invalid:,} invalid input{changed_summary(n_changed)}"
     )
     finish(n_rows, n_rows - n_invalid, f"{n_rows:,} rows: {counts}")
 

@@ -29,6 +29,7 @@ def index(
         int, typer.Option(min=1, help="Rows per shard; an interrupted run repeats at most one shard.")
     ] = 65_536,
     standardize: options.Standardize = False,
+    keep_salts: options.KeepSalts = False,
     column: options.Column = None,
     workers: options.Workers = None,
     model: options.Model = "druglike",
@@ -51,13 +52,15 @@ def index(
     try:
         built = build_library(
             library, output, model=model, device=device, column=column, properties=split_names(properties),
-            standardize=standardize, workers=workers, shard_rows=shard_rows,
+            standardize=standardize, keep_salts=keep_salts, workers=workers, shard_rows=shard_rows,
         )  # fmt: skip
     except CheckpointError as error:
         raise InputError(f"--model: {error}") from None
     typer.echo(built.counts.summary(), err=True)
     if built.counts.invalid:
         typer.echo(f"invalid rows, with file, line and reason: {output / 'invalid_rows.csv'}", err=True)
+    if built.counts.noted:
+        typer.echo(f"changed rows, with file, line and note: {output / 'notes.csv'}", err=True)
     if built.counts.read and not built.counts.accepted:
         raise typer.Exit(1)
 
@@ -117,7 +120,7 @@ def search(
     Columns: seed, rank, smiles, id, similarity (Tanimoto, Morgan radius 2, 2048 bits), latent_distance, and the
     library's properties. In Python: `molvae.open_library(...).search`.
     """
-    from molvae.cli.inputs import read_rows, report_row
+    from molvae.cli.inputs import changed_summary, read_rows, report_note, report_row
     from molvae.data.rows import Record
 
     check_outputs(output, inputs=seeds)
@@ -140,10 +143,13 @@ def search(
             include_smarts=include_smarts, exclude_smarts=exclude_smarts, core=core, workers=workers,
         )  # fmt: skip
         write(frame)
+    n_changed = 0
     for row in records:
         if row.smiles in frame.attrs["errors"]:
             report_row(row, frame.attrs["errors"][row.smiles])
+        else:
+            n_changed += report_note(row, frame.attrs["notes"].get(row.smiles, ""))
     n_seeds = frame["seed"].nunique()
-    typer.echo(f"{len(frame):,} molecules for {n_seeds:,} {'seed' if n_seeds == 1 else 'seeds'}", err=True)
+    typer.echo(f"{len(frame):,} molecules for {n_seeds:,} {'seed' if n_seeds == 1 else 'seeds'}{changed_summary(n_changed)}", err=True)
     if not len(frame):
         raise typer.Exit(1)

@@ -48,6 +48,7 @@ def optimize(
     ] = 0.5,
     random_seed: options.RandomSeed = 0,
     standardize: options.Standardize = False,
+    keep_salts: options.KeepSalts = False,
     column: options.Column = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",

@@ -163,7 +163,15 @@ Column = Annotated[
 ]
 Standardize = Annotated[
     bool,
-    typer.Option("--standardize", rich_help_panel=INPUT, help="Normalize functional groups and strip salts first."),
+    typer.Option(
+        "--standardize", rich_help_panel=INPUT, help="Clean up functional groups and metals with RDKit's MolStandardize."
+    ),
+]
+KeepSalts = Annotated[
+    bool,
+    typer.Option(
+        "--keep-salts", rich_help_panel=INPUT, help="Keep salts and solvents. Default: the largest fragment is used."
+    ),
 ]
 
 Output = Annotated[

@@ -68,6 +68,8 @@ def score(
         int, typer.Option(min=2, help="Compute the set metrics on at most this many randomly chosen valid molecules.")
     ] = 30_000,
     random_seed: options.RandomSeed = 0,
+    standardize: options.Standardize = False,
+    keep_salts: options.KeepSalts = False,
     column: options.Column = None,
     workers: options.Workers = None,
     device: options.Device = "auto",
@@ -137,7 +139,7 @@ def score(
     scorer = Scorer(
         references, columns=names, nearest=nearest, names_are_seeds=seed_column is not None,
         with_names=seed_column is None, scores=load_scores(scores, device), fcd=fcd, sample_size=sample_size,
-        random_state=random_seed, workers=workers, device=device_name,
+        random_state=random_seed, workers=workers, device=device_name, standardize=standardize, keep_salts=keep_salts,
     )  # fmt: skip
     if report is not None:
         _check_rank_by(rank_by, scorer, has_neighbors=nearest and (train or test) is not None)

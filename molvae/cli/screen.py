@@ -42,6 +42,7 @@ def screen(
     exclude_smarts: options.ExcludeSmarts = [],  # noqa: B006
     core: options.Core = None,
     standardize: options.Standardize = False,
+    keep_salts: options.KeepSalts = False,
     column: options.Column = None,
     workers: options.Workers = None,
     ray: Annotated[
@@ -87,6 +88,7 @@ def screen(
         result = screen_library(
             _sources(library, column), seeds=queries, top=top, rank_by=rank_by, scores=scores, filters=filters,
             include_smarts=include_smarts, exclude_smarts=exclude_smarts, core=core, standardize=standardize,
+            keep_salts=keep_salts,
             model=model, device=device, column=column, workers=workers, ray=ray, on_part=on_part,
         )  # fmt: skip
         write(result.table)

@@ -33,6 +33,7 @@ def train(
     ] = None,
     column: options.Column = None,
     standardize: options.Standardize = False,
+    keep_salts: options.KeepSalts = False,
     init_from: Annotated[
         str | None,
         typer.Option(
@@ -111,8 +112,8 @@ def train(
     from molvae.training.train import HardwareConfig, train_model
 
     folder = train_model(
-        data, output, valid=valid, column=column, standardize=standardize, model_config=model_config,
-        train_config=training, neighbor_targets=neighbor_targets, init_from=init_from,
+        data, output, valid=valid, column=column, standardize=standardize, keep_salts=keep_salts,
+        model_config=model_config, train_config=training, neighbor_targets=neighbor_targets, init_from=init_from,
         name=name, workers=workers, device=device,
         hardware=HardwareConfig(accelerator, devices, nodes, strategy) if spread else None,
         progress_bar=sys.stderr.isatty(), log=lambda text: typer.echo(text, err=True),

@@ -20,9 +20,10 @@ from molvae.errors import InputError
 
 @dataclass
 class PackingReport(RowCounts):
-    """Counts of the rows that were packed, and every invalid row with its reason."""
+    """Counts of the rows that were packed; every invalid row with its reason, every changed row with its note."""
 
     invalid_rows: list[InvalidRow] = field(default_factory=list)
+    notes: list[InvalidRow] = field(default_factory=list)
 
 
 def pack(
@@ -31,6 +32,7 @@ def pack(
     vocabulary: Vocabulary | None = None,
     max_length: int = 160,
     standardize: bool = False,
+    keep_salts: bool = False,
     workers: int | None = None,
     progress: Callable[[PackingReport], None] | None = None,
 ) -> tuple[PackedGraphs, Vocabulary, PackingReport]:
@@ -44,8 +46,8 @@ def pack(
         Allowed tokens; molecules with other tokens are invalid rows. By default all tokens of the data are allowed.
     max_length : int
         Maximum number of tokens of a molecule.
-    standardize : bool
-        Normalize functional groups and remove salts first.
+    standardize, keep_salts : bool
+        As in `chem.standardization.prepare`.
     workers : int, optional
         Number of processes, as in `parallel.worker_count`. The result does not depend on it.
     progress : callable, optional
@@ -54,7 +56,7 @@ def pack(
     Returns
     -------
     data : PackedGraphs
-        The distinct molecules, compared by canonical SMILES, in the order of the rows.
+        The distinct molecules, compared by identity, in the order of the rows.
     vocabulary : Vocabulary
         The argument `vocabulary`, or by default the vocabulary of the data.
     report : PackingReport
@@ -68,7 +70,9 @@ def pack(
     report, parts = PackingReport(), list[PackedGraphs]()
     token_ids = {END: 0}  # in order of first occurrence, until the whole vocabulary is known
     known_hashes: set[bytes] = set()
-    task = partial(_featurize_rows, standardize=standardize, max_length=max_length, vocabulary=vocabulary)
+    task = partial(
+        _featurize_rows, standardize=standardize, keep_salts=keep_salts, max_length=max_length, vocabulary=vocabulary
+    )
     for chunk_rows, chunk in _featurized(task, rows, workers):
         _add_invalid_rows(chunk_rows, chunk, report)
         parts.append(_pack_new(chunk, report, known_hashes, token_ids))
@@ -84,9 +88,11 @@ def pack(
 
 
 def _featurize_rows(
-    smiles: list[str | None], standardize: bool, max_length: int, vocabulary: Vocabulary | None
+    smiles: list[str | None], standardize: bool, keep_salts: bool, max_length: int, vocabulary: Vocabulary | None
 ) -> FeaturizedChunk:
-    return featurize_chunk(smiles, standardize=standardize, max_length=max_length, vocabulary=vocabulary)
+    return featurize_chunk(
+        smiles, standardize=standardize, keep_salts=keep_salts, max_length=max_length, vocabulary=vocabulary
+    )
 
 
 def _featurized(
@@ -101,13 +107,16 @@ def _featurized(
 
 
 def _add_invalid_rows(rows: list[Record | InvalidRow], chunk: FeaturizedChunk, report: PackingReport) -> None:
-    """Add every row without a graph to the report, in the order of the rows."""
+    """Add every row without a graph, and every row that was changed, to the report, in the order of the rows."""
     for index, row in enumerate(rows):
         if isinstance(row, InvalidRow):
             report.invalid_rows.append(row)
         elif index in chunk.errors:
             report.invalid_rows.append(InvalidRow(row.source, row.row, row.smiles, chunk.errors[index]))
-    report.invalid = len(report.invalid_rows)
+        elif row.note or index in chunk.notes:
+            note = "; ".join(filter(None, (row.note, chunk.notes.get(index, ""))))
+            report.notes.append(InvalidRow(row.source, row.row, row.smiles, note))
+    report.invalid, report.noted = len(report.invalid_rows), len(report.notes)
 
 
 def _pack_new(

@@ -109,6 +109,8 @@ class InvalidRow:
 class RowCounts:
     """Numbers of accepted, duplicate and invalid rows. Each row is counted once.
 
+    `noted` is the number of accepted and duplicate rows that were changed, such as salts that were stripped.
+
     >>> print(RowCounts(980, 15, 5).summary())
     1,000 read: 980 accepted, 15 duplicate, 5 invalid
     """
@@ -116,6 +118,7 @@ class RowCounts:
     accepted: int = 0
     duplicate: int = 0
     invalid: int = 0
+    noted: int = 0
 
     @property
     def read(self) -> int:
@@ -124,7 +127,9 @@ class RowCounts:
 
     def summary(self) -> str:
         """Return the counts in one line."""
-        return f"{self.read:,} read: {self.accepted:,} accepted, {self.duplicate:,} duplicate, {self.invalid:,} invalid"
+        counts = f"{self.accepted:,} accepted, {self.duplicate:,} duplicate, {self.invalid:,} invalid"
+        noted = f"; {self.noted:,} changed, such as salts that were stripped" if self.noted else ""
+        return f"{self.read:,} read: {counts}{noted}"
 
 
 def make_row(

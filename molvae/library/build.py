@@ -30,6 +30,7 @@ from molvae.library.input_files import check_files, find_files, read_files
 from molvae.library.manifest import (
     FORMAT,
     INVALID_ROWS,
+    NOTES,
     MANIFEST,
     SETTINGS,
     SHARDS,
@@ -43,6 +44,7 @@ from molvae.library.manifest import (
 )
 from molvae.library.storage import (
     INVALID_ROW_COLUMNS,
+    NOTE_COLUMNS,
     ShardPart,
     is_complete,
     read_columns,
@@ -72,6 +74,7 @@ def build_index(
     column: str | None = None,
     properties: Sequence[str] = PROPERTIES,
     standardize: bool = False,
+    keep_salts: bool = False,
     workers: int | None = None,
     shard_rows: int = SHARD_ROWS,
     progress: Progress | None = None,
@@ -111,7 +114,7 @@ def build_index(
         format=FORMAT, model=model_id, properties=tuple(dict.fromkeys(properties)), standardize=standardize,
         column=column, shard_rows=shard_rows,
         versions={name: version(name) for name in ("molvae", "rdkit", "torch")},
-        inputs=tuple(check_files(files, column)),
+        inputs=tuple(check_files(files, column)), keep_salts=keep_salts,
     )  # fmt: skip
     if (folder / MANIFEST).exists():
         manifest = Manifest.load(folder)
@@ -122,7 +125,7 @@ def build_index(
     batches = embed_rows(
         model, vocabulary, islice(read_files(files, column), counts.read, None), device=device,
         max_length=max_length, properties=settings.properties, fingerprints=True, standardize=standardize,
-        workers=workers, batch_size=min(BATCH_SIZE, shard_rows),
+        keep_salts=keep_salts, workers=workers, batch_size=min(BATCH_SIZE, shard_rows),
     )  # fmt: skip
     parts = _shard_parts(batches, hashes, settings, counts, progress)
     for number, group in enumerate(chunked(parts, max(1, shard_rows // BATCH_SIZE)), start=len(shards)):
@@ -184,25 +187,27 @@ def _shard_parts(
         counts.accepted += part.table.num_rows
         counts.duplicate += part.duplicate
         counts.invalid += len(part.invalid_rows)
+        counts.noted += len(part.notes)
         if progress:
             progress(counts)
         yield part
 
 
 def _finish(folder: Path, manifest: Manifest) -> Manifest:
-    """Join the invalid rows of all shards and write the manifest, which completes the library."""
-    with atomic_write(folder / INVALID_ROWS) as draft, draft.open("wb") as file:
-        file.write((",".join(INVALID_ROW_COLUMNS) + "\n").encode())
-        for shard in manifest.shards:
-            with shard_paths(folder, shard.name)["invalid_rows.csv"].open("rb") as part:
-                shutil.copyfileobj(part, file)
+    """Join the invalid and the changed rows of all shards and write the manifest, which completes the library."""
+    for name, columns in ((INVALID_ROWS, INVALID_ROW_COLUMNS), (NOTES, NOTE_COLUMNS)):
+        with atomic_write(folder / name) as draft, draft.open("wb") as file:
+            file.write((",".join(columns) + "\n").encode())
+            for shard in manifest.shards:
+                with shard_paths(folder, shard.name)[name].open("rb") as part:
+                    shutil.copyfileobj(part, file)
     manifest.save(folder)
     return _clean_up(folder, manifest)
 
 
 def _clean_up(folder: Path, manifest: Manifest) -> Manifest:
     """Remove the files that only an incomplete library needs, and temporary files of interrupted builds."""
-    patterns = (SETTINGS, f"{SHARDS}/*.invalid_rows.csv", f"{SHARDS}/*.json")
+    patterns = (SETTINGS, f"{SHARDS}/*.invalid_rows.csv", f"{SHARDS}/*.notes.csv", f"{SHARDS}/*.json")
     temporary = (path for pattern in patterns for path in folder.glob(pattern))
     for path in temporary:
         path.unlink(missing_ok=True)

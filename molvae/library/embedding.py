@@ -39,13 +39,15 @@ class EmbeddedBatch:
     records : list of Record
         The rows of the molecules.
     smiles : list of str
-        Their canonical isomeric SMILES.
+        Their identities (see `chem.standardization`).
     hashes : ndarray of shape (K,), uint64
         Hashes of the canonical SMILES, as from `hash_texts`.
     latents : ndarray of shape (K, D), float32
         Means of q(z | x).
     invalid_rows : list of InvalidRow
         All other rows, with their reasons.
+    notes : list of InvalidRow
+        The rows whose molecule was changed, with the note as the reason.
     properties : dict of str to ndarray of shape (K,)
         Properties by name, with the units of `PROPERTIES`.
     fingerprints : ndarray of shape (K, 256), uint8
@@ -57,6 +59,7 @@ class EmbeddedBatch:
     hashes: NDArray[np.uint64]
     latents: NDArray[np.float32]
     invalid_rows: list[InvalidRow]
+    notes: list[InvalidRow]
     properties: dict[str, NDArray[np.float64]]
     fingerprints: NDArray[np.uint8]
 
@@ -76,6 +79,7 @@ def embed_rows(
     properties: Sequence[str] = (),
     fingerprints: bool = False,
     standardize: bool = False,
+    keep_salts: bool = False,
     workers: int | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Iterator[EmbeddedBatch]:
@@ -100,8 +104,8 @@ def embed_rows(
         Properties to compute as well.
     fingerprints : bool
         Whether to compute fingerprints as well.
-    standardize : bool
-        Normalize functional groups and strip salts first.
+    standardize, keep_salts : bool
+        As in `chem.standardization.prepare`. Isotope labels are part of the identity, but not of graph and fingerprint.
     workers : int, optional
         Worker processes; default one per core, 0 or 1 for none.
     batch_size : int
@@ -114,8 +118,8 @@ def embed_rows(
     for name in properties:
         get_property(name)  # raises for an unknown property here and not in a worker
     task = _EmbeddingTask(
-        model, torch.device(device), standardize, max_length, frozenset(vocabulary.tokens), tuple(properties),
-        fingerprints,
+        model, torch.device(device), standardize, keep_salts, max_length, frozenset(vocabulary.tokens),
+        tuple(properties), fingerprints,
     )  # fmt: skip
     batches, for_workers = tee(chunked(rows, batch_size))
     texts = ([row.smiles if isinstance(row, Record) else None for row in batch] for batch in for_workers)
@@ -131,6 +135,7 @@ class _EmbeddingTask:
     model: Autoencoder
     device: torch.device
     standardize: bool
+    keep_salts: bool
     max_length: int
     known_tokens: frozenset[str]
     properties: tuple[str, ...]
@@ -153,6 +158,8 @@ def _process_batch(task: _EmbeddingTask, texts: list[str | None]) -> _WorkerResu
     chunk = featurize_chunk(
         texts,
         standardize=task.standardize,
+        keep_salts=task.keep_salts,
+        keep_isotopes=True,
         max_length=task.max_length,
         vocabulary=task.known_tokens,
         on_molecule=on_molecule,
@@ -174,21 +181,30 @@ def _embedded_batch(rows: list[Record | InvalidRow], result: _WorkerResult, task
         if isinstance(row, InvalidRow) or position in chunk.errors
     ]
     latents = result.latents
+    notes = [
+        InvalidRow(row.source, row.row, row.smiles, "; ".join(filter(None, (row.note, chunk.notes.get(position, "")))))
+        for position, row in enumerate(rows)
+        if isinstance(row, Record) and position not in chunk.errors and (row.note or position in chunk.notes)
+    ]
     return EmbeddedBatch(
         records=[row for row in map(rows.__getitem__, chunk.rows) if isinstance(row, Record)],
         smiles=result.smiles,
         hashes=np.frombuffer(b"".join(chunk.smiles_hashes), "<u8"),
         latents=encode_chunk(task.model, chunk, task.device) if latents is None else latents,
         invalid_rows=invalid_rows,
+        notes=notes,
         properties=result.properties,
         fingerprints=result.fingerprints,
     )
 
 
 def chunk_smiles(chunk: FeaturizedChunk) -> list[str]:
-    """Return the canonical SMILES of the molecules of a chunk."""
+    """Return the identities of the molecules of a chunk."""
     tokens = ["\n", *chunk.token_table[1:]]  # the first token ends a molecule
-    return "".join([tokens[token] for token in chunk.tokens.tolist()]).split("\n")[:-1]
+    smiles = "".join([tokens[token] for token in chunk.tokens.tolist()]).split("\n")[:-1]
+    if not chunk.labelled:
+        return smiles
+    return [chunk.labelled.get(row, text) for row, text in zip(chunk.rows, smiles, strict=True)]
 
 
 @torch.inference_mode()

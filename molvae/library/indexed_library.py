@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint
-from molvae.chem import smiles as chem_smiles
 from molvae.chem.expressions import PropertyFilter
 from molvae.chem.filters import Filters
 from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.smiles import shortened
+from molvae.chem.standardization import fingerprint_mol, prepare
 from molvae.data.arguments import as_paths, as_smiles_iterable, as_tuple
 from molvae.data.rows import ARGUMENT, InvalidRow, Record, RowCounts, make_row
 from molvae.errors import CheckpointError, InputError, MoleculeError, warn
@@ -44,6 +45,7 @@ def index(
     column: str | None = None,
     properties: Sequence[str] = PROPERTIES,
     standardize: bool = False,
+    keep_salts: bool = False,
     workers: int | None = None,
     shard_rows: int = SHARD_ROWS,
     progress: Callable[[RowCounts], None] | None = None,
@@ -70,7 +72,9 @@ def index(
     properties : sequence of str
         Properties to store; searches can filter by them.
     standardize : bool
-        Normalize functional groups and strip salts first.
+        Clean up functional groups and metals with RDKit's MolStandardize first.
+    keep_salts : bool
+        Keep salts and solvents; otherwise the largest fragment of each row is indexed, and notes.csv says so.
     workers : int, optional
         Worker processes; default one per core, 0 or 1 for none.
     shard_rows : int
@@ -103,7 +107,8 @@ def index(
         build_index(
             paths, output, loaded.model, loaded.vocabulary, model_id=_model_id(str(model), loaded),
             max_length=loaded.config.max_length, device=found_device, column=column, properties=properties,
-            standardize=standardize, workers=workers, shard_rows=shard_rows, progress=show_progress,
+            standardize=standardize, keep_salts=keep_salts, workers=workers, shard_rows=shard_rows,
+            progress=show_progress,
         )  # fmt: skip
     return open_library(output, model=model, device=device)
 
@@ -136,13 +141,15 @@ def open_library(folder: str | Path, *, model: str | Path | None = None, device:
 class SearchSeed:
     """A seed as written by the user, and its packed fingerprint (256,).
 
-    `latent` (D,) is None, and `canonical` has the canonical SMILES, for searches without latents.
+    `latent` (D,) is None, and `canonical` has the identity, for searches without latents. `note` tells how the molecule
+    differs from the input.
     """
 
     smiles: str
     fingerprint: NDArray[np.uint8]
     latent: NDArray[np.float32] | None = None
     canonical: str = ""
+    note: str = ""
 
 
 class IndexedLibrary:
@@ -216,7 +223,8 @@ class IndexedLibrary:
         pandas.DataFrame
             Columns seed, rank (from 1), smiles, id (name, or file:row), similarity (Tanimoto), latent_distance
             (1 - cosine, or Euclidean; absent if `rank_by` is "tanimoto"), and the properties of the library.
-            ``attrs["errors"]`` maps the seeds that cannot be used to the reasons.
+            ``attrs["errors"]`` maps the seeds that cannot be used to the reasons, ``attrs["notes"]`` those that were
+            changed to what was changed, such as "salt removed: Cl".
 
         Raises
         ------
@@ -256,9 +264,10 @@ class IndexedLibrary:
         if rank_by == "tanimoto":
             hits = [self._seed_first(found_hits, seed, top) for found_hits, seed in zip(hits, found, strict=True)]
         frame = self._hits_table(found, hits, searchers)
-        frame.attrs["errors"] = errors
-        for reason in errors.values():
-            warn(reason)
+        notes = {seed.smiles: seed.note for seed in found if seed.note}
+        frame.attrs |= {"errors": errors, "notes": notes}
+        for message in [*errors.values(), *(f"SMILES {shortened(seed)}: {note}" for seed, note in notes.items())]:
+            warn(message)
         return frame
 
     def _seed_first(self, hits: SearchHits, seed: SearchSeed, top: int) -> SearchHits:
@@ -274,15 +283,15 @@ class IndexedLibrary:
         rows = [make_row(text, "", ARGUMENT, position) for position, text in enumerate(texts, start=1)]
         if with_latents:
             return self._encode_seeds(rows, texts)
+        settings = self.storage.manifest.settings
         seeds, errors = list[SearchSeed](), dict[str, str]()
         for row, text in zip(rows, texts, strict=True):
             try:
                 if isinstance(row, InvalidRow):
                     raise MoleculeError(row.reason)
-                mol = chem_smiles.parse(text)
-                if self.storage.manifest.settings.standardize:
-                    mol = chem_smiles.standardize(mol)
-                seeds.append(SearchSeed(text, morgan_bits([mol])[0], canonical=chem_smiles.write(mol)))
+                molecule = prepare(text, standardize=settings.standardize, keep_salts=settings.keep_salts)
+                mol = fingerprint_mol(molecule.mol, molecule.smiles)
+                seeds.append(SearchSeed(text, morgan_bits([mol])[0], canonical=molecule.smiles, note=molecule.note))
             except MoleculeError as error:
                 errors[text] = str(error)
         return seeds, errors
@@ -290,15 +299,16 @@ class IndexedLibrary:
     def _encode_seeds(
         self, rows: Sequence[Record | InvalidRow], texts: list[str]
     ) -> tuple[list[SearchSeed], dict[str, str]]:
-        loaded = self._load_model()
+        loaded, settings = self._load_model(), self.storage.manifest.settings
         batches = embed_rows(
             loaded.model, loaded.vocabulary, rows, device=find_device(self.device), fingerprints=True, workers=0,
-            max_length=loaded.config.max_length, standardize=self.storage.manifest.settings.standardize,
+            max_length=loaded.config.max_length, standardize=settings.standardize, keep_salts=settings.keep_salts,
         )  # fmt: skip
         seeds, errors = list[SearchSeed](), dict[str, str]()
         for batch in batches:
+            notes = {row.row: row.reason for row in batch.notes}
             seeds += [
-                SearchSeed(texts[record.row - 1], fingerprint, latent)
+                SearchSeed(texts[record.row - 1], fingerprint, latent, note=notes.get(record.row, ""))
                 for record, fingerprint, latent in zip(batch.records, batch.fingerprints, batch.latents, strict=True)
             ]
             errors |= {texts[invalid_row.row - 1]: invalid_row.reason for invalid_row in batch.invalid_rows}

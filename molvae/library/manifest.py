@@ -5,8 +5,10 @@ lib.molvae/
   shards/00000.parquet              smiles, id, source, row, properties, latent (float16) of the first 65,536 rows read
   shards/00000.bits.npy             fingerprints of these molecules (`BitPlanes`)
   shards/00000.invalid_rows.csv     invalid rows of the shard (only during the build)
+  shards/00000.notes.csv            rows that were changed, with a note (only during the build)
   shards/00000.json                 counts and sha256 of the files of a complete shard (only during the build)
   invalid_rows.csv                  source, row, value and reason of every invalid row
+  notes.csv                         source, row, value and note of every row that was changed
   manifest.json                     written last: settings, counts and shards of a complete library
 """
 
@@ -26,8 +28,9 @@ from molvae.data.rows import RowCounts
 from molvae.errors import InputError
 from molvae.library.input_files import InputFile
 
-FORMAT = "molvae-library-2"
+FORMAT = "molvae-library-3"
 MANIFEST, SETTINGS, INVALID_ROWS, SHARDS = "manifest.json", "settings.json", "invalid_rows.csv", "shards"
+NOTES = "notes.csv"
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class IndexSettings:
     shard_rows: int
     versions: dict[str, str]
     inputs: tuple[InputFile, ...]
+    keep_salts: bool = False
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
@@ -83,13 +87,17 @@ class IndexSettings:
 
 @dataclass(frozen=True)
 class Shard:
-    """A complete shard: the counts of its rows and the sha256 of its files by suffix."""
+    """A complete shard: the counts of its rows and the sha256 of its files by suffix.
+
+    `noted` rows were changed, such as salts that were stripped; they are in the other counts, too.
+    """
 
     name: str
     accepted: int
     duplicate: int
     invalid: int
     sha256: dict[str, str]
+    noted: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,6 +147,7 @@ def total_counts(shards: Iterable[Shard]) -> RowCounts:
         counts.accepted += shard.accepted
         counts.duplicate += shard.duplicate
         counts.invalid += shard.invalid
+        counts.noted += shard.noted
     return counts
 
 

@@ -29,7 +29,9 @@ from molvae.similarity.bit_slicing import BitPlanes
 Rows = NDArray[np.int64]
 
 INVALID_ROW_COLUMNS = ("source", "row", "value", "reason")
+NOTE_COLUMNS = ("source", "row", "value", "note")
 LATENT = "latent"
+_SUFFIXES = ("parquet", "bits.npy", "invalid_rows.csv", "notes.csv")
 _ROW_GROUP = 8192  # rows that are read together when one of them is needed
 
 
@@ -39,6 +41,7 @@ class ShardPart(NamedTuple):
     table: pa.Table
     fingerprints: NDArray[np.uint8]
     invalid_rows: list[InvalidRow]
+    notes: list[InvalidRow]
     duplicate: int
 
     @classmethod
@@ -58,7 +61,7 @@ class ShardPart(NamedTuple):
         ]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
         table = pa.Table.from_arrays(arrays, schema=schema)
-        return cls(table, batch.fingerprints[keep], batch.invalid_rows, len(is_new) - len(keep))
+        return cls(table, batch.fingerprints[keep], batch.invalid_rows, batch.notes, len(is_new) - len(keep))
 
 
 def write_shard(folder: Path, number: int, parts: Sequence[ShardPart]) -> Shard:
@@ -69,12 +72,13 @@ def write_shard(folder: Path, number: int, parts: Sequence[ShardPart]) -> Shard:
     with atomic_write(paths["bits.npy"]) as draft:
         BitPlanes.from_packed(np.concatenate([part.fingerprints for part in parts])).save(draft)
     invalid_rows = [row for part in parts for row in part.invalid_rows]
-    with atomic_write(paths["invalid_rows.csv"]) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(
-            (row.source, row.row, row.value, row.reason) for row in invalid_rows
-        )
+    notes = [row for part in parts for row in part.notes]
+    for suffix, rows in (("invalid_rows.csv", invalid_rows), ("notes.csv", notes)):
+        with atomic_write(paths[suffix]) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows((r.source, r.row, r.value, r.reason) for r in rows)
     shard = Shard(
         name=name, accepted=table.num_rows, duplicate=sum(part.duplicate for part in parts), invalid=len(invalid_rows),
+        noted=len(notes),
         sha256={suffix: checksum(path) for suffix, path in paths.items()},
     )  # fmt: skip
     write_json(shard_record_path(folder, number), asdict(shard))
@@ -93,7 +97,7 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
 
 def shard_paths(folder: Path, name: str) -> dict[str, Path]:
     """Return the paths of the files of a shard by suffix."""
-    return {suffix: folder / SHARDS / f"{name}.{suffix}" for suffix in ("parquet", "bits.npy", "invalid_rows.csv")}
+    return {suffix: folder / SHARDS / f"{name}.{suffix}" for suffix in _SUFFIXES}
 
 
 def shard_record_path(folder: Path, number: int) -> Path:

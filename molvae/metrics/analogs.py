@@ -16,7 +16,8 @@ from molvae.chem.filters import alerts
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import compute_properties
 from molvae.chem.scaffolds import murcko_smiles
-from molvae.chem.smiles import parse, silence_rdkit, write
+from molvae.chem.smiles import parse, silence_rdkit
+from molvae.chem.standardization import fingerprint_mol, prepare
 from molvae.data.hashing import hash_text, hash_texts
 from molvae.errors import InputError, MoleculeError
 from molvae.metrics.set_metrics import Metrics, ratio
@@ -213,9 +214,9 @@ class _SeedMolecule:
     @classmethod
     def from_smiles(cls, smiles: str) -> _SeedMolecule:
         """Compute the properties. Raises `MoleculeError` for an invalid SMILES."""
-        mol = parse(smiles)
+        mol, canonical, _ = prepare(smiles)
         sa = float(compute_properties([mol], ["sa"])["sa"][0])
-        return cls(write(mol), morgan(mol), murcko_smiles(mol), sa, _alert_names(alerts(mol)))
+        return cls(canonical, morgan(fingerprint_mol(mol, canonical)), murcko_smiles(mol), sa, _alert_names(alerts(mol)))
 
 
 class _Molecule(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import PROPERTIES, qed
 from molvae.chem.rdkit_guard import RDKIT_ERRORS, rdkit_reason, silence_rdkit
 from molvae.chem.scaffolds import murcko_smiles
-from molvae.chem.smiles import parse, write
+from molvae.chem.smiles import parse
+from molvae.chem.standardization import fingerprint_mol, prepare
 from molvae.chem.substructures import pattern_fingerprint
 from molvae.data.rows import ARGUMENT, InvalidRow, Record, escape_surrogates
 from molvae.errors import InputError, MoleculeError
@@ -125,9 +127,11 @@ class ParsedSmiles:
     mol : Mol or None
         The molecule with the atom order of the input.
     canonical : str
-        Its canonical SMILES; "" if invalid.
+        Its identity (see `chem.standardization`); "" if invalid.
     canonical_mol : Mol or None
         The molecule parsed from `canonical`; its atom order does not depend on the input.
+    note : str
+        How the molecule differs from the input, such as "salt removed: Cl"; "" if it does not.
     """
 
     text: str
@@ -135,14 +139,15 @@ class ParsedSmiles:
     mol: Chem.Mol | None = None
     canonical: str = ""
     canonical_mol: Chem.Mol | None = None
+    note: str = ""
 
 
-def parse_smiles(text: str) -> ParsedSmiles:
+def parse_smiles(text: str, *, standardize: bool = False, keep_salts: bool = False) -> ParsedSmiles:
     """Parse a SMILES, and its canonical SMILES if it is different. Call it in a `silence_rdkit` block."""
     try:
-        mol = parse(text)
-        canonical = write(mol)
-        return ParsedSmiles(text, "", mol, canonical, mol if canonical == text else _parse_canonical(canonical))
+        mol, canonical, notes = prepare(text, standardize=standardize, keep_salts=keep_salts)
+        canonical_mol = mol if canonical == text else _parse_canonical(canonical)
+        return ParsedSmiles(text, "", mol, canonical, canonical_mol, "; ".join(notes))
     except MoleculeError as error:
         return ParsedSmiles(text, str(error))
 
@@ -161,12 +166,14 @@ def describe(smiles: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
 
 
 def build_table(molecules: Sequence[ParsedSmiles], columns: Sequence[str]) -> pd.DataFrame:
-    """Compute a row per molecule with the columns smiles, error, canonical, and those in `columns`.
+    """Compute a row per molecule with the columns smiles, error, note, canonical, and those in `columns`.
 
     If a column cannot be computed for a valid molecule, the reason is in `error`, and the other columns are filled.
     Required columns are computed whether or not they are in `columns`. Raises `InputError` for an unknown column.
     """
-    rows: list[Values] = [{"smiles": m.text, "error": m.error, "canonical": m.canonical} for m in molecules]
+    rows: list[Values] = [
+        {"smiles": m.text, "error": m.error, "note": m.note, "canonical": m.canonical} for m in molecules
+    ]
     valid = [(m.mol, row) for m, row in zip(molecules, rows, strict=True) if m.mol is not None]
     with silence_rdkit():
         # Column by column, because this keeps the SMARTS patterns in the CPU cache.
@@ -174,7 +181,7 @@ def build_table(molecules: Sequence[ParsedSmiles], columns: Sequence[str]) -> pd
             for mol, row in valid:
                 _compute(column, mol, row)
     missing = {name: COLUMNS[name].missing for name in columns}
-    return pd.DataFrame([missing | row for row in rows], columns=["smiles", "error", "canonical", *columns])
+    return pd.DataFrame([missing | row for row in rows], columns=["smiles", "error", "note", "canonical", *columns])
 
 
 def _computed_columns(names: Collection[str]) -> tuple[Column, ...]:
@@ -199,7 +206,7 @@ def _compute(column: Column, mol: Chem.Mol, values: Values) -> None:
 def packed_fingerprints(canonical: Sequence[str]) -> NDArray[np.uint8]:
     """Compute packed Morgan fingerprints of canonical SMILES, (N, 256); all bits of an empty SMILES are 0."""
     with silence_rdkit():
-        return morgan_bits([parse(text) if text else Chem.Mol() for text in canonical])
+        return morgan_bits([fingerprint_mol(parse(text), text) if text else Chem.Mol() for text in canonical])
 
 
 class ScoredChunk(NamedTuple):
@@ -215,7 +222,12 @@ class ScoredChunk(NamedTuple):
 
 
 def score_chunk(
-    rows: list[InputRow], columns: Collection[str], with_fingerprints: bool, with_structures: bool = False
+    rows: list[InputRow],
+    columns: Collection[str],
+    with_fingerprints: bool,
+    with_structures: bool = False,
+    standardize: bool = False,
+    keep_salts: bool = False,
 ) -> ScoredChunk:
     """Compute the table of a chunk of rows.
 
@@ -227,10 +239,13 @@ def score_chunk(
         Names of the columns to compute.
     with_fingerprints, with_structures : bool
         Whether to compute fingerprints of all rows and structures of the valid molecules.
+    standardize, keep_salts : bool
+        As in `chem.standardization.prepare`.
     """
+    parse_row = partial(parse_smiles, standardize=standardize, keep_salts=keep_salts)
     with silence_rdkit():
         molecules = [
-            parse_smiles(escape_surrogates(row.smiles))
+            _with_note(parse_row(escape_surrogates(row.smiles)), row.note)
             if isinstance(row, Record)
             else ParsedSmiles(escape_surrogates(row.value), row.reason)
             for row in rows
@@ -239,11 +254,16 @@ def score_chunk(
         structures = structures_from_mols(valid) if with_structures else None
         fingerprints = np.empty((0, 256), np.uint8)
         if with_fingerprints:
-            fingerprints = morgan_bits([m.canonical_mol or Chem.Mol() for m in molecules])
+            fingerprints = morgan_bits([fingerprint_mol(m.canonical_mol or Chem.Mol(), m.canonical) for m in molecules])
         table = build_table(molecules, tuple(columns))
     table = table.astype({name: "float64" for name in columns if isinstance(COLUMNS[name].missing, float)})
     table.insert(0, "seed", [escape_surrogates(row.name) for row in rows])
     return ScoredChunk(table, fingerprints, structures)
+
+
+def _with_note(molecule: ParsedSmiles, note: str) -> ParsedSmiles:
+    """The molecule with the note of the reader before its own."""
+    return replace(molecule, note="; ".join(filter(None, (note, molecule.note)))) if note else molecule
 
 
 def concat_tables(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:

@@ -19,20 +19,22 @@ from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.scaffolds import murcko_smiles
-from molvae.chem.smiles import MAX_SMILES_LENGTH, canonical_or_none, parse, silence_rdkit
+from molvae.chem import smiles as chem_smiles
+from molvae.chem.smiles import parse, silence_rdkit
+from molvae.chem.standardization import prepare
 from molvae.data.datasets import MoleculeSource, data_folder
 from molvae.data.files import atomic_write, checksum
 from molvae.data.hashing import hash_texts
 from molvae.data.parallel import chunked, map_chunks
 from molvae.data.readers import read_records
 from molvae.data.rows import Record
-from molvae.errors import InputError
+from molvae.errors import InputError, MoleculeError
 from molvae.metrics import fcd, guacamol
 from molvae.metrics.molecules import describe
 from molvae.metrics.moses import WASSERSTEIN_METRICS, Structures, compute_structures
 from molvae.similarity.nearest_neighbors import NearestNeighbors
 
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 """Part of the cache key; increase it when a cached statistic changes its meaning."""
 
 _ISOMERIC = re.compile(r"[@/\\]|\[\d")
@@ -97,7 +99,7 @@ class Reference:
 
     @cached_property
     def molecules(self) -> list[str]:
-        """Canonical isomeric SMILES of the valid molecules, repeats included, in input order."""
+        """Identities of the valid molecules, salts stripped, repeats included, in input order."""
         canonical = self._cached("molecules", self._canonical_smiles)["text"].tobytes().decode().split()
         if not canonical:
             raise InputError(f"{self.name} has no valid molecule (rows read: {len(self.smiles):,})")
@@ -199,7 +201,7 @@ class Reference:
         return arrays
 
     def _canonical_smiles(self) -> Arrays:
-        texts = [text for part in map_chunks(_parsable, chunked(self.smiles), self.workers) for text in part]
+        texts = [text for part in map_chunks(_identities, chunked(self.smiles), self.workers) for text in part]
         return {"text": np.frombuffer("\n".join(texts).encode(), np.uint8)}
 
     def _map_chunks(self, function: Callable[[list[str]], Any]) -> list[Any]:
@@ -257,11 +259,7 @@ def guacamol_features(smiles: Iterable[str], workers: int | None = None) -> Arra
 def without_stereo(smiles: list[str]) -> list[str]:
     """Remove stereochemistry and isotopes from canonical SMILES."""
     with silence_rdkit():
-        return [_non_isomeric(text) if _ISOMERIC.search(text) else text for text in smiles]
-
-
-def _non_isomeric(smiles: str) -> str:
-    return str(Chem.MolToSmiles(parse(smiles), isomericSmiles=False))
+        return [chem_smiles.without_stereo(parse(text)) if _ISOMERIC.search(text) else text for text in smiles]
 
 
 def _guacamol_chunk(smiles: list[str]) -> tuple[list[dict[str, float]], NDArray[np.uint8]]:
@@ -270,9 +268,16 @@ def _guacamol_chunk(smiles: list[str]) -> tuple[list[dict[str, float]], NDArray[
         return [guacamol.compute_descriptors(mol) for mol in mols], guacamol.fingerprints(mols)
 
 
-def _parsable(smiles: list[str]) -> list[str]:
-    """Return the canonical SMILES of valid molecules, except those that exceed the length limit of the parser."""
-    return [text for text in map(canonical_or_none, smiles) if text and len(text) <= MAX_SMILES_LENGTH]
+def _identities(smiles: list[str]) -> list[str]:
+    """Return the identities of valid molecules (see `chem.standardization`)."""
+    identities = []
+    with silence_rdkit():
+        for text in smiles:
+            try:
+                identities.append(prepare(text).smiles)
+            except MoleculeError:
+                continue
+    return identities
 
 
 def _scaffolds(smiles: list[str]) -> list[str]:

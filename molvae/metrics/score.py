@@ -40,6 +40,8 @@ def score(
     random_state: int = 0,
     workers: int | None = None,
     device: str = "auto",
+    standardize: bool = False,
+    keep_salts: bool = False,
 ) -> Scores:
     """Compute metrics of molecules: properties of each molecule, and the MOSES and GuacaMol metrics of the set.
 
@@ -78,6 +80,10 @@ def score(
         Number of worker processes; None uses all cores, 0 only this process.
     device : str
         Torch device: "auto", "cpu", "cuda", ...
+    standardize : bool
+        Clean up functional groups and metals with RDKit's MolStandardize first.
+    keep_salts : bool
+        Keep salts and solvents; otherwise the largest fragment is scored, and the column `note` says so.
 
     Returns
     -------
@@ -119,6 +125,8 @@ def score(
         random_state=random_state,
         workers=workers,
         device=device,
+        standardize=standardize,
+        keep_salts=keep_salts,
     )
     tables = []
     with progress_bar(None, "molecules") as advance:

@@ -14,11 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from molvae.chem.scoring_functions import as_scoring_functions
-from molvae.chem.smiles import canonical_or_none
+from molvae.chem.standardization import prepare
 from molvae.data.hashing import hash_texts
 from molvae.data.parallel import chunked, map_chunks
 from molvae.data.rows import Record
-from molvae.errors import InputError, did_you_mean
+from molvae.errors import InputError, MoleculeError, did_you_mean
 from molvae.metrics import fcd as frechet_chemnet
 from molvae.metrics import moses
 from molvae.metrics.analogs import AnalogMetrics
@@ -46,7 +46,7 @@ CHUNKS_PER_TABLE = 16
 MAX_SEEDS_IN_NOTE = 3
 
 RESERVED_COLUMNS = (
-    *("smiles", "error", "canonical", "seed", "name", "not_in_training", "scaffold_not_in_training"),
+    *("smiles", "error", "note", "canonical", "seed", "name", "not_in_training", "scaffold_not_in_training"),
     *("nearest_neighbor", "nearest_similarity", "similarity"),
 )
 """Columns of the table besides those of `molecules.COLUMNS`."""
@@ -103,7 +103,7 @@ class Scorer:
         Whether the name of a row is the seed that it is an analog of.
     with_names : bool
         Whether the tables have a column of names; ignored if names are seeds.
-    columns, nearest, scores, fcd, benchmarks, sample_size, random_state, workers, device
+    columns, nearest, scores, fcd, benchmarks, sample_size, random_state, workers, device, standardize, keep_salts
         As in `molvae.score`.
 
     Raises
@@ -127,6 +127,8 @@ class Scorer:
         random_state: int = 0,
         workers: int | None = None,
         device: str = "cpu",
+        standardize: bool = False,
+        keep_salts: bool = False,
     ) -> None:
         for name in sorted(set(benchmarks) - set(BENCHMARKS)):
             hint = did_you_mean(name, BENCHMARKS)
@@ -138,6 +140,7 @@ class Scorer:
         if reserved := [name for name in self._scores if name in RESERVED_COLUMNS or name in COLUMNS]:
             raise InputError(f"the score {reserved[0]!r} has the name of another column: rename it")
         self.fcd, self.benchmarks, self.workers, self.device = fcd, benchmarks, workers, device
+        self.standardize, self.keep_salts, self.n_noted = standardize, keep_salts, 0
         self._accumulator = SetAccumulator(sample_size, random_state)
         self._analogs = AnalogMetrics() if names_are_seeds else None
         self._neighbors = self.references.neighbors if nearest else None
@@ -173,6 +176,7 @@ class Scorer:
             table = self._add_comparisons(table, np.concatenate([chunk.fingerprints for chunk in group]))
             self._structures.extend(chunk.structures for chunk in group if chunk.structures)
             self._accumulator.add(table)
+            self.n_noted += int((table["note"] != "").sum())
             if self._analogs is not None:
                 self._analogs.add(table)
             yield table
@@ -184,8 +188,9 @@ class Scorer:
         valid rows, and `scores` does not need to parse them again.
         """
         score = partial(
-            score_chunk, columns=self.columns, with_fingerprints=self.names_are_seeds or self._neighbors is not None
-        )
+            score_chunk, columns=self.columns, with_fingerprints=self.names_are_seeds or self._neighbors is not None,
+            standardize=self.standardize, keep_salts=self.keep_salts,
+        )  # fmt: skip
         score_with_structures = partial(score, with_structures="moses" in self.benchmarks)
         score_with_structures([Record("C", "", "", 0)])  # compile SMARTS patterns and read tables before the fork
         chunks = chain(
@@ -214,7 +219,7 @@ class Scorer:
             missing = valid & table[name].isna().to_numpy() & (table["error"] == "").to_numpy()
             table.loc[missing, "error"] = f"no {name}"
         if self.names_are_seeds:
-            table["similarity"] = _similarity_to_seeds(table["seed"], fingerprints)
+            table["similarity"] = _similarity_to_seeds(table["seed"], fingerprints, self.keep_salts)
             table.loc[~valid, "similarity"] = np.nan
         else:
             names = table.pop("seed")
@@ -299,6 +304,8 @@ class Scorer:
         valid, sampled, incomplete = counts["valid"], counts["sampled"], self._accumulator.n_incomplete
         if not valid:
             notes.append("no row is a valid molecule")
+        if self.n_noted:
+            notes.append(f"rows that were changed, such as salts that were stripped: {self.n_noted:,}; see the column note")
         if sampled < valid:
             notes.append(
                 f"the metrics of the set are computed from {sampled:,} random molecules of {valid:,} valid ones"
@@ -329,11 +336,21 @@ def _masked(mask: NDArray[np.bool_], values: NDArray[np.bool_]) -> NDArray[np.ob
     return result
 
 
-def _similarity_to_seeds(seeds: pd.Series[str], fingerprints: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _similarity_to_seeds(
+    seeds: pd.Series[str], fingerprints: NDArray[np.uint8], keep_salts: bool
+) -> NDArray[np.float64]:
     """Return the Tanimoto similarity of each row to its seed, (N,); NaN for an invalid seed."""
     distinct = seeds.unique()
-    by_seed = dict(zip(distinct, packed_fingerprints([canonical_or_none(s) or "" for s in distinct]), strict=True))
+    by_seed = dict(zip(distinct, packed_fingerprints([_identity(s, keep_salts) for s in distinct]), strict=True))
     seed_fingerprints = np.stack([by_seed[seed] for seed in seeds]) if len(seeds) else fingerprints
     common = np.bitwise_count(fingerprints & seed_fingerprints).sum(axis=1, dtype=np.int64)
     union = np.bitwise_count(fingerprints | seed_fingerprints).sum(axis=1, dtype=np.int64)
     return np.where(seed_fingerprints.any(axis=1), common / np.maximum(union, 1), np.nan)
+
+
+def _identity(seed: str, keep_salts: bool) -> str:
+    """The identity of a seed; "" if it is invalid."""
+    try:
+        return prepare(seed, keep_salts=keep_salts).smiles
+    except MoleculeError:
+        return ""

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from molvae.chem.smiles import parse, write
+from molvae.chem.standardization import prepare
 from molvae.data.arguments import is_table, table_records
 from molvae.data.readers import read_records
 from molvae.data.rows import InvalidRow, Record, RowCounts
@@ -40,7 +40,7 @@ class Measurements:
     task : {"regression", "classification"}
         Kind of the values.
     smiles : list of str
-        N canonical SMILES.
+        N identities (see `chem.standardization`).
     values : ndarray, shape (N,)
         Mean value of each molecule, or its label, 0 or 1.
     latents : ndarray, shape (N, D)
@@ -49,17 +49,30 @@ class Measurements:
         Accepted, duplicate and invalid rows.
     invalid_rows : list of InvalidRow
         Rows without a valid molecule or value.
+    notes : list of InvalidRow
+        Rows whose molecule was changed, with the note as the reason.
     """
 
     def __init__(self, task: str) -> None:
         self.task, self.counts = task, RowCounts()
         self.invalid_rows: list[InvalidRow] = []
+        self.notes: list[InvalidRow] = []
         self.smiles: list[str] = []
         self.values: Floats = np.empty(0)
         self.latents: Latents = np.empty((0, 0), np.float32)
 
     @classmethod
-    def read(cls, data: str | Path | pd.DataFrame, target: str, column: str | None, task: str, encode: Encode) -> Self:
+    def read(
+        cls,
+        data: str | Path | pd.DataFrame,
+        target: str,
+        column: str | None,
+        task: str,
+        encode: Encode,
+        *,
+        standardize: bool = False,
+        keep_salts: bool = False,
+    ) -> Self:
         """Read a table.
 
         Parameters
@@ -74,6 +87,8 @@ class Measurements:
             "auto" is a classification if the values are labels such as 0 and 1 or inactive and active.
         encode : callable
             Computes the latents.
+        standardize, keep_salts : bool
+            As in `chem.standardization.prepare`.
 
         Raises
         ------
@@ -99,7 +114,12 @@ class Measurements:
                 expected = "a finite number" if table.task == "regression" else "a label"
                 table._reject(record, error or f"{target} is {record.name!r}, expected {expected}")
             else:
-                measured.setdefault(write(parse(record.smiles)), (latent, []))[1].append((record, value))
+                molecule = prepare(
+                    record.smiles, standardize=standardize, keep_salts=keep_salts, keep_isotopes=False
+                )
+                if note := "; ".join(filter(None, (record.note, molecule.note))):
+                    table.notes.append(InvalidRow(record.source, record.row, record.smiles, note))
+                measured.setdefault(molecule.smiles, (latent, []))[1].append((record, value))
         table._set_molecules(measured if table.task == "regression" else table._majority_labels(measured, target))
         return table
 
@@ -129,7 +149,7 @@ class Measurements:
         if len(np.unique(self.values)) < 2:
             raise InputError(f"all {len(measured)} usable values are {self.values[0]:g}: there is nothing to learn")
         n_rows = sum(len(rows) for _, rows in measured.values())
-        self.counts = RowCounts(len(measured), n_rows - len(measured), len(self.invalid_rows))
+        self.counts = RowCounts(len(measured), n_rows - len(measured), len(self.invalid_rows), len(self.notes))
 
     def _parse_values(self, texts: Sequence[str], target: str) -> list[float]:
         """Parse values or labels, NaN for invalid ones, and determine the task if it is "auto".

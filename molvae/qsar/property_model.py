@@ -18,6 +18,7 @@ from molvae.checkpoint import CONFIG_FILE, SHIPPED_MODELS, WEIGHTS_FILE, card_te
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.scoring_functions import ScoringFunction
 from molvae.chem.smiles import parse, silence_rdkit, write
+from molvae.chem.standardization import prepare
 from molvae.data.arguments import as_smiles_iterable, with_index_of
 from molvae.data.rows import MAX_INVALID_ROWS_SHOWN
 from molvae.errors import CheckpointError, InputError, MoleculeError, import_extra
@@ -82,13 +83,19 @@ class PropertyModel:
         """Whether the features are latents. Otherwise they are fingerprints, and no encoder is needed."""
         return self.fitted_model.encoder is not None
 
-    def predict(self, smiles: str | Iterable[str]) -> pd.DataFrame:
+    def predict(
+        self, smiles: str | Iterable[str], *, standardize: bool = False, keep_salts: bool = False
+    ) -> pd.DataFrame:
         """Predict the property of molecules.
 
         Parameters
         ----------
         smiles : str or iterable of str
             One or more SMILES.
+        standardize : bool
+            Clean up functional groups and metals with RDKit's MolStandardize first.
+        keep_salts : bool
+            Keep salts and solvents; otherwise the property of the largest fragment is predicted.
 
         Returns
         -------
@@ -99,7 +106,7 @@ class PropertyModel:
         """
         texts = list(as_smiles_iterable(smiles))
         table = pd.DataFrame({"smiles": texts, "prediction": np.nan, "uncertainty": np.nan, "error": ""})
-        features, errors = self._features(texts)
+        features, errors = self._features(texts, standardize=standardize, keep_salts=keep_salts)
         valid = np.array([not error for error in errors], dtype=bool)
         table["error"] = np.array(errors, dtype=object)
         if valid.any():
@@ -122,12 +129,14 @@ class PropertyModel:
         """Predict from latents (N, D) of the encoder, if the model uses latents: (N,)."""
         return self.fitted_model.predict(latents)[0]
 
-    def _features(self, texts: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
+    def _features(
+        self, texts: Sequence[str], *, standardize: bool, keep_salts: bool
+    ) -> tuple[NDArray[Any], list[str]]:
         """Return the features of the valid SMILES, and an error message for each SMILES, "" if it is valid."""
         if self.generator is None:
-            mols, errors = _parse_all(texts)
+            mols, errors = _parse_all(texts, standardize=standardize, keep_salts=keep_salts)
             return morgan_counts(mols), errors
-        return encode_valid(self.generator, texts)
+        return encode_valid(self.generator, texts, standardize=standardize, keep_salts=keep_salts)
 
 
 class PropertyModelFunction(ScoringFunction):
@@ -187,6 +196,8 @@ def fit_property_model(
     random_state: int = 0,
     model: str | Path = "druglike",
     device: str = "auto",
+    standardize: bool = False,
+    keep_salts: bool = False,
     progress: Progress | None = None,
 ) -> PropertyModel:
     """Fit a model of a measured property.
@@ -215,8 +226,12 @@ def fit_property_model(
         Name or folder of the model that computes the latents.
     device : str
         Torch device of that model.
+    standardize : bool
+        Clean up functional groups and metals with RDKit's MolStandardize first.
+    keep_salts : bool
+        Keep salts and solvents, which few models can represent; otherwise the largest fragment is used.
     progress : callable, optional
-        Called with messages about invalid rows and the results of the candidates.
+        Called with messages about invalid and changed rows and the results of the candidates.
 
     Returns
     -------
@@ -236,10 +251,11 @@ def fit_property_model(
         raise InputError(f"task must be auto, {' or '.join(TASKS)}, got {task!r}")
     folder = find_model(model)
     generator = Generator.load(folder, device)
-    table = Measurements.read(data, target, column, task, partial(encode_valid, generator))
+    encode = partial(encode_valid, generator, standardize=standardize, keep_salts=keep_salts)
+    table = Measurements.read(data, target, column, task, encode, standardize=standardize, keep_salts=keep_salts)
     if progress:
-        for invalid_row in table.invalid_rows[:MAX_INVALID_ROWS_SHOWN]:
-            progress(str(invalid_row))
+        for row in [*table.invalid_rows[:MAX_INVALID_ROWS_SHOWN], *table.notes[:MAX_INVALID_ROWS_SHOWN]]:
+            progress(str(row))
     counts = morgan_counts([parse(text) for text in table.smiles])
     features: dict[str, NDArray[Any]] = {"latent": table.latents, "fingerprint": counts}
     results = compare_candidates(features, table.values, table.smiles, table.task, settings, progress)
@@ -254,22 +270,25 @@ def fit_property_model(
     return PropertyModel(replace(fitted, card=card), generator if fitted.encoder else None)
 
 
-def encode_valid(generator: Generator, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[str]]:
+def encode_valid(
+    generator: Generator, texts: Sequence[str], *, standardize: bool = False, keep_salts: bool = False
+) -> tuple[NDArray[np.float32], list[str]]:
     """Return latents (K, D) of the valid SMILES, and an error message for each SMILES, "" if it is valid."""
-    table = generator.encode(texts)
+    table = generator.encode(texts, standardize=standardize, keep_salts=keep_salts)
     errors = [str(error) for error in table["error"]]
     valid = np.array([not error for error in errors], dtype=bool)
     latents: NDArray[np.float32] = table.filter(regex=r"^z\d+$").to_numpy(np.float32)[valid]
     return latents, errors
 
 
-def _parse_all(texts: Sequence[str]) -> tuple[list[Chem.Mol], list[str]]:
+def _parse_all(texts: Sequence[str], *, standardize: bool, keep_salts: bool) -> tuple[list[Chem.Mol], list[str]]:
     """Return the valid molecules, and an error message for each SMILES, "" if it is valid."""
     mols, errors = [], []
     with silence_rdkit():
         for text in texts:
             try:
-                mols.append(parse(text))
+                molecule = prepare(text, standardize=standardize, keep_salts=keep_salts, keep_isotopes=False)
+                mols.append(molecule.mol)
                 errors.append("")
             except MoleculeError as error:
                 errors.append(str(error))

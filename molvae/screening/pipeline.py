@@ -17,7 +17,8 @@ from rdkit import Chem
 
 from molvae.chem.expressions import PropertyFilter
 from molvae.chem.properties import EXPENSIVE
-from molvae.chem.smiles import parse, silence_rdkit, standardize, write
+from molvae.chem.smiles import silence_rdkit
+from molvae.chem.standardization import PreparedMolecule, prepare, without_isotopes
 from molvae.data.featurize import FeaturizedChunk, featurize_chunk
 from molvae.data.parallel import chunked, map_chunks
 from molvae.data.rows import InvalidRow, Record
@@ -40,10 +41,12 @@ class ScreenCounts:
     scored: int = 0
     filtered: int = 0
     invalid: int = 0
+    noted: int = 0
+    """Rows that were changed, such as salts that were stripped; they are in the other counts, too."""
 
     @property
     def read(self) -> int:
-        """All rows: the sum of the other counts."""
+        """All rows, each once."""
         return self.scored + self.filtered + self.invalid
 
     def add(self, other: ScreenCounts) -> None:
@@ -51,11 +54,13 @@ class ScreenCounts:
         self.scored += other.scored
         self.filtered += other.filtered
         self.invalid += other.invalid
+        self.noted += other.noted
 
     def summary(self) -> str:
         """Return one line, such as "1,000 read: 700 scored, 290 filtered out, 10 invalid"."""
         scored, filtered, invalid = self.scored, self.filtered, self.invalid
-        return f"{self.read:,} read: {scored:,} scored, {filtered:,} filtered out, {invalid:,} invalid"
+        noted = f"; {self.noted:,} changed, such as salts that were stripped" if self.noted else ""
+        return f"{self.read:,} read: {scored:,} scored, {filtered:,} filtered out, {invalid:,} invalid{noted}"
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class RowBatch:
 
 @dataclass
 class PartialResult:
-    """The result of a batch: its hits, the counts of its rows, and its invalid rows with their reasons.
+    """The result of a batch: hits, counts, invalid rows with reasons, and changed rows with notes.
 
     `filtered_examples` are some of the molecules that the filters rejected, and `score_ranges` the lowest and highest
     values of filtered scores: they tell what to change in filters that no molecule passes.
@@ -79,10 +84,16 @@ class PartialResult:
     invalid_rows: list[InvalidRow] = field(default_factory=list)
     filtered_examples: list[str] = field(default_factory=list)
     score_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    notes: list[InvalidRow] = field(default_factory=list)
 
     def reject(self, record: Record, reason: str) -> None:
         """Add an invalid row."""
         self.invalid_rows.append(InvalidRow(record.source, record.row, record.smiles, reason))
+
+    def add_note(self, record: Record, note: str) -> None:
+        """Add a row that was changed; nothing for an empty note."""
+        if note := "; ".join(filter(None, (record.note, note))):
+            self.notes.append(InvalidRow(record.source, record.row, record.smiles, note))
 
 
 @dataclass(frozen=True)
@@ -176,18 +187,18 @@ def prepare_batch(query: ScreenQuery, batch: RowBatch) -> PreparedBatch:
     with silence_rdkit():
         if query.latent_scores:
             return _prepare_with_graphs(query, records, result)
-        records, mols = _filter_molecules(query, records, result)
+        records, molecules = _filter_molecules(query, records, result)
+        mols = [without_isotopes(molecule).mol for molecule in molecules]
         scores = {name: score(mols) for name, score in query.molecule_scores.items() if name not in EXPENSIVE}
         passing = _filter_scores(query.score_filters, scores, records, result)
         records, mols, scores = [records[i] for i in passing], [mols[i] for i in passing], _take(scores, passing)
+        smiles = [molecules[i].smiles for i in passing]
         indices, scores = _add_expensive_scores(query, mols, scores, batch.threshold)
         result.counts.scored += len(mols) - len(indices)
-        mols, records = [mols[i] for i in indices], [records[i] for i in indices]
+        smiles, records = [smiles[i] for i in indices], [records[i] for i in indices]
         total = _finite_totals(query, scores, records, result)
         hits = np.flatnonzero(total >= batch.threshold)
-        return PreparedBatch(
-            result, [records[i] for i in hits], [write(mols[i]) for i in hits], _take(scores, hits), None
-        )
+        return PreparedBatch(result, [records[i] for i in hits], [smiles[i] for i in hits], _take(scores, hits), None)
 
 
 def finish_batch(
@@ -207,30 +218,34 @@ def finish_batch(
     for i in np.flatnonzero(total >= threshold):
         record = records[i]
         result.hits.append(Hit(float(total[i]), smiles[i], record.name, record.source, record.row))
-    result.counts.invalid = len(result.invalid_rows)
+    result.counts.invalid, result.counts.noted = len(result.invalid_rows), len(result.notes)
     return result
 
 
 def _filter_molecules(
     query: ScreenQuery, records: list[Record], result: PartialResult
-) -> tuple[list[Record], list[Chem.Mol]]:
+) -> tuple[list[Record], list[PreparedMolecule]]:
     """Return the valid molecules that pass the filters; count the others."""
-    passed, mols = [], []
+    passed, molecules = [], []
     for record in records:
         try:
-            mol = parse(record.smiles, conjugation=not query.fingerprints_only)
-            mol = standardize(mol) if query.standardize else mol
+            molecule = prepare(
+                record.smiles, standardize=query.standardize, keep_salts=query.keep_salts,
+                conjugation=not query.fingerprints_only,
+            )  # fmt: skip
         except MoleculeError as error:
             result.reject(record, str(error))
             continue
-        if query.filters and not query.filters.accept(mol):
+        if molecule.notes or record.note:
+            result.add_note(record, molecule.note)
+        if query.filters and not query.filters.accept(molecule.mol):
             result.counts.filtered += 1
             if len(result.filtered_examples) < EXAMPLES_PER_BATCH:
                 result.filtered_examples.append(record.smiles)
         else:
             passed.append(record)
-            mols.append(mol)
-    return passed, mols
+            molecules.append(molecule)
+    return passed, molecules
 
 
 def _filter_scores(
@@ -273,28 +288,34 @@ def _prepare_with_graphs(query: ScreenQuery, records: list[Record], result: Part
     """
     conditions = [condition for condition in query.score_filters if condition.name in query.molecule_scores]
     computed: dict[str, Floats] = {}
-    texts, standardize_texts = [record.smiles for record in records], query.standardize
+    texts, standardize_texts, is_prepared = [record.smiles for record in records], query.standardize, False
     if query.filters or conditions:
         records, accepted = _filter_molecules(query, records, result)
-        computed = {condition.name: query.molecule_scores[condition.name](accepted) for condition in conditions}
+        mols = [without_isotopes(molecule).mol for molecule in accepted]
+        computed = {condition.name: query.molecule_scores[condition.name](mols) for condition in conditions}
         passing = _filter_scores(conditions, computed, records, result)
         records, accepted, computed = (
             [records[i] for i in passing],
             [accepted[i] for i in passing],
             _take(computed, passing),
         )
-        texts = [write(mol) for mol in accepted] if standardize_texts else [record.smiles for record in records]
-        standardize_texts = False  # the molecules have been standardized
-    mols: list[Chem.Mol] = []
+        texts = [molecule.smiles for molecule in accepted]
+        standardize_texts, is_prepared = False, True
+    mols = []
     chunk = featurize_chunk(
         texts,
         standardize=standardize_texts,
+        keep_salts=query.keep_salts,
+        keep_isotopes=True,
         max_length=query.max_length,
         vocabulary=query.known_tokens,
         on_molecule=mols.append if query.molecule_scores else None,
     )
     for index, reason in chunk.errors.items():
         result.reject(records[index], reason)
+    for index in [] if is_prepared else chunk.rows:
+        if records[index].note or index in chunk.notes:
+            result.add_note(records[index], chunk.notes.get(index, ""))
     rows = np.array(chunk.rows, np.intp)
     others = {name: score(mols) for name, score in query.molecule_scores.items() if name not in computed}
     scores = {**_take(computed, rows), **others}

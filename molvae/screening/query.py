@@ -53,8 +53,8 @@ class ScreenQuery:
         Tokens and maximum length that the encoder supports; used only with latent scores.
     seeds : frozenset of str
         Canonical SMILES of the seeds, which come first among molecules with equal scores.
-    standardize : bool
-        Whether molecules are standardized first.
+    standardize, keep_salts : bool
+        As in `chem.standardization.prepare`.
     """
 
     ranking: RankExpression
@@ -67,6 +67,7 @@ class ScreenQuery:
     max_length: int = 0
     seeds: frozenset[str] = frozenset()
     standardize: bool = False
+    keep_salts: bool = False
 
     def best_value(self, name: str) -> float:
         """Return the value of a property that ranks highest: the upper or the lower end of its range."""

@@ -156,6 +156,7 @@ class _ScreenActor:
             self.shortlist.add(result.hits)
             entries += [_hit_to_dict(hit) for hit in result.hits]
             entries += [_row_to_dict(row) for row in result.invalid_rows]
+            entries += [{**_row_to_dict(row), "reason": None, "note": row.reason} for row in result.notes]
             entries.append({"scored": result.counts.scored, "filtered": result.counts.filtered})
         return _table(entries)
 
@@ -165,11 +166,15 @@ def _results_from_table(table: Any) -> Iterable[PartialResult]:
     result = PartialResult()
     for entry in table.to_pylist():
         if entry["scored"] is not None:
-            result.counts = ScreenCounts(entry["scored"], entry["filtered"], len(result.invalid_rows))
+            result.counts = ScreenCounts(
+                entry["scored"], entry["filtered"], len(result.invalid_rows), len(result.notes)
+            )
             yield result
             result = PartialResult()
         elif entry["reason"] is not None:
             result.invalid_rows.append(InvalidRow(entry["source"], entry["row"], entry["smiles"], entry["reason"]))
+        elif entry["note"] is not None:
+            result.notes.append(InvalidRow(entry["source"], entry["row"], entry["smiles"], entry["note"]))
         else:
             result.hits.append(Hit(entry["score"], entry["smiles"], entry["name"], entry["source"], entry["row"]))
 
@@ -179,20 +184,21 @@ def _table(entries: list[dict[str, Any]]) -> Any:
     import pyarrow as pa
 
     text, integer = pa.string(), pa.int64()
-    schema = {"smiles": text, "name": text, "source": text, "row": integer, "reason": text, "score": pa.float64(),
+    schema = {"smiles": text, "name": text, "source": text, "row": integer, "reason": text, "note": text, "score": pa.float64(),
               "scored": integer, "filtered": integer}  # fmt: skip
     return pa.Table.from_pylist(entries, pa.schema(schema))
 
 
 def _row_to_dict(row: Row) -> dict[str, Any]:
     if isinstance(row, Record):
-        return {"smiles": row.smiles, "name": row.name, "source": row.source, "row": row.row, "reason": None}
+        entry = {"smiles": row.smiles, "name": row.name, "source": row.source, "row": row.row, "reason": None}
+        return {**entry, "note": row.note or None}
     return {"smiles": row.value, "name": "", "source": row.source, "row": row.row, "reason": row.reason}
 
 
 def _row_from_dict(entry: dict[str, Any]) -> Row:
     if entry["reason"] is None:
-        return Record(entry["smiles"], entry["name"], entry["source"], entry["row"])
+        return Record(entry["smiles"], entry["name"], entry["source"], entry["row"], note=entry["note"] or "")
     return InvalidRow(entry["source"], entry["row"], entry["smiles"], entry["reason"])
 
 

@@ -18,7 +18,8 @@ from molvae.chem.filters import Filters, value_ranges
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import PROPERTIES, compute_properties
 from molvae.chem.scoring_functions import PropertyFunction, ScoringFunction
-from molvae.chem.smiles import canonical, parse, standardize, write
+from molvae.chem.smiles import parse
+from molvae.chem.standardization import fingerprint_mol, prepare
 from molvae.data.arguments import as_smiles_iterable, as_tuple, is_table
 from molvae.data.layout import is_molecule
 from molvae.data.readers import looks_like_file, read_records
@@ -105,6 +106,7 @@ def screen(
     exclude_smarts: str | Sequence[str] = (),
     core: str | None = None,
     standardize: bool = False,
+    keep_salts: bool = False,
     model: str | Path = "druglike",
     device: str = "auto",
     column: str | None = None,
@@ -142,7 +144,10 @@ def screen(
     core : str, optional
         Substructure with attachment points (*) that molecules must have; other atoms may only be attached there.
     standardize : bool
-        Normalize functional groups and strip salts of seeds and library first; takes 1 to 2 ms per molecule.
+        Clean up functional groups and metals of seeds and library with RDKit's MolStandardize first; takes 1 to 2 ms
+        per molecule.
+    keep_salts : bool
+        Keep salts and solvents; otherwise the largest fragment of each row is screened.
     model : str or Path
         Model that computes latents.
     device : str
@@ -172,7 +177,7 @@ def screen(
     MissingExtraError
         If `ray` is given and Ray is not installed.
     """
-    plan = _ScreenPlan(seeds, rank_by, scores, as_tuple(filters), standardize, model, device)
+    plan = _ScreenPlan(seeds, rank_by, scores, as_tuple(filters), standardize, keep_salts, model, device)
     property_filters = tuple(condition for condition in plan.conditions if condition not in plan.score_filters)
     query = plan.query(top, Filters(property_filters, as_tuple(include_smarts), as_tuple(exclude_smarts), core))
     encoder, counts, seen = plan.encoder(), ScreenCounts(), _SeenValues(property_filters)
@@ -229,11 +234,15 @@ class _ScreenPlan:
         scores: Scores,
         filters: Sequence[str],
         standardize: bool,
+        keep_salts: bool,
         model: str | Path,
         device: str,
     ) -> None:
-        self.standardize = standardize
-        self.seeds = [_canonical_seed(text, standardize) for text in as_smiles_iterable(seeds)]
+        self.standardize, self.keep_salts = standardize, keep_salts
+        prepared = [
+            prepare(text, standardize=standardize, keep_salts=keep_salts) for text in as_smiles_iterable(seeds)
+        ]
+        self.seeds = [molecule.smiles for molecule in prepared]
         self.functions = load_scoring_functions(scores, device)
         known = [*self.functions, TANIMOTO, LATENT]
         self.ranking = RankExpression.from_text(rank_by or known[0], known)
@@ -297,12 +306,13 @@ class _ScreenPlan:
             max_length=g.checkpoint.config.max_length if g else 0,
             seeds=frozenset(self.seeds),
             standardize=self.standardize,
+            keep_salts=self.keep_salts,
         )
 
     def table(self, hits: Sequence[Hit]) -> pd.DataFrame:
         """Return the shortlist with all scores and properties that were used."""
         smiles = [hit.smiles for hit in hits]
-        mols = [parse(text) for text in smiles]
+        mols = [fingerprint_mol(parse(text), text) for text in smiles]
         columns: dict[str, Any] = {
             "smiles": np.array(smiles, dtype=object),
             "name": np.array([hit.name for hit in hits], dtype=object),
@@ -333,20 +343,16 @@ class _ScreenPlan:
         return columns | compute_properties(mols, others)
 
     def _tanimoto(self) -> TanimotoScore:
-        return TanimotoScore(morgan_bits([parse(seed) for seed in self.seeds]))
+        return TanimotoScore(morgan_bits([fingerprint_mol(parse(seed), seed) for seed in self.seeds]))
 
     def _cosine(self) -> CosineScore:
         assert self.generator is not None
         return CosineScore(_latents(self.generator, self.seeds))
 
 
-def _canonical_seed(smiles: str, standardized: bool) -> str:
-    return write(standardize(parse(smiles))) if standardized else canonical(smiles)
-
-
 def _latents(generator: Generator, smiles: Sequence[str]) -> NDArray[np.float32]:
     """Return the latents of molecules: (N, D). Raises `MoleculeError` if the model cannot encode one."""
-    frame = generator.encode(smiles)
+    frame = generator.encode(smiles, keep_salts=True)
     for error in frame["error"]:
         if error:
             raise MoleculeError(str(error))

@@ -43,8 +43,8 @@ class TrainingSetConfig:
         Files of molecules to train on.
     valid
         File of molecules to validate on; None: a part of the training data.
-    standardize
-        Standardize molecules (salts, charges) before they are packed.
+    standardize, keep_salts
+        How molecules are prepared before they are packed, see `chem.standardization.prepare`.
     max_length
         Longest SMILES, in tokens; longer ones are invalid rows.
     vocabulary
@@ -56,6 +56,7 @@ class TrainingSetConfig:
     standardize: bool
     max_length: int
     vocabulary: Vocabulary | None
+    keep_salts: bool = False
 
     def fingerprint(self) -> dict[str, Any]:
         """Checksums of the files and all settings; equal fingerprints give the same training set."""
@@ -65,6 +66,7 @@ class TrainingSetConfig:
             "columns": [source.column for source in self.train],
             "valid_column": self.valid.column if self.valid else None,
             "standardize": self.standardize,
+            "keep_salts": self.keep_salts,
             "max_length": self.max_length,
             "vocabulary": list(self.vocabulary.tokens) if self.vocabulary else None,
         }
@@ -90,7 +92,7 @@ def prepare_training_set(
 ) -> TrainingSet:
     """Pack the training set into `folder`/packed, or read it from there if it was packed with the same configuration.
 
-    Invalid rows are listed in `folder`/invalid_rows.csv.
+    Invalid rows are listed in `folder`/invalid_rows.csv, changed rows in `folder`/notes.csv.
 
     Raises
     ------
@@ -106,8 +108,9 @@ def prepare_training_set(
             return _load(packed_folder, metadata["counts"])
     except InputError:
         pass  # missing or incomplete: pack the data again
-    training_set, invalid_rows = _pack_sources(config, workers, log)
-    _write_invalid_rows(folder / "invalid_rows.csv", invalid_rows)
+    training_set, invalid_rows, notes = _pack_sources(config, workers, log)
+    _write_rows(folder / "invalid_rows.csv", invalid_rows, "reason")
+    _write_rows(folder / "notes.csv", notes, "note")
     _save(training_set, packed_folder, fingerprint)
     return training_set
 
@@ -161,10 +164,13 @@ def split_validation(data: PackedGraphs, vocabulary: Vocabulary) -> tuple[Packed
     return data.select((~is_valid).nonzero()[:, 0]), data.select(is_valid.nonzero()[:, 0])
 
 
-def _pack_sources(config: TrainingSetConfig, workers: int | None, log: Log) -> tuple[TrainingSet, list[InvalidRow]]:
-    """Pack the training and validation data; return them with all invalid rows."""
+def _pack_sources(
+    config: TrainingSetConfig, workers: int | None, log: Log
+) -> tuple[TrainingSet, list[InvalidRow], list[InvalidRow]]:
+    """Pack the training and validation data; return them with all invalid rows and all changed rows."""
     counts: dict[str, str] = {}
     invalid_rows: list[InvalidRow] = []
+    notes: list[InvalidRow] = []
 
     def pack_part(
         sources: Sequence[MoleculeSource], vocabulary: Vocabulary | None, name: str
@@ -177,6 +183,7 @@ def _pack_sources(config: TrainingSetConfig, workers: int | None, log: Log) -> t
                 vocabulary=vocabulary,
                 max_length=config.max_length,
                 standardize=config.standardize,
+                keep_salts=config.keep_salts,
                 workers=workers,
                 progress=_report_logger(log),
             )
@@ -185,6 +192,7 @@ def _pack_sources(config: TrainingSetConfig, workers: int | None, log: Log) -> t
         counts[name] = report.summary()
         log(f"{name}: {report.summary()}")
         invalid_rows.extend(report.invalid_rows)
+        notes.extend(report.notes)
         return graphs, vocabulary
 
     train, vocabulary = pack_part(config.train, config.vocabulary, "data")
@@ -193,7 +201,7 @@ def _pack_sources(config: TrainingSetConfig, workers: int | None, log: Log) -> t
     else:
         train, valid = split_validation(train, vocabulary)
         log(f"split: {len(train):,} molecules for training, {len(valid):,} for validation")
-    return TrainingSet(train, valid, vocabulary, counts), invalid_rows
+    return TrainingSet(train, valid, vocabulary, counts), invalid_rows, notes
 
 
 def _read_rows(sources: Sequence[MoleculeSource]) -> Iterator[Record | InvalidRow]:
@@ -233,8 +241,8 @@ def _load(folder: Path, counts: dict[str, str]) -> TrainingSet:
     return TrainingSet(PackedGraphs.load(folder / "train"), PackedGraphs.load(folder / "valid"), vocabulary, counts)
 
 
-def _write_invalid_rows(path: Path, invalid_rows: list[InvalidRow]) -> None:
+def _write_rows(path: Path, rows: list[InvalidRow], column: str) -> None:
     with atomic_write(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["source", "row", "value", "reason"])
-        writer.writerows([r.source, r.row, r.value, r.reason] for r in invalid_rows)
+        writer.writerow(["source", "row", "value", column])
+        writer.writerows([r.source, r.row, r.value, r.reason] for r in rows)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.chem.fingerprints import morgan, tanimoto
-from molvae.chem.smiles import canonical_or_none, parse
+from molvae.chem.smiles import parse
+from molvae.chem.standardization import identity_or_none
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.graph_dataset import PackedGraphs
@@ -84,7 +85,7 @@ class Evaluator:
         latents = self.codec.encode(data, optimize_latents=optimize_latents).mean
         decoded = self.codec.reconstruct(latents, inversion_steps=inversion_steps)
         expected = canonical_smiles(data, self.codec.vocabulary)
-        return np.array([canonical_or_none(a) == b for a, b in zip(decoded, expected, strict=True)], dtype=bool)
+        return np.array([identity_or_none(a) == b for a, b in zip(decoded, expected, strict=True)], dtype=bool)
 
     def sample_posterior(self, data: PackedGraphs) -> list[str]:
         """One sample per molecule from its posterior, decoded at temperature 1; not necessarily valid."""
@@ -103,7 +104,7 @@ class Evaluator:
         z = prior.sample(normal(keys, prior.noise_dim))
         z = prior.perturb(z, prior.noise_level, normal(keys, z.shape[1], stream=1))
         decoded = self.decode(z, prior.noise_level, SamplingOptions(temperature), random_state + 1)
-        return [canonical_or_none(smiles) for smiles in decoded]
+        return [identity_or_none(smiles) for smiles in decoded]
 
     def neighborhood(
         self,
@@ -177,7 +178,7 @@ def decoding_metrics(
         molecules = data.select(torch.arange(min(n_molecules, len(data)), device=data.device))
         return {
             "exact": float(evaluator.exact_reconstructions(molecules).mean()),
-            "posterior_valid": _valid_fraction(map(canonical_or_none, evaluator.sample_posterior(molecules))),
+            "posterior_valid": _valid_fraction(map(identity_or_none, evaluator.sample_posterior(molecules))),
             "prior_valid": _valid_fraction(evaluator.sample_prior(n_molecules)),
         }
 
@@ -193,7 +194,7 @@ def _neighborhood_metrics(
     seeds: list[str], groups: list[list[str]], training_filter: BloomFilter | None
 ) -> NeighborhoodMetrics:
     n_samples = max(1, sum(map(len, groups)))
-    canonical = {sample: canonical_or_none(sample) for sample in {s for group in groups for s in group}}
+    canonical = {sample: identity_or_none(sample) for sample in {s for group in groups for s in group}}
     n_valid, n_distinct, n_new, similarities = 0, [], 0, []
     for seed, group in zip(seeds, groups, strict=True):
         valid = [smiles for sample in group if (smiles := canonical[sample]) is not None]

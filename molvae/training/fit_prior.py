@@ -106,8 +106,8 @@ def fit_prior(
         workers=workers,
     )
     log(report.summary())
-    for invalid_row in report.invalid_rows[:MAX_INVALID_ROWS_SHOWN]:
-        log(str(invalid_row))
+    for row in [*report.invalid_rows[:MAX_INVALID_ROWS_SHOWN], *report.notes[:MAX_INVALID_ROWS_SHOWN]]:
+        log(str(row))
     posterior = encode_dataset(checkpoint.model, packed)
     keys = row_keys(random_state, torch.arange(len(packed), device=posterior.mean.device))
     z = posterior.sample(normal(keys, posterior.noise_dim))

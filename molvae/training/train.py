@@ -110,6 +110,7 @@ def train_model(
     valid: str | Path | None = None,
     column: str | None = None,
     standardize: bool = False,
+    keep_salts: bool = False,
     model_config: Mapping[str, Any] | None = None,
     train_config: TrainConfig | None = None,
     neighbor_targets: bool = True,
@@ -196,6 +197,7 @@ def train_model(
         train=tuple(resolve_source(item, column) for item in as_paths(data, "data")),
         valid=resolve_source(valid, column, split="valid") if valid is not None else None,
         standardize=standardize,
+        keep_salts=keep_salts,
         max_length=architecture.max_length,
         vocabulary=initial.vocabulary if initial else None,
     )

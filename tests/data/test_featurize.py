@@ -24,8 +24,9 @@ SMILES = ["CCO", "", "C1CC", "[13CH4]", "c1ccccc1"]
 
 def test_one_result_per_smiles_in_order():
     results = featurize(SMILES)
-    assert [type(result) for result in results] == [MolGraph, *[MoleculeError] * 3, MolGraph]
-    assert results[0].smiles == "CCO"
+    assert [type(result) for result in results] == [MolGraph, *[MoleculeError] * 2, MolGraph, MolGraph]
+    assert [results[0].smiles, results[3].smiles] == ["CCO", "C"]
+    assert results[3].note == "isotope labels removed"
     assert [str(result).split(":")[-1].strip() for result in results[1:3]] == [
         "it is empty",
         "ring 1 opened but not closed",
@@ -33,9 +34,18 @@ def test_one_result_per_smiles_in_order():
     assert featurize([]) == []
 
 
-def test_standardize_removes_salts():
-    plain, standardized = featurize(["C[NH3+].[Cl-]"]) + featurize(["C[NH3+].[Cl-]"], standardize=True)
-    assert (plain.smiles, standardized.smiles) == ("C[NH3+].[Cl-]", "C[NH3+]")
+def test_salts_are_stripped_unless_they_are_kept():
+    (plain,), (kept,) = featurize(["C[NH3+].[Cl-]"]), featurize(["C[NH3+].[Cl-]"], keep_salts=True)
+    assert (plain.smiles, kept.smiles) == ("C[NH3+]", "C[NH3+].[Cl-]")
+    assert (plain.note, kept.note) == ("salt removed: [Cl-]", "")
+
+
+def test_labelled_molecules_keep_their_identity_in_a_chunk():
+    """The graph has no labels, but two isotopologues stay two molecules."""
+    chunk = featurize_chunk(["[2H]CCO", "CCO", "OCC[2H]"], keep_isotopes=True)
+    assert chunk.labelled == {0: "[2H]CCO", 2: "[2H]CCO"}
+    assert chunk.smiles_hashes[0] == chunk.smiles_hashes[2] != chunk.smiles_hashes[1]
+    assert chunk.sizes.tolist() == [[3, 2, 4]] * 3
 
 
 def test_chunk_equals_single_graphs():
