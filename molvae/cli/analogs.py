@@ -142,8 +142,8 @@ def analogs(
         "exclude_smarts": exclude_smarts, "core": core, "keep_scaffold": keep_scaffold,
         "exclude_stereoisomers": exclude_stereoisomers, "alerts": split_names(alerts),
         "exclude_training_set": exclude_training_set, "rank_by": rank_by, "scores": load_scores(scores, device),
-        "n_diverse": n_diverse, "optimize_latents": optimize_latents, "standardize": standardize, "keep_salts": keep_salts,
-        "random_state": random_seed,
+        "n_diverse": n_diverse, "optimize_latents": optimize_latents, "standardize": standardize,
+        "keep_salts": keep_salts, "random_state": random_seed,
     }  # fmt: skip
     generator = load_model(model, device)
     settings = _settings(generator, model, n, analog_options, scores, column)

@@ -67,20 +67,20 @@ def interpolate(
     """
     _check_paths(output, image, GRID_FORMATS)
     checks.check_smiles(start=start, end=end)
-    from molvae.cli.inputs import standardized_smiles
+    from molvae.cli.inputs import report_notes, standardized_smiles
     from molvae.explore import draw_path
     from molvae.explore import interpolate as interpolate_molecules
 
     with single_table(output, image, draw_path, GRID_FORMATS) as finish:
         generator = load_model(model, device)
         if standardize:
-            start, end = standardized_smiles(start), standardized_smiles(end)
-        finish(
-            interpolate_molecules(
-                generator, start, end, steps=steps, path=path, samples_per_latent=samples_per_latent,
-                random_state=random_seed,
-            )
+            start, end = standardized_smiles(start, keep_salts), standardized_smiles(end, keep_salts)
+        frame = interpolate_molecules(
+            generator, start, end, steps=steps, path=path, samples_per_latent=samples_per_latent,
+            random_state=random_seed, keep_salts=keep_salts,
         )  # fmt: skip
+        report_notes(frame.attrs["notes"])
+        finish(frame)
 
 
 def traverse(
@@ -115,19 +115,19 @@ def traverse(
     checks.check_directions(directions)
     checks.check_smiles(seed=seed)
     checks.check_inputs([] if reference is None else [reference], column)
-    from molvae.cli.inputs import read_rows, standardized_smiles, valid_smiles
+    from molvae.cli.inputs import read_rows, report_notes, standardized_smiles, valid_smiles
     from molvae.explore import draw_traversal
     from molvae.explore import traverse as traverse_latent_space
 
     with single_table(output, image, draw_traversal, GRID_FORMATS, [reference or ""]) as finish:
         molecules = None if reference is None else valid_smiles(read_rows([reference], column))
-        center = standardized_smiles(seed) if standardize else seed
-        finish(
-            traverse_latent_space(
-                load_model(model, device), center, axes=pair, directions=directions, reference=molecules,
-                steps=steps, span=span,
-            )
+        center = standardized_smiles(seed, keep_salts) if standardize else seed
+        frame = traverse_latent_space(
+            load_model(model, device), center, axes=pair, directions=directions, reference=molecules,
+            steps=steps, span=span, keep_salts=keep_salts,
         )  # fmt: skip
+        report_notes(frame.attrs["notes"])
+        finish(frame)
 
 
 def _pair(text: str) -> tuple[int, int]:
@@ -172,14 +172,16 @@ def latent_map(
         generator = load_model(model, device)
         is_property = property_name(color_by) is not None
         name_column = None if is_property else color_by
-        rows = list(read_rows(molecules, column, name_column, standardized=standardize))
+        rows = list(read_rows(molecules, column, name_column, standardized=standardize, keep_salts=keep_salts))
         colors: pd.Series[str] | str | None = color_by
         if color_by is not None and not is_property:
             colors = pd.Series(row_labels(rows, color_by), name=color_by)
             if not colors.any():
                 raise InputError(f"--color-by: {color_by!r} is neither a column with values nor a property such as qed")
         named = name_column is None and any(row.name for row in rows)
-        function = partial(project, generator, method=method, color_by=colors, random_state=random_seed)
+        function = partial(
+            project, generator, method=method, color_by=colors, random_state=random_seed, keep_salts=keep_salts
+        )
         finish(table_of_rows(rows, function, named=named))
 
 
@@ -218,11 +220,17 @@ def cluster(
 
     with single_table(output, image, draw_clusters, PLOT_FORMATS, molecules) as finish:
         generator = load_model(model, device)
-        rows = list(read_rows(molecules, column, labels, standardized=standardize))
+        rows = list(read_rows(molecules, column, labels, standardized=standardize, keep_salts=keep_salts))
         known = None if labels is None else row_labels(rows, labels)
         named = labels is None and any(row.name for row in rows)
         function = partial(
-            cluster_latents, generator, n_clusters=n_clusters, method=method, labels=known, random_state=random_seed
+            cluster_latents,
+            generator,
+            n_clusters=n_clusters,
+            method=method,
+            labels=known,
+            random_state=random_seed,
+            keep_salts=keep_salts,
         )
         finish(table_of_rows(rows, function, named=named))
 
@@ -247,7 +255,7 @@ def neighbors(
     """
     _check_paths(output, image, GRID_FORMATS, [*library, *seeds])
     checks.check_inputs([*library, *seeds], column)
-    from molvae.cli.inputs import read_rows, report_errors, valid_rows
+    from molvae.cli.inputs import read_rows, report_errors, report_notes, valid_rows
     from molvae.explore import draw_neighbors
     from molvae.explore import neighbors as nearest_neighbors
     from molvae.explore.nearest_neighbors import add_rejected
@@ -255,12 +263,23 @@ def neighbors(
     with single_table(output, image, draw_neighbors, GRID_FORMATS, [*library, *seeds]) as finish:
         generator = load_model(model, device)
         invalid: list[Row] = []
-        queries = [row.smiles for row in valid_rows(read_rows(seeds, column, standardized=standardize), invalid)]
-        records, records_again = tee(valid_rows(read_rows(library, column, standardized=standardize), invalid))
+        queries = [
+            row.smiles
+            for row in valid_rows(read_rows(seeds, column, standardized=standardize, keep_salts=keep_salts), invalid)
+        ]
+        records, records_again = tee(
+            valid_rows(read_rows(library, column, standardized=standardize, keep_salts=keep_salts), invalid)
+        )
         frame = nearest_neighbors(
-            generator, (row.smiles for row in records), queries, n=n, names=(row.name for row in records_again)
+            generator,
+            (row.smiles for row in records),
+            queries,
+            n=n,
+            names=(row.name for row in records_again),
+            keep_salts=keep_salts,
         )
         report_errors(frame.attrs["errors"])
+        report_notes(frame.attrs["notes"])
         finish(add_rejected(frame, len(invalid)))
     if frame.empty:
         raise typer.Exit(1)
@@ -303,8 +322,8 @@ def anomaly(
         likelihoods = None if reference is None else _likelihood_reference(generator, reference, column)
         if likelihoods is not None and save_reference is not None:
             likelihoods.save(save_reference)
-        rows = list(read_rows(molecules, column, standardized=standardize))
-        function = partial(score_anomaly, generator, reference=likelihoods)
+        rows = list(read_rows(molecules, column, standardized=standardize, keep_salts=keep_salts))
+        function = partial(score_anomaly, generator, reference=likelihoods, keep_salts=keep_salts)
         frame = table_of_rows(rows, function, named=any(row.name for row in rows))
         finish(frame)
     if len(frame) and frame["error"].all():

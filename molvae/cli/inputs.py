@@ -8,7 +8,8 @@ from itertools import chain
 
 import typer
 
-from molvae.chem.smiles import parse, silence_rdkit, standardize, write
+from molvae.chem.smiles import parse
+from molvae.chem.standardization import prepare
 from molvae.data.readers import looks_like_file, read_records
 from molvae.data.rows import ARGUMENT, InvalidRow, Record
 from molvae.data.text_readers import smi_row
@@ -23,6 +24,7 @@ def read_rows(
     name_column: str | None = None,
     *,
     standardized: bool = False,
+    keep_salts: bool = False,
     with_columns: bool = False,
 ) -> Iterator[Row]:
     """The rows of SMILES, files and standard input (`-`), in the order of the arguments.
@@ -34,7 +36,7 @@ def read_rows(
     column, name_column
         Columns with the SMILES and the names; None for the usual names.
     standardized
-        Normalize functional groups and strip salts.
+        Clean up functional groups and metals, and strip salts unless `keep_salts`.
     with_columns
         Whether the records contain the further columns of tables and properties of .sdf files.
 
@@ -54,16 +56,21 @@ def read_rows(
     found = chain.from_iterable(rows)
     if not standardized:
         return found
-    return (replace(row, smiles=standardized_smiles(row.smiles)) if isinstance(row, Record) else row for row in found)
+    return (_standardized(row, keep_salts) if isinstance(row, Record) else row for row in found)
 
 
-def standardized_smiles(smiles: str) -> str:
-    """The SMILES after standardization; unchanged if it cannot be parsed, so that the caller reports the error."""
+def _standardized(row: Record, keep_salts: bool) -> Record:
+    """The row with the standardized SMILES; unchanged if it cannot be parsed, so that the caller reports the error."""
     try:
-        with silence_rdkit():
-            return write(standardize(parse(smiles)))
+        molecule = prepare(row.smiles, standardize=True, keep_salts=keep_salts)
     except MoleculeError:
-        return smiles
+        return row
+    return replace(row, smiles=molecule.smiles, note="; ".join(filter(None, (row.note, molecule.note))))
+
+
+def standardized_smiles(smiles: str, keep_salts: bool = False) -> str:
+    """The SMILES after standardization; unchanged if it cannot be parsed, so that the caller reports the error."""
+    return _standardized(Record(smiles, "", ARGUMENT, 1), keep_salts).smiles
 
 
 def report_row(row: Row, reason: str = "") -> None:

@@ -150,6 +150,9 @@ def search(
         else:
             n_changed += report_note(row, frame.attrs["notes"].get(row.smiles, ""))
     n_seeds = frame["seed"].nunique()
-    typer.echo(f"{len(frame):,} molecules for {n_seeds:,} {'seed' if n_seeds == 1 else 'seeds'}{changed_summary(n_changed)}", err=True)
+    typer.echo(
+        f"{len(frame):,} molecules for {n_seeds:,} {'seed' if n_seeds == 1 else 'seeds'}{changed_summary(n_changed)}",
+        err=True,
+    )
     if not len(frame):
         raise typer.Exit(1)

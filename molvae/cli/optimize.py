@@ -64,7 +64,7 @@ def optimize(
     Columns: seed, smiles, score, similarity, the properties used, n_evaluations, n_samples. In Python:
     `molvae.explore.optimize`.
     """
-    from molvae.cli.inputs import read_rows, report_errors, valid_smiles
+    from molvae.cli.inputs import read_rows, report_errors, report_notes, valid_smiles
 
     check_image(image)
     check_outputs(output, image, inputs=seeds)
@@ -77,19 +77,21 @@ def optimize(
     strategy = SearchStrategy(population_size=population, n_generations=generations, noise_level=noise_level)
     with single_table(output, image, draw_best, GRID_FORMATS, seeds) as finish:
         generator = load_model(model, device)
-        starts = list(valid_smiles(read_rows(seeds, column, standardized=standardize)))
+        starts = list(valid_smiles(read_rows(seeds, column, standardized=standardize, keep_salts=keep_salts)))
         interrupted = None
         try:
             with progress_bar(max_samples * len(starts), "samples") as advance:
                 frame = optimize_molecules(
                     generator, starts, objective, filters=filters, scores=load_scores(scores, device), target=target,
-                    max_samples=max_samples, strategy=strategy, random_state=random_seed, progress=advance,
+                    max_samples=max_samples, strategy=strategy, random_state=random_seed, keep_salts=keep_salts,
+                    progress=advance,
                 )  # fmt: skip
         except OptimizationInterrupted as error:
             if error.frame.empty:
                 raise
             interrupted, frame = error, error.frame
         report_errors(frame.attrs["errors"])
+        report_notes(frame.attrs["notes"])
         finish(frame)
     if interrupted:
         raise interrupted

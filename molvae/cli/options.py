@@ -164,7 +164,9 @@ Column = Annotated[
 Standardize = Annotated[
     bool,
     typer.Option(
-        "--standardize", rich_help_panel=INPUT, help="Clean up functional groups and metals with RDKit's MolStandardize."
+        "--standardize",
+        rich_help_panel=INPUT,
+        help="Clean up functional groups and metals with RDKit's MolStandardize.",
     ),
 ]
 KeepSalts = Annotated[

@@ -54,7 +54,8 @@ def table_of_rows(
         if frame.at[i, "error"]:
             report_row(row, str(frame.at[i, "error"]))
         elif isinstance(row, Record) and row.note and "note" in frame:
-            frame.loc[i, "note"] = "; ".join(filter(None, (row.note, frame.at[i, "note"])))
+            frame["note"] = frame["note"].astype(object)
+            frame.loc[i, ["note"]] = ["; ".join(filter(None, (row.note, str(frame.at[i, "note"]))))]
     if named:
         frame.insert(1, "name", [row.name for row in rows])
     return frame

@@ -22,6 +22,7 @@ def anomaly(
     smiles: Iterable[str],
     *,
     reference: LikelihoodReference | Iterable[str] | None = None,
+    keep_salts: bool = False,
 ) -> pd.DataFrame:
     """Score how well a model reconstructs each molecule, compared with reference molecules.
 
@@ -38,14 +39,16 @@ def anomaly(
     reference : LikelihoodReference or iterable of str, optional
         About a thousand reference molecules, or the result of `Generator.likelihood_reference` for them. By default the
         reference that is saved with the model, computed from its training set.
+    keep_salts : bool
+        Keep salts and solvents, which few models can represent; otherwise the largest fragment is used.
 
     Returns
     -------
     DataFrame
-        One row per input with the columns `smiles`, `error`, `log_likelihood` (nats), `log_likelihood_per_token`
-        (nats) and, if there is a reference, `percentile` (0 to 100): the share of reference molecules with a lower
-        log-likelihood per token. Values below 1 mark anomalies. `attrs`: statistics (counts of read, valid and
-        anomalous molecules), summary.
+        One row per input with the columns `smiles`, `error`, `note`, `log_likelihood` (nats),
+        `log_likelihood_per_token` (nats) and, if there is a reference, `percentile` (0 to 100): the share of reference
+        molecules with a lower log-likelihood per token. Values below 1 mark anomalies. `attrs`: statistics (counts of
+        read, valid and anomalous molecules), summary.
 
     Raises
     ------
@@ -59,7 +62,7 @@ def anomaly(
     >>> bool(table["percentile"][0] > table["percentile"][1])
     True
     """
-    likelihoods = generator.likelihood(smiles)
+    likelihoods = generator.likelihood(smiles, keep_salts=keep_salts)
     table = likelihoods[["smiles", "error", "note", "log_likelihood"]].assign(
         log_likelihood_per_token=log_likelihood_per_token(likelihoods)
     )

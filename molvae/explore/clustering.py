@@ -37,6 +37,7 @@ def cluster(
     method: str = "kmeans",
     labels: Sequence[Any] | pd.Series[Any] | None = None,
     random_state: int = 0,
+    keep_salts: bool = False,
 ) -> pd.DataFrame:
     """Cluster molecules by their latents.
 
@@ -56,12 +57,14 @@ def cluster(
         cluster.
     random_state : int
         Seed of k-means and of the sample that the silhouette coefficient is computed from.
+    keep_salts : bool
+        Keep salts and solvents, which few models can represent; otherwise the largest fragment is used.
 
     Returns
     -------
     DataFrame
-        One row per input with the columns `smiles`, `error`, `cluster` (from 0, the largest first; missing for an
-        error), `is_representative` (True for the molecule closest to its cluster's mean), `label` (if labels are
+        One row per input with the columns `smiles`, `error`, `note`, `cluster` (from 0, the largest first; missing
+        for an error), `is_representative` (True for the molecule closest to its cluster's mean), `label` (if labels are
         given), `x` and `y` (principal components, for the map). `attrs`: statistics (clusters, silhouette; with labels
         also purity, adjusted_rand and silhouette_of_labels; NaN where undefined), summary.
 
@@ -83,7 +86,7 @@ def cluster(
     >>> table["cluster"].tolist()
     [0, 0, 0, 1, 1]
     """
-    molecules = EncodedMolecules.from_smiles(generator, smiles, min_distinct=3)
+    molecules = EncodedMolecules.from_smiles(generator, smiles, min_distinct=3, keep_salts=keep_salts)
     latents = molecules.latents
     assigned = _order_by_size(_fit_clusters(latents, n_clusters, method, random_state))
     frame = molecules.with_columns(cluster=assigned, is_representative=_is_representative(latents, assigned))

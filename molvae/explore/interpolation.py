@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from molvae.chem.fingerprints import morgan, tanimoto
-from molvae.chem.smiles import canonical, parse
+from molvae.chem.smiles import parse
+from molvae.chem.standardization import prepare
 from molvae.data.arguments import as_smiles
 from molvae.errors import InputError
 from molvae.explore.latent_points import Array, decode_molecules, optimized_latent
@@ -32,6 +33,7 @@ def interpolate(
     path: str = "spherical",
     samples_per_latent: int = 16,
     random_state: int = 0,
+    keep_salts: bool = False,
 ) -> pd.DataFrame:
     """Find intermediate molecules on a path between two molecules in latent space.
 
@@ -54,13 +56,16 @@ def interpolate(
         Samples per latent in addition to the greedy one. With 0, points whose greedy sample is invalid are omitted.
     random_state : int
         Seed of the sampling.
+    keep_salts : bool
+        Keep salts and solvents, which few models can represent; otherwise the largest fragment is used.
 
     Returns
     -------
     DataFrame
         Columns: `position` (0 to 1, of the first merged point), `n_merged` (number of merged points), `smiles`,
         `similarity_start`, `similarity_end` (Tanimoto), `log_likelihood` (nats, of the sample given its latent; NaN for
-        the ends, which are not decoded). `attrs`: statistics (points, distinct, invalid), summary.
+        the ends, which are not decoded). `attrs`: notes (SMILES to what was changed),
+        statistics (points, distinct, invalid), summary.
 
     Raises
     ------
@@ -87,10 +92,13 @@ def interpolate(
     start, end = as_smiles(start), as_smiles(end)
     position = np.linspace(0, 1, steps)  # (steps,)
     inner = position[1:-1]
+    molecules = {text: prepare(text, keep_salts=keep_salts, keep_isotopes=False) for text in (start, end)}
+    notes = {text: molecule.note for text, molecule in molecules.items() if molecule.notes}
+    start, end = (molecules[text].smiles for text in (start, end))
     first, last = optimized_latent(generator, start), optimized_latent(generator, end)  # (D,)
     curve = spherical_interpolation if path == "spherical" else linear_interpolation
     latents = curve(first, last, inner[:, None])  # (steps - 2, D)
-    ends = [canonical(start), canonical(end)]
+    ends = [start, end]
     if ends[0] == ends[1]:
         samples_per_latent = 0  # a molecule has no intermediates with itself
     noise_level = _noise_level(inner, _angle(first, last))
@@ -105,7 +113,7 @@ def interpolate(
     merged = _merge_runs(valid)
     n_distinct, n_invalid = statistics["distinct"], statistics["invalid"]
     summary = f"{steps} points: {n_distinct} distinct molecules, {n_invalid} points without a valid one"
-    merged.attrs = {"statistics": statistics, "summary": [summary]}
+    merged.attrs = {"notes": notes, "statistics": statistics, "summary": [summary]}
     return merged
 
 

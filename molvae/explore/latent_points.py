@@ -47,10 +47,10 @@ class EncodedMolecules:
 
     @classmethod
     def from_smiles(
-        cls, generator: Generator, smiles: str | Iterable[str], *, min_distinct: int = 0
+        cls, generator: Generator, smiles: str | Iterable[str], *, min_distinct: int = 0, keep_salts: bool = False
     ) -> EncodedMolecules:
         """Encode molecules. Raises `InputError` if fewer than `min_distinct` different ones can be encoded."""
-        frame = generator.encode(list(as_smiles_iterable(smiles)))
+        frame = generator.encode(list(as_smiles_iterable(smiles)), keep_salts=keep_salts)
         valid = frame["error"] == ""
         latents = frame[valid].filter(regex=LATENT_COLUMNS).to_numpy(dtype=np.float64)
         n_distinct = len(latents) if min_distinct <= 1 else n_distinct_rows(latents)
@@ -68,6 +68,12 @@ class EncodedMolecules:
         """SMILES of each rejected molecule to the reason."""
         rejected = self.table[self.table["error"] != ""]
         return dict(zip(rejected["smiles"], rejected["error"], strict=True))
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """SMILES of each changed molecule to what was changed, such as "salt removed: Cl"."""
+        changed = self.table[self.table["note"] != ""]
+        return dict(zip(changed["smiles"], changed["note"], strict=True))
 
     @property
     def n_rejected(self) -> int:
@@ -91,8 +97,8 @@ def n_distinct_rows(latents: Array) -> int:
 
 
 def optimized_latent(generator: Generator, smiles: str) -> Array:
-    """Latent (D,) of one molecule, optimized until the decoder reconstructs it. Raises `MoleculeError`."""
-    frame = generator.encode([smiles], optimize_latents=True)
+    """Latent (D,) of one prepared molecule, optimized until the decoder reconstructs it. Raises `MoleculeError`."""
+    frame = generator.encode([smiles], optimize_latents=True, keep_salts=True)
     if frame["error"][0]:
         raise MoleculeError(frame["error"][0])
     latent: Array = frame.filter(regex=LATENT_COLUMNS).to_numpy(np.float64)[0]

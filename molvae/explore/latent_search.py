@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molvae.chem.smiles import canonical
+from molvae.chem.standardization import prepare
 from molvae.errors import InputError, MoleculeError, import_extra
 from molvae.explore.latent_points import Array, optimized_latent
 from molvae.explore.objective import Objective
@@ -148,7 +148,12 @@ class LatentSearch:
         target: float | None = None,
         random_state: int = 0,
     ) -> None:
-        self.generator, self.objective, self.strategy, self.seed = generator, objective, strategy, canonical(seed)
+        self.generator, self.objective, self.strategy, self.seed = (
+            generator,
+            objective,
+            strategy,
+            prepare(seed, keep_salts=True).smiles,
+        )
         self.max_samples, self.target = max_samples, target
         self.rng = np.random.default_rng(seed_key(random_state, self.seed) % 2**64)
         self.n_samples = self.n_valid = self.n_evaluations = 0

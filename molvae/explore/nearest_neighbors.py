@@ -12,7 +12,8 @@ import pandas as pd
 from scipy.spatial.distance import cdist
 
 from molvae.chem.fingerprints import morgan, tanimoto
-from molvae.chem.smiles import canonical, parse
+from molvae.chem.smiles import parse
+from molvae.chem.standardization import prepare
 from molvae.data.arguments import as_smiles_iterable
 from molvae.data.parallel import chunked
 from molvae.errors import InputError
@@ -31,6 +32,7 @@ def neighbors(
     n: int = 10,
     *,
     names: Iterable[str] | None = None,
+    keep_salts: bool = False,
 ) -> pd.DataFrame:
     """Find the `n` molecules that are nearest to each seed in latent space.
 
@@ -46,13 +48,16 @@ def neighbors(
         Number of neighbors per seed, at least 1.
     names : iterable of str, optional
         One name per molecule.
+    keep_salts : bool
+        Keep salts and solvents, which few models can represent; otherwise the largest fragment is used.
 
     Returns
     -------
     DataFrame
         Columns: `seed`, `smiles` (both as given), `name` (if any molecule has one), `distance` (Euclidean; about
         sqrt(2 D) between unrelated molecules in D dimensions) and `similarity` (Tanimoto), nearest first. `attrs`:
-        errors (SMILES to reason), statistics (seeds, molecules, neighbors, rejected), summary.
+        errors (SMILES to reason), notes (SMILES to what was changed), statistics (seeds, molecules, neighbors,
+        rejected), summary.
 
     Raises
     ------
@@ -67,17 +72,22 @@ def neighbors(
     """
     if n < 1:
         raise InputError(f"the number of neighbors must be at least 1, got {n}")
-    queries = EncodedMolecules.from_smiles(generator, seeds, min_distinct=1)
-    errors, n_rejected, n_molecules, has_names = queries.errors, queries.n_rejected, 0, False
-    found = [_NearestMolecules(canonical(seed), n) for seed in queries.smiles]
+    queries = EncodedMolecules.from_smiles(generator, seeds, min_distinct=1, keep_salts=keep_salts)
+    errors, notes, n_rejected, n_molecules, has_names = queries.errors, queries.notes, queries.n_rejected, 0, False
+
+    def identity(text: str) -> str:
+        return prepare(text, keep_salts=keep_salts, keep_isotopes=False).smiles
+
+    found = [_NearestMolecules(identity(seed), n) for seed in queries.smiles]
     for chunk in chunked(_with_names(smiles, names), CHUNK_SIZE):
-        molecules = EncodedMolecules.from_smiles(generator, [text for text, _ in chunk])
+        molecules = EncodedMolecules.from_smiles(generator, [text for text, _ in chunk], keep_salts=keep_salts)
         errors |= molecules.errors
+        notes |= molecules.notes
         n_rejected += molecules.n_rejected
         n_molecules += len(molecules.latents)
         has_names = has_names or any(name for _, name in chunk)
         valid = molecules.table["error"] == ""
-        keys = [(canonical(text), text, name) for (text, name), ok in zip(chunk, valid, strict=True) if ok]
+        keys = [(identity(text), text, name) for (text, name), ok in zip(chunk, valid, strict=True) if ok]
         distances = cdist(queries.latents, molecules.latents)  # (seeds, molecules)
         for nearest, row in zip(found, distances, strict=True):
             nearest.add(keys, row)
@@ -86,7 +96,7 @@ def neighbors(
     if not has_names:
         del frame["name"]
     statistics = {"seeds": len(found), "molecules": n_molecules, "neighbors": len(frame), "rejected": 0}
-    frame.attrs = {"errors": errors, "statistics": statistics}
+    frame.attrs = {"errors": errors, "notes": notes, "statistics": statistics}
     return add_rejected(frame, n_rejected)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from molvae.chem.standardization import prepare
 from molvae.data.arguments import as_tuple
 from molvae.errors import InputError
 from molvae.explore.latent_points import EncodedMolecules, decode_molecules
@@ -42,6 +43,7 @@ def optimize(
     strategy: SearchStrategy | None = None,
     random_state: int = 0,
     progress: Callable[[int], None] | None = None,
+    keep_salts: bool = False,
 ) -> pd.DataFrame:
     """Find molecules near each seed that maximize an objective and pass filters.
 
@@ -80,6 +82,8 @@ def optimize(
     progress : callable, optional
         Called with the number of samples so far, over all seeds, after each generation. By default a progress bar is
         shown in a terminal or notebook.
+    keep_salts : bool
+        Keep salts and solvents, which few models can represent; otherwise the largest fragment is used.
 
     Returns
     -------
@@ -87,6 +91,7 @@ def optimize(
         The feasible molecules of each seed, the best first: `seed`, `smiles`, `score`, `similarity` and the other
         properties that objective and filters name, `n_evaluations` and `n_samples` (how many molecules were scored and
         samples decoded until this one was found). The seed itself is not included. `attrs`: errors (SMILES to reason),
+        notes (SMILES to what was changed),
         statistics (a dict per seed: seed, best_score, feasible, evaluations, samples, valid, reached_target), summary.
 
     Raises
@@ -114,10 +119,16 @@ def optimize(
     if target is not None and isnan(target):
         raise InputError("target must be a number, got nan")
     parsed, strategy = Objective.parse(objective, as_tuple(filters), scores), strategy or SearchStrategy()
-    molecules = EncodedMolecules.from_smiles(generator, seeds, min_distinct=1)
+    molecules = EncodedMolecules.from_smiles(generator, seeds, min_distinct=1, keep_salts=keep_salts)
     searches = {
         seed: LatentSearch(
-            generator, parsed, strategy, seed, max_samples=max_samples, target=target, random_state=random_state
+            generator,
+            parsed,
+            strategy,
+            prepare(seed, keep_salts=keep_salts, keep_isotopes=False).smiles,
+            max_samples=max_samples,
+            target=target,
+            random_state=random_state,
         )
         for seed in molecules.smiles
     }
@@ -127,9 +138,9 @@ def optimize(
                 run_generation(generator, active, strategy.temperature)
                 if advance:
                     advance(sum(search.n_samples for search in searches.values()))
-        return _result_table(searches, parsed, molecules.errors)
+        return _result_table(searches, parsed, molecules)
     except KeyboardInterrupt:
-        raise OptimizationInterrupted(_result_table(searches, parsed, molecules.errors)) from None
+        raise OptimizationInterrupted(_result_table(searches, parsed, molecules)) from None
 
 
 def draw_best(frame: pd.DataFrame, path: str | Path, n: int = 14) -> Path:
@@ -169,13 +180,13 @@ def run_generation(generator: Generator, searches: list[LatentSearch], temperatu
         search.tell(list(islice(decoded, len(generation.latents))))
 
 
-def _result_table(searches: dict[str, LatentSearch], objective: Objective, errors: dict[str, str]) -> pd.DataFrame:
+def _result_table(searches: dict[str, LatentSearch], objective: Objective, molecules: EncodedMolecules) -> pd.DataFrame:
     """The feasible molecules of all seeds, with errors and statistics."""
     tables = [_seed_table(seed, search, objective) for seed, search in searches.items()]
     frame = pd.concat(tables, ignore_index=True)
     statistics = [_statistics(seed, search) for seed, search in searches.items()]
     summary = [_summary_line(row, objective.name) for row in statistics]
-    frame.attrs = {"errors": errors, "statistics": statistics, "summary": summary}
+    frame.attrs = {"errors": molecules.errors, "notes": molecules.notes, "statistics": statistics, "summary": summary}
     return frame
 
 

@@ -27,6 +27,7 @@ def latent_map(
     method: str = "pca",
     color_by: str | Sequence[Any] | pd.Series[Any] | None = None,
     random_state: int = 0,
+    keep_salts: bool = False,
 ) -> pd.DataFrame:
     """Project molecules to two dimensions by their latents.
 
@@ -42,13 +43,15 @@ def latent_map(
         Name of a property such as "qed", or one value per row: numbers or classes.
     random_state : int
         Seed of UMAP.
+    keep_salts : bool
+        Keep salts and solvents, which few models can represent; otherwise the largest fragment is used.
 
     Returns
     -------
     DataFrame
-        One row per input with the columns `smiles`, `error`, `x`, `y` (NaN for an error) and the color under its own
-        name ("label" for a list). `attrs`: color_by (name of the color's column or None), statistics (read, mapped,
-        and for PCA the explained_variance_ratio of both axes), summary.
+        One row per input with the columns `smiles`, `error`, `note`, `x`, `y` (NaN for an error) and the color under
+        its own name ("label" for a list). `attrs`: color_by (name of the color's column or None), statistics (read,
+        mapped, and for PCA the explained_variance_ratio of both axes), summary.
 
     Raises
     ------
@@ -67,11 +70,11 @@ def latent_map(
     >>> from molvae import explore, load
     >>> table = explore.latent_map(load(), ["CCO", "CCN", "c1ccccc1", "C1CC"], color_by="logp")
     >>> list(table.columns), table.attrs["statistics"]["mapped"]
-    (['smiles', 'error', 'x', 'y', 'logp'], 3)
+    (['smiles', 'error', 'note', 'x', 'y', 'logp'], 3)
     """
     if method not in METHODS:
         raise InputError(f"method must be {' or '.join(METHODS)}, got {method!r}")
-    molecules = EncodedMolecules.from_smiles(generator, smiles, min_distinct=MIN_MOLECULES)
+    molecules = EncodedMolecules.from_smiles(generator, smiles, min_distinct=MIN_MOLECULES, keep_salts=keep_salts)
     statistics: dict[str, Any] = {"read": len(molecules.table), "mapped": len(molecules.latents)}
     if method == "pca":
         pca = principal_components(2).fit(molecules.latents)

@@ -13,6 +13,7 @@ import pandas as pd
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import compute_properties, get_property
 from molvae.chem.smiles import parse
+from molvae.chem.standardization import prepare
 from molvae.data.arguments import as_smiles
 from molvae.errors import InputError, import_extra
 from molvae.explore.latent_points import (
@@ -53,6 +54,7 @@ def traverse(
     reference: Iterable[str] | None = None,
     steps: int = 7,
     span: float | None = None,
+    keep_salts: bool = False,
 ) -> pd.DataFrame:
     """Decode a grid of latents around the latent of a molecule.
 
@@ -77,14 +79,16 @@ def traverse(
     span : float, optional
         Extent of the grid to either side in standard deviations: 5 by default, 15 for latent dimensions, because a
         single dimension has little effect.
+    keep_salts : bool
+        Keep salts and solvents, which few models can represent; otherwise the largest fragment is used.
 
     Returns
     -------
     DataFrame
         `steps` x `steps` rows, from the top row to the bottom, with the columns `x`, `y` (standard deviations),
         `smiles` ("" if the sample is invalid), `similarity` (Tanimoto to the seed), `log_likelihood` (nats) and the
-        named properties. `attrs`: seed, axes (labels of both directions), statistics (points, valid, distinct),
-        summary.
+        named properties. `attrs`: notes (SMILES to what was changed), seed, axes (labels of both directions),
+        statistics (points, valid, distinct), summary.
 
     Raises
     ------
@@ -111,6 +115,8 @@ def traverse(
     if directions not in ("latent", "principal") and tuple(axes) != (0, 1):
         raise InputError(f"axes select latent dimensions or principal components; directions={directions!r} has none")
     seed = as_smiles(seed)
+    molecule = prepare(seed, keep_salts=keep_salts, keep_isotopes=False)
+    notes, seed = {seed: molecule.note} if molecule.notes else {}, molecule.smiles
     center = optimized_latent(generator, seed)  # (D,)
     first, second = _directions(generator, axes, directions, reference)
     offsets = np.linspace(-span, span, steps) if steps > 1 else np.zeros(1)
@@ -123,7 +129,9 @@ def traverse(
     middle, columns = (x == 0) & (y == 0), ["smiles", "log_likelihood"]
     if middle.any():  # the optimized latent decodes to the seed, while inversion moves to the nearest posterior mean
         table.loc[middle, columns] = decode_molecules(generator, latents[middle])[columns].to_numpy()
-    return _grid_table(table, x, y, seed, (first, second))
+    frame = _grid_table(table, x, y, seed, (first, second))
+    frame.attrs["notes"] = notes
+    return frame
 
 
 def draw_traversal(frame: pd.DataFrame, path: str | Path) -> Path:

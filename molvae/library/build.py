@@ -30,8 +30,8 @@ from molvae.library.input_files import check_files, find_files, read_files
 from molvae.library.manifest import (
     FORMAT,
     INVALID_ROWS,
-    NOTES,
     MANIFEST,
+    NOTES,
     SETTINGS,
     SHARDS,
     IndexSettings,

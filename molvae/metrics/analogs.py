@@ -216,7 +216,9 @@ class _SeedMolecule:
         """Compute the properties. Raises `MoleculeError` for an invalid SMILES."""
         mol, canonical, _ = prepare(smiles)
         sa = float(compute_properties([mol], ["sa"])["sa"][0])
-        return cls(canonical, morgan(fingerprint_mol(mol, canonical)), murcko_smiles(mol), sa, _alert_names(alerts(mol)))
+        return cls(
+            canonical, morgan(fingerprint_mol(mol, canonical)), murcko_smiles(mol), sa, _alert_names(alerts(mol))
+        )
 
 
 class _Molecule(NamedTuple):

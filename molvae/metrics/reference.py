@@ -15,11 +15,10 @@ import numpy as np
 import pandas as pd
 import rdkit
 from numpy.typing import NDArray
-from rdkit import Chem
 
+from molvae.chem import smiles as chem_smiles
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.scaffolds import murcko_smiles
-from molvae.chem import smiles as chem_smiles
 from molvae.chem.smiles import parse, silence_rdkit
 from molvae.chem.standardization import prepare
 from molvae.data.datasets import MoleculeSource, data_folder

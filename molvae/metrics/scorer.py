@@ -305,7 +305,9 @@ class Scorer:
         if not valid:
             notes.append("no row is a valid molecule")
         if self.n_noted:
-            notes.append(f"rows that were changed, such as salts that were stripped: {self.n_noted:,}; see the column note")
+            notes.append(
+                f"rows that were changed, such as salts that were stripped: {self.n_noted:,}; see the column note"
+            )
         if sampled < valid:
             notes.append(
                 f"the metrics of the set are computed from {sampled:,} random molecules of {valid:,} valid ones"

@@ -114,9 +114,7 @@ class Measurements:
                 expected = "a finite number" if table.task == "regression" else "a label"
                 table._reject(record, error or f"{target} is {record.name!r}, expected {expected}")
             else:
-                molecule = prepare(
-                    record.smiles, standardize=standardize, keep_salts=keep_salts, keep_isotopes=False
-                )
+                molecule = prepare(record.smiles, standardize=standardize, keep_salts=keep_salts, keep_isotopes=False)
                 if note := "; ".join(filter(None, (record.note, molecule.note))):
                     table.notes.append(InvalidRow(record.source, record.row, record.smiles, note))
                 measured.setdefault(molecule.smiles, (latent, []))[1].append((record, value))

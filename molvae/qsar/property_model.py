@@ -129,9 +129,7 @@ class PropertyModel:
         """Predict from latents (N, D) of the encoder, if the model uses latents: (N,)."""
         return self.fitted_model.predict(latents)[0]
 
-    def _features(
-        self, texts: Sequence[str], *, standardize: bool, keep_salts: bool
-    ) -> tuple[NDArray[Any], list[str]]:
+    def _features(self, texts: Sequence[str], *, standardize: bool, keep_salts: bool) -> tuple[NDArray[Any], list[str]]:
         """Return the features of the valid SMILES, and an error message for each SMILES, "" if it is valid."""
         if self.generator is None:
             mols, errors = _parse_all(texts, standardize=standardize, keep_salts=keep_salts)

@@ -184,8 +184,8 @@ def _table(entries: list[dict[str, Any]]) -> Any:
     import pyarrow as pa
 
     text, integer = pa.string(), pa.int64()
-    schema = {"smiles": text, "name": text, "source": text, "row": integer, "reason": text, "note": text, "score": pa.float64(),
-              "scored": integer, "filtered": integer}  # fmt: skip
+    schema = {"smiles": text, "name": text, "source": text, "row": integer, "reason": text, "note": text,
+              "score": pa.float64(), "scored": integer, "filtered": integer}  # fmt: skip
     return pa.Table.from_pylist(entries, pa.schema(schema))
 
 

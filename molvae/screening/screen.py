@@ -239,9 +239,7 @@ class _ScreenPlan:
         device: str,
     ) -> None:
         self.standardize, self.keep_salts = standardize, keep_salts
-        prepared = [
-            prepare(text, standardize=standardize, keep_salts=keep_salts) for text in as_smiles_iterable(seeds)
-        ]
+        prepared = [prepare(text, standardize=standardize, keep_salts=keep_salts) for text in as_smiles_iterable(seeds)]
         self.seeds = [molecule.smiles for molecule in prepared]
         self.functions = load_scoring_functions(scores, device)
         known = [*self.functions, TANIMOTO, LATENT]

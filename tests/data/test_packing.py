@@ -32,7 +32,7 @@ MIXED = [
     Record("OCC", "", "library.smi", 3),
     Record("C1CC", "", "library.smi", 4),
     Record("c1ccccc1", "", "library.smi", 6),
-    Record("[13CH4]", "", "library.smi", 7),
+    Record("[13CH4].Cl", "", "library.smi", 7),
     Record("C" * 200, "", "library.smi", 8),
     Record("CCO", "", "other.sdf", 1),
 ]
@@ -41,13 +41,14 @@ MIXED = [
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_counts_and_invalid_rows(workers):
     packed, vocabulary, report = pack(iter(MIXED), workers=workers)
-    assert decode(packed, vocabulary) == ["CCO", "c1ccccc1"]
-    assert (report.accepted, report.duplicate, report.invalid, report.read) == (2, 2, 4, len(MIXED))
-    assert report.summary() == "8 read: 2 accepted, 2 duplicate, 4 invalid"
+    assert decode(packed, vocabulary) == ["CCO", "c1ccccc1", "C"]
+    assert (report.accepted, report.duplicate, report.invalid, report.read) == (3, 2, 3, len(MIXED))
+    counts = "8 read: 3 accepted, 2 duplicate, 3 invalid"
+    assert report.summary() == f"{counts}; 1 changed, such as salts that were stripped"
+    assert list(map(str, report.notes)) == ["library.smi, line 7: isotope labels removed; salt removed: Cl"]
     assert list(map(str, report.invalid_rows)) == [
         "library.smi, line 2: the SMILES field is empty",
         "library.smi, line 4: cannot read SMILES 'C1CC': ring 1 opened but not closed",
-        "library.smi, line 7: the atom [13CH4] has an isotope label, which a graph cannot represent; remove it first",
         "library.smi, line 8: 200 tokens, more than the 160 that the model decodes",
     ]
 
@@ -78,12 +79,12 @@ def test_max_length(max_length, accepted):
     assert pack(records(["C", "C" * 10]), max_length=max_length, workers=0)[2].accepted == accepted
 
 
-def test_standardization_precedes_deduplication():
+def test_identity_is_decided_before_deduplication():
     salts = records(["CC(=O)[O-].[Na+]", "CC(=O)[O-].[K+]", "CN(=O)=O", "C[N+](=O)[O-]"])
-    packed, vocabulary, report = pack(salts, standardize=True, workers=0)
+    packed, vocabulary, report = pack(salts, workers=0)
     assert decode(packed, vocabulary) == ["CC(=O)[O-]", "C[N+](=O)[O-]"]
     assert (report.accepted, report.duplicate) == (2, 2)
-    assert pack(salts, workers=0)[2].accepted == 3  # RDKit itself reads N(=O)=O as [N+](=O)[O-]
+    assert pack(salts, keep_salts=True, workers=0)[2].accepted == 3
 
 
 def test_result_does_not_depend_on_workers():

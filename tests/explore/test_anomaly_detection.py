@@ -62,7 +62,14 @@ def test_percentile_matches_scipy(tiny, reference):
 
 def test_order_of_rows_with_invalid_ones(tiny, reference):
     table = anomaly(tiny, ["CCO", "C1CC", "CCN"], reference=reference)
-    assert list(table.columns) == ["smiles", "error", "log_likelihood", "log_likelihood_per_token", "percentile"]
+    assert list(table.columns) == [
+        "smiles",
+        "error",
+        "note",
+        "log_likelihood",
+        "log_likelihood_per_token",
+        "percentile",
+    ]
     assert list(table["percentile"].isna()) == [False, True, False]
     assert table.attrs["statistics"]["valid"] == 2
 

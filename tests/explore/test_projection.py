@@ -20,7 +20,7 @@ def mapped(tiny):
 
 
 def test_pca_map_matches_scikit_learn(tiny, mapped):
-    assert list(mapped.columns) == ["smiles", "error", "x", "y", "logp"]
+    assert list(mapped.columns) == ["smiles", "error", "note", "x", "y", "logp"]
     assert list(mapped["smiles"]) == ROWS
     valid = mapped["error"] == ""
     assert list(valid) == [row != "C1CC" for row in ROWS]

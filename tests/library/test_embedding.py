@@ -36,7 +36,7 @@ def test_latents_equal_those_of_the_generator(tiny):
 
 def test_every_row_is_a_molecule_or_invalid(tiny_checkpoint):
     invalid_row = InvalidRow("library.smi", 2, "", "the SMILES field is empty")
-    rows = [*records(["CCO", "", "C1CC", "OCC", "[13CH4]", "C" * 200]), Record("[Pt]", "", "other.csv", 9)]
+    rows = [*records(["CCO", "", "C1CC", "OCC", "[Pd]", "C" * 200]), Record("[Pt]", "", "other.csv", 9)]
     rows[1] = invalid_row
     (batch,) = embedded(tiny_checkpoint, rows)
     assert [row.row for row in batch.records] == [1, 4]

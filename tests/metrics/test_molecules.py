@@ -21,7 +21,7 @@ from molvae.errors import InputError
 from molvae.metrics import molecules as molecules_module
 from molvae.metrics.molecules import COLUMNS, describe, packed_fingerprints, select_columns
 
-FIXED = ["smiles", "error", "canonical"]
+FIXED = ["smiles", "error", "note", "canonical"]
 INVALID = {
     "C1CC": "ring 1 opened but not closed",
     "": "it is empty",
@@ -155,7 +155,7 @@ def test_smiles_form_changes_only_the_smiles_column():
 def test_empty_table_has_all_columns():
     for columns in ((), ("mw", "alerts"), select_columns(None)):
         frame = describe([], columns)
-        assert frame.shape == (0, 3 + len(columns))
+        assert frame.shape == (0, 4 + len(columns))
         assert list(frame) == [*FIXED, *columns]
 
 

@@ -192,7 +192,7 @@ def test_nearest_neighbor(scored_set, references):
 
 def test_columns(references):
     table, scores = scored(["CCO"], columns=("scaffold", "logp"))
-    assert list(table.columns) == ["smiles", "error", "canonical", "logp", "scaffold"]
+    assert list(table.columns) == ["smiles", "error", "note", "canonical", "logp", "scaffold"]
     assert set(scores.metrics["Molecules"]) == {"mean logp"}
     table, _ = scored(["CCO"], ReferenceSets(references.train), columns=("logp",))
     assert "scaffold_not_in_training" not in table.columns

@@ -61,21 +61,27 @@ def test_a_string_is_one_filter(tmp_path):
 
 
 @pytest.mark.parametrize("rank_by", ["tanimoto", "latent", "tanimoto - 0.001*mw"])
-def test_standardize_strips_salts(tmp_path, tiny_model, rank_by):
-    """Salts are stripped from seeds and library, with and without latents; by default they are kept."""
+def test_salts_are_stripped_unless_they_are_kept(tmp_path, tiny_model, rank_by):
+    """In seeds and library, with and without latents; each changed row is told and counted."""
     (tmp_path / "a.smi").write_text("CC(=O)[O-].[Na+]\nCC(=O)[O-]\nCCN.Cl\nCCC(N)=O\nC1CC\n")
     options = {"rank_by": rank_by, "workers": 0, "model": tiny_model, "device": "cpu"}
-    table = molvae.screen(tmp_path / "a.smi", seeds="CC(=O)[O-].[K+]", standardize=True, **options).table
+    notes = []
+    result = molvae.screen(
+        tmp_path / "a.smi", seeds="CC(=O)[O-].[K+]", on_part=lambda part: notes.extend(map(str, part.notes)), **options
+    )
+    table = result.table
+    assert [note.split(", ")[1] for note in notes] == ["line 1: salt removed: [Na+]", "line 3: salt removed: Cl"]
+    assert (result.counts.noted, result.counts.scored, result.counts.invalid) == (2, 4, 1)
     assert sorted(table["smiles"]) == ["CC(=O)[O-]", "CCC(N)=O", "CCN"]
     first = table.iloc[0]
     assert (first["smiles"], first["tanimoto"], first["n_occurrences"]) == ("CC(=O)[O-]", 1, 2)
     assert first["nearest_seed"] == "CC(=O)[O-]"
-    filtered = {"filters": "mw<50", "standardize": True, **options}
+    filtered = {"filters": "mw<50", **options}
     assert molvae.screen(tmp_path / "a.smi", seeds="CCO", **filtered).table["smiles"].tolist() == ["CCN"]
     if rank_by != "latent":
-        unstandardized = molvae.screen(tmp_path / "a.smi", seeds="CC(=O)[O-].[K+]", **options).table
-        assert "CCN.Cl" in set(unstandardized["smiles"])
-        assert unstandardized["tanimoto"].max() < 1
+        kept = molvae.screen(tmp_path / "a.smi", seeds="CC(=O)[O-].[K+]", keep_salts=True, **options).table
+        assert "CCN.Cl" in set(kept["smiles"])
+        assert kept["tanimoto"].max() < 1
 
 
 def test_info_shows_property_models(potency):
