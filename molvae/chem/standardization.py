@@ -114,11 +114,14 @@ def prepare(
 
 
 def without_isotopes(molecule: PreparedMolecule) -> PreparedMolecule:
-    """The molecule without isotope labels, which models and fingerprints do not have; itself if there are none."""
+    """The molecule without isotope labels, which graphs and fingerprints do not have; itself if there are none.
+
+    The notes stay, because the labels are still in the identity of the molecule.
+    """
     if not _ISOTOPE.search(molecule.smiles):
         return molecule
     bare = prepare(molecule.smiles, keep_salts=True, keep_isotopes=False)
-    return bare._replace(notes=(*molecule.notes, *bare.notes))
+    return bare._replace(notes=molecule.notes)
 
 
 def fingerprint_mol(mol: Chem.Mol, smiles: str) -> Chem.Mol:

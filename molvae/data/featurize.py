@@ -115,7 +115,7 @@ def featurize_chunk(
     standardize, keep_salts : bool
         As in `chem.standardization.prepare`.
     keep_isotopes : bool
-        Whether the identities, and the molecules for `on_molecule`, have their isotope labels; graphs have none.
+        Whether the identities have their isotope labels; graphs and the molecules for `on_molecule` have none.
     max_length : int, optional
         Maximum number of tokens; longer molecules are errors.
     vocabulary : container of str, optional
@@ -132,10 +132,9 @@ def featurize_chunk(
         prepare, standardize=standardize, keep_salts=keep_salts, keep_isotopes=keep_isotopes, conjugation=conjugation
     )
     notes, labelled = dict[int, str](), dict[int, str]()
-    for row, prepared in _prepare_rows(smiles, prepare_row, errors):
+    for row, molecule in _prepare_rows(smiles, prepare_row, errors):
         try:
-            if keep_isotopes and (identity := prepared.smiles) != (prepared := without_isotopes(prepared)).smiles:
-                labelled[row] = identity
+            prepared = without_isotopes(molecule) if keep_isotopes else molecule
             graph = mol_to_raw_graph(prepared.mol, prepared.smiles)
         except MoleculeError as error:
             errors[row] = str(error)
@@ -145,6 +144,8 @@ def featurize_chunk(
             continue
         rows.append(row)
         graphs.append(graph)
+        if prepared.smiles != molecule.smiles:
+            labelled[row] = molecule.smiles
         if prepared.notes:
             notes[row] = prepared.note
         if on_molecule is not None:
