@@ -6,6 +6,7 @@ import signal
 import sys
 
 import pytest
+
 from fuzz.kill import kill_commands
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="/proc")]
