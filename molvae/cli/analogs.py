@@ -12,7 +12,7 @@ import typer
 
 from molvae.cli import checks, options
 from molvae.cli.loading import load_model, load_scores, split_names, temperature_option
-from molvae.cli.outputs import check_image, check_outputs, image_output, table_output
+from molvae.cli.outputs import GRID_FORMATS, check_image, check_outputs, image_output, table_output
 from molvae.cli.partial_runs import content_id, resumable_run
 from molvae.viz.progress import progress_bar
 
@@ -116,6 +116,7 @@ def analogs(
     standardize: options.Standardize = False,
     keep_salts: options.KeepSalts = False,
     column: options.Column = None,
+    name_column: options.NameColumn = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     output: options.Output = None,
@@ -134,7 +135,7 @@ def analogs(
     checks.check_analogs(similarity, noise_level, alerts, n, n_diverse)
     checks.check_structures(include_smarts, exclude_smarts, core)
     checks.check_expressions(filters, rank_by, ("similarity", "log_likelihood", *checks.score_names(scores)))
-    checks.check_inputs(seeds, column)
+    checks.check_inputs(seeds, column, name_column)
     analog_options: dict[str, Any] = {
         "similarity": similarity, "noise_level": noise_level, "samples_per_latent": samples_per_latent,
         "temperature": temperature_option(temperature, greedy), "top_k": top_k, "top_p": top_p, "grammar": grammar,
@@ -149,18 +150,20 @@ def analogs(
     settings = _settings(generator, model, n, analog_options, scores, column)
     with resumable_run(output, seeds, settings) as parts:
         named = any(text == "-" or looks_like_file(text) for text in seeds)
-        run = _SeedStream(read_rows(seeds, column), parts.counts if parts else {}, named=named)
+        run = _SeedStream(read_rows(seeds, column, name_column), parts.counts if parts else {}, named=named)
         tables = run.tables(generator, n, analog_options)
         if parts:
             tables = parts.extend(tables)
-        with table_output(output) as write, image_output(image) as draw:
-            for frame in tables:
-                draw(frame)
-                write(frame)
+        with image_output(image) as draw:
+            with table_output(output) as write:
+                for frame in tables:
+                    draw(frame)
+                    write(frame)
+                if not run.counts["molecules"] and output is not None and output.suffix.lower() in GRID_FORMATS:
+                    typer.echo(run.summary(), err=True)
+                    raise typer.Exit(1)  # no image without molecules
             typer.echo(run.summary(), err=True)
-            if not run.counts["molecules"]:
-                if output is not None and output.exists():
-                    typer.echo(f"{output} is not written: the existing file is from an earlier run", err=True)
+            if not run.counts["molecules"]:  # the table has only its header, and there is no image
                 raise typer.Exit(1)
 
 

@@ -71,7 +71,8 @@ def check_inputs(arguments: Iterable[str], column: str | None = None, name_colum
                     f"{argument} is neither a SMILES nor a file: a file exists and has a suffix such as .smi"
                 )
         elif os.path.isfile(argument) or not os.path.exists(argument) or os.path.isdir(argument):
-            next(iter(read_records(argument, column=column, name_column=name_column)), None)
+            rows = read_records(argument, column=column, name_column=name_column, notify=lambda _: None)
+            next(iter(rows), None)  # how the file is read is told when it is read
 
 
 def check_library(library: Sequence[str], column: str | None = None) -> None:

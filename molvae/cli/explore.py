@@ -163,7 +163,7 @@ def latent_map(
     import pandas as pd
 
     from molvae.chem.properties import property_name
-    from molvae.cli.inputs import read_rows
+    from molvae.cli.inputs import InputRows
     from molvae.cli.row_commands import row_labels, table_of_rows
     from molvae.explore import draw_map
     from molvae.explore import latent_map as project
@@ -172,7 +172,8 @@ def latent_map(
         generator = load_model(model, device)
         is_property = property_name(color_by) is not None
         name_column = None if is_property else color_by
-        rows = list(read_rows(molecules, column, name_column, standardized=standardize, keep_salts=keep_salts))
+        found = InputRows(molecules, column, name_column, standardized=standardize, keep_salts=keep_salts)
+        rows = list(found)
         colors: pd.Series[str] | str | None = color_by
         if color_by is not None and not is_property:
             colors = pd.Series(row_labels(rows, color_by), name=color_by)
@@ -182,7 +183,7 @@ def latent_map(
         function = partial(
             project, generator, method=method, color_by=colors, random_state=random_seed, keep_salts=keep_salts
         )
-        finish(table_of_rows(rows, function, named=named))
+        finish(table_of_rows(rows, function, named=named, columns=found.columns))
 
 
 def cluster(
@@ -213,14 +214,15 @@ def cluster(
     n_clusters = checks.number_of_clusters(clusters)
     _check_paths(output, image, PLOT_FORMATS, molecules)
     checks.check_inputs(molecules, column)
-    from molvae.cli.inputs import read_rows
+    from molvae.cli.inputs import InputRows
     from molvae.cli.row_commands import row_labels, table_of_rows
     from molvae.explore import cluster as cluster_latents
     from molvae.explore import draw_clusters
 
     with single_table(output, image, draw_clusters, PLOT_FORMATS, molecules) as finish:
         generator = load_model(model, device)
-        rows = list(read_rows(molecules, column, labels, standardized=standardize, keep_salts=keep_salts))
+        found = InputRows(molecules, column, labels, standardized=standardize, keep_salts=keep_salts)
+        rows = list(found)
         known = None if labels is None else row_labels(rows, labels)
         named = labels is None and any(row.name for row in rows)
         function = partial(
@@ -232,7 +234,7 @@ def cluster(
             random_state=random_seed,
             keep_salts=keep_salts,
         )
-        finish(table_of_rows(rows, function, named=named))
+        finish(table_of_rows(rows, function, named=named, columns=found.columns))
 
 
 def neighbors(
@@ -295,6 +297,7 @@ def anomaly(
     standardize: options.Standardize = False,
     keep_salts: options.KeepSalts = False,
     column: options.Column = None,
+    name_column: options.NameColumn = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     output: options.Output = None,
@@ -311,7 +314,7 @@ def anomaly(
         raise InputError(f"--save-reference writes a .json file, got {save_reference}")
     _check_paths(output, image, GRID_FORMATS, [*molecules, reference or ""], save_reference)
     checks.check_inputs([*molecules, *checks.molecule_files(reference)], column)
-    from molvae.cli.inputs import read_rows
+    from molvae.cli.inputs import InputRows
     from molvae.cli.row_commands import table_of_rows
     from molvae.explore import anomaly as score_anomaly
     from molvae.explore import draw_anomalies
@@ -322,9 +325,10 @@ def anomaly(
         likelihoods = None if reference is None else _likelihood_reference(generator, reference, column)
         if likelihoods is not None and save_reference is not None:
             likelihoods.save(save_reference)
-        rows = list(read_rows(molecules, column, standardized=standardize, keep_salts=keep_salts))
+        found = InputRows(molecules, column, name_column, standardized=standardize, keep_salts=keep_salts)
+        rows = list(found)
         function = partial(score_anomaly, generator, reference=likelihoods, keep_salts=keep_salts)
-        frame = table_of_rows(rows, function, named=any(row.name for row in rows))
+        frame = table_of_rows(rows, function, named=any(row.name for row in rows), columns=found.columns)
         finish(frame)
     if len(frame) and frame["error"].all():
         raise typer.Exit(1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, count, islice
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,7 +16,14 @@ from molvae.data.rows import ARGUMENT, InvalidRow, Record
 from molvae.data.text_readers import smi_row
 from molvae.errors import MoleculeError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Row = Record | InvalidRow
+
+_PEEKED_ROWS = 100  # at the beginning of each input, whose columns are carried through to the output
+RESERVED = ("smiles", "reconstruction", "canonical", "error", "note")
+"""Columns with a meaning for the writers of tables, which a column of an input never takes."""
 
 
 def read_rows(
@@ -49,14 +57,8 @@ def read_rows(
     InputError
         For a file that does not exist or has an unknown format, before any row is read.
     """
-    rows = [
-        _read_argument(argument, position, column, name_column, with_columns)
-        for position, argument in enumerate(arguments, start=1)
-    ]
-    found = chain.from_iterable(rows)
-    if not standardized:
-        return found
-    return (_standardized(row, keep_salts) if isinstance(row, Record) else row for row in found)
+    inputs = _read_arguments(arguments, column, name_column, standardized, keep_salts, with_columns)
+    return chain.from_iterable(inputs)
 
 
 def _standardized(row: Record, keep_salts: bool) -> Record:
@@ -129,6 +131,24 @@ def valid_smiles(rows: Iterator[Row]) -> Iterator[str]:
     return (row.smiles for row in valid_rows(rows))
 
 
+def _read_arguments(
+    arguments: Sequence[str],
+    column: str | None,
+    name_column: str | None,
+    standardized: bool,
+    keep_salts: bool,
+    with_columns: bool,
+) -> list[Iterator[Row]]:
+    """The rows of each argument."""
+    inputs = [
+        _read_argument(argument, position, column, name_column, with_columns)
+        for position, argument in enumerate(arguments, start=1)
+    ]
+    if not standardized:
+        return inputs
+    return [(_standardized(row, keep_salts) if isinstance(row, Record) else row for row in rows) for rows in inputs]
+
+
 def _read_argument(
     argument: str, position: int, column: str | None, name_column: str | None, with_columns: bool
 ) -> Iterator[Row]:
@@ -140,3 +160,65 @@ def _read_argument(
 
 def _tell(line: str) -> None:
     typer.echo(line, err=True)
+
+
+class InputRows:
+    """The rows of all inputs with the names of their further columns, which are carried through to the output.
+
+    The columns are those of the first rows of every input. A column with the name of one of the output's own columns
+    is written as `input_NAME`.
+
+    Parameters
+    ----------
+    arguments, column, name_column, standardized, keep_salts
+        As in `read_rows`.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        column: str | None,
+        name_column: str | None = None,
+        *,
+        standardized: bool = False,
+        keep_salts: bool = False,
+    ) -> None:
+        self.columns: tuple[str, ...] = ()
+        inputs = _read_arguments(arguments, column, name_column, standardized, keep_salts, with_columns=True)
+        self._rows = chain.from_iterable([self._peek(rows) for rows in inputs])
+
+    def _peek(self, rows: Iterator[Row]) -> Iterator[Row]:
+        first = list(islice(rows, _PEEKED_ROWS))
+        found = (name for row in first if isinstance(row, Record) for name in row.columns)
+        self.columns = tuple(dict.fromkeys((*self.columns, *found)))
+        return chain(first, rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return self._rows
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+
+def add_columns(frame: pd.DataFrame, rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:
+    """The table with the further columns of its N rows at the end.
+
+    A name that the table or the writers use is written as `input_NAME`.
+    """
+    own = {str(name) for name in frame.columns} | set(RESERVED)
+    for name in columns:
+        values = [row.columns.get(name, "") if isinstance(row, Record) else "" for row in rows]
+        frame[free_name(name, own)] = values
+        own.add(free_name(name, own))
+    return frame
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """The name of an input column in an output that has the columns `taken`."""
+    return next(text for text in _candidates(name) if text not in taken)
+
+
+def _candidates(name: str) -> Iterator[str]:
+    yield name
+    yield f"input_{name}"
+    yield from (f"input_{name}_{number}" for number in count(2))

@@ -50,6 +50,7 @@ def optimize(
     standardize: options.Standardize = False,
     keep_salts: options.KeepSalts = False,
     column: options.Column = None,
+    name_column: options.NameColumn = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     output: options.Output = None,
@@ -61,15 +62,15 @@ def optimize(
     far, and half of its samples branch off the SMILES of this molecule. --generations 10 lets CMA-ES adapt its
     covariance before each restart. Ctrl+C ends the search and returns the molecules found so far.
 
-    Columns: seed, smiles, score, similarity, the properties used, n_evaluations, n_samples. In Python:
-    `molvae.explore.optimize`.
+    Columns: seed, name (of the seed, if it has one), smiles, score, similarity, the properties used, n_evaluations,
+    n_samples. In Python: `molvae.explore.optimize`.
     """
-    from molvae.cli.inputs import read_rows, report_errors, report_notes, valid_smiles
+    from molvae.cli.inputs import read_rows, report_errors, report_notes, valid_rows
 
     check_image(image)
     check_outputs(output, image, inputs=seeds)
     checks.check_objective(objective, filters, checks.score_names(scores))
-    checks.check_inputs(seeds, column)
+    checks.check_inputs(seeds, column, name_column)
     from molvae.explore import OptimizationInterrupted, draw_best
     from molvae.explore import optimize as optimize_molecules
     from molvae.explore.latent_search import SearchStrategy
@@ -77,7 +78,9 @@ def optimize(
     strategy = SearchStrategy(population_size=population, n_generations=generations, noise_level=noise_level)
     with single_table(output, image, draw_best, GRID_FORMATS, seeds) as finish:
         generator = load_model(model, device)
-        starts = list(valid_smiles(read_rows(seeds, column, standardized=standardize, keep_salts=keep_salts)))
+        rows = read_rows(seeds, column, name_column, standardized=standardize, keep_salts=keep_salts)
+        records = list(valid_rows(rows))
+        starts = [record.smiles for record in records]
         interrupted = None
         try:
             with progress_bar(max_samples * len(starts), "samples") as advance:
@@ -92,6 +95,9 @@ def optimize(
             interrupted, frame = error, error.frame
         report_errors(frame.attrs["errors"])
         report_notes(frame.attrs["notes"])
+        if any(record.name for record in records):
+            names = {record.smiles: record.name for record in reversed(records)}
+            frame.insert(1, "name", [names.get(seed, "") for seed in frame["seed"]])
         finish(frame)
     if interrupted:
         raise interrupted

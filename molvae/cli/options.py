@@ -16,7 +16,7 @@ MODEL = "Model and device"
 INPUT = "Input"
 OUTPUT = "Output"
 
-FILES = ".smi .csv .tsv .sdf .parquet, and .gz of the text formats"
+FILES = ".smi .txt .csv .tsv .sdf .mol .xlsx .parquet, and .gz .bz2 .xz .zst of the text formats"
 
 Molecule = Annotated[str, typer.Argument(show_default=False, help="A SMILES.")]
 Molecules = Annotated[
@@ -158,7 +158,17 @@ Column = Annotated[
     typer.Option(
         rich_help_panel=INPUT,
         show_default=False,
-        help="Column with the SMILES, if it is not called smiles, canonical_smiles, structure or mol.",
+        help="Column with the SMILES, or its number in a file without a header. Default: smiles, canonical_smiles, "
+        "structure or another usual name, or the column whose first values are molecules.",
+    ),
+]
+NameColumn = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=INPUT,
+        show_default=False,
+        help="Column or .sdf property with the names. Default: name, id, title, or another usual name such as "
+        "Compound_ID or 'ChEMBL ID'.",
     ),
 ]
 Standardize = Annotated[
@@ -183,7 +193,8 @@ Output = Annotated[
         "-o",
         rich_help_panel=OUTPUT,
         show_default=False,
-        help="Write the table to this file; the suffix sets the format: .csv .smi .sdf .parquet .html .png .svg.",
+        help="Write the table to this file; the suffix sets the format: .csv .tsv .smi .sdf (each also .gz) .xlsx "
+        ".parquet .html .png .svg.",
     ),
 ]
 Image = Annotated[

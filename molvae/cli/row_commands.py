@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,16 +13,17 @@ from molvae.viz.progress import progress_bar
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molvae.cli.inputs import Row
+    from molvae.cli.inputs import InputRows, Row
 
 CHUNK = 2048
 
 
-def map_rows(rows: Iterator[Row], function: Callable[[list[str]], pd.DataFrame]) -> Iterator[pd.DataFrame]:
+def map_rows(rows: InputRows, function: Callable[[list[str]], pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """Tables with one row per input row, a chunk at a time.
 
-    The reason for an invalid row is in the column `error` and on stderr. For files, a column `name` is added. Without
-    rows, one empty table is returned, so that the output has its columns.
+    The reason for an invalid row is in the column `error` and on stderr. For files, a column `name` is added, and the
+    further columns of the input follow at the end. Without rows, one empty table is returned, so that the output has
+    its columns.
     """
     from molvae.data.parallel import chunked
     from molvae.data.rows import ARGUMENT
@@ -32,19 +33,23 @@ def map_rows(rows: Iterator[Row], function: Callable[[list[str]], pd.DataFrame])
         for chunk in chunked(rows, CHUNK):
             if not n_done:
                 named = any(row.name or row.source != ARGUMENT for row in chunk)
-            yield table_of_rows(chunk, function, named=named)
+            yield table_of_rows(chunk, function, named=named, columns=rows.columns)
             n_done += len(chunk)
             if advance:
                 advance(n_done)
     if not n_done:
-        yield table_of_rows([], function)
+        yield table_of_rows([], function, columns=rows.columns)
 
 
 def table_of_rows(
-    rows: list[Row], function: Callable[[list[str]], pd.DataFrame], *, named: bool = False
+    rows: list[Row],
+    function: Callable[[list[str]], pd.DataFrame],
+    *,
+    named: bool = False,
+    columns: Sequence[str] = (),
 ) -> pd.DataFrame:
     """One table for all rows; see `map_rows`."""
-    from molvae.cli.inputs import report_row
+    from molvae.cli.inputs import add_columns, report_row
     from molvae.data.rows import Record
 
     frame = function([row.smiles if isinstance(row, Record) else "" for row in rows])
@@ -58,6 +63,9 @@ def table_of_rows(
             frame.loc[i, ["note"]] = ["; ".join(filter(None, (row.note, str(frame.at[i, "note"]))))]
     if named:
         frame.insert(1, "name", [row.name for row in rows])
+    attrs, frame.attrs = frame.attrs, {}
+    frame = add_columns(frame, rows, columns)
+    frame.attrs = attrs
     return frame
 
 
@@ -70,7 +78,7 @@ def row_labels(rows: list[Row], column: str) -> list[str]:
     from molvae.data.rows import Record, file_format
 
     labels = [row.name if isinstance(row, Record) else "" for row in rows]
-    if files := sorted({row.source for row in rows if file_format(row.source) == "smi"}):
+    if files := sorted({row.source for row in rows if file_format(row.source) in ("smi", "txt")}):
         if not any(labels):
             raise InputError(f"{', '.join(files)} has no columns, and no names to use as {column}")
         typer.echo(f"{column}: using the names in {', '.join(files)}, which has no columns", err=True)

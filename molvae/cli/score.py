@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from molvae.cli.inputs import Row
+    from molvae.cli.inputs import InputRows, Row
     from molvae.metrics.scorer import Scorer, Scores
 
 MAX_TERMINAL_SEEDS = 20
@@ -71,6 +71,7 @@ def score(
     standardize: options.Standardize = False,
     keep_salts: options.KeepSalts = False,
     column: options.Column = None,
+    name_column: options.NameColumn = None,
     workers: options.Workers = None,
     device: options.Device = "auto",
     output: options.Output = None,
@@ -101,7 +102,7 @@ def score(
 
     Stdout shows tables in a terminal and JSON in a pipe. In Python: `molvae.score`.
     """
-    from molvae.cli.inputs import read_rows
+    from molvae.cli.inputs import InputRows
     from molvae.errors import InputError, did_you_mean
 
     if report is not None and report.suffix.lower() not in (".html", ".json", ".csv"):
@@ -120,7 +121,7 @@ def score(
     computed = ("nearest_similarity", "similarity", *checks.score_names(scores))
     if report is not None and rank_by not in (*COLUMN_NAMES, *computed):
         raise InputError(f"--rank-by: no column is called {rank_by!r}{did_you_mean(rank_by, COLUMN_NAMES)}")
-    checks.check_inputs(molecules, column, seed_column)
+    checks.check_inputs(molecules, column, seed_column or name_column)
     checks.check_datasets(reference_files)
     from molvae.io.writers import write_table
     from molvae.metrics.score import load_references
@@ -143,7 +144,7 @@ def score(
     )  # fmt: skip
     if report is not None:
         _check_rank_by(rank_by, scorer, has_neighbors=nearest and (train or test) is not None)
-    _score_rows(scorer, read_rows(molecules, column, seed_column), output)
+    _score_rows(scorer, InputRows(molecules, column, seed_column or name_column), output)
     result = scorer.scores()
     if per_seed is not None and result.seeds is not None:
         write_table(result.seeds, per_seed)
@@ -164,9 +165,12 @@ def _check_rank_by(rank_by: str, scorer: Scorer, *, has_neighbors: bool) -> None
         raise InputError(f"--rank-by must be one of the computed values {', '.join(known)}; got {rank_by!r}")
 
 
-def _score_rows(scorer: Scorer, rows: Iterator[Row], output: Path | None) -> None:
-    """Score all rows, write the table of molecules to `-o` as it is computed, and report invalid rows on stderr."""
-    from molvae.cli.inputs import report_row
+def _score_rows(scorer: Scorer, rows: InputRows, output: Path | None) -> None:
+    """Score all rows, write the table of molecules to `-o` as it is computed, and report invalid rows on stderr.
+
+    The further columns of the input are at the end of the table.
+    """
+    from molvae.cli.inputs import add_columns, report_row
     from molvae.io.writers import table_writer
 
     pending: deque[Row] = deque()  # rows that were read but are not yet in a table
@@ -181,9 +185,9 @@ def _score_rows(scorer: Scorer, rows: Iterator[Row], output: Path | None) -> Non
         progress_bar(None, "molecules") as advance,
     ):
         for frame in scorer.tables(record_pending()):
-            write(frame)
-            for error, canonical in zip(frame["error"], frame["canonical"], strict=True):
-                row = pending.popleft()
+            scored = [pending.popleft() for _ in range(len(frame))]
+            write(add_columns(frame.copy(deep=False), scored, rows.columns))
+            for row, error, canonical in zip(scored, frame["error"], frame["canonical"], strict=True):
                 if not canonical:
                     report_row(row, error)
             if advance:

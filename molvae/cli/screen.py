@@ -16,6 +16,8 @@ from molvae.cli.outputs import check_outputs, table_output
 from molvae.viz.progress import progress_bar
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from molvae.data.rows import InvalidRow
     from molvae.screening.pipeline import PartialResult
 
@@ -44,6 +46,7 @@ def screen(
     standardize: options.Standardize = False,
     keep_salts: options.KeepSalts = False,
     column: options.Column = None,
+    name_column: options.NameColumn = None,
     workers: options.Workers = None,
     ray: Annotated[
         str | None,
@@ -70,7 +73,7 @@ def screen(
     """Rank the molecules of a library of any size in one pass and return a shortlist of distinct molecules.
 
     Columns: smiles, name, score, the values ranked or filtered by, nearest_seed, qed, sa, logp, mw, n_occurrences,
-    source, row. In Python: `molvae.screen`.
+    source, row, and further columns of the library's files. In Python: `molvae.screen`.
     """
     from molvae.errors import InputError
 
@@ -86,17 +89,28 @@ def screen(
     queries = _query_molecules(seeds, column)
     with table_output(output) as write, _progress_and_invalid_rows(library, invalid_rows) as on_part:
         result = screen_library(
-            _sources(library, column), seeds=queries, top=top, rank_by=rank_by, scores=scores, filters=filters,
-            include_smarts=include_smarts, exclude_smarts=exclude_smarts, core=core, standardize=standardize,
-            keep_salts=keep_salts,
-            model=model, device=device, column=column, workers=workers, ray=ray, on_part=on_part,
+            _sources(library, column, name_column), seeds=queries, top=top, rank_by=rank_by, scores=scores,
+            filters=filters, include_smarts=include_smarts, exclude_smarts=exclude_smarts, core=core,
+            standardize=standardize, keep_salts=keep_salts, model=model, device=device, column=column,
+            name_column=name_column, workers=workers, ray=ray, on_part=on_part,
         )  # fmt: skip
-        write(result.table)
+        write(_with_input_columns(result.table, column, name_column))
     if report is not None:
         result.write_report(report, ", ".join(library))
     typer.echo(f"{result.counts.summary()}; {len(result.table):,} in the shortlist", err=True)
     if not len(result.table):
         raise typer.Exit(1)
+
+
+def _with_input_columns(table: pd.DataFrame, column: str | None, name_column: str | None) -> pd.DataFrame:
+    """The shortlist with the further columns of the rows of files that its molecules come from."""
+    from molvae.cli.inputs import add_columns
+    from molvae.data.rows import InvalidRow
+    from molvae.screening.screen import hit_records
+
+    records = hit_records(table, column, name_column)
+    names = dict.fromkeys(name for record in records if record is not None for name in record.columns)
+    return add_columns(table.copy(), [record or InvalidRow("", 0, "", "") for record in records], list(names))
 
 
 def _query_molecules(seeds: list[str], column: str | None) -> list[str]:
@@ -113,11 +127,11 @@ def _query_molecules(seeds: list[str], column: str | None) -> list[str]:
     return smiles
 
 
-def _sources(library: list[str], column: str | None) -> list[Any]:
+def _sources(library: list[str], column: str | None, name_column: str | None) -> list[Any]:
     """The library with standard input read as rows, because it may be a table; files and folders are unchanged."""
     from molvae.cli.inputs import read_rows
 
-    return [read_rows(["-"], column) if source == "-" else source for source in library]
+    return [read_rows(["-"], column, name_column) if source == "-" else source for source in library]
 
 
 @contextmanager

@@ -295,6 +295,13 @@ class _ParquetWriter(_Writer):
             self.writer = pq.ParquetWriter(self.draft, table.schema)
         self.writer.write_table(table.cast(self.writer.schema))
 
+    def finish(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self.writer is None:  # no table at all
+            pq.write_table(pa.table({}), self.draft)
+
     def close(self) -> None:
         if self.writer is not None:
             self.writer.close()

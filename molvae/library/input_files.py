@@ -73,7 +73,9 @@ def _is_molecule_file(path: Path) -> bool:
 def check_files(files: Sequence[Path], column: str | None = None) -> list[InputFile]:
     """Return size and sha256 of every file after reading its first row. Raises `InputError` if that fails."""
     for path in files:
-        next(read_records(path, column=column), None)  # finds a missing column before hours of work
+        next(
+            read_records(path, column=column, notify=lambda _: None), None
+        )  # finds a missing column before hours of work
     return [InputFile(str(path), path.stat().st_size, checksum(path)) for path in files]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,8 +24,8 @@ from molvae.chem.standardization import fingerprint_mol, prepare
 from molvae.data.arguments import as_smiles_iterable, as_tuple, is_table
 from molvae.data.layout import is_molecule
 from molvae.data.readers import looks_like_file, read_records
-from molvae.data.rows import ARGUMENT, InvalidRow, Record, escape_surrogates
-from molvae.errors import InputError, MoleculeError, warn
+from molvae.data.rows import ARGUMENT, InvalidRow, Record, escape_surrogates, file_format
+from molvae.errors import InputError, MoleculeError, MolvaeWarning, warn
 from molvae.generator import Generator
 from molvae.library.input_files import find_files
 from molvae.metrics.molecules import rows_from_smiles
@@ -52,6 +53,9 @@ Source = str | Path | Iterable[Row]
 
 MAX_EXAMPLES = 1_000
 """Filtered molecules whose properties are reported if no molecule passes the filters."""
+
+MAX_REREAD_SDF = 100_000
+"""Records of an .sdf that are parsed a second time, at about 2,000 a second, for the properties of the hits."""
 
 DESCRIPTORS = ("qed", "sa", "logp", "mw")
 """Properties in every shortlist."""
@@ -110,6 +114,7 @@ def screen(
     model: str | Path = "druglike",
     device: str = "auto",
     column: str | None = None,
+    name_column: str | None = None,
     workers: int | None = None,
     ray: str | None = None,
     on_part: Callable[[PartialResult], None] | None = None,
@@ -154,6 +159,8 @@ def screen(
         Device of the network: "auto", "cpu", "cuda", "mps".
     column : str, optional
         Column of the SMILES in tables. Default: "smiles".
+    name_column : str, optional
+        Column of the names in tables. Default: "name", "id" or another usual name.
     workers : int, optional
         Worker processes; default one per core, 0 or 1 for none.
     ray : str, optional
@@ -194,7 +201,7 @@ def screen(
                 advance(counts.read)
 
         if ray is None:
-            rows = (part for source in sources for part in _rows(source, column))
+            rows = (part for source in sources for part in _rows(source, column, name_column))
             hits = screen_rows(rows, query, encoder=encoder, workers=workers, on_part=count)
         else:
             hits = screen_on_ray(_files(sources), query, address=ray, column=column, encoder=encoder, on_part=count)
@@ -358,6 +365,30 @@ def _latents(generator: Generator, smiles: Sequence[str]) -> NDArray[np.float32]
     return latents
 
 
+def hit_records(table: pd.DataFrame, column: str | None = None, name_column: str | None = None) -> list[Record | None]:
+    """Return the rows of files that the molecules of a shortlist come from, with their further columns.
+
+    The files are read again, up to the last row that is needed. Molecules from standard input and .sdf files of more
+    than `MAX_REREAD_SDF` records have none.
+    """
+    wanted: dict[str, set[int]] = {}
+    for source, row in zip(table["source"], table["row"], strict=True):
+        wanted.setdefault(source, set()).add(int(row))
+    found: dict[tuple[str, int], Record] = {}
+    for source, rows in wanted.items():
+        last = max(rows)
+        if not Path(source).is_file() or (file_format(source) == "sdf" and last > MAX_REREAD_SDF):
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MolvaeWarning)  # about the layout, which has been told
+            for record in read_records(source, column=column, name_column=name_column, with_columns=True):
+                if record.row in rows and isinstance(record, Record):
+                    found[source, record.row] = record
+                if record.row >= last:
+                    break
+    return [found.get((source, int(row))) for source, row in zip(table["source"], table["row"], strict=True)]
+
+
 def _sources(library: Any) -> list[Source]:
     """Return the files and folders of a library as given, and its molecules and rows as iterables of rows.
 
@@ -390,12 +421,12 @@ def _sources(library: Any) -> list[Source]:
     return sources
 
 
-def _rows(source: Source, column: str | None) -> list[Iterable[Row]]:
+def _rows(source: Source, column: str | None, name_column: str | None) -> list[Iterable[Row]]:
     """Return the rows of a source, file by file."""
     if isinstance(source, str | Path):
         if str(source) == "-":
             return [read_records("-")]
-        return [read_records(path, column=column) for path in find_files([source])]
+        return [read_records(path, column=column, name_column=name_column) for path in find_files([source])]
     return [source]
 
 

@@ -201,17 +201,17 @@ def test_html_and_image(molvae, tmp_path):
     assert "<svg" in (tmp_path / "grid.svg").read_text()
 
 
-def test_no_result_exits_1_without_file(molvae, tmp_path):
-    result = molvae("analogs", "C1CC", "-n", 3, "-o", tmp_path / "out.csv", "--image", tmp_path / "a.png", code=1)
+@pytest.mark.parametrize("suffix", [".csv", ".smi", ".xlsx", ".parquet"])
+def test_no_result_exits_1_and_writes_the_header(molvae, tmp_path, suffix):
+    output = tmp_path / f"out{suffix}"
+    result = molvae("analogs", "C1CC", "-n", 3, "-o", output, "--image", tmp_path / "a.png", code=1)
     assert "1 seed: 0 used, 1 rejected; 0 molecules" in result.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_older_output_is_kept_and_reported(molvae, tmp_path):
-    (tmp_path / "out.csv").write_text("older")
-    result = molvae("analogs", "C1CC", "-n", 3, "-o", tmp_path / "out.csv", code=1)
-    assert f"{tmp_path / 'out.csv'} is not written" in result.stderr
-    assert (tmp_path / "out.csv").read_text() == "older"
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+    if suffix == ".csv":
+        assert output.read_text().startswith("seed,")
+        assert len(output.read_text().splitlines()) == 1
+    assert molvae("analogs", "C1CC", "-n", 3, "-o", tmp_path / "grid.svg", code=1)
+    assert not (tmp_path / "grid.svg").exists()
 
 
 def test_seed_names_are_kept(molvae, tmp_path):
@@ -401,7 +401,7 @@ def test_data_fetch_prints_the_files(molvae, monkeypatch, tmp_path):
         (["analogs", "CCO", "--rank-by", "similarty"], "did you mean 'similarity'?"),
         (["analogs", "CCO", "-o", "out.xyz"], "its suffix must be one of"),
         (["analogs", "CCO", "--image", "out.csv"], "--image writes .png or .svg"),
-        (["encode", "CCO", "-o", "out.smi"], "latents are written to .csv or .parquet"),
+        (["encode", "CCO", "-o", "out.smi"], "latents are written to .csv, .tsv, .csv.gz"),
         (["decode", "nowhere.csv"], "nowhere.csv does not exist"),
         (["decode", "CCO"], "unknown format"),
     ],

@@ -16,6 +16,7 @@ from molvae.metrics.score import score as score_in_python
 SMILES = list(DRUGS.values())[:8]
 ROWS = [*SMILES[:5], "C1CC", SMILES[0]]
 TEXT_COLUMNS = {"smiles", "name", "error", "canonical", "alerts", "scaffold", "nearest_neighbor"}
+COUNTS = {"hbd", "hba", "rings", "rotatable_bonds"}
 BOOLEAN_COLUMNS = {"lipinski", "veber", "moses_filters", "not_in_training", "scaffold_not_in_training"}
 
 
@@ -190,7 +191,8 @@ def test_parquet(files, tmp_path, monkeypatch, order):
     is_valid = (table["canonical"] != "").tolist()
     assert is_valid == [text != "C1CC" for text in rows]
     for name in table.columns:
-        assert (table[name].dtype == "float64") == (name not in TEXT_COLUMNS | BOOLEAN_COLUMNS), name
+        numbers = ("Int64" if name in COUNTS else "float64",)
+        assert (table[name].dtype in numbers) == (name not in TEXT_COLUMNS | BOOLEAN_COLUMNS), name
     assert {value for name in BOOLEAN_COLUMNS for value in table[name].dropna()} == {True, False}
     assert table[sorted(BOOLEAN_COLUMNS - {"scaffold_not_in_training"})].notna().all(axis=1).tolist() == is_valid
     assert table["nearest_neighbor"].notna().tolist() == is_valid
