@@ -284,6 +284,7 @@ def _with_problem(block: list[Line]) -> Line:
 
 def _fields(text: str, delimiter: str) -> list[str] | None:
     """Return the fields of a row, or None if a quoted field is not closed. Raises `csv.Error`."""
+    text = text.replace("\r", " ")  # not a line break here, but one for the csv module
     try:
         return next(csv.reader([text], delimiter=delimiter, strict=True), [])
     except csv.Error as error:

@@ -84,9 +84,9 @@ def test_row_of_a_smi_file_with_a_comma_has_a_hint(tmp_path):
     assert "name the file .csv" in rows[1][1]
 
 
-@pytest.mark.parametrize("name", ["a.smi", "a.csv"])
+@pytest.mark.parametrize("name", ["a.smi", "a.tsv"])
 def test_cx_extensions(tmp_path, name):
-    header = "smiles\n" if name == "a.csv" else ""
+    header = "smiles\n" if name == "a.tsv" else ""
     path = tmp_path / name
     path.write_text(f"{header}C[C@H](N)O |&1:1|\nCCO |r|\nCCO |(1,2,;3,4,;5,6,)|\n")
     assert [(row.smiles, row.note) for row in read_records(path)] == [
