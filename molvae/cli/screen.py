@@ -141,7 +141,11 @@ def _progress_and_invalid_rows(library: list[str], path: Path | None) -> Iterato
 
     files = None if "-" in library else find_files(library)
     total = estimate_rows(files) if files and sys.stderr.isatty() else None  # reads the beginning of every file
-    with progress_bar(total, "rows") as advance, _invalid_row_writer(path) as write_row:
+    with (
+        progress_bar(total, "rows") as advance,
+        _invalid_row_writer(path) as write_row,
+        _first_rows("changed rows") as write_note,
+    ):
         n_read = 0
 
         def on_part(part: PartialResult) -> None:
@@ -149,6 +153,8 @@ def _progress_and_invalid_rows(library: list[str], path: Path | None) -> Iterato
             n_read += part.counts.read
             for row in part.invalid_rows:
                 write_row(row)
+            for row in part.notes:
+                write_note(row)
             if advance:
                 advance(n_read)
 
@@ -158,9 +164,7 @@ def _progress_and_invalid_rows(library: list[str], path: Path | None) -> Iterato
 @contextmanager
 def _invalid_row_writer(path: Path | None) -> Iterator[Callable[[InvalidRow], object]]:
     """A function that writes invalid rows: all of them to a .csv file, or the first ones to stderr."""
-    from molvae.cli.inputs import report_row
     from molvae.data.files import atomic_write
-    from molvae.data.rows import MAX_INVALID_ROWS_SHOWN
 
     if path is not None:
         with atomic_write(path) as draft, draft.open("w", encoding="utf-8", newline="", errors="replace") as stream:
@@ -168,17 +172,24 @@ def _invalid_row_writer(path: Path | None) -> Iterator[Callable[[InvalidRow], ob
             table.writerow(["source", "row", "value", "reason"])
             yield lambda row: table.writerow([row.source, row.row, row.value, row.reason])
         return
-    n_invalid = 0
+    with _first_rows("invalid rows; --invalid-rows FILE.csv lists them") as report_first:
+        yield report_first
+
+
+@contextmanager
+def _first_rows(description: str) -> Iterator[Callable[[InvalidRow], None]]:
+    """A function that prints the first rows on stderr; in the end, the number of the others is printed."""
+    from molvae.cli.inputs import report_row
+    from molvae.data.rows import MAX_INVALID_ROWS_SHOWN
+
+    n_rows = 0
 
     def report_first(row: InvalidRow) -> None:
-        nonlocal n_invalid
-        n_invalid += 1
-        if n_invalid <= MAX_INVALID_ROWS_SHOWN:
+        nonlocal n_rows
+        n_rows += 1
+        if n_rows <= MAX_INVALID_ROWS_SHOWN:
             report_row(row)
 
     yield report_first
-    if n_invalid > MAX_INVALID_ROWS_SHOWN:
-        typer.echo(
-            f"... {n_invalid - MAX_INVALID_ROWS_SHOWN:,} more invalid rows; --invalid-rows FILE.csv lists them",
-            err=True,
-        )
+    if n_rows > MAX_INVALID_ROWS_SHOWN:
+        typer.echo(f"... {n_rows - MAX_INVALID_ROWS_SHOWN:,} more {description}", err=True)

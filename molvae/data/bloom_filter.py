@@ -87,6 +87,22 @@ class BloomFilter:
             flags[_positions(words[start : start + _CHUNK_SIZE], n_hashes, flags.size)] = True
         return cls(np.packbits(flags, bitorder="little"), n_hashes, n_items)
 
+    def with_items(self, smiles: Iterable[str]) -> BloomFilter:
+        """Return a filter of the same size with further members.
+
+        Examples
+        --------
+        >>> training_set = BloomFilter.from_smiles(["CCO"]).with_items(["CCN", "CCO"])
+        >>> len(training_set), "CCN" in training_set
+        (2, True)
+        """
+        texts = list(dict.fromkeys(smiles))
+        new = [text for text, known in zip(texts, self.contains(texts).tolist(), strict=True) if not known]
+        flags = np.unpackbits(self.bits, bitorder="little").astype(np.bool_)
+        for words in _hash_chunks(new):
+            flags[_positions(words, self.n_hashes, flags.size)] = True
+        return BloomFilter(np.packbits(flags, bitorder="little"), self.n_hashes, self.n_items + len(new))
+
     def __len__(self) -> int:
         return self.n_items
 

@@ -1,9 +1,22 @@
 """`prepare`: one identity for all spellings of a molecule, and notes of what was changed."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from molecules import DRUGS
 from rdkit import Chem
 
+from molvae.chem.smiles import parse, without_stereo
 from molvae.chem.standardization import prepare
+
+MOLECULES = {
+    **DRUGS,
+    "sulforaphane": "C[S@](=O)CCCCN=C=S",
+    "esomeprazole sodium": "COc1ccc2[n-]c([S@@](=O)Cc3ncc(C)c(OC)c3C)nc2c1.[Na+]",
+    "tenofovir": "C[C@H](Cn1cnc2c(N)ncnc21)OCP(=O)(O)O",
+    "minoxidil": "Nc1cc(N2CCCCC2)nc(N)[n+]1[O-]",
+    "zidovudine": "Cc1cn([C@H]2C[C@H](N=[N+]=[N-])[C@@H](CO)O2)c(=O)[nH]c1=O",
+}
 
 PAIRS = [
     ("C[S+]([O-])c1ccccc1", "CS(=O)c1ccccc1"),
@@ -41,3 +54,106 @@ def test_charges_that_belong_to_the_molecule_stay(smiles):
     mol = prepare(smiles)
     assert mol.smiles == Chem.CanonSmiles(smiles)
     assert mol.notes == ()
+
+
+@pytest.mark.parametrize("smiles", MOLECULES.values(), ids=MOLECULES)
+def test_every_spelling_of_a_molecule_has_one_identity(smiles):
+    """Random orders, explicit hydrogens, atom maps, Kekule form, charge-separated groups."""
+    identity = prepare(smiles).smiles
+    assert prepare(identity).smiles == identity
+    mol = Chem.MolFromSmiles(smiles)
+    mapped = Chem.Mol(mol)
+    for atom in mapped.GetAtoms():
+        atom.SetAtomMapNum(atom.GetIdx() + 1)
+    kekulized = Chem.Mol(mol)
+    Chem.Kekulize(kekulized)
+    spellings = [
+        *Chem.MolToRandomSmilesVect(mol, 10, 7),
+        Chem.MolToSmiles(Chem.AddHs(mol)),
+        Chem.MolToSmiles(mapped),
+        Chem.MolToSmiles(kekulized, kekuleSmiles=True),
+        Chem.MolToSmiles(separated(mol)),
+    ]
+    assert {prepare(text).smiles for text in spellings} == {identity}
+
+
+def separated(mol):
+    """The molecule with each S=O and P=O written [S+][O-] and [P+][O-]."""
+    mol = Chem.RWMol(mol)
+    for bond in mol.GetBonds():
+        ends = sorted((bond.GetBeginAtom(), bond.GetEndAtom()), key=lambda atom: atom.GetAtomicNum())
+        if bond.GetBondType() == Chem.BondType.DOUBLE and [end.GetAtomicNum() for end in ends] in ([8, 16], [8, 15]):
+            bond.SetBondType(Chem.BondType.SINGLE)
+            ends[0].SetFormalCharge(-1)
+            ends[1].SetFormalCharge(ends[1].GetFormalCharge() + 1)
+    Chem.SanitizeMol(mol)
+    return mol
+
+
+@pytest.mark.parametrize(
+    "smiles", ["O[C@H]1[C@@H](O)[C@H](O)[C@H](O)[C@@H](O)[C@@H]1O", "C[C@]12C[C@]3(C)C[C@](C)(C1)C[C@@](C)(C2)C3"]
+)
+def test_symmetric_rings_with_many_centers_have_one_identity(smiles):
+    orders = Chem.MolToRandomSmilesVect(Chem.MolFromSmiles(smiles), 30, 3)
+    assert len({Chem.CanonSmiles(text) for text in orders}) > 1  # RDKit itself writes several
+    identities = {prepare(text).smiles for text in orders}
+    assert len(identities) == 1
+    assert prepare(*identities).smiles in identities
+
+
+NOTES = [
+    ("CC(=O)[O-].[Na+]", "salt removed: [Na+]"),
+    (".".join(["CCO", *["O"] * 491]), "salt removed: O x491"),
+    ("[CH3:1][OH:2]", "atom map numbers removed"),
+    ("CC=[C@]=CC", "stereo of an allene cannot be represented"),
+    ("C[C@H](O)F |&1:1|", "enhanced stereo: 1 racemic (&) center left unspecified"),
+    ("C[C@H](O)[C@@H](Cl)F |a:1,o1:3|", "enhanced stereo: 1 relative (o) center left unspecified"),
+    ("[H]/N=C(/N)c1ccccc1", "E/Z of =NH removed"),
+]
+
+
+@pytest.mark.parametrize(("smiles", "note"), NOTES)
+def test_changes_are_told(smiles, note):
+    assert prepare(smiles).notes == (note,)
+
+
+def test_racemate_and_enantiomers_are_three_molecules():
+    assert len({prepare(text).smiles for text in ("C[C@H](O)F", "C[C@@H](O)F", "C[C@H](O)F |&1:1|")}) == 3
+
+
+QUININE = "C=C[C@H]1C[{}]2CC[C@H]1C[C@H]2[C@H](O)c1ccnc2ccc(OC)cc12"
+
+
+@pytest.mark.parametrize("nitrogen", ["N@", "N@@"])
+def test_stereo_of_a_bridgehead_nitrogen_is_implied(nitrogen):
+    molecule = prepare(QUININE.format(nitrogen))
+    assert "@]2" not in molecule.smiles
+    assert molecule.smiles == prepare("C=C[C@H]1CN2CC[C@H]1C[C@H]2[C@H](O)c1ccnc2ccc(OC)cc12").smiles
+    assert "bridgehead" in molecule.note
+
+
+@pytest.mark.parametrize("smiles", ["C[N@]1C[C@@H]1C", "CC[N@+](C)(CO)c1ccccc1"])
+def test_stereo_of_other_nitrogens_stays(smiles):
+    assert "[N@" in prepare(smiles).smiles
+
+
+@pytest.mark.parametrize("labelled", ["[2H]C([2H])([2H])OC", "[13CH3]OC"])
+def test_isotopes_are_set_aside(labelled):
+    assert prepare(labelled).smiles != "COC"
+    assert prepare(labelled, keep_isotopes=False)[1:] == ("COC", ("isotope labels removed",))
+    assert without_stereo(parse(labelled)) == "COC"
+
+
+def test_standardize_keeps_the_spelling_of_the_training_data():
+    assert prepare("C[S@](=O)CCCCN=C=S", standardize=True).smiles == "C[S@](=O)CCCCN=C=S"
+
+
+def test_keep_salts():
+    assert prepare("CC(=O)[O-].[Na+]", keep_salts=True)[1:] == ("CC(=O)[O-].[Na+]", ())
+
+
+@given(st.integers(0, 2**31 - 1), st.sampled_from([*MOLECULES.values(), *(text for pair in PAIRS for text in pair)]))
+def test_identity_is_a_fixed_point(random_state, smiles):
+    order = Chem.MolToRandomSmilesVect(Chem.MolFromSmiles(smiles), 1, random_state)[0]
+    identity = prepare(order).smiles
+    assert prepare(identity).smiles == identity == prepare(smiles).smiles
