@@ -189,7 +189,7 @@ class InputRows:
 
     def _peek(self, rows: Iterator[Row]) -> Iterator[Row]:
         first = list(islice(rows, _PEEKED_ROWS))
-        found = (name for row in first if isinstance(row, Record) for name in row.columns)
+        found = (name for row in first for name in row.columns)
         self.columns = tuple(dict.fromkeys((*self.columns, *found)))
         return chain(first, rows)
 
@@ -207,7 +207,7 @@ def add_columns(frame: pd.DataFrame, rows: Sequence[Row], columns: Sequence[str]
     """
     own = {str(name) for name in frame.columns} | set(RESERVED)
     for name in columns:
-        values = [row.columns.get(name, "") if isinstance(row, Record) else "" for row in rows]
+        values = [row.columns.get(name, "") for row in rows]
         frame[free_name(name, own)] = values
         own.add(free_name(name, own))
     return frame

@@ -88,8 +88,8 @@ class InvalidRow:
         Contents of the row or of its SMILES field, shortened.
     reason : str
         Why the row is invalid.
-    name : str
-        Name of the molecule, or "".
+    name, columns : str, mapping of str to str
+        As in `Record`.
     """
 
     source: str
@@ -97,6 +97,7 @@ class InvalidRow:
     value: str
     reason: str
     name: str = ""
+    columns: Mapping[str, str] = field(default_factory=lambda: _NO_COLUMNS, hash=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", shortened(self.value))
@@ -142,16 +143,16 @@ def make_row(
     """
     smiles, name, note = smiles.strip(WHITE_SPACE), clean_name(name), ""
     if smiles.isspace() or not smiles:
-        return InvalidRow(source, row, "", "the SMILES field is empty", name)
+        return InvalidRow(source, row, "", "the SMILES field is empty", name, columns)
     if " |" in smiles or "\t|" in smiles:
         smiles, note, rest = split_cx_block(smiles)
         name = name or rest
     if len(smiles) > MAX_SMILES_LENGTH:
-        return InvalidRow(source, row, smiles, too_long_message(len(smiles)), name)
+        return InvalidRow(source, row, smiles, too_long_message(len(smiles)), name, columns)
     if smiles.startswith("InChI="):
         converted = smiles_from_inchi(smiles)
         if converted is None:
-            return InvalidRow(source, row, smiles, f"cannot read the InChI {shortened(smiles)!r}", name)
+            return InvalidRow(source, row, smiles, f"cannot read the InChI {shortened(smiles)!r}", name, columns)
         smiles = converted
     if columns or note:
         return Record(smiles, name, source, row, columns, note)

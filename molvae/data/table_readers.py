@@ -126,5 +126,7 @@ def _numbered_rows(workbook: Any, path: str) -> Iterator[tuple[int, list[str]]]:
 
 def _table_row(value: Any, name: str, source: str, row: int, columns: Mapping[str, str]) -> Record | InvalidRow:
     if value is not None and not isinstance(value, str):
-        return InvalidRow(source, row, str(value), f"the SMILES field is {type(value).__name__}, not text", name)
+        return InvalidRow(
+            source, row, str(value), f"the SMILES field is {type(value).__name__}, not text", name, columns
+        )
     return make_row(value or "", name, source, row, columns)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import sys
 
+import pandas as pd
 import pytest
 
-from molvae.cli.inputs import read_rows
+from molvae.cli.inputs import InputRows, add_columns, read_rows
 from molvae.data.rows import Record
 from molvae.errors import InputError
 
@@ -40,3 +41,17 @@ def test_unreadable_file_fails_before_reading(tmp_path, name):
 def test_standard_input_table_header(monkeypatch, text, rows):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
     assert [(row.smiles, row.name) for row in read_rows(["-"], None)] == rows
+
+
+def test_further_columns_follow_the_table(tmp_path):
+    (tmp_path / "a.csv").write_text("Compound_ID,SMILES,qed,batch\nZ1,CCO,9,B1\nZ2,,8,B2\n")
+    (tmp_path / "b.tsv").write_text("smiles\tid\tplate\nCCN\tZ3\tP1\n")
+    found = InputRows([str(tmp_path / "a.csv"), str(tmp_path / "b.tsv"), "CCC"], None)
+    rows = list(found)
+    assert [row.name for row in rows] == ["Z1", "Z2", "Z3", ""]
+    assert found.columns == ("qed", "batch", "plate")
+    table = add_columns(pd.DataFrame({"smiles": range(4), "qed": 0.5}), rows, found.columns)
+    assert list(table.columns) == ["smiles", "qed", "input_qed", "batch", "plate"]
+    assert table[["input_qed", "batch", "plate"]].to_numpy().tolist() == [
+        ["9", "B1", ""], ["8", "B2", ""], ["", "", "P1"], ["", "", ""],
+    ]  # fmt: skip
