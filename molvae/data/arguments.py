@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rdkit import Chem
@@ -80,7 +81,7 @@ def as_smiles(molecule: Any) -> str:
     return smiles
 
 
-def as_paths(files: Any, name: str) -> list[str | os.PathLike[str]]:
+def as_paths(files: Any, name: str) -> list[str | Path]:
     """Return one path or several as a list. Raises `InputError` for molecules and other types; `name` is the argument.
 
     >>> as_paths("library.smi", "library")
@@ -89,10 +90,11 @@ def as_paths(files: Any, name: str) -> list[str | os.PathLike[str]]:
     items = [files] if isinstance(files, str | os.PathLike) else files
     if is_table(items) or isinstance(items, Chem.Mol | bytes | Mapping) or not isinstance(items, Iterable):
         raise InputError(f"{name} must be the path of a file or a list of paths, got {type(files).__name__}")
-    paths = list(items)
-    for item in paths:
+    paths: list[str | Path] = []
+    for item in items:
         if not isinstance(item, str | os.PathLike):
             raise InputError(f"{name} must contain paths of files, got {type(item).__name__}: {item!r:.60}")
+        paths.append(item if isinstance(item, str) else Path(item))
     return paths
 
 
