@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +12,8 @@ from molvae.data.hashing import weights_digest
 from molvae.errors import InputError
 from molvae.generator import Generator, log_likelihood_per_token
 from molvae.nn.likelihood_reference import LikelihoodReference
-from molvae.viz.molecules import MAX_PANELS, Panel, save_panels
+from molvae.viz.formatting import format_text
+from molvae.viz.grid import MAX_PANELS, Panel, save_panels
 
 ANOMALY_PERCENTILE = 1
 """Molecules below this percentile of the reference are counted as anomalies in the summary."""
@@ -100,8 +102,12 @@ def draw_anomalies(frame: pd.DataFrame, path: str | Path, n: int = 20) -> Path:
         The path of the file.
     """
     ranked = frame[frame["error"] == ""].sort_values("log_likelihood_per_token", kind="stable")
-    rows = ranked.head(min(n, MAX_PANELS)).iterrows()
-    return save_panels([Panel.from_smiles(row["smiles"], _legend(row)) for _, row in rows], path)
+    rows = enumerate(ranked.head(min(n, MAX_PANELS)).to_dict("records"), start=1)
+    panels = [
+        Panel.from_smiles(row["smiles"], _legend(row), title=f"{rank}  {format_text(row.get('name'))}".strip())
+        for rank, row in rows
+    ]
+    return save_panels(panels, path)
 
 
 def _resolve_reference(
@@ -122,7 +128,7 @@ def _resolve_reference(
     return reference
 
 
-def _legend(row: pd.Series[float]) -> str:
+def _legend(row: Mapping[Any, Any]) -> str:
     """Text such as "percentile 0.3   -2.17 nats"."""
     nats = f"{row['log_likelihood_per_token']:.2f} nats"
-    return f"percentile {row['percentile']:.3g}   {nats}" if "percentile" in row.index else f"{nats} per token"
+    return f"percentile {row['percentile']:.3g}   {nats}" if "percentile" in row else f"{nats} per token"

@@ -15,7 +15,9 @@ from molvae.data.arguments import as_smiles
 from molvae.errors import InputError
 from molvae.explore.latent_points import Array, decode_molecules, optimized_latent
 from molvae.generator import Generator
-from molvae.viz.molecules import Panel, save_panels
+from molvae.viz.comparison import Stopwatch
+from molvae.viz.grid import Panel, save_panels
+from molvae.viz.molecules import COMPARISON_SECONDS
 
 PATHS = ("spherical", "linear")
 MIN_SIMILARITY = 0.01
@@ -120,7 +122,7 @@ def interpolate(
 def draw_path(frame: pd.DataFrame, path: str | Path) -> Path:
     """Save the molecules of an `interpolate` table as an image, with both ends highlighted.
 
-    The legends are the similarities to the start and to the end.
+    What differs from the start is marked. The legends are the similarities to the start and to the end.
 
     Parameters
     ----------
@@ -134,8 +136,17 @@ def draw_path(frame: pd.DataFrame, path: str | Path) -> Path:
     Path
         The path of the file.
     """
-    columns = zip(frame["smiles"], frame["similarity_start"], frame["similarity_end"], strict=True)
-    panels = [Panel.from_smiles(smiles, f"{start:.2f} | {end:.2f}") for smiles, start, end in columns]
+    start, stopwatch = frame["smiles"].iloc[0], Stopwatch(COMPARISON_SECONDS)
+    panels = [
+        Panel.from_smiles(
+            row["smiles"],
+            f"similarity to start {row['similarity_start']:.2f}   to end {row['similarity_end']:.2f}",
+            title=f"position {row['position']:.2f}",
+            align_to=start if number else "",
+            stopwatch=stopwatch,
+        )
+        for number, row in enumerate(frame.to_dict("records"))
+    ]
     panels[0], panels[-1] = (replace(panel, highlight=True) for panel in (panels[0], panels[-1]))
     return save_panels(panels, path)
 

@@ -19,7 +19,7 @@ from molvae.data.parallel import chunked
 from molvae.errors import InputError
 from molvae.explore.latent_points import Array, EncodedMolecules
 from molvae.generator import Generator
-from molvae.viz.molecules import save_table_image
+from molvae.viz.table_image import save_table_image
 
 CHUNK_SIZE = 2048
 """Molecules that are encoded and compared at once."""

@@ -19,8 +19,8 @@ from molvae.explore.latent_search import LatentSearch, SearchStrategy
 from molvae.explore.objective import Objective, ObjectiveLike
 from molvae.generation.options import ScoresLike
 from molvae.generator import Generator
-from molvae.viz.molecules import save_table_image
 from molvae.viz.progress import progress_bar
+from molvae.viz.table_image import save_table_image
 
 
 class OptimizationInterrupted(KeyboardInterrupt):

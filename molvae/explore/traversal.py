@@ -14,8 +14,10 @@ from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.properties import compute_properties, get_property
 from molvae.chem.smiles import parse
 from molvae.chem.standardization import prepare
+from molvae.chem.tokenizer import tokenize
 from molvae.data.arguments import as_smiles
 from molvae.errors import InputError, import_extra
+from molvae.explore.anomaly_detection import ANOMALY_PERCENTILE
 from molvae.explore.latent_points import (
     Array,
     EncodedMolecules,
@@ -25,7 +27,11 @@ from molvae.explore.latent_points import (
 )
 from molvae.explore.projection import principal_components
 from molvae.generator import Generator
-from molvae.viz.molecules import Panel, save_panels
+from molvae.nn.likelihood_reference import LikelihoodReference
+from molvae.viz.comparison import Stopwatch
+from molvae.viz.formatting import format_name
+from molvae.viz.grid import Panel, save_panels
+from molvae.viz.molecules import COMPARISON_SECONDS
 
 MIN_REFERENCE = 20
 """Minimum number of reference molecules for a direction."""
@@ -33,7 +39,10 @@ MIN_REFERENCE = 20
 INVERSION_STEPS = 4
 """Latent inversion steps per grid point. With 4, all 49 points of a 7 x 7 grid gave a valid molecule; without, 46."""
 
-_COLUMNS = ["x", "y", "smiles", "similarity", "log_likelihood"]
+FAR_PERCENTILE = ANOMALY_PERCENTILE
+"""Points whose likelihood per token is below this percentile of the training molecules are far from the data."""
+
+_COLUMNS = ["x", "y", "smiles", "similarity", "log_likelihood", "percentile"]
 
 
 @dataclass(frozen=True)
@@ -86,9 +95,11 @@ def traverse(
     -------
     DataFrame
         `steps` x `steps` rows, from the top row to the bottom, with the columns `x`, `y` (standard deviations),
-        `smiles` ("" if the sample is invalid), `similarity` (Tanimoto to the seed), `log_likelihood` (nats) and the
-        named properties. `attrs`: notes (SMILES to what was changed), seed, axes (labels of both directions),
-        statistics (points, valid, distinct), summary.
+        `smiles` ("" if the sample is invalid), `similarity` (Tanimoto to the seed), `log_likelihood` (nats), if the
+        model has a likelihood reference `percentile` (0 to 100: the share of training molecules with a lower likelihood
+        per token; points below 1 are far from the data, and the decoder is not reliable there), and the named
+        properties. `attrs`: notes (SMILES to what was changed), seed, axes (labels of both directions), statistics
+        (points, valid, distinct, and with a reference far), summary.
 
     Raises
     ------
@@ -129,13 +140,16 @@ def traverse(
     middle, columns = (x == 0) & (y == 0), ["smiles", "log_likelihood"]
     if middle.any():  # the optimized latent decodes to the seed, while inversion moves to the nearest posterior mean
         table.loc[middle, columns] = decode_molecules(generator, latents[middle])[columns].to_numpy()
-    frame = _grid_table(table, x, y, seed, (first, second))
+    frame = _grid_table(table, x, y, seed, (first, second), generator.checkpoint.likelihood_reference)
     frame.attrs["notes"] = notes
     return frame
 
 
 def draw_traversal(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Save a `traverse` table as a grid of molecules; the seed is highlighted, invalid samples are blank.
+    """Save a `traverse` table as a grid of molecules.
+
+    The seed is highlighted, and what differs from it is marked. Cells that are far from the data are grey, and invalid
+    samples have no structure.
 
     Parameters
     ----------
@@ -150,20 +164,34 @@ def draw_traversal(frame: pd.DataFrame, path: str | Path) -> Path:
         The path of the file.
     """
     n_columns = int((frame["y"] == frame["y"].iloc[0]).sum())
-    properties = list(frame.columns[len(_COLUMNS) :])
+    properties = [name for name in frame.columns if name not in _COLUMNS]
+    seed, stopwatch = frame.attrs.get("seed", ""), Stopwatch(COMPARISON_SECONDS)
     panels = [
-        Panel.from_smiles(row["smiles"], _legend(row, properties), highlight=row["x"] == row["y"] == 0)
+        Panel.from_smiles(
+            row["smiles"],
+            _legend(row, properties),
+            title=f"{row['x']:+.1f}, {row['y']:+.1f}",
+            highlight=row["x"] == row["y"] == 0,
+            shade=_is_far(row),
+            align_to=seed,
+            stopwatch=stopwatch,
+        )
         for _, row in frame.iterrows()
     ]
     return save_panels(panels, path, n_columns)
 
 
 def _legend(row: pd.Series[Any], properties: Sequence[str]) -> str:
-    """Text such as "+1.0 -2.0   0.62   logp 1.9"."""
-    offset = f"{row['x']:+.1f} {row['y']:+.1f}"
+    """Text such as "similarity 0.62   logP 1.9   far from the data"."""
     if not row["smiles"]:
-        return offset
-    return "   ".join([offset, f"{row['similarity']:.2f}", *(f"{name} {row[name]:.3g}" for name in properties)])
+        return "no valid molecule"
+    values = [f"similarity {row['similarity']:.2f}", *(f"{format_name(name)} {row[name]:.3g}" for name in properties)]
+    return "   ".join([*values, *["far from the data"] * _is_far(row)])
+
+
+def _is_far(row: pd.Series[Any]) -> bool:
+    """Whether a cell is far from the data; False without a likelihood reference."""
+    return bool(row.get("percentile", np.nan) < FAR_PERCENTILE)
 
 
 def _directions(
@@ -233,7 +261,12 @@ def _scaled(unit: Array, molecules: EncodedMolecules) -> Array:
 
 
 def _grid_table(
-    table: pd.DataFrame, x: Array, y: Array, seed: str, directions: tuple[Direction, Direction]
+    table: pd.DataFrame,
+    x: Array,
+    y: Array,
+    seed: str,
+    directions: tuple[Direction, Direction],
+    reference: LikelihoodReference | None,
 ) -> pd.DataFrame:
     """The table of `traverse` from decoded samples and their offsets."""
     valid = (table["smiles"] != "").to_numpy()
@@ -241,6 +274,10 @@ def _grid_table(
     frame = pd.DataFrame({"x": x, "y": y, "smiles": table["smiles"], "similarity": np.nan})
     frame.loc[valid, "similarity"] = tanimoto(morgan(parse(seed)), [morgan(mol) for mol in mols])
     frame["log_likelihood"] = table["log_likelihood"]
+    if reference is not None:
+        n_tokens = np.array([len(tokenize(smiles)) + 1 for smiles in frame["smiles"]])  # with the end of the string
+        percentile = reference.percentile(frame["log_likelihood"].to_numpy(dtype=np.float64) / n_tokens)
+        frame["percentile"] = np.where(valid, percentile, np.nan)
     for name, values in compute_properties(mols, [d.property for d in directions if d.property]).items():
         frame.loc[valid, name] = values
     statistics = {
@@ -250,6 +287,9 @@ def _grid_table(
     }
     x_label, y_label = (direction.label for direction in directions)
     counts = f"{len(frame)} points, {statistics['valid']} valid molecules, {statistics['distinct']} distinct"
+    if reference is not None:
+        statistics["far"] = int((frame["percentile"] < FAR_PERCENTILE).sum())
+        counts += f", {statistics['far']} far from the data (percentile below {FAR_PERCENTILE})"
     frame.attrs = {
         "seed": seed,
         "axes": (x_label, y_label),

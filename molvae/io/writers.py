@@ -27,7 +27,8 @@ from molvae.errors import InputError, MoleculeError, import_extra
 from molvae.io.formats import OUTPUT_SUFFIXES
 from molvae.io.formats import check_format as check_format
 from molvae.io.formats import output_format as output_format
-from molvae.viz.molecules import MAX_PANELS, molecule_column, render_table
+from molvae.viz.grid import MAX_PANELS
+from molvae.viz.table_image import molecule_column, render_table
 
 AppendTable = Callable[[pd.DataFrame], None]
 
@@ -213,10 +214,14 @@ class _SdfWriter(_Writer):
                     continue
 
     def _write(self, smiles: str, name: str, row: pd.Series[Any]) -> None:
-        from rdkit.Chem import rdDepictor
+        from molvae.viz.layout import compute_coordinates, zero_coordinates
 
         mol = parse(smiles)
-        rdDepictor.Compute2DCoords(mol)
+        try:
+            compute_coordinates(mol)
+        except MoleculeError as error:  # the record says so, and its SMILES has the stereo
+            zero_coordinates(mol)
+            mol.SetProp("coordinates", str(error))
         mol.SetProp("_Name", _sdf_line(name))
         for key, value in row.items():
             # a tag and its value have one line each
@@ -312,27 +317,18 @@ class _HtmlWriter(_Writer):
     """A self-contained page with a structure per row; the rows of each seed follow its own structure."""
 
     def __init__(self, draft: Path, path: Path) -> None:
-        from molvae.viz.templating import macros
+        from molvae.viz.table_page import TablePage
 
         super().__init__(draft, path)
-        self.html, self.seed, self.has_header = macros("table.html"), "", False
-        self.file.write(self.html.page_start(path.stem))
+        self.page = TablePage(path.stem)
+        self.file.write(self.page.start())
 
     def write_rows(self, frame: pd.DataFrame) -> None:
-        column = molecule_column(frame)
-        columns = [name for name in frame.columns if name not in ("seed", column)]
-        for _, row in frame.iterrows():
-            is_new_seed = "seed" in frame.columns and row["seed"] != self.seed
-            if is_new_seed or not self.has_header:
-                self.file.write(self.html.header_row(columns))
-                self.has_header = True
-            if is_new_seed:
-                self.seed = row["seed"]
-                self.file.write(self.html.seed_row(self.seed, len(columns)))
-            self.file.write(self.html.molecule_row(row[column], [row[name] for name in columns]))
+        for text in self.page.rows(frame):
+            self.file.write(text)
 
     def finish(self) -> None:
-        self.file.write(self.html.page_end())
+        self.file.write(self.page.end())
 
 
 class _ImageWriter(_Writer):

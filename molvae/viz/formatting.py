@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from numbers import Integral, Real
 from typing import Any
 
@@ -9,6 +10,10 @@ import numpy as np
 import pandas as pd
 
 DASH = "–"
+
+_HEADINGS = {name.lower(): name for name in ("QED", "SA", "NP", "logP", "MW", "TPSA", "HBD", "HBA", "Fsp3")}
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_DIRECTION = re.compile("[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
 
 
 def format_text(value: Any) -> str:
@@ -65,5 +70,28 @@ def format_column(values: pd.Series[Any]) -> list[str]:
 
 
 def format_name(name: Any) -> str:
-    """A column name as a heading: "rotatable_bonds" becomes "rotatable bonds"."""
-    return str(name).replace("_", " ")
+    """A column name as a heading: "rotatable_bonds" becomes "rotatable bonds", "logp" becomes "logP"."""
+    return _HEADINGS.get(str(name), str(name).replace("_", " "))
+
+
+def format_change(value: float, reference: float | None, decimals: int) -> str:
+    """The change of a value from that of the seed, such as " (+0.4)"; "" without a seed.
+
+    >>> format_change(1.93, 1.5, 1), format_change(1.93, None, 1), format_change(0.5, 0.5004, 2)
+    (' (+0.4)', '', ' (0.00)')
+    """
+    if reference is None or reference != reference or value != value:
+        return ""
+    # the difference of the rounded values, because those are what is shown
+    change = round(round(value, decimals) - round(reference, decimals), decimals) + 0.0
+    return f" ({change:{'+' if change else ''}.{decimals}f})"
+
+
+def clean_text(text: str) -> str:
+    """Text for HTML and SVG without characters that XML does not allow, which become "\\ufffd", and without marks that
+    change the direction of the text that follows.
+
+    >>> clean_text("a\\x00b\\u202ec")
+    'a\\ufffdbc'
+    """
+    return _DIRECTION.sub("", _NOT_XML.sub("\ufffd", text))

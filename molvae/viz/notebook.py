@@ -7,13 +7,17 @@ from several servers, so it does not work offline, and its templates do not esca
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from typing import Any
 
 import pandas as pd
 
 from molvae.errors import InputError
-from molvae.viz.formatting import format_cell, format_name, format_text
+from molvae.viz.comparison import Stopwatch
+from molvae.viz.formatting import format_cell, format_change, format_name, format_text
+from molvae.viz.molecules import COMPARISON_SECONDS
 from molvae.viz.progress import in_notebook
+from molvae.viz.table_image import molecule_name, seed_name, seed_properties
 from molvae.viz.templating import render
 
 MAX_VALUES = 8
@@ -22,7 +26,7 @@ MAX_VALUES = 8
 _SMILES_COLUMNS = ("smiles", "reconstruction")
 _FIRST_COLUMNS = ("score", "similarity", "tanimoto", "latent", "distance", "qed", "sa", "logp", "mw")
 """Columns that are shown before the others, in this order."""
-_HIDDEN_COLUMNS = ("seed", "name", "error", "canonical", "log_likelihood", "source", "row")
+_HIDDEN_COLUMNS = ("seed", "id", "name", "error", "canonical", "log_likelihood", "source", "row")
 
 
 def show(
@@ -112,6 +116,7 @@ class MoleculeGrid:
             cards=list(self._cards()),
             width=width,
             height=height,
+            stopwatch=Stopwatch(COMPARISON_SECONDS),
             n_shown=min(self.n, len(self.frame)),
             n_rows=len(self.frame),
         )
@@ -119,20 +124,35 @@ class MoleculeGrid:
 
     def _cards(self) -> Iterator[dict[str, Any]]:
         """A card for each seed and each row."""
-        seed = None
+        seed, rank, seed_values = None, 0, dict[str, float]()
         has_seeds = "seed" in self.frame.columns
         for row in self.frame.head(self.n).to_dict("records"):
             if has_seeds and format_text(row["seed"]) != seed:
-                seed = format_text(row["seed"])
-                yield {"is_seed": True, "name": "", "smiles": [seed], "values": [], "error": "", "align_to": ""}
-            yield {
-                "is_seed": False,
-                "name": format_text(row.get("name")),
-                "smiles": [format_text(row[column]) for column in self.smiles_columns],
-                "align_to": seed or "",
-                "values": [(format_name(name), format_cell(row[name])) for name in self.columns],
-                "error": format_text(row.get("error")),
-            }
+                seed, rank = format_text(row["seed"]), 0
+                seed_values = seed_properties(seed, list(self.columns))
+                values = [(format_name(name), format_cell(value), "") for name, value in seed_values.items()]
+                yield self._card(is_seed=True, name=seed_name(row), smiles=[seed], values=values)
+            rank += 1
+            yield self._card(
+                rank=rank,
+                name=molecule_name(row),
+                smiles=[format_text(row[column]) for column in self.smiles_columns],
+                align_to=seed or "",
+                values=[_value(name, row[name], seed_values.get(name)) for name in self.columns],
+                error=format_text(row.get("error")),
+            )
+
+    @staticmethod
+    def _card(**content: Any) -> dict[str, Any]:
+        """The content of a card, with what is missing."""
+        return {"is_seed": False, "rank": "", "name": "", "align_to": "", "error": "", **content}
+
+
+def _value(name: str, value: Any, seed: float | None) -> tuple[str, str, str]:
+    """Label, text and change from the seed of a value."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    change = format_change(float(value), seed, 1 if abs(value) >= 100 else 2) if is_number else ""
+    return format_name(name), format_cell(value), change
 
 
 def _as_frame(table: Any) -> pd.DataFrame:

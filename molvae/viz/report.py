@@ -13,8 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from molvae.data.files import atomic_write
+from molvae.viz.comparison import Stopwatch
 from molvae.viz.formatting import DASH, format_column, format_name, format_number, format_text
 from molvae.viz.histogram import Floats, HistogramAxis, histogram
+from molvae.viz.metric_labels import metric_label
+from molvae.viz.molecules import COMPARISON_SECONDS
+from molvae.viz.table_image import molecule_name
 from molvae.viz.templating import render
 
 MAX_STRUCTURES = 12
@@ -58,7 +62,7 @@ class Report:
     counts : mapping of str to int
         Numbers shown as tiles at the top.
     metrics : mapping of str to mapping
-        Section to metric to value; None is shown as a dash.
+        Section to metric to value; None is shown as a dash. Known metrics are described by `metric_label`.
     notes : sequence of str
         Paragraphs below the counts.
     molecules : DataFrame
@@ -101,7 +105,7 @@ def render_report(report: Report) -> str:
         counts=report.counts,
         notes=report.notes,
         has_valid=len(valid) > 0,
-        metrics={section: values for section, values in report.metrics.items() if values},
+        metrics=_metrics(report.metrics),
         images={title: image for title, image in report.images.items() if image},
         charts={
             "Properties": list(_charts(PROPERTY_AXES, valid, report.reference)),
@@ -111,9 +115,19 @@ def render_report(report: Report) -> str:
         invalid_rows=_invalid_rows(invalid.head(MAX_INVALID)),
         n_more_invalid=max(0, len(invalid) - MAX_INVALID),
         seeds=_seed_table(report.seeds),
+        stopwatch=Stopwatch(COMPARISON_SECONDS),
         n_more_seeds=0 if report.seeds is None else max(0, len(report.seeds) - MAX_SEEDS),
     )
     return str(page)
+
+
+def _metrics(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, list[tuple[str, str, float | None]]]:
+    """Label, description and value of each metric, by section."""
+    return {
+        section: [(*metric_label(section, name), value) for name, value in values.items()]
+        for section, values in metrics.items()
+        if values
+    }
 
 
 def _is_valid(frame: pd.DataFrame) -> NDArray[np.bool_]:
@@ -157,10 +171,16 @@ def _galleries(valid: pd.DataFrame, rank_by: str) -> Iterator[tuple[str, list[di
 
 
 def _gallery(frame: pd.DataFrame, captions: Sequence[str]) -> list[dict[str, Any]]:
-    """SMILES of each row with labeled values."""
+    """Rank, name, SMILES, seed and labeled values of each row."""
     return [
-        {"smiles": row["_smiles"], "values": [_labeled(name, row[name]) for name in captions]}
-        for _, row in frame.iterrows()
+        {
+            "rank": rank,
+            "name": molecule_name(row),
+            "smiles": row["_smiles"],
+            "seed": format_text(row.get("seed")),
+            "values": [_labeled(name, row[name]) for name in captions],
+        }
+        for rank, row in enumerate(frame.to_dict("records"), start=1)
     ]
 
 

@@ -14,6 +14,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from molvae.data.files import atomic_write
 from molvae.errors import InputError, import_extra
+from molvae.viz.formatting import clean_text
 from molvae.viz.molecules import molecule_svg
 from molvae.viz.templating import template_source
 
@@ -55,7 +56,7 @@ def save_scatter(frame: pd.DataFrame, path: str | Path, color: str | None = None
     groups = _groups(frame, color)
     with atomic_write(path) as draft:
         if path.suffix.lower() == ".html":
-            draft.write_text(_page(groups, color), encoding="utf-8")
+            draft.write_text(_page(groups, color, path.stem), encoding="utf-8", errors="replace")
         else:
             _figure(groups, color).savefig(draft, dpi=130, format=path.suffix[1:].lower())
     return path
@@ -68,7 +69,7 @@ def _groups(frame: pd.DataFrame, color: str | None) -> dict[str, pd.DataFrame]:
     names = frame[color].astype(str).replace("", "(none)")
     if names.nunique() > MAX_CLASSES:
         names = names.where(names.isin(names.value_counts().index[: MAX_CLASSES - 1]), OTHERS)
-    return {str(name): frame[names == name] for name in names.value_counts().index}
+    return {clean_text(str(name)): frame[names == name] for name in names.value_counts().index}
 
 
 def _is_numeric(column: pd.Series[Any]) -> bool:
@@ -101,7 +102,7 @@ def _figure(groups: Mapping[str, pd.DataFrame], color: str | None) -> Any:
     return figure
 
 
-def _page(groups: Mapping[str, pd.DataFrame], color: str | None) -> str:
+def _page(groups: Mapping[str, pd.DataFrame], color: str | None, title: str) -> str:
     """A plotly page that contains plotly's script and all structures."""
     graph_objects = import_extra("plotly.graph_objects")
     figure = graph_objects.Figure()
@@ -136,8 +137,14 @@ def _page(groups: Mapping[str, pd.DataFrame], color: str | None) -> str:
         hovermode="closest",
     )
     script = template_source("scatter_hover.js")
-    page: str = figure.to_html(include_plotlyjs=True, post_script=script, default_height="95vh", div_id="map")
-    return page
+    plot = figure.to_html(
+        include_plotlyjs=True, post_script=script, default_height="95vh", div_id="map", full_html=False
+    )
+    title = escape(clean_text(title))
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"></head>\n<body>{plot}</body></html>\n'
+    )
 
 
 def _compressed(svg: str) -> str:
@@ -147,8 +154,8 @@ def _compressed(svg: str) -> str:
 
 def _hover_label(row: pd.Series[Any], color: str | None) -> str:
     """SMILES and color value; plotly interprets HTML tags in it, so the text is escaped."""
-    smiles = escape(row["smiles"], quote=False)
+    smiles = escape(clean_text(row["smiles"]), quote=False)
     if color is None:
         return smiles
-    value = f"{row[color]:.3g}" if isinstance(row[color], float) else str(row[color])
+    value = f"{row[color]:.3g}" if isinstance(row[color], float) else clean_text(str(row[color]))
     return f"{smiles}<br>{escape(color, quote=False)}: {escape(value, quote=False)}"

@@ -10,8 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from molvae.viz.formatting import format_cell, format_column, format_name, format_number, format_text
-from molvae.viz.molecules import molecule_svg
+from molvae.errors import one_line
+from molvae.viz.formatting import clean_text, format_cell, format_column, format_name, format_number, format_text
+from molvae.viz.molecules import depict, depiction_svg
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -48,6 +49,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_clean,
     )
     environment.filters |= {
         "cell": format_cell,
@@ -56,12 +58,46 @@ def _environment() -> Environment:
         "number": format_number,
         "text": format_text,
         "structure": _structure,
+        "svg": _svg,
     }
     return environment
 
 
-def _structure(smiles: Any, width: int = 220, height: int = 160, align_to: str = "") -> Markup:
-    """The drawing of a molecule, oriented like that of `align_to`; "" for an invalid SMILES."""
+def _clean(value: Any) -> Any:
+    """Text of users without characters that are not allowed in XML; it is escaped afterwards."""
+    return clean_text(value) if type(value) is str else value
+
+
+def _svg(text: str) -> Markup:
+    """An element that RDKit has written, or the content of one."""
     from markupsafe import Markup
 
-    return Markup(molecule_svg(format_text(smiles), width, height, align_to=align_to))
+    return Markup(text)
+
+
+def _structure(
+    smiles: Any, width: int = 220, height: int = 160, align_to: str = "", name: str = "", stopwatch: Any = None
+) -> Markup:
+    """The drawing of a molecule with a text alternative, or why there is none.
+
+    Parameters
+    ----------
+    smiles
+        The molecule.
+    width, height
+        Size in pixels.
+    align_to
+        SMILES of the seed: what differs from it is marked.
+    name
+        Name for the text alternative; by default the SMILES.
+    stopwatch
+        Limit of the time for comparisons with seeds.
+    """
+    from markupsafe import Markup
+
+    text = format_text(smiles)
+    drawing, problem = depiction_svg(depict(text, align_to=align_to, stopwatch=stopwatch), width, height)
+    label = clean_text(f"structure of {one_line(name or text, 100)}")
+    if not drawing:
+        return Markup('<div class="none">{}</div>').format(clean_text(problem) if text else "no structure")
+    return Markup('<div class="molecule" role="img" aria-label="{}">{}</div>').format(label, Markup(drawing))

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from molvae.cli.outputs import GRID_FORMATS, image_output, single_table
-from molvae.viz.molecules import save_table_image
+from molvae.viz.table_image import save_table_image
 
 pytestmark = pytest.mark.slow
 

@@ -162,3 +162,16 @@ def test_series_keeps_its_index(tiny):
     frame = cluster(tiny, column)
     assert frame.index.equals(column.index)
     pd.testing.assert_frame_equal(frame.reset_index(drop=True), cluster(tiny, list(column)))
+
+
+def test_automatic_clustering_says_when_there_are_no_clusters(tiny, monkeypatch):
+    """Below the silhouette of Kaufman and Rousseeuw the summary says so; a number that was asked for is not judged."""
+    monkeypatch.setattr("molvae.explore.clustering.silhouette", lambda *_: 0.076)
+    table = cluster(tiny, SMALL)
+    assert not table.attrs["statistics"]["clear"]
+    assert "no clear clusters: the largest silhouette is 0.076, and below 0.25" in table.attrs["summary"][1]
+    assert len(cluster(tiny, SMALL, n_clusters=2).attrs["summary"]) == 1
+    monkeypatch.setattr("molvae.explore.clustering.silhouette", lambda *_: 0.3)
+    table = cluster(tiny, SMALL)
+    assert table.attrs["statistics"]["clear"]
+    assert len(table.attrs["summary"]) == 1

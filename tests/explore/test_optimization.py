@@ -12,7 +12,7 @@ from molvae.errors import InputError
 from molvae.explore.latent_search import LatentSearch, SearchStrategy
 from molvae.explore.objective import Objective
 from molvae.explore.optimization import draw_best, optimize
-from molvae.viz.molecules import table_panels
+from molvae.viz.table_image import table_panels
 
 STRATEGY = SearchStrategy(population_size=16, noise_level=0.7)
 FILTERS = ["similarity>=0.2", "mw<110"]
@@ -202,7 +202,8 @@ def test_no_usable_seed_is_an_error(tiny, seeds, message):
 
 
 def test_image_starts_with_the_seed(best, tmp_path):
-    assert "#CCE5FF" in draw_best(best, tmp_path / "best.svg", n=2).read_text()
+    assert "#e6f1fd" in draw_best(best, tmp_path / "best.svg", n=2).read_text()
     row = best.iloc[0]
     panels = list(table_panels(best[["seed", "smiles", "similarity", "score"]]))
-    assert [panel.legend for panel in panels[:2]] == ["seed", f"{row['similarity']:.2f}   score {row['score']:.2f}"]
+    assert [panel.title for panel in panels[:2]] == ["Seed", "1"]
+    assert panels[1].legend == f"score {row['score']:.2f}   similarity {row['similarity']:.2f}"

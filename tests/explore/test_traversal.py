@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 from molecules import DRUGS
 from rdkit import Chem
@@ -15,8 +18,9 @@ from molvae import load
 from molvae.errors import InputError, MoleculeError
 from molvae.explore import latent_points
 from molvae.explore.latent_points import EncodedMolecules
-from molvae.explore.traversal import _directions, draw_traversal, traverse
+from molvae.explore.traversal import Direction, _directions, _grid_table, draw_traversal, traverse
 from molvae.generator import Generator
+from molvae.nn.likelihood_reference import PERCENTILES, LikelihoodReference
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -144,5 +148,26 @@ def test_invalid_seed_is_rejected(tiny):
 
 def test_image_is_as_wide_as_the_grid_and_highlights_the_seed(tiny, tmp_path):
     text = draw_traversal(traverse(tiny, "CCCCO", steps=3), tmp_path / "grid.svg").read_text()
-    assert "width='720px' height='630px'" in text
-    assert "#CCE5FF" in text
+    assert text.count('<g role="img">') == 9
+    assert len(set(re.findall(r'<rect x="([^"]*)"', text))) == 3
+    assert text.count('fill="#e6f1fd"') == 1
+
+
+def test_points_far_from_the_data_are_marked(tiny, tmp_path):
+    """They are below percentile 1 of the likelihood per token; without a reference there is no such column."""
+    values = np.linspace(-1.0, 0.0, len(PERCENTILES))
+    reference = LikelihoodReference("tiny", "", 100, tuple(values))
+    table = _grid_table(
+        pd.DataFrame({"smiles": ["CCO", "CCCO", "", "c1ccccc1"], "log_likelihood": [-0.1, -50.0, np.nan, -0.2]}),
+        np.array([-1.0, 1.0, 2.0, 3.0]), np.zeros(4), "CCO", (Direction("a", np.ones(2)), Direction("b", np.ones(2))),
+        reference,
+    )  # fmt: skip
+    assert (table["percentile"] < 1).tolist() == [False, True, False, False]
+    # four tokens with the end of the string
+    assert table["percentile"][0] == pytest.approx(np.interp(-0.1 / 4, values, PERCENTILES))
+    assert table.attrs["statistics"]["far"] == 1
+    assert "1 far from the data" in table.attrs["summary"][0]
+    image = draw_traversal(table, tmp_path / "grid.svg").read_text()
+    assert image.count('fill="#ececec"') == 1
+    assert image.count("   far from the data</text>") == image.count("no valid molecule</text>") == 1
+    assert "percentile" not in traverse(tiny, "CCCCO", steps=1).columns

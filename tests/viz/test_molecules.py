@@ -1,126 +1,85 @@
-"""Grids of molecules as PNG and SVG, and drawings of single molecules."""
+"""Drawings of single molecules: well-formed, never an exception, with a reason for what is not drawn."""
 
 from __future__ import annotations
 
-import struct
+import time
+from xml.etree import ElementTree
 
-import numpy as np
-import pandas as pd
 import pytest
 from molecules import DRUGS
+from rdkit.Chem.Draw import rdMolDraw2D
 
-from molvae.chem.scaffolds import murcko_scaffold
-from molvae.chem.smiles import parse
-from molvae.errors import InputError
-from molvae.viz.molecules import (
-    MAX_PANELS,
-    PANELS_PER_ROW,
-    Panel,
-    molecule_svg,
-    render_table,
-    save_table_image,
-    table_panels,
-)
+from molvae.viz import molecules
+from molvae.viz.comparison import Stopwatch
+from molvae.viz.layout import MAX_DRAWN_ATOMS
+from molvae.viz.molecules import depict, depiction_svg, molecule_svg
 
 SMILES = list(DRUGS.values())
-HIGHLIGHT = "#CCE5FF"
-ANALOGS = pd.DataFrame(
-    {
-        "seed": ["CCO"] * 3 + ["c1ccccc1"],
-        "smiles": SMILES[:4],
-        "similarity": [0.72, 0.5, 0.25, 0.1],
-        "qed": 0.612,
-        "sa": 2.34,
-        "logp": -0.04,
-    }
+CHANGE = "#FFDB85"
+
+
+@pytest.mark.parametrize(
+    "smiles", [*SMILES, "[Na+].[Cl-]", "[Pt+2]", "C~C", "*c1ccccc1", "[13CH3:1]O", "F[P-](F)(F)(F)(F)F"]
 )
-
-
-def png_size(png: bytes) -> tuple[int, int]:
-    assert png.startswith(b"\x89PNG\r\n\x1a\n")
-    width, height = struct.unpack(">II", png[16:24])
-    return width, height
-
-
-def grid_size(n_molecules: int) -> tuple[int, int]:
-    return png_size(render_table(pd.DataFrame({"smiles": SMILES[:n_molecules]})))
-
-
-@pytest.mark.parametrize(("count", "rows"), [(1, 1), (5, 1), (6, 2), (40, 8)])
-def test_one_panel_per_molecule(count, rows):
-    panel_width, panel_height = grid_size(1)
-    assert grid_size(count) == (panel_width * min(count, PANELS_PER_ROW), panel_height * rows)
-
-
-def test_every_seed_starts_a_row():
-    """Seed and three analogs, a blank panel, then the other seed and its analog."""
-    panel_width, panel_height = grid_size(1)
-    assert png_size(render_table(ANALOGS)) == (panel_width * PANELS_PER_ROW, panel_height * 2)
-
-
-def test_seeds_are_highlighted():
-    assert HIGHLIGHT in render_table(ANALOGS, ".svg").decode()
-    assert HIGHLIGHT not in render_table(ANALOGS.drop(columns="seed"), ".svg").decode()
-
-
-def test_legends():
-    panels = list(table_panels(ANALOGS))
-    assert [panel.legend for panel in panels[:2]] == ["seed", "0.72   QED 0.61   SA 2.3   logP 0.0"]
-    assert [panel.highlight for panel in panels] == [True] + [False] * 4 + [True, False]
-
-
-def test_number_of_panels_is_limited():
-    many = pd.DataFrame({"smiles": ["C" * (1 + i % 5) for i in range(MAX_PANELS + 100)]})
-    assert png_size(render_table(many))[1] == png_size(render_table(many.head(MAX_PANELS)))[1]
-
-
-@pytest.mark.parametrize("suffix", [".png", ".svg"])
-def test_saved_file_contains_the_rendered_image(tmp_path, suffix):
-    assert save_table_image(ANALOGS, tmp_path / f"a{suffix}").read_bytes() == render_table(ANALOGS, suffix)
-
-
-def test_reconstructions_are_drawn_instead_of_inputs():
-    frame = pd.DataFrame({"smiles": ["CCO", "CCN"], "reconstruction": ["c1ccccc1", ""]})
-    assert render_table(frame, ".svg") == render_table(pd.DataFrame({"smiles": ["c1ccccc1"]}), ".svg")
-
-
-def test_empty_table_is_rejected():
-    with pytest.raises(InputError, match="table is empty"):
-        render_table(ANALOGS.iloc[:0])
-
-
-def test_unknown_format_is_rejected():
-    with pytest.raises(InputError, match=r"\.gif"):
-        render_table(ANALOGS, ".gif")
-
-
-@pytest.mark.parametrize("smiles", SMILES)
 def test_svg_of_a_molecule(smiles):
     text = molecule_svg(smiles)
-    assert text.startswith("<svg")
-    assert text.rstrip().endswith("</svg>")
+    assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
 
 
-@pytest.mark.parametrize("smiles", ["", "C1CC", "nothing"])
-def test_invalid_smiles_have_no_svg(smiles):
+@pytest.mark.parametrize("smiles", ["", "C1CC", "nothing", "C\x00C", "\ud800", "CC(=O)\N{CYRILLIC CAPITAL LETTER O}"])
+def test_invalid_smiles_have_a_reason_and_no_svg(smiles):
     assert molecule_svg(smiles) == ""
+    assert depict(smiles).problem
+    assert depict(smiles).problem.isprintable()
 
 
-def test_analogs_are_aligned_to_the_scaffold_of_their_seed():
-    """Molecules without that scaffold keep their own coordinates, and no molecule is aligned to an invalid seed."""
-    seed, other_scaffold = DRUGS["imatinib"], "CCc1ccc(NC(=O)c2ccc(CN3CCOCC3)cc2)cc1Nc1nccc(-c2cccnc2)n1"
-    longer_chain = "Cc1cc(NC(=O)c2ccc(CN3CCN(CCC)CC3)c(C)c2)ccc1Nc1nccc(-c2cccnc2)n1"
-    same_scaffold = other_scaffold.replace("CN3CCOCC3", "CN3CCN(CC)CC3")
-    seed_positions = Panel.from_smiles(seed, highlight=True).mol.GetConformer().GetPositions()
-    scaffold = murcko_scaffold(parse(seed))
-    for smiles, aligned in ((same_scaffold, True), (longer_chain, False), (other_scaffold, False)):
-        mol = parse(smiles)
-        positions = Panel.from_smiles(smiles, align_to=seed).mol.GetConformer().GetPositions()
-        assert mol.HasSubstructMatch(scaffold) == aligned
-        if aligned:
-            atoms, seed_atoms = mol.GetSubstructMatch(scaffold), parse(seed).GetSubstructMatch(scaffold)
-            np.testing.assert_allclose(positions[list(atoms)], seed_positions[list(seed_atoms)], atol=1e-3)
-        else:
-            np.testing.assert_allclose(positions, Panel.from_smiles(smiles).mol.GetConformer().GetPositions())
-    assert Panel.from_smiles("C1CC", align_to=seed).mol is None
-    assert Panel.from_smiles("CCO", align_to="C1CC").mol is not None
+def test_huge_molecules_are_not_drawn():
+    start = time.monotonic()
+    for n_atoms in (MAX_DRAWN_ATOMS + 1, 1000, 4000):
+        depiction = depict("C" * n_atoms)
+        assert depiction.problem == f"not drawn: {n_atoms:,} atoms, the limit is {MAX_DRAWN_ATOMS}"
+    assert time.monotonic() - start < 2
+    assert depict("C" * MAX_DRAWN_ATOMS).mol is not None
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Invariant Violation"), ValueError("kekulize"), OverflowError("int")])
+def test_failure_of_rdkit_is_the_reason(monkeypatch, error):
+    def fail(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr(rdMolDraw2D, "PrepareMolForDrawing", fail)
+    assert depict("CCO").problem == f"cannot be drawn: {error}"
+    assert molecule_svg("CCO") == ""
+
+
+def divide_by_zero(*_args, **_options):
+    return 1 / 0
+
+
+def test_failure_while_drawing_is_the_reason(monkeypatch):
+    depiction = depict("CCO")
+    monkeypatch.setattr(rdMolDraw2D.MolDraw2D, "DrawMolecule", divide_by_zero)
+    monkeypatch.setattr(rdMolDraw2D.MolDraw2DSVG, "DrawMolecule", divide_by_zero)
+    assert depiction_svg(depiction, 100, 100) == ("", "cannot be drawn: division by zero")
+
+
+def test_change_from_the_seed_is_marked():
+    assert CHANGE in molecule_svg("Cc1ccc(F)cc1", align_to="Cc1ccccc1")
+    assert CHANGE not in molecule_svg("Cc1ccccc1", align_to="Cc1ccccc1")
+    assert CHANGE not in molecule_svg("Cc1ccc(F)cc1")
+
+
+@pytest.mark.parametrize("seed", ["C1CC", "", "C" * 1000, "CCO"])
+def test_molecule_is_drawn_whatever_its_seed(seed):
+    assert molecule_svg(DRUGS["imatinib"], align_to=seed).startswith("<svg")
+
+
+def test_molecules_are_not_compared_when_the_time_is_over():
+    depiction = depict("Cc1ccc(F)cc1", align_to="Cc1ccccc1", stopwatch=Stopwatch(0))
+    assert depiction.mol is not None
+    assert (depiction.atoms, depiction.bonds) == ((), ())
+
+
+def test_rings_that_cannot_be_kekulized_are_drawn(monkeypatch):
+    monkeypatch.setattr(molecules, "_can_kekulize", lambda _: False)
+    assert molecule_svg("c1ccccc1").startswith("<svg")

@@ -39,7 +39,7 @@ def test_every_molecule_and_seed_is_drawn():
     html = html_of(ANALOGS)
     assert html.count("<svg") == html.count("</svg>") == 3 + 2
     assert html.count("molvae-card molvae-seed") == 2
-    assert html.index("<code>CCO</code>") < html.index(f"<code>{SMILES[0]}</code>")
+    assert html.index(">CCO</code>") < html.index(f">{SMILES[0]}</code>")
     assert "similarity <b>0.72</b>" in html
     assert "not in training <b>yes</b>" in html
 
@@ -57,14 +57,15 @@ def test_text_is_escaped():
     )
     html = html_of(frame)
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 5  # the seed, name, column, value and error
+    assert html.count("&lt;script&gt;") >= 5  # the seed, name, column, value and error, and alternatives of drawings
 
 
 def test_invalid_smiles_are_shown_with_their_error():
     html = html_of(pd.DataFrame({"smiles": ["CCO", "C1CC", "CCN"], "error": ["", "ring 1 opened", ""]}))
     assert html.count("<svg") == 2
     assert html.count('<div class="molvae-card"') == 3
-    assert html.index("<code>CCO") < html.index("<code>C1CC") < html.index("ring 1 opened") < html.index("<code>CCN")
+    assert html.index(">CCO</code>") < html.index(">C1CC</code>") < html.index(">CCN</code>")
+    assert html.index(">C1CC</code>") < html.index('"molvae-error">ring 1 opened')
 
 
 def test_number_of_rows_is_limited_with_a_note():
@@ -85,14 +86,14 @@ def test_default_columns_omit_latents_and_missing_values():
     properties = {f"property_{i}": [1.5] for i in range(20)}
     html = html_of(pd.DataFrame({"smiles": ["CCO"], "unknown": [np.nan], **latents, **properties, "qed": [0.4]}))
     assert html.count('class="molvae-value"') == MAX_VALUES
-    assert html.index("qed <b>") < html.index("property 0 <b>")
+    assert html.index("QED <b>") < html.index("property 0 <b>")
     assert "z0" not in html
     assert "unknown" not in html
 
 
 def test_columns_can_be_chosen():
     html = html_of(ANALOGS, columns=["qed"])
-    assert "qed <b>0.61</b>" in html
+    assert "QED <b>0.61</b> (+" in html
     assert "similarity <b>" not in html
 
 
