@@ -15,7 +15,7 @@ from molvae.metrics.score import score as score_in_python
 
 SMILES = list(DRUGS.values())[:8]
 ROWS = [*SMILES[:5], "C1CC", SMILES[0]]
-TEXT_COLUMNS = {"smiles", "name", "error", "canonical", "alerts", "scaffold", "nearest_neighbor"}
+TEXT_COLUMNS = {"smiles", "name", "error", "note", "canonical", "alerts", "scaffold", "nearest_neighbor"}
 COUNTS = {"hbd", "hba", "rings", "rotatable_bonds"}
 BOOLEAN_COLUMNS = {"lipinski", "veber", "moses_filters", "not_in_training", "scaffold_not_in_training"}
 
@@ -214,7 +214,7 @@ def test_input_without_rows(tmp_path, suffix):
     assert parse_json(result.stdout)["counts"]["read"] == 0
     assert "no valid molecule" in (tmp_path / "page.html").read_text()
     if suffix == ".csv":
-        assert (tmp_path / "out.csv").read_text().startswith("smiles,name,error,canonical,")
+        assert (tmp_path / "out.csv").read_text().startswith("smiles,name,error,note,canonical,")
     if suffix == ".parquet":
         assert len(pd.read_parquet(tmp_path / "out.parquet")) == 0
 
