@@ -8,6 +8,7 @@ the fast way: tests of symmetry recognize these two classes.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from rdkit import Chem
@@ -20,6 +21,9 @@ _MIN_EQUIVALENT_CENTERS = 3
 _N_ORDERS = 48
 """Random atom orders that are tried for each SMILES of a molecule of the second class."""
 _MAX_FORMS = 16
+_LONG = 300  # characters; longer SMILES of symmetric molecules are not always canonical
+# unspecified bonds, and stereo of metals
+_UNUSUAL = re.compile(r"~|@[A-Z]{2}\d")
 _RANDOM_SEED = 20260
 
 
@@ -41,7 +45,7 @@ def stable_smiles(mol: Chem.Mol, source: str = "") -> tuple[Chem.Mol, str]:
     text = write(mol)
     if text.count("@") > _MIN_EQUIVALENT_CENTERS - 1 and _has_equivalent_centers(mol):
         return _first_of_all_orders(mol, text)
-    if text != source and _has_ambiguous_atoms(mol):
+    if text != source and (len(text) > _LONG or _UNUSUAL.search(text) or _has_ambiguous_atoms(mol)):
         return _first_of_cycle(mol, text)
     return mol, text
 

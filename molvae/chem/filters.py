@@ -25,6 +25,9 @@ from molvae.errors import InputError, MoleculeError, did_you_mean, one_line
 ALERT_SETS = ("PAINS", "BRENK", "NIH")
 BRENK = ("BRENK",)
 
+MAX_SEARCHED = 1000
+"""Atoms of the largest molecule that is searched for alerts. For larger ones the search may take seconds."""
+
 MOSES_MAX_RING = 7
 """Largest ring size, in atoms, that the MOSES filters accept."""
 
@@ -57,6 +60,8 @@ def alerts(
     ------
     InputError
         For an unknown set.
+    MoleculeError
+        For a molecule of more than `MAX_SEARCHED` atoms.
 
     References
     ----------
@@ -72,6 +77,7 @@ def alerts(
     if set(sets) - set(ALERT_SETS):
         sets = alert_sets(sets)
     with rdkit_guard("cannot search for structural alerts"):
+        _check_size(mol)
         return [name for alert_set in sets for name in _matches(mol, alert_set, fingerprint)]
 
 
@@ -98,6 +104,11 @@ def alert_sets(names: str | Sequence[str]) -> tuple[str, ...]:
     if found and any(name.lower() == "none" for name in given):
         raise InputError(f"alerts {', '.join(given)}: 'none' cannot be combined with a set of alerts")
     return tuple(dict.fromkeys(found))
+
+
+def _check_size(mol: Chem.Mol) -> None:
+    if (atoms := mol.GetNumAtoms()) > MAX_SEARCHED:
+        raise MoleculeError(f"cannot search for structural alerts: {atoms:,} atoms, more than {MAX_SEARCHED:,}")
 
 
 def _matches(mol: Chem.Mol, alert_set: str, fingerprint: PatternFingerprint | None) -> list[str]:
@@ -257,6 +268,7 @@ def passes_moses_filters(mol: Chem.Mol, fingerprint: PatternFingerprint | None =
     ----------
     .. [1] Polykovskiy et al. 2020, Frontiers in Pharmacology 11, 565644.
     """
+    _check_size(mol)
     if any(len(ring) > MOSES_MAX_RING for ring in mol.GetRingInfo().AtomRings()):
         return False
     return not _moses_patterns().has_match(mol, fingerprint)

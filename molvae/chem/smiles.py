@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from operator import itemgetter
 
 from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
@@ -20,6 +23,21 @@ from molvae.errors import MoleculeError
 MAX_SMILES_LENGTH = 5000
 """Longer SMILES are rejected without parsing: ring and stereo perception can take RDKit minutes."""
 
+MAX_RING_SIZE = 2000
+"""Atoms of the largest ring. The time of RDKit grows with the square of it."""
+
+MAX_RING_ATOMS = 20_000
+"""Sum of the sizes of all rings (the smallest set of smallest rings, made symmetric)."""
+
+MAX_EXTRA_RINGS = 20
+"""A molecule may have this many more rings than atoms, which carboranes and metal clusters do not reach.
+
+The time of a substructure search grows exponentially with the number of bonds for each atom.
+"""
+
+MAX_RING_BONDS = 24
+"""Bonds of an atom in a molecule with as many rings. Two atoms with 300 paths between them take RDKit a minute."""
+
 MAX_SHOWN = 80
 """Characters of a SMILES that are shown in a message."""
 
@@ -28,6 +46,7 @@ WHITE_SPACE = " \t\n\r\v\f"
 
 # a word of three or more letters, perhaps with digits, such as imatinib or CHEMBL25
 _LOOKS_LIKE_NAME = re.compile(r"(?=.*[A-Za-z]{3})[\w][\w ,'-]*", re.ASCII)
+_LONG = 300  # characters; shorter SMILES cannot have rings that are large or many enough to be slow
 _TOKEN = re.compile(r"\[[^\[\]]*\]|%[0-9]{2}|%\([0-9]+\)|[0-9]|Br|Cl|[BCNOPSFI]|[bcnops]|->|<-|[()=#$:/\\.~*@+-]")
 # ASCII characters without white space, and perhaps a ChemAxon extension (CX), which may contain any text
 _SMILES = re.compile(rf"[!-~]+(?:[{WHITE_SPACE}]+\|[^|]*\|?)?")
@@ -45,6 +64,7 @@ _WITHOUT_CONJUGATION = (
     ^ Chem.SanitizeFlags.SANITIZE_SETCONJUGATION
     ^ Chem.SanitizeFlags.SANITIZE_SETHYBRIDIZATION
 )
+_MAX_CHOSEN = 20  # fragments that RDKit chooses from
 _CLEANUP = rdMolStandardize.CleanupParameters()
 _CLEANUP.preferOrganic = True  # type: ignore[assignment]
 # by default RDKit counts hydrogens, too, and would keep butane from a mixture of butane and benzene
@@ -90,18 +110,54 @@ def parse(smiles: str, *, conjugation: bool = True) -> Chem.Mol:
             mol, reason = None, rdkit_reason(error)
     if mol is None:
         raise MoleculeError(f"cannot read SMILES {shortened(text)!r}: {reason}")
-    if mol.GetNumAtoms() == 0:
-        raise MoleculeError(f"cannot read SMILES {shortened(text)!r}: no atoms in it")
     return mol
 
 
 def _mol_from_text(text: str, conjugation: bool) -> Chem.Mol | None:
-    """The molecule of a SMILES, or None. RDKit may raise one of `RDKIT_ERRORS`."""
+    """The molecule of a SMILES, or None if RDKit rejects it.
+
+    Raises one of `RDKIT_ERRORS`; `MoleculeError` for molecules on which RDKit would spend seconds or hours.
+    """
     if _SMILES.fullmatch(text) is None:
         return None
-    if conjugation or _NEEDS_FULL_PARSE.search(text):
-        return Chem.MolFromSmiles(text)
-    return _mol_without_conjugation(text)
+    if len(text) > _LONG:
+        _check_ring_closures(text)
+    full = conjugation or _NEEDS_FULL_PARSE.search(text)
+    mol = Chem.MolFromSmiles(text) if full else _mol_without_conjugation(text)
+    if mol is None:
+        return None
+    if not (atoms := mol.GetNumAtoms()):
+        raise MoleculeError("no atoms in it")
+    if (extra := mol.GetNumBonds() - 2 * atoms) > MAX_EXTRA_RINGS:
+        raise MoleculeError(_too_many_rings(extra + atoms, atoms))
+    if len(text) > _LONG:
+        _check_ring_sizes(mol)
+    return mol
+
+
+def _check_ring_closures(text: str) -> None:
+    """Reject a SMILES with more rings than `MAX_EXTRA_RINGS` allows, before RDKit searches for them."""
+    tokens = Counter(map(itemgetter(0), _TOKEN.findall(text)))
+    rings = sum(number for char, number in tokens.items() if char in "%0123456789") // 2
+    atoms = sum(number for char, number in tokens.items() if char in "[*" or char.isalpha())
+    if rings > atoms + MAX_EXTRA_RINGS:
+        raise MoleculeError(_too_many_rings(rings, atoms))
+    if rings > MAX_RING_BONDS and (mol := Chem.MolFromSmiles(text, _UNSANITIZED)) is not None:
+        bonds = max((atom.GetDegree() for atom in mol.GetAtoms()), default=0)
+        if bonds > MAX_RING_BONDS:
+            raise MoleculeError(f"an atom with {bonds:,} bonds and {rings:,} rings, more than {MAX_RING_BONDS} each")
+
+
+def _too_many_rings(rings: int, atoms: int) -> str:
+    return f"{rings:,} rings of {atoms:,} atoms, more than the number of atoms plus {MAX_EXTRA_RINGS}"
+
+
+def _check_ring_sizes(mol: Chem.Mol) -> None:
+    sizes = [len(ring) for ring in mol.GetRingInfo().AtomRings()]
+    if sum(sizes) > MAX_RING_ATOMS:
+        raise MoleculeError(f"its rings have {sum(sizes):,} atoms in total, more than {MAX_RING_ATOMS:,}")
+    if sizes and max(sizes) > MAX_RING_SIZE:
+        raise MoleculeError(f"a ring of {max(sizes):,} atoms, more than {MAX_RING_SIZE:,}")
 
 
 def shortened(smiles: str) -> str:
@@ -151,13 +207,12 @@ def parse_or_none(smiles: str) -> Chem.Mol | None:
 
     Call it inside a `silence_rdkit` block.
     """
-    if len(smiles) > MAX_SMILES_LENGTH or _SMILES.fullmatch(smiles) is None:
+    if len(smiles) > MAX_SMILES_LENGTH:
         return None
     try:
-        mol = Chem.MolFromSmiles(smiles)
+        return _mol_from_text(smiles, conjugation=True)
     except RDKIT_ERRORS:
         return None
-    return mol if mol is not None and mol.GetNumAtoms() else None
 
 
 def without_stereo(mol: Chem.Mol) -> str:
@@ -208,7 +263,29 @@ def standardize(mol: Chem.Mol, *, strip_salts: bool = True, neutralize: bool = F
 
 def largest_fragment(mol: Chem.Mol) -> Chem.Mol:
     """The fragment with the most heavy atoms, organic ones first, then by weight and by SMILES."""
+    fragments = Chem.GetMolFrags(mol)
+    if len(fragments) > _MAX_CHOSEN:
+        mol = _largest_fragments(mol, fragments)
     return rdMolStandardize.LargestFragmentChooser(_CLEANUP).choose(mol)
+
+
+def _largest_fragments(mol: Chem.Mol, fragments: Sequence[Sequence[int]]) -> Chem.Mol:
+    """A molecule of the largest fragments: RDKit's time to choose grows with the square of their number."""
+
+    def size(fragment: Sequence[int]) -> tuple[bool, int, float]:
+        atoms = [mol.GetAtomWithIdx(index) for index in fragment]
+        numbers = [atom.GetAtomicNum() for atom in atoms]
+        weight = sum(atom.GetMass() + 1.008 * atom.GetTotalNumHs() for atom in atoms)
+        return 6 in numbers, sum(number > 1 for number in numbers), weight
+
+    largest = Chem.RWMol(mol)
+    largest.BeginBatchEdit()
+    for fragment in sorted(fragments, key=size, reverse=True)[_MAX_CHOSEN:]:
+        for index in fragment:
+            largest.RemoveAtom(index)
+    largest.CommitBatchEdit()
+    Chem.SanitizeMol(largest)
+    return largest.GetMol()
 
 
 def _mol_without_conjugation(smiles: str) -> Chem.Mol | None:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 FINGERPRINT_BITS = 1024
 """Width of the Morgan fingerprints of MOSES; those of `molvae.chem.fingerprints` have 2048 bits."""
 
+MAX_FRAGMENTED = 1000
+"""Atoms of the largest molecule that is split into BRICS fragments. The time of RDKit grows with the cube of it."""
+
 UNIQUE_AT = (1_000, 10_000)
 """Values of k for the metrics unique@k."""
 
@@ -55,7 +58,7 @@ class Structures:
     Attributes
     ----------
     fragments : Counter of str
-        Counts of the BRICS fragments.
+        Counts of the BRICS fragments of the molecules with at most `MAX_FRAGMENTED` atoms.
     scaffolds : Counter of str
         Counts of the Bemis-Murcko scaffolds with at least two rings, with stereochemistry.
     fingerprints : ndarray of uint8, shape (N, 128)
@@ -168,4 +171,7 @@ def _structures_from_smiles(smiles: list[str]) -> Structures:
 
 
 def _brics_fragments(mol: Chem.Mol) -> list[str]:
+    """SMILES of the BRICS fragments; none for molecules of more than `MAX_FRAGMENTED` atoms."""
+    if mol.GetNumAtoms() > MAX_FRAGMENTED:
+        return []
     return str(Chem.MolToSmiles(Chem.FragmentOnBRICSBonds(mol))).split(".")
