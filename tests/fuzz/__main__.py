@@ -1,89 +1,21 @@
-"""Long runs of the fuzz targets: `make fuzz`, or `PYTHONPATH=.:tests python -m fuzz --n 100000 --processes 2`.
+"""Long runs of the fuzz targets: `make fuzz`, or `PYTHONPATH=tests python -m fuzz --n 100000 --processes 2`.
 
-Each target is run in chunks, in worker processes. A chunk is reproduced by its seed: `--target NAME --seed SEED
---chunk NUMBER`. A process that dies or takes longer than `--timeout` for a chunk is a failure of that chunk.
+Each target is run in chunks, in worker processes. A chunk is run again by `--target NAME --seed SEED --chunk NUMBER`. A
+process that dies, or hangs for `MAX_HANG` seconds, is a failure; the inputs that were running are reported.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
+import os
 import sys
-import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from itertools import count
-from random import Random
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from fuzz.report import Report
+from fuzz.driver import CHUNK, run, run_chunk
+from fuzz.report import WATCH_FILE
 from fuzz.targets import TARGETS
-
-CHUNK = 500
-"""Inputs of one task of a process."""
-
-Task = tuple[str, int, int]  # target, chunk number, inputs
-
-
-def run_chunk(target: str, seed: int, chunk: int, n: int) -> Report:
-    """Run one chunk of a target. A crash of the interpreter prints its traceback."""
-    import faulthandler
-
-    faulthandler.enable()
-    return TARGETS[target][0](Random(f"{target} {seed} {chunk}"), n)
-
-
-def tasks(names: list[str], n: int | None) -> Iterator[Task]:
-    """The chunks of all targets in turn: n inputs each in proportion to their shares, or without end."""
-    left = {name: (n or 0) * TARGETS[name][1] for name in names}
-    credit = dict.fromkeys(names, 0.0)
-    for chunk in count():
-        for name in names:
-            credit[name] += TARGETS[name][1] * CHUNK
-            size = int(credit[name] if n is None else min(credit[name], left[name]))
-            if size >= 1:
-                credit[name] -= size
-                left[name] -= size
-                yield name, chunk, size
-        if n is not None and all(value < 1 for value in left.values()):
-            return
-
-
-def run(names: list[str], n: int | None, hours: float | None, seed: int, processes: int) -> dict[str, Report]:
-    """Run the targets in worker processes and return the report of each."""
-    reports = {name: Report() for name in names}
-    deadline = time.monotonic() + hours * 3600 if hours else None
-    todo, running = tasks(names, n), dict[Future[Report], Task]()
-    context = multiprocessing.get_context("spawn")
-    last = time.monotonic()
-    while True:
-        with ProcessPoolExecutor(processes, mp_context=context) as pool:
-            exhausted = False
-            while not exhausted or running:
-                while not exhausted and len(running) < 2 * processes:
-                    task = next(todo, None)
-                    if task is None or (deadline and time.monotonic() > deadline):
-                        exhausted = True
-                        break
-                    running[pool.submit(run_chunk, task[0], seed, task[1], task[2])] = task
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                crashed = False
-                for future in done:
-                    name, chunk, size = running.pop(future)
-                    try:
-                        reports[name].merge(future.result())
-                    except BrokenProcessPool:
-                        crashed = True
-                        reports[name].fail("a process died in one of these chunks", f"chunk {chunk} of {size}")
-                if crashed:
-                    running.clear()
-                    break
-                if time.monotonic() - last > 60:
-                    last = time.monotonic()
-                    print("; ".join(f"{k}: {v.summary()}" for k, v in reports.items()), file=sys.stderr, flush=True)
-            if exhausted and not running:
-                return reports
 
 
 def main() -> int:
@@ -101,7 +33,9 @@ def main() -> int:
     if options.chunk is not None:
         reports = {name: run_chunk(name, options.seed, options.chunk, options.n or CHUNK) for name in names}
     else:
-        reports = run(names, n, options.hours, options.seed, options.processes)
+        with TemporaryDirectory() as folder:
+            os.environ[WATCH_FILE] = str(Path(folder) / "input")
+            reports = run(names, n, options.hours, options.seed, options.processes)
     for name, report in reports.items():
         print(f"{name}: {report.summary()}")
         print(f"  slowest input: {report.slowest_input[:200]}")

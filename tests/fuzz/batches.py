@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from random import Random
@@ -11,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 import molvae
-from fuzz.report import MAX_SECONDS, Report, stderr_lines, timed
+from fuzz.report import MAX_SECONDS, Report, stderr_lines, watch
 from fuzz.smiles_mutations import molecules, mutated_smiles
 from molvae.chem.graph import MolGraph
 from molvae.chem.properties import PROPERTIES
 from molvae.chem.sample_parsing import parse_samples
 from molvae.data.featurize import featurize, featurize_chunk
-from molvae.data.rows import ARGUMENT, Record, make_row
+from molvae.data.rows import ARGUMENT, make_row
 from molvae.errors import MoleculeError
 from molvae.metrics.molecules import COLUMNS, score_chunk
 
@@ -26,6 +27,7 @@ GOOD = ("CCO", "CC(=O)Nc1ccc(O)cc1")
 """First and last row of every batch: their results must not depend on the rows between."""
 
 Batch = list[str]
+Check = Callable[[Batch, Report], str]
 
 
 @cache
@@ -47,19 +49,23 @@ def batches(random: Random, n: int, generator: molvae.Generator | None = None) -
 def check_batch(batch: Batch, generator: molvae.Generator, report: Report) -> None:
     """Run all functions on one batch."""
     for name, check in _checks(generator):
-        with stderr_lines() as lines, timed(Report(), batch):
+        watch((name, batch))
+        start = time.process_time()
+        with stderr_lines() as lines:
             try:
                 problem = check(batch, report)
             except Exception as error:
                 report.fail(f"{name}: batch lost by {type(error).__name__}", _culprit(check, batch), error)
                 continue
+        if time.process_time() - start > MAX_SECONDS:
+            _time_rows(name, check, batch, report)
         if problem:
             report.fail(f"{name}: {problem}", batch)
         if lines:
             report.fail(f"{name}: line on stderr", batch, lines[0])
 
 
-def _culprit(check: Callable[[Batch, Report], str], batch: Batch) -> str | Batch:
+def _culprit(check: Check, batch: Batch) -> str | Batch:
     """The row that makes a batch fail, if one alone does."""
     for text in batch[1:-1]:
         try:
@@ -69,7 +75,15 @@ def _culprit(check: Callable[[Batch, Report], str], batch: Batch) -> str | Batch
     return batch
 
 
-def _checks(generator: molvae.Generator) -> Iterator[tuple[str, Callable[[Batch, Report], str]]]:
+def _time_rows(name: str, check: Check, batch: Batch, report: Report) -> None:
+    """Record the time of each row of a slow batch."""
+    for text in batch[1:-1]:
+        start = time.process_time()
+        check([GOOD[0], text, GOOD[1]], Report())
+        report.took(time.process_time() - start, text, name)
+
+
+def _checks(generator: molvae.Generator) -> Iterator[tuple[str, Check]]:
     yield "featurize", lambda batch, report: _featurize(batch, report, standardize=False)
     yield "featurize standardized", lambda batch, report: _featurize(batch, report, standardize=True)
     yield "featurize_chunk", lambda batch, _: _chunk(batch, standardize=False)
@@ -134,6 +148,3 @@ def _good_rows(results: Sequence[Any] | pd.DataFrame, valid: list[bool], batch: 
     if len(results) != len(batch) or len(valid) != len(batch):
         return f"{len(results)} results for {len(batch)} rows"
     return "" if valid[0] and valid[-1] else "a good row is lost"
-
-
-__all__ = ["BATCH_SIZE", "MAX_SECONDS", "Record", "batches", "check_batch"]

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 MAX_SECONDS = 2.0
-"""CPU time that one input may take."""
+"""CPU time that a step may take for one input."""
+
+MAX_HANG = 120
+"""Seconds after which an input hangs."""
+
+WATCH_FILE = "FUZZ_WATCH_FILE"
+"""Environment variable with the path, without process id, of the files with the current inputs of the processes."""
 
 _MAX_KEPT = 200  # failures kept with their input; all are counted
 
@@ -53,12 +60,12 @@ class Report:
         if self.counts[rule] <= _MAX_KEPT // 10 and len(self.failures) < _MAX_KEPT:
             self.failures.append(Failure(rule, repr(value), str(detail)[:500]))
 
-    def took(self, seconds: float, value: object, step: str = "") -> None:
-        """Record the CPU time of one input; more than `MAX_SECONDS` is a failure."""
+    def took(self, seconds: float, value: object, step: str) -> None:
+        """Record the CPU time of a step for one input; more than `MAX_SECONDS` is a failure."""
         if seconds > self.slowest:
-            self.slowest, self.slowest_input = seconds, repr(value)
+            self.slowest, self.slowest_input = seconds, f"{step}: {value!r}"
         if seconds > MAX_SECONDS:
-            self.fail(f"slow {step}".strip(), value, f"{seconds:.1f} s")
+            self.fail(f"slow {step}", value, f"{seconds:.1f} s")
 
     def merge(self, other: Report) -> None:
         """Add the results of other inputs."""
@@ -77,14 +84,14 @@ class Report:
         )
 
 
-@contextmanager
-def timed(report: Report, value: object, step: str = "") -> Iterator[None]:
-    """Record the CPU time of the block, in all threads of the process."""
-    start = time.process_time()
-    try:
-        yield
-    finally:
-        report.took(time.process_time() - start, value, step)
+def watch(value: object) -> None:
+    """Note the input that is run next, for the case that the process dies or hangs: see `WATCH_FILE`.
+
+    After `MAX_HANG` seconds without a new input the process prints its traceback and ends.
+    """
+    if path := os.environ.get(WATCH_FILE):
+        Path(f"{path}.{os.getpid()}").write_text(repr(value), encoding="utf-8")
+        faulthandler.dump_traceback_later(MAX_HANG, exit=True)
 
 
 @contextmanager
