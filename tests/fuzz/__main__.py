@@ -7,19 +7,18 @@ process that dies, or hangs for `MAX_HANG` seconds, is a failure; the inputs tha
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fuzz.driver import CHUNK, run, run_chunk
+from fuzz.driver import CHUNK, print_failures, run, run_chunk
 from fuzz.report import WATCH_FILE
 from fuzz.targets import TARGETS
 
 
 def main() -> int:
-    """Run the targets and print a JSON report; the exit status is 1 if an input broke a rule."""
+    """Run the targets, print failures on stderr and the counts; the exit status is 1 if an input broke a rule."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", action="append", choices=list(TARGETS), help="default: all")
     parser.add_argument("--n", type=int, help="inputs, for a target of share 1; default 100,000 without --hours")
@@ -32,6 +31,8 @@ def main() -> int:
     n = options.n if options.n or options.hours else 100_000
     if options.chunk is not None:
         reports = {name: run_chunk(name, options.seed, options.chunk, options.n or CHUNK) for name in names}
+        for report in reports.values():
+            print_failures(report)
     else:
         with TemporaryDirectory() as folder:
             os.environ[WATCH_FILE] = str(Path(folder) / "input")
@@ -41,8 +42,6 @@ def main() -> int:
         print(f"  slowest input: {report.slowest_input[:200]}")
         for rule, number in report.counts.most_common():
             print(f"  {number:,} x {rule}")
-        for failure in report.failures:
-            print("  " + json.dumps({"rule": failure.rule, "detail": failure.detail, "value": failure.value}))
     return int(any(report.counts for report in reports.values()))
 
 

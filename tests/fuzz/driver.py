@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import json
 import multiprocessing
 import os
 import sys
@@ -70,7 +71,9 @@ def run(names: list[str], n: int | None, hours: float | None, seed: int, process
                 for future in done:
                     name = running.pop(future)[0]
                     try:
-                        reports[name].merge(future.result())
+                        result = future.result()
+                        reports[name].merge(result)
+                        print_failures(result)
                     except BrokenProcessPool:
                         crashed = True
                 if crashed:
@@ -84,9 +87,17 @@ def run(names: list[str], n: int | None, hours: float | None, seed: int, process
                 return reports
 
 
+def print_failures(report: Report) -> None:
+    """Print one line on stderr for each failure."""
+    for failure in report.failures:
+        line = {"rule": failure.rule, "detail": failure.detail, "value": failure.value}
+        print(json.dumps(line), file=sys.stderr, flush=True)
+
+
 def _report_crash(report: Report) -> None:
     """Count a process that died, with the inputs that the processes were running."""
     report.counts["a process died"] += 1
     for path in Path(os.environ[WATCH_FILE]).parent.iterdir():
         report.fail("running when a process died", path.read_text(encoding="utf-8"))
         path.unlink()
+    print_failures(report)
