@@ -11,12 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from molvae.checkpoint import CONFIG_FILE, find_model
+from molvae.data.checked_arguments import checked_arguments
 from molvae.generation.options import PROPERTIES, Progress, ScoresLike
 from molvae.generator import Generator
 
 DEFAULT_MODEL = "druglike"
 
 
+@checked_arguments
 def load(model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Generator:
     """Load a model and keep it for later calls.
 

@@ -18,6 +18,7 @@ from molvae.chem.sample_parsing import property_rows
 from molvae.chem.standardization import identity_or_none
 from molvae.chem.tokenizer import PAD_ID
 from molvae.data.arguments import as_smiles_iterable, with_index_of
+from molvae.data.checked_arguments import checked_arguments
 from molvae.data.graph_dataset import GraphBatch, PackedGraphs
 from molvae.errors import InputError, MoleculeError
 from molvae.generation.analogs import SearchOptions
@@ -86,6 +87,7 @@ class Generator:
         )
 
     @classmethod
+    @checked_arguments
     def load(cls, model: str | Path = "druglike", device: str = "auto", precision: str = "auto") -> Self:
         """Load a shipped model by name, or a model directory by path.
 
@@ -108,6 +110,7 @@ class Generator:
         chosen = find_device(device)
         return cls(checkpoints.load(model, chosen), chosen, precision)
 
+    @checked_arguments
     def analogs(
         self,
         seeds: str | Iterable[str],
@@ -281,6 +284,7 @@ class Generator:
             tables = list(runner.tables(smiles, workers, advance))
         return concatenate_tables(tables, runner.task.columns)
 
+    @checked_arguments
     def iter_analogs(
         self,
         seeds: str | Iterable[str],
@@ -377,6 +381,7 @@ class Generator:
         )
         return AnalogRunner(self.codec, task, training_filter)
 
+    @checked_arguments
     def sample(
         self,
         n: int = 100,
@@ -436,6 +441,7 @@ class Generator:
         frame = molecule_table(result, PROPERTIES, self.checkpoint.training_filter)[list(SAMPLE_COLUMNS)]
         return with_statistics(frame, {}, [search], {})
 
+    @checked_arguments
     def encode(
         self,
         smiles: str | Iterable[str],
@@ -489,6 +495,7 @@ class Generator:
         frame = pd.concat([pd.DataFrame(texts_and_errors, dtype=object), columns], axis=1)
         return with_index_of(frame, smiles)
 
+    @checked_arguments
     def decode(
         self,
         latents: NDArray[Any] | pd.DataFrame,
@@ -604,6 +611,7 @@ class Generator:
         frame.loc[usable, "error"] = [_sample_error(*pair) for pair in zip(samples, molecules, strict=True)]
         return with_index_of(frame, latents if isinstance(latents, pd.DataFrame) else None)
 
+    @checked_arguments
     def reconstruct(
         self,
         smiles: str | Iterable[str],

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from molvae.data.checked_arguments import checked_arguments
 from molvae.data.hashing import weights_digest
 from molvae.errors import InputError
 from molvae.generator import Generator, log_likelihood_per_token
@@ -19,6 +20,7 @@ ANOMALY_PERCENTILE = 1
 """Molecules below this percentile of the reference are counted as anomalies in the summary."""
 
 
+@checked_arguments
 def anomaly(
     generator: Generator,
     smiles: Iterable[str],

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from molvae.data.arguments import with_index_of
+from molvae.data.checked_arguments import checked_arguments
 from molvae.errors import InputError, import_extra
 from molvae.explore.latent_points import Array, EncodedMolecules, n_distinct_rows
 from molvae.explore.projection import is_missing, principal_components
@@ -36,6 +37,7 @@ NOISE = -1
 """Label of molecules in no cluster (scikit-learn's convention)."""
 
 
+@checked_arguments
 def cluster(
     generator: Generator,
     smiles: Iterable[str],

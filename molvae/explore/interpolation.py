@@ -12,6 +12,7 @@ from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.smiles import parse
 from molvae.chem.standardization import prepare
 from molvae.data.arguments import as_smiles
+from molvae.data.checked_arguments import checked_arguments
 from molvae.errors import InputError
 from molvae.explore.latent_points import Array, decode_molecules, optimized_latent
 from molvae.generator import Generator
@@ -26,6 +27,7 @@ MIN_SIMILARITY = 0.01
 COLUMNS = ["position", "n_merged", "smiles", "similarity_start", "similarity_end", "log_likelihood"]
 
 
+@checked_arguments
 def interpolate(
     generator: Generator,
     start: str,

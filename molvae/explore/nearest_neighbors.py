@@ -15,6 +15,7 @@ from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.smiles import parse
 from molvae.chem.standardization import prepare
 from molvae.data.arguments import as_smiles_iterable
+from molvae.data.checked_arguments import checked_arguments
 from molvae.data.parallel import chunked
 from molvae.errors import InputError
 from molvae.explore.latent_points import Array, EncodedMolecules
@@ -25,6 +26,7 @@ CHUNK_SIZE = 2048
 """Molecules that are encoded and compared at once."""
 
 
+@checked_arguments
 def neighbors(
     generator: Generator,
     smiles: Iterable[str],

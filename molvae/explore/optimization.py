@@ -13,6 +13,7 @@ import pandas as pd
 
 from molvae.chem.standardization import prepare
 from molvae.data.arguments import as_tuple
+from molvae.data.checked_arguments import checked_arguments
 from molvae.errors import InputError
 from molvae.explore.latent_points import EncodedMolecules, decode_molecules
 from molvae.explore.latent_search import LatentSearch, SearchStrategy
@@ -31,6 +32,7 @@ class OptimizationInterrupted(KeyboardInterrupt):
         self.frame = frame
 
 
+@checked_arguments
 def optimize(
     generator: Generator,
     seeds: str | Iterable[str],

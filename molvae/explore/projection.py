@@ -11,6 +11,7 @@ import pandas as pd
 from molvae.chem.properties import compute_properties, get_property
 from molvae.chem.smiles import parse
 from molvae.data.arguments import with_index_of
+from molvae.data.checked_arguments import checked_arguments
 from molvae.errors import InputError, import_extra
 from molvae.explore.latent_points import Array, EncodedMolecules
 from molvae.generator import Generator
@@ -20,6 +21,7 @@ METHODS = ("pca", "umap")
 MIN_MOLECULES = 3
 
 
+@checked_arguments
 def latent_map(
     generator: Generator,
     smiles: Iterable[str],

@@ -16,6 +16,7 @@ from molvae.chem.smiles import parse
 from molvae.chem.standardization import prepare
 from molvae.chem.tokenizer import tokenize
 from molvae.data.arguments import as_smiles
+from molvae.data.checked_arguments import checked_arguments
 from molvae.errors import InputError, import_extra
 from molvae.explore.anomaly_detection import ANOMALY_PERCENTILE
 from molvae.explore.latent_points import (
@@ -54,6 +55,7 @@ class Direction:
     property: str = ""  # name of the property that increases along it, if any
 
 
+@checked_arguments
 def traverse(
     generator: Generator,
     seed: str,

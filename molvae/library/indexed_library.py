@@ -18,6 +18,8 @@ from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.smiles import shortened
 from molvae.chem.standardization import fingerprint_mol, prepare
 from molvae.data.arguments import as_paths, as_smiles_iterable, as_tuple
+from molvae.data.checked_arguments import checked_arguments
+from molvae.data.files import check_writable
 from molvae.data.rows import ARGUMENT, InvalidRow, Record, RowCounts, make_row
 from molvae.errors import CheckpointError, InputError, MoleculeError, warn
 from molvae.library.build import PROPERTIES, SHARD_ROWS, build_index
@@ -36,6 +38,7 @@ EQUAL_FINGERPRINTS = 16
 """Additional hits that are searched for the seed itself, which may have the same fingerprint as other molecules."""
 
 
+@checked_arguments
 def index(
     library: str | Path | Sequence[str | Path],
     output: str | Path,
@@ -94,6 +97,7 @@ def index(
         If the model is missing or damaged.
     """
     paths = as_paths(library, "library")
+    check_writable(output)
     found_device = find_device(device)
     loaded = checkpoints.load(model, found_device)
     with progress_bar(None, "rows", None if progress is None else no_progress) as advance:
@@ -113,6 +117,7 @@ def index(
     return open_library(output, model=model, device=device)
 
 
+@checked_arguments
 def open_library(folder: str | Path, *, model: str | Path | None = None, device: str = "auto") -> IndexedLibrary:
     """Open a library that `index` created.
 
@@ -179,6 +184,7 @@ class IndexedLibrary:
         """The numbers of accepted, duplicate and invalid rows."""
         return self.storage.manifest.counts
 
+    @checked_arguments
     def search(
         self,
         seeds: str | Iterable[str],

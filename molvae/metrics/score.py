@@ -10,6 +10,7 @@ from typing import Any
 from rdkit import Chem
 
 from molvae.data.arguments import as_smiles, as_smiles_iterable, with_index_of
+from molvae.data.checked_arguments import checked_arguments
 from molvae.data.datasets import resolve_source
 from molvae.data.readers import looks_like_file, read_records
 from molvae.errors import InputError
@@ -24,6 +25,7 @@ Molecules = str | Path | Iterable[str] | Reference
 """A file, a named dataset such as "moses:train", SMILES, or a `Reference`."""
 
 
+@checked_arguments
 def score(
     smiles: str | Path | Iterable[Any],
     *,

@@ -20,6 +20,7 @@ from molvae.chem.scoring_functions import ScoringFunction
 from molvae.chem.smiles import parse, silence_rdkit, write
 from molvae.chem.standardization import prepare
 from molvae.data.arguments import as_smiles_iterable, with_index_of
+from molvae.data.checked_arguments import checked_arguments
 from molvae.data.rows import MAX_INVALID_ROWS_SHOWN
 from molvae.errors import CheckpointError, InputError, MoleculeError, import_extra
 from molvae.generator import Generator
@@ -163,6 +164,7 @@ class PropertyModelFunction(ScoringFunction):
         return self([write(mol) for mol in mols]) if self.model.uses_latents else self.model.predict_mols(mols)
 
 
+@checked_arguments
 def load_property_model(path: str | Path, *, device: str = "auto", encoder: str | Path | None = None) -> PropertyModel:
     """Load a model written by `PropertyModel.save` or `molvae fit`. No code of the model is executed.
 
@@ -183,6 +185,7 @@ def load_property_model(path: str | Path, *, device: str = "auto", encoder: str 
     return PropertyModel.load(path, device=device, encoder=encoder)
 
 
+@checked_arguments
 def fit_property_model(
     data: str | Path | pd.DataFrame,
     target: str,

@@ -22,6 +22,7 @@ from molvae.chem.scoring_functions import PropertyFunction, ScoringFunction
 from molvae.chem.smiles import parse
 from molvae.chem.standardization import fingerprint_mol, prepare
 from molvae.data.arguments import as_smiles_iterable, as_tuple, is_table
+from molvae.data.checked_arguments import checked_arguments
 from molvae.data.layout import is_molecule
 from molvae.data.readers import looks_like_file, read_records
 from molvae.data.rows import ARGUMENT, InvalidRow, Record, escape_surrogates, file_format
@@ -98,6 +99,7 @@ class ScreenResult:
         )  # fmt: skip
 
 
+@checked_arguments
 def screen(
     library: str | Path | Iterable[Any],
     *,

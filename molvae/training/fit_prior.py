@@ -14,6 +14,7 @@ from torch import Tensor
 
 from molvae import checkpoint as checkpoints
 from molvae.data.arguments import as_paths
+from molvae.data.checked_arguments import checked_arguments
 from molvae.data.datasets import MoleculeSource, resolve_source
 from molvae.data.files import check_output_folder
 from molvae.data.packing import pack
@@ -32,6 +33,7 @@ COVARIANCE_RIDGE = 1e-4
 """Added to the diagonal of covariances: some directions of latents have a variance of almost 0."""
 
 
+@checked_arguments
 def fit_prior(
     model: str | Path,
     data: Sequence[str | Path],

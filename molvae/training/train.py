@@ -16,6 +16,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint, SamplingDefaults
 from molvae.data.arguments import as_paths
+from molvae.data.checked_arguments import checked_arguments
 from molvae.data.datasets import resolve_source
 from molvae.data.files import check_run_folder, checksum
 from molvae.data.graph_dataset import PackedGraphs
@@ -103,6 +104,7 @@ class HardwareConfig:
         return ", ".join(changed) or "auto"
 
 
+@checked_arguments
 def train_model(
     data: Sequence[str | Path],
     folder: str | Path,
@@ -183,6 +185,8 @@ def train_model(
     >>> molvae.train_model(["molecules.smi"], "run", train_config=TrainConfig(max_minutes=60))  # doctest: +SKIP
     PosixPath('run/model')
     """
+    if train_config is not None and not isinstance(train_config, TrainConfig):
+        raise InputError(f"train_config must be a TrainConfig, got {train_config!r:.60}")
     if hardware is not None and device != "auto":
         raise InputError(f"give either device={device!r} or hardware, not both")
     folder, config, hardware = (

@@ -58,7 +58,7 @@ def test_search_files(library, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["CCO", "--rank-by", "euclidean"], 2, "latent, tanimoto, both"),
+        (["CCO", "--rank-by", "euclidean"], 2, "must be tanimoto, latent or both"),
         (["CCO", "--metric", "dot"], 2, "cosine or l2"),
         (["CCO", "--filter", "sa<3"], 2, "--properties"),
         (["CCO", "--include-smarts", "C1("], 2, "SMARTS"),
