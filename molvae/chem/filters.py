@@ -165,6 +165,8 @@ def has_substructure(mol: Chem.Mol, smarts: str) -> bool:
 @lru_cache(maxsize=256)
 def _pattern(smarts: str) -> tuple[Chem.Mol, ...]:
     """The connected parts of SMARTS, cached. Raises `InputError` if it is invalid or empty."""
+    if not isinstance(smarts, str):
+        raise InputError(f"SMARTS must be text, got {smarts!r}")
     with silence_rdkit():
         pattern = Chem.MolFromSmarts(smarts)
     if pattern is None or pattern.GetNumAtoms() == 0:
