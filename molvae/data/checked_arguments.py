@@ -71,7 +71,7 @@ def _checks_of(parameter: inspect.Parameter, function: Callable[..., Any]) -> li
     if isinstance(annotation, str):
         try:
             annotation = eval(annotation, vars(sys.modules[function.__module__]))
-        except NameError:  # a name that only type checkers import
+        except (NameError, TypeError, AttributeError):  # a type that only type checkers know, such as pd.Series[str]
             return []
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
         return []

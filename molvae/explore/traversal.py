@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,8 @@ def traverse(
         span = 15.0 if directions == "latent" else 5.0
     if steps < 1 or not 0 < span < np.inf:
         raise InputError(f"a grid needs steps >= 1 and a positive, finite span, got steps={steps} and span={span:g}")
+    if not isinstance(axes, Sequence) or not all(isinstance(axis, Integral) for axis in axes):
+        raise InputError(f"axes must be two whole numbers such as (0, 1), got {axes!r}")
     if len(axes) != 2 or axes[0] == axes[1] or min(axes) < 0:
         raise InputError(f"axes must be two different indices >= 0 such as 0,1, got {','.join(map(str, axes))}")
     if directions == "latent" and reference is not None:

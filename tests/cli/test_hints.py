@@ -14,7 +14,7 @@ from molvae.cli.app import app
 
 PACKAGE = Path(molvae.cli.__file__).parents[1]
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
-OTHER_PROGRAMS = {"--no-deps", "--no-build-isolation", "--quiet", "--head"}  # pip and ray
+RAY = {"--head"}
 
 
 def commands(group, prefix=""):
@@ -50,5 +50,5 @@ def test_options_in_messages_exist(path):
     own = [options for _, module, options in COMMANDS if module == f"molvae.cli.{path.stem}"]
     known = set().union(*(own if path.parent.name == "cli" and own else [options for *_, options in COMMANDS]))
     for line, text in texts(path):
-        mentioned = set(OPTION.findall(text)) - OTHER_PROGRAMS
+        mentioned = set(OPTION.findall(text)) - RAY if " " in text else set()  # one word is an argument, not a message
         assert mentioned <= known, f"{path.name}, line {line}: {sorted(mentioned - known)}"

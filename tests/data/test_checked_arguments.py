@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from molvae.data.checked_arguments import checked_arguments
@@ -75,3 +76,11 @@ def test_public_functions_check_their_arguments(tiny):
         tiny.analogs("CCO", 3, temperature="hot")
     with pytest.raises(InputError, match="n must be a whole number, got '3'"):
         tiny.sample("3")
+
+
+def test_types_for_type_checkers_only_are_not_checked():
+    @checked_arguments
+    def with_series(labels: pd.Series[str] | None = None, other: Unknown | None = None) -> Any:  # noqa: F821
+        return labels, other
+
+    assert with_series(5, other=5) == (5, 5)
