@@ -94,7 +94,7 @@ def test_library_from_standard_input():
 
 def test_usage_errors(library, tmp_path):
     assert "needs at least one seed" in run("screen", library, code=2).stderr
-    assert "--seeds: argument 1" in run("screen", library, "--seeds", "", code=2).stderr
+    assert "--seeds: must not be empty" in run("screen", library, "--seeds", "", code=2).stderr
     assert "does not exist" in run("screen", tmp_path / "no.smi", "--seeds", SEED, code=2).stderr
     assert "--report writes .html" in run("screen", library, "--seeds", SEED, "--report", "x.pdf", code=2).stderr
     result = run("screen", library, "--seeds", SEED, "--filter", "mw<1", "--workers", 0, code=1)
