@@ -41,6 +41,7 @@ def resumable_run(
         yield parts
     except BaseException as error:
         if parts.n_tables and not isinstance(error, typer.Exit):  # typer.Exit ends a complete run
+            parts.keep()
             typer.echo(
                 f"{_seed_count(parts)} are finished and stored in {parts.folder}: run the same command to resume",
                 err=True,

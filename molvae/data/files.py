@@ -29,6 +29,10 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_SPACE_IN_RUST = re.compile(rf"\(os error ({'|'.join(map(str, _NO_SPACE))})\)")  # safetensors has no error number
 
 
+_own_temporary_files: set[Path] = set()
+"""The temporary files and folders that this process is writing."""
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file next to `path`, which replaces `path` when the block ends without an error.
@@ -38,12 +42,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
     temporary = _temporary_path(path)
+    _own_temporary_files.add(temporary)
     try:
         with _explained_if_disk_is_full(path), _locked(temporary):
             yield temporary
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+        _own_temporary_files.discard(temporary)
 
 
 @contextmanager
@@ -55,12 +61,24 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
     temporary = _temporary_path(path)
-    temporary.mkdir(mode=0o700)
+    _own_temporary_files.add(temporary)
     try:
+        temporary.mkdir(mode=0o700)
         with _explained_if_disk_is_full(path), _locked(temporary):
             yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        _own_temporary_files.discard(temporary)
+
+
+def remove_own_temporary_files() -> None:
+    """Remove the temporary files that this process is writing, before it is ended without cleaning up."""
+    for path in list(_own_temporary_files):
+        with suppress(OSError):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def check_writable(path: str | Path) -> None:

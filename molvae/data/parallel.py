@@ -119,44 +119,60 @@ def map_chunks(
         return
     pending: deque[Future[Result]] = deque()
     task = function if shared is None else partial(_call_with_shared, function)
-    with _executor(count, shared) as executor:
-        try:
-            for chunk in chunks:
-                with signals_blocked():
-                    future = executor.submit(task, chunk)
-                pending.append(future)
-                if len(pending) > 2 * count:
-                    yield pending.popleft().result()
-            while pending:
+    executor, kill = _executor(count, shared)
+    try:
+        for chunk in chunks:
+            with signals_blocked():
+                future = executor.submit(task, chunk)
+            pending.append(future)
+            if len(pending) > 2 * count:
                 yield pending.popleft().result()
-        except BrokenProcessPool:
-            time.sleep(_SIGNAL_SECONDS)  # raises an exception here if a signal ended the worker
-            raise MolvaeError(
-                "a worker process died, most likely because the system ran out of memory; "
-                f"run with fewer workers than {count}"
-            ) from None
-        except BaseException:
-            _kill_workers(executor)
-            raise
+        while pending:
+            yield pending.popleft().result()
+        executor.shutdown()
+    except BrokenProcessPool:
+        time.sleep(_SIGNAL_SECONDS)  # raises an exception here if a signal ended the worker
+        raise MolvaeError(
+            "a worker process died, most likely because the system ran out of memory; "
+            f"run with fewer workers than {count}"
+        ) from None
+    except BaseException:  # the consumer may stop early; this does not wait, as it may run in a finalizer
+        kill()
+        executor.shutdown(wait=False)
+        raise
 
 
-def _executor(count: int, shared: Any) -> Executor:
-    """Return worker processes that do not import the main module, so that scripts need no `__main__` guard."""
-    if FORK_IS_SAFE:
-        context = multiprocessing.get_context("fork")
-        initargs = (os.getpid(), shared)
-        return ProcessPoolExecutor(count, mp_context=context, initializer=_start_mapper, initargs=initargs)
-    executor: Executor = _loky_executor(count, initializer=_start_mapper, initargs=(os.getpid(), shared))
-    return executor
+def _executor(count: int, shared: Any) -> tuple[Executor, Callable[[], None]]:
+    """Return worker processes and how to kill them.
+
+    They do not import the main module, so scripts need no `__main__` guard.
+    """
+    initargs = (os.getpid(), shared)
+    if not FORK_IS_SAFE:
+        executor = _loky_executor(count, _start_mapper, initargs)
+        return executor, partial(executor.shutdown, kill_workers=True)
+    context = _ForkContext()
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_start_mapper, initargs=initargs), context.kill
 
 
-def _kill_workers(executor: Executor) -> None:
-    """End the workers at once: the consumer stops early, or an exception is raised, so no result is needed."""
-    if not isinstance(executor, ProcessPoolExecutor):
-        executor.shutdown(kill_workers=True)  # type: ignore[call-arg]  # of loky
-        return
-    for process in list((executor._processes or {}).values()):
-        process.kill()
+class _ForkContext(multiprocessing.context.ForkContext if FORK_IS_SAFE else object):  # type: ignore[misc]
+    """Starts processes by a fork, and kills them; the executor does not know those that are just starting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[Any] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a new process."""
+        process = multiprocessing.context.ForkProcess(*args, **kwargs)
+        self.started.append(process)
+        return process
+
+    def kill(self) -> None:
+        """Kill the processes that have started."""
+        for process in self.started:
+            if process.pid is not None:
+                process.kill()
 
 
 def _start_mapper(parent: int, shared: Any) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from molvae.data.files import FolderLock, atomic_write, leftover_temporary_files, remove_leftover
-from molvae.errors import InputError
+from molvae.errors import InputError, MolvaeError
 
 SETTINGS = "settings.json"
 COUNTS = "counts"
@@ -78,6 +78,11 @@ class PartialResults:
         (self.folder / SETTINGS).unlink(missing_ok=True)
         with suppress(OSError):  # not empty: it contains files of other programs
             self.folder.rmdir()
+
+    def keep(self) -> None:
+        """Leave the tables to a later run: release the lock of the folder, unless another run has taken it."""
+        with suppress(MolvaeError, OSError):
+            self.lock.release()
 
     def _store(self, table: pd.DataFrame) -> None:
         self.lock.check()

@@ -33,19 +33,33 @@ def find_device(name: str) -> torch.device:
     Raises
     ------
     InputError
-        If the device does not exist or cannot be used.
+        If the device does not exist or cannot be used, as a GPU in a process that was forked after its use.
     """
     check_device_name(name)
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        _check_fork(device)
+        return device
     try:
         device = torch.device(name)
+        _check_fork(device)
         # fails on "meta", which stores no data, and on "mps", which has no float64
         torch.zeros(1, device=device, dtype=torch.float64).item()
+    except InputError:
+        raise
     except (RuntimeError, TypeError, AssertionError, NotImplementedError, ImportError, ValueError) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise InputError(f"cannot use the device {name!r}: {reason}; use 'auto' or 'cpu'") from None
     return device
+
+
+def _check_fork(device: torch.device) -> None:
+    """Raise `InputError` for a GPU in a process that was forked after its use: CUDA does not work there."""
+    if device.type == "cuda" and torch.cuda._is_in_bad_fork():
+        raise InputError(
+            "the GPU cannot be used in a process that was forked from one that has used it: start processes with "
+            "multiprocessing.get_context('spawn'), or load the model with device='cpu' here"
+        )
 
 
 @contextmanager
@@ -78,6 +92,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
         with single_threaded():
             yield
         return
+    _check_fork(device)
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=warn_only or not before)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from molvae.errors import InputError
-from molvae.nn.devices import MAX_THREADS, TorchThreadPool, find_device, single_threaded
+from molvae.nn.devices import MAX_THREADS, TorchThreadPool, deterministic, find_device, single_threaded
 
 
 def test_auto_selects_a_gpu_if_available(monkeypatch):
@@ -102,3 +102,14 @@ def test_number_of_threads_is_bounded(monkeypatch, device, n_tasks, threads, exp
 def test_pool_on_a_gpu_is_the_calling_thread():
     with TorchThreadPool(torch.device("meta"), 4) as pool:
         assert set(pool.map(lambda _: threading.get_ident(), range(3))) == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_gpu_in_a_forked_process(name, monkeypatch):
+    """An error at once that says what to do, instead of one from within CUDA."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
+    with pytest.raises(InputError, match=r"forked .*get_context\('spawn'\), or .*device='cpu'"):
+        find_device(name)
+    with pytest.raises(InputError, match="forked"), deterministic(torch.device("cuda")):
+        pass
