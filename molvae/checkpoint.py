@@ -10,7 +10,9 @@ likelihood_reference.json   optional: likelihoods of training molecules (`nn.lik
 card.json, card.md          model card: intended use, training data, training, evaluation
 ==========================  ==============================================================================
 
-Loading executes no code from the directory. Directories of format 1 are read, see `molvae.checkpoint_format_1`.
+Loading executes no code from the directory. It compares the SHA-256 of every file with config.json, and checks names,
+types, shapes and values of everything that is loaded; `sign` accepts files that were edited on purpose. Directories of
+format 1 are read, see `molvae.checkpoint_format_1`.
 """
 
 from __future__ import annotations
@@ -23,13 +25,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from molvae.checkpoint_format_1 import FORMAT_1, translate_config, translate_tensor_name
 from molvae.chem.tokenizer import Vocabulary
+from molvae.data.array_files import read_safetensors
 from molvae.data.bloom_filter import BloomFilter
-from molvae.data.files import atomic_write_folder, checksum
+from molvae.data.files import atomic_write, atomic_write_folder, checksum
+from molvae.data.json_files import (
+    SIGNATURE,
+    check_regular_file,
+    from_json,
+    is_signed,
+    option,
+    read_json,
+    read_object,
+    reading,
+    shortened_repr,
+    signed,
+)
 from molvae.errors import CheckpointError, InputError
 from molvae.model_folders import CONFIG_FILE as CONFIG_FILE
 from molvae.model_folders import SHIPPED_MODELS as SHIPPED_MODELS
@@ -49,6 +63,9 @@ PRIOR_FILE = "prior.safetensors"
 LIKELIHOOD_REFERENCE_FILE = "likelihood_reference.json"
 CARD_FILE, CARD_MARKDOWN_FILE = "card.json", "card.md"
 _HASHED_FILES = (WEIGHTS_FILE, VOCABULARY_FILE, BLOOM_FILTER_FILE, PRIOR_FILE, LIKELIHOOD_REFERENCE_FILE)
+_REQUIRED_FILES = (WEIGHTS_FILE, VOCABULARY_FILE)
+_COPY_AGAIN = "copy the model directory again, or train the model again"
+_EDITED = "copy the model directory again, or accept the change with `molvae sign {}` if you made it on purpose"
 
 
 @dataclass(frozen=True)
@@ -63,7 +80,7 @@ class SamplingDefaults(JsonConfig):
         Whether the decoder was trained on perturbed latents, conditioned on their noise level.
     """
 
-    temperature: float = 1.0
+    temperature: float = field(default=1.0, metadata=option(min=0, max=100))
     noise_conditioned: bool = True
 
 
@@ -147,46 +164,57 @@ def load(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkp
     Raises
     ------
     CheckpointError
-        If a file is missing or damaged, or the format is unknown; the message names the file.
+        If a file is missing, damaged or edited, or the format is unknown; the message names the file.
     """
     folder = find_model(name_or_path)
     config = _read_config(folder)
-    paths = _checked_paths(folder, config)
-    try:
-        model_config = ModelConfig.from_dict(config["model"])
-        defaults = SamplingDefaults.from_dict(config["defaults"])
-        vocabulary = Vocabulary.from_json(_existing(folder, VOCABULARY_FILE).read_text(encoding="utf-8"))
-        if len(vocabulary) != model_config.vocab_size:
-            raise InputError(f"{VOCABULARY_FILE} has {len(vocabulary)} tokens, the network {model_config.vocab_size}")
-        model = build_from_state(
-            partial(Autoencoder.from_config, model_config), _read_tensors(folder, WEIGHTS_FILE, config)
-        )
-        prior = _read_prior(folder, config, model_config) if "prior" in config else None
-        reference_path = paths.get(LIKELIHOOD_REFERENCE_FILE)
-        likelihood_reference = LikelihoodReference.load(reference_path) if reference_path else None
-    except (InputError, TypeError, KeyError, RuntimeError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"{folder}: cannot load the model: {error}") from None
-    return Checkpoint(
-        name=config["name"],
-        model=model.to(device).eval(),
-        config=model_config,
-        vocabulary=vocabulary,
-        defaults=defaults,
-        training_filter=BloomFilter.load(paths[BLOOM_FILTER_FILE]) if BLOOM_FILTER_FILE in paths else None,
-        card=read_card(folder),
-        prior=prior.to(device) if prior else None,
-        likelihood_reference=likelihood_reference,
-    )
+    _check_digests(folder, config)
+    return _load_parts(folder, config, torch.device(device))
+
+
+def sign(folder: Path | str) -> Path:
+    """Accept the files of a model directory as they are: write their digests into config.json.
+
+    Use it after editing a file on purpose, such as the sampling defaults in config.json.
+
+    Parameters
+    ----------
+    folder : Path or str
+        Model directory.
+
+    Returns
+    -------
+    Path
+        The directory.
+
+    Raises
+    ------
+    CheckpointError
+        If the model cannot be loaded, apart from the digests; the directory is then unchanged.
+    """
+    folder = find_model(folder)
+    config = _read_config(folder)
+    present = [name for name in _HASHED_FILES if (folder / config.path(name)).exists()]
+    digests = {config.path(name): _checksum(folder / config.path(name)) for name in present}
+    content = {**config.content, "sha256": digests}
+    if PRIOR_FILE not in present:
+        content.pop("prior", None)
+    _load_parts(folder, _parse_config(folder, content), torch.device("cpu"))
+    with atomic_write(folder / CONFIG_FILE) as draft:
+        draft.write_text(json.dumps(signed(content), indent=2) + "\n", encoding="utf-8")
+    return folder
 
 
 def has_weights(folder: Path, model: Autoencoder) -> bool:
     """Whether a model directory contains exactly these weights; False if it is missing or damaged."""
     try:
-        stored = load_file(folder / WEIGHTS_FILE)
-    except (OSError, SafetensorError):
+        stored = read_safetensors(folder / WEIGHTS_FILE)
+    except (OSError, InputError):
         return False
     state = half_precision_state(model)
-    return state.keys() == stored.keys() and all(torch.equal(tensor, stored[name]) for name, tensor in state.items())
+    return state.keys() == stored.keys() and all(
+        torch.equal(tensor, torch.from_numpy(stored[name])) for name, tensor in state.items()
+    )
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -209,11 +237,16 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 def read_card(folder: Path) -> dict[str, Any]:
     """Read the model card of a directory; empty if there is none. Raises `CheckpointError` if it is damaged."""
     path = folder / CARD_FILE
-    try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error}): the file is damaged") from None
-    return card
+    if not path.exists():
+        return {}
+    with reading(path, CheckpointError, f"{_COPY_AGAIN}, or delete the file"):
+        return read_object(path)
+
+
+def read_vocabulary(path: Path, advice: str) -> Vocabulary:
+    """Read the tokens of a model. Raises `CheckpointError`, with the advice, if the file is missing or damaged."""
+    with reading(path, CheckpointError, advice):
+        return Vocabulary(from_json(tuple[str, ...], read_json(path)))
 
 
 def write_card(folder: Path, name: str, card: dict[str, Any]) -> None:
@@ -268,62 +301,134 @@ def _write_files(checkpoint: Checkpoint, folder: Path) -> None:
     }
     if checkpoint.prior is not None:
         config["prior"] = dataclasses.asdict(checkpoint.prior.config)
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (folder / CONFIG_FILE).write_text(json.dumps(signed(config), indent=2) + "\n", encoding="utf-8")
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    """The contents of config.json under the names of format 2."""
-    path = _existing(folder, CONFIG_FILE)
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error}): the file is damaged") from None
-    found = config.get("format") if isinstance(config, dict) else None
+# --- reading ---
+
+
+@dataclass(frozen=True)
+class _StoredConfig:
+    """The settings in config.json, under the names of format 2."""
+
+    format: str
+    name: str = field(metadata=option(printable=True))
+    model: ModelConfig
+    defaults: SamplingDefaults
+    sha256: dict[str, str]
+    prior: PriorConfig | None = None
+    settings_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class _Config:
+    """config.json: its content, its settings, and the names on disk of files whose name is another in format 2."""
+
+    content: dict[str, Any]
+    settings: _StoredConfig
+    file_names: dict[str, str]
+
+    def path(self, name: str) -> str:
+        """The name on disk of a file of format 2."""
+        return self.file_names.get(name, name)
+
+
+def _read_config(folder: Path) -> _Config:
+    path = folder / CONFIG_FILE
+    with reading(path, CheckpointError, _COPY_AGAIN):
+        content = read_object(path)
+    found = content.get("format")
     if found not in (FORMAT, FORMAT_1):
         raise CheckpointError(
-            f"{folder} has the format {found!r}, but this version of molvae reads {FORMAT!r}: "
+            f"{path} has the format {shortened_repr(found)}, but this version of molvae reads {FORMAT!r}: "
             "load it with the version that wrote it, or train the model again"
         )
-    missing = [key for key in ("name", "model", "defaults", "sha256") if key not in config]
-    if missing:
-        raise CheckpointError(f"{path} lacks {', '.join(missing)}: the file is damaged")
-    for key in ("model", "defaults", "sha256"):
-        if not isinstance(config[key], dict):
-            raise CheckpointError(f"{path}: {key} is not an object: the file is damaged")
-    return translate_config(config) if found == FORMAT_1 else config
+    return _parse_config(folder, content)
 
 
-def _checked_paths(folder: Path, config: dict[str, Any]) -> dict[str, Path]:
-    """Path of each file that config.json lists, after comparison of its checksum."""
-    paths = {}
-    for name, expected in config["sha256"].items():
+def _parse_config(folder: Path, content: dict[str, Any]) -> _Config:
+    path = folder / CONFIG_FILE
+    with reading(path, CheckpointError, f"correct it, or {_COPY_AGAIN}"):
+        translated, file_names = translate_config(content) if content["format"] == FORMAT_1 else (content, {})
+        settings = from_json(_StoredConfig, translated)
+    for name in settings.sha256:
         if name not in _HASHED_FILES:
             raise CheckpointError(
-                f"{folder / CONFIG_FILE} lists {name!r}, which is not a file of a model: do not use this directory"
+                f"{path} lists {shortened_repr(name)}, which is not a file of a model: do not use this directory"
             )
-        paths[name] = _existing(folder, config.get("files", {}).get(name, name))
-        if checksum(paths[name]) != expected:
-            raise CheckpointError(f"{paths[name]} is damaged (its sha256 differs from {CONFIG_FILE}): copy it again")
-    return paths
+    if settings.prior is not None and settings.prior.latent_dim != settings.model.latent_dim:
+        raise CheckpointError(
+            f"{path}: the prior has {settings.prior.latent_dim} dimensions, the latent {settings.model.latent_dim}: "
+            f"{_COPY_AGAIN}"
+        )
+    return _Config(content, settings, file_names)
 
 
-def _existing(folder: Path, name: str) -> Path:
-    if not (folder / name).exists():
-        raise CheckpointError(f"{folder} lacks {name}: the model directory is incomplete")
-    return folder / name
+def _check_digests(folder: Path, config: _Config) -> None:
+    """Compare the SHA-256 of all files, and of the settings themselves, with config.json."""
+    expected = config.settings.sha256
+    needed = [*_REQUIRED_FILES, *([PRIOR_FILE] if config.settings.prior else ())]
+    for name in dict.fromkeys([*needed, *expected]):
+        path = folder / config.path(name)
+        if name not in expected:
+            raise CheckpointError(f"{folder / CONFIG_FILE} does not list {path.name}: {_EDITED.format(folder)}")
+        if _checksum(path) != expected[name]:
+            raise CheckpointError(
+                f"{path} is damaged or was edited (its sha256 differs from {CONFIG_FILE}): {_EDITED.format(folder)}"
+            )
+    if not is_signed(config.content):
+        raise CheckpointError(
+            f"{folder / CONFIG_FILE} is damaged or was edited (its settings differ from {SIGNATURE}): "
+            f"{_EDITED.format(folder)}"
+        )
 
 
-def _read_tensors(folder: Path, name: str, config: dict[str, Any]) -> dict[str, torch.Tensor]:
+def _checksum(path: Path) -> str:
+    with reading(path, CheckpointError, f"the model directory is incomplete; {_COPY_AGAIN}"):
+        check_regular_file(path)
+        return checksum(path)
+
+
+def _load_parts(folder: Path, config: _Config, device: torch.device) -> Checkpoint:
+    """Read the files of a model and check that they belong together."""
+    settings = config.settings
+    paths = {name: folder / config.path(name) for name in settings.sha256}
+    weights = paths[WEIGHTS_FILE]
+    vocabulary = read_vocabulary(paths[VOCABULARY_FILE], _COPY_AGAIN)
+    if len(vocabulary) != settings.model.vocab_size:
+        raise CheckpointError(
+            f"{paths[VOCABULARY_FILE]} has {len(vocabulary)} tokens, the network {settings.model.vocab_size}: "
+            f"{_COPY_AGAIN}"
+        )
+    with reading(weights, CheckpointError, _COPY_AGAIN):
+        model = build_from_state(partial(Autoencoder.from_config, settings.model), _read_tensors(weights, settings))
+    prior = None
+    if settings.prior is not None:
+        with reading(paths[PRIOR_FILE], CheckpointError, _COPY_AGAIN):
+            state = _read_tensors(paths[PRIOR_FILE], settings)
+            prior = build_from_state(partial(prior_from_config, settings.prior), state)
+            prior.check_arrays()
+    try:
+        reference_path = paths.get(LIKELIHOOD_REFERENCE_FILE)
+        reference = LikelihoodReference.load(reference_path) if reference_path else None
+    except InputError as error:
+        raise CheckpointError(str(error)) from None
+    return Checkpoint(
+        name=settings.name,
+        model=model.to(device).eval(),
+        config=settings.model,
+        vocabulary=vocabulary,
+        defaults=settings.defaults,
+        training_filter=BloomFilter.load(paths[BLOOM_FILTER_FILE]) if BLOOM_FILTER_FILE in paths else None,
+        card=read_card(folder),
+        prior=prior.eval().requires_grad_(False).to(device) if prior else None,
+        likelihood_reference=reference,
+    )
+
+
+def _read_tensors(path: Path, settings: _StoredConfig) -> dict[str, torch.Tensor]:
     """Tensors of a file in single precision, under the names of format 2."""
-    state = load_file(_existing(folder, name))
-    if config["format"] == FORMAT_1:
+    state = {name: torch.from_numpy(array) for name, array in read_safetensors(path).items()}
+    if settings.format == FORMAT_1:
         state = {translate_tensor_name(key): tensor for key, tensor in state.items()}
     return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
-
-
-def _read_prior(folder: Path, config: dict[str, Any], model_config: ModelConfig) -> Prior:
-    prior_config = PriorConfig.from_dict(config["prior"])
-    if prior_config.latent_dim != model_config.latent_dim:
-        raise InputError(f"the prior has {prior_config.latent_dim} dimensions, the latent {model_config.latent_dim}")
-    prior = build_from_state(partial(prior_from_config, prior_config), _read_tensors(folder, PRIOR_FILE, config))
-    return prior.eval().requires_grad_(False)

@@ -51,14 +51,13 @@ TENSORS = {
 """Parts of tensor names of format 1 and their replacements; the first that occurs in a name is applied."""
 
 
-def translate_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The contents of config.json under the names of format 2; `files` maps file names to those on disk."""
+def translate_config(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The contents of config.json under the names of format 2, and the names on disk of renamed files."""
     translated = dict(config)
-    for section in ("model", "defaults", "prior"):
+    for section, names in (("model", SETTINGS), ("defaults", SETTINGS), ("prior", SETTINGS), ("sha256", FILES)):
         if isinstance(config.get(section), dict):
-            translated[section] = {SETTINGS.get(name, name): value for name, value in config[section].items()}
-    translated["sha256"] = {FILES.get(name, name): value for name, value in config["sha256"].items()}
-    return {**translated, "files": {new: old for old, new in FILES.items()}}
+            translated[section] = {names.get(name, name): value for name, value in config[section].items()}
+    return translated, {new: old for old, new in FILES.items()}
 
 
 def translate_tensor_name(name: str) -> str:

@@ -17,6 +17,7 @@ from molvae import checkpoint as checkpoints
 from molvae import checkpoint_format_1 as format_1
 from molvae import model_folders
 from molvae.checkpoint import describe, find_model, has_weights, load, save, shipped_models
+from molvae.data.json_files import SIGNATURE, signed
 from molvae.errors import CheckpointError, InputError
 from molvae.nn.autoencoder import Autoencoder
 from molvae.nn.config import ModelConfig
@@ -35,7 +36,8 @@ def read_config(folder):
 
 
 def edit_config(folder, **changes):
-    (folder / "config.json").write_text(json.dumps({**read_config(folder), **changes}))
+    """Change settings and write their digest, so that the test reaches the checks of the settings themselves."""
+    (folder / "config.json").write_text(json.dumps(signed({**read_config(folder), **changes})))
 
 
 def update_checksum(folder, name):
@@ -186,6 +188,7 @@ def write_format_1(source, target):
         tensors[name.replace(part[1], part[0]) if part else name] = tensor
     save_file(tensors, target / "weights.safetensors")
     config = read_config(target)
+    del config[SIGNATURE]  # format 1 has none
     for section in ("model", "defaults", "prior"):
         config[section] = rename_keys(config[section], old_names)
     config["sha256"] = {
@@ -282,8 +285,8 @@ def test_sizes_that_do_not_fit_the_weights_allocate_no_memory(folder):
 def test_sizes_that_do_not_fit_the_prior_allocate_no_memory(tiny_checkpoint, tmp_path):
     prior = prior_from_config(PriorConfig(tiny_checkpoint.config.latent_dim))
     folder = save(replace(tiny_checkpoint, prior=prior), tmp_path / "model")
-    edit_config(folder, prior={**read_config(folder)["prior"], "components": 1_000_000_000})
-    with pytest.raises(CheckpointError, match=r"weights has the shape \(4,\), expected \(1000000000,\)"):
+    edit_config(folder, prior={**read_config(folder)["prior"], "components": 100_000})
+    with pytest.raises(CheckpointError, match=r"weights has the shape \(4,\), expected \(100000,\)"):
         load(folder)
 
 
@@ -294,14 +297,14 @@ def test_truncated_weights_are_an_error(folder, size, valid_checksum):
     path.write_bytes(path.read_bytes()[:size])
     if valid_checksum:
         update_checksum(folder, path.name)
-    with pytest.raises(CheckpointError, match=r"damaged|cannot load the model"):
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors is damaged"):
         load(folder)
 
 
 @pytest.mark.parametrize("text", ["", "{", "not json", "[1, 2]", "null", '"molvae-model-1"'])
 def test_invalid_config_is_an_error(folder, text):
     (folder / "config.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"not JSON|format None"):
+    with pytest.raises(CheckpointError, match=r"config\.json.* (not JSON|has to be a JSON object|is damaged)"):
         load(folder)
 
 
@@ -310,7 +313,7 @@ def test_config_without_a_section_is_an_error(folder, key):
     config = read_config(folder)
     del config[key]
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match=f"lacks {key}"):
+    with pytest.raises(CheckpointError, match=rf"config\.json is damaged: .* lacks the setting '{key}'"):
         load(folder)
 
 
@@ -326,7 +329,7 @@ def test_config_with_an_invalid_section_is_an_error(folder, key, value):
 def test_other_vocabulary_is_an_error_despite_a_valid_checksum(folder, tokens):
     (folder / "vocabulary.json").write_text(tokens)
     update_checksum(folder, "vocabulary.json")
-    with pytest.raises(CheckpointError, match="cannot load the model"):
+    with pytest.raises(CheckpointError, match=r"vocabulary\.json (is damaged|has 4 tokens)"):
         load(folder)
 
 
@@ -346,10 +349,10 @@ def test_loading_executes_no_code(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"a": Malicious()}, folder / "weights.safetensors")
     update_checksum(folder, "weights.safetensors")
-    with pytest.raises(CheckpointError, match="cannot load the model"):
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors is damaged: it is not a safetensors file"):
         load(folder)
     (folder / "weights.safetensors").write_bytes(pickle.dumps(Malicious()))
     update_checksum(folder, "weights.safetensors")
-    with pytest.raises(CheckpointError, match="cannot load the model"):
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors is damaged: it is not a safetensors file"):
         load(folder)
     assert not (tmp_path / "executed").exists()

@@ -72,6 +72,9 @@ class Vocabulary:
             raise InputError(f"a vocabulary must start with {SPECIAL}, got {self.tokens[:3]}")
         if len(set(self.tokens)) != len(self.tokens):
             raise InputError("a vocabulary must not repeat a token")
+        for token in self.tokens[3:]:
+            if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+                raise InputError(f"a vocabulary must consist of tokens of SMILES, got {str(token)[:60]!r}")
         object.__setattr__(self, "_ids", {token: i for i, token in enumerate(self.tokens)})
 
     def __len__(self) -> int:

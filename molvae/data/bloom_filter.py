@@ -10,8 +10,6 @@ Bloom, Commun. ACM 1970, 13, 422; Kirsch and Mitzenmacher, Less Hashing, Same Pe
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -21,7 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from molvae.data.array_files import read_npz
 from molvae.data.hashing import hash_texts
+from molvae.data.json_files import reading
 from molvae.errors import CheckpointError, InputError
 
 FORMAT = 1
@@ -133,23 +133,19 @@ class BloomFilter:
         CheckpointError
             If the file is missing, damaged, or of another format.
         """
-        try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                if any(entry.compress_type != zipfile.ZIP_STORED for entry in arrays.zip.infolist()):
-                    raise ValueError("it is compressed, which this format does not use")
-                header, bits = arrays["header"], arrays["bits"]
-            version, n_hashes, n_items = (int(number) for number in header)
-        except FileNotFoundError:
-            raise CheckpointError(f"{path}: the Bloom filter does not exist") from None
-        except (
-            OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RuntimeError, MemoryError,
-            OverflowError, zipfile.BadZipFile, zlib.error,
-        ) as error:  # fmt: skip
-            raise CheckpointError(f"{path}: damaged, or not a Bloom filter ({error})") from error
-        if version != FORMAT:
-            raise CheckpointError(f"{path}: Bloom filter of format {version}; this version reads {FORMAT}")
-        if bits.dtype != np.uint8 or bits.ndim != 1 or bits.size < 8 or not 1 <= n_hashes <= MAX_HASHES or n_items < 0:
-            raise CheckpointError(f"{path}: damaged: invalid shape, type or values of the arrays")
+        path = Path(path)
+        with reading(path, CheckpointError, "copy it again, or train the model again"):
+            arrays = read_npz(path, ("header", "bits"))
+            header, bits = arrays["header"], arrays["bits"]
+            if header.shape != (3,) or header.dtype.kind not in "iu":
+                raise InputError(f"the header has the shape {header.shape} and the type {header.dtype}")
+            version, n_hashes, n_items = header.tolist()
+            if version != FORMAT:
+                raise InputError(f"it is a Bloom filter of format {version}; this version reads {FORMAT}")
+            if bits.dtype != np.uint8 or bits.ndim != 1 or bits.size < 8:
+                raise InputError(f"the bits have the shape {bits.shape} and the type {bits.dtype}")
+            if not 1 <= n_hashes <= MAX_HASHES or n_items < 0:
+                raise InputError(f"it has {n_hashes} hash functions and {n_items} items")
         return cls(bits, n_hashes, n_items)
 
     def _test(self, words: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, Self, get_type_hints
+from typing import Any, Self
 
-from molvae.errors import InputError, did_you_mean
+from molvae.data.json_files import check_limits, from_json, option
+from molvae.errors import InputError
 
 
 class JsonConfig:
-    """Base class of frozen dataclasses that are stored as JSON; names and types are validated when read."""
+    """Base class of frozen dataclasses that are stored as JSON; names, types and limits are validated when read."""
 
     def to_json(self) -> str:
         """Return the settings as indented JSON."""
@@ -24,18 +25,10 @@ class JsonConfig:
         Raises
         ------
         InputError
-            If a setting is unknown (the message suggests the closest name), missing, or of the wrong type.
+            If a setting is unknown (the message suggests the closest name), missing, of the wrong type, or outside its
+            limits.
         """
-        known = get_type_hints(cls)
-        for key in values:
-            if key not in known:
-                raise InputError(f"{cls.__name__} has no setting {key!r}{did_you_mean(key, known)}")
-            if not _has_type(values[key], known[key]):
-                raise InputError(f"{cls.__name__}: {key} must be of type {known[key].__name__}, got {values[key]!r}")
-        try:
-            return cls(**values)
-        except TypeError as error:  # names and types are valid, so a setting without a default is missing
-            raise InputError(f"{cls.__name__}: {error}") from None
+        return from_json(cls, values)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -45,29 +38,6 @@ class JsonConfig:
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some settings changed; raises as `from_dict` does."""
         return self.from_dict({**dataclasses.asdict(self), **changes})  # type: ignore[call-overload]
-
-    def _check_limits(self) -> None:
-        """Raise `InputError` for a setting outside the choices, minimum or maximum of its `option` metadata."""
-        for setting in dataclasses.fields(self):  # type: ignore[arg-type]
-            value, limits = getattr(self, setting.name), setting.metadata
-            if "choices" in limits and value not in limits["choices"]:
-                hint = did_you_mean(str(value), limits["choices"])
-                raise InputError(f"{setting.name} must be one of {', '.join(limits['choices'])}; got {value!r}{hint}")
-            if "min" in limits and not value >= limits["min"]:
-                raise InputError(f"{setting.name} must be {limits['min']} or more, got {value}")
-            if "max" in limits and not value <= limits["max"]:
-                raise InputError(f"{setting.name} must be {limits['max']} or less, got {value}")
-
-
-def option(
-    help: str, *, min: float | None = None, max: float | None = None, choices: tuple[str, ...] | None = None
-) -> dict[str, Any]:
-    """Metadata of a setting: help text, minimum and maximum, or choices.
-
-    The command line generates its options from these.
-    """
-    metadata = {"help": help, "min": min, "max": max, "choices": choices}
-    return {key: value for key, value in metadata.items() if value is not None}
 
 
 ENCODERS = ("gine", "gatv2", "dmpnn", "gps")
@@ -127,7 +97,7 @@ class ModelConfig(JsonConfig):
     def __post_init__(self) -> None:
         from molvae.chem.smiles import MAX_SMILES_LENGTH  # imports RDKit, which the command line's help does not need
 
-        self._check_limits()
+        check_limits(self)
         for name in _BOUNDED_SETTINGS:
             value = getattr(self, name)
             upper = MAX_LAYERS if name.endswith("layers") else MAX_SMILES_LENGTH if name == "max_length" else MAX_DIM
@@ -139,11 +109,3 @@ class ModelConfig(JsonConfig):
             raise InputError(f"encoder_heads {self.encoder_heads} must divide encoder_dim {self.encoder_dim}")
         if self.decoder == "transformer" and self.decoder_dim % self.decoder_heads:
             raise InputError(f"decoder_heads {self.decoder_heads} must divide decoder_dim {self.decoder_dim}")
-
-
-def _has_type(value: Any, kind: Any) -> bool:
-    """Whether a JSON value has the annotated plain type. An int is accepted as a float; a bool is not a number."""
-    if kind not in (int, float, str, bool):
-        return True
-    accepted = (int, float) if kind is float else (kind,)
-    return isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))

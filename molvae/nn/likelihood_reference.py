@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from molvae.data.files import atomic_write
 from molvae.data.hashing import weights_digest
+from molvae.data.json_files import from_json, option, read_object, reading
 from molvae.errors import InputError
 
 PERCENTILES = np.array([0, 0.1, 0.2, 0.5, *range(1, 100), 99.5, 99.8, 99.9, 100])
@@ -43,9 +44,9 @@ class LikelihoodReference:
         Log-likelihood per token in nats at each of `PERCENTILES`.
     """
 
-    model: str
+    model: str = field(metadata=option(printable=True))
     weights_digest: str
-    n_molecules: int
+    n_molecules: int = field(metadata=option(min=MIN_MOLECULES))
     percentiles: tuple[float, ...]
 
     @classmethod
@@ -77,15 +78,14 @@ class LikelihoodReference:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a file written by `save`. Raises `InputError` if it is not a likelihood reference."""
-        try:
-            stored = {
-                _FORMAT_1_KEYS.get(k, k): v for k, v in json.loads(Path(path).read_text(encoding="utf-8")).items()
-            }
-            reference = cls(**{**stored, "percentiles": tuple(map(float, stored["percentiles"]))})
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"{path} is not a likelihood reference ({error}): compute one from molecules") from None
-        if len(reference.percentiles) != len(PERCENTILES):
-            raise InputError(f"{path} has {len(reference.percentiles)} percentiles, expected {len(PERCENTILES)}")
+        path = Path(path)
+        with reading(path, InputError, "compute the likelihood reference again from molecules"):
+            stored = {_FORMAT_1_KEYS.get(key, key): value for key, value in read_object(path).items()}
+            reference = from_json(cls, stored)
+            if len(reference.percentiles) != len(PERCENTILES):
+                raise InputError(f"it has {len(reference.percentiles)} percentiles, expected {len(PERCENTILES)}")
+            if (np.diff(reference.percentiles) < 0).any():
+                raise InputError("the percentiles are not in ascending order")
         return reference
 
     def save(self, path: str | Path) -> Path:

@@ -29,14 +29,18 @@ def build_from_state(build: Callable[[], Network], state: dict[str, torch.Tensor
     Raises
     ------
     InputError
-        If a tensor is missing or has another shape.
+        If a tensor is missing, unknown, or has another shape or type.
     """
     with torch.device("meta"), _SkipInitialization():
-        expected = {name: tensor.shape for name, tensor in build().state_dict().items()}
-    for name, shape in expected.items():
-        if name not in state or state[name].shape != shape:
+        expected = build().state_dict()
+    for name, tensor in expected.items():
+        if name not in state or state[name].shape != tensor.shape:
             found = f"has the shape {tuple(state[name].shape)}" if name in state else "is missing"
-            raise InputError(f"tensor {name} {found}, expected {tuple(shape)}")
+            raise InputError(f"tensor {name} {found}, expected {tuple(tensor.shape)}")
+        if state[name].dtype != tensor.dtype:
+            raise InputError(f"tensor {name} has the type {state[name].dtype}, expected {tensor.dtype}")
+    if unknown := next((name for name in state if name not in expected), ""):
+        raise InputError(f"tensor {unknown[:100]!r} is not part of the network")
     with _SkipInitialization():
         network = build()
     network.load_state_dict(state)

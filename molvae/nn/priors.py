@@ -16,18 +16,22 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from molvae.data.json_files import check_limits, option
 from molvae.errors import InputError
-from molvae.nn.config import JsonConfig
+from molvae.nn.config import MAX_DIM, JsonConfig
 from molvae.nn.latents import Posterior, perturb, project_to_sphere
 
 PRIORS = ("mixture", "flow")
 """Kinds of learned priors."""
+
+MAX_STEPS = 10_000
+"""Maximum number of integration steps of the flow."""
 
 _N_TIME_FREQUENCIES = 8
 """Sine and cosine pairs that encode the time of the flow."""
@@ -55,22 +59,16 @@ class PriorConfig(JsonConfig):
         Noise level, 0 to 1, by which samples are perturbed before they are decoded.
     """
 
-    latent_dim: int
-    kind: str = "mixture"
+    latent_dim: int = field(metadata=option(min=1, max=MAX_DIM))
+    kind: str = field(default="mixture", metadata=option(choices=PRIORS))
     spherical: bool = False
-    components: int = 4
-    width: int = 512
-    steps: int = 8
-    noise_level: float = 0.8
+    components: int = field(default=4, metadata=option(min=1, max=MAX_DIM))
+    width: int = field(default=512, metadata=option(min=1, max=MAX_DIM))
+    steps: int = field(default=8, metadata=option(min=1, max=MAX_STEPS))
+    noise_level: float = field(default=0.8, metadata=option(min=0, max=1))
 
     def __post_init__(self) -> None:
-        if self.kind not in PRIORS:
-            raise InputError(f"the kind of prior must be one of {', '.join(PRIORS)}; got {self.kind!r}")
-        for name in ("latent_dim", "components", "width", "steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if not 0 <= self.noise_level <= 1:
-            raise InputError(f"noise_level must be 0 to 1, got {self.noise_level}")
+        check_limits(self)
 
 
 class Prior(nn.Module):
@@ -120,6 +118,9 @@ class Prior(nn.Module):
         """Map standard normal noise (B, noise_dim) to latents (B, D) before any projection."""
         return noise
 
+    def check_arrays(self) -> None:
+        """Raise `InputError` for arrays that were loaded and are not those of a density."""
+
 
 def unit_prior(latent_dim: int, spherical: bool = False) -> Prior:
     """The standard normal prior, or the uniform prior on the sphere; its noise level is 1."""
@@ -143,6 +144,10 @@ class MixturePrior(Prior):
     @property
     def noise_dim(self) -> int:
         return self.config.latent_dim + 1
+
+    def check_arrays(self) -> None:
+        if not (self.weights >= 0).all() or not 0.9 < float(self.weights.sum()) < 1.1:
+            raise InputError("tensor weights: the weights of a mixture must be 0 or more, and their sum 1")
 
     def transform(self, noise: Tensor) -> Tensor:
         quantile = torch.special.ndtr(noise[:, -1]) * self.weights.sum()

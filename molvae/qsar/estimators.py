@@ -16,6 +16,9 @@ from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve, eigh
 from scipy.spatial.distance import cdist, pdist
 
+from molvae.data.array_files import array
+from molvae.errors import InputError
+
 Floats = NDArray[np.float64]
 
 N_TREES = 200
@@ -29,9 +32,14 @@ _LENGTH_FACTORS = (0.5, 1.0, 2.0)  # length scale / median distance
 
 
 class Estimator(Protocol):
-    """A frozen dataclass whose fields are arrays, so that it can be stored without code."""
+    """A frozen dataclass whose fields are declared by `array`, so that it can be stored without code."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def n_features(self) -> int:
+        """Number of features that `predict` needs; of a random forest, the least number."""
+        ...
 
     @classmethod
     def fit(cls, x: NDArray[Any], y: Floats, random_state: int) -> Self:
@@ -60,12 +68,17 @@ class BayesianRidge:
         Intercept, and variance of the noise.
     """
 
-    center: Floats
-    scale: Floats
-    weights: Floats
-    covariance: Floats
-    bias: Floats
-    noise: Floats
+    center: Floats = array("features")
+    scale: Floats = array("features", above=0)
+    weights: Floats = array("features")
+    covariance: Floats = array("features", "features")
+    bias: Floats = array(1)
+    noise: Floats = array(1, min=0)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features that `predict` needs."""
+        return len(self.center)
 
     @classmethod
     def fit(cls, x: NDArray[Any], y: Floats, random_state: int) -> Self:  # noqa: ARG003 - deterministic
@@ -96,10 +109,15 @@ class LogisticRegression:
         Intercept.
     """
 
-    center: Floats
-    scale: Floats
-    weights: Floats
-    bias: Floats
+    center: Floats = array("features")
+    scale: Floats = array("features", above=0)
+    weights: Floats = array("features")
+    bias: Floats = array(1)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features that `predict` needs."""
+        return len(self.center)
 
     @classmethod
     def fit(cls, x: NDArray[Any], y: Floats, random_state: int) -> Self:
@@ -153,22 +171,25 @@ class RandomForest:
         Mean target of a leaf; for labels, the fraction of label 1.
     """
 
-    roots: NDArray[np.int32]
-    feature: NDArray[np.int32]
-    threshold: Floats
-    left: NDArray[np.int32]
-    right: NDArray[np.int32]
-    value: Floats
+    roots: NDArray[np.int32] = array("trees", dtype="integer", min=0)
+    feature: NDArray[np.int32] = array("nodes", dtype="integer", min=0)
+    threshold: Floats = array("nodes")
+    left: NDArray[np.int32] = array("nodes", dtype="integer", min=0)
+    right: NDArray[np.int32] = array("nodes", dtype="integer", min=0)
+    value: Floats = array("nodes")
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` for arrays that are not trees; a cycle in a stored file would cause an endless loop."""
-        nodes, arrays = np.arange(len(self.value)), (self.feature, self.threshold, self.left, self.right)
-        if any(array.shape != nodes.shape for array in arrays):
-            raise ValueError("the arrays of the trees have different lengths")
+        """Raise `InputError` for arrays that are not trees; a cycle in a stored file would cause an endless loop."""
+        nodes = np.arange(len(self.value))
         if any((children < nodes).any() or (children >= len(nodes)).any() for children in (self.left, self.right)):
-            raise ValueError("a child node has a lower index than its parent, or does not exist")
-        if (self.feature < 0).any() or not ((self.roots >= 0) & (self.roots < len(nodes))).all():
-            raise ValueError("a feature index is negative, or a root node does not exist")
+            raise InputError("a child node has a lower index than its parent, or does not exist")
+        if not len(self.roots) or (self.roots >= len(nodes)).any():
+            raise InputError("a root node does not exist, or there are no trees")
+
+    @property
+    def n_features(self) -> int:
+        """Number of features that `predict` needs at least."""
+        return int(self.feature.max()) + 1
 
     @classmethod
     def fit(cls, x: NDArray[Any], y: Floats, random_state: int) -> Self:
@@ -229,17 +250,22 @@ class GaussianProcess:
         Length scale; 0 selects the Tanimoto kernel.
     """
 
-    x: NDArray[Any]
-    y: Floats
-    mean: Floats
-    amplitude: Floats
-    noise: Floats
-    length: Floats
+    x: NDArray[Any] = array("molecules", "features", dtype="number")
+    y: Floats = array("molecules")
+    mean: Floats = array(1)
+    amplitude: Floats = array(1, min=0)
+    noise: Floats = array(1, min=0)
+    length: Floats = array(1, min=0)
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` for counts that are not uint8: the memory of the kernel grows with the largest count."""
+        """Raise `InputError` for counts that are not uint8: the memory of the kernel grows with the largest count."""
         if not float(self.length[0]) and self.x.dtype != np.uint8:
-            raise ValueError(f"the Tanimoto kernel needs counts of type uint8, got {self.x.dtype}")
+            raise InputError(f"the Tanimoto kernel needs counts of type uint8, got {self.x.dtype}")
+
+    @property
+    def n_features(self) -> int:
+        """Number of features that `predict` needs."""
+        return int(self.x.shape[1])
 
     @classmethod
     def fit(cls, x: NDArray[Any], y: Floats, random_state: int) -> Self:

@@ -15,19 +15,33 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from molvae.chem.fingerprints import BITS
-from molvae.data.files import atomic_write_folder, checksum
-from molvae.errors import CheckpointError
-from molvae.qsar.estimators import ESTIMATORS, Estimator, Floats
+from molvae.data.array_files import from_arrays, read_safetensors
+from molvae.data.files import atomic_write, atomic_write_folder, checksum
+from molvae.data.json_files import (
+    SIGNATURE,
+    check_regular_file,
+    from_json,
+    is_signed,
+    option,
+    read_object,
+    reading,
+    shortened_repr,
+    signed,
+)
+from molvae.errors import CheckpointError, InputError
+from molvae.qsar.estimators import ESTIMATORS, MAX_GP_MOLECULES, Estimator, Floats, RandomForest
 
 FORMAT = "molvae-property-2"
 SETTINGS, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.json"
 
 REPRESENTATIONS = ("latent", "fingerprint")
 TASKS = ("regression", "classification")
+
+_FIT_AGAIN = "copy the property model again, or fit it again with `molvae fit`"
+_EDITED = "copy the property model again, or accept the change with `molvae sign {}` if you made it on purpose"
 
 _BATCH_SIZE = 2048  # molecules per prediction, to limit the memory of kernel matrices and tree traversal
 
@@ -103,13 +117,32 @@ class FittedModel:
         """Predict values and uncertainties (standard deviations), (N,) each, from features (N, D).
 
         For a classification: the probability of label 1, and the standard deviation of the label.
+
+        Raises `InputError` if a prediction is not finite, which only damaged arrays give.
         """
-        parts = [self.estimator.predict(x[start : start + _BATCH_SIZE]) for start in range(0, len(x), _BATCH_SIZE)]
+        with np.errstate(all="ignore"):  # values that are not finite raise an error below
+            parts = [self.estimator.predict(x[start : start + _BATCH_SIZE]) for start in range(0, len(x), _BATCH_SIZE)]
         mean = np.concatenate([np.empty(0), *(part[0] for part in parts)])
-        if self.task == "classification":
-            return mean, np.sqrt(np.clip(mean * (1 - mean), 0, None))
         std = np.concatenate([np.empty(0), *(part[1] for part in parts)])
-        return mean, self.std_scale * np.hypot(std, self.min_std)
+        if self.task == "classification":
+            std = np.sqrt(np.clip(mean * (1 - mean), 0, None))
+        else:
+            std = self.std_scale * np.hypot(std, self.min_std)
+        if not (np.isfinite(mean) & np.isfinite(std)).all():
+            raise InputError(
+                f"the property model {self.target!r} predicts values that are not finite (NaN or infinite): "
+                f"the arrays in its {WEIGHTS} are damaged; {_FIT_AGAIN}"
+            )
+        return mean, std
+
+    def check_n_features(self, n_features: int) -> None:
+        """Raise `InputError` unless the estimator was fitted to this number of features."""
+        needed, is_forest = self.estimator.n_features, isinstance(self.estimator, RandomForest)
+        if needed > n_features or (needed != n_features and not is_forest):
+            raise InputError(
+                f"the arrays are those of a model of {needed} features, but the {self.candidate.representation} "
+                f"has {n_features}"
+            )
 
 
 def save(model: FittedModel, card: str, folder: Path) -> None:
@@ -128,47 +161,101 @@ def save(model: FittedModel, card: str, folder: Path) -> None:
             "encoder": None if model.encoder is None else dataclasses.asdict(model.encoder),
             "sha256": checksum(temporary / WEIGHTS),
         }
-        (temporary / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        (temporary / SETTINGS).write_text(json.dumps(signed(settings), indent=2) + "\n", encoding="utf-8")
         (temporary / CARD).write_text(json.dumps(model.card, indent=2) + "\n", encoding="utf-8")
         (temporary / "card.md").write_text(card, encoding="utf-8")
 
 
 def load(folder: Path) -> FittedModel:
-    """Read a folder. Raises `CheckpointError` for a missing or damaged file, and for another format."""
-    settings, card = _read_json(folder, SETTINGS), _read_json(folder, CARD)
-    if settings.get("format") != FORMAT:
-        found = settings.get("format")
-        raise CheckpointError(f"{folder} has the format {found!r}, this version of molvae reads {FORMAT!r}: refit it")
-    weights = folder / WEIGHTS
-    if not weights.exists() or checksum(weights) != settings.get("sha256"):
-        raise CheckpointError(f"{weights} is missing or damaged: its sha256 differs from that in {SETTINGS}")
-    try:
-        candidate = Candidate(settings["representation"], settings["estimator"])
-        if candidate.representation not in REPRESENTATIONS or settings["task"] not in TASKS:
-            raise ValueError(f"unknown task {settings['task']!r} or representation {candidate.representation!r}")
-        estimator = candidate.estimator(**load_file(weights))
-        if candidate.representation == "fingerprint":
-            estimator.predict(np.zeros((1, BITS), np.uint8))  # raises an error for features of another width
-        encoder = settings["encoder"]
-        return FittedModel(
-            target=str(settings["target"]),
-            task=settings["task"],
+    """Read a folder. Raises `CheckpointError` for a missing, damaged or edited file, and for another format."""
+    settings, content = _read_settings(folder)
+    if _checksum(folder) != settings.sha256:
+        raise CheckpointError(
+            f"{folder / WEIGHTS} is damaged or was edited (its sha256 differs from {SETTINGS}): {_EDITED.format(folder)}"
+        )
+    if not is_signed(content):
+        raise CheckpointError(
+            f"{folder / SETTINGS} is damaged or was edited (its settings differ from {SIGNATURE}): "
+            f"{_EDITED.format(folder)}"
+        )
+    return _load_parts(folder, settings)
+
+
+def sign(folder: Path) -> Path:
+    """Accept the files of a property model as they are, after editing one on purpose: write their digests.
+
+    Raises `CheckpointError` if the model cannot be loaded, apart from the digests; the folder is then unchanged.
+    """
+    settings, content = _read_settings(folder)
+    _load_parts(folder, settings)
+    with atomic_write(folder / SETTINGS) as draft:
+        text = json.dumps(signed({**content, "sha256": _checksum(folder)}), indent=2)
+        draft.write_text(text + "\n", encoding="utf-8")
+    return folder
+
+
+@dataclass(frozen=True)
+class _StoredSettings:
+    """The settings in model.json."""
+
+    format: str
+    target: str = field(metadata=option(printable=True))
+    task: str = field(metadata=option(choices=TASKS))
+    representation: str = field(metadata=option(choices=REPRESENTATIONS))
+    estimator: str = field(metadata=option(choices=tuple(ESTIMATORS)))
+    std_scale: float = field(metadata=option(min=0, max=1e9))
+    min_std: float = field(metadata=option(min=0))
+    encoder: EncoderInfo | None
+    sha256: str
+    settings_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.encoder is None) != (self.representation == "fingerprint"):
+            raise InputError("a model of latents has an encoder, a model of fingerprints has none")
+
+
+def _read_settings(folder: Path) -> tuple[_StoredSettings, dict[str, Any]]:
+    """The settings in model.json, and its content."""
+    path = folder / SETTINGS
+    if not path.exists():
+        raise CheckpointError(f"{folder} is not a property model: it lacks {SETTINGS}")
+    with reading(path, CheckpointError, _FIT_AGAIN):
+        content = read_object(path)
+    if (found := content.get("format")) != FORMAT:
+        raise CheckpointError(
+            f"{path} has the format {shortened_repr(found)}, this version of molvae reads {FORMAT!r}: refit it"
+        )
+    with reading(path, CheckpointError, f"correct it, or {_FIT_AGAIN}"):
+        return from_json(_StoredSettings, content), content
+
+
+def _load_parts(folder: Path, settings: _StoredSettings) -> FittedModel:
+    """Read the arrays and the card, and check that the estimator can predict."""
+    weights, candidate = folder / WEIGHTS, Candidate(settings.representation, settings.estimator)
+    with reading(weights, CheckpointError, _FIT_AGAIN):
+        estimator = from_arrays(candidate.estimator, read_safetensors(weights), {"molecules": MAX_GP_MOLECULES})
+        model = FittedModel(
+            target=settings.target,
+            task=settings.task,
             candidate=candidate,
             estimator=estimator,
-            std_scale=float(settings["std_scale"]),
-            encoder=None if encoder is None else EncoderInfo(**encoder),
-            card=card,
-            min_std=float(settings["min_std"]),
+            std_scale=float(settings.std_scale),
+            encoder=settings.encoder,
+            min_std=float(settings.min_std),
         )
-    except (KeyError, TypeError, ValueError, IndexError, SafetensorError) as error:
-        raise CheckpointError(f"cannot load the property model {folder}: {error!r}") from None
+        if candidate.representation == "fingerprint":
+            model.check_n_features(BITS)
+        x = np.zeros((1, max(estimator.n_features, 1)), np.uint8 if candidate.representation == "fingerprint" else "f4")
+        try:
+            model.predict(x)  # computes the factors of a Gaussian process, which fails for arrays of no valid kernel
+        except (ValueError, ArithmeticError, MemoryError) as error:  # LinAlgError is a ValueError
+            raise InputError(f"the estimator cannot predict: {error}") from None
+    with reading(folder / CARD, CheckpointError, _FIT_AGAIN):
+        card = read_object(folder / CARD)
+    return dataclasses.replace(model, card=card)
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder} is not a property model: cannot read {name}: {error}") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{folder / name} is damaged: it is not a JSON object")
-    return content
+def _checksum(folder: Path) -> str:
+    with reading(folder / WEIGHTS, CheckpointError, _FIT_AGAIN):
+        check_regular_file(folder / WEIGHTS)
+        return checksum(folder / WEIGHTS)

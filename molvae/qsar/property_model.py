@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,6 +20,7 @@ from molvae.chem.smiles import parse, silence_rdkit, write
 from molvae.chem.standardization import prepare
 from molvae.data.arguments import as_smiles_iterable, with_index_of
 from molvae.data.checked_arguments import checked_arguments
+from molvae.data.json_files import from_json, read_object, reading
 from molvae.data.rows import MAX_INVALID_ROWS_SHOWN
 from molvae.errors import CheckpointError, InputError, MoleculeError, import_extra
 from molvae.generator import Generator
@@ -61,7 +61,10 @@ class PropertyModel:
                 f"{path} needs the latents of the model {fitted_model.encoder.name!r}, "
                 f"but the weights in {folder} are different"
             )
-        return cls(fitted_model, Generator.load(folder, device))
+        generator = Generator.load(folder, device)
+        with reading(Path(path) / storage.WEIGHTS, CheckpointError, "give the encoder it was fitted with, or refit it"):
+            fitted_model.check_n_features(generator.checkpoint.config.latent_dim)
+        return cls(fitted_model, generator)
 
     def save(self, path: str | Path) -> Path:
         """Write the model to a folder, atomically, and return its path. An existing model is replaced."""
@@ -303,7 +306,7 @@ def _stored_path(model: str | Path, folder: Path) -> str:
 
 def weights_sha256(folder: Path) -> str:
     """Return the SHA-256 of the weights from the configuration of a model directory. Raises `CheckpointError`."""
-    try:
-        return str(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["sha256"][WEIGHTS_FILE])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder} is not a model directory: cannot read {CONFIG_FILE}: {error!r}") from None
+    path = folder / CONFIG_FILE
+    with reading(path, CheckpointError, f"{folder} is not a model directory"):
+        digests = read_object(path).get("sha256")
+        return from_json(dict[str, str], digests, "sha256").get(WEIGHTS_FILE, "")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from molvae.errors import InputError
-from molvae.nn.config import JsonConfig, option
+from molvae.data.json_files import check_limits, option
+from molvae.nn.config import JsonConfig
 
 PRECISIONS = ("auto", "32", "tf32", "bf16")
 """Floating-point precisions of a training run.
@@ -120,7 +121,7 @@ class TrainConfig(JsonConfig):
     )
 
     def __post_init__(self) -> None:
-        self._check_limits()
+        check_limits(self)
         if self.learning_rate <= 0:
             raise InputError(f"learning_rate must be more than 0, got {self.learning_rate}")
         if self.noise_min >= self.noise_max:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from molvae.checkpoint import read_vocabulary
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.datasets import MoleculeSource
@@ -234,10 +235,7 @@ def _save(training_set: TrainingSet, folder: Path, fingerprint: dict[str, Any]) 
 
 
 def _load(folder: Path, counts: dict[str, str]) -> TrainingSet:
-    try:
-        vocabulary = Vocabulary.from_json((folder / "vocabulary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / 'vocabulary.json'} is damaged: {error}") from None
+    vocabulary = read_vocabulary(folder / "vocabulary.json", f"delete {folder} to pack the data again")
     return TrainingSet(PackedGraphs.load(folder / "train"), PackedGraphs.load(folder / "valid"), vocabulary, counts)
 
 

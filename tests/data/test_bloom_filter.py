@@ -91,7 +91,7 @@ def test_save_and_load(bloom, tmp_path, name):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(CheckpointError, match=r"nothing\.npz: the Bloom filter does not exist"):
+    with pytest.raises(CheckpointError, match=r"lacks nothing\.npz"):
         BloomFilter.load(tmp_path / "nothing.npz")
 
 
@@ -126,7 +126,7 @@ def test_damage_that_looks_like_encryption(tmp_path):
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag of an encrypted member, in zip's central directory
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"bloom_filter\.npz: damaged.*encrypted"):
+    with pytest.raises(CheckpointError, match=r"bloom_filter\.npz is damaged.*encrypted"):
         BloomFilter.load(path)
 
 
@@ -138,10 +138,10 @@ def test_damage_that_looks_like_encryption(tmp_path):
             np.zeros(8, np.uint8),
             f"format {FORMAT + 1}; .* reads {FORMAT}",
         ),
-        ([FORMAT, 0, 1], np.zeros(8, np.uint8), "invalid shape, type or values"),
-        ([FORMAT, 10**9, 1], np.zeros(8, np.uint8), "invalid shape, type or values"),
-        ([FORMAT, 11, 1], np.zeros(0, np.uint8), "invalid shape, type or values"),
-        ([FORMAT, 11, 1], np.zeros(8), "invalid shape, type or values"),
+        ([FORMAT, 0, 1], np.zeros(8, np.uint8), "has 0 hash functions"),
+        ([FORMAT, 10**9, 1], np.zeros(8, np.uint8), "has 1000000000 hash functions"),
+        ([FORMAT, 11, 1], np.zeros(0, np.uint8), r"bits have the shape \(0,\)"),
+        ([FORMAT, 11, 1], np.zeros(8), "the type float64"),
         ([FORMAT, 11], np.zeros(8, np.uint8), "damaged"),
         (FORMAT, np.zeros(8, np.uint8), "damaged"),
     ],
@@ -164,12 +164,12 @@ def test_load_does_not_unpickle(tmp_path):
 def test_compressed_file_is_rejected(tmp_path):
     """A small compressed file, or a header with a huge shape, could exhaust the memory."""
     np.savez_compressed(tmp_path / "a.npz", header=np.array([1, 7, 9]), bits=np.zeros(64, np.uint8))
-    with pytest.raises(CheckpointError, match=r"damaged, or not a Bloom filter \(it is compressed"):
+    with pytest.raises(CheckpointError, match=r"a\.npz is damaged: it is compressed"):
         BloomFilter.load(tmp_path / "a.npz")
     header = np.lib.format.magic(1, 0) + (118).to_bytes(2, "little")
     header += str({"descr": "|u1", "fortran_order": False, "shape": (10**13,)}).ljust(117).encode() + b"\n"
     with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
         archive.writestr("header.npy", header)
         archive.writestr("bits.npy", header)
-    with pytest.raises(CheckpointError, match="damaged, or not a Bloom filter"):
+    with pytest.raises(CheckpointError, match=r"b\.npz is damaged: it is not an \.npz file"):
         BloomFilter.load(tmp_path / "b.npz")

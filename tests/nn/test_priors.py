@@ -88,9 +88,9 @@ def test_flow_integrates_its_velocity():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"kind": "vine"}, "the kind of prior must be one of mixture, flow; got 'vine'"),
+        ({"kind": "vine"}, "kind must be one of mixture, flow; got 'vine'"),
         ({"components": 0}, "components must be 1 or more, got 0"),
-        ({"noise_level": 1.5}, "noise_level must be 0 to 1, got 1.5"),
+        ({"noise_level": 1.5}, "noise_level must be 1 or less, got 1.5"),
         ({"widht": 3}, "did you mean 'width'"),
     ],
 )
