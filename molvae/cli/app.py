@@ -27,6 +27,7 @@ from molvae.cli import (
     sample,
     score,
     screen,
+    sign,
     train,
     usage,
 )
@@ -152,7 +153,12 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "anomaly": explore.anomaly,
     },
     "Screen libraries": {"screen": screen.screen, "index": library.index, "search": library.search},
-    "Train and inspect models": {"train": train.train, "fit-prior": fit_prior.fit_prior, "info": info.info},
+    "Train and inspect models": {
+        "train": train.train,
+        "fit-prior": fit_prior.fit_prior,
+        "info": info.info,
+        "sign": sign.sign,
+    },
 }
 for _panel, _commands in COMMANDS.items():
     for _name, _function in _commands.items():

@@ -83,8 +83,8 @@ def is_finite(array: NDArray[Any]) -> bool:
 
 def array(
     *shape: str | int, dtype: str = "float", min: float | None = None, above: float | None = None
-) -> Any:
-    """Dataclass field of a stored array.
+) -> dict[str, Any]:
+    """Metadata of a dataclass field that is a stored array.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def array(
     min, above : float, optional
         All values have to be at least `min`, or greater than `above`.
     """
-    return dataclasses.field(metadata={"shape": shape, "dtype": dtype, "min": min, "above": above})
+    return {"shape": shape, "dtype": dtype, "min": min, "above": above}
 
 
 def from_arrays(kind: type[Kind], arrays: Arrays, limits: Mapping[str, int] | None = None) -> Kind:

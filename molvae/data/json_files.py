@@ -71,7 +71,7 @@ def reading(path: Path, error_type: type[MolvaeError], advice: str) -> Iterator[
 def check_regular_file(path: Path) -> int:
     """Return the size of a file in bytes.
 
-    Raises `InputError` for a folder, a device or a pipe, which cannot be read to an end, and `OSError` if there is none.
+    Raises `InputError` for a folder, a device or a pipe, which cannot be read to an end, and `OSError` without a file.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -175,9 +175,7 @@ def check_limits(settings: Any) -> None:
             continue
         if "choices" in limits and value not in limits["choices"]:
             hint = did_you_mean(str(value)[:100], limits["choices"])
-            raise InputError(
-                f"{name} must be one of {', '.join(limits['choices'])}; got {shortened_repr(value)}{hint}"
-            )
+            raise InputError(f"{name} must be one of {', '.join(limits['choices'])}; got {shortened_repr(value)}{hint}")
         if "min" in limits and not value >= limits["min"]:
             raise InputError(f"{name} must be {limits['min']} or more, got {value}")
         if "max" in limits and not value <= limits["max"]:
@@ -266,14 +264,15 @@ def _convert_object(kind: Any, value: Any, name: str) -> Any:
     """Create a dataclass from a JSON object."""
     if not isinstance(value, dict):
         raise _wrong_type(name or kind.__name__, "an object", value)
+    subject = name or ("it" if kind.__name__.startswith("_") else kind.__name__)
     known, fields = get_type_hints(kind), {f.name: f for f in dataclasses.fields(kind) if f.init}
     for key in value:
         if key not in fields:
-            raise InputError(f"{kind.__name__} has no setting {key[:60]!r}{did_you_mean(key[:60], fields)}")
+            raise InputError(f"{subject} has no setting {key[:60]!r}{did_you_mean(key[:60], fields)}")
     for key, entry in fields.items():
         is_required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
         if is_required and key not in value:
-            raise InputError(f"{kind.__name__} lacks the setting {key!r}")
+            raise InputError(f"{subject} lacks the setting {key!r}")
     prefix = f"{name}." if name else ""
     converted = kind(**{key: _convert(known[key], item, f"{prefix}{key}") for key, item in value.items()})
     check_limits(converted)
@@ -285,7 +284,7 @@ def _wrong_type(name: str, expected: str, value: Any) -> InputError:
 
 
 def _has_type(value: Any, kind: Any) -> bool:
-    """Whether a JSON value has a plain type. An int is accepted as a float; a bool is not a number; inf and NaN fail."""
+    """Whether a JSON value has a plain type. An int is accepted as a float; a bool is not a number; NaN fails."""
     if kind not in (int, float, str, bool):
         return True
     if isinstance(value, bool) or kind in (str, bool):

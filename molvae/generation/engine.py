@@ -17,7 +17,7 @@ from torch import Tensor
 
 from molvae.chem.grammar import Grammar
 from molvae.chem.tokenizer import END_ID, Vocabulary
-from molvae.errors import InputError
+from molvae.errors import CheckpointError, InputError
 from molvae.generation.continuous_batching import DecodingSlots
 from molvae.generation.grammar_mask import GrammarMask, GrammarTables, GrammarTensors
 from molvae.generation.token_sampling import SamplingOptions
@@ -47,6 +47,14 @@ class DecodedSamples:
 
     tokens: NDArray[np.int16]
     log_likelihood: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        """Raise `CheckpointError` for a likelihood that is NaN."""
+        if np.isnan(self.log_likelihood).any():
+            raise CheckpointError(
+                "the decoder computes probabilities that are not numbers: the latents are not finite, or "
+                "weights.safetensors of the model is damaged"
+            )
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -2,15 +2,16 @@
 
 A shard contains the molecules of 65,536 consecutive rows, and depends only on these and earlier rows. It is complete
 when its JSON file exists, which is written last. A resumed build reads the hashes of the molecules in complete shards,
-skips the rows that they came from, and continues.
+skips the rows that they came from, and continues. Indexing a complete library again compares the checksums of its
+files, and builds it again from the first damaged shard on.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from hashlib import sha256 as _sha256
 from importlib.metadata import version
 from itertools import count, islice
 from pathlib import Path
@@ -24,7 +25,7 @@ from molvae.data.files import atomic_write, leftover_temporary_files, remove_lef
 from molvae.data.hashing import HashSet, hash_texts
 from molvae.data.parallel import chunked
 from molvae.data.rows import RowCounts
-from molvae.errors import InputError
+from molvae.errors import InputError, warn
 from molvae.library.embedding import BATCH_SIZE, EmbeddedBatch, embed_rows
 from molvae.library.input_files import check_files, find_files, read_files
 from molvae.library.manifest import (
@@ -34,11 +35,13 @@ from molvae.library.manifest import (
     NOTES,
     SETTINGS,
     SHARDS,
+    DamagedLibraryError,
     IndexSettings,
     Manifest,
     ModelId,
     Shard,
-    read_json,
+    read_settings,
+    read_shard,
     total_counts,
     write_json,
 )
@@ -46,10 +49,12 @@ from molvae.library.storage import (
     INVALID_ROW_COLUMNS,
     NOTE_COLUMNS,
     ShardPart,
+    has_checksum,
     is_complete,
     read_columns,
     shard_paths,
     shard_record_path,
+    split_invalid_rows,
     write_shard,
 )
 from molvae.nn.autoencoder import Autoencoder
@@ -116,12 +121,10 @@ def build_index(
         versions={name: version(name) for name in ("molvae", "rdkit", "torch")},
         inputs=tuple(check_files(files, column)), keep_salts=keep_salts,
     )  # fmt: skip
-    if (folder / MANIFEST).exists():
-        manifest = Manifest.load(folder)
-        settings.check_equal(manifest.settings, folder)
+    if (manifest := _complete_library(folder, settings)) is not None:
         return _clean_up(folder, manifest)
     shards = _prepare_folder(folder, settings)
-    hashes, counts = _hashes(folder, shards), total_counts(shards)
+    hashes, counts = _hashes(folder, shards, settings.model.latent_dim), total_counts(shards)
     batches = embed_rows(
         model, vocabulary, islice(read_files(files, column), counts.read, None), device=device,
         max_length=max_length, properties=settings.properties, fingerprints=True, standardize=standardize,
@@ -143,10 +146,67 @@ def _check_shard_rows(shard_rows: int) -> None:
         raise InputError(f"shard_rows must be 1 to {BATCH_SIZE} or a multiple of {BATCH_SIZE}, got {shard_rows}")
 
 
+def _complete_library(folder: Path, settings: IndexSettings) -> Manifest | None:
+    """Return the manifest of a library that is complete and undamaged; otherwise prepare the folder for rebuilding.
+
+    Compares the checksums of all files, which takes about a second per gigabyte.
+    """
+    if not (folder / MANIFEST).exists():
+        return None
+    try:
+        manifest = Manifest.load(folder)
+    except DamagedLibraryError as error:
+        warn(f"{error}; building the library again")
+        (folder / MANIFEST).unlink()
+        write_json(folder / SETTINGS, asdict(settings))
+        return None
+    settings.check_equal(manifest.settings, folder)
+    damaged = _damaged_files(folder, manifest)
+    if not damaged:
+        return manifest
+    warn(f"{damaged[0]} is missing or damaged: building the library again from this shard on")
+    _reopen(folder, manifest)
+    return None
+
+
+def _damaged_files(folder: Path, manifest: Manifest) -> list[Path]:
+    """Return the files of a complete library that are missing or have other checksums."""
+    damaged = [
+        path
+        for shard in manifest.shards
+        for suffix, path in shard_paths(folder, shard.name).items()
+        if suffix != "invalid_rows.csv" and not has_checksum(path, shard.sha256[suffix])
+    ]
+    parts = split_invalid_rows(folder / INVALID_ROWS, manifest.shards)
+    if any(
+        _sha256(part).hexdigest() != shard.sha256["invalid_rows.csv"]
+        for shard, part in zip(manifest.shards, parts, strict=True)
+    ):
+        damaged.append(folder / INVALID_ROWS)
+    return damaged
+
+
+def _reopen(folder: Path, manifest: Manifest) -> None:
+    """Turn a complete library into an incomplete one, so that the build resumes at the first damaged shard."""
+    parts = split_invalid_rows(folder / INVALID_ROWS, manifest.shards)
+    write_json(folder / SETTINGS, asdict(manifest.settings))
+    for number, (shard, part) in enumerate(zip(manifest.shards, parts, strict=True)):
+        with atomic_write(shard_paths(folder, shard.name)["invalid_rows.csv"]) as draft:
+            draft.write_bytes(part)
+        write_json(shard_record_path(folder, number), asdict(shard))
+    for path in [*folder.glob("ivf-*"), folder / MANIFEST]:  # the manifest last: until then, the library is complete
+        path.unlink()
+
+
 def _prepare_folder(folder: Path, settings: IndexSettings) -> list[Shard]:
     """Write the settings into the folder, and return the complete shards that are already in it."""
     if (folder / SETTINGS).exists():
-        settings.check_equal(IndexSettings.from_dict(read_json(folder / SETTINGS)), folder)
+        try:
+            settings.check_equal(read_settings(folder), folder)
+        except DamagedLibraryError as error:
+            warn(f"{error}; building the library from the start")
+            for record in (folder / SHARDS).glob("*.json"):  # their settings are not known
+                record.unlink()
     elif folder.exists() and (not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir())):
         raise InputError(f"{folder} exists and is not a library: choose another output folder (-o)")
     write_json(folder / SETTINGS, asdict(settings))  # first: the settings mark the folder as a library
@@ -154,22 +214,27 @@ def _prepare_folder(folder: Path, settings: IndexSettings) -> list[Shard]:
 
 
 def _complete_shards(folder: Path) -> Iterator[Shard]:
-    """Yield the complete shards up to the first that is missing or damaged."""
+    """Yield the complete shards up to the first that is missing or damaged, which is then built again."""
     for number in count():
         record = shard_record_path(folder, number)
         if not record.exists():
             return
-        shard = Shard(**json.loads(record.read_text(encoding="utf-8")))
-        if not is_complete(folder, shard):
+        try:
+            shard = read_shard(record)
+        except DamagedLibraryError as error:
+            warn(f"{error}; building the library from this shard on")
+            return
+        if shard.name != f"{number:05d}" or not is_complete(folder, shard):
             return
         yield shard
 
 
-def _hashes(folder: Path, shards: Iterable[Shard]) -> HashSet:
+def _hashes(folder: Path, shards: Iterable[Shard], latent_dim: int) -> HashSet:
     """Return the hashes of the molecules of shards."""
     hashes = HashSet()
     for shard in shards:
-        table = read_columns(shard_paths(folder, shard.name)["parquet"], ["smiles"])
+        path = shard_paths(folder, shard.name)["parquet"]
+        table = read_columns(path, ["smiles"], rows=shard.accepted, latent_dim=latent_dim)
         hashes.add(hash_texts(table.column("smiles").to_pylist()))
     return hashes
 

@@ -216,5 +216,5 @@ def encode_chunk(model: Autoencoder, chunk: FeaturizedChunk, device: torch.devic
         return np.zeros((0, model.latent.mean.out_features), np.float32)
     with deterministic(device):
         batch = packed.gather(torch.arange(len(packed))).to(device)
-        latents: NDArray[np.float32] = model.encode(batch).mean.float().cpu().numpy()
+        latents: NDArray[np.float32] = model.encode(batch).checked().mean.float().cpu().numpy()
     return latents

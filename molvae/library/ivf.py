@@ -12,7 +12,9 @@ References
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,15 @@ from numpy.typing import NDArray
 
 from molvae.chem.expressions import PropertyFilter
 from molvae.data.files import atomic_write
+from molvae.data.json_files import check_regular_file, from_json, option, read_json, reading
 from molvae.errors import InputError, import_extra
+from molvae.library.manifest import write_json
 from molvae.library.nearest_neighbors import LatentSearcher
 from molvae.library.storage import LibraryStorage
 from molvae.similarity.top_k import TopK
 
 _TRAINING_LATENTS = 64  # number of latents per centroid that the centroids are trained on
+_ID_BYTES = 8  # of a row number in a list
 _LATENTS_PER_LIST = 39  # minimum; faiss needs as many to train a centroid
 
 
@@ -62,7 +67,14 @@ class IVFSearcher(LatentSearcher):
         if not len(library):
             return [TopK(k) for _ in self.latents]
         faiss = _faiss()
-        index = faiss.read_index(str(ivf_index(library, self.metric)), faiss.IO_FLAG_MMAP)
+        path = ivf_index(library, self.metric)
+        with reading(path, InputError, "delete the file, which is built again when it is needed"):
+            try:
+                index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+            except RuntimeError as error:
+                raise InputError(f"faiss cannot read it ({str(error)[-200:]})") from None
+            if index.ntotal != len(library) or index.d != self.latents.shape[1]:
+                raise InputError(f"it has {index.ntotal:,} latents of {index.d} dimensions")
         options = {"nprobe": self.nprobe}
         if conditions:
             passing = np.concatenate([library.passing(shard, conditions) for shard in library.shards])
@@ -72,17 +84,52 @@ class IVFSearcher(LatentSearcher):
         found = [TopK(k) for _ in self.latents]
         for best, query_scores, query_rows in zip(found, scores.astype(np.float64), rows, strict=True):
             valid = query_rows >= 0  # faiss fills up with -1
+            if (query_rows >= len(library)).any() or not np.isfinite(query_scores[valid]).all():
+                raise InputError(f"{path} is damaged: delete the file, which is built again when it is needed")
             best.add(query_rows[valid], query_scores[valid] if self.metric == "cosine" else -query_scores[valid])
         return found
 
 
 def ivf_index(library: LibraryStorage, metric: str) -> Path:
-    """Return the index file of a library. The first call builds it: one minute for a million molecules on 2 cores."""
+    """Return the index file of a library. The first call builds it: one minute for a million molecules on 2 cores.
+
+    A JSON file next to it has its size and the sha256 of everything but the lists, which faiss maps into memory without
+    checking it; an index with another size or sha256 is built again.
+    """
     path = library.folder / f"ivf-{metric}.faiss"
-    if not path.exists():
+    record = path.with_suffix(".json")
+    if not _is_undamaged(path, record):
         with atomic_write(path) as draft:
             _faiss().write_index(_build_index(library, metric), str(draft))
+        size = path.stat().st_size
+        head = size - len(library) * (2 * library.manifest.settings.model.latent_dim + _ID_BYTES)
+        stored = _IndexRecord(size, head, _head_sha256(path, head))
+        write_json(record, asdict(stored))
     return path
+
+
+@dataclass(frozen=True)
+class _IndexRecord:
+    """Size of an index file, and size and sha256 of the part before the contents of the lists."""
+
+    bytes: int = field(metadata=option(min=0))
+    head_bytes: int = field(metadata=option(min=0))
+    head_sha256: str
+    settings_sha256: str = ""
+
+
+def _is_undamaged(path: Path, record: Path) -> bool:
+    try:
+        stored = from_json(_IndexRecord, read_json(record))
+        size = check_regular_file(path)
+        return size == stored.bytes and _head_sha256(path, stored.head_bytes) == stored.head_sha256
+    except (OSError, InputError):
+        return False
+
+
+def _head_sha256(path: Path, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.sha256(file.read(size)).hexdigest()
 
 
 def normalize_for_metric(latents: NDArray[Any], metric: str) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,22 +24,44 @@ from torch import nn
 
 from molvae.data.files import atomic_write
 from molvae.data.hashing import weights_digest
+from molvae.data.json_files import (
+    SIGNATURE,
+    from_json,
+    is_signed,
+    option,
+    read_object,
+    reading,
+    shortened_repr,
+    signed,
+)
 from molvae.data.rows import RowCounts
 from molvae.errors import InputError
 from molvae.library.input_files import InputFile
+from molvae.nn.config import MAX_DIM
 
 FORMAT = "molvae-library-3"
+ADVICE = "run the same `molvae index` command again, which rebuilds what is damaged"
+"""How a damaged library is repaired; the end of error messages."""
+
+MAX_ROWS = 1 << 48
+SHARD_FILES = ("parquet", "bits.npy", "invalid_rows.csv", "notes.csv")
+"""Suffixes of the files of a shard that its record has the digests of."""
+
 MANIFEST, SETTINGS, INVALID_ROWS, SHARDS = "manifest.json", "settings.json", "invalid_rows.csv", "shards"
 NOTES = "notes.csv"
+
+
+class DamagedLibraryError(InputError):
+    """A file of a library that is missing or damaged; indexing again rebuilds it."""
 
 
 @dataclass(frozen=True)
 class ModelId:
     """The model of a library: its name or path as given by the user, the digest of its weights, and its latent size."""
 
-    name: str
+    name: str = field(metadata=option(printable=True))
     weights: str
-    latent_dim: int
+    latent_dim: int = field(metadata=option(min=1, max=MAX_DIM))
 
     @classmethod
     def from_model(cls, name: str, model: nn.Module, latent_dim: int) -> Self:
@@ -56,22 +78,10 @@ class IndexSettings:
     properties: tuple[str, ...]
     standardize: bool
     column: str | None
-    shard_rows: int
+    shard_rows: int = field(metadata=option(min=1))
     versions: dict[str, str]
     inputs: tuple[InputFile, ...]
     keep_salts: bool = False
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Self:
-        """Restore settings from JSON."""
-        return cls(
-            **{
-                **content,
-                "model": ModelId(**content["model"]),
-                "properties": tuple(content["properties"]),
-                "inputs": tuple(InputFile(**item) for item in content["inputs"]),
-            }
-        )
 
     def check_equal(self, existing: IndexSettings, folder: Path) -> None:
         """Raise `InputError` naming the first setting that differs from the library that exists in `folder`."""
@@ -93,11 +103,15 @@ class Shard:
     """
 
     name: str
-    accepted: int
-    duplicate: int
-    invalid: int
+    accepted: int = field(metadata=option(min=0, max=MAX_ROWS))
+    duplicate: int = field(metadata=option(min=0, max=MAX_ROWS))
+    invalid: int = field(metadata=option(min=0, max=MAX_ROWS))
     sha256: dict[str, str]
-    noted: int = 0
+    noted: int = field(default=0, metadata=option(min=0, max=MAX_ROWS))
+
+    def __post_init__(self) -> None:
+        if not self.name.isdecimal() or not self.name.isascii() or set(self.sha256) != set(SHARD_FILES):
+            raise InputError(f"a shard has a number and the files {', '.join(SHARD_FILES)}, got {shortened_repr(self)}")
 
 
 @dataclass(frozen=True)
@@ -131,13 +145,28 @@ class Manifest:
             raise InputError(
                 f"{folder} is not a library (no {MANIFEST}): create one with `molvae index FILE -o {folder}`"
             )
-        content = read_json(folder / MANIFEST)
-        try:
-            shards = tuple(Shard(**shard) for shard in content.pop("shards"))
-            del content["counts"]
-            return cls(IndexSettings.from_dict(content), shards)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{folder / MANIFEST} is damaged ({error!r}): index the library again") from None
+        content = read_library_json(folder / MANIFEST)
+        with reading(folder / MANIFEST, DamagedLibraryError, ADVICE):
+            stored = from_json(_StoredManifest, content)
+            settings = IndexSettings(**{f.name: getattr(stored, f.name) for f in fields(IndexSettings)})
+            manifest = cls(settings, stored.shards)
+            counts = manifest.counts
+            if stored.counts != {"read": counts.read, **asdict(counts)}:
+                raise InputError(f"the counts {stored.counts} are not the sums over the shards")
+            if [shard.name for shard in stored.shards] != [f"{i:05d}" for i in range(len(stored.shards))]:
+                raise InputError("the shards are not numbered from 0")
+            if not is_signed(content):
+                raise InputError(f"it was changed after the library was built (it differs from {SIGNATURE})")
+        return manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StoredManifest(IndexSettings):
+    """The content of manifest.json."""
+
+    counts: dict[str, int]
+    shards: tuple[Shard, ...]
+    settings_sha256: str = ""
 
 
 def total_counts(shards: Iterable[Shard]) -> RowCounts:
@@ -152,19 +181,38 @@ def total_counts(shards: Iterable[Shard]) -> RowCounts:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file atomically."""
+    """Write a JSON file atomically, with the digest of its content."""
     with atomic_write(path) as draft:
-        draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        draft.write_text(json.dumps(signed(content), indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read the settings or the manifest of a library. Raises `InputError` if it is damaged or of another format."""
-    try:
-        content: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error}): index the library again") from None
-    if content.get("format") != FORMAT:
-        raise InputError(f"{path} has format {content.get('format')!r}, expected {FORMAT!r}: index the library again")
+def read_settings(folder: Path) -> IndexSettings:
+    """Read settings.json of an incomplete library. Raises `InputError`, or `DamagedLibraryError` if it is damaged."""
+    content = read_library_json(folder / SETTINGS)
+    content.pop(SIGNATURE, None)
+    with reading(folder / SETTINGS, DamagedLibraryError, ADVICE):
+        return from_json(IndexSettings, content)
+
+
+def read_shard(path: Path) -> Shard:
+    """Read the record of a complete shard. Raises `DamagedLibraryError` if it is damaged."""
+    with reading(path, DamagedLibraryError, ADVICE):
+        content = read_object(path)
+        content.pop(SIGNATURE, None)
+        return from_json(Shard, content)
+
+
+def read_library_json(path: Path) -> dict[str, Any]:
+    """Read the settings or the manifest of a library.
+
+    Raises `DamagedLibraryError` if it is damaged, and `InputError` if it has another format.
+    """
+    with reading(path, DamagedLibraryError, ADVICE):
+        content = read_object(path, surrogates=True)
+        if not isinstance(found := content.get("format"), str) or not found.startswith("molvae-library-"):
+            raise InputError(f"its format is {shortened_repr(found)}")
+    if found != FORMAT:
+        raise InputError(f"{path} has format {shortened_repr(found)}, expected {FORMAT!r}: index the library again")
     return content
 
 

@@ -19,11 +19,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from molvae.chem.expressions import PropertyFilter
+from molvae.data.array_files import is_finite
 from molvae.data.files import atomic_write, checksum
+from molvae.data.json_files import check_regular_file, reading
 from molvae.data.rows import InvalidRow, escape_surrogates
-from molvae.errors import InputError
+from molvae.errors import CheckpointError, InputError
 from molvae.library.embedding import EmbeddedBatch
-from molvae.library.manifest import SHARDS, Manifest, Shard, write_json
+from molvae.library.manifest import ADVICE, SHARD_FILES, SHARDS, DamagedLibraryError, Manifest, Shard, write_json
 from molvae.similarity.bit_slicing import BitPlanes
 
 Rows = NDArray[np.int64]
@@ -31,7 +33,7 @@ Rows = NDArray[np.int64]
 INVALID_ROW_COLUMNS = ("source", "row", "value", "reason")
 NOTE_COLUMNS = ("source", "row", "value", "note")
 LATENT = "latent"
-_SUFFIXES = ("parquet", "bits.npy", "invalid_rows.csv", "notes.csv")
+_FIXED_COLUMNS = ("smiles", "id", "source", "row", LATENT)
 _ROW_GROUP = 8192  # rows that are read together when one of them is needed
 
 
@@ -50,6 +52,11 @@ class ShardPart(NamedTuple):
         keep = np.flatnonzero(is_new)
         records = [batch.records[i] for i in keep]
         latents = batch.latents[keep].astype(np.float16)
+        if not is_finite(latents):
+            raise CheckpointError(
+                "the model computes latents beyond the range of half precision, 65,504: its weights.safetensors is "
+                "damaged, or its training diverged"
+            )
         schema = _schema(properties, latents.shape[1])
         columns = [
             [batch.smiles[i] for i in keep],
@@ -91,13 +98,13 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
     compression = {**dict.fromkeys(table.schema.names[:-1], "ZSTD"), latent: "NONE"}
     pq.write_table(
         table, path, row_group_size=_ROW_GROUP, use_dictionary=["source"], write_statistics=False,
-        compression=compression,
+        compression=compression, write_page_checksum=True,
     )  # fmt: skip
 
 
 def shard_paths(folder: Path, name: str) -> dict[str, Path]:
     """Return the paths of the files of a shard by suffix."""
-    return {suffix: folder / SHARDS / f"{name}.{suffix}" for suffix in _SUFFIXES}
+    return {suffix: folder / SHARDS / f"{name}.{suffix}" for suffix in SHARD_FILES}
 
 
 def shard_record_path(folder: Path, number: int) -> Path:
@@ -108,16 +115,100 @@ def shard_record_path(folder: Path, number: int) -> Path:
 def is_complete(folder: Path, shard: Shard) -> bool:
     """Whether the files of a shard exist and have the expected checksums."""
     paths = shard_paths(folder, shard.name)
-    return all(paths[s].is_file() and checksum(paths[s]) == expected for s, expected in shard.sha256.items())
+    return all(has_checksum(paths[suffix], expected) for suffix, expected in shard.sha256.items())
 
 
-def read_columns(path: Path, columns: Sequence[str], groups: Sequence[int] | None = None) -> pa.Table:
-    """Read columns of a shard's Parquet file, of all row groups or of some. Raises `InputError` if it is damaged."""
+def has_checksum(path: Path, expected: str) -> bool:
+    """Whether a file exists, can be read and has this sha256."""
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
-            return file.read(list(columns)) if groups is None else file.read_row_groups(list(groups), list(columns))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"cannot read {path}: {error}; index the library again") from None
+        return path.is_file() and checksum(path) == expected
+    except OSError:
+        return False
+
+
+def split_invalid_rows(path: Path, shards: Sequence[Shard]) -> list[bytes]:
+    """Split invalid_rows.csv of a library into the invalid rows of its shards; b"" for those that are missing.
+
+    A row may have several lines: it ends with the line after which the number of quotation marks is even.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[1:] if path.is_file() else []
+    except OSError:
+        lines = []
+    parts, position = [], 0
+    for shard in shards:
+        start, rows = position, 0
+        while rows < shard.invalid and position < len(lines):
+            quotes = lines[position].count(b'"')
+            position += 1
+            while quotes % 2 and position < len(lines):
+                quotes += lines[position].count(b'"')
+                position += 1
+            rows += 1
+        parts.append(b"".join(line + b"\n" for line in lines[start:position]))
+    return parts
+
+
+def read_columns(
+    path: Path, columns: Sequence[str], groups: Sequence[int] | None = None, *, rows: int, latent_dim: int
+) -> pa.Table:
+    """Read columns of a shard's Parquet file, of all row groups or of some.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : sequence of str
+        Names of the columns.
+    groups : sequence of int, optional
+        Row groups to read.
+    rows : int
+        Number of molecules of the shard.
+    latent_dim : int
+        Dimensions of the latents.
+
+    Raises
+    ------
+    DamagedLibraryError
+        If the file is missing or damaged, or is not that of `rows` molecules.
+    """
+    with reading(path, DamagedLibraryError, ADVICE):
+        check_regular_file(path)
+        try:
+            with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
+                _check_metadata(file, columns, rows, latent_dim)
+                table = (
+                    file.read(list(columns)) if groups is None else file.read_row_groups(list(groups), list(columns))
+                )
+            table.validate(full=True)  # text is UTF-8
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException, IndexError, ValueError, MemoryError) as error:  # Arrow's OSErrors: content
+            raise InputError(f"it cannot be read ({str(error)[:200]})") from None
+        if empty := next((name for name in columns if table.column(name).null_count), ""):
+            raise InputError(f"the column {empty} has missing values")
+    return table
+
+
+def _check_metadata(file: pq.ParquetFile, columns: Sequence[str], rows: int, latent_dim: int) -> None:
+    """Raise `InputError` unless a Parquet file has these columns, of the types that are written, and rows."""
+    metadata, schema = file.metadata, file.schema_arrow
+    groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    if metadata.num_rows != rows or groups != [min(_ROW_GROUP, rows - start) for start in range(0, rows, _ROW_GROUP)]:
+        raise InputError(f"it has {metadata.num_rows:,} rows in groups of {groups[:3]}, expected {rows:,}")
+    expected = _schema([name for name in columns if name not in _FIXED_COLUMNS], latent_dim)
+    for name in columns:
+        wanted = expected.field(name).type
+        found = schema.field(name).type if name in schema.names else None
+        if found is None or not _same_type(found, wanted):
+            raise InputError(f"its column {name} has the type {found}, expected {wanted}")
+
+
+def _same_type(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether two types are equal, apart from the nullability of the elements of a list."""
+    if not (pa.types.is_fixed_size_list(found) and pa.types.is_fixed_size_list(wanted)):
+        return bool(found == wanted)
+    return bool(found.list_size == wanted.list_size and found.value_type == wanted.value_type)
 
 
 class LibraryStorage:
@@ -159,13 +250,14 @@ class LibraryStorage:
 
     def latents(self, shard: int) -> NDArray[np.float16]:
         """Return the latents of a shard: (K, D)."""
-        return _latents_from_table(read_columns(self._parquet(shard), [LATENT]))
+        return self._latents(shard)
 
     def fingerprints(self, shard: int) -> BitPlanes:
         """Return the fingerprints of a shard, memory-mapped."""
         if shard not in self._fingerprints:  # cached because of the bit counts, 128 KB per shard
             paths = shard_paths(self.folder, self.manifest.shards[shard].name)
-            self._fingerprints[shard] = BitPlanes.load(paths["bits.npy"], self.manifest.shards[shard].accepted)
+            with reading(paths["bits.npy"], DamagedLibraryError, ADVICE):
+                self._fingerprints[shard] = BitPlanes.load(paths["bits.npy"], self.manifest.shards[shard].accepted)
         return self._fingerprints[shard]
 
     def passing(self, shard: int, conditions: Sequence[PropertyFilter]) -> NDArray[np.bool_]:
@@ -181,7 +273,7 @@ class LibraryStorage:
                 )
         passing = np.ones(self.manifest.shards[shard].accepted, dtype=bool)
         if conditions:
-            table = read_columns(self._parquet(shard), list({condition.name for condition in conditions}))
+            table = self._read(shard, list({condition.name for condition in conditions}))
             for condition in conditions:
                 passing &= _accepts(condition, table.column(condition.name).to_numpy())
         return passing
@@ -190,7 +282,7 @@ class LibraryStorage:
         """Return columns of molecules, in the order of `rows`; by default smiles, id, source, row and properties."""
         selected = list(columns) or ["smiles", "id", "source", "row", *self.properties]
         parts = [
-            read_columns(self._parquet(shard), selected, groups).take(positions).to_pandas()
+            self._read(shard, selected, groups).take(positions).to_pandas()
             for shard, groups, positions in self._locate(rows)
         ]
         frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=selected)
@@ -200,7 +292,7 @@ class LibraryStorage:
         """Return the latents of molecules, in the order of `rows`: (M, D)."""
         parts = [np.zeros((0, self.manifest.settings.model.latent_dim), np.float16)]
         for shard, groups, positions in self._locate(rows):
-            parts.append(_latents_from_table(read_columns(self._parquet(shard), [LATENT], groups))[positions])
+            parts.append(self._latents(shard, groups)[positions])
         latents = np.empty((len(rows), parts[0].shape[1]), np.float16)
         latents[np.argsort(rows, kind="stable")] = np.concatenate(parts)
         return latents
@@ -216,15 +308,19 @@ class LibraryStorage:
         for shard in np.unique(shards).tolist():
             yield shard, *_row_groups(ascending[shards == shard] - self.offsets[shard])
 
-    def _parquet(self, shard: int) -> Path:
-        return shard_paths(self.folder, self.manifest.shards[shard].name)["parquet"]
+    def _read(self, shard: int, columns: Sequence[str], groups: Sequence[int] | None = None) -> pa.Table:
+        record, latent_dim = self.manifest.shards[shard], self.manifest.settings.model.latent_dim
+        path = shard_paths(self.folder, record.name)["parquet"]
+        return read_columns(path, columns, groups, rows=record.accepted, latent_dim=latent_dim)
 
-
-def _latents_from_table(table: pa.Table) -> NDArray[np.float16]:
-    """Return the latents in a table that `read_columns` read: (K, D)."""
-    column = table.column(LATENT).combine_chunks()
-    latents: NDArray[np.float16] = column.flatten().to_numpy(zero_copy_only=False)
-    return latents.reshape(-1, column.type.list_size)
+    def _latents(self, shard: int, groups: Sequence[int] | None = None) -> NDArray[np.float16]:
+        """Return the latents of a shard, or of some of its row groups: (K, D)."""
+        column = self._read(shard, [LATENT], groups).column(LATENT).combine_chunks()
+        latents: NDArray[np.float16] = column.flatten().to_numpy(zero_copy_only=False)
+        if not is_finite(latents):
+            path = shard_paths(self.folder, self.manifest.shards[shard].name)["parquet"]
+            raise DamagedLibraryError(f"{path} is damaged: it has latents that are not finite: {ADVICE}")
+        return latents.reshape(-1, column.type.list_size)
 
 
 def _row_groups(rows: Rows) -> tuple[list[int], NDArray[np.int64]]:

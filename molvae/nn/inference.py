@@ -43,6 +43,11 @@ def encode_dataset(
     -------
     Posterior
         q(z|x) of the M molecules, on the model's device.
+
+    Raises
+    ------
+    CheckpointError
+        If a latent is not finite, which only damaged weights give.
     """
 
     def encode(batch: GraphBatch) -> Posterior:
@@ -52,7 +57,7 @@ def encode_dataset(
         return posterior
 
     with torch.inference_mode():
-        return Posterior.concatenate(map_batches(encode, data, model, progress))
+        return Posterior.concatenate(map_batches(encode, data, model, progress)).checked()
 
 
 def map_batches(

@@ -15,12 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
 
+from molvae.errors import CheckpointError
 from molvae.nn.config import ModelConfig
 
 MIN_LOG_VARIANCE = -8.0
@@ -73,6 +74,18 @@ class Posterior:
         """Posterior of one molecule, with tensors of shape (1, D)."""
         log_variance = None if self.log_variance is None else self.log_variance[index : index + 1]
         return Posterior(self.mean[index : index + 1], log_variance, self.spherical)
+
+    def checked(self) -> Self:
+        """The posterior itself. Raises `CheckpointError` if it is not finite, which only damaged weights give."""
+        finite = self.mean.isfinite().all(1)
+        if self.log_variance is not None:
+            finite &= (0.5 * self.log_variance).exp().isfinite().all(1)
+        if not finite.all():
+            raise CheckpointError(
+                f"the model computes latents that are not finite (NaN or infinite) for {int((~finite).sum()):,} of "
+                f"{len(finite):,} molecules: its weights.safetensors is damaged, or its training diverged"
+            )
+        return self
 
     @classmethod
     def concatenate(cls, parts: Sequence[Posterior]) -> Posterior:

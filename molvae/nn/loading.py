@@ -29,7 +29,7 @@ def build_from_state(build: Callable[[], Network], state: dict[str, torch.Tensor
     Raises
     ------
     InputError
-        If a tensor is missing, unknown, or has another shape or type.
+        If a tensor is missing, unknown, or has another shape or type, or if a variance is negative.
     """
     with torch.device("meta"), _SkipInitialization():
         expected = build().state_dict()
@@ -39,6 +39,8 @@ def build_from_state(build: Callable[[], Network], state: dict[str, torch.Tensor
             raise InputError(f"tensor {name} {found}, expected {tuple(tensor.shape)}")
         if state[name].dtype != tensor.dtype:
             raise InputError(f"tensor {name} has the type {state[name].dtype}, expected {tensor.dtype}")
+        if name.endswith("running_var") and (state[name] < 0).any():
+            raise InputError(f"tensor {name} has negative variances")
     if unknown := next((name for name in state if name not in expected), ""):
         raise InputError(f"tensor {unknown[:100]!r} is not part of the network")
     with _SkipInitialization():

@@ -6,7 +6,7 @@ no code.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self
 
@@ -68,12 +68,12 @@ class BayesianRidge:
         Intercept, and variance of the noise.
     """
 
-    center: Floats = array("features")
-    scale: Floats = array("features", above=0)
-    weights: Floats = array("features")
-    covariance: Floats = array("features", "features")
-    bias: Floats = array(1)
-    noise: Floats = array(1, min=0)
+    center: Floats = field(metadata=array("features"))
+    scale: Floats = field(metadata=array("features", above=0))
+    weights: Floats = field(metadata=array("features"))
+    covariance: Floats = field(metadata=array("features", "features"))
+    bias: Floats = field(metadata=array(1))
+    noise: Floats = field(metadata=array(1, min=0))
 
     @property
     def n_features(self) -> int:
@@ -109,10 +109,10 @@ class LogisticRegression:
         Intercept.
     """
 
-    center: Floats = array("features")
-    scale: Floats = array("features", above=0)
-    weights: Floats = array("features")
-    bias: Floats = array(1)
+    center: Floats = field(metadata=array("features"))
+    scale: Floats = field(metadata=array("features", above=0))
+    weights: Floats = field(metadata=array("features"))
+    bias: Floats = field(metadata=array(1))
 
     @property
     def n_features(self) -> int:
@@ -171,12 +171,12 @@ class RandomForest:
         Mean target of a leaf; for labels, the fraction of label 1.
     """
 
-    roots: NDArray[np.int32] = array("trees", dtype="integer", min=0)
-    feature: NDArray[np.int32] = array("nodes", dtype="integer", min=0)
-    threshold: Floats = array("nodes")
-    left: NDArray[np.int32] = array("nodes", dtype="integer", min=0)
-    right: NDArray[np.int32] = array("nodes", dtype="integer", min=0)
-    value: Floats = array("nodes")
+    roots: NDArray[np.int32] = field(metadata=array("trees", dtype="integer", min=0))
+    feature: NDArray[np.int32] = field(metadata=array("nodes", dtype="integer", min=0))
+    threshold: Floats = field(metadata=array("nodes"))
+    left: NDArray[np.int32] = field(metadata=array("nodes", dtype="integer", min=0))
+    right: NDArray[np.int32] = field(metadata=array("nodes", dtype="integer", min=0))
+    value: Floats = field(metadata=array("nodes"))
 
     def __post_init__(self) -> None:
         """Raise `InputError` for arrays that are not trees; a cycle in a stored file would cause an endless loop."""
@@ -250,12 +250,12 @@ class GaussianProcess:
         Length scale; 0 selects the Tanimoto kernel.
     """
 
-    x: NDArray[Any] = array("molecules", "features", dtype="number")
-    y: Floats = array("molecules")
-    mean: Floats = array(1)
-    amplitude: Floats = array(1, min=0)
-    noise: Floats = array(1, min=0)
-    length: Floats = array(1, min=0)
+    x: NDArray[Any] = field(metadata=array("molecules", "features", dtype="number"))
+    y: Floats = field(metadata=array("molecules"))
+    mean: Floats = field(metadata=array(1))
+    amplitude: Floats = field(metadata=array(1, min=0))
+    noise: Floats = field(metadata=array(1, min=0))
+    length: Floats = field(metadata=array(1, min=0))
 
     def __post_init__(self) -> None:
         """Raise `InputError` for counts that are not uint8: the memory of the kernel grows with the largest count."""

@@ -171,7 +171,8 @@ def load(folder: Path) -> FittedModel:
     settings, content = _read_settings(folder)
     if _checksum(folder) != settings.sha256:
         raise CheckpointError(
-            f"{folder / WEIGHTS} is damaged or was edited (its sha256 differs from {SETTINGS}): {_EDITED.format(folder)}"
+            f"{folder / WEIGHTS} is damaged or was edited (its sha256 differs from {SETTINGS}): "
+            f"{_EDITED.format(folder)}"
         )
     if not is_signed(content):
         raise CheckpointError(

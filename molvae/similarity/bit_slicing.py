@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molvae.chem.fingerprints import BITS, bit_counts, word_rows
+from molvae.data.array_files import map_npy
 from molvae.errors import InputError
 
 Words = NDArray[np.uint64]
@@ -61,14 +62,14 @@ class BitPlanes:
 
     @classmethod
     def load(cls, path: Path, count: int) -> BitPlanes:
-        """Memory-map a file that `save` wrote for `count` molecules. Raises `InputError` for any other file."""
-        try:
-            rows = np.load(path, mmap_mode="r")
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{path}: cannot read the fingerprints ({error}); index the library again") from None
+        """Memory-map a file that `save` wrote for `count` molecules. Raises `InputError` or `OSError` for others."""
+        rows = map_npy(path)
         if rows.shape != (BITS + SIZE_ROWS, _n_words(count)) or rows.dtype != np.uint64:
-            raise InputError(f"{path}: not the fingerprints of {count:,} molecules; index the library again")
-        return cls(rows, count)
+            raise InputError(f"it has not the fingerprints of {count:,} molecules")
+        planes = cls(rows, count)
+        if planes.sizes.max(initial=0) > BITS:
+            raise InputError(f"a fingerprint has {planes.sizes.max()} set bits, more than {BITS}")
+        return planes
 
     def save(self, path: Path) -> None:
         """Write the rows to a .npy file."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from molvae.errors import InputError
 from molvae.data.json_files import check_limits, option
+from molvae.errors import InputError
 from molvae.nn.config import JsonConfig
 
 PRECISIONS = ("auto", "32", "tf32", "bf16")

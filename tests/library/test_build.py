@@ -238,7 +238,7 @@ def test_damaged_manifest_is_an_error(tiny_checkpoint, tmp_path):
     complete = json.loads(path.read_text())
     for damaged in ({k: v for k, v in complete.items() if k != "counts"}, {**complete, "shards": [{"x": 1}]}):
         path.write_text(json.dumps(damaged))
-        with pytest.raises(InputError, match=r"is damaged .*index the library again"):
+        with pytest.raises(InputError, match=r"manifest\.json is damaged: .*run the same `molvae index` command again"):
             Manifest.load(tmp_path / "lib")
 
 
