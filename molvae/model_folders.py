@@ -10,6 +10,7 @@ SHIPPED_MODELS = Path(__file__).parent / "weights"
 """Folder of the models that are part of the package."""
 
 CONFIG_FILE = "config.json"
+_MAX_SHOWN = 100  # characters of a name in messages
 
 
 def shipped_models() -> list[str]:
@@ -27,12 +28,17 @@ def find_model(name_or_path: str | Path) -> Path:
     CheckpointError
         If the model does not exist; the message suggests the closest name.
     """
-    path, names = Path(name_or_path), shipped_models()
-    if path.is_dir() and (str(name_or_path) not in names or (path / CONFIG_FILE).exists()):
-        return path
-    if str(name_or_path) in names:
-        return SHIPPED_MODELS / str(name_or_path)
-    hint = did_you_mean(str(name_or_path), names)
+    name, path, names = str(name_or_path), Path(name_or_path), shipped_models()
+    shown = repr(name if len(name) <= _MAX_SHOWN else f"{name[:_MAX_SHOWN]}...")
+    try:
+        if path.is_dir() and (name not in names or (path / CONFIG_FILE).exists()):
+            return path
+        is_file = path.is_file()
+    except OSError as error:  # such as a path that is too long, or a folder without permission
+        raise CheckpointError(f"no model {shown}: {error.strerror or error}") from None
+    if name in names:
+        return SHIPPED_MODELS / name
+    hint = did_you_mean(name[:_MAX_SHOWN], names)
     known = f"the shipped models are {', '.join(names)}" if names else "no models are shipped with this version"
-    problem = "it is a file, not a directory" if path.is_file() else "it is not a directory"
-    raise CheckpointError(f"no model {str(name_or_path)!r}{hint}: {problem}, and {known}")
+    problem = "it is a file, not a directory" if is_file else "it is not a directory"
+    raise CheckpointError(f"no model {shown}{hint}: {problem}, and {known}")

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from molvae import checkpoint as checkpoints
 from molvae import checkpoint_format_1 as format_1
 from molvae import model_folders
-from molvae.checkpoint import describe, find_model, has_weights, load, save, shipped_models
+from molvae.checkpoint import describe, find_model, has_weights, load, save, shipped_models, sign
 from molvae.data.json_files import SIGNATURE, signed
 from molvae.errors import CheckpointError, InputError
 from molvae.nn.autoencoder import Autoencoder
@@ -356,3 +356,131 @@ def test_loading_executes_no_code(folder, tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match=r"weights\.safetensors is damaged: it is not a safetensors file"):
         load(folder)
     assert not (tmp_path / "executed").exists()
+
+
+# --- what is loaded is valid ---
+
+
+def edit_tensors(folder, file, **changes):
+    """Replace tensors of a file and write its digest."""
+    save_file({**load_file(folder / file), **changes}, folder / file)
+    update_checksum(folder, file)
+
+
+def test_weights_that_are_not_finite(folder):
+    weights = load_file(folder / "weights.safetensors")["encoder.pooling.attention.weight"]
+    weights[0, 0] = torch.nan
+    edit_tensors(folder, "weights.safetensors", **{"encoder.pooling.attention.weight": weights})
+    message = r"weights\.safetensors is damaged: the array 'encoder\.pooling\.attention\.weight' .* not finite"
+    with pytest.raises(CheckpointError, match=message):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"latent.standardize.running_var": -torch.ones(12)}, "running_var has negative variances"),
+        ({"latent.standardize.running_var": torch.ones(12, dtype=torch.int64)}, "has the type torch.int64"),
+        ({"extra": torch.ones(1)}, "'extra' is not part of the network"),
+    ],
+)
+def test_invalid_tensor(folder, changes, message):
+    edit_tensors(folder, "weights.safetensors", **changes)
+    with pytest.raises(CheckpointError, match=rf"weights\.safetensors is damaged: .*{message}"):
+        load(folder)
+
+
+def test_weights_that_overflow_are_reported_when_they_are_used(folder):
+    """All weights are finite, but the latents are not."""
+    from molvae.generator import Generator
+
+    edit_tensors(
+        folder, "weights.safetensors", **{"latent.log_variance.bias": torch.full((12,), 60_000, dtype=torch.float16)}
+    )
+    generator = Generator.load(folder, "cpu")
+    with pytest.raises(CheckpointError, match=r"not finite .* for 1 of 1 molecules: its weights\.safetensors"):
+        generator.encode("CCO")
+
+
+def test_weights_of_a_mixture_that_are_not_probabilities(tiny_checkpoint, tmp_path):
+    prior = prior_from_config(PriorConfig(tiny_checkpoint.config.latent_dim))
+    folder = save(replace(tiny_checkpoint, prior=prior), tmp_path / "model")
+    edit_tensors(folder, "prior.safetensors", weights=-load_file(folder / "prior.safetensors")["weights"])
+    with pytest.raises(CheckpointError, match=r"prior\.safetensors is damaged: tensor weights: .* must be 0 or more"):
+        load(folder)
+
+
+@pytest.mark.parametrize("token", [3, "", "C1", "<b>", "C\n"])
+def test_token_that_is_not_one_of_smiles(folder, token):
+    tokens = json.loads((folder / "vocabulary.json").read_text())
+    (folder / "vocabulary.json").write_text(json.dumps([*tokens[:-1], token]))
+    update_checksum(folder, "vocabulary.json")
+    with pytest.raises(CheckpointError, match=r"vocabulary\.json is damaged"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "message"),
+    [
+        ("model", {"latent_dim": 10**12}, r"latent_dim must be 100,000 or less"),
+        ("model", {"max_length": 10**9}, r"max_length must be 5,000 or less"),
+        ("model", {"dropout": "0"}, r"model\.dropout must be of type float, got '0'"),
+        ("defaults", {"temperature": -1.0}, "temperature must be 0 or more"),
+        ("defaults", {"temperatur": 1.0}, "defaults has no setting 'temperatur' .did you mean 'temperature'"),
+    ],
+)
+def test_setting_outside_its_limits(folder, section, changes, message):
+    edit_config(folder, **{section: {**read_config(folder)[section], **changes}})
+    with pytest.raises(CheckpointError, match=rf"config\.json is damaged: {message}"):
+        load(folder)
+
+
+@pytest.mark.parametrize("card", ["[1]", "3", "[" * 5000, '{"a": NaN}'])
+def test_card_that_is_not_an_object(folder, card):
+    (folder / "card.json").write_text(card)
+    with pytest.raises(CheckpointError, match=r"card\.json is damaged.*or delete the file"):
+        load(folder)
+
+
+def test_name_that_is_too_long():
+    with pytest.raises(CheckpointError, match="no model 'xxx") as error:
+        load("x" * 100_000)
+    assert len(str(error.value)) < 400
+
+
+# --- signing ---
+
+
+def test_edited_settings_are_refused_until_signed(folder):
+    config = read_config(folder)
+    config["defaults"]["temperature"] = 0.6
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=rf"config\.json is damaged or was edited .*`molvae sign {folder}`"):
+        load(folder)
+    sign(folder)
+    assert load(folder).defaults.temperature == 0.6
+
+
+def test_edited_file_is_refused_until_signed(folder):
+    tokens = json.loads((folder / "vocabulary.json").read_text())
+    (folder / "vocabulary.json").write_text(json.dumps(tokens, indent=1))
+    with pytest.raises(CheckpointError, match=r"vocabulary\.json is damaged or was edited .*molvae sign"):
+        load(folder)
+    sign(folder)
+    assert list(load(folder).vocabulary.tokens) == tokens
+
+
+def test_signing_checks_everything_else(folder):
+    before = (folder / "config.json").read_bytes()
+    (folder / "vocabulary.json").write_text("[]")
+    with pytest.raises(CheckpointError, match=r"vocabulary\.json is damaged"):
+        sign(folder)
+    assert (folder / "config.json").read_bytes() == before
+
+
+def test_settings_without_a_digest_are_read(folder):
+    """Model directories of molvae 0.2 have none."""
+    config = read_config(folder)
+    del config[SIGNATURE]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert load(folder).name == "tiny"

@@ -37,8 +37,10 @@ _own_temporary_files: set[Path] = set()
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file next to `path`, which replaces `path` when the block ends without an error.
 
-    Raises `MolvaeError` if the disk is full.
+    Raises `MolvaeError` if the disk is full, and `InputError` if `path` is a folder.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, but a file has to be written there: move the folder away")
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
     temporary = _temporary_path(path)

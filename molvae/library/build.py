@@ -156,6 +156,8 @@ def _complete_library(folder: Path, settings: IndexSettings) -> Manifest | None:
     try:
         manifest = Manifest.load(folder)
     except DamagedLibraryError as error:
+        if (folder / MANIFEST).is_dir():
+            raise
         warn(f"{error}; building the library again")
         (folder / MANIFEST).unlink()
         write_json(folder / SETTINGS, asdict(settings))

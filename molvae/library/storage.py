@@ -193,7 +193,7 @@ def read_columns(
 def _check_metadata(file: pq.ParquetFile, columns: Sequence[str], rows: int, latent_dim: int) -> None:
     """Raise `InputError` unless a Parquet file has these columns, of the types that are written, and rows."""
     metadata, schema = file.metadata, file.schema_arrow
-    groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    groups = [n for i in range(metadata.num_row_groups) if (n := metadata.row_group(i).num_rows)]
     if metadata.num_rows != rows or groups != [min(_ROW_GROUP, rows - start) for start in range(0, rows, _ROW_GROUP)]:
         raise InputError(f"it has {metadata.num_rows:,} rows in groups of {groups[:3]}, expected {rows:,}")
     expected = _schema([name for name in columns if name not in _FIXED_COLUMNS], latent_dim)

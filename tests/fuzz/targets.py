@@ -10,6 +10,7 @@ from random import Random
 
 from fuzz.batches import batches
 from fuzz.chemistry import chemistry
+from fuzz.folders import libraries, models, property_models
 from fuzz.report import Report
 
 Target = Callable[[Random, int], Report]
@@ -17,5 +18,8 @@ Target = Callable[[Random, int], Report]
 TARGETS: dict[str, tuple[Target, float]] = {
     "chemistry": (chemistry, 1.0),
     "batches": (batches, 0.3),
+    "models": (models, 0.01),
+    "property_models": (property_models, 0.01),
+    "libraries": (libraries, 0.01),
 }
 """Each target and its number of inputs relative to `--n`."""

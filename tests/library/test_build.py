@@ -6,6 +6,7 @@ import csv
 import json
 import multiprocessing
 import random
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,7 +18,7 @@ from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import compute_properties
 from molvae.chem.smiles import parse
 from molvae.data.rows import Record
-from molvae.errors import InputError
+from molvae.errors import InputError, MolvaeWarning
 from molvae.library.build import PROPERTIES
 from molvae.library.embedding import embed_rows
 from molvae.library.manifest import MANIFEST, Manifest
@@ -240,6 +241,69 @@ def test_damaged_manifest_is_an_error(tiny_checkpoint, tmp_path):
         path.write_text(json.dumps(damaged))
         with pytest.raises(InputError, match=r"manifest\.json is damaged: .*run the same `molvae index` command again"):
             Manifest.load(tmp_path / "lib")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["shards/00001.parquet", "shards/00002.bits.npy", "invalid_rows.csv", "manifest.json", "shards/00000.parquet"],
+)
+@pytest.mark.parametrize("damage", ["truncated", "changed", "missing"])
+def test_damaged_library_is_rebuilt(tiny_checkpoint, long_library, tmp_path, name, damage):
+    """The same command gives the files of an undisturbed build."""
+    if (name, damage) == ("manifest.json", "missing"):
+        pytest.skip("the folder is then not a library")
+    folder = tmp_path / "lib"
+    build_library(tiny_checkpoint, long_library, folder, shard_rows=64)
+    expected = file_contents(folder)
+    path = folder / name
+    content = path.read_bytes()
+    if damage == "changed":
+        path.write_bytes(content[: len(content) // 2] + b"\0\1\2\3" + content[len(content) // 2 + 4 :])
+    elif damage == "truncated":
+        path.write_bytes(content[: len(content) // 3])
+    else:
+        path.unlink()
+    with pytest.warns(MolvaeWarning, match=f"{Path(name).name}.*(damaged|cannot).*building the library again"):
+        build_library(tiny_checkpoint, long_library, folder, shard_rows=64)
+    assert file_contents(folder) == expected
+
+
+@pytest.mark.parametrize("name", ["shards/00001.parquet", "invalid_rows.csv", "manifest.json"])
+def test_folder_in_place_of_a_file_is_not_removed(tiny_checkpoint, long_library, tmp_path, name):
+    path = tmp_path / "lib" / name
+    build_library(tiny_checkpoint, long_library, tmp_path / "lib", shard_rows=64)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=f"{path.name} is .*a folder"):
+        build_library(tiny_checkpoint, long_library, tmp_path / "lib", shard_rows=64)
+    assert path.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("settings.json", b"[]"),
+        ("settings.json", b"\xff"),
+        ("settings.json", b'{"format": "molvae-library-2", "model": 3}'),
+        ("shards/00001.json", b"{"),
+        ("shards/00001.json", b'{"name": "00001", "accepted": "many"}'),
+        ("shards/00000.json", b"[" * 100_000),
+    ],
+)
+def test_incomplete_library_with_a_damaged_file_is_resumed(tiny_checkpoint, long_library, tmp_path, name, content):
+    build_library(tiny_checkpoint, long_library, tmp_path / "whole", shard_rows=64)
+
+    def interrupt(counts):
+        if counts.read > 200:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_library(tiny_checkpoint, long_library, tmp_path / "lib", shard_rows=64, progress=interrupt)
+    assert (tmp_path / "lib" / "shards" / "00001.json").exists()
+    (tmp_path / "lib" / name).write_bytes(content)
+    with pytest.warns(MolvaeWarning, match=f"{Path(name).name} is damaged: .*; building the library from"):
+        build_library(tiny_checkpoint, long_library, tmp_path / "lib", shard_rows=64)
+    assert file_contents(tmp_path / "lib") == file_contents(tmp_path / "whole")
 
 
 def test_invalid_input_writes_nothing(tiny_checkpoint, tmp_path):

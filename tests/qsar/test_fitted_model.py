@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from molvae.data.json_files import signed
 from molvae.errors import CheckpointError, InputError
 from molvae.qsar.estimators import ESTIMATORS
-from molvae.qsar.fitted_model import Candidate, EncoderInfo, FittedModel, load, save
+from molvae.qsar.fitted_model import Candidate, EncoderInfo, FittedModel, load, save, sign
 from molvae.qsar.model_selection import ValidationResult, fit_best
 
 X = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
@@ -152,3 +153,63 @@ def test_pickle_is_not_loaded(tmp_path):
 class FailsOnUnpickling:
     def __reduce__(self):
         return (pytest.fail, ("loading executed code",))
+
+
+@pytest.mark.parametrize("name", list(ESTIMATORS))
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite(tmp_path, name, value):
+    save(fitted(name), "", tmp_path / "m")
+    arrays = load_file(tmp_path / "m" / "weights.safetensors")
+    for array, values in arrays.items():
+        if values.dtype.kind == "f":
+            changed = values.copy()
+            changed.reshape(-1)[-1] = value
+            save_file({**arrays, array: changed}, tmp_path / "m" / "weights.safetensors")
+            _sign(tmp_path / "m")
+            with pytest.raises(
+                CheckpointError, match=rf"weights\.safetensors is damaged: the array '{array}' has values"
+            ):
+                load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "message"),
+    [
+        ("bayesian_ridge", {"scale": np.zeros(5)}, "'scale' has the value 0.0, which has to exceed 0"),
+        ("bayesian_ridge", {"noise": np.array([-1.0])}, "'noise' has the value -1.0, less than 0"),
+        ("bayesian_ridge", {"covariance": np.eye(4)}, r"'covariance' has the shape \(4, 4\), expected \(5, 5\)"),
+        ("logistic_regression", {"bias": np.zeros(2)}, r"'bias' has the shape \(2,\), expected \(1\)"),
+        ("random_forest", {"roots": np.zeros(0, np.int32)}, "there are no trees"),
+        ("gaussian_process", {"y": np.zeros(3)}, r"'y' has the shape \(3,\), expected \(40\)"),
+        ("gaussian_process", {"x": np.zeros((3000, 5)), "y": np.zeros(3000)}, "3,000 molecules, more than 2,500"),
+        ("gaussian_process", {"noise": np.zeros(1), "x": np.zeros((40, 5))}, "the estimator cannot predict"),
+    ],
+)  # fmt: skip
+def test_arrays_outside_their_limits(tmp_path, name, arrays, message):
+    save(fitted(name), "", tmp_path / "m")
+    path = tmp_path / "m" / "weights.safetensors"
+    save_file({**load_file(path), **arrays}, path)
+    _sign(tmp_path / "m")
+    with pytest.raises(CheckpointError, match=rf"weights\.safetensors is damaged: .*{message}"):
+        load(tmp_path / "m")
+
+
+def test_predictions_that_are_not_finite_raise():
+    model = fitted("bayesian_ridge")
+    damaged = replace(model, estimator=replace(model.estimator, covariance=-100 * np.eye(5)))
+    with pytest.raises(InputError, match=r"'pIC50' predicts values that are not finite .*weights\.safetensors"):
+        damaged.predict(X)
+
+
+def test_edited_model_is_refused_until_signed(tmp_path):
+    save(fitted("bayesian_ridge"), "", tmp_path / "m")
+    path = tmp_path / "m" / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "target": "pKi"}))
+    with pytest.raises(CheckpointError, match=r"model\.json is damaged or was edited .*molvae sign"):
+        load(tmp_path / "m")
+    sign(tmp_path / "m")
+    assert load(tmp_path / "m").target == "pKi"
+
+
+def _sign(folder):
+    _edit(folder, sha256=hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest())
