@@ -23,6 +23,7 @@ from molvae.checkpoint import CONFIG_FILE
 from molvae.chem.standardization import prepare
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.files import atomic_write, checksum
+from molvae.data.json_files import signed
 from molvae.data.parallel import chunked, map_chunks
 from molvae.data.readers import read_records
 from molvae.data.rows import Record
@@ -61,7 +62,7 @@ def update(folder: Path, molecules: list[str]) -> int:
     config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     config["sha256"][FILTER_FILE] = checksum(path)
     with atomic_write(folder / CONFIG_FILE) as draft:
-        draft.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        draft.write_text(json.dumps(signed(config), indent=2) + "\n", encoding="utf-8")
     return len(after) - len(before)
 
 

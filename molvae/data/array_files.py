@@ -23,7 +23,7 @@ from molvae.errors import InputError, did_you_mean
 Arrays = dict[str, NDArray[Any]]
 Kind = TypeVar("Kind")
 
-_KINDS = {"float": "f", "integer": "iu", "number": "fiu"}
+_KINDS = {"float": "f", "integer": "i", "number": "fiu"}
 
 
 def read_safetensors(path: Path) -> Arrays:

@@ -54,13 +54,16 @@ from molvae.library.storage import (
     read_columns,
     shard_paths,
     shard_record_path,
-    split_invalid_rows,
+    split_rows,
     write_shard,
 )
 from molvae.nn.autoencoder import Autoencoder
 
 PROPERTIES = ("mw", "logp", "tpsa", "hbd", "hba", "rotatable_bonds")
 """Properties that a library stores by default."""
+
+JOINED_FILES = {INVALID_ROWS: INVALID_ROW_COLUMNS, NOTES: NOTE_COLUMNS}
+"""Files of the whole library that each shard has a part of during the build, and their columns."""
 
 SHARD_ROWS = 128 * BATCH_SIZE
 
@@ -177,27 +180,31 @@ def _damaged_files(folder: Path, manifest: Manifest) -> list[Path]:
         path
         for shard in manifest.shards
         for suffix, path in shard_paths(folder, shard.name).items()
-        if suffix != "invalid_rows.csv" and not has_checksum(path, shard.sha256[suffix])
+        if suffix not in JOINED_FILES and not has_checksum(path, shard.sha256[suffix])
     ]
-    parts = split_invalid_rows(folder / INVALID_ROWS, manifest.shards)
-    if any(
-        _sha256(part).hexdigest() != shard.sha256["invalid_rows.csv"]
-        for shard, part in zip(manifest.shards, parts, strict=True)
-    ):
-        damaged.append(folder / INVALID_ROWS)
+    for name, parts in _split_joined_files(folder, manifest).items():
+        if any(_sha256(p).hexdigest() != s.sha256[name] for s, p in zip(manifest.shards, parts, strict=True)):
+            damaged.append(folder / name)
     return damaged
 
 
 def _reopen(folder: Path, manifest: Manifest) -> None:
     """Turn a complete library into an incomplete one, so that the build resumes at the first damaged shard."""
-    parts = split_invalid_rows(folder / INVALID_ROWS, manifest.shards)
+    joined = _split_joined_files(folder, manifest)
     write_json(folder / SETTINGS, asdict(manifest.settings))
-    for number, (shard, part) in enumerate(zip(manifest.shards, parts, strict=True)):
-        with atomic_write(shard_paths(folder, shard.name)["invalid_rows.csv"]) as draft:
-            draft.write_bytes(part)
+    for number, shard in enumerate(manifest.shards):
+        for name, parts in joined.items():
+            with atomic_write(shard_paths(folder, shard.name)[name]) as draft:
+                draft.write_bytes(parts[number])
         write_json(shard_record_path(folder, number), asdict(shard))
     for path in [*folder.glob("ivf-*"), folder / MANIFEST]:  # the manifest last: until then, the library is complete
         path.unlink()
+
+
+def _split_joined_files(folder: Path, manifest: Manifest) -> dict[str, list[bytes]]:
+    """Return the rows of each shard in the files that `_finish` joined, by the name of the file."""
+    counts = {INVALID_ROWS: [s.invalid for s in manifest.shards], NOTES: [s.noted for s in manifest.shards]}
+    return {name: split_rows(folder / name, counts[name]) for name in JOINED_FILES}
 
 
 def _prepare_folder(folder: Path, settings: IndexSettings) -> list[Shard]:
@@ -262,7 +269,7 @@ def _shard_parts(
 
 def _finish(folder: Path, manifest: Manifest) -> Manifest:
     """Join the invalid and the changed rows of all shards and write the manifest, which completes the library."""
-    for name, columns in ((INVALID_ROWS, INVALID_ROW_COLUMNS), (NOTES, NOTE_COLUMNS)):
+    for name, columns in JOINED_FILES.items():
         with atomic_write(folder / name) as draft, draft.open("wb") as file:
             file.write((",".join(columns) + "\n").encode())
             for shard in manifest.shards:

@@ -212,7 +212,9 @@ def read_library_json(path: Path) -> dict[str, Any]:
         if not isinstance(found := content.get("format"), str) or not found.startswith("molvae-library-"):
             raise InputError(f"its format is {shortened_repr(found)}")
     if found != FORMAT:
-        raise InputError(f"{path} has format {shortened_repr(found)}, expected {FORMAT!r}: index the library again")
+        raise InputError(
+            f"{path} has format {shortened_repr(found)}, expected {FORMAT!r}: index the files into another folder"
+        )
     return content
 
 

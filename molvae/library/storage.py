@@ -126,19 +126,20 @@ def has_checksum(path: Path, expected: str) -> bool:
         return False
 
 
-def split_invalid_rows(path: Path, shards: Sequence[Shard]) -> list[bytes]:
-    """Split invalid_rows.csv of a library into the invalid rows of its shards; b"" for those that are missing.
+def split_rows(path: Path, counts: Sequence[int]) -> list[bytes]:
+    """Split a joined CSV file of a library, such as invalid_rows.csv, into the rows of its shards.
 
-    A row may have several lines: it ends with the line after which the number of quotation marks is even.
+    `counts` are the rows of each shard; a shard whose rows are missing gets fewer. A row may have several lines: it
+    ends with the line after which the number of quotation marks is even.
     """
     try:
         lines = path.read_bytes().split(b"\n")[1:] if path.is_file() else []
     except OSError:
         lines = []
     parts, position = [], 0
-    for shard in shards:
+    for count in counts:
         start, rows = position, 0
-        while rows < shard.invalid and position < len(lines):
+        while rows < count and position < len(lines):
             quotes = lines[position].count(b'"')
             position += 1
             while quotes % 2 and position < len(lines):

@@ -55,7 +55,13 @@ class PropertyModel:
         fitted_model = storage.load(Path(path))
         if fitted_model.encoder is None:
             return cls(fitted_model)
-        folder = find_model(encoder or fitted_model.encoder.path)
+        try:
+            folder = find_model(encoder or fitted_model.encoder.path)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{Path(path) / storage.SETTINGS} needs the model {fitted_model.encoder.name!r} for latents: {error}; "
+                "if it has moved, give its folder (encoder=)"
+            ) from None
         if weights_sha256(folder) != fitted_model.encoder.sha256:
             raise CheckpointError(
                 f"{path} needs the latents of the model {fitted_model.encoder.name!r}, "

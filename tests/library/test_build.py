@@ -21,7 +21,7 @@ from molvae.data.rows import Record
 from molvae.errors import InputError, MolvaeWarning
 from molvae.library.build import PROPERTIES
 from molvae.library.embedding import embed_rows
-from molvae.library.manifest import MANIFEST, Manifest
+from molvae.library.manifest import FORMAT, MANIFEST, Manifest
 from molvae.similarity.bit_slicing import BitPlanes
 
 
@@ -284,7 +284,7 @@ def test_folder_in_place_of_a_file_is_not_removed(tiny_checkpoint, long_library,
     [
         ("settings.json", b"[]"),
         ("settings.json", b"\xff"),
-        ("settings.json", b'{"format": "molvae-library-2", "model": 3}'),
+        ("settings.json", f'{{"format": "{FORMAT}", "model": 3}}'.encode()),
         ("shards/00001.json", b"{"),
         ("shards/00001.json", b'{"name": "00001", "accepted": "many"}'),
         ("shards/00000.json", b"[" * 100_000),
