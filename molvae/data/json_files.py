@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from molvae.errors import InputError, MolvaeError, did_you_mean
+from molvae.errors import InputError, MolvaeError, did_you_mean, one_line
 
 MAX_BYTES = 64 << 20
 """Maximum size of a JSON file. The manifest of a library of a billion molecules takes about 6 MB."""
@@ -63,9 +63,9 @@ def reading(path: Path, error_type: type[MolvaeError], advice: str) -> Iterator[
     except FileNotFoundError:
         raise error_type(f"{path.parent} lacks {path.name}: {advice}") from None
     except OSError as error:
-        raise error_type(f"cannot read {path} ({error.strerror or error}): {advice}") from None
+        raise error_type(f"cannot read {path} ({error.strerror or one_line(str(error))}): {advice}") from None
     except InputError as error:
-        raise error_type(f"{path} is damaged: {error}: {advice}") from None
+        raise error_type(f"{path} is damaged: {one_line(str(error))}: {advice}") from None
 
 
 def check_regular_file(path: Path) -> int:
