@@ -68,8 +68,7 @@ DRUGLIKE_USE = (
     "screening and property models."
 )
 DRUGLIKE_LIMITATION = (
-    "Molecules of 6 to 64 heavy atoms whose tokens are in vocabulary.json; salts have to be stripped first "
-    "(--standardize)."
+    "Molecules of 6 to 64 heavy atoms whose tokens are in vocabulary.json; salts and isotope labels are removed."
 )
 LIMITATIONS = (
     "Generated molecules are hypotheses. The model predicts neither synthesizability nor activity nor toxicity; filter "
