@@ -123,6 +123,7 @@ def valid_rows(rows: Iterator[Row], invalid: list[Row] | None = None) -> Iterato
             report_row(row, str(error))
             invalid.append(row)
         else:
+            report_note(row, "")
             yield row
 
 

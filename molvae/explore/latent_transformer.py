@@ -95,8 +95,7 @@ class LatentTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         rejected = frame[frame["error"] != ""]
         if self.errors == "raise" and len(rejected):
             raise MoleculeError(f"row {rejected.index[0]} (counted from 0): {rejected['error'].iloc[0]}")
-        latents: NDArray[np.float32] = frame.filter(regex=LATENT_COLUMNS).to_numpy(np.float32)
-        return latents
+        return np.array(frame.filter(regex=LATENT_COLUMNS), dtype=np.float32)
 
     def inverse_transform(self, X: Any) -> NDArray[np.object_]:
         """Decode latents to SMILES.

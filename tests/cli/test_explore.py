@@ -291,19 +291,18 @@ def test_standardize_keeps_names(molvae, command, tmp_path):
     assert table["error"].notna().tolist() == [False] * len(SMALL) + [True]
 
 
-def test_standardize_single_molecules(molvae):
+def test_salts_of_single_molecules_are_stripped(molvae):
     def table(*arguments):
         return pd.read_csv(io.StringIO(molvae(*arguments).stdout))
 
     steps = ["--steps", 3]
-    assert table("interpolate", "CCCCO.Cl", "CCO", *steps, "--standardize").equals(
-        table("interpolate", "CCCCO", "CCO", *steps)
-    )
+    assert table("interpolate", "CCCCO.Cl", "CCO", *steps).equals(table("interpolate", "CCCCO", "CCO", *steps))
     assert table("traverse", "CCCCO.Cl", *steps, "--standardize").equals(table("traverse", "CCCCO", *steps))
-    assert "--standardize" in molvae("traverse", "CCCCO.Cl", *steps, code=2).stderr
-    neighbors = table("neighbors", "CCO.Cl", "CCCO", "--seeds", "CCCCO.Cl", "--standardize")
-    assert neighbors["smiles"].tolist() == ["CCCO", "CCO"]
-    assert set(table("optimize", "CCCO.Cl", "--max-samples", 16, "--standardize")["seed"]) == {"CCCO"}
+    assert "CCCCO.Cl: salt removed: Cl" in molvae("traverse", "CCCCO.Cl", *steps).stderr
+    assert "This is a salt or mixture" in molvae("traverse", "CCCCO.Cl", *steps, "--keep-salts", code=2).stderr
+    neighbors = table("neighbors", "CCO.Cl", "CCCO", "--seeds", "CCCCO.Cl")
+    assert neighbors["smiles"].tolist() == ["CCCO", "CCO.Cl"]
+    assert set(table("optimize", "CCCO.Cl", "--max-samples", 16)["seed"]) == {"CCCO.Cl"}
 
 
 def test_optimize_named_score(molvae, tmp_path):

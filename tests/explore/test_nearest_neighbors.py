@@ -21,7 +21,7 @@ SEEDS = ["OCC", DRUGS["caffeine"]]
 
 def test_neighbors_match_scikit_learn(tiny):
     table = neighbors(tiny, LIBRARY, SEEDS, 6)
-    library, queries = (tiny.encode(smiles).iloc[:, 2:].to_numpy(float) for smiles in (LIBRARY, SEEDS))
+    library, queries = (tiny.encode(smiles).filter(regex=r"^z\d+$").to_numpy(float) for smiles in (LIBRARY, SEEDS))
     distance, index = NearestNeighbors(n_neighbors=7).fit(library).kneighbors(queries)
     for row, seed in enumerate(SEEDS):
         found = table[table["seed"] == seed]

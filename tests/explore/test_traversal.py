@@ -46,7 +46,7 @@ def test_grid_runs_from_top_left_to_bottom_right(tiny):
 
 
 def test_axes_are_latent_dimensions(tiny):
-    latent = tiny.encode("CCCCO").iloc[0, 2:].to_numpy(float)
+    latent = tiny.encode("CCCCO").filter(regex=r"^z\d+$").to_numpy(float)[0]
     row = np.stack([latent + shift * np.eye(12)[3] for shift in (-2, 0, 2)])
     table = traverse(tiny, "CCCCO", axes=(3, 1), steps=3, span=2)
     assert list(table["smiles"][3:6]) == list(tiny.decode(row, inversion_steps=4)["smiles"])
