@@ -58,11 +58,21 @@ function isText(index) {
   return ![...document.querySelectorAll('tbody tr')].some(row => row.cells[index].dataset.value !== undefined);
 }
 
+function hideEmptyColumns() {
+  const rows = [...document.querySelectorAll('tbody tr')];
+  headings.forEach((heading, index) => {
+    if (!rows.length || rows.some(row => row.cells[index].dataset.empty === undefined)) return;
+    for (const cell of [heading, ...rows.map(row => row.cells[index])]) cell.hidden = true;
+    for (const option of select.options) if (Number(option.value) === index) option.hidden = true;
+  });
+}
+
 if (headings.length) {
   document.querySelector('.toolbar').hidden = false;
   select.addEventListener('change', () => sort(Number(select.value), Number(select.value) === 0 || isText(Number(select.value))));
   directionButton.addEventListener('click', () => sort(column, !ascending));
   viewButton.addEventListener('click', () => show(!document.body.classList.contains('grid')));
+  hideEmptyColumns();
   show(window.innerWidth < 900);
   sort(0, true);
 }
