@@ -54,6 +54,7 @@ def analogs(
     seeds: str | Iterable[str],
     n: int = 100,
     *,
+    pool_size: int = 0,
     similarity: str | float | tuple[float, float] | None = None,
     noise_level: float | None = None,
     samples_per_latent: int = 1,
@@ -102,6 +103,7 @@ def analogs(
     return load(model, device).analogs(
         seeds,
         n,
+        pool_size=pool_size,
         similarity=similarity,
         noise_level=noise_level,
         samples_per_latent=samples_per_latent,

@@ -23,6 +23,7 @@ from molvae.data.graph_dataset import GraphBatch, PackedGraphs
 from molvae.errors import InputError, MoleculeError
 from molvae.generation.analogs import SearchOptions
 from molvae.generation.codec import Codec
+from molvae.generation.interruption import AnalogsInterrupted
 from molvae.generation.options import PROPERTIES, AnalogOptions, AnalogTask, Progress, ScoresLike
 from molvae.generation.runner import (
     AnalogRunner,
@@ -66,7 +67,7 @@ class Generator:
     >>> generator = Generator.load("druglike", device="cpu")
     >>> table = generator.analogs("CC(=O)Nc1ccc(O)cc1", n=10, random_state=1)
     >>> list(table.columns)
-    ['seed', 'smiles', 'similarity', 'log_likelihood', 'qed', 'sa', 'logp', 'mw', 'not_in_training']
+    ['seed', 'id', 'smiles', 'similarity', 'log_likelihood', 'qed', 'sa', 'logp', 'mw', 'not_in_training']
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device | str = "cpu", precision: str = "auto") -> None:
@@ -116,6 +117,7 @@ class Generator:
         seeds: str | Iterable[str],
         n: int = 100,
         *,
+        pool_size: int = 0,
         similarity: str | float | tuple[float, float] | None = None,
         noise_level: float | None = None,
         samples_per_latent: int = 1,
@@ -155,10 +157,17 @@ class Generator:
             SMILES of the seed molecules.
         n
             Number of distinct valid molecules per seed; the seed itself does not count.
+        pool_size
+            Number of molecules to find around each seed before the best `n` of them are returned: the first by
+            `rank_by`, else those closest to a `similarity` that is a number, else the most similar ones. A larger `n`
+            then starts with the same molecules. 0: 100, or what 1,000 samples give (no pool for a fixed `noise_level`
+            without `rank_by`, whose molecules are a sample). A `pool_size` of at most `n` returns the first `n`
+            molecules found.
         similarity
             Tanimoto similarity to the seed (Morgan fingerprints, radius 2, 2048 bits). A number such as 0.6 is the
-            median of the analogs; a range such as (0.5, 0.7) or "0.5:0.7" bounds each of them. Default: 0.4 or more;
-            if these are too few, the most similar of the other molecules follow.
+            median of the analogs (if there are too few on one side of it, a warning tells the median reached); a range
+            such as (0.5, 0.7) or "0.5:0.7" bounds each of them. Default: 0.4 or more; if these are too few, the most
+            similar of the other molecules follow.
         noise_level
             Fixed noise level instead of a similarity, 0 to 1: 0 samples the posterior of the seed, 1 the prior.
         samples_per_latent
@@ -222,21 +231,24 @@ class Generator:
         Returns
         -------
         pandas.DataFrame
-            Columns `seed`, `smiles` (canonical), `similarity`, `log_likelihood` (nats, of the sample given its latent),
-            `properties`, `not_in_training` (None if the model has no record of its training set), other properties
-            and scores that `filters`, `rank_by` and `scores` name, and `rank`.
+            Columns `seed`, `id` (`seed1_a01` for the first analog of the first seed), `smiles` (canonical),
+            `similarity`, `log_likelihood` (nats, of the sample given its latent), `properties`, `not_in_training` (None
+            if the model has no record of its training set), other properties and scores that `filters`, `rank_by` and
+            `scores` name, and `rank`.
 
             `attrs["errors"]` maps invalid seeds to the reason, `attrs["notes"]` changed seeds to what was changed, such
-            as "salt removed: Cl". `attrs["statistics"]` has a dict per valid seed:
-            `seed`, `requested`, `found`, `in_range` (found within the similarity range), `samples`, `valid`,
-            `rejected` (number of molecules by filter), `unbalanced` (molecules dropped to keep the median), and the
-            estimated `samples_needed` (None: none of the last samples was accepted). `attrs["summary"]` has the same
-            as a sentence per seed.
+            as "salt removed: Cl". `attrs["statistics"]` has a dict per valid seed: `seed`, `requested`, `found`,
+            `in_range` (found within the similarity range), `median` (of the similarities), `samples`, `valid`,
+            `rejected` (number of molecules by filter), `unbalanced` (molecules without a counterpart on the other side
+            of the target median), and the estimated `samples_needed` (None: none of the last samples was accepted).
+            `attrs["summary"]` has the same as a sentence per seed.
 
         Raises
         ------
         InputError
             If an option is invalid, or options contradict each other.
+        AnalogsInterrupted
+            On Ctrl+C; a `KeyboardInterrupt` whose `frame` is the table of the analogs found so far.
 
         See Also
         --------
@@ -254,6 +266,7 @@ class Generator:
         """
         options = AnalogOptions(
             n=n,
+            pool_size=pool_size,
             similarity=similarity,
             noise_level=noise_level,
             samples_per_latent=samples_per_latent,
@@ -281,7 +294,13 @@ class Generator:
         )
         runner, smiles = self._runner(options), list(as_smiles_iterable(seeds))
         with progress_bar(n * len(smiles), "molecules", progress) as advance:
-            tables = list(runner.tables(smiles, workers, advance))
+            tables = list[pd.DataFrame]()
+            try:
+                for table in runner.tables(smiles, workers, advance):
+                    tables.append(table)
+            except AnalogsInterrupted as error:
+                frame = concatenate_tables([*tables, error.frame], runner.task.columns)
+                raise AnalogsInterrupted(frame) from None
         return concatenate_tables(tables, runner.task.columns)
 
     @checked_arguments
@@ -290,6 +309,7 @@ class Generator:
         seeds: str | Iterable[str],
         n: int = 100,
         *,
+        pool_size: int = 0,
         similarity: str | float | tuple[float, float] | None = None,
         noise_level: float | None = None,
         samples_per_latent: int = 1,
@@ -347,6 +367,7 @@ class Generator:
         """
         options = AnalogOptions(
             n=n,
+            pool_size=pool_size,
             similarity=similarity,
             noise_level=noise_level,
             samples_per_latent=samples_per_latent,

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,24 +10,29 @@ from molvae.cli import checks, options
 from molvae.cli.loading import load_model, load_scores, split_names, temperature_option
 from molvae.cli.outputs import GRID_FORMATS, check_image, check_outputs, image_output, table_output
 from molvae.cli.partial_runs import content_id, resumable_run
-from molvae.viz.progress import progress_bar
+from molvae.cli.seed_stream import SeedStream, count_rows
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from molvae.cli.inputs import Row
-    from molvae.data.rows import Record
     from molvae.generator import Generator
 
 
 def analogs(
     seeds: options.Molecules,
     n: options.Count = 100,
+    pool_size: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            rich_help_panel=options.RANKING,
+            help="Molecules to find before the best -n of them are returned. 0: 100, or what 1,000 samples give; none "
+            "with --noise-level alone. A pool of at most -n returns the first molecules found.",
+        ),
+    ] = 0,
     similarity: Annotated[
         str | None,
         typer.Option(
             show_default=False,
-            help="Tanimoto similarity to the seed: 0.6 sets the median, 0.5:0.7 a range. "
+            help="Tanimoto similarity to the seed, from 0 to 1: 0.6 sets the median, 0.5:0.7 a range. "
             "Default: 0.4 or more, then the most similar of the others if there are too few.",
         ),
     ] = None,
@@ -124,8 +125,8 @@ def analogs(
 ) -> None:
     """Generate distinct valid analogs of each seed molecule, most similar first.
 
-    Columns: seed, name (for seeds from files), smiles, similarity (Tanimoto, Morgan radius 2, 2048 bits),
-    log_likelihood, qed, sa, logp, mw, not_in_training. In Python: `molvae.analogs`.
+    Columns: seed, name (for seeds from files), id (of the analog), smiles, similarity (Tanimoto, Morgan radius 2, 2048
+    bits), log_likelihood, qed, sa, logp, mw, not_in_training. In Python: `molvae.analogs`.
     """
     from molvae.cli.inputs import read_rows
     from molvae.data.readers import looks_like_file
@@ -137,7 +138,8 @@ def analogs(
     checks.check_expressions(filters, rank_by, ("similarity", "log_likelihood", *checks.score_names(scores)))
     checks.check_inputs(seeds, column, name_column)
     analog_options: dict[str, Any] = {
-        "similarity": similarity, "noise_level": noise_level, "samples_per_latent": samples_per_latent,
+        "pool_size": pool_size, "similarity": similarity, "noise_level": noise_level,
+        "samples_per_latent": samples_per_latent,
         "temperature": temperature_option(temperature, greedy), "top_k": top_k, "top_p": top_p, "grammar": grammar,
         "max_samples": max_samples, "filters": filters, "include_smarts": include_smarts,
         "exclude_smarts": exclude_smarts, "core": core, "keep_scaffold": keep_scaffold,
@@ -150,8 +152,9 @@ def analogs(
     settings = _settings(generator, model, n, analog_options, scores, column)
     with resumable_run(output, seeds, settings) as parts:
         named = any(text == "-" or looks_like_file(text) for text in seeds)
-        run = _SeedStream(read_rows(seeds, column, name_column), parts.counts if parts else {}, named=named)
-        tables = run.tables(generator, n, analog_options)
+        run = SeedStream(read_rows(seeds, column, name_column), parts.counts if parts else {}, named=named)
+        # an output file contains whole seeds only; without one, an interrupted command prints what was found
+        tables = run.tables(generator, n, analog_options, count_rows(seeds, column), keep_partial=output is None)
         if parts:
             tables = parts.extend(tables)
         with image_output(image) as draw:
@@ -159,6 +162,8 @@ def analogs(
                 for frame in tables:
                     draw(frame)
                     write(frame)
+                if not (parts.n_tables if parts else run.n_tables):  # there were no seeds
+                    write(run.named_table(generator.analogs([], n, **analog_options)))
                 if not run.counts["molecules"] and output is not None and output.suffix.lower() in GRID_FORMATS:
                     typer.echo(run.summary(), err=True)
                     raise typer.Exit(1)  # no image without molecules
@@ -191,82 +196,3 @@ def _score_id(text: str) -> str:
     """Name and digest of a property model folder or of FILE.py:FUNCTION."""
     file, function = text.rsplit(":", 1) if ".py:" in text else (text, "")
     return f"{content_id(file)} {function}".strip()
-
-
-class _SeedStream:
-    """Passes seeds to the generator, and counts how many were used and rejected.
-
-    Parameters
-    ----------
-    rows
-        The rows of all inputs.
-    counts
-        The counts of an interrupted run; its rows are skipped.
-    named
-        Add the names of the seeds as a column.
-    """
-
-    def __init__(self, rows: Iterator[Row], counts: Mapping[str, int], *, named: bool) -> None:
-        self.counts, self.named = Counter(counts), named
-        self.rows = islice(rows, self.counts["used"] + self.counts["rejected"], None)
-        self.pending: deque[tuple[Record, int]] = deque()  # seeds in the generator; invalid rows before each of them
-        self.n_invalid = 0  # number of invalid rows since the last seed
-
-    def tables(self, generator: Generator, n: int, analog_options: dict[str, Any]) -> Iterator[pd.DataFrame]:
-        """A table for every few seeds; `attrs["counts"]` has the counts of the rows that it covers."""
-        from molvae.chem.scoring_functions import ScoringFunctionWarning
-        from molvae.errors import MolvaeWarning
-
-        with warnings.catch_warnings(), progress_bar(None, "molecules") as advance:
-            warnings.simplefilter("ignore", MolvaeWarning)  # reported below with file and line
-            warnings.simplefilter("default", ScoringFunctionWarning)
-            for frame in generator.iter_analogs(self._seeds(), n, **analog_options, progress=advance):
-                for line in frame.attrs["summary"]:
-                    typer.echo(line, err=True)
-                counts, names = self._count(frame)
-                self.counts.update(counts)
-                if self.named:
-                    frame.insert(1, "name", names)
-                frame.attrs = {"counts": dict(counts)}
-                yield frame
-        self.counts["rejected"] += self.n_invalid
-
-    def _seeds(self) -> Iterator[str]:
-        from molvae.cli.inputs import report_row
-        from molvae.data.rows import Record
-
-        for row in self.rows:
-            if isinstance(row, Record):
-                self.pending.append((row, self.n_invalid))
-                self.n_invalid = 0
-                yield row.smiles
-            else:
-                report_row(row)
-                self.n_invalid += 1
-
-    def _count(self, frame: pd.DataFrame) -> tuple[Counter[str], list[str]]:
-        """The counts of the input rows that a table covers, and the seed's name for each of its rows."""
-        from molvae.cli.inputs import report_note, report_row
-
-        counts, names = Counter(molecules=len(frame)), list[str]()
-        for n_found in frame.attrs["rows_per_seed"]:
-            row, n_invalid_before = self.pending.popleft()
-            names += [row.name] * n_found
-            counts["rejected"] += n_invalid_before
-            reason = frame.attrs["errors"].get(row.smiles)
-            if reason is not None:
-                report_row(row, reason)
-            counts["changed"] += reason is None and report_note(row, frame.attrs["notes"].get(row.smiles, ""))
-            counts["used" if reason is None else "rejected"] += 1
-        return counts, names
-
-    def summary(self) -> str:
-        """One line, such as "3 seeds: 2 used, 1 rejected; 200 molecules"."""
-        from molvae.cli.inputs import changed_summary
-
-        used, rejected = self.counts["used"], self.counts["rejected"]
-        seeds = "seed" if used + rejected == 1 else "seeds"
-        return (
-            f"{used + rejected:,} {seeds}: {used:,} used, {rejected:,} rejected; {self.counts['molecules']:,} molecules"
-            f"{changed_summary(self.counts['changed'])}"
-        )

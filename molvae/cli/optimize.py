@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,11 @@ from molvae.cli import checks, options
 from molvae.cli.loading import load_model, load_scores
 from molvae.cli.outputs import GRID_FORMATS, check_image, check_outputs, single_table
 from molvae.viz.progress import progress_bar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molvae.data.rows import Record
 
 
 def optimize(
@@ -62,7 +68,7 @@ def optimize(
     far, and half of its samples branch off the SMILES of this molecule. --generations 10 lets CMA-ES adapt its
     covariance before each restart. Ctrl+C ends the search and returns the molecules found so far.
 
-    Columns: seed, name (of the seed, if it has one), smiles, score, similarity, the properties used, n_evaluations,
+    Columns: seed, name (of the seed, if it has one), id (of the molecule), smiles, score, similarity, the properties used, n_evaluations,
     n_samples. In Python: `molvae.explore.optimize`.
     """
     from molvae.cli.inputs import read_rows, report_errors, report_notes, valid_rows
@@ -95,6 +101,7 @@ def optimize(
             interrupted, frame = error, error.frame
         report_errors(frame.attrs["errors"])
         report_notes(frame.attrs["notes"])
+        frame.insert(1, "id", _ids(frame, records))
         if any(record.name for record in records):
             names = {record.smiles: record.name for record in reversed(records)}
             frame.insert(1, "name", [names.get(seed, "") for seed in frame["seed"]])
@@ -103,3 +110,15 @@ def optimize(
         raise interrupted
     if frame.empty:
         raise typer.Exit(1)
+
+
+def _ids(frame: pd.DataFrame, records: Sequence[Record]) -> list[str]:
+    """IDs of the molecules of each seed, which begin with its name, as those of `molvae analogs`."""
+    from molvae.cli.seed_stream import seed_label
+    from molvae.generation.options import analog_ids
+
+    labels, used = dict[str, str](), set[str]()
+    for position, record in enumerate(records, start=1):
+        labels.setdefault(record.smiles, seed_label(record.name, position, used))
+    n_found = frame.groupby("seed", sort=False).size()
+    return [name for seed, count in n_found.items() for name in analog_ids(labels.get(str(seed), str(seed)), count)]

@@ -76,7 +76,11 @@ def table_output(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Wr
             yield write
     elif sys.stdout.isatty():
         table = _TerminalTable()
-        yield table.add
+        try:
+            yield table.add
+        except KeyboardInterrupt:  # what was found so far
+            table.show()
+            raise
         table.show()
     else:
         yield _CsvStream().add
@@ -86,16 +90,27 @@ def table_output(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Wr
 def image_output(image: Path | None) -> Iterator[Write]:
     """A function that collects tables for an image. The image is drawn even if the reader of stdout has closed it."""
     from molvae.io.writers import table_writer
+    from molvae.viz.molecules import MAX_PANELS
 
     if image is None:
         yield lambda frame: None  # noqa: ARG005
         return
-    closed_pipe = None
-    with table_writer(image) as draw:
-        try:
-            yield draw
-        except BrokenPipeError as error:
-            closed_pipe = error
+    closed_pipe, tables = None, list["pd.DataFrame"]()
+
+    def add(frame: pd.DataFrame) -> None:
+        if sum(map(len, tables)) < MAX_PANELS:
+            tables.append(frame)
+
+    try:
+        yield add
+    except BrokenPipeError as error:
+        closed_pipe = error
+    if any(map(len, tables)):
+        with table_writer(image) as draw:
+            for table in tables:
+                draw(table)
+    else:
+        typer.echo(f"{image} is not written: there are no molecules to draw", err=True)
     if closed_pipe is not None:
         raise closed_pipe
 
@@ -176,20 +191,30 @@ class _TerminalTable:
         if not self.n_rows:
             return
         frame = pd.concat([f for f in self.frames if len(f)])
-        cells = {str(name): [format_cell(value) for value in frame[name]] for name in frame.columns}
-        shown = {name: column for name, column in cells.items() if any(column) and not _is_single_seed(name, column)}
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in shown:
-            is_text = name in _TEXT_COLUMNS
-            header = name.replace("_", "\n")
-            table.add_column(header, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
-        for row in zip(*shown.values(), strict=True):
-            table.add_row(*map(Text, row))  # Text, because rich would read [C@H] as markup
         console = Console()
-        console.print(table)
+        for heading, rows in _blocks(frame):
+            if heading:
+                console.print(heading, markup=False, highlight=False, soft_wrap=True)
+            cells = {str(name): [format_cell(value) for value in rows[name]] for name in rows.columns}
+            shown = {name: column for name, column in cells.items() if any(column)}
+            table = Table(box=None, header_style="bold", pad_edge=False)
+            for name in shown:
+                is_text = name in _TEXT_COLUMNS
+                header = name.replace("_", "\n")
+                table.add_column(header, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+            for row in zip(*shown.values(), strict=True):
+                table.add_row(*map(Text, row))  # Text, because rich would read [C@H] as markup
+            console.print(table)
         if self.n_rows > len(frame):
             console.print(f"... {self.n_rows - len(frame):,} more; -o FILE writes all", markup=False, highlight=False)
 
 
-def _is_single_seed(name: str, column: list[str]) -> bool:
-    return name == "seed" and len(set(column)) == 1  # the summary on stderr names it
+def _blocks(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each seed, headed by its name and SMILES instead of columns with them; one block without seeds."""
+    if "seed" not in frame.columns:
+        yield "", frame
+        return
+    labels = [name for name in ("name", "seed") if name in frame.columns]
+    for _, rows in frame.groupby(labels, sort=False, dropna=False):
+        heading = "  ".join(str(rows[name].iloc[0]) for name in labels if rows[name].iloc[0])
+        yield heading, rows.drop(columns=labels)

@@ -292,6 +292,16 @@ class PendingResults(Generic[Result]):
             self.done, self.chunks, self.futures = done, [], []
         return self.done
 
+    def finished(self) -> list[Result | None]:
+        """Return the results that are available without waiting; None for the other items."""
+        if self.done is not None:
+            return self.done
+        available: list[Result | None] = []
+        for chunk, future in zip(self.chunks, self.futures, strict=True):
+            is_done = future.done() and not future.cancelled() and future.exception() is None
+            available += future.result() if is_done else [None] * len(chunk)
+        return available
+
     def cancel(self) -> None:
         """Cancel the chunks that are not running yet."""
         for future in self.futures:

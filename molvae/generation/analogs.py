@@ -6,6 +6,7 @@ its SMILES and the options only: not on the other seeds, nor on the number of wo
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -27,13 +28,17 @@ from molvae.data.parallel import SERIAL, PendingResults, WorkerPool
 from molvae.errors import InputError
 from molvae.generation.constraints import Constraints
 from molvae.generation.engine import DecodedSamples, Engine
+from molvae.generation.interruption import SearchInterrupted
 from molvae.generation.seed_sampler import SampleBatch, SeedSampler
-from molvae.generation.similarity_target import DECAY, SimilarityTarget, Strategy, StrategyAllocator
+from molvae.generation.similarity_target import DECAY, MEDIAN_TOLERANCE, SimilarityTarget, Strategy, StrategyAllocator
 from molvae.generation.token_sampling import SamplingOptions
 from molvae.nn.priors import LatentDistribution
 
 MIN_ROUND, MAX_ROUND = 64, 4096
 """Samples per seed and round."""
+
+POOL_SAMPLES = 1000
+"""Samples per seed after which a default pool is not filled further: that many are drawn for a few molecules anyway."""
 
 INITIAL_YIELD, MIN_YIELD = 0.7, 0.05
 """Assumed fraction of samples that give a new molecule: in the first round, and the lower limit later."""
@@ -53,6 +58,12 @@ class SearchOptions:
     ----------
     n_molecules
         Distinct valid molecules per seed; the seed itself does not count.
+    pool_size
+        Molecules to find before the best `n_molecules` of them are selected; at most as many as `n_molecules` is no
+        pool. The molecules of a pool do not depend on `n_molecules`, unless it has to be drawn for longer to find
+        `n_molecules`.
+    return_pool
+        Return the whole pool, for a selection by other values than the similarity.
     noise_level
         Noise level without a target: 0 (posterior of the seed) to 1 (prior).
     samples_per_latent
@@ -61,6 +72,8 @@ class SearchOptions:
         Range of the similarity to the seed; the strategies of each seed then adapt to it.
     max_samples
         Maximum number of samples per seed; 0: the default of `sample_limit`.
+    pool_samples
+        Number of samples after which a pool is not filled further; 0: `sample_limit`.
     sampling
         How tokens are sampled.
     random_state
@@ -68,16 +81,21 @@ class SearchOptions:
     """
 
     n_molecules: int = 100
+    pool_size: int = 0
+    return_pool: bool = False
     noise_level: float = 0.5
     samples_per_latent: int = 1
     target: SimilarityTarget | None = None
     max_samples: int = 0
+    pool_samples: int = 0
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     random_state: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.n_molecules, Integral) or self.n_molecules < 1:
             raise InputError(f"the number of molecules must be 1 or more, got {self.n_molecules}")
+        if not isinstance(self.pool_size, Integral) or self.pool_size < 0:
+            raise InputError(f"pool_size must be 0 (automatic) or a positive number, got {self.pool_size}")
         if not 0 <= self.noise_level <= 1:
             raise InputError(f"noise_level must be between 0 (posterior) and 1 (prior), got {self.noise_level}")
         if self.samples_per_latent < 1:
@@ -86,10 +104,16 @@ class SearchOptions:
             raise InputError(f"max_samples must be 0 (automatic) or more, got {self.max_samples}")
 
     @property
+    def n_wanted(self) -> int:
+        """Number of molecules to search for: those of the pool, at least `n_molecules`."""
+        return max(self.n_molecules, self.pool_size)
+
+    @property
     def sample_limit(self) -> int:
         """Maximum number of samples per seed: 20 per molecule, 50 in a strict similarity range, at least 1,000."""
         strict = self.target is not None and not self.target.fill_up
-        return self.max_samples or max(1000, (50 if strict else 20) * self.n_molecules)
+        n_molecules = self.n_molecules if self.pool_samples else self.n_wanted
+        return self.max_samples or max(1000, (50 if strict else 20) * n_molecules)
 
 
 @dataclass
@@ -113,7 +137,7 @@ class SeedSearch:
     outside
         Log-likelihood of the accepted molecules outside of the range of a target that fills up.
     n_unbalanced
-        Molecules dropped to keep the target median.
+        Molecules that have no counterpart on the other side of the target median.
     rejected
         Number of molecules by the first constraint that they violate.
     rejected_examples, property_filters
@@ -142,21 +166,33 @@ class SeedSearch:
 
     def __post_init__(self) -> None:
         if self.options.target is not None and self.allocator is None:
-            self.allocator = StrategyAllocator(self.options.target, self.options.n_molecules)
+            self.allocator = StrategyAllocator(self.options.target, self.options.n_wanted)
 
     # --- rounds ---
 
     def round_size(self) -> int:
         """Number of samples of the next round, estimated from the yield so far; 0 if the search is finished."""
         options = self.options
-        missing, left = options.n_molecules - len(self.molecules), options.sample_limit - self.n_samples
+        missing, left = options.n_wanted - len(self.molecules), options.sample_limit - self.n_samples
+        if options.n_wanted > options.n_molecules and options.pool_samples:
+            left_for_pool = min(options.pool_samples, options.sample_limit) - self.n_samples
+            # the rounds of a pool do not depend on n_molecules; after it, only what is still missing is drawn
+            missing, left = (missing, left_for_pool) if left_for_pool > 0 else (self._n_missing(), left)
         if missing <= 0 or left <= 0:
             return 0
         rate = max(MIN_YIELD, len(self.molecules) / self.n_samples) if self.n_samples else INITIAL_YIELD
         # with a target, samples are left for strategies that only a round can identify
-        largest = MAX_ROUND if options.target is None else max(4 * MIN_ROUND, options.n_molecules)
+        largest = MAX_ROUND if options.target is None else max(4 * MIN_ROUND, options.n_wanted)
         size = min(left, largest, max(MIN_ROUND, int(1.2 * missing / rate)))
         return min(left, -(-size // options.samples_per_latent) * options.samples_per_latent)
+
+    def _n_missing(self) -> int:
+        """Number of molecules that `n_molecules` still need, the same number on each side of a target median."""
+        n_molecules, allocator = self.options.n_molecules, self.allocator
+        if allocator is None or allocator.target.median is None:
+            return n_molecules - len(self.molecules)
+        half = ceil(n_molecules / 2)
+        return n_molecules - min(allocator.n_below, half) - min(allocator.n_above, half)
 
     def next_strategies(self) -> list[Strategy]:
         """Strategies of the samples of the next round; samples of the same latent have the same strategy."""
@@ -181,17 +217,20 @@ class SeedSearch:
     def add_round(self, samples: Sequence[ScoredSample], strategies: Sequence[Strategy], candidates: set[str]) -> None:
         """Add the accepted candidates of a round, and update the allocator and the counts."""
         n_before, found = len(self.molecules) + len(self.outside), list[bool]()
+        is_pool = self.options.n_wanted > self.options.n_molecules
         for molecule, log_likelihood in samples:
             smiles = molecule.smiles if molecule else ""
             self.n_valid += molecule is not None
             is_new = (
-                smiles in candidates and smiles not in self.molecules and len(self.molecules) < self.options.n_molecules
+                smiles in candidates and smiles not in self.molecules and len(self.molecules) < self.options.n_wanted
             )
             if is_new and self.allocator is not None:
                 is_new = self.allocator.accepts(self.similarity[smiles])
                 if not is_new and self.allocator.target.fill_up:
                     self.outside.setdefault(smiles, log_likelihood)
-            found.append(is_new)
+            # in a pool the strategies for the scarce side of a median get the samples
+            crowded = is_pool and is_new and self.allocator and self.allocator.is_crowded(self.similarity[smiles])
+            found.append(is_new and not crowded)
             if is_new:
                 self.molecules[smiles] = log_likelihood
         self.count_round(len(self.molecules) + len(self.outside) - n_before, len(samples))
@@ -205,15 +244,42 @@ class SeedSearch:
         self.recent_samples = DECAY * self.recent_samples + n_samples
 
     def finish(self) -> None:
-        """Balance the molecules around a target median, and fill up with the most similar molecules outside."""
-        if self.allocator is None:
-            return
-        selected = self.allocator.balance({smiles: self.similarity[smiles] for smiles in self.molecules})
-        self.n_unbalanced = len(self.molecules) - len(selected)
-        self.molecules = {smiles: self.molecules[smiles] for smiles in selected}
-        nearest = sorted(self.outside, key=lambda smiles: (-self.similarity[smiles], smiles))
-        missing = self.options.n_molecules - len(selected)
-        self.molecules.update((smiles, self.outside[smiles]) for smiles in nearest[:missing])
+        """Select the molecules to return, in the order in which they were found.
+
+        Around a target median these are equally many below and above it, those closest to it, and then the closest
+        others; else those most similar to the seed. Molecules outside of the range of a target that fills up follow.
+        """
+        n_molecules, median = self.options.n_molecules, self._target_median
+        selected = list(self.molecules)
+        if median is not None:
+            balanced = self._balanced(n_molecules)
+            self.n_unbalanced = max(0, min(n_molecules, len(selected)) - len(balanced))
+            selected = [*balanced, *self._closest(set(selected) - set(balanced), median)]
+        elif self.options.n_wanted > n_molecules:  # equally similar ones stay in the order in which they were found
+            selected.sort(key=lambda smiles: -self.similarity[smiles])
+        self.keep(self.molecules if self.options.return_pool else selected[:n_molecules])
+        missing = n_molecules - len(self.molecules)
+        if missing > 0:
+            nearest = self._closest(self.outside, 1.0)
+            self.molecules.update((smiles, self.outside[smiles]) for smiles in nearest[:missing])
+
+    def keep(self, selected: Iterable[str]) -> None:
+        """Keep only the selected molecules, in the order in which they were found."""
+        kept = set(selected)
+        self.molecules = {smiles: value for smiles, value in self.molecules.items() if smiles in kept}
+
+    @property
+    def _target_median(self) -> float | None:
+        return None if self.options.target is None else self.options.target.median
+
+    def _balanced(self, n_molecules: int) -> list[str]:
+        """Up to `n_molecules` molecules whose median is the target."""
+        similarities = {smiles: self.similarity[smiles] for smiles in self.molecules}
+        return self.allocator.balance(similarities, n_molecules) if self.allocator else list(similarities)
+
+    def _closest(self, molecules: Iterable[str], similarity: float) -> list[str]:
+        """The molecules, those closest to a similarity first."""
+        return sorted(molecules, key=lambda smiles: (abs(self.similarity[smiles] - similarity), smiles))
 
     # --- statistics ---
 
@@ -221,6 +287,18 @@ class SeedSearch:
     def complete(self) -> bool:
         """Whether all requested molecules were found."""
         return len(self.molecules) >= self.options.n_molecules
+
+    @property
+    def median(self) -> float | None:
+        """Median similarity to the seed; None without molecules or without a seed."""
+        similarities = [self.similarity[smiles] for smiles in self.molecules]
+        return statistics.median(similarities) if similarities and self.seed else None
+
+    @property
+    def misses_median(self) -> bool:
+        """Whether the molecules could not be balanced around the target median."""
+        target = self._target_median
+        return target is not None and self.median is not None and abs(self.median - target) > MEDIAN_TOLERANCE
 
     @property
     def n_in_range(self) -> int:
@@ -235,6 +313,7 @@ class SeedSearch:
             "requested": self.options.n_molecules,
             "found": len(self.molecules),
             "in_range": self.n_in_range,
+            "median": self.median,
             "samples": self.n_samples,
             "valid": self.n_valid,
             "rejected": dict(self.rejected),
@@ -251,12 +330,11 @@ class SeedSearch:
             return self.n_samples
         if self.recent_molecules * self.options.sample_limit < self.recent_samples:
             return None
-        # each new molecule on the scarce side of the median also allows one that was dropped
-        missing = max(1, self.options.n_molecules - len(self.molecules) - self.n_unbalanced)
+        missing = self.options.n_molecules - len(self.molecules)
         return self.n_samples + ceil(missing * self.recent_samples / self.recent_molecules)
 
     def summary(self) -> str:
-        """The statistics as a sentence, with advice if there are too few molecules."""
+        """The statistics as a sentence, with advice if there are too few molecules, or their median is another one."""
         target = self.options.target
         found = f"{self.seed or 'prior'}: {len(self.molecules)} of {self.options.n_molecules} molecules"
         samples = f"from {self.n_samples} samples ({self.n_valid} valid)"
@@ -266,7 +344,16 @@ class SeedSearch:
             text = f"{found} {samples}, {self.n_in_range} of them with {target}"
         else:
             text = f"{found} with {target} {samples}"
+        if self.misses_median:
+            text = f"{found} {samples}, {self._median_text()}"
         return text if self.complete else f"{text}; {self.advice()}"
+
+    def _median_text(self) -> str:
+        """Text such as "median similarity 0.71 instead of 0.8 (2 with 0.8 or more, 24 below)"."""
+        target = self._target_median or 0.0
+        n_above = sum(self.similarity[smiles] >= target for smiles in self.molecules)
+        sides = f"{n_above} with {target:g} or more, {len(self.molecules) - n_above} below"
+        return f"median similarity {self.median or 0.0:.2f} instead of {target:g} ({sides})"
 
     def add_rejected_examples(self, molecules: Sequence[str], constraints: Constraints) -> None:
         """Keep some rejected molecules, whose properties `advice` tells if no molecule passes the filters."""
@@ -283,8 +370,6 @@ class SeedSearch:
             parts.append(f"{self.rejected.total()} molecules rejected ({counts})")
         if not self.molecules and (seen := value_ranges(self.property_filters, self.rejected_examples)):
             parts.append(f"values among them: {seen}")
-        if self.n_unbalanced:
-            parts.append(f"{self.n_unbalanced} molecules dropped to keep the median similarity")
         needed = self.samples_needed()
         if needed is None:
             change = "another noise level" if self.options.target is None else "a wider similarity range"
@@ -334,6 +419,11 @@ def search_molecules(
     -------
     list of SeedSearch
         One finished search per seed, in the order of the seeds.
+
+    Raises
+    ------
+    SearchInterrupted
+        On Ctrl+C, with the molecules found so far.
     """
     searches = [SeedSearch(seed, options) for seed in seeds]
     core = constraints.core if constraints else None
@@ -342,29 +432,39 @@ def search_molecules(
         for i, seed in enumerate(seeds)
     ]
     parser = _SampleParser(vocabulary, workers)
-    while active := [(search, s) for search, s in zip(searches, samplers, strict=True) if search.round_size()]:
-        running = [search for search, _ in active]
-        strategies = [search.next_strategies() for search in running]
-        batch = SampleBatch.concatenate(
-            [
-                sampler.batch(search.n_samples, of_seed, options.samples_per_latent)
-                for (search, sampler), of_seed in zip(active, strategies, strict=True)
-            ]
-        )
-        samples = parser.parse(batch.decode(engine, options.sampling, noise_conditioned=noise_conditioned))
-        ends = accumulate(map(len, strategies))
-        per_seed = [samples[end - len(own) : end] for end, own in zip(ends, strategies, strict=True)]
-        candidates = [search.new_candidates(own) for search, own in zip(running, per_seed, strict=True)]
-        accepted = _apply_constraints(running, candidates, constraints, workers)
-        for search, own, own_strategies, molecules in zip(running, per_seed, strategies, accepted, strict=True):
-            search.add_round(own, own_strategies, set(molecules))
-        if progress:
-            progress(sum(len(search.molecules) for search in searches))
+    try:
+        while active := [(search, s) for search, s in zip(searches, samplers, strict=True) if search.round_size()]:
+            running = [search for search, _ in active]
+            strategies = [search.next_strategies() for search in running]
+            batch = SampleBatch.concatenate(
+                [
+                    sampler.batch(search.n_samples, of_seed, options.samples_per_latent)
+                    for (search, sampler), of_seed in zip(active, strategies, strict=True)
+                ]
+            )
+            samples = parser.parse(batch.decode(engine, options.sampling, noise_conditioned=noise_conditioned))
+            ends = accumulate(map(len, strategies))
+            per_seed = [samples[end - len(own) : end] for end, own in zip(ends, strategies, strict=True)]
+            candidates = [search.new_candidates(own) for search, own in zip(running, per_seed, strict=True)]
+            accepted = _apply_constraints(running, candidates, constraints, workers)
+            for search, own, own_strategies, molecules in zip(running, per_seed, strategies, accepted, strict=True):
+                search.add_round(own, own_strategies, set(molecules))
+            if progress:
+                progress(_n_found(searches))
+    except KeyboardInterrupt:
+        for search in searches:
+            search.finish()
+        raise SearchInterrupted(searches) from None
     for search in searches:
         search.finish()
     if progress:
-        progress(sum(len(search.molecules) for search in searches))
+        progress(_n_found(searches))
     return searches
+
+
+def _n_found(searches: Iterable[SeedSearch]) -> int:
+    """Number of molecules found, without those of a pool that are more than requested."""
+    return sum(min(len(search.molecules), search.options.n_molecules) for search in searches)
 
 
 class _SampleParser:

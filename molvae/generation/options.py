@@ -17,7 +17,7 @@ from molvae.chem.scoring_functions import ScoringFunction, as_scoring_functions
 from molvae.data.arguments import as_tuple
 from molvae.data.bloom_filter import BloomFilter
 from molvae.errors import InputError
-from molvae.generation.analogs import SearchOptions
+from molvae.generation.analogs import POOL_SAMPLES, SearchOptions
 from molvae.generation.constraints import Constraints, select_diverse
 from molvae.generation.similarity_target import DEFAULT_TARGET, SimilarityTarget
 from molvae.generation.token_sampling import SamplingOptions
@@ -25,7 +25,10 @@ from molvae.generation.token_sampling import SamplingOptions
 PROPERTIES = ("qed", "sa", "logp", "mw")
 """Property columns that are computed by default."""
 
-_LEADING_COLUMNS = ("seed", "smiles", "similarity", "log_likelihood")
+DEFAULT_POOL_SIZE = 100
+"""Molecules found around each seed, from which the best are selected."""
+
+_LEADING_COLUMNS = ("seed", "id", "smiles", "similarity", "log_likelihood")
 ANALOG_COLUMNS = (*_LEADING_COLUMNS, *PROPERTIES, "not_in_training")
 """Columns of a table of analogs with default options."""
 
@@ -44,6 +47,7 @@ class AnalogOptions:
     """Options of `Generator.analogs` as passed by the caller; see there for their meaning."""
 
     n: int = 100
+    pool_size: int = 0
     similarity: str | float | tuple[float, float] | None = None
     noise_level: float | None = None
     samples_per_latent: int = 1
@@ -106,8 +110,11 @@ class Ordering:
         target = None if options.similarity is None else SimilarityTarget.parse(options.similarity).median
         return cls(rank, options.n_diverse, target, scores)
 
-    def apply(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows with score and rank columns, sorted, and reduced to the diverse subset if one is requested."""
+    def sort(self, frame: pd.DataFrame, n: int | None = None) -> pd.DataFrame:
+        """The best `n` rows (None: all) with score and rank columns, sorted.
+
+        Around a target similarity, half of them are above and half below it if there are as many.
+        """
         by = "similarity"
         molecules = list(frame["smiles"])
         for score in self.scores.values():
@@ -116,7 +123,21 @@ class Ordering:
             by = "rank"
             frame = frame.assign(rank=self.rank.evaluate({name: frame[name].to_numpy() for name in self.rank.names}))
         frame = frame.iloc[np.argsort(-frame[by].to_numpy(), kind="stable")].reset_index(drop=True)
+        return frame if n is None or n >= len(frame) else frame.iloc[self._best_rows(frame, n)].reset_index(drop=True)
+
+    def select(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The diverse subset of sorted rows if one is requested, else all."""
         return frame.iloc[self._diverse_rows(frame)].reset_index(drop=True) if self.n_diverse else frame
+
+    def _best_rows(self, frame: pd.DataFrame, n: int) -> list[int]:
+        """Positions of the first `n` rows, ascending, half of them on each side of the target similarity."""
+        rows = list(range(len(frame)))
+        if self.target_similarity is None:
+            return rows[:n]
+        above = (frame["similarity"] >= self.target_similarity).tolist()
+        sides = [row for row in rows if above[row]][: n // 2] + [row for row in rows if not above[row]][: n // 2]
+        others = sorted(set(rows) - set(sides))
+        return sorted([*sides, *others[: n - len(sides)]])
 
     def _diverse_rows(self, frame: pd.DataFrame) -> list[int]:
         """Positions of the diverse subset, ascending; half above and half below the target similarity if there is one.
@@ -208,6 +229,15 @@ class AnalogTask:
         return replace(self, ordering=Ordering(), constraints=replace(self.constraints, scores={}))
 
 
+def analog_ids(seed: str, count: int) -> list[str]:
+    """IDs of the analogs of a seed with this name, in their order.
+
+    >>> analog_ids("Z1234567", 2)
+    ['Z1234567_a01', 'Z1234567_a02']
+    """
+    return [f"{seed}_a{number:02d}" for number in range(1, count + 1)]
+
+
 def _columns(properties: Sequence[str], ordering: Ordering, constraints: Constraints) -> tuple[str, ...]:
     """The default columns, those named by filters, ranking and scores, and the rank."""
     named = [property_filter.name for property_filter in constraints.property_filters]
@@ -231,8 +261,13 @@ def _search_options(options: AnalogOptions, temperature: float) -> SearchOptions
         options.top_p,
         options.grammar,
     )
+    # without a ranking, the molecules at a fixed noise level are a sample of what this level gives
+    is_sample = noise_level is not None and options.rank_by is None
     return SearchOptions(
         n_molecules=options.n,
+        pool_size=options.pool_size or (0 if is_sample else DEFAULT_POOL_SIZE),
+        pool_samples=0 if options.pool_size else POOL_SAMPLES,
+        return_pool=options.rank_by is not None,
         noise_level=noise_level or 0.0,
         samples_per_latent=options.samples_per_latent,
         target=target,

@@ -29,7 +29,8 @@ from molvae.data.parallel import SERIAL, PendingResults, WorkerPool, available_m
 from molvae.errors import MoleculeError, warn
 from molvae.generation.analogs import SeedSearch
 from molvae.generation.codec import Codec
-from molvae.generation.options import AnalogTask, Progress
+from molvae.generation.interruption import AnalogsInterrupted, SearchInterrupted
+from molvae.generation.options import AnalogTask, Progress, analog_ids
 from molvae.nn.devices import single_threaded
 from molvae.nn.latents import Posterior
 
@@ -73,6 +74,7 @@ class AnalogRunner:
     def __init__(self, codec: Codec, task: AnalogTask, training_filter: BloomFilter | None) -> None:
         self.codec, self.task, self.training_filter = codec, task, training_filter
         self.group_size = max(1, min(GROUP_SIZE, GROUP_SIZE * 100 // task.search.n_molecules))
+        self.n_seeds = 0  # seeds of finished tables
 
     def tables(
         self, seeds: Iterable[str], workers: int | None = None, progress: Progress | None = None
@@ -82,7 +84,7 @@ class AnalogRunner:
         The number of worker processes depends on the amount of work, so that some groups are read in advance.
         """
         groups, first = chunked(seeds, self.group_size), list[list[str]]()
-        n_molecules = self.task.search.n_molecules
+        n_molecules = self.task.search.n_wanted
         if workers is None:
             first += islice(groups, MIN_MOLECULES_FOR_WORKERS // (self.group_size * n_molecules) + 1)
             few = sum(map(len, first)) * n_molecules <= MIN_MOLECULES_FOR_WORKERS
@@ -96,6 +98,7 @@ class AnalogRunner:
         start = self._group_starter(workers, sum(map(len, first)), part_size)
         total = _ProgressTotal(progress)
         running: deque[_RunningGroup] = deque()
+        group = list[str]()
         try:
             for group in chain(first, groups):
                 running.append(start(group, total))
@@ -103,6 +106,8 @@ class AnalogRunner:
                     yield self._next_table(running)
             while running:
                 yield self._next_table(running)
+        except KeyboardInterrupt as error:
+            raise AnalogsInterrupted(self._found_so_far(running, error, group)) from None
         finally:
             for unfinished in running:
                 unfinished.cancel()
@@ -111,6 +116,24 @@ class AnalogRunner:
         table = self._table(running[0].seeds, running[0].results())
         running.popleft()
         return table
+
+    def _found_so_far(
+        self, running: Iterable[_RunningGroup], error: KeyboardInterrupt, group: list[str]
+    ) -> pd.DataFrame:
+        """The table of the seeds that are finished, and of the group whose search was interrupted."""
+        tables = [self._table(started.seeds, started.finished()) for started in running]
+        if isinstance(error, SearchInterrupted):
+            results = [
+                SeedResult(found, submit_properties(found, self.task).result())
+                if isinstance(found, SeedSearch)
+                else found
+                for found in error.results
+            ]
+            tables.append(self._table(group, results))
+        rows = {name: [value for table in tables for value in table.attrs[name]] for name in ("seeds", "rows_per_seed")}
+        frame = concatenate_tables(tables, self.task.columns)
+        frame.attrs.update(rows)
+        return frame
 
     def _group_starter(
         self, workers: int, n_seeds: int, part_size: int
@@ -138,21 +161,30 @@ class AnalogRunner:
         except (pickle.PicklingError, TypeError, AttributeError):
             return None
 
-    def _table(self, seeds: list[str], results: Sequence[SeedResult | MoleculeError]) -> pd.DataFrame:
+    def _table(self, seeds: list[str], results: Sequence[SeedResult | MoleculeError | None]) -> pd.DataFrame:
+        """The table of a group of seeds; a result is None if the seed was not finished before an interruption."""
         columns, errors, notes = list(self.task.columns), dict[str, str](), dict[str, str]()
         tables, searches, rows_per_seed = list[pd.DataFrame](), list[SeedSearch](), list[int]()
-        for seed, result in zip(seeds, results, strict=True):
-            if isinstance(result, MoleculeError):
-                errors[str(seed)] = str(result)
+        kept = list[list[str]]()
+        for position, (seed, result) in enumerate(zip(seeds, results, strict=True), start=self.n_seeds + 1):
+            if not isinstance(result, SeedResult):
+                if result is not None:
+                    errors[str(seed)] = str(result)
                 rows_per_seed.append(0)
                 continue
             if result.search.note:
                 notes[str(seed)] = result.search.note
             frame = molecule_table(result, self.task.properties, self.training_filter).assign(seed=seed)
-            tables.append(self.task.ordering.apply(frame)[columns])
+            ranked = self.task.ordering.sort(frame, self.task.search.n_molecules)
+            kept.append(list(ranked["smiles"]))
+            selected = self.task.ordering.select(ranked)
+            tables.append(selected.assign(id=analog_ids(f"seed{position}", len(selected)))[columns])
             searches.append(result.search)
             rows_per_seed.append(len(tables[-1]))
         frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+        for search, smiles in zip(searches, kept, strict=True):
+            search.keep(smiles)
+        self.n_seeds += len(seeds)
         frame = with_statistics(frame, errors, searches, notes)
         frame.attrs["seeds"] = seeds
         frame.attrs["rows_per_seed"] = rows_per_seed
@@ -185,6 +217,10 @@ class _RunningGroup(ABC):
         """Wait for the result of each seed."""
 
     @abstractmethod
+    def finished(self) -> Sequence[SeedResult | MoleculeError | None]:
+        """The results that are available after an interruption; None for the other seeds."""
+
+    @abstractmethod
     def cancel(self) -> None:
         """Cancel the work that has not started."""
 
@@ -198,7 +234,7 @@ class _LocalGroup(_RunningGroup):
         self.seeds = seeds
         self.searches = search_seeds(codec, task, seeds, workers, total.report)
         found = [search for search in self.searches if isinstance(search, SeedSearch)]
-        total.finish(sum(len(search.molecules) for search in found))
+        total.finish(sum(min(len(search.molecules), search.options.n_molecules) for search in found))
         self.properties = [submit_properties(search, task, workers) for search in found]
 
     def results(self) -> list[SeedResult | MoleculeError]:
@@ -207,6 +243,9 @@ class _LocalGroup(_RunningGroup):
             SeedResult(search, next(properties)) if isinstance(search, SeedSearch) else search
             for search in self.searches
         ]
+
+    def finished(self) -> Sequence[SeedResult | MoleculeError | None]:
+        return self.results()  # only properties are missing
 
     def cancel(self) -> None:
         for pending in self.properties:
@@ -231,12 +270,16 @@ class _SharedGroup(_RunningGroup):
         self.total.finish(_count(results))
         return [result or _crash_error(seed) for seed, result in zip(self.seeds, results, strict=True)]
 
+    def finished(self) -> Sequence[SeedResult | MoleculeError | None]:
+        return self.pending.finished()
+
     def cancel(self) -> None:
         self.pending.cancel()
 
 
 def _count(results: Iterable[SeedResult | MoleculeError | None]) -> int:
-    return sum(len(result.search.molecules) for result in results if isinstance(result, SeedResult))
+    found = (result.search for result in results if isinstance(result, SeedResult))
+    return sum(min(len(search.molecules), search.options.n_molecules) for search in found)
 
 
 def _crash_error(seed: str) -> MoleculeError:
@@ -255,17 +298,30 @@ def search_seeds(
     # one molecule at a time, so that the last digits of a latent do not depend on the other seeds
     latents = Posterior.concatenate([codec.encode([g], optimize_latents=task.optimize_latents) for g in valid])
     names = [graph.smiles for graph in valid]
-    results = codec.search(names, latents, task.search, task.constraints, workers, progress)
-    for graph, search in zip(valid, results, strict=True):
+    try:
+        found = codec.search(names, latents, task.search, task.constraints, workers, progress)
+    except SearchInterrupted as error:
+        raise SearchInterrupted(_with_errors(error.results, graphs)) from None
+    return _with_errors(found, graphs)
+
+
+def _with_errors(
+    searches: list[SeedSearch], graphs: Sequence[MolGraph | MoleculeError]
+) -> list[SeedSearch | MoleculeError]:
+    """The searches of the valid seeds and the errors of the others, in the order of the seeds."""
+    valid = [graph for graph in graphs if isinstance(graph, MolGraph)]
+    for graph, search in zip(valid, searches, strict=True):
         search.note = graph.note
-    searches = iter(results)
-    return [next(searches) if isinstance(graph, MolGraph) else graph for graph in graphs]
+    remaining = iter(searches)
+    return [next(remaining) if isinstance(graph, MolGraph) else graph for graph in graphs]
 
 
 def _require_core(graph: MolGraph | MoleculeError, core: str | None) -> MolGraph | MoleculeError:
     if isinstance(graph, MoleculeError) or core is None or has_core(parse(graph.smiles), core):
         return graph
-    return MoleculeError(f"SMILES {shortened(graph.smiles)}: the seed does not contain the core {core}")
+    return MoleculeError(
+        f"SMILES {shortened(graph.smiles)}: the seed does not match --core {core}; put * wherever it has another group"
+    )
 
 
 def submit_properties(
@@ -329,7 +385,8 @@ def with_statistics(
         "summary": [search.summary() for search in searches],
     }
     changed = [f"SMILES {shortened(seed)}: {note}" for seed, note in notes.items()]
-    for message in [*errors.values(), *changed, *(search.summary() for search in searches if not search.complete)]:
+    told = [search.summary() for search in searches if not search.complete or search.misses_median]
+    for message in [*errors.values(), *changed, *told]:
         warn(message)
     return frame
 

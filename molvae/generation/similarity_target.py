@@ -39,6 +39,9 @@ MEDIAN_HALF_WIDTH = 0.15
 MEDIAN_TOLERANCE = 0.02
 """A median that differs from the target by at most this much meets it."""
 
+MAX_EXCESS = 25
+"""A pool around a target median has more molecules on one side, but from there on no more samples are spent on it."""
+
 DECAY = 0.7
 """Weight of earlier rounds relative to the latest one, because the molecules that are still to be found change."""
 
@@ -67,9 +70,9 @@ class SimilarityTarget:
 
     def __post_init__(self) -> None:
         if not 0 <= self.low < self.high <= 1:
-            raise InputError(
-                f"similarity must be a range within 0 to 1 such as 0.5:0.7, got {self.low:g}:{self.high:g}"
-            )
+            within = 0 <= self.low <= 1 and 0 <= self.high <= 1
+            rule = "a range begins with the lower number, as 0.5:0.7" if within else "similarity goes from 0 to 1"
+            raise InputError(f"{rule}, got {self.low:g}:{self.high:g}")
 
     @classmethod
     def parse(cls, value: str | float | Sequence[float]) -> Self:
@@ -92,8 +95,15 @@ class SimilarityTarget:
             numbers = []
         if len(numbers) == 2:
             return cls(numbers[0], numbers[1])
-        if len(numbers) != 1 or not 0 < numbers[0] < 1:
+        if len(numbers) != 1:
             raise InputError(f"similarity must be a median such as 0.6 or a range such as 0.5:0.7, got {value!r}")
+        if not 0 <= numbers[0] <= 1:
+            raise InputError(f"similarity goes from 0 to 1, got {value!r}: pass 0.6 for a median, 0.5:0.7 for a range")
+        if numbers[0] in (0, 1):
+            raise InputError(
+                f"a median similarity of {numbers[0]:g} would need molecules on both sides of it, but similarity goes "
+                f"from 0 to 1: pass a range such as {'0:0.2' if numbers[0] == 0 else '0.8:1'}"
+            )
         (target,) = numbers
         return cls(max(0.0, target - MEDIAN_HALF_WIDTH), min(1.0, target + MEDIAN_HALF_WIDTH), target)
 
@@ -158,6 +168,13 @@ class StrategyAllocator:
         self.n_above, self.n_below = self.n_above + above, self.n_below + (not above)
         return True
 
+    def is_crowded(self, similarity: float) -> bool:
+        """Whether the side of the target median with this similarity has far more molecules than the other."""
+        if self.target.median is None:
+            return False
+        excess = self.n_above - self.n_below
+        return (excess if similarity >= self.target.median else -excess) > MAX_EXCESS
+
     def update(self, strategies: Sequence[Strategy], accepted: Sequence[bool]) -> None:
         """Record the strategy of each sample of a round, and whether it gave an accepted molecule."""
         self.accepted, self.drawn = ([DECAY * number for number in counts] for counts in (self.accepted, self.drawn))
@@ -166,22 +183,25 @@ class StrategyAllocator:
             self.drawn[index[strategy]] += 1
             self.accepted[index[strategy]] += is_accepted
 
-    def balance(self, similarities: dict[str, float]) -> list[str]:
-        """Select molecules whose median is the target: equally many below and above it, those closest to it.
+    def balance(self, similarities: dict[str, float], n_molecules: int | None = None) -> list[str]:
+        """Select up to `n_molecules` whose median is the target: equally many below and above it, those closest to it.
 
         One more on one side is kept if the median still meets the target, or if it completes the requested number.
         """
+        n_molecules = self.n_molecules if n_molecules is None else n_molecules
         target = self.target.median
         if target is None:
             return list(similarities)
         upper = sorted((m for m, s in similarities.items() if s >= target), key=similarities.__getitem__)
         lower = sorted((m for m, s in similarities.items() if s < target), key=lambda m: -similarities[m])
-        size = min(len(upper), len(lower))
+        size = min(len(upper), len(lower), n_molecules // 2)
+        if n_molecules == 2 * size:
+            upper, lower = upper[:size], lower[:size]
         even = {*upper[:size], *lower[:size]}
         odd = even.union(upper[size : size + 1] or lower[size : size + 1])
         keep_odd = (
             not even
-            or len(odd) >= self.n_molecules
+            or len(odd) >= n_molecules
             or abs(median(map(similarities.__getitem__, odd)) - target) <= MEDIAN_TOLERANCE
         )
         selected = odd if keep_odd else even

@@ -16,6 +16,7 @@ from tiny_vae import SMALL
 
 from molvae.errors import InputError, MolvaeWarning
 from molvae.generation import runner
+from molvae.generation.interruption import AnalogsInterrupted
 from molvae.generation.options import ANALOG_COLUMNS
 from molvae.generator import Generator
 
@@ -41,7 +42,7 @@ def found(tiny) -> pd.DataFrame:
 def test_columns(found):
     assert tuple(found.columns) == ANALOG_COLUMNS
     assert tuple(ANALOG_COLUMNS) == (
-        "seed", "smiles", "similarity", "log_likelihood", "qed", "sa", "logp", "mw", "not_in_training",
+        "seed", "id", "smiles", "similarity", "log_likelihood", "qed", "sa", "logp", "mw", "not_in_training",
     )  # fmt: skip
     assert set(found["seed"]) == set(SEEDS)
 
@@ -89,7 +90,14 @@ def test_analogs_do_not_depend_on_other_seeds(tiny, found):
 
 def test_properties_option(tiny, found):
     without_properties = ignore_warnings(tiny.analogs, SEEDS, 12, random_state=1, properties=())
-    assert list(without_properties.columns) == ["seed", "smiles", "similarity", "log_likelihood", "not_in_training"]
+    assert list(without_properties.columns) == [
+        "seed",
+        "id",
+        "smiles",
+        "similarity",
+        "log_likelihood",
+        "not_in_training",
+    ]
     pd.testing.assert_frame_equal(without_properties, found[without_properties.columns], check_dtype=False)
     other = ignore_warnings(tiny.analogs, SEEDS[0], 12, random_state=1, properties=["heavy_atoms"])
     counts = [Chem.MolFromSmiles(text).GetNumHeavyAtoms() for text in other["smiles"]]
@@ -221,16 +229,18 @@ def test_similarity_median(tiny, target, n):
     assert max(s for s in exact if s < target) <= np.median(exact) <= min(s for s in exact if s >= target)
 
 
-def test_incomplete_search_for_a_median_is_balanced(tiny):
-    with pytest.warns(MolvaeWarning, match="max_samples=[0-9]+ would be needed|the last samples gave no molecules"):
-        frame = tiny.analogs("CCCO", 30, similarity=0.4, max_samples=400)
-    assert 0 < len(frame) < 30
-    above = (frame["similarity"] >= 0.4).sum()
-    assert abs(2 * above - len(frame)) <= 1
+def test_median_that_cannot_be_reached_is_told(tiny):
+    """All molecules are delivered, those closest to the target first to be selected."""
+    # the sampled molecules are also too few for the median
+    with pytest.warns(MolvaeWarning, match=r" of 30 molecules .* median similarity 0\.\d\d instead of 0\.45"):
+        frame = tiny.analogs("CCCO", 30, similarity=0.45, max_samples=400)
     (statistics,) = frame.attrs["statistics"]
-    assert statistics["found"] == len(frame)
-    assert statistics["samples"] == 400
-    assert statistics["samples_needed"] is None or statistics["samples_needed"] > 400
+    assert statistics["found"] == len(frame) > 5
+    assert statistics["median"] == pytest.approx(frame["similarity"].median())
+    assert statistics["unbalanced"] > 0
+    above = int((frame["similarity"] >= 0.45).sum())
+    assert 2 * above < len(frame)
+    assert f"({above} with 0.45 or more, {len(frame) - above} below)" in frame.attrs["summary"][0]
 
 
 def test_empty_similarity_range(tiny):
@@ -312,7 +322,7 @@ def test_score_name_similar_to_a_column(tiny):
 def test_core_is_kept_and_seeds_without_it_are_errors(tiny):
     frame = ignore_warnings(tiny.analogs, ["CCCO", "CC(C)CO", "CCN", "C("], 5, core="*CO", max_samples=600)
     assert set(frame["seed"]) == {"CCCO", "CC(C)CO"}
-    assert "does not contain the core *CO" in frame.attrs["errors"]["CCN"]
+    assert "the seed does not match --core *CO; put * wherever it has another group" in frame.attrs["errors"]["CCN"]
     assert set(frame.attrs["errors"]) == {"CCN", "C("}
     assert all(_has(smiles, "[CH2;D2]([!#1])[OH]") for smiles in frame["smiles"])
 
@@ -324,6 +334,7 @@ def test_branching_at_the_substituents_of_a_core_is_accepted_more_often(tiny):
         found = rejected = 0
         for random_state in range(3):
             options = {"similarity": "0:1", "max_samples": 400, "random_state": random_state, "properties": ()}
+            options["pool_size"] = 60
             (row,) = ignore_warnings(tiny.analogs, "Nc1ccccc1", 60, **condition, **options).attrs["statistics"]
             found, rejected = found + row["found"], rejected + sum(row["rejected"].values())
         return found / (found + rejected)
@@ -429,8 +440,11 @@ def test_columns_without_any_analogs(tiny):
     ("options", "message"),
     [
         ({"noise_level": 0.2, "similarity": 0.5}, "either noise_level or similarity"),
-        ({"similarity": 1.2}, "similarity must be a median"),
-        ({"similarity": "0.7:0.5"}, "similarity must be a range"),
+        ({"similarity": 1.2}, "similarity goes from 0 to 1, got 1.2"),
+        ({"similarity": "0.7:0.5"}, "a range begins with the lower number"),
+        ({"similarity": "0.7:1.5"}, "similarity goes from 0 to 1"),
+        ({"similarity": 1}, "pass a range such as 0.8:1"),
+        ({"pool_size": -1}, "pool_size must be 0"),
         ({"filters": ["mw<<500"]}, "cannot read the filter 'mw<<500'"),
         ({"filters": ["lgp<3"]}, "did you mean 'logp'"),
         ({"include_smarts": ["C("]}, "cannot read SMARTS"),
@@ -456,3 +470,107 @@ def test_model_without_training_filter(tiny_checkpoint):
     with pytest.raises(InputError, match="record of its training set"):
         generator.analogs("CCO", 3, exclude_training_set=True)
     assert generator.analogs("CCO", 3, exclude_training_set=False)["not_in_training"].isna().all()
+
+
+# --- the pool from which the best molecules are selected ---
+
+
+POOL = {"max_samples": 600, "random_state": 1, "pool_size": 40, "properties": ()}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"rank_by": "qed"}, {"rank_by": "-mw", "filters": "logp<2"}, {"noise_level": 0.8}]
+)
+def test_fewer_molecules_are_the_best_of_the_same_pool(tiny, options):
+    seeds = ["CC(C)CO", "Oc1ccccc1"]
+    similarity = None if "noise_level" in options or not options else "0:1"
+    many = ignore_warnings(tiny.analogs, seeds, 30, similarity=similarity, **POOL, **options)
+    few = ignore_warnings(tiny.analogs, seeds, 3, similarity=similarity, **POOL, **options)
+    assert len(few) == 6
+    for seed in seeds:
+        columns = ["smiles", "id", "similarity"]
+        best = many[many["seed"] == seed].head(3)[columns].reset_index(drop=True)
+        pd.testing.assert_frame_equal(few[few["seed"] == seed][columns].reset_index(drop=True), best)
+    assert [row["found"] for row in few.attrs["statistics"]] == [3, 3]
+
+
+def test_best_of_a_pool_are_selected(tiny):
+    """Compared with all molecules of the pool, ranked here."""
+    whole = ignore_warnings(tiny.analogs, "CC(C)CO", 40, **POOL, similarity="0:1")
+    best = ignore_warnings(tiny.analogs, "CC(C)CO", 5, **POOL, similarity="0:1", rank_by="qed")
+    qed = {smiles: QED.qed(Chem.MolFromSmiles(smiles)) for smiles in whole["smiles"]}
+    assert best["smiles"].tolist() == sorted(qed, key=qed.__getitem__, reverse=True)[:5]
+    nearest = ignore_warnings(tiny.analogs, "CC(C)CO", 5, **POOL, similarity="0:1")
+    assert nearest["smiles"].tolist() == whole["smiles"].tolist()[:5]
+
+
+def test_pool_around_a_median(tiny):
+    """Half of the molecules are on each side of the target: the closest, or the best of a ranking."""
+    whole = ignore_warnings(tiny.analogs, "CC(C)CO", 40, **POOL, similarity=0.3)
+    near = ignore_warnings(tiny.analogs, "CC(C)CO", 6, **POOL, similarity=0.3)
+    ranked = ignore_warnings(tiny.analogs, "CC(C)CO", 6, **POOL, similarity=0.3, rank_by="qed")
+    above = whole["similarity"] >= 0.3
+    for frame in (near, ranked):
+        assert set(frame["smiles"]) <= set(whole["smiles"])
+        assert (frame["similarity"] >= 0.3).sum() == 3
+    distance = (whole["similarity"] - 0.3).abs()
+    limits = [distance[side].nsmallest(3).max() for side in (above, ~above)]
+    assert (near["similarity"] - 0.3).abs().max() == pytest.approx(max(limits))
+    qed = whole["smiles"].map(lambda smiles: QED.qed(Chem.MolFromSmiles(smiles)))
+    expected = [whole["smiles"][qed[side].nlargest(3).index] for side in (above, ~above)]
+    assert set(ranked["smiles"]) == set(pd.concat(expected))
+
+
+def test_without_a_pool_the_first_molecules_are_returned(tiny):
+    """A pool that is not larger than the number of molecules changes nothing."""
+    options = {"max_samples": 300, "random_state": 1, "similarity": "0.1:1"}
+    first, same = (ignore_warnings(tiny.analogs, "CCCO", 10, pool_size=size, **options) for size in (1, 10))
+    pd.testing.assert_frame_equal(first, same)
+    pool = ignore_warnings(tiny.analogs, "CCCO", 10, pool_size=60, **options)
+    assert pool["similarity"].mean() > first["similarity"].mean()
+    sample = {"noise_level": 0.9, "random_state": 1, "max_samples": 300}
+    at_level, same = (ignore_warnings(tiny.analogs, "CCCO", 10, pool_size=size, **sample) for size in (0, 1))
+    pd.testing.assert_frame_equal(at_level, same)
+
+
+def test_ids(tiny):
+    """Invalid seeds are counted, so that an ID names the position of its seed."""
+    frame = ignore_warnings(tiny.analogs, ["CCO", "C1CC", "CCN"], 2, max_samples=64)
+    assert frame["id"].tolist() == ["seed1_a01", "seed1_a02", "seed3_a01", "seed3_a02"]
+    many = ignore_warnings(tiny.analogs, ["CCO"], 120, similarity="0:1", properties=())["id"].tolist()
+    assert (many[8:10], many[98:100], len(set(many))) == (
+        ["seed1_a09", "seed1_a10"],
+        ["seed1_a99", "seed1_a100"],
+        len(many),
+    )
+
+
+def test_enantiomers_are_rejected_by_a_core_with_stereo(tiny):
+    seed, core = "CC[C@H](O)CN", "*C[C@H](O)C*"
+    frame = ignore_warnings(tiny.analogs, seed, 5, core=core, similarity="0:1", max_samples=500)
+    for smiles in frame["smiles"]:
+        assert Chem.FindMolChiralCenters(Chem.MolFromSmiles(smiles))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_interruption_returns_what_was_found(tiny, monkeypatch, workers):
+    n_rounds = []
+    batch = runner.Codec.search
+
+    def interrupted(codec, seeds, latents, options, *arguments):
+        def stop(n):
+            n_rounds.append(n)
+            if len(n_rounds) == 2:
+                raise KeyboardInterrupt
+
+        return batch(codec, seeds, latents, options, *arguments[:-1], stop)
+
+    monkeypatch.setattr(runner.Codec, "search", interrupted)
+    with pytest.raises(AnalogsInterrupted) as caught:
+        ignore_warnings(tiny.analogs, ["CCO", "C1CC", "CCCO"], 500, workers=workers, similarity="0:1", max_samples=5000)
+    frame = caught.value.frame
+    assert tuple(frame.columns) == ANALOG_COLUMNS
+    assert set(frame["seed"]) == {"CCO", "CCCO"}
+    assert 0 < len(frame) < 1000
+    assert frame["qed"].notna().all()
+    assert set(frame.attrs["errors"]) == {"C1CC"}

@@ -53,11 +53,11 @@ def test_diverse_selection_keeps_the_target_median():
     smiles = ["CCO", "CCCO", "CC(C)O", "CCN", "c1ccccc1O", "Cc1ccccc1", "ClCCl", "C#CC", "CC(=O)O", "O=c1cc[nH]cc1"]
     similarity = np.array([0.9, 0.8, 0.7, 0.62, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
     order = _ordering(n_diverse=4, similarity=0.55)
-    rows = order.apply(_frame(smiles=smiles, similarity=similarity))
+    rows = order.select(order.sort(_frame(smiles=smiles, similarity=similarity)))
     assert len(rows) == 4
     assert (rows["similarity"] > 0.55).sum() == 2
     assert rows["similarity"].is_monotonic_decreasing
-    odd = _ordering(n_diverse=3, similarity=0.55).apply(_frame(smiles=smiles, similarity=similarity))
+    odd = _ordering(n_diverse=3, similarity=0.55).select(_frame(smiles=smiles, similarity=similarity))
     assert len(odd) == 3
     assert _ordering(n_diverse=4, similarity="0.4:0.9").target_similarity is None
 
@@ -70,7 +70,7 @@ def test_columns_named_by_filters_and_ranking_follow_the_default_columns():
 
 
 def test_property_columns():
-    leading = ("seed", "smiles", "similarity", "log_likelihood")
+    leading = ("seed", "id", "smiles", "similarity", "log_likelihood")
     assert _columns(properties=()) == (*leading, "not_in_training")
     assert _columns(properties=["tpsa", "qed", "tpsa"], rank_by="qed - sa") == (
         *leading, "tpsa", "qed", "not_in_training", "sa", "rank",
@@ -88,8 +88,8 @@ def test_sorting_is_stable(rows):
         sa=np.array([a for _, a in rows], float),
     )
     by_similarity = sorted(range(len(rows)), key=lambda i: (-rows[i][0], i))
-    assert Ordering().apply(frame)["smiles"].tolist() == [str(i) for i in by_similarity]
-    ranked = _ordering(rank_by="similarity - 2*sa").apply(frame)
+    assert Ordering().sort(frame)["smiles"].tolist() == [str(i) for i in by_similarity]
+    ranked = _ordering(rank_by="similarity - 2*sa").sort(frame)
     by_rank = sorted(range(len(rows)), key=lambda i: (-(rows[i][0] - 2 * rows[i][1]), i))
     assert ranked["smiles"].tolist() == [str(i) for i in by_rank]
     assert ranked["rank"].tolist() == [rows[i][0] - 2 * rows[i][1] for i in by_rank]
@@ -99,17 +99,19 @@ def test_sorting_is_stable(rows):
 
 def test_missing_rank_comes_last():
     frame = _frame(smiles=["a", "b", "c"], similarity=[0.1, 0.2, 0.3], qed=[np.nan, 0.1, 0.9])
-    assert _ordering(rank_by="qed").apply(frame)["smiles"].tolist() == ["c", "b", "a"]
+    assert _ordering(rank_by="qed").sort(frame)["smiles"].tolist() == ["c", "b", "a"]
 
 
 def test_diverse_selection_from_the_best_keeps_the_order():
     molecules = list(DRUGS.values())[:20]
     rank = np.random.default_rng(0).permutation(20).astype(float)
     frame = _frame(smiles=np.array(molecules, dtype=object), similarity=np.zeros(20), qed=rank)
-    selected = _ordering(rank_by="qed", n_diverse=4).apply(frame)
+    order = _ordering(rank_by="qed", n_diverse=4)
+    selected = order.select(order.sort(frame))
     best = [molecules[i] for i in np.argsort(-rank)]
     assert selected["smiles"].tolist() == [best[i] for i in select_diverse(best, 4)]
     assert selected["smiles"][0] == best[0]
     assert selected["rank"].is_monotonic_decreasing
     assert set(selected["smiles"]) <= set(best[:12])
-    assert len(_ordering(n_diverse=50).apply(frame)) == 20
+    assert len(_ordering(n_diverse=50).select(frame)) == 20
+    assert order.sort(frame, 5)["smiles"].tolist() == best[:5]

@@ -51,7 +51,7 @@ def test_range_of_a_median_is_clipped(value, low, high):
      "None", 0.5j, object()],
 )  # fmt: skip
 def test_invalid_targets(value):
-    with pytest.raises(InputError, match=r"similarity must be a (median|range)"):
+    with pytest.raises(InputError, match=r"similarity must be a median|goes from 0 to 1|a range begins"):
         SimilarityTarget.parse(value)
 
 
