@@ -68,8 +68,8 @@ def optimize(
     far, and half of its samples branch off the SMILES of this molecule. --generations 10 lets CMA-ES adapt its
     covariance before each restart. Ctrl+C ends the search and returns the molecules found so far.
 
-    Columns: seed, name (of the seed, if it has one), id (of the molecule), smiles, score, similarity, the properties used, n_evaluations,
-    n_samples. In Python: `molvae.explore.optimize`.
+    Columns: seed, name (of the seed, if it has one), id (of the molecule), smiles, score, similarity, the properties
+    used, n_evaluations, n_samples. In Python: `molvae.explore.optimize`.
     """
     from molvae.cli.inputs import read_rows, report_errors, report_notes, valid_rows
 

@@ -299,10 +299,10 @@ def search_seeds(
     latents = Posterior.concatenate([codec.encode([g], optimize_latents=task.optimize_latents) for g in valid])
     names = [graph.smiles for graph in valid]
     try:
-        found = codec.search(names, latents, task.search, task.constraints, workers, progress)
+        searches = codec.search(names, latents, task.search, task.constraints, workers, progress)
     except SearchInterrupted as error:
         raise SearchInterrupted(_with_errors(error.results, graphs)) from None
-    return _with_errors(found, graphs)
+    return _with_errors(searches, graphs)
 
 
 def _with_errors(
