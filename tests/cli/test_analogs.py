@@ -70,8 +70,8 @@ def test_output_without_molecules_has_a_header(analogs, tmp_path, suffix, argume
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
 
 
-def test_empty_input_gives_a_header(analogs, tmp_path):
-    (tmp_path / "none.smi").write_text("")
+def test_input_without_any_molecule_gives_a_header(analogs, tmp_path):
+    (tmp_path / "none.smi").write_text("\tnothing\n\tagain\n")
     analogs(tmp_path / "none.smi", "-o", tmp_path / "out.csv", code=1)
     assert (tmp_path / "out.csv").read_text().startswith("seed,name,id,smiles,")
 
@@ -91,7 +91,7 @@ def _interrupt_after(monkeypatch, n_rounds):
 
 def test_interrupted_run_prints_what_was_found(analogs, seeds, monkeypatch):
     _interrupt_after(monkeypatch, 6)
-    result = analogs(seeds, "-n", 5000, code=130)
+    result = analogs(seeds, "-n", 500, code=130)
     table = pd.read_csv(io.StringIO(result.stdout))
     assert set(table["seed"]) == {"CCCO", "CC(C)CO", "CCCN"}
     assert table["id"].str.startswith("Z1234567_4_a").any()
