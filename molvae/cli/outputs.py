@@ -90,7 +90,7 @@ def table_output(output: Path | None, inputs: Sequence[str] = ()) -> Iterator[Wr
 def image_output(image: Path | None) -> Iterator[Write]:
     """A function that collects tables for an image. The image is drawn even if the reader of stdout has closed it."""
     from molvae.io.writers import table_writer
-    from molvae.viz.molecules import MAX_PANELS
+    from molvae.viz.grid import MAX_PANELS
 
     if image is None:
         yield lambda frame: None  # noqa: ARG005

@@ -449,7 +449,7 @@ def test_columns_without_any_analogs(tiny):
         ({"filters": ["lgp<3"]}, "did you mean 'logp'"),
         ({"include_smarts": ["C("]}, "cannot read SMARTS"),
         ({"exclude_smarts": ["C("]}, "cannot read SMARTS"),
-        ({"alerts": ["pain"]}, "unknown set of alerts 'PAIN'"),
+        ({"alerts": ["pain"]}, "unknown set of alerts 'pain'"),
         ({"rank_by": "similarty"}, "did you mean 'similarity'"),
         ({"n_diverse": -1}, "n_diverse must be 0"),
         ({"n": 0}, "number of molecules"),
