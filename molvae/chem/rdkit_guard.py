@@ -14,15 +14,24 @@ from contextlib import ContextDecorator
 from types import TracebackType
 from typing import Any
 
-from rdkit import rdBase
+from rdkit import Chem, rdBase
 
 from molvae.errors import MoleculeError, MolvaeError, one_line
 
-RDKIT_ERRORS = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
+def _argument_error() -> type[Exception]:
+    """Boost's ArgumentError, which no module exports: a TypeError for arguments that C++ code does not accept."""
+    try:
+        Chem.MolToSmiles(None)  # type: ignore[arg-type]
+    except TypeError as error:
+        return type(error)
+    return RuntimeError
+
+
+RDKIT_ERRORS = (RuntimeError, ValueError, ArithmeticError, LookupError, _argument_error())
 """What RDKit raises for molecules that it cannot handle.
 
-ValueError includes the exceptions of sanitization and of Unicode, TypeError Boost's ArgumentError, LookupError
-IndexError and KeyError.
+ValueError includes the exceptions of sanitization and of Unicode, LookupError IndexError and KeyError. TypeError and
+AttributeError are not included, because they are errors of the calling code.
 """
 
 

@@ -57,7 +57,7 @@ def test_guard_is_a_decorator():
 def test_other_errors_pass():
     with pytest.raises(InputError, match=r"^no such set$"), rdkit_guard("cannot search"):
         raise InputError("no such set")
-    for kind in (KeyboardInterrupt, MemoryError, OSError):
+    for kind in (KeyboardInterrupt, MemoryError, OSError, TypeError, AttributeError):
         with pytest.raises(kind), rdkit_guard("cannot search"):
             raise kind
 
