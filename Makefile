@@ -6,7 +6,7 @@ SEED   ?= Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1
 # one process per core, at most four; idle processes take over work from the others
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: analogs test test-fast coverage check lint docs dist clean fuzz-kill
+.PHONY: analogs test test-fast coverage check lint docs dist clean fuzz fuzz-kill
 
 # analogs of imatinib (or SEED=...): a table on screen, a picture in analogs.png
 analogs: $(VENV)/ready
@@ -22,6 +22,11 @@ test-fast: $(VENV)/ready
 
 coverage: $(VENV)/ready
 	$(PYTEST) --cov --cov-report term:skip-covered
+
+# mutated SMILES, batches and folders through the package, in two processes: N inputs, or HOURS=1
+N ?= 100000
+fuzz: $(VENV)/ready
+	PYTHONPATH=tests $(BIN)/python -m fuzz --processes 2 $(if $(HOURS),--hours $(HOURS),--n $(N))
 
 # twenty random moments of analogs, index, train and score, with kill -9, SIGTERM and Ctrl-C: about an hour on two cores
 fuzz-kill: $(VENV)/ready

@@ -20,7 +20,11 @@ _MIN_TIES = 5
 _MIN_EQUIVALENT_CENTERS = 3
 _N_ORDERS = 48
 """Random atom orders that are tried for each SMILES of a molecule of the second class."""
+_MAX_FRAGMENTS = 5
+"""Fragments of the largest mixture of the second class; the atoms of equal fragments are equivalent in any case."""
+
 _MAX_FORMS = 16
+_MAX_CHARACTERS = 50_000
 _LONG = 300  # characters; longer SMILES of symmetric molecules are not always canonical
 # unspecified bonds, and stereo of metals
 _UNUSUAL = re.compile(r"~|@[A-Z]{2}\d")
@@ -43,7 +47,8 @@ def stable_smiles(mol: Chem.Mol, source: str = "") -> tuple[Chem.Mol, str]:
         The SMILES, and a molecule for which it is the output of `write`: `mol` itself, for almost all molecules.
     """
     text = write(mol)
-    if text.count("@") > _MIN_EQUIVALENT_CENTERS - 1 and _has_equivalent_centers(mol):
+    n_centers, n_fragments = text.count("@"), text.count(".") + 1
+    if n_centers >= _MIN_EQUIVALENT_CENTERS and n_fragments <= _MAX_FRAGMENTS and _has_equivalent_centers(mol):
         return _first_of_all_orders(mol, text)
     if text != source and (len(text) > _LONG or _UNUSUAL.search(text) or _has_ambiguous_atoms(mol)):
         return _first_of_cycle(mol, text)
@@ -86,13 +91,18 @@ def _first_of_cycle(mol: Chem.Mol, text: str) -> tuple[Chem.Mol, str]:
 
 
 def _first_of_all_orders(mol: Chem.Mol, text: str) -> tuple[Chem.Mol, str]:
-    """The first of the SMILES that random atom orders give, and random orders of these."""
-    forms, waiting = {text: mol}, [text]
-    while waiting and len(forms) < _MAX_FORMS:
+    """The first of the SMILES that random atom orders give, and random orders of these.
+
+    At most `_MAX_CHARACTERS` are parsed, which all molecules but ring systems of hundreds of stereocenters need.
+    """
+    forms, waiting, left = {text: mol}, [text], _MAX_CHARACTERS
+    n_orders = min(_N_ORDERS, _MAX_CHARACTERS // len(text))
+    while waiting and len(forms) < _MAX_FORMS and left > 0:
+        left -= n_orders * len(text)
         parsed = Chem.MolFromSmiles(waiting.pop())
         if parsed is None:
             continue
-        for order in {*Chem.MolToRandomSmilesVect(parsed, _N_ORDERS, _RANDOM_SEED)}:
+        for order in {*Chem.MolToRandomSmilesVect(parsed, n_orders, _RANDOM_SEED)}:
             other = Chem.MolFromSmiles(order)
             if other is not None and (form := write(other)) not in forms:
                 forms[form] = other

@@ -18,6 +18,7 @@ from rdkit import Chem, rdBase
 
 from molvae.errors import MoleculeError, MolvaeError, one_line
 
+
 def _argument_error() -> type[Exception]:
     """Boost's ArgumentError, which no module exports: a TypeError for arguments that C++ code does not accept."""
     try:
