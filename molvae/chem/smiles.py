@@ -138,7 +138,8 @@ def _mol_from_text(text: str, conjugation: bool) -> Chem.Mol | None:
 def _check_ring_closures(text: str) -> None:
     """Reject a SMILES with more rings than `MAX_EXTRA_RINGS` allows, before RDKit searches for them."""
     tokens = Counter(map(itemgetter(0), _TOKEN.findall(text)))
-    rings = sum(number for char, number in tokens.items() if char in "%0123456789") // 2
+    # a ring closure across a dot, as in C1.C1, may be a bond of a chain
+    rings = sum(number for char, number in tokens.items() if char in "%0123456789") // 2 - tokens["."]
     atoms = sum(number for char, number in tokens.items() if char in "[*" or char.isalpha())
     if rings > atoms + MAX_EXTRA_RINGS:
         raise MoleculeError(_too_many_rings(rings, atoms))

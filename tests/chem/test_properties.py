@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from molecules import DRUGS
 from rdkit.Chem import QED, Crippen, Descriptors, Lipinski
 
+from molvae.chem.expressions import PropertyFilter
+from molvae.chem.filters import Filters
 from molvae.chem.properties import PROPERTIES, _natural_products, compute_properties, get_property
 from molvae.chem.smiles import parse
 from molvae.errors import InputError
@@ -147,3 +150,20 @@ def test_every_property_has_a_source_and_a_range():
         row = get_property(name)
         assert row.source
         assert row.range[0] < row.range[1]
+
+
+def test_property_that_overflows_is_nan():
+    """QED raises an OverflowError for hundreds of molecules of water; other properties and molecules have values."""
+    values = compute_properties([parse("CCO"), parse(".".join(["O"] * 491))], ["qed", "mw"])
+    assert np.isfinite(values["qed"]).tolist() == [True, False]
+    assert values["mw"].tolist() == pytest.approx([46.069, 491 * 18.015])
+    assert not Filters(properties=(PropertyFilter.from_text("qed<2"),)).accept(parse(".".join(["O"] * 491)))
+
+
+def test_missing_installation_is_not_a_missing_value(monkeypatch):
+    def absent(_):
+        raise InputError("not installed")
+
+    monkeypatch.setitem(PROPERTIES, "sa", replace(PROPERTIES["sa"], function=absent))
+    with pytest.raises(InputError, match="not installed"):
+        compute_properties([parse("CCO")], ["sa"])

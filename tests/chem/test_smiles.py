@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from molecules import DRUGS
 from rdkit import Chem, RDLogger
+from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from molvae.chem.smiles import (
     MAX_SMILES_LENGTH,
     WHITE_SPACE,
     canonical,
     canonical_or_none,
+    largest_fragment,
     parse,
     parse_or_none,
     silence_rdkit,
@@ -90,6 +93,75 @@ def test_every_character_at_the_ends_is_read_or_rejected():
             else:
                 assert " " < char <= "~"
                 assert mol.GetNumAtoms() + mol.GetNumBonds() > 3  # the character is an atom, a bond, or a part of one
+
+
+def graph_smiles(edges, n_atoms, atom="*"):
+    """A SMILES of any graph: the atoms as fragments that are connected by ring closures."""
+    labels = {a: [] for a in range(n_atoms)}
+    for number, (a, b) in enumerate(edges, start=1):
+        for end in (a, b):
+            labels[end].append(f"%({number})")
+    return ".".join(atom + "".join(labels[a]) for a in range(n_atoms))
+
+
+@pytest.mark.parametrize(
+    ("smiles", "reason"),
+    [
+        (graph_smiles([(i, j) for i in range(12) for j in range(i)], 12), "55 rings of 12 atoms, more than"),
+        (graph_smiles([(h, 2 + i) for i in range(150) for h in (0, 1)], 152), "an atom with 150 bonds"),
+        ("C1" + "C" * 2100 + "1", "a ring of 2,101 atoms, more than 2,000"),
+        (
+            graph_smiles([(i, (i + 1) % 220) for i in range(220)] + [(i, i + 110) for i in range(110)], 220, "C"),
+            "atoms in total, more than 20,000",
+        ),
+    ],
+    ids=["dense", "paths", "ring", "rings"],
+)
+def test_molecules_that_take_rdkit_too_long_are_rejected(smiles, reason):
+    start = time.process_time()
+    for conjugation in (True, False):
+        with pytest.raises(MoleculeError, match="cannot read SMILES") as caught:
+            parse(smiles, conjugation=conjugation)
+        assert reason in str(caught.value)
+    assert parse_or_none(smiles) is None
+    assert time.process_time() - start < 6
+
+
+@pytest.mark.parametrize(
+    "smiles",
+    [
+        "c12c3c4c5c1c1c6c7c2c2c8c3c3c9c4c4c%10c5c5c1c1c6c6c%11c7c2c2c7c8c3c3c8c9c4c4c9c%10c5c5c1c1c6c6c%11c2c2c7c3c3c8"
+        "c4c4c9c5c1c1c6c2c3c41",
+        "C12C3C4C1C5C2C3C45",
+        "[Fe]12345[CH]6[CH]1[CH]2[CH]3[CH]6.[CH]67[CH]4[CH]5[CH]6.[CH2]7",
+        "C" * 5000,
+        "C" + "C(=O)NC" * 600,
+        ".".join(f"C%({i})%({i + 1})" for i in range(1, 300)) + ".C%(1).C%(300)",
+    ],
+    ids=["C60", "cubane", "metal", "alkane", "polyamide", "chain of fragments"],
+)
+def test_real_large_molecules_are_accepted_or_judged_by_rdkit(smiles):
+    expected = Chem.MolFromSmiles(smiles)
+    mol = parse_or_none(smiles)
+    assert (mol is None) == (expected is None)
+    assert mol is None or write(mol) == Chem.MolToSmiles(expected)
+
+
+@pytest.mark.parametrize(
+    "smiles", [".".join(["O"] * 491), ".".join(["c1ccccc1"] * 30 + ["[Na+]"] * 30 + ["Cc1ccccc1", "CCCCCCC", "[U]"])]
+)
+def test_largest_of_many_fragments_is_that_of_rdkit(smiles):
+    options = rdMolStandardize.CleanupParameters()
+    options.preferOrganic = options.largestFragmentChooserCountHeavyAtomsOnly = True
+    mol = parse(smiles)
+    expected = rdMolStandardize.LargestFragmentChooser(options).choose(mol)
+    assert write(largest_fragment(mol)) == write(expected)
+
+
+def test_standardization_that_fails_is_a_molecule_error(capfd):
+    with pytest.raises(MoleculeError, match="cannot standardize the molecule: "):
+        standardize(parse("C1=CC=[NH+][Al+]N1"))
+    assert capfd.readouterr().err == ""
 
 
 UNUSUAL = (
