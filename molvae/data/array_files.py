@@ -11,7 +11,7 @@ import dataclasses
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.lib import format as npy
@@ -53,11 +53,11 @@ def read_npz(path: Path, names: Iterable[str]) -> Arrays:
         raise InputError(f"it is not an .npz file ({_first_line(error)})") from None
 
 
-def map_npy(path: Path) -> NDArray[Any]:
-    """Memory-map a .npy file, read-only. Raises `InputError` if it is damaged."""
+def map_npy(path: Path, mode: Literal["r", "c"] = "r") -> NDArray[Any]:
+    """Memory-map a .npy file, read-only or copy-on-write ("c"). Raises `InputError` if it is damaged."""
     check_regular_file(path)
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
     except OSError:
         raise
     except Exception as error:  # as in `read_npz`

@@ -20,6 +20,8 @@ from torch import Tensor
 
 from molvae.chem.graph import ATOM_FEATURES, BOND_FEATURES, MolGraph
 from molvae.chem.tokenizer import PAD_ID, Vocabulary
+from molvae.data.array_files import map_npy
+from molvae.data.json_files import read_object, reading
 from molvae.errors import InputError
 
 FORMAT = "molvae-packed-3"
@@ -197,9 +199,9 @@ class PackedGraphs:
         molecules = read_metadata(folder).get("molecules")
         try:
             # copy-on-write, because torch has no read-only tensors
-            arrays = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="c") for f in fields(cls)}
+            arrays = {f.name: map_npy(folder / f"{f.name}.npy", "c") for f in fields(cls)}
             packed = cls(**{name: torch.from_numpy(array) for name, array in arrays.items()})
-        except (OSError, ValueError, TypeError, EOFError) as error:
+        except (OSError, InputError, TypeError) as error:
             raise _damaged(folder, str(error)) from None
         if len(packed) != molecules:
             raise _damaged(folder, f"{len(packed)} molecules, but packed.json says {molecules}")
@@ -221,10 +223,8 @@ def read_metadata(folder: Path | str) -> dict[str, Any]:
     path = Path(folder) / "packed.json"
     if not path.exists():
         raise InputError(f"{folder}: not a folder of packed molecules (no packed.json)")
-    try:
-        content: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise InputError(f"{path}: not a JSON object; pack the data again") from None
+    with reading(path, InputError, "pack the data again"):
+        content = read_object(path, surrogates=True)
     if content.get("format") != FORMAT:
         raise InputError(
             f"{path}: format {content.get('format')!r}, this version reads {FORMAT!r}; pack the data again"

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from molvae.chem.tokenizer import PAD_ID
+from molvae.data.array_files import read_npz
 from molvae.data.graph_dataset import PackedGraphs, pad_rows
+from molvae.data.json_files import reading
 from molvae.errors import InputError
 
 MAX_DISTANCE = 0.55
@@ -146,10 +147,8 @@ class Neighbors:
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read a file written by `save`. Raises `InputError` if it is damaged."""
-        try:
-            with np.load(path) as arrays:
-                names = ("rows", "similarity", "synthetic_tokens", "synthetic_start")
-                rows, similarity, *synthetic = (torch.from_numpy(arrays[name]) for name in names)
-                return cls(rows, similarity, SyntheticMolecules(*synthetic))
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile, RuntimeError) as error:
-            raise InputError(f"{path} is damaged ({error}); delete it to compute the neighbors again") from None
+        with reading(Path(path), InputError, "delete it to compute the neighbors again"):
+            names = ("rows", "similarity", "synthetic_tokens", "synthetic_start")
+            arrays = read_npz(Path(path), names)
+            rows, similarity, *synthetic = (torch.from_numpy(arrays[name].copy()) for name in names)
+            return cls(rows, similarity, SyntheticMolecules(*synthetic))

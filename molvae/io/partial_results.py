@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 
 from molvae.data.files import FolderLock, atomic_write, leftover_temporary_files, remove_leftover
+from molvae.data.json_files import read_object, reading
 from molvae.errors import InputError, MolvaeError
 
 SETTINGS = "settings.json"
@@ -118,11 +119,8 @@ class PartialResults:
             )
 
     def _stored_settings(self) -> dict[str, Any]:
-        try:
-            stored: dict[str, Any] = json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))
-        except ValueError:
-            raise InputError(f"{self.folder / SETTINGS} is damaged: delete the folder to start again") from None
-        return stored
+        with reading(self.folder / SETTINGS, InputError, "delete the folder to start again"):
+            return read_object(self.folder / SETTINGS, surrogates=True)
 
     def _remove_from(self, number: int) -> None:
         """Delete the tables from this one on, and temporary files of killed processes."""

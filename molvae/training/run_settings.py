@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from molvae.data.files import atomic_write
+from molvae.data.json_files import read_object, reading
 from molvae.errors import CheckpointError
 from molvae.nn.config import ModelConfig
 from molvae.training.config import TrainConfig
@@ -70,11 +71,8 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged ({error}); delete the folder to start again") from None
-    return settings
+    with reading(path, CheckpointError, "delete the folder to start again"):
+        return read_object(path, surrogates=True)
 
 
 def _versions() -> dict[str, str]:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -24,7 +25,7 @@ from molecules import DRUGS
 from tiny_models import VOCABULARY, tiny_config
 
 from fuzz.folder_mutations import mutate, read_dict, sha256
-from fuzz.report import Report, timed
+from fuzz.report import Report, watch
 from molvae import checkpoint as checkpoints
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.json_files import SIGNATURE, signed
@@ -78,7 +79,8 @@ def _run(random: Random, n: int, folders: list[Path], sign: Callable[[Path], Non
             if random.random() < 0.7:
                 sign(folder)
                 change += ", digests written again"
-            with timed(report, change), warnings.catch_warnings(record=True) as caught:
+            watch(change)
+            with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 use(folder, report, change)
             for warning in caught:
@@ -89,6 +91,7 @@ def _run(random: Random, n: int, folders: list[Path], sign: Callable[[Path], Non
 
 def _attempt(step: str, action: Callable[[], object], report: Report, change: str) -> bool:
     """Run an action; whether it succeeded. An exception has to be molvae's own and to name a file."""
+    start = time.process_time()
     try:
         action()
     except MolvaeError as error:
@@ -99,6 +102,8 @@ def _attempt(step: str, action: Callable[[], object], report: Report, change: st
     except Exception as error:
         report.fail(f"{step}: {type(error).__name__}", change, error)
         return False
+    finally:
+        report.took(time.process_time() - start, change, step)
     return True
 
 

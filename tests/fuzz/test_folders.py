@@ -5,12 +5,13 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+
 from fuzz import folders
 
 
 @pytest.mark.parametrize("target", [folders.models, folders.property_models, folders.libraries])
 def test_mutated_folders(target, set_threads):
     set_threads(1)
-    report = target(Random(7), 12)
-    assert report.n_inputs == 12
+    report = target(Random(7), 8)
+    assert report.n_inputs == 8
     assert not report.failures, report.failures
