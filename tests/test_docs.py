@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import typer
 from molecules import DRUGS
 from typer.testing import CliRunner
 
+from molvae.checkpoint import find_model
 from molvae.cli.app import app
 from molvae.data.datasets import sample_library_path
 
@@ -75,6 +77,7 @@ def folder(tmp_path, monkeypatch):
     Path("more_library.smi").write_text("".join(lines[20:30]))
     rows = [f"{smiles},{len(smiles) / 10}\n" for smiles, _ in drugs[:60]]
     Path("measured.csv").write_text("smiles,pIC50\n" + "".join(rows))
+    shutil.copytree(find_model("moses"), "my-model")
     Path("library.csv").write_text("structure\n" + "".join(f"{smiles}\n" for smiles, _ in drugs[:60]))
     return tmp_path
 
@@ -86,7 +89,9 @@ def test_pages_have_examples():
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=lambda page: str(page.relative_to(ROOT)))
-def test_commands_parse(page):
+def test_commands_parse(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("runs/mine/model").mkdir(parents=True)  # a model name is looked up while the options are parsed
     for line in commands(page):
         for part in re.split(r" && | \| ", line):
             parse(shlex.split(part)[1:])

@@ -294,7 +294,7 @@ def test_optimized_latent_does_not_depend_on_other_seeds(tiny):
     alone = tiny.analogs(UNSEEN[0], 5, max_samples=200)
     together = tiny.analogs([*UNSEEN[1:], UNSEEN[0]], 5, max_samples=200)
     together = together[together["seed"] == UNSEEN[0]].reset_index(drop=True)
-    pd.testing.assert_frame_equal(alone, together, check_exact=True)
+    pd.testing.assert_frame_equal(alone.drop(columns="id"), together.drop(columns="id"), check_exact=True)
 
 
 # --- loading, options and index ---
@@ -348,7 +348,7 @@ def test_numpy_random_state(tiny):
 
 
 def test_temperature_nan(tiny):
-    with pytest.raises(InputError, match="temperature must be 0"):
+    with pytest.raises(InputError, match="temperature must be a number"):
         tiny.sample(3, temperature=float("nan"))
 
 
@@ -356,9 +356,12 @@ def test_filters_from_an_iterator(tiny):
     assert ignore_warnings(tiny.analogs, "CCO", 3, filters=iter(["mw<1"]), max_samples=50).empty
 
 
-@pytest.mark.parametrize("n", [0, "10", None])
-def test_invalid_n(tiny, n):
-    with pytest.raises(InputError, match=f"the number of molecules must be 1 or more, got {n}"):
+@pytest.mark.parametrize(
+    ("n", "message"),
+    [(0, "must be 1 or more, got 0"), ("10", "n must be a whole number, got '10'"), (None, "n must be a whole number")],
+)
+def test_invalid_n(tiny, n, message):
+    with pytest.raises(InputError, match=message):
         tiny.analogs("CCO", n, n_diverse=3)
 
 

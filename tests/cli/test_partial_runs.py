@@ -15,7 +15,7 @@ import torch
 from tiny_vae import SMALL
 from typer.testing import CliRunner
 
-from molvae.checkpoint import CONFIG_FILE
+from molvae.checkpoint import CONFIG_FILE, sign
 from molvae.cli.app import app
 from molvae.io.partial_results import PartialResults
 
@@ -177,6 +177,7 @@ def test_resume_with_other_files_fails(molvae, stopped, seeds, tmp_path, tiny_mo
     score.write_text(code)
     other = shutil.copytree(tiny_model, tmp_path / "other")
     (other / CONFIG_FILE).write_text((other / CONFIG_FILE).read_text().replace('"tiny"', '"other"'))
+    sign(other)
     assert "(model: config.json (digest " in molvae(*command, code=2, model=other).stderr
     assert "resuming after 9" in molvae(*command).stderr
 

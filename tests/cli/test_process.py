@@ -72,7 +72,7 @@ def test_pipe_between_commands(tiny_model):
         source.communicate()
     assert (source.returncode, result.returncode) == (0, 0)
     assert len(result.stdout.splitlines()) == 4
-    assert result.stdout.startswith("smiles,name,reconstruction,exact,error\n")
+    assert result.stdout.startswith("smiles,name,reconstruction,exact,error,note")
     assert result.stderr.splitlines()[-1].startswith("3 rows: ")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -224,10 +225,9 @@ def test_html_and_image_of_rows(files, tmp_path):
     score(molecules, "--train", train, "-o", tmp_path / "out.html")
     text = (tmp_path / "out.html").read_text()
     assert text.count("<svg") == len(ROWS) - 1
-    assert "<th>nearest similarity</th>" in text
-    assert "<td>yes</td>" in text
-    assert "<td>nan</td>" not in text
-    assert "<td>None</td>" not in text
+    assert ">nearest similarity</th>" in text
+    assert re.search(r"<td[^>]*>yes</td>", text)
+    assert not re.search(r"<td[^>]*>(nan|None)</td>", text)
     score(molecules, "-o", tmp_path / "out.png")
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
@@ -289,7 +289,7 @@ def test_no_valid_row_exits_1_with_outputs(tmp_path, arguments):
         (["CCO", "-o", "out.csv", "--report", "out.csv"], "out.csv is given for two outputs"),
         (["CCO", "--score", "nowhere"], "--score: nowhere does not exist"),
         (["CCO", "-o", "/proc/1/mem/out.csv"], "cannot write /proc/1/mem/out.csv"),
-        (["CCO", "--report", "page.html", "--rank-by", "qid"], "got 'qid'"),
+        (["CCO", "--report", "page.html", "--rank-by", "qid"], "did you mean 'qed'"),
         (["CCO", "--report", "page.html", "--rank-by", "sa", "--columns", "logp"], "got 'sa'"),
         (["CCO", "--report", "page.html", "--rank-by", "nearest_similarity"], "got 'nearest_similarity'"),
         (["CCO", "--per-seed", "seeds.csv"], "--per-seed needs the column with the seeds"),

@@ -404,9 +404,9 @@ def test_single_string_options(tiny):
 def test_empty_constraints_change_nothing(tiny):
     empty = {
         "filters": (),
-        "include_smarts": None,
+        "include_smarts": (),
         "exclude_smarts": [],
-        "alerts": None,
+        "alerts": [],
         "exclude_training_set": False,
         "similarity": None,
     }
@@ -453,7 +453,7 @@ def test_columns_without_any_analogs(tiny):
         ({"rank_by": "similarty"}, "did you mean 'similarity'"),
         ({"n_diverse": -1}, "n_diverse must be 0"),
         ({"n": 0}, "number of molecules"),
-        ({"n": 2.5}, "number of molecules"),
+        ({"n": 2.5}, "n must be a whole number"),
         ({"filters": "similarity>0.4"}, "filters cannot name similarity: pass similarity="),
         ({"n": 5, "n_diverse": 20}, "n_diverse=20 molecules out of n=5"),
     ],

@@ -123,10 +123,13 @@ def test_no_workers_for_few_molecules(tiny, monkeypatch, n_seeds, n_workers):
     monkeypatch.setattr(runner, "MIN_MOLECULES_FOR_WORKERS", 24)
     monkeypatch.setattr(runner, "GROUP_SIZE", 4)
     seeds = iter([SEEDS[0]] * n_seeds)
-    next(ignore_warnings(tiny.iter_analogs, seeds, 2))
+    next(ignore_warnings(tiny.iter_analogs, seeds, 2, pool_size=2))
     assert pool_sizes == [n_workers]
     assert len(list(seeds)) == 0
-    assert sum(map(len, ignore_warnings(lambda: list(tiny.iter_analogs([SEEDS[0]] * n_seeds, 2))))) == 2 * n_seeds
+    assert (
+        sum(map(len, ignore_warnings(lambda: list(tiny.iter_analogs([SEEDS[0]] * n_seeds, 2, pool_size=2)))))
+        == 2 * n_seeds
+    )
 
 
 @pytest.mark.parametrize(("memory", "expected_sizes"), [(float("inf"), [3]), (2e9, [2]), (1e9, [])])

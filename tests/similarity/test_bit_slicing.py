@@ -85,8 +85,8 @@ def test_common_bits_of_arbitrary_fingerprints(packed, n_bits):
 
 def test_invalid_bit_planes_file_is_rejected(tmp_path):
     BitPlanes.from_packed(morgan_bits(MOLS)).save(tmp_path / "a.npy")
-    with pytest.raises(InputError, match=r"a\.npy: not the fingerprints of 1,000"):
+    with pytest.raises(InputError, match=r"fingerprints of 1,000 molecules"):
         BitPlanes.load(tmp_path / "a.npy", 1000)
     (tmp_path / "a.npy").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"a\.npy: cannot read"):
+    with pytest.raises(InputError, match=r"not a \.npy file"):
         BitPlanes.load(tmp_path / "a.npy", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -103,6 +104,7 @@ def test_saved_prior_is_loaded_in_half_precision(tiny_checkpoint, tmp_path):
     prior = MixturePrior(PriorConfig(12, kind="mixture", components=2))
     for array in prior.state_dict().values():
         array.copy_(torch.rand_like(array))
+    prior.weights /= prior.weights.sum()
     folder = checkpoints.save(dataclasses.replace(tiny_checkpoint, prior=prior), tmp_path / "model")
     loaded = checkpoints.load(folder).prior
     assert loaded is not None
@@ -130,6 +132,10 @@ def test_incompatible_or_damaged_prior(learned, tmp_path, changes, message):
     (folder / "config.json").write_text(json.dumps(signed(config)))
     with pytest.raises(CheckpointError, match=message):
         checkpoints.load(folder)
+
+
+def test_damaged_prior_file(learned, tmp_path):
+    folder = shutil.copytree(learned, tmp_path / "model")
     (folder / "prior.safetensors").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match=r"prior\.safetensors is damaged"):
         checkpoints.load(folder)
