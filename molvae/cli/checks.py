@@ -241,8 +241,8 @@ def number_of_clusters(text: str) -> int | str:
     """The number in `--clusters`, or "auto"."""
     if text == "auto":
         return text
-    if not text.isascii() or not text.isdecimal() or int(text) < 2:
-        raise InputError(f"--clusters must be auto, or a whole number of 2 or more, got {text!r}")
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise InputError(f"--clusters must be auto, or a whole number of 1 or more, got {text!r}")
     return int(text)
 
 

@@ -120,7 +120,9 @@ def score(
     check_columns(names)
     computed = ("nearest_similarity", "similarity", *checks.score_names(scores))
     if report is not None and rank_by not in (*COLUMN_NAMES, *computed):
-        raise InputError(f"--rank-by: no column is called {rank_by!r}{did_you_mean(rank_by, COLUMN_NAMES)}")
+        raise InputError(
+            f"--rank-by: no computed value has this name, got {rank_by!r}{did_you_mean(rank_by, COLUMN_NAMES)}"
+        )
     checks.check_inputs(molecules, column, seed_column or name_column)
     checks.check_datasets(reference_files)
     from molvae.io.writers import write_table

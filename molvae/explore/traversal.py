@@ -242,6 +242,10 @@ def _property_direction(molecules: EncodedMolecules, name: str) -> Direction:
     """
     latents = molecules.latents
     values = compute_properties([parse(smiles) for smiles in molecules.smiles], [name])[name]
+    known = np.isfinite(values)
+    if known.sum() < MIN_REFERENCE:
+        raise InputError(f"{name} can be computed for {known.sum()} reference molecules, fewer than {MIN_REFERENCE}")
+    latents, values = latents[known], values[known]
     covariance = (latents - latents.mean(0)).T @ (values - values.mean())
     if np.ptp(values) == 0 or not np.linalg.norm(covariance):
         raise InputError(f"{name} is the same for all reference molecules, so it defines no direction")

@@ -16,7 +16,7 @@ from molvae.chem.scaffolds import murcko_smiles
 from molvae.chem.scoring_functions import ScoringFunction
 from molvae.chem.smiles import parse, silence_rdkit, without_stereo
 from molvae.data.parallel import SERIAL, WorkerPool
-from molvae.errors import InputError
+from molvae.errors import InputError, MoleculeError
 
 CRASHED = "worker process crashed"
 """Reason for rejecting a molecule that crashes each worker process that checks it."""
@@ -156,9 +156,15 @@ class ConstraintChecker:
     core_seed: str = ""
 
     def __call__(self, molecules: Sequence[str]) -> list[str]:
-        """The first constraint that each molecule violates, or ""."""
+        """The first constraint that each molecule violates, or ""; the reason if one cannot be computed."""
         with silence_rdkit():
-            return [self._violation(parse(molecule)) for molecule in molecules]
+            return [self._first_violated(molecule) for molecule in molecules]
+
+    def _first_violated(self, molecule: str) -> str:
+        try:
+            return self._violation(parse(molecule))
+        except MoleculeError as error:
+            return str(error)
 
     def _violation(self, mol: Chem.Mol) -> str:
         if reason := self.filters.first_failed(mol):

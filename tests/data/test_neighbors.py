@@ -68,5 +68,5 @@ def test_damaged_file(tmp_path: Path) -> None:
     path = tmp_path / "neighbors.npz"
     example_neighbors().save(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"neighbors\.npz is damaged.* delete it to compute the neighbors again"):
+    with pytest.raises(InputError, match=r"neighbors\.npz is damaged: .* delete it to compute the neighbors again"):
         Neighbors.load(path)

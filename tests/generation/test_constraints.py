@@ -11,9 +11,10 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from tiny_vae import SMALL
 
 from molvae.chem.expressions import PropertyFilter
+from molvae.chem.filters import Filters
 from molvae.data.parallel import SERIAL
 from molvae.errors import InputError
-from molvae.generation.constraints import Constraints, select_diverse
+from molvae.generation.constraints import ConstraintChecker, Constraints, select_diverse
 
 ANALOGS = [Chem.CanonSmiles(smiles) for smiles in (
     "CC(=O)Oc1ccccc1C(=O)OC", "O=C(O)c1ccccc1", "O=C(O)c1ccccc1O", "CC(=O)Oc1ccncc1C(=O)O", "O=C1C=CC(=O)c2ccccc12",
@@ -235,3 +236,10 @@ def test_exclude_stereoisomers(seed):
     others = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "NCCC(=O)O", "CC[C@H](N)C(=O)O"]
     reasons = Constraints(exclude_stereoisomers=True).submit(seed, others, SERIAL)()
     assert reasons == dict(zip(others, ["exclude_stereoisomers"] * 3 + [""] * 2, strict=True))
+
+
+def test_molecule_whose_alerts_cannot_be_searched_is_rejected_alone():
+    checker = ConstraintChecker(Filters(), scaffold=None, flat_seed=None, alerts=("PAINS",), seed_alerts=frozenset())
+    first, large, last = checker(["CCO", "C" * 1200, "CCN"])
+    assert (first, last) == ("", "")
+    assert "1,200 atoms, more than 1,000" in large
