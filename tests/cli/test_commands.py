@@ -177,7 +177,7 @@ def test_inversion_steps_equal_python(molvae, tiny, tmp_path):
     pd.testing.assert_frame_equal(table, tiny.reconstruct(molecules, inversion_steps=6), check_dtype=False)
     molvae("encode", *molecules, "-o", tmp_path / "z.parquet")
     table = _table(molvae("decode", tmp_path / "z.parquet", "--inversion-steps", 6)).fillna({"smiles": ""})
-    table = table.drop(columns="note")  # of the encoded molecules, carried through
+    table = table.drop(columns="input_note")  # the note of the encoded molecules, carried through
     pd.testing.assert_frame_equal(table, tiny.decode(tiny.encode(molecules), inversion_steps=6), rtol=1e-4)
     assert "must be 0 or more" in molvae("reconstruct", "CCO", "--inversion-steps", -1, code=2).stderr
 

@@ -226,8 +226,8 @@ def test_html_and_image_of_rows(files, tmp_path):
     text = (tmp_path / "out.html").read_text()
     assert text.count("<svg") == len(ROWS) - 1
     assert ">nearest similarity</th>" in text
-    assert re.search(r"<td[^>]*>yes</td>", text)
-    assert not re.search(r"<td[^>]*>(nan|None)</td>", text)
+    assert re.search(r"<td[^>]*><bdi>yes<", text)
+    assert not re.search(r"<td[^>]*>(<bdi>)?(nan|None)<", text)
     score(molecules, "-o", tmp_path / "out.png")
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
