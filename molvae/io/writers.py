@@ -324,7 +324,7 @@ class _HtmlWriter(_Writer):
         self.file.write(self.page.start())
 
     def write_rows(self, frame: pd.DataFrame) -> None:
-        for text in self.page.rows(frame):
+        for text in self.page.rows(whole_counts(frame)):
             self.file.write(text)
 
     def finish(self) -> None:
