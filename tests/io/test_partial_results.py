@@ -94,7 +94,7 @@ def test_other_folders_and_files_are_not_changed(tmp_path):
 def test_damaged_settings_are_an_error(tmp_path):
     interrupt_after(tmp_path / "parts", 1)
     (tmp_path / "parts" / SETTINGS).write_text("{")
-    with pytest.raises(InputError, match="damaged: .*delete the folder"):
+    with pytest.raises(InputError, match=r"damaged: .*delete the folder"):
         PartialResults(tmp_path / "parts", RUN_SETTINGS)
 
 
