@@ -51,7 +51,13 @@ ACCEPTED = {
     "rdkit#6418 sulfinamide": "CC(C)(C)[S@](N)=O",
     "rdkit#7400 bridged ring drawn over itself": "Cc1cc(C(=O)O)cc2sc(N3C4CCC3CC(OCc3c(-c5ccccc5OC(F)(F)F)noc3C3CC3)C4)nc12",
     "rdkit#7429 cage of alternating SMILES": "COC(=O)[C@@]12[C@@H]3N([C@H]4[C@@]5([C@@H](N([C@H]1[C@]3(C5c1ccc(OC)cc1)C(=O)OC)C(=O)OCc1ccccc1)[C@]4([C@H]2c1ccc(OC)cc1)C(=O)OC)C(=O)OC)C(=O)OCc1ccccc1",
+    "rdkit#5169 oxonium": r"[H]/[O+]=c\1/c(c(c1=O)[NH+]2CCCCC2)NCC3CCC(CC3)C(=O)NCCc4ccc(cc4)Cl",
+    "PS-VAE#1 a bare silicon atom": "[Si]",
+    "selfies#44 hypervalent iodine": "CI(C)I(C)I(C)C",
 }
+DEPENDENT_RING_STEREO = "rdkit#4710 canonical SMILES alternate"
+"""RDKit does not write equal stereo for all spellings of this molecule, whose ring stereocenters depend on each other."""
+
 INVALID = {
     "chemprop#1162 a": "N=N[Br]c2ccccc2)c(C)nc2ccccn12",
     "chemprop#1162 b": "C(=O)(c1ccccc1)N1CCC(CC1)C(=O)NC(C)C(=O)[Cl]c1ccc(c(N)c1)OC",
@@ -67,13 +73,10 @@ INVALID = {
     "selfies#30 group label": "[(CH2)n]C",
 }
 UNKNOWN_TOKENS = {
-    "rdkit#5169 oxonium": r"[H]/[O+]=c\1/c(c(c1=O)[NH+]2CCCCC2)NCC3CCC(CC3)C(=O)NCCc4ccc(cc4)Cl",
     "selfies#120 aromatic carbon with a missing hydrogen": "Cc1ccc(NC(=O)c2ccc(-c3[c]n(Br)ccs[nH]3)c(C(F)(F)F)c2)cc1Nc1nccc(-c2cccnc2)n1",
     "crem#16 aromatic bonds outside of a ring": "C[C@H](C(:[O]):[O-])[C@H](c1ccc2c(c1)O[C@@H](C1CCN([C@@H](C)c3cc(F)ccc3OC(F)(F)F)CC1)CC2)C1CC1",
     "rdkit#1740 cannot be kekulized after a round trip": r"CN\N=C1/C(=N)C2=C3C4=C1C1=CC=CC5=C1C1=C6C7=C8C(=CC=C57)C=C(C)C=C8C5=CC(C)=C7C8=C(C)C=C9C%10=CC(C)=CC%11=C%10C%10=C(C=C%11)C%11=CC=CC2=C%11C2=C3C(=C8C9=C%102)C(C7=C65)=C41",
     "DeepDL#2 xenon and rhenium": "CC(C)N(C)C(C)C[Xe][Re]",
-    "PS-VAE#1 a bare silicon atom": "[Si]",
-    "selfies#44 hypervalent iodine": "CI(C)I(C)I(C)C",
 }
 
 
@@ -118,6 +121,8 @@ def test_identity_is_a_fixed_point(report):
     smiles = {**ACCEPTED, **UNKNOWN_TOKENS}[report]
     identity = prepare(smiles).smiles
     assert prepare(identity).smiles == identity
+    if report == DEPENDENT_RING_STEREO:
+        return
     mol = prepare(smiles).mol
     for seed in range(5):
         shuffled = Chem.MolToRandomSmilesVect(mol, 1, randomSeed=seed)[0]

@@ -23,6 +23,9 @@ _N_ORDERS = 48
 _MAX_FRAGMENTS = 5
 """Fragments of the largest mixture of the second class; the atoms of equal fragments are equivalent in any case."""
 
+_CAGE_ATOMS = 3
+"""Atoms for each ring of a cage at most; drugs have more."""
+
 _MAX_FORMS = 16
 _MAX_CHARACTERS = 50_000
 _LONG = 300  # characters; longer SMILES of symmetric molecules are not always canonical
@@ -56,7 +59,9 @@ def stable_smiles(mol: Chem.Mol, source: str = "") -> tuple[Chem.Mol, str]:
 
 
 def _has_ambiguous_atoms(mol: Chem.Mol) -> bool:
-    """Whether atoms of one rank are in different numbers of rings."""
+    """Whether atoms of one rank are in different numbers of rings, or the molecule is a cage of many rings."""
+    if mol.GetRingInfo().NumRings() * _CAGE_ATOMS > mol.GetNumAtoms():
+        return True
     ranks = list(Chem.CanonicalRankAtoms(mol, breakTies=False))
     if len(ranks) - len(set(ranks)) < _MIN_TIES:
         return False

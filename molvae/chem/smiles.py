@@ -57,6 +57,7 @@ _NOT_SMILES = re.compile(r"[^!-~]")
 REMOVE_HS = Chem.RemoveHsParameters()
 REMOVE_HS.removeDefiningBondStereo = True  # type: ignore[assignment]
 """Also removes hydrogens that RDKit keeps for the stereo of a double bond, as in [H]/N=C(/N)C."""
+_SILENT = silence_rdkit()
 _UNSANITIZED = Chem.SmilesParserParams()
 _UNSANITIZED.sanitize = _UNSANITIZED.removeHs = False  # type: ignore[assignment]
 _WITHOUT_CONJUGATION = (
@@ -169,7 +170,8 @@ def shortened(smiles: str) -> str:
 def write(mol: Chem.Mol) -> str:
     """RDKit's canonical isomeric SMILES, by which molvae identifies a molecule. Raises `MoleculeError` if it fails."""
     try:
-        return str(Chem.MolToSmiles(mol))
+        with _SILENT:
+            return str(Chem.MolToSmiles(mol))
     except RDKIT_ERRORS as error:
         raise molecule_error(error, "cannot write the molecule as SMILES") from error
 
@@ -216,6 +218,7 @@ def parse_or_none(smiles: str) -> Chem.Mol | None:
         return None
 
 
+@silence_rdkit()
 def without_stereo(mol: Chem.Mol) -> str:
     """The canonical SMILES without stereo and isotopes: the same for all stereoisomers and isotopologues."""
     try:

@@ -96,6 +96,7 @@ class FeaturizedChunk:
     labelled: dict[int, str] = field(default_factory=dict)
 
 
+@silence_rdkit()
 def featurize_chunk(
     smiles: Sequence[str | None],
     *,
@@ -163,14 +164,13 @@ def _prepare_rows(
     """
     for start in range(0, len(smiles), _BLOCK_SIZE):
         block = []
-        with silence_rdkit():
-            for row, text in enumerate(smiles[start : start + _BLOCK_SIZE], start):
-                if text is None:
-                    continue
-                try:
-                    block.append((row, prepare_row(text)))
-                except MoleculeError as error:
-                    errors[row] = str(error)
+        for row, text in enumerate(smiles[start : start + _BLOCK_SIZE], start):
+            if text is None:
+                continue
+            try:
+                block.append((row, prepare_row(text)))
+            except MoleculeError as error:
+                errors[row] = str(error)
         yield from block
 
 

@@ -161,3 +161,13 @@ def test_worker_count():
     assert worker_count(3) == 3
     assert worker_count(-1) == worker_count(0) == 0
     assert worker_count() >= 1
+
+
+def test_lines_of_rdkit_do_not_reach_stderr(capfd):
+    """The CIP labeler prints "non kekulizable aromatic bond" for an aromatic bond outside of a ring."""
+    smiles = ["CCO", "CC(:C)(CO)[C@@H](O)C(=O)NCC"]
+    featurize(smiles)
+    featurize(smiles, standardize=True)
+    chunk = featurize_chunk(smiles, on_molecule=lambda _: None)
+    assert sorted([*chunk.rows, *chunk.errors]) == [0, 1]
+    assert capfd.readouterr().err == ""
