@@ -2,8 +2,9 @@
 
 RDKit's canonical SMILES is not quite that. Two small classes of molecules have several, depending on the order of the
 input atoms: graphs whose atoms look alike in every neighborhood, but are in different rings, and symmetric ring systems
-with many stereocenters, such as inositol. Of their SMILES the alphabetically first is taken. All other molecules take
-the fast way: tests of symmetry recognize these two classes.
+with many stereocenters, such as inositol. Of their SMILES the alphabetically first is taken. In a third class, rings
+with stereocenters that depend on each other, the SMILES may need a second pass. All other molecules take the fast way:
+tests of symmetry recognize these classes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from molvae.chem.smiles import write
 _MIN_TIES = 5
 """Atoms that have the rank of another atom in the smallest molecule of the first class."""
 _MIN_EQUIVALENT_CENTERS = 3
+_MIN_DEPENDENT_CENTERS = 2
 _N_ORDERS = 48
 """Random atom orders that are tried for each SMILES of a molecule of the second class."""
 _MAX_FRAGMENTS = 5
@@ -53,7 +55,11 @@ def stable_smiles(mol: Chem.Mol, source: str = "") -> tuple[Chem.Mol, str]:
     n_centers, n_fragments = text.count("@"), text.count(".") + 1
     if n_centers >= _MIN_EQUIVALENT_CENTERS and n_fragments <= _MAX_FRAGMENTS and _has_equivalent_centers(mol):
         return _first_of_all_orders(mol, text)
-    if text != source and (len(text) > _LONG or _UNUSUAL.search(text) or _has_ambiguous_atoms(mol)):
+    if text == source:
+        return mol, text
+    if len(text) > _LONG or _UNUSUAL.search(text) or _has_ambiguous_atoms(mol):
+        return _first_of_cycle(mol, text)
+    if n_centers >= _MIN_DEPENDENT_CENTERS and _has_dependent_centers(mol):
         return _first_of_cycle(mol, text)
     return mol, text
 
@@ -80,6 +86,18 @@ def _has_equivalent_centers(mol: Chem.Mol) -> bool:
         return False
     ranks = Chem.CanonicalRankAtoms(mol, breakTies=False, includeChirality=False)
     return max(Counter(ranks[index] for index in centers).values()) >= _MIN_EQUIVALENT_CENTERS
+
+
+def _has_dependent_centers(mol: Chem.Mol) -> bool:
+    """Whether a stereocenter has two neighbors in its ring that only stereo tells apart, as the cis and trans isomers
+    of 1,4-dimethylcyclohexane have. RDKit's canonical SMILES of such molecules may need a second pass."""
+    ranks = Chem.CanonicalRankAtoms(mol, breakTies=False, includeChirality=False)
+    for atom in mol.GetAtoms():
+        if atom.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED and atom.IsInRing():
+            neighbors = [ranks[neighbor.GetIdx()] for neighbor in atom.GetNeighbors()]
+            if len(set(neighbors)) < len(neighbors):
+                return True
+    return False
 
 
 def _first_of_cycle(mol: Chem.Mol, text: str) -> tuple[Chem.Mol, str]:
