@@ -213,6 +213,7 @@ class Filters:
         """Whether a molecule passes all filters."""
         return not self.first_failed(mol)
 
+    @silence_rdkit()
     def first_failed(self, mol: Chem.Mol) -> str:
         """The first filter that a molecule fails, such as "mw<500" or "without Cl"; "" if it passes all.
 

@@ -11,7 +11,8 @@ from molecules import DRUGS
 from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
-from molvae.chem.filters import ALERT_SETS, _catalog, alert_sets, alerts, has_substructure
+from molvae.chem.expressions import PropertyFilter
+from molvae.chem.filters import ALERT_SETS, Filters, _catalog, alert_sets, alerts, has_substructure
 from molvae.chem.smiles import parse
 from molvae.chem.substructures import pattern_fingerprint
 from molvae.data.datasets import sample_library_path
@@ -142,3 +143,10 @@ def test_smarts_of_several_parts_on_a_long_chain(smarts, found):
     begin = time.monotonic()
     assert has_substructure(parse("C" * 40 + "P"), smarts) is found
     assert time.monotonic() - begin < 5
+
+
+def test_filters_print_nothing(capfd):
+    """QED deletes aliphatic rings, after which RDKit prints the valence of an atom with an unspecified bond."""
+    mol = parse("C=CC(=O)Nc1cc(Nc2ncc(C(=O)OC(C)C)c(-c3cn(C)c4ccccc34)~n2)c(OC)cc1N(C)CCN(C)C")
+    assert Filters(properties=(PropertyFilter.from_text("qed>=0"),)).accept(mol)
+    assert capfd.readouterr().err == ""

@@ -16,7 +16,7 @@ from pathlib import Path
 MAX_SECONDS = 2.0
 """CPU time that a step may take for one input."""
 
-MAX_HANG = 120
+MAX_HANG = 600
 """Seconds after which an input hangs."""
 
 WATCH_FILE = "FUZZ_WATCH_FILE"
