@@ -197,8 +197,8 @@ class Generator:
         exclude_stereoisomers
             Drop stereoisomers of the seed. They have similarity 1, because the fingerprint ignores chirality.
         alerts
-            Sets of structural alerts ("pains", "brenk", "nih"). A molecule is dropped if it has an alert that the seed
-            lacks.
+            Sets of structural alerts ("pains", "brenk", "nih", "unstable" and others of `molvae.chem.filters.alerts`).
+            A molecule is dropped if it has an alert that the seed lacks.
         exclude_training_set
             Drop molecules of the training set.
         rank_by

@@ -20,9 +20,15 @@ from molvae.chem.properties import EXPENSIVE, PROPERTIES, compute_properties, ge
 from molvae.chem.rdkit_guard import RDKIT_ERRORS, molecule_error, rdkit_guard, silence_rdkit
 from molvae.chem.smiles import parse, parse_or_none
 from molvae.chem.substructures import PatternFingerprint, PatternSet
+from molvae.chem.unstable_groups import find_unstable_groups
 from molvae.errors import InputError, MoleculeError, did_you_mean, one_line
 
-ALERT_SETS = ("PAINS", "BRENK", "NIH")
+SCORED_ALERT_SETS = ("PAINS", "BRENK", "NIH")
+"""Sets of the column `alerts` of `molvae score`."""
+
+_CHEMBL_SETS = ("BMS", "DUNDEE", "GLAXO", "INPHARMATICA", "LINT", "MLSMR", "SURECHEMBL")
+
+ALERT_SETS = (*SCORED_ALERT_SETS, "UNSTABLE", *_CHEMBL_SETS)
 BRENK = ("BRENK",)
 
 MAX_SEARCHED = 1000
@@ -47,7 +53,9 @@ def alerts(
     mol : rdkit.Chem.Mol
     sets : sequence of str
         In any case, or "all": "PAINS", frequent hitters in assays [1]_; "BRENK", groups unwanted in lead discovery
-        [2]_; "NIH", groups that a screening collection excludes [3]_.
+        [2]_; "NIH", groups that a screening collection excludes [3]_; "UNSTABLE", the unstable and reactive groups of
+        molvae's own list (`molvae.chem.unstable_groups`); and the sets that ChEMBL collected: "BMS", "DUNDEE", "GLAXO",
+        "INPHARMATICA", "LINT", "MLSMR", "SURECHEMBL" [4]_.
     fingerprint : PatternFingerprint, optional
         The molecule's `pattern_fingerprint`, if already computed.
 
@@ -68,6 +76,7 @@ def alerts(
     .. [1] Baell and Holloway 2010, J. Med. Chem. 53, 2719.
     .. [2] Brenk et al. 2008, ChemMedChem 3, 435.
     .. [3] Jadhav et al. 2010, J. Med. Chem. 53, 37.
+    .. [4] The table structural_alert_sets of ChEMBL, as in RDKit's FilterCatalog.
 
     Examples
     --------
@@ -114,6 +123,8 @@ def _check_size(mol: Chem.Mol) -> None:
 def _matches(mol: Chem.Mol, alert_set: str, fingerprint: PatternFingerprint | None) -> list[str]:
     if alert_set == "PAINS":
         return _pains().matches(mol, fingerprint)
+    if alert_set == "UNSTABLE":
+        return [f"Unstable: {name}" for name in find_unstable_groups(mol, fingerprint)]
     return [_alert_name(entry) for entry in _catalog(alert_set).GetMatches(mol)]
 
 
@@ -138,7 +149,11 @@ def _alert_name(entry: FilterCatalogEntry) -> str:
 def _catalog(name: str) -> FilterCatalog:
     """The patterns of one alert set, compiled on first use."""
     params = FilterCatalogParams()
-    params.AddCatalog(getattr(FilterCatalogParams.FilterCatalogs, name))
+    catalog = {"SURECHEMBL": "SureChEMBL", "DUNDEE": "Dundee", "GLAXO": "Glaxo", "INPHARMATICA": "Inpharmatica"}
+    suffix = catalog.get(name, name)
+    params.AddCatalog(
+        getattr(FilterCatalogParams.FilterCatalogs, f"CHEMBL_{suffix}" if name in _CHEMBL_SETS else suffix)
+    )
     return FilterCatalog(params)
 
 

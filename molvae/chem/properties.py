@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rdkit import Chem, RDConfig
 from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator, rdMolDescriptors
 
+from molvae.chem.precedence import shipped_table
 from molvae.chem.rdkit_guard import RDKIT_ERRORS, silence_rdkit
 from molvae.chem.substructures import PatternFingerprint, PatternSet
 from molvae.errors import InputError, MoleculeError, MolvaeError, did_you_mean
@@ -178,6 +179,14 @@ def _natural_product_likeness(mol: Chem.Mol) -> float:
     return float(import_contrib("NP_Score", "npscorer").scoreMol(mol, _natural_products()))
 
 
+def _ring_precedence(mol: Chem.Mol) -> float:
+    return float(shipped_table().ring_precedence(mol))
+
+
+def _environment_precedence(mol: Chem.Mol) -> float:
+    return float(shipped_table().environment_precedence(mol))
+
+
 _ROWS = (
     Property("qed", QED.qed, "", (0, 1),
              "quantitative estimate of drug-likeness, 1 is best; Bickerton et al. 2012"),
@@ -199,6 +208,10 @@ _ROWS = (
     Property("charge", Chem.GetFormalCharge, "e", (-inf, inf), "sum of formal charges"),
     Property("fsp3", rdMolDescriptors.CalcFractionCSP3, "", (0, 1),
              "fraction of carbons that are sp3; Lovering et al. 2009"),
+    Property("ring_precedence", _ring_precedence, "count", (0, inf),
+             "real molecules with the rarest ring system, of 601,323; 0: no real molecule has it"),
+    Property("environment_precedence", _environment_precedence, "count", (0, inf),
+             "real molecules with the rarest atom environment of radius 1, of 601,323; 0: no real molecule has it"),
 )  # fmt: skip
 
 PROPERTIES: dict[str, Property] = {row.name: row for row in _ROWS}

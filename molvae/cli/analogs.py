@@ -87,7 +87,8 @@ def analogs(
         typer.Option(
             rich_help_panel=options.CONSTRAINTS,
             show_default=False,
-            help="Drop molecules with structural alerts that the seed does not have: pains,brenk,nih.",
+            help="Drop molecules with structural alerts that the seed does not have: pains, brenk, nih, unstable, bms, "
+            "dundee, glaxo, inpharmatica, lint, mlsmr, surechembl, separated by commas.",
         ),
     ] = "",
     exclude_training_set: Annotated[

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molvae.chem.filters import ALERT_SETS, alerts, passes_moses_filters
+from molvae.chem.filters import SCORED_ALERT_SETS, alerts, passes_moses_filters
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import PROPERTIES, qed
 from molvae.chem.rdkit_guard import RDKIT_ERRORS, rdkit_reason, silence_rdkit
@@ -85,7 +85,7 @@ _COLUMNS = (
            requires=("mw", "logp", "hbd", "hba")),
     Column("veber", _veber, "at most 10 rotatable bonds and TPSA of at most 140 Å²; Veber et al. 2002",
            requires=("rotatable_bonds", "tpsa")),
-    Column("alerts", lambda mol, values: "; ".join(alerts(mol, ALERT_SETS, values["pattern_fingerprint"])),
+    Column("alerts", lambda mol, values: "; ".join(alerts(mol, SCORED_ALERT_SETS, values["pattern_fingerprint"])),
            "names of PAINS, BRENK and NIH alerts", requires=("pattern_fingerprint",)),
     Column("moses_filters", lambda mol, values: passes_moses_filters(mol, values["pattern_fingerprint"]),
            "passes the filters of the MOSES dataset", requires=("pattern_fingerprint",)),

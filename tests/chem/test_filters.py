@@ -12,7 +12,15 @@ from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
 from molvae.chem.expressions import PropertyFilter
-from molvae.chem.filters import ALERT_SETS, Filters, _catalog, alert_sets, alerts, has_substructure
+from molvae.chem.filters import (
+    ALERT_SETS,
+    SCORED_ALERT_SETS,
+    Filters,
+    _catalog,
+    alert_sets,
+    alerts,
+    has_substructure,
+)
 from molvae.chem.smiles import parse
 from molvae.chem.substructures import pattern_fingerprint
 from molvae.data.datasets import sample_library_path
@@ -49,7 +57,7 @@ def rdkit_alerts(mol, name):
     return [f"{hit.GetProp('FilterSet')}: {hit.GetDescription()}" for hit in rdkit_catalog(name).GetMatches(mol)]
 
 
-@pytest.mark.parametrize("name", ALERT_SETS)
+@pytest.mark.parametrize("name", ["PAINS", "BRENK", "NIH"])
 def test_alerts_equal_rdkit(name):
     sample_library = [line.split()[0] for line in sample_library_path().read_text(encoding="utf-8").splitlines()]
     found = set()
@@ -72,7 +80,7 @@ def test_nih_is_not_a_default_set():
     for smiles in DRUGS.values():
         mol = parse(smiles)
         assert alerts(mol) == alerts(mol, ("PAINS", "BRENK")) == alerts(mol, ["PAINS"]) + alerts(mol, ["BRENK"])
-        assert alerts(mol, ALERT_SETS) == alerts(mol) + alerts(mol, ["NIH"])
+        assert alerts(mol, SCORED_ALERT_SETS) == alerts(mol) + alerts(mol, ["NIH"])
         sets |= {alert.partition(":")[0] for alert in alerts(mol)}
     assert sets <= {"PAINS_A", "PAINS_B", "PAINS_C", "Brenk"}
 
@@ -150,3 +158,20 @@ def test_filters_print_nothing(capfd):
     mol = parse("C=CC(=O)Nc1cc(Nc2ncc(C(=O)OC(C)C)c(-c3cn(C)c4ccccc34)~n2)c(OC)cc1N(C)CCN(C)C")
     assert Filters(properties=(PropertyFilter.from_text("qed>=0"),)).accept(mol)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [("BMS", "BMS"), ("DUNDEE", "Dundee"), ("GLAXO", "Glaxo"), ("INPHARMATICA", "Inpharmatica"), ("LINT", "LINT"),
+     ("MLSMR", "MLSMR"), ("SURECHEMBL", "SureChEMBL")],
+)  # fmt: skip
+def test_chembl_sets(name, prefix):
+    found = (
+        alerts(parse("CC(=O)Cl"), [name]) + alerts(parse("CN=[N+]=[N-]"), [name]) + alerts(parse("CC(=O)C=C"), [name])
+    )
+    assert found
+    assert all(f"ChEMBL23_{prefix}: " in alert for alert in found)
+
+
+def test_unstable_groups_are_alerts():
+    assert alerts(parse("CN1CCN(F)CC1"), ["unstable"]) == ["Unstable: N-halogen"]

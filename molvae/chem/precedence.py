@@ -1,0 +1,345 @@
+"""Precedence: in how many real molecules a ring system or an atom environment occurs.
+
+A generated molecule with a ring system or an atom environment that no real molecule has is rarely worth making. The
+table that ships with the package counts both in the training molecules of the model `druglike`, all of which are real.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem
+from rdkit.Chem import rdFingerprintGenerator
+
+from molvae.chem.smiles import parse_or_none, silence_rdkit
+from molvae.errors import InputError
+
+FORMAT = 1
+"""Format of the saved table."""
+
+RADII = (1, 2)
+"""Radii of the atom environments, in bonds."""
+
+SHIPPED_FILE = Path(__file__).with_name("precedence.npz")
+"""The table that ships with the package."""
+
+_FILE_ERRORS = (
+    OSError, ValueError, TypeError, KeyError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
+_REFERENCE = "CC(=O)Nc1ccc(O)cc1"  # its environments detect a version of RDKit that numbers them differently
+_ACYCLIC_BONDS = "[R]-!@*"
+_BRACKET_ATOMS = re.compile(r"\[[^\]]*\]")
+
+
+class Rarity(NamedTuple):
+    """A fragment of a molecule and its precedence.
+
+    Attributes
+    ----------
+    kind : str
+        "ring system", "environment of radius 1" or "environment of radius 2".
+    smiles : str
+        The fragment; the central atom of an environment comes first.
+    n_molecules : int
+        Number of real molecules that contain it.
+    atoms : tuple of int
+        Its atoms in the molecule.
+    """
+
+    kind: str
+    smiles: str
+    n_molecules: int
+    atoms: tuple[int, ...]
+
+
+# --- fragments --------------------------------------------------------------------------------------------------------
+
+
+def ring_systems(mol: Chem.Mol) -> frozenset[str]:
+    """Canonical SMILES of the ring systems of a molecule, without stereo.
+
+    Rings that share an atom belong to one system. Exocyclic double bonds, such as the C=O of a lactam, are part of it;
+    other substituents are replaced by hydrogen. Call it in a `silence_rdkit` block.
+
+    >>> sorted(ring_systems(Chem.MolFromSmiles("O=C1CCCN1Cc1ccccc1")))
+    ['O=C1CCCN1', 'c1ccccc1']
+    """
+    if not mol.GetRingInfo().NumRings():
+        return frozenset()
+    # Not canonical, which is quick; the few spellings of each ring system are made canonical once.
+    fragments = Chem.MolToSmiles(_cut_substituents(mol), isomericSmiles=False, canonical=False).split(".")
+    return frozenset(ring for fragment in fragments if (ring := _canonical_ring(fragment)))
+
+
+def _cut_substituents(mol: Chem.Mol) -> Chem.Mol:
+    pairs = mol.GetSubstructMatches(_substituent_bonds(), maxMatches=10_000)
+    if not pairs:
+        return mol
+    return Chem.FragmentOnBonds(mol, [mol.GetBondBetweenAtoms(*pair).GetIdx() for pair in pairs], addDummies=False)
+
+
+@cache
+def _substituent_bonds() -> Chem.Mol:
+    return Chem.MolFromSmarts(_ACYCLIC_BONDS)
+
+
+@lru_cache(maxsize=65_536)
+def _canonical_ring(fragment: str) -> str:
+    """The canonical SMILES of a fragment; "" if it is acyclic, and the fragment itself if it cannot be parsed."""
+    if not any(character.isdigit() for character in _BRACKET_ATOMS.sub("", fragment)):
+        return ""
+    mol = parse_or_none(fragment)
+    return fragment if mol is None else str(Chem.MolToSmiles(mol, isomericSmiles=False))
+
+
+def environments(mol: Chem.Mol, radius: int) -> frozenset[int]:
+    """Identifiers of the Morgan environments of all atoms of a molecule, of radii 0 to `radius`, without stereo."""
+    return frozenset(_generator(radius).GetSparseFingerprint(mol).GetOnBits())
+
+
+@cache
+def _generator(radius: int) -> rdFingerprintGenerator.FingerprintGenerator64:
+    # Redundant environments are included: which of two equal atom sets is omitted depends on the rest of the molecule.
+    return rdFingerprintGenerator.GetMorganGenerator(radius=radius, includeRedundantEnvironments=True)
+
+
+# --- table ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Counts by 64-bit key, in two sorted arrays of shape (N,)."""
+
+    keys: NDArray[np.int64]
+    values: NDArray[np.uint16]
+
+    @classmethod
+    def from_counter(cls, counter: Counter[int]) -> Counts:
+        keys = np.fromiter(counter, np.int64, len(counter))
+        order = np.argsort(keys)
+        values = np.fromiter(counter.values(), np.int64, len(counter)).clip(max=np.iinfo(np.uint16).max)
+        return cls(keys[order], values[order].astype(np.uint16))
+
+    def get(self, keys: Collection[int]) -> NDArray[np.uint16]:
+        """The count of each key, 0 if it is unknown, in the order of iteration."""
+        wanted = np.fromiter(keys, np.int64, len(keys))
+        positions = np.searchsorted(self.keys, wanted).clip(max=max(len(self.keys) - 1, 0))
+        if not len(self.keys):
+            return np.zeros(len(wanted), np.uint16)
+        return np.where(self.keys[positions] == wanted, self.values[positions], 0).astype(np.uint16)
+
+
+@dataclass(frozen=True, eq=False)
+class PrecedenceTable:
+    """Numbers of real molecules by ring system and by atom environment.
+
+    Attributes
+    ----------
+    ring_systems : Counts
+        Keys are hashes of the SMILES of `ring_systems`.
+    environments : dict of int to Counts
+        By radius, 1 and 2; keys are the identifiers of `environments`, all radii up to this one included.
+    n_molecules : int
+        Number of molecules that were counted.
+
+    Examples
+    --------
+    >>> table = PrecedenceTable.from_molecules(["CCO", "c1ccccc1O", "Oc1ccccc1C"])
+    >>> mol = Chem.MolFromSmiles("Cc1ccccn1")
+    >>> table.ring_precedence(mol), table.ring_precedence(Chem.MolFromSmiles("CCc1ccccc1"))
+    (0, 2)
+    """
+
+    ring_systems: Counts
+    environments: dict[int, Counts]
+    n_molecules: int
+
+    @classmethod
+    def from_molecules(cls, smiles: Iterable[str], min_count: int = 1) -> PrecedenceTable:
+        """Count the ring systems and environments of real molecules; invalid SMILES are skipped.
+
+        Parameters
+        ----------
+        smiles : iterable of str
+        min_count : int
+            Environments of radius 2 in fewer molecules are omitted, which makes the table smaller.
+        """
+        rings, by_radius, n_molecules = Counter[int](), {radius: Counter[int]() for radius in RADII}, 0
+        with silence_rdkit():
+            for text in smiles:
+                mol = parse_or_none(text)
+                if mol is None:
+                    continue
+                n_molecules += 1
+                rings.update(map(_ring_key, ring_systems(mol)))
+                for radius, counter in by_radius.items():
+                    counter.update(environments(mol, radius))
+        wide = by_radius[max(RADII)]
+        by_radius[max(RADII)] = Counter({key: count for key, count in wide.items() if count >= min_count})
+        counts = {radius: Counts.from_counter(counter) for radius, counter in by_radius.items()}
+        return cls(Counts.from_counter(rings), counts, n_molecules)
+
+    # --- queries ---
+
+    def unprecedented_rings(self, mol: Chem.Mol, min_count: int = 1) -> frozenset[str]:
+        """The ring systems of a molecule that fewer than `min_count` real molecules have."""
+        systems = tuple(ring_systems(mol))
+        counts = self.ring_systems.get([_ring_key(system) for system in systems])
+        return frozenset(system for system, count in zip(systems, counts, strict=True) if count < min_count)
+
+    def unprecedented_environments(self, mol: Chem.Mol, radius: int = 1, min_count: int = 1) -> frozenset[int]:
+        """The environments of a molecule that fewer than `min_count` real molecules have."""
+        found = tuple(environments(mol, radius))
+        counts = self.environments[radius].get(found)
+        return frozenset(key for key, count in zip(found, counts, strict=True) if count < min_count)
+
+    def ring_precedence(self, mol: Chem.Mol) -> int:
+        """Number of real molecules with the rarest ring system of a molecule; `n_molecules` for an acyclic one."""
+        counts = self.ring_systems.get([_ring_key(system) for system in ring_systems(mol)])
+        return int(counts.min()) if len(counts) else self.n_molecules
+
+    def environment_precedence(self, mol: Chem.Mol, radius: int = 1) -> int:
+        """Number of real molecules with the rarest environment of a molecule."""
+        counts = self.environments[radius].get(environments(mol, radius))
+        return int(counts.min()) if len(counts) else self.n_molecules
+
+    def explain(self, mol: Chem.Mol, min_count: int = 1) -> list[Rarity]:
+        """The ring systems and environments in fewer than `min_count` real molecules, the rarest first."""
+        return sorted([*self._rare_rings(mol, min_count), *self._rare_environments(mol, min_count)], key=_rarest_first)
+
+    def _rare_rings(self, mol: Chem.Mol, min_count: int) -> list[Rarity]:
+        cut, found = _cut_substituents(mol), []
+        for atoms in Chem.GetMolFrags(cut):
+            if system := _canonical_ring(Chem.MolFragmentToSmiles(cut, atoms, isomericSmiles=False)):
+                count = int(self.ring_systems.get([_ring_key(system)])[0])
+                if count < min_count:
+                    found.append(Rarity("ring system", system, count, atoms))
+        return found
+
+    def _rare_environments(self, mol: Chem.Mol, min_count: int) -> list[Rarity]:
+        found, reported = [], set[int]()
+        for radius in RADII:
+            output = rdFingerprintGenerator.AdditionalOutput()
+            output.AllocateBitInfoMap()
+            _generator(radius).GetSparseFingerprint(mol, additionalOutput=output)
+            for key, places in output.GetBitInfoMap().items():
+                atom, size = places[0]
+                count = int(self.environments[radius].get([_signed(key)])[0])
+                if size == radius and count < min_count and atom not in reported:
+                    smiles, atoms = _environment_smiles(mol, atom, radius)
+                    found.append(Rarity(f"environment of radius {radius}", smiles, count, atoms))
+                    reported.add(atom)
+        return found
+
+    # --- file ---
+
+    def save(self, path: str | Path) -> None:
+        """Write an .npz file."""
+        arrays: dict[str, Any] = {"ring_keys": self.ring_systems.keys, "ring_counts": self.ring_systems.values}
+        for radius, counts in self.environments.items():
+            arrays[f"environment_{radius}_keys"] = counts.keys.astype(np.int32)
+            arrays[f"environment_{radius}_counts"] = counts.values
+        header = np.array([FORMAT, self.n_molecules, _probe()], dtype=np.int64)
+        with open(path, "wb") as file:  # np.savez adds .npz to a file name, but not to an open file
+            np.savez_compressed(file, header=header, **arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> PrecedenceTable:
+        """Read a file written by `save`. No code in the file is executed.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged or of another format, or if this version of RDKit numbers environments in
+            another way than the version that built the table.
+        """
+        try:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                version, n_molecules, probe = (int(number) for number in arrays["header"])
+                ring_systems = _read_counts(arrays["ring_keys"], arrays["ring_counts"])
+                by_radius = {
+                    radius: _read_counts(arrays[f"environment_{radius}_keys"], arrays[f"environment_{radius}_counts"])
+                    for radius in RADII
+                }
+        except FileNotFoundError:
+            raise InputError(f"{path}: the precedence table does not exist") from None
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            KeyError,
+            EOFError,
+            SyntaxError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            raise InputError(f"{path}: damaged, or not a precedence table ({error})") from error
+        if version != FORMAT:
+            raise InputError(f"{path}: precedence table of format {version}; this version reads {FORMAT}")
+        if probe != _probe():
+            raise InputError(
+                f"{path}: built with a version of RDKit that numbers atom environments differently; rebuild it"
+            )
+        return cls(ring_systems, by_radius, n_molecules)
+
+
+def _rarest_first(rarity: Rarity) -> tuple[int, str, str]:
+    return rarity.n_molecules, rarity.kind, rarity.smiles
+
+
+def _ring_key(smiles: str) -> int:
+    return int.from_bytes(hashlib.blake2b(smiles.encode(), digest_size=8).digest(), "little", signed=True)
+
+
+def _environment_smiles(mol: Chem.Mol, atom: int, radius: int) -> tuple[str, tuple[int, ...]]:
+    """The SMILES of an environment, which begins with its central atom, and its atoms."""
+    bonds = list(Chem.FindAtomEnvironmentOfRadiusN(mol, radius, atom))
+    ends = {end for bond in bonds for end in (_begin(mol, bond), _end(mol, bond))}
+    atoms = tuple(sorted(ends | {atom}))
+    smiles = Chem.MolFragmentToSmiles(mol, list(atoms), bonds, rootedAtAtom=atom, isomericSmiles=False)
+    return str(smiles), atoms
+
+
+def _signed(key: int) -> int:
+    """The signed form of a 32-bit key, which a fingerprint lists; its bit info map has the unsigned form."""
+    return key - 2**32 if key >= 2**31 else key
+
+
+def _begin(mol: Chem.Mol, bond: int) -> int:
+    return int(mol.GetBondWithIdx(bond).GetBeginAtomIdx())
+
+
+def _end(mol: Chem.Mol, bond: int) -> int:
+    return int(mol.GetBondWithIdx(bond).GetEndAtomIdx())
+
+
+def _read_counts(keys: NDArray[Any], values: NDArray[Any]) -> Counts:
+    """Validate arrays of a file. Raises `ValueError`."""
+    if keys.dtype not in (np.int32, np.int64) or values.dtype != np.uint16 or keys.ndim != 1:
+        raise ValueError("arrays of another type")
+    if keys.shape != values.shape or (keys[1:] <= keys[:-1]).any():
+        raise ValueError("keys that are not sorted, or not as many as counts")
+    return Counts(keys.astype(np.int64), values)
+
+
+def _probe() -> int:
+    """A hash of the environments of a fixed molecule."""
+    found = sorted(environments(Chem.MolFromSmiles(_REFERENCE), max(RADII)))
+    return int.from_bytes(hashlib.blake2b(repr(found).encode(), digest_size=7).digest(), "little", signed=True)
+
+
+@cache
+def shipped_table() -> PrecedenceTable:
+    """The table that ships with the package, loaded on first use."""
+    return PrecedenceTable.load(SHIPPED_FILE)
