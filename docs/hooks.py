@@ -15,13 +15,6 @@ ROOT = Path(__file__).parents[1]
 _MARKER = re.compile(r"<!-- (options|layers|include):? ?([\w./ -]*?) -->")
 
 
-def on_startup(**_: Any) -> None:
-    """Connect to the kernels that execute the tutorials by local sockets; TCP without encryption prints a warning."""
-    from jupyter_client.connect import ConnectionFileMixin
-
-    ConnectionFileMixin.transport.default_value = "ipc"
-
-
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace the markers of a page."""
     generators = {"options": options_tables, "layers": layers_table, "include": included_file}
