@@ -328,7 +328,7 @@ class SeedSearch:
         """
         if self.complete:
             return self.n_samples
-        if self.recent_molecules * self.options.sample_limit < self.recent_samples:
+        if not self.recent_molecules or self.recent_molecules * self.options.sample_limit < self.recent_samples:
             return None
         missing = self.options.n_molecules - len(self.molecules)
         return self.n_samples + ceil(missing * self.recent_samples / self.recent_molecules)
@@ -432,6 +432,7 @@ def search_molecules(
         for i, seed in enumerate(seeds)
     ]
     parser = _SampleParser(vocabulary, workers)
+    active, strategies = list[tuple[SeedSearch, SeedSampler]](), list[list[Strategy]]()
     try:
         while active := [(search, s) for search, s in zip(searches, samplers, strict=True) if search.round_size()]:
             running = [search for search, _ in active]
@@ -443,15 +444,13 @@ def search_molecules(
                 ]
             )
             samples = parser.parse(batch.decode(engine, options.sampling, noise_conditioned=noise_conditioned))
-            ends = accumulate(map(len, strategies))
-            per_seed = [samples[end - len(own) : end] for end, own in zip(ends, strategies, strict=True)]
-            candidates = [search.new_candidates(own) for search, own in zip(running, per_seed, strict=True)]
-            accepted = _apply_constraints(running, candidates, constraints, workers)
-            for search, own, own_strategies, molecules in zip(running, per_seed, strategies, accepted, strict=True):
-                search.add_round(own, own_strategies, set(molecules))
+            _add_samples(running, samples, strategies, constraints, workers)
+            parser.samples.clear()
             if progress:
                 progress(_n_found(searches))
     except KeyboardInterrupt:
+        # the rounds are large: the samples of the last one are not lost, but parsed here
+        _add_samples([search for search, _ in active], parser.parsed_so_far(), strategies, constraints, SERIAL)
         for search in searches:
             search.finish()
         raise SearchInterrupted(searches) from None
@@ -467,26 +466,52 @@ def _n_found(searches: Iterable[SeedSearch]) -> int:
     return sum(min(len(search.molecules), search.options.n_molecules) for search in searches)
 
 
+def _add_samples(
+    searches: Sequence[SeedSearch],
+    samples: Sequence[ScoredSample],
+    strategies: Sequence[Sequence[Strategy]],
+    constraints: Constraints | None,
+    workers: WorkerPool,
+) -> None:
+    """Add the samples of a round to the searches, in order; there may be fewer samples than strategies."""
+    ends = accumulate(map(len, strategies))
+    per_seed = [samples[max(0, end - len(own)) : end] for end, own in zip(ends, strategies, strict=True)]
+    candidates = [search.new_candidates(own) for search, own in zip(searches, per_seed, strict=True)]
+    accepted = _apply_constraints(searches, candidates, constraints, workers)
+    for search, own, own_strategies, molecules in zip(searches, per_seed, strategies, accepted, strict=True):
+        search.add_round(own, own_strategies[: len(own)], set(molecules))
+
+
 class _SampleParser:
     """Parses decoded samples in worker processes, each distinct SMILES once."""
 
     def __init__(self, vocabulary: Vocabulary, workers: WorkerPool) -> None:
         self.vocabulary, self.workers = vocabulary, workers
         self.parsed: dict[str, ParsedSample | None] = {"": None}
+        self.samples: list[tuple[str, float]] = []  # text and log-likelihood of the samples of the current round
 
     def parse(self, blocks: Iterable[DecodedSamples]) -> list[ScoredSample]:
         """The molecules of all samples; those of a block are parsed while the next block is decoded."""
-        samples: list[tuple[str, float]] = []
+        self.samples.clear()
         pending: list[tuple[list[str], PendingResults[ParsedSample | None]]] = []
         for block in blocks:
             smiles = block.to_smiles(self.vocabulary)
-            samples += zip(smiles, block.log_likelihood.tolist(), strict=True)
+            self.samples += zip(smiles, block.log_likelihood.tolist(), strict=True)
             new = [text for text in dict.fromkeys(smiles) if text not in self.parsed]
             self.parsed.update(dict.fromkeys(new))
             pending.append((new, self.workers.submit(parse_samples, new)))
         for new, molecules in pending:
             self.parsed.update(zip(new, molecules.result(), strict=True))
-        return [(self.parsed[text], log_likelihood) for text, log_likelihood in samples]
+        return self._molecules()
+
+    def parsed_so_far(self) -> list[ScoredSample]:
+        """The molecules of the samples of an interrupted round, parsed in this process."""
+        unknown = [text for text in dict.fromkeys(text for text, _ in self.samples) if not self.parsed.get(text)]
+        self.parsed.update(zip(unknown, parse_samples(unknown), strict=True))
+        return self._molecules()
+
+    def _molecules(self) -> list[ScoredSample]:
+        return [(self.parsed[text], log_likelihood) for text, log_likelihood in self.samples]
 
 
 def _apply_constraints(

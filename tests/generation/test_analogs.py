@@ -10,6 +10,7 @@ import torch
 from molvae.errors import InputError
 from molvae.generation.analogs import SearchOptions, SeedSearch, search_molecules
 from molvae.generation.engine import Engine
+from molvae.generation.interruption import SearchInterrupted
 from molvae.generation.similarity_target import DEFAULT_TARGET, SimilarityTarget
 from molvae.generation.token_sampling import GREEDY, SamplingOptions
 from molvae.nn.latents import Posterior
@@ -116,3 +117,30 @@ def test_samples_needed_is_unknown_without_recent_molecules():
     search.rejected.update(["mw<20", "mw<20", "keep_scaffold"])
     assert "3 molecules rejected (2 by mw<20, 1 by keep_scaffold)" in search.advice()
     assert "a wider similarity range, weaker filters or fewer molecules" in search.advice()
+
+
+def test_samples_needed_is_unknown_without_samples():
+    assert _incomplete_search(SearchOptions()).samples_needed() is None
+
+
+@pytest.mark.parametrize("n_blocks", [0, 1, 3])
+def test_interrupted_round_keeps_its_samples(tiny_checkpoint, monkeypatch, n_blocks):
+    """Ctrl+C while a large round is decoded; the molecules so far are the first of the uninterrupted search."""
+    options = SearchOptions(3000, noise_level=0.9, max_samples=3000)
+    (whole,) = _search(tiny_checkpoint, options)
+    stream = Engine.stream
+
+    def interrupted(self, *arguments, **more):
+        for number, block in enumerate(stream(self, *arguments, **more)):
+            if number == n_blocks:
+                raise KeyboardInterrupt
+            yield block
+
+    monkeypatch.setattr(Engine, "stream", interrupted)
+    with pytest.raises(SearchInterrupted) as caught:
+        _search(tiny_checkpoint, options)
+    (search,) = caught.value.results
+    assert (len(search.molecules) > 0) == (n_blocks > 0)
+    assert list(search.molecules) == list(whole.molecules)[: len(search.molecules)]
+    assert search.n_samples < 3000
+    assert "0 of" in search.summary() or n_blocks
