@@ -7,10 +7,12 @@ import sys
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
+from molvae.cli.signals import partial_results
 from molvae.viz.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -76,8 +78,9 @@ class SeedStream:
             warnings.simplefilter("ignore", MolvaeWarning)  # reported below with file and line
             warnings.simplefilter("default", ScoringFunctionWarning)
             try:
-                for frame in generator.iter_analogs(self._seeds(), n, **analog_options, progress=advance):
-                    yield self._finish(frame)
+                with partial_results() if keep_partial else nullcontext():
+                    for frame in generator.iter_analogs(self._seeds(), n, **analog_options, progress=advance):
+                        yield self._finish(frame)
             except AnalogsInterrupted as error:
                 if keep_partial and len(error.frame):
                     yield self._finish(error.frame)

@@ -12,12 +12,16 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 SECONDS_TO_END = 3.0
+SECONDS_FOR_PARTIAL_RESULTS = 120.0
 _SECONDS_TO_REPEAT = 0.05
 _is_ending = False
+_has_partial_results = False
 
 
 class Terminated(SystemExit):
@@ -37,9 +41,27 @@ def handle_termination() -> None:
     sys.unraisablehook = _repeat_dropped_signal
 
 
+@contextmanager
+def partial_results() -> Iterator[None]:
+    """Give the command time after the first Ctrl+C inside the block to output what it has found; a second one ends it.
+
+    Properties of a few thousand molecules that were found have to be computed first.
+    """
+    global _has_partial_results
+    before, _has_partial_results = _has_partial_results, True
+    try:
+        yield
+    finally:
+        _has_partial_results = before
+
+
 def _end_command(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    global _is_ending
-    if not _is_ending:
+    global _is_ending, _has_partial_results
+    if number == signal.SIGINT and _has_partial_results:
+        _has_partial_results = False
+        _thread.start_new_thread(_end_process, (128 + number, SECONDS_FOR_PARTIAL_RESULTS))
+        os.write(2, b"molvae: ending with what was found so far; Ctrl+C again ends at once\n")
+    elif not _is_ending:
         _is_ending = True
         # the signal may have interrupted `threading` or a write to stderr, whose locks are not to be waited for
         _thread.start_new_thread(_end_process, (128 + number,))
@@ -63,9 +85,9 @@ def _send(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-def _end_process(code: int) -> None:
+def _end_process(code: int, seconds: float = SECONDS_TO_END) -> None:
     """Give the command time to end by itself, then end it. Its worker processes end with it."""
-    time.sleep(SECONDS_TO_END)
+    time.sleep(seconds)
     files = sys.modules.get("molvae.data.files")  # not imported here: the main thread may be in an import
     if files is not None:
         files.remove_own_temporary_files()

@@ -142,6 +142,8 @@ class SeedSearch:
         Number of molecules by the first constraint that they violate.
     rejected_examples, property_filters
         Some of them, and the filters on properties, to tell which values occur.
+    unfinished_round
+        Similarity of the candidates of a round that has not been added yet.
     recent_molecules, recent_samples
         Molecules found and samples drawn, earlier rounds weighted by `DECAY`.
     note
@@ -160,6 +162,7 @@ class SeedSearch:
     rejected: Counter[str] = field(default_factory=Counter)
     rejected_examples: list[str] = field(default_factory=list)
     property_filters: tuple[PropertyFilter, ...] = ()
+    unfinished_round: dict[str, float] = field(default_factory=dict)
     recent_molecules: float = 0.0
     recent_samples: float = 0.0
     note: str = ""
@@ -210,7 +213,8 @@ class SeedSearch:
             if molecule and molecule.smiles not in self.similarity
         }
         new.pop(self.seed, None)
-        self.similarity.update(_similarities(self.seed, new))
+        self.unfinished_round = _similarities(self.seed, new)
+        self.similarity.update(self.unfinished_round)
         target = self.options.target
         return sorted(s for s in new if target is None or target.fill_up or target.contains(self.similarity[s]))
 
@@ -236,6 +240,12 @@ class SeedSearch:
         self.count_round(len(self.molecules) + len(self.outside) - n_before, len(samples))
         if self.allocator is not None:
             self.allocator.update(strategies, found)
+        self.unfinished_round = {}
+
+    def repeat_round(self) -> None:
+        """Forget the candidates of a round that was interrupted before it was added."""
+        for smiles in self.unfinished_round:
+            self.similarity.pop(smiles, None)
 
     def count_round(self, n_molecules: int, n_samples: int) -> None:
         """Count the molecules and samples of a round."""
@@ -449,8 +459,10 @@ def search_molecules(
             if progress:
                 progress(_n_found(searches))
     except KeyboardInterrupt:
-        # the rounds are large: the samples of the last one are not lost, but parsed here
-        _add_samples([search for search, _ in active], parser.parsed_so_far(), strategies, constraints, SERIAL)
+        # rounds are large, so the samples of the last one are used; workers ignore Ctrl+C
+        for search in searches:
+            search.repeat_round()
+        _add_samples([search for search, _ in active], parser.parsed_so_far(), strategies, constraints, workers)
         for search in searches:
             search.finish()
         raise SearchInterrupted(searches) from None
@@ -488,30 +500,27 @@ class _SampleParser:
     def __init__(self, vocabulary: Vocabulary, workers: WorkerPool) -> None:
         self.vocabulary, self.workers = vocabulary, workers
         self.parsed: dict[str, ParsedSample | None] = {"": None}
-        self.samples: list[tuple[str, float]] = []  # text and log-likelihood of the samples of the current round
+        # of the current round: text and log-likelihood of each sample, and the texts that workers parse
+        self.samples: list[tuple[str, float]] = []
+        self.pending: list[tuple[list[str], PendingResults[ParsedSample | None]]] = []
 
     def parse(self, blocks: Iterable[DecodedSamples]) -> list[ScoredSample]:
         """The molecules of all samples; those of a block are parsed while the next block is decoded."""
         self.samples.clear()
-        pending: list[tuple[list[str], PendingResults[ParsedSample | None]]] = []
+        self.pending.clear()
         for block in blocks:
             smiles = block.to_smiles(self.vocabulary)
             self.samples += zip(smiles, block.log_likelihood.tolist(), strict=True)
             new = [text for text in dict.fromkeys(smiles) if text not in self.parsed]
             self.parsed.update(dict.fromkeys(new))
-            pending.append((new, self.workers.submit(parse_samples, new)))
-        for new, molecules in pending:
-            self.parsed.update(zip(new, molecules.result(), strict=True))
-        return self._molecules()
+            self.pending.append((new, self.workers.submit(parse_samples, new)))
+        return self.parsed_so_far()
 
     def parsed_so_far(self) -> list[ScoredSample]:
-        """The molecules of the samples of an interrupted round, parsed in this process."""
-        unknown = [text for text in dict.fromkeys(text for text, _ in self.samples) if not self.parsed.get(text)]
-        self.parsed.update(zip(unknown, parse_samples(unknown), strict=True))
-        return self._molecules()
-
-    def _molecules(self) -> list[ScoredSample]:
-        return [(self.parsed[text], log_likelihood) for text, log_likelihood in self.samples]
+        """The molecules of the samples that have been decoded; workers may still be parsing them."""
+        for new, molecules in self.pending:
+            self.parsed.update(zip(new, molecules.result(), strict=True))
+        return [(self.parsed.get(text), log_likelihood) for text, log_likelihood in self.samples]
 
 
 def _apply_constraints(

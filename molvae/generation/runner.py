@@ -107,7 +107,7 @@ class AnalogRunner:
             while running:
                 yield self._next_table(running)
         except KeyboardInterrupt as error:
-            raise AnalogsInterrupted(self._found_so_far(running, error, group)) from None
+            raise AnalogsInterrupted(self._found_so_far(running, error, group, WorkerPool(workers))) from None
         finally:
             for unfinished in running:
                 unfinished.cancel()
@@ -118,13 +118,13 @@ class AnalogRunner:
         return table
 
     def _found_so_far(
-        self, running: Iterable[_RunningGroup], error: KeyboardInterrupt, group: list[str]
+        self, running: Iterable[_RunningGroup], error: KeyboardInterrupt, group: list[str], workers: WorkerPool
     ) -> pd.DataFrame:
         """The table of the seeds that are finished, and of the group whose search was interrupted."""
         tables = [self._table(started.seeds, started.finished()) for started in running]
         if isinstance(error, SearchInterrupted):
             results = [
-                SeedResult(found, submit_properties(found, self.task).result())
+                SeedResult(found, submit_properties(found, self.task, workers).result())
                 if isinstance(found, SeedSearch)
                 else found
                 for found in error.results

@@ -82,7 +82,7 @@ def _interrupt_after(monkeypatch, n_rounds):
 
     def interrupted(search, *arguments):
         calls.append(search)
-        if len(calls) > n_rounds:
+        if len(calls) == n_rounds + 1:
             raise KeyboardInterrupt
         add_round(search, *arguments)
 
