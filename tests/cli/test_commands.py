@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import shutil
 import warnings
 
 import pandas as pd
@@ -450,3 +452,14 @@ def test_unreadable_latents(molvae, tmp_path):
         assert "cannot read latents" in molvae("decode", tmp_path / name, code=2).stderr
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     assert "z0 is missing" in molvae("decode", tmp_path / "other.csv", code=2).stderr
+
+
+def test_sign_accepts_an_edited_model(molvae, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config["defaults"]["temperature"] = 0.5
+    (folder / "config.json").write_text(json.dumps(config))
+    assert f"molvae sign {folder}" in molvae("info", folder, model=None, code=1).stderr
+    molvae("sign", folder, model=None)
+    assert json.loads(molvae("info", folder, "--json", model=None).stdout)["defaults"]["temperature"] == 0.5
+    assert "neither config.json nor model.json" in molvae("sign", tmp_path, model=None, code=2).stderr
