@@ -47,7 +47,7 @@ LIBRARY = [*DRUGS.values(), "CCO", "C1CC", "CCO", "CCN", "c1ccccc1", "not a mole
 SHARD_ROWS = 8
 MAX_MESSAGE = 1500
 FILE_NAMES = (
-    ".json", ".safetensors", ".npz", ".npy", ".parquet", ".faiss", ".csv", "card.md", "model directory", "library",
+    ".json", ".safetensors", ".npz", ".npy", ".parquet", ".faiss", ".csv", "card.md", "was indexed with other",
 )  # fmt: skip
 
 Use = Callable[[Path, Report, str], None]

@@ -128,7 +128,7 @@ def test_encoder_can_be_moved_but_not_replaced(save_latent_model, tiny_model, tm
     config = json.loads((moved / "config.json").read_text())
     config["sha256"]["weights.safetensors"] = "0" * 64
     (moved / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="are different"):
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors have another sha256"):
         load_property_model(path, device="cpu", encoder=moved)
 
 
