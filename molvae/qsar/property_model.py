@@ -65,7 +65,8 @@ class PropertyModel:
         if weights_sha256(folder) != fitted_model.encoder.sha256:
             raise CheckpointError(
                 f"{path} needs the latents of the model {fitted_model.encoder.name!r}, "
-                f"but those in {folder / WEIGHTS_FILE} have another sha256: give the encoder it was fitted with, or refit it"
+                f"but those in {folder / WEIGHTS_FILE} have another sha256: "
+                "give the encoder it was fitted with, or refit it"
             )
         generator = Generator.load(folder, device)
         with reading(Path(path) / storage.WEIGHTS, CheckpointError, "give the encoder it was fitted with, or refit it"):
