@@ -38,6 +38,9 @@ The time of a substructure search grows exponentially with the number of bonds f
 MAX_RING_BONDS = 24
 """Bonds of an atom in a molecule with as many rings. Two atoms with 300 paths between them take RDKit a minute."""
 
+MAX_STANDARDIZED = 500
+"""Atoms of the largest molecule that is standardized. The time of RDKit grows with the cube of it."""
+
 MAX_SHOWN = 80
 """Characters of a SMILES that are shown in a message."""
 
@@ -253,8 +256,11 @@ def standardize(mol: Chem.Mol, *, strip_salts: bool = True, neutralize: bool = F
     Raises
     ------
     MoleculeError
-        If RDKit cannot standardize the molecule, for example an aromatic ring with a metal.
+        If RDKit cannot standardize the molecule, for example an aromatic ring with a metal, or would take seconds,
+        because it has more than `MAX_STANDARDIZED` atoms.
     """
+    if (atoms := mol.GetNumAtoms()) > MAX_STANDARDIZED and len(Chem.GetMolFrags(mol)) == 1:
+        raise MoleculeError(f"cannot standardize the molecule: {atoms:,} atoms, more than {MAX_STANDARDIZED:,}")
     with rdkit_guard("cannot standardize the molecule"):
         clean = rdMolStandardize.Cleanup(mol)
         if strip_salts:
