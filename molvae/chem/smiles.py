@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from operator import itemgetter
 
@@ -34,6 +34,9 @@ MAX_EXTRA_RINGS = 20
 
 The time of a substructure search grows exponentially with the number of bonds for each atom.
 """
+
+MAX_CAGE_RINGS = 150
+"""Rings of a molecule with less than 1.5 atoms for each ring, such as a lattice; fullerenes have 1.9."""
 
 MAX_RING_BONDS = 24
 """Bonds of an atom in a molecule with as many rings. Two atoms with 300 paths between them take RDKit a minute."""
@@ -68,6 +71,7 @@ _WITHOUT_CONJUGATION = (
     ^ Chem.SanitizeFlags.SANITIZE_SETCONJUGATION
     ^ Chem.SanitizeFlags.SANITIZE_SETHYBRIDIZATION
 )
+_MAX_FAR_BONDS = 50  # bonds that are checked for large rings
 _MAX_CHOSEN = 20  # fragments that RDKit chooses from
 _CLEANUP = rdMolStandardize.CleanupParameters()
 _CLEANUP.preferOrganic = True  # type: ignore[assignment]
@@ -147,10 +151,43 @@ def _check_ring_closures(text: str) -> None:
     atoms = sum(number for char, number in tokens.items() if char in "[*" or char.isalpha())
     if rings > atoms + MAX_EXTRA_RINGS:
         raise MoleculeError(_too_many_rings(rings, atoms))
-    if rings > MAX_RING_BONDS and (mol := Chem.MolFromSmiles(text, _UNSANITIZED)) is not None:
-        bonds = max((atom.GetDegree() for atom in mol.GetAtoms()), default=0)
-        if bonds > MAX_RING_BONDS:
-            raise MoleculeError(f"an atom with {bonds:,} bonds and {rings:,} rings, more than {MAX_RING_BONDS} each")
+    if rings > MAX_CAGE_RINGS and 2 * atoms < 3 * rings:
+        limit = f"more than {MAX_CAGE_RINGS}, of less than 1.5 atoms each"
+        raise MoleculeError(f"{rings:,} rings of {atoms:,} atoms: {limit}")
+    if rings <= MAX_RING_BONDS and (atoms <= MAX_RING_SIZE or not rings):
+        return
+    if (mol := Chem.MolFromSmiles(text, _UNSANITIZED)) is None:
+        return
+    bonds = max((atom.GetDegree() for atom in mol.GetAtoms()), default=0)
+    if rings > MAX_RING_BONDS and bonds > MAX_RING_BONDS:
+        raise MoleculeError(f"an atom with {bonds:,} bonds and {rings:,} rings, more than {MAX_RING_BONDS} each")
+    _check_large_rings(mol)
+
+
+def _check_large_rings(mol: Chem.Mol) -> None:
+    """Reject rings of more than `MAX_RING_SIZE` atoms before RDKit searches for rings.
+
+    The bond that closes such a ring is between atoms that are further apart in the SMILES.
+    """
+    ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()]
+    far = [(a, b) for a, b in ends if abs(a - b) >= MAX_RING_SIZE]
+    if not far:
+        return
+    neighbors: list[list[int]] = [[] for _ in range(mol.GetNumAtoms())]
+    for a, b in ends:
+        neighbors[a].append(b)
+        neighbors[b].append(a)
+    for a, b in far[:_MAX_FAR_BONDS]:
+        distance = {a: 1}
+        queue = deque([a])
+        while queue and b not in distance:
+            atom = queue.popleft()
+            for other in neighbors[atom]:
+                if other not in distance and (atom, other) != (a, b):
+                    distance[other] = distance[atom] + 1
+                    queue.append(other)
+        if distance.get(b, 0) > MAX_RING_SIZE:
+            raise MoleculeError(f"a ring of {distance[b]:,} atoms, more than {MAX_RING_SIZE:,}")
 
 
 def _too_many_rings(rings: int, atoms: int) -> str:

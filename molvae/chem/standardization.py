@@ -32,6 +32,8 @@ _NITRO = re.compile(r"\[N\+\]\(=O\)\[O-\]|\[O-\]\[N\+\]\(=O\)|\[N\+\]\(\[O-\]\)=
 # aromatic sulfur with three neighbors, which RDKit writes, but does not always read
 _MAY_BE_UNREADABLE = re.compile(r"s\(|s[%\d]+[A-Za-z(=]")
 _ISOTOPE = re.compile(r"\[\d")
+# marks that change the order of atoms in the SMILES even if it does not show them: c:1 in a CX block, and [C@AL1]
+_HIDDEN_MARKS = re.compile(r"\||@[A-Z]{2}\d")
 _MAX_FRAGMENTS_SHOWN = 3
 
 
@@ -189,6 +191,8 @@ def _prepare_fully(
     if has_opposite_charges(mol):
         mol = merge_charges(mol)
     mol = remove_implied_nitrogen_stereo(mol, notes)
+    if _HIDDEN_MARKS.search(smiles):
+        mol = parse(write(mol))
     mol, text = stable_smiles(mol, smiles)
     return PreparedMolecule(mol, text, tuple(notes))
 

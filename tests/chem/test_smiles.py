@@ -114,8 +114,12 @@ def graph_smiles(edges, n_atoms, atom="*"):
             graph_smiles([(i, (i + 1) % 220) for i in range(220)] + [(i, i + 110) for i in range(110)], 220, "C"),
             "atoms in total, more than 20,000",
         ),
+        (
+            graph_smiles(sorted({tuple(sorted((i, (i + k) % 180))) for i in range(180) for k in (1, 8)}), 180, "C"),
+            "181 rings of 180 atoms: more than 150",
+        ),
     ],
-    ids=["dense", "paths", "ring", "rings"],
+    ids=["dense", "paths", "ring", "rings", "lattice"],
 )
 def test_molecules_that_take_rdkit_too_long_are_rejected(smiles, reason):
     start = time.process_time()
