@@ -183,8 +183,12 @@ def _damaged_files(folder: Path, manifest: Manifest) -> list[Path]:
         if suffix not in JOINED_FILES and not has_checksum(path, shard.sha256[suffix])
     ]
     for name, parts in _split_joined_files(folder, manifest).items():
-        if any(_sha256(p).hexdigest() != s.sha256[name] for s, p in zip(manifest.shards, parts, strict=True)):
-            damaged.append(folder / name)
+        path, header = folder / name, _header(JOINED_FILES[name])
+        is_whole = path.is_file() and path.read_bytes() == b"".join([header, *parts])
+        if not is_whole or any(
+            _sha256(part).hexdigest() != shard.sha256[name] for shard, part in zip(manifest.shards, parts, strict=True)
+        ):
+            damaged.append(path)
     return damaged
 
 
@@ -197,8 +201,10 @@ def _reopen(folder: Path, manifest: Manifest) -> None:
             with atomic_write(shard_paths(folder, shard.name)[name]) as draft:
                 draft.write_bytes(parts[number])
         write_json(shard_record_path(folder, number), asdict(shard))
-    for path in [*folder.glob("ivf-*"), folder / MANIFEST]:  # the manifest last: until then, the library is complete
-        path.unlink()
+    for path in folder.glob("ivf-*"):
+        if not path.is_dir():  # a folder is not removed; a search says that it is in the way
+            path.unlink()
+    (folder / MANIFEST).unlink()  # last: until then, the library is complete
 
 
 def _split_joined_files(folder: Path, manifest: Manifest) -> dict[str, list[bytes]]:
@@ -271,12 +277,16 @@ def _finish(folder: Path, manifest: Manifest) -> Manifest:
     """Join the invalid and the changed rows of all shards and write the manifest, which completes the library."""
     for name, columns in JOINED_FILES.items():
         with atomic_write(folder / name) as draft, draft.open("wb") as file:
-            file.write((",".join(columns) + "\n").encode())
+            file.write(_header(columns))
             for shard in manifest.shards:
                 with shard_paths(folder, shard.name)[name].open("rb") as part:
                     shutil.copyfileobj(part, file)
     manifest.save(folder)
     return _clean_up(folder, manifest)
+
+
+def _header(columns: Sequence[str]) -> bytes:
+    return (",".join(columns) + "\n").encode()
 
 
 def _clean_up(folder: Path, manifest: Manifest) -> Manifest:

@@ -221,7 +221,7 @@ def read_library_json(path: Path) -> dict[str, Any]:
 def _first_difference(before: Any, now: Any) -> tuple[Any, Any]:
     """Return the two values, or the first items that differ if they are dictionaries or equally long lists."""
     if isinstance(before, dict) and isinstance(now, dict):
-        return next((before.get(key), now[key]) for key in now if now[key] != before.get(key))
+        return next((before.get(key), now.get(key)) for key in {**before, **now} if now.get(key) != before.get(key))
     if isinstance(before, list | tuple) and isinstance(now, list | tuple) and len(before) == len(now):
         return next((_first_difference(a, b) for a, b in zip(before, now, strict=True) if a != b))
     return before, now

@@ -63,6 +63,7 @@ class FingerprintSearcher:
                 needed = _needed_bits(len(bits), best.threshold)[planes.sizes]
                 positions = np.flatnonzero(passing & (common >= needed))
                 similarity = _tanimoto(common[positions], planes.sizes[positions], len(bits))
+                _check_similarity(similarity, library, shard)
                 best.add(library.offsets[shard] + positions, similarity)
         return found
 
@@ -79,6 +80,7 @@ class FingerprintSearcher:
             similarity[in_shard] = _tanimoto(
                 planes.count_common_at(bits, positions), planes.sizes[positions], len(bits)
             )
+            _check_similarity(similarity[in_shard], library, shard)
         return similarity
 
 
@@ -160,6 +162,12 @@ def _needed_bits(size: int, similarity: float) -> NDArray[np.uint16]:
 def _tanimoto(common: NDArray[np.uint16], sizes: NDArray[np.uint16], size: int) -> Floats:
     similarity: Floats = common / np.maximum(sizes.astype(np.float64) + size - common, 1)
     return similarity
+
+
+def _check_similarity(similarity: Floats, library: LibraryStorage, shard: int) -> None:
+    """Raise `DamagedLibraryError` if a molecule shares more bits with a query than it has."""
+    if similarity.max(initial=0) > 1:
+        raise library.damaged(shard, "bits.npy", "the numbers of set bits are not those of the fingerprints")
 
 
 def _may_be_best(scores: NDArray[np.float32], best: TopK) -> NDArray[np.bool_]:

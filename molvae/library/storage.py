@@ -309,6 +309,11 @@ class LibraryStorage:
         for shard in np.unique(shards).tolist():
             yield shard, *_row_groups(ascending[shards == shard] - self.offsets[shard])
 
+    def damaged(self, shard: int, suffix: str, reason: str) -> DamagedLibraryError:
+        """The error about a file of a shard."""
+        path = shard_paths(self.folder, self.manifest.shards[shard].name)[suffix]
+        return DamagedLibraryError(f"{path} is damaged: {reason}: {ADVICE}")
+
     def _read(self, shard: int, columns: Sequence[str], groups: Sequence[int] | None = None) -> pa.Table:
         record, latent_dim = self.manifest.shards[shard], self.manifest.settings.model.latent_dim
         path = shard_paths(self.folder, record.name)["parquet"]
@@ -319,8 +324,7 @@ class LibraryStorage:
         column = self._read(shard, [LATENT], groups).column(LATENT).combine_chunks()
         latents: NDArray[np.float16] = column.flatten().to_numpy(zero_copy_only=False)
         if not is_finite(latents):
-            path = shard_paths(self.folder, self.manifest.shards[shard].name)["parquet"]
-            raise DamagedLibraryError(f"{path} is damaged: it has latents that are not finite: {ADVICE}")
+            raise self.damaged(shard, "parquet", "it has latents that are not finite")
         return latents.reshape(-1, column.type.list_size)
 
 

@@ -46,9 +46,9 @@ SMILES = ["CCO", "CC(=O)Nc1ccc(O)cc1", "OC(=O)c1ccccc1OC(C)=O"]
 LIBRARY = [*DRUGS.values(), "CCO", "C1CC", "CCO", "CCN", "c1ccccc1", "not a molecule", "CC(C)O"]
 SHARD_ROWS = 8
 MAX_MESSAGE = 1500
-FILE_NAMES = (
-    ".json", ".safetensors", ".npz", ".npy", ".parquet", ".faiss", ".csv", "card.md", "was indexed with other",
-)  # fmt: skip
+FILE_NAMES = (".json", ".safetensors", ".npz", ".npy", ".parquet", ".faiss", ".csv", "card.md")
+WHOLE_FOLDER = ("was indexed with other", "is an incomplete library", "is not a library")
+"""Parts of messages about a folder, which name no file of it."""
 
 Use = Callable[[Path, Report, str], None]
 
@@ -96,7 +96,11 @@ def _attempt(step: str, action: Callable[[], object], report: Report, change: st
         action()
     except MolvaeError as error:
         message = str(error)
-        if not any(name in message for name in FILE_NAMES) or len(message) > MAX_MESSAGE or not _is_plain(message):
+        if (
+            not any(part in message for part in FILE_NAMES + WHOLE_FOLDER)
+            or len(message) > MAX_MESSAGE
+            or not _is_plain(message)
+        ):
             report.fail(f"{step}: message", change, message)
         return False
     except Exception as error:

@@ -245,7 +245,7 @@ def test_damaged_manifest_is_an_error(tiny_checkpoint, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["shards/00001.parquet", "shards/00002.bits.npy", "invalid_rows.csv", "manifest.json", "shards/00000.parquet"],
+    ["shards/00001.parquet", "shards/00002.bits.npy", "invalid_rows.csv", "notes.csv", "manifest.json"],
 )
 @pytest.mark.parametrize("damage", ["truncated", "changed", "missing"])
 def test_damaged_library_is_rebuilt(tiny_checkpoint, long_library, tmp_path, name, damage):
