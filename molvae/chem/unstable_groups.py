@@ -65,6 +65,19 @@ def find_unstable_groups(mol: Chem.Mol, fingerprint: PatternFingerprint | None =
     return _patterns().matches(mol, fingerprint)
 
 
+def has_unstable_group(mol: Chem.Mol, except_for: frozenset[str] = frozenset()) -> bool:
+    """Whether a molecule has an unstable group other than those named.
+
+    The patterns are searched without a fingerprint, which takes as long for them as the searches that it saves.
+    """
+    return any(mol.HasSubstructMatch(query) for name, query in _queries().items() if name not in except_for)
+
+
+@cache
+def _queries() -> dict[str, Chem.Mol]:
+    return {name: Chem.MolFromSmarts(group.smarts) for name, group in unstable_groups().items()}
+
+
 @cache
 def _patterns() -> PatternSet:
     return PatternSet({name: group.smarts for name, group in unstable_groups().items()})

@@ -26,9 +26,12 @@ from torch import Tensor
 
 from molvae.chem.filters import BRENK, alerts
 from molvae.chem.fingerprints import morgan, tanimoto
+from molvae.chem.isomers import isomer_key
+from molvae.chem.plausibility import PlausibilityChecker
 from molvae.chem.properties import sa_score
 from molvae.chem.sample_parsing import parse_samples
 from molvae.chem.smiles import parse, silence_rdkit
+from molvae.chem.stereo_transfer import StereoTemplate
 from molvae.chem.tokenizer import PAD_ID, Vocabulary
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.graph_dataset import PackedGraphs
@@ -46,6 +49,11 @@ VALID_REWARD = 0.4
 LOW_QUALITY_FACTOR = 0.5
 """Factor of the remaining reward if the sample is harder to synthesize than its seed or has an alert that the seed
 does not have."""
+IMPLAUSIBLE_FACTOR = 0.15
+"""Factor of the remaining reward if the sample has a ring system, an atom environment or an unstable group that neither
+real molecules nor the seed have."""
+INVERTED_FACTOR = 0.5
+"""Factor of the remaining reward if the sample inverts a stereocenter whose surroundings it keeps."""
 KNOWN_FACTOR = 0.6
 """Factor of the remaining reward if the sample is in the training set."""
 SIMILARITY_TOLERANCE = 0.5
@@ -103,7 +111,7 @@ class PolicyGradient:
         loss
             Scalar tensor whose gradient is the negative policy gradient.
         metrics
-            Averages over the samples: reward, valid, identical, distinct, similarity, high_quality and, with
+            Averages over the samples: reward, valid, identical, distinct, similarity, high_quality, plausible and, with
             distribution matching, mean_gap.
         """
         seeds = data.select(rows[: self.n_seeds])
@@ -149,9 +157,10 @@ class SampleRewards(NamedTuple):
     rewards: list[float]  # one per sample, 0 to 1; with distribution matching up to 1.5
     valid: float  # fraction of valid samples
     identical: float  # fraction of samples that are the seed
-    distinct: float  # number of different molecules other than the seed, divided by the number of samples
+    distinct: float  # number of different molecules other than the seed and its isomers, divided by that of the samples
     similarities: list[float]  # Tanimoto similarity to the seed, of the valid samples other than the seed
     high_quality: list[bool]  # for the same samples: as easy to synthesize as the seed, without a new alert
+    plausible: list[bool]  # for the same samples: see `molvae.chem.plausibility`
 
 
 def reward_samples(
@@ -163,10 +172,12 @@ def reward_samples(
 ) -> SampleRewards:
     """Reward the samples that were decoded around a seed.
 
-    The largest reward, 1, is for a molecule that is not in the training set, has a Tanimoto similarity to the seed of
-    1 minus the noise level, an SA score of at most the seed's plus `USABLE_SA_INCREASE`, and no structural alert
-    (BRENK) that the seed does not have. Duplicates share the reward. Invalid samples get 0. From
-    `UNCONDITIONAL_NOISE_LEVEL` on, every valid sample gets 1 plus the reward of the distribution matching.
+    The largest reward, 1, is for a molecule that is plausible (`molvae.chem.plausibility`), is not in the training set,
+    has a Tanimoto similarity to the seed of 1 minus the noise level, an SA score of at most the seed's plus
+    `USABLE_SA_INCREASE`, no structural alert (BRENK) that the seed does not have, and no stereocenter of the seed that
+    is inverted. Duplicates and isomers (`molvae.chem.isomers`) share the reward; an isomer of the seed gets
+    `VALID_REWARD` only. Invalid samples get 0. From `UNCONDITIONAL_NOISE_LEVEL` on, every valid sample gets 1 plus the
+    reward of the distribution matching.
 
     Parameters
     ----------
@@ -182,18 +193,12 @@ def reward_samples(
     distribution_matching
         Additional reward; its averages are updated.
     """
-    seed_mol = parse(seed)
-    fingerprint = morgan(seed_mol)
-    max_sa, seed_alerts = sa_score(seed_mol) + USABLE_SA_INCREASE, set(alerts(seed_mol, BRENK))
     canonical = [parsed.smiles if parsed is not None else "" for parsed in parse_samples(samples)]  # "" if invalid
-    analogs = {smiles: parse(smiles) for smiles in canonical if smiles not in ("", seed)}
-    similarity = {smiles: float(tanimoto(fingerprint, [morgan(mol)])[0]) for smiles, mol in analogs.items()}
-    high_quality = {
-        smiles: sa_score(mol) <= max_sa and set(alerts(mol, BRENK)) <= seed_alerts
-        for smiles, mol in analogs.items()
-    }  # fmt: skip
-    known = {smiles for smiles in analogs if training_filter is not None and smiles in training_filter}
-    counts, unconditional = Counter(canonical), noise_level >= UNCONDITIONAL_NOISE_LEVEL
+    judge = _Judge(seed, noise_level, training_filter)
+    analogs = {smiles: judge.analog(smiles) for smiles in dict.fromkeys(canonical) if smiles not in ("", seed)}
+    counts = Counter(canonical)
+    isomers = Counter(analogs[smiles].isomer_key for smiles in canonical if smiles in analogs)
+    unconditional = noise_level >= UNCONDITIONAL_NOISE_LEVEL
     matching_rewards: dict[str, float] = {}
     if unconditional and distribution_matching:
         valid = [smiles for smiles in canonical if smiles]
@@ -207,21 +212,54 @@ def reward_samples(
         if smiles == seed:
             bonus = 0.9 * max(0.0, 1 - noise_level / SEED_NOISE_LEVEL)
         else:
-            bonus = max(0.0, 1 - abs(similarity[smiles] - (1 - noise_level)) / SIMILARITY_TOLERANCE)
-            bonus *= 1 if high_quality[smiles] else LOW_QUALITY_FACTOR
-            bonus *= KNOWN_FACTOR if smiles in known else 1
-            bonus /= counts[smiles]
+            bonus = analogs[smiles].value / isomers[analogs[smiles].isomer_key]
         return VALID_REWARD + (1 - VALID_REWARD) * bonus
 
     n_samples = max(1, len(canonical))
+    found = [analogs[smiles] for smiles in canonical if smiles in analogs]
     return SampleRewards(
         rewards=[reward(smiles) for smiles in canonical],
         valid=1 - counts[""] / n_samples,
         identical=counts[seed] / n_samples,
-        distinct=len(analogs) / n_samples,
-        similarities=[similarity[smiles] for smiles in canonical if smiles in analogs],
-        high_quality=[high_quality[smiles] for smiles in canonical if smiles in analogs],
+        distinct=len(isomers.keys() - {judge.isomer_key}) / n_samples,
+        similarities=[analog.similarity for analog in found],
+        high_quality=[analog.high_quality for analog in found],
+        plausible=[analog.plausible for analog in found],
     )
+
+
+class _Analog(NamedTuple):
+    """What a molecule other than the seed is worth."""
+
+    isomer_key: str
+    similarity: float
+    high_quality: bool
+    plausible: bool
+    value: float  # 0 to 1
+
+
+class _Judge:
+    """Compares molecules with a seed."""
+
+    def __init__(self, seed: str, noise_level: float, training_filter: BloomFilter | None) -> None:
+        mol = parse(seed)
+        self.isomer_key = isomer_key(mol)
+        self._similarity, self._training_filter = 1 - noise_level, training_filter
+        self._fingerprint = morgan(mol)
+        self._max_sa, self._alerts = sa_score(mol) + USABLE_SA_INCREASE, set(alerts(mol, BRENK))
+        self._plausibility, self._stereo = PlausibilityChecker(mol), StereoTemplate(mol)
+
+    def analog(self, smiles: str) -> _Analog:
+        mol = parse(smiles)
+        similarity, key = float(tanimoto(self._fingerprint, [morgan(mol)])[0]), isomer_key(mol)
+        high_quality = sa_score(mol) <= self._max_sa and set(alerts(mol, BRENK)) <= self._alerts
+        plausible = not self._plausibility.first_flaw(mol)
+        value = max(0.0, 1 - abs(similarity - self._similarity) / SIMILARITY_TOLERANCE)
+        value *= 1 if high_quality else LOW_QUALITY_FACTOR
+        value *= 1 if plausible else IMPLAUSIBLE_FACTOR
+        value *= KNOWN_FACTOR if self._training_filter is not None and smiles in self._training_filter else 1
+        value *= INVERTED_FACTOR if self._stereo and self._stereo.transfer(mol)[1].inverted else 1
+        return _Analog(key, similarity, high_quality, plausible, 0.0 if key == self.isomer_key else value)
 
 
 def advantages(rewards: Tensor) -> Tensor:
@@ -245,6 +283,7 @@ def _average(results: Sequence[SampleRewards]) -> dict[str, float]:
     """Averages over the seeds; similarity (a median) and quality over all samples that are analogs."""
     similarities = [s for result in results for s in result.similarities]
     high_quality = [s for result in results for s in result.high_quality]
+    plausible = [s for result in results for s in result.plausible]
     return {
         "reward": float(np.mean([result.rewards for result in results])),
         **{
@@ -253,6 +292,7 @@ def _average(results: Sequence[SampleRewards]) -> dict[str, float]:
         },
         "similarity": float(np.median(similarities)) if similarities else 0.0,
         "high_quality": float(np.mean(high_quality)) if high_quality else 0.0,
+        "plausible": float(np.mean(plausible)) if plausible else 0.0,
     }
 
 
