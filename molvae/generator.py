@@ -25,6 +25,7 @@ from molvae.generation.analogs import SearchOptions
 from molvae.generation.codec import Codec
 from molvae.generation.interruption import AnalogsInterrupted
 from molvae.generation.options import PROPERTIES, AnalogOptions, AnalogTask, Progress, ScoresLike
+from molvae.generation.presets import with_preset
 from molvae.generation.runner import (
     AnalogRunner,
     SeedResult,
@@ -117,6 +118,7 @@ class Generator:
         seeds: str | Iterable[str],
         n: int = 100,
         *,
+        preset: str | None = None,
         pool_size: int = 0,
         similarity: str | float | tuple[float, float] | None = None,
         noise_level: float | None = None,
@@ -131,7 +133,11 @@ class Generator:
         exclude_smarts: str | Sequence[str] = (),
         core: str | None = None,
         keep_scaffold: bool = False,
-        exclude_stereoisomers: bool = False,
+        change_scaffold: bool = False,
+        allow_unprecedented: bool = False,
+        precedence: str | Path | None = None,
+        allow_isomers: bool = False,
+        any_stereo: bool = False,
         alerts: str | Sequence[str] = (),
         exclude_training_set: bool = False,
         rank_by: str | None = None,
@@ -157,6 +163,10 @@ class Generator:
             SMILES of the seed molecules.
         n
             Number of distinct valid molecules per seed; the seed itself does not count.
+        preset
+            Options for a purpose: "close" (similarity 0.65 or more, no new alert), "explore" (similarity 0.35 to 0.65,
+            no new alert, as they are found) or "scaffold-hop" (another scaffold, similarity 0.3 to 0.65, no new alert).
+            Options that are not left at their defaults take precedence.
         pool_size
             Number of molecules to find around each seed before the best `n` of them are returned: the first by
             `rank_by`, else those closest to a `similarity` that is a number, else the most similar ones. A larger `n`
@@ -194,8 +204,19 @@ class Generator:
             a dot. A seed that lacks the core is an error of that seed.
         keep_scaffold
             Return only molecules with the Bemis-Murcko scaffold of the seed.
-        exclude_stereoisomers
-            Drop stereoisomers of the seed. They have similarity 1, because the fingerprint ignores chirality.
+        change_scaffold
+            Return only molecules with another Bemis-Murcko scaffold than the seed.
+        allow_unprecedented
+            Return molecules with a ring system or an atom environment (radius 1) that neither real molecules nor the
+            seed have, or with an unstable group that the seed does not have. By default they are dropped.
+        precedence
+            File of a precedence table (`molvae precedence build`) instead of the one that ships with the package.
+        allow_isomers
+            Return isomers of the seed and of each other: stereoisomers, tautomers, protonation states and
+            isotopologues. By default one of them is returned, and none of the seed.
+        any_stereo
+            Return stereocenters as they are sampled. By default those whose surroundings are the same as in the seed
+            get the configuration that they have in the seed.
         alerts
             Sets of structural alerts ("pains", "brenk", "nih", "unstable" and others of `molvae.chem.filters.alerts`).
             A molecule is dropped if it has an alert that the seed lacks.
@@ -266,6 +287,7 @@ class Generator:
         """
         options = AnalogOptions(
             n=n,
+            preset=preset,
             pool_size=pool_size,
             similarity=similarity,
             noise_level=noise_level,
@@ -280,7 +302,11 @@ class Generator:
             exclude_smarts=exclude_smarts,
             core=core,
             keep_scaffold=keep_scaffold,
-            exclude_stereoisomers=exclude_stereoisomers,
+            change_scaffold=change_scaffold,
+            allow_unprecedented=allow_unprecedented,
+            precedence=precedence,
+            allow_isomers=allow_isomers,
+            any_stereo=any_stereo,
             alerts=alerts,
             exclude_training_set=exclude_training_set,
             rank_by=rank_by,
@@ -309,6 +335,7 @@ class Generator:
         seeds: str | Iterable[str],
         n: int = 100,
         *,
+        preset: str | None = None,
         pool_size: int = 0,
         similarity: str | float | tuple[float, float] | None = None,
         noise_level: float | None = None,
@@ -323,7 +350,11 @@ class Generator:
         exclude_smarts: str | Sequence[str] = (),
         core: str | None = None,
         keep_scaffold: bool = False,
-        exclude_stereoisomers: bool = False,
+        change_scaffold: bool = False,
+        allow_unprecedented: bool = False,
+        precedence: str | Path | None = None,
+        allow_isomers: bool = False,
+        any_stereo: bool = False,
         alerts: str | Sequence[str] = (),
         exclude_training_set: bool = False,
         rank_by: str | None = None,
@@ -367,6 +398,7 @@ class Generator:
         """
         options = AnalogOptions(
             n=n,
+            preset=preset,
             pool_size=pool_size,
             similarity=similarity,
             noise_level=noise_level,
@@ -381,7 +413,11 @@ class Generator:
             exclude_smarts=exclude_smarts,
             core=core,
             keep_scaffold=keep_scaffold,
-            exclude_stereoisomers=exclude_stereoisomers,
+            change_scaffold=change_scaffold,
+            allow_unprecedented=allow_unprecedented,
+            precedence=precedence,
+            allow_isomers=allow_isomers,
+            any_stereo=any_stereo,
             alerts=alerts,
             exclude_training_set=exclude_training_set,
             rank_by=rank_by,
@@ -398,7 +434,7 @@ class Generator:
     def _runner(self, options: AnalogOptions) -> AnalogRunner:
         training_filter = self.checkpoint.training_filter
         task = AnalogTask.from_options(
-            options, temperature=self.checkpoint.defaults.temperature, training_filter=training_filter
+            with_preset(options), temperature=self.checkpoint.defaults.temperature, training_filter=training_filter
         )
         return AnalogRunner(self.codec, task, training_filter)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from rdkit import Chem
 from rdkit.Chem import rdMolHash
 
+from molvae.chem.rdkit_guard import RDKIT_ERRORS
+
 _PROTONATED = Chem.MolFromSmarts("[+1;!h0]")
 _DEPROTONATED = Chem.MolFromSmarts("[O,S,N,n,c;-1]")
 _TAUTOMER = rdMolHash.HashFunction.HetAtomTautomerv2
@@ -37,7 +39,10 @@ def isomer_key(mol: Chem.Mol) -> str:
     if any(atom.GetAtomicNum() == 1 for atom in flat.GetAtoms()):
         flat = Chem.RWMol(Chem.RemoveHs(flat))
     _neutralize(flat)
-    return str(rdMolHash.MolHash(flat, _TAUTOMER))
+    try:
+        return str(rdMolHash.MolHash(flat, _TAUTOMER))
+    except RDKIT_ERRORS:
+        return str(Chem.MolToSmiles(flat))
 
 
 def _neutralize(mol: Chem.RWMol) -> None:

@@ -6,11 +6,13 @@ no unstable group. What the seed of an analog has is allowed in the analog.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from rdkit import Chem
 
-from molvae.chem.precedence import PrecedenceTable, shipped_table
+from molvae.chem.precedence import SHIPPED_FILE, PrecedenceTable, cached_table
 from molvae.chem.substructures import PatternFingerprint
 from molvae.chem.unstable_groups import find_unstable_groups, has_unstable_group
 
@@ -21,59 +23,73 @@ FLAWS = (ENVIRONMENT, RING, GROUP)
 """Kinds of flaws, in the order in which they are looked for: the fastest first."""
 
 
+class Flaws(NamedTuple):
+    """What a molecule has and real molecules do not, in the order of `FLAWS`."""
+
+    environments: frozenset[int] = frozenset()
+    rings: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+
+_NO_FLAWS = Flaws()
+
+
+@dataclass(frozen=True)
 class PlausibilityChecker:
     """Checks molecules for ring systems, atom environments and groups that neither real molecules nor the seed have.
 
-    Parameters
+    It can be pickled for worker processes: they load the table themselves.
+
+    Attributes
     ----------
-    seed : rdkit.Chem.Mol, optional
-        Molecule whose own ring systems, environments and groups are allowed.
-    table : PrecedenceTable, optional
-        Default: the table that ships with the package.
+    allowed : Flaws
+        Those of the seed, which are allowed.
+    table_file : Path, optional
+        File of a `PrecedenceTable`; default: the table that ships with the package.
 
     Examples
     --------
     >>> from molvae.chem.smiles import parse
-    >>> checker = PlausibilityChecker(parse("CN1CCNCC1"))
+    >>> checker = PlausibilityChecker.for_seed(parse("CN1CCNCC1"))
     >>> checker.first_flaw(parse("CN1CCN(F)CC1")), checker.first_flaw(parse("CN1CCN(C)CC1"))
     ('unstable group', '')
     """
 
-    def __init__(self, seed: Chem.Mol | None = None, table: PrecedenceTable | None = None) -> None:
-        self._table = table or shipped_table()
-        self._allowed = _Flaws() if seed is None else self._find(seed)
+    allowed: Flaws = _NO_FLAWS
+    table_file: Path | None = None
+
+    @classmethod
+    def for_seed(cls, seed: Chem.Mol, table_file: Path | None = None) -> PlausibilityChecker:
+        """The checker of the analogs of a seed."""
+        return cls(cls(table_file=table_file).find(seed), table_file)
 
     def first_flaw(self, mol: Chem.Mol) -> str:
         """The first kind of `FLAWS` that a molecule has, or "". It takes about as long as parsing two molecules.
 
         Call it in a `silence_rdkit` block.
         """
-        allowed, table = self._allowed, self._table
-        if table.unprecedented_environments(mol) - allowed.environments:
+        table = self._table
+        if table.unprecedented_environments(mol) - self.allowed.environments:
             return ENVIRONMENT
-        if table.unprecedented_rings(mol) - allowed.rings:
+        if table.unprecedented_rings(mol) - self.allowed.rings:
             return RING
-        if has_unstable_group(mol, except_for=allowed.groups):
+        if has_unstable_group(mol, except_for=self.allowed.groups):
             return GROUP
         return ""
 
     def flaws(self, mol: Chem.Mol, fingerprint: PatternFingerprint | None = None) -> tuple[str, ...]:
         """All kinds of `FLAWS` that a molecule has. `fingerprint` is the molecule's, if already computed."""
-        found = self._find(mol, fingerprint)
-        kinds = zip(FLAWS, found, self._allowed, strict=True)
+        kinds = zip(FLAWS, self.find(mol, fingerprint), self.allowed, strict=True)
         return tuple(kind for kind, own, allowed in kinds if own - allowed)
 
-    def _find(self, mol: Chem.Mol, fingerprint: PatternFingerprint | None = None) -> _Flaws:
-        return _Flaws(
+    def find(self, mol: Chem.Mol, fingerprint: PatternFingerprint | None = None) -> Flaws:
+        """The flaws of a molecule, those of the seed included."""
+        return Flaws(
             self._table.unprecedented_environments(mol),
             self._table.unprecedented_rings(mol),
             frozenset(find_unstable_groups(mol, fingerprint)),
         )
 
-
-class _Flaws(NamedTuple):
-    """The flaws of a molecule, in the order of `FLAWS`."""
-
-    environments: frozenset[int] = frozenset()
-    rings: frozenset[str] = frozenset()
-    groups: frozenset[str] = frozenset()
+    @property
+    def _table(self) -> PrecedenceTable:
+        return cached_table(self.table_file or SHIPPED_FILE)

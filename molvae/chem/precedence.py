@@ -274,16 +274,7 @@ class PrecedenceTable:
                 }
         except FileNotFoundError:
             raise InputError(f"{path}: the precedence table does not exist") from None
-        except (
-            OSError,
-            ValueError,
-            TypeError,
-            KeyError,
-            EOFError,
-            SyntaxError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+        except _FILE_ERRORS as error:
             raise InputError(f"{path}: damaged, or not a precedence table ({error})") from error
         if version != FORMAT:
             raise InputError(f"{path}: precedence table of format {version}; this version reads {FORMAT}")
@@ -339,7 +330,12 @@ def _probe() -> int:
     return int.from_bytes(hashlib.blake2b(repr(found).encode(), digest_size=7).digest(), "little", signed=True)
 
 
-@cache
+@lru_cache(maxsize=4)
+def cached_table(path: Path) -> PrecedenceTable:
+    """The table of a file, loaded on first use. Raises `InputError` as `PrecedenceTable.load`."""
+    return PrecedenceTable.load(path)
+
+
 def shipped_table() -> PrecedenceTable:
     """The table that ships with the package, loaded on first use."""
-    return PrecedenceTable.load(SHIPPED_FILE)
+    return cached_table(SHIPPED_FILE)

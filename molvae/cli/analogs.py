@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 def analogs(
     seeds: options.Molecules,
     n: options.Count = 100,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            show_default=False,
+            help="Options for a purpose, unless they are given: close (similarity 0.65 or more), explore (0.35 to "
+            "0.65) or scaffold-hop (another scaffold), all without new alerts.",
+        ),
+    ] = None,
     pool_size: Annotated[
         int,
         typer.Option(
@@ -74,12 +82,28 @@ def analogs(
             "--keep-scaffold", rich_help_panel=options.CONSTRAINTS, help="Keep the seed's Bemis-Murcko scaffold."
         ),
     ] = False,
-    exclude_stereoisomers: Annotated[
+    change_scaffold: Annotated[
         bool,
         typer.Option(
-            "--exclude-stereoisomers",
+            "--change-scaffold", rich_help_panel=options.CONSTRAINTS, help="Only molecules with another scaffold."
+        ),
+    ] = False,
+    allow_unprecedented: options.AllowUnprecedented = False,
+    precedence: options.Precedence = None,
+    allow_isomers: Annotated[
+        bool,
+        typer.Option(
+            "--allow-isomers",
             rich_help_panel=options.CONSTRAINTS,
-            help="Drop stereoisomers of the seed (similarity 1, because the fingerprint ignores chirality).",
+            help="Also isomers (stereoisomers, tautomers, protonation states) of the seed and of each other.",
+        ),
+    ] = False,
+    any_stereo: Annotated[
+        bool,
+        typer.Option(
+            "--any-stereo",
+            rich_help_panel=options.CONSTRAINTS,
+            help="Leave stereocenters as sampled; by default those that the seed has too are set to its configuration.",
         ),
     ] = False,
     alerts: Annotated[
@@ -134,17 +158,19 @@ def analogs(
 
     check_image(image)
     check_outputs(output, image, inputs=seeds)
-    checks.check_analogs(similarity, noise_level, alerts, n, n_diverse)
+    checks.check_analogs(similarity, noise_level, alerts, n, n_diverse, preset)
+    checks.check_precedence(precedence)
     checks.check_structures(include_smarts, exclude_smarts, core)
     checks.check_expressions(filters, rank_by, ("similarity", "log_likelihood", *checks.score_names(scores)))
     checks.check_inputs(seeds, column, name_column)
     analog_options: dict[str, Any] = {
-        "pool_size": pool_size, "similarity": similarity, "noise_level": noise_level,
+        "preset": preset, "pool_size": pool_size, "similarity": similarity, "noise_level": noise_level,
         "samples_per_latent": samples_per_latent,
         "temperature": temperature_option(temperature, greedy), "top_k": top_k, "top_p": top_p, "grammar": grammar,
         "max_samples": max_samples, "filters": filters, "include_smarts": include_smarts,
         "exclude_smarts": exclude_smarts, "core": core, "keep_scaffold": keep_scaffold,
-        "exclude_stereoisomers": exclude_stereoisomers, "alerts": split_names(alerts),
+        "change_scaffold": change_scaffold, "allow_unprecedented": allow_unprecedented, "precedence": precedence,
+        "allow_isomers": allow_isomers, "any_stereo": any_stereo, "alerts": split_names(alerts),
         "exclude_training_set": exclude_training_set, "rank_by": rank_by, "scores": load_scores(scores, device),
         "n_diverse": n_diverse, "optimize_latents": optimize_latents, "standardize": standardize,
         "keep_salts": keep_salts, "random_state": random_seed,
@@ -183,7 +209,8 @@ def _settings(
 
     return {
         "count": n,
-        **{name: value for name, value in analog_options.items() if name != "scores"},
+        **{name: value for name, value in analog_options.items() if name not in ("scores", "precedence")},
+        "precedence": content_id(str(analog_options["precedence"])) if analog_options["precedence"] else None,
         **{f"score {position}": _score_id(text) for position, text in enumerate(scores, start=1)},
         "column": column,
         # the configuration contains the digests of the other files of the model

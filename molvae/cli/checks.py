@@ -153,9 +153,15 @@ def check_smiles(**molecules: str) -> None:
             raise typer.BadParameter(f"{name.upper()}: {error}") from None
 
 
-def check_analogs(similarity: str | None, noise_level: float | None, alerts: str, n: int, n_diverse: int) -> None:
-    """Raise `InputError` for a similarity target, alerts or numbers of molecules that `molvae.analogs` rejects."""
+def check_analogs(
+    similarity: str | None, noise_level: float | None, alerts: str, n: int, n_diverse: int, preset_name: str | None
+) -> None:
+    """Raise `InputError` for a similarity, alerts, a preset or numbers of molecules that `molvae.analogs` rejects."""
+    from molvae.generation.presets import preset
     from molvae.generation.similarity_target import SimilarityTarget
+
+    if preset_name is not None:
+        preset(preset_name)
 
     if similarity is not None:
         if noise_level is not None:
@@ -167,6 +173,14 @@ def check_analogs(similarity: str | None, noise_level: float | None, alerts: str
         alert_sets([name for name in alerts.split(",") if name.strip()])
     if n_diverse > n:
         raise InputError(f"--n-diverse {n_diverse} is more than -n {n}: raise -n, to {3 * n_diverse} or so")
+
+
+def check_precedence(path: Path | None) -> None:
+    """Raise `InputError` for a file that is not a precedence table."""
+    if path is not None:
+        from molvae.chem.precedence import cached_table
+
+        cached_table(path)
 
 
 def check_table(data: Path, column: str | None, target: str) -> None:

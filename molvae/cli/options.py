@@ -118,6 +118,22 @@ Core = Annotated[
         help="Constant part: a SMILES with * at each position where substituents are allowed.",
     ),
 ]
+AllowUnprecedented = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unprecedented",
+        rich_help_panel=CONSTRAINTS,
+        help="Also ring systems, atom environments and unstable groups that neither real molecules nor the seed have.",
+    ),
+]
+Precedence = Annotated[
+    Path | None,
+    typer.Option(
+        rich_help_panel=CONSTRAINTS,
+        show_default=False,
+        help="Precedence table of your own molecules, written by `molvae precedence build`.",
+    ),
+]
 
 Scores = Annotated[
     list[str],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from math import ceil
@@ -26,6 +26,7 @@ from molvae.chem.smiles import parse
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.parallel import SERIAL, PendingResults, WorkerPool
 from molvae.errors import InputError
+from molvae.generation.constraint_checker import ANALOG_ISOMER, CheckedMolecule
 from molvae.generation.constraints import Constraints
 from molvae.generation.engine import DecodedSamples, Engine
 from molvae.generation.interruption import SearchInterrupted
@@ -140,6 +141,8 @@ class SeedSearch:
         Molecules that have no counterpart on the other side of the target median.
     rejected
         Number of molecules by the first constraint that they violate.
+    isomers
+        The molecules found by `isomer_key`, if of isomers only one is to be found.
     rejected_examples, property_filters
         Some of them, and the filters on properties, to tell which values occur.
     unfinished_round
@@ -160,6 +163,7 @@ class SeedSearch:
     outside: dict[str, float] = field(default_factory=dict)
     n_unbalanced: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    isomers: dict[str, str] = field(default_factory=dict)
     rejected_examples: list[str] = field(default_factory=list)
     property_filters: tuple[PropertyFilter, ...] = ()
     unfinished_round: dict[str, float] = field(default_factory=dict)
@@ -218,29 +222,46 @@ class SeedSearch:
         target = self.options.target
         return sorted(s for s in new if target is None or target.fill_up or target.contains(self.similarity[s]))
 
-    def add_round(self, samples: Sequence[ScoredSample], strategies: Sequence[Strategy], candidates: set[str]) -> None:
+    def add_round(
+        self,
+        samples: Sequence[ScoredSample],
+        strategies: Sequence[Strategy],
+        accepted: Mapping[str, CheckedMolecule],
+    ) -> None:
         """Add the accepted candidates of a round, and update the allocator and the counts."""
         n_before, found = len(self.molecules) + len(self.outside), list[bool]()
-        is_pool = self.options.n_wanted > self.options.n_molecules
         for molecule, log_likelihood in samples:
             smiles = molecule.smiles if molecule else ""
             self.n_valid += molecule is not None
-            is_new = (
-                smiles in candidates and smiles not in self.molecules and len(self.molecules) < self.options.n_wanted
-            )
-            if is_new and self.allocator is not None:
-                is_new = self.allocator.accepts(self.similarity[smiles])
-                if not is_new and self.allocator.target.fill_up:
-                    self.outside.setdefault(smiles, log_likelihood)
-            # in a pool the strategies for the scarce side of a median get the samples
-            crowded = is_pool and is_new and self.allocator and self.allocator.is_crowded(self.similarity[smiles])
-            found.append(is_new and not crowded)
-            if is_new:
-                self.molecules[smiles] = log_likelihood
+            found.append(smiles in accepted and self._add(smiles, accepted[smiles], log_likelihood))
         self.count_round(len(self.molecules) + len(self.outside) - n_before, len(samples))
         if self.allocator is not None:
             self.allocator.update(strategies, found)
         self.unfinished_round = {}
+
+    def _add(self, sampled: str, checked: CheckedMolecule, log_likelihood: float) -> bool:
+        """Add a molecule, unless an isomer of it has been added; whether its strategy is useful."""
+        smiles, similarity, allocator = checked.smiles, self.similarity[sampled], self.allocator
+        if smiles in self.molecules or smiles in self.outside or smiles == self.seed:
+            return False
+        if len(self.molecules) >= self.options.n_wanted:
+            return False
+        if (isomer := self.isomers.get(checked.isomer_key)) in self.molecules:
+            self.rejected[ANALOG_ISOMER] += 1
+            return False
+        if is_outside := allocator is not None and not allocator.accepts(similarity):
+            if not allocator.target.fill_up or isomer is not None:
+                return False
+            self.outside[smiles] = log_likelihood
+        else:
+            self.outside.pop(isomer or "", None)
+            self.molecules[smiles] = log_likelihood
+        self.similarity[smiles] = similarity
+        if checked.isomer_key:
+            self.isomers[checked.isomer_key] = smiles
+        # in a pool the strategies for the scarce side of a median get the samples
+        is_pool = self.options.n_wanted > self.options.n_molecules
+        return not is_outside and not (is_pool and allocator is not None and allocator.is_crowded(similarity))
 
     def repeat_round(self) -> None:
         """Forget the candidates of a round that was interrupted before it was added."""
@@ -356,7 +377,14 @@ class SeedSearch:
             text = f"{found} with {target} {samples}"
         if self.misses_median:
             text = f"{found} {samples}, {self._median_text()}"
-        return text if self.complete else f"{text}; {self.advice()}"
+        if self.complete:
+            return f"{text}; {self._rejected_text()}" if self.rejected else text
+        return f"{text}; {self.advice()}"
+
+    def _rejected_text(self) -> str:
+        """Text such as "3 candidates rejected (2 unprecedented ring system, 1 unstable group)"."""
+        counts = ", ".join(f"{count:,} {constraint}" for constraint, count in self.rejected.most_common())
+        return f"{self.rejected.total():,} candidates rejected ({counts})"
 
     def _median_text(self) -> str:
         """Text such as "median similarity 0.71 instead of 0.8 (2 with 0.8 or more, 24 below)"."""
@@ -376,8 +404,7 @@ class SeedSearch:
         if self.options.target is not None and not self.molecules and self.similarity:
             parts.append(f"highest similarity of {len(self.similarity)} molecules: {max(self.similarity.values()):.2f}")
         if self.rejected:
-            counts = ", ".join(f"{count} by {constraint}" for constraint, count in self.rejected.most_common())
-            parts.append(f"{self.rejected.total()} molecules rejected ({counts})")
+            parts.append(self._rejected_text())
         if not self.molecules and (seen := value_ranges(self.property_filters, self.rejected_examples)):
             parts.append(f"values among them: {seen}")
         needed = self.samples_needed()
@@ -490,8 +517,8 @@ def _add_samples(
     per_seed = [samples[max(0, end - len(own)) : end] for end, own in zip(ends, strategies, strict=True)]
     candidates = [search.new_candidates(own) for search, own in zip(searches, per_seed, strict=True)]
     accepted = _apply_constraints(searches, candidates, constraints, workers)
-    for search, own, own_strategies, molecules in zip(searches, per_seed, strategies, accepted, strict=True):
-        search.add_round(own, own_strategies[: len(own)], set(molecules))
+    for search, own, own_strategies, checked in zip(searches, per_seed, strategies, accepted, strict=True):
+        search.add_round(own, own_strategies[: len(own)], checked)
 
 
 class _SampleParser:
@@ -528,17 +555,18 @@ def _apply_constraints(
     candidates: list[list[str]],
     constraints: Constraints | None,
     workers: WorkerPool,
-) -> list[list[str]]:
+) -> list[dict[str, CheckedMolecule]]:
     """The candidates of each search that satisfy the constraints; the others are counted by constraint."""
     if not constraints:
-        return candidates
+        return [{molecule: CheckedMolecule(molecule) for molecule in own} for own in candidates]
     checks = [constraints.submit(s.seed, own, workers) for s, own in zip(searches, candidates, strict=True)]
     accepted = []
     for search, check in zip(searches, checks, strict=True):
-        reasons = check()
-        search.rejected.update(reason for reason in reasons.values() if reason)
-        search.add_rejected_examples([molecule for molecule, reason in reasons.items() if reason], constraints)
-        accepted.append(sorted(molecule for molecule, reason in reasons.items() if not reason))
+        results = check()
+        rejected = {molecule: result.reason for molecule, result in results.items() if result.reason}
+        search.rejected.update(rejected.values())
+        search.add_rejected_examples(list(rejected), constraints)
+        accepted.append({molecule: result for molecule, result in results.items() if not result.reason})
     return accepted
 
 

@@ -1,25 +1,32 @@
-"""Constraints on analogs: property filters, SMARTS, core, scaffold, alerts, the training set and user scores."""
+"""Constraints on analogs: filters, core, scaffold, plausibility, isomers, stereo, alerts, training set and scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rdkit import Chem
 from rdkit.SimDivFilters.rdSimDivPickers import MaxMinPicker
 
-from molvae.chem.cores import keeps_core_stereo
 from molvae.chem.expressions import PropertyFilter
 from molvae.chem.filters import Filters, alerts
 from molvae.chem.fingerprints import morgan
+from molvae.chem.isomers import isomer_key
+from molvae.chem.plausibility import PlausibilityChecker
+from molvae.chem.precedence import cached_table
 from molvae.chem.scaffolds import murcko_smiles
 from molvae.chem.scoring_functions import ScoringFunction
-from molvae.chem.smiles import parse, silence_rdkit, without_stereo
+from molvae.chem.smiles import parse, silence_rdkit
+from molvae.chem.stereo_transfer import StereoTemplate
 from molvae.data.parallel import SERIAL, WorkerPool
-from molvae.errors import InputError, MoleculeError
+from molvae.errors import InputError
+from molvae.generation.constraint_checker import CheckedMolecule, ConstraintChecker
 
 CRASHED = "worker process crashed"
 """Reason for rejecting a molecule that crashes each worker process that checks it."""
+
+IN_TRAINING_SET = "in the training set"
 
 ContainsFunction = Callable[[Sequence[str]], Iterable[bool]]
 """Which of the SMILES are in a set."""
@@ -37,12 +44,19 @@ class Constraints:
         SMARTS patterns, all of which must, or none of which may, occur.
     core
         Core that the molecules contain, as of `molvae.chem.cores.has_core`.
-    keep_scaffold
-        Keep the Bemis-Murcko scaffold of the seed.
-    exclude_stereoisomers
-        Reject stereoisomers of the seed.
+    keep_scaffold, change_scaffold
+        Keep, or do not keep, the Bemis-Murcko scaffold of the seed.
+    plausible
+        Reject molecules that are not plausible (`molvae.chem.plausibility`).
+    precedence_file
+        File of the `PrecedenceTable` for `plausible`; None: the table that ships with the package.
+    one_per_isomer
+        Accept one molecule of those that are stereoisomers, tautomers, protonation states or isotopologues of each
+        other (`molvae.chem.isomers`), and none that is an isomer of the seed.
+    keep_stereo
+        Give stereocenters whose surroundings are those of the seed the configuration that they have in the seed.
     alerts
-        Sets of structural alerts ("PAINS", "BRENK", "NIH"); alerts that the seed has are allowed.
+        Sets of structural alerts, as of `molvae.chem.filters.alerts`; alerts that the seed has are allowed.
     known
         Function that tells which molecules are in the training set; these are rejected.
     scores
@@ -54,7 +68,11 @@ class Constraints:
     exclude_smarts: tuple[str, ...] = ()
     core: str | None = None
     keep_scaffold: bool = False
-    exclude_stereoisomers: bool = False
+    change_scaffold: bool = False
+    plausible: bool = False
+    precedence_file: Path | None = None
+    one_per_isomer: bool = False
+    keep_stereo: bool = False
     alerts: tuple[str, ...] = ()
     known: ContainsFunction | None = None
     scores: Mapping[str, ScoringFunction] = field(default_factory=dict)
@@ -62,6 +80,10 @@ class Constraints:
     def __post_init__(self) -> None:
         _ = self.filters  # invalid patterns and, below, unknown sets of alerts raise here
         alerts(parse("C"), self.alerts)
+        if self.keep_scaffold and self.change_scaffold:
+            raise InputError("keep_scaffold and change_scaffold contradict each other: choose one")
+        if self.precedence_file is not None:
+            cached_table(self.precedence_file)
 
     @property
     def filters(self) -> Filters:
@@ -82,103 +104,76 @@ class Constraints:
             self.property_filters
             or self.filters
             or self.keep_scaffold
-            or self.exclude_stereoisomers
+            or self.change_scaffold
+            or self.plausible
+            or self.one_per_isomer
+            or self.keep_stereo
             or self.alerts
             or self.known
         )
 
     def accepted(self, seed: str, molecules: Sequence[str]) -> list[str]:
-        """The molecules that satisfy all constraints."""
-        return [molecule for molecule, reason in self.submit(seed, molecules, SERIAL)().items() if not reason]
+        """The molecules that satisfy all constraints on single molecules."""
+        checked = self.submit(seed, molecules, SERIAL)()
+        return [result.smiles for result in checked.values() if not result.reason]
 
-    def submit(self, seed: str, molecules: Sequence[str], workers: WorkerPool) -> Callable[[], dict[str, str]]:
+    def submit(
+        self, seed: str, molecules: Sequence[str], workers: WorkerPool
+    ) -> Callable[[], dict[str, CheckedMolecule]]:
         """Start to check distinct molecules in worker processes.
 
         Returns
         -------
         callable
-            Waits for the result: the first constraint that each molecule violates, "" for accepted molecules.
+            Waits for the result of each molecule.
         """
         is_known = self.known(molecules) if self.known and molecules else [False] * len(molecules)
-        known = {m: "exclude_training_set" for m, rejected in zip(molecules, is_known, strict=True) if rejected}
+        known = {
+            m: CheckedMolecule(m, IN_TRAINING_SET) for m, rejected in zip(molecules, is_known, strict=True) if rejected
+        }
         remaining = [molecule for molecule in molecules if molecule not in known]
         pending = workers.submit(self._checker(seed), remaining)
 
-        def reasons() -> dict[str, str]:
+        def results() -> dict[str, CheckedMolecule]:
             checked = zip(remaining, pending.result(), strict=True)
-            found = {molecule: CRASHED if reason is None else reason for molecule, reason in checked}
+            found = {m: CheckedMolecule(m, CRASHED) if result is None else result for m, result in checked}
             for property_filter in self.score_filters:
-                passed = [molecule for molecule, reason in found.items() if not reason]
-                values = self.scores[property_filter.name](passed).tolist()
+                passed = [molecule for molecule, result in found.items() if not result.reason]
+                values = self.scores[property_filter.name]([found[molecule].smiles for molecule in passed]).tolist()
                 found |= {
-                    m: str(property_filter)
+                    m: found[m]._replace(reason=str(property_filter))
                     for m, value in zip(passed, values, strict=True)
                     if not property_filter.accepts(value)
                 }
             return known | found
 
-        return reasons
+        return results
 
     def _checker(self, seed: str) -> ConstraintChecker:
+        with silence_rdkit():
+            return self._checker_of(seed, parse(seed) if seed else None)
+
+    def _checker_of(self, seed: str, mol: Chem.Mol | None) -> ConstraintChecker:
+        stereo = StereoTemplate(mol) if self.keep_stereo and mol else None
+        plausibility = None
+        if self.plausible:
+            plausibility = (
+                PlausibilityChecker.for_seed(mol, self.precedence_file)
+                if mol
+                else PlausibilityChecker(table_file=self.precedence_file)
+            )
         return ConstraintChecker(
             self.filters,
-            scaffold=murcko_smiles(parse(seed)) if self.keep_scaffold else None,
-            flat_seed=without_stereo(parse(seed)) if self.exclude_stereoisomers and seed else None,
+            kept_scaffold=murcko_smiles(mol) if self.keep_scaffold and mol else None,
+            excluded_scaffold=murcko_smiles(mol) if self.change_scaffold and mol else None,
+            plausibility=plausibility,
+            one_per_isomer=self.one_per_isomer,
+            seed_isomer_key=isomer_key(mol) if self.one_per_isomer and mol else "",
+            stereo=stereo or None,
             alerts=self.alerts,
-            seed_alerts=frozenset(alerts(parse(seed), self.alerts)) if self.alerts and seed else frozenset(),
+            seed_alerts=frozenset(alerts(mol, self.alerts)) if self.alerts and mol else frozenset(),
             core_seed=seed if self.core is not None else "",
         )
-
-
-@dataclass(frozen=True)
-class ConstraintChecker:
-    """Checks the constraints for one seed; can be pickled for worker processes.
-
-    Attributes
-    ----------
-    filters
-        The constraints that do not depend on the seed.
-    scaffold
-        Scaffold to keep, or None.
-    flat_seed
-        SMILES of the seed without stereochemistry, to reject its stereoisomers, or None.
-    alerts, seed_alerts
-        Sets of alerts to check, and the alerts of the seed, which are allowed.
-    core_seed
-        SMILES of the seed whose stereo at the core is kept, or "".
-    """
-
-    filters: Filters
-    scaffold: str | None
-    flat_seed: str | None
-    alerts: tuple[str, ...]
-    seed_alerts: frozenset[str]
-    core_seed: str = ""
-
-    def __call__(self, molecules: Sequence[str]) -> list[str]:
-        """The first constraint that each molecule violates, or ""; the reason if one cannot be computed."""
-        with silence_rdkit():
-            return [self._first_violated(molecule) for molecule in molecules]
-
-    def _first_violated(self, molecule: str) -> str:
-        try:
-            return self._violation(parse(molecule))
-        except MoleculeError as error:
-            return str(error)
-
-    def _violation(self, mol: Chem.Mol) -> str:
-        if reason := self.filters.first_failed(mol):
-            return reason
-        core = self.filters.core
-        if core is not None and self.core_seed and not keeps_core_stereo(mol, core, self.core_seed):
-            return f"core {core}"
-        if self.scaffold is not None and murcko_smiles(mol) != self.scaffold:
-            return "keep_scaffold"
-        if self.flat_seed is not None and without_stereo(mol) == self.flat_seed:
-            return "exclude_stereoisomers"
-        if self.alerts and set(alerts(mol, self.alerts)) - self.seed_alerts:
-            return f"alerts {', '.join(self.alerts)}"
-        return ""
 
 
 def select_diverse(molecules: Sequence[str], count: int, pool_factor: int = 3) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -44,9 +45,10 @@ ScoresLike = Mapping[str, ScoreLike] | Iterable[ScoreLike] | ScoreLike | None
 
 @dataclass(frozen=True)
 class AnalogOptions:
-    """Options of `Generator.analogs` as passed by the caller; see there for their meaning."""
+    """Options of `Generator.analogs`; see there for their meaning."""
 
     n: int = 100
+    preset: str | None = None
     pool_size: int = 0
     similarity: str | float | tuple[float, float] | None = None
     noise_level: float | None = None
@@ -61,7 +63,11 @@ class AnalogOptions:
     exclude_smarts: str | Sequence[str] | None = ()
     core: str | None = None
     keep_scaffold: bool = False
-    exclude_stereoisomers: bool = False
+    change_scaffold: bool = False
+    allow_unprecedented: bool = False
+    precedence: str | Path | None = None
+    allow_isomers: bool = False
+    any_stereo: bool = False
     alerts: str | Sequence[str] | None = ()
     exclude_training_set: bool = False
     rank_by: str | None = None
@@ -293,7 +299,11 @@ def _constraints(
         exclude_smarts=as_tuple(options.exclude_smarts),
         core=options.core,
         keep_scaffold=options.keep_scaffold,
-        exclude_stereoisomers=options.exclude_stereoisomers,
+        change_scaffold=options.change_scaffold,
+        plausible=not options.allow_unprecedented,
+        precedence_file=None if options.precedence is None else Path(options.precedence),
+        one_per_isomer=not options.allow_isomers,
+        keep_stereo=not options.any_stereo,
         alerts=alert_sets(as_tuple(options.alerts)),
         known=training_filter.contains if training_filter and options.exclude_training_set else None,
         scores=scores,

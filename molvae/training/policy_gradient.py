@@ -247,7 +247,7 @@ class _Judge:
         self._similarity, self._training_filter = 1 - noise_level, training_filter
         self._fingerprint = morgan(mol)
         self._max_sa, self._alerts = sa_score(mol) + USABLE_SA_INCREASE, set(alerts(mol, BRENK))
-        self._plausibility, self._stereo = PlausibilityChecker(mol), StereoTemplate(mol)
+        self._plausibility, self._stereo = PlausibilityChecker.for_seed(mol), StereoTemplate(mol)
 
     def analog(self, smiles: str) -> _Analog:
         mol = parse(smiles)
