@@ -282,7 +282,7 @@ def test_additional_columns_and_rank(constrained):
     "options", [CONSTRAINTS, {"similarity": 0.4}, {"keep_scaffold": True, "samples_per_latent": 3}]
 )
 def test_constrained_analogs_do_not_depend_on_other_seeds(tiny, options):
-    options = {"max_samples": 2000, "random_state": 1, **options}
+    options = {"max_samples": 2000, "random_state": 1, "allow_unprecedented": True, **options}
     alone = ignore_warnings(tiny.analogs, "CCCO", 6, **options)
     together = _by_seed(ignore_warnings(tiny.analogs, ["Oc1ccccc1", "CCCO", "C1CC", "CC(C)CO"], 6, **options))
     assert alone["smiles"].tolist() == together["CCCO"] != []
@@ -383,6 +383,7 @@ def test_filters_on_scores(tiny, monkeypatch, workers):
         return np.array([Chem.MolFromSmiles(text).GetNumAtoms() for text in smiles], dtype=float)
 
     options = {"scores": {"atoms": atoms}, "filters": ["atoms 3:4", "mw<75"], "similarity": "0:1", "workers": workers}
+    options["allow_unprecedented"] = True
     frame = ignore_warnings(tiny.analogs, SEEDS, 6, **options)
     assert len(frame) >= 8
     assert set(frame["atoms"]) == {3, 4}
@@ -537,7 +538,8 @@ def test_ids(tiny):
     """Invalid seeds are counted, so that an ID names the position of its seed."""
     frame = ignore_warnings(tiny.analogs, ["CCO", "C1CC", "CCN"], 2, max_samples=64)
     assert frame["id"].tolist() == ["seed1_a01", "seed1_a02", "seed3_a01", "seed3_a02"]
-    many = ignore_warnings(tiny.analogs, ["CCO"], 120, similarity="0:1", properties=())["id"].tolist()
+    options = {"similarity": "0:1", "properties": (), "allow_unprecedented": True, "allow_isomers": True}
+    many = ignore_warnings(tiny.analogs, ["CCO"], 120, **options)["id"].tolist()
     assert (many[8:10], many[98:100], len(set(many))) == (
         ["seed1_a09", "seed1_a10"],
         ["seed1_a99", "seed1_a100"],

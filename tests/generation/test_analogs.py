@@ -114,8 +114,8 @@ def test_samples_needed_is_unknown_without_recent_molecules():
     assert "another noise level" in search.advice()
     search = _incomplete_search(SearchOptions(max_samples=100, target=DEFAULT_TARGET))
     search.count_round(n_molecules=0, n_samples=100)
-    search.rejected.update(["mw<20", "mw<20", "keep_scaffold"])
-    assert "3 molecules rejected (2 by mw<20, 1 by keep_scaffold)" in search.advice()
+    search.rejected.update(["mw<20", "mw<20", "another scaffold"])
+    assert "3 candidates rejected (2 mw<20, 1 another scaffold)" in search.advice()
     assert "a wider similarity range, weaker filters or fewer molecules" in search.advice()
 
 

@@ -12,9 +12,13 @@ from tiny_vae import SMALL
 
 from molvae.chem.expressions import PropertyFilter
 from molvae.chem.filters import Filters
+from molvae.chem.precedence import PrecedenceTable
+from molvae.chem.sample_parsing import ParsedSample
 from molvae.data.parallel import SERIAL
 from molvae.errors import InputError
-from molvae.generation.constraints import ConstraintChecker, Constraints, select_diverse
+from molvae.generation.analogs import SearchOptions, SeedSearch
+from molvae.generation.constraint_checker import ConstraintChecker
+from molvae.generation.constraints import Constraints, select_diverse
 
 ANALOGS = [Chem.CanonSmiles(smiles) for smiles in (
     "CC(=O)Oc1ccccc1C(=O)OC", "O=C(O)c1ccccc1", "O=C(O)c1ccccc1O", "CC(=O)Oc1ccncc1C(=O)O", "O=C1C=CC(=O)c2ccccc12",
@@ -231,15 +235,86 @@ def test_select_diverse_with_invalid_count(count):
         select_diverse(SMALL, count)
 
 
+# --- plausibility, isomers and stereo ---
+
+
+def _check(constraints, seed, molecules):
+    return constraints.submit(seed, molecules, SERIAL)()
+
+
+def test_change_scaffold():
+    _checked(Constraints(change_scaffold=True), lambda m: _scaffold(m) != _scaffold(ASPIRIN))
+    with pytest.raises(InputError, match="contradict each other"):
+        Constraints(keep_scaffold=True, change_scaffold=True)
+
+
+def test_implausible_molecules():
+    """A ring system, an environment and a group that no real molecule has are rejected, unless the seed has them."""
+    flaws = {
+        "C1=CC2(C1)CCC21CO1": "unprecedented ring system",
+        "CCOOOCC": "unprecedented atom environment",
+        "CCC(=O)Cl": "unstable group",
+    }
+    constraints = Constraints(plausible=True)
+    results = _check(constraints, ASPIRIN, [*flaws, "CN1CCNCC1"])
+    assert {smiles: result.reason for smiles, result in results.items()} == {**flaws, "CN1CCNCC1": ""}
+    for smiles in flaws:
+        assert constraints.accepted(smiles, ["C" + smiles, smiles]) == ["C" + smiles, smiles]
+
+
+def test_table_of_the_user(tmp_path):
+    """With a table of two molecules, every other ring system is unprecedented."""
+    file = tmp_path / "own.npz"
+    PrecedenceTable.from_molecules(["CCc1ccccc1", "CCO"]).save(file)
+    reasons = {m: r.reason for m, r in _check(Constraints(plausible=True, precedence_file=file), "", POOL).items()}
+    for smiles in (smiles for smiles, reason in reasons.items() if not reason):
+        assert _scaffold(smiles) in ("", "c1ccccc1")
+    assert set(reasons.values()) == {"", "unprecedented atom environment"}
+    with pytest.raises(InputError, match="does not exist"):
+        Constraints(precedence_file=tmp_path / "none.npz")
+
+
 @pytest.mark.parametrize("seed", ["C[C@H](N)C(=O)O", "CC(N)C(=O)O"])
-def test_exclude_stereoisomers(seed):
-    others = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "NCCC(=O)O", "CC[C@H](N)C(=O)O"]
-    reasons = Constraints(exclude_stereoisomers=True).submit(seed, others, SERIAL)()
-    assert reasons == dict(zip(others, ["exclude_stereoisomers"] * 3 + [""] * 2, strict=True))
+def test_isomers_of_the_seed(seed):
+    isomers = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "CC([NH3+])C(=O)[O-]", "[2H]C(C)(N)C(=O)O"]
+    others = ["NCCC(=O)O", "CC[C@H](N)C(=O)O"]
+    results = _check(Constraints(one_per_isomer=True), seed, isomers + others)
+    assert [results[m].reason for m in isomers] == ["isomer of the seed"] * 5
+    assert [results[m].reason for m in others] == ["", ""]
+    keys = _check(Constraints(one_per_isomer=True), ASPIRIN, isomers + others)
+    assert len({keys[m].isomer_key for m in isomers}) == 1
+    assert len({keys[m].isomer_key for m in others}) == 2
+
+
+def test_stereo_of_the_seed():
+    """The center whose surroundings stay is set to the configuration of the seed, a new one is left as it is."""
+    seed = "C[C@H](NC(=O)c1ccccc1)C(=O)OC"
+    results = _check(
+        Constraints(keep_stereo=True),
+        seed,
+        ["CC(NC(=O)c1ccc(F)cc1)C(=O)OC", "C[C@@H](NC(=O)c1ccncc1)C(=O)OC", "CC(N)CC(=O)OC"],
+    )
+    assert [result.smiles for result in results.values()] == [
+        Chem.CanonSmiles("C[C@H](NC(=O)c1ccc(F)cc1)C(=O)OC"),
+        Chem.CanonSmiles("C[C@H](NC(=O)c1ccncc1)C(=O)OC"),
+        "CC(N)CC(=O)OC",
+    ]
+
+
+def test_one_molecule_of_isomers_is_added():
+    search = SeedSearch("CCO", SearchOptions(10, noise_level=0.5))
+    smiles = ["Oc1ccccn1", "O=c1cccc[nH]1", "CCN"]
+    samples = [(ParsedSample(text, b""), -1.0) for text in smiles]
+    search.similarity = dict.fromkeys(smiles, 0.5)
+    keys = _check(Constraints(one_per_isomer=True), "CCO", smiles)
+    search.add_round(samples, [], keys)
+    assert list(search.molecules) == ["Oc1ccccn1", "CCN"]
+    assert search.rejected == {"isomer of another analog": 1}
+    assert "1 candidates rejected" in search.summary()
 
 
 def test_molecule_whose_alerts_cannot_be_searched_is_rejected_alone():
-    checker = ConstraintChecker(Filters(), scaffold=None, flat_seed=None, alerts=("PAINS",), seed_alerts=frozenset())
+    checker = ConstraintChecker(Filters(), alerts=("PAINS",))
     first, large, last = checker(["CCO", "C" * 1200, "CCN"])
-    assert (first, last) == ("", "")
-    assert "1,200 atoms, more than 1,000" in large
+    assert (first.reason, last.reason) == ("", "")
+    assert "1,200 atoms, more than 1,000" in large.reason
