@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from rdkit import Chem
 
 from molvae.chem.rdkit_guard import rdkit_guard
-from molvae.chem.smiles import MAX_SMILES_LENGTH, shortened, write
+from molvae.chem.smiles import MAX_SMILES_LENGTH, parse, shortened, write
 from molvae.data.compression import compression_suffix
-from molvae.errors import MoleculeError
+from molvae.errors import MoleculeError, one_line
 
 ARGUMENT = "argument"
 """`source` of a SMILES that is an argument of a command or a function."""
@@ -35,7 +35,7 @@ _FORMATS = {
 }
 _UNCOMPRESSED = ("parquet", "xlsx")  # formats that are never compressed a second time
 _UNITS = {"sdf": "record", "mol": "record", "parquet": "row", "xlsx": "row"}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_CONTROL = re.compile(r"[ \t]*[\x00-\x1f\x7f-\x9f\u2028\u2029][\x00-\x20\x7f-\x9f\u2028\u2029]*")
 _CX_BLOCK = re.compile(r"([^ \t]+)[ \t]+(\|[^|]*\|)[ \t]*(.*)")
 _CX_COORDINATES = re.compile(r"\|(\([^()]*\))?\|")
 _CX_STEREO = re.compile(r"[|,][o&]\d+:")
@@ -85,7 +85,7 @@ class InvalidRow:
     source, row : str, int
         As in `Record`.
     value : str
-        Contents of the row or of its SMILES field, shortened.
+        Contents of the row or of its SMILES field, shortened; lone surrogates are escaped.
     reason : str
         Why the row is invalid.
     name, columns : str, mapping of str to str
@@ -100,7 +100,7 @@ class InvalidRow:
     columns: Mapping[str, str] = field(default_factory=lambda: _NO_COLUMNS, hash=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value", shortened(self.value))
+        object.__setattr__(self, "value", escape_surrogates(shortened(self.value)))
 
     def __str__(self) -> str:
         return f"{_location(self.source, self.row)}: {self.reason}"
@@ -136,7 +136,7 @@ class RowCounts:
 def make_row(
     smiles: str, name: str, source: str, row: int, columns: Mapping[str, str] = _NO_COLUMNS
 ) -> Record | InvalidRow:
-    """Return a record, or an invalid row if the SMILES is empty or too long to be parsed.
+    """Return a record, or an invalid row if the SMILES is empty, too long to be parsed, or not Unicode text.
 
     Spaces and tabs at both ends are removed, a CX extension such as `|&1:1|` is split off, and an InChI is converted.
     Line breaks and other control characters in the name become spaces.
@@ -154,14 +154,26 @@ def make_row(
         if converted is None:
             return InvalidRow(source, row, smiles, f"cannot read the InChI {shortened(smiles)!r}", name, columns)
         smiles = converted
+    if not smiles.isascii() and escape_surrogates(smiles) != smiles:
+        try:
+            parse(smiles)
+        except MoleculeError as error:
+            return InvalidRow(source, row, smiles, str(error), name, columns)
     if columns or note:
         return Record(smiles, name, source, row, columns, note)
     return Record(smiles, name, source, row)
 
 
 def clean_name(name: str) -> str:
-    """Return a name in one line: control characters become spaces, and spaces at both ends are removed."""
-    return (name if name.isprintable() else _CONTROL.sub(" ", name)).strip(WHITE_SPACE)
+    r"""Return a name in one line that every format can hold.
+
+    Control characters, with the spaces around them, become one space; lone surrogates are escaped; spaces at both ends
+    are removed.
+
+    >>> clean_name("two\x1f\r words\n")
+    'two words'
+    """
+    return (name if name.isprintable() else escape_surrogates(_CONTROL.sub(" ", name))).strip(WHITE_SPACE)
 
 
 def split_cx_block(text: str) -> tuple[str, str, str]:
@@ -182,7 +194,8 @@ def split_cx_block(text: str) -> tuple[str, str, str]:
     smiles, block, rest = match.groups()
     if _CX_STEREO.search(block):
         return f"{smiles} {block}", "", rest
-    return smiles, "" if _CX_COORDINATES.fullmatch(block) else f"CX extension {shortened(block)} dropped", rest
+    note = "" if _CX_COORDINATES.fullmatch(block) else f"CX extension {one_line(shortened(block))} dropped"
+    return smiles, note, rest
 
 
 def smiles_from_inchi(inchi: str) -> str | None:

@@ -146,6 +146,7 @@ def _too_few(frame: pd.DataFrame, n_distinct: int, min_distinct: int) -> str:
     if frame.empty:
         return f"{needed} needed, but the input is empty"
     rejected = frame[frame["error"] != ""]
-    examples = "".join(f"; {row['smiles']!r}: {row['error']}" for _, row in rejected.head(3).iterrows())
+    first = zip(rejected["smiles"].head(3), rejected["error"].head(3), strict=True)
+    examples = "".join(f"; {smiles!r}: {error}" for smiles, error in first)
     n_encoded = len(frame) - len(rejected)
     return f"{needed} needed, got {n_distinct}: {n_encoded} of {len(frame)} could be encoded{examples}"

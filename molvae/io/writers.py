@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
@@ -17,13 +17,14 @@ from typing import IO, Any, cast
 
 import numpy as np
 import pandas as pd
+from rdkit import Chem
 
 from molvae.chem.properties import PROPERTIES
-from molvae.chem.rdkit_guard import RDKIT_ERRORS, silence_rdkit
+from molvae.chem.rdkit_guard import RDKIT_ERRORS, rdkit_reason, silence_rdkit
 from molvae.chem.smiles import parse
 from molvae.data.files import atomic_write
-from molvae.data.rows import clean_name
-from molvae.errors import InputError, MoleculeError, import_extra
+from molvae.data.rows import clean_name, escape_surrogates
+from molvae.errors import InputError, MoleculeError, import_extra, one_line
 from molvae.io.formats import OUTPUT_SUFFIXES
 from molvae.io.formats import check_format as check_format
 from molvae.io.formats import output_format as output_format
@@ -139,7 +140,7 @@ class _Writer:
         self.file: IO[str] = _open_text(draft, compressed=output_format(path).endswith(".gz"))
 
     def append(self, frame: pd.DataFrame) -> None:
-        self.write_rows(frame)
+        self.write_rows(_clean_text(frame))
         self.n_tables += 1
 
     def write_rows(self, frame: pd.DataFrame) -> None:
@@ -150,6 +151,18 @@ class _Writer:
 
     def close(self) -> None:
         self.file.close()
+
+
+def _clean_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with names in one line, and without lone surrogates, so that all formats hold the same text."""
+    changed = dict[str, list[Any]]()
+    for name in frame.columns:
+        clean = clean_name if name in _ANALOG_NAMES else escape_surrogates
+        if frame[name].dtype == object or clean is clean_name:  # pandas' text has no surrogates
+            values = [clean(value) if isinstance(value, str) else value for value in frame[name]]
+            if any(new is not old for new, old in zip(values, frame[name], strict=True)):
+                changed[name] = values
+    return frame.assign(**changed)
 
 
 def _open_text(path: Path, *, compressed: bool) -> IO[str]:
@@ -186,16 +199,27 @@ class _SmilesWriter(_Writer):
     """SMILES, tab, name. Invalid rows are omitted."""
 
     def write_rows(self, frame: pd.DataFrame) -> None:
-        column = molecule_column(frame)
-        for (_, row), name in zip(frame.iterrows(), molecule_names(frame), strict=True):
-            # `smiles` contains the input, valid or not; result columns are empty for an invalid row
-            is_valid = row.get("canonical", not (column == "smiles" and row.get("error")))
-            if row[column] and is_valid:
-                self.file.write(f"{row[column]}\t{name}\n" if name else f"{row[column]}\n")
+        for smiles, name, _ in _valid_rows(frame):
+            self.file.write(f"{smiles}\t{name}\n" if name else f"{smiles}\n")
+
+
+def _valid_rows(frame: pd.DataFrame) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The molecule, its name, and the values of each row that is not invalid."""
+    column = molecule_column(frame)
+    names = [str(name) for name in frame.columns]
+    rows = (dict(zip(names, values, strict=True)) for values in zip(*(frame[c] for c in frame.columns), strict=True))
+    for row, name in zip(rows, molecule_names(frame), strict=True):
+        # `smiles` contains the input, valid or not; result columns are empty for an invalid row
+        is_valid = row.get("canonical", not (column == "smiles" and row.get("error")))
+        if row[column] and not pd.isna(row[column]) and is_valid:
+            yield str(row[column]), name, row
 
 
 class _SdfWriter(_Writer):
-    """Molecules with 2D coordinates, titled by their names; the other columns are properties. No invalid rows."""
+    """Molecules with 2D coordinates, titled by their names; the other columns are properties. No invalid rows.
+
+    A molecule that RDKit cannot write is a record without atoms: its properties have the SMILES and the reason.
+    """
 
     def __init__(self, draft: Path, path: Path) -> None:
         from rdkit.Chem import SDWriter
@@ -204,33 +228,38 @@ class _SdfWriter(_Writer):
         self.writer = SDWriter(self.file)
 
     def write_rows(self, frame: pd.DataFrame) -> None:
-        column = molecule_column(frame)
-        whole = whole_counts(frame)
-        for (_, row), name in zip(whole.iterrows(), molecule_names(frame), strict=True):
+        for smiles, name, row in _valid_rows(whole_counts(frame)):
             with silence_rdkit():
                 try:
-                    self._write(str(row[column] or ""), name, row)
-                except (MoleculeError, *RDKIT_ERRORS):
-                    continue
+                    self._write(_with_coordinates(smiles), name, row)
+                except RDKIT_ERRORS as error:
+                    mol = Chem.Mol()
+                    mol.SetProp("sdf_error", _sdf_line(one_line(rdkit_reason(error))))
+                    self._write(mol, name, {"smiles": smiles, **row})
 
-    def _write(self, smiles: str, name: str, row: pd.Series[Any]) -> None:
-        from molvae.viz.layout import compute_coordinates, zero_coordinates
-
-        mol = parse(smiles)
-        try:
-            compute_coordinates(mol)
-        except MoleculeError as error:  # the record says so, and its SMILES has the stereo
-            zero_coordinates(mol)
-            mol.SetProp("coordinates", str(error))
+    def _write(self, mol: Chem.Mol, name: str, row: Mapping[str, Any]) -> None:
         mol.SetProp("_Name", _sdf_line(name))
         for key, value in row.items():
             # a tag and its value have one line each
-            mol.SetProp(_SDF_TAG.sub(" ", str(key)), "" if pd.isna(value) else _sdf_line(clean_name(str(value))))
+            mol.SetProp(_SDF_TAG.sub(" ", key), "" if pd.isna(value) else _sdf_line(clean_name(str(value))))
         self.writer.write(mol)
 
     def close(self) -> None:
         self.writer.close()
         super().close()
+
+
+def _with_coordinates(smiles: str) -> Chem.Mol:
+    """The molecule with 2D coordinates."""
+    from molvae.viz.layout import compute_coordinates, zero_coordinates
+
+    mol = parse(smiles)
+    try:
+        compute_coordinates(mol)
+    except MoleculeError as error:  # the record says so, and its SMILES has the stereo
+        zero_coordinates(mol)
+        mol.SetProp("coordinates", str(error))
+    return mol
 
 
 def _sdf_line(text: str) -> str:

@@ -197,6 +197,8 @@ class IndexedLibrary:
         include_smarts: str | Sequence[str] = (),
         exclude_smarts: str | Sequence[str] = (),
         core: str | None = None,
+        standardize: bool | None = None,
+        keep_salts: bool | None = None,
         workers: int | None = None,
     ) -> pd.DataFrame:
         """Return the nearest molecules of each seed, by comparison with every molecule unless `nprobe` is given.
@@ -221,6 +223,10 @@ class IndexedLibrary:
             SMARTS patterns that molecules must contain, and must not contain.
         core : str, optional
             Substructure with attachment points (*) that molecules must have; other atoms may only be attached there.
+        standardize : bool, optional
+            Clean up functional groups and metals of the seeds. Default: if the library was indexed so.
+        keep_salts : bool, optional
+            Keep salts and solvents of the seeds. Default: if the library was indexed so.
         workers : int, optional
             Worker processes for substructure filters; default one per core, 0 or 1 for none.
 
@@ -253,7 +259,13 @@ class IndexedLibrary:
             tuple(map(PropertyFilter.from_text, as_tuple(filters))), as_tuple(include_smarts),
             as_tuple(exclude_smarts), core,
         )  # fmt: skip
-        found, errors = self._prepare_seeds(list(as_smiles_iterable(seeds)), with_latents=rank_by != "tanimoto")
+        settings = self.storage.manifest.settings
+        preparation = {
+            "standardize": settings.standardize if standardize is None else standardize,
+            "keep_salts": settings.keep_salts if keep_salts is None else keep_salts,
+        }
+        prepare_seeds = self._prepare_seeds if rank_by == "tanimoto" else self._encode_seeds
+        found, errors = prepare_seeds(list(as_smiles_iterable(seeds)), **preparation)
         searchers: dict[str, Searcher] = {
             "tanimoto": FingerprintSearcher(np.array([seed.fingerprint for seed in found]))
         }
@@ -284,18 +296,16 @@ class IndexedLibrary:
         rows = np.concatenate([hits.rows[:equal][order], hits.rows[equal:]])[:top]
         return SearchHits(rows, hits.scores[:top], {name: scores[:top] for name, scores in hits.by_searcher.items()})
 
-    def _prepare_seeds(self, texts: list[str], *, with_latents: bool) -> tuple[list[SearchSeed], dict[str, str]]:
-        """Return the usable seeds, and the reasons why the others cannot be used."""
-        rows = [make_row(text, "", ARGUMENT, position) for position, text in enumerate(texts, start=1)]
-        if with_latents:
-            return self._encode_seeds(rows, texts)
-        settings = self.storage.manifest.settings
+    def _prepare_seeds(
+        self, texts: list[str], *, standardize: bool, keep_salts: bool
+    ) -> tuple[list[SearchSeed], dict[str, str]]:
+        """Return the usable seeds without latents, and the reasons why the others cannot be used."""
         seeds, errors = list[SearchSeed](), dict[str, str]()
-        for row, text in zip(rows, texts, strict=True):
+        for row, text in zip(_seed_rows(texts), texts, strict=True):
             try:
                 if isinstance(row, InvalidRow):
                     raise MoleculeError(row.reason)
-                molecule = prepare(text, standardize=settings.standardize, keep_salts=settings.keep_salts)
+                molecule = prepare(text, standardize=standardize, keep_salts=keep_salts)
                 mol = fingerprint_mol(molecule.mol, molecule.smiles)
                 seeds.append(SearchSeed(text, morgan_bits([mol])[0], canonical=molecule.smiles, note=molecule.note))
             except MoleculeError as error:
@@ -303,12 +313,13 @@ class IndexedLibrary:
         return seeds, errors
 
     def _encode_seeds(
-        self, rows: Sequence[Record | InvalidRow], texts: list[str]
+        self, texts: list[str], *, standardize: bool, keep_salts: bool
     ) -> tuple[list[SearchSeed], dict[str, str]]:
-        loaded, settings = self._load_model(), self.storage.manifest.settings
+        """Return the usable seeds with latents, and the reasons why the others cannot be used."""
+        loaded = self._load_model()
         batches = embed_rows(
-            loaded.model, loaded.vocabulary, rows, device=find_device(self.device), fingerprints=True, workers=0,
-            max_length=loaded.config.max_length, standardize=settings.standardize, keep_salts=settings.keep_salts,
+            loaded.model, loaded.vocabulary, _seed_rows(texts), device=find_device(self.device), fingerprints=True,
+            workers=0, max_length=loaded.config.max_length, standardize=standardize, keep_salts=keep_salts,
         )  # fmt: skip
         seeds, errors = list[SearchSeed](), dict[str, str]()
         for batch in batches:
@@ -357,6 +368,10 @@ class IndexedLibrary:
         if isinstance(latent, LatentSearcher):
             columns["latent_distance"] = latent.distance(_joined_scores(hits, "latent"))
         return pd.DataFrame({**columns, **{name: molecules[name] for name in self.storage.properties}})
+
+
+def _seed_rows(texts: Sequence[str]) -> list[Record | InvalidRow]:
+    return [make_row(text, "", ARGUMENT, position) for position, text in enumerate(texts, start=1)]
 
 
 def _joined_scores(hits: list[SearchHits], searcher: str) -> NDArray[np.float64]:

@@ -113,13 +113,14 @@ class PropertyModel:
         DataFrame
             One row per input row, with the index of `smiles` if that is a pandas object. Columns: smiles; prediction,
             in the unit of the target, or the probability of label 1; uncertainty, one standard deviation; error, ""
-            for a valid molecule. Prediction and uncertainty are NaN in a row with an error.
+            for a valid molecule; note, how the molecule differs from the input, such as "salt removed: Cl". Prediction
+            and uncertainty are NaN in a row with an error.
         """
         texts = list(as_smiles_iterable(smiles))
-        table = pd.DataFrame({"smiles": texts, "prediction": np.nan, "uncertainty": np.nan, "error": ""})
-        features, errors = self._features(texts, standardize=standardize, keep_salts=keep_salts)
+        features, errors, notes = self._features(texts, standardize=standardize, keep_salts=keep_salts)
         valid = np.array([not error for error in errors], dtype=bool)
-        table["error"] = np.array(errors, dtype=object)
+        table = pd.DataFrame({"smiles": pd.Series(texts, dtype=object), "prediction": np.nan, "uncertainty": np.nan})
+        table["error"], table["note"] = np.array(errors, dtype=object), np.array(notes, dtype=object)
         if valid.any():
             table.loc[valid, "prediction"], table.loc[valid, "uncertainty"] = self.fitted_model.predict(features)
         return with_index_of(table, smiles)
@@ -140,12 +141,15 @@ class PropertyModel:
         """Predict from latents (N, D) of the encoder, if the model uses latents: (N,)."""
         return self.fitted_model.predict(latents)[0]
 
-    def _features(self, texts: Sequence[str], *, standardize: bool, keep_salts: bool) -> tuple[NDArray[Any], list[str]]:
-        """Return the features of the valid SMILES, and an error message for each SMILES, "" if it is valid."""
+    def _features(
+        self, texts: Sequence[str], *, standardize: bool, keep_salts: bool
+    ) -> tuple[NDArray[Any], list[str], list[str]]:
+        """Return the features of the valid SMILES, and for each SMILES its error and its note, "" for none."""
         if self.generator is None:
-            mols, errors = _parse_all(texts, standardize=standardize, keep_salts=keep_salts)
-            return morgan_counts(mols), errors
-        return encode_valid(self.generator, texts, standardize=standardize, keep_salts=keep_salts)
+            mols, errors, notes = _parse_all(texts, standardize=standardize, keep_salts=keep_salts)
+            return morgan_counts(mols), errors, notes
+        table = self.generator.encode(texts, standardize=standardize, keep_salts=keep_salts)
+        return _valid_latents(table), list(table["error"]), list(table["note"])
 
 
 class PropertyModelFunction(ScoringFunction):
@@ -286,24 +290,31 @@ def encode_valid(
 ) -> tuple[NDArray[np.float32], list[str]]:
     """Return latents (K, D) of the valid SMILES, and an error message for each SMILES, "" if it is valid."""
     table = generator.encode(texts, standardize=standardize, keep_salts=keep_salts)
-    errors = [str(error) for error in table["error"]]
-    valid = np.array([not error for error in errors], dtype=bool)
-    latents: NDArray[np.float32] = table.filter(regex=r"^z\d+$").to_numpy(np.float32)[valid]
-    return latents, errors
+    return _valid_latents(table), [str(error) for error in table["error"]]
 
 
-def _parse_all(texts: Sequence[str], *, standardize: bool, keep_salts: bool) -> tuple[list[Chem.Mol], list[str]]:
-    """Return the valid molecules, and an error message for each SMILES, "" if it is valid."""
-    mols, errors = [], []
+def _valid_latents(table: pd.DataFrame) -> NDArray[np.float32]:
+    """Return the latents of the rows without an error: (K, D)."""
+    latents: NDArray[np.float32] = table[table["error"] == ""].filter(regex=r"^z\d+$").to_numpy(np.float32)
+    return latents
+
+
+def _parse_all(
+    texts: Sequence[str], *, standardize: bool, keep_salts: bool
+) -> tuple[list[Chem.Mol], list[str], list[str]]:
+    """Return the valid molecules, and for each SMILES its error and its note, "" for none."""
+    mols, errors, notes = [], [], []
     with silence_rdkit():
         for text in texts:
             try:
                 molecule = prepare(text, standardize=standardize, keep_salts=keep_salts, keep_isotopes=False)
                 mols.append(molecule.mol)
                 errors.append("")
+                notes.append(molecule.note)
             except MoleculeError as error:
                 errors.append(str(error))
-    return mols, errors
+                notes.append("")
+    return mols, errors, notes
 
 
 def _stored_path(model: str | Path, folder: Path) -> str:

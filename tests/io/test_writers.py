@@ -231,17 +231,58 @@ NAMED = pd.DataFrame(
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), min_size=1, max_size=4))
 def test_names_survive_every_format(names):
-    """Control characters and white space are the only parts of a name that are not kept as they are."""
+    """Control characters, with the white space around them, are the only parts of a name that are not kept."""
     table = pd.DataFrame({"smiles": "CCO", "name": [f"x{name}x" for name in names]})
-    expected = [_one_space(name) for name in table["name"]]
+    expected = [re.sub(r"[ \t]*[\x00-\x1f\x7f-\x9f\u2028\u2029]+\s*", " ", name) for name in table["name"]]
     with tempfile.TemporaryDirectory() as folder:
         for suffix in TEXT:
             path = write_table(table, Path(folder) / f"out{suffix}")
-            assert [_one_space(row.name) for row in read_molecules(path)] == expected, suffix
+            assert [row.name for row in read_molecules(path)] == expected, suffix
 
 
-def _one_space(name):
-    return re.sub(r"[\x00-\x20\x7f]+", " ", name)
+@pytest.mark.parametrize("suffix", TEXT)
+def test_name_with_control_characters_is_one_name(tmp_path, suffix):
+    table = pd.DataFrame(
+        {"smiles": ["CCO", "CCN", "CCC"], "name": ["x\x1f\ry", " a \r\n b ", "\x1b[0m\x00c\udcff"]}, dtype=object
+    )
+    path = write_table(table, tmp_path / f"out{suffix}")
+    assert [row.name for row in read_molecules(path)] == ["x y", "a b", "[0m c\\udcff"]
+
+
+@pytest.mark.parametrize("suffix", [*TEXT, ".html", ".svg"])
+def test_text_that_is_not_unicode_is_escaped(tmp_path, suffix):
+    table = pd.DataFrame(
+        {"smiles": ["CC\udcff", "CCO"], "error": ["no \udcff", ""], "plate": ["\udcff", "1"]}, dtype=object
+    )
+    content = write_table(table, tmp_path / f"out{suffix}").read_bytes()
+    assert content
+    if suffix in (".csv", ".tsv"):
+        assert content.decode().splitlines()[1].replace("\t", ",") == r"CC\udcff,no \udcff,\udcff"
+
+
+def test_molecule_that_cannot_be_written_as_sdf_is_a_record(tmp_path, monkeypatch):
+    """RDKit fails for one of three molecules: its record has the SMILES, all values and the reason."""
+    from rdkit import Chem
+
+    from molvae.viz import layout
+
+    original = layout.compute_coordinates
+
+    def fail(mol):
+        if mol.GetNumAtoms() == 4:
+            raise RuntimeError("Pre-condition Violation")
+        return original(mol)
+
+    monkeypatch.setattr(layout, "compute_coordinates", fail)
+    table = pd.DataFrame({"smiles": ["CCO", "CCCN", "CCC"], "name": ["a", "b", "c"], "qed": [0.1, 0.2, 0.3]})
+    path = write_table(table, tmp_path / "out.sdf")
+    mols = list(Chem.SDMolSupplier(str(path)))
+    assert [mol.GetProp("_Name") for mol in mols] == ["a", "b", "c"]
+    assert [mol.GetNumAtoms() for mol in mols] == [3, 0, 3]
+    values = mols[1].GetPropsAsDict()
+    assert (values["smiles"], values["qed"]) == ("CCCN", 0.2)
+    assert "Pre-condition Violation" in values["sdf_error"]
+    assert not mols[0].HasProp("sdf_error")
 
 
 @pytest.mark.parametrize("suffix", TEXT)

@@ -74,15 +74,25 @@ def test_best_candidate_is_selected(fitted):
 
 def test_predict_table(fitted):
     frame = fitted.predict(["C1CC", *LOGP, ""])
-    assert list(frame.columns) == ["smiles", "prediction", "uncertainty", "error"]
+    assert list(frame.columns) == ["smiles", "prediction", "uncertainty", "error", "note"]
     assert frame["error"].iloc[0].startswith("cannot read SMILES 'C1CC'")
     assert np.isnan(frame["prediction"].iloc[[0, -1]]).all()
     valid = frame.iloc[1:-1][frame["error"].iloc[1:-1] == ""]
     assert np.corrcoef(valid["prediction"], [LOGP[text] for text in valid["smiles"]])[0, 1] > 0.7
     assert (valid["uncertainty"] > 0).all()
-    assert fitted.predict([]).shape == (0, 4)
-    assert fitted.predict("CCO").shape == (1, 4)
+    assert fitted.predict([]).shape == (0, 5)
+    assert fitted.predict("CCO").shape == (1, 5)
     assert fitted.predict(pd.Series(["CCO", "C1CC"], index=[5, 3])).index.tolist() == [5, 3]
+
+
+@pytest.mark.parametrize("uses_latents", [False, True])
+def test_predict_notes(fitted, save_latent_model, tiny_model, uses_latents):
+    """The salt is predicted as its largest fragment, and the table says so; `keep_salts` predicts it as it is."""
+    model = molvae.load_property_model(save_latent_model(tiny_model), device="cpu") if uses_latents else fitted
+    frame = model.predict(["CCO", "CCN.Cl", "CCN", "C1CC"])
+    assert frame["note"].tolist() == ["", "salt removed: Cl", "", ""]
+    assert frame["prediction"][1] == pytest.approx(frame["prediction"][2], rel=1e-5)
+    assert model.predict("CCN.Cl", keep_salts=True)["note"].tolist() == [""]
 
 
 def test_save_and_load(fitted, tmp_path):
