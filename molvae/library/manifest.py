@@ -198,7 +198,9 @@ def read_shard(path: Path) -> Shard:
     """Read the record of a complete shard. Raises `DamagedLibraryError` if it is damaged."""
     with reading(path, DamagedLibraryError, ADVICE):
         content = read_object(path)
-        content.pop(SIGNATURE, None)
+        if SIGNATURE not in content or not is_signed(content):
+            raise InputError(f"it was changed after it was written (it differs from {SIGNATURE})")
+        del content[SIGNATURE]
         return from_json(Shard, content)
 
 
