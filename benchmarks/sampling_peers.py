@@ -43,10 +43,10 @@ def measure(generator: Generator, seeds: list[str], fragments: Path | None) -> l
     methods: dict[str, Callable[[str], list[str]]] = {
         'molvae, similarity "0.4:1"': lambda seed: _molvae(generator, seed, similarity="0.4:1"),
         "molvae, default": lambda seed: _similar(seed, _molvae(generator, seed)),
-        "STONED-style mutation": lambda seed: _collect(seed, _stoned()),
+        "STONED-style mutation": lambda seed: collect(seed, stoned()),
     }
     if fragments is not None:
-        methods["CReM"] = lambda seed: _collect(seed, _crem(fragments))
+        methods["CReM"] = lambda seed: collect(seed, crem(fragments))
     seconds = dict.fromkeys(methods, 0.0)
     found: dict[str, dict[str, list[str]]] = {name: {} for name in methods}
     with torch_threads(1):
@@ -112,7 +112,7 @@ def _similar(seed: str, smiles: list[str]) -> list[str]:
     return [text for text, value in zip(smiles, similarity, strict=True) if value >= MIN_SIMILARITY]
 
 
-def _collect(seed: str, source: CandidateSource) -> list[str]:
+def collect(seed: str, source: CandidateSource) -> list[str]:
     """The first unique valid analogs among the candidates, parsed as molvae parses its samples."""
     (query,) = morgan_bits([parse(seed)])
     deadline, analogs, known = time.perf_counter() + MAX_SECONDS, list[str](), {seed}
@@ -145,7 +145,7 @@ def _unique_blocks(candidates: Iterator[str]) -> Iterator[list[str]]:
     yield block
 
 
-def _stoned() -> CandidateSource:
+def stoned() -> CandidateSource:
     """Random mutations of SELFIES of randomized SMILES (Nigam et al. 2021, "Beyond generative models")."""
     selfies = _import_selfies()
     alphabet = sorted(selfies.get_semantic_robust_alphabet())
@@ -188,7 +188,7 @@ def _mutate(tokens: list[str], count: int, alphabet: list[str], rng: random.Rand
     return mutated
 
 
-def _crem(fragments: Path) -> CandidateSource:
+def crem(fragments: Path) -> CandidateSource:
     """All mutations of a seed by CReM with its default options and a context radius of 3."""
     try:
         from crem.crem import mutate_mol
