@@ -49,7 +49,7 @@ VALID_REWARD = 0.4
 LOW_QUALITY_FACTOR = 0.5
 """Factor of the remaining reward if the sample is harder to synthesize than its seed or has an alert that the seed
 does not have."""
-IMPLAUSIBLE_FACTOR = 0.15
+IMPLAUSIBLE_FACTOR = 0.05
 """Factor of the remaining reward if the sample has a ring system, an atom environment or an unstable group that neither
 real molecules nor the seed have."""
 INVERTED_FACTOR = 0.5
