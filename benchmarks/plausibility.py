@@ -2,8 +2,8 @@
 
     pip install selfies crem
     molvae data fetch druglike
-    python benchmarks/plausibility.py druglike_train.smi.gz druglike_test.smi.gz --seeds 1000 --drugs approved_drugs.smi \
-        --fragments fragments.db --output benchmarks/plausibility.md
+    python benchmarks/plausibility.py druglike_train.smi.gz druglike_test.smi.gz --seeds 1000 --drugs drugs.smi \
+        --peers 100 --fragments fragments.db --output benchmarks/plausibility.md
 
 An analog has a flaw if it has a ring system, an atom environment of radius 1 or an unstable group that neither the
 molecules of the precedence table nor its seed have. Each flaw is counted by three tables: the one that ships with the

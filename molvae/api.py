@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from molvae.checkpoint import CONFIG_FILE, find_model
 from molvae.data.checked_arguments import checked_arguments
-from molvae.generation.options import PROPERTIES, Progress, ScoresLike
+from molvae.generation.options import ANALOG_PROPERTIES, Progress, ScoresLike
 from molvae.generator import Generator
 
 DEFAULT_MODEL = "druglike"
@@ -79,7 +79,7 @@ def analogs(
     rank_by: str | None = None,
     scores: ScoresLike = None,
     n_diverse: int = 0,
-    properties: str | Sequence[str] = PROPERTIES,
+    properties: str | Sequence[str] = ANALOG_PROPERTIES,
     optimize_latents: bool = True,
     standardize: bool = False,
     keep_salts: bool = False,

@@ -24,7 +24,7 @@ from molvae.errors import InputError, MoleculeError
 from molvae.generation.analogs import SearchOptions
 from molvae.generation.codec import Codec
 from molvae.generation.interruption import AnalogsInterrupted
-from molvae.generation.options import PROPERTIES, AnalogOptions, AnalogTask, Progress, ScoresLike
+from molvae.generation.options import ANALOG_PROPERTIES, PROPERTIES, AnalogOptions, AnalogTask, Progress, ScoresLike
 from molvae.generation.presets import with_preset
 from molvae.generation.runner import (
     AnalogRunner,
@@ -143,7 +143,7 @@ class Generator:
         rank_by: str | None = None,
         scores: ScoresLike = None,
         n_diverse: int = 0,
-        properties: str | Sequence[str] = PROPERTIES,
+        properties: str | Sequence[str] = ANALOG_PROPERTIES,
         optimize_latents: bool = True,
         standardize: bool = False,
         keep_salts: bool = False,
@@ -360,7 +360,7 @@ class Generator:
         rank_by: str | None = None,
         scores: ScoresLike = None,
         n_diverse: int = 0,
-        properties: str | Sequence[str] = PROPERTIES,
+        properties: str | Sequence[str] = ANALOG_PROPERTIES,
         optimize_latents: bool = True,
         standardize: bool = False,
         keep_salts: bool = False,

@@ -169,6 +169,11 @@ class Property:
         return value if isfinite(value) else nan
 
 
+def _open_stereocenters(mol: Chem.Mol) -> float:
+    Chem.AssignStereochemistry(mol, force=True, flagPossibleStereoCenters=True)
+    return float(rdMolDescriptors.CalcNumUnspecifiedAtomStereoCenters(mol))
+
+
 @cache
 def _natural_products() -> object:
     with redirect_stderr(StringIO()):  # the reader prints a message
@@ -208,6 +213,8 @@ _ROWS = (
     Property("charge", Chem.GetFormalCharge, "e", (-inf, inf), "sum of formal charges"),
     Property("fsp3", rdMolDescriptors.CalcFractionCSP3, "", (0, 1),
              "fraction of carbons that are sp3; Lovering et al. 2009"),
+    Property("open_stereocenters", _open_stereocenters, "count", (0, inf),
+             "tetrahedral stereocenters without a configuration"),
     Property("ring_precedence", _ring_precedence, "count", (0, inf),
              "real molecules with the rarest ring system, of 601,323; 0: no real molecule has it"),
     Property("environment_precedence", _environment_precedence, "count", (0, inf),

@@ -151,7 +151,7 @@ def analogs(
     """Generate distinct valid analogs of each seed molecule, most similar first.
 
     Columns: seed, name (for seeds from files), id (of the analog), smiles, similarity (Tanimoto, Morgan radius 2, 2048
-    bits), log_likelihood, qed, sa, logp, mw, not_in_training. In Python: `molvae.analogs`.
+    bits), log_likelihood, qed, sa, logp, mw, open_stereocenters, not_in_training. In Python: `molvae.analogs`.
     """
     from molvae.cli.inputs import read_rows
     from molvae.data.readers import looks_like_file

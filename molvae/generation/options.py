@@ -24,13 +24,16 @@ from molvae.generation.similarity_target import DEFAULT_TARGET, SimilarityTarget
 from molvae.generation.token_sampling import SamplingOptions
 
 PROPERTIES = ("qed", "sa", "logp", "mw")
-"""Property columns that are computed by default."""
+"""Property columns of molecules that are computed by default."""
+
+ANALOG_PROPERTIES = (*PROPERTIES, "open_stereocenters")
+"""Property columns of analogs that are computed by default."""
 
 DEFAULT_POOL_SIZE = 100
 """Molecules found around each seed, from which the best are selected."""
 
 _LEADING_COLUMNS = ("seed", "id", "smiles", "similarity", "log_likelihood")
-ANALOG_COLUMNS = (*_LEADING_COLUMNS, *PROPERTIES, "not_in_training")
+ANALOG_COLUMNS = (*_LEADING_COLUMNS, *ANALOG_PROPERTIES, "not_in_training")
 """Columns of a table of analogs with default options."""
 
 Progress = Callable[[int], None]
@@ -73,7 +76,7 @@ class AnalogOptions:
     rank_by: str | None = None
     scores: ScoresLike = None
     n_diverse: int = 0
-    properties: str | Sequence[str] | None = PROPERTIES
+    properties: str | Sequence[str] | None = ANALOG_PROPERTIES
     optimize_latents: bool = True
     standardize: bool = False
     keep_salts: bool = False
@@ -204,7 +207,7 @@ class AnalogTask:
             If an option is invalid, or options contradict each other.
         """
         ordering = Ordering.from_options(options)
-        requested = PROPERTIES if options.properties is None else as_tuple(options.properties)
+        requested = ANALOG_PROPERTIES if options.properties is None else as_tuple(options.properties)
         properties = tuple(dict.fromkeys(get_property(name).name for name in requested))
         constraints = _constraints(options, ordering.scores, training_filter)
         search = _search_options(options, temperature)

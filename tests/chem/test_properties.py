@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from molecules import DRUGS
+from rdkit import Chem
 from rdkit.Chem import QED, Crippen, Descriptors, Lipinski
 
 from molvae.chem.expressions import PropertyFilter
@@ -97,6 +98,17 @@ def test_values_are_in_range(mols):
         assert column.shape == (len(mols),)
         assert np.isfinite(column).all()
         assert ((column >= low) & (column <= high)).all(), name
+
+
+@pytest.mark.parametrize(
+    ("smiles", "count"),
+    [("CC(O)C(N)C", 2), ("C[C@H](O)C(N)C", 1), ("C[C@H](O)[C@@H](N)C", 0), ("CCO", 0)],
+)
+def test_open_stereocenters(smiles, count):
+    mol = parse(smiles)
+    assert compute_properties([mol], ["open_stereocenters"])["open_stereocenters"][0] == count
+    centers = Chem.FindMolChiralCenters(mol, includeUnassigned=True, useLegacyImplementation=False)
+    assert sum(label == "?" for _, label in centers) == count
 
 
 def test_sa_score_of_a_natural_product():

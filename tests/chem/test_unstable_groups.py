@@ -27,10 +27,11 @@ def test_groups_are_complete():
 @pytest.mark.parametrize(
     "smiles",
     [
-        "CC(=O)Nc1ccc(O)cc1", "FC(F)(F)c1ccccc1", "C1COCCN1", "NC(=O)c1ccccc1", "NC(=N)c1ccccc1", "c1ccc2[nH]ccc2c1",
+        "CC(=O)Nc1ccc(O)cc1", "FC(F)(F)c1ccccc1", "C1COCCN1", "NC(=O)c1ccccc1", "c1ccc2[nH]ccc2c1",
         "CC(=O)OC", "CS(=O)(=O)N", "CC(=O)NOC", "OB(O)c1ccccc1", "CC(C)(C)OC(=O)N", "C1COC2(O1)CCCC2", "NC(N)=N",
         "Oc1ccccc1", "COC(F)F", "CN(C)C(=O)C=C", "C#CCN", "FS(F)(F)(F)(F)c1ccccc1", "O=C1C=C(O)CC1", "CSC",
         "CC(C)=NO", "CNN=C(C)C", "Nc1ncnc2[nH]cnc12", "OC(C(F)(F)F)(C(F)(F)F)C", "CP(C)(C)=O",
+        "CNC(=O)c1ccccc1", "CNC(=S)NC", "Nc1ccccn1", "CC(=O)N(C)O", "C[n+]1ccccc1", "CN1CN(C)c2ccccc21", "CC(=O)N1CCOCC1",
     ],
 )  # fmt: skip
 def test_ordinary_molecules_have_none(smiles):

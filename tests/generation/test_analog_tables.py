@@ -42,7 +42,8 @@ def found(tiny) -> pd.DataFrame:
 def test_columns(found):
     assert tuple(found.columns) == ANALOG_COLUMNS
     assert tuple(ANALOG_COLUMNS) == (
-        "seed", "id", "smiles", "similarity", "log_likelihood", "qed", "sa", "logp", "mw", "not_in_training",
+        "seed", "id", "smiles", "similarity", "log_likelihood", "qed", "sa", "logp", "mw",
+        "open_stereocenters", "not_in_training",
     )  # fmt: skip
     assert set(found["seed"]) == set(SEEDS)
 

@@ -14,6 +14,8 @@ from molvae.data.bloom_filter import BloomFilter
 from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.training.policy_gradient import (
+    IMPLAUSIBLE_FACTOR,
+    INVERTED_FACTOR,
     KNOWN_FACTOR,
     LOW_QUALITY_FACTOR,
     VALID_REWARD,
@@ -79,12 +81,44 @@ def test_training_molecules_and_new_alerts_reduce_the_reward() -> None:
     assert with_alert == pytest.approx(VALID_REWARD + LOW_QUALITY_FACTOR * (1 - VALID_REWARD))
 
 
+def test_implausible_molecules_get_a_small_reward() -> None:
+    acyl_chloride = Chem.CanonSmiles("CCOc1ccc(CC(=O)Cl)cc1")
+    low_quality = LOW_QUALITY_FACTOR  # it is an alert of BRENK, too
+    reward = rewards([acyl_chloride], 1 - similarity(acyl_chloride, SEED))[0]
+    assert reward == pytest.approx(VALID_REWARD + IMPLAUSIBLE_FACTOR * low_quality * (1 - VALID_REWARD))
+
+
+def test_isomers_share_the_reward_and_those_of_the_seed_get_none() -> None:
+    def reward(*samples: str) -> list[float]:
+        with silence_rdkit():
+            return reward_samples(seed, [*map(Chem.CanonSmiles, samples)], 0.4).rewards
+
+    seed = Chem.CanonSmiles("C[C@H](O)Cc1ccc(F)cc1")
+    assert reward("C[C@@H](O)Cc1ccc(F)cc1", "CC(O)Cc1ccc(F)cc1") == [VALID_REWARD] * 2
+    ketone, enol = "CC(O)Cc1ccc(O)nc1", "CC(O)Cc1ccc(=O)[nH]c1"
+    alone, together = reward(ketone)[0] - VALID_REWARD, reward(ketone, enol)
+    assert alone > 0
+    assert together[0] == pytest.approx(VALID_REWARD + alone / 2)
+
+
+def test_inverted_stereocenters_reduce_the_reward() -> None:
+    seed = Chem.CanonSmiles("C[C@H](NC(=O)c1ccccc1)C(=O)OC")
+    kept, inverted = (
+        Chem.CanonSmiles(f"C[{center}](NC(=O)c1ccc(F)cc1)C(=O)OC") for center in ("C@H", "C@@H")
+    )  # fmt: skip
+    with silence_rdkit():
+        values = [reward_samples(seed, [smiles], 0.3).rewards[0] - VALID_REWARD for smiles in (kept, inverted)]
+    assert values[1] == pytest.approx(INVERTED_FACTOR * values[0])
+    assert values[0] > 0
+
+
 def test_statistics_of_samples() -> None:
     with silence_rdkit():
         result = reward_samples(SEED, [ANALOG, ANALOG, SEED, "C(", ALDEHYDE], 0.3)
     assert (result.valid, result.identical, result.distinct) == pytest.approx((0.8, 0.2, 0.4))
     assert result.similarities == pytest.approx([similarity(ANALOG, SEED)] * 2 + [similarity(ALDEHYDE, SEED)])
     assert result.high_quality == [True, True, False]
+    assert result.plausible == [True, True, True]
 
 
 def test_advantage_is_relative_to_the_mean_of_the_other_samples() -> None:
