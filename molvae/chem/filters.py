@@ -124,7 +124,7 @@ def _matches(mol: Chem.Mol, alert_set: str, fingerprint: PatternFingerprint | No
     if alert_set == "PAINS":
         return _pains().matches(mol, fingerprint)
     if alert_set == "UNSTABLE":
-        return [f"Unstable: {name}" for name in find_unstable_groups(mol, fingerprint)]
+        return [f"Unstable: {name}" for name in find_unstable_groups(mol)]
     return [_alert_name(entry) for entry in _catalog(alert_set).GetMatches(mol)]
 
 

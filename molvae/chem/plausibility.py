@@ -13,14 +13,13 @@ from typing import NamedTuple
 from rdkit import Chem
 
 from molvae.chem.precedence import SHIPPED_FILE, PrecedenceTable, cached_table
-from molvae.chem.substructures import PatternFingerprint
-from molvae.chem.unstable_groups import find_unstable_groups, has_unstable_group
+from molvae.chem.unstable_groups import find_unstable_groups
 
 ENVIRONMENT = "unprecedented atom environment"
 RING = "unprecedented ring system"
 GROUP = "unstable group"
 FLAWS = (ENVIRONMENT, RING, GROUP)
-"""Kinds of flaws, in the order in which they are looked for: the fastest first."""
+"""Kinds of flaws."""
 
 
 class Flaws(NamedTuple):
@@ -31,7 +30,8 @@ class Flaws(NamedTuple):
     groups: frozenset[str] = frozenset()
 
 
-_NO_FLAWS = Flaws()
+NO_FLAWS = Flaws()
+"""The flaws of a plausible molecule."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class PlausibilityChecker:
     ('unstable group', '')
     """
 
-    allowed: Flaws = _NO_FLAWS
+    allowed: Flaws = NO_FLAWS
     table_file: Path | None = None
 
     @classmethod
@@ -64,30 +64,25 @@ class PlausibilityChecker:
         return cls(cls(table_file=table_file).find(seed), table_file)
 
     def first_flaw(self, mol: Chem.Mol) -> str:
-        """The first kind of `FLAWS` that a molecule has, or "". It takes about as long as parsing two molecules.
+        """The first kind of `FLAWS` that a molecule has, or "". Call it in a `silence_rdkit` block."""
+        return next(iter(self.flaws(mol)), "")
 
-        Call it in a `silence_rdkit` block.
-        """
-        table = self._table
-        if table.unprecedented_environments(mol) - self.allowed.environments:
-            return ENVIRONMENT
-        if table.unprecedented_rings(mol) - self.allowed.rings:
-            return RING
-        if has_unstable_group(mol, except_for=self.allowed.groups):
-            return GROUP
-        return ""
+    def flaws(self, mol: Chem.Mol) -> tuple[str, ...]:
+        """All kinds of `FLAWS` that a molecule has. Call it in a `silence_rdkit` block."""
+        return self.new_flaws(self.find(mol))
 
-    def flaws(self, mol: Chem.Mol, fingerprint: PatternFingerprint | None = None) -> tuple[str, ...]:
-        """All kinds of `FLAWS` that a molecule has. `fingerprint` is the molecule's, if already computed."""
-        kinds = zip(FLAWS, self.find(mol, fingerprint), self.allowed, strict=True)
-        return tuple(kind for kind, own, allowed in kinds if own - allowed)
+    def new_flaws(self, found: Flaws) -> tuple[str, ...]:
+        """The kinds of `FLAWS` of a molecule that the seed does not have."""
+        if found == NO_FLAWS:
+            return ()
+        return tuple(kind for kind, own, allowed in zip(FLAWS, found, self.allowed, strict=True) if own - allowed)
 
-    def find(self, mol: Chem.Mol, fingerprint: PatternFingerprint | None = None) -> Flaws:
-        """The flaws of a molecule, those of the seed included."""
+    def find(self, mol: Chem.Mol) -> Flaws:
+        """The flaws of a molecule, those of the seed included. It takes about twice as long as parsing."""
         return Flaws(
             self._table.unprecedented_environments(mol),
             self._table.unprecedented_rings(mol),
-            frozenset(find_unstable_groups(mol, fingerprint)),
+            frozenset(find_unstable_groups(mol)),
         )
 
     @property

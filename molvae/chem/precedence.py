@@ -200,9 +200,9 @@ class PrecedenceTable:
 
     def unprecedented_environments(self, mol: Chem.Mol, radius: int = 1, min_count: int = 1) -> frozenset[int]:
         """The environments of a molecule that fewer than `min_count` real molecules have."""
-        found = tuple(environments(mol, radius))
-        counts = self.environments[radius].get(found)
-        return frozenset(key for key, count in zip(found, counts, strict=True) if count < min_count)
+        found = _generator(radius).GetSparseFingerprint(mol).GetOnBits()
+        rare = np.flatnonzero(self.environments[radius].get(found) < min_count)
+        return frozenset(found[index] for index in rare.tolist())
 
     def ring_precedence(self, mol: Chem.Mol) -> int:
         """Number of real molecules with the rarest ring system of a molecule; `n_molecules` for an acyclic one."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.isomers import skeleton_key
+from molvae.chem.plausibility import NO_FLAWS, Flaws, PlausibilityChecker
 from molvae.chem.properties import compute_properties
+from molvae.chem.rdkit_guard import RDKIT_ERRORS
 from molvae.chem.smiles import parse, silence_rdkit
 from molvae.chem.standardization import prepare_sample
 
@@ -17,23 +21,62 @@ _MAY_BE_RADICAL = re.compile(r"\[\d*[A-Z][^@\]]*\]")
 
 
 class ParsedSample(NamedTuple):
-    """A valid decoder sample: its identity, and its Morgan fingerprint packed as by `morgan_bits`."""
+    """A valid decoder sample.
+
+    Attributes
+    ----------
+    smiles
+        Its identity.
+    fingerprint
+        Its Morgan fingerprint, packed as by `morgan_bits`.
+    skeleton
+        Its `skeleton_key`; "" if not computed.
+    flaws
+        What makes it implausible; nothing if not computed.
+    """
 
     smiles: str
     fingerprint: bytes
+    skeleton: str = ""
+    flaws: Flaws = NO_FLAWS
+
+
+@dataclass(frozen=True)
+class SampleParser:
+    """Parses samples; can be pickled for worker processes.
+
+    Attributes
+    ----------
+    plausibility
+        Finds the flaws, or None.
+    with_skeletons
+        Whether to compute skeletons.
+    """
+
+    plausibility: PlausibilityChecker | None = None
+    with_skeletons: bool = False
+
+    def __call__(self, samples: Sequence[str]) -> list[ParsedSample | None]:
+        """Parse each sample; None for an invalid SMILES, and for a radical, which RDKit would accept."""
+        with silence_rdkit():
+            return [self._parse(sample) for sample in samples]
+
+    def _parse(self, sample: str) -> ParsedSample | None:
+        prepared = prepare_sample(sample)
+        if prepared is None or is_radical(prepared.smiles, prepared.mol):
+            return None
+        mol = prepared.mol
+        try:
+            flaws = self.plausibility.find(mol) if self.plausibility else NO_FLAWS
+            skeleton = skeleton_key(mol) if self.with_skeletons else ""
+        except RDKIT_ERRORS:
+            return None
+        return ParsedSample(prepared.smiles, morgan_bits([mol]).tobytes(), skeleton, flaws)
 
 
 def parse_samples(samples: Sequence[str]) -> list[ParsedSample | None]:
-    """Parse each sample; None for an invalid SMILES, and for a radical, which RDKit would accept."""
-    with silence_rdkit():
-        return [_parse_sample(sample) for sample in samples]
-
-
-def _parse_sample(sample: str) -> ParsedSample | None:
-    prepared = prepare_sample(sample)
-    if prepared is None or is_radical(prepared.smiles, prepared.mol):
-        return None
-    return ParsedSample(prepared.smiles, morgan_bits([prepared.mol]).tobytes())
+    """Parse each sample, without skeletons and flaws; None for an invalid SMILES and for a radical."""
+    return SampleParser()(samples)
 
 
 def is_radical(smiles: str, mol: Chem.Mol | None = None) -> bool:

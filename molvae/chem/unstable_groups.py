@@ -6,13 +6,13 @@ The groups are in unstable_groups.toml, each with a SMARTS pattern, a level, the
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from rdkit import Chem
-
-from molvae.chem.substructures import PatternFingerprint, PatternSet
 
 LEVELS = ("never", "seed")
 
@@ -24,6 +24,8 @@ class UnstableGroup:
     Attributes
     ----------
     name, smarts : str
+    family : str
+        Family of groups, "" for none. Only molecules that match the pattern of the family can have the group.
     level : str
         "never": such a compound cannot be kept; "seed": it can, but only a seed that has the group justifies it.
     reason, reference : str
@@ -38,46 +40,48 @@ class UnstableGroup:
     reason: str
     reference: str
     examples: tuple[str, ...] = ()
+    family: str = ""
 
 
 @cache
 def unstable_groups() -> dict[str, UnstableGroup]:
     """The groups by name, in the order of the file."""
-    text = Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-    groups = [UnstableGroup(**entry | {"examples": tuple(entry["examples"])}) for entry in tomllib.loads(text)["group"]]
+    groups = [UnstableGroup(**entry | {"examples": tuple(entry["examples"])}) for entry in _document()["group"]]
     return {group.name: group for group in groups}
 
 
-def find_unstable_groups(mol: Chem.Mol, fingerprint: PatternFingerprint | None = None) -> list[str]:
-    """Names of the unstable groups of a molecule.
+def find_unstable_groups(mol: Chem.Mol) -> list[str]:
+    """Names of the unstable groups of a molecule, in the order of the file.
 
-    Parameters
-    ----------
-    mol : rdkit.Chem.Mol
-    fingerprint : PatternFingerprint, optional
-        The molecule's `pattern_fingerprint`, if already computed.
+    It takes about 0.1 ms. Without families, which exclude most groups at once, it would take 0.7 ms, most of it the
+    overhead of one call of RDKit for each of the 90 groups.
 
     Examples
     --------
     >>> find_unstable_groups(Chem.MolFromSmiles("CN1CCN(F)CC1"))
     ['N-halogen']
     """
-    return _patterns().matches(mol, fingerprint)
+    found = set(_search(mol))
+    return [name for name in unstable_groups() if name in found] if found else []
 
 
-def has_unstable_group(mol: Chem.Mol, except_for: frozenset[str] = frozenset()) -> bool:
-    """Whether a molecule has an unstable group other than those named.
-
-    The patterns are searched without a fingerprint, which takes as long for them as the searches that it saves.
-    """
-    return any(mol.HasSubstructMatch(query) for name, query in _queries().items() if name not in except_for)
-
-
-@cache
-def _queries() -> dict[str, Chem.Mol]:
-    return {name: Chem.MolFromSmarts(group.smarts) for name, group in unstable_groups().items()}
+def _search(mol: Chem.Mol) -> Iterator[str]:
+    for family, groups in _queries():
+        if family is None or mol.HasSubstructMatch(family):
+            yield from (name for name, query in groups if mol.HasSubstructMatch(query))
 
 
 @cache
-def _patterns() -> PatternSet:
-    return PatternSet({name: group.smarts for name, group in unstable_groups().items()})
+def _queries() -> list[tuple[Chem.Mol | None, list[tuple[str, Chem.Mol]]]]:
+    """The pattern of each family, None for groups without a family, and the names and patterns of its groups."""
+    families = {"": None} | {name: Chem.MolFromSmarts(smarts) for name, smarts in _document()["family"].items()}
+    groups = unstable_groups().values()
+    return [
+        (query, [(group.name, Chem.MolFromSmarts(group.smarts)) for group in groups if group.family == family])
+        for family, query in families.items()
+    ]
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))

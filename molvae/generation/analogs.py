@@ -21,15 +21,16 @@ import torch
 from molvae.chem.expressions import PropertyFilter
 from molvae.chem.filters import value_ranges
 from molvae.chem.fingerprints import morgan_bits, tanimoto_to
-from molvae.chem.sample_parsing import ParsedSample, parse_samples
+from molvae.chem.sample_parsing import ParsedSample, SampleParser
 from molvae.chem.smiles import parse
 from molvae.chem.tokenizer import Vocabulary
 from molvae.data.parallel import SERIAL, PendingResults, WorkerPool
 from molvae.errors import InputError
-from molvae.generation.constraint_checker import ANALOG_ISOMER, CheckedMolecule
+from molvae.generation.constraint_checker import CheckedMolecule
 from molvae.generation.constraints import Constraints
 from molvae.generation.engine import DecodedSamples, Engine
 from molvae.generation.interruption import SearchInterrupted
+from molvae.generation.proposal_rules import ANALOG_ISOMER, ProposalRules
 from molvae.generation.seed_sampler import SampleBatch, SeedSampler
 from molvae.generation.similarity_target import DECAY, MEDIAN_TOLERANCE, SimilarityTarget, Strategy, StrategyAllocator
 from molvae.generation.token_sampling import SamplingOptions
@@ -141,8 +142,8 @@ class SeedSearch:
         Molecules that have no counterpart on the other side of the target median.
     rejected
         Number of molecules by the first constraint that they violate.
-    isomers
-        The molecules found by `isomer_key`, if of isomers only one is to be found.
+    rules
+        Which samples are proposals.
     rejected_examples, property_filters
         Some of them, and the filters on properties, to tell which values occur.
     unfinished_round
@@ -163,7 +164,7 @@ class SeedSearch:
     outside: dict[str, float] = field(default_factory=dict)
     n_unbalanced: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
-    isomers: dict[str, str] = field(default_factory=dict)
+    rules: ProposalRules = field(default_factory=ProposalRules)
     rejected_examples: list[str] = field(default_factory=list)
     property_filters: tuple[PropertyFilter, ...] = ()
     unfinished_round: dict[str, float] = field(default_factory=dict)
@@ -210,17 +211,23 @@ class SeedSearch:
         return [strategy for strategy in strategies for _ in range(per_latent)][:size]
 
     def new_candidates(self, samples: Sequence[ScoredSample]) -> list[str]:
-        """Molecules of a round that have not been seen before and are in the similarity range (unless it fills up)."""
+        """Proposals of a round that are new and in the similarity range (unless it fills up)."""
         new = {
-            molecule.smiles: molecule.fingerprint
-            for molecule, _ in samples
-            if molecule and molecule.smiles not in self.similarity
+            molecule.smiles: molecule for molecule, _ in samples if molecule and molecule.smiles not in self.similarity
         }
         new.pop(self.seed, None)
-        self.unfinished_round = _similarities(self.seed, new)
+        self.unfinished_round = _similarities(self.seed, {smiles: m.fingerprint for smiles, m in new.items()})
         self.similarity.update(self.unfinished_round)
-        target = self.options.target
-        return sorted(s for s in new if target is None or target.fill_up or target.contains(self.similarity[s]))
+        target, violated = (
+            self.options.target,
+            {smiles: self.rules.violated(molecule) for smiles, molecule in new.items()},
+        )
+        self.rejected.update(filter(None, violated.values()))
+        return sorted(
+            smiles
+            for smiles, reason in violated.items()
+            if not reason and (target is None or target.fill_up or target.contains(self.similarity[smiles]))
+        )
 
     def add_round(
         self,
@@ -231,22 +238,26 @@ class SeedSearch:
         """Add the accepted candidates of a round, and update the allocator and the counts."""
         n_before, found = len(self.molecules) + len(self.outside), list[bool]()
         for molecule, log_likelihood in samples:
-            smiles = molecule.smiles if molecule else ""
             self.n_valid += molecule is not None
-            found.append(smiles in accepted and self._add(smiles, accepted[smiles], log_likelihood))
+            checked = accepted.get(molecule.smiles) if molecule else None
+            found.append(bool(molecule and checked and self._add(molecule, checked.smiles, log_likelihood)))
         self.count_round(len(self.molecules) + len(self.outside) - n_before, len(samples))
         if self.allocator is not None:
             self.allocator.update(strategies, found)
         self.unfinished_round = {}
 
-    def _add(self, sampled: str, checked: CheckedMolecule, log_likelihood: float) -> bool:
-        """Add a molecule, unless an isomer of it has been added; whether its strategy is useful."""
-        smiles, similarity, allocator = checked.smiles, self.similarity[sampled], self.allocator
+    def _add(self, sample: ParsedSample, smiles: str, log_likelihood: float) -> bool:
+        """Add a molecule, unless an isomer of it has been added; whether its strategy is useful.
+
+        `smiles` differs from that of the sample if stereocenters got the configuration of the seed.
+        """
+        similarity, allocator = self.similarity[sample.smiles], self.allocator
         if smiles in self.molecules or smiles in self.outside or smiles == self.seed:
             return False
         if len(self.molecules) >= self.options.n_wanted:
             return False
-        if (isomer := self.isomers.get(checked.isomer_key)) in self.molecules:
+        isomer = self.rules.earlier_isomer(sample)
+        if isomer in self.molecules:
             self.rejected[ANALOG_ISOMER] += 1
             return False
         if is_outside := allocator is not None and not allocator.accepts(similarity):
@@ -257,8 +268,7 @@ class SeedSearch:
             self.outside.pop(isomer or "", None)
             self.molecules[smiles] = log_likelihood
         self.similarity[smiles] = similarity
-        if checked.isomer_key:
-            self.isomers[checked.isomer_key] = smiles
+        self.rules.add(sample, smiles)
         # in a pool the strategies for the scarce side of a median get the samples
         is_pool = self.options.n_wanted > self.options.n_molecules
         return not is_outside and not (is_pool and allocator is not None and allocator.is_crowded(similarity))
@@ -462,13 +472,13 @@ def search_molecules(
     SearchInterrupted
         On Ctrl+C, with the molecules found so far.
     """
-    searches = [SeedSearch(seed, options) for seed in seeds]
-    core = constraints.core if constraints else None
+    constraints = constraints or Constraints()
+    searches = [SeedSearch(seed, options, rules=constraints.proposal_rules(seed)) for seed in seeds]
     samplers = [
-        SeedSampler.from_smiles(latents.row(i), options.random_state, seed, vocabulary, core)
+        SeedSampler.from_smiles(latents.row(i), options.random_state, seed, vocabulary, constraints.core)
         for i, seed in enumerate(seeds)
     ]
-    parser = _SampleParser(vocabulary, workers)
+    parser = _SampleParser(vocabulary, workers, constraints.sample_parser())
     active, strategies = list[tuple[SeedSearch, SeedSampler]](), list[list[Strategy]]()
     try:
         while active := [(search, s) for search, s in zip(searches, samplers, strict=True) if search.round_size()]:
@@ -509,7 +519,7 @@ def _add_samples(
     searches: Sequence[SeedSearch],
     samples: Sequence[ScoredSample],
     strategies: Sequence[Sequence[Strategy]],
-    constraints: Constraints | None,
+    constraints: Constraints,
     workers: WorkerPool,
 ) -> None:
     """Add the samples of a round to the searches, in order; there may be fewer samples than strategies."""
@@ -524,8 +534,8 @@ def _add_samples(
 class _SampleParser:
     """Parses decoded samples in worker processes, each distinct SMILES once."""
 
-    def __init__(self, vocabulary: Vocabulary, workers: WorkerPool) -> None:
-        self.vocabulary, self.workers = vocabulary, workers
+    def __init__(self, vocabulary: Vocabulary, workers: WorkerPool, parse: SampleParser) -> None:
+        self.vocabulary, self.workers, self.parse_samples = vocabulary, workers, parse
         self.parsed: dict[str, ParsedSample | None] = {"": None}
         # of the current round: text and log-likelihood of each sample, and the texts that workers parse
         self.samples: list[tuple[str, float]] = []
@@ -540,7 +550,7 @@ class _SampleParser:
             self.samples += zip(smiles, block.log_likelihood.tolist(), strict=True)
             new = [text for text in dict.fromkeys(smiles) if text not in self.parsed]
             self.parsed.update(dict.fromkeys(new))
-            self.pending.append((new, self.workers.submit(parse_samples, new)))
+            self.pending.append((new, self.workers.submit(self.parse_samples, new)))
         return self.parsed_so_far()
 
     def parsed_so_far(self) -> list[ScoredSample]:
@@ -553,7 +563,7 @@ class _SampleParser:
 def _apply_constraints(
     searches: Sequence[SeedSearch],
     candidates: list[list[str]],
-    constraints: Constraints | None,
+    constraints: Constraints,
     workers: WorkerPool,
 ) -> list[dict[str, CheckedMolecule]]:
     """The candidates of each search that satisfy the constraints; the others are counted by constraint."""

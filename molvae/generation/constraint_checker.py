@@ -11,16 +11,11 @@ from rdkit import Chem
 from molvae.chem.canonical_smiles import stable_smiles
 from molvae.chem.cores import keeps_core_stereo
 from molvae.chem.filters import Filters, alerts
-from molvae.chem.isomers import isomer_key
-from molvae.chem.plausibility import PlausibilityChecker
 from molvae.chem.rdkit_guard import rdkit_guard
 from molvae.chem.scaffolds import murcko_smiles
 from molvae.chem.smiles import parse, silence_rdkit
 from molvae.chem.stereo_transfer import StereoTemplate
 from molvae.errors import MoleculeError
-
-SEED_ISOMER = "isomer of the seed"
-ANALOG_ISOMER = "isomer of another analog"
 
 
 class CheckedMolecule(NamedTuple):
@@ -32,13 +27,10 @@ class CheckedMolecule(NamedTuple):
         Canonical SMILES; it differs from that of the input if stereocenters got the configuration of the seed.
     reason
         The first constraint that the molecule violates, "" if it satisfies all.
-    isomer_key
-        The same for all isomers of the molecule; "" if isomers are not to be told apart.
     """
 
     smiles: str
     reason: str = ""
-    isomer_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,10 +43,6 @@ class ConstraintChecker:
         The constraints that do not depend on the seed.
     kept_scaffold, excluded_scaffold
         Scaffold that molecules must, or must not, have, or None.
-    plausibility
-        Checker of plausibility, or None.
-    one_per_isomer, seed_isomer_key
-        Whether isomers of the seed are rejected and keys of isomers returned, and the key of the seed.
     stereo
         Stereocenters of the seed whose configuration is kept, or None.
     alerts, seed_alerts
@@ -66,13 +54,14 @@ class ConstraintChecker:
     filters: Filters
     kept_scaffold: str | None = None
     excluded_scaffold: str | None = None
-    plausibility: PlausibilityChecker | None = None
-    one_per_isomer: bool = False
-    seed_isomer_key: str = ""
     stereo: StereoTemplate | None = None
     alerts: tuple[str, ...] = ()
     seed_alerts: frozenset[str] = frozenset()
     core_seed: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to check."""
+        return self != ConstraintChecker(Filters())
 
     def __call__(self, molecules: Sequence[str]) -> list[CheckedMolecule]:
         """Check molecules, given as canonical SMILES. A constraint that cannot be computed is violated."""
@@ -90,13 +79,10 @@ class ConstraintChecker:
     def _compare_with_seed(self, mol: Chem.Mol, molecule: str, reason: str) -> CheckedMolecule:
         if reason:
             return CheckedMolecule(molecule, reason)
-        key = isomer_key(mol) if self.one_per_isomer else ""
-        if key and key == self.seed_isomer_key:
-            return CheckedMolecule(molecule, SEED_ISOMER)
         if self.stereo is not None:
             mol, comparison = self.stereo.transfer(mol)
             molecule = stable_smiles(mol)[1] if comparison.changed else molecule
-        return CheckedMolecule(molecule, "", key)
+        return CheckedMolecule(molecule)
 
     def _first_violated(self, mol: Chem.Mol) -> str:
         """The first constraint that a molecule violates, or "": those that take least time are checked first."""
@@ -109,8 +95,6 @@ class ConstraintChecker:
             return "another scaffold"
         if self.excluded_scaffold is not None and murcko_smiles(mol) == self.excluded_scaffold:
             return "scaffold of the seed"
-        if self.plausibility is not None and (flaw := self.plausibility.first_flaw(mol)):
-            return flaw
         if self.alerts and set(alerts(mol, self.alerts)) - self.seed_alerts:
             return f"alerts {', '.join(self.alerts)}"
         return ""

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rdkit import Chem
 from rdkit.SimDivFilters.rdSimDivPickers import MaxMinPicker
 
 from molvae.chem.expressions import PropertyFilter
 from molvae.chem.filters import Filters, alerts
 from molvae.chem.fingerprints import morgan
-from molvae.chem.isomers import isomer_key
+from molvae.chem.isomers import skeleton_key
 from molvae.chem.plausibility import PlausibilityChecker
 from molvae.chem.precedence import cached_table
+from molvae.chem.sample_parsing import SampleParser
 from molvae.chem.scaffolds import murcko_smiles
 from molvae.chem.scoring_functions import ScoringFunction
 from molvae.chem.smiles import parse, silence_rdkit
@@ -22,6 +22,7 @@ from molvae.chem.stereo_transfer import StereoTemplate
 from molvae.data.parallel import SERIAL, WorkerPool
 from molvae.errors import InputError
 from molvae.generation.constraint_checker import CheckedMolecule, ConstraintChecker
+from molvae.generation.proposal_rules import ProposalRules
 
 CRASHED = "worker process crashed"
 """Reason for rejecting a molecule that crashes each worker process that checks it."""
@@ -120,7 +121,7 @@ class Constraints:
     def submit(
         self, seed: str, molecules: Sequence[str], workers: WorkerPool
     ) -> Callable[[], dict[str, CheckedMolecule]]:
-        """Start to check distinct molecules in worker processes.
+        """Start to check distinct molecules in worker processes, for all constraints but those of `proposal_rules`.
 
         Returns
         -------
@@ -132,10 +133,11 @@ class Constraints:
             m: CheckedMolecule(m, IN_TRAINING_SET) for m, rejected in zip(molecules, is_known, strict=True) if rejected
         }
         remaining = [molecule for molecule in molecules if molecule not in known]
-        pending = workers.submit(self._checker(seed), remaining)
+        checker = self._checker(seed)
+        pending = workers.submit(checker, remaining) if checker else None
 
         def results() -> dict[str, CheckedMolecule]:
-            checked = zip(remaining, pending.result(), strict=True)
+            checked = zip(remaining, pending.result() if pending else map(CheckedMolecule, remaining), strict=True)
             found = {m: CheckedMolecule(m, CRASHED) if result is None else result for m, result in checked}
             for property_filter in self.score_filters:
                 passed = [molecule for molecule, result in found.items() if not result.reason]
@@ -150,30 +152,33 @@ class Constraints:
         return results
 
     def _checker(self, seed: str) -> ConstraintChecker:
+        mol = parse(seed) if seed else None
         with silence_rdkit():
-            return self._checker_of(seed, parse(seed) if seed else None)
-
-    def _checker_of(self, seed: str, mol: Chem.Mol | None) -> ConstraintChecker:
-        stereo = StereoTemplate(mol) if self.keep_stereo and mol else None
-        plausibility = None
-        if self.plausible:
-            plausibility = (
-                PlausibilityChecker.for_seed(mol, self.precedence_file)
-                if mol
-                else PlausibilityChecker(table_file=self.precedence_file)
+            scaffold = murcko_smiles(mol) if mol and (self.keep_scaffold or self.change_scaffold) else None
+            return ConstraintChecker(
+                self.filters,
+                kept_scaffold=scaffold if self.keep_scaffold else None,
+                excluded_scaffold=scaffold if self.change_scaffold else None,
+                stereo=(StereoTemplate(mol) or None) if self.keep_stereo and mol else None,
+                alerts=self.alerts,
+                seed_alerts=frozenset(alerts(mol, self.alerts)) if self.alerts and mol else frozenset(),
+                core_seed=seed if self.core is not None else "",
             )
-        return ConstraintChecker(
-            self.filters,
-            kept_scaffold=murcko_smiles(mol) if self.keep_scaffold and mol else None,
-            excluded_scaffold=murcko_smiles(mol) if self.change_scaffold and mol else None,
-            plausibility=plausibility,
-            one_per_isomer=self.one_per_isomer,
-            seed_isomer_key=isomer_key(mol) if self.one_per_isomer and mol else "",
-            stereo=stereo or None,
-            alerts=self.alerts,
-            seed_alerts=frozenset(alerts(mol, self.alerts)) if self.alerts and mol else frozenset(),
-            core_seed=seed if self.core is not None else "",
-        )
+
+    def sample_parser(self) -> SampleParser:
+        """Parser of decoder samples that finds what `proposal_rules` needs."""
+        plausibility = PlausibilityChecker(table_file=self.precedence_file) if self.plausible else None
+        return SampleParser(plausibility, self.one_per_isomer)
+
+    def proposal_rules(self, seed: str) -> ProposalRules:
+        """The rules for the samples around a seed; the seed's own flaws are allowed."""
+        mol = parse(seed) if seed else None
+        with silence_rdkit():
+            plausibility = None
+            if self.plausible:
+                no_seed = PlausibilityChecker(table_file=self.precedence_file)
+                plausibility = no_seed.for_seed(mol, self.precedence_file) if mol else no_seed
+            return ProposalRules(plausibility, skeleton_key(mol) if mol and self.one_per_isomer else "", seed)
 
 
 def select_diverse(molecules: Sequence[str], count: int, pool_factor: int = 3) -> list[int]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from molecules import DRUGS
 from rdkit import Chem
+from rdkit.Chem.MolStandardize.rdMolStandardize import TautomerEnumerator, Uncharger
 
-from molvae.chem.isomers import isomer_key
+from molvae.chem.isomers import isomer_key, skeleton_key
+from molvae.chem.smiles import parse, silence_rdkit
 
 
 def key(smiles):
@@ -49,3 +53,16 @@ def test_molecule_is_not_changed():
     mol = Chem.MolFromSmiles("C[C@H]([NH3+])C(=O)[O-]")
     isomer_key(mol)
     assert Chem.MolToSmiles(mol) == "C[C@H]([NH3+])C(=O)[O-]"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(sorted(DRUGS.values())), st.sampled_from(sorted(DRUGS.values())))
+def test_isomers_have_one_skeleton(first, second):
+    """Molecules with another skeleton key have another isomer key; a tautomer or charge form keeps both."""
+    a, b = parse(first), parse(second)
+    with silence_rdkit():
+        if isomer_key(a) == isomer_key(b):
+            assert skeleton_key(a) == skeleton_key(b)
+        for form in (Uncharger().uncharge(a), TautomerEnumerator().Canonicalize(a), Chem.AddHs(a)):
+            if isomer_key(form) == isomer_key(a):
+                assert skeleton_key(form) == skeleton_key(a)

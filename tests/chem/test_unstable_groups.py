@@ -31,11 +31,21 @@ def test_groups_are_complete():
         "CC(=O)OC", "CS(=O)(=O)N", "CC(=O)NOC", "OB(O)c1ccccc1", "CC(C)(C)OC(=O)N", "C1COC2(O1)CCCC2", "NC(N)=N",
         "Oc1ccccc1", "COC(F)F", "CN(C)C(=O)C=C", "C#CCN", "FS(F)(F)(F)(F)c1ccccc1", "O=C1C=C(O)CC1", "CSC",
         "CC(C)=NO", "CNN=C(C)C", "Nc1ncnc2[nH]cnc12", "OC(C(F)(F)F)(C(F)(F)F)C", "CP(C)(C)=O",
-        "CNC(=O)c1ccccc1", "CNC(=S)NC", "Nc1ccccn1", "CC(=O)N(C)O", "C[n+]1ccccc1", "CN1CN(C)c2ccccc21", "CC(=O)N1CCOCC1",
+        "CNC(=O)c1ccccc1", "CNC(=S)NC", "Nc1ccccn1", "CC(=O)N(C)O", "C[n+]1ccccc1", "CN1CN(C)c2ccccc21",
+        "CC(=O)N1CCOCC1",
     ],
 )  # fmt: skip
 def test_ordinary_molecules_have_none(smiles):
     assert find_unstable_groups(Chem.MolFromSmiles(smiles)) == []
+
+
+def test_families_exclude_no_group():
+    """Molecules, and the examples of all groups, have the same groups as in a search without families."""
+    smiles = [line.split()[0] for line in sample_library_path().read_text(encoding="utf-8").splitlines()]
+    smiles += [example for group in unstable_groups().values() for example in group.examples]
+    queries = {name: Chem.MolFromSmarts(group.smarts) for name, group in unstable_groups().items()}
+    for mol in map(Chem.MolFromSmiles, smiles):
+        assert find_unstable_groups(mol) == [name for name, query in queries.items() if mol.HasSubstructMatch(query)]
 
 
 def test_rate_among_approved_drugs():

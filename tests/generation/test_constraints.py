@@ -13,12 +13,12 @@ from tiny_vae import SMALL
 from molvae.chem.expressions import PropertyFilter
 from molvae.chem.filters import Filters
 from molvae.chem.precedence import PrecedenceTable
-from molvae.chem.sample_parsing import ParsedSample
 from molvae.data.parallel import SERIAL
 from molvae.errors import InputError
 from molvae.generation.analogs import SearchOptions, SeedSearch
-from molvae.generation.constraint_checker import ConstraintChecker
+from molvae.generation.constraint_checker import CheckedMolecule, ConstraintChecker
 from molvae.generation.constraints import Constraints, select_diverse
+from molvae.generation.similarity_target import DEFAULT_TARGET
 
 ANALOGS = [Chem.CanonSmiles(smiles) for smiles in (
     "CC(=O)Oc1ccccc1C(=O)OC", "O=C(O)c1ccccc1", "O=C(O)c1ccccc1O", "CC(=O)Oc1ccncc1C(=O)O", "O=C1C=CC(=O)c2ccccc12",
@@ -248,6 +248,12 @@ def test_change_scaffold():
         Constraints(keep_scaffold=True, change_scaffold=True)
 
 
+def _violated(constraints, seed, molecules):
+    """The rule that each molecule violates."""
+    rules = constraints.proposal_rules(seed)
+    return {sample.smiles: rules.violated(sample) for sample in constraints.sample_parser()(molecules)}
+
+
 def test_implausible_molecules():
     """A ring system, an environment and a group that no real molecule has are rejected, unless the seed has them."""
     flaws = {
@@ -256,17 +262,16 @@ def test_implausible_molecules():
         "CCC(=O)Cl": "unstable group",
     }
     constraints = Constraints(plausible=True)
-    results = _check(constraints, ASPIRIN, [*flaws, "CN1CCNCC1"])
-    assert {smiles: result.reason for smiles, result in results.items()} == {**flaws, "CN1CCNCC1": ""}
+    assert _violated(constraints, ASPIRIN, [*flaws, "CN1CCNCC1"]) == {**flaws, "CN1CCNCC1": ""}
     for smiles in flaws:
-        assert constraints.accepted(smiles, ["C" + smiles, smiles]) == ["C" + smiles, smiles]
+        assert set(_violated(constraints, smiles, ["C" + smiles, smiles]).values()) == {""}
 
 
 def test_table_of_the_user(tmp_path):
     """With a table of two molecules, every other ring system is unprecedented."""
     file = tmp_path / "own.npz"
     PrecedenceTable.from_molecules(["CCc1ccccc1", "CCO"]).save(file)
-    reasons = {m: r.reason for m, r in _check(Constraints(plausible=True, precedence_file=file), "", POOL).items()}
+    reasons = _violated(Constraints(plausible=True, precedence_file=file), "", POOL)
     for smiles in (smiles for smiles, reason in reasons.items() if not reason):
         assert _scaffold(smiles) in ("", "c1ccccc1")
     assert set(reasons.values()) == {"", "unprecedented atom environment"}
@@ -278,12 +283,9 @@ def test_table_of_the_user(tmp_path):
 def test_isomers_of_the_seed(seed):
     isomers = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "CC([NH3+])C(=O)[O-]", "[2H]C(C)(N)C(=O)O"]
     others = ["NCCC(=O)O", "CC[C@H](N)C(=O)O"]
-    results = _check(Constraints(one_per_isomer=True), seed, isomers + others)
-    assert [results[m].reason for m in isomers] == ["isomer of the seed"] * 5
-    assert [results[m].reason for m in others] == ["", ""]
-    keys = _check(Constraints(one_per_isomer=True), ASPIRIN, isomers + others)
-    assert len({keys[m].isomer_key for m in isomers}) == 1
-    assert len({keys[m].isomer_key for m in others}) == 2
+    violated = _violated(Constraints(one_per_isomer=True), seed, isomers + others)
+    assert list(violated.values()) == ["isomer of the seed"] * 5 + ["", ""]
+    assert set(_violated(Constraints(), seed, isomers + others).values()) == {""}
 
 
 def test_stereo_of_the_seed():
@@ -302,15 +304,18 @@ def test_stereo_of_the_seed():
 
 
 def test_one_molecule_of_isomers_is_added():
-    search = SeedSearch("CCO", SearchOptions(10, noise_level=0.5))
+    """Of two tautomers the first is a proposal; it is replaced if it is outside of the range and the other is not."""
+    constraints = Constraints(one_per_isomer=True)
     smiles = ["Oc1ccccn1", "O=c1cccc[nH]1", "CCN"]
-    samples = [(ParsedSample(text, b""), -1.0) for text in smiles]
-    search.similarity = dict.fromkeys(smiles, 0.5)
-    keys = _check(Constraints(one_per_isomer=True), "CCO", smiles)
-    search.add_round(samples, [], keys)
-    assert list(search.molecules) == ["Oc1ccccn1", "CCN"]
-    assert search.rejected == {"isomer of another analog": 1}
-    assert "1 candidates rejected" in search.summary()
+    samples = [(sample, -1.0) for sample in constraints.sample_parser()(smiles)]
+    accepted = {text: CheckedMolecule(text) for text in smiles}
+    for target, expected in ((None, ["Oc1ccccn1", "CCN"]), (DEFAULT_TARGET, ["O=c1cccc[nH]1", "CCN"])):
+        options = SearchOptions(10, target=target)
+        search = SeedSearch("CCO", options, rules=constraints.proposal_rules("CCO"))
+        search.similarity = {"Oc1ccccn1": 0.3, "O=c1cccc[nH]1": 0.5, "CCN": 0.5}
+        search.add_round(samples, search.next_strategies()[:3], accepted)
+        assert (list(search.molecules), list(search.outside)) == (expected, [])
+        assert search.rejected["isomer of another analog"] == (target is None)
 
 
 def test_molecule_whose_alerts_cannot_be_searched_is_rejected_alone():
