@@ -124,10 +124,10 @@ def test_too_few_at_similarity_reports_needed_samples(molvae):
 
 def test_rejections_per_filter_are_reported(molvae):
     result = molvae("analogs", "CCCO", "-n", 30, "--filter", "mw<20", "--max-samples", 200, code=1)
-    assert re.search(r"molecules rejected \(\d+ by mw<20", result.stderr)
+    assert re.search(r"candidates rejected \(\d+ mw<20", result.stderr)
     assert "weaker filters" in result.stderr
     options = ["--noise-level", 0.5, "--exclude-smarts", "N", "--max-samples", 200]
-    assert " by without N" in molvae("analogs", "CCCO", "-n", 300, *options).stderr
+    assert re.search(r"\d+ without N", molvae("analogs", "CCCO", "-n", 300, *options).stderr)
 
 
 @pytest.mark.parametrize("command", ["analogs", "encode", "reconstruct", "map", "anomaly"])
