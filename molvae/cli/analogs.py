@@ -151,9 +151,10 @@ def analogs(
     """Generate distinct valid analogs of each seed molecule, most similar first.
 
     Columns: seed, name (for seeds from files), id (of the analog), smiles, similarity (Tanimoto, Morgan radius 2, 2048
-    bits), log_likelihood, qed, sa, logp, mw, open_stereocenters, not_in_training. In Python: `molvae.analogs`.
+    bits), log_likelihood, qed, sa, logp, mw, open_stereocenters, not_in_training, and further columns of the seeds'
+    files. In Python: `molvae.analogs`.
     """
-    from molvae.cli.inputs import read_rows
+    from molvae.cli.inputs import InputRows
     from molvae.data.readers import looks_like_file
 
     check_image(image)
@@ -176,10 +177,11 @@ def analogs(
         "keep_salts": keep_salts, "random_state": random_seed,
     }  # fmt: skip
     generator = load_model(model, device)
-    settings = _settings(generator, model, n, analog_options, scores, column)
+    settings = {**_settings(generator, model, n, analog_options, scores), "column": column, "name_column": name_column}
     with resumable_run(output, seeds, settings) as parts:
         named = any(text == "-" or looks_like_file(text) for text in seeds)
-        run = SeedStream(read_rows(seeds, column, name_column), parts.counts if parts else {}, named=named)
+        rows = InputRows(seeds, column, name_column)
+        run = SeedStream(rows, parts.counts if parts else {}, named=named)
         # an output file contains whole seeds only; without one, an interrupted command prints what was found
         tables = run.tables(generator, n, analog_options, count_rows(seeds, column), keep_partial=output is None)
         if parts:
@@ -190,7 +192,7 @@ def analogs(
                     draw(frame)
                     write(frame)
                 if not (parts.n_tables if parts else run.n_tables):  # there were no seeds
-                    write(run.named_table(generator.analogs([], n, **analog_options)))
+                    write(run.seed_table(generator.analogs([], n, **analog_options)))
                 if not run.counts["molecules"] and output is not None and output.suffix.lower() in GRID_FORMATS:
                     typer.echo(run.summary(), err=True)
                     raise typer.Exit(1)  # no image without molecules
@@ -200,7 +202,7 @@ def analogs(
 
 
 def _settings(
-    generator: Generator, model: str, n: int, analog_options: dict[str, Any], scores: list[str], column: str | None
+    generator: Generator, model: str, n: int, analog_options: dict[str, Any], scores: list[str]
 ) -> dict[str, Any]:
     """All settings that determine the result, except the seeds; a resumed run must have the same."""
     from importlib.metadata import version
@@ -212,7 +214,6 @@ def _settings(
         **{name: value for name, value in analog_options.items() if name not in ("scores", "precedence")},
         "precedence": content_id(str(analog_options["precedence"])) if analog_options["precedence"] else None,
         **{f"score {position}": _score_id(text) for position, text in enumerate(scores, start=1)},
-        "column": column,
         # the configuration contains the digests of the other files of the model
         "model": content_id(str(find_model(model) / CONFIG_FILE)),
         "device": str(generator.device),

@@ -75,12 +75,12 @@ def check_inputs(arguments: Iterable[str], column: str | None = None, name_colum
             next(iter(rows), None)  # how the file is read is told when it is read
 
 
-def check_library(library: Sequence[str], column: str | None = None) -> None:
+def check_library(library: Sequence[str], column: str | None = None, name_column: str | None = None) -> None:
     """`check_inputs` for arguments that may also be folders of files."""
     from molvae.library.input_files import find_files
 
     if files := [text for text in library if text != "-"]:
-        check_inputs([str(path) for path in find_files(files)], column)
+        check_inputs([str(path) for path in find_files(files)], column, name_column)
 
 
 def score_names(scores: Sequence[str]) -> list[str]:

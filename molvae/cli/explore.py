@@ -44,7 +44,7 @@ def _check_paths(
 def interpolate(
     start: options.Molecule,
     end: options.Molecule,
-    steps: Annotated[int, typer.Option(min=2, help="Number of latents on the path, including both ends.")] = 20,
+    steps: Annotated[int, typer.Option(min=2, max=10_000, help="Number of latents on the path, including both ends.")] = 20,
     path: Annotated[
         str, typer.Option(callback=one_of("spherical", "linear"), help="spherical or linear.")
     ] = "spherical",
@@ -90,7 +90,7 @@ def traverse(
         str, typer.Option(help="latent, principal, or one or two properties such as qed or logp,tpsa.")
     ] = "latent",
     reference: Reference = None,
-    steps: Annotated[int, typer.Option(min=1, help="Rows and columns of the grid.")] = 7,
+    steps: Annotated[int, typer.Option(min=1, max=100, help="Rows and columns of the grid.")] = 7,
     span: Annotated[
         float | None,
         typer.Option(
@@ -148,6 +148,7 @@ def latent_map(
     standardize: options.Standardize = False,
     keep_salts: options.KeepSalts = False,
     column: options.Column = None,
+    name_column: options.NameColumn = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     output: options.Output = None,
@@ -159,31 +160,29 @@ def latent_map(
     `molvae.explore.latent_map`.
     """
     _check_paths(output, image, PLOT_FORMATS, molecules)
-    checks.check_inputs(molecules, column)
+    checks.check_inputs(molecules, column, name_column)
     import pandas as pd
 
     from molvae.chem.properties import property_name
-    from molvae.cli.inputs import InputRows
-    from molvae.cli.row_commands import row_labels, table_of_rows
+    from molvae.cli.row_commands import labelled_rows, table_of_rows
     from molvae.explore import draw_map
     from molvae.explore import latent_map as project
 
     with single_table(output, image, draw_map, PLOT_FORMATS, molecules) as finish:
         generator = load_model(model, device)
-        is_property = property_name(color_by) is not None
-        name_column = None if is_property else color_by
-        found = InputRows(molecules, column, name_column, standardized=standardize, keep_salts=keep_salts)
-        rows = list(found)
+        label = None if property_name(color_by) is not None else color_by
+        found = labelled_rows(
+            molecules, column, name_column, label, "--color-by", standardized=standardize, keep_salts=keep_salts
+        )
         colors: pd.Series[str] | str | None = color_by
-        if color_by is not None and not is_property:
-            colors = pd.Series(row_labels(rows, color_by), name=color_by)
+        if found.labels is not None:
+            colors = pd.Series(found.labels, name=color_by)
             if not colors.any():
                 raise InputError(f"--color-by: {color_by!r} is neither a column with values nor a property such as qed")
-        named = name_column is None and any(row.name for row in rows)
         function = partial(
             project, generator, method=method, color_by=colors, random_state=random_seed, keep_salts=keep_salts
         )
-        finish(table_of_rows(rows, function, named=named, columns=found.columns))
+        finish(table_of_rows(found.rows, function, named=found.named, columns=found.columns))
 
 
 def cluster(
@@ -201,6 +200,7 @@ def cluster(
     standardize: options.Standardize = False,
     keep_salts: options.KeepSalts = False,
     column: options.Column = None,
+    name_column: options.NameColumn = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     output: options.Output = None,
@@ -213,28 +213,26 @@ def cluster(
     """
     n_clusters = checks.number_of_clusters(clusters)
     _check_paths(output, image, PLOT_FORMATS, molecules)
-    checks.check_inputs(molecules, column)
-    from molvae.cli.inputs import InputRows
-    from molvae.cli.row_commands import row_labels, table_of_rows
+    checks.check_inputs(molecules, column, name_column)
+    from molvae.cli.row_commands import labelled_rows, table_of_rows
     from molvae.explore import cluster as cluster_latents
     from molvae.explore import draw_clusters
 
     with single_table(output, image, draw_clusters, PLOT_FORMATS, molecules) as finish:
         generator = load_model(model, device)
-        found = InputRows(molecules, column, labels, standardized=standardize, keep_salts=keep_salts)
-        rows = list(found)
-        known = None if labels is None else row_labels(rows, labels)
-        named = labels is None and any(row.name for row in rows)
+        found = labelled_rows(
+            molecules, column, name_column, labels, "--labels", standardized=standardize, keep_salts=keep_salts
+        )
         function = partial(
             cluster_latents,
             generator,
             n_clusters=n_clusters,
             method=method,
-            labels=known,
+            labels=found.labels,
             random_state=random_seed,
             keep_salts=keep_salts,
         )
-        finish(table_of_rows(rows, function, named=named, columns=found.columns))
+        finish(table_of_rows(found.rows, function, named=found.named, columns=found.columns))
 
 
 def neighbors(
@@ -246,6 +244,7 @@ def neighbors(
     standardize: options.Standardize = False,
     keep_salts: options.KeepSalts = False,
     column: options.Column = None,
+    name_column: options.NameColumn = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
     output: options.Output = None,
@@ -256,7 +255,8 @@ def neighbors(
     Columns: seed, smiles, name (if the file has names), distance, similarity. In Python: `molvae.explore.neighbors`.
     """
     _check_paths(output, image, GRID_FORMATS, [*library, *seeds])
-    checks.check_inputs([*library, *seeds], column)
+    checks.check_inputs(seeds, column)
+    checks.check_inputs(library, column, name_column)
     from molvae.cli.inputs import read_rows, report_errors, report_notes, valid_rows
     from molvae.explore import draw_neighbors
     from molvae.explore import neighbors as nearest_neighbors
@@ -270,7 +270,9 @@ def neighbors(
             for row in valid_rows(read_rows(seeds, column, standardized=standardize, keep_salts=keep_salts), invalid)
         ]
         records, records_again = tee(
-            valid_rows(read_rows(library, column, standardized=standardize, keep_salts=keep_salts), invalid)
+            valid_rows(
+                read_rows(library, column, name_column, standardized=standardize, keep_salts=keep_salts), invalid
+            )
         )
         frame = nearest_neighbors(
             generator,
@@ -313,7 +315,8 @@ def anomaly(
     if save_reference is not None and save_reference.suffix.lower() != ".json":
         raise InputError(f"--save-reference writes a .json file, got {save_reference}")
     _check_paths(output, image, GRID_FORMATS, [*molecules, reference or ""], save_reference)
-    checks.check_inputs([*molecules, *checks.molecule_files(reference)], column)
+    checks.check_inputs(molecules, column, name_column)
+    checks.check_inputs(checks.molecule_files(reference), column)
     from molvae.cli.inputs import InputRows
     from molvae.cli.row_commands import table_of_rows
     from molvae.explore import anomaly as score_anomaly

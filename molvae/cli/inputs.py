@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, count, islice
-from typing import TYPE_CHECKING
+from itertools import chain
 
 import typer
 
 from molvae.chem.smiles import parse
 from molvae.chem.standardization import prepare
+from molvae.data.carried_columns import peek_columns
 from molvae.data.readers import looks_like_file, read_records
 from molvae.data.rows import ARGUMENT, InvalidRow, Record
 from molvae.data.text_readers import smi_row
 from molvae.errors import MoleculeError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 Row = Record | InvalidRow
-
-_PEEKED_ROWS = 100  # at the beginning of each input, whose columns are carried through to the output
-RESERVED = ("smiles", "reconstruction", "canonical", "error", "note")
-"""Columns with a meaning for the writers of tables, which a column of an input never takes."""
 
 
 def read_rows(
@@ -189,37 +182,12 @@ class InputRows:
         self._rows = chain.from_iterable([self._peek(rows) for rows in inputs])
 
     def _peek(self, rows: Iterator[Row]) -> Iterator[Row]:
-        first = list(islice(rows, _PEEKED_ROWS))
-        found = (name for row in first for name in row.columns)
+        found, rows = peek_columns(rows)
         self.columns = tuple(dict.fromkeys((*self.columns, *found)))
-        return chain(first, rows)
+        return rows
 
     def __iter__(self) -> Iterator[Row]:
         return self._rows
 
     def __next__(self) -> Row:
         return next(self._rows)
-
-
-def add_columns(frame: pd.DataFrame, rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:
-    """The table with the further columns of its N rows at the end.
-
-    A name that the table or the writers use is written as `input_NAME`.
-    """
-    own = {str(name) for name in frame.columns} | set(RESERVED)
-    for name in columns:
-        values = [row.columns.get(name, "") for row in rows]
-        frame[free_name(name, own)] = values
-        own.add(free_name(name, own))
-    return frame
-
-
-def free_name(name: str, taken: set[str]) -> str:
-    """The name of an input column in an output that has the columns `taken`."""
-    return next(text for text in _candidates(name) if text not in taken)
-
-
-def _candidates(name: str) -> Iterator[str]:
-    yield name
-    yield f"input_{name}"
-    yield from (f"input_{name}_{number}" for number in count(2))

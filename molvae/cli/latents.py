@@ -148,7 +148,7 @@ def reconstruct(
 
 def _with_further_columns(frame: pd.DataFrame, latents: pd.DataFrame | NDArray[Any]) -> pd.DataFrame:
     """The table of decoded molecules with the columns of the input that are not latents, such as the names."""
-    from molvae.cli.inputs import RESERVED, free_name
+    from molvae.data.carried_columns import RESERVED, free_name
 
     own = {*map(str, frame.columns), *RESERVED}
     for name in getattr(latents, "columns", ()):

@@ -31,6 +31,7 @@ def index(
     standardize: options.Standardize = False,
     keep_salts: options.KeepSalts = False,
     column: options.Column = None,
+    name_column: options.NameColumn = None,
     workers: options.Workers = None,
     model: options.Model = "druglike",
     device: options.Device = "auto",
@@ -46,13 +47,14 @@ def index(
     checks.check_index_folder(output)
     for name in split_names(properties):
         get_property(name)
-    checks.check_library(library, column)
+    checks.check_library(library, column, name_column)
     from molvae.library.indexed_library import index as build_library
 
     try:
         built = build_library(
-            library, output, model=model, device=device, column=column, properties=split_names(properties),
-            standardize=standardize, keep_salts=keep_salts, workers=workers, shard_rows=shard_rows,
+            library, output, model=model, device=device, column=column, name_column=name_column,
+            properties=split_names(properties), standardize=standardize, keep_salts=keep_salts, workers=workers,
+            shard_rows=shard_rows,
         )  # fmt: skip
     except CheckpointError as error:
         raise InputError(f"--model: {error}") from None
@@ -99,7 +101,10 @@ def search(
     include_smarts: options.IncludeSmarts = [],  # noqa: B006
     exclude_smarts: options.ExcludeSmarts = [],  # noqa: B006
     core: options.Core = None,
+    standardize: options.Standardize = False,
+    keep_salts: options.KeepSalts = False,
     column: options.Column = None,
+    name_column: options.NameColumn = None,
     workers: options.Workers = None,
     model: Annotated[
         str | None,
@@ -117,21 +122,27 @@ def search(
 ) -> None:
     """Find the molecules of a library that are most similar to each seed; exact unless --nprobe is given.
 
-    Columns: seed, rank, smiles, id, similarity (Tanimoto, Morgan radius 2, 2048 bits), latent_distance, and the
-    library's properties. In Python: `molvae.open_library(...).search`.
+    Seeds are prepared as the library was: --standardize and --keep-salts are needed only where the library was indexed
+    without them.
+
+    Columns: seed, name (of the seed, if it has one), rank, smiles, id, similarity (Tanimoto, Morgan radius 2, 2048
+    bits), latent_distance, the library's properties, and further columns of the seeds' files. In Python:
+    `molvae.open_library(...).search`.
     """
-    from molvae.cli.inputs import changed_summary, read_rows, report_note, report_row
+    from molvae.cli.inputs import InputRows, changed_summary, report_note, report_row
+    from molvae.data.carried_columns import add_columns
     from molvae.data.rows import Record
 
     check_outputs(output, inputs=seeds)
     checks.check_search(library, filters)
     checks.check_structures(include_smarts, exclude_smarts, core)
-    checks.check_inputs(seeds, column)
+    checks.check_inputs(seeds, column, name_column)
     from molvae.library.indexed_library import open_library
 
     opened = open_library(library, model=model, device=device)
     records = list[Record]()
-    for row in read_rows(seeds, column):
+    rows = InputRows(seeds, column, name_column)
+    for row in rows:
         if isinstance(row, Record):
             records.append(row)
         else:
@@ -141,8 +152,12 @@ def search(
         frame = opened.search(
             [row.smiles for row in records], top=top, rank_by=rank_by, metric=metric, nprobe=nprobe, filters=filters,
             include_smarts=include_smarts, exclude_smarts=exclude_smarts, core=core, workers=workers,
+            standardize=standardize or None, keep_salts=keep_salts or None,  # None: as in the library
         )  # fmt: skip
-        write(frame)
+        found = [row for row, n_hits in zip(records, frame.attrs["hits_per_seed"], strict=True) for _ in range(n_hits)]
+        if any(row.name for row in records):
+            frame.insert(1, "name", [row.name for row in found])
+        write(add_columns(frame, found, rows.columns))
     n_changed = 0
     for row in records:
         if row.smiles in frame.attrs["errors"]:

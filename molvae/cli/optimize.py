@@ -69,14 +69,15 @@ def optimize(
     covariance before each restart. Ctrl+C ends the search and returns the molecules found so far.
 
     Columns: seed, name (of the seed, if it has one), id (of the molecule), smiles, score, similarity, the properties
-    used, n_evaluations, n_samples. In Python: `molvae.explore.optimize`.
+    used, n_evaluations, n_samples, and further columns of the seeds' files. In Python: `molvae.explore.optimize`.
     """
-    from molvae.cli.inputs import read_rows, report_errors, report_notes, valid_rows
+    from molvae.cli.inputs import InputRows, report_errors, report_notes, valid_rows
 
     check_image(image)
     check_outputs(output, image, inputs=seeds)
     checks.check_objective(objective, filters, checks.score_names(scores))
     checks.check_inputs(seeds, column, name_column)
+    from molvae.data.carried_columns import add_columns
     from molvae.explore import OptimizationInterrupted, draw_best
     from molvae.explore import optimize as optimize_molecules
     from molvae.explore.latent_search import SearchStrategy
@@ -84,7 +85,7 @@ def optimize(
     strategy = SearchStrategy(population_size=population, n_generations=generations, noise_level=noise_level)
     with single_table(output, image, draw_best, GRID_FORMATS, seeds) as finish:
         generator = load_model(model, device)
-        rows = read_rows(seeds, column, name_column, standardized=standardize, keep_salts=keep_salts)
+        rows = InputRows(seeds, column, name_column, standardized=standardize, keep_salts=keep_salts)
         records = list(valid_rows(rows))
         starts = [record.smiles for record in records]
         interrupted = None
@@ -102,9 +103,11 @@ def optimize(
         report_errors(frame.attrs["errors"])
         report_notes(frame.attrs["notes"])
         frame.insert(1, "id", _ids(frame, records))
+        by_seed = {record.smiles: record for record in reversed(records)}
+        found = [by_seed[seed] for seed in frame["seed"]]
         if any(record.name for record in records):
-            names = {record.smiles: record.name for record in reversed(records)}
-            frame.insert(1, "name", [names.get(seed, "") for seed in frame["seed"]])
+            frame.insert(1, "name", [record.name for record in found])
+        frame = add_columns(frame, found, rows.columns)
         finish(frame)
     if interrupted:
         raise interrupted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -49,7 +49,8 @@ def table_of_rows(
     columns: Sequence[str] = (),
 ) -> pd.DataFrame:
     """One table for all rows; see `map_rows`."""
-    from molvae.cli.inputs import add_columns, report_row
+    from molvae.cli.inputs import report_row
+    from molvae.data.carried_columns import add_columns
     from molvae.data.rows import Record
 
     frame = function([row.smiles if isinstance(row, Record) else "" for row in rows])
@@ -69,7 +70,46 @@ def table_of_rows(
     return frame
 
 
-def row_labels(rows: list[Row], column: str) -> list[str]:
+def labelled_rows(
+    arguments: Sequence[str],
+    column: str | None,
+    name_column: str | None,
+    label: str | None,
+    option: str,
+    *,
+    standardized: bool,
+    keep_salts: bool,
+) -> LabelledRows:
+    """All rows, with the value of a further column of each, which `option` names; without a `label`, only the rows.
+
+    Without a column of names, the label is read in its place, as the readers of all formats do for names.
+    """
+    from molvae.cli.inputs import InputRows
+    from molvae.data.carried_columns import column_values
+
+    read_as_name = name_column is None and label is not None
+    found = InputRows(
+        arguments, column, label if read_as_name else name_column, standardized=standardized, keep_salts=keep_salts
+    )
+    rows = list(found)
+    if label is None:
+        return LabelledRows(rows, None, found.columns, named=any(row.name for row in rows))
+    if read_as_name:
+        return LabelledRows(rows, _names_as_labels(rows, label), found.columns, named=False)
+    name, values = column_values(rows, found.columns, label, option)
+    return LabelledRows(rows, values, tuple(c for c in found.columns if c != name), named=True)
+
+
+class LabelledRows(NamedTuple):
+    """Rows, the label of each, the further columns without that of the labels, and whether the rows have names."""
+
+    rows: list[Row]
+    labels: list[str] | None
+    columns: tuple[str, ...]
+    named: bool
+
+
+def _names_as_labels(rows: list[Row], column: str) -> list[str]:
     """The value of each row in the column that was read as its name; "" for invalid rows.
 
     A .smi file has names but no columns: its names are used, and a line on stderr says so. Raises `InputError` if it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from molvae.cli.inputs import InputRows, Row
+    from molvae.cli.inputs import InputRows
     from molvae.metrics.scorer import Scorer, Scores
 
 MAX_TERMINAL_SEEDS = 20
@@ -172,23 +171,18 @@ def _score_rows(scorer: Scorer, rows: InputRows, output: Path | None) -> None:
 
     The further columns of the input are at the end of the table.
     """
-    from molvae.cli.inputs import add_columns, report_row
+    from molvae.cli.inputs import report_row
+    from molvae.data.carried_columns import CarriedColumns
     from molvae.io.writers import table_writer
 
-    pending: deque[Row] = deque()  # rows that were read but are not yet in a table
-
-    def record_pending() -> Iterator[Row]:
-        for row in rows:
-            pending.append(row)
-            yield row
-
+    carried = CarriedColumns(rows, rows.columns)
     with (
         nullcontext(lambda _: None) if output is None else table_writer(output) as write,
         progress_bar(None, "molecules") as advance,
     ):
-        for frame in scorer.tables(record_pending()):
-            scored = [pending.popleft() for _ in range(len(frame))]
-            write(add_columns(frame.copy(deep=False), scored, rows.columns))
+        for frame in scorer.tables(carried):
+            table, scored = carried.add(frame)
+            write(table)
             for row, error, canonical in zip(scored, frame["error"], frame["canonical"], strict=True):
                 if not canonical:
                     report_row(row, error)

@@ -82,7 +82,7 @@ def screen(
     check_outputs(output, report, invalid_rows, inputs=[*library, *seeds])
     checks.check_expressions(filters, rank_by, ("tanimoto", "latent", *checks.score_names(scores)))
     checks.check_structures(include_smarts, exclude_smarts, core)
-    checks.check_library(library, column)
+    checks.check_library(library, column, name_column)
     checks.check_inputs(seeds, column)
     from molvae.screening.screen import screen as screen_library
 
@@ -104,7 +104,7 @@ def screen(
 
 def _with_input_columns(table: pd.DataFrame, column: str | None, name_column: str | None) -> pd.DataFrame:
     """The shortlist with the further columns of the rows of files that its molecules come from."""
-    from molvae.cli.inputs import add_columns
+    from molvae.data.carried_columns import add_columns
     from molvae.data.rows import InvalidRow
     from molvae.screening.screen import hit_records
 

@@ -18,7 +18,7 @@ from molvae.viz.progress import progress_bar
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molvae.cli.inputs import Row
+    from molvae.cli.inputs import InputRows
     from molvae.data.rows import Record
     from molvae.generator import Generator
 
@@ -40,14 +40,14 @@ class SeedStream:
     Parameters
     ----------
     rows
-        The rows of all inputs.
+        The rows of all inputs, whose further columns are added to the analogs.
     counts
         The counts of an interrupted run; its rows are skipped.
     named
         Add the names of the seeds as a column.
     """
 
-    def __init__(self, rows: Iterator[Row], counts: Mapping[str, int], *, named: bool) -> None:
+    def __init__(self, rows: InputRows, counts: Mapping[str, int], *, named: bool) -> None:
         self.counts, self.named, self.rows = Counter(counts), named, rows
         self.n_skipped = self.counts["used"] + self.counts["rejected"]
         self.pending: deque[_Seed] = deque()  # seeds in the generator
@@ -87,11 +87,13 @@ class SeedStream:
                 raise
         self.counts["rejected"] += self.n_invalid
 
-    def named_table(self, frame: pd.DataFrame, names: Sequence[str] = ()) -> pd.DataFrame:
-        """A table with the column of the names of the seeds, if there is one."""
+    def seed_table(self, frame: pd.DataFrame, seeds: Sequence[Record] = ()) -> pd.DataFrame:
+        """A table with the names of the seed of each row, if seeds have names, and with its further columns."""
+        from molvae.data.carried_columns import add_columns
+
         if self.named:
-            frame.insert(1, "name", list(names))
-        return frame
+            frame.insert(1, "name", [seed.name for seed in seeds])
+        return add_columns(frame, seeds, self.rows.columns)
 
     def _seeds(self) -> Iterator[str]:
         from molvae.cli.inputs import report_row
@@ -114,11 +116,11 @@ class SeedStream:
         from molvae.cli.inputs import report_note, report_row
         from molvae.generation.options import analog_ids
 
-        counts, names, ids = Counter(molecules=len(frame)), list[str](), list[str]()
+        counts, seeds, ids = Counter(molecules=len(frame)), list["Record"](), list[str]()
         lines = iter(frame.attrs["summary"])
         for n_found in frame.attrs["rows_per_seed"]:
             seed = self.pending.popleft()
-            names += [seed.row.name] * n_found
+            seeds += [seed.row] * n_found
             ids += analog_ids(seed.label, n_found)
             counts["rejected"] += seed.n_invalid
             reason = frame.attrs["errors"].get(seed.row.smiles)
@@ -131,7 +133,7 @@ class SeedStream:
         self.counts.update(counts)
         self.n_tables += 1
         frame["id"] = ids
-        frame = self.named_table(frame, names)
+        frame = self.seed_table(frame, seeds)
         frame.attrs = {"counts": dict(counts)}
         return frame
 

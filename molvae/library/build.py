@@ -80,6 +80,7 @@ def build_index(
     max_length: int,
     device: torch.device | str = "cpu",
     column: str | None = None,
+    name_column: str | None = None,
     properties: Sequence[str] = PROPERTIES,
     standardize: bool = False,
     keep_salts: bool = False,
@@ -122,14 +123,14 @@ def build_index(
         format=FORMAT, model=model_id, properties=tuple(dict.fromkeys(properties)), standardize=standardize,
         column=column, shard_rows=shard_rows,
         versions={name: version(name) for name in ("molvae", "rdkit", "torch")},
-        inputs=tuple(check_files(files, column)), keep_salts=keep_salts,
+        inputs=tuple(check_files(files, column, name_column)), keep_salts=keep_salts, name_column=name_column,
     )  # fmt: skip
     if (manifest := _complete_library(folder, settings)) is not None:
         return _clean_up(folder, manifest)
     shards = _prepare_folder(folder, settings)
     hashes, counts = _hashes(folder, shards, settings.model.latent_dim), total_counts(shards)
     batches = embed_rows(
-        model, vocabulary, islice(read_files(files, column), counts.read, None), device=device,
+        model, vocabulary, islice(read_files(files, column, name_column), counts.read, None), device=device,
         max_length=max_length, properties=settings.properties, fingerprints=True, standardize=standardize,
         keep_salts=keep_salts, workers=workers, batch_size=min(BATCH_SIZE, shard_rows),
     )  # fmt: skip

@@ -46,6 +46,7 @@ def index(
     model: str | Path = "druglike",
     device: str = "auto",
     column: str | None = None,
+    name_column: str | None = None,
     properties: Sequence[str] = PROPERTIES,
     standardize: bool = False,
     keep_salts: bool = False,
@@ -72,6 +73,8 @@ def index(
         Device of the model: "auto", "cpu", "cuda", "mps".
     column : str, optional
         Column of the SMILES in tables. Default: "smiles".
+    name_column : str, optional
+        Column of the names, which become the IDs of the library. Default: "name", "id" or another usual name.
     properties : sequence of str
         Properties to store; searches can filter by them.
     standardize : bool
@@ -110,9 +113,9 @@ def index(
 
         build_index(
             paths, output, loaded.model, loaded.vocabulary, model_id=_model_id(str(model), loaded),
-            max_length=loaded.config.max_length, device=found_device, column=column, properties=properties,
-            standardize=standardize, keep_salts=keep_salts, workers=workers, shard_rows=shard_rows,
-            progress=show_progress,
+            max_length=loaded.config.max_length, device=found_device, column=column, name_column=name_column,
+            properties=properties, standardize=standardize, keep_salts=keep_salts, workers=workers,
+            shard_rows=shard_rows, progress=show_progress,
         )  # fmt: skip
     return open_library(output, model=model, device=device)
 
@@ -144,13 +147,14 @@ def open_library(folder: str | Path, *, model: str | Path | None = None, device:
 
 @dataclass(frozen=True)
 class SearchSeed:
-    """A seed as written by the user, and its packed fingerprint (256,).
+    """A seed as written by the user, its position among the seeds, and its packed fingerprint (256,).
 
     `latent` (D,) is None, and `canonical` has the identity, for searches without latents. `note` tells how the molecule
     differs from the input.
     """
 
     smiles: str
+    position: int
     fingerprint: NDArray[np.uint8]
     latent: NDArray[np.float32] | None = None
     canonical: str = ""
@@ -235,6 +239,7 @@ class IndexedLibrary:
         pandas.DataFrame
             Columns seed, rank (from 1), smiles, id (name, or file:row), similarity (Tanimoto), latent_distance
             (1 - cosine, or Euclidean; absent if `rank_by` is "tanimoto"), and the properties of the library.
+            ``attrs["hits_per_seed"]`` has the number of rows of each seed in the order of `seeds`.
             ``attrs["errors"]`` maps the seeds that cannot be used to the reasons, ``attrs["notes"]`` those that were
             changed to what was changed, such as "salt removed: Cl".
 
@@ -265,7 +270,8 @@ class IndexedLibrary:
             "keep_salts": settings.keep_salts if keep_salts is None else keep_salts,
         }
         prepare_seeds = self._prepare_seeds if rank_by == "tanimoto" else self._encode_seeds
-        found, errors = prepare_seeds(list(as_smiles_iterable(seeds)), **preparation)
+        texts = list(as_smiles_iterable(seeds))
+        found, errors = prepare_seeds(texts, **preparation)
         searchers: dict[str, Searcher] = {
             "tanimoto": FingerprintSearcher(np.array([seed.fingerprint for seed in found]))
         }
@@ -283,7 +289,9 @@ class IndexedLibrary:
             hits = [self._seed_first(found_hits, seed, top) for found_hits, seed in zip(hits, found, strict=True)]
         frame = self._hits_table(found, hits, searchers)
         notes = {seed.smiles: seed.note for seed in found if seed.note}
-        frame.attrs |= {"errors": errors, "notes": notes}
+        sizes = {seed.position: len(found_hits.rows) for seed, found_hits in zip(found, hits, strict=True)}
+        hits_per_seed = [sizes.get(position, 0) for position in range(len(texts))]
+        frame.attrs |= {"errors": errors, "notes": notes, "hits_per_seed": hits_per_seed}
         for message in [*errors.values(), *(f"SMILES {shortened(seed)}: {note}" for seed, note in notes.items())]:
             warn(message)
         return frame
@@ -307,7 +315,9 @@ class IndexedLibrary:
                     raise MoleculeError(row.reason)
                 molecule = prepare(text, standardize=standardize, keep_salts=keep_salts)
                 mol = fingerprint_mol(molecule.mol, molecule.smiles)
-                seeds.append(SearchSeed(text, morgan_bits([mol])[0], canonical=molecule.smiles, note=molecule.note))
+                seeds.append(
+                    SearchSeed(text, row.row - 1, morgan_bits([mol])[0], canonical=molecule.smiles, note=molecule.note)
+                )
             except MoleculeError as error:
                 errors[text] = str(error)
         return seeds, errors
@@ -325,7 +335,7 @@ class IndexedLibrary:
         for batch in batches:
             notes = {row.row: row.reason for row in batch.notes}
             seeds += [
-                SearchSeed(texts[record.row - 1], fingerprint, latent, note=notes.get(record.row, ""))
+                SearchSeed(texts[record.row - 1], record.row - 1, fingerprint, latent, note=notes.get(record.row, ""))
                 for record, fingerprint, latent in zip(batch.records, batch.fingerprints, batch.latents, strict=True)
             ]
             errors |= {texts[invalid_row.row - 1]: invalid_row.reason for invalid_row in batch.invalid_rows}

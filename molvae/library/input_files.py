@@ -70,18 +70,18 @@ def _is_molecule_file(path: Path) -> bool:
     return path.is_file() and not path.name.startswith(".") and file_format(path.name) is not None
 
 
-def check_files(files: Sequence[Path], column: str | None = None) -> list[InputFile]:
+def check_files(files: Sequence[Path], column: str | None = None, name_column: str | None = None) -> list[InputFile]:
     """Return size and sha256 of every file after reading its first row. Raises `InputError` if that fails."""
-    for path in files:
-        next(
-            read_records(path, column=column, notify=lambda _: None), None
-        )  # finds a missing column before hours of work
+    for path in files:  # finds a missing column before hours of work
+        next(read_records(path, column=column, name_column=name_column, notify=lambda _: None), None)
     return [InputFile(str(path), path.stat().st_size, checksum(path)) for path in files]
 
 
-def read_files(files: Sequence[Path], column: str | None = None) -> Iterator[Record | InvalidRow]:
+def read_files(
+    files: Sequence[Path], column: str | None = None, name_column: str | None = None
+) -> Iterator[Record | InvalidRow]:
     """Yield the rows of all files, file by file."""
-    return chain.from_iterable(read_records(path, column=column) for path in files)
+    return chain.from_iterable(read_records(path, column=column, name_column=name_column) for path in files)
 
 
 def estimate_rows(files: Iterable[Path]) -> int | None:

@@ -82,6 +82,7 @@ class IndexSettings:
     versions: dict[str, str]
     inputs: tuple[InputFile, ...]
     keep_salts: bool = False
+    name_column: str | None = None
 
     def check_equal(self, existing: IndexSettings, folder: Path) -> None:
         """Raise `InputError` naming the first setting that differs from the library that exists in `folder`."""

@@ -10,6 +10,7 @@ from typing import Any
 from rdkit import Chem
 
 from molvae.data.arguments import as_smiles, as_smiles_iterable, with_index_of
+from molvae.data.carried_columns import CarriedColumns
 from molvae.data.checked_arguments import checked_arguments
 from molvae.data.datasets import resolve_source
 from molvae.data.readers import looks_like_file, read_records
@@ -51,7 +52,7 @@ def score(
     ----------
     smiles : str, Mol, Path, DataFrame or iterable
         SMILES, RDKit molecules, a table with a column of SMILES, or the path of a file. The names in a file become the
-        column `name`.
+        column `name`, and its further columns are at the end of the table.
     train : str, Path, iterable of str, or Reference, optional
         Training set of the model, as SMILES, a file or a named dataset such as "moses:train". Molecules that are
         not in it count as novel. Statistics of the set are cached on disk.
@@ -111,7 +112,8 @@ def score(
     path = _path_or_none(smiles)
     if path is not None and seeds is not None:
         raise InputError(f"seeds cannot be combined with a file: read the column of SMILES from {path} and pass it")
-    rows = read_records(path) if path is not None else _rows(smiles, seeds)
+    carried = None if path is None else CarriedColumns(read_records(path, with_columns=True))
+    rows = carried or _rows(smiles, seeds)
     device = str(find_device(device))
     references = load_references(train, test, test_scaffolds, workers=workers, device=device)
     scorer = Scorer(
@@ -133,7 +135,7 @@ def score(
     tables = []
     with progress_bar(None, "molecules") as advance:
         for part in scorer.tables(rows):
-            tables.append(part)
+            tables.append(part if carried is None else carried.add(part)[0])
             if advance:
                 advance(scorer.n_read)
     table = with_index_of(concat_tables(tables), None if path is not None else smiles)

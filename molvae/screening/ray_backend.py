@@ -35,6 +35,7 @@ def screen_on_ray(
     *,
     address: str,
     column: str | None = None,
+    name_column: str | None = None,
     encoder: LatentEncoder | None = None,
     on_part: Callable[[PartialResult], None] = lambda _: None,
 ) -> list[Hit]:
@@ -48,8 +49,8 @@ def screen_on_ray(
         Filters and scores.
     address : str
         Address of the cluster; "auto" for the one that this machine belongs to, "local" to start a new one.
-    column : str, optional
-        Column of the SMILES.
+    column, name_column : str, optional
+        Columns of the SMILES and of the names.
     encoder : LatentEncoder, optional
         Needed for scores of latents. There is one actor for each GPU if it is on a GPU, else for each core.
     on_part : callable
@@ -68,7 +69,7 @@ def screen_on_ray(
         If there is no cluster at `address`.
     """
     ray = _connect(address)
-    blocks = ray.data.read_datasource(_datasource(files, column))
+    blocks = ray.data.read_datasource(_datasource(files, column, name_column))
     on_gpu = encoder is not None and encoder.device.type != "cpu"
     actors = int(ray.cluster_resources().get("GPU" if on_gpu else "CPU", 1))
     tables = blocks.map_batches(
@@ -116,7 +117,7 @@ class _ImportPath(list[str]):
         super().extend(folder for folder in folders if folder in sys.path)
 
 
-def _datasource(files: Sequence[Path], column: str | None) -> Any:
+def _datasource(files: Sequence[Path], column: str | None, name_column: str | None) -> Any:
     """Return a Ray datasource of the rows: a task for each file, which yields block after block."""
     from ray.data import Datasource, ReadTask
     from ray.data.block import BlockMetadata
@@ -126,7 +127,10 @@ def _datasource(files: Sequence[Path], column: str | None) -> Any:
             return sum(path.stat().st_size for path in files)
 
         def get_read_tasks(self, *_: Any, **__: Any) -> list[Any]:
-            return [ReadTask(partial(_read_blocks, path, column), _metadata(BlockMetadata, path)) for path in files]
+            return [
+                ReadTask(partial(_read_blocks, path, column, name_column), _metadata(BlockMetadata, path))
+                for path in files
+            ]
 
     return Library()  # type: ignore[no-untyped-call]
 
@@ -135,9 +139,9 @@ def _metadata(block_metadata: Any, path: Path) -> Any:
     return block_metadata(num_rows=None, size_bytes=path.stat().st_size, input_files=[str(path)], exec_stats=None)
 
 
-def _read_blocks(path: Path, column: str | None) -> Iterator[Any]:
+def _read_blocks(path: Path, column: str | None, name_column: str | None) -> Iterator[Any]:
     """Yield tables of `BLOCK` rows: smiles, name, source, row, and the reason of an invalid row."""
-    for rows in chunked(read_records(path, column=column), BLOCK):
+    for rows in chunked(read_records(path, column=column, name_column=name_column), BLOCK):
         yield _table([_row_to_dict(row) for row in rows])
 
 

@@ -206,7 +206,10 @@ def screen(
             rows = (part for source in sources for part in _rows(source, column, name_column))
             hits = screen_rows(rows, query, encoder=encoder, workers=workers, on_part=count)
         else:
-            hits = screen_on_ray(_files(sources), query, address=ray, column=column, encoder=encoder, on_part=count)
+            hits = screen_on_ray(
+                _files(sources), query, address=ray, column=column, name_column=name_column, encoder=encoder,
+                on_part=count,
+            )  # fmt: skip
     if not hits and counts.filtered and (values := seen.text()):
         warn(f"no molecule passes all filters; values seen: {values}")
     return ScreenResult(plan.table(hits), counts, plan.seeds)

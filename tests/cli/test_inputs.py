@@ -8,7 +8,8 @@ import sys
 import pandas as pd
 import pytest
 
-from molvae.cli.inputs import InputRows, add_columns, read_rows
+from molvae.cli.inputs import InputRows, read_rows
+from molvae.data.carried_columns import add_columns
 from molvae.data.rows import Record
 from molvae.errors import InputError
 
