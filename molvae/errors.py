@@ -16,6 +16,9 @@ MAX_MESSAGE = 2000
 MAX_LINE = 400
 """Characters of the message about a molecule, which is one line."""
 
+MAX_COUNT = 1_000_000_000
+"""Upper limit of counts in options and arguments, such as a number of molecules; larger ones are mistakes."""
+
 
 class MolvaeError(Exception):
     """Base class of all exceptions that molvae raises on purpose.

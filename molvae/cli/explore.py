@@ -44,7 +44,9 @@ def _check_paths(
 def interpolate(
     start: options.Molecule,
     end: options.Molecule,
-    steps: Annotated[int, typer.Option(min=2, max=10_000, help="Number of latents on the path, including both ends.")] = 20,
+    steps: Annotated[
+        int, typer.Option(min=2, max=10_000, help="Number of latents on the path, including both ends.")
+    ] = 20,
     path: Annotated[
         str, typer.Option(callback=one_of("spherical", "linear"), help="spherical or linear.")
     ] = "spherical",

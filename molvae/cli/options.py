@@ -163,6 +163,7 @@ Workers = Annotated[
     int | None,
     typer.Option(
         min=0,
+        max=1024,
         rich_help_panel=MODEL,
         show_default=False,
         help="Number of worker processes. Default: one per core.",

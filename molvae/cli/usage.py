@@ -10,14 +10,14 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from molvae.errors import did_you_mean, one_line
+from molvae.errors import MAX_COUNT, did_you_mean, one_line
 
 UsageError: Any = typer.BadParameter.__mro__[1]
 """The usage error of the version of click that typer uses."""
 
 
 class Command(TyperCommand):
-    """A command that rejects values that no option can have: numbers that are not finite, and empty text."""
+    """A command that rejects values that no option can have: absurd and infinite numbers, and empty text."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Parse the arguments, and check the value of each option."""
@@ -38,6 +38,8 @@ def _problem(value: Any, parameter: Any) -> str:
     """Why an option cannot have a value; "" if it can."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"must be a finite number, got {value}"
+    if isinstance(value, int) and getattr(parameter, "max", None) is None and abs(value) > MAX_COUNT:
+        return f"must be {MAX_COUNT:,} or less, got {value}"
     is_option = parameter.param_type_name == "option"
     for text in value if isinstance(value, list | tuple) else [value]:
         if isinstance(text, str) and not text.strip() and is_option and parameter.default != "":

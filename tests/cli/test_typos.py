@@ -25,6 +25,7 @@ analog CCO | did you mean 'analogs'
 analogs CCO --filte mw<300 | --filter
 analogs CCO -n 0 | --count/-n: must be 1 or more, got '0'
 analogs CCO -n x | --count/-n: must be a whole number, got 'x'
+analogs CCO -n 100000000000000000000 | --count/-n: must be 1,000,000,000 or less, got 100000000000000000000
 analogs CCO -n nan | must be a whole number, got 'nan'
 analogs CCO --temperature inf | --temperature: must be a finite number, got inf
 analogs CCO --temperature nan | --temperature: must be
