@@ -32,7 +32,8 @@ from molvae.generation.engine import DecodedSamples, Engine
 from molvae.generation.interruption import SearchInterrupted
 from molvae.generation.proposal_rules import ANALOG_ISOMER, ProposalRules
 from molvae.generation.seed_sampler import SampleBatch, SeedSampler
-from molvae.generation.similarity_target import DECAY, MEDIAN_TOLERANCE, SimilarityTarget, Strategy, StrategyAllocator
+from molvae.generation.similarity_target import DECAY, MEDIAN_TOLERANCE, SimilarityTarget, StrategyAllocator
+from molvae.generation.strategies import Strategy
 from molvae.generation.token_sampling import SamplingOptions
 from molvae.nn.priors import LatentDistribution
 

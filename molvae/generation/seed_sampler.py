@@ -20,7 +20,7 @@ from molvae.chem.smiles import parse
 from molvae.chem.tokenizer import PAD_ID, Vocabulary
 from molvae.generation.engine import DecodedSamples, Engine
 from molvae.generation.rng import normal, row_keys, uniform
-from molvae.generation.similarity_target import Strategy
+from molvae.generation.strategies import Strategy
 from molvae.generation.token_sampling import SamplingOptions
 from molvae.nn.priors import LatentDistribution
 

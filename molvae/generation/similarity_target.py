@@ -1,10 +1,8 @@
 """Similarity targets, and the allocation of samples to strategies that reach them.
 
 No noise level gives the same similarity around two seeds, and none gives a narrow range. The first samples of a seed
-are therefore spread over many strategies, and those whose samples were accepted get more of the following ones. A
-strategy has three parts: the noise level of the latent, a temperature scale, and whether the sample branches from the
-SMILES of the seed. Branching reaches molecules close to the seed: around a latent with little noise, nearly all other
-samples are the seed itself.
+are therefore spread over many strategies, by how often they give the similarity around other molecules, and those whose
+samples were accepted get more of the following ones.
 """
 
 from __future__ import annotations
@@ -14,24 +12,10 @@ from dataclasses import dataclass, field
 from math import ceil
 from numbers import Real
 from statistics import median
-from typing import NamedTuple, Self
+from typing import Self
 
 from molvae.errors import InputError
-
-
-class Strategy(NamedTuple):
-    """How a sample is drawn around a seed."""
-
-    noise_level: float  # 0 (latent of the seed) to 1 (prior)
-    temperature_scale: float = 1.0  # factor of the temperature
-    branch: bool = False  # the sample has the tokens of the seed up to a random atom, and another token there
-
-
-STRATEGIES = (
-    *(Strategy(noise_level) for noise_level in (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)),
-    *(Strategy(noise_level, branch=True) for noise_level in (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8)),
-    *(Strategy(noise_level, temperature_scale=1.4, branch=True) for noise_level in (0.05, 0.1, 0.35)),
-)
+from molvae.generation.strategies import STRATEGIES, Strategy, expected_yield
 
 MEDIAN_HALF_WIDTH = 0.15
 """Molecules up to this far from a target median are accepted, equally many below and above it."""
@@ -45,8 +29,8 @@ MAX_EXCESS = 25
 DECAY = 0.7
 """Weight of earlier rounds relative to the latest one, because the molecules that are still to be found change."""
 
-PRIOR_YIELD = 0.02
-"""Assumed fraction of accepted samples of a strategy that has not been used."""
+PRIOR_SAMPLES, MIN_PRIOR_YIELD = 2, 0.05
+"""The yield of a strategy around other molecules counts as much as this many samples; the smallest such yield."""
 
 
 @dataclass(frozen=True)
@@ -144,13 +128,19 @@ class StrategyAllocator:
 
     def allocate(self, n_samples: int) -> list[Strategy]:
         """The strategy of each of the next samples: shares are proportional to the squared yields."""
-        yields = [((a + PRIOR_YIELD) / (d + 1)) ** 2 for a, d in zip(self.accepted, self.drawn, strict=True)]
+        counted = zip(self._prior, self.accepted, self.drawn, strict=True)
+        yields = [((a + PRIOR_SAMPLES * prior) / (d + PRIOR_SAMPLES)) ** 2 for prior, a, d in counted]
         exact = [n_samples * value / sum(yields) for value in yields]
         counts = [int(number) for number in exact]
         by_remainder = sorted(range(len(STRATEGIES)), key=lambda i: counts[i] - exact[i])
         for i in by_remainder[: n_samples - sum(counts)]:
             counts[i] += 1
         return [strategy for strategy, count in zip(STRATEGIES, counts, strict=True) for _ in range(count)]
+
+    @property
+    def _prior(self) -> list[float]:
+        low, high = self.target.low, self.target.high
+        return [max(MIN_PRIOR_YIELD, expected_yield(index, low, high)) for index in range(len(STRATEGIES))]
 
     def accepts(self, similarity: float) -> bool:
         """Whether a molecule of this similarity is accepted; if so, it is counted.

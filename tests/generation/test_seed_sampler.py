@@ -7,7 +7,7 @@ import torch
 from molvae.chem.tokenizer import PAD_ID, Vocabulary, tokenize
 from molvae.generation.rng import row_keys
 from molvae.generation.seed_sampler import BranchTemplate, SampleBatch, SeedSampler, branch_tokens, seed_key
-from molvae.generation.similarity_target import Strategy
+from molvae.generation.strategies import Strategy
 from molvae.nn.priors import unit_prior
 
 VOCABULARY = Vocabulary.from_tokens(tokenize("CC(=O)Nc1ccccc1[C@@H]2"))

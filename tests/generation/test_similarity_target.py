@@ -11,13 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molvae.errors import InputError
-from molvae.generation.similarity_target import (
-    MEDIAN_HALF_WIDTH,
-    STRATEGIES,
-    SimilarityTarget,
-    Strategy,
-    StrategyAllocator,
-)
+from molvae.generation.similarity_target import MEDIAN_HALF_WIDTH, SimilarityTarget, StrategyAllocator
+from molvae.generation.strategies import SIMILARITY_FREQUENCIES, STRATEGIES, Strategy, expected_yield
 
 # --- similarity target ---
 
@@ -72,19 +67,37 @@ def test_number_of_allocated_samples(n_samples, rounds, random):
     assert set(strategies) <= set(STRATEGIES)
 
 
-@pytest.mark.parametrize("n_samples", [17, 64, 100, 256])
-def test_first_round_is_uniform(n_samples):
-    strategies = StrategyAllocator(SimilarityTarget.parse(0.5), 50).allocate(n_samples)
-    counts = [strategies.count(strategy) for strategy in STRATEGIES]
-    assert max(counts) - min(counts) <= 1
-    assert min(counts) >= 1
+def _expected(strategy, low, high):
+    """Fraction of the samples of a strategy in a range of whole tenths."""
+    return sum(SIMILARITY_FREQUENCIES[STRATEGIES.index(strategy)][round(10 * low) : round(10 * high)])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.2), (0.4, 1.0), (0.5, 0.7), (0.8, 1.0)])
+def test_first_round_prefers_what_reaches_the_range_around_other_seeds(low, high):
+    strategies = StrategyAllocator(SimilarityTarget(low, high), 50).allocate(1000)
+    counts = {strategy: strategies.count(strategy) for strategy in STRATEGIES}
+    assert min(counts.values()) >= 1
+    for first in STRATEGIES:
+        for second in STRATEGIES:
+            if _expected(first, low, high) > _expected(second, low, high) + 1e-6:
+                assert counts[first] >= counts[second] - 1
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
+def test_expected_yield_is_additive(bounds):
+    low, middle, high = sorted(bounds)
+    for index, strategy in enumerate(STRATEGIES):
+        total = expected_yield(index, low, high)
+        assert total == pytest.approx(expected_yield(index, low, middle) + expected_yield(index, middle, high))
+        assert 0 <= total <= 1
+        assert expected_yield(index, 0.3, 0.6) == pytest.approx(_expected(strategy, 0.3, 0.6))
 
 
 def test_allocation_follows_the_yield():
     allocator = StrategyAllocator(SimilarityTarget(0.5, 0.7), 50)
     first = allocator.allocate(90)
     allocator.update(first, [strategy == CLOSE for strategy in first])
-    assert allocator.allocate(90).count(CLOSE) > 80
+    assert allocator.allocate(90).count(CLOSE) > 70
     for _ in range(8):  # the yield changes
         strategies = allocator.allocate(90)
         allocator.update(strategies, [strategy == DISTANT for strategy in strategies])
@@ -220,4 +233,4 @@ def test_simulated_search_uses_strategies_near_the_range(target):
     suitable = [strategy for strategy in last if abs(_mean_similarity(strategy) - target) < 0.13]
     all_suitable = [strategy for strategy in STRATEGIES if abs(_mean_similarity(strategy) - target) < 0.13]
     assert len(all_suitable) <= 8
-    assert len(suitable) > 0.8 * len(last)
+    assert len(suitable) > 0.75 * len(last)

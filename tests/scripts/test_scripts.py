@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from rdkit import Chem
 from tiny_vae import SMALL
 
 from molvae.checkpoint import find_model, read_card
 from molvae.chem.precedence import PrecedenceTable
+from molvae.generation.strategies import STRATEGIES, Strategy
 
 pytestmark = pytest.mark.slow
 
@@ -153,3 +155,18 @@ def test_build_precedence(molecules, tmp_path, monkeypatch, capsys):
     assert table.ring_precedence(Chem.MolFromSmiles("Cc1ccccc1")) > 1
     module.main([str(molecules), "--out", str(tmp_path / "other.npz"), "--source", "other"])
     assert PrecedenceTable.load(tmp_path / "other.npz").n_molecules == 1
+
+
+def test_strategy_frequencies(monkeypatch, capsys, tmp_path) -> None:
+    """A row per strategy; the similarity falls with the noise level."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    file = tmp_path / "seeds.smi"
+    file.write_text("CC(=O)Nc1ccc(O)cc1\nCC(C)Cc1ccc(C(C)C(=O)O)cc1\n")
+    importlib.import_module("strategy_frequencies").main([str(file)])
+    rows = np.array(
+        [[float(number) for number in line.strip("(),").split(", ")] for line in capsys.readouterr().out.splitlines()]
+    )
+    assert rows.shape == (len(STRATEGIES), 10)
+    assert (rows.sum(1) <= 1).all()
+    means = (rows * np.arange(10)).sum(1) / rows.sum(1)
+    assert means[STRATEGIES.index(Strategy(0.2))] > means[STRATEGIES.index(Strategy(0.95))] + 2
