@@ -741,6 +741,7 @@ class Generator:
         frame.attrs["n_invalid"] = len(texts) - len(usable)
         return with_index_of(frame, smiles)
 
+    @checked_arguments
     @torch.inference_mode()
     def likelihood(
         self,

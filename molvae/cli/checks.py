@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -27,15 +28,24 @@ _PATH = re.compile(r"[~\w. -]*/[~\w./ -]*|[\w -]+\.[A-Za-z]\w{1,6}")
 """Text that looks like a path: it has a folder or a suffix, and none of the characters of bonds, branches and atoms."""
 
 
+@contextmanager
+def naming(option: str) -> Iterator[None]:
+    """Context manager: an `InputError` begins with the option whose value it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{option}: {error}" if option and not str(error).startswith(option) else str(error)) from None
+
+
 def model_name(parameter: typer.CallbackParam, value: str | None) -> str | None:
-    """Callback of `--model`: raise `InputError` if there is no such model."""
+    """Callback of an option or argument that is a model: raise `InputError` if there is no such model."""
     if value is not None:
         from molvae.model_folders import find_model
 
         try:
             find_model(value)
         except CheckpointError as error:
-            option = "--model: " if parameter.param_type_name == "option" else ""
+            option = f"{max(parameter.opts, key=len)}: " if parameter.param_type_name == "option" else ""
             raise InputError(f"{option}{error}") from None
     return value
 
@@ -44,7 +54,8 @@ def device_name(value: str) -> str:
     """Callback of `--device`: raise `InputError` if no device can have this name."""
     from molvae.nn.device_names import check_device_name
 
-    return check_device_name(value)
+    with naming("--device"):
+        return check_device_name(value)
 
 
 def positive_fraction(parameter: typer.CallbackParam, value: float) -> float:
@@ -54,10 +65,13 @@ def positive_fraction(parameter: typer.CallbackParam, value: float) -> float:
     return value
 
 
-def check_inputs(arguments: Iterable[str], column: str | None = None, name_column: str | None = None) -> None:
+def check_inputs(
+    arguments: Iterable[str], column: str | None = None, name_column: str | None = None, option: str = ""
+) -> None:
     """Raise `InputError` for a file that does not exist or cannot be read as molecules, or that lacks the column.
 
     The first row of each file is read. Standard input and named pipes, which can be read only once, are not touched.
+    `option` is the option that names the files.
     """
     from molvae.data.layout import is_molecule
     from molvae.data.readers import looks_like_file, read_records
@@ -65,14 +79,15 @@ def check_inputs(arguments: Iterable[str], column: str | None = None, name_colum
     for argument in arguments:
         if argument == "-":
             continue
-        if not looks_like_file(argument):
-            if _PATH.fullmatch(argument) and not is_molecule(argument):
-                raise InputError(
-                    f"{argument} is neither a SMILES nor a file: a file exists and has a suffix such as .smi"
-                )
-        elif os.path.isfile(argument) or not os.path.exists(argument) or os.path.isdir(argument):
-            rows = read_records(argument, column=column, name_column=name_column, notify=lambda _: None)
-            next(iter(rows), None)  # how the file is read is told when it is read
+        with naming(option):
+            if not looks_like_file(argument):
+                if _PATH.fullmatch(argument) and not is_molecule(argument):
+                    raise InputError(
+                        f"{argument} is neither a SMILES nor a file: a file exists and has a suffix such as .smi"
+                    )
+            elif os.path.isfile(argument) or not os.path.exists(argument) or os.path.isdir(argument):
+                rows = read_records(argument, column=column, name_column=name_column, notify=lambda _: None)
+                next(iter(rows), None)  # how the file is read is told when it is read
 
 
 def check_library(library: Sequence[str], column: str | None = None, name_column: str | None = None) -> None:
@@ -90,7 +105,8 @@ def score_names(scores: Sequence[str]) -> list[str]:
     """
     names = list[str]()
     for text in scores:
-        name = _score_name(text)
+        with naming("--score"):
+            name = _score_name(text)
         if name in names:
             raise InputError(f"two scores are called {name!r}: rename one of them")
         names.append(name)
@@ -118,7 +134,9 @@ def _score_name(text: str) -> str:
         return folder.name  # the error is reported when the model is loaded
 
 
-def check_expressions(filters: Sequence[str], rank_by: str | None, known: Sequence[str]) -> None:
+def check_expressions(
+    filters: Sequence[str], rank_by: str | None, known: Sequence[str], ranking_option: str = "--rank-by"
+) -> None:
     """Raise `InputError` for a filter or ranking that cannot be read or names an unknown value.
 
     `known` are the names besides the properties, such as "similarity" and those of `score_names`.
@@ -126,9 +144,11 @@ def check_expressions(filters: Sequence[str], rank_by: str | None, known: Sequen
     from molvae.chem.expressions import PropertyFilter, RankExpression
 
     for text in filters:
-        PropertyFilter.from_text(text, known)
+        with naming("--filter"):
+            PropertyFilter.from_text(text, known)
     if rank_by is not None:
-        RankExpression.from_text(rank_by, known)
+        with naming(ranking_option):
+            RankExpression.from_text(rank_by, known)
 
 
 def check_structures(
@@ -137,8 +157,15 @@ def check_structures(
     """Raise `InputError` for SMARTS or a core that cannot be read."""
     from molvae.chem.filters import Filters
 
-    if include_smarts or exclude_smarts or core is not None:
-        Filters((), tuple(include_smarts), tuple(exclude_smarts), core)
+    if include_smarts:
+        with naming("--include-smarts"):
+            Filters((), tuple(include_smarts))
+    if exclude_smarts:
+        with naming("--exclude-smarts"):
+            Filters((), (), tuple(exclude_smarts))
+    if core is not None:
+        with naming("--core"):
+            Filters((), (), (), core)
 
 
 def check_smiles(**molecules: str) -> None:
@@ -161,16 +188,18 @@ def check_analogs(
     from molvae.generation.similarity_target import SimilarityTarget
 
     if preset_name is not None:
-        preset(preset_name)
-
+        with naming("--preset"):
+            preset(preset_name)
     if similarity is not None:
         if noise_level is not None:
             raise InputError("give either --noise-level or --similarity, which adapts the noise level itself")
-        SimilarityTarget.parse(similarity)
+        with naming("--similarity"):
+            SimilarityTarget.parse(similarity)
     if alerts:
         from molvae.chem.filters import alert_sets
 
-        alert_sets([name for name in alerts.split(",") if name.strip()])
+        with naming("--alerts"):
+            alert_sets([name for name in alerts.split(",") if name.strip()])
     if n_diverse > n:
         raise InputError(f"--n-diverse {n_diverse} is more than -n {n}: raise -n, to {3 * n_diverse} or so")
 
@@ -180,7 +209,8 @@ def check_precedence(path: Path | None) -> None:
     if path is not None:
         from molvae.chem.precedence import cached_table
 
-        cached_table(path)
+        with naming("--precedence"):
+            cached_table(path)
 
 
 def check_table(data: Path, column: str | None, target: str) -> None:
@@ -194,12 +224,13 @@ def check_table(data: Path, column: str | None, target: str) -> None:
         raise InputError(f"--target: {error}".replace("the same option", "--target")) from None
 
 
-def check_datasets(names: Iterable[str], column: str | None = None) -> None:
+def check_datasets(names: Iterable[str], column: str | None = None, option: str = "") -> None:
     """Raise `InputError` for training data that is neither a file nor a dataset, or that has no such column."""
     from molvae.data.datasets import resolve_source
 
     for name in names:
-        source = resolve_source(name, column)
+        with naming(option):
+            source = resolve_source(name, column)
         check_inputs([str(source.path)], source.column)
 
 
@@ -232,7 +263,7 @@ def check_objective(objective: str, filters: Sequence[str], scores: Sequence[str
     elif not (Path(objective) / PROPERTY_MODEL_FILE).is_file():
         if os.path.isdir(objective):
             raise InputError(f"--objective: the folder {objective} is not a property model: it has no model.json")
-        check_expressions((), objective, known)
+        check_expressions((), objective, known, "--objective")
 
 
 def check_directions(directions: str) -> None:

@@ -96,6 +96,7 @@ def traverse(
     span: Annotated[
         float | None,
         typer.Option(
+            min=0.0,
             show_default=False,
             help="Extent to either side, in standard deviations. Default: 5; 15 along single dimensions.",
         ),
@@ -116,7 +117,7 @@ def traverse(
     pair = _pair(axes)
     checks.check_directions(directions)
     checks.check_smiles(seed=seed)
-    checks.check_inputs([] if reference is None else [reference], column)
+    checks.check_inputs([] if reference is None else [reference], column, option="--reference")
     from molvae.cli.inputs import read_rows, report_notes, standardized_smiles, valid_smiles
     from molvae.explore import draw_traversal
     from molvae.explore import traverse as traverse_latent_space
@@ -257,7 +258,7 @@ def neighbors(
     Columns: seed, smiles, name (if the file has names), distance, similarity. In Python: `molvae.explore.neighbors`.
     """
     _check_paths(output, image, GRID_FORMATS, [*library, *seeds])
-    checks.check_inputs(seeds, column)
+    checks.check_inputs(seeds, column, option="--seeds")
     checks.check_inputs(library, column, name_column)
     from molvae.cli.inputs import read_rows, report_errors, report_notes, valid_rows
     from molvae.explore import draw_neighbors
@@ -318,7 +319,7 @@ def anomaly(
         raise InputError(f"--save-reference writes a .json file, got {save_reference}")
     _check_paths(output, image, GRID_FORMATS, [*molecules, reference or ""], save_reference)
     checks.check_inputs(molecules, column, name_column)
-    checks.check_inputs(checks.molecule_files(reference), column)
+    checks.check_inputs(checks.molecule_files(reference), column, option="--reference")
     from molvae.cli.inputs import InputRows
     from molvae.cli.row_commands import table_of_rows
     from molvae.explore import anomaly as score_anomaly

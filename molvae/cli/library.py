@@ -46,7 +46,8 @@ def index(
 
     checks.check_index_folder(output)
     for name in split_names(properties):
-        get_property(name)
+        with checks.naming("--properties"):
+            get_property(name)
     checks.check_library(library, column, name_column)
     from molvae.library.indexed_library import index as build_library
 

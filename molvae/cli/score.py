@@ -116,14 +116,16 @@ def score(
     if per_seed is not None:
         check_format(per_seed)
     names = None if columns is None else split_names(columns)
-    check_columns(names)
+    with checks.naming("--columns"):
+        check_columns(names)
     computed = ("nearest_similarity", "similarity", *checks.score_names(scores))
-    if report is not None and rank_by not in (*COLUMN_NAMES, *computed):
+    if rank_by not in (*COLUMN_NAMES, *computed):
         raise InputError(
             f"--rank-by: no computed value has this name, got {rank_by!r}{did_you_mean(rank_by, COLUMN_NAMES)}"
         )
     checks.check_inputs(molecules, column, seed_column or name_column)
-    checks.check_datasets(reference_files)
+    for option, name in (("--train", train), ("--test", test), ("--test-scaffolds", test_scaffolds)):
+        checks.check_datasets([name] if name else [], option=option)
     from molvae.io.writers import write_table
     from molvae.metrics.score import load_references
     from molvae.metrics.scorer import Scorer

@@ -83,7 +83,7 @@ def screen(
     checks.check_expressions(filters, rank_by, ("tanimoto", "latent", *checks.score_names(scores)))
     checks.check_structures(include_smarts, exclude_smarts, core)
     checks.check_library(library, column, name_column)
-    checks.check_inputs(seeds, column)
+    checks.check_inputs(seeds, column, option="--seeds")
     from molvae.screening.screen import screen as screen_library
 
     queries = _query_molecules(seeds, column)

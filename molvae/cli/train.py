@@ -103,7 +103,8 @@ def train(
     if init_from is None:
         ModelConfig.from_dict({"vocab_size": 3, **model_config})  # replaced when the data is known
     check_run_folder(output)
-    checks.check_datasets([*data, *([valid] if valid else [])], column)
+    checks.check_datasets(data, column)
+    checks.check_datasets([valid] if valid else [], column, "--valid")
     spread = (accelerator, devices, nodes, strategy) != ("auto", "auto", 1, "auto")
     if spread and device != "auto":
         raise InputError(

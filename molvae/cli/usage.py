@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,28 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 class Command(TyperCommand):
     """A command that rejects values that no option can have: absurd and infinite numbers, and empty text."""
 
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], *others: Any, **kwargs: Any) -> Any:
         """Parse the arguments, and check the value of each option."""
-        context = super().make_context(*args, **kwargs)
+        given = list(args)  # the parser consumes the others
+        context = super().make_context(info_name, args, *others, **kwargs)
         for parameter in self.params:
-            given = str(getattr(context.get_parameter_source(parameter.name or ""), "name", ""))
-            if given == "COMMANDLINE" and (problem := _problem(context.params.get(parameter.name or ""), parameter)):
+            source = str(getattr(context.get_parameter_source(parameter.name or ""), "name", ""))
+            value = context.params.get(parameter.name or "")
+            if source != "COMMANDLINE":
+                continue
+            if _is_empty_path(value, parameter, given):
+                raise bad_parameter("must not be empty", parameter, context)
+            if problem := _problem(value, parameter):
                 raise bad_parameter(problem, parameter, context)
         return context
+
+
+def _is_empty_path(value: Any, parameter: Any, arguments: list[str]) -> bool:
+    """Whether a path was given as empty text, which becomes the current folder when it is converted."""
+    if value != Path() or parameter.param_type_name != "option":
+        return False
+    pairs = list(pairwise(arguments))
+    return any(f"{name}=" in arguments or (name, "") in pairs for name in parameter.opts)
 
 
 def bad_parameter(message: str, parameter: Any, context: Any = None) -> typer.BadParameter:

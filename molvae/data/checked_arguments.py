@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 
-from molvae.errors import InputError, one_line
+from molvae.errors import MAX_COUNT, InputError, one_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,12 +36,16 @@ _SIMPLE: dict[Any, Check] = {
     Callable: ("a function", callable),
 }
 
+_LIMITS = {"random_state": 2**63 - 1}
+"""Upper limits of whole numbers that are no counts, by the name of the argument."""
+
 
 def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator: raise `InputError` for an argument of another type than its annotation.
 
-    Numbers may be those of NumPy, but not NaN or infinite; text is no number. Arguments whose annotation contains
-    other types than numbers, text, paths, functions and collections are left to the function.
+    Numbers may be those of NumPy, but not NaN or infinite, and counts are at most 1,000,000,000; text is no number.
+    Arguments whose annotation contains other types than numbers, text, paths, functions and collections are left to the
+    function.
     """
     signature = inspect.signature(function)
 
@@ -60,6 +64,9 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
             if alternatives and not any(test(value) for _, test in alternatives):
                 expected = " or ".join(dict.fromkeys(text for text, _ in alternatives if text))
                 raise InputError(f"{name} must be {expected}, got {one_line(repr(value), 80)}")
+            limit = _LIMITS.get(name, MAX_COUNT)
+            if alternatives and isinstance(value, Integral) and abs(int(value)) > limit:
+                raise InputError(f"{name} must be {limit:,} or less, got {one_line(repr(value), 80)}")
         return function(*args, **kwargs)
 
     return checked
