@@ -72,17 +72,12 @@ class ConstraintChecker:
         try:
             mol = parse(molecule)
             with rdkit_guard("cannot check the constraints"):
-                return self._compare_with_seed(mol, molecule, self._first_violated(mol))
+                if self.stereo is not None:
+                    mol, comparison = self.stereo.transfer(mol)
+                    molecule = stable_smiles(mol)[1] if comparison.changed else molecule
+                return CheckedMolecule(molecule, self._first_violated(mol))
         except MoleculeError as error:
             return CheckedMolecule(molecule, str(error))
-
-    def _compare_with_seed(self, mol: Chem.Mol, molecule: str, reason: str) -> CheckedMolecule:
-        if reason:
-            return CheckedMolecule(molecule, reason)
-        if self.stereo is not None:
-            mol, comparison = self.stereo.transfer(mol)
-            molecule = stable_smiles(mol)[1] if comparison.changed else molecule
-        return CheckedMolecule(molecule)
 
     def _first_violated(self, mol: Chem.Mol) -> str:
         """The first constraint that a molecule violates, or "": those that take least time are checked first."""

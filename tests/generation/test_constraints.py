@@ -303,6 +303,17 @@ def test_stereo_of_the_seed():
     ]
 
 
+def test_constraints_apply_to_the_stereo_that_is_returned():
+    seed, flat = "C[C@H](NC(=O)c1ccccc1)C(=O)OC", "CC(NC(=O)c1ccc(F)cc1)C(=O)OC"
+    defined = (PropertyFilter.from_text("open_stereocenters<1"),)
+    for constraints in (
+        Constraints(property_filters=defined, keep_stereo=True),
+        Constraints(core="*N[C@@H](C)C(=O)OC", keep_stereo=True),
+    ):
+        assert constraints.accepted(seed, [flat]) == [Chem.CanonSmiles("C[C@H](NC(=O)c1ccc(F)cc1)C(=O)OC")]
+    assert Constraints(property_filters=defined).accepted(seed, [flat]) == []
+
+
 def test_one_molecule_of_isomers_is_added():
     """Of two tautomers the first is a proposal; it is replaced if it is outside of the range and the other is not."""
     constraints = Constraints(one_per_isomer=True)
