@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from molvae.library.indexed_library import IndexedLibrary as IndexedLibrary
     from molvae.library.indexed_library import index as index
     from molvae.library.indexed_library import open_library as open_library
+    from molvae.metrics.explanation import explain as explain
     from molvae.metrics.score import score as score
     from molvae.metrics.scorer import Scores as Scores
     from molvae.qsar.property_model import PropertyModel as PropertyModel
@@ -49,6 +50,7 @@ _MODULE_OF = {
     ),
     "Generator": "molvae.generator",
     **dict.fromkeys(("IndexedLibrary", "index", "open_library"), "molvae.library.indexed_library"),
+    "explain": "molvae.metrics.explanation",
     "score": "molvae.metrics.score",
     "Scores": "molvae.metrics.scorer",
     **dict.fromkeys(("PropertyModel", "fit_property_model", "load_property_model"), "molvae.qsar.property_model"),

@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 
-from molvae.chem.smiles import parse_or_none, silence_rdkit
-from molvae.errors import InputError
+from molvae.chem.rdkit_guard import rdkit_guard, silence_rdkit
+from molvae.chem.smiles import parse_or_none
+from molvae.chem.standardization import prepare
+from molvae.errors import InputError, MoleculeError
 
 FORMAT = 1
 """Format of the saved table."""
@@ -54,7 +56,7 @@ class Rarity(NamedTuple):
     n_molecules : int
         Number of real molecules that contain it.
     atoms : tuple of int
-        Its atoms in the molecule.
+        Its atoms in the molecule; of an environment that occurs several times, those of one of them.
     """
 
     kind: str
@@ -112,6 +114,61 @@ def environments(mol: Chem.Mol, radius: int) -> frozenset[int]:
 def _generator(radius: int) -> rdFingerprintGenerator.FingerprintGenerator64:
     # Redundant environments are included: which of two equal atom sets is omitted depends on the rest of the molecule.
     return rdFingerprintGenerator.GetMorganGenerator(radius=radius, includeRedundantEnvironments=True)
+
+
+@dataclass
+class FragmentCounts:
+    """Numbers of molecules by ring system and by environment, counted part by part.
+
+    Attributes
+    ----------
+    ring_systems : Counter of int
+        By hash of the SMILES.
+    environments : dict of int to Counter of int
+        By radius and identifier.
+    n_molecules, n_invalid : int
+        Counted molecules, and SMILES that cannot be parsed.
+    """
+
+    ring_systems: Counter[int] = field(default_factory=Counter)
+    environments: dict[int, Counter[int]] = field(default_factory=lambda: {radius: Counter() for radius in RADII})
+    n_molecules: int = 0
+    n_invalid: int = 0
+
+    def add(self, mol: Chem.Mol) -> None:
+        """Count the fragments of a molecule. Call it in a `silence_rdkit` block."""
+        rings = ring_systems(mol)
+        by_radius = {radius: environments(mol, radius) for radius in self.environments}
+        # what RDKit may fail on is done: a molecule is counted as a whole or not at all
+        self.n_molecules += 1
+        self.ring_systems.update(map(_ring_key, rings))
+        for radius, found in by_radius.items():
+            self.environments[radius].update(found)
+
+    def update(self, other: FragmentCounts) -> None:
+        """Add the counts of other molecules."""
+        self.ring_systems.update(other.ring_systems)
+        for radius, counter in self.environments.items():
+            counter.update(other.environments[radius])
+        self.n_molecules += other.n_molecules
+        self.n_invalid += other.n_invalid
+
+
+def count_fragments(smiles: Iterable[str]) -> FragmentCounts:
+    """Count the ring systems and environments of molecules in the form that `prepare` gives them.
+
+    Invalid SMILES are counted as such.
+    """
+    counts = FragmentCounts()
+    with silence_rdkit():
+        for text in smiles:
+            try:
+                mol = prepare(text).mol
+                with rdkit_guard("cannot be counted"):
+                    counts.add(mol)
+            except MoleculeError:
+                counts.n_invalid += 1
+    return counts
 
 
 # --- table ------------------------------------------------------------------------------------------------------------
@@ -178,7 +235,7 @@ class PrecedenceTable:
 
     @classmethod
     def from_molecules(cls, smiles: Iterable[str], min_count: int = 1) -> PrecedenceTable:
-        """Count the ring systems and environments of real molecules; invalid SMILES are skipped.
+        """Count the ring systems and environments of real molecules; invalid SMILES are skipped, and salts stripped.
 
         Parameters
         ----------
@@ -186,20 +243,23 @@ class PrecedenceTable:
         min_count : int
             Environments of radius 2 in fewer molecules are omitted, which makes the table smaller.
         """
-        rings, by_radius, n_molecules = Counter[int](), {radius: Counter[int]() for radius in RADII}, 0
-        with silence_rdkit():
-            for text in smiles:
-                mol = parse_or_none(text)
-                if mol is None:
-                    continue
-                n_molecules += 1
-                rings.update(map(_ring_key, ring_systems(mol)))
-                for radius, counter in by_radius.items():
-                    counter.update(environments(mol, radius))
+        return cls.from_counts(count_fragments(smiles), min_count)
+
+    @classmethod
+    def from_counts(cls, counts: FragmentCounts, min_count: int = 1) -> PrecedenceTable:
+        """The table of counted molecules; see `from_molecules` for `min_count`."""
+        by_radius = dict(counts.environments)
         wide = by_radius[max(RADII)]
         by_radius[max(RADII)] = Counter({key: count for key, count in wide.items() if count >= min_count})
-        counts = {radius: Counts.from_counter(counter) for radius, counter in by_radius.items()}
-        return cls(Counts.from_counter(rings), counts, n_molecules)
+        found = {radius: Counts.from_counter(counter) for radius, counter in by_radius.items()}
+        return cls(Counts.from_counter(counts.ring_systems), found, counts.n_molecules)
+
+    def summary(self) -> str:
+        """The numbers of molecules, ring systems and environments in one line."""
+        sizes = ", ".join(
+            f"{len(counts.keys):,} environments up to radius {r}" for r, counts in self.environments.items()
+        )
+        return f"{self.n_molecules:,} molecules, {len(self.ring_systems.keys):,} ring systems, {sizes}"
 
     # --- queries ---
 
@@ -223,33 +283,60 @@ class PrecedenceTable:
         counts = self.environments[radius].get(environments(mol, radius))
         return int(counts.min()) if len(counts) else self.n_molecules
 
-    def explain(self, mol: Chem.Mol, min_count: int = 1) -> list[Rarity]:
-        """The ring systems and environments in fewer than `min_count` real molecules, the rarest first."""
-        return sorted([*self._rare_rings(mol, min_count), *self._rare_environments(mol, min_count)], key=_rarest_first)
+    def explain(self, mol: Chem.Mol, min_count: int = 1, except_for: Chem.Mol | None = None) -> list[Rarity]:
+        """The ring systems and environments in fewer than `min_count` real molecules, the rarest first.
 
-    def _rare_rings(self, mol: Chem.Mol, min_count: int) -> list[Rarity]:
-        cut, found = _cut_substituents(mol), []
+        An environment of radius 2 is left out if it contains one of radius 1 that is listed. What the molecule
+        `except_for` has, such as a seed, is left out too.
+        """
+        found = [*self._rare_rings(mol, min_count, except_for), *self._rare_environments(mol, min_count, except_for)]
+        return sorted(found, key=_rarest_first)
+
+    def _rare_rings(self, mol: Chem.Mol, min_count: int, except_for: Chem.Mol | None) -> list[Rarity]:
+        cut, found = _cut_substituents(mol), dict[str, Rarity]()
+        allowed = ring_systems(except_for) if except_for is not None else frozenset[str]()
         for atoms in Chem.GetMolFrags(cut):
-            if system := _canonical_ring(Chem.MolFragmentToSmiles(cut, atoms, isomericSmiles=False)):
+            # the same spelling as in `ring_systems`, of which a few cannot be parsed and made canonical
+            system = _canonical_ring(Chem.MolFragmentToSmiles(cut, atoms, isomericSmiles=False, canonical=False))
+            if system and system not in allowed:
                 count = int(self.ring_systems.get([_ring_key(system)])[0])
                 if count < min_count:
-                    found.append(Rarity("ring system", system, count, atoms))
-        return found
+                    known = found[system].atoms if system in found else ()
+                    found[system] = Rarity("ring system", system, count, (*known, *atoms))
+        return list(found.values())
 
-    def _rare_environments(self, mol: Chem.Mol, min_count: int) -> list[Rarity]:
+    def _rare_environments(self, mol: Chem.Mol, min_count: int, except_for: Chem.Mol | None) -> list[Rarity]:
         found, reported = [], set[int]()
         for radius in RADII:
-            output = rdFingerprintGenerator.AdditionalOutput()
-            output.AllocateBitInfoMap()
-            _generator(radius).GetSparseFingerprint(mol, additionalOutput=output)
-            for key, places in output.GetBitInfoMap().items():
+            allowed = environments(except_for, radius) if except_for is not None else frozenset[int]()
+            centers = set[int]()
+            for key, places in _places(mol, radius).items():
                 atom, size = places[0]
-                count = int(self.environments[radius].get([_signed(key)])[0])
-                if size == radius and count < min_count and atom not in reported:
+                count = int(self.environments[radius].get([key])[0])
+                is_whole = size == radius or not mol.GetAtomWithIdx(atom).GetDegree()
+                if is_whole and count < min_count and atom not in reported and key not in allowed:
                     smiles, atoms = _environment_smiles(mol, atom, radius)
                     found.append(Rarity(f"environment of radius {radius}", smiles, count, atoms))
-                    reported.add(atom)
+                    centers.add(atom)
+            # the environments of the next radius around these atoms and their neighbors contain what is reported
+            reported |= centers.union(*(_neighbors(mol, atom) for atom in centers))
         return found
+
+    def environment_smiles(self, mol: Chem.Mol, keys: Collection[int], radius: int = 1) -> list[str]:
+        """SMILES of environments of a molecule, sorted; of those that contain each other the largest.
+
+        Parameters
+        ----------
+        mol : rdkit.Chem.Mol
+        keys : collection of int
+            Some of the `environments` of this radius.
+        radius : int
+        """
+        by_center = dict[int, int]()
+        for key, places in _places(mol, radius).items():
+            for atom, size in places if key in keys else ():
+                by_center[atom] = max(size, by_center.get(atom, 0))
+        return sorted({_environment_smiles(mol, atom, size)[0] for atom, size in by_center.items()})
 
     # --- file ---
 
@@ -305,6 +392,14 @@ def _ring_key(smiles: str) -> int:
 
 def _environment_smiles(mol: Chem.Mol, atom: int, radius: int) -> tuple[str, tuple[int, ...]]:
     """The SMILES of an environment, which begins with its central atom, and its atoms."""
+    # RDKit can begin at a given atom only in molecules of one fragment.
+    own = next(atoms for atoms in Chem.GetMolFrags(mol) if atom in atoms)
+    if len(own) < mol.GetNumAtoms():
+        mappings = list[tuple[int, ...]]()
+        fragments = Chem.GetMolFrags(mol, asMols=True, sanitizeFrags=False, fragsMolAtomMapping=mappings)
+        fragment = fragments[mappings.index(own)]
+        smiles, atoms = _environment_smiles(fragment, own.index(atom), radius)
+        return smiles, tuple(own[index] for index in atoms)
     bonds = list(Chem.FindAtomEnvironmentOfRadiusN(mol, radius, atom))
     ends = {end for bond in bonds for end in (_begin(mol, bond), _end(mol, bond))}
     atoms = tuple(sorted(ends | {atom}))
@@ -312,9 +407,17 @@ def _environment_smiles(mol: Chem.Mol, atom: int, radius: int) -> tuple[str, tup
     return str(smiles), atoms
 
 
-def _signed(key: int) -> int:
-    """The signed form of a 32-bit key, which a fingerprint lists; its bit info map has the unsigned form."""
-    return key - 2**32 if key >= 2**31 else key
+def _neighbors(mol: Chem.Mol, atom: int) -> set[int]:
+    return {neighbor.GetIdx() for neighbor in mol.GetAtomWithIdx(atom).GetNeighbors()}
+
+
+def _places(mol: Chem.Mol, radius: int) -> dict[int, tuple[tuple[int, int], ...]]:
+    """The central atom and the radius of each occurrence of each of the `environments`."""
+    output = rdFingerprintGenerator.AdditionalOutput()
+    output.AllocateBitInfoMap()
+    _generator(radius).GetSparseFingerprint(mol, additionalOutput=output)
+    # The keys of a fingerprint are signed 32-bit numbers, those of its bit info map are the same bits unsigned.
+    return {key - 2**32 if key >= 2**31 else key: places for key, places in output.GetBitInfoMap().items()}
 
 
 def _begin(mol: Chem.Mol, bond: int) -> int:

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from molvae.cli import (
     analogs,
     data,
+    explain,
     explore,
     fit,
     fit_prior,
@@ -24,6 +25,7 @@ from molvae.cli import (
     latents,
     library,
     optimize,
+    precedence,
     sample,
     score,
     screen,
@@ -143,7 +145,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "decode": latents.decode,
         "reconstruct": latents.reconstruct,
     },
-    "Score": {"score": score.score, "fit": fit.fit},
+    "Score": {"score": score.score, "explain": explain.explain, "fit": fit.fit},
     "Explore the latent space": {
         "interpolate": explore.interpolate,
         "traverse": explore.traverse,
@@ -163,6 +165,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
 for _panel, _commands in COMMANDS.items():
     for _name, _function in _commands.items():
         app.command(_name, rich_help_panel=_panel, cls=usage.Command)(_function)
+app.add_typer(precedence.app, name="precedence", rich_help_panel="Score")
 app.add_typer(data.app, name="data", rich_help_panel="Train and inspect models")
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_TERMINAL_ROWS = 20
 GRID_FORMATS = (".png", ".svg")
 PLOT_FORMATS = (*GRID_FORMATS, ".html")
-_TEXT_COLUMNS = ("seed", "smiles", "reconstruction", "error")
+_TEXT_COLUMNS = ("seed", "smiles", "reconstruction", "error", "fragment", "reason", "reference", "atoms", "canonical")
 
 
 def check_outputs(output: Path | None, *others: Path | None, inputs: Sequence[str] = ()) -> None:

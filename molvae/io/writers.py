@@ -35,11 +35,11 @@ AppendTable = Callable[[pd.DataFrame], None]
 
 _TEXT_COLUMNS = (
     "seed", "id", "name", "note", "source", "smiles", "reconstruction", "error", "canonical", "alerts", "scaffold",
-    "nearest_neighbor", "nearest_seed",
+    "nearest_neighbor", "nearest_seed", "flaws", "kind", "fragment", "level", "reason", "reference", "atoms",
 )  # fmt: skip
 _COUNT_COLUMNS = (
     *(name for name, prop in PROPERTIES.items() if prop.unit in ("count", "e")),
-    *("rank", "row", "n_occurrences", "n_evaluations", "n_samples", "n_merged", "n_tokens"),
+    *("rank", "row", "n_occurrences", "n_evaluations", "n_samples", "n_merged", "n_tokens", "n_molecules"),
 )
 _MOLECULE_NAMES = ("name", "id")
 _ANALOG_NAMES = ("id", "name", "seed")  # in tables with seeds, `name` may be the name of the seed
@@ -47,7 +47,7 @@ _XLSX_ROWS, _XLSX_COLUMNS, _XLSX_TEXT = 1_048_576, 16_384, 32_767  # limits of a
 _FORMULA_START = ("=", "+", "-", "@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _SDF_TAG = re.compile(r"[<>\x00-\x1f]+")
-_BOOLEAN_COLUMNS = ("not_in_training", "scaffold_not_in_training", "lipinski", "veber", "moses_filters")
+_BOOLEAN_COLUMNS = ("not_in_training", "scaffold_not_in_training", "lipinski", "veber", "moses_filters", "plausible")
 
 
 @contextmanager

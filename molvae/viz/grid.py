@@ -68,12 +68,13 @@ class Panel:
         shade: bool = False,
         align_to: str = "",
         stopwatch: Stopwatch | None = None,
+        marked: Sequence[int] = (),
     ) -> Self:
         """A panel for a SMILES, drawn like another one as far as they agree; without a structure for an empty SMILES.
 
-        See `depict` for `align_to` and `stopwatch`.
+        See `depict` for `align_to`, `stopwatch` and `marked`.
         """
-        depiction = depict(smiles, align_to=align_to, stopwatch=stopwatch) if smiles else Depiction(None)
+        depiction = depict(smiles, align_to=align_to, stopwatch=stopwatch, marked=marked) if smiles else Depiction(None)
         return cls(depiction, legend, title, highlight, shade)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -36,7 +37,7 @@ class Depiction:
     problem : str
         Why the molecule cannot be drawn; "" if it can.
     atoms, bonds : tuple of int
-        Those that differ from the seed.
+        Those that are marked: they differ from the seed, or were given to `depict`.
     """
 
     mol: Chem.Mol | None
@@ -45,7 +46,9 @@ class Depiction:
     bonds: tuple[int, ...] = ()
 
 
-def depict(smiles: str, *, align_to: str = "", stopwatch: Stopwatch | None = None) -> Depiction:
+def depict(
+    smiles: str, *, align_to: str = "", stopwatch: Stopwatch | None = None, marked: Sequence[int] = ()
+) -> Depiction:
     """Prepare a molecule for drawing. Never raises an exception for a molecule.
 
     Parameters
@@ -57,6 +60,8 @@ def depict(smiles: str, *, align_to: str = "", stopwatch: Stopwatch | None = Non
         differs is marked.
     stopwatch : Stopwatch, optional
         Limit of the time for comparisons; without one, each is limited on its own.
+    marked : sequence of int
+        Atoms to mark, with the bonds between them, if the molecule is not compared with another one.
     """
     try:
         mol = _with_coordinates(smiles)
@@ -68,7 +73,8 @@ def depict(smiles: str, *, align_to: str = "", stopwatch: Stopwatch | None = Non
     except MoleculeError as error:
         return Depiction(None, one_line(str(error), _MAX_PROBLEM))
     if comparison is None:
-        return Depiction(prepared)
+        atoms = tuple(atom for atom in marked if atom < mol.GetNumAtoms())
+        return Depiction(prepared, "", atoms, _bonds_between(mol, atoms))
     return Depiction(prepared, "", comparison.atoms, comparison.bonds)
 
 
@@ -149,6 +155,12 @@ def _with_coordinates(smiles: str) -> Chem.Mol:
         raise MoleculeError(f"not drawn: {n_atoms:,} atoms, the limit is {MAX_DRAWN_ATOMS}")
     compute_coordinates(mol)
     return mol
+
+
+def _bonds_between(mol: Chem.Mol, atoms: Sequence[int]) -> tuple[int, ...]:
+    """The bonds whose two atoms are both in a list."""
+    found = set(atoms)
+    return tuple(bond.GetIdx() for bond in mol.GetBonds() if {bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()} <= found)
 
 
 def _compare(mol: Chem.Mol, reference: str, stopwatch: Stopwatch | None) -> Comparison | None:

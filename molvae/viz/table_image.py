@@ -80,7 +80,9 @@ def table_panels(frame: pd.DataFrame) -> Iterator[Panel]:
     column, stopwatch = molecule_column(frame), Stopwatch(COMPARISON_SECONDS)
     if "seed" not in frame.columns:
         for rank, (_, row) in enumerate(frame[frame[column].map(bool)].iterrows(), start=1):
-            yield Panel.from_smiles(format_text(row[column]), _legend(row), title=_title(rank, molecule_name(row)))
+            smiles, marked = marked_atoms(row, format_text(row[column]))
+            legend, title = _legend(row) or _finding_legend(row), _title(rank, molecule_name(row))
+            yield Panel.from_smiles(smiles, legend, title=title, marked=marked)
         return
     groups = [group for _, group in frame.groupby("seed", sort=False)]
     for number, group in enumerate(groups):
@@ -106,6 +108,14 @@ def molecule_name(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
     return format_text(row.get("id")) if "id" in row else format_text(row.get("name"))
 
 
+def marked_atoms(row: Mapping[Any, Any] | pd.Series[Any], smiles: str) -> tuple[str, tuple[int, ...]]:
+    """The SMILES to draw and its atoms to mark: in a table of `molvae.explain` `canonical` and `atoms`."""
+    atoms = format_text(row.get("atoms"))
+    if not atoms or not all(text.isdecimal() for text in atoms.split()):
+        return smiles, ()
+    return format_text(row.get("canonical")) or smiles, tuple(map(int, atoms.split()))
+
+
 def seed_name(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
     """The name of a row's seed; in tables without IDs the name is that of the molecule."""
     return format_text(row.get("name")) if "id" in row else ""
@@ -128,6 +138,11 @@ def seed_properties(seed: str, columns: list[str]) -> dict[str, float]:
 
 def _title(rank: int, name: str) -> str:
     return f"{rank}  {name}".strip()
+
+
+def _finding_legend(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
+    """Text such as "unstable group   N-halogen" in a table of `molvae.explain`."""
+    return "   ".join(filter(None, (format_text(row.get(name)) for name in ("kind", "fragment"))))
 
 
 def _legend(row: Mapping[Any, Any] | pd.Series[Any], seed: Mapping[str, float] | None = None) -> str:

@@ -14,11 +14,14 @@ from molvae.chem.properties import PROPERTIES
 from molvae.viz.comparison import Stopwatch
 from molvae.viz.formatting import format_cell, format_change, format_text
 from molvae.viz.molecules import COMPARISON_SECONDS
-from molvae.viz.table_image import molecule_column, molecule_name, seed_name, seed_properties
+from molvae.viz.table_image import marked_atoms, molecule_column, molecule_name, seed_name, seed_properties
 from molvae.viz.templating import macros, template_source
 
 _SCRIPT = "table_sort.js"
-_TEXT_COLUMNS = ("error", "note", "alerts", "scaffold", "nearest_neighbor", "nearest_seed", "source", "canonical")
+_TEXT_COLUMNS = (
+    *("error", "note", "alerts", "scaffold", "nearest_neighbor", "nearest_seed", "source", "canonical", "flaws"),
+    *("kind", "fragment", "level", "reason", "reference", "atoms"),
+)
 
 
 class TablePage:
@@ -69,9 +72,17 @@ class TablePage:
                 yield str(self._html.seed_row(self._seed, name, self._cells(self._seed_values)))
             self._rank += 1
             smiles, name = format_text(row[column]), molecule_name(row)
+            drawn, marked = marked_atoms(row, smiles)
             yield str(
                 self._html.molecule_row(
-                    self._rank, smiles, name, self._cells(row, self._seed_values), self._seed or "", self._stopwatch
+                    self._rank,
+                    smiles,
+                    name,
+                    self._cells(row, self._seed_values),
+                    self._seed or "",
+                    self._stopwatch,
+                    drawn,
+                    marked,
                 )
             )
 

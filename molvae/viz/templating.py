@@ -6,6 +6,7 @@ generates, and rendered templates are passed on as `Markup`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,13 @@ def _svg(text: str) -> Markup:
 
 
 def _structure(
-    smiles: Any, width: int = 220, height: int = 160, align_to: str = "", name: str = "", stopwatch: Any = None
+    smiles: Any,
+    width: int = 220,
+    height: int = 160,
+    align_to: str = "",
+    name: str = "",
+    stopwatch: Any = None,
+    marked: Sequence[int] = (),
 ) -> Markup:
     """The drawing of a molecule with a text alternative, or why there is none.
 
@@ -92,11 +99,14 @@ def _structure(
         Name for the text alternative; by default the SMILES.
     stopwatch
         Limit of the time for comparisons with seeds.
+    marked
+        Atoms to mark, without a seed.
     """
     from markupsafe import Markup
 
     text = format_text(smiles)
-    drawing, problem = depiction_svg(depict(text, align_to=align_to, stopwatch=stopwatch), width, height)
+    depiction = depict(text, align_to=align_to, stopwatch=stopwatch, marked=marked)
+    drawing, problem = depiction_svg(depiction, width, height)
     label = clean_text(f"structure of {one_line(name or text, 100)}")
     if not drawing:
         return Markup('<div class="none">{}</div>').format(clean_text(problem) if text else "no structure")

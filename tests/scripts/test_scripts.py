@@ -12,11 +12,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from rdkit import Chem
 from tiny_vae import SMALL
 
 from molvae.checkpoint import find_model, read_card
-from molvae.chem.precedence import PrecedenceTable
 from molvae.generation.strategies import STRATEGIES, Strategy
 
 pytestmark = pytest.mark.slow
@@ -142,19 +140,6 @@ def test_train_shipped(
     )
     initial = replace(tiny_checkpoint, name="other", card={"Training": {"stage 3: time": "1 minute"}})
     assert script.earlier_stages("moses", initial) == {"stage 3 (shared with other): time": "1 minute"}
-
-
-def test_build_precedence(molecules, tmp_path, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(SCRIPTS)
-    module = importlib.import_module("build_precedence")
-    with molecules.open("a") as file:
-        file.write("C1CC broken\nc1ccccc1O other\n")
-    module.main([str(molecules), "--out", str(tmp_path / "table.npz")])
-    assert f"{len(SMALL) + 1:,} molecules" in capsys.readouterr().out
-    table = PrecedenceTable.load(tmp_path / "table.npz")
-    assert table.ring_precedence(Chem.MolFromSmiles("Cc1ccccc1")) > 1
-    module.main([str(molecules), "--out", str(tmp_path / "other.npz"), "--source", "other"])
-    assert PrecedenceTable.load(tmp_path / "other.npz").n_molecules == 1
 
 
 def test_strategy_frequencies(monkeypatch, capsys, tmp_path) -> None:
