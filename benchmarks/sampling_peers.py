@@ -23,6 +23,7 @@ from sampling_decoding import torch_threads
 from molvae import Generator
 from molvae.chem.filters import alerts
 from molvae.chem.fingerprints import morgan_bits, tanimoto_to
+from molvae.chem.plausibility import PlausibilityChecker
 from molvae.chem.properties import compute_properties
 from molvae.chem.sample_parsing import parse_samples
 from molvae.chem.smiles import canonical, parse
@@ -74,16 +75,18 @@ def measure(generator: Generator, seeds: list[str], fragments: Path | None) -> l
 
 
 def count_usable(molecules: dict[str, list[str]], training_filter: BloomFilter) -> int:
-    """Number of usable analogs as in `molvae score`: new, similar, not harder to synthesize, without new alerts."""
+    """Number of usable analogs as in `molvae score`: new, similar, not harder to make, plausible, no new alerts."""
     metrics = AnalogMetrics()
     for seed, analogs in molecules.items():
         mols = [parse(text) for text in analogs]
+        checker = PlausibilityChecker.for_seed(parse(seed))
         frame = {
             "seed": seed,
             "canonical": analogs,
             "not_in_training": ~training_filter.contains(analogs),
             "sa": compute_properties(mols, ["sa"])["sa"],
             "alerts": [alerts(mol) for mol in mols],
+            "plausible": [not checker.first_flaw(mol) for mol in mols],
         }
         metrics.add(pd.DataFrame(frame))
     count = metrics.overall()["usable_count"]

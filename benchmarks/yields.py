@@ -20,6 +20,7 @@ from rdkit import Chem
 from molvae import Generator
 from molvae.chem.cores import core_queries
 from molvae.chem.filters import alerts
+from molvae.chem.plausibility import PlausibilityChecker
 from molvae.chem.smiles import parse, write
 from molvae.metrics.analogs import AnalogMetrics
 
@@ -112,7 +113,10 @@ def quality(analogs: pd.DataFrame) -> dict[str, float | None]:
     """Metrics of analogs as in `molvae score`."""
     metrics = AnalogMetrics()
     found = [alerts(parse(smiles), ("PAINS", "BRENK")) for smiles in analogs["smiles"]]
-    metrics.add(analogs.assign(canonical=analogs["smiles"], alerts=found))
+    checkers = {seed: PlausibilityChecker.for_seed(parse(seed)) for seed in analogs["seed"].unique()}
+    pairs = zip(analogs["seed"], analogs["smiles"], strict=True)
+    plausible = [not checkers[seed].first_flaw(parse(smiles)) for seed, smiles in pairs]
+    metrics.add(analogs.assign(canonical=analogs["smiles"], alerts=found, plausible=plausible))
     return metrics.overall()
 
 

@@ -83,7 +83,7 @@ def find(
     return sorted(found, key=lambda finding: (not finding.is_flaw, finding.level == INFORMATION))
 
 
-def flaw_names(checker: PlausibilityChecker, mol: Chem.Mol, fingerprint: PatternFingerprint | None = None) -> list[str]:
+def flaw_names(checker: PlausibilityChecker, mol: Chem.Mol) -> list[str]:
     """The flaws that a `PlausibilityChecker` finds, each as its kind and the fragment.
 
     Examples

@@ -29,6 +29,8 @@ def optimize(
     ] = "qed",
     filters: options.Filters = [],  # noqa: B006 - typer copies it
     scores: options.Scores = [],  # noqa: B006
+    allow_unprecedented: options.AllowUnprecedented = False,
+    precedence: options.Precedence = None,
     target: Annotated[
         float | None, typer.Option(show_default=False, help="Stop at the first molecule with this score.")
     ] = None,
@@ -66,7 +68,8 @@ def optimize(
 
     With the default of one generation this is a local search: every generation is drawn around the best molecule so
     far, and half of its samples branch off the SMILES of this molecule. --generations 10 lets CMA-ES adapt its
-    covariance before each restart. Ctrl+C ends the search and returns the molecules found so far.
+    covariance before each restart. Only plausible molecules are returned. Ctrl+C ends the search and
+    returns the molecules found so far.
 
     Columns: seed, name (of the seed, if it has one), id (of the molecule), smiles, score, similarity, the properties
     used, n_evaluations, n_samples, and further columns of the seeds' files. In Python: `molvae.explore.optimize`.
@@ -75,6 +78,7 @@ def optimize(
 
     check_image(image)
     check_outputs(output, image, inputs=seeds)
+    checks.check_precedence(precedence)
     checks.check_objective(objective, filters, checks.score_names(scores))
     checks.check_inputs(seeds, column, name_column)
     from molvae.data.carried_columns import add_columns
@@ -92,7 +96,8 @@ def optimize(
         try:
             with progress_bar(max_samples * len(starts), "samples") as advance:
                 frame = optimize_molecules(
-                    generator, starts, objective, filters=filters, scores=load_scores(scores, device), target=target,
+                    generator, starts, objective, filters=filters, scores=load_scores(scores, device),
+                    allow_unprecedented=allow_unprecedented, precedence=precedence, target=target,
                     max_samples=max_samples, strategy=strategy, random_state=random_seed, keep_salts=keep_salts,
                     progress=advance,
                 )  # fmt: skip

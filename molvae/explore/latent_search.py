@@ -156,7 +156,7 @@ class LatentSearch:
         )
         self.max_samples, self.target = max_samples, target
         self.rng = np.random.default_rng(seed_key(random_state, self.seed) % 2**64)
-        self.n_samples = self.n_valid = self.n_evaluations = 0
+        self.n_samples = self.n_valid = self.n_evaluations = self.n_implausible = 0
         self.candidates: dict[str, Candidate] = {}  # in the order in which they were found
         self._started_from: set[str] = set()
         self._start_run(self.seed)
@@ -227,6 +227,7 @@ class LatentSearch:
                 n_evaluations=self.n_evaluations,
                 n_samples=first_sample[smiles],
             )
+        self.n_implausible += int(evaluation.implausible.sum())
         self.n_samples += len(molecules)
         self.n_valid += sum(map(bool, molecules))
 

@@ -13,7 +13,10 @@ from rdkit import Chem
 
 from molvae.chem.expressions import PropertyFilter, RankExpression
 from molvae.chem.fingerprints import morgan, tanimoto
+from molvae.chem.plausibility import PlausibilityChecker
+from molvae.chem.precedence import cached_table
 from molvae.chem.properties import PROPERTIES, compute_properties
+from molvae.chem.rdkit_guard import RDKIT_ERRORS, silence_rdkit
 from molvae.chem.scoring_functions import ScoringFunction, as_scoring_function, as_scoring_functions
 from molvae.chem.smiles import parse
 from molvae.generation.options import ScoresLike
@@ -28,6 +31,9 @@ ObjectiveLike = str | Path | UserFunction | PropertyModel
 
 SIMILARITY = "similarity"
 
+IMPLAUSIBLE = 1.0
+"""Constraint violation of a molecule that is not plausible."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -38,14 +44,18 @@ class Evaluation:
     properties : dict of str to ndarray of shape (K,)
         Values by property name; NaN where a value was not needed.
     violation : ndarray of shape (K,)
-        Constraint violation: the distance to the first violated filter, relative to its bound. 0 is feasible.
+        Constraint violation: the distance to the first violated filter, relative to its bound; 1 for a molecule that is
+        not plausible. 0 is feasible.
     score : ndarray of shape (K,)
         Objective of the feasible molecules, NaN for the others.
+    implausible : ndarray of bool, shape (K,)
+        Which molecules are infeasible because they are not plausible.
     """
 
     properties: dict[str, Floats]
     violation: Floats
     score: Floats
+    implausible: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,11 @@ class Objective:
         Constraints on properties, scores or the similarity to the seed.
     scores : mapping of str to callable
         User-defined scores that the expression and the filters may name.
+    plausible : bool
+        Whether molecules that are not plausible (`molvae.chem.plausibility`) are infeasible; what the seed has is
+        allowed.
+    precedence_file : Path or None
+        File of the `PrecedenceTable`; None: the table that ships with the package.
     """
 
     name: str
@@ -71,6 +86,12 @@ class Objective:
     function: Callable[[list[str]], Floats] | None
     filters: tuple[PropertyFilter, ...]
     scores: Mapping[str, ScoringFunction] = field(default_factory=dict)
+    plausible: bool = False
+    precedence_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.precedence_file is not None:
+            cached_table(self.precedence_file)
 
     @classmethod
     def parse(
@@ -78,6 +99,9 @@ class Objective:
         objective: ObjectiveLike,
         filters: Iterable[str] = (),
         scores: ScoresLike = None,
+        *,
+        plausible: bool = False,
+        precedence_file: Path | None = None,
     ) -> Self:
         """Create an objective from "qed", "qed - 0.1*sa", "FILE.py:FUNCTION", a function, or a property model.
 
@@ -89,6 +113,8 @@ class Objective:
             Expressions such as "mw<500" or "similarity>=0.4".
         scores : mapping of str to callable, optional
             User-defined scores, which objective and filters may name, as in "qed - hERG".
+        plausible, precedence_file
+            As the attributes.
 
         Raises
         ------
@@ -99,11 +125,13 @@ class Objective:
         known = (SIMILARITY, *functions)
         property_filters = tuple(PropertyFilter.from_text(text, known) for text in filters)
         named_function = _as_function(objective)
-        if named_function is not None:
+        if named_function is None:
+            name, function = str(objective), None
+            expression = RankExpression.from_text(name, known)
+        else:
             name, function = named_function
-            return cls(name, RankExpression(()), function, property_filters, functions)
-        text = str(objective)
-        return cls(text, RankExpression.from_text(text, known), None, property_filters, functions)
+            expression = RankExpression(())
+        return cls(name, expression, function, property_filters, functions, plausible, precedence_file)
 
     @property
     def property_names(self) -> tuple[str, ...]:
@@ -131,11 +159,18 @@ class Objective:
         mols = np.array([parse(text) for text in smiles], dtype=object)
         values = {name: np.full(len(mols), np.nan) for name in self.property_names}
         values[SIMILARITY] = tanimoto(morgan(parse(seed)), [morgan(mol) for mol in mols])
-        violation = np.zeros(len(mols))
+        violation, implausible = np.zeros(len(mols)), np.zeros(len(mols), bool)
+        is_checked = not self.plausible
         for property_filter in sorted(self.filters, key=lambda f: self._cost_rank(f.name)):
+            if not is_checked and property_filter.name != SIMILARITY:
+                implausible = self._implausible(seed, mols, violation == 0)
+                violation[implausible], is_checked = IMPLAUSIBLE, True
             name = property_filter.name
             column = self._fill(values[name], name, smiles, mols, violation == 0)
             violation[violation == 0] = [_violation(property_filter, value) for value in column[violation == 0]]
+        if not is_checked:
+            implausible = self._implausible(seed, mols, violation == 0)
+            violation[implausible] = IMPLAUSIBLE
         feasible, score = violation == 0, np.full(len(mols), np.nan)
         if self.function is not None:
             score[feasible] = self.function([text for text, ok in zip(smiles, feasible, strict=True) if ok])
@@ -144,10 +179,25 @@ class Objective:
                 name: self._fill(values[name], name, smiles, mols, feasible)[feasible] for name in self.expression.names
             }
             score[feasible] = self.expression.evaluate(columns)
-        return Evaluation(values, violation, score)
+        return Evaluation(values, violation, score, implausible)
+
+    def _implausible(self, seed: str, mols: NDArray[np.object_], rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which of the selected molecules have a flaw that the seed does not have; one that RDKit fails on has."""
+        found = np.zeros(len(mols), bool)
+        with silence_rdkit():
+            checker = PlausibilityChecker.for_seed(parse(seed), self.precedence_file)
+            for row in np.flatnonzero(rows).tolist():
+                try:
+                    found[row] = bool(checker.first_flaw(mols[row]))
+                except RDKIT_ERRORS:
+                    found[row] = True
+        return found
 
     def _cost_rank(self, name: str) -> int:
-        """Filters on the cheapest values are applied first: similarity, properties, user-defined scores."""
+        """Filters on the cheapest values are applied first: similarity, properties, user-defined scores.
+
+        Plausibility, which takes about as long as parsing, is checked after the similarity.
+        """
         return 0 if name == SIMILARITY else 2 if name in self.scores else 1
 
     def _fill(

@@ -40,6 +40,8 @@ def optimize(
     *,
     filters: str | Sequence[str] = (),
     scores: ScoresLike = None,
+    allow_unprecedented: bool = False,
+    precedence: str | Path | None = None,
     target: float | None = None,
     max_samples: int = 5000,
     strategy: SearchStrategy | None = None,
@@ -73,6 +75,13 @@ def optimize(
     scores : mapping of str to callable, optional
         User-defined scores by name: functions of a list of SMILES or of one RDKit molecule. The objective and the
         filters may name them, as in objective="qed - hERG" and filters="hERG<5".
+    allow_unprecedented : bool
+        Also molecules with ring systems, atom environments (radius 1) or unstable groups that neither real molecules
+        nor the seed have. By default they are infeasible, and neither filters on properties nor scores are computed
+        for them.
+    precedence : str or Path, optional
+        File of a precedence table of your own molecules, written by `molvae precedence build`; default: the table that
+        ships with the package.
     target : float, optional
         Stop the search of a seed at the first feasible molecule with at least this score.
     max_samples : int
@@ -94,7 +103,8 @@ def optimize(
         properties that objective and filters name, `n_evaluations` and `n_samples` (how many molecules were scored and
         samples decoded until this one was found). The seed itself is not included. `attrs`: errors (SMILES to reason),
         notes (SMILES to what was changed),
-        statistics (a dict per seed: seed, best_score, feasible, evaluations, samples, valid, reached_target), summary.
+        statistics (a dict per seed: seed, best_score, feasible, evaluations, implausible, samples, valid,
+        reached_target; implausible is the number of molecules that were rejected as such), summary.
 
     Raises
     ------
@@ -120,7 +130,14 @@ def optimize(
         raise InputError(f"max_samples must be at least 1, got {max_samples}")
     if target is not None and isnan(target):
         raise InputError("target must be a number, got nan")
-    parsed, strategy = Objective.parse(objective, as_tuple(filters), scores), strategy or SearchStrategy()
+    parsed = Objective.parse(
+        objective,
+        as_tuple(filters),
+        scores,
+        plausible=not allow_unprecedented,
+        precedence_file=None if precedence is None else Path(precedence),
+    )
+    strategy = strategy or SearchStrategy()
     molecules = EncodedMolecules.from_smiles(generator, seeds, min_distinct=1, keep_salts=keep_salts)
     searches = {
         seed: LatentSearch(
@@ -215,6 +232,7 @@ def _statistics(seed: str, search: LatentSearch) -> dict[str, Any]:
         "best_score": search.best_score,
         "feasible": len(search.feasible),
         "evaluations": search.n_evaluations,
+        "implausible": search.n_implausible,
         "samples": search.n_samples,
         "valid": search.n_valid,
         "reached_target": search.reached_target,
@@ -225,4 +243,5 @@ def _summary_line(row: dict[str, Any], objective: str) -> str:
     """Text such as "CCO: best qed 0.512, 31 feasible molecules, 40 evaluations, 64 samples (60 valid)"."""
     best = f"best {objective} {row['best_score']:.3f}, " if row["feasible"] else ""
     counts = f"{row['feasible']:,} feasible molecules, {row['evaluations']:,} evaluations"
+    counts += f", {row['implausible']:,} implausible" if row["implausible"] else ""
     return f"{row['seed']}: {best}{counts}, {row['samples']:,} samples ({row['valid']:,} valid)"

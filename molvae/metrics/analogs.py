@@ -22,7 +22,7 @@ from molvae.data.hashing import hash_text, hash_texts
 from molvae.errors import InputError, MoleculeError
 from molvae.metrics.set_metrics import Metrics, ratio
 
-INPUT_COLUMNS = ("seed", "canonical", "not_in_training", "sa", "alerts")
+INPUT_COLUMNS = ("seed", "canonical", "not_in_training", "sa", "alerts", "plausible")
 COUNT_COLUMNS = ("proposed", "valid", "distinct", "effective", "usable_count")
 METRIC_COLUMNS = (
     *("validity", "uniqueness", "novelty", "non_identity", "effective_novelty", "usable"),
@@ -59,7 +59,9 @@ class AnalogMetrics:
     non_identity            rows other than the seed itself / valid rows; a stereoisomer differs from the seed
     effective_novelty       effective molecules / n: distinct, not the seed, and not known to be in the training set
     usable                  usable molecules / n: effective, Tanimoto similarity at least 0.4, SA score at most 0.5
-                            above that of the seed, and no PAINS or BRENK alert that the seed does not have
+                            above that of the seed, no PAINS or BRENK alert that the seed does not have, and plausible:
+                            no unprecedented ring system or atom environment and no unstable group that the seed does
+                            not have
     similarity_*            mean, quartiles q1 and q3, and median of the Tanimoto similarity of the distinct molecules
                             other than the seed
     frac_similarity_ge_X    fraction of these molecules with a similarity of at least X
@@ -91,6 +93,8 @@ class AnalogMetrics:
             - sa: synthetic accessibility score; NaN if unknown, in which case the molecule is not usable.
             - alerts: "SET: name", as a list or joined by ";"; missing if there are none. Sets other than PAINS and
               BRENK are ignored.
+            - plausible: whether the molecule has no flaw that the seed does not have (`molvae.chem.plausibility`);
+              missing if unknown, in which case the molecule is not usable.
 
             If a molecule occurs repeatedly for a seed, the values of its first row are used.
 
@@ -166,6 +170,7 @@ class _Row(NamedTuple):
     not_in_training: bool | None
     sa: float
     alerts: frozenset[str]
+    plausible: bool
 
 
 def _read_rows(rows: pd.DataFrame) -> Iterator[tuple[str, _Row]]:
@@ -180,13 +185,14 @@ def _read_rows(rows: pd.DataFrame) -> Iterator[tuple[str, _Row]]:
     known = rows["not_in_training"].notna()
     not_in_training = [_as_bool(v) if k else None for v, k in zip(rows["not_in_training"], known, strict=True)]
     alert_names = map(_alert_names, rows["alerts"])
-    for seed, canonical, *values in zip(*texts, not_in_training, sa.tolist(), alert_names, strict=True):
+    plausible = [not pd.isna(value) and _as_bool(value, "plausible") for value in rows["plausible"]]
+    for seed, canonical, *values in zip(*texts, not_in_training, sa.tolist(), alert_names, plausible, strict=True):
         yield seed, _Row(canonical, *values)
 
 
-def _as_bool(value: object) -> bool:
+def _as_bool(value: object, column: str = "not_in_training") -> bool:
     if value not in (0, 1):  # True == 1 and False == 0
-        raise InputError(f"column 'not_in_training' must contain True, False or missing values, got {value!r}")
+        raise InputError(f"column {column!r} must contain True, False or missing values, got {value!r}")
     return bool(value)
 
 
@@ -313,7 +319,7 @@ def _compare_with_seed(row: _Row, seed: _SeedMolecule) -> _Molecule | None:
     if row.not_in_training is not False:
         counted_as.append("effective")
         is_accessible = row.sa <= seed.sa + USABLE_SA_INCREASE
-        if similarity >= USABLE_SIMILARITY and is_accessible and row.alerts <= seed.alerts:
+        if similarity >= USABLE_SIMILARITY and is_accessible and row.alerts <= seed.alerts and row.plausible:
             counted_as.append("usable_count")
     return _Molecule(key, fingerprint.ToBinary(), similarity, tuple(counted_as))
 

@@ -9,7 +9,7 @@ from molvae.errors import InputError, did_you_mean
 
 COLUMN_NAMES = (
     "mw", "logp", "tpsa", "hbd", "hba", "rings", "rotatable_bonds", "sa", "np", "qed", "lipinski", "veber", "alerts",
-    "moses_filters", "scaffold",
+    "moses_filters", "scaffold", "flaws", "plausible",
 )  # fmt: skip
 """The columns in the order of the table."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molvae.chem.filters import SCORED_ALERT_SETS, alerts, passes_moses_filters
+from molvae.chem.findings import flaw_names
 from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.plausibility import PlausibilityChecker
 from molvae.chem.properties import PROPERTIES, qed
-from molvae.chem.rdkit_guard import RDKIT_ERRORS, rdkit_reason, silence_rdkit
+from molvae.chem.rdkit_guard import RDKIT_ERRORS, rdkit_guard, rdkit_reason, silence_rdkit
 from molvae.chem.scaffolds import murcko_smiles
 from molvae.chem.smiles import parse
 from molvae.chem.standardization import fingerprint_mol, prepare
@@ -90,6 +92,11 @@ _COLUMNS = (
     Column("moses_filters", lambda mol, values: passes_moses_filters(mol, values["pattern_fingerprint"]),
            "passes the filters of the MOSES dataset", requires=("pattern_fingerprint",)),
     Column("scaffold", lambda mol, _: murcko_smiles(mol), "Bemis-Murcko scaffold; empty for an acyclic molecule"),
+    Column("flaws", lambda mol, values: "; ".join(flaw_names(values["plausibility_checker"], mol)),
+           "unprecedented ring systems and atom environments, and unstable groups, other than those of the seed; "
+           "empty for a plausible molecule"),
+    Column("plausible", lambda _, values: not values["flaws"],
+           "has no flaws", requires=("flaws",)),
 )  # fmt: skip
 
 _PATTERN_FINGERPRINT = Column(
@@ -165,9 +172,12 @@ def describe(smiles: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
         return build_table([parse_smiles(text) for text in smiles], columns)
 
 
-def build_table(molecules: Sequence[ParsedSmiles], columns: Sequence[str]) -> pd.DataFrame:
+def build_table(
+    molecules: Sequence[ParsedSmiles], columns: Sequence[str], checkers: Sequence[PlausibilityChecker] | None = None
+) -> pd.DataFrame:
     """Compute a row per molecule with the columns smiles, error, note, canonical, and those in `columns`.
 
+    `checkers` are those of the seeds of the molecules, whose flaws are allowed; by default, none are.
     If a column cannot be computed for a valid molecule, the reason is in `error`, and the other columns are filled.
     Required columns are computed whether or not they are in `columns`. Raises `InputError` for an unknown column.
     """
@@ -175,6 +185,8 @@ def build_table(molecules: Sequence[ParsedSmiles], columns: Sequence[str]) -> pd
         {"smiles": m.text, "error": m.error, "note": m.note, "canonical": m.canonical} for m in molecules
     ]
     valid = [(m.mol, row) for m, row in zip(molecules, rows, strict=True) if m.mol is not None]
+    for row, checker in zip(rows, checkers or [PlausibilityChecker()] * len(rows), strict=True):
+        row["plausibility_checker"] = checker
     with silence_rdkit():
         # Column by column, because this keeps the SMARTS patterns in the CPU cache.
         for column in _computed_columns(columns):
@@ -228,6 +240,7 @@ def score_chunk(
     with_structures: bool = False,
     standardize: bool = False,
     keep_salts: bool = False,
+    names_are_seeds: bool = False,
 ) -> ScoredChunk:
     """Compute the table of a chunk of rows.
 
@@ -241,6 +254,8 @@ def score_chunk(
         Whether to compute fingerprints of all rows and structures of the valid molecules.
     standardize, keep_salts : bool
         As in `chem.standardization.prepare`.
+    names_are_seeds : bool
+        Whether the name of a row is its seed, whose flaws are allowed.
     """
     parse_row = partial(parse_smiles, standardize=standardize, keep_salts=keep_salts)
     with silence_rdkit():
@@ -255,10 +270,22 @@ def score_chunk(
         fingerprints = np.empty((0, 256), np.uint8)
         if with_fingerprints:
             fingerprints = morgan_bits([fingerprint_mol(m.canonical_mol or Chem.Mol(), m.canonical) for m in molecules])
-        table = build_table(molecules, tuple(columns))
+        checkers = [_checker(escape_surrogates(row.name), keep_salts) for row in rows] if names_are_seeds else None
+        table = build_table(molecules, tuple(columns), checkers)
     table = table.astype({name: "float64" for name in columns if isinstance(COLUMNS[name].missing, float)})
     table.insert(0, "seed", [escape_surrogates(row.name) for row in rows])
     return ScoredChunk(table, fingerprints, structures)
+
+
+@lru_cache(maxsize=1024)
+def _checker(seed: str, keep_salts: bool) -> PlausibilityChecker:
+    """The checker of the analogs of a seed; an invalid seed has no flaws."""
+    try:
+        mol = prepare(seed, keep_salts=keep_salts).mol
+        with rdkit_guard("cannot be checked"):
+            return PlausibilityChecker.for_seed(mol)
+    except MoleculeError:
+        return PlausibilityChecker()
 
 
 def _with_note(molecule: ParsedSmiles, note: str) -> ParsedSmiles:

@@ -31,6 +31,7 @@ from molvae.errors import InputError, MoleculeError
 from molvae.metrics import fcd, guacamol
 from molvae.metrics.molecules import describe
 from molvae.metrics.moses import WASSERSTEIN_METRICS, Structures, compute_structures
+from molvae.metrics.plausibility import SHARES, definitions_hash, plausibility
 from molvae.similarity.nearest_neighbors import NearestNeighbors
 
 CACHE_FORMAT = 3
@@ -159,6 +160,19 @@ class Reference:
     def subset_properties(self) -> pd.DataFrame:
         """`REFERENCE_PROPERTIES` of `subset`, for histograms."""
         return pd.DataFrame(self._cached("subset_properties", lambda: self._properties(self.subset)))
+
+    @cached_property
+    def flaw_rates(self) -> dict[str, float]:
+        """Shares of `subset` with flaws, as `molvae.metrics.plausibility.plausibility`."""
+
+        def compute() -> Arrays:
+            parts = map_chunks(partial(describe, columns=("flaws",)), chunked(self.subset), self.workers)
+            shares = plausibility(pd.concat(list(parts), ignore_index=True)["flaws"])
+            return {"shares": np.array([shares[name] for name in SHARES], dtype=np.float64)}
+
+        # the shares depend on the table and on the list of groups
+        arrays = self._cached(f"flaw_rates-{definitions_hash()}", compute)
+        return dict(zip(SHARES, arrays["shares"].tolist(), strict=True))
 
     @cached_property
     def activations(self) -> fcd.ActivationStatistics:

@@ -24,6 +24,7 @@ from molvae.metrics import moses
 from molvae.metrics.analogs import AnalogMetrics
 from molvae.metrics.molecules import COLUMNS, InputRow, ScoredChunk, packed_fingerprints, score_chunk, select_columns
 from molvae.metrics.moses import Structures, compute_structures, merge_structures
+from molvae.metrics.plausibility import HELD_OUT_RATES, plausibility
 from molvae.metrics.reference import isin_sorted
 from molvae.metrics.set_metrics import (
     Metrics,
@@ -62,8 +63,8 @@ class Scores:
         Rows: read = valid + invalid. Molecules: distinct; sampled, the number of valid molecules that the set metrics
         are computed from; with a training set, novel, the number of distinct molecules that are not in it.
     metrics : dict of str to dict
-        Metrics by section ("MOSES", "GuacaMol", "Molecules", "Analogs") and name; None for a metric that is undefined
-        or was not computed.
+        Metrics by section ("MOSES", "GuacaMol", "Molecules", "Plausibility", "Analogs") and name; None for a metric
+        that is undefined or was not computed.
     notes : list of str
         Why metrics are missing, and from how many molecules they were computed.
     molecules : DataFrame
@@ -159,7 +160,7 @@ class Scorer:
 
     def _required_columns(self) -> set[str]:
         """Return the columns that the metrics of the set and of the analogs are computed from."""
-        required = {"sa", "alerts"} if self.names_are_seeds else set[str]()
+        required = {"sa", "alerts", "plausible"} if self.names_are_seeds else set[str]()
         if self.references.test or self.references.test_scaffolds:
             required |= {"moses_filters", *moses.WASSERSTEIN_METRICS}
         return required
@@ -189,7 +190,7 @@ class Scorer:
         """
         score = partial(
             score_chunk, columns=self.columns, with_fingerprints=self.names_are_seeds or self._neighbors is not None,
-            standardize=self.standardize, keep_salts=self.keep_salts,
+            standardize=self.standardize, keep_salts=self.keep_salts, names_are_seeds=self.names_are_seeds,
         )  # fmt: skip
         score_with_structures = partial(score, with_structures="moses" in self.benchmarks)
         score_with_structures([Record("C", "", "", 0)])  # compile SMARTS patterns and read tables before the fork
@@ -276,6 +277,12 @@ class Scorer:
             metrics["GuacaMol"] = set_metrics.guacamol(references.train)
         score_means = {f"mean {name}": column_mean(sample, name) for name in self._scores}
         metrics["Molecules"] = molecule_averages(sample) | score_means
+        if "flaws" in self.columns:
+            compared, label = references.test or references.train, "Test" if references.test else "Train"
+            rates, label = (compared.flaw_rates, label) if compared else (HELD_OUT_RATES, "held-out")
+            metrics["Plausibility"] = plausibility(sample["flaws"]) | {
+                f"{name}/{label}": rate for name, rate in rates.items()
+            }
         seeds = None
         if self._analogs is not None:
             metrics["Analogs"], seeds = self._analogs.overall(), self._analogs.per_seed()

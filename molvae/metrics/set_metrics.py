@@ -259,7 +259,7 @@ def molecule_averages(sample: pd.DataFrame) -> Metrics:
         if name == "alerts":
             known = sample[name].dropna()
             metrics["no alerts"] = float((known == "").mean()) if len(known) else None
-        elif name != "scaffold":
+        elif name not in ("scaffold", "flaws", "plausible"):  # the section Plausibility has the latter
             values = pd.to_numeric(sample[name].astype(float), errors="coerce").dropna()
             label = name if name in ("lipinski", "veber", "moses_filters") else f"mean {name}"
             metrics[label] = float(values.mean()) if len(values) else None

@@ -25,6 +25,13 @@ _GUACAMOL = {
     "FCD score": "score of the Fréchet ChemNet distance, 1 is best",
 }
 
+_PLAUSIBILITY = {
+    "plausible": "share without any of the following",
+    "unprecedented ring system": "share with a ring system that no real molecule has",
+    "unprecedented atom environment": "share with an atom environment of radius 1 that no real molecule has",
+    "unstable group": "share with a group that decomposes or reacts readily",
+}
+
 
 def metric_label(section: str, name: str) -> tuple[str, str]:
     """Label and description of a metric.
@@ -50,6 +57,10 @@ def metric_label(section: str, name: str) -> tuple[str, str]:
     """
     if section == "GuacaMol":
         return name, _GUACAMOL.get(name, "")
+    if section == "Plausibility":
+        share, _, reference = name.partition("/")
+        of = {**_SETS, "held-out": "10,000 held-out real molecules"}.get(reference, "")
+        return (f"{share}, {of}" if of else share), "" if of else _PLAUSIBILITY.get(share, "")
     if section != "MOSES":
         return name.replace("_", " "), ""
     if name in _PROPERTY_DISTANCES:

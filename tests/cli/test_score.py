@@ -16,9 +16,9 @@ from molvae.metrics.score import score as score_in_python
 
 SMILES = list(DRUGS.values())[:8]
 ROWS = [*SMILES[:5], "C1CC", SMILES[0]]
-TEXT_COLUMNS = {"smiles", "name", "error", "note", "canonical", "alerts", "scaffold", "nearest_neighbor"}
+TEXT_COLUMNS = {"smiles", "name", "error", "note", "canonical", "alerts", "scaffold", "nearest_neighbor", "flaws"}
 COUNTS = {"hbd", "hba", "rings", "rotatable_bonds"}
-BOOLEAN_COLUMNS = {"lipinski", "veber", "moses_filters", "not_in_training", "scaffold_not_in_training"}
+BOOLEAN_COLUMNS = {"lipinski", "veber", "moses_filters", "plausible", "not_in_training", "scaffold_not_in_training"}
 
 
 @pytest.fixture(autouse=True)

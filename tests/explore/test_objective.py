@@ -8,6 +8,8 @@ from molecules import DRUGS
 from rdkit import Chem, DataStructs
 from rdkit.Chem import QED, Crippen, Descriptors, rdFingerprintGenerator
 
+from molvae.chem.plausibility import PlausibilityChecker
+from molvae.chem.precedence import PrecedenceTable
 from molvae.chem.scoring_functions import ScoringFunctionWarning
 from molvae.errors import InputError
 from molvae.explore.objective import Objective
@@ -128,3 +130,32 @@ def test_invalid_expressions_are_rejected(objective, filters, message):
 def test_unknown_name_suggests_a_user_score():
     with pytest.raises(InputError, match="did you mean 'atoms'"):
         Objective.parse("-atom", (), {"atoms": len})
+
+
+def test_implausible_molecules_are_infeasible_and_not_scored():
+    """By the checker itself; what the seed has is allowed, and the score is computed for plausible molecules only."""
+    scored = []
+
+    def score(smiles):
+        scored.extend(smiles)
+        return [1.0] * len(smiles)
+
+    molecules = ["CC(=O)Nc1ccc(O)cc1", "CC(=O)N(F)c1ccc(O)cc1", "O=C(Nc1ccccc1)N1CCN(F)CC1", "Nc1ccc(O)cc1"]
+    objective = Objective.parse(score, ["similarity>=0.1", "mw<220"], plausible=True)
+    evaluation = objective.evaluate("CC(=O)Nc1ccc(O)cc1", molecules)
+    flaws = [PlausibilityChecker().first_flaw(Chem.MolFromSmiles(smiles)) for smiles in molecules]
+    assert [bool(flaw) for flaw in flaws] == [False, True, True, False]
+    assert evaluation.implausible.tolist() == [False, True, True, False]
+    assert evaluation.violation.tolist() == [0, 1, 1, 0]
+    assert np.isnan(evaluation.properties["mw"][1:3]).all()
+    assert scored == [molecules[0], molecules[3]]
+    assert not objective.evaluate("CC(=O)N(F)c1ccc(O)cc1", [molecules[1]]).implausible.any()
+    assert not Objective.parse("qed").evaluate("CCO", molecules).implausible.any()
+
+
+def test_plausibility_by_an_own_table(tmp_path):
+    PrecedenceTable.from_molecules(["CCCO", "CCCN"]).save(tmp_path / "own.npz")
+    objective = Objective.parse("qed", plausible=True, precedence_file=tmp_path / "own.npz")
+    assert objective.evaluate("CCCO", ["CCCN", "CCCCl"]).implausible.tolist() == [False, True]
+    with pytest.raises(InputError, match="does not exist"):
+        Objective.parse("qed", plausible=True, precedence_file=tmp_path / "none.npz")

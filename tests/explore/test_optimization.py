@@ -8,6 +8,7 @@ import pytest
 from rdkit import Chem, DataStructs
 from rdkit.Chem import Crippen, rdFingerprintGenerator
 
+from molvae.chem.plausibility import PlausibilityChecker
 from molvae.errors import InputError
 from molvae.explore.latent_search import LatentSearch, SearchStrategy
 from molvae.explore.objective import Objective
@@ -22,7 +23,7 @@ COLUMNS = ["seed", "smiles", "score", "similarity", "logp", "mw", "n_evaluations
 @pytest.fixture(scope="module")
 def best(tiny):
     seeds = ["CCCO", "Cc1ccccc1", "C1CC"]
-    return optimize(tiny, seeds, "logp", filters=FILTERS, max_samples=160, strategy=STRATEGY)
+    return optimize(tiny, seeds, "logp", filters=FILTERS, allow_unprecedented=True, max_samples=160, strategy=STRATEGY)
 
 
 def search_of(tiny, objective, strategy, **options):
@@ -207,3 +208,19 @@ def test_image_starts_with_the_seed(best, tmp_path):
     panels = list(table_panels(best[["seed", "smiles", "similarity", "score"]]))
     assert [panel.title for panel in panels[:2]] == ["Seed", "1"]
     assert panels[1].legend == f"score {row['score']:.2f}   similarity {row['similarity']:.2f}"
+
+
+def test_only_plausible_molecules_by_default(tiny):
+    """The rejected ones are counted; with allow_unprecedented there are more, and some are implausible."""
+    seed = "Cc1ccccc1"
+    options = {"filters": ["mw<200"], "max_samples": 160, "strategy": STRATEGY}
+    found = optimize(tiny, seed, "logp", **options)
+    (statistics,) = found.attrs["statistics"]
+    checker = PlausibilityChecker.for_seed(Chem.MolFromSmiles(seed))
+    assert statistics["implausible"] > 0
+    assert f"{statistics['implausible']} implausible" in found.attrs["summary"][0]
+    assert not any(checker.first_flaw(Chem.MolFromSmiles(smiles)) for smiles in found["smiles"])
+    unfiltered = optimize(tiny, seed, "logp", allow_unprecedented=True, **options)
+    assert unfiltered.attrs["statistics"][0]["implausible"] == 0
+    assert "implausible" not in unfiltered.attrs["summary"][0]
+    assert any(checker.first_flaw(Chem.MolFromSmiles(smiles)) for smiles in unfiltered["smiles"])

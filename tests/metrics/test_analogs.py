@@ -16,6 +16,7 @@ from rdkit.Chem import rdFingerprintGenerator
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molvae.chem.filters import alerts
+from molvae.chem.plausibility import PlausibilityChecker
 from molvae.chem.properties import compute_properties
 from molvae.chem.smiles import canonical, canonical_or_none, parse
 from molvae.errors import InputError
@@ -41,6 +42,11 @@ PROPOSED = {
 MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 
 
+def is_plausible(seed, mol):
+    seed_mol = parse(seed) if canonical_or_none(seed) else Chem.Mol()
+    return not PlausibilityChecker.for_seed(seed_mol).first_flaw(mol)
+
+
 def scored(seed, smiles, novel=lambda text: "F" not in text):
     """Return a table of proposed analogs."""
     canonicals = [canonical_or_none(text) or "" for text in smiles]
@@ -53,6 +59,7 @@ def scored(seed, smiles, novel=lambda text: "F" not in text):
             "not_in_training": [novel(text) for text in canonicals],
             "sa": [compute_properties([mol], ["sa"])["sa"][0] if mol else np.nan for mol in mols],
             "alerts": [alerts(mol) if mol else [] for mol in mols],
+            "plausible": [is_plausible(seed, mol) if mol else None for mol in mols],
         }
     )
 
@@ -93,7 +100,10 @@ def expected_metrics(seed, rows):
     usable = [
         row
         for row in effective
-        if similar[row["canonical"]] >= 0.4 and row["sa"] <= sa + 0.5 and set(row["alerts"]) <= seed_alerts
+        if similar[row["canonical"]] >= 0.4
+        and row["sa"] <= sa + 0.5
+        and set(row["alerts"]) <= seed_alerts
+        and row["plausible"]
     ]
     values = list(similar.values())
     q1, median, q3 = np.percentile(values, [25, 50, 75]) if values else [None] * 3
@@ -217,7 +227,7 @@ def assert_same(found, expected):
 def test_invalid_seed_is_counted_and_excluded(frames, capfd):
     invalid = pd.DataFrame(
         {"seed": ["C1CC", None], "canonical": ["C", ""], "not_in_training": True, "sa": 1.0, "alerts": ""}
-    )
+    ).assign(plausible=True)
     table, overall, similarities = tables(invalid, frames[ASPIRIN])
     assert list(table["seed"]) == ["C1CC", "", ASPIRIN]
     assert "ring 1 opened but not closed" in table["error"][0]
@@ -310,6 +320,9 @@ def test_stereoisomers_of_seed():
         ({"alerts": [["Brenk: phenol_ester", "NIH: any"]]}, 1),
         ({"alerts": [np.array(["Brenk: aldehyde"])]}, 0),
         ({"not_in_training": False}, 0),
+        ({"plausible": False}, 0),
+        ({"plausible": None}, 0),
+        ({"plausible": True}, 1),
         ({"canonical": "CCCC"}, 0),
     ],
 )
@@ -352,12 +365,13 @@ def test_limited_similarities_keep_quantiles(frames, monkeypatch):
 def test_invalid_table_raises_and_adds_no_row(frames):
     metrics = AnalogMetrics()
     for table, message in [
-        (frames[ASPIRIN].drop(columns=["sa", "alerts"]), "missing column sa, alerts"),
+        (frames[ASPIRIN].drop(columns=["sa", "alerts", "plausible"]), "missing column sa, alerts, plausible"),
         (
             frames[ASPIRIN].assign(not_in_training="True"),
             "'not_in_training' must contain True, False or missing values, got 'True'",
         ),
         (frames[ASPIRIN].assign(sa="easy"), "'sa' must contain numbers"),
+        (frames[ASPIRIN].assign(plausible="yes"), "'plausible' must contain True, False or missing values, got 'yes'"),
         (frames[ASPIRIN].assign(alerts=3), "'alerts' must contain lists or text, got 3"),
     ]:
         with pytest.raises(InputError, match=message):

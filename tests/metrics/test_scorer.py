@@ -17,6 +17,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from scipy.stats import wasserstein_distance
 from threadpoolctl import threadpool_limits
 
+from molvae.chem.plausibility import FLAWS, PlausibilityChecker
 from molvae.chem.smiles import canonical, parse
 from molvae.data.rows import InvalidRow, Record
 from molvae.errors import InputError, MissingExtraError
@@ -574,3 +575,51 @@ def test_rows_from_any_iterable():
     assert [type(row) for row in rows] == [Record, InvalidRow, InvalidRow, InvalidRow]
     assert [row.row for row in rows] == [1, 2, 3, 4]
     assert [row.smiles for row in rows_from_smiles(pd.Series(["CCO", "C"], index=[5, 7]))] == ["CCO", "C"]
+
+
+# --- plausibility ---
+
+N_FLUORO, DIOL = "CN1CCN(F)CC1", "CCCC(O)(O)CCC"
+
+
+def test_flaws_of_molecules():
+    table, scores = scored([N_FLUORO, "CC(=O)Nc1ccc(O)cc1", "C1CC", DIOL], columns=["plausible"])
+    assert table["plausible"].tolist() == [False, True, None, False]
+    assert "unstable group N-halogen" in table["flaws"][0].split("; ")
+    assert "unprecedented atom environment N(F)(C)C" in table["flaws"][0].split("; ")
+    assert table["flaws"][1] == ""
+    assert pd.isna(table["flaws"][2])
+    assert scores.metrics["Plausibility"]["plausible"] == 1 / 3
+    assert scores.metrics["Plausibility"]["unstable group"] == 2 / 3
+    assert scores.metrics["Plausibility"]["plausible/held-out"] > 0.9
+    assert "plausible" not in scores.metrics["Molecules"]
+
+
+def test_flaws_equal_the_checker():
+    table, _ = scored(ALL, columns=["flaws"])
+    for smiles, flaws in zip(ALL, table["flaws"], strict=True):
+        kinds = PlausibilityChecker().flaws(parse(smiles))
+        assert {kind for kind in FLAWS if kind in flaws} == set(kinds)
+
+
+def test_rates_of_the_reference(references):
+    for given, label, smiles in ((references, "Test", TEST), (ReferenceSets(train=references.train), "Train", TRAIN)):
+        _, scores = scored(SET, given, columns=["plausible"])
+        flaws = [PlausibilityChecker().flaws(parse(text)) for text in smiles]
+        expected = {kind: sum(kind in found for found in flaws) / len(flaws) for kind in FLAWS}
+        found = scores.metrics["Plausibility"]
+        assert {kind: found[f"{kind}/{label}"] for kind in FLAWS} == pytest.approx(expected)
+        assert found[f"plausible/{label}"] == pytest.approx(sum(not kinds for kinds in flaws) / len(flaws))
+
+
+def test_what_the_seed_has_is_allowed():
+    rows = [Record(N_FLUORO, seed, "", 1) for seed in (N_FLUORO, "CN1CCNCC1", "C1CC")]
+    table, _ = scored(iter(rows), names_are_seeds=True)
+    assert table["plausible"].tolist() == [True, False, False]
+    assert table["flaws"][0] == ""
+    rows = [Record("CCN1CCN(F)CC1", seed, "", 1) for seed in (N_FLUORO, "CCN1CCNCC1")]
+    assert scored(iter(rows), names_are_seeds=True)[1].metrics["Plausibility"]["plausible"] == 0.5
+
+
+def test_no_plausibility_without_its_column():
+    assert "Plausibility" not in scored(SET, columns=["logp"])[1].metrics
