@@ -116,3 +116,19 @@ def test_fit_screen_and_rank_analogs(library, tiny_model, tmp_path):
     ranked = run("analogs", "CCO", "-n", 3, "--noise-level", 0.8, "--rank-by", "-pIC50", "--score", model,
                  "--model", tiny_model, "--device", "cpu").stdout  # fmt: skip
     assert list(pd.read_csv(io.StringIO(ranked))["pIC50"]) == sorted(pd.read_csv(io.StringIO(ranked))["pIC50"])
+
+
+def test_precedence_as_filter(tmp_path):
+    """A ring system that no real molecule has is filtered out."""
+    (tmp_path / "library.smi").write_text("C1=NC2SC=CC2P1 new\nCC(=O)Nc1ccc(O)cc1 paracetamol\n")
+    arguments = [
+        "--filter",
+        "ring_precedence>=1",
+        "--rank-by",
+        "environment_precedence",
+        "-o",
+        str(tmp_path / "out.csv"),
+    ]
+    result = CliRunner().invoke(app, ["screen", str(tmp_path / "library.smi"), *arguments])
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(tmp_path / "out.csv")["name"].tolist() == ["paracetamol"]

@@ -54,6 +54,8 @@ def test_metrics_without_valid_molecules_are_none(smiles):
     options = {"train": SMILES, "test": SMILES, "test_scaffolds": SMILES, "columns": None}
     full, empty = scored(SMILES, **options).metrics, scored(smiles, **options).metrics
     assert {section: list(found) for section, found in empty.items()} == {s: list(found) for s, found in full.items()}
+    of_test_set = [name for name in empty["Plausibility"] if name.endswith("/Test")]
+    assert all(empty["Plausibility"].pop(name) is not None for name in of_test_set)
     values = [value for found in empty.values() for value in found.values() if value is not None]
     assert values == ([] if not smiles else [0.0, 0.0])  # the fraction of valid molecules
 
