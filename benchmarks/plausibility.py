@@ -37,6 +37,11 @@ from molvae.chem.stereo_transfer import StereoTemplate
 from molvae.data.readers import Record, read_records
 from molvae.errors import MoleculeError
 
+EXPLANATION = """Percent of molecules with an atom environment of radius 1, a ring system or an unstable group that neither
+the molecules of a precedence table (in parentheses) nor the seed have. `all` is the table that ships with the package and
+that the default filters use; `ChEMBL` and `others` are its two parts. Of stereocenters whose surroundings are kept, percent
+with the configuration of the seed. "filter by" is the default with the table of one part, to be judged by the other part."""
+
 RAW: dict[str, Any] = {"allow_unprecedented": True, "allow_isomers": True, "any_stereo": True}
 
 
@@ -132,8 +137,7 @@ def peer_methods(fragments: Path | None) -> dict[str, Callable[[str], list[str]]
 
 def rows(counts: dict[str, Counts], tables: Iterable[str]) -> list[str]:
     """A table of shares in percent: a row per method, and columns of each kind of flaw by each table."""
-    short = {flaw: flaw.split()[-2] if "system" in flaw or "environment" in flaw else "group" for flaw in FLAWS}
-    columns = [f"{short[flaw]} ({name})" for flaw in FLAWS[:2] for name in tables]
+    columns = [f"{flaw.removeprefix('unprecedented ')} ({name})" for flaw in FLAWS[:2] for name in tables]
     titles = ["", "molecules", *columns, "unstable group", "isomers of the seed", "repeated isomers", "stereo kept",
               "seeds served in full", "molecules/s"]  # fmt: skip
     lines = [" | ".join(("", *titles, "")).strip(), "|" + "---|" * len(titles)]
@@ -175,6 +179,7 @@ def main() -> None:
     test = random_molecules(options.test_set)
     seeds, held_out = usable_seeds(generator, test, options.seeds), test[options.seeds + 200 :][: options.real]
     pages = header("Plausibility of analogs", "torch", "rdkit", "selfies", "crem", model=options.model)
+    pages += [EXPLANATION, ""]
     with silence_rdkit():
         sets = {"molecules of the test set": seeds}
         if options.drugs is not None:
