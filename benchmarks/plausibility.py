@@ -40,9 +40,9 @@ from molvae.errors import MoleculeError
 EXPLANATION = """\
 Percent of molecules with an atom environment of radius 1, a ring system or an unstable group that neither the molecules
 of a precedence table (in parentheses) nor the seed have. `all` is the table that ships with the package and that the
-default filters use; `ChEMBL` and `others` are its two parts. "filter by" is the default with the table of one part, to be
-judged by the other part. Stereo kept: of stereocenters whose surroundings are kept, percent with the configuration of the
-seed."""
+default filters use; `ChEMBL` and `others` are its two parts. "filter by" is the default with the table of one part, to
+be judged by the other part. Stereo kept: of stereocenters whose surroundings are kept, percent with the configuration
+of the seed."""
 
 RAW: dict[str, Any] = {"allow_unprecedented": True, "allow_isomers": True, "any_stereo": True}
 
