@@ -192,8 +192,7 @@ class Generator:
             Mask tokens that the grammar of SMILES does not allow. More samples are valid; each takes longer, and the
             samples that this repairs are rarely similar to the seed.
         max_samples
-            Maximum number of samples per seed; 0: 20 per requested molecule, 50 with a `similarity`, and at least
-            1,000.
+            Maximum number of samples per seed; 0: 50 per requested molecule, at least 1,000.
         filters
             Conditions on properties or `scores`, all of which must hold, such as "mw<500", "logp 1:4" or "pIC50>6".
         include_smarts, exclude_smarts

@@ -67,7 +67,7 @@ MaxSamples = Annotated[
     typer.Option(
         min=0,
         rich_help_panel=SAMPLING,
-        help="Maximum number of samples. 0: 20 per requested molecule (50 for a similarity target), at least 1,000.",
+        help="Maximum number of samples. 0: 50 per requested molecule, at least 1,000.",
     ),
 ]
 InversionSteps = Annotated[

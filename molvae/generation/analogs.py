@@ -113,10 +113,8 @@ class SearchOptions:
 
     @property
     def sample_limit(self) -> int:
-        """Maximum number of samples per seed: 20 per molecule, 50 in a strict similarity range, at least 1,000."""
-        strict = self.target is not None and not self.target.fill_up
-        n_molecules = self.n_molecules if self.pool_samples else self.n_wanted
-        return self.max_samples or max(1000, (50 if strict else 20) * n_molecules)
+        """Maximum number of samples per seed: 50 per molecule, at least 1,000."""
+        return self.max_samples or max(1000, 50 * (self.n_molecules if self.pool_samples else self.n_wanted))
 
 
 @dataclass
