@@ -525,7 +525,7 @@ def test_pool_around_a_median(tiny):
 
 def test_without_a_pool_the_first_molecules_are_returned(tiny):
     """A pool that is not larger than the number of molecules changes nothing."""
-    options = {"max_samples": 300, "random_state": 1, "similarity": "0.1:1"}
+    options = {"max_samples": 300, "random_state": 1, "similarity": "0.1:1", "allow_unprecedented": True}
     first, same = (ignore_warnings(tiny.analogs, "CCCO", 10, pool_size=size, **options) for size in (1, 10))
     pd.testing.assert_frame_equal(first, same)
     pool = ignore_warnings(tiny.analogs, "CCCO", 10, pool_size=60, **options)
