@@ -33,6 +33,9 @@ FORMAT = 1
 RADII = (1, 2)
 """Radii of the atom environments, in bonds."""
 
+MAX_RING_SIZE = 9
+"""Atoms of the largest ring that is not a macrocycle."""
+
 SHIPPED_FILE = Path(__file__).with_name("precedence.npz")
 """The table that ships with the package."""
 
@@ -72,7 +75,9 @@ def ring_systems(mol: Chem.Mol) -> frozenset[str]:
     """Canonical SMILES of the ring systems of a molecule, without stereo.
 
     Rings that share an atom belong to one system. Exocyclic double bonds, such as the C=O of a lactam, are part of it;
-    other substituents are replaced by hydrogen. Call it in a `silence_rdkit` block.
+    other substituents are replaced by hydrogen. A macrocycle, a ring of more than `MAX_RING_SIZE` atoms, counts as a
+    linker of the smaller rings in it: almost every macrocycle is the only one of its kind. Call it in a
+    `silence_rdkit` block.
 
     >>> sorted(ring_systems(Chem.MolFromSmiles("O=C1CCCN1Cc1ccccc1")))
     ['O=C1CCCN1', 'c1ccccc1']
@@ -86,9 +91,17 @@ def ring_systems(mol: Chem.Mol) -> frozenset[str]:
 
 def _cut_substituents(mol: Chem.Mol) -> Chem.Mol:
     pairs = mol.GetSubstructMatches(_substituent_bonds(), maxMatches=10_000)
-    if not pairs:
-        return mol
-    return Chem.FragmentOnBonds(mol, [mol.GetBondBetweenAtoms(*pair).GetIdx() for pair in pairs], addDummies=False)
+    bonds = {mol.GetBondBetweenAtoms(*pair).GetIdx() for pair in pairs} | _macrocycle_bonds(mol)
+    return Chem.FragmentOnBonds(mol, sorted(bonds), addDummies=False) if bonds else mol
+
+
+def _macrocycle_bonds(mol: Chem.Mol) -> set[int]:
+    """Bonds of the rings of more than `MAX_RING_SIZE` atoms that are in no smaller ring."""
+    rings = mol.GetRingInfo().BondRings()
+    large = [ring for ring in rings if len(ring) > MAX_RING_SIZE]
+    if not large:
+        return set()
+    return {bond for ring in large for bond in ring}.difference(*(ring for ring in rings if len(ring) <= MAX_RING_SIZE))
 
 
 @cache
