@@ -135,3 +135,14 @@ def test_properties():
     assert values["ring_precedence"].min() > 1000
     assert values["environment_precedence"][0] > 100
     assert values["environment_precedence"][1] == 0
+
+
+def test_macrocycles_count_as_linkers():
+    """A macrocycle has the ring systems of the chain that is left when one of its linker bonds is cut."""
+    pacritinib = Chem.MolFromSmiles("C1CCN(C1)CCOc1ccc2cc1COC/C=C/COCc1cccc(c1)-c1ccnc(n1)N2")
+    bond = pacritinib.GetBondBetweenAtoms(*pacritinib.GetSubstructMatch(Chem.MolFromSmarts("[CH2][OX2;r18]"))[:2])
+    opened = Chem.FragmentOnBonds(pacritinib, [bond.GetIdx()], addDummies=False)
+    Chem.SanitizeMol(opened)
+    assert ring_systems(pacritinib) == ring_systems(opened) == {"c1ccccc1", "c1cncnc1", "C1CCNC1"}
+    assert ring_systems(Chem.MolFromSmiles("O=C1CCCCCCCCCCCCCCO1")) == frozenset()
+    assert ring_systems(Chem.MolFromSmiles("C1CCCCCCCC1")) == {"C1CCCCCCCC1"}
