@@ -52,7 +52,7 @@ METRIC_DEFINITIONS = {
     "novelty": "fraction of distinct molecules that are not in the training data",
     "effective novelty": "distinct molecules other than the seed and not in the training data / samples",
     "usable": "fraction of analogs that count for effective novelty and have a Tanimoto similarity of 0.4 or more, an "
-    "SA score at most 0.5 above that of the seed, and no PAINS or BRENK alert that the seed does not have",
+    "SA score at most 0.5 above that of the seed, no PAINS or BRENK alert that the seed does not have, and are plausible",
     "Tanimoto": "similarity to the seed by Morgan fingerprints of radius 2 and 2,048 bits",
 }
 MOSES_DEFINITION = (
@@ -291,9 +291,15 @@ def analog_metrics(checkpoint: Checkpoint, path: Path, n_seeds: int) -> Metrics:
     analogs = pd.concat(frames, ignore_index=True)
     statistics = pd.DataFrame([row for frame in frames for row in frame.attrs["statistics"]])
     result = molvae.score(
-        analogs["smiles"], seeds=analogs["seed"], columns=("sa", "alerts"), fcd=False, benchmarks=(), nearest=False
+        analogs["smiles"],
+        seeds=analogs["seed"],
+        columns=("sa", "alerts", "plausible"),
+        fcd=False,
+        benchmarks=(),
+        nearest=False,
     )
-    quality = {name: f"{result.metrics['Analogs'][key]:.3f}" for name, key in ANALOG_METRICS.items()}
+    metrics = {name: result.metrics["Analogs"][key] for name, key in ANALOG_METRICS.items()}
+    quality = {name: "undefined" if value is None else f"{value:.3f}" for name, value in metrics.items()}
     return {
         "settings": ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(checkpoint.defaults).items()),
         f"seeds with {N_ANALOGS} analogs": f"{int((statistics['found'] == N_ANALOGS).sum())} of {len(seeds)}",

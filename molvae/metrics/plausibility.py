@@ -14,7 +14,7 @@ from molvae.data.files import checksum
 SHARES = ("plausible", *FLAWS)
 """Names of the shares."""
 
-HELD_OUT_RATES = dict(zip(SHARES, (0.9314, 0.0040, 0.0273, 0.0423), strict=True))
+HELD_OUT_RATES = dict(zip(SHARES, (0.9297, 0.0040, 0.0253, 0.0463), strict=True))
 """Shares of 10,000 real molecules that were not counted in the shipped table: the test set of the model `druglike`."""
 
 

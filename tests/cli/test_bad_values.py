@@ -26,7 +26,7 @@ MAX_SECONDS = 10
 
 ARGUMENTS = {
     "analogs": "CCO", "sample": "", "optimize": "CCO --objective qed", "encode": "CCO -o x.csv", "decode": "z.csv",
-    "reconstruct": "CCO", "score": "CCO --seed-column seed", "fit": "table.csv --target y -o out",
+    "reconstruct": "CCO", "explain": "CCO", "score": "CCO --seed-column seed", "fit": "table.csv --target y -o out",
     "interpolate": "CCO CCC", "traverse": "CCO", "map": "CCO", "cluster": "CCO", "neighbors": "CCO --seeds CCC",
     "anomaly": "CCO --reference table.csv", "screen": "table.csv --seeds CCO", "index": "table.csv -o out",
     "search": "library CCO", "train": "sample -o out", "fit-prior": "druglike sample -o out", "info": "druglike",

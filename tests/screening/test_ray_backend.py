@@ -37,7 +37,7 @@ def test_actors_find_the_same_hits(library, monkeypatch):
     )
     counts, invalid_rows, shortlist = ScreenCounts(), [], Shortlist(7)
     actors = [ray_backend._ScreenActor(query, None), ray_backend._ScreenActor(query, None)]
-    tables = [actors[i % 2](block) for i, block in enumerate(ray_backend._read_blocks(library, None))]
+    tables = [actors[i % 2](block) for i, block in enumerate(ray_backend._read_blocks(library, None, None))]
     assert len(tables) > 1
     for table in reversed(tables):  # in any order
         for result in ray_backend._results_from_table(table):
