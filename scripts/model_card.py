@@ -52,7 +52,8 @@ METRIC_DEFINITIONS = {
     "novelty": "fraction of distinct molecules that are not in the training data",
     "effective novelty": "distinct molecules other than the seed and not in the training data / samples",
     "usable": "fraction of analogs that count for effective novelty and have a Tanimoto similarity of 0.4 or more, an "
-    "SA score at most 0.5 above that of the seed, no PAINS or BRENK alert that the seed does not have, and are plausible",
+    "SA score at most 0.5 above that of the seed, no PAINS or BRENK alert that the seed does not have, and no flaw of "
+    "plausibility that the seed does not have",
     "Tanimoto": "similarity to the seed by Morgan fingerprints of radius 2 and 2,048 bits",
 }
 MOSES_DEFINITION = (
