@@ -202,6 +202,12 @@ class Counts:
         values = np.fromiter(counter.values(), np.int64, len(counter)).clip(max=np.iinfo(np.uint16).max)
         return cls(keys[order], values[order].astype(np.uint16))
 
+    def added(self, other: Counts) -> Counts:
+        """The sums of the counts of two sets of molecules."""
+        keys = np.union1d(self.keys, other.keys)
+        values = self.get(keys).astype(np.int64) + other.get(keys)
+        return Counts(keys, values.clip(max=np.iinfo(np.uint16).max).astype(np.uint16))
+
     def unknown(self, keys: Iterable[int], min_count: int = 1) -> frozenset[int]:
         """The keys whose count is below `min_count`."""
         return frozenset(keys).difference(self._common(min_count))
@@ -212,7 +218,7 @@ class Counts:
             self._sets[min_count] = frozenset(self.keys[self.values >= min_count].tolist())
         return self._sets[min_count]
 
-    def get(self, keys: Collection[int]) -> NDArray[np.uint16]:
+    def get(self, keys: Collection[int] | NDArray[np.int64]) -> NDArray[np.uint16]:
         """The count of each key, 0 if it is unknown, in the order of iteration."""
         wanted = np.fromiter(keys, np.int64, len(keys))
         positions = np.searchsorted(self.keys, wanted).clip(max=max(len(self.keys) - 1, 0))
@@ -273,6 +279,17 @@ class PrecedenceTable:
             f"{len(counts.keys):,} environments up to radius {r}" for r, counts in self.environments.items()
         )
         return f"{self.n_molecules:,} molecules, {len(self.ring_systems.keys):,} ring systems, {sizes}"
+
+    def added(self, other: PrecedenceTable) -> PrecedenceTable:
+        """The table of the molecules of two tables, which should have no molecule in common.
+
+        >>> first, second = (PrecedenceTable.from_molecules([smiles]) for smiles in ("Cc1ccccc1", "Oc1ccccc1"))
+        >>> first.added(second).ring_precedence(Chem.MolFromSmiles("c1ccccc1"))
+        2
+        """
+        by_radius = {radius: counts.added(other.environments[radius]) for radius, counts in self.environments.items()}
+        rings = self.ring_systems.added(other.ring_systems)
+        return PrecedenceTable(rings, by_radius, self.n_molecules + other.n_molecules)
 
     # --- queries ---
 

@@ -26,6 +26,13 @@ def build(
     output: Annotated[
         Path, typer.Option("--output", "-o", show_default=False, help="Write the table to this .npz file.")
     ],
+    add_to: Annotated[
+        str | None,
+        typer.Option(
+            show_default=False,
+            help="Add the counts to those of this table: an .npz file, or shipped for the one of the package.",
+        ),
+    ] = None,
     names: Annotated[
         list[str],
         typer.Option(
@@ -49,6 +56,11 @@ def build(
     if output.suffix.lower() != ".npz":
         raise InputError(f"-o: a precedence table is an .npz file, got {output}")
     check_outputs(None, output, inputs=library)
+    from molvae.chem.precedence import SHIPPED_FILE, cached_table
+
+    earlier = None
+    if add_to is not None:
+        earlier = cached_table(SHIPPED_FILE if add_to == "shipped" else Path(add_to))
     checks.check_library(library, column)
     from molvae.cli.inputs import changed_summary
     from molvae.data.files import atomic_write
@@ -64,7 +76,7 @@ def build(
     if not counts.fragments.n_molecules:
         typer.echo(f"{output} is not written: there are no molecules to count", err=True)
         raise typer.Exit(1)
-    table = counts.table()
+    table = counts.table() if earlier is None else earlier.added(counts.table())
     with atomic_write(output) as draft:
         table.save(draft)
     typer.echo(f"{output}: {table.summary()}", err=True)

@@ -11,7 +11,7 @@ from molecules import DRUGS
 from rdkit import Chem
 from typer.testing import CliRunner
 
-from molvae.chem.precedence import PrecedenceTable, environments, ring_systems
+from molvae.chem.precedence import PrecedenceTable, environments, ring_systems, shipped_table
 from molvae.cli.app import app
 
 SMILES = list(DRUGS.values())
@@ -69,6 +69,23 @@ def test_nothing_is_written_without_molecules(tmp_path):
     path.write_text("C1CC\n")
     assert "not written" in run("build", path, "-o", tmp_path / "own.npz", code=1).stderr
     assert list(tmp_path.glob("*.npz*")) == []
+
+
+def test_add_to_another_table(tmp_path):
+    (tmp_path / "a.smi").write_text("\n".join(SMILES[:30]))
+    (tmp_path / "b.smi").write_text("\n".join(SMILES[30:]))
+    run("build", tmp_path / "a.smi", "-o", tmp_path / "a.npz")
+    run("build", tmp_path / "b.smi", "-o", tmp_path / "both.npz", "--add-to", tmp_path / "a.npz")
+    same_counts(PrecedenceTable.load(tmp_path / "both.npz"), PrecedenceTable.from_molecules(SMILES))
+    unusual = "C1=NC2SC=CC2P1"
+    (tmp_path / "c.smi").write_text(unusual)
+    run("build", tmp_path / "c.smi", "-o", tmp_path / "more.npz", "--add-to", "shipped")
+    more, mol = PrecedenceTable.load(tmp_path / "more.npz"), Chem.MolFromSmiles(unusual)
+    assert (shipped_table().ring_precedence(mol), more.ring_precedence(mol)) == (0, 1)
+    assert more.ring_precedence(Chem.MolFromSmiles("Cc1ccccc1")) >= 60_000
+    assert (
+        "does not exist" in run("build", tmp_path / "c.smi", "-o", tmp_path / "x.npz", "--add-to", "no", code=2).stderr
+    )
 
 
 def test_errors(tmp_path):
