@@ -43,6 +43,9 @@ MIN_ROUND, MAX_ROUND = 64, 4096
 POOL_SAMPLES = 1000
 """Samples per seed after which a default pool is not filled further: that many are drawn for a few molecules anyway."""
 
+FILL_UP_SAMPLES = 20
+"""Samples per molecule after which molecules outside of the range fill up, if there are enough of them."""
+
 INITIAL_YIELD, MIN_YIELD = 0.7, 0.05
 """Assumed fraction of samples that give a new molecule: in the first round, and the lower limit later."""
 
@@ -180,9 +183,9 @@ class SeedSearch:
     def round_size(self) -> int:
         """Number of samples of the next round, estimated from the yield so far; 0 if the search is finished."""
         options = self.options
-        missing, left = options.n_wanted - len(self.molecules), options.sample_limit - self.n_samples
+        missing, left = options.n_wanted - len(self.molecules), self._sample_limit - self.n_samples
         if options.n_wanted > options.n_molecules and options.pool_samples:
-            left_for_pool = min(options.pool_samples, options.sample_limit) - self.n_samples
+            left_for_pool = min(options.pool_samples, self._sample_limit) - self.n_samples
             # the rounds of a pool do not depend on n_molecules; after it, only what is still missing is drawn
             missing, left = (missing, left_for_pool) if left_for_pool > 0 else (self._n_missing(), left)
         if missing <= 0 or left <= 0:
@@ -192,6 +195,15 @@ class SeedSearch:
         largest = MAX_ROUND if options.target is None else max(4 * MIN_ROUND, options.n_wanted)
         size = min(left, largest, max(MIN_ROUND, int(1.2 * missing / rate)))
         return min(left, -(-size // options.samples_per_latent) * options.samples_per_latent)
+
+    @property
+    def _sample_limit(self) -> int:
+        """Maximum number of samples; fewer if the molecules outside of the range are enough to fill up."""
+        options = self.options
+        fills_up = options.target is not None and options.target.fill_up
+        if options.max_samples or not fills_up or len(self.molecules) + len(self.outside) < options.n_molecules:
+            return options.sample_limit
+        return max(1000, FILL_UP_SAMPLES * options.n_molecules)
 
     def _n_missing(self) -> int:
         """Number of molecules that `n_molecules` still need, the same number on each side of a target median."""

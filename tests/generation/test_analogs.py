@@ -144,3 +144,12 @@ def test_interrupted_round_keeps_its_samples(tiny_checkpoint, monkeypatch, n_blo
     assert list(search.molecules) == list(whole.molecules)[: len(search.molecules)]
     assert search.n_samples < 3000
     assert "0 of" in search.summary() or n_blocks
+
+
+@pytest.mark.parametrize(("n_outside", "limit"), [(0, 5_000), (99, 5_000), (100, 2_000)])
+def test_search_ends_earlier_if_molecules_outside_of_the_range_fill_up(n_outside, limit):
+    search = SeedSearch("CCO", SearchOptions(100, target=DEFAULT_TARGET))
+    search.outside = {"C" * (4 + i): -1.0 for i in range(n_outside)}
+    while size := search.round_size():
+        search.n_samples += size
+    assert search.n_samples == limit
