@@ -405,7 +405,8 @@ class SeedSearch:
     def _rejected_text(self) -> str:
         """Text such as "3 candidates rejected (2 unprecedented ring system, 1 unstable group)"."""
         counts = ", ".join(f"{count:,} {constraint}" for constraint, count in self.rejected.most_common())
-        return f"{self.rejected.total():,} candidates rejected ({counts})"
+        total = self.rejected.total()
+        return f"{total:,} candidate{'s' if total > 1 else ''} rejected ({counts})"
 
     def _median_text(self) -> str:
         """Text such as "median similarity 0.71 instead of 0.8 (2 with 0.8 or more, 24 below)"."""
