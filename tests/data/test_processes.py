@@ -134,4 +134,8 @@ if (child := os.fork()) == 0:
 print(os.waitpid(child, 0)[1], analogs(2) == first)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, env=ENVIRONMENT)
-    assert (done.stdout, done.stderr) == ("True\nTrue\n0 True\n", "")
+    assert done.stdout == "True\nTrue\n0 True\n"
+    # under load, loky may warn at the end of a process that it cleans up a semaphore of its own
+    assert [
+        line for line in done.stderr.splitlines() if line and "resource_tracker" not in line and "warn" not in line
+    ] == []
