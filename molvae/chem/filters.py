@@ -26,9 +26,11 @@ from molvae.errors import InputError, MoleculeError, did_you_mean, one_line
 SCORED_ALERT_SETS = ("PAINS", "BRENK", "NIH")
 """Sets of the column `alerts` of `molvae score`."""
 
-_CHEMBL_SETS = ("BMS", "DUNDEE", "GLAXO", "INPHARMATICA", "LINT", "MLSMR", "SURECHEMBL")
+_CHEMBL_CATALOGS = {
+    name.upper(): f"CHEMBL_{name}" for name in ("BMS", "Dundee", "Glaxo", "Inpharmatica", "LINT", "MLSMR", "SureChEMBL")
+}
 
-ALERT_SETS = (*SCORED_ALERT_SETS, "UNSTABLE", *_CHEMBL_SETS)
+ALERT_SETS = (*SCORED_ALERT_SETS, "UNSTABLE", *_CHEMBL_CATALOGS)
 BRENK = ("BRENK",)
 
 MAX_SEARCHED = 1000
@@ -149,11 +151,7 @@ def _alert_name(entry: FilterCatalogEntry) -> str:
 def _catalog(name: str) -> FilterCatalog:
     """The patterns of one alert set, compiled on first use."""
     params = FilterCatalogParams()
-    catalog = {"SURECHEMBL": "SureChEMBL", "DUNDEE": "Dundee", "GLAXO": "Glaxo", "INPHARMATICA": "Inpharmatica"}
-    suffix = catalog.get(name, name)
-    params.AddCatalog(
-        getattr(FilterCatalogParams.FilterCatalogs, f"CHEMBL_{suffix}" if name in _CHEMBL_SETS else suffix)
-    )
+    params.AddCatalog(getattr(FilterCatalogParams.FilterCatalogs, _CHEMBL_CATALOGS.get(name, name)))
     return FilterCatalog(params)
 
 

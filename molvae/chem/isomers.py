@@ -101,22 +101,18 @@ def _without_isotopes(mol: Chem.RWMol) -> Chem.RWMol:
 
 def _neutralize(mol: Chem.RWMol) -> None:
     """Remove protons from cations and add them to anions, where this leaves an ordinary valence."""
-    changed = False
-    for (index,) in mol.GetSubstructMatches(_PROTONATED):
-        atom = mol.GetAtomWithIdx(index)
-        hydrogens = atom.GetTotalNumHs()
-        atom.SetFormalCharge(0)
-        atom.SetNoImplicit(atom.GetIsAromatic())
-        atom.SetNumExplicitHs(hydrogens - 1 if atom.GetIsAromatic() else 0)
-        changed = True
+    protonated = {index for (index,) in mol.GetSubstructMatches(_PROTONATED)}
+    changes = [(index, -1) for index in protonated]
     for (index,) in mol.GetSubstructMatches(_DEPROTONATED):
+        # charge-separated groups, such as nitro, stay as they are
+        neighbors = mol.GetAtomWithIdx(index).GetNeighbors()
+        if all(other.GetFormalCharge() <= 0 or other.GetIdx() in protonated for other in neighbors):
+            changes.append((index, 1))
+    for index, change in changes:
         atom = mol.GetAtomWithIdx(index)
-        if any(neighbor.GetFormalCharge() > 0 for neighbor in atom.GetNeighbors()):
-            continue  # a charge-separated group, such as nitro
-        hydrogens = atom.GetTotalNumHs()
+        hydrogens, aromatic = atom.GetTotalNumHs() + change, atom.GetIsAromatic()
         atom.SetFormalCharge(0)
-        atom.SetNoImplicit(atom.GetIsAromatic())
-        atom.SetNumExplicitHs(hydrogens + 1 if atom.GetIsAromatic() else 0)
-        changed = True
-    if changed:
+        atom.SetNoImplicit(aromatic)
+        atom.SetNumExplicitHs(hydrogens if aromatic else 0)
+    if changes:
         mol.UpdatePropertyCache(strict=False)

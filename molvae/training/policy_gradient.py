@@ -194,8 +194,8 @@ def reward_samples(
         Additional reward; its averages are updated.
     """
     canonical = [parsed.smiles if parsed is not None else "" for parsed in parse_samples(samples)]  # "" if invalid
-    judge = _Judge(seed, noise_level, training_filter)
-    analogs = {smiles: judge.analog(smiles) for smiles in dict.fromkeys(canonical) if smiles not in ("", seed)}
+    comparison = _SeedComparison(seed, noise_level, training_filter)
+    analogs = {smiles: comparison.analog(smiles) for smiles in dict.fromkeys(canonical) if smiles not in ("", seed)}
     counts = Counter(canonical)
     isomers = Counter(analogs[smiles].isomer_key for smiles in canonical if smiles in analogs)
     unconditional = noise_level >= UNCONDITIONAL_NOISE_LEVEL
@@ -221,7 +221,7 @@ def reward_samples(
         rewards=[reward(smiles) for smiles in canonical],
         valid=1 - counts[""] / n_samples,
         identical=counts[seed] / n_samples,
-        distinct=len(isomers.keys() - {judge.isomer_key}) / n_samples,
+        distinct=len(isomers.keys() - {comparison.isomer_key}) / n_samples,
         similarities=[analog.similarity for analog in found],
         high_quality=[analog.high_quality for analog in found],
         plausible=[analog.plausible for analog in found],
@@ -238,7 +238,7 @@ class _Analog(NamedTuple):
     value: float  # 0 to 1
 
 
-class _Judge:
+class _SeedComparison:
     """Compares molecules with a seed."""
 
     def __init__(self, seed: str, noise_level: float, training_filter: BloomFilter | None) -> None:
