@@ -72,8 +72,7 @@ def isomer_key(mol: Chem.Mol) -> str:
 
     References
     ----------
-    .. [1] O'Boyle and Sayle 2019, "De facto standard or a free-for-all? A benchmark for reading SMILES", and the
-       documentation of `rdkit.Chem.rdMolHash`, HetAtomTautomerv2.
+    .. [1] The documentation of `rdkit.Chem.rdMolHash`, HetAtomTautomerv2.
 
     Examples
     --------
