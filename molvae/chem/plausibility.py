@@ -52,7 +52,7 @@ class PlausibilityChecker:
     >>> from molvae.chem.smiles import parse
     >>> checker = PlausibilityChecker.for_seed(parse("CN1CCNCC1"))
     >>> checker.first_flaw(parse("CN1CCN(F)CC1")), checker.first_flaw(parse("CN1CCN(C)CC1"))
-    ('unstable group', '')
+    ('unprecedented atom environment', '')
     """
 
     allowed: Flaws = NO_FLAWS
