@@ -362,11 +362,13 @@ class PrecedenceTable:
             Some of the `environments` of this radius.
         radius : int
         """
-        by_center = dict[int, int]()
+        by_center = dict[int, tuple[int, int]]()
         for key, places in _places(mol, radius).items():
             for atom, size in places if key in keys else ():
-                by_center[atom] = max(size, by_center.get(atom, 0))
-        return sorted({_environment_smiles(mol, atom, size)[0] for atom, size in by_center.items()})
+                by_center[atom] = max((size, key), by_center.get(atom, (0, 0)))
+        # one atom of each environment: writing the same one for every atom of a large molecule takes seconds
+        examples = {key: (atom, size) for atom, (size, key) in by_center.items()}
+        return sorted({_environment_smiles(mol, atom, size)[0] for atom, size in examples.values()})
 
     # --- file ---
 

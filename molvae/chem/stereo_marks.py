@@ -11,6 +11,7 @@ _UNSPECIFIED = Chem.ChiralType.CHI_UNSPECIFIED
 _ATROPISOMERS = (Chem.BondStereo.STEREOATROPCW, Chem.BondStereo.STEREOATROPCCW)
 _WEDGES = re.compile(r"w[UD]:")
 _ATOM = re.compile(r"\[\d*[A-Za-z][a-z]?@")
+_ANY_ATOM = re.compile(r"\[[^\]]*\]|Br|Cl|[BCNOPSFIbcnops*]")
 _GROUPS = {Chem.StereoGroupType.STEREO_AND: "&", Chem.StereoGroupType.STEREO_OR: "o"}
 _LARGEST_BICYCLE = 8
 """Atoms between two bridgeheads up to which both have to point outwards."""
@@ -31,22 +32,15 @@ def _has_chiral_allene(smiles: str) -> bool:
     raw = Chem.MolFromSmiles(smiles.split("|")[0].strip(), sanitize=False)
     if raw is None:
         return False
-    marked = [token.start() for token in _ATOM.finditer(smiles)]
+    marked = {token.start() for token in _ATOM.finditer(smiles)}
     if not marked:
         return False
     cumulated = {
         atom.GetIdx() for atom in raw.GetAtoms()
         if atom.GetAtomicNum() == 6 and [b.GetBondType() for b in atom.GetBonds()] == [Chem.BondType.DOUBLE] * 2
     }  # fmt: skip
-    return any(_atom_index(smiles, position) in cumulated for position in marked)
-
-
-_ANY_ATOM = re.compile(r"\[[^\]]*\]|Br|Cl|[BCNOPSFIbcnops*]")
-
-
-def _atom_index(smiles: str, position: int) -> int:
-    """The index of the atom that starts at a position: RDKit keeps the order of the text."""
-    return sum(match.start() < position for match in _ANY_ATOM.finditer(smiles))
+    # RDKit keeps the order of the atoms in the text
+    return any(index in cumulated and atom.start() in marked for index, atom in enumerate(_ANY_ATOM.finditer(smiles)))
 
 
 def without_enhanced_stereo(mol: Chem.Mol, notes: list[str]) -> Chem.Mol:

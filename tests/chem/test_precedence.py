@@ -9,6 +9,7 @@ import pytest
 from molecules import DRUGS
 from rdkit import Chem
 
+from molvae.chem import precedence
 from molvae.chem.precedence import (
     PrecedenceTable,
     environments,
@@ -146,3 +147,13 @@ def test_macrocycles_count_as_linkers():
     assert ring_systems(pacritinib) == ring_systems(opened) == {"c1ccccc1", "c1cncnc1", "C1CCNC1"}
     assert ring_systems(Chem.MolFromSmiles("O=C1CCCCCCCCCCCCCCO1")) == frozenset()
     assert ring_systems(Chem.MolFromSmiles("C1CCCCCCCC1")) == {"C1CCCCCCCC1"}
+
+
+def test_environment_of_many_atoms_is_written_once(monkeypatch):
+    """A cage of 200 equal atoms: to write the environment of each of them took 3 s."""
+    atoms = [f"[Si]%({100 + i})%({100 + (i + 1) % 200})%({300 + i % 100})" for i in range(200)]
+    mol = Chem.MolFromSmiles(".".join(atoms))
+    written, write = [], precedence._environment_smiles
+    monkeypatch.setattr(precedence, "_environment_smiles", lambda *args: written.append(args) or write(*args))
+    assert shipped_table().environment_smiles(mol, environments(mol, 1)) == ["[Si]([Si])([Si])[Si]"]
+    assert len(written) == 1

@@ -17,9 +17,9 @@ Target = Callable[[Random, int], Report]
 
 TARGETS: dict[str, tuple[Target, float]] = {
     "chemistry": (chemistry, 1.0),
-    "batches": (batches, 0.3),
-    "models": (models, 0.01),
-    "property_models": (property_models, 0.01),
-    "libraries": (libraries, 0.01),
+    "batches": (batches, 0.15),
+    "models": (models, 0.004),
+    "property_models": (property_models, 0.004),
+    "libraries": (libraries, 0.004),
 }
 """Each target and its number of inputs relative to `--n`."""

@@ -99,4 +99,4 @@ def test_tasks_have_all_inputs():
     for name, _, size in tasks(["chemistry", "batches"], 2000):
         assert size <= CHUNK
         done[name] += size
-    assert done == {"chemistry": 2000, "batches": 600}
+    assert done == {"chemistry": 2000, "batches": 300}
