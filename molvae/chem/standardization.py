@@ -31,6 +31,8 @@ _MAY_CHANGE = re.compile(r"[.|~>$\s]|\[\d|\[H|:\d+\]|\[N@|@[A-Z]{2}\d|=\[C@|\[C@
 _NITRO = re.compile(r"\[N\+\]\(=O\)\[O-\]|\[O-\]\[N\+\]\(=O\)|\[N\+\]\(\[O-\]\)=O")
 # aromatic sulfur with three neighbors, which RDKit writes, but does not always read
 _MAY_BE_UNREADABLE = re.compile(r"s\(|s[%\d]+[A-Za-z(=]")
+# a double bond between aromatic atoms, which makes RDKit read a ring as aromatic that it then cannot read again
+_DOUBLE_AROMATIC_BOND = re.compile(r"[bcnops\]]\)?=(?:[%\d]|[bcnops])")
 _ISOTOPE = re.compile(r"\[\d")
 # marks that change the order of atoms in the SMILES even if it does not show them: c:1 in a CX block, and [C@AL1]
 _HIDDEN_MARKS = re.compile(r"\||@[A-Z]{2}\d")
@@ -109,7 +111,8 @@ def prepare(
         except RDKIT_ERRORS as error:
             raise molecule_error(error, f"cannot standardize SMILES {shortened(smiles)!r}") from None
     if len(prepared.smiles) > MAX_SMILES_LENGTH or (
-        prepared.smiles != smiles and _MAY_BE_UNREADABLE.search(prepared.smiles)
+        prepared.smiles != smiles
+        and (_MAY_BE_UNREADABLE.search(prepared.smiles) or _DOUBLE_AROMATIC_BOND.search(smiles))
     ):
         _require_readable(prepared.smiles)
     return prepared

@@ -8,6 +8,7 @@ from rdkit import Chem
 
 from molvae.chem.smiles import parse, without_stereo
 from molvae.chem.standardization import prepare
+from molvae.errors import MoleculeError
 
 MOLECULES = {
     **DRUGS,
@@ -157,3 +158,9 @@ def test_identity_is_a_fixed_point(random_state, smiles):
     order = Chem.MolToRandomSmilesVect(Chem.MolFromSmiles(smiles), 1, random_state)[0]
     identity = prepare(order).smiles
     assert prepare(identity).smiles == identity == prepare(smiles).smiles
+
+
+def test_unreadable_canonical_smiles_is_rejected():
+    """RDKit reads a ring of this as aromatic, and cannot read what it writes."""
+    with pytest.raises(MoleculeError, match="its canonical SMILES cannot be parsed"):
+        prepare("Cc1ccc(-c=2nc3cccc3s2)cc1F")
