@@ -38,6 +38,9 @@ The time of a substructure search grows exponentially with the number of bonds f
 MAX_CAGE_RINGS = 150
 """Rings of a molecule with less than 1.5 atoms for each ring, such as a lattice; fullerenes have 1.9."""
 
+MAX_RING_PATHS = 20_000
+"""Rings of equal size through one bond, as in a ring of fused rings. The time of RDKit grows with their number."""
+
 MAX_RING_BONDS = 24
 """Bonds of an atom in a molecule with as many rings. Two atoms with 300 paths between them take RDKit a minute."""
 
@@ -73,7 +76,8 @@ _WITHOUT_CONJUGATION = (
     ^ Chem.SanitizeFlags.SANITIZE_SETCONJUGATION
     ^ Chem.SanitizeFlags.SANITIZE_SETHYBRIDIZATION
 )
-_MAX_FAR_BONDS = 50  # bonds that are checked for large rings
+_FAR = 40  # atoms of the SMILES between the ends of a bond that may close a large ring
+_MAX_FAR_BONDS = 50  # such bonds that are checked
 _MAX_CHOSEN = 20  # fragments that RDKit chooses from
 _CLEANUP = rdMolStandardize.CleanupParameters()
 _CLEANUP.preferOrganic = True  # type: ignore[assignment]
@@ -172,33 +176,45 @@ def _check_ring_closures(text: str) -> None:
     bonds = max((atom.GetDegree() for atom in mol.GetAtoms()), default=0)
     if rings > MAX_RING_BONDS and bonds > MAX_RING_BONDS:
         raise MoleculeError(f"an atom with {bonds:,} bonds and {rings:,} rings, more than {MAX_RING_BONDS} each")
-    _check_large_rings(mol)
+    _check_rings_of_bonds(mol)
 
 
-def _check_large_rings(mol: Chem.Mol) -> None:
-    """Reject rings of more than `MAX_RING_SIZE` atoms before RDKit searches for rings.
+def _check_rings_of_bonds(mol: Chem.Mol) -> None:
+    """Reject large rings, and rings that can be closed in too many ways, before RDKit searches for rings.
 
-    The bond that closes such a ring is between atoms that are further apart in the SMILES.
+    The bond that closes such a ring is between atoms that are far apart in the SMILES.
     """
     ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()]
-    far = [(a, b) for a, b in ends if abs(a - b) >= MAX_RING_SIZE]
+    far = sorted(((abs(a - b), a, b) for a, b in ends if abs(a - b) >= _FAR), reverse=True)
     if not far:
         return
     neighbors: list[list[int]] = [[] for _ in range(mol.GetNumAtoms())]
     for a, b in ends:
         neighbors[a].append(b)
         neighbors[b].append(a)
-    for a, b in far[:_MAX_FAR_BONDS]:
-        distance = {a: 1}
-        queue = deque([a])
-        while queue and b not in distance:
-            atom = queue.popleft()
-            for other in neighbors[atom]:
-                if other not in distance and (atom, other) != (a, b):
-                    distance[other] = distance[atom] + 1
-                    queue.append(other)
-        if distance.get(b, 0) > MAX_RING_SIZE:
-            raise MoleculeError(f"a ring of {distance[b]:,} atoms, more than {MAX_RING_SIZE:,}")
+    for _, a, b in far[:_MAX_FAR_BONDS]:
+        size, n_paths = _smallest_ring(neighbors, a, b)
+        if size > MAX_RING_SIZE:
+            raise MoleculeError(f"a ring of {size:,} atoms, more than {MAX_RING_SIZE:,}")
+        if n_paths > MAX_RING_PATHS:
+            raise MoleculeError(f"{n_paths:,} rings of {size:,} atoms with one bond, more than {MAX_RING_PATHS:,}")
+
+
+def _smallest_ring(neighbors: list[list[int]], start: int, end: int) -> tuple[int, int]:
+    """The size of the smallest ring of a bond, 0 if it is not in a ring, and the number of rings of this size."""
+    distance, n_paths = {start: 1}, {start: 1}
+    queue = deque([start])
+    while queue and distance[queue[0]] < distance.get(end, len(neighbors) + 1):
+        atom = queue.popleft()
+        for other in neighbors[atom]:
+            if (atom, other) == (start, end):
+                continue
+            if other not in distance:
+                distance[other], n_paths[other] = distance[atom] + 1, 0
+                queue.append(other)
+            if distance[other] == distance[atom] + 1:
+                n_paths[other] += n_paths[atom]
+    return distance.get(end, 0), n_paths.get(end, 0)
 
 
 def _too_many_rings(rings: int, atoms: int) -> str:

@@ -118,8 +118,9 @@ def graph_smiles(edges, n_atoms, atom="*"):
             graph_smiles(sorted({tuple(sorted((i, (i + k) % 180))) for i in range(180) for k in (1, 8)}), 180, "C"),
             "181 rings of 180 atoms: more than 150",
         ),
+        ("N1CCC23CCCC" + "C2C3CCCC" * 39 + "C2C3CCCCC2C1CC3", "atoms with one bond, more than 20,000"),
     ],
-    ids=["dense", "paths", "ring", "rings", "lattice"],
+    ids=["dense", "paths", "ring", "rings", "lattice", "ring of rings"],
 )
 def test_molecules_that_take_rdkit_too_long_are_rejected(smiles, reason):
     start = time.process_time()

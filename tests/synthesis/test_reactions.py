@@ -30,5 +30,3 @@ def test_example(name, example):
 def test_two_different_examples(name):
     products = {canonical(example.split(">>")[1]) for example in REACTIONS[name].examples}
     assert len(products) >= N_EXAMPLES
-
-
