@@ -282,7 +282,7 @@ def _check_template(where: str, field: str, smarts: str, n_precursors: int | Non
         try:
             reaction = rdChemReactions.ReactionFromSmarts(smarts)
             reaction.Initialize()
-            n_warnings, n_errors = reaction.Validate(silent=True)
+            _, n_errors = reaction.Validate(silent=True)
         except RDKIT_ERRORS as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{where}: cannot read {field!r} {smarts!r}: {reason}") from None

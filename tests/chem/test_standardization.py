@@ -160,7 +160,15 @@ def test_identity_is_a_fixed_point(random_state, smiles):
     assert prepare(identity).smiles == identity == prepare(smiles).smiles
 
 
-def test_unreadable_canonical_smiles_is_rejected():
-    """RDKit reads a ring of this as aromatic, and cannot read what it writes."""
+@pytest.mark.parametrize(
+    "smiles",
+    [
+        "Cc1ccc(-c=2nc3cccc3s2)cc1F",
+        "c1%(43)c2c5c6c%(18)c4c%(31)c%(39)c%(14)c1c%(40)c%(21)c%(22)c3c2c7c%(44)c%(19)c3c4c9c5c6c(c8c7c%(16)c%(41)c%(27)c%(26)c%(10)c%(42)c%(13)c8c%(37)c%(32)c%(24)c%(38)c%(12)c%(15)c%(11)c%(17)c%(28)c%(29)c%(36)c(c(c9%(10))c%(11)c%(12)%(13))c(c%(14)c(c%(15)%(16))c%(17)%(18))c%(35)c%(23)c%(20)c%(25)c%(19)c%(20)c%(21)c(c(c(c%(34)c%(22)ccc%(33)c%(23)c%(24)c%(25)c%(26)c%(27)c(c%(30)c(c%(28)c%(29)%(30))c%(31)%(32))c%(33)%(34))c%(35)%(36))c%(37)%(38))c(c%(39)%(40))c%(41)%(42))c%(43)%(44)",
+    ],
+)
+def test_unreadable_canonical_smiles_is_rejected(smiles):
+    """RDKit reads rings of these as aromatic, and cannot read what it writes."""
+    assert Chem.MolFromSmiles(Chem.MolToSmiles(Chem.MolFromSmiles(smiles))) is None
     with pytest.raises(MoleculeError, match="its canonical SMILES cannot be parsed"):
-        prepare("Cc1ccc(-c=2nc3cccc3s2)cc1F")
+        prepare(smiles)

@@ -3,8 +3,7 @@
 import pytest
 from rdkit import Chem
 
-from molvae.errors import InputError
-from molvae.synthesis.reactions import N_EXAMPLES, ReactionSet, shipped_reactions
+from molvae.synthesis.reactions import N_EXAMPLES, shipped_reactions
 
 REACTIONS = shipped_reactions()
 EXAMPLES = [(reaction.name, example) for reaction in REACTIONS.values() for example in reaction.examples]

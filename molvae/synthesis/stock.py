@@ -1,0 +1,299 @@
+"""Stocks: the building blocks from which routes begin.
+
+A `Stock` says what a molecule costs, in the units of a route's cost; infinity if it is not in the stock. There are
+three: `MoleculeStock` of the user's own molecules, `CommonBlocks`, an estimate from how often real molecules contain a
+building block, and `InStockFilter`, a Bloom filter of ZINC's in-stock molecules.
+
+Molecules are compared by `stock_smiles`, so that salts and charges do not matter. Stereo does: a racemic building block
+is not a source of one enantiomer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from math import inf, log
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from rdkit.Chem.MolStandardize import rdMolStandardize
+
+from molvae.chem.rdkit_guard import rdkit_guard
+from molvae.chem.smiles import write
+from molvae.chem.standardization import prepare
+from molvae.data.hashing import hash_texts
+from molvae.errors import InputError, import_extra
+
+SUFFIX = ".stock"
+"""Suffix of a file that `molvae stock build` writes."""
+
+HASH, SMILES, NAME = "hash", "smiles", "name"
+"""Columns of the file of a stock; further columns follow."""
+
+COMMON_BLOCKS_FILE = Path(__file__).with_name("common_blocks.npz")
+
+MIN_COUNT = 5
+"""A building block is common if at least so many of the counted molecules contain it."""
+
+MAX_BLOCK_ATOMS = 24
+"""Heavy atoms of the largest building block that is counted."""
+
+_COMMON_COUNT = 1000  # a building block of so many molecules costs nothing
+_RARE_COST = 0.3  # one of `MIN_COUNT` molecules costs this
+_FORMAT = b"molvae_stock"
+
+
+class Stock(Protocol):
+    """A source of building blocks.
+
+    Attributes
+    ----------
+    description : str
+        What it is, for the summary of a search.
+    """
+
+    description: str
+
+    def costs(self, smiles: Sequence[str]) -> list[float]:
+        """The cost of each molecule, given as `stock_smiles` writes it; infinity if it is not in the stock."""
+
+    def columns(self, smiles: Sequence[str]) -> list[Mapping[str, str]]:
+        """The further columns of each molecule, such as its price; empty if there are none."""
+
+
+def stock_smiles(smiles: str) -> str:
+    """The form in which molecules are compared with a stock: the largest fragment, neutral, as canonical SMILES.
+
+    Raises
+    ------
+    MoleculeError
+        If the SMILES is invalid.
+
+    Examples
+    --------
+    >>> stock_smiles("[Na+].[O-]C(=O)c1ccccc1"), stock_smiles("C[NH3+].[Cl-]")
+    ('O=C(O)c1ccccc1', 'CN')
+    """
+    molecule = prepare(smiles, keep_isotopes=False)
+    if "+" not in molecule.smiles and "-]" not in molecule.smiles:
+        return molecule.smiles
+    with rdkit_guard("cannot be neutralized"):
+        neutral = rdMolStandardize.Uncharger().uncharge(molecule.mol)
+        return prepare(write(neutral)).smiles
+
+
+class MoleculeStock:
+    """A stock of given molecules, in a file that `build_stock` wrote.
+
+    The hashes of ten million molecules take 80 MB of memory; SMILES and further columns stay in the file.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    InputError
+        If the file does not exist, or is not a stock.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._hashes = _read_hashes(self.path)
+        self.description = f"{self.path.name}, {len(self._hashes):,} building blocks"
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def costs(self, smiles: Sequence[str]) -> list[float]:
+        """0 for a molecule of the stock, infinity for others."""
+        return [0.0 if found else inf for found in _contains(self._hashes, hash_texts(smiles))]
+
+    def columns(self, smiles: Sequence[str]) -> list[Mapping[str, str]]:
+        """The name and further columns of each molecule; empty for molecules that are not in the stock."""
+        names = [name for name in pq.read_schema(self.path).names if name != SMILES]
+        hashes = hash_texts(smiles)
+        found = dict[int, Mapping[str, str]]()
+        if len(smiles):
+            table = pq.read_table(self.path, columns=names, filters=[(HASH, "in", hashes.tolist())])
+            for row in table.to_pylist():
+                found[row.pop(HASH)] = row
+        return [found.get(int(number), {}) for number in hashes]
+
+    def smiles(self) -> list[str]:
+        """All molecules of the stock."""
+        return list(map(str, pq.read_table(self.path, columns=[SMILES])[SMILES].to_pylist()))
+
+
+class CommonBlocks:
+    """An estimate of what can be bought: building blocks that many real molecules contain.
+
+    The counts are of reactants that the shipped reactions find in molecules of ChEMBL, PubChem and ZINC. It is not a
+    list of what a supplier has.
+
+    Parameters
+    ----------
+    path : Path, optional
+        File of counts; default: the one that ships with the package.
+    min_count : int
+        Molecules that contain a building block, at least.
+    """
+
+    def __init__(self, path: Path | None = None, min_count: int = MIN_COUNT) -> None:
+        self._counts = _read_counts(path or COMMON_BLOCKS_FILE)
+        self.min_count = min_count
+        n_common = int((self._counts.counts >= min_count).sum())
+        self.description = f"an estimate: {n_common:,} building blocks that at least {min_count} real molecules contain"
+
+    def counts(self, smiles: Sequence[str]) -> list[int]:
+        """In how many molecules each building block was found."""
+        hashes = hash_texts(smiles)
+        index = np.searchsorted(self._counts.hashes, hashes).clip(max=len(self._counts.hashes) - 1)
+        known = self._counts.hashes[index] == hashes
+        return list(map(int, np.where(known, self._counts.counts[index], 0)))
+
+    def costs(self, smiles: Sequence[str]) -> list[float]:
+        """Between 0 for building blocks of 1,000 molecules and 0.3 for those of the fewest."""
+        return [_cost_of_count(count) if count >= self.min_count else inf for count in self.counts(smiles)]
+
+    def columns(self, smiles: Sequence[str]) -> list[Mapping[str, str]]:
+        """The number of molecules with each building block."""
+        return [{"n_molecules": str(count)} for count in self.counts(smiles)]
+
+
+class InStockFilter:
+    """The Bloom filter of ZINC's in-stock molecules of the package molbloom.
+
+    It needs the extra `stock`. The filter takes about 7 % of all molecules that are not in stock for ones that are.
+    """
+
+    description = "molbloom's filter of ZINC20 in-stock molecules, which accepts about 7 % of other molecules too"
+
+    def __init__(self) -> None:
+        self._buy = import_extra("molbloom", "stock").buy
+
+    def costs(self, smiles: Sequence[str]) -> list[float]:
+        """0 for a molecule of the filter, infinity for others."""
+        return [0.0 if self._buy(text, catalog="zinc-instock-mini") else inf for text in smiles]
+
+    def columns(self, smiles: Sequence[str]) -> list[Mapping[str, str]]:
+        """Nothing."""
+        return [{} for _ in smiles]
+
+
+IN_STOCK = "zinc"
+"""Name of `InStockFilter` as a stock."""
+
+
+def open_stock(stock: str | Path | None) -> Stock:
+    """The stock of a name or a file.
+
+    Parameters
+    ----------
+    stock : str or Path, optional
+        A file that `molvae stock build` wrote, or a file of molecules, which is read completely; "zinc" for
+        `InStockFilter`; None for `CommonBlocks`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    MissingExtraError
+        For "zinc" without the extra `stock`.
+    """
+    if stock is None:
+        return common_blocks()
+    if str(stock) == IN_STOCK:
+        return InStockFilter()
+    path = Path(stock)
+    if not path.exists():
+        raise InputError(f"--stock: {path} does not exist; give a file of molecules, a {SUFFIX} file or {IN_STOCK!r}")
+    return MoleculeStock(path)
+
+
+@cache
+def common_blocks() -> CommonBlocks:
+    """The stock of the package, loaded on first use."""
+    return CommonBlocks()
+
+
+# --- files ---
+
+
+def write_table(path: Path, blocks: pa.Table) -> None:
+    """Write a stock.
+
+    Parameters
+    ----------
+    path : Path
+    blocks : pyarrow.Table
+        Columns: the hash of the `stock_smiles` of each molecule, ascending, the SMILES, the name, and further columns
+        of text.
+    """
+    blocks = blocks.replace_schema_metadata({_FORMAT: b"1"})
+    pq.write_table(blocks, path, compression="zstd", row_group_size=100_000)
+
+
+def _read_hashes(path: Path) -> NDArray[np.uint64]:
+    try:
+        if _FORMAT not in (pq.read_schema(path).metadata or {}):
+            raise InputError(f"{path}: not a stock; make one with: molvae stock build FILE -o NAME{SUFFIX}")
+        hashes: NDArray[np.uint64] = pq.read_table(path, columns=[HASH])[HASH].to_numpy()
+    except (OSError, pa.ArrowException, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path}: damaged, or not a stock ({reason}); see: molvae stock build --help") from None
+    if hashes.dtype != np.uint64 or (hashes[1:] <= hashes[:-1]).any():
+        raise InputError(f"{path}: damaged: its hashes are not sorted")
+    return hashes
+
+
+class _Counts(NamedTuple):
+    hashes: NDArray[np.uint64]
+    counts: NDArray[np.uint32]
+
+
+def write_counts(path: Path, counts: Mapping[str, int], n_molecules: int) -> None:
+    """Write a file of counts of building blocks for `CommonBlocks`.
+
+    Parameters
+    ----------
+    path : Path
+    counts : mapping of str to int
+        Number of molecules by `stock_smiles` of the building block.
+    n_molecules : int
+        Molecules that were counted.
+    """
+    hashes = hash_texts(counts)
+    order = np.argsort(hashes)
+    values = np.minimum(np.fromiter(counts.values(), np.int64, len(counts)), np.iinfo(np.uint16).max)
+    with open(path, "wb") as file:
+        np.savez_compressed(
+            file, hashes=hashes[order], counts=values[order].astype(np.uint16), n_molecules=np.array([n_molecules])
+        )
+
+
+@cache
+def _read_counts(path: Path) -> _Counts:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return _Counts(arrays["hashes"].astype(np.uint64), arrays["counts"].astype(np.uint32))
+    except FileNotFoundError:
+        raise InputError(f"{path}: the counts of building blocks do not exist") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: damaged, or not counts of building blocks ({error})") from None
+
+
+def _contains(sorted_hashes: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> list[bool]:
+    if not len(sorted_hashes):
+        return [False] * len(hashes)
+    index = np.searchsorted(sorted_hashes, hashes).clip(max=len(sorted_hashes) - 1)
+    return list(map(bool, sorted_hashes[index] == hashes))
+
+
+def _cost_of_count(count: int) -> float:
+    """From `_RARE_COST` for one molecule to 0 for `_COMMON_COUNT`, proportional to the logarithm."""
+    return _RARE_COST * max(0.0, 1 - log(max(count, 1)) / log(_COMMON_COUNT))
