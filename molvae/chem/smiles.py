@@ -62,7 +62,7 @@ _SMILES = re.compile(rf"[!-~]+(?:[{WHITE_SPACE}]+\|[^|]*\|?)?")
 # a ':' that is a bond, not an atom map; a map is followed by digits and the end of the bracket
 _AROMATIC_BOND = re.compile(r":(?!\d+\])")
 # SMILES with stereo, explicit hydrogens, or a CX extension
-_NEEDS_FULL_PARSE = re.compile(r"[@/\\|]|\[H")
+_NEEDS_FULL_PARSE = re.compile(r"[@/\\|]|\[0*H")
 _TOO_MANY_HYDROGENS = re.compile(r"H\d\d")
 _NOT_SMILES = re.compile(r"[^!-~]")
 REMOVE_HS = Chem.RemoveHsParameters()

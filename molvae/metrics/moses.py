@@ -24,6 +24,7 @@ from rdkit import Chem
 from scipy.stats import wasserstein_distance
 
 from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.rdkit_guard import RDKIT_ERRORS
 from molvae.chem.scaffolds import murcko_scaffold
 from molvae.chem.smiles import parse, silence_rdkit
 from molvae.data.parallel import chunked, map_chunks
@@ -95,11 +96,17 @@ def merge_structures(parts: Iterable[Structures]) -> Structures:
 
 
 def multi_ring_scaffold(mol: Chem.Mol) -> str:
-    """Return the Bemis-Murcko scaffold, or "" if it has fewer than two rings. Call it in a `silence_rdkit` block."""
+    """Return the Bemis-Murcko scaffold; "" if it has fewer than two rings, or if RDKit cannot compute it.
+
+    Call it in a `silence_rdkit` block.
+    """
     if mol.GetRingInfo().NumRings() < 2:
         return ""
-    scaffold = murcko_scaffold(mol)
-    return str(Chem.MolToSmiles(scaffold)) if scaffold.GetRingInfo().NumRings() >= 2 else ""
+    try:
+        scaffold = murcko_scaffold(mol)
+        return str(Chem.MolToSmiles(scaffold)) if scaffold.GetRingInfo().NumRings() >= 2 else ""
+    except RDKIT_ERRORS:
+        return ""
 
 
 def internal_diversity(structures: Structures, workers: int | None = None) -> dict[str, float]:
@@ -171,7 +178,10 @@ def _structures_from_smiles(smiles: list[str]) -> Structures:
 
 
 def _brics_fragments(mol: Chem.Mol) -> list[str]:
-    """SMILES of the BRICS fragments; none for molecules of more than `MAX_FRAGMENTED` atoms."""
+    """SMILES of the BRICS fragments; none for molecules that RDKit cannot cut, or of more than `MAX_FRAGMENTED` atoms."""
     if mol.GetNumAtoms() > MAX_FRAGMENTED:
         return []
-    return str(Chem.MolToSmiles(Chem.FragmentOnBRICSBonds(mol))).split(".")
+    try:
+        return str(Chem.MolToSmiles(Chem.FragmentOnBRICSBonds(mol))).split(".")
+    except RDKIT_ERRORS:
+        return []

@@ -185,6 +185,7 @@ def test_standardization_that_fails_is_a_molecule_error(capfd):
 
 
 UNUSUAL = (
+    "[0HH0+8]c1[nH]cnc1CN1CCc2ccccc2C1=O",
     "[H]C([H])([H])C",
     "[CH3]",
     "C[CH2]",

@@ -13,9 +13,11 @@ from rdkit import Chem
 from rdkit.Chem import BRICS, rdFingerprintGenerator
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
+from molvae.chem.smiles import parse
 from molvae.data.parallel import CHUNK_SIZE
 from molvae.errors import MoleculeError
-from molvae.metrics.moses import compute_structures
+from molvae.metrics.moses import compute_structures, structures_from_mols
+from molvae.metrics.score import score
 
 SMILES = [*DRUGS.values(), "C", "[Na+].CC(=O)[O-]", "c1ccccc1-c1ccccc1", "C1CC2CCC1C2", "CCN(CC)CC", "[2H]c1ccccc1"]
 SUBSET = [DRUGS["aspirin"], DRUGS["morphine"], DRUGS["imatinib"], DRUGS["aspirin"], "C", DRUGS["simvastatin"]]
@@ -119,3 +121,11 @@ def test_structures_of_empty_set():
         Counter(),
         (0, 128),
     )
+
+
+def test_molecule_that_rdkit_cannot_cut_ends_no_score():
+    """RDKit raises an exception for the scaffold of a phosphorus atom with 8 charges."""
+    smiles = ["CC(=O)OCC(CC[P@@+8:999]1cnc2cnc(N)nc21)COC(C)=O", "c1ccc2ccccc2c1"]
+    structures = structures_from_mols([parse(text) for text in smiles])
+    assert structures.scaffolds == {"c1ccc2ccccc2c1": 1}
+    assert len(score(smiles, fcd=False, workers=0).molecules) == 2
