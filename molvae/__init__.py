@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from molvae.qsar.property_model import load_property_model as load_property_model
     from molvae.screening.screen import ScreenResult as ScreenResult
     from molvae.screening.screen import screen as screen
+    from molvae.synthesis.planning import routes as routes
     from molvae.training.train import train_model as train_model
     from molvae.viz.notebook import show as show
 
@@ -55,6 +56,7 @@ _MODULE_OF = {
     "Scores": "molvae.metrics.scorer",
     **dict.fromkeys(("PropertyModel", "fit_property_model", "load_property_model"), "molvae.qsar.property_model"),
     **dict.fromkeys(("ScreenResult", "screen"), "molvae.screening.screen"),
+    "routes": "molvae.synthesis.planning",
     "train_model": "molvae.training.train",
     "show": "molvae.viz.notebook",
 }

@@ -26,10 +26,12 @@ from molvae.cli import (
     library,
     optimize,
     precedence,
+    routes,
     sample,
     score,
     screen,
     sign,
+    stock,
     train,
     usage,
 )
@@ -154,6 +156,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "neighbors": explore.neighbors,
         "anomaly": explore.anomaly,
     },
+    "Plan syntheses": {"routes": routes.routes},
     "Screen libraries": {"screen": screen.screen, "index": library.index, "search": library.search},
     "Train and inspect models": {
         "train": train.train,
@@ -166,6 +169,7 @@ for _panel, _commands in COMMANDS.items():
     for _name, _function in _commands.items():
         app.command(_name, rich_help_panel=_panel, cls=usage.Command)(_function)
 app.add_typer(precedence.app, name="precedence", rich_help_panel="Score")
+app.add_typer(stock.app, name="stock", rich_help_panel="Plan syntheses")
 app.add_typer(data.app, name="data", rich_help_panel="Train and inspect models")
 
 

@@ -12,6 +12,7 @@ from molvae.cli import checks
 SAMPLING = "Sampling"
 CONSTRAINTS = "Constraints"
 RANKING = "Ranking"
+SYNTHESIS = "Synthesis"
 MODEL = "Model and device"
 INPUT = "Input"
 OUTPUT = "Output"
@@ -133,6 +134,31 @@ Precedence = Annotated[
         show_default=False,
         help="Precedence table of your own molecules, written by `molvae precedence build`.",
     ),
+]
+
+StockFile = Annotated[
+    str | None,
+    typer.Option(
+        "--stock",
+        rich_help_panel=SYNTHESIS,
+        show_default=False,
+        help="Building blocks: a .stock file (`molvae stock build`), or zinc (extra stock): a filter of ZINC's "
+        "in-stock molecules, which accepts 7 % of others, too. Default: an estimate from how many real molecules "
+        "contain them.",
+    ),
+]
+ReactionFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--reactions",
+        rich_help_panel=SYNTHESIS,
+        show_default=False,
+        help="Your own .toml file of reactions, instead of those of the package.",
+    ),
+]
+MaxSteps = Annotated[
+    int,
+    typer.Option(min=1, max=10, rich_help_panel=SYNTHESIS, help="Reactions of a route, those of all branches."),
 ]
 
 Scores = Annotated[

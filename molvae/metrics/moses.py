@@ -178,7 +178,7 @@ def _structures_from_smiles(smiles: list[str]) -> Structures:
 
 
 def _brics_fragments(mol: Chem.Mol) -> list[str]:
-    """SMILES of the BRICS fragments; none for molecules that RDKit cannot cut, or of more than `MAX_FRAGMENTED` atoms."""
+    """SMILES of the BRICS fragments; none if RDKit cannot cut the molecule, or for more than `MAX_FRAGMENTED` atoms."""
     if mol.GetNumAtoms() > MAX_FRAGMENTED:
         return []
     try:

@@ -144,13 +144,12 @@ class RoutePlanner:
         routes = [route for result in results for route in (result.routes if result else ()) or (None,)]
         blocks = list(dict.fromkeys(block for route in routes if route for block in route.building_blocks))
         known = dict(zip(blocks, self.stock.columns(blocks), strict=True))
-        names = dict.fromkeys(name for values in known.values() for name in values)
         columns = {
             f"{BLOCK_PREFIX}{name}": [
                 "; ".join(str(known[block].get(name, "")) for block in route.building_blocks) if route else ""
                 for route in routes
             ]
-            for name in names
+            for name in self.stock.column_names
         }
         return pd.DataFrame(columns, index=index, dtype=object)
 

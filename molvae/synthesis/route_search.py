@@ -96,7 +96,7 @@ def find_routes(
     tree = _Tree(disconnector, stock, limits)
     root = tree.root(target)
     deadline = time.monotonic() + limits.time_limit
-    n_expanded, ended_by = 0, "exhausted"
+    n_expanded, ended_by = 0, "exhausted" if root.cost == inf else "found"
     routes = list[Route]()
     while root.open_cost < inf:
         if n_expanded >= limits.max_expansions or time.monotonic() > deadline:

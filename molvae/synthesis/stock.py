@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rdkit.Chem.MolStandardize import rdMolStandardize
@@ -48,21 +49,21 @@ _FORMAT = b"molvae_stock"
 
 
 class Stock(Protocol):
-    """A source of building blocks.
+    """A source of building blocks."""
 
-    Attributes
-    ----------
-    description : str
-        What it is, for the summary of a search.
-    """
+    @property
+    def description(self) -> str:
+        """What it is, for the summary of a search."""
 
-    description: str
+    @property
+    def column_names(self) -> Sequence[str]:
+        """Names of what is known about each building block."""
 
     def costs(self, smiles: Sequence[str]) -> list[float]:
         """The cost of each molecule, given as `stock_smiles` writes it; infinity if it is not in the stock."""
 
     def columns(self, smiles: Sequence[str]) -> list[Mapping[str, str]]:
-        """The further columns of each molecule, such as its price; empty if there are none."""
+        """The values of `column_names` of each molecule, such as its price; empty if it is not in the stock."""
 
 
 def stock_smiles(smiles: str) -> str:
@@ -105,6 +106,7 @@ class MoleculeStock:
         self.path = Path(path)
         self._hashes = _read_hashes(self.path)
         self.description = f"{self.path.name}, {len(self._hashes):,} building blocks"
+        self.column_names = [name for name in pq.read_schema(self.path).names if name not in (HASH, SMILES)]
 
     def __len__(self) -> int:
         return len(self._hashes)
@@ -115,12 +117,11 @@ class MoleculeStock:
 
     def columns(self, smiles: Sequence[str]) -> list[Mapping[str, str]]:
         """The name and further columns of each molecule; empty for molecules that are not in the stock."""
-        names = [name for name in pq.read_schema(self.path).names if name != SMILES]
         hashes = hash_texts(smiles)
         found = dict[int, Mapping[str, str]]()
-        if len(smiles):
-            table = pq.read_table(self.path, columns=names, filters=[(HASH, "in", hashes.tolist())])
-            for row in table.to_pylist():
+        if self.column_names and len(smiles):
+            wanted = pc.field(HASH).isin(pa.array(hashes, pa.uint64()))
+            for row in pq.read_table(self.path, columns=[HASH, *self.column_names], filters=wanted).to_pylist():
                 found[row.pop(HASH)] = row
         return [found.get(int(number), {}) for number in hashes]
 
@@ -142,6 +143,8 @@ class CommonBlocks:
     min_count : int
         Molecules that contain a building block, at least.
     """
+
+    column_names = ("n_molecules",)
 
     def __init__(self, path: Path | None = None, min_count: int = MIN_COUNT) -> None:
         self._counts = _read_counts(path or COMMON_BLOCKS_FILE)
@@ -172,6 +175,7 @@ class InStockFilter:
     """
 
     description = "molbloom's filter of ZINC20 in-stock molecules, which accepts about 7 % of other molecules too"
+    column_names = ()
 
     def __init__(self) -> None:
         self._buy = import_extra("molbloom", "stock").buy

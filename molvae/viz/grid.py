@@ -24,7 +24,10 @@ MAX_PANELS = 250
 
 IMAGE_FORMATS = (".png", ".svg")
 
-_WIDTH, _STRUCTURE_HEIGHT = 264, 180  # pixels of a panel and of its structure
+PANEL_WIDTH = _WIDTH = 264
+"""Width of a panel in pixels."""
+
+_STRUCTURE_HEIGHT = 180  # pixels
 _MARGIN, _GAP = 10, 8  # inside and between panels
 _TITLE_SIZE, _TEXT_SIZE, _LINE = 14, 12, 17  # font sizes and line height
 _MAX_LINES = 4  # of values
@@ -78,6 +81,24 @@ class Panel:
         return cls(depiction, legend, title, highlight, shade)
 
 
+@dataclass(frozen=True)
+class PlacedPanel:
+    """A panel and the place of its upper left corner in pixels. A panel is `PANEL_WIDTH` wide."""
+
+    panel: Panel
+    x: int
+    y: int
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A line from one point to another in pixels, and a text below its end."""
+
+    start: tuple[int, int]
+    end: tuple[int, int]
+    text: str = ""
+
+
 def save_panels(panels: Sequence[Panel], path: str | Path, n_columns: int = PANELS_PER_ROW) -> Path:
     """Draw panels row by row to a .png or .svg file, which is replaced atomically. Returns the path."""
     path = Path(path)
@@ -108,9 +129,28 @@ def render_panels(panels: Sequence[Panel], suffix: str = ".png", n_columns: int 
     if not panels:
         raise InputError("no molecules to draw: the table is empty")
     cells = list(_cells(panels[:MAX_PANELS], n_columns))
-    width = min(n_columns, len(cells)) * (_WIDTH + _GAP) + _GAP
-    height = (cells[-1].y + cells[-1].height if cells else 0) + _GAP
-    return _png(cells, width, height) if suffix.lower() == ".png" else _svg(cells, width, height)
+    return _render(cells, [], suffix)
+
+
+def render_placed(panels: Sequence[PlacedPanel], lines: Sequence[Connection], suffix: str = ".png") -> bytes:
+    """Draw panels at given places, and lines between them with a text above each.
+
+    Parameters
+    ----------
+    panels : sequence of PlacedPanel
+    lines : sequence of Connection
+    suffix : {".png", ".svg"}
+        As in `render_panels`.
+    """
+    cells = [_cell(placed.panel, placed.x, placed.y, _panel_height(placed.panel)) for placed in panels]
+    return _render(cells, lines, suffix)
+
+
+def _render(cells: Sequence[_Cell], lines: Sequence[Connection], suffix: str) -> bytes:
+    width = max(cell.x + _WIDTH for cell in cells) + _GAP
+    height = max(cell.y + cell.height for cell in cells) + _GAP
+    draw = _png if suffix.lower() == ".png" else _svg
+    return draw(cells, lines, width, height)
 
 
 @dataclass(frozen=True)
@@ -143,13 +183,22 @@ def _cells(panels: Sequence[Panel], n_columns: int) -> Iterator[_Cell]:
     y = _GAP
     for start in range(0, len(panels), n_columns):
         row = panels[start : start + n_columns]
-        lines = [wrap_values(panel.legend, _WIDTH - 2 * _MARGIN) for panel in row]
         has_titles = any(panel.title for panel in row)
-        height = has_titles * _LINE + _STRUCTURE_HEIGHT + max(map(len, lines)) * _LINE + _MARGIN
+        height = max(_panel_height(panel, has_titles) for panel in row)
         for column, panel in enumerate(row):
-            title = cut_text(clean_text(panel.title), _WIDTH - 2 * _MARGIN, _BOLD * _TITLE_SIZE)
-            yield _Cell(panel, _GAP + column * (_WIDTH + _GAP), y, height, title, lines[column], has_titles)
+            yield _cell(panel, _GAP + column * (_WIDTH + _GAP), y, height, has_titles)
         y += height + _GAP
+
+
+def _panel_height(panel: Panel, has_titles: bool = True) -> int:
+    """Height of a panel with its title, structure and values, in pixels."""
+    n_lines = len(wrap_values(panel.legend, _WIDTH - 2 * _MARGIN))
+    return has_titles * _LINE + _STRUCTURE_HEIGHT + n_lines * _LINE + _MARGIN
+
+
+def _cell(panel: Panel, x: int, y: int, height: int, has_titles: bool = True) -> _Cell:
+    title = cut_text(clean_text(panel.title), _WIDTH - 2 * _MARGIN, _BOLD * _TITLE_SIZE)
+    return _Cell(panel, x, y, height, title, wrap_values(panel.legend, _WIDTH - 2 * _MARGIN), has_titles)
 
 
 def wrap_values(legend: str, width: float) -> list[str]:
@@ -195,7 +244,7 @@ def _character_width(character: str) -> float:
     return 0.36 if character in _NARROW else 0.9 if character in _WIDE else 0.72 if character.isupper() else 0.6
 
 
-def _svg(cells: Sequence[_Cell], width: int, height: int) -> bytes:
+def _svg(cells: Sequence[_Cell], lines: Sequence[Connection], width: int, height: int) -> bytes:
     """The grid as an image with real text, which can be searched and has all characters."""
     shapes = []
     for cell in cells:
@@ -212,18 +261,22 @@ def _svg(cells: Sequence[_Cell], width: int, height: int) -> bytes:
             }
         )
     image = render(
-        "grid.svg", shapes=shapes, width=width, height=height, panel=_WIDTH, structure_height=_STRUCTURE_HEIGHT,
-        margin=_MARGIN, line=_LINE, title_size=_TITLE_SIZE, text_size=_TEXT_SIZE, ink=_hex(_INK), grey=_hex(_GREY),
-        error=_hex(_ERROR), border=_hex(_BORDER),
+        "grid.svg", shapes=shapes, lines=lines, width=width, height=height, panel=_WIDTH,
+        structure_height=_STRUCTURE_HEIGHT, margin=_MARGIN, line=_LINE, title_size=_TITLE_SIZE, text_size=_TEXT_SIZE,
+        ink=_hex(_INK), grey=_hex(_GREY), error=_hex(_ERROR), border=_hex(_BORDER),
     )  # fmt: skip
     return str(image).encode()
 
 
-def _png(cells: Sequence[_Cell], width: int, height: int) -> bytes:
+def _png(cells: Sequence[_Cell], lines: Sequence[Connection], width: int, height: int) -> bytes:
     """The grid on an RDKit canvas."""
     canvas = rdMolDraw2D.MolDraw2DCairo(width, height, _WIDTH - 2 * _MARGIN, _STRUCTURE_HEIGHT)
     canvas.ClearDrawing()
     canvas.drawOptions().clearBackground = False  # type: ignore[assignment]
+    for connection in lines:
+        canvas.SetColour(_GREY)
+        canvas.DrawLine(Point2D(*connection.start), Point2D(*connection.end), True)
+        _write(canvas, connection.text, connection.end[0] + 6, connection.end[1] + _LINE / 2, _TEXT_SIZE, _INK)
     for cell in cells:
         if cell.panel.depiction is None:
             continue

@@ -15,7 +15,10 @@ AMIDE = Reaction(
     "amide coupling", "acylation", "[C:1](=[O:2])[OH].[N;!H0;!$(NC=O):3]>>[C:1](=[O:2])[N:3]",
     "[C:1](=[O:2])-!@[N:3]>>[C:1](=[O:2])O.[N:3]", "", (),
 )  # fmt: skip
-ETHER = Reaction("ether", "O-alkylation", "[c:1][OH:2].[CH2:3]Br>>[c:1][O:2][C:3]", "[c:1][O:2]-!@[CH2:3]>>[c:1][OH:2].[C:3]Br", "", ())  # fmt: skip
+ETHER = Reaction(
+    "ether", "O-alkylation", "[c:1][OH:2].[CH2:3]Br>>[c:1][O:2][C:3]",
+    "[c:1][O:2]-!@[CH2:3]>>[c:1][OH:2].[C:3]Br", "", (),
+)  # fmt: skip
 NEVER = Reaction("never", "none", "[c:1][F].[N:2]>>[c:1][N:2]", "[c:1]-!@[NH2:2]>>[c:1]Cl.[N:2]", "", ())
 REACTIONS = ReactionSet([AMIDE, ETHER, NEVER], {})
 TARGETS = [
@@ -36,6 +39,7 @@ class Shelf:
     """A stock with a cost of 0.1 for each molecule."""
 
     description = "a shelf"
+    column_names = ()
 
     def __init__(self, smiles):
         self.smiles = {Chem.CanonSmiles(text) for text in smiles}
