@@ -140,6 +140,10 @@ class Generator:
         any_stereo: bool = False,
         alerts: str | Sequence[str] = (),
         exclude_training_set: bool = False,
+        makeable: bool = False,
+        by_synthesis: bool = False,
+        stock: str | Path | None = None,
+        max_steps: int = 4,
         rank_by: str | None = None,
         scores: ScoresLike = None,
         n_diverse: int = 0,
@@ -221,6 +225,16 @@ class Generator:
             A molecule is dropped if it has an alert that the seed lacks.
         exclude_training_set
             Drop molecules of the training set.
+        makeable
+            Return only molecules with a route of synthesis from building blocks. The columns `n_steps`,
+            `building_blocks` and `route` are added; `rank_by` and `filters` can name `n_steps`.
+        by_synthesis
+            Make the analogs by exchanging the building blocks of the seed's routes for similar ones of the stock,
+            instead of sampling the decoder: each has a route, and no log-likelihood.
+        stock
+            Building blocks, as for `molvae.routes`; the columns of `makeable` are added for any stock.
+        max_steps
+            Reactions of a route, those of all branches: 1 to 10.
         rank_by
             Weighted sum of columns to sort by, descending, instead of the similarity: "qed", "-sa",
             "similarity - 0.2*sa".
@@ -308,6 +322,10 @@ class Generator:
             any_stereo=any_stereo,
             alerts=alerts,
             exclude_training_set=exclude_training_set,
+            makeable=makeable,
+            by_synthesis=by_synthesis,
+            stock=stock,
+            max_steps=max_steps,
             rank_by=rank_by,
             scores=scores,
             n_diverse=n_diverse,
@@ -356,6 +374,10 @@ class Generator:
         any_stereo: bool = False,
         alerts: str | Sequence[str] = (),
         exclude_training_set: bool = False,
+        makeable: bool = False,
+        by_synthesis: bool = False,
+        stock: str | Path | None = None,
+        max_steps: int = 4,
         rank_by: str | None = None,
         scores: ScoresLike = None,
         n_diverse: int = 0,
@@ -419,6 +441,10 @@ class Generator:
             any_stereo=any_stereo,
             alerts=alerts,
             exclude_training_set=exclude_training_set,
+            makeable=makeable,
+            by_synthesis=by_synthesis,
+            stock=stock,
+            max_steps=max_steps,
             rank_by=rank_by,
             scores=scores,
             n_diverse=n_diverse,

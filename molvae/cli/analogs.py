@@ -123,6 +123,18 @@ def analogs(
             help="Drop molecules of the model's training set.",
         ),
     ] = False,
+    makeable: options.Makeable = False,
+    by_synthesis: Annotated[
+        bool,
+        typer.Option(
+            "--by-synthesis",
+            rich_help_panel=options.SYNTHESIS,
+            help="Exchange the building blocks of the seed's routes for similar ones of the stock, instead of sampling "
+            "the decoder.",
+        ),
+    ] = False,
+    stock: options.StockFile = None,
+    max_steps: options.MaxSteps = 4,
     rank_by: Annotated[
         str | None,
         typer.Option(
@@ -152,7 +164,8 @@ def analogs(
 
     Columns: seed, name (for seeds from files), id (of the analog), smiles, similarity (Tanimoto, Morgan radius 2, 2048
     bits), log_likelihood, qed, sa, logp, mw, open_stereocenters, not_in_training, and further columns of the seeds'
-    files. In Python: `molvae.analogs`.
+    files; with --makeable, --by-synthesis or --stock also n_steps, building_blocks and route. In Python:
+    `molvae.analogs`.
     """
     from molvae.cli.inputs import InputRows
     from molvae.data.readers import looks_like_file
@@ -162,7 +175,9 @@ def analogs(
     checks.check_analogs(similarity, noise_level, alerts, n, n_diverse, preset)
     checks.check_precedence(precedence)
     checks.check_structures(include_smarts, exclude_smarts, core)
-    checks.check_expressions(filters, rank_by, ("similarity", "log_likelihood", *checks.score_names(scores)))
+    known = ("similarity", "log_likelihood", *checks.score_names(scores))
+    checks.check_expressions(filters, rank_by, (*known, "n_steps") if makeable or by_synthesis or stock else known)
+    checks.check_stock(stock)
     checks.check_inputs(seeds, column, name_column)
     analog_options: dict[str, Any] = {
         "preset": preset, "pool_size": pool_size, "similarity": similarity, "noise_level": noise_level,
@@ -172,7 +187,8 @@ def analogs(
         "exclude_smarts": exclude_smarts, "core": core, "keep_scaffold": keep_scaffold,
         "change_scaffold": change_scaffold, "allow_unprecedented": allow_unprecedented, "precedence": precedence,
         "allow_isomers": allow_isomers, "any_stereo": any_stereo, "alerts": split_names(alerts),
-        "exclude_training_set": exclude_training_set, "rank_by": rank_by, "scores": load_scores(scores, device),
+        "exclude_training_set": exclude_training_set, "makeable": makeable, "by_synthesis": by_synthesis,
+        "stock": stock, "max_steps": max_steps, "rank_by": rank_by, "scores": load_scores(scores, device),
         "n_diverse": n_diverse, "optimize_latents": optimize_latents, "standardize": standardize,
         "keep_salts": keep_salts, "random_state": random_seed,
     }  # fmt: skip
@@ -211,7 +227,8 @@ def _settings(
 
     return {
         "count": n,
-        **{name: value for name, value in analog_options.items() if name not in ("scores", "precedence")},
+        **{name: value for name, value in analog_options.items() if name not in ("scores", "precedence", "stock")},
+        "stock": content_id(analog_options["stock"]) if analog_options["stock"] else None,
         "precedence": content_id(str(analog_options["precedence"])) if analog_options["precedence"] else None,
         **{f"score {position}": _score_id(text) for position, text in enumerate(scores, start=1)},
         # the configuration contains the digests of the other files of the model

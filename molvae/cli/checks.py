@@ -213,6 +213,15 @@ def check_precedence(path: Path | None) -> None:
             cached_table(path)
 
 
+def check_stock(stock: str | None) -> None:
+    """Raise `InputError` if the stock of `--stock` cannot be read."""
+    if stock is not None:
+        from molvae.synthesis.stock import open_stock
+
+        with naming("--stock"):
+            open_stock(stock)
+
+
 def check_table(data: Path, column: str | None, target: str) -> None:
     """Raise `InputError` for a table that cannot be read, or that has no column `target` (`molvae fit`)."""
     from molvae.data.readers import read_records

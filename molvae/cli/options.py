@@ -136,6 +136,14 @@ Precedence = Annotated[
     ),
 ]
 
+Makeable = Annotated[
+    bool,
+    typer.Option(
+        "--makeable",
+        rich_help_panel=SYNTHESIS,
+        help="Only molecules with a route of synthesis from building blocks (`molvae routes`).",
+    ),
+]
 StockFile = Annotated[
     str | None,
     typer.Option(

@@ -538,7 +538,7 @@ def _add_samples(
     ends = accumulate(map(len, strategies))
     per_seed = [samples[max(0, end - len(own)) : end] for end, own in zip(ends, strategies, strict=True)]
     candidates = [search.new_candidates(own) for search, own in zip(searches, per_seed, strict=True)]
-    accepted = _apply_constraints(searches, candidates, constraints, workers)
+    accepted = apply_constraints(searches, candidates, constraints, workers)
     for search, own, own_strategies, checked in zip(searches, per_seed, strategies, accepted, strict=True):
         search.add_round(own, own_strategies[: len(own)], checked)
 
@@ -572,7 +572,7 @@ class _SampleParser:
         return [(self.parsed.get(text), log_likelihood) for text, log_likelihood in self.samples]
 
 
-def _apply_constraints(
+def apply_constraints(
     searches: Sequence[SeedSearch],
     candidates: list[list[str]],
     constraints: Constraints,

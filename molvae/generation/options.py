@@ -22,6 +22,7 @@ from molvae.generation.analogs import POOL_SAMPLES, SearchOptions
 from molvae.generation.constraints import Constraints, select_diverse
 from molvae.generation.similarity_target import DEFAULT_TARGET, SimilarityTarget
 from molvae.generation.token_sampling import SamplingOptions
+from molvae.synthesis.route_score import N_STEPS, RouteScore
 
 PROPERTIES = ("qed", "sa", "logp", "mw")
 """Property columns of molecules that are computed by default."""
@@ -73,6 +74,10 @@ class AnalogOptions:
     any_stereo: bool = False
     alerts: str | Sequence[str] | None = ()
     exclude_training_set: bool = False
+    makeable: bool = False
+    by_synthesis: bool = False
+    stock: str | Path | None = None
+    max_steps: int = 4
     rank_by: str | None = None
     scores: ScoresLike = None
     n_diverse: int = 0
@@ -108,6 +113,10 @@ class Ordering:
     def from_options(cls, options: AnalogOptions) -> Self:
         """Raises `InputError` for an invalid ranking, a negative `n_diverse`, or a score named like a column."""
         scores = as_scoring_functions(options.scores)
+        if options.makeable or options.by_synthesis or options.stock is not None:
+            if N_STEPS in scores:
+                raise InputError(f"a score cannot be named {N_STEPS!r}: it is the number of steps of the route")
+            scores = {**scores, N_STEPS: RouteScore(options.stock, max_steps=options.max_steps)}
         if options.n_diverse < 0:
             raise InputError(f"n_diverse must be 0 (keep all) or a positive number, got {options.n_diverse}")
         for name in scores:
@@ -184,6 +193,8 @@ class AnalogTask:
         The columns that are molecular properties and have to be computed.
     standardize, keep_salts, optimize_latents
         How seeds are encoded.
+    by_synthesis
+        Whether candidates are products of the seed's routes, not samples of the decoder.
     """
 
     search: SearchOptions
@@ -194,6 +205,7 @@ class AnalogTask:
     standardize: bool
     keep_salts: bool
     optimize_latents: bool
+    by_synthesis: bool = False
 
     @classmethod
     def from_options(
@@ -226,14 +238,21 @@ class AnalogTask:
             options.standardize,
             options.keep_salts,
             options.optimize_latents,
+            options.by_synthesis,
         )
+
+    @property
+    def routes(self) -> RouteScore | None:
+        """The score that knows the routes of molecules, if they are requested."""
+        score = self.ordering.scores.get(N_STEPS)
+        return score if isinstance(score, RouteScore) else None
 
     def for_worker(self) -> Self | None:
         """The task for a worker process, without the caller's scoring functions.
 
-        None if a filter uses a scoring function: these run in the calling process only.
+        None if a filter uses a scoring function, or for analogs by synthesis: these run in the calling process only.
         """
-        if self.constraints.score_filters:
+        if self.constraints.score_filters or self.by_synthesis:
             return None
         return replace(self, ordering=Ordering(), constraints=replace(self.constraints, scores={}))
 
@@ -294,6 +313,8 @@ def _constraints(
     property_filters = tuple(
         PropertyFilter.from_text(text, ("similarity", *scores)) for text in as_tuple(options.filters)
     )
+    if options.makeable and not options.by_synthesis:  # products of routes need no search
+        property_filters += (PropertyFilter.from_text(f"{N_STEPS}<={options.max_steps}", (N_STEPS,)),)
     if any(property_filter.name == "similarity" for property_filter in property_filters):
         raise InputError('filters cannot name similarity: pass similarity="0.4:1" (--similarity 0.4:1) instead')
     return Constraints(
@@ -306,7 +327,8 @@ def _constraints(
         plausible=not options.allow_unprecedented,
         precedence_file=None if options.precedence is None else Path(options.precedence),
         one_per_isomer=not options.allow_isomers,
-        keep_stereo=not options.any_stereo,
+        # the stereo of a product is that of its route
+        keep_stereo=not options.any_stereo and not options.by_synthesis,
         alerts=alert_sets(as_tuple(options.alerts)),
         known=training_filter.contains if training_filter and options.exclude_training_set else None,
         scores=scores,

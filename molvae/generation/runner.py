@@ -31,6 +31,7 @@ from molvae.generation.analogs import SeedSearch
 from molvae.generation.codec import Codec
 from molvae.generation.interruption import AnalogsInterrupted, SearchInterrupted
 from molvae.generation.options import AnalogTask, Progress, analog_ids
+from molvae.generation.synthesis_search import search_by_synthesis
 from molvae.nn.devices import single_threaded
 from molvae.nn.latents import Posterior
 
@@ -289,12 +290,17 @@ def _crash_error(seed: str) -> MoleculeError:
 def search_seeds(
     codec: Codec, task: AnalogTask, seeds: list[str], workers: WorkerPool = SERIAL, progress: Progress | None = None
 ) -> list[SeedSearch | MoleculeError]:
-    """Encode seeds and search around them; an error for each invalid seed."""
+    """Search around seeds; an error for each invalid seed."""
     found = codec.featurize(seeds, standardize=task.standardize, keep_salts=task.keep_salts)
     graphs = [_require_core(graph, task.constraints.core) for graph in found]
     valid = [graph for graph in graphs if isinstance(graph, MolGraph)]
     if not valid:
         return [graph for graph in graphs if isinstance(graph, MoleculeError)]
+    if task.by_synthesis and task.routes is not None:
+        smiles = [graph.smiles for graph in valid]
+        return _with_errors(
+            search_by_synthesis(smiles, task.search, task.constraints, task.routes, workers, progress), graphs
+        )
     # one molecule at a time, so that the last digits of a latent do not depend on the other seeds
     latents = Posterior.concatenate([codec.encode([g], optimize_latents=task.optimize_latents) for g in valid])
     names = [graph.smiles for graph in valid]

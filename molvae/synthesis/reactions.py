@@ -79,6 +79,11 @@ class Reaction:
         return self._retro.GetReactantTemplate(0)
 
     @cached_property
+    def reactant_patterns(self) -> list[Chem.Mol]:
+        """The query that each reactant matches."""
+        return [self._forward.GetReactantTemplate(number) for number in range(self.n_reactants)]
+
+    @cached_property
     def _forward(self) -> rdChemReactions.ChemicalReaction:
         return _compiled(self.forward)
 
@@ -148,6 +153,10 @@ class ReactionSet(Mapping[str, Reaction]):
     def groups(self, mol: Chem.Mol) -> set[str]:
         """Names of the functional groups that a molecule has."""
         return set(self._groups.matches(mol)) if self._groups is not None else set()
+
+    def tolerates(self, reaction: Reaction, product: Chem.Mol) -> bool:
+        """Whether a product of a reaction has none of the groups that the reaction does not tolerate."""
+        return self.groups(product).isdisjoint(reaction.incompatible)
 
     def making(self, product: Chem.Mol) -> Iterator[Reaction]:
         """The reactions that may make a product: it matches their template and has none of their incompatible groups.

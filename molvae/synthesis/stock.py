@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from math import inf, log
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +35,10 @@ SUFFIX = ".stock"
 HASH, SMILES, NAME = "hash", "smiles", "name"
 """Columns of the file of a stock; further columns follow."""
 
-COMMON_BLOCKS_FILE = Path(__file__).with_name("common_blocks.npz")
+COUNT = "n_molecules"
+"""Further column of the stock of common building blocks."""
+
+COMMON_BLOCKS_FILE = Path(__file__).with_name("common_blocks.stock")
 
 MIN_COUNT = 5
 """A building block is common if at least so many of the counted molecules contain it."""
@@ -130,7 +133,7 @@ class MoleculeStock:
         return list(map(str, pq.read_table(self.path, columns=[SMILES])[SMILES].to_pylist()))
 
 
-class CommonBlocks:
+class CommonBlocks(MoleculeStock):
     """An estimate of what can be bought: building blocks that many real molecules contain.
 
     The counts are of reactants that the shipped reactions find in molecules of ChEMBL, PubChem and ZINC. It is not a
@@ -139,33 +142,33 @@ class CommonBlocks:
     Parameters
     ----------
     path : Path, optional
-        File of counts; default: the one that ships with the package.
+        File of building blocks with the column `n_molecules`; default: the one that ships with the package.
     min_count : int
         Molecules that contain a building block, at least.
     """
 
-    column_names = ("n_molecules",)
-
     def __init__(self, path: Path | None = None, min_count: int = MIN_COUNT) -> None:
-        self._counts = _read_counts(path or COMMON_BLOCKS_FILE)
+        super().__init__(path or COMMON_BLOCKS_FILE)
+        counts = pq.read_table(self.path, columns=[COUNT])[COUNT].to_pylist()
+        self._counts = np.array([int(count) for count in counts], dtype=np.int64)
         self.min_count = min_count
-        n_common = int((self._counts.counts >= min_count).sum())
+        n_common = int((self._counts >= min_count).sum())
         self.description = f"an estimate: {n_common:,} building blocks that at least {min_count} real molecules contain"
 
     def counts(self, smiles: Sequence[str]) -> list[int]:
         """In how many molecules each building block was found."""
         hashes = hash_texts(smiles)
-        index = np.searchsorted(self._counts.hashes, hashes).clip(max=len(self._counts.hashes) - 1)
-        known = self._counts.hashes[index] == hashes
-        return list(map(int, np.where(known, self._counts.counts[index], 0)))
+        index = np.searchsorted(self._hashes, hashes).clip(max=len(self._hashes) - 1)
+        return [int(count) for count in np.where(self._hashes[index] == hashes, self._counts[index], 0)]
 
     def costs(self, smiles: Sequence[str]) -> list[float]:
         """Between 0 for building blocks of 1,000 molecules and 0.3 for those of the fewest."""
         return [_cost_of_count(count) if count >= self.min_count else inf for count in self.counts(smiles)]
 
-    def columns(self, smiles: Sequence[str]) -> list[Mapping[str, str]]:
-        """The number of molecules with each building block."""
-        return [{"n_molecules": str(count)} for count in self.counts(smiles)]
+    def smiles(self) -> list[str]:
+        """All building blocks of `min_count` molecules."""
+        found = super().smiles()
+        return [found[index] for index in np.flatnonzero(self._counts >= self.min_count)]
 
 
 class InStockFilter:
@@ -253,42 +256,6 @@ def _read_hashes(path: Path) -> NDArray[np.uint64]:
     if hashes.dtype != np.uint64 or (hashes[1:] <= hashes[:-1]).any():
         raise InputError(f"{path}: damaged: its hashes are not sorted")
     return hashes
-
-
-class _Counts(NamedTuple):
-    hashes: NDArray[np.uint64]
-    counts: NDArray[np.uint32]
-
-
-def write_counts(path: Path, counts: Mapping[str, int], n_molecules: int) -> None:
-    """Write a file of counts of building blocks for `CommonBlocks`.
-
-    Parameters
-    ----------
-    path : Path
-    counts : mapping of str to int
-        Number of molecules by `stock_smiles` of the building block.
-    n_molecules : int
-        Molecules that were counted.
-    """
-    hashes = hash_texts(counts)
-    order = np.argsort(hashes)
-    values = np.minimum(np.fromiter(counts.values(), np.int64, len(counts)), np.iinfo(np.uint16).max)
-    with open(path, "wb") as file:
-        np.savez_compressed(
-            file, hashes=hashes[order], counts=values[order].astype(np.uint16), n_molecules=np.array([n_molecules])
-        )
-
-
-@cache
-def _read_counts(path: Path) -> _Counts:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return _Counts(arrays["hashes"].astype(np.uint64), arrays["counts"].astype(np.uint32))
-    except FileNotFoundError:
-        raise InputError(f"{path}: the counts of building blocks do not exist") from None
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: damaged, or not counts of building blocks ({error})") from None
 
 
 def _contains(sorted_hashes: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> list[bool]:
