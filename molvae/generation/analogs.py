@@ -154,6 +154,8 @@ class SeedSearch:
         Molecules found and samples drawn, earlier rounds weighted by `DECAY`.
     note
         How the seed differs from the input, such as "salt removed: Cl"; "" if it does not.
+    problem
+        Why there are no candidates; "" if there are.
     """
 
     seed: str
@@ -173,6 +175,7 @@ class SeedSearch:
     recent_molecules: float = 0.0
     recent_samples: float = 0.0
     note: str = ""
+    problem: str = ""
 
     def __post_init__(self) -> None:
         if self.options.target is not None and self.allocator is None:
@@ -422,6 +425,8 @@ class SeedSearch:
 
     def advice(self) -> str:
         """Why too few molecules were found, and what would help."""
+        if self.problem:
+            return self.problem
         parts = []
         if self.options.target is not None and not self.molecules and self.similarity:
             parts.append(f"highest similarity of {len(self.similarity)} molecules: {max(self.similarity.values()):.2f}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from math import nan
 
 from molvae.data.parallel import SERIAL, WorkerPool
@@ -15,8 +15,9 @@ from molvae.generation.constraints import Constraints
 from molvae.generation.strategies import STRATEGIES
 from molvae.synthesis.planning import RoutePlanner
 from molvae.synthesis.route_score import RouteScore, RouteSettings
+from molvae.synthesis.route_search import RouteLimits, find_routes
 from molvae.synthesis.routes import Route
-from molvae.synthesis.stock import MoleculeStock
+from molvae.synthesis.stock import IncompleteStock, MoleculeStock, stock_smiles
 from molvae.synthesis.variation import BlockLibrary, variations
 
 N_ROUTES = 8
@@ -27,6 +28,9 @@ SEED_EXPANSIONS = 200
 
 ROUND = 100
 """Products of a round, after which the constraints are checked."""
+
+
+NO_PRODUCTS = "no product of the seed's routes can be made: try another stock, or more steps"
 
 
 def search_by_synthesis(
@@ -63,6 +67,11 @@ def search_by_synthesis(
     for seed in seeds:
         search = SeedSearch(seed, options, rules=constraints.proposal_rules(seed))
         products = _products(seed, score, library)
+        first = next(products, None)
+        if first is None:
+            search.problem = NO_PRODUCTS
+        else:
+            products = chain([first], products)
         while (size := min(search.round_size(), ROUND)) and (routes := list(islice(products, size))):
             _add_round(search, routes, constraints, score, workers)
             if progress:
@@ -75,12 +84,10 @@ def search_by_synthesis(
 
 def _products(seed: str, score: RouteScore, library: BlockLibrary) -> Iterator[Route]:
     """Routes to products that are similar to the seed."""
-    settings = score.settings
-    planner = RoutePlanner(
-        settings.stock, reactions=settings.reactions, max_steps=settings.max_steps, n_routes=N_ROUTES,
-        max_expansions=SEED_EXPANSIONS,
-    )  # fmt: skip
-    return variations(planner.plan(seed).routes, planner.disconnector, library)
+    planner = score.planner
+    limits = RouteLimits(planner.limits.max_steps, N_ROUTES, SEED_EXPANSIONS)
+    routes = find_routes(stock_smiles(seed), planner.disconnector, IncompleteStock(planner.stock), limits).routes
+    return variations(routes, planner.disconnector, library)
 
 
 def _add_round(

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from molvae.synthesis.disconnections import Disconnection, Disconnector
 from molvae.synthesis.routes import OPEN, Route, RouteStep
-from molvae.synthesis.stock import Stock
+from molvae.synthesis.stock import Stock, n_heavy_atoms
 
 OPEN_STEREO_COST = 0.5
 """Cost of a step that leaves stereocenters of its product open."""
@@ -281,5 +281,4 @@ class _Tree:
 
 def _estimated_cost(smiles: str) -> float:
     """The cost of a molecule that has not been expanded, from the number of its heavy atoms."""
-    n_atoms = sum(char.isalpha() and char not in "lrH" for char in smiles)
-    return 1.0 + max(0, n_atoms - SIZE_WITHOUT_COST) / ATOMS_PER_COST
+    return 1.0 + max(0, n_heavy_atoms(smiles) - SIZE_WITHOUT_COST) / ATOMS_PER_COST

@@ -46,6 +46,9 @@ MIN_COUNT = 5
 MAX_BLOCK_ATOMS = 24
 """Heavy atoms of the largest building block that is counted."""
 
+MISSING_COST = 1.5
+"""Cost of a building block that is not in the stock, in a search for routes whose building blocks are replaced."""
+
 _COMMON_COUNT = 1000  # a building block of so many molecules costs nothing
 _RARE_COST = 0.3  # one of `MIN_COUNT` molecules costs this
 _FORMAT = b"molvae_stock"
@@ -190,6 +193,41 @@ class InStockFilter:
     def columns(self, smiles: Sequence[str]) -> list[Mapping[str, str]]:
         """Nothing."""
         return [{} for _ in smiles]
+
+
+class IncompleteStock:
+    """A stock in which small molecules that are missing may be used, at a cost, because others will replace them.
+
+    Parameters
+    ----------
+    stock : Stock
+    """
+
+    def __init__(self, stock: Stock) -> None:
+        self._stock = stock
+        self.description = f"{stock.description}, and missing building blocks"
+        self.column_names = stock.column_names
+
+    def costs(self, smiles: Sequence[str]) -> list[float]:
+        """The cost in the stock; `MISSING_COST` for other molecules of at most `MAX_BLOCK_ATOMS` atoms."""
+        known = self._stock.costs(smiles)
+        return [
+            MISSING_COST if cost == inf and n_heavy_atoms(text) <= MAX_BLOCK_ATOMS else cost
+            for text, cost in zip(smiles, known, strict=True)
+        ]
+
+    def columns(self, smiles: Sequence[str]) -> list[Mapping[str, str]]:
+        """As of the stock."""
+        return self._stock.columns(smiles)
+
+
+def n_heavy_atoms(smiles: str) -> int:
+    """Number of heavy atoms of an organic molecule, without parsing it.
+
+    >>> n_heavy_atoms("[NH3+][C@@H](CCl)C(=O)[O-]")
+    7
+    """
+    return sum(char.isalpha() and char not in "lrH" for char in smiles)
 
 
 IN_STOCK = "zinc"

@@ -45,8 +45,12 @@ class BlockLibrary:
 
     def __init__(self, smiles: Sequence[str], workers: int | None = None) -> None:
         self.smiles = list(smiles)
+        self._known = frozenset(self.smiles)
         parts = list(map_chunks(_fingerprints, chunked(self.smiles, _CHUNK), workers))
         self._fingerprints = np.concatenate(parts) if parts else np.zeros((0, FINGERPRINT_BITS // 8), np.uint8)
+
+    def __contains__(self, smiles: str) -> bool:
+        return smiles in self._known
 
     def neighbors(self, smiles: str, pattern: Chem.Mol, n: int = N_NEIGHBORS) -> list[tuple[float, str]]:
         """The building blocks that match a pattern and are most similar to a molecule.
@@ -92,7 +96,8 @@ def variations(
     Parameters
     ----------
     routes : sequence of Route
-        Routes of the seed. Those without steps are ignored.
+        Routes of the seed. Those without steps are ignored. Building blocks that are not in the library are replaced
+        in all variations.
     disconnector : Disconnector
         With the reactions of the routes.
     library : BlockLibrary
@@ -108,7 +113,9 @@ def variations(
     plans = [_Plan(route, disconnector, library, n_neighbors) for route in routes if route.steps]
     queue = list[tuple[float, int, tuple[int, ...]]]()
     for number, plan in enumerate(plans):
-        heappush(queue, (0.0, number, (0,) * len(plan.options)))
+        if all(plan.options):
+            first = (0,) * len(plan.options)
+            heappush(queue, (plan.distance(first), number, first))
     seen = {route.target for route in routes}
     waiting = {(number, choice) for _, number, choice in queue}
     while queue:
@@ -118,7 +125,7 @@ def variations(
             if (number, following) not in waiting:
                 waiting.add((number, following))
                 heappush(queue, (plan.distance(following), number, following))
-        route = plan.run(choice) if any(choice) else None
+        route = plan.run(choice)
         if route is not None and route.target not in seen:
             seen.add(route.target)
             yield route
@@ -128,7 +135,7 @@ def variations(
 class _Plan:
     """A route, and the building blocks that can replace each of its own.
 
-    A choice is the position of each building block in its list of options; 0 is the building block of the route.
+    A choice is the position of each building block in its list of options.
     """
 
     route: Route
@@ -138,9 +145,12 @@ class _Plan:
 
     @cached_property
     def options(self) -> list[list[tuple[float, str]]]:
-        """For each building block the distances and SMILES of those that can replace it; the first is itself."""
+        """For each building block the distances and SMILES of itself, if it is in the library, and of similar ones."""
         return [
-            [(0.0, block), *((1 - similarity, smiles) for similarity, smiles in self._neighbors(block))]
+            [
+                *([(0.0, block)] if block in self.library else []),
+                *((1 - similarity, smiles) for similarity, smiles in self._neighbors(block)),
+            ]
             for block in self.route.building_blocks
         ]
 
