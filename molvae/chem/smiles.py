@@ -38,6 +38,9 @@ The time of a substructure search grows exponentially with the number of bonds f
 MAX_CAGE_RINGS = 150
 """Rings of a molecule with less than 1.5 atoms for each ring, such as a lattice; fullerenes have 1.9."""
 
+MAX_QUERY_RINGS = 24
+"""Rings of a molecule with * atoms and a CX extension, which makes them queries: RDKit tests all unions of rings."""
+
 MAX_RING_PATHS = 20_000
 """Rings of equal size through one bond, as in a ring of fused rings. The time of RDKit grows with their number."""
 
@@ -55,7 +58,7 @@ WHITE_SPACE = " \t\n\r\v\f"
 
 # a word of three or more letters, perhaps with digits, such as imatinib or CHEMBL25
 _LOOKS_LIKE_NAME = re.compile(r"(?=.*[A-Za-z]{3})[\w][\w ,'-]*", re.ASCII)
-_LONG = 300  # characters; shorter SMILES cannot have rings that are large or many enough to be slow
+_LONG = 80  # characters; shorter SMILES cannot have rings that are large or many enough to be slow
 _TOKEN = re.compile(r"\[[^\[\]]*\]|%[0-9]{2}|%\([0-9]+\)|[0-9]|Br|Cl|[BCNOPSFI]|[bcnops]|->|<-|[()=#$:/\\.~*@+-]")
 # ASCII characters without white space, and perhaps a ChemAxon extension (CX), which may contain any text
 _SMILES = re.compile(rf"[!-~]+(?:[{WHITE_SPACE}]+\|[^|]*\|?)?")
@@ -76,8 +79,7 @@ _WITHOUT_CONJUGATION = (
     ^ Chem.SanitizeFlags.SANITIZE_SETCONJUGATION
     ^ Chem.SanitizeFlags.SANITIZE_SETHYBRIDIZATION
 )
-_FAR = 40  # atoms of the SMILES between the ends of a bond that may close a large ring
-_MAX_FAR_BONDS = 50  # such bonds that are checked
+_MAX_VISITED = 300_000  # atoms that are visited in a search for rings, which takes 0.1 s
 _MAX_CHOSEN = 20  # fragments that RDKit chooses from
 _CLEANUP = rdMolStandardize.CleanupParameters()
 _CLEANUP.preferOrganic = True  # type: ignore[assignment]
@@ -166,6 +168,8 @@ def _check_ring_closures(text: str) -> None:
     atoms = sum(number for char, number in tokens.items() if char in "[*" or char.isalpha())
     if rings > atoms + MAX_EXTRA_RINGS:
         raise MoleculeError(_too_many_rings(rings, atoms))
+    if rings > MAX_QUERY_RINGS and tokens["*"] and "|" in text:
+        raise MoleculeError(f"{rings:,} rings, * atoms and a CX extension: more than {MAX_QUERY_RINGS} rings")
     if rings > MAX_CAGE_RINGS and 2 * atoms < 3 * rings:
         limit = f"more than {MAX_CAGE_RINGS}, of less than 1.5 atoms each"
         raise MoleculeError(f"{rings:,} rings of {atoms:,} atoms: {limit}")
@@ -180,28 +184,29 @@ def _check_ring_closures(text: str) -> None:
 
 
 def _check_rings_of_bonds(mol: Chem.Mol) -> None:
-    """Reject large rings, and rings that can be closed in too many ways, before RDKit searches for rings.
-
-    The bond that closes such a ring is between atoms that are far apart in the SMILES.
-    """
+    """Reject large rings, and rings that can be closed in too many ways, before RDKit searches for rings."""
     ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()]
-    far = sorted(((abs(a - b), a, b) for a, b in ends if abs(a - b) >= _FAR), reverse=True)
-    if not far:
-        return
     neighbors: list[list[int]] = [[] for _ in range(mol.GetNumAtoms())]
     for a, b in ends:
         neighbors[a].append(b)
         neighbors[b].append(a)
-    for _, a, b in far[:_MAX_FAR_BONDS]:
-        size, n_paths = _smallest_ring(neighbors, a, b)
+    # bonds that close a ring in the SMILES, those between distant atoms first: they close the large rings
+    closures = sorted(((abs(a - b), a, b) for a, b in ends if abs(a - b) > 1), reverse=True)
+    left = _MAX_VISITED
+    for _, a, b in closures:
+        size, n_paths, n_visited = _smallest_ring(neighbors, a, b)
+        left -= n_visited
         if size > MAX_RING_SIZE:
             raise MoleculeError(f"a ring of {size:,} atoms, more than {MAX_RING_SIZE:,}")
         if n_paths > MAX_RING_PATHS:
             raise MoleculeError(f"{n_paths:,} rings of {size:,} atoms with one bond, more than {MAX_RING_PATHS:,}")
+        if left < 0:
+            return
 
 
-def _smallest_ring(neighbors: list[list[int]], start: int, end: int) -> tuple[int, int]:
-    """The size of the smallest ring of a bond, 0 if it is not in a ring, and the number of rings of this size."""
+def _smallest_ring(neighbors: list[list[int]], start: int, end: int) -> tuple[int, int, int]:
+    """The size of the smallest ring of a bond, 0 if it is not in a ring; the number of rings of this size; the number
+    of atoms that were visited."""
     distance, n_paths = {start: 1}, {start: 1}
     queue = deque([start])
     while queue and distance[queue[0]] < distance.get(end, len(neighbors) + 1):
@@ -214,7 +219,7 @@ def _smallest_ring(neighbors: list[list[int]], start: int, end: int) -> tuple[in
                 queue.append(other)
             if distance[other] == distance[atom] + 1:
                 n_paths[other] += n_paths[atom]
-    return distance.get(end, 0), n_paths.get(end, 0)
+    return distance.get(end, 0), n_paths.get(end, 0), len(distance)
 
 
 def _too_many_rings(rings: int, atoms: int) -> str:

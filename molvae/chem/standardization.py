@@ -29,8 +29,7 @@ from molvae.errors import MoleculeError
 # fragments, CX blocks, unusual bonds, isotopes, hydrogen atoms, atom maps, stereo of nitrogen and of allenes
 _MAY_CHANGE = re.compile(r"[.|~>$\s]|\[\d|\[H|:\d+\]|\[N@|@[A-Z]{2}\d|=\[C@|\[C@@?\][%\d]*\(?=")
 _NITRO = re.compile(r"\[N\+\]\(=O\)\[O-\]|\[O-\]\[N\+\]\(=O\)|\[N\+\]\(\[O-\]\)=O")
-# aromatic sulfur with three neighbors, cages of ten rings and unspecified bonds, which RDKit writes, but does not always
-# read
+# aromatic sulfur with three neighbors, cages of ten rings, unspecified bonds: written by RDKit, but not always read
 _MAY_BE_UNREADABLE = re.compile(r"s\(|s[%\d]+[A-Za-z(=]|%\d|~")
 # a double bond between aromatic atoms, which makes RDKit read a ring as aromatic that it then cannot read again
 _DOUBLE_AROMATIC_BOND = re.compile(r"[bcnops\]]\)?=(?:[%\d]|[bcnops])")

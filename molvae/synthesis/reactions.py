@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from rdkit.Chem import rdChemReactions
 
 from molvae.chem.rdkit_guard import RDKIT_ERRORS, silence_rdkit
 from molvae.chem.smiles import write
-from molvae.chem.substructures import PatternSet
+from molvae.chem.substructures import PatternFingerprint, PatternSet, pattern_fingerprint
 from molvae.errors import InputError
 
 SHIPPED_FILE = Path(__file__).with_name("reactions.toml")
@@ -72,11 +72,6 @@ class Reaction:
     def n_reactants(self) -> int:
         """Number of reactants."""
         return int(self._forward.GetNumReactantTemplates())
-
-    @cached_property
-    def product_pattern(self) -> Chem.Mol:
-        """The query that a product matches."""
-        return self._retro.GetReactantTemplate(0)
 
     @cached_property
     def reactant_patterns(self) -> list[Chem.Mol]:
@@ -147,12 +142,12 @@ class ReactionSet(Mapping[str, Reaction]):
         return len(self._reactions)
 
     @cached_property
-    def _patterns(self) -> list[tuple[Reaction, Chem.Mol]]:
-        return [(reaction, reaction.product_pattern) for reaction in self._reactions.values()]
+    def _products(self) -> PatternSet:
+        return PatternSet({name: reaction.retro.partition(">>")[0] for name, reaction in self._reactions.items()})
 
-    def groups(self, mol: Chem.Mol) -> set[str]:
+    def groups(self, mol: Chem.Mol, fingerprint: PatternFingerprint | None = None) -> set[str]:
         """Names of the functional groups that a molecule has."""
-        return set(self._groups.matches(mol)) if self._groups is not None else set()
+        return set(self._groups.matches(mol, fingerprint)) if self._groups is not None else set()
 
     def tolerates(self, reaction: Reaction, product: Chem.Mol) -> bool:
         """Whether a product of a reaction has none of the groups that the reaction does not tolerate."""
@@ -163,10 +158,11 @@ class ReactionSet(Mapping[str, Reaction]):
 
         Call it in a `silence_rdkit` block.
         """
-        groups = self.groups(product)
-        for reaction, pattern in self._patterns:
-            if groups.isdisjoint(reaction.incompatible) and product.HasSubstructMatch(pattern):
-                yield reaction
+        fingerprint = pattern_fingerprint(product)
+        groups = self.groups(product, fingerprint)
+        for name in self._products.matches(product, fingerprint):
+            if groups.isdisjoint(self[name].incompatible):
+                yield self[name]
 
     @classmethod
     def load(cls, path: str | Path) -> ReactionSet:
@@ -202,33 +198,22 @@ def shipped_reactions() -> ReactionSet:
 
 def _outcomes(reaction: rdChemReactions.ChemicalReaction, mols: Sequence[Chem.Mol]) -> set[tuple[str, ...]]:
     """The canonical SMILES of the molecules of each outcome. Outcomes that are not valid molecules are left out."""
-    found = set[tuple[str, ...]]()
-    raw = set[tuple[str, ...]]()
     try:
         outcomes = reaction.RunReactants(tuple(mols), MAX_OUTCOMES)
-    except RDKIT_ERRORS:
-        return found
-    for outcome in outcomes:
         # symmetric molecules have many equal outcomes, which are recognized before they are sanitized
-        texts = tuple(Chem.MolToSmiles(mol) for mol in outcome)
-        if texts in raw:
-            continue
-        raw.add(texts)
-        smiles = [canonical_smiles(mol) for mol in outcome]
-        if all(smiles):
-            found.add(tuple(smiles))
-    return found
+        texts = {tuple(Chem.MolToSmiles(mol) for mol in outcome) for outcome in outcomes}
+    except RDKIT_ERRORS:
+        return set()
+    found = (tuple(map(_canonical, outcome)) for outcome in texts)
+    return {smiles for smiles in found if all(smiles)}
 
 
-def canonical_smiles(mol: Chem.Mol) -> str:
+@lru_cache(maxsize=100_000)
+def _canonical(smiles: str) -> str:
     """The canonical SMILES of a molecule that a template made; "" if it is not valid, or in several fragments."""
     try:
-        if Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
-            return ""
-        # read again: stereo and hydrogens of a template's product differ from those of a parsed molecule
-        text = Chem.MolToSmiles(mol)
-        parsed = Chem.MolFromSmiles(text) if "." not in text else None
-        return write(parsed) if parsed is not None else ""
+        mol = Chem.MolFromSmiles(smiles) if "." not in smiles else None
+        return write(mol) if mol is not None else ""
     except RDKIT_ERRORS:
         return ""
 

@@ -119,8 +119,21 @@ def graph_smiles(edges, n_atoms, atom="*"):
             "181 rings of 180 atoms: more than 150",
         ),
         ("N1CCC23CCCC" + "C2C3CCCC" * 39 + "C2C3CCCCC2C1CC3", "atoms with one bond, more than 20,000"),
+        (
+            "CN1CC(=O)N2[C@H](c3ccc4c(c3)OCO4)c3[nH]c4ccccc4c3" + "C4c3" * 39 + "C[C@@H]2C1=O",
+            "rings of 66 atoms with one bond, more than 20,000",
+        ),
+        (
+            graph_smiles(
+                [(6 * i + j, 6 * i + j + 1) for i in range(6) for j in range(5)] + [(i, i + 6) for i in range(30)],
+                36,
+                "*",
+            )
+            + " |r|",
+            "25 rings, * atoms and a CX extension: more than 24",
+        ),
     ],
-    ids=["dense", "paths", "ring", "rings", "lattice", "ring of rings"],
+    ids=["dense", "paths", "ring", "rings", "lattice", "ring of rings", "short ring of rings", "query atoms"],
 )
 def test_molecules_that_take_rdkit_too_long_are_rejected(smiles, reason):
     start = time.process_time()
