@@ -120,7 +120,7 @@ def graph_smiles(edges, n_atoms, atom="*"):
         ),
         ("N1CCC23CCCC" + "C2C3CCCC" * 39 + "C2C3CCCCC2C1CC3", "atoms with one bond, more than 20,000"),
         (
-            "CN1CC(=O)N2[C@H](c3ccc4c(c3)OCO4)c3[nH]c4ccccc4c3" + "C4c3" * 39 + "C[C@@H]2C1=O",
+            "CN1CC(=O)N2[C@H](c3ccc4c(c3)OCO4)c3[nH]c4ccccc4c3" + "C4c3" * 40 + "C[C@@H]2C1=O",
             "rings of 66 atoms with one bond, more than 20,000",
         ),
         (
