@@ -222,6 +222,15 @@ def check_stock(stock: str | None) -> None:
             open_stock(stock)
 
 
+def check_reactions(path: Path | None) -> None:
+    """Raise `InputError` if the file of `--reactions` cannot be read."""
+    if path is not None:
+        from molvae.synthesis.reactions import ReactionSet
+
+        with naming("--reactions"):
+            ReactionSet.load(path)
+
+
 def check_table(data: Path, column: str | None, target: str) -> None:
     """Raise `InputError` for a table that cannot be read, or that has no column `target` (`molvae fit`)."""
     from molvae.data.readers import read_records

@@ -62,6 +62,8 @@ def routes(
     check_image(image, GRID_FORMATS)
     check_outputs(output, image, inputs=molecules)
     checks.check_inputs(molecules, column, name_column)
+    checks.check_stock(stock)
+    checks.check_reactions(reactions)
     from molvae.synthesis.planning import RoutePlanner
 
     planner = RoutePlanner(

@@ -65,12 +65,14 @@ class Disconnector:
             mol = Chem.MolFromSmiles(product)
             if mol is None:
                 return []
-            return [
-                Disconnection(reaction, reactants)
+            # a symmetric reaction, such as a urea from two amines, finds its reactants in both orders
+            found = {
+                (reaction.name, frozenset(reactants)): Disconnection(reaction, reactants)
                 for reaction in self.reactions.making(mol)
                 for reactants in reaction.precursors(mol)
                 if product not in reactants
-            ]
+            }
+            return list(found.values())
 
     def verify(self, product: str, disconnection: Disconnection) -> RouteStep | None:
         """The step of a disconnection; None if its reaction does not make the product from the reactants."""

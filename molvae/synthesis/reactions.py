@@ -176,7 +176,9 @@ class ReactionSet(Mapping[str, Reaction]):
         try:
             document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InputError(f"{path}: the file of reactions does not exist") from None
+            raise InputError(f"the file of reactions {str(path)!r} does not exist") from None
+        except IsADirectoryError:
+            raise InputError(f"the file of reactions {str(path)!r} is a directory") from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise InputError(f"{path}: cannot read the reactions: {error}") from None
         groups = _read_groups(path, document.get("groups", {}))

@@ -240,8 +240,7 @@ def open_stock(stock: str | Path | None) -> Stock:
     Parameters
     ----------
     stock : str or Path, optional
-        A file that `molvae stock build` wrote, or a file of molecules, which is read completely; "zinc" for
-        `InStockFilter`; None for `CommonBlocks`.
+        A file that `molvae stock build` wrote; "zinc" for `InStockFilter`; None for `CommonBlocks`.
 
     Raises
     ------
@@ -254,10 +253,11 @@ def open_stock(stock: str | Path | None) -> Stock:
         return common_blocks()
     if str(stock) == IN_STOCK:
         return InStockFilter()
-    path = Path(stock)
-    if not path.exists():
-        raise InputError(f"--stock: {path} does not exist; give a file of molecules, a {SUFFIX} file or {IN_STOCK!r}")
-    return MoleculeStock(path)
+    if not Path(stock).is_file():
+        raise InputError(
+            f"the stock {str(stock)!r} does not exist; give a file that `molvae stock build` wrote, or {IN_STOCK!r}"
+        )
+    return MoleculeStock(stock)
 
 
 @cache

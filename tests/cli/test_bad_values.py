@@ -30,7 +30,7 @@ ARGUMENTS = {
     "interpolate": "CCO CCC", "traverse": "CCO", "map": "CCO", "cluster": "CCO", "neighbors": "CCO --seeds CCC",
     "anomaly": "CCO --reference table.csv", "screen": "table.csv --seeds CCO", "index": "table.csv -o out",
     "search": "library CCO", "train": "sample -o out", "fit-prior": "druglike sample -o out", "info": "druglike",
-    "sign": "druglike",
+    "sign": "druglike", "routes": "CCO",
 }  # fmt: skip
 """Arguments with which each command would start its work."""
 
@@ -41,6 +41,7 @@ WRONG_TEXT = {
     "--train": "nope", "--test": "nope", "--test-scaffolds": "nope", "--valid": "nope", "--axes": "1",
     "--directions": "nope", "--clusters": "0", "--seeds": "nope.smi", "--reference": "nope.smi", "--target": "nope",
     "--encoder": "nope", "--decoder": "nope", "--latent": "nope", "--precision": "nope",
+    "--stock": "nope.stock",
 }  # fmt: skip
 
 RUN = """
