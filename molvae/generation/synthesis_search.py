@@ -86,7 +86,8 @@ def _products(seed: str, score: RouteScore, library: BlockLibrary) -> Iterator[R
     """Routes to products that are similar to the seed."""
     planner = score.planner
     limits = RouteLimits(planner.limits.max_steps, N_ROUTES, SEED_EXPANSIONS)
-    routes = find_routes(stock_smiles(seed), planner.disconnector, IncompleteStock(planner.stock), limits).routes
+    target = stock_smiles(seed)
+    routes = find_routes(target, planner.disconnector, IncompleteStock(planner.stock, target), limits).routes
     return variations(routes, planner.disconnector, library)
 
 

@@ -201,20 +201,23 @@ class IncompleteStock:
     Parameters
     ----------
     stock : Stock
+    target : str
+        The molecule that is made, which is no building block.
     """
 
-    def __init__(self, stock: Stock) -> None:
-        self._stock = stock
+    def __init__(self, stock: Stock, target: str) -> None:
+        self._stock, self._target = stock, target
         self.description = f"{stock.description}, and missing building blocks"
         self.column_names = stock.column_names
 
     def costs(self, smiles: Sequence[str]) -> list[float]:
         """The cost in the stock; `MISSING_COST` for other molecules of at most `MAX_BLOCK_ATOMS` atoms."""
-        known = self._stock.costs(smiles)
-        return [
-            MISSING_COST if cost == inf and n_heavy_atoms(text) <= MAX_BLOCK_ATOMS else cost
-            for text, cost in zip(smiles, known, strict=True)
-        ]
+        return [self._cost(text, cost) for text, cost in zip(smiles, self._stock.costs(smiles), strict=True)]
+
+    def _cost(self, smiles: str, cost: float) -> float:
+        if smiles == self._target:
+            return inf
+        return MISSING_COST if cost == inf and n_heavy_atoms(smiles) <= MAX_BLOCK_ATOMS else cost
 
     def columns(self, smiles: Sequence[str]) -> list[Mapping[str, str]]:
         """As of the stock."""

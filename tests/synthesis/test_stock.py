@@ -103,8 +103,8 @@ def test_common_blocks():
 
 
 def test_incomplete_stock(stock):
-    incomplete = IncompleteStock(stock)
-    assert incomplete.costs(["CCN", "CCO", "C" * 40]) == [0, 1.5, inf]
+    incomplete = IncompleteStock(stock, "CCCO")
+    assert incomplete.costs(["CCN", "CCO", "CCCO", "C" * 40]) == [0, 1.5, inf, inf]
 
 
 @pytest.mark.parametrize("smiles", ["CCO", "BrCCl", "c1cc[nH]c1", "C[C@H](N)C(=O)O", "OB(O)c1ccccc1"])
