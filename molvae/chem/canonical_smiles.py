@@ -31,8 +31,8 @@ _CAGE_ATOMS = 3
 _MAX_FORMS = 16
 _MAX_CHARACTERS = 50_000
 _LONG = 300  # characters; longer SMILES of symmetric molecules are not always canonical
-# unspecified bonds, and stereo of metals
-_UNUSUAL = re.compile(r"~|@[A-Z]{2}\d")
+# unspecified bonds, stereo of metals, and stereo of cations, such as sulfonium
+_UNUSUAL = re.compile(r"~|@[A-Z]{2}\d|@\+")
 _RANDOM_SEED = 20260
 
 

@@ -34,8 +34,8 @@ _MAY_BE_UNREADABLE = re.compile(r"s\(|s[%\d]+[A-Za-z(=]|%\d|~")
 # a double bond between aromatic atoms, which makes RDKit read a ring as aromatic that it then cannot read again
 _DOUBLE_AROMATIC_BOND = re.compile(r"[bcnops\]]\)?=(?:[%\d]|[bcnops])")
 _ISOTOPE = re.compile(r"\[\d")
-# marks that change the order of atoms in the SMILES even if it does not show them: c:1 in a CX block, and [C@AL1]
-_HIDDEN_MARKS = re.compile(r"\||@[A-Z]{2}\d")
+# marks that change the SMILES even if it does not show them: c:1 in a CX block, [C@AL1], ~ in an aromatic ring
+_HIDDEN_MARKS = re.compile(r"[|~]|@[A-Z]{2}\d")
 _MAX_FRAGMENTS_SHOWN = 3
 
 

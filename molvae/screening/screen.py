@@ -130,7 +130,7 @@ def screen(
     ----------
     library : str, Path or sequence
         File, folder, or several of them; or molecules: SMILES, RDKit molecules, or a DataFrame with a column of SMILES;
-        or iterables of `Record` and `InvalidRow`. "-" is standard input.
+        or iterables of `Record` and `InvalidRow`. "-" is standard input, unless there are SMILES.
     seeds : str, Mol, DataFrame, path or iterable
         Molecules to compare with. Needed for "tanimoto" and "latent".
     top : int
@@ -413,7 +413,10 @@ def _sources(library: Any) -> list[Source]:
     for position, item in enumerate(items, start=1):
         if isinstance(item, Record | InvalidRow):
             row: Any = item
-        elif isinstance(item, Chem.Mol) or (isinstance(item, str) and not looks_like_file(item)):
+        # among SMILES, "-" is a row and not standard input
+        elif isinstance(item, Chem.Mol) or (
+            isinstance(item, str) and (not looks_like_file(item) or (item == "-" and texts))
+        ):
             row = replace(next(iter(rows_from_smiles(as_smiles_iterable([item])))), row=position)
         elif isinstance(item, str | Path | Iterable) and not isinstance(item, bytes):
             sources.append(item)

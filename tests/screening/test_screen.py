@@ -198,3 +198,8 @@ def test_scores_rank_analogs(tiny, potency, tmp_path):
     assert {"carbons", "size/1", "rank"} <= set(table.columns)
     np.testing.assert_allclose(table["rank"], table["carbons"] - 0.1 * table["size/1"])
     assert list(table["rank"]) == sorted(table["rank"], reverse=True)
+
+
+def test_a_dash_among_smiles_is_an_invalid_row():
+    result = molvae.screen(["CCO", "-", "CC"], rank_by="mw", workers=0)
+    assert (result.counts.scored, result.counts.invalid) == (2, 1)
