@@ -105,6 +105,13 @@ class TrainConfig(JsonConfig):
     noise_min: float = field(default=0.0, metadata=option("Smallest noise level of that perturbation.", min=0, max=1))
     noise_max: float = field(default=1.0, metadata=option("Largest noise level of that perturbation.", min=0, max=1))
     rl_weight: float = field(default=0.0, metadata=option("Weight of the policy-gradient loss; 0 disables it.", min=0))
+    rl_no_route_factor: float = field(
+        default=1.0,
+        metadata=option(
+            "Factor of the reward of samples without a route of synthesis (see `molvae routes`); 1 searches no routes.",
+            min=0, max=1,
+        ),
+    )  # fmt: skip
     freeze_encoder: bool = field(
         default=False, metadata=option("Train the decoder only; the latents of the initial model do not change.")
     )

@@ -218,7 +218,10 @@ def train_model(
     architecture = architecture.replace(vocab_size=len(vocabulary))
     policy_gradient = None
     if config.rl_weight > 0:
-        policy_gradient = PolicyGradient(vocabulary, architecture.max_length, training_set.training_filter)
+        policy_gradient = PolicyGradient(
+            vocabulary, architecture.max_length, training_set.training_filter,
+            no_route_factor=config.rl_no_route_factor,
+        )  # fmt: skip
     with _keyboard_interrupt():
         result = train_autoencoder(
             folder,

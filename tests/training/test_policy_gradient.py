@@ -168,3 +168,14 @@ def test_random_numbers_come_from_torch() -> None:
             torch.manual_seed(seed)
             losses.append(float(policy_gradient(model, data, rows)[0].detach()))
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_samples_without_a_route_get_a_smaller_reward():
+    """An amide of two common building blocks has a route, a tricyclic alkane has none."""
+    seed, amide, alkane = "CC(=O)NCc1ccccc1", "O=C(NCc1ccccc1)C1CC1", "CC12CC3CC1CC(C2)C3CCC"
+    plain, with_routes = (
+        reward_samples(seed, [amide, alkane], 0.5, no_route_factor=factor).rewards for factor in (1.0, 0.2)
+    )
+    assert with_routes[0] == plain[0] > VALID_REWARD
+    assert plain[1] > VALID_REWARD
+    assert with_routes[1] - VALID_REWARD == pytest.approx(0.2 * (plain[1] - VALID_REWARD))
