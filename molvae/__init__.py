@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from molvae.screening.screen import ScreenResult as ScreenResult
     from molvae.screening.screen import screen as screen
     from molvae.synthesis.planning import routes as routes
+    from molvae.synthesis.route_score import RouteScore as RouteScore
     from molvae.training.train import train_model as train_model
     from molvae.viz.notebook import show as show
 
@@ -57,6 +58,7 @@ _MODULE_OF = {
     **dict.fromkeys(("PropertyModel", "fit_property_model", "load_property_model"), "molvae.qsar.property_model"),
     **dict.fromkeys(("ScreenResult", "screen"), "molvae.screening.screen"),
     "routes": "molvae.synthesis.planning",
+    "RouteScore": "molvae.synthesis.route_score",
     "train_model": "molvae.training.train",
     "show": "molvae.viz.notebook",
 }

@@ -120,9 +120,14 @@ def _score_name(text: str) -> str:
         return as_scoring_function(text).name
     if hint := python_file_hint(text):
         raise InputError(f"--score: {hint}")
+    if text.partition(":")[0] == "n_steps":
+        check_stock(text.partition(":")[2] or None)
+        return "n_steps"
     folder = Path(text)
     if not folder.exists():
-        raise InputError(f"--score: {text} does not exist: give a folder written by `molvae fit`, or FILE.py:FUNCTION")
+        raise InputError(
+            f"--score: {text} does not exist: give a folder written by `molvae fit`, FILE.py:FUNCTION or n_steps"
+        )
     if not (folder / PROPERTY_MODEL_FILE).is_file():
         raise InputError(
             f"--score: {text} is not a property model, because it has no {PROPERTY_MODEL_FILE}: give a folder written "

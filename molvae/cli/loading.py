@@ -30,9 +30,9 @@ def load_scores(paths: list[str], device: str) -> dict[str, Any]:
     from molvae.screening.scoring_functions import load_scoring_functions
 
     for path in paths:
-        if ".py:" not in path and not Path(path).exists():
+        if ".py:" not in path and not path.startswith("n_steps") and not Path(path).exists():
             raise InputError(
-                f"--score: {path} does not exist: give a folder written by `molvae fit`, or FILE.py:FUNCTION"
+                f"--score: {path} does not exist: give a folder written by `molvae fit`, FILE.py:FUNCTION or n_steps"
             )
     return load_scoring_functions(paths, device)
 

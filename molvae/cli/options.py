@@ -175,8 +175,9 @@ Scores = Annotated[
         "--score",
         rich_help_panel=RANKING,
         show_default=False,
-        help="Additional score: a folder written by `molvae fit`, or FILE.py:FUNCTION (of a list of SMILES or an RDKit "
-        "Mol); repeatable. Its name can be used in --filter and --rank-by.",
+        help="Additional score: a folder written by `molvae fit`, FILE.py:FUNCTION (of a list of SMILES or an RDKit "
+        "Mol), or n_steps (steps of a route of synthesis; n_steps:FILE.stock for a stock); repeatable. Its name can be "
+        "used in --filter and --rank-by.",
     ),
 ]
 

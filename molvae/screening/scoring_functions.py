@@ -17,6 +17,7 @@ from molvae.chem.scoring_functions import ScoringFunction, as_scoring_function, 
 from molvae.errors import InputError
 from molvae.qsar.property_model import PropertyModel
 from molvae.qsar.property_model import PropertyModelFunction as PropertyModelFunction
+from molvae.synthesis.route_score import N_STEPS, RouteScore
 
 Floats = NDArray[np.float64]
 ScoreSpec = str | Path | PropertyModel | Callable[..., Any]
@@ -84,7 +85,8 @@ def load_scoring_function(spec: ScoreSpec, name: str | None = None, device: str 
     Parameters
     ----------
     spec : str, Path, PropertyModel or callable
-        The folder of a property model, a loaded property model, or what `as_scoring_function` accepts.
+        The folder of a property model, a loaded property model, "n_steps" or "n_steps:STOCK" for the number of steps of
+        a route of synthesis, or what `as_scoring_function` accepts.
     name : str, optional
         Name of the column. Default: the target of the model, or the name of the function.
     device : str
@@ -101,6 +103,8 @@ def load_scoring_function(spec: ScoreSpec, name: str | None = None, device: str 
     CheckpointError
         If a property model is missing or damaged.
     """
+    if isinstance(spec, str) and name in (None, N_STEPS) and (routes := RouteScore.from_text(spec)) is not None:
+        return routes
     if isinstance(spec, str | Path) and Path(spec).is_dir() and (isinstance(spec, Path) or not property_name(spec)):
         spec = PropertyModel.load(spec, device=device)
     function = as_scoring_function(spec, name)

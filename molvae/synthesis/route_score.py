@@ -89,10 +89,25 @@ class RouteScore(ScoringFunction):
         """Remember routes that are known from elsewhere, by their targets."""
         self._routes.update((route.target, route) for route in routes)
 
-    def routes(self, smiles: Sequence[str]) -> list[Route | None]:
-        """The shortest route that is found to each molecule."""
+    @classmethod
+    def from_text(cls, text: str) -> RouteScore | None:
+        """The score of "n_steps", or with a stock of "n_steps:STOCK"; None for other texts.
+
+        Raises
+        ------
+        InputError
+            If the stock cannot be read.
+        """
+        name, colon, stock = text.partition(":")
+        if name != N_STEPS:
+            return None
+        return cls(stock if colon else None)
+
+    def routes(self, smiles: Sequence[str], workers: int | None = None) -> list[Route | None]:
+        """The shortest route that is found to each molecule. `workers` replaces those of the score."""
         missing = [text for text in dict.fromkeys(smiles) if text not in self._routes]
-        count = worker_count(self.workers) if len(missing) >= _MIN_FOR_WORKERS else 0
+        workers = self.workers if workers is None else workers
+        count = worker_count(workers) if len(missing) >= _MIN_FOR_WORKERS else 0
         pool = WorkerPool(count if count > 1 else 0, modules=(__name__,))
         found = pool.submit(partial(_find, self.settings), missing, _PER_TASK).result()
         self._routes.update(zip(missing, found, strict=True))
@@ -100,11 +115,11 @@ class RouteScore(ScoringFunction):
 
     def __call__(self, smiles: Sequence[str]) -> Floats:
         """The number of steps of SMILES: (N,)."""
-        return np.array([nan if route is None else route.n_steps for route in self.routes(smiles)], dtype=np.float64)
+        return _steps(self.routes(smiles))
 
     def score_molecules(self, mols: Sequence[Chem.Mol]) -> Floats:
-        """The number of steps of RDKit molecules: (N,)."""
-        return self([write(mol) for mol in mols])
+        """The number of steps of RDKit molecules: (N,). It is computed in this process, which may be a worker."""
+        return _steps(self.routes([write(mol) for mol in mols], workers=0))
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -120,6 +135,10 @@ class RouteScore(ScoringFunction):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_routes": {}}
+
+
+def _steps(routes: Sequence[Route | None]) -> Floats:
+    return np.array([nan if route is None else route.n_steps for route in routes], dtype=np.float64)
 
 
 def _path(path: str | Path | None) -> str | None:

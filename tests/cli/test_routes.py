@@ -229,3 +229,25 @@ def test_by_synthesis_needs_molecules(molvae):
     result = molvae("analogs", AMIDE, "-n", 5, "--by-synthesis", "--stock", "zinc")
     assert result.exit_code == 2
     assert "need a stock of molecules" in result.stderr
+
+
+def test_number_of_steps_as_a_score(molvae, stock, tmp_path):
+    """In `screen` for ranking and filtering, in `score` as a column."""
+    molecules = tmp_path / "in.smi"
+    molecules.write_text(f"{AMIDE} a\nC1CCC2CCC2C1 b\nNCc1ccccc1 c\nC1CC d\n")
+    score = f"n_steps:{stock}"
+    result = molvae(
+        "screen", molecules, "--score", score, "--filter", "n_steps<=2", "--rank-by=-n_steps", "--workers", 0
+    )
+    table = pd.read_csv(StringIO(result.stdout))
+    assert table[["name", "n_steps"]].values.tolist() == [["c", 0], ["a", 1]]
+    molvae("score", molecules, "--score", score, "-o", tmp_path / "out.csv", "--no-fcd", "--workers", 0)
+    scored = pd.read_csv(tmp_path / "out.csv").set_index("name")["n_steps"]
+    assert scored[["a", "c"]].tolist() == [1, 0]
+    assert scored[["b", "d"]].isna().all()
+
+
+def test_score_with_a_missing_stock(molvae):
+    result = molvae("screen", "CCO", "--score", "n_steps:none.stock", "--rank-by=-n_steps")
+    assert result.exit_code == 2
+    assert "'none.stock' does not exist" in result.stderr
