@@ -141,6 +141,7 @@ class Generator:
         alerts: str | Sequence[str] = (),
         exclude_training_set: bool = False,
         makeable: bool = False,
+        project: bool = False,
         by_synthesis: bool = False,
         stock: str | Path | None = None,
         max_steps: int = 4,
@@ -228,6 +229,9 @@ class Generator:
         makeable
             Return only molecules with a route of synthesis from building blocks. The columns `n_steps`,
             `building_blocks` and `route` are added; `rank_by` and `filters` can name `n_steps`.
+        project
+            With `makeable`: replace each molecule without a route by the most similar one that its disconnections give
+            with building blocks of the stock. Such molecules have no log-likelihood.
         by_synthesis
             Make the analogs by exchanging the building blocks of the seed's routes for similar ones of the stock,
             instead of sampling the decoder: each has a route, and no log-likelihood.
@@ -323,6 +327,7 @@ class Generator:
             alerts=alerts,
             exclude_training_set=exclude_training_set,
             makeable=makeable,
+            project=project,
             by_synthesis=by_synthesis,
             stock=stock,
             max_steps=max_steps,
@@ -375,6 +380,7 @@ class Generator:
         alerts: str | Sequence[str] = (),
         exclude_training_set: bool = False,
         makeable: bool = False,
+        project: bool = False,
         by_synthesis: bool = False,
         stock: str | Path | None = None,
         max_steps: int = 4,
@@ -442,6 +448,7 @@ class Generator:
             alerts=alerts,
             exclude_training_set=exclude_training_set,
             makeable=makeable,
+            project=project,
             by_synthesis=by_synthesis,
             stock=stock,
             max_steps=max_steps,

@@ -124,6 +124,14 @@ def analogs(
         ),
     ] = False,
     makeable: options.Makeable = False,
+    project: Annotated[
+        bool,
+        typer.Option(
+            "--project",
+            rich_help_panel=options.SYNTHESIS,
+            help="With --makeable: replace a molecule without a route by the most similar one with a route.",
+        ),
+    ] = False,
     by_synthesis: Annotated[
         bool,
         typer.Option(
@@ -187,8 +195,9 @@ def analogs(
         "exclude_smarts": exclude_smarts, "core": core, "keep_scaffold": keep_scaffold,
         "change_scaffold": change_scaffold, "allow_unprecedented": allow_unprecedented, "precedence": precedence,
         "allow_isomers": allow_isomers, "any_stereo": any_stereo, "alerts": split_names(alerts),
-        "exclude_training_set": exclude_training_set, "makeable": makeable, "by_synthesis": by_synthesis,
-        "stock": stock, "max_steps": max_steps, "rank_by": rank_by, "scores": load_scores(scores, device),
+        "exclude_training_set": exclude_training_set, "makeable": makeable, "project": project,
+        "by_synthesis": by_synthesis, "stock": stock, "max_steps": max_steps, "rank_by": rank_by,
+        "scores": load_scores(scores, device),
         "n_diverse": n_diverse, "optimize_latents": optimize_latents, "standardize": standardize,
         "keep_salts": keep_salts, "random_state": random_seed,
     }  # fmt: skip

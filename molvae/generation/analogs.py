@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from math import ceil
+from math import ceil, nan
 from numbers import Integral
 from typing import Any
 
@@ -156,6 +156,8 @@ class SeedSearch:
         How the seed differs from the input, such as "salt removed: Cl"; "" if it does not.
     problem
         Why there are no candidates; "" if there are.
+    rejected_by_score
+        Candidates of the last round that only a filter on a score rejected.
     """
 
     seed: str
@@ -176,6 +178,7 @@ class SeedSearch:
     recent_samples: float = 0.0
     note: str = ""
     problem: str = ""
+    rejected_by_score: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.options.target is not None and self.allocator is None:
@@ -258,6 +261,13 @@ class SeedSearch:
         self.count_round(len(self.molecules) + len(self.outside) - n_before, len(samples))
         if self.allocator is not None:
             self.allocator.update(strategies, found)
+        self.unfinished_round = {}
+
+    def add_replacements(self, samples: Sequence[ParsedSample | None], accepted: Mapping[str, CheckedMolecule]) -> None:
+        """Add the accepted ones of the molecules that replace rejected candidates; they have no log-likelihood."""
+        for sample in samples:
+            if sample is not None and sample.smiles in accepted:
+                self._add(sample, accepted[sample.smiles].smiles, nan)
         self.unfinished_round = {}
 
     def _add(self, sample: ParsedSample, smiles: str, log_likelihood: float) -> bool:
@@ -546,6 +556,24 @@ def _add_samples(
     accepted = apply_constraints(searches, candidates, constraints, workers)
     for search, own, own_strategies, checked in zip(searches, per_seed, strategies, accepted, strict=True):
         search.add_round(own, own_strategies[: len(own)], checked)
+    if constraints.replacements is not None:
+        for search in searches:
+            _add_replacements(search, constraints.replacements, constraints, workers)
+
+
+def _add_replacements(
+    search: SeedSearch,
+    replacements: Callable[[Sequence[str]], list[str]],
+    constraints: Constraints,
+    workers: WorkerPool,
+) -> None:
+    """Add molecules that replace the candidates that only a filter on a score rejected."""
+    rejected, search.rejected_by_score = search.rejected_by_score, []
+    parsed = workers.submit(constraints.sample_parser(), replacements(rejected)).result()
+    candidates = search.new_candidates([(molecule, nan) for molecule in parsed])
+    (accepted,) = apply_constraints([search], [candidates], constraints, workers)
+    search.rejected_by_score = []
+    search.add_replacements(parsed, accepted)
 
 
 class _SampleParser:
@@ -592,6 +620,8 @@ def apply_constraints(
         results = check()
         rejected = {molecule: result.reason for molecule, result in results.items() if result.reason}
         search.rejected.update(rejected.values())
+        by_score = {str(property_filter) for property_filter in constraints.score_filters}
+        search.rejected_by_score = [molecule for molecule, reason in rejected.items() if reason in by_score]
         search.add_rejected_examples(list(rejected), constraints)
         accepted.append({molecule: result for molecule, result in results.items() if not result.reason})
     return accepted

@@ -62,6 +62,8 @@ class Constraints:
         Function that tells which molecules are in the training set; these are rejected.
     scores
         Scoring functions that `property_filters` can name. They are evaluated last, in the calling process.
+    replacements
+        Function that proposes other molecules, as SMILES, for those that a filter on a score rejects.
     """
 
     property_filters: tuple[PropertyFilter, ...] = ()
@@ -77,6 +79,7 @@ class Constraints:
     alerts: tuple[str, ...] = ()
     known: ContainsFunction | None = None
     scores: Mapping[str, ScoringFunction] = field(default_factory=dict)
+    replacements: Callable[[Sequence[str]], list[str]] | None = None
 
     def __post_init__(self) -> None:
         _ = self.filters  # invalid patterns and, below, unknown sets of alerts raise here

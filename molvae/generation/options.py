@@ -22,6 +22,7 @@ from molvae.generation.analogs import POOL_SAMPLES, SearchOptions
 from molvae.generation.constraints import Constraints, select_diverse
 from molvae.generation.similarity_target import DEFAULT_TARGET, SimilarityTarget
 from molvae.generation.token_sampling import SamplingOptions
+from molvae.synthesis.projection import block_library, project_all
 from molvae.synthesis.route_score import N_STEPS, RouteScore
 
 PROPERTIES = ("qed", "sa", "logp", "mw")
@@ -75,6 +76,7 @@ class AnalogOptions:
     alerts: str | Sequence[str] | None = ()
     exclude_training_set: bool = False
     makeable: bool = False
+    project: bool = False
     by_synthesis: bool = False
     stock: str | Path | None = None
     max_steps: int = 4
@@ -332,4 +334,24 @@ def _constraints(
         alerts=alert_sets(as_tuple(options.alerts)),
         known=training_filter.contains if training_filter and options.exclude_training_set else None,
         scores=scores,
+        replacements=_replacements(options, scores),
     )
+
+
+def _replacements(
+    options: AnalogOptions, scores: Mapping[str, ScoringFunction]
+) -> Callable[[Sequence[str]], list[str]] | None:
+    """For `project`: the nearest molecule with a route for each molecule without one."""
+    if not options.project:
+        return None
+    score = scores.get(N_STEPS)
+    if not options.makeable or not isinstance(score, RouteScore) or options.by_synthesis:
+        raise InputError("project replaces molecules that makeable rejects: set makeable, and not by_synthesis")
+    block_library(score.settings.stock)  # raises here for a stock without molecules
+
+    def replacements(molecules: Sequence[str]) -> list[str]:
+        routes = [route for route in project_all(molecules, score.settings) if route is not None]
+        score.learn(routes)
+        return [route.target for route in routes]
+
+    return replacements

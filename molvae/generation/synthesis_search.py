@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import chain, islice
 from math import nan
 
 from molvae.data.parallel import SERIAL, WorkerPool
-from molvae.errors import InputError
 from molvae.generation.analogs import SearchOptions, SeedSearch, apply_constraints
 from molvae.generation.constraints import Constraints
 from molvae.generation.strategies import STRATEGIES
-from molvae.synthesis.planning import RoutePlanner
-from molvae.synthesis.route_score import RouteScore, RouteSettings
+from molvae.synthesis.projection import block_library
+from molvae.synthesis.route_score import RouteScore
 from molvae.synthesis.route_search import RouteLimits, find_routes
 from molvae.synthesis.routes import Route
-from molvae.synthesis.stock import IncompleteStock, MoleculeStock, stock_smiles
+from molvae.synthesis.stock import IncompleteStock, stock_smiles
 from molvae.synthesis.variation import BlockLibrary, variations
 
 N_ROUTES = 8
@@ -62,7 +60,7 @@ def search_by_synthesis(
     list of SeedSearch
         One finished search per seed. Its samples are products, and their log-likelihood is NaN.
     """
-    library, n_found = block_library(score.settings), 0
+    library, n_found = block_library(score.settings.stock), 0
     searches = list[SeedSearch]()
     for seed in seeds:
         search = SeedSearch(seed, options, rules=constraints.proposal_rules(seed))
@@ -102,15 +100,3 @@ def _add_round(
     score.learn(replace(route, target=smiles) for smiles, route in made.items())
     (accepted,) = apply_constraints([search], [search.new_candidates(samples)], constraints, workers)
     search.add_round(samples, [STRATEGIES[0]] * len(samples), accepted)
-
-
-@lru_cache(maxsize=2)
-def block_library(settings: RouteSettings) -> BlockLibrary:
-    """The building blocks of a stock with their fingerprints, computed on first use.
-
-    Raises `InputError` for a stock whose molecules are not known, such as a Bloom filter.
-    """
-    stock = RoutePlanner(settings.stock).stock
-    if not isinstance(stock, MoleculeStock):
-        raise InputError(f"analogs by synthesis need a stock of molecules; {settings.stock!r} has none to choose from")
-    return BlockLibrary(stock.smiles())

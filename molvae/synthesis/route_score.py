@@ -83,7 +83,7 @@ class RouteScore(ScoringFunction):
     @property
     def planner(self) -> RoutePlanner:
         """The planner of this process."""
-        return _planner(self.settings)
+        return planner_of(self.settings)
 
     def learn(self, routes: Iterable[Route]) -> None:
         """Remember routes that are known from elsewhere, by their targets."""
@@ -150,7 +150,8 @@ def _texts(values: list[str]) -> NDArray[Any]:
 
 
 @lru_cache(maxsize=2)
-def _planner(settings: RouteSettings) -> RoutePlanner:
+def planner_of(settings: RouteSettings) -> RoutePlanner:
+    """The planner of this process for some settings, which remembers what it has disconnected."""
     return RoutePlanner(
         settings.stock, reactions=settings.reactions, max_steps=settings.max_steps, n_routes=1,
         max_expansions=MAX_EXPANSIONS, time_limit=TIME_LIMIT,
@@ -158,7 +159,7 @@ def _planner(settings: RouteSettings) -> RoutePlanner:
 
 
 def _find(settings: RouteSettings, smiles: list[str]) -> list[Route | None]:
-    return [_route(_planner(settings), text) for text in smiles]
+    return [_route(planner_of(settings), text) for text in smiles]
 
 
 def _route(planner: RoutePlanner, smiles: str) -> Route | None:

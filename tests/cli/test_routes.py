@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 import molvae as package
 from molvae.cli.app import app
+from molvae.synthesis.stock import MoleculeStock
 
 AMIDE = "O=C(NCc1ccccc1)c1ccc(-c2cccnc2)cc1"
 
@@ -228,7 +229,7 @@ def test_by_synthesis_without_a_route(molvae):
 def test_by_synthesis_needs_molecules(molvae):
     result = molvae("analogs", AMIDE, "-n", 5, "--by-synthesis", "--stock", "zinc")
     assert result.exit_code == 2
-    assert "need a stock of molecules" in result.stderr
+    assert "a stock of molecules is needed" in result.stderr
 
 
 def test_number_of_steps_as_a_score(molvae, stock, tmp_path):
@@ -251,3 +252,25 @@ def test_score_with_a_missing_stock(molvae):
     result = molvae("screen", "CCO", "--score", "n_steps:none.stock", "--rank-by=-n_steps")
     assert result.exit_code == 2
     assert "'none.stock' does not exist" in result.stderr
+
+
+def test_analogs_without_a_route_are_replaced(molvae, stock, tmp_path):
+    """The stock has few building blocks: without replacements, samples hardly ever have a route."""
+    out, options = (
+        tmp_path / "out.csv",
+        ["-n", 4, "--makeable", "--stock", stock, "--pool-size", 4, "--max-samples", 120],
+    )
+    molvae("analogs", AMIDE, *options, "-o", out)
+    n_without = len(pd.read_csv(out))
+    result = molvae("analogs", AMIDE, *options, "--project", "-o", out)
+    assert result.exit_code == 0, result.stderr
+    table = pd.read_csv(out)
+    assert len(table) > n_without
+    assert (table["n_steps"] >= 1).all()
+    known = set(MoleculeStock(stock).smiles())
+    assert all(set(blocks.split(".")) <= known for blocks in table["building_blocks"])
+
+
+def test_project_needs_makeable(molvae):
+    result = molvae("analogs", AMIDE, "-n", 4, "--project")
+    assert (result.exit_code, "set makeable" in result.stderr) == (2, True)
