@@ -3,9 +3,9 @@
     pip install selfies crem
     python benchmarks/makeable.py ../shared/data/druglike_test.smi.gz --seeds 200 --peers 200 --fragments fragments.db
 
-Every method makes up to 20 analogs of each seed at a Tanimoto similarity of 0.4 or more; CReM runs if there is a database
-of fragments. Routes are searched with the default stock and at most 4 steps. The time is that of making the analogs,
-which for --makeable includes the search of routes; it is divided by the number of analogs.
+Every method makes up to 20 analogs of each seed at a Tanimoto similarity of 0.4 or more; CReM runs if there is a
+database of fragments. Routes are searched with the default stock and at most 4 steps. The time is that of making the
+analogs, which for --makeable includes the search of routes; it is divided by the number of analogs.
 
 The second table makes analogs by synthesis: up to 100 at a similarity of 0.5 or more with routes of at most 3 steps.
 """
