@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from molvae import checkpoint as checkpoints
 from molvae.checkpoint import Checkpoint
 from molvae.chem.graph import MolGraph
-from molvae.chem.sample_parsing import property_rows
 from molvae.chem.standardization import identity_or_none
 from molvae.chem.tokenizer import PAD_ID
 from molvae.data.arguments import as_smiles_iterable, with_index_of
@@ -24,15 +23,9 @@ from molvae.errors import InputError, MoleculeError
 from molvae.generation.analogs import SearchOptions
 from molvae.generation.codec import Codec
 from molvae.generation.interruption import AnalogsInterrupted
-from molvae.generation.options import ANALOG_PROPERTIES, PROPERTIES, AnalogOptions, AnalogTask, Progress, ScoresLike
+from molvae.generation.options import ANALOG_PROPERTIES, AnalogOptions, AnalogTask, Progress, ScoresLike
 from molvae.generation.presets import with_preset
-from molvae.generation.runner import (
-    AnalogRunner,
-    SeedResult,
-    concatenate_tables,
-    molecule_table,
-    with_statistics,
-)
+from molvae.generation.runner import AnalogRunner, concatenate_tables, sample_table
 from molvae.generation.token_sampling import SamplingOptions
 from molvae.nn.devices import find_device
 from molvae.nn.inference import map_batches
@@ -40,9 +33,6 @@ from molvae.nn.latents import project_to_sphere
 from molvae.nn.likelihood_reference import LikelihoodReference
 from molvae.nn.priors import Prior
 from molvae.viz.progress import progress_bar
-
-SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "not_in_training")
-"""Columns of a table of `Generator.sample`."""
 
 
 class Generator:
@@ -340,7 +330,7 @@ class Generator:
             keep_salts=keep_salts,
             random_state=random_state,
         )
-        runner, smiles = self._runner(options), list(as_smiles_iterable(seeds))
+        runner, smiles = self.analog_runner(options), list(as_smiles_iterable(seeds))
         with progress_bar(n * len(smiles), "molecules", progress) as advance:
             tables = list[pd.DataFrame]()
             try:
@@ -461,9 +451,10 @@ class Generator:
             keep_salts=keep_salts,
             random_state=random_state,
         )
-        return self._runner(options).tables(as_smiles_iterable(seeds), workers, progress)
+        return self.analog_runner(options).tables(as_smiles_iterable(seeds), workers, progress)
 
-    def _runner(self, options: AnalogOptions) -> AnalogRunner:
+    def analog_runner(self, options: AnalogOptions) -> AnalogRunner:
+        """The runner of `analogs`, which checks the options. Raises `InputError` for an invalid one."""
         training_filter = self.checkpoint.training_filter
         task = AnalogTask.from_options(
             with_preset(options), temperature=self.checkpoint.defaults.temperature, training_filter=training_filter
@@ -514,7 +505,7 @@ class Generator:
         >>> len(generator.sample(20, random_state=4))
         20
         """
-        source = self._prior(prior)
+        source = self.prior(prior)
         if temperature is None:
             temperature = self.checkpoint.defaults.temperature
         options = SearchOptions(
@@ -525,10 +516,7 @@ class Generator:
             random_state=random_state,
         )
         with progress_bar(n, "molecules", progress) as advance:
-            (search,) = self.codec.search([""], source, options, progress=advance)
-        result = SeedResult(search, property_rows(list(search.molecules), PROPERTIES))
-        frame = molecule_table(result, PROPERTIES, self.checkpoint.training_filter)[list(SAMPLE_COLUMNS)]
-        return with_statistics(frame, {}, [search], {})
+            return sample_table(self.codec, source, options, self.checkpoint.training_filter, progress=advance)
 
     @checked_arguments
     def encode(
@@ -842,7 +830,8 @@ class Generator:
         known = np.asarray(log_likelihood_per_token(self.likelihood(smiles)), dtype=np.float64)
         return LikelihoodReference.from_log_likelihoods(self.checkpoint.name, self.model, known)
 
-    def _prior(self, name: str) -> Prior:
+    def prior(self, name: str = "auto") -> Prior:
+        """The prior that `sample` draws from; `name` is its parameter `prior`. Raises `InputError` if there is none."""
         learned = self.checkpoint.prior
         if name not in ("auto", "unit", "learned"):
             raise InputError(f"prior must be 'auto', 'unit' or 'learned', got {name!r}")

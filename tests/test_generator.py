@@ -17,7 +17,8 @@ from molvae import api
 from molvae.checkpoint import Checkpoint, save
 from molvae.errors import InputError, MoleculeError, MolvaeWarning
 from molvae.generation.options import AnalogOptions
-from molvae.generator import SAMPLE_COLUMNS, Generator
+from molvae.generation.runner import SAMPLE_COLUMNS
+from molvae.generator import Generator
 from molvae.nn.autoencoder import Autoencoder
 
 SEEDS = ["CCO", "c1ccccc1", "CC(=O)O", "OCCO"]

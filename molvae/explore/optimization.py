@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from math import isnan
 from pathlib import Path
@@ -47,6 +47,7 @@ def optimize(
     strategy: SearchStrategy | None = None,
     random_state: int = 0,
     progress: Callable[[int], None] | None = None,
+    on_generation: Callable[[Mapping[str, LatentSearch]], None] | None = None,
     keep_salts: bool = False,
 ) -> pd.DataFrame:
     """Find molecules near each seed that maximize an objective and pass filters.
@@ -93,6 +94,9 @@ def optimize(
     progress : callable, optional
         Called with the number of samples so far, over all seeds, after each generation. By default a progress bar is
         shown in a terminal or notebook.
+    on_generation : callable, optional
+        Called with the searches by seed after each generation; `best_score` and `feasible` of a search are its results
+        so far.
     keep_salts : bool
         Keep salts and solvents, which few models can represent; otherwise the largest fragment is used.
 
@@ -155,6 +159,8 @@ def optimize(
         with progress_bar(max_samples * len(searches), "samples", progress) as advance:
             while active := [search for search in searches.values() if not search.done]:
                 run_generation(generator, active, strategy.temperature)
+                if on_generation:
+                    on_generation(searches)
                 if advance:
                     advance(sum(search.n_samples for search in searches.values()))
         return _result_table(searches, parsed, molecules)

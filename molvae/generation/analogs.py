@@ -455,6 +455,10 @@ class SeedSearch:
         return "; ".join(parts)
 
 
+OnRound = Callable[[Sequence[SeedSearch]], None]
+"""Callback that receives the searches around all seeds after each round."""
+
+
 @torch.inference_mode()
 def search_molecules(
     engine: Engine,
@@ -467,6 +471,7 @@ def search_molecules(
     constraints: Constraints | None = None,
     workers: WorkerPool = SERIAL,
     progress: Callable[[int], None] | None = None,
+    on_round: OnRound | None = None,
 ) -> list[SeedSearch]:
     """Search around each seed until it has all molecules or has used its samples.
 
@@ -488,6 +493,8 @@ def search_molecules(
         Processes that parse samples and check constraints.
     progress
         Callback that receives the number of molecules found so far.
+    on_round
+        Callback that receives the searches after each round, before a selection from what they have found.
 
     Returns
     -------
@@ -520,6 +527,8 @@ def search_molecules(
             samples = parser.parse(batch.decode(engine, options.sampling, noise_conditioned=noise_conditioned))
             _add_samples(running, samples, strategies, constraints, workers)
             parser.samples.clear()
+            if on_round:
+                on_round(searches)
             if progress:
                 progress(_n_found(searches))
     except KeyboardInterrupt:

@@ -19,7 +19,7 @@ from molvae.data.featurize import featurize
 from molvae.data.graph_dataset import PackedGraphs
 from molvae.data.parallel import SERIAL, WorkerPool
 from molvae.errors import MoleculeError
-from molvae.generation.analogs import SearchOptions, SeedSearch, search_molecules
+from molvae.generation.analogs import OnRound, SearchOptions, SeedSearch, search_molecules
 from molvae.generation.constraints import Constraints
 from molvae.generation.engine import DecodedSamples, Engine
 from molvae.generation.latent_inversion import InvertedLatents, invert_latents
@@ -155,6 +155,7 @@ class Codec:
         constraints: Constraints | None = None,
         workers: WorkerPool = SERIAL,
         progress: Progress | None = None,
+        on_round: OnRound | None = None,
     ) -> list[SeedSearch]:
         """Search for molecules around seeds or from a prior, as `molvae.generation.analogs.search_molecules`."""
         return search_molecules(
@@ -167,6 +168,7 @@ class Codec:
             constraints=constraints,
             workers=workers,
             progress=progress,
+            on_round=on_round,
         )
 
     def _keys(self, random_state: int | NDArray[Any], count: int) -> Tensor:

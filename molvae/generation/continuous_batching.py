@@ -162,6 +162,6 @@ def capture_cuda_graph(function: Callable[[], None], device: torch.device) -> Ca
                 function()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the GPU
             function()
     return graph.replay  # type: ignore[no-any-return]

@@ -27,13 +27,14 @@ from molvae.chem.smiles import parse, shortened
 from molvae.data.bloom_filter import BloomFilter
 from molvae.data.parallel import SERIAL, PendingResults, WorkerPool, available_memory, chunked, worker_count
 from molvae.errors import MoleculeError, warn
-from molvae.generation.analogs import SeedSearch
+from molvae.generation.analogs import OnRound, SearchOptions, SeedSearch
 from molvae.generation.codec import Codec
 from molvae.generation.interruption import AnalogsInterrupted, SearchInterrupted
-from molvae.generation.options import AnalogTask, Progress, analog_ids
+from molvae.generation.options import PROPERTIES, AnalogTask, Progress, analog_ids
 from molvae.generation.synthesis_search import search_by_synthesis
 from molvae.nn.devices import single_threaded
 from molvae.nn.latents import Posterior
+from molvae.nn.priors import LatentDistribution
 
 GROUP_SIZE = 64
 """Seeds that are decoded together, for 100 molecules each; fewer for more molecules."""
@@ -49,6 +50,10 @@ WORKER_BYTES = 400e6
 
 MIN_MOLECULES_FOR_WORKERS = 2000
 """Number of requested molecules up to which starting worker processes takes longer than it saves."""
+
+
+SAMPLE_COLUMNS = ("smiles", "log_likelihood", *PROPERTIES, "not_in_training")
+"""Columns of a table of `Generator.sample`."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,22 @@ class AnalogRunner:
             for unfinished in running:
                 unfinished.cancel()
 
+    def table(
+        self, seeds: list[str], workers: WorkerPool, progress: Progress | None = None, on_round: OnRound | None = None
+    ) -> pd.DataFrame:
+        """The table of one group of seeds, which this process decodes; `attrs` as those of `tables`.
+
+        Raises
+        ------
+        AnalogsInterrupted
+            On Ctrl+C, with the analogs found so far.
+        """
+        try:
+            searches = search_seeds(self.codec, self.task, seeds, workers, progress, on_round)
+        except KeyboardInterrupt as error:
+            raise AnalogsInterrupted(self._found_so_far([], error, seeds, workers)) from None
+        return self._table(seeds, with_properties(searches, self.task, workers))
+
     def _next_table(self, running: deque[_RunningGroup]) -> pd.DataFrame:
         table = self._table(running[0].seeds, running[0].results())
         running.popleft()
@@ -124,13 +145,7 @@ class AnalogRunner:
         """The table of the seeds that are finished, and of the group whose search was interrupted."""
         tables = [self._table(started.seeds, started.finished()) for started in running]
         if isinstance(error, SearchInterrupted):
-            results = [
-                SeedResult(found, submit_properties(found, self.task, workers).result())
-                if isinstance(found, SeedSearch)
-                else found
-                for found in error.results
-            ]
-            tables.append(self._table(group, results))
+            tables.append(self._table(group, with_properties(error.results, self.task, workers)))
         rows = {name: [value for table in tables for value in table.attrs[name]] for name in ("seeds", "rows_per_seed")}
         frame = concatenate_tables(tables, self.task.columns)
         frame.attrs.update(rows)
@@ -288,7 +303,12 @@ def _crash_error(seed: str) -> MoleculeError:
 
 
 def search_seeds(
-    codec: Codec, task: AnalogTask, seeds: list[str], workers: WorkerPool = SERIAL, progress: Progress | None = None
+    codec: Codec,
+    task: AnalogTask,
+    seeds: list[str],
+    workers: WorkerPool = SERIAL,
+    progress: Progress | None = None,
+    on_round: OnRound | None = None,
 ) -> list[SeedSearch | MoleculeError]:
     """Search around seeds; an error for each invalid seed."""
     found = codec.featurize(seeds, standardize=task.standardize, keep_salts=task.keep_salts)
@@ -305,7 +325,7 @@ def search_seeds(
     latents = Posterior.concatenate([codec.encode([g], optimize_latents=task.optimize_latents) for g in valid])
     names = [graph.smiles for graph in valid]
     try:
-        searches = codec.search(names, latents, task.search, task.constraints, workers, progress)
+        searches = codec.search(names, latents, task.search, task.constraints, workers, progress, on_round)
     except SearchInterrupted as error:
         raise SearchInterrupted(_with_errors(error.results, graphs)) from None
     return _with_errors(searches, graphs)
@@ -337,6 +357,34 @@ def submit_properties(
     return workers.submit(partial(property_rows, names=task.properties), list(search.molecules))
 
 
+def with_properties(
+    searches: Iterable[SeedSearch | MoleculeError], task: AnalogTask, workers: WorkerPool
+) -> list[SeedResult | MoleculeError]:
+    """The searches with the properties of their molecules."""
+    return [
+        SeedResult(search, submit_properties(search, task, workers).result())
+        if isinstance(search, SeedSearch)
+        else search
+        for search in searches
+    ]
+
+
+def sample_table(
+    codec: Codec,
+    prior: LatentDistribution,
+    options: SearchOptions,
+    training_filter: BloomFilter | None,
+    workers: WorkerPool = SERIAL,
+    progress: Progress | None = None,
+    on_round: OnRound | None = None,
+) -> pd.DataFrame:
+    """The table of `Generator.sample`: molecules from a prior."""
+    (search,) = codec.search([""], prior, options, None, workers, progress, on_round)
+    properties = workers.submit(partial(property_rows, names=PROPERTIES), list(search.molecules)).result()
+    frame = molecule_table(SeedResult(search, properties), PROPERTIES, training_filter)[list(SAMPLE_COLUMNS)]
+    return with_statistics(frame, {}, [search], {})
+
+
 class WorkerPayload:
     """A pickled codec and task; each worker process unpickles it once."""
 
@@ -357,11 +405,7 @@ def _run_in_worker(payload: WorkerPayload, seeds: list[str]) -> list[SeedResult 
     """Process seeds in a worker process, with one thread because there is one process per core."""
     codec, task = payload.load()
     with single_threaded():
-        searches = search_seeds(codec, task, seeds)
-        return [
-            SeedResult(search, submit_properties(search, task).result()) if isinstance(search, SeedSearch) else search
-            for search in searches
-        ]
+        return with_properties(search_seeds(codec, task, seeds), task, SERIAL)
 
 
 def molecule_table(result: SeedResult, properties: Sequence[str], training_filter: BloomFilter | None) -> pd.DataFrame:

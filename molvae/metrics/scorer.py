@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from molvae.chem.scoring_functions import as_scoring_functions
 from molvae.chem.standardization import prepare
 from molvae.data.hashing import hash_texts
-from molvae.data.parallel import chunked, map_chunks
+from molvae.data.parallel import CHUNK_SIZE, chunked, map_chunks
 from molvae.data.rows import Record
 from molvae.errors import InputError, MoleculeError, did_you_mean
 from molvae.metrics import fcd as frechet_chemnet
@@ -106,6 +106,8 @@ class Scorer:
         Whether the tables have a column of names; ignored if names are seeds.
     columns, nearest, scores, fcd, benchmarks, sample_size, random_state, workers, device, standardize, keep_salts
         As in `molvae.score`.
+    chunk_size : int
+        Rows that are read and scored together.
 
     Raises
     ------
@@ -130,6 +132,7 @@ class Scorer:
         device: str = "cpu",
         standardize: bool = False,
         keep_salts: bool = False,
+        chunk_size: int = CHUNK_SIZE,
     ) -> None:
         for name in sorted(set(benchmarks) - set(BENCHMARKS)):
             hint = did_you_mean(name, BENCHMARKS)
@@ -142,6 +145,7 @@ class Scorer:
             raise InputError(f"the score {reserved[0]!r} has the name of another column: rename it")
         self.fcd, self.benchmarks, self.workers, self.device = fcd, benchmarks, workers, device
         self.standardize, self.keep_salts, self.n_noted = standardize, keep_salts, 0
+        self.chunk_size = chunk_size
         self._accumulator = SetAccumulator(sample_size, random_state)
         self._analogs = AnalogMetrics() if names_are_seeds else None
         self._neighbors = self.references.neighbors if nearest else None
@@ -194,9 +198,10 @@ class Scorer:
         )  # fmt: skip
         score_with_structures = partial(score, with_structures="moses" in self.benchmarks)
         score_with_structures([Record("C", "", "", 0)])  # compile SMARTS patterns and read tables before the fork
+        sample_size = self._accumulator.sample_size
         chunks = chain(
-            map_chunks(score_with_structures, chunked(islice(rows, self._accumulator.sample_size)), self.workers),
-            map_chunks(score, chunked(rows), self.workers),
+            map_chunks(score_with_structures, chunked(islice(rows, sample_size), self.chunk_size), self.workers),
+            map_chunks(score, chunked(rows, self.chunk_size), self.workers),
         )
         first = next(chunks, None)
         return chain([score([]) if first is None else first], chunks)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from molvae.cli.app import app
 from molvae.data.readers import Record, read_records
 from molvae.generation.options import ANALOG_COLUMNS
-from molvae.generator import SAMPLE_COLUMNS
+from molvae.generation.runner import SAMPLE_COLUMNS
 
 COMMANDS = ["analogs", "sample", "encode", "decode", "reconstruct", "train", "info", "data"]
 
