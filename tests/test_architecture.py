@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "molvae"
 ROOT = "__init__"
 LAYERS = (
     {"errors"},
-    {"chem", "checkpoint_format_1", "model_folders"},
+    {"chem", "checkpoint_format_1", "client", "model_folders"},
     {"data"},
     {"similarity"},
     {"synthesis"},
@@ -28,6 +28,7 @@ LAYERS = (
     {"library"},
     {"screening"},
     {"explore"},
+    {"serve"},
     {ROOT},
     {"cli"},
     {"__main__"},
@@ -35,6 +36,7 @@ LAYERS = (
 DESCRIPTIONS = {
     "errors": "exceptions, warnings, optional extras",
     "chem": "SMILES, molecular graphs, fingerprints, properties, filters: RDKit and NumPy, no PyTorch",
+    "client": "client of a `molvae serve` server, for Python",
     "data": "readers, datasets, packed graphs, worker processes",
     "similarity": "Tanimoto search: bit slicing, nearest neighbors, top-k",
     "synthesis": "reactions, routes to building blocks, stocks",
@@ -53,12 +55,13 @@ DESCRIPTIONS = {
     "library": "indexed libraries: storage and search",
     "screening": "one pass over a library, on one machine or on Ray",
     "explore": "interpolation, traversal, maps, clusters, outliers, optimization",
+    "serve": "the REST service: jobs that share a model, endpoints, limits",
     ROOT: "the public names, imported on first use",
     "cli": "the command line",
     "__main__": "`python -m molvae`",
 }
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-WITHOUT_TORCH = ("errors", "chem", "model_folders")
+WITHOUT_TORCH = ("errors", "chem", "client", "model_folders")
 
 
 def part_of(path, package):

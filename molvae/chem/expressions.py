@@ -150,6 +150,8 @@ class RankExpression:
 
     >>> RankExpression.from_text("qed - 0.2*sa").terms
     (('qed', 1.0), ('sa', -0.2))
+    >>> str(RankExpression.from_text("-sa+2*qed"))
+    '-sa + 2*qed'
     """
 
     terms: tuple[tuple[str, float], ...]
@@ -178,6 +180,14 @@ class RankExpression:
             terms.append((names.find(match[3]), -weight if match[1] == "-" else weight))
             position = match.end()
         return cls(tuple(terms))
+
+    def __str__(self) -> str:
+        """The expression as text that `from_text` parses."""
+        text = " ".join(
+            f"{'-' if weight < 0 else '+'} {'' if abs(weight) == 1 else f'{abs(weight):g}*'}{name}"
+            for name, weight in self.terms
+        )
+        return f"-{text[2:]}" if text.startswith("-") else text[2:]
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from molvae.cli import (
     sample,
     score,
     screen,
+    serve,
     sign,
     stock,
     train,
@@ -158,6 +159,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Plan syntheses": {"routes": routes.routes},
     "Screen libraries": {"screen": screen.screen, "index": library.index, "search": library.search},
+    "Serve": {"serve": serve.serve},
     "Train and inspect models": {
         "train": train.train,
         "fit-prior": fit_prior.fit_prior,

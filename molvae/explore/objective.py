@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 UserFunction = Callable[[list[str]], Iterable[float]] | Callable[[Chem.Mol], float]
 """A score to be maximized, of a list of SMILES or of an RDKit molecule; NaN or an exception where it is undefined."""
 
-ObjectiveLike = str | Path | UserFunction | PropertyModel
+ObjectiveLike = str | Path | UserFunction | PropertyModel | RankExpression
 """What `Objective.parse` accepts."""
 
 SIMILARITY = "similarity"
@@ -107,8 +107,9 @@ class Objective:
 
         Parameters
         ----------
-        objective : str, Path, callable or PropertyModel
-            The score; a path may be the directory of a property model.
+        objective : str, Path, callable, PropertyModel or RankExpression
+            The score; a path may be the directory of a property model. Text is read as an expression unless it names a
+            file or a directory; a `RankExpression` is never a path.
         filters : iterable of str
             Expressions such as "mw<500" or "similarity>=0.4".
         scores : mapping of str to callable, optional
@@ -124,8 +125,10 @@ class Objective:
         functions = as_scoring_functions(scores)
         known = (SIMILARITY, *functions)
         property_filters = tuple(PropertyFilter.from_text(text, known) for text in filters)
-        named_function = _as_function(objective)
-        if named_function is None:
+        named_function = None if isinstance(objective, RankExpression) else _as_function(objective)
+        if isinstance(objective, RankExpression):
+            name, function, expression = str(objective), None, objective
+        elif named_function is None:
             name, function = str(objective), None
             expression = RankExpression.from_text(name, known)
         else:

@@ -1,0 +1,1 @@
+"""The REST service `molvae serve`: jobs that share one model, endpoints, limits (extra `serve`)."""
