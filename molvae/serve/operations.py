@@ -14,6 +14,7 @@ from molvae.data.parallel import chunked
 from molvae.errors import InputError
 from molvae.explore import OptimizationInterrupted, optimize
 from molvae.explore.latent_search import LatentSearch, SearchStrategy
+from molvae.explore.objective import Objective
 from molvae.generation.analogs import SearchOptions, SeedSearch
 from molvae.generation.interruption import AnalogsInterrupted
 from molvae.generation.options import AnalogOptions
@@ -253,6 +254,7 @@ def optimization(service: Service, request: OptimizeRequest, objective: Any = No
     service.limits.check_samples(request.max_samples, len(request.seeds))
     if objective is None:
         objective = RankExpression.from_text(request.objective, ("similarity",))
+    Objective.parse(objective, request.filters)
     strategy = SearchStrategy(**request.strategy.options()) if request.strategy else SearchStrategy()
     options = request.options("seeds", "objective", "strategy")
     total = request.max_samples * len(request.seeds)

@@ -40,7 +40,7 @@ def running(service, **options):
 
 
 @pytest.fixture(scope="session")
-def library_folder(tiny_checkpoint, tiny_model, tmp_path_factory):
+def library_folder(tiny_checkpoint, tmp_path_factory):
     """An indexed library of the thirty molecules, whose model is the tiny one."""
     from tiny_vae import SMALL
 

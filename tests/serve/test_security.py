@@ -13,6 +13,8 @@ from molvae.serve.access import check_access
 from molvae.serve.limits import Limits
 from molvae.serve.server import open_socket
 
+pytestmark = pytest.mark.filterwarnings("ignore::molvae.errors.MolvaeWarning")
+
 TOKEN = "0123456789abcdef-token"
 SMILES = ["CCO"]
 
@@ -67,7 +69,6 @@ def test_headers_of_every_response(http):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["x-frame-options"] == "DENY"
         assert "access-control-allow-origin" not in answer.headers
-        assert "server" not in answer.headers or "uvicorn" not in answer.headers["server"] or True
 
 
 def test_cors_only_if_asked(start):
@@ -124,7 +125,7 @@ def test_body_size(start):
         ("score", {"smiles": ["C", "CC"], "seeds": ["C", "C", "C"]}, "one per molecule (2), got 3"),
         ("score", {"smiles": ["C"], "train": "moses:train"}, "body.train"),
         ("search", {"seeds": ["C"], "library": "/etc"}, "there is no library"),
-        ("optimize", {"seeds": ["C"], "objective": "rules.py:f"}, "rules.py"),
+        ("optimize", {"seeds": ["C"], "objective": "rules.py:f"}, "cannot read the ranking"),
         ("optimize", {"seeds": ["C"], "objective": "/tmp"}, "/tmp"),
         ("optimize", {"seeds": ["C"], "filters": ["nope>1"]}, "nope"),
     ],
