@@ -54,6 +54,7 @@ def serve(
     max_body_mb: Annotated[
         float, typer.Option(min=0.001, rich_help_panel=LIMITS, help="Size of a request in megabytes.")
     ] = 8.0,
+    stock: options.StockFile = None,
     workers: Annotated[
         int,
         typer.Option(
@@ -77,6 +78,7 @@ def serve(
         import_extra(name, "serve")
     for folder in library:
         checks.check_search(folder, [])
+    checks.check_stock(stock)
     from molvae.serve.access import check_access
 
     token = token if token is not None else os.environ.pop("MOLVAE_TOKEN", None) or None
@@ -93,5 +95,5 @@ def serve(
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MolvaeWarning)  # the responses have the same information
-        service = Service(load_model(model, device), open_libraries(library, device), limits, workers)
+        service = Service(load_model(model, device), open_libraries(library, device), limits, workers, stock)
         run(service, host, port, token=token, cors_origins=cors_origin)

@@ -50,8 +50,10 @@ def analogs(service: Service, request: AnalogsRequest) -> Work:
     limits.check_rows("seeds", request.seeds)
     limits.check_molecules(max(request.n, request.pool_size), len(request.seeds))
     limits.check_samples(request.max_samples, len(request.seeds))
-    options = AnalogOptions(**request.options("seeds"))
-    runner = service.generator.analog_runner(options)
+    stock = service.stock if request.makeable or request.by_synthesis else None
+    runner = service.generator.analog_runner(AnalogOptions(**request.options("seeds"), stock=stock))
+    if runner.task.routes is not None:
+        runner.task.routes.pool = service.pool
     total = request.n * len(request.seeds)
 
     def work(job: Job) -> Iterator[Part]:

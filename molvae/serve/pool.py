@@ -33,7 +33,7 @@ class TurnPool(WorkerPool):
         """As `WorkerPool.submit`."""
         if self.count:
             return _WaitingResults(self, function, items, size)
-        return PendingResults(WorkerPool(0), in_pieces(function), items)
+        return PendingResults(WorkerPool(0), in_pieces(function, min(size, PIECE)), items)
 
 
 class _WaitingResults(PendingResults[Result]):
@@ -48,12 +48,12 @@ class _WaitingResults(PendingResults[Result]):
             return super().result(progress)
 
 
-def in_pieces(function: Callable[[list[Any]], list[Result]]) -> Callable[[list[Any]], list[Result]]:
+def in_pieces(function: Callable[[list[Any]], list[Result]], size: int = PIECE) -> Callable[[list[Any]], list[Result]]:
     """The function, applied to a few items at a time, with a pause of the job's turn after each of them."""
 
     def apply(items: list[Any]) -> list[Result]:
         results = list[Result]()
-        for piece in chunked(items, PIECE):
+        for piece in chunked(items, size):
             results += function(piece)
             if turn := current_turn.get():
                 turn.pause()

@@ -68,6 +68,9 @@ class AnalogsRequest(Request):
     any_stereo: bool = False
     alerts: Texts = []
     exclude_training_set: bool = False
+    makeable: bool = False
+    by_synthesis: bool = False
+    max_steps: Annotated[int, Field(ge=1, le=10)] = 4
     rank_by: str | None = None
     n_diverse: Count = 0
     properties: Texts = list(ANALOG_PROPERTIES)

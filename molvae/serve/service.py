@@ -28,6 +28,8 @@ class Service:
         Limits of the requests.
     workers
         Worker processes for the molecules of `analogs` and `sample`; 0 for none.
+    stock
+        Building blocks of the routes of `makeable` and `by_synthesis`; default as for `molvae.analogs`.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class Service:
         libraries: Mapping[str, IndexedLibrary] | None = None,
         limits: Limits | None = None,
         workers: int = 0,
+        stock: str | None = None,
     ) -> None:
         self.generator, self.libraries, self.limits = generator, dict(libraries or {}), limits or Limits()
+        self.stock = stock
         self.engine = SharedEngine(generator.codec)
         self.pool = TurnPool(workers)
         self.metrics = Metrics(self)

@@ -55,6 +55,11 @@ class RouteScore(ScoringFunction):
     workers : int, optional
         Worker processes for many molecules; None uses all cores, 0 only this process.
 
+    Attributes
+    ----------
+    pool : WorkerPool or None
+        A pool of the caller, instead of `workers`.
+
     Raises
     ------
     InputError
@@ -77,6 +82,7 @@ class RouteScore(ScoringFunction):
     ) -> None:
         self.settings = RouteSettings(_path(stock), _path(reactions), max_steps)
         self.workers = workers
+        self.pool: WorkerPool | None = None
         self._routes = dict[str, Route | None]()
         _ = self.planner  # so that a file that cannot be read is reported here
 
@@ -108,7 +114,7 @@ class RouteScore(ScoringFunction):
         missing = [text for text in dict.fromkeys(smiles) if text not in self._routes]
         workers = self.workers if workers is None else workers
         count = worker_count(workers) if len(missing) >= _MIN_FOR_WORKERS else 0
-        pool = WorkerPool(count if count > 1 else 0, modules=(__name__,))
+        pool = self.pool or WorkerPool(count if count > 1 else 0, modules=(__name__,))
         found = pool.submit(partial(_find, self.settings), missing, _PER_TASK).result()
         self._routes.update(zip(missing, found, strict=True))
         return [self._routes[text] for text in smiles]
@@ -134,7 +140,7 @@ class RouteScore(ScoringFunction):
         return {N_STEPS: self(smiles), COLUMNS[1]: _texts(blocks), COLUMNS[2]: _texts(texts)}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_routes": {}}
+        return {**self.__dict__, "_routes": {}, "pool": None}
 
 
 def _steps(routes: Sequence[Route | None]) -> Floats:

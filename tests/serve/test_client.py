@@ -73,7 +73,17 @@ def test_stream(client):
 
 def test_signatures():
     """As the local functions, except what names files, functions of the caller and devices."""
-    not_served = {"model", "device", "progress", "workers", "scores", "precedence", "generator", "on_generation"}
+    not_served = {
+        "model",
+        "device",
+        "progress",
+        "workers",
+        "scores",
+        "precedence",
+        "stock",
+        "generator",
+        "on_generation",
+    }
     for name, function in {
         "analogs": molvae.analogs, "sample": molvae.sample, "encode": molvae.encode, "decode": molvae.decode,
         "search": IndexedLibrary.search, "optimize": optimize,

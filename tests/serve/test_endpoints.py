@@ -47,6 +47,13 @@ def test_analogs(http, tiny):
     assert result["incomplete"] == ""
 
 
+def test_makeable_analogs(http, tiny):
+    options = {"n": 3, "similarity": "0:1", "makeable": True, "max_steps": 2}
+    result = post(http, "/v1/analogs", seeds=["Cc1ccccc1"], **options)
+    assert_same(result["rows"], tiny.analogs(["Cc1ccccc1"], **options, workers=0))
+    assert all(row["n_steps"] <= 2 for row in result["rows"])
+
+
 def test_sample(http, tiny):
     result = post(http, "/v1/sample", n=6, random_state=5)
     assert_same(result["rows"], tiny.sample(6, random_state=5))
@@ -104,7 +111,7 @@ def test_optimize(http, tiny):
 
 def test_every_option_of_analogs_can_be_sent():
     """An option that is added to `Generator.analogs` is added to the request, or here."""
-    not_served = {"precedence", "scores"}  # name files and functions
+    not_served = {"precedence", "scores", "stock"}  # name files and functions
     assert set(AnalogsRequest.model_fields) - {"seeds"} == set(vars(AnalogOptions())) - not_served
     defaults = AnalogsRequest(seeds=["C"]).options("seeds")
     own = vars(AnalogOptions())

@@ -125,7 +125,7 @@ def test_body_size(start):
         ("score", {"smiles": ["C", "CC"], "seeds": ["C", "C", "C"]}, "one per molecule (2), got 3"),
         ("score", {"smiles": ["C"], "train": "moses:train"}, "body.train"),
         ("search", {"seeds": ["C"], "library": "/etc"}, "there is no library"),
-        ("optimize", {"seeds": ["C"], "objective": "rules.py:f"}, "cannot read the ranking"),
+        ("optimize", {"seeds": ["C"], "objective": "rules.py:f"}, "unknown property 'rules'"),
         ("optimize", {"seeds": ["C"], "objective": "/tmp"}, "/tmp"),
         ("optimize", {"seeds": ["C"], "filters": ["nope>1"]}, "nope"),
     ],
