@@ -22,7 +22,7 @@ PAGES = sorted(
     [ROOT / "README.md", *(path for path in (ROOT / "docs").rglob("*.md") if "dev" not in path.relative_to(ROOT).parts)]
 )
 NEEDS_DOWNLOAD_OR_TRAINING = re.compile(r"\b(train|fit-prior|fetch)\b|moses:|runs/|--ray|molvae serve")
-SERVER_PAGE = "serve.md"  # its Python code needs a server: tests/serve/test_page.py
+PYTHON_PAGES = [page for page in PAGES if page.name != "serve.md"]  # which needs a server: tests/serve/test_page.py
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -112,7 +112,9 @@ def test_commands_run(page):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python") and p.name != SERVER_PAGE], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if blocks(p, "python") and p.name != SERVER_PAGE], ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_python_examples_run(page, capsys):
     exec(compile("\n".join(blocks(page, "python")), str(page), "exec"), {})
     assert capsys.readouterr().out

@@ -121,10 +121,13 @@ def test_closed_request_cancels(address, service):
 
 def test_closed_events_cancel_only_if_asked(http, service):
     job_id = start_long(http)
+    job = service.jobs.get(job_id)
     for asked in (False, True):
         with http.stream("GET", f"/v1/jobs/{job_id}/events?cancel_on_disconnect={asked}") as answer:
-            next(answer.iter_lines())
-            assert service.jobs.get(job_id).status == "running", service.jobs.get(job_id).summary()
+            lines = answer.iter_lines()  # the connection is closed when this is deleted
+            next(lines)
+            assert job.status == "running"
+            assert service.jobs.get(job_id) is job
         if asked:
             wait_until(lambda: not service.jobs.active)
         else:
