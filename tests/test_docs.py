@@ -113,7 +113,7 @@ def test_commands_run(page):
 @pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if blocks(p, "python") and p.name != SERVER_PAGE], ids=lambda p: str(p.relative_to(ROOT))
+    "page", [p for p in PYTHON_PAGES if blocks(p, "python")], ids=lambda p: str(p.relative_to(ROOT))
 )
 def test_python_examples_run(page, capsys):
     exec(compile("\n".join(blocks(page, "python")), str(page), "exec"), {})

@@ -72,12 +72,15 @@ def serve(
     JSON under /v1 (the list of endpoints is at /docs), the endpoints of the MolMIM service, Prometheus metrics at
     /metrics. SIGTERM and Ctrl+C finish or cancel the requests in progress. In Python: `molvae.client.Client`.
     """
-    from molvae.errors import MolvaeWarning, import_extra
+    from molvae.errors import InputError, MolvaeWarning, import_extra
 
     for name in ("fastapi", "uvicorn", "prometheus_client"):
         import_extra(name, "serve")
     for folder in library:
-        checks.check_search(folder, [])
+        with checks.naming("--library"):
+            checks.check_search(folder, [])
+            if not (folder / checks.LIBRARY_FILES[0]).is_file():
+                raise InputError(f"there is no library in {folder}: give a folder written by `molvae index`")
     checks.check_stock(stock)
     from molvae.serve.access import check_access
 

@@ -30,7 +30,7 @@ ARGUMENTS = {
     "interpolate": "CCO CCC", "traverse": "CCO", "map": "CCO", "cluster": "CCO", "neighbors": "CCO --seeds CCC",
     "anomaly": "CCO --reference table.csv", "screen": "table.csv --seeds CCO", "index": "table.csv -o out",
     "search": "library CCO", "train": "sample -o out", "fit-prior": "druglike sample -o out", "info": "druglike",
-    "sign": "druglike", "routes": "CCO",
+    "sign": "druglike", "routes": "CCO", "serve": "",
 }  # fmt: skip
 """Arguments with which each command would start its work."""
 

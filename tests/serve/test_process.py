@@ -75,7 +75,8 @@ def test_refused_options():
     for arguments, message in {
         ("--host", "0.0.0.0"): "set a token with --token or MOLVAE_TOKEN",
         ("--token", "short"): "at least 16",
-        ("--library", "nowhere"): "does not exist",
+        ("--library", "nowhere"): "--library: nowhere does not exist",
+        ("--library", "."): "there is no library in .",
         ("--model", "nope"): "nope",
     }.items():
         result = run(*arguments)
