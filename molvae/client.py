@@ -119,6 +119,7 @@ class Client:
         exclude_training_set: bool = False,
         makeable: bool = False,
         by_synthesis: bool = False,
+        project: bool = False,
         max_steps: int = 4,
         rank_by: str | None = None,
         n_diverse: int = 0,

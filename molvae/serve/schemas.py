@@ -70,6 +70,7 @@ class AnalogsRequest(Request):
     exclude_training_set: bool = False
     makeable: bool = False
     by_synthesis: bool = False
+    project: bool = False
     max_steps: Annotated[int, Field(ge=1, le=10)] = 4
     rank_by: str | None = None
     n_diverse: Count = 0
