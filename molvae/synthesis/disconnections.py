@@ -81,6 +81,17 @@ class Disconnector:
             self._verified.put(key, _verify(product, disconnection))
         return self._verified.get(key)
 
+    def step(self, reaction: str, product: str, reactants: tuple[str, ...]) -> RouteStep | None:
+        """The verified step of a reaction that is known to make a product from reactants.
+
+        None if `disconnect` does not find it, because the forward template is wider than the retro template or the
+        product has a group that the reaction does not tolerate.
+        """
+        for found in self.disconnect(product):
+            if found.reaction.name == reaction and set(found.reactants) == set(reactants):
+                return self.verify(product, found)
+        return None
+
 
 @dataclass
 class _Cache(Generic[Key, Value]):
@@ -110,15 +121,28 @@ def _verify(product: str, disconnection: Disconnection) -> RouteStep | None:
     reaction, reactants = disconnection
     with silence_rdkit():
         products = reaction.products([Chem.MolFromSmiles(smiles) for smiles in reactants])
-        stereo = KEPT
-        if product not in products:
-            flat = _without_stereo(product)
-            if flat not in {_without_stereo(other) for other in products}:
-                return None
-            stereo = OPEN
+        stereo = KEPT if product in products else _stereo(product, products)
+    if stereo is None:
+        return None
     return RouteStep(
         reaction.name, reaction.reaction_class, product, reactants, stereo, len(products), reaction.cost
     )  # fmt: skip
+
+
+def _stereo(product: str, products: set[str]) -> str | None:
+    """Whether a reaction makes a product, although it writes its stereo in another way.
+
+    `KEPT` if the product leaves stereo open that the reaction controls, `OPEN` if the reaction leaves stereo open that
+    the product has, None if it makes another molecule or another stereoisomer.
+    """
+    mol, flat = Chem.MolFromSmiles(product), _without_stereo(product)
+    made = [Chem.MolFromSmiles(other) for other in sorted(products) if _without_stereo(other) == flat]
+    # as a query, a molecule matches those that have its stereo, and perhaps more
+    if any(other.HasSubstructMatch(mol, useChirality=True) for other in made):
+        return KEPT
+    if any(mol.HasSubstructMatch(other, useChirality=True) for other in made):
+        return OPEN
+    return None
 
 
 def _without_stereo(smiles: str) -> str:

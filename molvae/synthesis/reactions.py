@@ -149,10 +149,6 @@ class ReactionSet(Mapping[str, Reaction]):
         """Names of the functional groups that a molecule has."""
         return set(self._groups.matches(mol, fingerprint)) if self._groups is not None else set()
 
-    def tolerates(self, reaction: Reaction, product: Chem.Mol) -> bool:
-        """Whether a product of a reaction has none of the groups that the reaction does not tolerate."""
-        return self.groups(product).isdisjoint(reaction.incompatible)
-
     def making(self, product: Chem.Mol) -> Iterator[Reaction]:
         """The reactions that may make a product: it matches their template and has none of their incompatible groups.
 

@@ -20,7 +20,7 @@ from molvae.chem.fingerprints import morgan_bits, tanimoto_to
 from molvae.chem.rdkit_guard import silence_rdkit
 from molvae.data.parallel import chunked, map_chunks
 from molvae.synthesis.disconnections import Disconnector
-from molvae.synthesis.routes import KEPT, OPEN, Route, RouteStep
+from molvae.synthesis.routes import Route, RouteStep
 
 FINGERPRINT_BITS = 1024
 """Bits of the Morgan fingerprints by which building blocks are compared."""
@@ -191,8 +191,9 @@ def run_forward(route: Route, blocks: Mapping[str, str], disconnector: Disconnec
     Returns
     -------
     Route or None
-        None if a reaction does not make a product, or makes one with a group that it does not tolerate. If a reaction
-        makes several products, the one that is most similar to the product of the route is used.
+        None if a reaction does not make a product, or one from which the reactants would not be found: with a group
+        that it does not tolerate, for instance. If a reaction makes several products, the one that is most similar to
+        the product of the route is used.
     """
     made, steps = dict(blocks), list[RouteStep]()
     with silence_rdkit():
@@ -203,13 +204,10 @@ def run_forward(route: Route, blocks: Mapping[str, str], disconnector: Disconnec
             if not products:
                 return None
             product = _most_similar(step.product, sorted(products))
-            mol = Chem.MolFromSmiles(product)
-            if not disconnector.reactions.tolerates(reaction, mol):
+            verified = disconnector.step(step.reaction, product, reactants)
+            if verified is None:
                 return None
-            stereo = step.stereo if step.stereo == OPEN else KEPT
-            steps.append(
-                RouteStep(step.reaction, step.reaction_class, product, reactants, stereo, len(products), step.cost)
-            )
+            steps.append(verified)
             made[step.product] = product
     target = steps[-1].product
     return Route(target, tuple(steps), sum(step.cost for step in steps))

@@ -6,8 +6,8 @@ from math import inf
 import pytest
 from rdkit import Chem
 
-from molvae.synthesis.disconnections import Disconnector
-from molvae.synthesis.reactions import Reaction, ReactionSet
+from molvae.synthesis.disconnections import Disconnection, Disconnector
+from molvae.synthesis.reactions import Reaction, ReactionSet, shipped_reactions
 from molvae.synthesis.route_search import RouteLimits, find_routes
 
 # reactions of letters: each atom of a chain is joined to its neighbor by the reaction of this bond
@@ -122,3 +122,40 @@ def test_limits():
     result = find_routes(target, Disconnector(REACTIONS), Shelf([]), RouteLimits(max_expansions=3))
     assert (result.routes, result.n_expanded, result.ended_by) == ((), 3, "expansions")
     assert find_routes(target, Disconnector(REACTIONS), Shelf([]), RouteLimits(time_limit=0)).ended_by == "time"
+
+
+def disconnection(product, reactants):
+    disconnector = Disconnector(shipped_reactions())
+    found = [way for way in disconnector.disconnect(product) if set(way.reactants) == set(reactants)]
+    return [disconnector.verify(product, way) for way in found]
+
+
+def test_stereo_that_a_reaction_keeps():
+    (step,) = disconnection("C[C@H](NC(=O)c1ccccc1)C(=O)OC", ("O=C(O)c1ccccc1", "COC(=O)[C@H](C)N"))
+    assert step.stereo == "kept"
+
+
+def test_stereo_that_a_reaction_leaves_open():
+    """A Grignard reaction makes both enantiomers."""
+    (step,) = disconnection("C[C@H](O)c1ccc2ccccc2c1", ("CC=O", "Brc1ccc2ccccc2c1"))
+    assert step.stereo == "open"
+
+
+def test_the_other_stereoisomer_is_not_made():
+    """The reactants have the other configuration: the step is wrong, not open."""
+    disconnector = Disconnector(REACTIONS)
+    wrong = Disconnection(AMIDE, ("CC(=O)O", "C[C@@H](N)CC"))
+    assert disconnector.verify("CC[C@@H](C)NC(C)=O", wrong) is not None
+    assert disconnector.verify("CC[C@H](C)NC(C)=O", wrong) is None
+    assert disconnector.verify("CCC(C)NC(C)=O", wrong).stereo == "kept"
+
+
+@pytest.mark.parametrize(
+    ("product", "expected"), [("C(=C/c1ccccc1)\\c1ccccc1", True), ("C(=C\\c1ccccc1)\\c1ccccc1", False)]
+)
+def test_double_bond_of_the_other_geometry_is_not_made(product, expected):
+    """A Heck reaction makes the E isomer."""
+    product = Chem.CanonSmiles(product)
+    reaction = shipped_reactions()["Heck coupling"]
+    found = Disconnection(reaction, ("Brc1ccccc1", "C=Cc1ccccc1"))
+    assert (Disconnector(shipped_reactions()).verify(product, found) is not None) == expected
