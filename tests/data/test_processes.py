@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,5 @@ print(os.waitpid(child, 0)[1], analogs(2) == first)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, env=ENVIRONMENT)
     assert done.stdout == "True\nTrue\n0 True\n"
     # under load, loky may warn at the end of a process that it cleans up a semaphore of its own
-    assert [
-        line for line in done.stderr.splitlines() if line and "resource_tracker" not in line and "warn" not in line
-    ] == []
+    of_loky = re.compile(r".*resource_tracker: There appear to be \d+ leaked \w+ objects.*|  warnings\.warn\(")
+    assert [line for line in done.stderr.splitlines() if line and not of_loky.fullmatch(line)] == []
