@@ -103,7 +103,7 @@ def test_invalid_rows_in_later_chunks(tmp_path, monkeypatch):
     from molvae.metrics import scorer
 
     monkeypatch.setattr(scorer, "CHUNKS_PER_TABLE", 2)
-    monkeypatch.setattr(scorer, "chunked", lambda rows: ([row] for row in rows))
+    monkeypatch.setattr(scorer, "chunked", lambda rows, _: ([row] for row in rows))
     file = tmp_path / "rows.smi"
     file.write_text("".join("C1CC\n" if i % 3 == 0 else "CCO\n" for i in range(1, 12)))
     reported = [line for line in score(file, "--columns", "logp").stderr.splitlines() if "rows.smi" in line]
@@ -182,7 +182,7 @@ def test_parquet(files, tmp_path, monkeypatch, order):
     from molvae.metrics import scorer
 
     monkeypatch.setattr(scorer, "CHUNKS_PER_TABLE", 1)
-    monkeypatch.setattr(scorer, "chunked", lambda rows: ([row] for row in rows))
+    monkeypatch.setattr(scorer, "chunked", lambda rows, _: ([row] for row in rows))
     rows = ["C1CC", "CCO", *ROWS][::order]
     _, train, _ = files
     (tmp_path / "rows.smi").write_text("\n".join(rows))

@@ -287,7 +287,7 @@ def test_molecule_averages(scored_set):
 
 def test_results_do_not_depend_on_chunks_and_workers(references, monkeypatch):
     monkeypatch.setattr(scorer_module, "CHUNKS_PER_TABLE", 2)
-    monkeypatch.setattr(scorer_module, "chunked", lambda rows: ([row] for row in rows))
+    monkeypatch.setattr(scorer_module, "chunked", lambda rows, _: ([row] for row in rows))
     rows = [*SET[:6], "C1CC", *SET[6:12]]
     divided = scored(rows, references)
     monkeypatch.undo()
