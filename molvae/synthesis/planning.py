@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from molvae.synthesis.reactions import ReactionSet, shipped_reactions
 from molvae.synthesis.route_search import RouteLimits, RouteSearchResult, find_routes
 from molvae.synthesis.routes import Route
 from molvae.synthesis.stock import Stock, open_stock, stock_smiles
+from molvae.viz.progress import progress_bar
 
 ROUTE_COLUMNS = (
     "route_number", "n_steps", "n_linear_steps", "cost", "stereo", "building_blocks", "route", "search", "n_expanded",
@@ -113,7 +114,9 @@ class RoutePlanner:
             raise molecule_error(error, "cannot search routes") from None
         return PlannedMolecule(target, result, note)
 
-    def table(self, texts: Sequence[Any], workers: int | None = 0) -> pd.DataFrame:
+    def table(
+        self, texts: Sequence[Any], workers: int | None = 0, progress: Callable[[int], None] | None = None
+    ) -> pd.DataFrame:
         """A table with one row per molecule; `expand` makes it one row per route.
 
         Parameters
@@ -121,9 +124,14 @@ class RoutePlanner:
         texts : sequence of str
         workers : int, optional
             Number of worker processes; None uses all cores, 0 only this process. The result does not depend on it.
+        progress : callable, optional
+            Receives the number of molecules that are finished.
         """
-        parts = map_chunks(_rows, chunked(texts, _CHUNK), workers, shared=self)
-        rows = [row for part in parts for row in part]
+        rows = list[dict[str, Any]]()
+        for part in map_chunks(_rows, chunked(texts, _CHUNK), workers, shared=self):
+            rows += part
+            if progress:
+                progress(len(rows))
         return pd.DataFrame(rows, columns=["smiles", _RESULT, "canonical", "error", "note"], dtype=object)
 
     def expand(self, molecules: pd.DataFrame) -> pd.DataFrame:
@@ -165,6 +173,7 @@ def routes(
     max_expansions: int = 100,
     time_limit: float = 10.0,
     workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> pd.DataFrame:
     """Search routes of synthesis from building blocks to molecules.
 
@@ -192,6 +201,8 @@ def routes(
         the column `search` says.
     workers : int, optional
         Number of worker processes; None uses all cores, 0 only this process.
+    progress : callable, optional
+        Receives the number of molecules that are finished, instead of a progress bar.
 
     Returns
     -------
@@ -233,7 +244,9 @@ def routes(
         time_limit=time_limit,
     )  # fmt: skip
     texts = list(as_smiles_iterable(molecules))
-    table = with_index_of(planner.table(texts, workers), None if isinstance(molecules, str) else molecules)
+    with progress_bar(len(texts), "molecules", progress) as advance:
+        molecule_table = planner.table(texts, workers, advance)
+    table = with_index_of(molecule_table, None if isinstance(molecules, str) else molecules)
     return planner.expand(table)
 
 
