@@ -133,6 +133,7 @@ class Job:
 
     def emit(self, name: str, data: dict[str, Any]) -> None:
         """Add an event."""
+        self.turn.answered = self.turn.answered or name in ("found", "best", "rows")
         with self._lock:
             self._add_event(name, data)
 

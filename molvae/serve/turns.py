@@ -1,4 +1,8 @@
-"""Fair turns: of the jobs of a server, one computes at a time, in short slices, the one that has computed least first.
+"""Fair turns: of the jobs of a server, one computes at a time, in short slices.
+
+A job that has not answered yet is first, in the order of arrival: sharing the time evenly among new jobs would make all
+of them wait for their first molecules until the last one has some. Of the others, the one that has computed least is
+next.
 
 RDKit and Python hold the interpreter lock, so that threads would only slow each other down, and the thread that answers
 requests most of all. A job gives its turn up while it waits for the decoder (`molvae.serve.shared_engine`).
@@ -16,7 +20,11 @@ from types import TracebackType
 from typing import Self
 
 SLICE_SECONDS = 0.02
-"""Time that a job may compute before it gives way to one that has computed less."""
+"""Time that a job may compute before it gives way to one that is before it."""
+
+
+FIRST_SECONDS = 2.0
+"""Time that a job may compute before those that have answered, while it has no result itself."""
 
 
 class JobCancelled(BaseException):
@@ -31,7 +39,7 @@ class Turns:
     """Gives the turn to one job at a time."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock, self._n_joined = threading.Lock(), 0
         self._members: set[Turn] = set()
         self._waiting: list[Turn] = []
         self._holder: Turn | None = None
@@ -43,7 +51,9 @@ class Turns:
         waiting until it has caught up with them.
         """
         with self._lock:
-            turn = Turn(self, min((member.used for member in self._members), default=0.0), seconds)
+            self._n_joined += 1
+            used = min((member.used for member in self._members), default=0.0)
+            turn = Turn(self, self._n_joined, used, seconds)
             self._members.add(turn)
         return turn
 
@@ -55,13 +65,13 @@ class Turns:
             else:
                 self._waiting.append(turn)
         turn.granted.wait()
-        turn.since = time.monotonic()
+        turn.since = time.thread_time()
 
     def _release(self, turn: Turn) -> None:
         with self._lock:
             turn.granted.clear()
-            turn.used += time.monotonic() - turn.since
-            self._holder = min(self._waiting, key=lambda waiting: waiting.used, default=None)
+            turn.used += time.thread_time() - turn.since
+            self._holder = min(self._waiting, key=lambda waiting: waiting.rank(), default=None)
             if self._holder is not None:
                 self._waiting.remove(self._holder)
                 self._holder.granted.set()
@@ -70,9 +80,10 @@ class Turns:
         with self._lock:
             self._members.discard(turn)
 
-    def _least_used(self) -> float:
+    def _first_rank(self) -> tuple[int, float]:
+        """The rank of the job that is next."""
         with self._lock:
-            return min((waiting.used for waiting in self._waiting), default=inf)
+            return min((waiting.rank() for waiting in self._waiting), default=(2, 0.0))
 
 
 class Turn:
@@ -82,14 +93,22 @@ class Turn:
     ----------
     turns
         The turns of all jobs.
+    number
+        Number of the job, in the order of arrival.
     used
         Seconds of computation that the job starts with.
     seconds
         Time limit, from now.
+
+    Attributes
+    ----------
+    answered
+        Whether the job has a result, or a part of one.
     """
 
-    def __init__(self, turns: Turns, used: float, seconds: float) -> None:
-        self.used, self.since, self.granted = used, 0.0, threading.Event()
+    def __init__(self, turns: Turns, number: int, used: float, seconds: float) -> None:
+        self.used, self.since, self.granted, self.answered = used, 0.0, threading.Event(), False
+        self._number, self._first = number, used
         self._turns, self._deadline, self._cancelled = turns, time.monotonic() + seconds, threading.Event()
 
     @property
@@ -101,6 +120,11 @@ class Turn:
         """Let the next `check` of the job raise `JobCancelled`."""
         self._cancelled.set()
 
+    def rank(self, seconds: float = 0.0) -> tuple[int, float]:
+        """Key by which turns are given, the lowest first; `seconds` have been computed since the last turn began."""
+        used = self.used + seconds
+        return (1, used) if self.answered or used - self._first > FIRST_SECONDS else (0, self._number)
+
     def check(self) -> None:
         """Raise `JobCancelled` or `TimeLimitReached`, if it applies; the latter once."""
         if self.cancelled:
@@ -110,10 +134,10 @@ class Turn:
             raise TimeLimitReached
 
     def pause(self) -> None:
-        """Between two pieces of work: `check`, and give way to a job that has computed less."""
+        """Between two pieces of work: `check`, and give way to a job that is before this one."""
         self.check()
-        seconds = time.monotonic() - self.since
-        if seconds > SLICE_SECONDS and self._turns._least_used() < self.used + seconds:
+        seconds = time.thread_time() - self.since
+        if seconds > SLICE_SECONDS and self._turns._first_rank() < self.rank(seconds):
             with self.released():
                 pass
             self.check()

@@ -231,6 +231,7 @@ def test_turn_goes_to_the_job_that_has_computed_least():
 
     def compute(name, n):
         with turns.join() as turn:
+            turn.answered = True
             for _ in range(n):
                 end = time.monotonic() + 0.03
                 while time.monotonic() < end:
@@ -249,6 +250,33 @@ def test_turn_goes_to_the_job_that_has_computed_least():
     assert order.index("short") <= 12
     assert order[last:].count("long") > 8
     assert current_turn.get() is None
+
+
+def test_jobs_without_an_answer_are_first_in_their_order():
+    turns, order, release = Turns(), [], threading.Event()
+
+    def compute(turn, name):
+        with turn:
+            order.append(name)
+
+    def hold():
+        with turns.join():
+            order.append("held")
+            release.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    wait_until(lambda: order)
+    joined = {name: turns.join() for name in ("answered", "first", "second")}
+    joined["answered"].answered = True
+    threads = [threading.Thread(target=compute, args=[joined[name], name]) for name in ("answered", "second", "first")]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(turns._waiting) == 3)
+    release.set()
+    for thread in [holder, *threads]:
+        thread.join()
+    assert order == ["held", "first", "second", "answered"]
 
 
 def test_turn_is_cancelled_and_limited():
