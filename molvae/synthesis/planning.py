@@ -187,7 +187,7 @@ def routes(
     stock : str or Path, optional
         A file that `molvae stock build` wrote; "zinc" for ZINC's in-stock molecules as a Bloom filter, which accepts
         about 7 % of other molecules too (extra `stock`). Default: an estimate, not a supplier's list: building blocks
-        that at least 5 real molecules contain.
+        that at least 3 real molecules contain.
     reactions : str or Path, optional
         A file of reactions, in the format of molvae/synthesis/reactions.toml; default: that file.
     max_steps : int

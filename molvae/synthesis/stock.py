@@ -40,7 +40,7 @@ COUNT = "n_molecules"
 
 COMMON_BLOCKS_FILE = Path(__file__).with_name("common_blocks.stock")
 
-MIN_COUNT = 5
+MIN_COUNT = 3
 """A building block is common if at least so many of the counted molecules contain it."""
 
 MAX_BLOCK_ATOMS = 24
