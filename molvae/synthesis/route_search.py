@@ -91,14 +91,17 @@ def find_routes(
     Returns
     -------
     RouteSearchResult
-        At most `limits.n_routes` routes. A target in the stock has a route without steps.
+        At most `limits.n_routes` routes. A target in the stock has a route without steps, and then others.
     """
     tree = _Tree(disconnector, stock, limits)
     root = tree.root(target)
     deadline = time.monotonic() + limits.time_limit
-    n_expanded, ended_by = 0, "exhausted" if root.cost == inf else "found"
-    routes = list[Route]()
+    n_expanded, ended_by = 0, "exhausted"
+    routes = tree.routes(root)
     while root.open_cost < inf:
+        if len(routes) == limits.n_routes and root.open_cost >= routes[-1].cost:
+            ended_by = "found"
+            break
         if n_expanded >= limits.max_expansions or time.monotonic() > deadline:
             ended_by = "time" if n_expanded < limits.max_expansions else "expansions"
             break
@@ -110,9 +113,6 @@ def find_routes(
         n_expanded += 1
         if root.cost < inf and (root.cost < solved or len(routes) < limits.n_routes):
             routes = tree.routes(root)
-        if len(routes) == limits.n_routes and root.open_cost >= routes[-1].cost:
-            ended_by = "found"
-            break
     return RouteSearchResult(tuple(tree.routes(root)), n_expanded, ended_by)
 
 
@@ -124,6 +124,8 @@ class _Molecule:
     ----------
     budget : int
         Reactions that may be used to make it.
+    stock_cost : float
+        Its cost in the stock.
     cost : float
         Cost of the cheapest complete route to it; infinite without one.
     open_cost : float
@@ -133,6 +135,7 @@ class _Molecule:
     smiles: str
     budget: int
     parent: _Step | None
+    stock_cost: float = inf
     cost: float = inf
     open_cost: float = inf
     steps: list[_Step] | None = None
@@ -150,7 +153,7 @@ class _Molecule:
 
     def update(self) -> None:
         """Costs from those of the steps."""
-        self.cost = min((step.complete_cost() for step in self.steps or ()), default=inf)
+        self.cost = min(self.stock_cost, *(step.complete_cost() for step in self.steps or ()), inf)
         self.open_cost = min((step.open_cost() for step in self.steps or ()), default=inf)
 
 
@@ -190,15 +193,13 @@ class _Tree:
         self._limits = limits
 
     def root(self, smiles: str) -> _Molecule:
-        """The target."""
+        """The target, which is expanded even if it is in the stock."""
         (cost,) = self._stock.costs([smiles])
-        return self._molecule(smiles, self._limits.max_steps, None, cost)
+        return _Molecule(smiles, self._limits.max_steps, None, cost, cost, _estimated_cost(smiles))
 
     def _molecule(self, smiles: str, budget: int, parent: _Step | None, cost: float) -> _Molecule:
-        node = _Molecule(smiles, budget, parent, cost)
-        if cost == inf and budget > 0:
-            node.open_cost = _estimated_cost(smiles)
-        return node
+        is_open = cost == inf and budget > 0
+        return _Molecule(smiles, budget, parent, cost, cost, _estimated_cost(smiles) if is_open else inf)
 
     def next_leaf(self, root: _Molecule) -> _Molecule | None:
         """The molecule to expand: the end of the cheapest unfinished route.
@@ -264,10 +265,10 @@ class _Tree:
 
     def _complete(self, node: _Molecule, n: int) -> list[tuple[float, tuple[RouteStep, ...]]]:
         """The cheapest ways to make a molecule: the cost and the steps of each."""
-        if node.steps is None:
-            return [(node.cost, ())] if node.cost < inf else []
         ways = list[tuple[float, tuple[RouteStep, ...]]]()
-        for step in node.steps:
+        if node.stock_cost < inf:
+            ways.append((node.stock_cost, ()))
+        for step in node.steps or ():
             if step.complete_cost() == inf or step.verified is None:
                 continue
             parts = [self._complete(reactant, n) for reactant in step.reactants]
