@@ -31,6 +31,10 @@ PUBLIC_PATHS = ("/", "/docs", "/openapi.json")
 """Paths that need no token: health, and the page and its files, which contain nothing of the user."""
 
 
+MAX_DISCARDED_BYTES = 100_000_000
+"""Bytes of a body that is too large, up to which it is read before the answer."""
+
+
 class Gate:
     """ASGI middleware: refuses requests without the token, for another host, or with too large a body.
 
@@ -88,6 +92,7 @@ class Gate:
             text = "a token is needed: send the header Authorization: Bearer TOKEN"
             await refuse(401, text, **{"WWW-Authenticate": "Bearer"})
         elif not length.isdecimal() or int(length) > self.max_body_bytes:
+            await _discard_body(receive)
             await refuse(413, self._too_large, Connection="close")
         else:
             await self.app(scope, self._limited(receive), send_with_headers)
@@ -101,6 +106,8 @@ class Gate:
             message = await receive()
             n_bytes += len(message.get("body", b""))
             if n_bytes > self.max_body_bytes:
+                if message.get("more_body"):
+                    await _discard_body(receive)
                 raise HTTPException(413, self._too_large, {"Connection": "close"})
             return message
 
@@ -116,6 +123,14 @@ class Gate:
             return True
         scheme, _, given = headers.get("authorization", "").partition(" ")
         return hmac.compare_digest(_digest(given.strip()), self._digest) and scheme.lower() == "bearer"
+
+
+async def _discard_body(receive: Receive) -> None:
+    """Read the rest of a body: a client that is still sending when the connection is closed may not see the answer."""
+    n_bytes, more = 0, True
+    while more and n_bytes < MAX_DISCARDED_BYTES:
+        message = await receive()
+        n_bytes, more = n_bytes + len(message.get("body", b"")), bool(message.get("more_body"))
 
 
 def _digest(token: str) -> bytes:

@@ -66,6 +66,22 @@ def test_library_and_token_of_the_environment(tiny_model, library_folder):
         assert "Traceback" not in output
 
 
+@pytest.mark.slow
+def test_killed_worker_costs_nothing(tiny_model):
+    """The processes that parse molecules may be killed: their work is done again."""
+    with process("--model", tiny_model, "--workers", 1) as (child, url):
+        body = {"seeds": ["CCCO"], "n": 5, "similarity": "0:1"}
+        first = httpx.post(f"{url}/v1/analogs", json=body, timeout=60).json()
+        own = subprocess.run(
+            ["ps", "-o", "pid=,args=", "--ppid", str(child.pid)], capture_output=True, text=True, check=True
+        )
+        workers = [int(line.split()[0]) for line in own.stdout.splitlines() if "popen_loky" in line]
+        assert workers
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        assert httpx.post(f"{url}/v1/analogs", json=body, timeout=60).json() == first
+
+
 def run(*arguments):
     command = [sys.executable, "-m", "molvae", "serve", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

@@ -91,8 +91,9 @@ def chunks(size):
 
 
 def test_body_size(start):
+    """The answer arrives although the client sends its whole body first."""
     with start(Limits(max_body_bytes=5000)) as http:
-        for body in (b" " * 6000, chunks(10_000)):
+        for body in (b" " * 6000, b" " * 20_000_000, chunks(10_000), chunks(2_000_000)):
             answer = http.post("/v1/encode", content=body, headers={"Content-Type": "application/json"})
             assert answer.status_code == 413
             assert "5,000 bytes" in answer.json()["detail"]
