@@ -4,8 +4,8 @@
 
 The molecules are a random part of the file. Two stocks are compared: the default one of common building blocks, and one
 of the commonest building blocks of these molecules themselves, which shows what a search misses for want of a stock
-rather than of reactions. For molecules without a route, the rest tells in which bonds their last disconnection ended.
-With `--verify`, every step of every route is run forward again in a new process.
+rather than of reactions. A second table tells which molecules have no route. With `--verify`, every step of every route
+is run forward once more.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from common import machine
 from rdkit import Chem
+from rdkit.Chem import rdMolDescriptors
 from tqdm import tqdm
 
 from molvae.chem.rdkit_guard import silence_rdkit
@@ -58,7 +59,7 @@ def main() -> None:
         for stock in stocks:
             planner = RoutePlanner(stock, n_routes=options.n_routes, max_steps=options.max_steps)
             found, seconds = search(planner, smiles)
-            print(row(planner.stock.description, found, seconds))
+            print(row(planner.stock.description, found, seconds), flush=True)
             if stock == options.stock:
                 first = found
     explain(first)
@@ -112,12 +113,8 @@ def explain(found: Sequence[PlannedMolecule]) -> None:
         print(f"| {kind} | {count:,} | {100 * kinds[kind] / count:.0f} % |")
 
 
-FEATURES = {
-    "macrocycle": "[r{9-}]",
-    "bridged or spiro ring": "[x3,x4;R2]",
-    "stereocenter in a ring": "[C@,C@@;R]",
+SMARTS = {
     "quaternary carbon": "[CX4](C)(C)(C)C",
-    "fused aromatic rings": "c1:c:c:c2:c(:c1):*:*:*:*:2",
     "partly saturated ring fused to an arene": "c:c!:[A;R]",
     "sulfonamide": "NS(=O)(=O)",
     "amide": "C(=O)N",
@@ -125,19 +122,24 @@ FEATURES = {
     "biaryl": "c-!@c",
     "phosphorus": "[P]",
 }
-_QUERIES = {name: Chem.MolFromSmarts(smarts) for name, smarts in FEATURES.items()}
+_QUERIES = {name: Chem.MolFromSmarts(smarts) for name, smarts in SMARTS.items()}
+LARGE_RING = 9  # atoms
 
 
 def features(smiles: str) -> list[str]:
-    """What a molecule has of `FEATURES`, and its size."""
+    """What a molecule has of `SMARTS`, its stereocenters, its unusual rings and its size."""
     mol = Chem.MolFromSmiles(smiles)
+    found = [name for name, query in _QUERIES.items() if mol.HasSubstructMatch(query)]
+    found += ["tetrahedral stereo"] * ("@" in smiles)
+    found += ["bridged ring"] * bool(rdMolDescriptors.CalcNumBridgeheadAtoms(mol))
+    found += ["spiro ring"] * bool(rdMolDescriptors.CalcNumSpiroAtoms(mol))
+    found += ["macrocycle"] * any(len(ring) > LARGE_RING for ring in mol.GetRingInfo().AtomRings())
     size = mol.GetNumHeavyAtoms() // 10 * 10
-    found = [name for name, query in _QUERIES.items() if query is not None and mol.HasSubstructMatch(query)]
     return [f"{size} to {size + 9} heavy atoms", *found]
 
 
 def verify(found: Sequence[PlannedMolecule]) -> None:
-    """Run the steps of all routes forward again."""
+    """Run the steps of all routes forward again, and compare the products with and without their stereo."""
     reactions, n_routes, counts = shipped_reactions(), 0, Counter[str]()
     with silence_rdkit():
         for one in found:
@@ -145,13 +147,16 @@ def verify(found: Sequence[PlannedMolecule]) -> None:
                 n_routes += 1
                 for step in route.steps:
                     products = reactions[step.reaction].products(list(map(Chem.MolFromSmiles, step.reactants)))
-                    flat = {Chem.MolToSmiles(Chem.MolFromSmiles(p), isomericSmiles=False) for p in products}
-                    own = Chem.MolToSmiles(Chem.MolFromSmiles(step.product), isomericSmiles=False)
-                    kept = "kept" if step.product in products else "open" if own in flat else "wrong"
-                    counts["steps"] += 1
-                    counts[kept] += 1
-                    counts["marked as it is"] += kept == step.stereo
+                    made = flat(step.product) in set(map(flat, products))
+                    counts.update(["steps", "made" if made else "not made"])
+                    counts.update(["with its stereo"] * (step.product in products))
+                    counts.update([f"stereo {step.stereo}"])
     print(f"\n{n_routes:,} routes: {dict(counts)}")
+
+
+def flat(smiles: str) -> str:
+    """The SMILES without stereo."""
+    return str(Chem.MolToSmiles(Chem.MolFromSmiles(smiles), isomericSmiles=False))
 
 
 if __name__ == "__main__":
