@@ -62,8 +62,6 @@ _LONG = 80  # characters; shorter SMILES cannot have rings that are large or man
 _TOKEN = re.compile(r"\[[^\[\]]*\]|%[0-9]{2}|%\([0-9]+\)|[0-9]|Br|Cl|[BCNOPSFI]|[bcnops]|->|<-|[()=#$:/\\.~*@+-]")
 # ASCII characters without white space, and perhaps a ChemAxon extension (CX), which may contain any text
 _SMILES = re.compile(rf"[!-~]+(?:[{WHITE_SPACE}]+\|[^|]*\|?)?")
-# a ':' that is a bond, not an atom map; a map is followed by digits and the end of the bracket
-_AROMATIC_BOND = re.compile(r":(?!\d+\])")
 # SMILES with stereo, explicit hydrogens, or a CX extension
 _NEEDS_FULL_PARSE = re.compile(r"[@/\\|]|\[0*H")
 _TOO_MANY_HYDROGENS = re.compile(r"H\d\d")
@@ -142,8 +140,6 @@ def _mol_from_text(text: str, conjugation: bool) -> Chem.Mol | None:
     mol = Chem.MolFromSmiles(text) if full else _mol_without_conjugation(text)
     if mol is None:
         return None
-    if ":" in text and _AROMATIC_BOND.search(text):
-        _check_aromatic_bonds(mol)
     if not (atoms := mol.GetNumAtoms()):
         raise MoleculeError("no atoms in it")
     if (extra := mol.GetNumBonds() - 2 * atoms) > MAX_EXTRA_RINGS:
@@ -151,13 +147,6 @@ def _mol_from_text(text: str, conjugation: bool) -> Chem.Mol | None:
     if len(text) > _LONG:
         _check_ring_sizes(mol)
     return mol
-
-
-def _check_aromatic_bonds(mol: Chem.Mol) -> None:
-    """Reject aromatic bonds outside of aromatic rings, as in CC(:N)=N, which RDKit writes as single bonds."""
-    for bond in mol.GetBonds():
-        if bond.GetBondType() == Chem.BondType.AROMATIC and not bond.GetIsAromatic():
-            raise MoleculeError("a ':' bond outside of an aromatic ring")
 
 
 def _check_ring_closures(text: str) -> None:

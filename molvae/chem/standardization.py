@@ -26,16 +26,18 @@ from molvae.chem.smiles import standardize as standardize_mol
 from molvae.chem.stereo_marks import remove_implied_nitrogen_stereo, unrepresented_stereo, without_enhanced_stereo
 from molvae.errors import MoleculeError
 
-# fragments, CX blocks, unusual bonds, isotopes, hydrogen atoms, atom maps, stereo of nitrogen and of allenes
-_MAY_CHANGE = re.compile(r"[.|~>$\s]|\[\d|\[H|:\d+\]|\[N@|@[A-Z]{2}\d|=\[C@|\[C@@?\][%\d]*\(?=")
+# fragments, CX blocks, unusual bonds (: is no atom map if no digits and ] follow), isotopes, hydrogen atoms, atom maps,
+# stereo of nitrogen and of allenes
+_MAY_CHANGE = re.compile(r"[.|~>$\s]|:(?!\d+\])|\[\d|\[H|:\d+\]|\[N@|@[A-Z]{2}\d|=\[C@|\[C@@?\][%\d]*\(?=")
 _NITRO = re.compile(r"\[N\+\]\(=O\)\[O-\]|\[O-\]\[N\+\]\(=O\)|\[N\+\]\(\[O-\]\)=O")
 # aromatic sulfur with three neighbors, cages of ten rings, unspecified bonds: written by RDKit, but not always read
 _MAY_BE_UNREADABLE = re.compile(r"s\(|s[%\d]+[A-Za-z(=]|%\d|~")
 # a double bond between aromatic atoms, which makes RDKit read a ring as aromatic that it then cannot read again
 _DOUBLE_AROMATIC_BOND = re.compile(r"[bcnops\]]\)?=(?:[%\d]|[bcnops])")
 _ISOTOPE = re.compile(r"\[\d")
-# marks that change the SMILES even if it does not show them: c:1 in a CX block, [C@AL1], ~ in an aromatic ring
-_HIDDEN_MARKS = re.compile(r"[|~]|@[A-Z]{2}\d")
+# marks that change the SMILES even if it does not show them: c:1 in a CX block, [C@AL1], ~ in an aromatic ring, and :
+# outside of one
+_HIDDEN_MARKS = re.compile(r"[|~]|:(?!\d+\])|@[A-Z]{2}\d")
 _MAX_FRAGMENTS_SHOWN = 3
 
 

@@ -165,16 +165,6 @@ def test_real_large_molecules_are_accepted_or_judged_by_rdkit(smiles):
     assert mol is None or write(mol) == Chem.MolToSmiles(expected)
 
 
-@pytest.mark.parametrize("smiles", ["C:C", "NC(N)=Nc1nc(CSCC/C(:N)=N/S(N)(=O)=O)cs1", "C/C(:c1ccccc1)=N/C"])
-def test_aromatic_bond_outside_of_a_ring_is_rejected_or_a_single_bond(smiles):
-    mol = parse_or_none(smiles)
-    if mol is None:
-        with pytest.raises(MoleculeError, match="a ':' bond outside of an aromatic ring"):
-            parse(smiles)
-    else:
-        assert write(mol) == write(parse(smiles.replace(":", "")))
-
-
 @pytest.mark.parametrize("smiles", ["C1:C:C:C:C:C:1", "c1:c:c:c:c:c1", "[cH:1]1ccccc1"])
 def test_aromatic_bond_in_a_ring_is_read(smiles):
     assert all(bond.GetIsAromatic() for bond in parse(smiles).GetBonds())

@@ -179,8 +179,10 @@ def test_unreadable_canonical_smiles_is_rejected(smiles):
     [
         "CC(=O)S[C@@H]1CC2=CC(=O)CC[C@]2(C)[C@H]2CC[C@@]3(C)[C@@H](CC[C@@]34CC[0s@+](=O)O4)[C@H]12",
         "CCN1CCC[C@H]1CNC(=O)c1c(OC)bcc(Br)c1OC.CC(C)OC(=O)CCC/C=C\\C[C@@H]1[C@@H](/C=C/C(F)(F)COc2cccc~c2)[C@H](O)C[C@@H]1O",
+        "NC(N)=Nc1nc(CSCC/C(:N)=N/S(N)(=O)=O)cs1",
+        "C:C",
     ],
-    ids=["stereo of a cation", "unspecified bond in a ring"],
+    ids=["stereo of a cation", "unspecified bond in a ring", "aromatic bonds outside of a ring", "C:C"],
 )
 def test_identity_of_unusual_molecules_is_a_fixed_point(smiles):
     assert prepare(prepare(smiles).smiles).smiles == prepare(smiles).smiles
