@@ -11,7 +11,7 @@ from molvae.errors import InputError
 from molvae.viz.grid import IMAGE_FORMATS, PANEL_WIDTH, Connection, Panel, PlacedPanel, cut_text, render_placed
 
 _ROW, _GAP = 232, 12  # height of a panel with a title and one line, and space between panels, in pixels
-_ARROW = 170  # pixels between columns
+_ARROW = 250  # pixels between columns
 _JOINT = 26  # pixels from the reactants to the point where their lines meet
 _TEXT_SIZE = 12
 
