@@ -3,7 +3,7 @@
 Each molecule of the reference is disconnected by the shipped reactions; the reactants that are not too large are its
 building blocks, and the count of one is the number of molecules in which it is found.
 
-    python scripts/common_blocks.py ../shared/data/druglike_train.smi.gz --molecules 120000
+    python scripts/common_blocks.py ../shared/data/druglike_train.smi.gz --molecules 220000
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("reference", nargs="+", help="files of real molecules")
     parser.add_argument("--molecules", type=int, help="random molecules that are counted; default: all")
-    parser.add_argument("--min-count", type=int, default=2, help="molecules of a building block that is stored")
+    parser.add_argument("--min-count", type=int, default=3, help="molecules of a building block that is stored")
     parser.add_argument("--workers", type=int)
     parser.add_argument("-o", "--output", type=Path, default=COMMON_BLOCKS_FILE)
     options = parser.parse_args()
