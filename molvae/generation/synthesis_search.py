@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from math import nan
 
 from molvae.data.parallel import SERIAL, WorkerPool
@@ -26,7 +26,6 @@ SEED_EXPANSIONS = 200
 
 ROUND = 100
 """Products of a round, after which the constraints are checked."""
-
 
 NO_PRODUCTS = "no product of the seed's routes can be made: try another stock, or more steps"
 
@@ -65,15 +64,12 @@ def search_by_synthesis(
     for seed in seeds:
         search = SeedSearch(seed, options, rules=constraints.proposal_rules(seed))
         products = _products(seed, score, library)
-        first = next(products, None)
-        if first is None:
-            search.problem = NO_PRODUCTS
-        else:
-            products = chain([first], products)
         while (size := min(search.round_size(), ROUND)) and (routes := list(islice(products, size))):
             _add_round(search, routes, constraints, score, workers)
             if progress:
                 progress(n_found + min(len(search.molecules), options.n_molecules))
+        if not search.n_samples:
+            search.problem = NO_PRODUCTS
         search.finish()
         n_found += min(len(search.molecules), options.n_molecules)
         searches.append(search)

@@ -20,7 +20,7 @@ from molvae.synthesis.disconnections import Disconnector
 from molvae.synthesis.reactions import ReactionSet, shipped_reactions
 from molvae.synthesis.route_search import RouteLimits, RouteSearchResult, find_routes
 from molvae.synthesis.routes import Route
-from molvae.synthesis.stock import Stock, open_stock, stock_smiles
+from molvae.synthesis.stock import Stock, neutral_smiles, open_stock
 from molvae.viz.progress import progress_bar
 
 ROUTE_COLUMNS = (
@@ -106,13 +106,13 @@ class RoutePlanner:
         MoleculeError
             If the SMILES is invalid, or RDKit cannot handle the molecule.
         """
-        note = prepare(smiles, keep_isotopes=False).note
-        target = stock_smiles(smiles)
+        molecule = prepare(smiles, keep_isotopes=False)
+        target = neutral_smiles(molecule)
         try:
             result = find_routes(target, self.disconnector, self.stock, self.limits)
         except RDKIT_ERRORS as error:
             raise molecule_error(error, "cannot search routes") from None
-        return PlannedMolecule(target, result, note)
+        return PlannedMolecule(target, result, molecule.note)
 
     def table(
         self, texts: Sequence[Any], workers: int | None = 0, progress: Callable[[int], None] | None = None

@@ -137,7 +137,7 @@ class RouteScore(ScoringFunction):
         routes = self.routes(smiles)
         blocks = [".".join(route.building_blocks) if route else "" for route in routes]
         texts = [str(route) if route else "" for route in routes]
-        return {N_STEPS: self(smiles), COLUMNS[1]: _texts(blocks), COLUMNS[2]: _texts(texts)}
+        return {N_STEPS: _steps(routes), COLUMNS[1]: _texts(blocks), COLUMNS[2]: _texts(texts)}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_routes": {}, "pool": None}

@@ -25,7 +25,7 @@ from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from molvae.chem.rdkit_guard import rdkit_guard
 from molvae.chem.smiles import write
-from molvae.chem.standardization import prepare
+from molvae.chem.standardization import PreparedMolecule, prepare
 from molvae.data.hashing import hash_texts
 from molvae.errors import InputError, import_extra
 
@@ -85,7 +85,11 @@ def stock_smiles(smiles: str) -> str:
     >>> stock_smiles("[Na+].[O-]C(=O)c1ccccc1"), stock_smiles("C[NH3+].[Cl-]")
     ('O=C(O)c1ccccc1', 'CN')
     """
-    molecule = prepare(smiles, keep_isotopes=False)
+    return neutral_smiles(prepare(smiles, keep_isotopes=False))
+
+
+def neutral_smiles(molecule: PreparedMolecule) -> str:
+    """`stock_smiles` of a molecule that has been prepared without isotopes."""
     if "+" not in molecule.smiles and "-]" not in molecule.smiles:
         return molecule.smiles
     with rdkit_guard("cannot be neutralized"):
@@ -119,7 +123,14 @@ class MoleculeStock:
 
     def costs(self, smiles: Sequence[str]) -> list[float]:
         """0 for a molecule of the stock, infinity for others."""
-        return [0.0 if found else inf for found in _contains(self._hashes, hash_texts(smiles))]
+        known, _ = self._find(smiles)
+        return [0.0 if found else inf for found in known]
+
+    def _find(self, smiles: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+        """Whether each molecule is in the stock, and its position if it is."""
+        hashes = hash_texts(smiles)
+        index = np.searchsorted(self._hashes, hashes).clip(max=len(self._hashes) - 1)
+        return self._hashes[index] == hashes, index
 
     def columns(self, smiles: Sequence[str]) -> list[Mapping[str, str]]:
         """The name and further columns of each molecule; empty for molecules that are not in the stock."""
@@ -160,9 +171,8 @@ class CommonBlocks(MoleculeStock):
 
     def counts(self, smiles: Sequence[str]) -> list[int]:
         """In how many molecules each building block was found."""
-        hashes = hash_texts(smiles)
-        index = np.searchsorted(self._hashes, hashes).clip(max=len(self._hashes) - 1)
-        return [int(count) for count in np.where(self._hashes[index] == hashes, self._counts[index], 0)]
+        known, index = self._find(smiles)
+        return [int(count) for count in np.where(known, self._counts[index], 0)]
 
     def costs(self, smiles: Sequence[str]) -> list[float]:
         """Between 0 for building blocks of 1,000 molecules and 0.3 for those of the fewest."""
@@ -294,16 +304,9 @@ def _read_hashes(path: Path) -> NDArray[np.uint64]:
     except (OSError, pa.ArrowException, KeyError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path}: damaged, or not a stock ({reason}); see: molvae stock build --help") from None
-    if hashes.dtype != np.uint64 or (hashes[1:] <= hashes[:-1]).any():
-        raise InputError(f"{path}: damaged: its hashes are not sorted")
+    if not len(hashes) or hashes.dtype != np.uint64 or (hashes[1:] <= hashes[:-1]).any():
+        raise InputError(f"{path}: damaged: its hashes are not sorted, or there are none")
     return hashes
-
-
-def _contains(sorted_hashes: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> list[bool]:
-    if not len(sorted_hashes):
-        return [False] * len(hashes)
-    index = np.searchsorted(sorted_hashes, hashes).clip(max=len(sorted_hashes) - 1)
-    return list(map(bool, sorted_hashes[index] == hashes))
 
 
 def _cost_of_count(count: int) -> float:
