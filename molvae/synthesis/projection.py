@@ -13,10 +13,9 @@ from itertools import islice
 from molvae.chem.fingerprints import morgan, tanimoto
 from molvae.chem.rdkit_guard import RDKIT_ERRORS
 from molvae.chem.smiles import parse
-from molvae.data.parallel import WorkerPool, worker_count
 from molvae.errors import InputError, MoleculeError
 from molvae.synthesis.planning import RoutePlanner
-from molvae.synthesis.route_score import RouteSettings, planner_of
+from molvae.synthesis.route_score import MOLECULES_PER_TASK, RouteSettings, planner_of, pool_for
 from molvae.synthesis.route_search import RouteLimits, find_routes
 from molvae.synthesis.routes import Route
 from molvae.synthesis.stock import IncompleteStock, MoleculeStock, stock_smiles
@@ -33,9 +32,6 @@ N_NEIGHBORS = 10
 
 MAX_EXPANSIONS = 30
 """Molecules that are expanded to find the routes."""
-
-_MIN_FOR_WORKERS = 8  # molecules; fewer are projected in this process
-_PER_TASK = 4
 
 
 def project(smiles: str, planner: RoutePlanner, library: BlockLibrary) -> Route | None:
@@ -83,9 +79,8 @@ def project_all(smiles: Sequence[str], settings: RouteSettings, workers: int | N
     InputError
         For a stock whose molecules are not known, such as a Bloom filter.
     """
-    count = worker_count(workers) if len(smiles) >= _MIN_FOR_WORKERS else 0
-    pool = WorkerPool(count if count > 1 else 0, modules=(__name__,))
-    return list(pool.submit(partial(_project_chunk, settings), list(smiles), _PER_TASK).result())
+    pool = pool_for(len(smiles), workers)
+    return list(pool.submit(partial(_project_chunk, settings), list(smiles), MOLECULES_PER_TASK).result())
 
 
 def _project_chunk(settings: RouteSettings, smiles: list[str]) -> list[Route | None]:

@@ -32,7 +32,8 @@ TIME_LIMIT = 5.0
 """Seconds for one molecule."""
 
 _MIN_FOR_WORKERS = 8  # molecules; fewer are planned in this process
-_PER_TASK = 4  # molecules per task of a worker
+MOLECULES_PER_TASK = 4
+"""Molecules per task of a worker process: the search for one takes long."""
 
 
 class RouteSettings(NamedTuple):
@@ -113,9 +114,8 @@ class RouteScore(ScoringFunction):
         """The shortest route that is found to each molecule. `workers` replaces those of the score."""
         missing = [text for text in dict.fromkeys(smiles) if text not in self._routes]
         workers = self.workers if workers is None else workers
-        count = worker_count(workers) if len(missing) >= _MIN_FOR_WORKERS else 0
-        pool = self.pool or WorkerPool(count if count > 1 else 0, modules=(__name__,))
-        found = pool.submit(partial(_find, self.settings), missing, _PER_TASK).result()
+        pool = self.pool or pool_for(len(missing), workers)
+        found = pool.submit(partial(_find, self.settings), missing, MOLECULES_PER_TASK).result()
         self._routes.update(zip(missing, found, strict=True))
         return [self._routes[text] for text in smiles]
 
@@ -141,6 +141,12 @@ class RouteScore(ScoringFunction):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_routes": {}, "pool": None}
+
+
+def pool_for(n_molecules: int, workers: int | None) -> WorkerPool:
+    """Worker processes for searches of many molecules; this process for few, or with one worker."""
+    count = worker_count(workers) if n_molecules >= _MIN_FOR_WORKERS else 0
+    return WorkerPool(count if count > 1 else 0, modules=(__name__,))
 
 
 def _steps(routes: Sequence[Route | None]) -> Floats:
